@@ -1,0 +1,183 @@
+"""What was observed: launches, repetitions of stamped chunks, blocks with their canary. Raw; everything else is derived."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Why a repetition was made. Only `MEASURED` ones carry figures of speed."""
+
+    FIRST = "first"
+    """The first inference of a launch."""
+    WARMUP = "warmup"
+    """Before measuring, one text class after the other from short to long; its high-water marks give rss_peak."""
+    MEASURED = "measured"
+    """In a block."""
+
+
+class OutcomeKind(StrEnum):
+    """Whether a repetition may carry figures, and if not, what kind of failure it was."""
+
+    VALID = "valid"
+    INVALID_AUDIO = "invalid-audio"
+    """Audio came, but fails a check (silent, clipped, too short, …); `Outcome.reason` says which."""
+    ERROR = "error"
+    """The engine raised, or the server answered with an error."""
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    """The worker process ended."""
+    REFUSED = "refused"
+    """The arm cannot be loaded here: missing provider, rejected model, …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Valid, or the kind of failure with its reason and the end of the worker's stderr."""
+
+    kind: OutcomeKind = OutcomeKind.VALID
+    reason: str = ""
+    stderr_tail: str = ""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the figures of this repetition count."""
+        return self.kind is OutcomeKind.VALID
+
+
+VALID = Outcome()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageMark:
+    """One stretch of work, in nanoseconds since the repetition's intended start. Stages: phonemise, inference, postprocess."""
+
+    stage: str
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkMark:
+    """One chunk of decoded audio, whole: when it had arrived and how many frames (mono samples) it carries."""
+
+    at_ns: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFeatures:
+    """What the worker kept of the audio: enough to judge validity and to find the first audible moment.
+
+    Levels are dBFS (0 = full-scale sine's peak amplitude 1.0, RMS of the samples); `clipped_share` is the ratio of
+    frames at or above full scale; `onset_frame` is the first audible frame over all chunks joined, None with a reason.
+    """
+
+    sample_rate: int
+    frames: int
+    sha256: str
+    finite: bool
+    peak: float | None
+    rms_dbfs: float | None
+    clipped_share: float | None
+    onset_frame: int | None
+    onset_reason: str = ""
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Resident size in bytes; `peak` is the high-water mark since a reset just before. None where the platform has none."""
+
+    rss_before: int | None = None
+    rss_after: int | None = None
+    peak: int | None = None
+    peak_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbance:
+    """What else happened while a repetition ran. None where the platform does not tell; `marks` names what exceeded its limit."""
+
+    steal_share: float | None = None
+    others_cpu_share: float | None = None
+    involuntary_switches: int | None = None
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """One timed synthesis. `end_ns` is when the last of it had arrived (or the failure); all stamps since the intended start."""
+
+    scenario_id: str
+    launch: int
+    block: int
+    position: int
+    phase: Phase
+    variant: int
+    characters: int
+    started_at: float
+    end_ns: int
+    chunks: tuple[ChunkMark, ...] = ()
+    stages: tuple[StageMark, ...] = ()
+    first_byte_ns: int | None = None
+    cpu_ns: int | None = None
+    memory: Memory = field(default_factory=Memory)
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    audio: AudioFeatures | None = None
+    outcome: Outcome = VALID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPart:
+    """One part of starting an engine: interpreter, import, session, voices, phonemiser or first_inference."""
+
+    name: str
+    ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What a loaded engine says of itself: the providers that ONNX Runtime really gave it, versions, options in force."""
+
+    providers: tuple[str, ...] = ()
+    packages: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    sample_rate: int = 0
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One start of a worker for an arm. `page_cache` is "warm", "cold" or "unknown: <why>"."""
+
+    arm_id: str
+    launch: int
+    started_at: float
+    page_cache: str
+    parts: tuple[LoadPart, ...] = ()
+    rss_loaded: int | None = None
+    facts: EngineFacts = field(default_factory=EngineFacts)
+    dedicated: bool = False
+    """Made for a load scenario alone, and ended after its first inference."""
+    outcome: Outcome = VALID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """Two fixed pieces of work that belong to the harness: how fast the machine was in this block."""
+
+    numpy_ns: int | None
+    graph_ns: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One round of every scenario in an order drawn anew. `wall_ns` runs from its first request to its last answer."""
+
+    block: int
+    launch: int
+    order: tuple[str, ...]
+    started_at: float
+    wall_ns: int
+    canary: Canary

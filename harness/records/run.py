@@ -1,0 +1,73 @@
+"""One run as it is kept: readable at every moment, also when it was killed halfway."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.records.environment import Conditions, Machine, Subject
+from harness.records.repetition import Block, Launch, Repetition
+from harness.records.scenario import Scenario
+from harness.records.verdict import Summary, TargetResult, Verdict
+
+RUN_FORMAT = 1
+"""Version of the record's form. History: 1, the first."""
+
+
+class RunStatus(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    """Ended in order before it was done: its budget was spent."""
+    INTERRUPTED = "interrupted"
+    """Ended by a person or a kill; what had finished is here."""
+    FAILED = "failed"
+    """Some scenario could not be measured validly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What two runs must share to be comparable, besides the machine, the scenario and the metric's definition."""
+
+    corpus: str
+    """Digest of the texts."""
+    protocol: int
+    """Version of the way of measuring: raised whenever a figure would change by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """The head of a run. `pid` and `boot` tell whether a run marked as running is still alive."""
+
+    id: str
+    started_at: float
+    seed: int
+    selection: str
+    machine: Machine
+    conditions: Conditions
+    subject: Subject
+    setting: Setting
+    scenarios: tuple[Scenario, ...]
+    budget_s: float
+    format: int = RUN_FORMAT
+    status: RunStatus = RunStatus.RUNNING
+    ended_at: float | None = None
+    conditions_at_end: Conditions | None = None
+    reason: str = ""
+    """Why the status is what it is, where that needs saying."""
+    notes: tuple[str, ...] = ()
+    pid: int = 0
+    boot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunData:
+    """A run with all that was observed and concluded."""
+
+    run: RunRecord
+    launches: tuple[Launch, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    repetitions: tuple[Repetition, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    targets: tuple[TargetResult, ...] = field(default=())

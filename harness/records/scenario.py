@@ -1,0 +1,150 @@
+"""What is measured: an arm (all that a worker loads), a text class and a mode."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """How audio is asked for."""
+
+    WHOLE = "whole"
+    """One call that returns all audio."""
+    STREAM = "stream"
+    """Chunks as the engine yields them."""
+    ENDPOINT = "endpoint"
+    """Over HTTP."""
+    LOAD_WARM = "load-warm"
+    """Start-up with the model file in the page cache; nothing but the first inference is synthesised."""
+    LOAD_COLD = "load-cold"
+    """Start-up with the model file evicted from the page cache."""
+
+    @property
+    def is_load(self) -> bool:
+        """Whether the scenario measures start-up and not synthesis."""
+        return self in (Mode.LOAD_WARM, Mode.LOAD_COLD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """A text of a named length class; `variant` numbers the texts of a class."""
+
+    text_class: str
+    variant: int
+    text: str
+    is_phonemes: bool = False
+    language: str = "en-us"
+
+    @property
+    def characters(self) -> int:
+        """Length of the text."""
+        return len(self.text)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that decides what is spoken."""
+        kind = "phonemes" if self.is_phonemes else "text"
+        return hashlib.sha256(f"{self.language}\n{kind}\n{self.text}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVariant:
+    """A model file, known by its digest and never by its name.
+
+    `origin` is "replica", "public", "quantised", "user" or "scripted"; `recipe` says how it was made; `parent` is the
+    SHA-256 of the model that it was made from ("" for an original); `size` is in bytes, external data included.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    origin: str
+    recipe: str = ""
+    parent: str = ""
+    voices_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """A set of packages with a virtual environment of its own; no requirements means the environment we run in."""
+
+    name: str = "current"
+    requirements: tuple[str, ...] = ()
+
+
+CURRENT_RUNTIME = Runtime()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """All that a worker loads.
+
+    `threads` is ONNX Runtime's intra-op count, 0 for its default; `provider` is our short name ("cpu", "openvino", …);
+    `revision` is the git revision whose source the worker runs ("" for the tree as it is); `slowdown` is a planted
+    delay, as a ratio of the work, for calibration alone.
+    """
+
+    engine: str
+    model: ModelVariant | None = None
+    provider: str = "cpu"
+    threads: int = 0
+    runtime: Runtime = CURRENT_RUNTIME
+    provider_options: tuple[tuple[str, str], ...] = ()
+    session_options: tuple[tuple[str, str], ...] = ()
+    revision: str = ""
+    url: str = ""
+    slowdown: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """A stable, readable slug; what is at its default is left out."""
+        parts = [self.model.name if self.model else self.engine, self.provider]
+        parts.append(f"t{self.threads}" if self.threads else "tdefault")
+        if self.runtime.requirements:
+            parts.append(slug(self.runtime.name))
+        parts += [slug(f"{key}={value}") for key, value in (*self.provider_options, *self.session_options)]
+        if self.url:
+            parts.append(slug(self.url))
+        if self.revision:
+            parts.append(f"rev-{slug(self.revision)}")
+        if self.slowdown:
+            parts.append(f"slowed-{self.slowdown:g}")
+        return ".".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One line of every table: an arm, a text class, a mode, a voice, a concurrency.
+
+    `variant` is the text of the class that every repetition speaks; None goes through the variants, one a block.
+    """
+
+    arm: Arm
+    mode: Mode
+    text_class: str
+    voice: str
+    speed: float = 1.0
+    variant: int | None = 0
+    concurrency: int = 1
+
+    @property
+    def id(self) -> str:
+        """A stable, readable slug: the key in tables, baselines, test names and addresses."""
+        parts = [self.arm.id, self.mode.value]
+        if not self.mode.is_load:
+            parts += [self.text_class, slug(self.voice)]
+            if self.speed != 1.0:
+                parts.append(f"speed-{self.speed:g}")
+            if self.variant is None:
+                parts.append("rotating")
+            elif self.variant:
+                parts.append(f"variant-{self.variant}")
+            if self.concurrency != 1:
+                parts.append(f"x{self.concurrency}")
+        return "/".join(parts)
+
+
+def slug(text: str) -> str:
+    """`text` in the characters that file names, addresses and pytest's -k all take."""
+    return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text).strip("-") or "-"
