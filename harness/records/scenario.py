@@ -27,6 +27,14 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A range that includes both ends, in the unit of what it bounds: a text class's seconds of audio per character."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
     """A text of a named length class; `variant` numbers the texts of a class."""
 
