@@ -1,4 +1,4 @@
-"""Where and on what a run was made: a stable machine, volatile conditions, and the subject whose differences are suspects."""
+"""Where and on what a run was made: a stable machine, volatile conditions, and the subject under test."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What was observed: launches, repetitions of stamped chunks, blocks with their canary. Raw; everything else is derived."""
+"""What was observed: launches, repetitions of stamped chunks, blocks with their canary. All else is derived."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -49,7 +49,7 @@ VALID = Outcome()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageMark:
-    """One stretch of work, in nanoseconds since the repetition's intended start. Stages: phonemise, inference, postprocess."""
+    """One stretch of work, in ns since the repetition's intended start. Stages: phonemise, inference, postprocess."""
 
     stage: str
     start_ns: int
@@ -58,7 +58,7 @@ class StageMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkMark:
-    """One chunk of decoded audio, whole: when it had arrived and how many frames (mono samples) it carries."""
+    """One chunk of decoded audio: when it had arrived whole, and how many frames (mono samples) it carries."""
 
     at_ns: int
     frames: int
@@ -86,7 +86,7 @@ class AudioFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Resident size in bytes; `peak` is the high-water mark since a reset just before. None where the platform has none."""
+    """Resident size in bytes; `peak` is the high-water mark since a reset just before; None where there is none."""
 
     rss_before: int | None = None
     rss_after: int | None = None
@@ -96,7 +96,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """What else happened while a repetition ran. None where the platform does not tell; `marks` names what exceeded its limit."""
+    """What else ran meanwhile. None where the platform does not tell; `marks` names what exceeded its limit."""
 
     steal_share: float | None = None
     others_cpu_share: float | None = None
@@ -106,7 +106,7 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """One timed synthesis. `end_ns` is when the last of it had arrived (or the failure); all stamps since the intended start."""
+    """One timed synthesis. Stamps count from its intended start; `end_ns`: the last of it had come, or it failed."""
 
     scenario_id: str
     launch: int
@@ -137,7 +137,7 @@ class LoadPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What a loaded engine says of itself: the providers that ONNX Runtime really gave it, versions, options in force."""
+    """What a loaded engine says of itself: the providers that ONNX Runtime really gave it, versions, options."""
 
     providers: tuple[str, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()

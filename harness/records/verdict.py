@@ -24,7 +24,7 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A point with its interval at `level` (a probability), and how it was made. `n` values from `launches` launches."""
+    """A point with its interval at `level` (a probability) and its making. `n` values from `launches` launches."""
 
     point: float
     low: float

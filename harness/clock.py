@@ -1,0 +1,73 @@
+"""The one place where time is read. A clock is passed in, so that the whole command also runs on a scripted one."""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Monotonic time for durations, wall-clock time for dates, and waiting."""
+
+    def now_ns(self) -> int:
+        """Monotonic nanoseconds, of one process."""
+        ...
+
+    def cpu_ns(self) -> int:
+        """CPU time of this process, all threads, in nanoseconds."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds of `time.perf_counter_ns`."""
+        return time.perf_counter_ns()
+
+    def cpu_ns(self) -> int:
+        """Nanoseconds of `time.process_time_ns`."""
+        return time.process_time_ns()
+
+    def wall(self) -> float:
+        """Seconds of `time.time`."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for real."""
+        time.sleep(seconds)
+
+
+SCRIPTED_EPOCH = 946_684_800.0
+"""2000-01-01T00:00:00Z: where every scripted run begins."""
+
+
+@dataclass(slots=True)
+class ScriptedClock:
+    """Time that passes only when somebody waits, so that a run gives the same bytes each time."""
+
+    elapsed_ns: int = 0
+    epoch: float = SCRIPTED_EPOCH
+
+    def now_ns(self) -> int:
+        """Nanoseconds waited so far."""
+        return self.elapsed_ns
+
+    def cpu_ns(self) -> int:
+        """Nanoseconds waited so far: scripted work keeps one CPU busy."""
+        return self.elapsed_ns
+
+    def wall(self) -> float:
+        """The epoch plus what was waited."""
+        return self.epoch + self.elapsed_ns / 1e9
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.elapsed_ns += round(max(0.0, seconds) * 1e9)

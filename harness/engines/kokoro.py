@@ -1,0 +1,139 @@
+"""kokoro-onnx, from 0.4.9 on, on an ONNX Runtime session of our own making.
+
+The session is ours because `Kokoro(...)` sets no session options; it goes in through `Kokoro.from_session`, unchanged
+but for stamps around `run` and `phonemize`.
+"""
+
+import asyncio
+import platform
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
+from harness.engines.session import StampedSession, open_session, run_options
+from harness.records.repetition import EngineFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.clock import Clock
+
+SAMPLE_RATE = 24_000
+REPORTED_PACKAGES = (
+    "espeakng-loader", "kokoro-onnx", "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino",
+    "onnxruntime-directml", "onnxruntime-qnn", "onnxruntime-rocm", "phonemizer", "phonemizer-fork",
+)  # fmt: skip
+
+
+class KokoroEngine:
+    """One `Kokoro` object. `create` gives one chunk; `create_stream` is driven on an event loop kept for it."""
+
+    def __init__(self, kokoro: Any, facts: EngineFacts) -> None:  # noqa: ANN401 - untyped library
+        self._kokoro = kokoro
+        self._facts = facts
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Providers in force, versions, options."""
+        return self._facts
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """Chunks as kokoro-onnx hands them out."""
+        spoken = {
+            "voice": request.voice,
+            "speed": request.speed,
+            "lang": request.language,
+            "is_phonemes": request.is_phonemes,
+        }
+        if not request.stream:
+            audio, _ = self._kokoro.create(request.text, **spoken)
+            yield audio
+            return
+        chunks = self._kokoro.create_stream(request.text, **spoken)
+        try:
+            while True:
+                try:
+                    audio, _ = self._loop.run_until_complete(anext(chunks))
+                except StopAsyncIteration:
+                    return
+                yield audio
+        finally:
+            self._loop.run_until_complete(chunks.aclose())
+
+    def close(self) -> None:
+        """Close the event loop; the session goes with the object."""
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+        self._kokoro = None
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine:
+    """Start kokoro-onnx in the parts that `load_time` is split into."""
+    del clock
+    with stages.stage("import"):
+        kokoro_onnx = _import_kokoro()
+    with stages.stage("session"):
+        session = open_session(order)
+    with stages.stage("voices"):
+        kokoro = _open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
+    with stages.stage("phonemiser"):
+        # espeak-ng reads its data at the first call, and kokoro-onnx imports no sooner what it needs of it.
+        kokoro.tokenizer.phonemize("Hello.", "en-us")
+    kokoro.tokenizer.phonemize = _stamped(kokoro.tokenizer.phonemize, stages)
+    return KokoroEngine(kokoro, _facts(order, session))
+
+
+def _import_kokoro() -> Any:  # noqa: ANN401 - untyped library
+    try:
+        import kokoro_onnx
+        import onnxruntime  # noqa: F401 - its import is a part of the start-up
+    except ImportError as error:
+        raise EngineRefusal(f"not installed in this environment: {error.name or error}") from error
+    return kokoro_onnx
+
+
+def _open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -> Any:  # noqa: ANN401
+    try:
+        kokoro = kokoro_onnx.Kokoro.from_session(session, order.voices_path)
+        names = sorted(kokoro.get_voices())
+        if order.voice not in names:
+            raise EngineRefusal(f"voice {order.voice!r} is not in the voices file; it has {', '.join(names)}")
+        kokoro.get_voice_style(order.voice)
+    except EngineRefusal:
+        raise
+    except Exception as error:
+        raise EngineRefusal(f"kokoro-onnx cannot use the voices file: {error}") from error
+    return kokoro
+
+
+def _stamped(phonemize: Any, stages: Stages) -> Any:  # noqa: ANN401 - untyped library
+    def stamped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
+        with stages.stage("phonemise"):
+            return phonemize(*args, **kwargs)
+
+    return stamped
+
+
+def _facts(order: EngineOrder, session: Any) -> EngineFacts:  # noqa: ANN401 - untyped library
+    return EngineFacts(
+        providers=tuple(session.get_providers()),
+        packages=installed(REPORTED_PACKAGES),
+        options=tuple(sorted(order.session_options.items())),
+        sample_rate=SAMPLE_RATE,
+        python=platform.python_version(),
+    )
+
+
+def installed(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Name and version of each of `names` that this environment has."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in names:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)

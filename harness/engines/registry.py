@@ -1,0 +1,34 @@
+"""Which engines there are. `kokoro` and `scripted` are ours; others come by the entry point `kokoro_bench.engines`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from harness.engines.protocol import EngineStarter
+
+ENTRY_POINTS = "kokoro_bench.engines"
+
+BUILT_IN = {
+    "kokoro": "harness.engines.kokoro:start",
+    "scripted": "harness.engines.scripted:start",
+}
+"""Name → where its starter lives; imported when it is asked for."""
+
+
+def engine_names() -> tuple[str, ...]:
+    """Ours and the installed ones."""
+    from importlib.metadata import entry_points
+
+    return (*BUILT_IN, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS)))
+
+
+def find_starter(name: str) -> "EngineStarter":
+    """The function that starts an engine. KeyError where there is none of that name."""
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return cast("EngineStarter", getattr(import_module(module), attribute))
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        return cast("EngineStarter", entry.load())
+    raise KeyError(name)

@@ -1,0 +1,154 @@
+"""The engine that needs no model: its cost is a formula, its sound a tone, its faults are asked for by name.
+
+On a `ScriptedClock` a whole run gives the same bytes each time; on the system's clock it waits for real, which is how
+the tests of worker processes use it. `EngineOrder.script` may hold:
+
+- ``pace``: a factor on all costs (1.0);
+- ``noise``: the coefficient of variation of a synthesis (0.02);
+- ``fault``: ``crash``, ``hang``, ``raise``, ``silent``, ``truncate``, ``refuse`` or ``exit-at-load``;
+- ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all).
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.clock import ScriptedClock
+from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
+from harness.records.repetition import EngineFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.clock import Clock
+
+SAMPLE_RATE = 24_000
+SECONDS_PER_CHARACTER = 0.07
+CHUNK_CHARACTERS = 200
+LEADING_SILENCE_S = 0.05
+
+SCRIPTED_MODELS: Mapping[str, float] = {"scripted": 1.0, "scripted-8bit": 0.8}
+"""Model → its inference time as a ratio of the original's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """How the engine behaves."""
+
+    pace: float = 1.0
+    noise: float = 0.02
+    fault: str = ""
+    fault_text: int = 0
+
+    @classmethod
+    def read(cls, script: Mapping[str, str]) -> "Script":
+        """The script of an order."""
+        return cls(
+            pace=float(script.get("pace", "1")),
+            noise=float(script.get("noise", "0.02")),
+            fault=script.get("fault", ""),
+            fault_text=int(script.get("fault_text", "0")),
+        )
+
+
+class ScriptedFault(RuntimeError):  # noqa: N818 - a fault is what it is
+    """An error that the script asked for."""
+
+
+class ScriptedEnd(BaseException):
+    """On a scripted clock: the process would have ended here, or hung."""
+
+    def __init__(self, how: str, *, hangs: bool = False) -> None:
+        self.hangs = hangs
+        super().__init__(how)
+
+
+class ScriptedEngine:
+    """Latency = 2 ms + 0.2 s per second of audio × the model's factor × pace, with log-normal noise."""
+
+    def __init__(self, order: EngineOrder, *, clock: "Clock", stages: Stages) -> None:
+        import numpy as np
+
+        self._script = Script.read(order.script)
+        self._factor = SCRIPTED_MODELS.get(order.model, 1.0) * self._script.pace
+        self._clock = clock
+        self._stages = stages
+        self._generator = np.random.Generator(np.random.Philox(_seed(order)))
+        self._facts = EngineFacts(providers=(order.provider,), sample_rate=SAMPLE_RATE, python="scripted")
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Nothing but the sample rate is real."""
+        return self._facts
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """A tone after a short silence; chunks of at most 200 characters when streaming."""
+        if len(request.text) >= self._script.fault_text:
+            self._strike_before()
+        with self._stages.stage("phonemise"):
+            self._clock.sleep(0.002 * self._script.pace)
+        pieces = _pieces(len(request.text), CHUNK_CHARACTERS if request.stream else len(request.text))
+        for number, characters in enumerate(pieces):
+            seconds = characters * SECONDS_PER_CHARACTER / request.speed
+            noise = float(self._generator.standard_normal()) * self._script.noise
+            with self._stages.stage("inference"):
+                self._clock.sleep(0.2 * seconds * self._factor * (1 + noise))
+            with self._stages.stage("postprocess"):
+                self._clock.sleep(0.001 * self._script.pace)
+            yield self._sound(seconds, first=number == 0)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _strike_before(self) -> None:
+        match self._script.fault:
+            case "crash":
+                if isinstance(self._clock, ScriptedClock):
+                    raise ScriptedEnd("killed by SIGABRT")
+                os.abort()
+            case "hang":
+                if isinstance(self._clock, ScriptedClock):
+                    raise ScriptedEnd("hung", hangs=True)
+                self._clock.sleep(3600)
+            case "raise":
+                raise ScriptedFault("the script asked for an error")
+
+    def _sound(self, seconds: float, *, first: bool) -> "NDArray[np.float32]":
+        import numpy as np
+
+        if self._script.fault == "truncate":
+            seconds = 0.0001
+        frames = max(1, round(seconds * SAMPLE_RATE))
+        audio = 0.14 * np.sin(2 * np.pi * 220 / SAMPLE_RATE * np.arange(frames, dtype=np.float64))
+        if first:
+            audio[: round(LEADING_SILENCE_S * SAMPLE_RATE)] = 0.0
+        if self._script.fault == "silent":
+            audio[:] = 0.0
+        return audio.astype(np.float32)
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ScriptedEngine:
+    """Start in scripted time."""
+    script = Script.read(order.script)
+    if script.fault == "refuse":
+        raise EngineRefusal("the script asked for a refusal")
+    if script.fault == "exit-at-load":
+        raise SystemExit(7)
+    for part, seconds in (("import", 0.4), ("session", 0.8), ("voices", 0.02), ("phonemiser", 0.03)):
+        with stages.stage(part):
+            clock.sleep(seconds * script.pace * (0.01 if order.script.get("quick_start") else 1.0))
+    return ScriptedEngine(order, clock=clock, stages=stages)
+
+
+def _seed(order: EngineOrder) -> int:
+    text = f"{order.seed}/{order.model}/{order.provider}/{order.threads}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def _pieces(characters: int, largest: int) -> list[int]:
+    """`characters` in pieces of at most `largest`."""
+    whole, rest = divmod(characters, max(1, largest))
+    return [largest] * whole + ([rest] if rest else [])

@@ -1,0 +1,397 @@
+"""The conductor: plays the arms of a plan against one another, one worker at a time, in blocks of random order.
+
+For each launch it starts the arms' workers anew, warms them up from short texts to long, plays blocks, and ends them.
+It prints nothing and writes nothing; what it sees it says as events. It knows nothing of metrics or verdicts: `enough`,
+asked after each block of the last launch, is all that can end a run before its blocks or its budget do.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from harness.clock import Clock
+from harness.measure.events import BlockDone, Launched, Listener, Progress, ScenarioLost, WarmedUp
+from harness.measure.handle import WorkerFactory, WorkerHandle, WorkerLost, WorkerPlace
+from harness.measure.messages import CanaryOrder, LoadOrder, SpeakOrder
+from harness.plan.corpus import TEXT_CLASSES
+from harness.plan.matrix import Plan
+from harness.records.repetition import (
+    Block,
+    Canary,
+    Launch,
+    Outcome,
+    OutcomeKind,
+    Phase,
+    Repetition,
+)
+from harness.records.scenario import Arm, Mode, Scenario, Utterance
+
+LOAD_TIMEOUT_S = 300.0
+CANARY_TIMEOUT_S = 60.0
+RESTARTS = 3
+"""How often an arm's worker is started again after it was lost, in one run."""
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmFiles:
+    """Where a worker finds what its arm names. "" where the engine needs no file."""
+
+    model_path: str = ""
+    voices_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staff:
+    """How the conductor comes by workers: who starts them, where each arm's runs, and which files it loads."""
+
+    start: WorkerFactory
+    place: Callable[[Arm], WorkerPlace]
+    files: Callable[[Arm], ArmFiles]
+    canary_place: WorkerPlace = field(default_factory=WorkerPlace)
+    audio: Path | None = None
+    """Directory that gets the audio of each scenario's first measured repetition."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """An arm at work: its worker, and which launch it belongs to."""
+
+    arm: Arm
+    worker: WorkerHandle
+    launch: int
+
+
+def never() -> str:
+    """No reason to stop before the budget does."""
+    return ""
+
+
+class Conductor:
+    """One run. `play` does it; `reason` then says why it ended, `complete` whether every launch played a block."""
+
+    def __init__(
+        self, plan: Plan, *, staff: Staff, clock: Clock, emit: Listener, enough: Callable[[], str] = never
+    ) -> None:
+        self._plan = plan
+        self._staff = staff
+        self._clock = clock
+        self._emit = emit
+        self._enough = enough
+        self._alive = list(plan.scenarios)
+        self._desks: dict[Arm, Desk] = {}
+        self._canary: WorkerHandle | None = None
+        self._canary_reason = ""
+        self._originals: dict[tuple[object, ...], float] = {}
+        self._restarts: dict[Arm, int] = {}
+        self._extra_launches = 0
+        self._blocks = 0
+        self._block_ns = 0
+        self._overhead_ns = 0
+        self._start_ns = 0
+        self.reason = ""
+        self.complete = False
+
+    def play(self) -> None:
+        """Play all launches. Whatever happens, no worker is left behind."""
+        self._start_ns = self._clock.now_ns()
+        try:
+            self._start_canary()
+            for launch in range(self._plan.pace.launches):
+                if launch and self._elapsed_s() >= self._plan.pace.budget_s:
+                    self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent after {launch} launches"
+                    return
+                self._play_launch(launch)
+                if not any(not scenario.mode.is_load for scenario in self._alive) and not self._dedicated():
+                    self.reason = "every scenario was lost"
+                    return
+            self.complete = True
+        finally:
+            self._close_all()
+
+    def _play_launch(self, launch: int) -> None:
+        began = self._clock.now_ns()
+        self._launch_dedicated(launch)
+        for arm in self._shuffled(self._arms_at_work(), "arms", launch):
+            self._open_desk(arm, launch)
+        for scenario in self._warm_up_order():
+            self._warm_up(scenario)
+        self._overhead_ns += self._clock.now_ns() - began
+        last = launch == self._plan.pace.launches - 1
+        deadline_s = self._plan.pace.budget_s * (launch + 1) / self._plan.pace.launches
+        for number in range(self._plan.pace.blocks):
+            if number and self._elapsed_s() + self._block_s() > deadline_s:
+                self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent"
+                break
+            if not self._play_block(launch):
+                break
+            if last and (reason := self._enough()):
+                self.reason = reason
+                break
+        for arm in list(self._desks):
+            self._close_desk(arm)
+
+    def _play_block(self, launch: int) -> bool:
+        """One round of every scenario in a new order; False where nothing is left to play."""
+        playing = [scenario for scenario in self._alive if not scenario.mode.is_load]
+        if not playing:
+            return False
+        order = self._shuffled(playing, "block", self._blocks)
+        started_at, began = self._clock.wall(), self._clock.now_ns()
+        self._say("canary")
+        canary = self._read_canary()
+        done = []
+        for position, scenario in enumerate(order):
+            if scenario in self._alive:
+                done.append(self._repeat(scenario, position=position, phase=Phase.MEASURED))
+        wall_ns = self._clock.now_ns() - began
+        block = Block(
+            block=self._blocks,
+            launch=launch,
+            order=tuple(scenario.id for scenario in order),
+            started_at=started_at,
+            wall_ns=wall_ns,
+            canary=canary,
+        )
+        self._block_ns += wall_ns
+        self._blocks += 1
+        self._emit(BlockDone(block=block, repetitions=tuple(done)))
+        return True
+
+    def _warm_up(self, scenario: Scenario) -> None:
+        for _ in range(self._plan.pace.warmups):
+            if scenario not in self._alive:
+                return
+            repetition = self._repeat(scenario, position=0, phase=Phase.WARMUP)
+            self._emit(WarmedUp(repetition=repetition))
+            original = scenario.arm.model is None or not scenario.arm.model.parent
+            if original and repetition.outcome.valid and repetition.audio:
+                seconds = repetition.audio.frames / repetition.audio.sample_rate
+                self._originals[_spoken_alike(scenario, repetition.variant)] = seconds
+
+    def _warm_up_order(self) -> list[Scenario]:
+        """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first."""
+        return sorted(
+            (scenario for scenario in self._alive if not scenario.mode.is_load),
+            key=lambda scenario: (
+                bool(scenario.arm.model and scenario.arm.model.parent),
+                self._plan.utterance(scenario, self._blocks).characters,
+                scenario.id,
+            ),
+        )
+
+    def _repeat(self, scenario: Scenario, *, position: int, phase: Phase) -> Repetition:
+        """One repetition; a worker that is lost costs its scenario, and its arm goes on with a new worker."""
+        desk = self._desks[scenario.arm]
+        utterance = self._plan.utterance(scenario, self._blocks)
+        order = self._order(scenario, utterance, desk=desk, position=position, phase=phase)
+        self._say(scenario.id)
+        began_at, began = self._clock.wall(), self._clock.now_ns()
+        try:
+            return desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
+        except WorkerLost as lost:
+            outcome = Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail)
+        repetition = Repetition(
+            scenario_id=scenario.id, launch=desk.launch, block=order.block, position=position, phase=phase,
+            variant=utterance.variant, characters=utterance.characters, started_at=began_at,
+            end_ns=self._clock.now_ns() - began, outcome=outcome,
+        )  # fmt: skip
+        self._lose(scenario, outcome)
+        self._close_desk(scenario.arm)
+        self._reopen(scenario.arm)
+        return repetition
+
+    def _order(
+        self, scenario: Scenario, utterance: Utterance, *, desk: Desk, position: int, phase: Phase
+    ) -> SpeakOrder:
+        band = TEXT_CLASSES[scenario.text_class].seconds_per_character
+        derived = bool(scenario.arm.model and scenario.arm.model.parent)
+        original = self._originals.get(_spoken_alike(scenario, utterance.variant)) if derived else None
+        first = phase is Phase.MEASURED and self._blocks == 0
+        audio = self._staff.audio / f"{self._plan.scenarios.index(scenario)}.npy" if self._staff.audio else None
+        return SpeakOrder(
+            scenario_id=scenario.id,
+            launch=desk.launch,
+            block=self._blocks if phase is Phase.MEASURED else -1,
+            position=position,
+            phase=phase.value,
+            variant=utterance.variant,
+            text=utterance.text,
+            voice=scenario.voice,
+            speed=scenario.speed,
+            language=utterance.language,
+            is_phonemes=utterance.is_phonemes,
+            stream=scenario.mode is Mode.STREAM,
+            band_low=band.low,
+            band_high=band.high,
+            original_seconds=original,
+            audio_path=str(audio) if audio and first else "",
+        )
+
+    def _launch_dedicated(self, launch: int) -> None:
+        """A start-up of its own for each load scenario, while no other worker is there."""
+        for scenario in self._shuffled(self._dedicated(), "load", launch):
+            self._say(scenario.id)
+            page_cache = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
+            worker, done = self._launch(scenario.arm, launch, page_cache=page_cache, dedicated=True)
+            if worker is not None:
+                worker.close()
+            if not done.outcome.valid:
+                self._lose(scenario, done.outcome)
+
+    def _dedicated(self) -> list[Scenario]:
+        return [scenario for scenario in self._alive if scenario.mode.is_load]
+
+    def _arms_at_work(self) -> list[Arm]:
+        return list(dict.fromkeys(scenario.arm for scenario in self._alive if not scenario.mode.is_load))
+
+    def _open_desk(self, arm: Arm, launch: int) -> None:
+        """Start an arm's worker; an arm that cannot be loaded costs all its scenarios."""
+        self._say(f"loading {arm.id}")
+        worker, done = self._launch(arm, launch, page_cache="warm", dedicated=False)
+        if worker is not None and done.outcome.valid:
+            self._desks[arm] = Desk(arm=arm, worker=worker, launch=launch)
+            return
+        if worker is not None:
+            worker.close()
+        for scenario in [scenario for scenario in self._alive if scenario.arm == arm and not scenario.mode.is_load]:
+            self._lose(scenario, done.outcome)
+
+    def _reopen(self, arm: Arm) -> None:
+        remaining = [scenario for scenario in self._warm_up_order() if scenario.arm == arm]
+        self._restarts[arm] = self._restarts.get(arm, 0) + 1
+        if not remaining:
+            return
+        if self._restarts[arm] > RESTARTS:
+            reason = f"the arm's worker was lost {self._restarts[arm]} times; it is not started again in this run"
+            for scenario in remaining:
+                self._lose(scenario, Outcome(kind=OutcomeKind.CRASHED, reason=reason))
+            return
+        # A new process is a new launch: its figures must not be taken for those of the lost one.
+        self._extra_launches += 1
+        self._open_desk(arm, self._plan.pace.launches - 1 + self._extra_launches)
+        for scenario in remaining:
+            if arm in self._desks:
+                self._warm_up(scenario)
+
+    def _launch(self, arm: Arm, launch: int, *, page_cache: str, dedicated: bool) -> tuple[WorkerHandle | None, Launch]:
+        """Start a worker and load its arm. The launch is said as an event, whatever came of it."""
+        worker = None
+        started_at = self._clock.wall()
+        try:
+            worker = self._staff.start(self._staff.place(arm))
+            order = self._load_order(arm, launch, page_cache=page_cache, dedicated=dedicated)
+            done = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
+        except WorkerLost as lost:
+            if worker is not None:
+                worker.close()
+                worker = None
+            done = Launch(
+                arm_id=arm.id, launch=launch, started_at=started_at, page_cache=page_cache, dedicated=dedicated,
+                outcome=Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail),
+            )  # fmt: skip
+        except BaseException:
+            if worker is not None:
+                worker.close()
+            raise
+        self._emit(Launched(launch=done))
+        return worker, done
+
+    def _load_order(self, arm: Arm, launch: int, *, page_cache: str, dedicated: bool) -> LoadOrder:
+        files = self._staff.files(arm)
+        voice = next(scenario.voice for scenario in self._plan.scenarios if scenario.arm == arm)
+        return LoadOrder(
+            arm_id=arm.id,
+            launch=launch,
+            page_cache=page_cache,
+            dedicated=dedicated,
+            slowdown=arm.slowdown,
+            engine={
+                "engine": arm.engine,
+                "model": arm.model.name if arm.model else "",
+                "model_path": files.model_path,
+                "voices_path": files.voices_path,
+                "voice": voice,
+                "provider": arm.provider,
+                "threads": arm.threads,
+                "provider_options": dict(arm.provider_options),
+                "session_options": dict(arm.session_options),
+                "url": arm.url,
+                # The same for every arm of a launch: what the generator's noise does, it does to all.
+                "seed": 1 + self._plan.pace.seed * 1_000 + launch,
+                "script": dict(self._plan.script),
+            },
+        )
+
+    def _start_canary(self) -> None:
+        try:
+            self._canary = self._staff.start(self._staff.canary_place)
+            # The first reading pays for imports and for the graph.
+            self._canary.canary(CanaryOrder(rounds=1), timeout_s=CANARY_TIMEOUT_S)
+        except WorkerLost as lost:
+            self._drop_canary(lost)
+
+    def _read_canary(self) -> Canary:
+        if self._canary is None:
+            return Canary(numpy_ns=None, graph_ns=None, reason=self._canary_reason)
+        try:
+            return self._canary.canary(CanaryOrder(), timeout_s=CANARY_TIMEOUT_S)
+        except WorkerLost as lost:
+            self._drop_canary(lost)
+            return Canary(numpy_ns=None, graph_ns=None, reason=self._canary_reason)
+
+    def _drop_canary(self, lost: WorkerLost) -> None:
+        self._canary_reason = lost.reason
+        if self._canary is not None:
+            self._canary.close()
+            self._canary = None
+
+    def _lose(self, scenario: Scenario, outcome: Outcome) -> None:
+        if scenario in self._alive:
+            self._alive.remove(scenario)
+            self._emit(ScenarioLost(scenario_id=scenario.id, outcome=outcome))
+
+    def _close_desk(self, arm: Arm) -> None:
+        desk = self._desks.pop(arm, None)
+        if desk is not None:
+            desk.worker.close()
+
+    def _close_all(self) -> None:
+        for arm in list(self._desks):
+            self._close_desk(arm)
+        if self._canary is not None:
+            self._canary.close()
+            self._canary = None
+
+    def _shuffled(self, things: list[Thing], what: str, number: int) -> list[Thing]:
+        """In an order that the run's seed decides, and nothing that was drawn before."""
+        shuffled = list(things)
+        random.Random(f"{self._plan.pace.seed}/{what}/{number}").shuffle(shuffled)  # noqa: S311 - an order, no secret
+        return shuffled
+
+    def _elapsed_s(self) -> float:
+        return (self._clock.now_ns() - self._start_ns) / 1e9
+
+    def _block_s(self) -> float:
+        return self._block_ns / self._blocks / 1e9 if self._blocks else 0.0
+
+    def _say(self, doing: str) -> None:
+        """Progress against the earlier of the two ends: all blocks played, or the budget spent."""
+        pace = self._plan.pace
+        total = pace.budget_s
+        if self._blocks:
+            launches_begun = 1 + (self._blocks - 1) // pace.blocks
+            overhead_s = self._overhead_ns / 1e9 / launches_begun
+            total = min(total, pace.launches * (overhead_s + pace.blocks * self._block_s()))
+        elapsed = self._elapsed_s()
+        share = min(1.0, elapsed / total) if total else 1.0
+        remaining = max(0.0, total - elapsed) if self._blocks else None
+        self._emit(Progress(doing=doing, share=share, remaining_s=remaining))
+
+
+def _spoken_alike(scenario: Scenario, variant: int) -> tuple[object, ...]:
+    """What must be equal for two arms to speak equally long."""
+    return scenario.text_class, variant, scenario.voice, scenario.speed, scenario.mode

@@ -1,0 +1,51 @@
+"""What the conductor says while it measures. It prints nothing and writes nothing itself: whoever listens does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from harness.records.repetition import Block, Launch, Outcome, Repetition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What is being done, the share of the run that lies behind, and the seconds that remain, where they can be told."""
+
+    doing: str
+    share: float
+    remaining_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """A worker was started, or could not be."""
+
+    launch: Launch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmedUp:
+    """A repetition outside the blocks."""
+
+    repetition: Repetition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockDone:
+    """A block has ended: what it gave is ready to be kept."""
+
+    block: Block
+    repetitions: tuple[Repetition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioLost:
+    """A scenario is given up for the rest of the run."""
+
+    scenario_id: str
+    outcome: Outcome
+
+
+Event: TypeAlias = Progress | Launched | WarmedUp | BlockDone | ScenarioLost
+
+Listener = Callable[[Event], None]

@@ -1,0 +1,286 @@
+"""The conductor's end of a worker: a process behind pipes, or, scripted, an object behind nothing.
+
+Whatever goes wrong on the other side becomes `WorkerLost`, with the kind of failure, one sentence and the end of the
+worker's standard error.
+"""
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn, Protocol, TypeVar
+
+from harness.clock import Clock
+from harness.engines.scripted import ScriptedEnd
+from harness.measure.messages import (
+    PROTOCOL,
+    Answer,
+    CanaryOrder,
+    LoadOrder,
+    Order,
+    SpeakOrder,
+    read_answer,
+    write_order,
+)
+from harness.measure.probes import ScriptedProbes
+from harness.measure.worker import Worker
+from harness.records.repetition import Canary, Launch, OutcomeKind, Repetition
+
+GREETING_TIMEOUT_S = 60.0
+CLOSING_TIMEOUT_S = 5.0
+TAIL_BYTES = 4_000
+
+BOOTSTRAP = """
+import importlib.util, sys
+root = sys.argv.pop(1)
+spec = importlib.util.spec_from_file_location("harness", root + "/__init__.py", submodule_search_locations=[root])
+module = importlib.util.module_from_spec(spec)
+sys.modules["harness"] = module
+spec.loader.exec_module(module)
+from harness.measure.worker import main
+main()
+"""
+"""Loads the harness from one given directory, so that a foreign environment sees it and nothing that lies beside it."""
+
+
+class WorkerLost(Exception):  # noqa: N818 - it is what happened
+    """A worker that crashed, hung or does not speak our protocol."""
+
+    def __init__(self, kind: OutcomeKind, reason: str, stderr_tail: str = "") -> None:
+        self.kind = kind
+        self.reason = reason
+        self.stderr_tail = stderr_tail
+        super().__init__(reason)
+
+
+class WorkerHandle(Protocol):
+    """One started worker."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        ...
+
+    def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
+        """Load its arm."""
+        ...
+
+    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+        """Make one repetition."""
+        ...
+
+    def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
+        """Do the two fixed pieces of work."""
+        ...
+
+    def close(self) -> None:
+        """End it, and be sure that it has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlace:
+    """Where a worker runs: the interpreter of its runtime, and the directory of the harness package that it loads."""
+
+    python: str = sys.executable
+    harness: Path = Path(__file__).resolve().parent.parent
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+Part = TypeVar("Part")
+
+HERE = WorkerPlace()
+
+WorkerFactory = Callable[[WorkerPlace], WorkerHandle]
+
+
+class ProcessHandle:
+    """A worker process. Answers come through a thread that reads lines, so that a wait can have an end everywhere."""
+
+    def __init__(self, place: WorkerPlace = HERE) -> None:
+        # Closed in `close`; a context manager would end with this constructor.
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._process = subprocess.Popen(
+                [place.python, "-I", "-X", "utf8", "-c", BOOTSTRAP, str(place.harness)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=_environment(dict(place.environment)),
+                # Ctrl-C is the conductor's to handle: a worker in the same group would die in mid-answer.
+                start_new_session=os.name == "posix",
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise WorkerLost(OutcomeKind.CRASHED, f"cannot start {place.python}: {error.strerror}") from error
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        self._reader = threading.Thread(target=self._read_lines, daemon=True, name=f"worker {self._process.pid}")
+        self._reader.start()
+        try:
+            greeting = self._receive(GREETING_TIMEOUT_S, doing="starting").greeting
+            if greeting is None or greeting.protocol != PROTOCOL:
+                said = greeting.protocol if greeting else "no version"
+                self._lose(OutcomeKind.CRASHED, f"the worker speaks protocol {said}, this conductor speaks {PROTOCOL}")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._process.pid
+
+    def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
+        """Load its arm."""
+        return _expect(self._ask(order, timeout_s, doing="loading").launch)
+
+    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+        """Make one repetition."""
+        return _expect(self._ask(order, timeout_s, doing=f"synthesising {order.text_summary}").repetition)
+
+    def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
+        """Do the two fixed pieces of work."""
+        return _expect(self._ask(order, timeout_s, doing="the canary").canary)
+
+    def close(self) -> None:
+        """Close the worker's input, which ends it; kill it where that does not."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+        try:
+            self._process.wait(CLOSING_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(CLOSING_TIMEOUT_S)
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._stderr.close()
+
+    def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
+        assert self._process.stdin is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
+        try:
+            self._process.stdin.write(write_order(order))
+            self._process.stdin.flush()
+        except OSError:
+            self._lose_ended(doing)
+        return self._receive(timeout_s, doing=doing)
+
+    def _receive(self, timeout_s: float, *, doing: str) -> Answer:
+        try:
+            line = self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            self._process.kill()
+            self._lose(OutcomeKind.TIMEOUT, f"no answer within {timeout_s:g} s while {doing}; the worker was killed")
+        if not line:
+            self._lose_ended(doing)
+        try:
+            answer = read_answer(line)
+        except ValueError as error:
+            self._lose(OutcomeKind.CRASHED, str(error))
+        if answer.error:
+            self._lose(OutcomeKind.CRASHED, f"the worker did not understand: {answer.error}")
+        return answer
+
+    def _lose_ended(self, doing: str) -> NoReturn:
+        try:
+            code = self._process.wait(CLOSING_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._lose(OutcomeKind.CRASHED, f"the worker ended while {doing}: {_how(code)}")
+
+    def _lose(self, kind: OutcomeKind, reason: str) -> NoReturn:
+        raise WorkerLost(kind, reason, self._tail())
+
+    def _tail(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            # A position of its own: the worker may still be writing through the shared one.
+            size = os.fstat(self._stderr.fileno()).st_size
+            self._stderr.seek(max(0, size - TAIL_BYTES))
+            return self._stderr.read().decode(errors="replace").strip()
+        return ""
+
+    def _read_lines(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+
+class ScriptedHandle:
+    """A worker in this process, on the conductor's own scripted clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._worker = Worker(clock=clock, probes=ScriptedProbes())
+
+    @property
+    def pid(self) -> int:
+        """No process of its own."""
+        return 0
+
+    def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
+        """Load its arm; a script may say that the process ends instead."""
+        del timeout_s
+        try:
+            return _expect(self._worker.answer(order).launch)
+        except SystemExit as end:
+            raise WorkerLost(
+                OutcomeKind.CRASHED, f"the worker ended while loading: {_how(int(end.code or 0))}"
+            ) from end
+
+    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+        """Make one repetition; a script may say that the process crashes or hangs instead."""
+        try:
+            return _expect(self._worker.answer(order).repetition)
+        except ScriptedEnd as end:
+            if end.hangs:
+                self._clock.sleep(timeout_s)
+                reason = (
+                    f"no answer within {timeout_s:g} s while synthesising {order.text_summary}; the worker was killed"
+                )
+                raise WorkerLost(OutcomeKind.TIMEOUT, reason) from end
+            reason = f"the worker ended while synthesising {order.text_summary}: {end}"
+            raise WorkerLost(OutcomeKind.CRASHED, reason) from end
+
+    def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
+        """A machine that is always equally fast."""
+        del order, timeout_s
+        self._clock.sleep(0.05)
+        return Canary(numpy_ns=20_000_000, graph_ns=30_000_000)
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._worker.close()
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without what would change the engine behind the record's back."""
+    ours = {name: value for name, value in os.environ.items() if name not in ("ONNX_PROVIDER", "PYTHONPATH")}
+    return {**ours, **extra}
+
+
+def _expect(part: Part | None) -> Part:
+    if part is None:
+        raise WorkerLost(OutcomeKind.CRASHED, "the worker answered something else than it was asked")
+    return part
+
+
+def _how(code: int) -> str:
+    """A process's end in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    import signal
+
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}"

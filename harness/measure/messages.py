@@ -1,0 +1,123 @@
+"""What a conductor and a worker say to each other: one JSON object a line, over the worker's standard streams.
+
+An order's fields are JSON's own types, so that a worker needs the standard library alone to read them; an answer's are
+records, read back and checked by msgspec on the conductor's side.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+from harness.records.repetition import Canary, Launch, Repetition
+
+PROTOCOL = 1
+"""Version of these messages. A worker of another version is refused. History: 1, the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOrder:
+    """Start an engine. The first field group is `EngineOrder`'s; `page_cache` is "warm" or "cold"."""
+
+    arm_id: str
+    launch: int
+    engine: dict[str, Any]
+    page_cache: str = "warm"
+    dedicated: bool = False
+    slowdown: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakOrder:
+    """Synthesise one text and say how it went. `band_*` are plausible seconds of audio per character."""
+
+    scenario_id: str
+    launch: int
+    block: int
+    position: int
+    phase: str
+    variant: int
+    text: str
+    voice: str
+    speed: float = 1.0
+    language: str = "en-us"
+    is_phonemes: bool = False
+    stream: bool = False
+    band_low: float = 0.0
+    band_high: float = 1e9
+    original_seconds: float | None = None
+    audio_path: str = ""
+
+    @property
+    def text_summary(self) -> str:
+        """The text in a message."""
+        return f"{len(self.text)} characters ({self.scenario_id})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryOrder:
+    """Do the two fixed pieces of work."""
+
+    rounds: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """A worker's first line."""
+
+    protocol: int
+    pid: int
+    python: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer: exactly one of the fields is set."""
+
+    launch: Launch | None = None
+    repetition: Repetition | None = None
+    canary: Canary | None = None
+    greeting: Greeting | None = None
+    error: str = ""
+
+
+Order: TypeAlias = LoadOrder | SpeakOrder | CanaryOrder
+
+ORDERS: dict[str, type[LoadOrder] | type[SpeakOrder] | type[CanaryOrder]] = {
+    "load": LoadOrder,
+    "speak": SpeakOrder,
+    "canary": CanaryOrder,
+}
+
+
+def write_order(order: Order) -> bytes:
+    """One line."""
+    name = next(name for name, kind in ORDERS.items() if isinstance(order, kind))
+    return json.dumps({"order": name, **asdict(order)}).encode() + b"\n"
+
+
+def read_order(line: bytes) -> Order:
+    """Read a line. ValueError where it is no order of this protocol."""
+    fields = json.loads(line)
+    kind = ORDERS.get(fields.pop("order", None))
+    if kind is None:
+        raise ValueError(f"not an order of protocol {PROTOCOL}: {line[:200]!r}")
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise ValueError(f"not an order of protocol {PROTOCOL}: {error}") from error
+
+
+def write_answer(answer: Answer) -> bytes:
+    """One line; what is unset is left out."""
+    said = {name: value for name, value in asdict(answer).items() if value}
+    return json.dumps(said).encode() + b"\n"
+
+
+def read_answer(line: bytes) -> Answer:
+    """Read a line. ValueError where it is no answer of this protocol."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(line, type=Answer)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not an answer of protocol {PROTOCOL}: {error}: {line[:200]!r}") from error

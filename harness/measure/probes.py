@@ -1,0 +1,83 @@
+"""What a worker reads around a repetition: of its own process and machine, or, scripted, the same each time."""
+
+import os
+from pathlib import Path
+
+from harness.measure.disturbance import Watch
+from harness.measure.memory import Mark, begin, memory, usage
+from harness.records.repetition import Disturbance, Memory
+
+CHUNK = 1 << 22
+
+
+class SystemProbes:
+    """The worker's own process."""
+
+    def __init__(self) -> None:
+        self._watch = Watch()
+        self._mark: Mark | None = None
+
+    def begin(self) -> None:
+        """Reset the high-water mark, where the kernel lets us, and note the counters."""
+        self._mark = begin()
+        self._watch.begin()
+
+    def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
+        """What happened since `begin`; the counters first, since they are still moving."""
+        disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns)
+        return memory(self._mark) if self._mark else Memory(), disturbance
+
+    def resident(self) -> int | None:
+        """Resident size now, in bytes."""
+        return usage().rss
+
+    def prepare_cache(self, path: str, *, wanted: str) -> str:
+        """Read the file through for "warm"; ask the kernel to drop it for "cold"."""
+        if not path:
+            return "unknown: no model file"
+        if wanted == "warm":
+            with Path(path).open("rb", buffering=0) as file:
+                while file.read(CHUNK):
+                    pass
+            return "warm"
+        return _evict(path)
+
+
+def _evict(path: str) -> str:
+    if not hasattr(os, "posix_fadvise"):
+        return "unknown: this platform cannot evict a file from its page cache"
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    except OSError as error:
+        return f"unknown: {error.strerror}"
+    finally:
+        os.close(descriptor)
+    return "cold"
+
+
+class ScriptedProbes:
+    """Figures of a machine that does not exist; a text's work grows the memory a little each time it is spoken."""
+
+    LOADED = 200 << 20
+    STEP = 10 << 20
+
+    def begin(self) -> None:
+        """Nothing to note."""
+
+    def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
+        """Memory in proportion to the work; nobody else on the machine."""
+        del cpu_ns
+        peak = self.LOADED + self.STEP * (1 + wall_ns // 100_000_000)
+        memory = Memory(rss_before=self.LOADED, rss_after=self.LOADED, peak=peak)
+        return memory, Disturbance(steal_share=0.0, others_cpu_share=0.0, involuntary_switches=0)
+
+    def resident(self) -> int | None:
+        """Always the same."""
+        return self.LOADED
+
+    def prepare_cache(self, path: str, *, wanted: str) -> str:
+        """There is no file; the script has it either way."""
+        del path
+        return wanted

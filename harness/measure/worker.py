@@ -1,0 +1,267 @@
+"""A worker: one process that loads one arm and answers orders, one JSON line each.
+
+It runs in foreign environments and, in a duel, from another revision's source: it needs the standard library, NumPy,
+psutil and the engine's own packages. Nothing is printed on its standard output but answers; what libraries print there
+goes to standard error, whose end the conductor keeps.
+"""
+
+import gc
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from harness.clock import Clock, SystemClock
+from harness.engines.protocol import Engine, EngineOrder, EngineRefusal, SpeechRequest, Stages
+from harness.engines.registry import find_starter
+from harness.measure.messages import (
+    PROTOCOL,
+    Answer,
+    CanaryOrder,
+    Greeting,
+    LoadOrder,
+    Order,
+    SpeakOrder,
+    read_order,
+    write_answer,
+)
+from harness.metrics.features import extract
+from harness.metrics.validity import check
+from harness.records.repetition import (
+    Canary,
+    ChunkMark,
+    Disturbance,
+    Launch,
+    LoadPart,
+    Memory,
+    Outcome,
+    OutcomeKind,
+    Phase,
+    Repetition,
+    StageMark,
+)
+from harness.records.scenario import Band
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FIRST_TEXT = "Hello world."
+
+
+class Probes(Protocol):
+    """What is read of the process and the machine around a repetition, outside its timed part."""
+
+    def begin(self) -> None:
+        """Reset the high-water mark and note the counters."""
+        ...
+
+    def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
+        """What happened since `begin`."""
+        ...
+
+    def resident(self) -> int | None:
+        """Resident size now, in bytes."""
+        ...
+
+    def prepare_cache(self, path: str, *, wanted: str) -> str:
+        """Bring the file into the page cache or evict it; says "warm", "cold", or "unknown: <why>"."""
+        ...
+
+
+class Worker:
+    """Answers orders. Transport, clock and probes are passed in."""
+
+    def __init__(self, *, clock: Clock, probes: Probes) -> None:
+        self._clock = clock
+        self._probes = probes
+        self._engine: Engine | None = None
+        self._stages = Stages(clock)
+
+    def answer(self, order: Order) -> Answer:
+        """Do what is ordered. Failures of the engine are outcomes, not exceptions."""
+        if isinstance(order, LoadOrder):
+            return Answer(launch=self._load(order))
+        if isinstance(order, SpeakOrder):
+            return Answer(repetition=self._speak(order))
+        return Answer(canary=_read_canary(order, self._clock))
+
+    def close(self) -> None:
+        """Close the engine, where one is loaded."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _load(self, order: LoadOrder) -> Launch:
+        engine_order = EngineOrder(**order.engine)
+        started_at = self._clock.wall()
+        page_cache = self._probes.prepare_cache(engine_order.model_path, wanted=order.page_cache)
+        stages = Stages(self._clock, order.slowdown)
+        outcome = Outcome()
+        try:
+            self._engine = find_starter(engine_order.engine)(engine_order, clock=self._clock, stages=stages)
+        except EngineRefusal as refusal:
+            outcome = Outcome(kind=OutcomeKind.REFUSED, reason=str(refusal))
+        except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
+            outcome = Outcome(kind=OutcomeKind.ERROR, reason=_reason(error))
+        self._stages = stages
+        parts = [LoadPart(name=name, ns=end - start) for name, start, end in stages.take()]
+        if self._engine is None:
+            return Launch(
+                arm_id=order.arm_id, launch=order.launch, started_at=started_at, page_cache=page_cache,
+                parts=tuple(parts), dedicated=order.dedicated, outcome=outcome,
+            )  # fmt: skip
+        rss_loaded = self._probes.resident()
+        outcome, first_ns = self._first_inference(engine_order)
+        if outcome.valid:
+            parts.append(LoadPart(name="first_inference", ns=first_ns))
+        return Launch(
+            arm_id=order.arm_id,
+            launch=order.launch,
+            started_at=started_at,
+            page_cache=page_cache,
+            parts=tuple(parts),
+            rss_loaded=rss_loaded,
+            facts=self._engine.facts,
+            dedicated=order.dedicated,
+            outcome=outcome,
+        )
+
+    def _first_inference(self, order: EngineOrder) -> tuple[Outcome, int]:
+        """The first synthesis after loading: part of the start-up, and never a repetition."""
+        assert self._engine is not None  # noqa: S101 - for the type checker; `_load` has just set it
+        request = SpeechRequest(text=FIRST_TEXT, voice=order.voice)
+        start = self._clock.now_ns()
+        try:
+            frames = sum(len(chunk) for chunk in self._engine.synthesise(request))
+        except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
+            return Outcome(kind=OutcomeKind.ERROR, reason=f"the first inference failed: {_reason(error)}"), 0
+        end = self._clock.now_ns()
+        self._stages.take()
+        if not frames:
+            return Outcome(kind=OutcomeKind.INVALID_AUDIO, reason="the first inference gave no audio"), 0
+        return Outcome(), end - start
+
+    def _speak(self, order: SpeakOrder) -> Repetition:
+        if self._engine is None:
+            return self._repetition(
+                order, end_ns=0, outcome=Outcome(kind=OutcomeKind.ERROR, reason="nothing is loaded")
+            )
+        request = SpeechRequest(
+            text=order.text,
+            voice=order.voice,
+            speed=order.speed,
+            language=order.language,
+            is_phonemes=order.is_phonemes,
+            stream=order.stream,
+        )
+        chunks: list[NDArray[np.float32]] = []
+        arrivals: list[int] = []
+        outcome = Outcome()
+        # Collecting now keeps the collector from choosing a moment inside the timed part.
+        gc.collect()
+        self._stages.take()
+        self._probes.begin()
+        started_at = self._clock.wall()
+        cpu = self._clock.cpu_ns()
+        start = self._clock.now_ns()
+        try:
+            for chunk in self._engine.synthesise(request):
+                arrivals.append(self._clock.now_ns() - start)
+                chunks.append(chunk)
+        except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
+            outcome = Outcome(kind=OutcomeKind.ERROR, reason=_reason(error))
+        end = self._clock.now_ns() - start
+        cpu_ns = self._clock.cpu_ns() - cpu
+        memory, disturbance = self._probes.end(cpu_ns=cpu_ns, wall_ns=end)
+        stages = tuple(
+            StageMark(stage=name, start_ns=began - start, end_ns=ended - start)
+            for name, began, ended in self._stages.take()
+        )
+        audio = extract(chunks, self._engine.facts.sample_rate) if outcome.valid else None
+        if audio is not None:
+            outcome = check(
+                audio,
+                characters=len(order.text),
+                band=Band(low=order.band_low / order.speed, high=order.band_high / order.speed),
+                expected_sample_rate=self._engine.facts.sample_rate,
+                original_seconds=order.original_seconds,
+            )
+            if order.audio_path:
+                _keep(chunks, order.audio_path)
+        return self._repetition(
+            order,
+            end_ns=end,
+            started_at=started_at,
+            chunks=tuple(ChunkMark(at_ns=at, frames=len(chunk)) for at, chunk in zip(arrivals, chunks, strict=True)),
+            stages=stages,
+            cpu_ns=cpu_ns,
+            memory=memory,
+            disturbance=disturbance,
+            audio=audio,
+            outcome=outcome,
+        )
+
+    def _repetition(self, order: SpeakOrder, *, end_ns: int, outcome: Outcome, **observed: object) -> Repetition:
+        return Repetition(
+            scenario_id=order.scenario_id,
+            launch=order.launch,
+            block=order.block,
+            position=order.position,
+            phase=Phase(order.phase),
+            variant=order.variant,
+            characters=len(order.text),
+            end_ns=end_ns,
+            outcome=outcome,
+            **{"started_at": self._clock.wall(), **observed},  # type: ignore[arg-type]
+        )
+
+
+def _keep(chunks: "list[NDArray[np.float32]]", path: str) -> None:
+    """Keep the audio as float32 in NumPy's own format; whoever ordered it encodes it."""
+    import numpy as np
+
+    np.save(path, np.concatenate(chunks))
+
+
+def _reason(error: BaseException) -> str:
+    """One line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+
+
+def _read_canary(order: CanaryOrder, clock: Clock) -> Canary:
+    from harness.measure.canary import read
+
+    return read(rounds=order.rounds, clock=clock)
+
+
+def serve(worker: Worker, lines: Iterator[bytes], answers: BinaryIO) -> None:
+    """Answer line after line until the conductor closes the stream."""
+    for line in lines:
+        try:
+            order = read_order(line)
+        except ValueError as error:
+            said = Answer(error=str(error))
+        else:
+            said = worker.answer(order)
+        answers.write(write_answer(said))
+        answers.flush()
+    worker.close()
+
+
+def main() -> None:
+    """Speak the protocol on the standard streams."""
+    from harness.measure.probes import SystemProbes
+
+    # Libraries print where they like; the protocol keeps a descriptor of its own.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    greeting = Greeting(protocol=PROTOCOL, pid=os.getpid(), python=platform.python_version())
+    answers.write(write_answer(Answer(greeting=greeting)))
+    answers.flush()
+    serve(Worker(clock=SystemClock(), probes=SystemProbes()), iter(sys.stdin.buffer.readline, b""), answers)
+
+
+if __name__ == "__main__":
+    main()

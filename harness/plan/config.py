@@ -1,0 +1,233 @@
+"""The configuration: one frozen table of values in which each knows where it came from.
+
+Defaults, then `[tool.kokoro-bench]` in pyproject.toml, then `KOKORO_BENCH_…`, then options: later wins.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, nearest
+
+ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
+SECTION = "tool.kokoro-bench"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One value: its name, its default, how text becomes it, and what it means."""
+
+    name: str
+    default: Any
+    parse: Callable[[Any], Any]
+    meaning: str
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    if not isinstance(value, str):
+        raise TypeError(f"must be text, not {value!r}")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be a list of texts, not {value!r}")
+    return tuple(item for item in items if item)
+
+
+def _whole(least: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
+        if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+            raise ValueError(f"must be a whole number, not {value!r}")
+        number = int(value)
+        if number < least:
+            raise ValueError(f"must be at least {least}, not {number}")
+        return number
+
+    return parse
+
+
+def _wholes(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    return tuple(_whole(0)(item) for item in items)
+
+
+def _positive(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    if isinstance(value, bool) or not 0 < float(value) < float("inf"):
+        raise ValueError(f"must be a positive number, not {value!r}")
+    return float(value)
+
+
+def _seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """Seconds, or text such as 90s, 5m, 1.5h."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        scale = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
+        return _positive(text[:-1] if scale else text) * (scale or 1.0)
+    return _positive(value)
+
+
+def _pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """`name=value` pairs, or a TOML table."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, _option_text(setting)) for name, setting in value.items()))
+    pairs = []
+    for item in _texts(value):
+        name, equals, setting = item.partition("=")
+        if not equals or not name:
+            raise ValueError(f"must be name=value, not {item!r}")
+        pairs.append((name.strip(), setting.strip()))
+    return tuple(sorted(pairs))
+
+
+def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _limits(value: Any) -> tuple[tuple[str, float], ...]:  # noqa: ANN401 - from TOML or the environment
+    return tuple((name, _positive(limit)) for name, limit in _pairs(value))
+
+
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    return parse
+
+
+KEYS: tuple[Key, ...] = (
+    Key(name="engine", default="kokoro", parse=_text, meaning="what is measured: kokoro, scripted or an installed one"),
+    Key(name="model", default=(), parse=_texts, meaning="models by name or file; none: the original and one quantised"),
+    Key(name="voices", default="", parse=_text, meaning="voices file of a model of your own"),
+    Key(name="provider", default=("cpu",), parse=_texts, meaning="execution providers"),
+    Key(name="provider-options", default=(), parse=_pairs, meaning="name=value options for the provider"),
+    Key(name="session-options", default=(), parse=_pairs, meaning="name=value options for ONNX Runtime's session"),
+    Key(name="threads", default=(0,), parse=_wholes, meaning="intra-op thread counts; 0 is ONNX Runtime's default"),
+    Key(name="runtime", default=(), parse=_texts, meaning="package sets, such as onnxruntime==1.22.1"),
+    Key(name="text", default=(), parse=_texts, meaning="text classes, instead of the suites' own"),
+    Key(name="voice", default="af_heart", parse=_text, meaning="the voice that speaks"),
+    Key(name="budget", default=240.0, parse=_seconds, meaning="time for measuring, such as 240, 4m or 1h"),
+    Key(name="launches", default=3, parse=_whole(1), meaning="how often each worker is started in a run"),
+    Key(name="blocks", default=4, parse=_whole(1), meaning="blocks in each launch at most"),
+    Key(name="warmups", default=1, parse=_whole(1), meaning="warm-up repetitions of each text in each launch"),
+    Key(name="timeout", default=30.0, parse=_seconds, meaning="seconds for an answer, beside 0.25 s per character"),
+    Key(name="seed", default=0, parse=_whole(0), meaning="seed of the order and of the engine's generator"),
+    Key(name="results", default="", parse=_text, meaning="results database: a file or an SQLAlchemy URL"),
+    Key(name="baselines", default="", parse=_text, meaning="directory of the accepted figures"),
+    Key(name="report", default="", parse=_text, meaning="directory of the report"),
+    Key(name="summary", default="", parse=_text, meaning="file that gets a Markdown summary"),
+    Key(name="targets", default=(), parse=_limits, meaning="metric=limit pairs, gated in every scenario"),
+    Key(name="require", default="nothing", parse=_choice("nothing", "baseline", "answer"),
+        meaning="exit 4 without a baseline (baseline), or also when inconclusive (answer)"),
+    Key(name="script", default=(), parse=_pairs, meaning="name=value pairs for the scripted engine"),
+)  # fmt: skip
+
+DEFAULT_TARGETS = (("rtf", 1.0), ("streaming_efficiency", 0.9), ("success_rate", 0.99), ("ttfa", 0.8))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every value, with its origin. `root` is the directory of pyproject.toml, or the current one."""
+
+    root: Path
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """Sub-tables of the section that have readers of their own: runtimes, schedule."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - each key has its own type
+        return self.values[name]
+
+    @property
+    def results(self) -> str:
+        """The results database: a path or a URL."""
+        given: str = self["results"]
+        if "://" in given:
+            return given
+        return str(self.root / (given or ".kokoro-bench/results.sqlite"))
+
+    @property
+    def baselines(self) -> Path:
+        """The directory of the accepted figures."""
+        return self.root / (self["baselines"] or "baselines")
+
+    @property
+    def report(self) -> Path:
+        """The directory of the report."""
+        return self.root / (self["report"] or "reports/site")
+
+    @property
+    def targets(self) -> tuple[tuple[str, float], ...]:
+        """The defaults, overridden one by one."""
+        return tuple(sorted({**dict(DEFAULT_TARGETS), **dict(self["targets"])}.items()))
+
+
+TABLES = ("runtimes", "schedule")
+
+
+def load_config(
+    options: Mapping[str, Any] | None = None,
+    *,
+    start: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Read all sources. `options` holds what was given on the command line; None values are not given."""
+    root = find_root(start or Path.cwd())
+    values: dict[str, Any] = {key.name: key.default for key in KEYS}
+    origins = {key.name: "default" for key in KEYS}
+    section, file = _read_section(root)
+    tables = {name: section.pop(name) for name in TABLES if name in section}
+    environment = os.environ if environment is None else environment
+    for name, value in section.items():
+        _set(values, origins, name=name, value=value, origin=f"{file} [{SECTION}]")
+    for variable, value in sorted(environment.items()):
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_CONFIGURATION:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
+            _set(values, origins, name=name, value=value, origin=f"environment variable {variable}")
+    for name, value in (options or {}).items():
+        if value not in (None, (), ""):
+            _set(values, origins, name=name, value=value, origin=f"option --{name}")
+    return Config(root=root, values=values, origins=origins, tables=tables)
+
+
+NOT_CONFIGURATION = (f"{ENVIRONMENT_PREFIX}CACHE", f"{ENVIRONMENT_PREFIX}TEST_POSTGRES")
+"""Variables with our prefix that other parts read."""
+
+
+def find_root(start: Path) -> Path:
+    """The nearest directory upwards whose pyproject.toml has our section; else `start`."""
+    start = start.resolve()
+    for directory in (start, *start.parents):
+        file = directory / "pyproject.toml"
+        if file.is_file() and f"[{SECTION}" in file.read_text(encoding="utf-8", errors="replace"):
+            return directory
+    return start
+
+
+def _read_section(root: Path) -> tuple[dict[str, Any], Path]:
+    file = root / "pyproject.toml"
+    if not file.is_file():
+        return {}, file
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", where=str(file), remedy="mend that line") from error
+    return dict(content.get("tool", {}).get("kokoro-bench", {})), file
+
+
+def _set(values: dict[str, Any], origins: dict[str, str], *, name: str, value: Any, origin: str) -> None:  # noqa: ANN401
+    key = next((key for key in KEYS if key.name == name), None)
+    if key is None:
+        known = [key.name for key in KEYS] + list(TABLES)
+        raise ConfigError(f"unknown key {name!r}", where=origin, remedy=nearest(name, known))
+    try:
+        values[name] = key.parse(value)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{name} {error}", where=origin, remedy=f"{name}: {key.meaning}") from error
+    origins[name] = origin

@@ -1,0 +1,101 @@
+"""From what a suite asks for and what the configuration offers to scenarios, and from scenarios to a plan."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.errors import UsageError, nearest
+from harness.plan.corpus import TEXT_CLASSES, Corpus
+from harness.records.scenario import Arm, Mode, Scenario, Utterance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What one test of a suite asks for: a mode, text classes, and the markers that put it into a selection.
+
+    `voices` and `speeds` empty mean the configured voice at speed 1; `variant` None goes through a class's variants.
+    """
+
+    mode: Mode
+    texts: tuple[str, ...] = ()
+    speeds: tuple[float, ...] = (1.0,)
+    variant: int | None = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed."""
+
+    budget_s: float
+    launches: int
+    blocks: int
+    warmups: int
+    timeout_s: float
+    seed: int
+
+    def timeout_for(self, characters: int) -> float:
+        """Seconds after which an answer to a text of so many characters is given up."""
+        return self.timeout_s + 0.25 * characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that the conductor needs to know of what to measure."""
+
+    scenarios: tuple[Scenario, ...]
+    utterances: Mapping[str, tuple[Utterance, ...]]
+    pace: Pace
+    corpus_digest: str
+    selection: str = ""
+    script: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Every arm once, in the order of the scenarios."""
+        return tuple(dict.fromkeys(scenario.arm for scenario in self.scenarios))
+
+    def utterance(self, scenario: Scenario, block: int) -> Utterance:
+        """The text of a scenario in a block."""
+        texts = self.utterances[scenario.text_class]
+        number = block % len(texts) if scenario.variant is None else scenario.variant
+        return texts[number]
+
+
+def expand(wish: Wish, *, arms: Sequence[Arm], voice: str, texts: Sequence[str] = ()) -> tuple[Scenario, ...]:
+    """Every scenario of a wish: arms × texts × speeds. `texts` given by the user replace the wish's own."""
+    if wish.mode.is_load:
+        return tuple(Scenario(arm=arm, mode=wish.mode, text_class="", voice=voice) for arm in arms)
+    classes = tuple(texts) or wish.texts
+    for name in classes:
+        if name not in TEXT_CLASSES:
+            raise UsageError(f"unknown text class {name!r}", where="--text", remedy=nearest(name, list(TEXT_CLASSES)))
+    return tuple(
+        Scenario(arm=arm, mode=wish.mode, text_class=name, voice=voice, speed=speed, variant=wish.variant)
+        for arm in arms
+        for name in classes
+        for speed in wish.speeds
+    )
+
+
+def make_plan(
+    scenarios: Iterable[Scenario],
+    *,
+    corpus: Corpus,
+    pace: Pace,
+    selection: str = "",
+    script: Mapping[str, str] | None = None,
+) -> Plan:
+    """A plan of the distinct scenarios, with the texts that they speak."""
+    distinct = tuple(dict.fromkeys(scenarios))
+    if not distinct:
+        raise UsageError(
+            "nothing to measure", where=selection, remedy="pytest suites --collect-only shows what there is"
+        )
+    classes = {scenario.text_class for scenario in distinct if not scenario.mode.is_load}
+    return Plan(
+        scenarios=distinct,
+        utterances={name: corpus.variants(name) for name in sorted(classes)},
+        pace=pace,
+        corpus_digest=corpus.digest,
+        selection=selection,
+        script=dict(script or {}),
+    )
