@@ -1,0 +1,1 @@
+"""What is to be measured: the configuration, the matrix of scenarios and the corpus of texts."""

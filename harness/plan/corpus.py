@@ -1,0 +1,245 @@
+"""The texts that are spoken: classes of a stated length, composed from a pool of sentences by a recorded seed.
+
+How a text is composed (`COMPOSITION` is this algorithm's version). The pieces of the pool (sentences, or words) are
+put in the order of SHA-256 of "composition/seed/class/variant/attempt" and the piece, so that no generator's history
+decides and every platform and Python version composes the same. Going through that order, each piece that still fits
+is taken whole, joined by one space, until the text is within the class's tolerance. A text that the class already has,
+or an order that leads nowhere, costs an attempt. Therefore variant k of a class depends on the seed and the pool, and
+not on how many variants are asked for, on the other classes or on the order of the pool's lines.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from itertools import permutations
+from types import MappingProxyType
+
+from harness.errors import UsageError, nearest
+from harness.records.scenario import Band, Utterance
+
+COMPOSITION = 1
+"""Version of the composing algorithm. 1: the order of hashes, first fit."""
+
+CUSTOM = "custom"
+"""The class of a text of the user's own."""
+
+_ATTEMPTS = 200
+_PLAIN = re.compile(r"[A-Za-z, ]+[.?!]")
+# A phoneme text's last two words are chosen to make the length exact; this is where the choosing begins. Words have 2
+# to 10 symbols and cost up to 12 with a mark and a space, so that 7 to 18 remain, and the pair has 4 to 15 symbols.
+_EXACT_FROM = 18
+
+
+class Source(StrEnum):
+    """What the texts of a class are made of."""
+
+    SENTENCES = "sentences"
+    """Whole sentences."""
+    UNPUNCTUATED = "unpunctuated"
+    """The words of whole sentences of letters alone, in lower case: nothing in the text says where to split it."""
+    PHONEMES = "phonemes"
+    """Phoneme symbols in word-like groups, so that a count of phonemes holds whatever version of espeak-ng is there."""
+    WORDS = "words"
+    """A single word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextClass:
+    """A class of texts: `characters` is the length aimed at, `tolerance` how far off a text may be, as a ratio."""
+
+    name: str
+    characters: int
+    tolerance: float
+    source: Source = Source.SENTENCES
+
+    @property
+    def shortest(self) -> int:
+        """The fewest characters that a text of this class has."""
+        return self.characters - round(self.characters * self.tolerance)
+
+    @property
+    def longest(self) -> int:
+        """The most characters that a text of this class has."""
+        return self.characters + round(self.characters * self.tolerance)
+
+    @property
+    def seconds_per_character(self) -> Band:
+        """Spoken seconds per character between which audio is plausible, at speed 1 (at speed s, both divided by s).
+
+        Narration at 150 to 160 words a minute, about six characters a word with its space, is 0.063 to 0.067 s per
+        character. The pool gives 1.13 phonemes per character (kokoro-onnx 0.6.1, espeak-ng), and the replica speaks for
+        0.072 s per phoneme, hence 0.08 s. Half of the one and two and a half times the other leave room for fast and
+        slow voices, numbers written in digits (up to 2.5 phonemes per character in a short text) and pauses. Silence
+        before, after and for short inputs does not shrink with the text: 2.5 s of it are allowed on top.
+        """
+        return Band(low=0.03, high=0.2 + 2.5 / self.characters)
+
+
+TEXT_CLASSES: Mapping[str, TextClass] = MappingProxyType(
+    {
+        text_class.name: text_class
+        for text_class in (
+            TextClass(name="chars-12", characters=12, tolerance=0.25),
+            TextClass(name="chars-60", characters=60, tolerance=0.1),
+            TextClass(name="chars-200", characters=200, tolerance=0.05),
+            TextClass(name="chars-500", characters=500, tolerance=0.04),
+            TextClass(name="chars-900", characters=900, tolerance=0.03),
+            TextClass(name="chars-1700", characters=1700, tolerance=0.02),
+            TextClass(name="chars-4400", characters=4400, tolerance=0.01),
+            TextClass(name="one-word", characters=6, tolerance=0.33, source=Source.WORDS),
+            # Around the 510 phonemes that one pass of the model takes: just below, exactly, and one too many.
+            TextClass(name="phonemes-509", characters=509, tolerance=0, source=Source.PHONEMES),
+            TextClass(name="phonemes-510", characters=510, tolerance=0, source=Source.PHONEMES),
+            TextClass(name="phonemes-511", characters=511, tolerance=0, source=Source.PHONEMES),
+            # More than one pass, and no mark to split at.
+            TextClass(name="unpunctuated-700", characters=700, tolerance=0.05, source=Source.UNPUNCTUATED),
+        )
+    }
+)
+
+
+class Corpus:
+    """The texts of every class for one seed. A class is composed when it is first asked for.
+
+    `digest` (SHA-256, hex) covers all that decides the texts: the same digest, the same texts.
+    """
+
+    def __init__(self, *, seed: int = 0, variants: int = 20) -> None:
+        if variants < 1:
+            raise UsageError(f"{variants} variants of a text class", where="variants", remedy="ask for at least 1")
+        self.seed = seed
+        self._variants = variants
+        self._pools = _pools()
+        self._composed: dict[str, tuple[Utterance, ...]] = {}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the pools, the classes, the seed and the composing algorithm's version."""
+        classes = sorted(f"{each.name} {each.source} {each.shortest} {each.longest}" for each in TEXT_CLASSES.values())
+        pools = [f"{source}\n" + "\n".join(sorted(pieces)) for source, pieces in sorted(self._pools.items())]
+        return _sha256("\n".join([f"{COMPOSITION}/{self.seed}", *classes, *pools])).hex()
+
+    def utterance(self, text_class: str, variant: int = 0) -> Utterance:
+        """One text. UsageError where there is no such class or no such variant."""
+        texts = self.variants(text_class)
+        if not 0 <= variant < len(texts):
+            raise UsageError(
+                f"no variant {variant}", where=f"text class {text_class}", remedy=f"there are 0 to {len(texts) - 1}"
+            )
+        return texts[variant]
+
+    def variants(self, text_class: str) -> tuple[Utterance, ...]:
+        """All texts of a class, no two alike. UsageError where there is no such class, or its pool has too few."""
+        known = TEXT_CLASSES.get(text_class)
+        if known is None:
+            raise UsageError(
+                f"unknown text class {text_class!r}", where="--text", remedy=nearest(text_class, text_class_names())
+            )
+        if text_class not in self._composed:
+            self._composed[text_class] = self._compose_all(known)
+        return self._composed[text_class]
+
+    def _compose_all(self, text_class: TextClass) -> tuple[Utterance, ...]:
+        texts: list[str] = []
+        for variant in range(self._variants):
+            attempts = (
+                self._compose(text_class, f"{text_class.name}/{variant}/{attempt}") for attempt in range(_ATTEMPTS)
+            )
+            text = next((text for text in attempts if text is not None and text not in texts), None)
+            if text is None:
+                raise UsageError(
+                    f"its pool gives {len(texts)} different texts, not {self._variants}",
+                    where=f"text class {text_class.name}",
+                    remedy=f"ask for at most {len(texts)} variants",
+                )
+            texts.append(text)
+        phonemes = text_class.source is Source.PHONEMES
+        return tuple(
+            Utterance(text_class=text_class.name, variant=variant, text=text, is_phonemes=phonemes)
+            for variant, text in enumerate(texts)
+        )
+
+    def _compose(self, text_class: TextClass, key: str) -> str | None:
+        pieces = _in_order(self._pools[text_class.source], f"{COMPOSITION}/{self.seed}/{key}")
+        if text_class.source is Source.PHONEMES:
+            return _exact_fit(pieces, text_class.characters)
+        return _first_fit(pieces, text_class)
+
+
+def text_class_names() -> tuple[str, ...]:
+    """The names of all classes, by length and then the edge cases."""
+    return tuple(TEXT_CLASSES)
+
+
+def user_text(text: str, *, is_phonemes: bool = False, language: str = "en-us") -> Utterance:
+    """A text of the user's own, without the white space around it. UsageError where nothing else is there."""
+    spoken = text.strip()
+    if not spoken:
+        raise UsageError("the text is empty", where="--text", remedy="give at least one word")
+    return Utterance(text_class=CUSTOM, variant=0, text=spoken, is_phonemes=is_phonemes, language=language)
+
+
+def seconds_per_character(utterance: Utterance) -> Band:
+    """Spoken seconds per character between which the utterance's audio is plausible, at speed 1.
+
+    A text of the user's own may be all digits, or in a script that writes a syllable in a character (about 0.2 to
+    0.35 s each), or hold white space and marks that nobody speaks: its band is wider both ways.
+    """
+    known = TEXT_CLASSES.get(utterance.text_class)
+    if known is not None:
+        return known.seconds_per_character
+    return Band(low=0.01, high=0.6 + 2.5 / utterance.characters)
+
+
+def _pools() -> Mapping[Source, tuple[str, ...]]:
+    sentences = _lines("sentences.txt")
+    plain = (sentence for sentence in sentences if _PLAIN.fullmatch(sentence))
+    return {
+        Source.SENTENCES: sentences,
+        Source.UNPUNCTUATED: tuple(re.sub(r"[,.?!]", "", sentence).lower() for sentence in plain),
+        Source.PHONEMES: _lines("phonemes.txt"),
+        Source.WORDS: _lines("words.txt"),
+    }
+
+
+def _lines(name: str) -> tuple[str, ...]:
+    text = files("harness.plan").joinpath(name).read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _in_order(pieces: Iterable[str], key: str) -> list[str]:
+    return sorted(pieces, key=lambda piece: _sha256(f"{key}\n{piece}"))
+
+
+def _first_fit(pieces: Iterable[str], text_class: TextClass) -> str | None:
+    """The pieces that fit, in their order, up to a text within the tolerance; None where they run out first."""
+    text = ""
+    for piece in pieces:
+        longer = f"{text} {piece}" if text else piece
+        if len(longer) <= text_class.longest:
+            text = longer
+        if len(text) >= text_class.shortest:
+            return text
+    return None
+
+
+def _exact_fit(words: list[str], length: int) -> str | None:
+    """Words with a mark after every fourth, exactly `length` symbols; None where no last two words fit."""
+    taken: list[str] = []
+    left = length + 1  # each word is charged with the space after it, which the last one lacks
+    while left > _EXACT_FROM:
+        mark = ("", "", "", ",", "", "", "", ".")[len(taken) % 8]
+        taken.append(words[len(taken)] + mark)
+        left -= len(taken[-1]) + 1
+    for last_but_one, last in permutations(words[len(taken) :], 2):
+        ending = [last_but_one, last + "."]
+        if sum(len(word) + 1 for word in ending) == left:
+            return " ".join([*taken, *ending])
+    return None
