@@ -1,0 +1,118 @@
+"""What a container or a service manager allows this process: Linux control groups, versions 1 and 2.
+
+A limit holds for the group and everything below it, so the tightest of the group and its ancestors counts. The standard
+mount point is assumed. Sources: the kernel's admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_NO_MEMORY_LIMIT = 1 << 60
+"""Version 1 writes "unlimited" as the largest page-aligned integer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The directories of one controller, innermost first; `unified` for version 2."""
+
+    directories: tuple[Path, ...]
+    unified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttling:
+    """How often and how long a CPU quota has stopped this group since it was made, summed over its threads."""
+
+    periods: int
+    seconds: float
+
+
+def find_group(root: Path, controller: str) -> Group | None:
+    """Where `controller` ("cpu", "memory") limits this process; None where there are no control groups."""
+    text = _read(root / "proc/self/cgroup")
+    if text is None:
+        return None
+    mount = root / "sys/fs/cgroup"
+    unified_path = None
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return Group(directories=_chain(mount / controllers, path), unified=False)
+        if not controllers:
+            unified_path = path
+    if unified_path is None:
+        return None
+    return Group(directories=_chain(mount, unified_path), unified=True)
+
+
+def _chain(base: Path, path: str) -> tuple[Path, ...]:
+    """The group's directory and its ancestors, as far as they are visible: a container may see only its own as "/"."""
+    parts = [part for part in path.split("/") if part not in {"", ".."}]
+    chain = [base.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+    return tuple(directory for directory in chain if directory.is_dir())
+
+
+def cpu_limit(root: Path) -> float | None:
+    """The quota in CPUs; None where there is none."""
+    group = find_group(root, "cpu")
+    if group is None:
+        return None
+    quotas = []
+    for directory in group.directories:
+        if group.unified:
+            quota = parse_cpu_max(_read(directory / "cpu.max") or "")
+        else:
+            micros, period = _read(directory / "cpu.cfs_quota_us"), _read(directory / "cpu.cfs_period_us")
+            quota = parse_cpu_max(f"{micros} {period}") if micros and period else None
+        if quota is not None:
+            quotas.append(quota)
+    return min(quotas, default=None)
+
+
+def parse_cpu_max(text: str) -> float | None:
+    """Quota over period, both in microseconds ("150000 100000" is 1.5 CPUs); "max" or a negative quota is no limit."""
+    fields = text.split()
+    if len(fields) != 2 or fields[0] == "max":
+        return None
+    quota, period = int(fields[0]), int(fields[1])
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def memory_limit(root: Path) -> int | None:
+    """The memory limit in bytes; None where there is none."""
+    group = find_group(root, "memory")
+    if group is None:
+        return None
+    name = "memory.max" if group.unified else "memory.limit_in_bytes"
+    texts = [_read(directory / name) for directory in group.directories]
+    limits = [int(text) for text in texts if text is not None and text.strip().isdecimal()]
+    return min((limit for limit in limits if limit < _NO_MEMORY_LIMIT), default=None)
+
+
+def throttling(root: Path) -> Throttling | None:
+    """The counters of the group that was stopped longest; None where no group counts."""
+    group = find_group(root, "cpu")
+    if group is None:
+        return None
+    texts = [_read(directory / "cpu.stat") for directory in group.directories]
+    found = [counters for counters in map(parse_cpu_stat, filter(None, texts)) if counters is not None]
+    return max(found, key=lambda counters: counters.seconds, default=None)
+
+
+def parse_cpu_stat(text: str) -> Throttling | None:
+    """`cpu.stat`: version 2 counts microseconds, version 1 nanoseconds; None without the counters of a quota."""
+    values = {name: int(value) for name, value in (line.split() for line in text.splitlines() if line)}
+    if "throttled_usec" in values:
+        seconds = values["throttled_usec"] / 1e6
+    elif "throttled_time" in values:
+        seconds = values["throttled_time"] / 1e9
+    else:
+        return None
+    return Throttling(periods=values.get("nr_throttled", 0), seconds=seconds)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
