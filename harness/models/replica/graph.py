@@ -1,0 +1,130 @@
+"""A small builder for ONNX graphs: values are names, nodes are added in order, names follow the part they belong to."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from harness.models.replica.weights import Draws, Weight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.models.replica.weights import Array, Shape
+
+Value: TypeAlias = str
+"""The name of a tensor in the graph."""
+
+
+class Graph:
+    """Nodes and weights in the making.
+
+    Constants (shapes, axes, scalars) become Constant nodes, as in an export; only weights become initialisers. A value that
+    the graph can see already, from an enclosing graph too, is used by its name.
+    """
+
+    def __init__(self, draws: Draws, *, path: Sequence[str] = ()) -> None:
+        self.nodes: list[Any] = []
+        self.weights: dict[str, Weight] = {}
+        self.draws = draws
+        self._path = list(path)
+        self._serial: dict[str, int] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._shared: set[str] = set()
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Names made within begin with `name`, after those of the scopes around."""
+        self._path.append(name)
+        try:
+            yield
+        finally:
+            self._path.pop()
+
+    def _name(self, kind: str) -> str:
+        stem = "/" + "/".join([*self._path, kind])
+        serial = self._serial[stem] = self._serial.get(stem, -1) + 1
+        return f"{stem}_{serial}" if serial else stem
+
+    def ops(self, kind: str, inputs: Sequence[Value], outputs: int | Sequence[str], **attributes: Any) -> list[Value]:  # noqa: ANN401 - ONNX attributes are of many types
+        """Add a node; `outputs` counts or names its outputs."""
+        from onnx import helper
+
+        name = self._name(kind)
+        names = [f"{name}_output_{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
+        self.nodes.append(helper.make_node(kind, list(inputs), names, name=name, **attributes))
+        return names
+
+    def op(self, kind: str, *inputs: Value, out: str | None = None, **attributes: Any) -> Value:  # noqa: ANN401 - as above
+        """Add a node with one output, named `out` if given."""
+        return self.ops(kind, inputs, 1 if out is None else [out], **attributes)[0]
+
+    @property
+    def executable_nodes(self) -> int:
+        """Nodes without the Constants, which ONNX Runtime takes out before it numbers the rest."""
+        return sum(node.op_type != "Constant" for node in self.nodes)
+
+    def constant(self, value: "NDArray[Any]") -> Value:
+        """A Constant node, or the earlier one of the same value."""
+        import numpy as np
+        from onnx import numpy_helper
+
+        array = np.asarray(value, order="C")
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self.op("Constant", value=numpy_helper.from_array(array))
+        return self._constants[key]
+
+    def ints(self, *values: int) -> Value:
+        """An int64 vector."""
+        import numpy as np
+
+        return self.constant(np.array(values, np.int64))
+
+    def int_rows(self, rows: Sequence[Sequence[int]]) -> Value:
+        """An int64 matrix."""
+        import numpy as np
+
+        return self.constant(np.array(rows, np.int64))
+
+    def integer(self, value: int) -> Value:
+        """An int64 scalar."""
+        import numpy as np
+
+        return self.constant(np.array(value, np.int64))
+
+    def number(self, value: float) -> Value:
+        """A float32 scalar."""
+        import numpy as np
+
+        return self.constant(np.array(value, np.float32))
+
+    def tensor(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
+        """An initialiser with values of its own making, named after the scope."""
+        return self.common(".".join([*self._path, name]), shape, make)
+
+    def common(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
+        """An initialiser under its full name, whatever the scope: asked for again, it is the same one."""
+        self.weights.setdefault(name, Weight(name=name, shape=shape, make=make))
+        return name
+
+    def weight(self, name: str, shape: "Shape", deviation: float, *, mean: float = 0.0) -> Value:
+        """A random initialiser of the given mean and standard deviation."""
+        full = ".".join([*self._path, name])
+        return self.common(full, shape, lambda: self.draws.uniform(full, shape, deviation, mean=mean))
+
+    def shared(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
+        """A weight that several nodes use: the first by its name, each further one through an Identity node of its own.
+
+        So the export writes it, and tools react to it: a quantiser that looks for initialisers misses those behind an Identity.
+        """
+        if name in self._shared:
+            return self.op("Identity", name)
+        self._shared.add(name)
+        return self.common(name, shape, make)
+
+    def subgraph(self, name: str) -> "Graph":
+        """An empty graph for the body of a control-flow node."""
+        return Graph(self.draws, path=[*self._path, name])

@@ -1,0 +1,107 @@
+"""How it is said: duration of each token, then pitch and energy of each moment."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.models.replica.dimensions import Dimensions
+from harness.models.replica.graph import Graph, Value
+from harness.models.replica.layers import Style, adaptive_layer_norm, adaptive_residual_block, conv, masked, swap
+from harness.models.replica.recurrent import EDGE_LEVEL, lstm
+from harness.models.replica.regulation import Regulator
+
+if TYPE_CHECKING:
+    from harness.models.replica.weights import Array
+
+FRAMES_PER_TOKEN = 2.6  # the median; the mean is a little more
+_SPREAD = 0.35  # deviation of the logarithm of the durations, by token and surroundings
+_EDGE = 1.6  # how much longer (as a logarithm) the first and last token are, which stand for the silence there
+PITCH_HERTZ = 150.0
+_PITCH_SPREAD = 18.0
+ENERGY_SPREAD = 1.0
+
+
+def duration_encoder(g: Graph, d: Dimensions, x: Value, style: Style, mask: Value, lengths: Value) -> Value:
+    """[1, hidden, time] → [1, time, hidden + style]: three times an LSTM and a norm by the style, then the style itself."""
+    import numpy as np
+
+    with g.scope("duration_encoder"):
+        beyond = g.op("Unsqueeze", mask, g.ints(1))
+        length = g.op("Slice", g.op("Shape", x), g.ints(2), g.ints(3))
+        column = g.op("Unsqueeze", style.value, g.ints(2))
+        spread = g.op("Expand", column, g.op("Concat", g.constant(np.array([1, style.width])), length, axis=0))
+        x = masked(g, g.op("Concat", x, spread, axis=1), beyond)
+        for i in range(d.depth):
+            x = swap(g, lstm(g, swap(g, x), f"lstm{i}", d.text_and_style, d.hidden, lengths=lengths))
+            x = adaptive_layer_norm(g, x, style, f"norm{i}", d.hidden)
+            x = masked(g, g.op("Concat", x, spread, axis=1), beyond)
+        return swap(g, x)
+
+
+def durations(g: Graph, d: Dimensions, x: Value, speed: Value, lengths: Value, *, out: str | None) -> Value:
+    """Frames of each token, int64 [time], at least 1: the sum of 50 sigmoids over the speed, rounded. Named `out`."""
+    with g.scope("duration"):
+        h = lstm(g, x, "lstm", d.text_and_style, d.hidden, lengths=lengths, edges=True)
+        logits = _duration_logits(g, d, h)
+        frames = g.op("ReduceSum", g.op("Sigmoid", logits), g.ints(-1), keepdims=0)
+        frames = g.op("Clip", g.op("Round", g.op("Div", frames, speed)), g.number(1.0))
+        return g.op("Squeeze", g.op("Cast", frames, to=_INT64), g.ints(0), out=out)
+
+
+_INT64 = 7  # onnx.TensorProto.INT64
+
+
+def _duration_logits(g: Graph, d: Dimensions, h: Value) -> Value:
+    """One random direction of the LSTM's state decides, seen by all 50 outputs with a little difference each.
+
+    The edge units (first of each direction) are `EDGE_LEVEL` in the middle, where their part and the bias's cancel.
+    """
+    half = d.hidden // 2
+    slope = _SPREAD / (0.3 * math.sqrt(d.hidden))  # an LSTM's outputs deviate by about 0.3
+    first = EDGE_LEVEL - math.tanh(0.85)
+    edge = _EDGE / first
+    level = math.log(FRAMES_PER_TOKEN / (d.max_duration - FRAMES_PER_TOKEN))
+
+    def weights() -> "Array":
+        values = g.draws.uniform(weight, (d.hidden, d.max_duration), 0.2 * slope)
+        values += g.draws.uniform(f"{weight}.direction", (d.hidden, 1), slope)
+        values[::half] = -edge
+        return values
+
+    def biases() -> "Array":
+        import numpy as np
+
+        return np.full(d.max_duration, level + 2 * edge * EDGE_LEVEL, np.float32)
+
+    weight = g.tensor("proj.weight", (d.hidden, d.max_duration), weights)
+    bias = g.tensor("proj.bias", (d.max_duration,), biases)
+    return g.op("Add", bias, g.op("MatMul", h, weight))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """Two points a frame: pitch in hertz and energy, [1, 2·frames] each."""
+
+    pitch: Value
+    energy: Value
+
+
+def curves(g: Graph, d: Dimensions, x: Value, style: Style, regulate: Regulator) -> Curves:
+    """Pitch and energy from the duration encoder's [1, time, hidden + style]."""
+    with g.scope("prosody"):
+        frames = regulate(swap(g, x))
+        shared = swap(g, lstm(g, swap(g, frames), "lstm", d.text_and_style, d.hidden, lengths=None))
+        return Curves(
+            pitch=_curve(g, d, shared, style, "pitch", mean=PITCH_HERTZ, spread=_PITCH_SPREAD),
+            energy=_curve(g, d, shared, style, "energy", mean=0.0, spread=ENERGY_SPREAD),
+        )
+
+
+def _curve(g: Graph, d: Dimensions, x: Value, style: Style, name: str, *, mean: float, spread: float) -> Value:
+    narrow = d.hidden // 2
+    with g.scope(name):
+        x = adaptive_residual_block(g, x, style, "block0", d.hidden, d.hidden)
+        x = adaptive_residual_block(g, x, style, "block1", d.hidden, narrow, upsample=True)
+        x = adaptive_residual_block(g, x, style, "block2", narrow, narrow)
+        x = conv(g, x, "proj", (1, narrow, 1), gain=spread, level=mean)
+        return g.op("Squeeze", x, g.ints(1))

@@ -1,0 +1,77 @@
+"""What a replica is made from, and the name and digest that follow from it."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from harness.errors import UsageError, nearest
+from harness.models.replica.dimensions import configuration_text
+
+RECIPE_VERSION = 1
+"""Raised whenever the same recipe would give other bytes."""
+
+_WIDTHS = {"full": 1.0, "small": 1 / 16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that the bytes depend on, beside kokoro-onnx's configuration (which the digest covers as well).
+
+    `width` scales the channels and overrules the width of `size`. `face` is what callers see: `input_ids` as newer files
+    (with a duration output), `tokens` as older ones. `regulation` is the export's `loop` over sequences, or `plain`.
+    """
+
+    size: Literal["full", "small"] = "full"
+    width: float | None = None
+    face: Literal["input_ids", "tokens"] = "input_ids"
+    regulation: Literal["loop", "plain"] = "loop"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("size", self.size, tuple(_WIDTHS)),
+            ("face", self.face, ("input_ids", "tokens")),
+            ("regulation", self.regulation, ("loop", "plain")),
+        ):
+            if value not in known:
+                raise UsageError(f"no replica has the {option} {value!r}", where=option, remedy=nearest(value, known))
+        if self.width is not None and not 0 < self.width <= 4:
+            raise UsageError(
+                f"{self.width} is no width", where="width", remedy="above 0 (1 is Kokoro-82M's), at most 4"
+            )
+        if self.seed < 0:
+            raise UsageError(f"{self.seed} is no seed", where="seed", remedy="0 or more")
+
+    @property
+    def scale(self) -> float:
+        """The factor on Kokoro-82M's channel counts."""
+        return _WIDTHS[self.size] if self.width is None else self.width
+
+    @property
+    def name(self) -> str:
+        """A readable slug, with what differs from the plain `replica`."""
+        parts = ["replica"]
+        if self.width is not None:
+            parts.append(f"w{self.width:g}")
+        elif self.size != "full":
+            parts.append(self.size)
+        if self.face != "input_ids":
+            parts.append(self.face)
+        if self.regulation != "loop":
+            parts.append(self.regulation)
+        if self.seed:
+            parts.append(f"seed{self.seed}")
+        return "-".join(parts)
+
+    def digest(self) -> str:
+        """SHA-256 of the recipe, its version and the configuration: equal digests give equal files."""
+        fields = {
+            "version": RECIPE_VERSION,
+            "scale": self.scale,
+            "face": self.face,
+            "regulation": self.regulation,
+            "seed": self.seed,
+            "configuration": sha256(configuration_text().encode()).hexdigest(),
+        }
+        return sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""Writes a model file weight by weight, so that a model of 325 MB needs the memory of its largest tensor.
+
+An .onnx file is one protobuf message. The message without its weights is made by `onnx`; the weights are appended to the graph's
+part in protobuf's wire format (length-delimited fields may stand in any order), each as `TensorProto` with `raw_data`.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import IO, TYPE_CHECKING, Any
+
+from harness.models.replica.weights import Weight
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_LENGTH_DELIMITED = 2
+_MODEL_GRAPH = 7  # field numbers of onnx.proto
+_GRAPH_INITIALIZER = 5
+_TENSOR_RAW_DATA = 9
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _opening(field: int, length: int) -> bytes:
+    return _varint(field << 3 | _LENGTH_DELIMITED) + _varint(length)
+
+
+def _tensor_opening(weight: Weight) -> bytes:
+    """What precedes the raw values of one weight within the graph's message."""
+    from onnx import TensorProto
+
+    size = 4 * weight.elements
+    head: bytes = TensorProto(name=weight.name, dims=weight.shape, data_type=TensorProto.FLOAT).SerializeToString()
+    head += _opening(_TENSOR_RAW_DATA, size)
+    return _opening(_GRAPH_INITIALIZER, len(head) + size) + head
+
+
+def _pieces(model: "ModelProto", weights: Iterable[Weight]) -> Iterator[Any]:
+    """The file's bytes in order; `model` has no weights in it."""
+    shell = type(model)()
+    shell.CopyFrom(model)
+    shell.ClearField("graph")
+    graph = model.graph.SerializeToString()
+    openings = [(weight, _tensor_opening(weight)) for weight in weights]
+    yield shell.SerializeToString()
+    yield _opening(_MODEL_GRAPH, len(graph) + sum(len(head) + 4 * weight.elements for weight, head in openings))
+    yield graph
+    for weight, head in openings:
+        yield head
+        values = weight.make()
+        if values.shape != weight.shape:
+            raise ValueError(f"{weight.name}: made {values.shape}, declared {weight.shape}")
+        yield memoryview(values.astype("<f4", order="C", copy=False)).cast("B")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the name `path` when all is well, and is gone otherwise."""
+    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_model(model: "ModelProto", weights: Iterable[Weight], path: Path) -> None:
+    """Write the whole model to `path`; a failure on the way leaves nothing there."""
+    with replacing(path) as file:
+        for piece in _pieces(model, weights):
+            file.write(piece)
