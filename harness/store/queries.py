@@ -1,0 +1,200 @@
+"""Questions to the results database, each within a transaction of the caller's."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, Table, select
+
+from harness.errors import UsageError, nearest
+from harness.records.repetition import Block, Launch, Repetition
+from harness.records.run import RunData, RunRecord, RunStatus
+from harness.records.verdict import Summary, TargetResult, Verdict
+from harness.store.payload import decode
+from harness.store.rows import RunRow, SeriesName, SeriesPoint, run_row, summary_of
+from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
+
+_Record = TypeVar("_Record")
+
+_NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.key.desc())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A run that says it is running, and when it last wrote anything (seconds since the epoch)."""
+
+    run: RunRecord
+    touched_at: float
+
+
+def has_run(connection: Connection, run_id: str) -> bool:
+    """Whether the id is taken."""
+    return connection.execute(select(RUNS.c.key).where(RUNS.c.id == run_id)).first() is not None
+
+
+def run_key(connection: Connection, run_id: str) -> int:
+    """The number of a run; UsageError where there is none of that id."""
+    key = connection.scalars(select(RUNS.c.key).where(RUNS.c.id == run_id)).one_or_none()
+    if key is None:
+        raise _no_such_run(connection, run_id)
+    return int(key)
+
+
+def head(connection: Connection, run_id: str) -> RunRecord:
+    """A run without its observations."""
+    row = connection.execute(select(RUNS).where(RUNS.c.id == run_id)).mappings().one_or_none()
+    if row is None:
+        raise _no_such_run(connection, run_id)
+    return decode(row["payload"], RunRecord, payload_format=row["payload_format"], where=f"run {run_id}")
+
+
+def load(connection: Connection, run_id: str) -> RunData:
+    """A run with all that belongs to it, each kind in the order in which it was stored."""
+    run = head(connection, run_id)
+    key = run_key(connection, run_id)
+    return RunData(
+        run=run,
+        launches=_payloads(connection, LAUNCHES, Launch, key=key, order=LAUNCHES.c.key),
+        blocks=_payloads(connection, BLOCKS, Block, key=key, order=BLOCKS.c.key),
+        repetitions=_payloads(connection, REPETITIONS, Repetition, key=key, order=REPETITIONS.c.key),
+        summaries=_summaries(connection, key),
+        verdicts=_payloads(connection, VERDICTS, Verdict, key=key, order=VERDICTS.c.position),
+        targets=_payloads(connection, TARGETS, TargetResult, key=key, order=TARGETS.c.position),
+    )
+
+
+def list_runs(
+    connection: Connection,
+    *,
+    machine_key: str | None = None,
+    status: RunStatus | None = None,
+    limit: int | None = None,
+) -> tuple[RunRow, ...]:
+    """The runs, newest first."""
+    columns = [RUNS.c[name] for name in RunRow.__dataclass_fields__]
+    question = select(*columns).order_by(*_NEWEST_FIRST).limit(limit)
+    if machine_key is not None:
+        question = question.where(RUNS.c.machine_key == machine_key)
+    if status is not None:
+        question = question.where(RUNS.c.status == status.value)
+    return tuple(run_row(row) for row in connection.execute(question).mappings())
+
+
+def running(connection: Connection, machine_key: str) -> tuple[Running, ...]:
+    """The runs of a machine that say they are running."""
+    question = select(RUNS.c.id, RUNS.c.touched_at, RUNS.c.payload, RUNS.c.payload_format).where(
+        RUNS.c.status == RunStatus.RUNNING.value, RUNS.c.machine_key == machine_key
+    )
+    return tuple(
+        Running(
+            run=decode(row.payload, RunRecord, payload_format=row.payload_format, where=f"run {row.id}"),
+            touched_at=row.touched_at,
+        )
+        for row in connection.execute(question)
+    )
+
+
+def resolve(connection: Connection, name: str, *, machine_key: str | None = None) -> str:
+    """The id meant by `name`: an id, the beginning of exactly one, "latest" or "latest~N"."""
+    question = select(RUNS.c.id).order_by(*_NEWEST_FIRST)
+    if machine_key is not None:
+        question = question.where(RUNS.c.machine_key == machine_key)
+    ids: tuple[str, ...] = tuple(connection.scalars(question))
+    if not ids:
+        raise UsageError("no run is stored yet", where=name, remedy="measure one with `kokoro-bench run`")
+    if latest := re.fullmatch(r"latest(?:~(\d{1,9}))?", name):
+        back = int(latest[1] or 0)
+        if back < len(ids):
+            return ids[back]
+        raise UsageError(
+            f"there are only {len(ids)} runs", where=name, remedy=f"the oldest is latest~{len(ids) - 1}, {ids[-1]}"
+        )
+    if name in ids:
+        return name
+    meant = [run_id for run_id in ids if name and run_id.startswith(name)]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        some = ", ".join(meant[:5]) + (", …" if len(meant) > 5 else "")
+        raise UsageError(f"{len(meant)} runs begin like this: {some}", where=name, remedy="give more of the id")
+    raise _no_such_run(connection, name)
+
+
+def series(connection: Connection, name: SeriesName, *, limit: int | None = None) -> tuple[SeriesPoint, ...]:
+    """A trend, oldest first, of the newest `limit` runs that have it."""
+    question = (
+        select(SUMMARIES, RUNS.c.id, RUNS.c.started_at, RUNS.c.status)
+        .join(RUNS, RUNS.c.key == SUMMARIES.c.run)
+        .join(SERIES, SERIES.c.key == SUMMARIES.c.series)
+        .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
+        .where(
+            SCENARIOS.c.id == name.scenario_id,
+            SERIES.c.machine_key == name.machine_key,
+            SERIES.c.metric == name.metric,
+        )
+        .order_by(*_NEWEST_FIRST)
+        .limit(limit)
+    )
+    newest_first = [
+        SeriesPoint(
+            run_id=row["id"],
+            started_at=row["started_at"],
+            status=RunStatus(row["status"]),
+            summary=summary_of(row, scenario_id=name.scenario_id, metric=name.metric),
+        )
+        for row in connection.execute(question).mappings()
+    ]
+    return tuple(reversed(newest_first))
+
+
+def series_names(connection: Connection, *, machine_key: str | None = None) -> tuple[SeriesName, ...]:
+    """Every trend of which at least one run has a summary, sorted."""
+    question = (
+        select(SERIES.c.machine_key, SCENARIOS.c.id.label("scenario_id"), SERIES.c.metric)
+        .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
+        .where(select(SUMMARIES.c.run).where(SUMMARIES.c.series == SERIES.c.key).exists())
+    )
+    if machine_key is not None:
+        question = question.where(SERIES.c.machine_key == machine_key)
+    rows = sorted(tuple(row) for row in connection.execute(question))  # not by the server, whose order is its locale's
+    return tuple(SeriesName(machine_key=row[0], scenario_id=row[1], metric=row[2]) for row in rows)
+
+
+def _payloads(
+    connection: Connection,
+    table: Table,
+    kind: type[_Record],
+    *,
+    key: int,
+    order: Any,  # noqa: ANN401 - any column
+) -> tuple[_Record, ...]:
+    question = _of_run(select(RUNS.c.payload_format, table.c.payload), table, key).order_by(order)
+    return tuple(
+        decode(payload, kind, payload_format=version, where=f"run {key} in {table.name}")
+        for version, payload in connection.execute(question)
+    )
+
+
+def _of_run(question: Select[Any], table: Table, key: int) -> Select[Any]:
+    return question.join_from(table, RUNS, RUNS.c.key == table.c.run).where(table.c.run == key)
+
+
+def _summaries(connection: Connection, key: int) -> tuple[Summary, ...]:
+    question = (
+        select(SUMMARIES, SCENARIOS.c.id.label("scenario_id"), SERIES.c.metric)
+        .join(SERIES, SERIES.c.key == SUMMARIES.c.series)
+        .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
+        .where(SUMMARIES.c.run == key)
+        .order_by(SUMMARIES.c.position)
+    )
+    return tuple(
+        summary_of(row, scenario_id=row["scenario_id"], metric=row["metric"])
+        for row in connection.execute(question).mappings()
+    )
+
+
+def _no_such_run(connection: Connection, run_id: str) -> UsageError:
+    known = tuple(connection.scalars(select(RUNS.c.id).order_by(*_NEWEST_FIRST).limit(500)))
+    close = nearest(run_id, known)
+    remedy = close if close.startswith("did you mean") else "see `kokoro-bench runs list`"
+    return UsageError("no run of this name is stored", where=run_id, remedy=remedy)

@@ -1,0 +1,155 @@
+"""What a question to the store is answered with, and how records become rows and rows records again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, Table, insert, select, tuple_
+from sqlalchemy.exc import IntegrityError
+
+from harness.errors import StoreError
+from harness.records.run import RunRecord, RunStatus
+from harness.records.verdict import Estimate, Summary
+from harness.store.payload import PAYLOAD_FORMAT, encode
+from harness.store.schema import SCENARIOS, SERIES
+
+_FIGURES: Final = ("median", "q1", "q3", "p90", "p95", "p99", "minimum", "maximum")
+_INTERVAL: Final = ("point", "low", "high", "level", "method", "n", "launches")
+_ATTEMPTS: Final = 10
+_AT_ONCE: Final = 300  # names asked for in one statement: every system takes as many parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One line of the list of runs. The last three counts are None until the run is judged."""
+
+    id: str
+    started_at: float
+    ended_at: float | None
+    status: RunStatus
+    machine_key: str
+    selection: str
+    reason: str
+    scenarios: int
+    blocks: int
+    repetitions: int
+    invalid: int
+    """Repetitions whose outcome is not valid, of every phase."""
+    regressed: int | None
+    improved: int | None
+    missed: int | None
+    """Targets missed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesPoint:
+    """One run's figure in a trend."""
+
+    run_id: str
+    started_at: float
+    status: RunStatus
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesName:
+    """What a trend is of."""
+
+    machine_key: str
+    scenario_id: str
+    metric: str
+
+
+def head_values(run: RunRecord) -> dict[str, Any]:
+    """The columns of `bench_runs` that follow from the head alone."""
+    return {
+        "id": run.id,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "status": run.status.value,
+        "machine_key": run.machine.key,
+        "selection": run.selection,
+        "reason": run.reason,
+        "scenarios": len(run.scenarios),
+        "payload_format": PAYLOAD_FORMAT,
+        "payload": encode(run),
+    }
+
+
+def run_row(row: RowMapping) -> RunRow:
+    """A line of the list."""
+    names = [name for name in RunRow.__dataclass_fields__ if name != "status"]
+    return RunRow(status=RunStatus(row["status"]), **{name: row[name] for name in names})
+
+
+def summary_values(summary: Summary) -> dict[str, Any]:
+    """The columns of `bench_summaries`, keys apart."""
+    values: dict[str, Any] = {name: getattr(summary, name) for name in ("definition", "n", "reason", *_FIGURES)}
+    values |= {f"interval_{name}": getattr(summary.interval, name, None) for name in _INTERVAL}
+    for name, value in values.items():
+        # SQLite would keep a NaN as NULL, and an infinity is no figure either.
+        if isinstance(value, float) and not abs(value) < float("inf"):
+            raise StoreError(
+                f"the {name} of {summary.metric} is {value}, which is no figure",
+                where=summary.scenario_id,
+                remedy="unknown figures are None with a reason; please report this as a defect of the metric",
+            )
+    return values
+
+
+def summary_of(row: RowMapping, *, scenario_id: str, metric: str) -> Summary:
+    """The summary in a row of `bench_summaries`."""
+    interval = None
+    if row["interval_point"] is not None:
+        interval = Estimate(**{name: row[f"interval_{name}"] for name in _INTERVAL})
+    return Summary(
+        scenario_id=scenario_id,
+        metric=metric,
+        interval=interval,
+        **{name: row[name] for name in ("definition", "n", "reason", *_FIGURES)},
+    )
+
+
+def scenario_keys(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """The numbers of scenario ids; those not yet known are given one."""
+    keys = _numbered(connection, SCENARIOS, ("id",), [(name,) for name in names])
+    return {name: keys[(name,)] for name in names}
+
+
+def series_keys(
+    connection: Connection, summaries: Sequence[Summary], *, machine_key: str, scenarios: Mapping[str, int]
+) -> list[int]:
+    """The numbers of the trends that `summaries` belong to, in their order."""
+    rows = [(machine_key, scenarios[summary.scenario_id], summary.metric) for summary in summaries]
+    keys = _numbered(connection, SERIES, ("machine_key", "scenario", "metric"), rows)
+    return [keys[row] for row in rows]
+
+
+def _numbered(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> dict[tuple[Any, ...], int]:
+    wanted = sorted(set(rows))  # one order for all writers, or two could wait for each other
+    found = _find(connection, table, columns, wanted)
+    for _ in range(_ATTEMPTS):
+        missing = [dict(zip(columns, row, strict=True)) for row in wanted if row not in found]
+        if not missing:
+            break
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(table), missing)
+        except IntegrityError:
+            pass  # another run named one of them in this very moment: look again
+        found = _find(connection, table, columns, wanted)
+    return found
+
+
+def _find(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> dict[tuple[Any, ...], int]:
+    found: dict[tuple[Any, ...], int] = {}
+    names = tuple_(*(table.c[name] for name in columns))
+    for start in range(0, len(rows), _AT_ONCE):
+        question = select(table.c.key, *(table.c[name] for name in columns))
+        for key, *row in connection.execute(question.where(names.in_(rows[start : start + _AT_ONCE]))):
+            found[tuple(row)] = key
+    return found

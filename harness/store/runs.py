@@ -1,0 +1,317 @@
+"""The results database: runs as they are measured, block by block, and as they are asked for afterwards."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from harness.errors import StoreError
+from harness.records.environment import Conditions
+from harness.records.repetition import Block, Launch, Repetition
+from harness.records.run import RunData, RunRecord, RunStatus
+from harness.records.verdict import Summary, TargetKind, TargetResult, Verdict, VerdictKind
+from harness.store import queries
+from harness.store.conclusions import replace_conclusions
+from harness.store.dialects import Database, connect, give_back_space, identity
+from harness.store.faults import explain
+from harness.store.liveness import process_alive
+from harness.store.migrate import bring_up_to_date
+from harness.store.payload import encode
+from harness.store.rows import RunRow, SeriesName, SeriesPoint, head_values, scenario_keys
+from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS
+
+_SILENT_LIMIT_S = 86_400.0
+"""On a shared server a run of another boot is given up when nothing was written for so long beyond its budget."""
+
+
+def open_store(
+    url_or_path: str | Path, *, lock_wait_s: float = 60.0, now: Callable[[], float] = time.time
+) -> "RunStore":
+    """Open the results database at a file name or SQLAlchemy URL, creating or migrating it as needed.
+
+    `lock_wait_s` is how long to wait for another writer. StoreError where it cannot be used; a damaged file is moved
+    aside, and the error says where to.
+    """
+    database = connect(url_or_path, lock_wait_s=lock_wait_s)
+    try:
+        bring_up_to_date(database)
+    except SQLAlchemyError as error:
+        raise explain(error, database) from error
+    except BaseException:
+        database.dispose()
+        raise
+    return RunStore(replace(database, identity=identity(database.file)), now=now)
+
+
+class RunStore:
+    """Every method is one transaction: it happened, or it did not. Safe for several processes and threads at once.
+
+    Each raises StoreError where the database fails, and UsageError where a run is asked for that is not there.
+    """
+
+    def __init__(self, database: Database, *, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now = now
+        self._scenarios: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def place(self) -> str:
+        """Where the results are, for people; passwords are left out."""
+        return self._database.place
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.dispose()
+
+    # Writing, in the order of a run.
+
+    def begin(self, run: RunRecord) -> str:
+        """Store the head of a run and return its id: the one wished for, or with -2, -3, … where that is taken."""
+        names = chain([run.id], (f"{run.id}-{number}" for number in count(2)))
+        while True:
+            named = replace(run, id=next(names))
+            # Looked up before it is tried, because a failed attempt costs a server's log a line.
+            if self._has(named.id):
+                continue
+            try:
+                self._begin(named)
+            except _AlreadyThereError:
+                continue  # taken by another run in this very moment
+            return named.id
+
+    def add_launch(self, run_id: str, launch: Launch) -> None:
+        """Store how a worker started."""
+        row = {"arm_id": launch.arm_id, "launch": launch.launch, "payload": encode(launch)}
+        with self._writing() as connection:
+            key = queries.run_key(connection, run_id)
+            connection.execute(insert(LAUNCHES), [row | {"run": key}])
+            self._touch(connection, key)
+
+    def add_repetitions(self, run_id: str, repetitions: Sequence[Repetition]) -> None:
+        """Store repetitions outside the blocks: first inferences and warm-ups."""
+        with self._writing() as connection:
+            self._add_repetitions(connection, queries.run_key(connection, run_id), repetitions)
+
+    def add_block(self, run_id: str, block: Block, repetitions: Sequence[Repetition]) -> None:
+        """Store a block with its repetitions; StoreError where this launch's block is there already."""
+        row = {"launch": block.launch, "block": block.block, "payload": encode(block)}
+        try:
+            with self._writing() as connection:
+                key = queries.run_key(connection, run_id)
+                connection.execute(insert(BLOCKS), [row | {"run": key}])
+                self._add_repetitions(connection, key, repetitions, blocks=1)
+        except _AlreadyThereError as error:
+            raise StoreError(
+                f"block {block.block} of launch {block.launch} is stored already", where=f"{self.place}, run {run_id}"
+            ) from error
+
+    def conclude(
+        self,
+        run_id: str,
+        summaries: Sequence[Summary],
+        verdicts: Sequence[Verdict],
+        targets: Sequence[TargetResult],
+    ) -> None:
+        """Store what was concluded, in place of what had been concluded of this run before."""
+        kinds = [verdict.kind for verdict in verdicts]
+        with self._writing() as connection:
+            key = queries.run_key(connection, run_id)
+            replace_conclusions(connection, key, summaries=summaries, verdicts=verdicts, targets=targets)
+            self._touch(
+                connection,
+                key,
+                regressed=kinds.count(VerdictKind.REGRESSED),
+                improved=kinds.count(VerdictKind.IMPROVED),
+                missed=sum(target.kind is TargetKind.MISSED for target in targets),
+            )
+
+    def finish(
+        self,
+        run_id: str,
+        *,
+        status: RunStatus,
+        ended_at: float,
+        conditions_at_end: Conditions | None = None,
+        reason: str = "",
+        notes: Sequence[str] | None = None,
+    ) -> None:
+        """Store how the run ended; `notes` replace those of its beginning where given."""
+        with self._writing() as connection:
+            key = queries.run_key(connection, run_id)
+            run = queries.head(connection, run_id)
+            ended = replace(
+                run,
+                status=status,
+                ended_at=ended_at,
+                conditions_at_end=conditions_at_end,
+                reason=reason,
+                notes=run.notes if notes is None else tuple(notes),
+            )
+            self._touch(connection, key, **head_values(ended))
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run with all that belongs to it."""
+        with self._writing() as connection:
+            key = queries.run_key(connection, run_id)
+            connection.execute(delete(RUNS).where(RUNS.c.key == key))
+        if self._database.file is not None:
+            give_back_space(self._database.file)
+
+    def mark_abandoned(
+        self, *, machine_key: str, boot: str, alive: Callable[[int, float], bool] = process_alive
+    ) -> tuple[str, ...]:
+        """Mark as interrupted what claims to run on this machine and does not, and return the ids.
+
+        `boot` identifies this start of the machine, as `RunRecord.boot` does; `alive` takes a process's number and the
+        start of its run. What runs, and what is another machine's, stays as it is. Machines of one kind share a key:
+        on a shared server another boot's run is therefore given up only after a day of silence beyond its budget.
+        """
+        with self._reading() as connection:
+            running = queries.running(connection, machine_key)
+        dead = [entry.run for entry in running if not self._may_live(entry, boot=boot, alive=alive)]
+        return tuple(run.id for run in dead if self._interrupt(run))
+
+    # Reading.
+
+    def load(self, run_id: str) -> RunData:
+        """A run with all that was observed and concluded, as of one moment."""
+        with self._reading() as connection:
+            return queries.load(connection, run_id)
+
+    def head(self, run_id: str) -> RunRecord:
+        """A run without its observations."""
+        with self._reading() as connection:
+            return queries.head(connection, run_id)
+
+    def list(
+        self, *, machine_key: str | None = None, status: RunStatus | None = None, limit: int | None = None
+    ) -> tuple[RunRow, ...]:
+        """The runs, newest first."""
+        with self._reading() as connection:
+            return queries.list_runs(connection, machine_key=machine_key, status=status, limit=limit)
+
+    def resolve(self, name: str, *, machine_key: str | None = None) -> str:
+        """The id meant by `name`: an id, the beginning of exactly one, "latest", or "latest~N", the Nth before it."""
+        with self._reading() as connection:
+            return queries.resolve(connection, name, machine_key=machine_key)
+
+    def series(
+        self, metric: str, scenario_id: str, machine_key: str, limit: int | None = None
+    ) -> tuple[SeriesPoint, ...]:
+        """A trend, oldest first: the newest `limit` runs that have a summary of it."""
+        with self._reading() as connection:
+            return queries.series(
+                connection, SeriesName(machine_key=machine_key, scenario_id=scenario_id, metric=metric), limit=limit
+            )
+
+    def series_names(self, *, machine_key: str | None = None) -> tuple[SeriesName, ...]:
+        """Every trend there is, sorted."""
+        with self._reading() as connection:
+            return queries.series_names(connection, machine_key=machine_key)
+
+    # Inside.
+
+    def _has(self, run_id: str) -> bool:
+        with self._reading() as connection:
+            return queries.has_run(connection, run_id)
+
+    def _begin(self, run: RunRecord) -> None:
+        counts = {"touched_at": self._now(), "blocks": 0, "repetitions": 0, "invalid": 0}
+        with self._writing() as connection:
+            keys = scenario_keys(connection, [scenario.id for scenario in run.scenarios])
+            connection.execute(insert(RUNS), [head_values(run) | counts])
+        self._scenarios |= keys
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._database.writers.begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise _AlreadyThereError(
+                "what was to be stored contradicts what is there", where=self.place, remedy="run `kokoro-bench doctor`"
+            ) from error
+        except SQLAlchemyError as error:
+            raise explain(error, self._database) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._database.readers.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise explain(error, self._database) from error
+
+    def _touch(self, connection: Connection, key: int, **values: object) -> None:
+        connection.execute(update(RUNS).where(RUNS.c.key == key).values(touched_at=self._now(), **values))
+
+    def _add_repetitions(
+        self, connection: Connection, key: int, repetitions: Sequence[Repetition], *, blocks: int = 0
+    ) -> None:
+        new = [repetition.scenario_id for repetition in repetitions if repetition.scenario_id not in self._scenarios]
+        # Kept for later only where they were stored before: what this transaction adds may yet be taken back.
+        scenarios = self._scenarios | scenario_keys(connection, new)
+        rows = [
+            {
+                "run": key,
+                "scenario": scenarios[repetition.scenario_id],
+                "launch": repetition.launch,
+                "block": repetition.block,
+                "phase": repetition.phase.value,
+                "outcome": repetition.outcome.kind.value,
+                "payload": encode(repetition),
+            }
+            for repetition in repetitions
+        ]
+        if rows:
+            connection.execute(insert(REPETITIONS), rows)
+        invalid = sum(not repetition.outcome.valid for repetition in repetitions)
+        self._touch(
+            connection,
+            key,
+            blocks=RUNS.c.blocks + blocks,
+            repetitions=RUNS.c.repetitions + len(rows),
+            invalid=RUNS.c.invalid + invalid,
+        )
+
+    def _may_live(self, entry: queries.Running, *, boot: str, alive: Callable[[int, float], bool]) -> bool:
+        if entry.run.boot == boot:
+            return alive(entry.run.pid, entry.run.started_at)
+        if self._database.is_local:
+            return False
+        return self._now() < entry.touched_at + entry.run.budget_s + _SILENT_LIMIT_S
+
+    def _interrupt(self, run: RunRecord) -> bool:
+        """Mark a run that has died, unless it has ended in order since it was looked at."""
+        with self._writing() as connection:
+            question = select(RUNS.c.key, RUNS.c.status, RUNS.c.touched_at).where(RUNS.c.id == run.id)
+            row = connection.execute(question).one_or_none()
+            if row is None or row.status != RunStatus.RUNNING.value:
+                return False
+            ended = replace(
+                run,
+                status=RunStatus.INTERRUPTED,
+                ended_at=row.touched_at,
+                reason=f"its process ({run.pid}) ended before the run did; every finished block is here",
+            )
+            connection.execute(update(RUNS).where(RUNS.c.key == row.key).values(**head_values(ended)))
+            return True
+
+
+class _AlreadyThereError(StoreError):
+    """A row with the same key stands there."""

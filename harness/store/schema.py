@@ -1,0 +1,161 @@
+"""The tables of the results database, as the newest migration leaves them.
+
+Raw observations are kept whole, as payloads (`harness.store.payload`), beside the few columns that are asked for.
+Summaries are kept as columns: trends over a thousand nights read them and nothing else. Every table is named
+`bench_…`, so that a server's database can be shared with other applications.
+
+SQLite creates them by the migrations in `harness/store/migrations`, like every other database; a test compares both.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from harness.store.dialects import CLUSTERED, ROW_NUMBER
+
+VERSION_TABLE: Final = "bench_version"
+"""Where Alembic notes the revision; its presence says that a database is ours."""
+
+HEAD: Final = "0001"
+"""The revision that this code reads and writes. History: 0001, the first."""
+
+METADATA: Final = MetaData()
+
+
+def _of_run(*, in_key: bool = False, index: bool = False) -> Column[int]:
+    owner = ForeignKey("bench_runs.key", ondelete="CASCADE")
+    return Column("run", Integer, owner, nullable=False, primary_key=in_key, autoincrement=False, index=index or None)
+
+
+RUNS: Final = Table(
+    "bench_runs",
+    METADATA,
+    Column("key", Integer, primary_key=True),
+    Column("id", String(200), nullable=False, unique=True),
+    Column("started_at", Double, nullable=False, index=True),
+    Column("ended_at", Double),
+    Column("touched_at", Double, nullable=False),  # when something was last written to it
+    Column("status", String(20), nullable=False, index=True),
+    Column("machine_key", String(200), nullable=False, index=True),
+    Column("selection", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("scenarios", Integer, nullable=False),
+    Column("blocks", Integer, nullable=False),
+    Column("repetitions", Integer, nullable=False),
+    Column("invalid", Integer, nullable=False),
+    Column("regressed", Integer),  # these three are NULL until the run is judged
+    Column("improved", Integer),
+    Column("missed", Integer),
+    Column("payload_format", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+LAUNCHES: Final = Table(
+    "bench_launches",
+    METADATA,
+    Column("key", ROW_NUMBER, primary_key=True),
+    _of_run(index=True),
+    Column("arm_id", Text, nullable=False),
+    Column("launch", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+BLOCKS: Final = Table(
+    "bench_blocks",
+    METADATA,
+    Column("key", ROW_NUMBER, primary_key=True),
+    _of_run(),
+    Column("launch", Integer, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    UniqueConstraint("run", "launch", "block", name="uq_bench_blocks_run"),
+)
+
+SCENARIOS: Final = Table(
+    "bench_scenarios",
+    METADATA,
+    Column("key", Integer, primary_key=True),
+    Column("id", String(700), nullable=False, unique=True),
+)
+
+REPETITIONS: Final = Table(
+    "bench_repetitions",
+    METADATA,
+    Column("key", ROW_NUMBER, primary_key=True),
+    _of_run(index=True),
+    Column("scenario", Integer, ForeignKey("bench_scenarios.key"), nullable=False),
+    Column("launch", Integer, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("phase", String(20), nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+SERIES: Final = Table(
+    "bench_series",
+    METADATA,
+    Column("key", Integer, primary_key=True),
+    Column("machine_key", String(200), nullable=False),
+    Column("scenario", Integer, ForeignKey("bench_scenarios.key"), nullable=False),
+    Column("metric", String(100), nullable=False),
+    UniqueConstraint("machine_key", "scenario", "metric", name="uq_bench_series_machine_key"),
+)
+
+SUMMARIES: Final = Table(
+    "bench_summaries",
+    METADATA,
+    # The series comes first: the rows of a trend lie side by side, also in SQLite, which then needs no second index.
+    Column("series", Integer, ForeignKey("bench_series.key"), primary_key=True, autoincrement=False),
+    _of_run(in_key=True),
+    Column("position", Integer, nullable=False),
+    Column("definition", Integer, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("median", Double),
+    Column("q1", Double),
+    Column("q3", Double),
+    Column("p90", Double),
+    Column("p95", Double),
+    Column("p99", Double),
+    Column("minimum", Double),
+    Column("maximum", Double),
+    Column("reason", Text, nullable=False),
+    Column("interval_point", Double),  # NULL, with all that follow: no interval
+    Column("interval_low", Double),
+    Column("interval_high", Double),
+    Column("interval_level", Double),
+    Column("interval_method", Text),
+    Column("interval_n", Integer),
+    Column("interval_launches", Integer),
+    Index("ix_bench_summaries_run", "run"),
+    **CLUSTERED,
+)
+
+
+def _conclusions(name: str) -> Table:
+    return Table(
+        name,
+        METADATA,
+        _of_run(in_key=True),
+        Column("position", Integer, primary_key=True, autoincrement=False),
+        Column("scenario", Integer, ForeignKey("bench_scenarios.key"), nullable=False),
+        Column("metric", String(100), nullable=False),
+        Column("kind", String(20), nullable=False),
+        Column("payload", LargeBinary, nullable=False),
+        **CLUSTERED,
+    )
+
+
+VERDICTS: Final = _conclusions("bench_verdicts")
+TARGETS: Final = _conclusions("bench_targets")
