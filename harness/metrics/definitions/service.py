@@ -1,0 +1,43 @@
+"""Whether answers come, and how many at a time."""
+
+from harness.metrics.metric import Direction, Metric, Per
+
+SERVICE = (
+    Metric(
+        name="success_rate",
+        title="Success rate",
+        unit="ratio",
+        direction=Direction.HIGHER,
+        per=Per.SCENARIO,
+        share=True,
+        formula="valid repetitions / attempted, with a Wilson interval",
+        meaning="How often a request ends in audio that may be listened to.",
+        moved_by="Errors, time-outs, crashes, and audio that is silent, clipped, truncated or too long.",
+        fooled_by="Few attempts: 10 of 10 still leave room for a rate of 72 %. An answer with status 200 and no "
+        "plausible audio is a failure.",
+    ),
+    Metric(
+        name="throughput",
+        title="Throughput",
+        unit="s/s",
+        direction=Direction.HIGHER,
+        per=Per.SCENARIO,
+        formula="Σ D of the valid answers that were complete within the window / length of the window",
+        meaning="Seconds of speech that are delivered per second, over all listeners.",
+        moved_by="Concurrency, batching, threads, memory bandwidth.",
+        fooled_by="Warm-up and cool-down, which are outside the window. It may rise while every listener waits longer: "
+        "read it beside goodput.",
+        beside="goodput",
+    ),
+    Metric(
+        name="goodput",
+        title="Goodput",
+        unit="1/s",
+        direction=Direction.HIGHER,
+        per=Per.SCENARIO,
+        formula="answers within the window that meet every target of the scenario / length of the window",
+        meaning="How many listeners per second are served well.",
+        moved_by="What moves throughput, and the targets.",
+        fooled_by="Targets that ask for nothing. An answer whose figure is unknown does not meet its target.",
+    ),
+)

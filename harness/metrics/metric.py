@@ -1,0 +1,120 @@
+"""What a metric is, and the one rule by which its figures are written."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Which way is better."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+    ONE = "one"
+    """The nearer to 1, the better."""
+
+
+class Per(StrEnum):
+    """What gives one value."""
+
+    REPETITION = "repetition"
+    CHUNK = "chunk"
+    """Each pair of neighbouring chunks: a repetition gives several values."""
+    LAUNCH = "launch"
+    SCENARIO = "scenario"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How figures are written on one axis or in one column: value × `factor`, then `unit` ("" where there is none)."""
+
+    factor: float
+    unit: str
+
+
+_STEPS = {
+    "s": (
+        (1.0, Scale(factor=1.0, unit="s")),
+        (1e-3, Scale(factor=1e3, unit="ms")),
+        (0.0, Scale(factor=1e6, unit="µs")),
+    ),
+    "B": (
+        (1e9, Scale(factor=1e-9, unit="GB")),
+        (1e6, Scale(factor=1e-6, unit="MB")),
+        (1e3, Scale(factor=1e-3, unit="kB")),
+        (0.0, Scale(factor=1.0, unit="B")),
+    ),
+}
+"""Unit → (from this magnitude on, scale), largest first. Bytes are decimal, as file sizes are published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric. Tables, gate, axes and glossary read it; a figure is comparable only within one `definition`.
+
+    `tolerance` is the change that is put up with, as a ratio (0.05 is 5 %); None: shown, but not gated. `decimals` are
+    the places of a figure whose unit has no steps. `share` marks parts of a whole, which are written in per cent.
+    `beside` names the metric without which this one misleads.
+    """
+
+    name: str
+    title: str
+    unit: str
+    direction: Direction
+    formula: str
+    meaning: str
+    moved_by: str
+    fooled_by: str
+    per: Per = Per.REPETITION
+    definition: int = 1
+    tolerance: float | None = None
+    decimals: int = 3
+    share: bool = False
+    beside: str = ""
+    optional_package: str = ""
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether more is worse."""
+        return self.direction is Direction.LOWER
+
+    @property
+    def gated(self) -> bool:
+        """Whether a change of it can fail a run."""
+        return self.tolerance is not None
+
+    def axis_unit(self, largest: float) -> Scale:
+        """The scale for a column or an axis whose largest magnitude is `largest`, in the metric's own unit."""
+        if self.share:
+            return Scale(factor=100.0, unit="%")
+        base, slash, per = self.unit.partition("/")
+        if base not in _STEPS or self.unit == "s/s":
+            return Scale(factor=1.0, unit="" if self.unit in ("ratio", "count") else self.unit)
+        scale = next(scale for start, scale in _STEPS[base] if abs(largest) >= start)
+        return Scale(factor=scale.factor, unit=f"{scale.unit}{slash}{per}")
+
+    def format(self, value: float) -> str:
+        """A figure for people, with its unit: three digits where the unit has steps, else `decimals` places."""
+        scale = self.axis_unit(value)
+        base = self.unit.partition("/")[0]
+        if base in _STEPS and self.unit != "s/s":
+            # 999.7 ms is written "1.00 s", not "1000 ms".
+            scale = self.axis_unit(_three_digits(value * scale.factor) / scale.factor)
+            whole = base == "B" and scale.factor == 1
+            number = f"{value * scale.factor:.{0 if whole else _places(value * scale.factor)}f}"
+        else:
+            number = f"{value * scale.factor:.{1 if self.share else self.decimals}f}"
+        if not number.strip("-0."):
+            number = number.removeprefix("-")
+        return f"{number} {scale.unit}" if scale.unit else number
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _places(value: float) -> int:
+    """Decimal places that leave three digits; none for what has three before the point."""
+    if value == 0:
+        return 0
+    return min(2, max(0, 2 - math.floor(math.log10(abs(_three_digits(value))))))

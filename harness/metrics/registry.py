@@ -1,0 +1,27 @@
+"""The one registry of metrics."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from harness.errors import UsageError, nearest
+from harness.metrics.definitions.likeness import LIKENESS
+from harness.metrics.definitions.resources import LOADING, MEMORY
+from harness.metrics.definitions.service import SERVICE
+from harness.metrics.definitions.speed import SPEED, STAGES
+from harness.metrics.definitions.streaming import STREAMING
+from harness.metrics.metric import Direction, Metric, Per, Scale
+
+__all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "metric"]
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {each.name: each for each in (*SPEED, *STREAMING, *STAGES, *LOADING, *MEMORY, *SERVICE, *LIKENESS)}
+)
+"""Every metric by its name, in the order in which tables show them."""
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name, or UsageError with the nearest one."""
+    found = METRICS.get(name)
+    if found is None:
+        raise UsageError(f"unknown metric {name!r}", where="metric", remedy=nearest(name, list(METRICS)))
+    return found

@@ -1,0 +1,79 @@
+"""Whether audio may carry figures: fast because wrong is not fast. Runs in workers: the standard library alone."""
+
+from harness.records.repetition import VALID, AudioFeatures, Outcome, OutcomeKind
+from harness.records.scenario import Band
+
+SILENT_DBFS = -60.0
+"""RMS over all of the audio. Speech is 30 dB and more above it, 16-bit dither and codec noise are below."""
+CLIPPED_SHARE = 0.01
+SHORTEST_OF_ORIGINAL = 0.75
+"""A variant's durations differ by a few per cent from its original's; where a quarter is missing, so is text."""
+
+
+def check(
+    features: AudioFeatures,
+    *,
+    band: Band,
+    characters: int,
+    expected_sample_rate: int,
+    expected_channels: int = 1,
+    original_seconds: float | None = None,
+) -> Outcome:
+    """VALID, or all that is wrong in sentences with their figures.
+
+    `band` holds the plausible seconds of audio per character at the speed that was asked for; `original_seconds` is how
+    long the original speaks the same text, None where this is the original or none was heard.
+    """
+    faults = [
+        *_format_faults(features, sample_rate=expected_sample_rate, channels=expected_channels),
+        *_level_faults(features),
+        *_length_faults(features, band=band, characters=characters, original_seconds=original_seconds),
+    ]
+    return Outcome(kind=OutcomeKind.INVALID_AUDIO, reason=" ".join(faults)) if faults else VALID
+
+
+def _format_faults(features: AudioFeatures, *, sample_rate: int, channels: int) -> list[str]:
+    faults = []
+    if features.sample_rate != sample_rate:
+        faults.append(f"The sample rate is {features.sample_rate} Hz, not {sample_rate} Hz.")
+    if features.channels != channels:
+        faults.append(f"The number of channels is {features.channels}, not {channels}.")
+    return faults
+
+
+def _level_faults(features: AudioFeatures) -> list[str]:
+    if not features.frames:
+        return []  # said by its length
+    if not features.finite:
+        return ["The audio holds values that are not finite."]
+    faults = []
+    if features.rms_dbfs is None:
+        faults.append("The audio is silent: every sample is 0.")
+    elif features.rms_dbfs < SILENT_DBFS:
+        faults.append(f"The audio is silent: its RMS of {features.rms_dbfs:.1f} dBFS is below {SILENT_DBFS:g} dBFS.")
+    if features.clipped_share is not None and features.clipped_share > CLIPPED_SHARE:
+        share, limit = 100 * features.clipped_share, 100 * CLIPPED_SHARE
+        faults.append(f"The audio is clipped: {share:.1f} % of its frames are at full scale, more than {limit:g} %.")
+    return faults
+
+
+def _length_faults(
+    features: AudioFeatures, *, band: Band, characters: int, original_seconds: float | None
+) -> list[str]:
+    if not features.frames:
+        return ["No audio came."]
+    if features.sample_rate <= 0:
+        return []  # said by its format
+    seconds = features.frames / features.sample_rate
+    low, high = band.low * characters, band.high * characters
+    plausible = f"{low:.2f} s to {high:.2f} s are plausible for {characters} characters."
+    if seconds < low:
+        return [f"The audio is too short: {seconds:.2f} s, where {plausible}"]
+    if seconds > high:
+        return [f"The audio is too long: {seconds:.2f} s, where {plausible}"]
+    if original_seconds is not None and seconds < SHORTEST_OF_ORIGINAL * original_seconds:
+        share = 100 * seconds / original_seconds
+        limit = 100 * SHORTEST_OF_ORIGINAL
+        against = f"{share:.0f} % of the original's {original_seconds:.2f} s, less than {limit:g} %"
+        return [f"The audio is truncated: {seconds:.2f} s are {against}."]
+    return []
