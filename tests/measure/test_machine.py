@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -219,6 +220,6 @@ def test_this_machine_says_the_same_twice() -> None:
 def test_a_system_without_an_identifier_of_its_boot_gives_the_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 
-    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setattr(machine, "sys", SimpleNamespace(platform="win32"))
     monkeypatch.setattr(psutil, "boot_time", lambda: 1_795_363_372.9)
     assert boot_id() == "minute-29922723"

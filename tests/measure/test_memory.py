@@ -2,6 +2,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_a_kernel_that_forbids_the_reset_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("platform", "said"), [("win32", "Windows"), ("darwin", "darwin")])
 def test_platforms_that_cannot_reset_say_so(monkeypatch: pytest.MonkeyPatch, platform: str, said: str) -> None:
-    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(memory, "sys", SimpleNamespace(platform=platform))
     assert said in memory.reset_peak()
 
 

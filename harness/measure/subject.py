@@ -1,0 +1,70 @@
+"""What is under test: versions of the packages that a figure depends on, the Python, the models, the revision."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from harness.records.environment import Subject
+
+PACKAGES = (
+    "espeakng-loader",
+    "kokoro-onnx",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-directml",
+    "onnxruntime-gpu",
+    "onnxruntime-migraphx",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-rocm",
+    "phonemizer",
+    "phonemizer-fork",
+)
+"""What runs in a timed synthesis; the rest of the environment cannot change a figure."""
+
+
+def subject(*, models: Iterable[tuple[str, str]], root: Path, packages: Sequence[str] = PACKAGES) -> Subject:
+    """The subject as it stands in this interpreter; `models` are (name, SHA-256), `root` lies in the checkout.
+
+    Packages that are not installed are left out. The revision is "" where git or a repository is absent.
+    """
+    revision = _git(root, "rev-parse", "HEAD")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no") if revision else ""
+    return Subject(
+        packages=installed(packages),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        revision=revision,
+        dirty=bool(changes),
+        models=tuple(sorted(models)),
+    )
+
+
+def installed(packages: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Those of `packages` that this interpreter has, with their versions, by name."""
+    found = []
+    for name in sorted(packages):
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git says of the checkout around `root`; "" when it says nothing or is not there.
+
+    A hook's GIT_DIR would point at another repository, and an optional lock would get in the way of whoever works in
+    this one.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ("git", "--no-optional-locks", "-C", str(root), *arguments)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=10, check=False, env=environment
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
