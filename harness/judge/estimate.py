@@ -1,0 +1,134 @@
+"""Medians with an interval that knows of launches, and the summary of a metric."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.judge.grouped import count, flat, logs, occupied, padded
+from harness.judge.interim import Interim
+from harness.records.verdict import Summary
+
+if TYPE_CHECKING:
+    from harness.judge.grouped import Grouped
+    from harness.records.verdict import Estimate
+
+PERCENTILE_NEEDS = {90: 20, 95: 40, 99: 200}
+"""How many values a percentile takes to mean anything; with fewer it is not printed."""
+
+MEDIAN_ERROR = math.sqrt(math.pi / 2)
+"""Standard error of the median over that of the mean, for a Gaussian; heavier tails have less."""
+
+BANCROFT = 0.25
+"""The liberal level of the preliminary test on whether launches differ (Bancroft 1964 recommends about a quarter)."""
+
+LOG_RANGE = (-300.0, 300.0)
+"""Where a bound that says nothing is held, so that it stays a finite number."""
+
+
+def median_interim(values: Grouped) -> Interim | None:
+    """The median of all values and its standard error; None where fewer than two values leave nothing to judge by.
+
+    Processes of one arm do differ, so unlike in a duel nothing is presumed about launches: unless they agree so well
+    that a quarter of chance alone would part them more, the launches are the values, and three of them give Student's
+    t with two degrees of freedom: wide, and rightly so. Where they agree, the blocks count, less their correlation.
+    """
+    values = occupied(values)
+    n = count(values)
+    if n < 2:
+        return None
+    import numpy as np
+
+    from harness.judge import nested
+
+    fit = nested.fit(padded(values)[None])
+    if not np.isfinite(fit.within[0]):
+        return _launches_alone(values)
+    spread = nested.spread(fit, nested.common(fit), presumption=0.0, contradiction=BANCROFT)
+    by_launch = bool(spread.freedom[0] == len(values) - 1) and len(values) > 1
+    return Interim(
+        point=float(np.median(flat(values))),
+        error=float(spread.error[0]) * MEDIAN_ERROR,
+        freedom=max(float(spread.freedom[0]), 1.0),
+        method="median, t over launches" if by_launch else _pooled_method(len(values)),
+        n=n,
+        launches=len(values),
+    )
+
+
+def median_estimate(values: Grouped, *, level: float) -> Estimate | None:
+    """The median with its hierarchical interval at `level`, in the values' unit; None where there are fewer than two.
+
+    Robust to heavy tails (values far from their launch's median count only up to 2.5 robust standard deviations) and
+    to drift, which shows as correlation of neighbouring blocks and widens the interval. Values that are all above zero
+    are treated as logarithms, so that the interval is too.
+    """
+    log_values = logs(values)
+    interim = median_interim(values if log_values is None else log_values)
+    if interim is None:
+        return None
+    estimate = interim.estimate(level)
+    if log_values is None:
+        return estimate
+    import numpy as np
+
+    point = float(np.median(flat(values)))
+    # The median of an even number of logarithms is that of the values but for the middle two; the interval holds both.
+    low, high = np.exp(np.clip((estimate.low, estimate.high), *LOG_RANGE))
+    return replace(estimate, point=point, low=min(float(low), point), high=max(float(high), point))
+
+
+def summarise(  # the record's own fields
+    *, scenario_id: str, metric: str, definition: int, values: Grouped, level: float, reason: str = ""
+) -> Summary:
+    """A metric over the valid repetitions of a scenario. `reason` is kept where there is no value at all."""
+    values = occupied(values)
+    everything = flat(values)
+    n = len(everything)
+    if n == 0:
+        return Summary(
+            scenario_id=scenario_id, metric=metric, definition=definition, n=0, reason=reason or "no valid repetition"
+        )
+    import numpy as np
+
+    q1, median, q3 = (float(value) for value in np.quantile(everything, (0.25, 0.5, 0.75)))
+    tails = {
+        p: float(np.quantile(everything, p / 100)) if n >= least else None for p, least in PERCENTILE_NEEDS.items()
+    }
+    return Summary(
+        scenario_id=scenario_id,
+        metric=metric,
+        definition=definition,
+        n=n,
+        median=median,
+        q1=q1,
+        q3=q3,
+        p90=tails[90],
+        p95=tails[95],
+        p99=tails[99],
+        minimum=min(everything),
+        maximum=max(everything),
+        interval=median_estimate(values, level=level),
+    )
+
+
+def _launches_alone(values: Grouped) -> Interim:
+    """One value per launch (start-up times): Student's t over the launches."""
+    import numpy as np
+
+    everything = flat(values)
+    return Interim(
+        point=float(np.median(everything)),
+        error=float(np.std(everything, ddof=1)) / math.sqrt(len(everything)) * MEDIAN_ERROR,
+        freedom=len(everything) - 1.0,
+        method="median, t over launches",
+        n=len(everything),
+        launches=len(values),
+    )
+
+
+def _pooled_method(launches: int) -> str:
+    if launches == 1:
+        return "median, t over blocks of one launch: what differs between processes is not in it"
+    return "median, t over blocks, launches agreeing"

@@ -1,0 +1,101 @@
+"""Duels: the log-ratio of two arms, pair by pair."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from harness.errors import MeasurementError
+from harness.judge.grouped import count, flat, occupied, padded
+from harness.judge.interim import Interim
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.judge.grouped import Grouped
+    from harness.records.verdict import Estimate
+
+
+def log_ratios(candidate: Grouped, reference: Grouped) -> Grouped:
+    """log(candidate / reference), launch by launch and block by block.
+
+    Raises MeasurementError where the two do not pair up, or where a value is zero or negative and has no ratio.
+    """
+    if [len(launch) for launch in candidate] != [len(launch) for launch in reference]:
+        raise MeasurementError("the two arms of a duel do not pair up block by block")
+    if any(value <= 0 for launch in (*candidate, *reference) for value in launch):
+        raise MeasurementError(
+            "a duel needs figures above zero, for their ratio", remedy="gate this metric by a target instead"
+        )
+    return tuple(
+        tuple(math.log(ours / theirs) for ours, theirs in zip(launch, other, strict=True))
+        for launch, other in zip(candidate, reference, strict=True)
+    )
+
+
+def interims(duels: Sequence[Grouped]) -> list[Interim | None]:
+    """One estimate per duel; None where there are fewer than three pairs.
+
+    All duels of a run are estimated together, because how much launches differ and how long a disturbance lasts is
+    learned from all of them (`nested.common`).
+    """
+    duels = [occupied(pairs) for pairs in duels]
+    places = [place for place, pairs in enumerate(duels) if count(pairs) >= 3]
+    found: list[Interim | None] = [None] * len(duels)
+    if not places:
+        return found
+    import numpy as np
+
+    from harness.judge import nested
+
+    rows = max(len(duels[place]) for place in places)
+    columns = max(len(launch) for place in places for launch in duels[place])
+    table = np.full((len(places), rows, columns), np.nan)
+    for sheet, place in zip(table, places, strict=True):
+        part = padded(duels[place])
+        sheet[: part.shape[0], : part.shape[1]] = part
+    fit = nested.fit(table)
+    alone = ~np.isfinite(fit.within)
+    spread = nested.spread(fit, nested.common(nested.without(fit, alone)))
+    for index, place in enumerate(places):
+        pairs = duels[place]
+        if alone[index]:
+            found[place] = _one_pair_a_launch(pairs)
+            continue
+        overruled = len(pairs) > 1 and bool(spread.overruled[index])
+        found[place] = Interim(
+            point=float(fit.point[index]),
+            error=float(spread.error[index]),
+            freedom=max(float(spread.freedom[index]), 1.0),
+            method="paired log-ratio, t over launches, which disagree"
+            if overruled
+            else "paired log-ratio, t over pairs",
+            n=count(pairs),
+            launches=len(pairs),
+        )
+    return found
+
+
+def log_ratio_estimate(pairs: Grouped, *, level: float) -> Estimate | None:
+    """The log-ratio of a duel judged alone, with its interval at `level`; None where there are fewer than three pairs.
+
+    Hierarchical: launches, then pairs in block order. What one duel cannot tell (three launches say little) is
+    presumed as `nested` states; the gate, which sees the whole run, presumes less.
+    """
+    (interim,) = interims([pairs])
+    return interim.estimate(level) if interim else None
+
+
+def _one_pair_a_launch(pairs: Grouped) -> Interim:
+    """One pair per launch (start-up times): Student's t over the launches."""
+    import numpy as np
+
+    values = flat(pairs)
+    return Interim(
+        point=float(np.mean(values)),
+        error=float(np.std(values, ddof=1)) / math.sqrt(len(values)),
+        freedom=len(values) - 1.0,
+        method="paired log-ratio, t over launches",
+        n=len(values),
+        launches=len(pairs),
+    )
