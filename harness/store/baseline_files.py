@@ -1,0 +1,287 @@
+"""Baseline files: their names, their form, and writing them so that a kill leaves the old or the new, never half."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from harness.errors import BaselineError
+from harness.records.scenario import slug
+
+BASELINE_FORMAT: Final = 1
+"""Version of the files. History: 1, the first."""
+
+_READABLE: Final = 100  # characters of a file name that are for people; the digest after them keeps names apart
+_RESERVED: Final = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+"""What Windows takes for a device, whatever follows the first dot."""
+_MACHINE_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,119}")
+_RESTORE: Final = "restore it with `git checkout -- {file}`, or remove it and run `kokoro-bench baseline promote RUN`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotedRun:
+    """A run whose figures are accepted: what comparing with it needs to know, and the subject for suspects.
+
+    `date` is the start of the run, ISO 8601 in UTC; the canaries are medians in nanoseconds; `model` is the SHA-256.
+    """
+
+    id: str
+    date: str
+    corpus: str
+    protocol: int
+    canary_numpy_ns: float | None = None
+    canary_graph_ns: float | None = None
+    packages: tuple[tuple[str, str], ...] = ()
+    revision: str = ""
+    dirty: bool = False
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselinePoint:
+    """One accepted figure: the median of `n` values of `launches` launches, in the metric's unit.
+
+    `spread` is how far the run's launches lay apart, as the standard deviation of the logs of their medians; None
+    where there was one launch.
+    """
+
+    run: PromotedRun
+    definition: int
+    median: float
+    n: int
+    launches: int
+    spread: float | None = None
+
+
+Pairs = Mapping[str, tuple[BaselinePoint, ...]]
+"""Metric → its points, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineFile:
+    """What one file holds: the accepted figures of one scenario on one machine."""
+
+    machine_key: str
+    scenario_id: str
+    metrics: Pairs
+
+
+class _Run(msgspec.Struct, forbid_unknown_fields=True):
+    date: str
+    corpus: str
+    protocol: int
+    canary_numpy_ns: float | None
+    canary_graph_ns: float | None
+    packages: dict[str, str]
+    revision: str
+    dirty: bool
+    model: str
+
+
+class _Point(msgspec.Struct, forbid_unknown_fields=True):
+    definition: int
+    median: float
+    n: int
+    launches: int
+    spread: float | None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    format: int
+    machine: str
+    scenario: str
+    runs: dict[str, _Run]
+    metrics: dict[str, dict[str, _Point]]
+
+
+def directory_of(root: Path, machine_key: str) -> Path:
+    """Where a machine's files are; BaselineError for a key that is no single, plain file name."""
+    if not _MACHINE_KEY.fullmatch(machine_key):
+        raise BaselineError(
+            "cannot name a directory of baselines",
+            where=repr(machine_key),
+            remedy="a machine key has letters, digits and _ . + - only, 120 at most",
+        )
+    return root / machine_key
+
+
+def file_name(scenario_id: str) -> str:
+    """A name for the scenario's file: readable, different for every id, the same on every platform.
+
+    File systems may ignore case, forbid characters and limit length; the digest tells apart what that would join.
+    """
+    readable = slug(scenario_id.replace("/", "--"))[:_READABLE]
+    if readable.split(".")[0].upper() in _RESERVED:
+        readable = f"_{readable}"
+    digest = hashlib.sha256(scenario_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{readable}-{digest}.json"
+
+
+def render(content: BaselineFile) -> bytes:
+    """The file: sorted, one line per fact, so that a promotion reads well in a review. ASCII, ended by a newline."""
+    ordered = {
+        metric: sorted(points, key=lambda point: (point.run.date, point.run.id))
+        for metric, points in sorted(content.metrics.items())
+    }
+    runs = {point.run.id: point.run for points in ordered.values() for point in points}
+    by_date = sorted(runs.values(), key=lambda run: (run.date, run.id))
+    metrics = [
+        f"    {_json(metric)}: {{\n{_lines([(point.run.id, _point(point)) for point in points], indent=6)}\n    }}"
+        for metric, points in ordered.items()
+    ]
+    text = (
+        "{\n"
+        f'  "format": {BASELINE_FORMAT},\n'
+        f'  "machine": {_json(content.machine_key)},\n'
+        f'  "scenario": {_json(content.scenario_id)},\n'
+        f'  "runs": {{\n{_lines([(run.id, _run(run)) for run in by_date], indent=4)}\n  }},\n'
+        '  "metrics": {\n' + ",\n".join(metrics) + "\n  }\n}\n"
+    )
+    return text.encode("ascii")
+
+
+def parse(file: Path, *, machine_key: str) -> BaselineFile:
+    """What `file` holds; BaselineError with line and column, or with what does not belong there."""
+    plain = _read(file)
+    if plain.get("format") != BASELINE_FORMAT:
+        raise BaselineError(
+            f"has the format {plain.get('format')!r}, and this kokoro-bench reads {BASELINE_FORMAT}",
+            where=str(file),
+            remedy="pip install --upgrade kokoro-bench, or promote the runs again",
+        )
+    try:
+        raw = msgspec.convert(plain, type=_File)
+        metrics = {metric: _points(raw, points) for metric, points in raw.metrics.items()}
+    except (msgspec.ValidationError, _UnknownRunError) as error:
+        raise BaselineError(f"is no baseline ({error})", where=str(file), remedy=_RESTORE.format(file=file)) from error
+    if raw.machine != machine_key:
+        raise BaselineError(
+            f"is of another machine ({raw.machine}), whose figures do not compare with this one's ({machine_key})",
+            where=str(file),
+            remedy=f"move it to {file.parent.with_name(raw.machine)}, or remove it",
+        )
+    if file.name != file_name(raw.scenario):
+        raise BaselineError(
+            f"is of the scenario {raw.scenario}, whose file has another name",
+            where=str(file),
+            remedy=f"rename it to {file_name(raw.scenario)}, or remove it",
+        )
+    return BaselineFile(machine_key=raw.machine, scenario_id=raw.scenario, metrics=metrics)
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write files: all beside their places first, then each into its place in one step.
+
+    A full disk therefore changes nothing. BaselineError where a file cannot be written.
+    """
+    waiting: dict[Path, Path] = {}
+    try:
+        for file, content in contents.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            waiting[file] = _write_beside(file, content)
+        for file in contents:
+            waiting[file].replace(file)
+            del waiting[file]
+    except OSError as error:
+        raise BaselineError(
+            f"the baseline cannot be written ({error.strerror or error})",
+            where=str(error.filename or ""),
+            remedy="make the directory writable and see that the disk has space, then promote again",
+        ) from error
+    finally:
+        for left in waiting.values():
+            left.unlink(missing_ok=True)
+
+
+def _write_beside(file: Path, content: bytes) -> Path:
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _read(file: Path) -> dict[str, Any]:
+    where, remedy = str(file), _RESTORE.format(file=file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BaselineError(f"is not UTF-8 text (byte {error.start})", where=where, remedy=remedy) from error
+    except OSError as error:
+        raise BaselineError(f"cannot be read ({error.strerror})", where=where, remedy="make it readable") from error
+    try:
+        plain = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        what = f"has a syntax error: {error.msg}"
+        if re.search(r"^(<<<<<<<|=======|>>>>>>>)", text, flags=re.MULTILINE):
+            what = "holds an unresolved merge conflict"
+        raise BaselineError(what, where=f"{file}:{error.lineno}:{error.colno}", remedy=remedy) from error
+    except (_RepeatedKeyError, _NoFigureError, RecursionError) as error:
+        raise BaselineError(f"is no baseline ({error})", where=where, remedy=remedy) from error
+    if not isinstance(plain, dict):
+        raise BaselineError("is no baseline (not an object)", where=where, remedy=remedy)
+    return plain
+
+
+class _RepeatedKeyError(ValueError):
+    """A merge can leave a key twice; JSON's readers would silently take the last."""
+
+
+class _NoFigureError(ValueError):
+    """NaN or an infinity, which JSON does not have and Python's reader takes all the same."""
+
+
+class _UnknownRunError(ValueError):
+    """A figure of a run that the file does not describe."""
+
+
+def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RepeatedKeyError(f"the key {key!r} stands twice")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(text: str) -> None:
+    raise _NoFigureError(f"{text} is no figure")
+
+
+def _points(raw: _File, points: Mapping[str, _Point]) -> tuple[BaselinePoint, ...]:
+    found = []
+    for run_id, point in points.items():
+        run = raw.runs.get(run_id)
+        if run is None:
+            raise _UnknownRunError(f"the run {run_id!r} is not described under `runs`")
+        described = msgspec.structs.asdict(run) | {"packages": tuple(sorted(run.packages.items()))}
+        found.append(BaselinePoint(run=PromotedRun(id=run_id, **described), **msgspec.structs.asdict(point)))
+    return tuple(sorted(found, key=lambda point: (point.run.date, point.run.id)))
+
+
+def _run(run: PromotedRun) -> dict[str, Any]:
+    plain = {name: getattr(run, name) for name in _Run.__struct_fields__}
+    return plain | {"packages": dict(run.packages)}
+
+
+def _point(point: BaselinePoint) -> dict[str, Any]:
+    return {name: getattr(point, name) for name in _Point.__struct_fields__}
+
+
+def _lines(items: Iterable[tuple[str, Mapping[str, Any]]], *, indent: int) -> str:
+    return ",\n".join(f"{' ' * indent}{_json(key)}: {_json(value)}" for key, value in items)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)

@@ -1,0 +1,232 @@
+"""Baselines: the accepted figures of a machine, in files that are reviewed like code.
+
+A baseline changes only when someone promotes a run. It is the last few promoted runs of a (scenario, metric), and not
+one of them: what two runs differ by on different days is what the gate's allowance is made of.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from harness.errors import BaselineError
+from harness.store.baseline_files import (
+    BaselineFile,
+    BaselinePoint,
+    PromotedRun,
+    directory_of,
+    file_name,
+    parse,
+    render,
+    write_all,
+)
+
+__all__ = [
+    "KEPT",
+    "BaselineChange",
+    "BaselineEntry",
+    "BaselinePoint",
+    "Baselines",
+    "MachineBaselines",
+    "PromotedRun",
+    "diff",
+    "list_machines",
+    "load_baselines",
+    "promote",
+]
+
+KEPT: Final = 10
+"""How many promoted runs make a baseline."""
+
+_PROMOTE: Final = "kokoro-bench baseline promote {run}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineEntry:
+    """A figure to be accepted, and where it belongs."""
+
+    machine_key: str
+    scenario_id: str
+    metric: str
+    point: BaselinePoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineChange:
+    """What a promotion does to one baseline. `before` and `after` are medians of the points; None: there are none."""
+
+    machine_key: str
+    scenario_id: str
+    metric: str
+    before: float | None
+    after: float | None
+    added: tuple[str, ...]
+    """Runs that come in, or come again with other figures."""
+    dropped: tuple[str, ...]
+    """Runs that go because there are newer ones."""
+    file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineBaselines:
+    """One machine's baselines in a list: how many scenarios, and the promoted runs, oldest first."""
+
+    machine_key: str
+    scenarios: int
+    runs: tuple[PromotedRun, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baselines:
+    """All accepted figures of one machine, as they stood when they were loaded."""
+
+    machine_key: str
+    files: Mapping[str, BaselineFile]
+    """By scenario id."""
+    other_machines: tuple[str, ...] = ()
+    """Keys of machines that have baselines under the same root."""
+
+    def for_pair(self, scenario_id: str, metric: str) -> tuple[BaselinePoint, ...]:
+        """The points to compare with, oldest first; none where nothing was promoted."""
+        file = self.files.get(scenario_id)
+        return file.metrics.get(metric, ()) if file else ()
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every (scenario id, metric) that has a baseline, sorted."""
+        return tuple(sorted((scenario, metric) for scenario, file in self.files.items() for metric in file.metrics))
+
+    def missing_reason(self, scenario_id: str, metric: str, *, run_id: str = "RUN") -> str:
+        """Why there is no baseline for the pair, as a sentence with the command that makes one."""
+        if self.files.get(scenario_id):
+            lack = f"no baseline for {metric} of this scenario"
+        elif self.files:
+            lack = "no baseline for this scenario on this machine"
+        elif self.other_machines:
+            others = ", ".join(self.other_machines[:3]) + (", …" if len(self.other_machines) > 3 else "")
+            lack = f"no baseline for this machine ({self.machine_key}), only for {others}, whose figures do not compare"
+        else:
+            lack = "no baseline yet"
+        return f"{lack}; accept a run with `{_PROMOTE.format(run=run_id)}`"
+
+
+def load_baselines(root: Path, machine_key: str) -> Baselines:
+    """The baselines of a machine under `root` (which need not exist); BaselineError for a file that cannot be used."""
+    directory = directory_of(root, machine_key)
+    files = [parse(file, machine_key=machine_key) for file in _files(directory)]
+    others = tuple(key for key in _machine_keys(root) if key != machine_key)
+    return Baselines(machine_key=machine_key, files={file.scenario_id: file for file in files}, other_machines=others)
+
+
+def promote(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
+    """Accept figures: each joins its baseline, of which the newest `keep` (at least 1) stay. Returns what changed, sorted.
+
+    A run that is promoted again replaces its former figures. BaselineError where a present file cannot be used or a
+    new one cannot be written; then no file is half-written.
+    """
+    changes, files = _plan(root, entries, keep)
+    write_all({path: render(content) for path, content in files.items()})
+    return changes
+
+
+def diff(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
+    """What `promote` would change, without changing it."""
+    return _plan(root, entries, keep)[0]
+
+
+def list_machines(root: Path) -> tuple[MachineBaselines, ...]:
+    """The machines that have baselines, by key; BaselineError for a file that cannot be used."""
+    found = []
+    for key in _machine_keys(root):
+        files = [parse(file, machine_key=key) for file in _files(root / key)]
+        points = [point for file in files for points in file.metrics.values() for point in points]
+        runs = {point.run.id: point.run for point in points}
+        by_date = tuple(sorted(runs.values(), key=lambda run: (run.date, run.id)))
+        found.append(MachineBaselines(machine_key=key, scenarios=len(files), runs=by_date))
+    return tuple(found)
+
+
+def _plan(
+    root: Path, entries: Sequence[BaselineEntry], keep: int
+) -> tuple[tuple[BaselineChange, ...], dict[Path, BaselineFile]]:
+    before: dict[Path, BaselineFile] = {}
+    after: dict[Path, BaselineFile] = {}
+    for entry in entries:
+        if not math.isfinite(entry.point.median):
+            raise BaselineError(f"{entry.metric} is {entry.point.median}, which is no figure", where=entry.scenario_id)
+        path = directory_of(root, entry.machine_key) / file_name(entry.scenario_id)
+        if path not in before:
+            before[path] = after[path] = _present(path, entry)
+        after[path] = _with(after[path], entry)
+    after = {path: _newest(content, keep) for path, content in after.items()}
+    changes = [
+        _change(before[path], content, metric=metric, path=path)
+        for path, content in after.items()
+        for metric in content.metrics
+        if before[path].metrics.get(metric, ()) != content.metrics[metric]
+    ]
+    changes.sort(key=lambda change: (change.machine_key, change.scenario_id, change.metric))
+    changed = {change.file for change in changes}
+    return tuple(changes), {path: content for path, content in after.items() if path in changed}
+
+
+def _present(path: Path, entry: BaselineEntry) -> BaselineFile:
+    if path.exists():
+        return parse(path, machine_key=entry.machine_key)
+    return BaselineFile(machine_key=entry.machine_key, scenario_id=entry.scenario_id, metrics={})
+
+
+def _with(content: BaselineFile, entry: BaselineEntry) -> BaselineFile:
+    """`content` with one more point. What is said of a run is said of all its points."""
+    run = entry.point.run
+    metrics = {
+        metric: tuple(replace(point, run=run) if point.run.id == run.id else point for point in points)
+        for metric, points in content.metrics.items()
+    }
+    others = [point for point in metrics.get(entry.metric, ()) if point.run.id != run.id]
+    points = sorted([*others, entry.point], key=lambda point: (point.run.date, point.run.id))
+    return replace(content, metrics=metrics | {entry.metric: tuple(points)})
+
+
+def _newest(content: BaselineFile, keep: int) -> BaselineFile:
+    return replace(content, metrics={metric: points[-keep:] for metric, points in content.metrics.items()})
+
+
+def _change(before: BaselineFile, after: BaselineFile, *, metric: str, path: Path) -> BaselineChange:
+    old, new = before.metrics.get(metric, ()), after.metrics[metric]
+    kept = {point.run.id for point in new}
+    return BaselineChange(
+        machine_key=after.machine_key,
+        scenario_id=after.scenario_id,
+        metric=metric,
+        before=_centre(old),
+        after=_centre(new),
+        added=tuple(point.run.id for point in new if point not in old),
+        dropped=tuple(point.run.id for point in old if point.run.id not in kept),
+        file=path,
+    )
+
+
+def _centre(points: Sequence[BaselinePoint]) -> float | None:
+    return statistics.median(point.median for point in points) if points else None
+
+
+def _machine_keys(root: Path) -> tuple[str, ...]:
+    return tuple(entry.name for entry in _entries(root) if entry.is_dir() and _files(entry))
+
+
+def _files(directory: Path) -> tuple[Path, ...]:
+    return tuple(entry for entry in _entries(directory) if entry.suffix == ".json")
+
+
+def _entries(directory: Path) -> tuple[Path, ...]:
+    try:
+        return tuple(sorted(directory.iterdir()))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        # Not "no baseline": what cannot be seen may well be there.
+        raise BaselineError(
+            f"cannot be read ({error.strerror})", where=str(directory), remedy="make the directory readable"
+        ) from error
