@@ -10,12 +10,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.judge import moderation
+from harness.judge.comparison import AgainstBaseline, BaselineRun
 from harness.judge.estimate import median_interim
 from harness.judge.grouped import count, flat, logs, occupied
 from harness.judge.interim import Interim
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.judge.grouped import Grouped
+    from harness.records.verdict import Estimate
 
 ENOUGH_RUNS = 5
 """From this many runs on, the spread between them speaks for itself."""
@@ -35,21 +40,6 @@ CANARY_PROOF = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineRun:
-    """One accepted run of one metric of one scenario.
-
-    `log_median` is the natural logarithm of its median; `canary_log` that of the canary's median, None where the run
-    has none.
-    """
-
-    run_id: str
-    log_median: float
-    n: int
-    launches: int
-    canary_log: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
     """The new run's log-ratio to the baseline's centre, and in a sentence the rule that was used."""
 
@@ -58,38 +48,56 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Centre:
-    """Centre and variance of the accepted runs' log-medians, with its degrees of freedom."""
+class BaselineEstimate:
+    """The log-ratio of a new run to its baseline with a prediction interval, and the rule in a sentence."""
 
-    point: float
-    variance: float
-    freedom: float
+    estimate: Estimate
     rule: str
 
 
-def against_baseline(
-    values: Grouped, runs: tuple[BaselineRun, ...], *, canary_log: float | None = None
-) -> Against | None:
-    """Compare a new run's `values` (grouped by launch, in the metric's unit, above zero) with the accepted `runs`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """A new run and its accepted runs, before it is known how far runs spread.
+
+    `variance` is that of one run's log-median, with `freedom` degrees of freedom; `poolable` says that it is the
+    accepted runs' own, with no prior in it.
+    """
+
+    own: Interim
+    point: float
+    runs: tuple[BaselineRun, ...]
+    variance: float
+    freedom: float
+    rule: str
+    poolable: bool
+
+
+def baseline_estimate(
+    values: Grouped, runs: tuple[BaselineRun, ...], *, level: float, canary_log: float | None = None
+) -> BaselineEstimate | None:
+    """Compare a new run's `values` (grouped by launch, in the metric's unit) with the accepted `runs`, and no others.
 
     The interval is a prediction interval: how far a further run of an unchanged subject would fall from the centre,
-    s² (1 + 1/N), plus what a shorter new run adds of its own. None where either side has nothing to go by: no runs,
-    fewer than two values, or a value that is not above zero.
+    s² (1 + 1/N), plus what a shorter new run adds of its own. None where there is nothing to go by: no runs, fewer than
+    two values, or a value that is not above zero.
     """
-    values = occupied(values)
-    log_values = logs(values)
-    own = median_interim(log_values) if log_values else None
-    if own is None or not runs:
+    (against,) = against_baselines([AgainstBaseline(values=values, runs=runs, canary_log=canary_log)], pool=False)
+    if against is None:
         return None
-    helps = canary_helps(runs) and canary_log is not None
-    shift = canary_log if helps and canary_log is not None else 0.0
-    medians = [run.log_median - (run.canary_log or 0.0 if helps else 0.0) for run in runs]
-    if _never_varies(values) and len(set(medians)) == 1:
-        centre = _Centre(point=medians[0], variance=0.0, freedom=math.inf, rule="neither side varies at all")
-        return Against(interim=_interim(own, centre, shift=shift, runs=runs), rule=centre.rule)
-    centre = _centre(medians, own=own)
-    rule = centre.rule + (", each corrected by its canary" if helps else "")
-    return Against(interim=_interim(own, centre, shift=shift, runs=runs), rule=rule)
+    return BaselineEstimate(estimate=against.interim.estimate(level), rule=against.rule)
+
+
+def against_baselines(cases: Sequence[AgainstBaseline], *, pool: bool) -> list[Against | None]:
+    """One prediction per case, as `baseline_estimate` makes it.
+
+    With `pool`, the spreads of at least `ENOUGH_PAIRS` baselines moderate one another: ten runs tell a spread with nine
+    degrees of freedom, which at the levels of a large run is hardly anything, but sixty such spreads tell what a spread
+    on this machine is like (`moderation`).
+    """
+    standings = [_standing(case) for case in cases]
+    own = [s for s in standings if s is not None and s.poolable and s.variance > 0]
+    prior = moderation.learn([s.variance for s in own], [s.freedom for s in own]) if pool else None
+    return [None if standing is None else _against(standing, prior) for standing in standings]
 
 
 def canary_helps(runs: tuple[BaselineRun, ...]) -> bool:
@@ -110,51 +118,86 @@ def canary_helps(runs: tuple[BaselineRun, ...]) -> bool:
     return bool(pearsonr(canary, sums, alternative="greater").pvalue < CANARY_PROOF)
 
 
-def _interim(own: Interim, centre: _Centre, *, shift: float, runs: tuple[BaselineRun, ...]) -> Interim:
-    """The prediction: new run minus centre."""
-    import numpy as np
-
-    usual = float(np.median([run.n for run in runs]))
-    shorter = own.error**2 * max(0.0, 1 - own.n / usual) if centre.variance else 0.0
-    variance = centre.variance * (1 + 1 / len(runs)) + shorter
-    return Interim(
-        point=own.point - shift - centre.point,
-        error=math.sqrt(variance),
-        freedom=centre.freedom,
-        method=f"prediction from {len(runs)} accepted run{'s' if len(runs) > 1 else ''}, t",
-        n=own.n,
-        launches=own.launches,
-    )
-
-
-def _centre(medians: list[float], *, own: Interim) -> _Centre:
-    """Robust centre and variance of the runs; the stated prior stands in for runs missing to five."""
+def _standing(case: AgainstBaseline) -> _Standing | None:
+    """Robust centre and spread of the accepted runs, and where the new one stands."""
     import numpy as np
 
     from harness.judge import nested
 
+    values = occupied(case.values)
+    log_values = logs(values)
+    own = median_interim(log_values) if log_values else None
+    if own is None or not case.runs:
+        return None
+    helps = case.canary_log is not None and canary_helps(case.runs)
+    shift = (case.canary_log or 0.0) if helps else 0.0
+    medians = [run.log_median - ((run.canary_log or 0.0) if helps else 0.0) for run in case.runs]
     fit = nested.fit(np.array(medians)[None, None])
-    point = float(fit.point[0])
-    runs = len(medians)
-    if runs >= ENOUGH_RUNS:
-        return _Centre(
-            point=point,
-            variance=float(fit.within[0]),
-            freedom=runs - 1.0,
-            rule=f"spread between {runs} accepted runs",
+    point = own.point - shift - float(fit.point[0])
+    spread = float(fit.within[0]) if len(medians) > 1 else 0.0
+    if _never_varies(values) and len(set(medians)) == 1:
+        return _Standing(
+            own=own,
+            point=own.point - medians[0],
+            runs=case.runs,
+            variance=0.0,
+            freedom=math.inf,
+            rule="neither side varies at all",
+            poolable=False,
         )
-    missing = ENOUGH_RUNS - runs
-    seen = float(fit.within[0]) * (runs - 1) if runs > 1 else 0.0
-    variance = (missing * PRIOR_SD**2 + seen) / (ENOUGH_RUNS - 1)
-    return _Centre(
+    if len(medians) < ENOUGH_RUNS:
+        return _with_prior(own, point=point, runs=case.runs, spread=spread)
+    return _Standing(
+        own=own,
         point=point,
+        runs=case.runs,
+        variance=spread,
+        freedom=len(medians) - 1.0,
+        rule=f"spread between {len(medians)} accepted runs" + (", each corrected by its canary" if helps else ""),
+        poolable=True,
+    )
+
+
+def _with_prior(own: Interim, *, point: float, runs: tuple[BaselineRun, ...], spread: float) -> _Standing:
+    """The stated prior stands in for the runs that are missing to five."""
+    missing = ENOUGH_RUNS - len(runs)
+    variance = (missing * PRIOR_SD**2 + (len(runs) - 1) * spread) / (ENOUGH_RUNS - 1)
+    return _Standing(
+        own=own,
+        point=point,
+        runs=runs,
         # A run whose own launches differ by more than the prior says is itself the better witness.
         variance=max(variance, own.error**2),
         freedom=ENOUGH_RUNS - 1.0,
         rule=(
-            f"{runs} accepted run{'s' if runs > 1 else ''} of the {ENOUGH_RUNS} that tell the spread between runs; "
-            f"the missing {missing} count as a presumed spread of {PRIOR_SD * 100:g} %"
+            f"{len(runs)} accepted run{'s' if len(runs) > 1 else ''} of the {ENOUGH_RUNS} that tell the spread between "
+            f"runs; the missing {missing} count as a presumed spread of {PRIOR_SD * 100:g} %"
         ),
+        poolable=False,
+    )
+
+
+def _against(standing: _Standing, prior: moderation.Prior | None) -> Against:
+    """The prediction: how far a further unchanged run would fall from the centre."""
+    import numpy as np
+
+    variance, freedom, rule = standing.variance, standing.freedom, standing.rule
+    if prior is not None and standing.poolable:
+        variance, freedom = prior.moderate(variance, freedom)
+        rule += f", moderated by the {prior.members} baselines of this run"
+    own, runs = standing.own, standing.runs
+    usual = float(np.median([run.n for run in runs]))
+    shorter = own.error**2 * max(0.0, 1 - own.n / usual) if variance else 0.0
+    return Against(
+        interim=Interim(
+            point=standing.point,
+            error=math.sqrt(variance * (1 + 1 / len(runs)) + shorter),
+            freedom=freedom,
+            method=f"prediction from {len(runs)} accepted run{'s' if len(runs) > 1 else ''}, t",
+            n=own.n,
+            launches=own.launches,
+        ),
+        rule=rule,
     )
 
 

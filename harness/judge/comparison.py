@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from harness.judge.between_runs import BaselineRun
     from harness.judge.grouped import Grouped
     from harness.records.reading import Reading
     from harness.records.verdict import Estimate, VerdictKind
@@ -17,6 +16,21 @@ class Duel:
     """Two arms of one run: log(candidate / reference) per block, grouped by launch (`paired.log_ratios`)."""
 
     pairs: Grouped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRun:
+    """One accepted run of one metric of one scenario.
+
+    `log_median` is the natural logarithm of its median; `canary_log` that of the canary's median, None where the run
+    has none.
+    """
+
+    run_id: str
+    log_median: float
+    n: int
+    launches: int
+    canary_log: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode, UsageError
 from harness.judge import wording
-from harness.judge.between_runs import against_baseline
+from harness.judge.between_runs import against_baselines
 from harness.judge.comparison import AgainstBaseline, Duel, NotComparable, Policy
-from harness.judge.grouped import count, logs, occupied
+from harness.judge.grouped import logs, occupied
 from harness.judge.multiplicity import cut
 from harness.judge.paired import interims
 from harness.judge.power import detectable
@@ -31,12 +31,16 @@ from harness.records.verdict import TargetKind, TargetResult, Verdict, VerdictKi
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.judge.between_runs import Against
     from harness.judge.comparison import Comparison, Target
     from harness.judge.interim import Interim
     from harness.judge.multiplicity import Cut
     from harness.records.verdict import Estimate
 
 DEFAULT_POLICY = Policy()
+
+SCENARIOS_TO_POOL = 5
+"""Scenarios from which on the spreads of their baselines moderate one another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +113,22 @@ def exit_code(
 
 
 def _cases(comparisons: Sequence[Comparison]) -> list[_Case]:
-    """Estimate everything that can be: all duels together, since they share a machine."""
-    duels = [comparison.data.pairs for comparison in comparisons if isinstance(comparison.data, Duel)]
-    estimates = iter(interims(duels))
-    return [
-        _duel(comparison, next(estimates)) if isinstance(comparison.data, Duel) else _other(comparison)
-        for comparison in comparisons
-    ]
+    """Estimate everything that can be: all duels together and all baselines together, since they share a machine."""
+    duels = [one.data.pairs for one in comparisons if isinstance(one.data, Duel)]
+    baselines = [one.data for one in comparisons if isinstance(one.data, AgainstBaseline)]
+    # The metrics of one scenario come from the same repetitions: many of them are no further witness of the machine.
+    scenarios = {one.scenario_id for one in comparisons if isinstance(one.data, AgainstBaseline)}
+    pairs = iter(interims(duels))
+    against = iter(against_baselines(baselines, pool=len(scenarios) >= SCENARIOS_TO_POOL))
+    cases = []
+    for comparison in comparisons:
+        if isinstance(comparison.data, Duel):
+            cases.append(_duel(comparison, next(pairs)))
+        elif isinstance(comparison.data, AgainstBaseline):
+            cases.append(_baseline(comparison, comparison.data, next(against)))
+        else:
+            cases.append(_Case(comparison=comparison, tolerance=_log_tolerance(comparison), instead=comparison.data))
+    return cases
 
 
 def _duel(comparison: Comparison, interim: Interim | None) -> _Case:
@@ -124,27 +137,19 @@ def _duel(comparison: Comparison, interim: Interim | None) -> _Case:
     return _case(comparison, interim, "")
 
 
-def _other(comparison: Comparison) -> _Case:
-    data = comparison.data
-    if isinstance(data, NotComparable):
-        return _Case(comparison=comparison, tolerance=_log_tolerance(comparison), instead=data)
-    if not isinstance(data, AgainstBaseline):
-        raise UsageError(f"cannot judge {type(data).__name__}", where=comparison.scenario_id)
+def _baseline(comparison: Comparison, data: AgainstBaseline, against: Against | None) -> _Case:
+    if against is not None:
+        return _case(comparison, against.interim, against.rule)
     values = occupied(data.values)
     if not data.runs:
         return _instead(comparison, VerdictKind.NO_BASELINE, "no accepted run has this metric of this scenario")
-    if count(values) < 2:
-        return _instead(comparison, VerdictKind.INCONCLUSIVE, "fewer than two values were measured")
     if logs(values) is None:
         return _instead(
             comparison,
             VerdictKind.INCOMPARABLE,
             "there are values of zero or below, of which no ratio can be taken; a target can gate them",
         )
-    against = against_baseline(values, data.runs, canary_log=data.canary_log)
-    if against is None:
-        return _instead(comparison, VerdictKind.INCONCLUSIVE, "too few values were measured to estimate a change")
-    return _case(comparison, against.interim, against.rule)
+    return _instead(comparison, VerdictKind.INCONCLUSIVE, "fewer than two values were measured")
 
 
 def _case(comparison: Comparison, interim: Interim, rule: str) -> _Case:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ExitCode, UsageError
-from harness.judge.between_runs import BaselineRun
-from harness.judge.comparison import AgainstBaseline, Comparison, Duel, NotComparable, Policy, Target
+from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, Duel, NotComparable, Policy, Target
 from harness.judge.gate import check_targets, decide, exit_code, judge
 from harness.judge.grouped import Grouped
 from harness.records.reading import known, unknown
