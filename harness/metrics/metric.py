@@ -21,6 +21,8 @@ class Per(StrEnum):
     CHUNK = "chunk"
     """Each pair of neighbouring chunks: a repetition gives several values."""
     LAUNCH = "launch"
+    WINDOW = "window"
+    """A stretch of time with several requests in it: a block of a concurrent scenario, or a load test's window."""
     SCENARIO = "scenario"
 
 

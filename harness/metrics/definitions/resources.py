@@ -107,7 +107,6 @@ MEMORY = (
         unit="B",
         direction=Direction.LOWER,
         per=Per.SCENARIO,
-        tolerance=0.01,
         formula="bytes of the model file and its external data",
         meaning="What is to be stored and downloaded.",
         moved_by="Quantisation, folded constants.",

@@ -13,9 +13,9 @@ SPEED = (
         meaning="How long a listener waits until sound is heard: the headline.",
         moved_by="The first chunk's phonemising and inference, the length of the text where nothing streams, "
         "silence at the beginning of the audio, and waiting for a free worker under load.",
-        fooled_by="Noise before the speech that is loud enough to count as sound. A silent primer does not: the onset is "
-        "looked for in the sound (10 ms RMS windows, 1 ms apart, above −40 dBFS for at least 50 ms). Speech that fades "
-        "in from below that level may be heard a little earlier than stated.",
+        fooled_by="Noise before the speech that is loud enough to count as sound. A silent primer does not: the onset "
+        "is looked for in the sound (10 ms RMS windows, 1 ms apart, above −40 dBFS for at least 50 ms). Speech that "
+        "fades in from below that level may be heard a little earlier than stated.",
     ),
     Metric(
         name="ttfb",

@@ -1,0 +1,186 @@
+"""From the raw records to every metric's values. The one place that knows which records a metric is made of."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from harness.metrics import load
+from harness.metrics.definitions.likeness import LIKENESS
+from harness.metrics.figures import REPETITION_METRICS, repetition_figures, told
+from harness.metrics.playback import NOT_STREAMING, gaps
+from harness.metrics.start_up import (
+    LOAD_METRICS,
+    launch_values,
+    launches_of,
+    peak_values,
+    slope_values,
+    why_no_launch,
+)
+from harness.metrics.values import (
+    Counts,
+    Grouped,
+    Placed,
+    Values,
+    collect,
+    paired_log_ratios,
+    wilson,
+)
+from harness.records.reading import Reading, known, unknown
+from harness.records.repetition import Outcome, OutcomeKind, Phase, Repetition
+from harness.records.run import RunData
+from harness.records.scenario import Scenario
+from harness.records.verdict import Estimate
+
+__all__ = ["Counts", "Grouped", "Values", "paired_log_ratios", "repetition_figures", "scenario_values"]
+
+ONE_AT_A_TIME = "one request at a time: it takes concurrent ones"
+NOT_COMPARED = "its audio was not compared with the original's"
+
+
+def scenario_values(
+    scenario: Scenario,
+    data: RunData,
+    *,
+    include_disturbed: bool = True,
+    targets: Mapping[str, float] | None = None,
+) -> Mapping[str, Values]:
+    """Every metric that such a scenario has, with its values or the reason why there is none.
+
+    A start-up scenario has the load metrics, rss_loaded, model_size and success_rate; any other has all but those of
+    loading. `include_disturbed` says whether repetitions during which the machine was disturbed count; they are counted
+    apart either way. `targets` (metric → limit) is what goodput is measured against.
+    """
+    if scenario.mode.is_load:
+        return _start_up(scenario, data)
+    return _synthesis(scenario, data, include_disturbed=include_disturbed, targets=targets or {})
+
+
+def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
+    launches = launches_of(scenario, data.launches)
+    counts = _count([each.outcome for each in launches])
+    reason = why_no_launch(scenario, data.launches) if not launches else _no_valid([each.outcome for each in launches])
+    values = {
+        name: launch_values(name, launches, counts=counts, reason=reason) for name in (*LOAD_METRICS, "rss_loaded")
+    }
+    values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
+    values["success_rate"] = _success_rate(counts, reason=reason, launches=len(launches))
+    return values
+
+
+def _synthesis(
+    scenario: Scenario, data: RunData, *, include_disturbed: bool, targets: Mapping[str, float]
+) -> Mapping[str, Values]:
+    ours = sorted((each for each in data.repetitions if each.scenario_id == scenario.id), key=_order)
+    attempted = [each for each in ours if each.phase is Phase.MEASURED]
+    counts = _count([each.outcome for each in attempted], disturbed=sum(_disturbed(each) for each in attempted))
+    measured = [each for each in attempted if include_disturbed or not _disturbed(each)]
+    reason = _why_none(ours, attempted=attempted, measured=measured)
+    values = _per_repetition(measured, counts=counts, reason=reason)
+    values["gap"] = _gaps(measured, counts=counts, reason=reason)
+    values["rss_peak"] = peak_values(ours, counts=counts, reason=reason)
+    values["rss_slope"] = slope_values(
+        attempted, arm_repetitions=_of_the_arm(scenario, data), counts=counts, reason=reason
+    )
+    values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
+    values["success_rate"] = _success_rate(counts, reason=reason, launches=len({each.launch for each in attempted}))
+    values |= _windows(scenario, measured, counts=counts, reason=reason, targets=targets)
+    return values | {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
+
+
+def _per_repetition(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> dict[str, Values]:
+    figures = [(each, repetition_figures(each)) for each in measured if each.outcome.valid]
+    return {
+        name: collect(name, [_placed(each, readings[name]) for each, readings in figures], counts=counts, reason=reason)
+        for name in REPETITION_METRICS
+    }
+
+
+def _gaps(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
+    placed = []
+    for each in measured:
+        if each.outcome.valid:
+            found = [known(gap) for gap in gaps(each.chunks)] or [unknown(NOT_STREAMING)]
+            placed += [_placed(each, reading) for reading in found]
+    return collect("gap", placed, counts=counts, reason=reason)
+
+
+def _windows(
+    scenario: Scenario, measured: Sequence[Repetition], *, counts: Counts, reason: str, targets: Mapping[str, float]
+) -> dict[str, Values]:
+    """Throughput and goodput of each block of concurrent requests, from its first start to its last end."""
+    blocks: dict[tuple[int, int], list[Repetition]] = defaultdict(list)
+    if scenario.concurrency > 1:
+        for each in measured:
+            blocks[each.launch, each.block].append(each)
+    else:
+        reason = ONE_AT_A_TIME
+    spoken, good = [], []
+    for members in blocks.values():
+        window = load.span(members)
+        spoken.append(_placed(members[0], load.throughput(members, window)))
+        good.append(_placed(members[0], load.goodput(members, window, targets=targets)))
+    return {
+        "throughput": collect("throughput", spoken, counts=counts, reason=reason),
+        "goodput": collect("goodput", good, counts=counts, reason=reason),
+    }
+
+
+def _placed(repetition: Repetition, reading: Reading) -> Placed:
+    return Placed(launch=repetition.launch, block=repetition.block, reading=reading)
+
+
+def _whole(metric: str, reading: Reading, *, counts: Counts, interval: Estimate | None = None) -> Values:
+    """A metric with one value for all of the scenario."""
+    return collect(metric, [Placed(launch=0, reading=reading)], counts=counts, reason=reading.reason, interval=interval)
+
+
+def _model_size(scenario: Scenario) -> Reading:
+    model = scenario.arm.model
+    return known(model.size) if model is not None else unknown("the arm has no model file")
+
+
+def _success_rate(counts: Counts, *, reason: str, launches: int) -> Values:
+    if not counts.attempted:
+        return _whole("success_rate", unknown(reason), counts=counts)
+    interval = wilson(counts.valid, counts.attempted, launches=launches)
+    return _whole("success_rate", known(interval.point), counts=counts, interval=interval)
+
+
+def _count(outcomes: Sequence[Outcome], *, disturbed: int = 0) -> Counts:
+    failures = Counter(outcome.kind for outcome in outcomes if not outcome.valid)
+    return Counts(
+        attempted=len(outcomes),
+        valid=len(outcomes) - failures.total(),
+        invalid=tuple((kind, failures[kind]) for kind in OutcomeKind if failures[kind]),
+        disturbed=disturbed,
+    )
+
+
+def _why_none(ours: Sequence[Repetition], *, attempted: Sequence[Repetition], measured: Sequence[Repetition]) -> str:
+    """What to say of a metric without values: whatever came first prevented the rest."""
+    if not attempted:
+        failed = [each.outcome for each in ours if not each.outcome.valid]
+        return f"not measured: the warm-up failed ({told(failed[0])})" if failed else "not measured"
+    if any(each.outcome.valid for each in attempted) and not any(each.outcome.valid for each in measured):
+        return "every valid repetition was disturbed"
+    return _no_valid([each.outcome for each in attempted])
+
+
+def _no_valid(outcomes: Sequence[Outcome]) -> str:
+    failed = [each for each in outcomes if not each.valid]
+    return f"none of {len(outcomes)} is valid ({told(failed[0])})" if failed else "no value"
+
+
+def _of_the_arm(scenario: Scenario, data: RunData) -> list[Repetition]:
+    """All measured repetitions that the scenario's workers made, in order."""
+    played = {each.id for each in data.run.scenarios if each.arm == scenario.arm} | {scenario.id}
+    return sorted(
+        (each for each in data.repetitions if each.phase is Phase.MEASURED and each.scenario_id in played), key=_order
+    )
+
+
+def _order(repetition: Repetition) -> tuple[int, int, int, float]:
+    return repetition.launch, repetition.block, repetition.position, repetition.started_at
+
+
+def _disturbed(repetition: Repetition) -> bool:
+    return repetition.outcome.valid and bool(repetition.disturbance.marks)

@@ -1,0 +1,119 @@
+"""What launches tell: the time to load, and memory at the beginning, at the peak and over time."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from harness.metrics.registry import METRICS
+from harness.metrics.values import Counts, Placed, Values, collect
+from harness.records.reading import Reading, known, unknown
+from harness.records.repetition import Launch, Memory, Phase, Repetition
+from harness.records.scenario import Mode, Scenario
+
+NS = 1_000_000_000
+INTERPRETER = "interpreter"
+"""The part that is recorded and not counted: an embedding application has paid for it already."""
+FIRST_INFERENCE = "first_inference"
+LOAD_PARTS = ("import", "session", "voices", "phonemiser", FIRST_INFERENCE)
+LOAD_METRICS = tuple(name for name in METRICS if name.startswith("load_"))
+
+MIN_SLOPE_REPETITIONS = 5
+"""A slope through fewer is one step of an allocator, or none."""
+
+
+def launches_of(scenario: Scenario, launches: Sequence[Launch]) -> tuple[Launch, ...]:
+    """The launches that count for a start-up scenario: of its arm, with the page cache in the state it asks for.
+
+    Every warm start of the arm counts as one, whether or not it was made for this scenario.
+    """
+    wanted = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
+    return tuple(each for each in launches if each.arm_id == scenario.arm.id and each.page_cache == wanted)
+
+
+def why_no_launch(scenario: Scenario, launches: Sequence[Launch]) -> str:
+    """Why none counts: what the launches made for start-up say of the page cache."""
+    wanted = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
+    said = sorted({
+        each.page_cache for each in launches if each.arm_id == scenario.arm.id and each.page_cache.startswith("unknown")
+    })  # fmt: skip
+    return f"no launch with a {wanted} page cache" + (f" ({'; '.join(said)})" if said else "")
+
+
+def launch_figures(launch: Launch) -> Mapping[str, Reading]:
+    """A valid launch's `load_…` metrics in seconds and `rss_loaded` in bytes."""
+    parts: dict[str, int] = defaultdict(int)
+    for part in launch.parts:
+        parts[part.name] += part.ns
+    figures = {
+        f"load_{name}": known(parts[name] / NS) if name in parts else unknown(f"the engine marks no part {name!r}")
+        for name in LOAD_PARTS
+    }
+    if FIRST_INFERENCE in parts:
+        figures["load_time"] = known(sum(ns for name, ns in parts.items() if name != INTERPRETER) / NS)
+    else:
+        figures["load_time"] = unknown("the launch records no first inference")
+    size = launch.rss_loaded
+    figures["rss_loaded"] = known(size) if size is not None else unknown("the resident size was not read")
+    return figures
+
+
+def launch_values(metric: str, launches: Sequence[Launch], *, counts: Counts, reason: str) -> Values:
+    """One value for each valid launch."""
+    placed = [
+        Placed(launch=each.launch, reading=launch_figures(each)[metric]) for each in launches if each.outcome.valid
+    ]
+    return collect(metric, placed, counts=counts, reason=reason)
+
+
+def peak_values(repetitions: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
+    """`rss_peak`: per launch, the highest mark over the valid repetitions before the measured ones.
+
+    The conductor warms text classes up from short to long and the mark is reset before each repetition, so that what
+    is seen there is this text's own need. In the blocks ONNX Runtime's arena holds what the longest text needed, and
+    would charge it to all.
+    """
+    marks: dict[int, list[Memory]] = defaultdict(list)
+    for each in repetitions:
+        if each.phase is not Phase.MEASURED and each.outcome.valid:
+            marks[each.launch].append(each.memory)
+    placed = [Placed(launch=launch, reading=_highest(marks[launch])) for launch in sorted(marks)]
+    return collect("rss_peak", placed, counts=counts, reason=reason)
+
+
+def _highest(marks: Sequence[Memory]) -> Reading:
+    peaks = [each.peak for each in marks if each.peak is not None]
+    if peaks:
+        return known(max(peaks))
+    return unknown(marks[0].peak_reason or "the high-water mark was not read")
+
+
+def slope_values(
+    repetitions: Sequence[Repetition], *, arm_repetitions: Sequence[Repetition], counts: Counts, reason: str
+) -> Values:
+    """`rss_slope`: per launch, bytes of growth for each repetition that the worker made.
+
+    `repetitions` are the scenario's measured ones; `arm_repetitions` all measured ones that the same workers made, in
+    order: what leaks in the others' repetitions is not to be charged to this scenario's alone.
+    """
+    made: dict[int, int] = defaultdict(int)
+    points: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    ours = {id(each) for each in repetitions}
+    for each in arm_repetitions:
+        made[each.launch] += 1
+        if id(each) in ours and each.outcome.valid:
+            points[each.launch] += [(made[each.launch], each.memory.rss_after)] if each.memory.rss_after else []
+    placed = [Placed(launch=launch, reading=_slope(points[launch])) for launch in sorted(points)]
+    return collect("rss_slope", placed, counts=counts, reason=reason)
+
+
+def _slope(points: Sequence[tuple[int, int]]) -> Reading:
+    """Theil–Sen, the median of all pairs' slopes (H. Theil 1950; P. K. Sen 1968): one jump does not decide it."""
+    if not points:
+        return unknown("the resident size was not read")
+    if len(points) < MIN_SLOPE_REPETITIONS:
+        return unknown(
+            f"{len(points)} repetitions in a launch are too few for a slope, which takes {MIN_SLOPE_REPETITIONS}"
+        )
+    from scipy.stats import theilslopes
+
+    ordinals, sizes = zip(*points, strict=True)
+    return known(float(theilslopes(sizes, ordinals).slope))

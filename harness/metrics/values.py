@@ -1,0 +1,147 @@
+"""A metric's values over one scenario, with their structure kept, and two arms' values paired."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist, median
+from typing import TypeAlias
+
+from harness.errors import MeasurementError
+from harness.records.reading import Reading
+from harness.records.repetition import OutcomeKind
+from harness.records.verdict import Estimate
+
+Grouped: TypeAlias = tuple[tuple[float, ...], ...]
+"""One inner tuple per launch, each in block order."""
+
+NO_BLOCK = -1
+"""The block of a value that belongs to a launch or to the whole scenario."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many were tried and what became of them: measured repetitions, or launches where the scenario is a start-up.
+
+    `invalid` counts by kind of failure; `disturbed` counts the valid ones with a disturbance mark.
+    """
+
+    attempted: int = 0
+    valid: int = 0
+    invalid: tuple[tuple[OutcomeKind, int], ...] = ()
+    disturbed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """The known values of one metric. `launches` numbers the inner tuples, `blocks` their values.
+
+    `reason` says why there is none, where there is none. `unknown` counts readings without a value. `interval`
+    is there where the metric has an interval of its own making (success_rate).
+    """
+
+    metric: str
+    counts: Counts
+    grouped: Grouped = ()
+    launches: tuple[int, ...] = ()
+    blocks: tuple[tuple[int, ...], ...] = ()
+    unknown: int = 0
+    reason: str = ""
+    interval: Estimate | None = None
+
+    @property
+    def n(self) -> int:
+        """How many values there are."""
+        return sum(len(launch) for launch in self.grouped)
+
+    @property
+    def flat(self) -> tuple[float, ...]:
+        """All values, launch after launch."""
+        return tuple(value for launch in self.grouped for value in launch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """One reading and where it comes from."""
+
+    launch: int
+    reading: Reading
+    block: int = NO_BLOCK
+
+
+def collect(
+    metric: str, placed: Iterable[Placed], *, counts: Counts, reason: str, interval: Estimate | None = None
+) -> Values:
+    """The readings, which are in block order, by launch.
+
+    Where none is known, the reason is the most frequent of theirs, or `reason` where there is no reading at all.
+    """
+    known: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    reasons = Counter[str]()
+    for each in placed:
+        if each.reading.value is None:
+            reasons[each.reading.reason] += 1
+        else:
+            known[each.launch].append((each.block, each.reading.value))
+    launches = tuple(sorted(known))
+    why = reasons.most_common(1)[0][0] if reasons else reason
+    return Values(
+        metric=metric,
+        counts=counts,
+        grouped=tuple(tuple(value for _, value in known[launch]) for launch in launches),
+        blocks=tuple(tuple(block for block, _ in known[launch]) for launch in launches),
+        launches=launches,
+        unknown=reasons.total(),
+        reason="" if known else why,
+        interval=interval,
+    )
+
+
+def wilson(valid: int, attempted: int, *, launches: int, level: float = 0.95) -> Estimate:
+    """The interval of a proportion: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209. `attempted` is at least 1.
+
+    It stays within 0 and 1, and it does not collapse to a point where all or none are valid.
+    """
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    rate = valid / attempted
+    scale = 1 + z**2 / attempted
+    centre = (rate + z**2 / (2 * attempted)) / scale
+    half = z / scale * math.sqrt(rate * (1 - rate) / attempted + z**2 / (4 * attempted**2))
+    return Estimate(
+        point=rate,
+        # At the ends the exact bound is the point itself; rounding must not put the point outside its interval.
+        low=0.0 if valid == 0 else max(0.0, centre - half),
+        high=1.0 if valid == attempted else min(1.0, centre + half),
+        level=level,
+        method="Wilson score interval",
+        n=attempted,
+        launches=launches,
+    )
+
+
+def paired_log_ratios(values_a: Values, values_b: Values) -> Grouped:
+    """ln(a / b) of the values that two arms gave in the same launch and block, one inner tuple per launch.
+
+    Several values of a block (a metric per chunk, several requests at once) enter by their median. What has no partner
+    is left out. Raises MeasurementError where a value is 0 or below: such a metric has differences, not ratios.
+    """
+    ours, theirs = _by_place(values_a), _by_place(values_b)
+    ratios: dict[int, list[float]] = defaultdict(list)
+    for place in sorted(ours.keys() & theirs.keys()):
+        a, b = median(ours[place]), median(theirs[place])
+        if a <= 0 or b <= 0:
+            raise MeasurementError(
+                f"{values_a.metric} has the value {min(a, b):g}, which has no logarithm",
+                where=f"launch {place[0]}, block {place[1]}",
+                remedy="compare this metric by its values, not by ratios",
+            )
+        ratios[place[0]].append(math.log(a / b))
+    return tuple(tuple(ratios[launch]) for launch in sorted(ratios))
+
+
+def _by_place(values: Values) -> Mapping[tuple[int, int], list[float]]:
+    places: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for launch, blocks, inner in zip(values.launches, values.blocks, values.grouped, strict=True):
+        for block, value in zip(blocks, inner, strict=True):
+            places[launch, block].append(value)
+    return places
