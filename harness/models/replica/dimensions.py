@@ -57,10 +57,6 @@ class Dimensions:
             product *= rate
         return product
 
-    @property
-    def text_and_style(self) -> int:
-        return self.hidden + self.style
-
 
 @cache
 def configuration_text() -> str:

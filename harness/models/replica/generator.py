@@ -10,10 +10,10 @@ from harness.models.replica.layers import Style, adaptive_instance_norm, conv, l
 if TYPE_CHECKING:
     from harness.models.replica.weights import Array, Shape
 
-_TEXT_GAIN = 0.5  # what comes from the decoder, beside the excitation's 1
+_TEXT_GAIN = 0.3  # what comes from the decoder, beside the excitation's 1
 _BRANCH_GAIN = 0.5
-_LOG_LEVEL = -1.0
-_TILT = 0.8
+_LOG_LEVEL = -0.5
+_TILT = 1.0
 _MODULATION = 0.5
 
 

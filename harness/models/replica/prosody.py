@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from harness.models.replica.dimensions import Dimensions
 from harness.models.replica.graph import Graph, Value
 from harness.models.replica.layers import Style, adaptive_layer_norm, adaptive_residual_block, conv, masked, swap
-from harness.models.replica.recurrent import EDGE_LEVEL, lstm
+from harness.models.replica.recurrent import EDGE_FIRST, EDGE_LEVEL, lstm
 from harness.models.replica.regulation import Regulator
 
 if TYPE_CHECKING:
     from harness.models.replica.weights import Array
 
-FRAMES_PER_TOKEN = 2.6  # the median; the mean is a little more
+FRAMES_PER_TOKEN = 2.9  # the median; the mean is a little more
 _SPREAD = 0.35  # deviation of the logarithm of the durations, by token and surroundings
-_EDGE = 1.6  # how much longer (as a logarithm) the first and last token are, which stand for the silence there
+_EDGE = 2.1  # how much longer (as a logarithm) the first and last token are, which stand for the silence there
 PITCH_HERTZ = 150.0
 _PITCH_SPREAD = 18.0
 ENERGY_SPREAD = 1.0
@@ -32,7 +32,8 @@ def duration_encoder(g: Graph, d: Dimensions, x: Value, style: Style, mask: Valu
         spread = g.op("Expand", column, g.op("Concat", g.constant(np.array([1, style.width])), length, axis=0))
         x = masked(g, g.op("Concat", x, spread, axis=1), beyond)
         for i in range(d.depth):
-            x = swap(g, lstm(g, swap(g, x), f"lstm{i}", d.text_and_style, d.hidden, lengths=lengths))
+            steps = swap(g, x)
+            x = swap(g, lstm(g, steps, f"lstm{i}", text=d.hidden, style=d.style, outputs=d.hidden, lengths=lengths))
             x = adaptive_layer_norm(g, x, style, f"norm{i}", d.hidden)
             x = masked(g, g.op("Concat", x, spread, axis=1), beyond)
         return swap(g, x)
@@ -41,7 +42,7 @@ def duration_encoder(g: Graph, d: Dimensions, x: Value, style: Style, mask: Valu
 def durations(g: Graph, d: Dimensions, x: Value, speed: Value, lengths: Value, *, out: str | None) -> Value:
     """Frames of each token, int64 [time], at least 1: the sum of 50 sigmoids over the speed, rounded. Named `out`."""
     with g.scope("duration"):
-        h = lstm(g, x, "lstm", d.text_and_style, d.hidden, lengths=lengths, edges=True)
+        h = lstm(g, x, "lstm", text=d.hidden, style=d.style, outputs=d.hidden, lengths=lengths, edges=True)
         logits = _duration_logits(g, d, h)
         frames = g.op("ReduceSum", g.op("Sigmoid", logits), g.ints(-1), keepdims=0)
         frames = g.op("Clip", g.op("Round", g.op("Div", frames, speed)), g.number(1.0))
@@ -57,9 +58,8 @@ def _duration_logits(g: Graph, d: Dimensions, h: Value) -> Value:
     The edge units (first of each direction) are `EDGE_LEVEL` in the middle, where their part and the bias's cancel.
     """
     half = d.hidden // 2
-    slope = _SPREAD / (0.3 * math.sqrt(d.hidden))  # an LSTM's outputs deviate by about 0.3
-    first = EDGE_LEVEL - math.tanh(0.85)
-    edge = _EDGE / first
+    slope = _SPREAD / (0.17 * math.sqrt(d.hidden))  # the LSTM's outputs deviate by about 0.17
+    edge = _EDGE / (EDGE_LEVEL - EDGE_FIRST)
     level = math.log(FRAMES_PER_TOKEN / (d.max_duration - FRAMES_PER_TOKEN))
 
     def weights() -> "Array":
@@ -90,7 +90,7 @@ def curves(g: Graph, d: Dimensions, x: Value, style: Style, regulate: Regulator)
     """Pitch and energy from the duration encoder's [1, time, hidden + style]."""
     with g.scope("prosody"):
         frames = regulate(swap(g, x))
-        shared = swap(g, lstm(g, swap(g, frames), "lstm", d.text_and_style, d.hidden, lengths=None))
+        shared = swap(g, lstm(g, swap(g, frames), "lstm", text=d.hidden, style=d.style, outputs=d.hidden))
         return Curves(
             pitch=_curve(g, d, shared, style, "pitch", mean=PITCH_HERTZ, spread=_PITCH_SPREAD),
             energy=_curve(g, d, shared, style, "energy", mean=0.0, spread=ENERGY_SPREAD),

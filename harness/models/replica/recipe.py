@@ -11,7 +11,7 @@ from harness.models.replica.dimensions import configuration_text
 RECIPE_VERSION = 1
 """Raised whenever the same recipe would give other bytes."""
 
-_WIDTHS = {"full": 1.0, "small": 1 / 16}
+_WIDTHS = {"full": 1.0, "small": 1 / 24}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from harness.models.replica.recurrent import lstm
 if TYPE_CHECKING:
     from harness.models.replica.weights import Array, Shape
 
-_ATTENTION_GAIN = 0.3  # little, so that after twelve layers a token still differs from its neighbours
+_ATTENTION_GAIN = 0.2  # little, so that after twelve layers a token still differs from its neighbours
 _FEED_FORWARD_GAIN = 0.5
 
 
@@ -133,5 +133,5 @@ def text_encoder(g: Graph, d: Dimensions, tokens: Value, mask: Value, lengths: V
             x = conv(g, x, f"cnn{i}", (d.hidden, d.hidden, d.text_kernel), gain=1.4 if i else 1.0)
             x = swap(g, layer_norm(g, swap(g, x), f"norm{i}", d.hidden))
             x = masked(g, leaky(g, x), beyond)
-        x = swap(g, lstm(g, swap(g, x), "lstm", d.hidden, d.hidden, lengths=lengths))
+        x = swap(g, lstm(g, swap(g, x), "lstm", text=d.hidden, outputs=d.hidden, lengths=lengths))
         return masked(g, x, beyond)
