@@ -164,7 +164,7 @@ def _hypervisor(root: Path) -> str:
     # Surface laptops are Microsoft's as well; EC2's bare machines end in "metal".
     named = vendor.startswith(_GUEST_VENDORS) and not product.startswith("Surface") and "metal" not in product
     if flag or named:
-        return " ".join(part for part in (vendor, product) if part) or "yes, unnamed"
+        return " ".join(part for part in (vendor, product) if part) or "unnamed"
     return "none found"
 
 

@@ -132,7 +132,7 @@ DMI = "sys/class/dmi/id"
     ("files", "hypervisor"),
     [
         ({}, "none found"),
-        ({"proc/cpuinfo": "flags\t\t: fpu vme hypervisor lahf_lm\n"}, "yes, unnamed"),
+        ({"proc/cpuinfo": "flags\t\t: fpu vme hypervisor lahf_lm\n"}, "unnamed"),
         ({f"{DMI}/sys_vendor": "Amazon EC2\n", f"{DMI}/product_name": "c7g.large\n"}, "Amazon EC2 c7g.large"),
         ({f"{DMI}/sys_vendor": "Amazon EC2\n", f"{DMI}/product_name": "c7g.metal\n"}, "none found"),
         ({f"{DMI}/sys_vendor": "Microsoft Corporation\n", f"{DMI}/product_name": "Surface Pro 7\n"}, "none found"),

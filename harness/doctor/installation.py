@@ -1,0 +1,116 @@
+"""What an interpreter can load, found out by a child process: a wheel may crash at import."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+
+PROBE = """
+import json, sys
+from importlib import metadata
+
+def part(name, load):
+    try:
+        found = {"facts": load()}
+    except BaseException as error:
+        found = {"error": f"{type(error).__name__}: {error}"}
+    print("probe " + json.dumps({"part": name} | found), flush=True)
+
+def packages():
+    versions = {}
+    for name in sys.argv[1:]:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return versions
+
+def sharing():
+    by_module = metadata.packages_distributions()
+    return {name: sorted(set(by_module.get(name, ()))) for name in ("onnxruntime", "phonemizer")}
+
+def runtime():
+    import onnxruntime
+    return {"version": onnxruntime.__version__, "providers": onnxruntime.get_available_providers()}
+
+def kokoro():
+    import kokoro_onnx
+    return {"version": metadata.version("kokoro-onnx")}
+
+def espeak():
+    from kokoro_onnx.tokenizer import Tokenizer
+    return {"phonemes": Tokenizer().phonemize("Hello there.")}
+
+for name, load in (("packages", packages), ("sharing", sharing), ("onnxruntime", runtime),
+                   ("kokoro-onnx", kokoro), ("espeak-ng", espeak)):
+    part(name, load)
+"""
+"""Prints one line for each part as soon as it is done, so that a crash is known by the part that is missing."""
+
+PARTS = ("packages", "sharing", "onnxruntime", "kokoro-onnx", "espeak-ng")
+_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What one interpreter has. An error is "" where the part loads.
+
+    `packages` are (name, version); `sharing` are (import name, distributions that bring it): more than one distribution
+    means that the later one has overwritten the earlier one's files.
+    """
+
+    packages: tuple[tuple[str, str], ...] = ()
+    sharing: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    runtime_version: str = ""
+    providers: tuple[str, ...] = ()
+    runtime_error: str = ""
+    kokoro_error: str = ""
+    espeak_error: str = ""
+    phonemes: str = ""
+    """Of "Hello there.": an empty answer is as bad as an error."""
+
+
+def probe(python: str, packages: tuple[str, ...]) -> Installation:
+    """Load everything in a child of the interpreter `python`; a second or two."""
+    # -P: a folder called onnxruntime where the user happens to stand is not the package.
+    command = (python, "-P", "-c", PROBE, *packages)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as expired:
+        return parse_probe(_text(expired.stdout), ending=f"did not finish within {_TIMEOUT_S:.0f} s")
+    except OSError as error:
+        return parse_probe("", ending=f"the interpreter {python} cannot be started ({error.strerror})")
+    return parse_probe(done.stdout, ending=_ending(done.returncode, done.stderr))
+
+
+def _text(output: bytes | str | None) -> str:
+    """What a timed-out child had printed: bytes on some platforms, whatever was asked for."""
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+
+
+def _ending(code: int, stderr: str) -> str:
+    last = stderr.strip().splitlines()[-1:] or [""]
+    return f"the interpreter ended with code {code} while loading it: {last[0]}".rstrip(": ")
+
+
+def parse_probe(output: str, *, ending: str) -> Installation:
+    """The probe's lines; `ending` says what became of the child, and is the error of the first part that is missing."""
+    lines = [json.loads(line.removeprefix("probe ")) for line in output.splitlines() if line.startswith("probe ")]
+    by_part = {line["part"]: line for line in lines}
+    facts = {name: line.get("facts", {}) for name, line in by_part.items()}
+    errors = {name: line.get("error", "") for name, line in by_part.items()}
+    missing = [name for name in PARTS if name not in by_part]
+    for name in missing:
+        errors[name] = ending if name == missing[0] else f"not tried: {missing[0]} came first and failed ({ending})"
+    runtime = facts.get("onnxruntime", {})
+    return Installation(
+        packages=tuple(sorted(facts.get("packages", {}).items())),
+        sharing=tuple((name, tuple(brought)) for name, brought in sorted(facts.get("sharing", {}).items())),
+        runtime_version=runtime.get("version", ""),
+        providers=tuple(runtime.get("providers", ())),
+        runtime_error=errors["onnxruntime"],
+        kokoro_error=errors["kokoro-onnx"],
+        espeak_error=errors["espeak-ng"],
+        phonemes=facts.get("espeak-ng", {}).get("phonemes", ""),
+    )
