@@ -35,6 +35,8 @@ class PromotedRun:
     date: str
     corpus: str
     protocol: int
+    selection: str = ""
+    """What the run was to measure: a later run of the same selection that lacks a scenario misses it."""
     canary_numpy_ns: float | None = None
     canary_graph_ns: float | None = None
     packages: tuple[tuple[str, str], ...] = ()
@@ -82,6 +84,7 @@ class _Run(msgspec.Struct, forbid_unknown_fields=True):
     revision: str
     dirty: bool
     model: str
+    selection: str = ""
 
 
 class _Point(msgspec.Struct, forbid_unknown_fields=True):

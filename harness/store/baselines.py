@@ -120,7 +120,7 @@ def load_baselines(root: Path, machine_key: str) -> Baselines:
 
 
 def promote(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
-    """Accept figures: each joins its baseline, of which the newest `keep` (at least 1) stay. Returns what changed, sorted.
+    """Accept figures: each joins its baseline, of which the newest `keep` (at least 1) stay. Returns what changed.
 
     A run that is promoted again replaces its former figures. BaselineError where a present file cannot be used or a
     new one cannot be written; then no file is half-written.

@@ -98,9 +98,8 @@ def give_back_space(file: Path) -> None:
     import sqlite3
 
     with closing(sqlite3.connect(file, isolation_level=None)) as connection, suppress(sqlite3.OperationalError):
-        connection.execute("PRAGMA busy_timeout=0")
-        connection.execute("PRAGMA incremental_vacuum").fetchall()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        # As a script, because the driver steps a statement without columns only once, and each step frees one page.
+        connection.executescript("PRAGMA busy_timeout=0; PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _url(url_or_path: str | Path) -> URL:
