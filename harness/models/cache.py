@@ -1,0 +1,250 @@
+"""Where models live: a folder in which every model is complete or absent.
+
+A model is there when its manifest is: the manifest is written last, and everything before it happens in a working
+folder that belongs to whoever holds the model's lock. The operating system releases the lock of a process that dies,
+so a killed build blocks nobody, and the next builder sweeps what it left.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import ModelError
+from harness.models.files import Digests, ModelFiles, Report, put_in_place, sha256_of, write_atomically
+from harness.records.scenario import ModelVariant
+
+ROOT_VARIABLE = "KOKORO_BENCH_CACHE"
+FORMAT = 1
+"""Version of the manifests. 1: the first."""
+MODEL = "model.onnx"
+VOICES = "voices.npz"
+_WORK = ".building-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What the cache knows of one model.
+
+    `model` is a file name in the models folder; `voices` is one too, or the absolute path of a file that is not the
+    cache's; `made_with` are the versions of the packages that made it.
+    """
+
+    variant: ModelVariant
+    model: str
+    voices: str
+    made_with: dict[str, str]
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A model to be made: its key in the cache, what is known of it beforehand, and the room that making it takes.
+
+    `voices` is the file that it speaks with, None when the builder writes one. `needed` is in bytes; `made_with` are
+    the versions of the packages that make it.
+    """
+
+    key: str
+    variant: ModelVariant
+    needed: int
+    voices: Path | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
+
+
+def default_root() -> Path:
+    """The user's cache folder of this program; KOKORO_BENCH_CACHE names another."""
+    chosen = os.environ.get(ROOT_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return platformdirs.user_cache_path("kokoro-bench", appauthor=False)
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the packages that make models, without importing them."""
+    return {name: metadata.version(name) for name in ("onnx", "onnxruntime")}
+
+
+class Cache:
+    """The models folder, its manifests, locks and remembered digests."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or default_root()
+        self.models = self.root / "models"
+        self.digests = Digests(self.root / "digests")
+
+    def find(self, key: str) -> Manifest | None:
+        """The manifest of `key`; None where the model is absent, or recorded in a way that we cannot read."""
+        try:
+            manifest = msgspec.json.decode((self.models / f"{key}.json").read_bytes(), type=Manifest)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return manifest if manifest.format == FORMAT else None
+
+    def manifests(self) -> tuple[Manifest, ...]:
+        """All models that are here, by name."""
+        found = (self.find(path.stem) for path in self.models.glob("[!.]*.json"))
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.variant.name))
+
+    def files(self, manifest: Manifest) -> ModelFiles:
+        """Where the files of a model are; an absolute `voices` stays what it is."""
+        return ModelFiles(
+            variant=manifest.variant,
+            model_path=self.models / manifest.model,
+            voices_path=self.models / manifest.voices,
+        )
+
+    def damage(self, manifest: Manifest) -> str:
+        """What is wrong with the files of a model, "" when they are what was made or fetched.
+
+        A voices file outside the cache is the user's to change and is not looked at.
+        """
+        files = self.files(manifest)
+        expected = [(files.model_path, manifest.variant.sha256)]
+        if files.voices_path.parent == self.models:
+            expected.append((files.voices_path, manifest.variant.voices_sha256))
+        for path, sha256 in expected:
+            if not path.is_file():
+                return f"{path.name} is gone"
+            size = path.stat().st_size
+            if path == files.model_path and size != manifest.variant.size:
+                return f"{path.name} has {size:,} bytes and should have {manifest.variant.size:,}"
+            found = self.digests.of(path)
+            if found != sha256:
+                return f"{path.name} has the SHA-256 {found[:12]}… and should have {sha256[:12]}…"
+        return ""
+
+    def make(self, plan: Plan, build: Callable[[Path], None], report: Report) -> ModelFiles:
+        """The model of `plan`, made by `build(folder)` unless it is already here and sound.
+
+        `build` writes `MODEL`, and `VOICES` where the plan names none, into the folder that it is given. Two
+        processes that want the same model share one build: the second waits and finds it done. Raises ModelError
+        where there is no room or no permission, and whatever `build` raises.
+        """
+        if (files := self._sound(plan.key)) is not None:
+            return files
+        with self.explained_os_errors():
+            with self.locked(plan.key, report):
+                if (files := self._sound(plan.key)) is not None:
+                    return files
+                self.sweep(holding=plan.key)
+                self.require(plan.needed, what=plan.variant.name)
+                (self.models / f"{plan.key}.json").unlink(missing_ok=True)
+                with self.working_folder(plan.key) as work:
+                    build(work)
+                    return self._admit(plan, work)
+
+    def admit(self, plan: Plan, work: Path) -> ModelFiles:
+        """Take finished files from `work`, a folder on the cache's disk, under their final names.
+
+        The caller holds the lock of `plan.key`.
+        """
+        with self.explained_os_errors():
+            return self._admit(plan, work)
+
+    def _admit(self, plan: Plan, work: Path) -> ModelFiles:
+        model = self.models / f"{plan.key}.onnx"
+        voices = self.models / f"{plan.key}.voices.npz" if plan.voices is None else plan.voices.absolute()
+        built = work / MODEL
+        variant = replace(
+            plan.variant,
+            sha256=sha256_of(built),
+            size=built.stat().st_size,
+            voices_sha256=sha256_of(work / VOICES if plan.voices is None else voices),
+        )
+        put_in_place(built, model)
+        if plan.voices is None:
+            put_in_place(work / VOICES, voices)
+            self.digests.remember(voices, sha256=variant.voices_sha256)
+        self.digests.remember(model, sha256=variant.sha256)
+        manifest = Manifest(
+            variant=variant,
+            model=model.name,
+            voices=voices.name if voices.parent == self.models else str(voices),
+            made_with=plan.made_with,
+        )
+        write_atomically(self.models / f"{plan.key}.json", msgspec.json.format(msgspec.json.encode(manifest)))
+        return self.files(manifest)
+
+    def _sound(self, key: str) -> ModelFiles | None:
+        manifest = self.find(key)
+        return self.files(manifest) if manifest is not None and not self.damage(manifest) else None
+
+    @contextlib.contextmanager
+    def locked(self, key: str, report: Report) -> Iterator[None]:
+        """Hold the lock of one model; the death of its holder releases it."""
+        from filelock import FileLock, Timeout
+
+        with self.explained_os_errors():
+            self.models.mkdir(parents=True, exist_ok=True)
+            (self.root / "locks").mkdir(exist_ok=True)
+            lock = FileLock(self.root / "locks" / f"{key}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                report(f"waiting for another process that is making {key}")
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def working_folder(self, key: str) -> Iterator[Path]:
+        """An empty folder beside the models, for the holder of the lock of `key`; gone afterwards."""
+        work = self.models / f"{_WORK}{key}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def sweep(self, *, holding: str = "") -> None:
+        """Remove what dead builders left: the working folders whose lock is free, or ours (`holding`)."""
+        from filelock import FileLock, Timeout
+
+        for left in self.models.glob(f"{_WORK}*"):
+            key = left.name.removeprefix(_WORK)
+            if key == holding:
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            with contextlib.suppress(Timeout), FileLock(self.root / "locks" / f"{key}.lock", timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+
+    def require(self, needed: int, *, what: str) -> None:
+        """Raise ModelError unless the cache's disk has `needed` bytes free."""
+        free = shutil.disk_usage(self.models).free
+        if free < needed:
+            raise ModelError(
+                f"{what} needs {needed / 1e6:,.1f} MB of disk and {free / 1e6:,.1f} MB are free",
+                where=str(self.models),
+                remedy=_NO_ROOM,
+            )
+
+    @contextlib.contextmanager
+    def explained_os_errors(self) -> Iterator[None]:
+        """Turn a full, read-only or misplaced cache into a ModelError; other errors of the system pass."""
+        try:
+            yield
+        except OSError as error:
+            remedy = _REMEDIES.get(error.errno or 0)
+            if remedy is None:
+                raise
+            where = str(error.filename or self.models)
+            raise ModelError(f"cannot write: {error.strerror}", where=where, remedy=remedy) from error
+
+
+_NO_ROOM = f"free some space, or set {ROOT_VARIABLE} to a folder on another disk"
+_NO_RIGHT = f"set {ROOT_VARIABLE} to a folder that you may write to"
+_REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _NO_ROOM) | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), _NO_RIGHT
+)

@@ -1,0 +1,337 @@
+"""The model variants: what they are called, where their files are, and how an absent one is made or fetched."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ModelError, nearest
+from harness.models import public, quantise
+from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_versions
+from harness.models.examine import Examiner, GraphFacts, check_face, read_voices
+from harness.models.fetch import Progress, fetch, unwatched
+from harness.models.files import ModelFiles, Report, joined_digest, silent
+from harness.models.quantise.calibration import calibration_feeds
+from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
+from harness.models.replicas import BuiltReplicas, Replicas, described, needed_bytes
+from harness.records.scenario import ModelVariant, slug
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NOT_FETCHED = "not fetched"
+NOT_BUILT = "not built; its digest is known once it is"
+DEFAULTS = ("kokoro-v1.0", "kokoro-v1.1")
+"""Measured where nothing is said, if they are here; the replica otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of `models list`. What is not known of an absent model is None, and `note` says why."""
+
+    name: str
+    origin: str
+    present: bool
+    size: int | None
+    sha256: str | None
+    path: Path | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """All that `models show` tells of a model that is here."""
+
+    files: ModelFiles
+    graph: GraphFacts
+    voices: tuple[str, ...]
+    parent_name: str
+    made_with: dict[str, str]
+
+
+class Catalogue:
+    """All models by name: replicas, public files, what is quantised from them, and any file of the user's."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache | None = None,
+        replicas: Replicas | None = None,
+        base_url: str = public.BASE_URL,
+        calibration_texts: Callable[[], Iterable[str]] | None = None,
+    ) -> None:
+        self.cache = cache or Cache()
+        self.replicas = replicas or BuiltReplicas()
+        self.examiner = Examiner(self.cache.root / "graphs")
+        self._base_url = base_url
+        self._calibration_texts = calibration_texts
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that is listed: originals first, then what is or can be quantised from them."""
+        originals = (*self.replicas.names(), *public.BY_NAME)
+        derived = (derived_name(base, recipe) for base in originals for recipe in BY_SUFFIX.values())
+        here = (manifest.variant.name for manifest in self.cache.manifests())
+        return tuple(dict.fromkeys((*originals, *derived, *here)))
+
+    def default_name(self) -> str:
+        """What is measured where nothing is said: the real model if it is here, the replica otherwise."""
+        return next((name for name in DEFAULTS if self.cache.find(name)), "replica")
+
+    def resolve(
+        self,
+        name_or_path: str | Path,
+        voices: Path | None = None,
+        *,
+        build: bool = True,
+        report: Report = silent,
+    ) -> ModelFiles:
+        """The files of a model, by its name or its path.
+
+        A replica or quantised model that is absent is made where `build` allows; a public file must have been
+        fetched. `voices` replaces the model's own, and is needed for a file that the catalogue does not know. Raises
+        ModelError, one line with a remedy, for whatever cannot be measured with.
+        """
+        path = as_path(name_or_path)
+        if path is not None:
+            return self._own(path, voices)
+        name = str(name_or_path)
+        files = self._named(name, build=build, report=report)
+        if files is None:
+            raise ModelError(f"no model {name!r}", where="--model", remedy=nearest(name, self.names()))
+        return files if voices is None else self._with_voices(files, voices)
+
+    def build(self, name: str, *, report: Report = silent) -> ModelFiles:
+        """The model of that name, made anew where its files are damaged."""
+        return self._named(name, build=True, report=report, repair=True) or self.resolve(name)
+
+    def fetch(self, name: str, progress: Progress = unwatched, *, report: Report = silent) -> ModelFiles:
+        """Download a public model and its voices, unless they are here and sound."""
+        model = public.BY_NAME.get(name)
+        if model is None:
+            raise ModelError(f"no public model {name!r}", remedy=nearest(name, tuple(public.BY_NAME)))
+        return fetch(model, cache=self.cache, progress=progress, report=report, base_url=self._base_url)
+
+    def quantise(
+        self,
+        name_or_path: str | Path,
+        recipe_name: str,
+        *,
+        voices: Path | None = None,
+        texts: Iterable[str] | None = None,
+        report: Report = silent,
+    ) -> ModelFiles:
+        """The variant of a model by a recipe; `texts` calibrate the recipes that need it."""
+        recipe = recipe_named(recipe_name)
+        parent = self.resolve(name_or_path, voices, report=report)
+        return self._derive(parent, recipe, derived_name(parent.variant.name, recipe), report=report, texts=texts)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What `models list` shows: every original, here or not, and every derived model that is here."""
+        here = {manifest.variant.name: manifest for manifest in self.cache.manifests()}
+        lines = []
+        for name in self.replicas.names():
+            manifest = self._replica_manifest(name)
+            here.pop(name, None)
+            lines.append(self._present(manifest) if manifest else _absent(name, "replica", NOT_BUILT))
+        for model in public.PUBLIC:
+            manifest = here.pop(model.name, None)
+            lines.append(self._present(manifest) if manifest else _absent_public(model))
+        lines += [self._present(manifest) for manifest in here.values()]
+        return tuple(lines)
+
+    def show(self, name_or_path: str | Path, voices: Path | None = None) -> Details:
+        """What is known of a model that is here. Raises ModelError for one that is not."""
+        files = self.resolve(name_or_path, voices, build=False)
+        manifest = self._by_digest(files.variant.sha256)
+        parent = self._by_digest(files.variant.parent) if files.variant.parent else None
+        return Details(
+            files=files,
+            graph=self.examiner.graph(files.model_path, files.variant.sha256),
+            voices=read_voices(files.voices_path),
+            parent_name=parent.variant.name if parent else "",
+            made_with=manifest.made_with if manifest else {},
+        )
+
+    def locate(self, name_or_path: str | Path, voices: Path | None = None) -> tuple[Path, Path, Manifest | None]:
+        """Where a model's files should be and what they should be, without a look into them."""
+        path = as_path(name_or_path)
+        if path is not None:
+            known = self._by_digest(self.cache.digests.of(path))
+            return path, self._voices_for(path, voices, known), known
+        manifest = self._manifest(str(name_or_path))
+        if manifest is None:
+            files = self.resolve(name_or_path, voices, build=False)
+            return files.model_path, files.voices_path, None
+        files = self.cache.files(manifest)
+        return files.model_path, voices or files.voices_path, manifest
+
+    def _named(self, name: str, *, build: bool, report: Report, repair: bool = False) -> ModelFiles | None:
+        if name in public.BY_NAME:
+            return self._sound(self.cache.find(name), name, remedy=f"kokoro-bench models fetch {name}")
+        recipe = self.replicas.recipe(name)
+        if recipe is not None:
+            key = f"{recipe.name}-{recipe.digest()[:16]}"
+            if (self.cache.find(key) and not repair) or not build:
+                return self._sound(self.cache.find(key), name, remedy=f"kokoro-bench models build {name}")
+            plan = Plan(
+                key=key,
+                variant=ModelVariant(name=recipe.name, sha256="", size=0, origin="replica", recipe=described(recipe)),
+                needed=needed_bytes(recipe),
+                made_with=tool_versions(),
+            )
+
+            def write(work: Path) -> None:
+                report(f"building {name}")
+                self.replicas.build(recipe, model=work / MODEL, voices=work / VOICES)
+
+            return self.cache.make(plan, write, report)
+        for base, derivation in derivations(name):
+            parent = self._named(base, build=build, report=report, repair=repair)
+            if parent is not None:
+                return self._derive(parent, derivation, name, report=report, build=build, repair=repair)
+        manifest = self._manifest(name)
+        return self._sound(manifest, name, remedy="kokoro-bench models quantise") if manifest else None
+
+    def _derive(
+        self,
+        parent: ModelFiles,
+        recipe: QuantiseRecipe,
+        name: str,
+        *,
+        report: Report,
+        build: bool = True,
+        repair: bool = True,
+        texts: Iterable[str] | None = None,
+    ) -> ModelFiles:
+        feeds: tuple[dict[str, NDArray[Any]], ...] = ()
+        if recipe.calibrated:
+            feeds = self._feeds(parent, recipe, texts)
+        key = quantise.cache_key(name, parent, recipe, feeds)
+        manifest = self.cache.find(key)
+        if not build or (manifest and not repair):
+            command = f"kokoro-bench models quantise {parent.variant.name} --recipe {recipe.name}"
+            files = self._sound(manifest, name, remedy=command)
+            return replace(files, voices_path=parent.voices_path)
+        return quantise.quantise(parent, recipe, cache=self.cache, name=name, feeds=feeds, report=report)
+
+    def _feeds(
+        self, parent: ModelFiles, recipe: QuantiseRecipe, texts: Iterable[str] | None
+    ) -> "tuple[dict[str, NDArray[Any]], ...]":
+        if texts is None and self._calibration_texts is not None:
+            texts = self._calibration_texts()
+        if texts is None:
+            raise ModelError(
+                f"{recipe.name} learns its scales from real syntheses, and there are no texts for them",
+                where=parent.variant.name,
+                remedy="give calibration texts",
+            )
+        graph = self.examiner.graph(parent.model_path, parent.variant.sha256)
+        return calibration_feeds(parent, graph, texts)
+
+    def _own(self, path: Path, voices: Path | None) -> ModelFiles:
+        """A file of the user's. A digest that nobody has seen before is as good as any other."""
+        if not path.is_file():
+            raise ModelError("no such model file", where=str(path), remedy="check the path given with --model")
+        sha256 = self.cache.digests.of(path)
+        graph = self.examiner.graph(path, sha256)
+        check_face(path, graph)
+        external = [path.parent / name for name in sorted(graph.external)]
+        known = self._by_digest(sha256)
+        voices = self._voices_for(path, voices, known)
+        read_voices(voices)
+        size = sum(file.stat().st_size for file in (path, *external))
+        if known is not None:
+            variant = known.variant
+        elif sha256 in public.BY_SHA256:
+            model = public.BY_SHA256[sha256]
+            variant = ModelVariant(name=model.name, sha256=sha256, size=size, origin="public", recipe=model.meaning)
+        else:
+            sha256 = joined_digest([sha256, *(self.cache.digests.of(file) for file in external)])
+            name = f"{slug(path.stem)}-{sha256[:8]}"
+            variant = ModelVariant(name=name, sha256=sha256, size=size, origin="user")
+        variant = replace(variant, voices_sha256=self.cache.digests.of(voices))
+        return ModelFiles(variant=variant, model_path=path.absolute(), voices_path=voices.absolute())
+
+    def _with_voices(self, files: ModelFiles, voices: Path) -> ModelFiles:
+        read_voices(voices)
+        variant = replace(files.variant, voices_sha256=self.cache.digests.of(voices))
+        return replace(files, variant=variant, voices_path=voices.absolute())
+
+    def _voices_for(self, path: Path, voices: Path | None, known: Manifest | None) -> Path:
+        if voices is not None:
+            return voices
+        if known is not None:
+            return self.cache.files(known).voices_path
+        raise ModelError("a model file needs its voices", where=str(path), remedy="add --voices FILE")
+
+    def _sound(self, manifest: Manifest | None, name: str, *, remedy: str) -> ModelFiles:
+        if manifest is None:
+            raise ModelError(f"{name} is not here", remedy=remedy)
+        if damage := self.cache.damage(manifest):
+            raise ModelError(f"{name} is damaged: {damage}", where=str(self.cache.models), remedy=remedy)
+        return self.cache.files(manifest)
+
+    def _manifest(self, name: str) -> Manifest | None:
+        if self.replicas.recipe(name) is not None:
+            return self._replica_manifest(name)
+        return next((one for one in self.cache.manifests() if one.variant.name == name), None)
+
+    def _replica_manifest(self, name: str) -> Manifest | None:
+        recipe = self.replicas.recipe(name)
+        return self.cache.find(f"{recipe.name}-{recipe.digest()[:16]}") if recipe else None
+
+    def _by_digest(self, sha256: str) -> Manifest | None:
+        return next((one for one in self.cache.manifests() if one.variant.sha256 == sha256), None)
+
+    def _present(self, manifest: Manifest) -> Entry:
+        return Entry(
+            name=manifest.variant.name,
+            origin=manifest.variant.origin,
+            present=True,
+            size=manifest.variant.size,
+            sha256=manifest.variant.sha256,
+            path=self.cache.files(manifest).model_path,
+        )
+
+
+def as_path(name_or_path: str | Path) -> Path | None:
+    """The path that is meant, None where it is a name: a file's name has a folder or ends in .onnx."""
+    if isinstance(name_or_path, Path):
+        return name_or_path.expanduser()
+    path = Path(name_or_path)
+    looks_like_a_file = path.suffix in (".onnx", ".ort") or len(path.parts) > 1
+    return path.expanduser() if looks_like_a_file else None
+
+
+def derived_name(parent: str, recipe: QuantiseRecipe) -> str:
+    """What a variant is called. Where a public file has that name, ours says that it was converted."""
+    name = f"{parent}-{recipe.suffix}"
+    return f"{parent}-converted-{recipe.suffix}" if name in public.BY_NAME else name
+
+
+def derivations(name: str) -> tuple[tuple[str, QuantiseRecipe], ...]:
+    """The parents and recipes that `name` may mean, longest suffix first."""
+    found = []
+    for suffix, recipe in sorted(BY_SUFFIX.items(), key=lambda item: -len(item[0])):
+        base = name.removesuffix(f"-{suffix}")
+        if base != name:
+            base = base.removesuffix("-converted")
+            if derived_name(base, recipe) == name:
+                found.append((base, recipe))
+    return tuple(found)
+
+
+def _absent(name: str, origin: str, note: str) -> Entry:
+    return Entry(name=name, origin=origin, present=False, size=None, sha256=None, path=None, note=note)
+
+
+def _absent_public(model: public.PublicModel) -> Entry:
+    return Entry(
+        name=model.name,
+        origin="public",
+        present=False,
+        size=model.model.size,
+        sha256=model.model.sha256,
+        path=None,
+        note=NOT_FETCHED,
+    )

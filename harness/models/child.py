@@ -1,0 +1,141 @@
+"""Work on models that happens in a process of its own.
+
+ONNX Runtime's tools log to the root logger, warn, leave files in the temporary folder and hold several copies of the
+model; a damaged model may take the whole process down. So they run in a child: `python -m harness.models.child JOB`
+reads its job from a file and writes its answer to another.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import ModelError
+
+TIMEOUT_S = 1800.0
+"""The slowest job, a calibration of the full model on two cores, takes some minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speak:
+    """Load `model` and let it speak a short and a longer phrase with the first and the last of its voices."""
+
+    model: str
+    voices: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantise:
+    """Make `target` from `source` by the recipe of that name; `feeds` is an npz of calibration inputs, or ""."""
+
+    source: str
+    target: str
+    recipe: str
+    feeds: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a child does: one of the two."""
+
+    speak: Speak | None = None
+    quantise: Quantise | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What it came to: `error` is "" or the last line of the reason, `facts` what was measured on the way."""
+
+    error: str = ""
+    facts: dict[str, float | str] = field(default_factory=dict)
+
+
+def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
+    """Do `job` in a child process whose temporary files lie in `work`; it ends when we do.
+
+    Raises ModelError where the child dies or takes longer than `timeout_s`. An error of the tools is an answer.
+    """
+    job_file, answer_file, log_file = work / "job.json", work / "answer.json", work / "log.txt"
+    answer_file.unlink(missing_ok=True)
+    job_file.write_bytes(msgspec.json.encode(job))
+    environment = os.environ | {"TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
+    package_root = str(Path(__file__).parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "harness.models.child", str(job_file), str(answer_file)]
+    with log_file.open("wb") as log:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
+        try:
+            code = child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ModelError(
+                f"the tools did not finish within {timeout_s:,.0f} s", remedy="try again, or another recipe"
+            ) from None
+        finally:
+            child.kill()
+            child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+    if not answer_file.is_file():
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        raise ModelError(
+            f"the process that worked on the model died ({reason}): {last_line(log_file)}",
+            remedy="a signal 9 is mostly want of memory; otherwise try other versions of onnx and onnxruntime",
+        )
+    return msgspec.json.decode(answer_file.read_bytes(), type=Answer)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def main(job_file: Path, answer_file: Path) -> None:
+    """Do the job in `job_file`, leave the answer in `answer_file`."""
+    job = msgspec.json.decode(job_file.read_bytes(), type=Job)
+    with _ending_with_the_parent():
+        try:
+            answer = Answer(facts=_do(job))
+        except Exception as error:  # noqa: BLE001 - whatever the tools raise is the answer
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            answer = Answer(error=f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}")
+        partial = answer_file.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.encode(answer))
+        partial.replace(answer_file)
+
+
+def _do(job: Job) -> dict[str, float | str]:
+    warnings.simplefilter("ignore")  # the tools' warnings concern their own versions
+    if job.quantise is not None:
+        from harness.models.quantise.tools import quantise_file
+
+        return quantise_file(job.quantise)
+    if job.speak is not None:
+        from harness.models.speak import speak
+
+        return speak(Path(job.speak.model), Path(job.speak.voices))
+    return {}
+
+
+@contextlib.contextmanager
+def _ending_with_the_parent() -> Iterator[None]:
+    """End this process when its standard input ends, which it does when the parent dies, however it dies."""
+
+    def watch() -> None:
+        while os.read(0, 1):  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    yield
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

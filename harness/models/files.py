@@ -1,0 +1,137 @@
+"""A model's files, and the digests by which they are known."""
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import ModelError
+from harness.records.scenario import ModelVariant
+
+Report = Callable[[str], None]
+"""Told in one line what takes time: a build, a wait for another process."""
+
+SETTLED_S = 2.0
+"""A file changed less than this before it was hashed may change again within the same tick of its clock."""
+
+
+def silent(message: str, /) -> None:
+    """A `Report` that nobody reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """A model variant and the two files that a worker opens."""
+
+    variant: ModelVariant
+    model_path: Path
+    voices_path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remembered:
+    """A digest and what the file's entry in its folder said when it was taken."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes, read now. Raises ModelError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ModelError("no such file", where=str(path), remedy="check the path") from None
+    except OSError as error:
+        raise ModelError(
+            f"cannot be read: {error.strerror or error}", where=str(path), remedy="check the path and its permissions"
+        ) from None
+
+
+def joined_digest(digests: list[str]) -> str:
+    """The digest of a model whose weights lie in further files; that of the only file where there is one."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+class Digests:
+    """SHA-256 of files, remembered by path, size, time of change and inode: 325 MB are not hashed at every run.
+
+    One small file per path, so that two processes never write the same one for different reasons. What cannot be
+    remembered (a folder that is read-only) is hashed again the next time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of(self, path: Path) -> str:
+        """The digest of `path`, from memory where the file has not been touched since."""
+        path = path.absolute()
+        try:
+            now = path.stat()
+        except OSError:
+            return sha256_of(path)
+        known = self._recall(path)
+        if known is not None and (known.size, known.mtime_ns, known.inode) == _identity(now):
+            return known.sha256
+        sha256 = sha256_of(path)
+        if time.time_ns() - now.st_mtime_ns > SETTLED_S * 1e9:
+            self.remember(path, sha256=sha256, seen=now)
+        return sha256
+
+    def remember(self, path: Path, *, sha256: str, seen: os.stat_result | None = None) -> None:
+        """Keep the digest of `path`, which was as `seen` when it was hashed (None: as it is now)."""
+        path = path.absolute()
+        size, mtime_ns, inode = _identity(seen or path.stat())
+        entry = _Remembered(path=str(path), size=size, mtime_ns=mtime_ns, inode=inode, sha256=sha256)
+        with contextlib.suppress(OSError):
+            write_atomically(self._file(path), msgspec.json.encode(entry))
+
+    def _recall(self, path: Path) -> _Remembered | None:
+        try:
+            known = msgspec.json.decode(self._file(path).read_bytes(), type=_Remembered)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return known if known.path == str(path) else None
+
+    def _file(self, path: Path) -> Path:
+        return self._folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
+
+
+def _identity(entry: os.stat_result) -> tuple[int, int, int]:
+    return entry.st_size, entry.st_mtime_ns, entry.st_ino
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `path` so that a reader, or a power cut, finds all of it or the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def put_in_place(source: Path, target: Path) -> None:
+    """Give a finished file its name: its bytes reach the disk before its name does."""
+    with source.open("rb+") as file:
+        os.fsync(file.fileno())
+    source.replace(target)
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

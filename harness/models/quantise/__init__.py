@@ -1,0 +1,109 @@
+"""Smaller models made from a given one, each verified to speak before it is let into the cache."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ModelError
+from harness.models.cache import MODEL, Cache, Plan, tool_versions
+from harness.models.child import Answer, Job, Quantise, Speak, run_child
+from harness.models.files import ModelFiles, Report, silent
+from harness.models.quantise.calibration import feeds_digest
+from harness.models.quantise.recipes import QuantiseRecipe
+from harness.models.quantise.tools import write_feeds
+from harness.records.scenario import ModelVariant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+ROOM = 4
+"""Disk needed, as a multiple of the parent's size: the tools keep up to three copies beside the result."""
+
+
+def quantise(
+    parent: ModelFiles,
+    recipe: QuantiseRecipe,
+    *,
+    cache: Cache,
+    name: str,
+    feeds: "Iterable[dict[str, NDArray[Any]]]" = (),
+    report: Report = silent,
+) -> ModelFiles:
+    """The variant of `parent` by `recipe`, made unless the cache has it.
+
+    `feeds` are the inputs of real syntheses that a calibrated recipe needs. Raises ModelError where the tools fail on
+    this graph or in these versions, and where the result does not load or does not speak.
+    """
+    inputs = tuple(feeds)
+    if recipe.calibrated and not inputs:
+        raise ModelError(
+            f"{recipe.name} learns its scales from real inputs", where=name, remedy="give calibration texts"
+        )
+    plan = Plan(
+        key=cache_key(name, parent, recipe, inputs),
+        variant=ModelVariant(
+            name=name, sha256="", size=0, origin="quantised", recipe=recipe.name, parent=parent.variant.sha256
+        ),
+        voices=parent.voices_path,
+        needed=parent.variant.size * ROOM,
+        made_with=tool_versions(),
+    )
+
+    def build(work: Path) -> None:
+        report(f"making {name} from {parent.variant.name}: {recipe.meaning}")
+        made = _by_tools(parent, recipe, inputs, work)
+        spoken = run_child(Job(speak=Speak(model=str(work / MODEL), voices=str(parent.voices_path))), work)
+        if spoken.error:
+            raise _failed(f"{recipe.name} gives a model of {parent.variant.name} that does not speak", spoken)
+        report(f"made {name} in {made.facts['seconds']:.1f} s: {made.facts['converted']}")
+
+    files = cache.make(plan, build, report)
+    # The variant may have been made beside another copy of the voices.
+    variant = replace(files.variant, voices_sha256=parent.variant.voices_sha256)
+    return replace(files, variant=variant, voices_path=parent.voices_path)
+
+
+def cache_key(
+    name: str, parent: ModelFiles, recipe: QuantiseRecipe, feeds: "tuple[dict[str, NDArray[Any]], ...]" = ()
+) -> str:
+    """The variant's key in the cache: its name, and a digest of all that decides its bytes.
+
+    That is the parent, the recipe, the versions of the tools, and the calibration inputs.
+    """
+    fields = {
+        "parent": parent.variant.sha256,
+        "recipe": recipe.digest(),
+        "tools": tool_versions(),
+        "feeds": feeds_digest(feeds) if recipe.calibrated else "",
+    }
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return f"{name}-{digest[:16]}"
+
+
+def _by_tools(
+    parent: ModelFiles, recipe: QuantiseRecipe, feeds: "tuple[dict[str, NDArray[Any]], ...]", work: Path
+) -> Answer:
+    archive = work / "feeds.npz"
+    if recipe.calibrated:
+        write_feeds(archive, feeds)
+    job = Quantise(
+        source=str(parent.model_path),
+        target=str(work / MODEL),
+        recipe=recipe.name,
+        feeds=str(archive) if recipe.calibrated else "",
+    )
+    answer = run_child(Job(quantise=job), work)
+    if answer.error:
+        raise _failed(f"{recipe.name} fails on {parent.variant.name}", answer)
+    return answer
+
+
+def _failed(what: str, answer: Answer) -> ModelError:
+    versions = ", ".join(f"{name} {version}" for name, version in tool_versions().items())
+    return ModelError(
+        f"{what}: {answer.error}", where=versions, remedy="try another recipe, or other versions of the two packages"
+    )

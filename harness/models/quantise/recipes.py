@@ -1,0 +1,130 @@
+"""The ways of making a smaller model from a given one."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from harness.errors import UsageError, nearest
+
+
+class Method(StrEnum):
+    """Which of ONNX Runtime's tools a recipe uses."""
+
+    DYNAMIC = "dynamic"
+    """8-bit weights; the scale of activations is found at each run (`quantize_dynamic`)."""
+    STATIC = "static"
+    """8-bit weights and activations in quantise–dequantise pairs, with scales from real inputs (`quantize_static`)."""
+    HALF = "half"
+    """16-bit floats inside, 32-bit inputs and outputs (`convert_float_to_float16`)."""
+    BLOCKS = "blocks"
+    """4-bit weights of MatMul in blocks, each with a scale of its own (`MatMulNBitsQuantizer`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantiseRecipe:
+    """One way of making a variant. `suffix` is its short name: `replica-u8` is made by the recipe with suffix `u8`.
+
+    `operators` are the operator types whose weights are converted, () for all that the tool knows but the `excluded`;
+    `prepared` says that the graph goes through ONNX Runtime's pre-processing first. Raise `version` when the same
+    recipe comes to give other files.
+    """
+
+    name: str
+    suffix: str
+    method: Method
+    meaning: str
+    signed: bool = False
+    per_channel: bool = False
+    operators: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    prepared: bool = True
+    block: int = 0
+    version: int = 1
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the recipe needs inputs of real syntheses."""
+        return self.method is Method.STATIC
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that decides what the recipe does; its names and its meaning do not."""
+        fields = {key: value for key, value in asdict(self).items() if key not in ("name", "suffix", "meaning")}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+_DENSE = ("MatMul", "Gemm", "LSTM")
+
+
+_KINDS = {
+    "": "",
+    "per-channel": ", a scale for each channel",
+    "matmul": ", of MatMul, Gemm and LSTM only",
+    "nolstm": ", of all operator types but LSTM",
+    "as-is": ", without the pre-processing, so that weights shared through Identity nodes are missed",
+}
+
+
+def _dynamic(weights: str, kind: str) -> QuantiseRecipe:
+    suffix = f"{weights}-{kind}" if kind else weights
+    sign = "signed" if weights == "s8" else "unsigned"
+    return QuantiseRecipe(
+        name=f"dynamic-{suffix}",
+        suffix=suffix,
+        method=Method.DYNAMIC,
+        meaning=f"{sign} 8-bit weights{_KINDS[kind]}; activations scaled at each run",
+        signed=weights == "s8",
+        per_channel=kind == "per-channel",
+        operators=_DENSE if kind == "matmul" else (),
+        excluded=("LSTM",) if kind == "nolstm" else (),
+        prepared=kind != "as-is",
+    )
+
+
+RECIPES = (
+    *(_dynamic(weights, kind) for weights in ("u8", "s8") for kind in _KINDS),
+    QuantiseRecipe(
+        name="fp16",
+        suffix="fp16",
+        method=Method.HALF,
+        meaning="16-bit floats inside, 32-bit inputs and outputs",
+        prepared=False,
+    ),
+    QuantiseRecipe(
+        name="int4",
+        suffix="int4",
+        method=Method.BLOCKS,
+        meaning="4-bit weights of MatMul in blocks of 32",
+        operators=("MatMul",),
+        block=32,
+    ),
+    QuantiseRecipe(
+        name="int4-as-is",
+        suffix="int4-as-is",
+        method=Method.BLOCKS,
+        meaning="4-bit weights of MatMul in blocks of 32, without the pre-processing",
+        operators=("MatMul",),
+        block=32,
+        prepared=False,
+    ),
+    QuantiseRecipe(
+        name="static-qdq",
+        suffix="qdq",
+        method=Method.STATIC,
+        meaning="8-bit weights and activations of Conv, MatMul and Gemm, calibrated on real inputs",
+        signed=True,
+        per_channel=True,
+        operators=("Conv", "MatMul", "Gemm"),
+    ),
+)
+
+BY_NAME = {recipe.name: recipe for recipe in RECIPES}
+BY_SUFFIX = {recipe.suffix: recipe for recipe in RECIPES}
+
+
+def recipe_named(name: str) -> QuantiseRecipe:
+    """The recipe of a name or a suffix. Raises UsageError with the nearest name."""
+    recipe = BY_NAME.get(name) or BY_SUFFIX.get(name)
+    if recipe is None:
+        raise UsageError(f"no recipe {name!r}", where="--recipe", remedy=nearest(name, tuple(BY_NAME)))
+    return recipe

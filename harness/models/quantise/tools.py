@@ -1,0 +1,155 @@
+"""ONNX Runtime's quantisation tools, called as it asks. Runs in a child process (`harness.models.child`)."""
+
+import logging
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.models.child import Quantise
+from harness.models.quantise.recipes import BY_NAME, Method, QuantiseRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+CONVERTED = {
+    Method.DYNAMIC: ("ConvInteger", "MatMulInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"),
+    Method.STATIC: ("QuantizeLinear",),
+    Method.HALF: ("Cast",),
+    Method.BLOCKS: ("MatMulNBits",),
+}
+"""Operator types of which at least one must be in the result, or the tool has done nothing and said nothing."""
+
+
+def quantise_file(job: Quantise) -> dict[str, float | str]:
+    """Make `job.target`. The facts: seconds, and the converted operators with their counts.
+
+    Raises what the tools raise, and ValueError where they converted nothing.
+    """
+    started = time.monotonic()
+    recipe, source, target = BY_NAME[job.recipe], Path(job.source), Path(job.target)
+    if recipe.prepared:
+        prepared = target.with_name("prepared.onnx")
+        prepare(source, prepared)
+        source = prepared
+    if recipe.method is Method.DYNAMIC:
+        _dynamic(source, target, recipe)
+    elif recipe.method is Method.STATIC:
+        _static(source, target, recipe, Path(job.feeds))
+    elif recipe.method is Method.HALF:
+        _half(source, target)
+    else:
+        _blocks(source, target, recipe)
+    converted = _converted(target, CONVERTED[recipe.method])
+    return {"seconds": time.monotonic() - started, "converted": converted}
+
+
+def prepare(source: Path, target: Path) -> None:
+    """Shape inference and graph optimisation before quantising (`quant_pre_process`).
+
+    The optimisation resolves the Identity nodes through which the export shares ALBERT's weights, which the
+    quantisers otherwise miss. Symbolic shape inference is left out: with the length regulation's Loop it fails (it
+    knows no sequences), and on the plain graph the quantised operators are the same with it and without.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    errors = _Errors()
+    logger = logging.getLogger("onnxruntime.quantization.shape_inference")
+    logger.addHandler(errors)  # a failed optimisation is only logged, and the graph passed on as it was
+    quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
+    if errors.messages:
+        raise RuntimeError(errors.messages[-1].strip())
+
+
+class _Errors(logging.Handler):
+    """Keeps what is logged as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def _dynamic(source: Path, target: Path, recipe: QuantiseRecipe) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.registry import IntegerOpsRegistry
+
+    quantize_dynamic(
+        str(source),
+        str(target),
+        op_types_to_quantize=[kind for kind in recipe.operators or IntegerOpsRegistry if kind not in recipe.excluded],
+        per_channel=recipe.per_channel,
+        weight_type=QuantType.QInt8 if recipe.signed else QuantType.QUInt8,
+    )
+
+
+def _static(source: Path, target: Path, recipe: QuantiseRecipe, feeds: Path) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the base has no types
+        def __init__(self) -> None:
+            self._feeds = iter(read_feeds(feeds))
+
+        def get_next(self) -> "dict[str, NDArray[Any]] | None":
+            return next(self._feeds, None)
+
+    quantize_static(
+        str(source),
+        str(target),
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=list(recipe.operators),
+        per_channel=recipe.per_channel,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8 if recipe.signed else QuantType.QUInt8,
+        # The products of attention have no weights; their 8-bit scores cost sound and save nothing.
+        extra_options={"MatMulConstBOnly": True},
+    )
+
+
+def _half(source: Path, target: Path) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
+
+
+def _blocks(source: Path, target: Path, recipe: QuantiseRecipe) -> None:
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    tool = MatMulNBitsQuantizer(onnx.load(source), bits=4, block_size=recipe.block, is_symmetric=True)
+    tool.process()
+    tool.model.save_model_to_file(str(target))
+
+
+def _converted(target: Path, kinds: tuple[str, ...]) -> str:
+    import onnx
+
+    nodes = Counter(node.op_type for node in onnx.load(target, load_external_data=False).graph.node)
+    found = ", ".join(f"{nodes[kind]} {kind}" for kind in kinds if nodes[kind])
+    if not found:
+        raise ValueError(f"the tool converted nothing: no {' or '.join(kinds)} in its result")
+    return found
+
+
+def write_feeds(path: Path, feeds: "tuple[dict[str, NDArray[Any]], ...]") -> None:
+    """Keep calibration inputs in an npz archive, in order."""
+    import numpy as np
+
+    arrays = {f"{index:05d}.{name}": array for index, feed in enumerate(feeds) for name, array in feed.items()}
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
+
+
+def read_feeds(path: Path) -> "Iterator[dict[str, NDArray[Any]]]":
+    """The calibration inputs of an archive, one synthesis after the other."""
+    import numpy as np
+
+    with np.load(path) as arrays:
+        for index in sorted({name.partition(".")[0] for name in arrays.files}):
+            names = [name for name in arrays.files if name.startswith(f"{index}.")]
+            yield {name.partition(".")[2]: arrays[name] for name in names}

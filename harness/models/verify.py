@@ -1,0 +1,97 @@
+"""Whether a model is what the catalogue says, and works: every check is made, and each has its say."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ModelError
+from harness.models.catalogue import Catalogue
+from harness.models.child import Job, Speak, run_child
+from harness.models.examine import check_external, check_face, read_graph, read_voices
+from harness.models.files import sha256_of
+from harness.models.public import BY_SHA256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question to a model, whether the answer is good, and the answer in words."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The checks of one model, and its digest as it was read now."""
+
+    model_path: Path
+    sha256: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check is good."""
+        return all(check.passed for check in self.checks)
+
+
+def verify(catalogue: Catalogue, name_or_path: str | Path, voices: Path | None = None) -> Verification:
+    """Hash the model anew, parse it, look at its voices and let it speak.
+
+    A digest that is unknown is told and is no fault. Raises ModelError only where there is nothing to check.
+    """
+    model, voices_path, manifest = catalogue.locate(name_or_path, voices)
+    sha256 = sha256_of(model)
+    expected = manifest.variant.sha256 if manifest else ""
+    checks = [_digest(sha256, expected), _graph(model), _voices(voices_path)]
+    if all(check.passed for check in checks[1:]):
+        checks.append(_speech(model, voices_path))
+    return Verification(model_path=model, sha256=sha256, checks=tuple(checks))
+
+
+def _digest(sha256: str, expected: str) -> Check:
+    if expected and sha256 != expected:
+        return Check(name="digest", passed=False, detail=f"SHA-256 {sha256}, should be {expected}")
+    if not expected and sha256 not in BY_SHA256:
+        return Check(name="digest", passed=True, detail=f"SHA-256 {sha256}, never seen before")
+    return Check(name="digest", passed=True, detail=f"SHA-256 {sha256}")
+
+
+def _graph(path: Path) -> Check:
+    import onnx
+
+    try:
+        facts = read_graph(path)
+        check_external(path, facts)
+        check_face(path, facts)
+        onnx.checker.check_model(str(path))
+    except ModelError as error:
+        return Check(name="graph", passed=False, detail=error.what)
+    except onnx.checker.ValidationError as error:
+        return Check(name="graph", passed=False, detail=str(error).strip().splitlines()[0])
+    nodes = sum(facts.operators.values())
+    detail = f"opset {facts.opset}, {nodes:,} nodes of {len(facts.operators)} types, {facts.elements:,} elements"
+    return Check(name="graph", passed=True, detail=detail)
+
+
+def _voices(path: Path) -> Check:
+    try:
+        names = read_voices(path)
+    except ModelError as error:
+        return Check(name="voices", passed=False, detail=error.what)
+    return Check(name="voices", passed=True, detail=f"{len(names)} voices")
+
+
+def _speech(model: Path, voices: Path) -> Check:
+    work = Path(tempfile.mkdtemp(prefix="kokoro-bench-"))
+    try:
+        answer = run_child(Job(speak=Speak(model=str(model.absolute()), voices=str(voices.absolute()))), work)
+    except ModelError as error:
+        return Check(name="speech", passed=False, detail=error.what)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if answer.error:
+        return Check(name="speech", passed=False, detail=answer.error)
+    seconds, level = float(answer.facts["seconds"]), float(answer.facts["dbfs"])
+    return Check(name="speech", passed=True, detail=f"{seconds:.2f} s of audio at {level:.1f} dBFS")
