@@ -1,0 +1,124 @@
+"""The operating curve of the gate on one machine: how often it cries wolf, what it finds, and what that costs.
+
+Built from trials in which the truth was known: an arm played against itself, or against itself with a planted slowdown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RATE_LEVEL = 0.95
+"""Level of the exact (Clopper and Pearson 1934) interval of a rate."""
+
+UNCALIBRATED = "how often this gate is wrong on this machine is unknown: `kokoro-bench calibrate` finds out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One duel whose truth was known.
+
+    `planted` is the slowdown as a ratio, 0 for an arm against itself; `regressed` and `improved` say whether any gated
+    metric was given that verdict; `seconds` is what the duel took, launches included.
+    """
+
+    scenario_id: str
+    planted: float
+    regressed: bool
+    improved: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """`count` of `trials`, with the bounds of its interval (probabilities)."""
+
+    count: int
+    trials: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerPoint:
+    """How often a planted slowdown of `size` (a ratio) was found, and the median seconds of a duel that sought it."""
+
+    size: float
+    found: Rate
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingCurve:
+    """What the gate does on one machine with one scenario.
+
+    The two kinds of false alarm are kept apart: a gate without bias gives as many of each. `seconds` is the median
+    duel of an arm against itself. Either is None where no such duel was played.
+    """
+
+    scenario_id: str
+    false_regressions: Rate | None
+    false_improvements: Rate | None
+    false_alarms: Rate | None
+    power: tuple[PowerPoint, ...]
+    seconds: float | None
+
+    def sentence(self) -> str:
+        """What is quoted beside a verdict."""
+        parts = []
+        if self.false_alarms is not None:
+            alarms, duels = self.false_alarms.count, self.false_alarms.trials
+            parts.append(
+                f"{alarms} false alarm{'' if alarms == 1 else 's'} in {duels} duels of a thing against itself "
+                f"(at most {self.false_alarms.high * 100:.2g} % with 95 % confidence)"
+            )
+        parts += [
+            f"a slowdown of {point.size * 100:g} % found in {point.found.count} of {point.found.trials}, "
+            f"{point.seconds:.0f} s each"
+            for point in self.power
+        ]
+        return "calibrated here: " + "; ".join(parts) if parts else UNCALIBRATED
+
+
+def rate(count: int, trials: int) -> Rate:
+    """`count` of `trials` (at least one) with its exact interval."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, trials).proportion_ci(RATE_LEVEL, method="exact")
+    return Rate(count=count, trials=trials, low=float(interval.low), high=float(interval.high))
+
+
+def operating_curves(trials: Sequence[Trial]) -> tuple[OperatingCurve, ...]:
+    """One curve per scenario, in the order of their first trial; sizes ascend."""
+    scenarios = dict.fromkeys(trial.scenario_id for trial in trials)
+    return tuple(_curve(name, [trial for trial in trials if trial.scenario_id == name]) for name in scenarios)
+
+
+def quote(curve: OperatingCurve | None) -> str:
+    """The sentence of a curve; a gate whose curve is unknown says so."""
+    return UNCALIBRATED if curve is None else curve.sentence()
+
+
+def _curve(scenario_id: str, trials: list[Trial]) -> OperatingCurve:
+    equal = [trial for trial in trials if trial.planted == 0]
+    sizes = sorted({trial.planted for trial in trials if trial.planted != 0})
+    return OperatingCurve(
+        scenario_id=scenario_id,
+        false_regressions=rate(sum(t.regressed for t in equal), len(equal)) if equal else None,
+        false_improvements=rate(sum(t.improved for t in equal), len(equal)) if equal else None,
+        false_alarms=rate(sum(t.regressed or t.improved for t in equal), len(equal)) if equal else None,
+        power=tuple(_point(size, [trial for trial in trials if trial.planted == size]) for size in sizes),
+        seconds=median(t.seconds for t in equal) if equal else None,
+    )
+
+
+def _point(size: float, trials: list[Trial]) -> PowerPoint:
+    return PowerPoint(
+        size=size,
+        found=rate(sum(t.regressed for t in trials), len(trials)),
+        seconds=median(t.seconds for t in trials),
+    )
