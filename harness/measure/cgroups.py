@@ -37,7 +37,9 @@ def find_group(root: Path, controller: str) -> Group | None:
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
-            return Group(directories=_chain(mount / controllers, path), unified=False)
+            # The mount is called by all its controllers, in an order of its own; a link has each one's name.
+            named = mount / controller
+            return Group(directories=_chain(named if named.is_dir() else mount / controllers, path), unified=False)
         if not controllers:
             unified_path = path
     if unified_path is None:

@@ -18,8 +18,8 @@ UNIFIED = {
     "sys/fs/cgroup/user.slice/cpu.max": "200000 100000\n",
     "sys/fs/cgroup/user.slice/memory.max": "8589934592\n",
     "sys/fs/cgroup/user.slice/cpu.stat": "usage_usec 9\nnr_periods 5\nnr_throttled 3\nthrottled_usec 2500000\n",
-    "sys/fs/cgroup/user.slice/job.service/cpu.max": "max 100000\n",
-    "sys/fs/cgroup/user.slice/job.service/memory.max": "max\n",
+    "sys/fs/cgroup/user.slice/job.service/cpu.max": "300000 100000\n",
+    "sys/fs/cgroup/user.slice/job.service/memory.max": "17179869184\n",
     "sys/fs/cgroup/user.slice/job.service/cpu.stat": "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\n",
 }
 SEPARATE = {
@@ -43,6 +43,13 @@ def test_version_1_in_a_container_that_sees_its_group_as_the_mount(tmp_path: Pat
     assert cpu_limit(root) == 1.5
     assert memory_limit(root) == 2 << 30
     assert throttling(root) == Throttling(periods=30, seconds=4.5)
+
+
+def test_version_1_whose_mount_lists_its_controllers_in_another_order(tmp_path: Path) -> None:
+    root = tree(tmp_path, SEPARATE | {"proc/self/cgroup": "2:cpuacct,cpu:/\n"})
+    assert cpu_limit(root) is None
+    (root / "sys/fs/cgroup/cpu").symlink_to(root / "sys/fs/cgroup/cpu,cpuacct")
+    assert cpu_limit(root) == 1.5
 
 
 def test_version_1_without_limits(tmp_path: Path) -> None:
