@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     URL,
@@ -24,10 +24,12 @@ from sqlalchemy import (
     event,
     make_url,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 ROW_NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
 """An automatic key that outgrows 32 bits; SQLite numbers rows by itself only where the column is exactly INTEGER."""
@@ -200,12 +202,13 @@ def _watch_sqlite(engine: Engine) -> None:
     event.listen(engine, "begin", _begin_sqlite)
 
 
-def _set_up_sqlite(connection: DBAPIConnection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's pool record
+def _set_up_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
-        # Only before the first table is made does this take effect; later it is ignored.
-        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        # Takes effect before the first table is made; afterwards it would only wait for whoever is writing.
+        if cursor.execute("PRAGMA page_count").fetchone() == (0,):
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")

@@ -1,6 +1,7 @@
 """What a question to the store is answered with, and how records become rows and rows records again."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,6 @@ from harness.store.schema import SCENARIOS, SERIES
 
 _FIGURES: Final = ("median", "q1", "q3", "p90", "p95", "p99", "minimum", "maximum")
 _INTERVAL: Final = ("point", "low", "high", "level", "method", "n", "launches")
-_ATTEMPTS: Final = 10
 _AT_ONCE: Final = 300  # names asked for in one statement: every system takes as many parameters
 
 
@@ -130,17 +130,12 @@ def _numbered(
 ) -> dict[tuple[Any, ...], int]:
     wanted = sorted(set(rows))  # one order for all writers, or two could wait for each other
     found = _find(connection, table, columns, wanted)
-    for _ in range(_ATTEMPTS):
-        missing = [dict(zip(columns, row, strict=True)) for row in wanted if row not in found]
-        if not missing:
-            break
-        try:
-            with connection.begin_nested():
-                connection.execute(insert(table), missing)
-        except IntegrityError:
-            pass  # another run named one of them in this very moment: look again
-        found = _find(connection, table, columns, wanted)
-    return found
+    missing = [row for row in wanted if row not in found]
+    for row in missing:
+        # Where another run names the same in this very moment, its number is as good as ours.
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(insert(table).values(dict(zip(columns, row, strict=True))))
+    return found | _find(connection, table, columns, missing)
 
 
 def _find(

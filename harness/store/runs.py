@@ -42,10 +42,10 @@ def open_store(
     database = connect(url_or_path, lock_wait_s=lock_wait_s)
     try:
         bring_up_to_date(database)
-    except SQLAlchemyError as error:
-        raise explain(error, database) from error
-    except BaseException:
+    except BaseException as error:
         database.dispose()
+        if isinstance(error, SQLAlchemyError):
+            raise explain(error, database) from error
         raise
     return RunStore(replace(database, identity=identity(database.file)), now=now)
 
@@ -99,7 +99,7 @@ class RunStore:
         row = {"arm_id": launch.arm_id, "launch": launch.launch, "payload": encode(launch)}
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
-            connection.execute(insert(LAUNCHES), [row | {"run": key}])
+            connection.execute(insert(LAUNCHES).values(row | {"run": key}))
             self._touch(connection, key)
 
     def add_repetitions(self, run_id: str, repetitions: Sequence[Repetition]) -> None:
@@ -113,7 +113,7 @@ class RunStore:
         try:
             with self._writing() as connection:
                 key = queries.run_key(connection, run_id)
-                connection.execute(insert(BLOCKS), [row | {"run": key}])
+                connection.execute(insert(BLOCKS).values(row | {"run": key}))
                 self._add_repetitions(connection, key, repetitions, blocks=1)
         except _AlreadyThereError as error:
             raise StoreError(
@@ -234,7 +234,7 @@ class RunStore:
         counts = {"touched_at": self._now(), "blocks": 0, "repetitions": 0, "invalid": 0}
         with self._writing() as connection:
             keys = scenario_keys(connection, [scenario.id for scenario in run.scenarios])
-            connection.execute(insert(RUNS), [head_values(run) | counts])
+            connection.execute(insert(RUNS).values(head_values(run) | counts))
         self._scenarios |= keys
 
     @contextmanager
