@@ -15,7 +15,7 @@ from harness.clock import Clock
 from harness.measure.events import BlockDone, Launched, Listener, Progress, ScenarioLost, WarmedUp
 from harness.measure.handle import WorkerFactory, WorkerHandle, WorkerLost, WorkerPlace
 from harness.measure.messages import CanaryOrder, LoadOrder, SpeakOrder
-from harness.plan.corpus import TEXT_CLASSES
+from harness.plan.corpus import seconds_per_character
 from harness.plan.matrix import Plan
 from harness.records.repetition import (
     Block,
@@ -30,6 +30,8 @@ from harness.records.scenario import Arm, Mode, Scenario, Utterance
 
 LOAD_TIMEOUT_S = 300.0
 CANARY_TIMEOUT_S = 60.0
+NEEDED_LAUNCHES = 2
+"""Launched whatever the budget: with one launch a process cannot be told from a change."""
 RESTARTS = 3
 """How often an arm's worker is started again after it was lost, in one run."""
 
@@ -91,6 +93,7 @@ class Conductor:
         self._blocks = 0
         self._block_ns = 0
         self._overhead_ns = 0
+        self._launched = 0
         self._start_ns = 0
         self.reason = ""
         self.complete = False
@@ -101,7 +104,7 @@ class Conductor:
         try:
             self._start_canary()
             for launch in range(self._plan.pace.launches):
-                if launch and self._elapsed_s() >= self._plan.pace.budget_s:
+                if launch >= NEEDED_LAUNCHES and not self._fits_another():
                     self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent after {launch} launches"
                     return
                 self._play_launch(launch)
@@ -112,6 +115,11 @@ class Conductor:
         finally:
             self._close_all()
 
+    def _fits_another(self) -> bool:
+        """Whether a further launch with one block would end within the budget, as the ones before it went."""
+        each_s = self._overhead_ns / 1e9 / self._launched
+        return self._elapsed_s() + each_s + self._block_s() <= self._plan.pace.budget_s
+
     def _play_launch(self, launch: int) -> None:
         began = self._clock.now_ns()
         self._launch_dedicated(launch)
@@ -120,6 +128,7 @@ class Conductor:
         for scenario in self._warm_up_order():
             self._warm_up(scenario)
         self._overhead_ns += self._clock.now_ns() - began
+        self._launched += 1
         last = launch == self._plan.pace.launches - 1
         deadline_s = self._plan.pace.budget_s * (launch + 1) / self._plan.pace.launches
         for number in range(self._plan.pace.blocks):
@@ -207,7 +216,7 @@ class Conductor:
     def _order(
         self, scenario: Scenario, utterance: Utterance, *, desk: Desk, position: int, phase: Phase
     ) -> SpeakOrder:
-        band = TEXT_CLASSES[scenario.text_class].seconds_per_character
+        band = seconds_per_character(utterance)
         derived = bool(scenario.arm.model and scenario.arm.model.parent)
         original = self._originals.get(_spoken_alike(scenario, utterance.variant)) if derived else None
         first = phase is Phase.MEASURED and self._blocks == 0
@@ -383,8 +392,7 @@ class Conductor:
         pace = self._plan.pace
         total = pace.budget_s
         if self._blocks:
-            launches_begun = 1 + (self._blocks - 1) // pace.blocks
-            overhead_s = self._overhead_ns / 1e9 / launches_begun
+            overhead_s = self._overhead_ns / 1e9 / max(1, self._launched)
             total = min(total, pace.launches * (overhead_s + pace.blocks * self._block_s()))
         elapsed = self._elapsed_s()
         share = min(1.0, elapsed / total) if total else 1.0

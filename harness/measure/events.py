@@ -9,7 +9,7 @@ from harness.records.repetition import Block, Launch, Outcome, Repetition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What is being done, the share of the run that lies behind, and the seconds that remain, where they can be told."""
+    """What is being done, the share of the run that lies behind, and the seconds that remain, where known."""
 
     doing: str
     share: float

@@ -1,5 +1,6 @@
 """What a worker reads around a repetition: of its own process and machine, or, scripted, the same each time."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -17,8 +18,17 @@ class SystemProbes:
         self._watch = Watch()
         self._mark: Mark | None = None
 
+    def settle(self) -> None:
+        """What loading left behind is not looked at again by the collector, which makes it cheap from here on."""
+        gc.collect()
+        gc.freeze()
+
     def begin(self) -> None:
-        """Reset the high-water mark, where the kernel lets us, and note the counters."""
+        """Reset the high-water mark, where the kernel lets us, and note the counters.
+
+        Collecting now keeps the collector from choosing a moment inside the timed part.
+        """
+        gc.collect()
         self._mark = begin()
         self._watch.begin()
 
@@ -62,6 +72,9 @@ class ScriptedProbes:
 
     LOADED = 200 << 20
     STEP = 10 << 20
+
+    def settle(self) -> None:
+        """Always quiet."""
 
     def begin(self) -> None:
         """Nothing to note."""

@@ -5,7 +5,6 @@ psutil and the engine's own packages. Nothing is printed on its standard output 
 goes to standard error, whose end the conductor keeps.
 """
 
-import gc
 import os
 import platform
 import sys
@@ -52,6 +51,10 @@ FIRST_TEXT = "Hello world."
 
 class Probes(Protocol):
     """What is read of the process and the machine around a repetition, outside its timed part."""
+
+    def settle(self) -> None:
+        """Once after loading: make the process quiet for what follows."""
+        ...
 
     def begin(self) -> None:
         """Reset the high-water mark and note the counters."""
@@ -114,6 +117,7 @@ class Worker:
             )  # fmt: skip
         rss_loaded = self._probes.resident()
         outcome, first_ns = self._first_inference(engine_order)
+        self._probes.settle()
         if outcome.valid:
             parts.append(LoadPart(name="first_inference", ns=first_ns))
         return Launch(
@@ -159,8 +163,6 @@ class Worker:
         chunks: list[NDArray[np.float32]] = []
         arrivals: list[int] = []
         outcome = Outcome()
-        # Collecting now keeps the collector from choosing a moment inside the timed part.
-        gc.collect()
         self._stages.take()
         self._probes.begin()
         started_at = self._clock.wall()

@@ -1,0 +1,133 @@
+"""`kokoro-bench baseline`: the accepted figures."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import configured, open_results
+from harness.errors import BaselineError, UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.records.run import RunData
+    from harness.store.baselines import BaselineChange
+
+
+@click.group()
+def baseline() -> None:
+    """Promote a run to the accepted figures, or show them. They change in no other way."""
+
+
+@baseline.command()
+@configured("results", "baselines")
+@click.argument("run", default="latest")
+@click.option("--despite-regressions", is_flag=True, help="accept a run in which something regressed")
+def promote(config: Config, run: str, despite_regressions: bool) -> None:  # noqa: FBT001 - click's own
+    """Accept the figures of RUN: they join the baseline, of which the newest 10 runs stay."""
+    from harness.store.baselines import promote as accept
+    from harness.verdicts import baseline_entries
+
+    data = _load(config, run)
+    _check(data, despite_regressions=despite_regressions)
+    changes = accept(config.baselines, baseline_entries(data))
+    _print(changes)
+    files = {change.file for change in changes}
+    click.echo(f"accepted {data.run.id} in {len(files)} files under {config.baselines / data.run.machine.key}")
+
+
+@baseline.command()
+@configured("results", "baselines")
+@click.argument("run", default="latest")
+def diff(config: Config, run: str) -> None:
+    """Say what promoting RUN would change."""
+    from harness.store.baselines import diff as compare
+    from harness.verdicts import baseline_entries
+
+    _print(compare(config.baselines, baseline_entries(_load(config, run))))
+
+
+@baseline.command()
+@configured("baselines")
+@click.option("--machine", help="machine key; this machine's unless given")
+def show(config: Config, machine: str | None) -> None:
+    """Show the accepted figures of a machine."""
+    from statistics import median
+
+    from rich.table import Table
+
+    from harness.console import make_console
+    from harness.metrics.registry import metric
+    from harness.store.baselines import load_baselines
+
+    key = machine or _this_machine()
+    baselines = load_baselines(config.baselines, key)
+    if not baselines.files:
+        raise BaselineError(
+            baselines.missing_reason("", ""), where=str(config.baselines), remedy="kokoro-bench baseline list"
+        )
+    table = Table(title=f"Accepted figures of {key}", title_justify="left")
+    for column in ("scenario", "metric", "median", "runs", "newest"):
+        table.add_column(column, overflow="fold")
+    for scenario_id, name in baselines.pairs():
+        points = baselines.for_pair(scenario_id, name)
+        middle = metric(name).format(median(point.median for point in points))
+        table.add_row(scenario_id, name, middle, str(len(points)), points[-1].run.id)
+    make_console().print(table)
+
+
+@baseline.command(name="list")
+@configured("baselines")
+def list_all(config: Config) -> None:
+    """List the machines that have accepted figures."""
+    from harness.store.baselines import list_machines
+
+    machines = list_machines(config.baselines)
+    if not machines:
+        click.echo(f"no baselines under {config.baselines} — kokoro-bench baseline promote RUN makes one")
+    for machine in machines:
+        newest = machine.runs[-1].id if machine.runs else "–"
+        click.echo(f"{machine.machine_key}: {machine.scenarios} scenarios, {len(machine.runs)} runs, newest {newest}")
+
+
+def _load(config: Config, run: str) -> "RunData":
+    with open_results(config) as store:
+        data: RunData = store.load(store.resolve(run))
+    return data
+
+
+def _check(data: "RunData", *, despite_regressions: bool) -> None:
+    """A run that was not finished, or got worse, is no standard for others."""
+    from harness.records.run import RunStatus
+    from harness.records.verdict import VerdictKind
+
+    if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
+        raise UsageError(
+            f"a run that is {data.run.status.value} cannot be accepted", where=data.run.id, remedy="kokoro-bench run"
+        )
+    worse = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.REGRESSED]
+    if worse and not despite_regressions:
+        raise UsageError(
+            f"{len(worse)} figures regressed, first {worse[0].metric} of {worse[0].scenario_id}",
+            where=data.run.id,
+            remedy="mend them, or accept the new level with --despite-regressions",
+        )
+
+
+def _print(changes: "Sequence[BaselineChange]") -> None:
+    from harness.metrics.registry import metric
+
+    if not changes:
+        click.echo("nothing changes")
+    for change in changes:
+        shown = metric(change.metric)
+        before = shown.format(change.before) if change.before is not None else "none"
+        after = shown.format(change.after) if change.after is not None else "none"
+        click.echo(f"{change.scenario_id}  {change.metric}: {before} → {after}")
+
+
+def _this_machine() -> str:
+    from harness.measure.machine import identify
+
+    return identify().key

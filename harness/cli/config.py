@@ -1,0 +1,22 @@
+"""`kokoro-bench config`: every value and where it came from."""
+
+import click
+
+from harness.cli.options import MEASURING, configured
+from harness.plan.config import KEYS, Config
+
+
+@click.command()
+@configured(*MEASURING)
+def config(config: Config) -> None:
+    """Print every value of the configuration and where it came from."""
+    from rich.table import Table
+
+    from harness.console import make_console
+
+    table = Table(title=f"Configuration, root {config.root}", title_justify="left")
+    for column in ("key", "value", "from", "meaning"):
+        table.add_column(column, overflow="fold")
+    for key in KEYS:
+        table.add_row(key.name, repr(config[key.name]), config.origins[key.name], key.meaning)
+    make_console().print(table)

@@ -1,0 +1,41 @@
+"""`kokoro-bench doctor`: what this machine is, what may disturb a measurement, and what to do about it."""
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import configured
+from harness.plan.config import Config
+
+SIGNS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "bold red"), "unknown": ("?", "dim")}
+
+
+@click.command()
+@configured("results")
+@click.option("--json", "as_json", is_flag=True, help="the findings as JSON")
+def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
+    """Say what this machine is and what may disturb a measurement. Exit code 3 where nothing valid can be measured."""
+    from harness.doctor import examine, exit_code
+    from harness.doctor.checkup import look
+    from harness.models.cache import Cache
+
+    results = Path(config.results) if "://" not in config.results else config.root
+    findings = examine(look(results=results, cache=Cache().root))
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(findings).decode())
+        return int(exit_code(findings))
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.console import make_console
+
+    table = Table(show_header=True)
+    for column in ("", "topic", "finding", "what to do"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        sign, style = SIGNS[finding.status.value]
+        table.add_row(Text(sign, style=style), finding.topic, Text(finding.what), Text(finding.remedy))
+    make_console().print(table)
+    return int(exit_code(findings))

@@ -1,0 +1,134 @@
+"""`kokoro-bench models`: what can be measured."""
+
+from pathlib import Path
+
+import click
+
+from harness.errors import UsageError
+
+NAME = click.argument("name")
+VOICES = click.option("--voices", type=click.Path(path_type=Path), help="voices file of a model of your own")
+
+
+@click.group()
+def models() -> None:
+    """List, show, build, fetch, verify or quantise models. NAME is a name of the list, or a file."""
+
+
+@models.command(name="list")
+def list_models() -> None:
+    """List the models: replicas, public files, and what was quantised from them."""
+    from rich.table import Table
+
+    from harness.console import make_console
+    from harness.models.catalogue import Catalogue
+
+    table = Table()
+    for column in ("name", "origin", "here", "size", "SHA-256", "note"):
+        table.add_column(column, overflow="fold")
+    for entry in Catalogue().entries():
+        size = f"{entry.size / 1e6:.1f} MB" if entry.size is not None else "–"
+        digest = entry.sha256[:12] if entry.sha256 else "–"
+        table.add_row(entry.name, entry.origin, "yes" if entry.present else "no", size, digest, entry.note)
+    make_console().print(table)
+
+
+@models.command()
+@NAME
+@VOICES
+def show(name: str, voices: Path | None) -> None:
+    """Show a model: files, digest, inputs and outputs, operators, voices."""
+    from harness.models.catalogue import Catalogue
+
+    details = Catalogue().show(name, voices)
+    variant, graph = details.files.variant, details.graph
+    lines = {
+        "name": variant.name,
+        "model": details.files.model_path,
+        "SHA-256": variant.sha256,
+        "size": f"{variant.size} B",
+        "origin": variant.origin,
+        "recipe": variant.recipe or "–",
+        "made from": variant.parent or "–",
+        "voices file": details.files.voices_path,
+        "voices": ", ".join(details.voices),
+        "IR version": graph.ir_version,
+        "opset": graph.opset,
+        "producer": graph.producer or "–",
+        "inputs": "; ".join(map(str, graph.inputs)),
+        "outputs": "; ".join(map(str, graph.outputs)),
+        "initialiser elements": f"{graph.elements:,}",
+        "operators": ", ".join(f"{kind} {count}" for kind, count in _most(graph.operators)),
+        "metadata": ", ".join(sorted(graph.metadata)) or "–",
+    }
+    width = max(map(len, lines))
+    for label, value in lines.items():
+        click.echo(f"{label:<{width}}  {value}")
+
+
+@models.command()
+@NAME
+def build(name: str) -> None:
+    """Build a replica, or a quantised variant such as replica-u8, into the cache."""
+    from harness.models.catalogue import Catalogue
+
+    files = Catalogue().build(name, report=_say)
+    click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
+
+
+@models.command()
+@NAME
+def fetch(name: str) -> None:
+    """Download a public model; its digest is checked before the file gets its name."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from harness.models.catalogue import Catalogue
+
+    with Progress(TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn()) as progress:
+        task = progress.add_task(name, total=None)
+
+        def watch(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+
+        files = Catalogue().fetch(name, watch, report=_say)
+    click.echo(f"{files.variant.name}: {files.model_path}")
+
+
+@models.command()
+@NAME
+@VOICES
+def verify(name: str, voices: Path | None) -> None:
+    """Check a model whole: digest, graph, voices, and a word of valid audio."""
+    from harness.errors import ModelError
+    from harness.models.catalogue import Catalogue
+    from harness.models.verify import verify as check
+
+    found = check(Catalogue(), name, voices)
+    click.echo(f"{found.model_path} (SHA-256 {found.sha256})")
+    for each in found.checks:
+        click.echo(f"  {'ok ' if each.passed else 'BAD'}  {each.name}: {each.detail}")
+    if not found.passed:
+        raise ModelError("the model is not sound", where=name, remedy=f"kokoro-bench models build {name}, or fetch it")
+
+
+@models.command()
+@NAME
+@click.option("--recipe", required=True, help="dynamic-u8, dynamic-s8, fp16, int4, static-qdq, …")
+@VOICES
+def quantise(name: str, recipe: str, voices: Path | None) -> None:
+    """Make a quantised variant of a model, verified to load and to give valid audio."""
+    from harness.equipment import calibration_texts
+    from harness.models.catalogue import Catalogue
+
+    if not recipe:
+        raise UsageError("no recipe", where="--recipe", remedy="kokoro-bench models quantise --help")
+    files = Catalogue(calibration_texts=calibration_texts).quantise(name, recipe, voices=voices, report=_say)
+    click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
+
+
+def _most(operators: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(operators.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _say(message: str, /) -> None:
+    click.echo(message, err=True)

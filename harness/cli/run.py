@@ -1,0 +1,67 @@
+"""`kokoro-bench run`: pytest on the suites, with our table in place of pytest's."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import MEASURING, configured
+from harness.plan.config import Config
+
+
+@click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True})
+@configured(*MEASURING)
+@click.option("--full", "selection", flag_value="full", help="all text lengths, more models")
+@click.option("--nightly", "selection", flag_value="nightly", help="everything, the longest texts too")
+@click.option(
+    "--quick", "selection", flag_value="quick", default=True, help="one provider, two models, three lengths (default)"
+)
+@click.option("-k", "expression", metavar="EXPRESSION", help="only tests whose name matches, as in pytest")
+@click.option("--json", "json_path", metavar="FILE", help="also write the run as pytest-benchmark's JSON")
+@click.option("--pytest-output", is_flag=True, help="show pytest's own report of failures too")
+@click.argument("pytest_arguments", nargs=-1)
+def run(
+    config: Config,
+    selection: str,
+    expression: str | None,
+    json_path: str | None,
+    pytest_output: bool,  # noqa: FBT001 - click's own
+    pytest_arguments: tuple[str, ...],
+) -> int:
+    """Measure the suites, judge the figures against the baselines, and write the report.
+
+    What follows -- goes to pytest.
+    """
+    import pytest
+
+    arguments = [str(find_suites(config)), "-p", "harness.plugin", "-p", "no:cacheprovider", "-q", "--no-header"]
+    if (config.root / "pyproject.toml").is_file():
+        arguments += ["--rootdir", str(config.root), "-c", str(config.root / "pyproject.toml")]
+    arguments += [] if pytest_output else ["--tb=no", "-rN", "--benchmark-quiet"]
+    arguments += [f"--selection={selection}"]
+    for name, origin in config.origins.items():
+        if origin.startswith("option "):
+            arguments.append(f"--{name}={_as_text(config[name])}")
+    if expression:
+        arguments += ["-k", expression]
+    if json_path:
+        arguments.append(f"--benchmark-json={json_path}")
+    sys.stdout.flush()
+    return int(pytest.main([*arguments, *pytest_arguments]))
+
+
+def find_suites(config: Config) -> Path:
+    """The suites beside pyproject.toml, else the ones that were installed."""
+    beside = config.root / "suites"
+    if beside.is_dir():
+        return beside
+    import suites
+
+    return Path(suites.__path__[0])
+
+
+def _as_text(value: Any) -> str:  # noqa: ANN401 - each key has its own type
+    if isinstance(value, tuple):
+        return ",".join("=".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)
+    return str(value)

@@ -1,0 +1,244 @@
+"""What a person sees in the terminal: progress while it measures, then results, verdicts and where the report lies."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from harness.errors import ExitCode
+from harness.laboratory import Finished
+from harness.measure import events
+from harness.metrics.registry import METRICS
+from harness.records.run import RunData, RunStatus
+from harness.records.scenario import Scenario
+from harness.records.verdict import Summary, TargetKind, Verdict, VerdictKind
+from harness.sentences import headline
+
+STARTUP = ("load_time", "load_first_inference", "rss_loaded")
+SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
+"""Columns of the tables; every other figure is in the report."""
+PIPED_WIDTH = 140
+
+SIGNS = {
+    VerdictKind.REGRESSED: ("▲ worse", "bold red"),
+    VerdictKind.IMPROVED: ("▼ better", "bold green"),
+    VerdictKind.UNCHANGED: ("= unchanged", "green"),
+    VerdictKind.INCONCLUSIVE: ("? inconclusive", "yellow"),
+    VerdictKind.INCOMPARABLE: ("≠ incomparable", "yellow"),
+    VerdictKind.NO_BASELINE: ("· no baseline", "dim"),
+    VerdictKind.MISSING: ("! missing", "bold yellow"),
+    VerdictKind.FAILED: ("✗ failed", "bold red"),
+}
+"""Verdict → its sign, legible without colour, and its style; in the order of what a reviewer must see first."""
+
+URGENCY = (
+    VerdictKind.FAILED,
+    VerdictKind.REGRESSED,
+    VerdictKind.MISSING,
+    VerdictKind.IMPROVED,
+    VerdictKind.INCOMPARABLE,
+    VerdictKind.INCONCLUSIVE,
+    VerdictKind.UNCHANGED,
+    VerdictKind.NO_BASELINE,
+)
+
+
+def make_console() -> Console:
+    """The terminal, or for a file or a pipe a width that no table has to be folded for."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+class LiveConsole:
+    """A listener of the conductor: a bar with the remaining time on a terminal, one line per launch elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or make_console()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[remaining]}"),
+            console=self._console,
+            transient=True,
+            # Every refresh would take time from the engine that is being measured.
+            refresh_per_second=1,
+            auto_refresh=False,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=1.0, remaining="")
+        self._launch = -1
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def report(self, message: str) -> None:
+        """Say what is being prepared."""
+        self._console.print(Text(message, style="dim"))
+
+    def __call__(self, event: events.Event) -> None:
+        """Show an event."""
+        if isinstance(event, events.Progress):
+            left = f"{_minutes(event.remaining_s)} left" if event.remaining_s is not None else ""
+            self._progress.update(self._task, description=event.doing[:60], completed=event.share, remaining=left)
+            self._progress.refresh()
+        elif isinstance(event, events.ScenarioLost):
+            self._console.print(Text(f"lost: {event.scenario_id}: {event.outcome.reason}", style="yellow"))
+        elif isinstance(event, events.BlockDone) and not self._console.is_terminal:
+            self._plain(event)
+
+    def _plain(self, event: events.BlockDone) -> None:
+        if event.block.launch != self._launch:
+            self._launch = event.block.launch
+            self._console.print(f"launch {self._launch + 1}: measuring")
+        valid = sum(repetition.outcome.valid for repetition in event.repetitions)
+        seconds = event.block.wall_ns / 1e9
+        self._console.print(
+            f"  block {event.block.block + 1}: {valid} of {len(event.repetitions)} valid, {seconds:.1f} s"
+        )
+
+
+def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Console | None = None) -> None:
+    """The whole outcome: headline, table, what was not measured, notes, and what the exit code means."""
+    console = console or make_console()
+    data = finished.data
+    console.print()
+    console.print(results_table(data))
+    for line in failures(data):
+        console.print(Text(line, style="yellow"))
+    for line in missed_targets(data):
+        console.print(Text(line, style="red"))
+    console.print(Text(headline(data), style="bold"))
+    for note in notes:
+        console.print(Text(note), soft_wrap=True)
+    console.print(Text(_meaning(finished.code, data), style="dim"))
+
+
+def print_run(data: RunData, *, console: Console | None = None) -> None:
+    """A stored run: table, every verdict with its reason, failures with the end of their stderr."""
+    console = console or make_console()
+    console.print(results_table(data))
+    console.print(Text(headline(data), style="bold"))
+    for verdict in data.verdicts:
+        sign, style = SIGNS[verdict.kind]
+        suspects = f" Suspects: {'; '.join(verdict.suspects)}." if verdict.suspects else ""
+        line = f"{sign}  {verdict.scenario_id}  {verdict.metric}: {verdict.reason} {verdict.advice}{suspects}"
+        console.print(Text(line, style=style), soft_wrap=True)
+    for line in (*missed_targets(data), *failures(data)):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
+    outcomes = [launch.outcome for launch in data.launches]
+    outcomes += [repetition.outcome for repetition in data.repetitions]
+    for tail in dict.fromkeys(outcome.stderr_tail for outcome in outcomes if outcome.stderr_tail):
+        console.print(Text(f"end of the worker's stderr:\n{tail}", style="dim"), soft_wrap=True)
+
+
+def results_table(data: RunData) -> Group:
+    """Two tables, start-up and synthesis: one line per scenario with medians and the most urgent verdict."""
+    run = data.run
+    head = Text(f"Run {run.id}: {run.status.value}, seed {run.seed}, machine {run.machine.key}")
+    loads = [scenario for scenario in run.scenarios if scenario.mode.is_load]
+    others = [scenario for scenario in run.scenarios if not scenario.mode.is_load]
+    tables = [_table(found, shown, data) for found, shown in ((loads, STARTUP), (others, SYNTHESIS)) if found]
+    return Group(head, *tables)
+
+
+def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData) -> Table:
+    summaries = {(summary.scenario_id, summary.metric): summary for summary in data.summaries}
+    table = Table(expand=False, pad_edge=False)
+    table.add_column("scenario", overflow="fold", min_width=24)
+    table.add_column("n", justify="right", no_wrap=True)
+    for name in shown:
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    common = _common_voice(scenarios)
+    for scenario in scenarios:
+        own = [summaries.get((scenario.id, name)) for name in shown]
+        named = scenario.id.removesuffix(common)
+        table.add_row(named, _count(own), *(_figure(summary) for summary in own), _verdict(scenario, data.verdicts))
+    return table
+
+
+def _common_voice(scenarios: Sequence[Scenario]) -> str:
+    """What every line would end with says nothing."""
+    endings = {f"/{scenario.id.rpartition('/')[2]}" for scenario in scenarios}
+    return endings.pop() if len(endings) == 1 and not scenarios[0].mode.is_load else ""
+
+
+def failures(data: RunData) -> list[str]:
+    """One line for each scenario that lost repetitions, with the first reason."""
+    lines = []
+    for scenario in data.run.scenarios:
+        bad = [
+            repetition
+            for repetition in data.repetitions
+            if repetition.scenario_id == scenario.id and not repetition.outcome.valid
+        ]
+        if bad:
+            first = bad[0].outcome
+            lines.append(f"{scenario.id}: {len(bad)} × {first.kind.value}: {first.reason}")
+    return lines + [
+        f"{launch.arm_id}, launch {launch.launch + 1}: {launch.outcome.kind.value}: {launch.outcome.reason}"
+        for launch in data.launches
+        if not launch.outcome.valid
+    ]
+
+
+def missed_targets(data: RunData) -> list[str]:
+    """One line for each target that was missed."""
+    return [
+        f"target missed: {target.scenario_id}: {target.metric} {METRICS[target.metric].format(target.observed.value)}, "
+        f"limit {METRICS[target.metric].format(target.limit)}"
+        for target in data.targets
+        if target.kind is TargetKind.MISSED and target.observed.value is not None
+    ]
+
+
+def _count(summaries: Sequence[Summary | None]) -> str:
+    counts = {summary.n for summary in summaries if summary is not None and summary.n}
+    return str(max(counts)) if counts else "0"
+
+
+def _figure(summary: Summary | None) -> str:
+    if summary is None or summary.median is None:
+        return "–"
+    text = METRICS[summary.metric].format(summary.median)
+    if summary.interval is None:
+        return text
+    half = (summary.interval.high - summary.interval.low) / 2
+    return f"{text} ±{half / abs(summary.median):.1%}" if summary.median else text
+
+
+def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:
+    own = [verdict for verdict in verdicts if verdict.scenario_id == scenario.id]
+    if not own:
+        return Text("–")
+    first = min(own, key=lambda verdict: URGENCY.index(verdict.kind))
+    sign, style = SIGNS[first.kind]
+    alike = [verdict.metric for verdict in own if verdict.kind is first.kind]
+    named = first.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.MISSING)
+    return Text(f"{sign} {', '.join(alike)}" if named else sign, style=style)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _meaning(code: ExitCode, data: RunData) -> str:
+    sentences = {
+        ExitCode.OK: "nothing worse, every target met",
+        ExitCode.WORSE: "a regression or a missed target",
+        ExitCode.MEASUREMENT: "something could not be measured validly; what could be is stored",
+        ExitCode.UNDECIDED: "no answer where --require asks for one",
+        ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
+    }
+    partial = f" ({data.run.reason})" if data.run.status is RunStatus.PARTIAL else ""
+    return f"exit code {int(code)}: {sentences.get(code, code.name)}{partial}"

@@ -1,0 +1,199 @@
+"""What a run works with: a clock, workers, the machine that it is on. Real, or scripted down to the machine."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.clock import Clock, ScriptedClock, SystemClock
+from harness.errors import UsageError, nearest
+from harness.measure.conductor import ArmFiles, Staff
+from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle
+from harness.plan.config import Config
+from harness.records.environment import Conditions, Machine, Subject
+from harness.records.scenario import Arm, ModelVariant, slug
+
+Reporter = Callable[[str], None]
+
+SELECTIONS = ("quick", "full", "nightly")
+BUDGETS_S = {"quick": 240.0, "full": 1_800.0, "nightly": 7_200.0}
+QUANTISED = {
+    "quick": ("u8",),
+    "full": ("u8", "u8-per-channel", "fp16"),
+    "nightly": ("u8", "u8-per-channel", "fp16", "s8"),
+}
+"""Which quantised variants of the original a selection measures beside it, where no model is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equipment:
+    """All that a run takes from outside. `resolve` makes an arm's model known by its digest, building it if need be."""
+
+    clock: Clock
+    staff: Staff
+    machine: Machine
+    observe: Callable[[], Conditions]
+    subject: Callable[[Sequence[Arm]], Subject]
+    resolve: Callable[[Arm], Arm]
+    pid: int
+    boot: str
+
+
+def wanted_arms(config: Config, selection: str) -> tuple[Arm, ...]:
+    """Every arm that the configuration asks for: models × providers × thread counts. Models are names as yet."""
+    engine = config["engine"]
+    _check_engine(engine)
+    _check_providers(config["provider"])
+    models = [_label(given) for given in config["model"]] or list(_default_models(engine, selection))
+    return tuple(
+        Arm(
+            engine=engine,
+            model=ModelVariant(name=model, sha256="", size=0, origin="unresolved"),
+            provider=provider,
+            threads=threads,
+            provider_options=config["provider-options"],
+            session_options=config["session-options"],
+        )
+        for model in models
+        for provider in config["provider"]
+        for threads in config["threads"]
+    )
+
+
+def equip(config: Config, *, report: Reporter) -> Equipment:
+    """The equipment for the configured engine."""
+    return _scripted() if config["engine"] == "scripted" else _real(config, report)
+
+
+def _default_models(engine: str, selection: str) -> tuple[str, ...]:
+    if engine == "scripted":
+        return ("scripted", "scripted-8bit")
+    from harness.models.catalogue import Catalogue
+
+    original = Catalogue().default_name()
+    return (original, *(f"{original}-{recipe}" for recipe in QUANTISED[selection]))
+
+
+def _check_engine(engine: str) -> None:
+    from harness.engines.registry import engine_names
+
+    if engine not in engine_names():
+        raise UsageError(f"unknown engine {engine!r}", where="--engine", remedy=nearest(engine, list(engine_names())))
+
+
+def _check_providers(providers: Sequence[str]) -> None:
+    from harness.engines.providers import provider_names
+
+    for provider in providers:
+        if provider not in provider_names():
+            remedy = nearest(provider, list(provider_names()))
+            raise UsageError(f"unknown provider {provider!r}", where="--provider", remedy=remedy)
+
+
+def calibration_texts() -> list[str]:
+    """Real sentences, for recipes that calibrate on what the model will see."""
+    from harness.plan.corpus import Corpus
+
+    corpus = Corpus()
+    return [utterance.text for name in ("chars-60", "chars-200") for utterance in corpus.variants(name)]
+
+
+def _label(given: str) -> str:
+    """A model's name in every table: a file goes by its stem, a catalogue name by itself."""
+    return slug(Path(given).stem) if _is_file(given) else given
+
+
+def _is_file(given: str) -> bool:
+    return given.endswith(".onnx") or os.sep in given
+
+
+def _real(config: Config, report: Reporter) -> Equipment:
+    from harness.measure import conditions, machine, subject
+    from harness.models.catalogue import Catalogue
+    from harness.models.files import ModelFiles
+
+    clock = SystemClock()
+    catalogue = Catalogue(calibration_texts=calibration_texts)
+    voices = Path(config["voices"]) if config["voices"] else None
+    given = {_label(name): name for name in config["model"]}
+    resolved: dict[str, ModelFiles] = {}
+
+    def files(name: str) -> ModelFiles:
+        if name not in resolved:
+            wanted = given.get(name, name)
+            resolved[name] = catalogue.resolve(
+                Path(wanted) if _is_file(wanted) else wanted, voices=voices, report=report
+            )
+        return resolved[name]
+
+    def resolve(arm: Arm) -> Arm:
+        if arm.model is None:
+            return arm
+        return replace(arm, model=replace(files(arm.model.name).variant, name=arm.model.name))
+
+    def arm_files(arm: Arm) -> ArmFiles:
+        if arm.model is None:
+            return ArmFiles()
+        found = files(arm.model.name)
+        return ArmFiles(model_path=str(found.model_path), voices_path=str(found.voices_path))
+
+    def find_subject(arms: Sequence[Arm]) -> Subject:
+        models = tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model}))
+        return subject.subject(models=models, root=config.root)
+
+    return Equipment(
+        clock=clock,
+        staff=Staff(start=ProcessHandle, place=lambda _arm: HERE, files=arm_files),
+        machine=machine.identify(),
+        observe=lambda: conditions.observe(clock.wall()),
+        subject=find_subject,
+        resolve=resolve,
+        pid=os.getpid(),
+        boot=machine.boot_id(),
+    )
+
+
+SCRIPTED_MACHINE = Machine(
+    key="scripted",
+    system="scripted",
+    architecture="scripted",
+    cpu="scripted",
+    logical_cpus=1,
+    physical_cpus=1,
+    memory=1 << 30,
+)
+
+
+def _scripted() -> Equipment:
+    """Everything scripted: the run takes no time, and its bytes are the same each time."""
+    import hashlib
+
+    from harness.engines.scripted import SCRIPTED_MODELS
+    from harness.measure.machine import boot_id
+
+    clock = ScriptedClock()
+
+    def resolve(arm: Arm) -> Arm:
+        if arm.model is None:
+            return arm
+        name = arm.model.name
+        if name not in SCRIPTED_MODELS:
+            remedy = nearest(name, list(SCRIPTED_MODELS))
+            raise UsageError(f"the scripted engine has no model {name!r}", where="--model", remedy=remedy)
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        parent = "" if name == "scripted" else hashlib.sha256(b"scripted").hexdigest()
+        size = round((100 << 20) * SCRIPTED_MODELS[name])
+        return replace(arm, model=ModelVariant(name=name, sha256=digest, size=size, origin="scripted", parent=parent))
+
+    return Equipment(
+        clock=clock,
+        staff=Staff(start=lambda _place: ScriptedHandle(clock), place=lambda _arm: HERE, files=lambda _arm: ArmFiles()),
+        machine=SCRIPTED_MACHINE,
+        observe=lambda: Conditions(taken_at=clock.wall()),
+        subject=lambda arms: Subject(
+            models=tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model}))
+        ),
+        resolve=resolve,
+        pid=os.getpid(),
+        boot=boot_id(),
+    )

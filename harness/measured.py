@@ -1,0 +1,116 @@
+"""What a test of a suite gets: the result of its own scenario, to assert on and to replay to pytest-benchmark."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import pytest
+
+from harness.metrics.derive import scenario_values
+from harness.metrics.registry import metric
+from harness.records.run import RunData
+from harness.records.scenario import Mode, Scenario
+from harness.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind
+
+Benchmark: TypeAlias = Any
+"""pytest-benchmark's fixture, which has no types."""
+
+REPLAYED = {Mode.LOAD_WARM: "load_time", Mode.LOAD_COLD: "load_time"}
+"""Mode → the metric that pytest-benchmark's table shows; latency for every other."""
+
+
+@dataclass(slots=True)
+class ReplayTimer:
+    """A clock for pytest-benchmark: each pair of readings lies one measured duration apart."""
+
+    durations: deque[float] = field(default_factory=deque)
+    _running: bool = False
+
+    def __call__(self) -> float:
+        """0 at a start, the next duration (s) at an end."""
+        self._running = not self._running
+        if self._running or not self.durations:
+            return 0.0
+        return self.durations.popleft()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One scenario of a finished run."""
+
+    data: RunData
+    scenario_id: str
+
+    @property
+    def scenario(self) -> Scenario:
+        """What was measured."""
+        return next(scenario for scenario in self.data.run.scenarios if scenario.id == self.scenario_id)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The gate's decisions on this scenario."""
+        return tuple(verdict for verdict in self.data.verdicts if verdict.scenario_id == self.scenario_id)
+
+    @property
+    def targets(self) -> tuple[TargetResult, ...]:
+        """What its user was promised."""
+        return tuple(target for target in self.data.targets if target.scenario_id == self.scenario_id)
+
+    def values(self, name: str) -> tuple[float, ...]:
+        """The valid values of a metric, in the order of their measuring; fails the test where there is none."""
+        found = scenario_values(self.scenario, self.data)[name]
+        values = tuple(value for launch in found.grouped for value in launch)
+        if not values:
+            pytest.fail(f"{self.scenario_id}: {name} was not measured: {found.reason}", pytrace=False)
+        return values
+
+    def replay(self, benchmark: Benchmark) -> None:
+        """Give pytest-benchmark the worker's own figures, as its rounds.
+
+        The fixture must have been made with a `ReplayTimer`: the plugin's marker sees to it.
+        """
+        name = REPLAYED.get(self.scenario.mode, "latency")
+        durations = self.values(name)
+        if not benchmark.enabled:
+            return
+        timer = benchmark._timer  # noqa: SLF001 - the timer that the marker gave it
+        timer.durations.extend(durations)
+        benchmark.extra_info.update(
+            run=self.data.run.id, scenario=self.scenario_id, metric=name, **_medians(self.data, self.scenario_id)
+        )
+        benchmark.pedantic(lambda: None, rounds=len(durations), iterations=1, warmup_rounds=0)
+
+    def check(self) -> None:
+        """Fail the test where the scenario got worse, missed a target, or was not validly measured."""
+        complaints = [*_complaints(self.verdicts), *_missed(self.targets)]
+        if complaints:
+            pytest.fail("\n".join([self.scenario_id, *(f"  {line}" for line in complaints)]), pytrace=False)
+
+
+def _medians(data: RunData, scenario_id: str) -> dict[str, float]:
+    return {
+        summary.metric: summary.median
+        for summary in data.summaries
+        if summary.scenario_id == scenario_id and summary.median is not None
+    }
+
+
+def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
+    bad = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
+    lines = []
+    for verdict in verdicts:
+        if verdict.kind in bad:
+            suspects = f" Suspects: {'; '.join(verdict.suspects)}." if verdict.suspects else ""
+            lines.append(f"{verdict.metric}: {verdict.kind.value}. {verdict.reason} {verdict.advice}{suspects}".strip())
+    return lines
+
+
+def _missed(targets: Sequence[TargetResult]) -> list[str]:
+    return [
+        f"{target.metric}: target missed. {target.reason}".strip()
+        if target.reason
+        else f"{target.metric}: target missed: {metric(target.metric).format(target.observed.value or 0.0)}"
+        for target in targets
+        if target.kind is TargetKind.MISSED
+    ]

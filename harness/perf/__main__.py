@@ -1,0 +1,35 @@
+"""`python -m harness.perf [NAME …]`: the project's own benchmarks, one after the other, each in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HELPERS = ("__init__", "__main__")
+
+
+def main() -> int:
+    """Run those that were named, or all; the exit code tells whether one failed to run."""
+    here = Path(__file__).parent
+    known = sorted(
+        file.stem for file in here.glob("*.py") if file.stem not in HELPERS and "def main" in file.read_text()
+    )
+    asked = sys.argv[1:]
+    unknown = [name for name in asked if not any(name in module for module in known)]
+    if unknown:
+        sys.stderr.write(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}\n")
+        return 2
+    failed = []
+    for module in known:
+        if asked and not any(name in module for name in asked):
+            continue
+        sys.stdout.write(f"\n== {module} ==\n")
+        sys.stdout.flush()
+        if subprocess.run([sys.executable, "-m", f"harness.perf.{module}"], check=False).returncode:
+            failed.append(module)
+    if failed:
+        sys.stderr.write(f"failed: {', '.join(failed)}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

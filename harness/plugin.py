@@ -1,0 +1,217 @@
+"""The pytest plugin: has the scenarios of the selected tests measured together, and hands each test its own result.
+
+Loaded by the project's `conftest.py` (`pytest_plugins`), or elsewhere by `-p harness.plugin`. A suite says what to
+measure with `@scenarios(…)`; its tests take the `measured` fixture. Nothing is measured until the first test asks.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from harness.errors import BenchError, ExitCode, MeasurementError
+from harness.plan.config import KEYS, Config, load_config
+from harness.plan.matrix import Wish
+from harness.records.scenario import Mode, Scenario
+
+if TYPE_CHECKING:
+    from harness.laboratory import Finished
+    from harness.measured import Measured
+
+LEVELS = ("quick", "full", "nightly")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def scenarios(
+    mode: Mode,
+    *,
+    quick: Sequence[str] = (),
+    full: Sequence[str] = (),
+    nightly: Sequence[str] = (),
+    speeds: Sequence[float] = (1.0,),
+    variant: int | None = 0,
+) -> Callable[[Function], Function]:
+    """Say which scenarios a test is about: a mode, and the text classes that each selection adds.
+
+    For a mode that measures start-up give any text class as a placeholder of its level: `quick=("-",)`.
+    """
+    levels = {"quick": tuple(quick), "full": tuple(full), "nightly": tuple(nightly)}
+    return pytest.mark.scenarios(mode=mode, levels=levels, speeds=tuple(speeds), variant=variant)
+
+
+@dataclass(slots=True)
+class Bench:
+    """What one pytest session measures: the configuration, the gathered scenarios, and the run once it is done."""
+
+    config: Config
+    selection: str
+    gathered: tuple[Scenario, ...] = ()
+    finished: "Finished | None" = None
+    failure: BenchError | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+BENCH = pytest.StashKey[Bench]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Give pytest the options of the command, under the same names."""
+    group = parser.getgroup("kokoro-bench", "kokoro-bench: what the suites measure")
+    for key in KEYS:
+        group.addoption(
+            f"--{key.name}", dest=f"kokoro_bench_{key.name}", default=None, metavar="VALUE", help=key.meaning
+        )
+    group.addoption("--selection", choices=LEVELS, default="quick", help="which scenarios: quick, full or nightly")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers and read the configuration."""
+    config.addinivalue_line("markers", "scenarios(mode, levels, speeds, variant): what a test of a suite measures")
+    for level in LEVELS:
+        config.addinivalue_line("markers", f"{level}: measured in the {level} selection and in every larger one")
+    options = {key.name: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
+    try:
+        bench = Bench(config=load_config(options, start=config.rootpath), selection=config.getoption("selection"))
+    except BenchError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[BENCH] = bench
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per scenario: arms × texts × speeds. No model is built for it."""
+    marker = metafunc.definition.get_closest_marker("scenarios")
+    if marker is None or "measured" not in metafunc.fixturenames:
+        return
+    from harness.laboratory import wanted_scenarios
+
+    bench = metafunc.config.stash[BENCH]
+    parameters = []
+    for level, texts in marker.kwargs["levels"].items():
+        if not texts:
+            continue
+        wish = Wish(
+            mode=marker.kwargs["mode"],
+            texts=texts,
+            speeds=marker.kwargs["speeds"],
+            variant=marker.kwargs["variant"],
+        )
+        try:
+            wanted = wanted_scenarios(bench.config, [wish], bench.selection)
+        except BenchError as error:
+            raise pytest.UsageError(str(error)) from error
+        mark = getattr(pytest.mark, level)
+        parameters += [pytest.param(scenario, id=scenario.id, marks=mark) for scenario in wanted]
+    distinct = {parameter.id: parameter for parameter in reversed(parameters)}
+    metafunc.parametrize("measured", list(reversed(distinct.values())), indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to a larger selection than the one asked for; -m overrules."""
+    if config.option.markexpr:
+        return
+    included = set(LEVELS[: LEVELS.index(config.stash[BENCH].selection) + 1])
+    left_out = [item for item in items if _scenario(item) and not _levels(item) & included]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Gather the scenarios of the tests that are left."""
+    bench = session.config.stash[BENCH]
+    bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
+    if bench.gathered and (
+        hasattr(session.config, "workerinput") or getattr(session.config.option, "numprocesses", None)
+    ):
+        raise pytest.UsageError(
+            "pytest-xdist (-n) would measure in several processes at once, each disturbing the others — "
+            "run the suites without -n; kokoro-bench plays its own workers against one another"
+        )
+    for item in session.items:
+        if _scenario(item) and "benchmark" in getattr(item, "fixturenames", ()):
+            from harness.measured import ReplayTimer
+
+            # pytest-benchmark reads its clock through this marker: it gets the worker's durations, and only those.
+            item.add_marker(pytest.mark.benchmark(timer=ReplayTimer(), warmup=False))
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> "Measured":
+    """The result of this test's scenario. The first test that asks has all of them measured."""
+    from harness.measured import Measured
+
+    bench = request.config.stash[BENCH]
+    if bench.failure is not None:
+        pytest.fail(str(bench.failure), pytrace=False)
+    if bench.finished is None:
+        try:
+            bench.finished = _measure(request.config, bench)
+        except BenchError as error:
+            bench.failure = error
+            pytest.fail(str(error), pytrace=False)
+        except Exception as error:
+            # A fault of ours: it is shown once, with its traceback, and not once per test.
+            bench.failure = MeasurementError(
+                f"{type(error).__name__}: {error}", remedy="this is a fault of the harness"
+            )
+            raise
+    return Measured(data=bench.finished.data, scenario_id=request.param.id)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Our table: results, verdicts, targets, and where the report lies."""
+    bench = config.stash[BENCH]
+    if bench.failure is not None:
+        terminalreporter.write_line(f"kokoro-bench: {bench.failure}", red=True)
+    if bench.finished is None:
+        return
+    from harness.console import print_outcome
+
+    print_outcome(bench.finished, notes=bench.notes)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Replace pytest's exit status by ours where something was measured."""
+    bench = session.config.stash[BENCH]
+    if bench.failure is not None:
+        session.exitstatus = bench.failure.exit_code
+    elif bench.finished is not None:
+        internal = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        session.exitstatus = exitstatus if internal and not bench.finished.code else bench.finished.code
+
+
+def _measure(config: pytest.Config, bench: Bench) -> "Finished":
+    """Measure all that was gathered, on the real terminal."""
+    from harness import laboratory
+    from harness.console import LiveConsole
+    from harness.outputs import write_outputs
+
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled(), LiveConsole() as console:
+        try:
+            finished = laboratory.measure(
+                bench.config,
+                bench.gathered,
+                selection=bench.selection,
+                listeners=[console],
+                report=console.report,
+            )
+        except laboratory.Interrupted as interrupted:
+            bench.finished = interrupted.finished
+            bench.notes += write_outputs(interrupted.finished.data, bench.config)
+            pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)
+    bench.notes += write_outputs(finished.data, bench.config)
+    return finished
+
+
+def _scenario(item: pytest.Item) -> Scenario | None:
+    """The scenario that a test is about, where it is about one."""
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("measured") if callspec else None
+    return found if isinstance(found, Scenario) else None
+
+
+def _levels(item: pytest.Item) -> set[str]:
+    return {mark.name for mark in item.iter_markers() if mark.name in LEVELS}

@@ -1,0 +1,280 @@
+"""From what was observed to what is concluded: summaries, comparisons with the baseline, targets, and the gate."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from statistics import median, stdev
+
+from harness.explain import differences
+from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
+from harness.judge.estimate import summarise
+from harness.judge.gate import check_targets, judge
+from harness.metrics.derive import Values, scenario_values
+from harness.metrics.registry import METRICS
+from harness.plan.config import Config
+from harness.records.reading import Reading
+from harness.records.run import RunData, RunStatus
+from harness.records.scenario import Scenario
+from harness.records.verdict import Summary, TargetResult, Verdict, VerdictKind
+from harness.store.baselines import BaselineEntry, BaselinePoint, Baselines, PromotedRun, load_baselines
+
+SUMMARY_LEVEL = 0.95
+
+ScenarioValues = Mapping[str, Mapping[str, Values]]
+"""Scenario id → metric → values."""
+
+
+def policy_of(config: Config) -> Policy:
+    """What the gate asks for: `--require baseline` wants one, `--require answer` wants a decision too."""
+    return Policy(
+        require_answer=config["require"] == "answer", require_baseline=config["require"] in ("baseline", "answer")
+    )
+
+
+def conclude(
+    data: RunData, *, config: Config
+) -> tuple[tuple[Summary, ...], tuple[Verdict, ...], tuple[TargetResult, ...]]:
+    """Everything that follows from a run's observations and the accepted figures."""
+    values = all_values(data)
+    summaries = summarise_all(data, values)
+    baselines = load_baselines(config.baselines, data.run.machine.key)
+    comparisons = [
+        comparison
+        for scenario in data.run.scenarios
+        for comparison in _comparisons(scenario, values[scenario.id], data=data, baselines=baselines)
+    ]
+    comparisons += _missing(data, baselines)
+    verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in judge(comparisons, policy_of(config)))
+    return summaries, verdicts, check_targets(_targets(summaries, config))
+
+
+def all_values(data: RunData) -> ScenarioValues:
+    """Every metric of every scenario."""
+    return {scenario.id: scenario_values(scenario, data) for scenario in data.run.scenarios}
+
+
+def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:
+    """One summary per scenario and metric, also of what has no value, with its reason."""
+    return tuple(
+        replace(summary, interval=found.interval) if found.interval else summary
+        for scenario in data.run.scenarios
+        for name, found in values[scenario.id].items()
+        for summary in [
+            summarise(
+                scenario_id=scenario.id,
+                metric=name,
+                definition=METRICS[name].definition,
+                values=found.grouped,
+                level=SUMMARY_LEVEL,
+                reason=found.reason,
+            )
+        ]
+    )
+
+
+def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
+    """What promoting this run would accept: every gated figure that was validly measured."""
+    run = _promoted(data)
+    entries = []
+    for scenario in data.run.scenarios:
+        model = scenario.arm.model.sha256 if scenario.arm.model else ""
+        for name, found in scenario_values(scenario, data).items():
+            if not METRICS[name].gated or not found.n:
+                continue
+            point = BaselinePoint(
+                run=replace(run, model=model),
+                definition=METRICS[name].definition,
+                median=median(found.flat),
+                n=found.n,
+                launches=len(found.grouped),
+                spread=_spread(found),
+            )
+            entries.append(
+                BaselineEntry(machine_key=data.run.machine.key, scenario_id=scenario.id, metric=name, point=point)
+            )
+    return tuple(entries)
+
+
+def _comparisons(
+    scenario: Scenario, values: Mapping[str, Values], *, data: RunData, baselines: Baselines
+) -> list[Comparison]:
+    """One per gated metric; a scenario without a single valid measurement is one failure, not six."""
+    primary = values["load_time" if scenario.mode.is_load else "latency"]
+    if not primary.n:
+        # What an ended run did not come to has not failed: it was never tried.
+        kind = VerdictKind.FAILED if primary.counts.attempted or not _ended_early(data) else VerdictKind.MISSING
+        failed = NotComparable(kind=kind, reason=primary.reason, advice=_look_at(data))
+        return [_comparison(scenario, primary.metric, failed, data)]
+    found = []
+    for name, each in values.items():
+        if not METRICS[name].gated:
+            continue
+        points = baselines.for_pair(scenario.id, name)
+        if each.n or points:
+            found.append(
+                _comparison(scenario, name, _sides(scenario, each, points, data=data, baselines=baselines), data)
+            )
+    return found
+
+
+def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotComparable, data: RunData) -> Comparison:
+    walls = [block.wall_ns / 1e9 for block in data.blocks]
+    return Comparison(
+        scenario_id=scenario.id,
+        metric=name,
+        tolerance=METRICS[name].tolerance or 0.05,
+        data=sides,
+        reference="baseline",
+        higher_is_better=not METRICS[name].lower_is_better,
+        run_id=data.run.id,
+        seconds_per_block=sum(walls) / len(walls) if walls else None,
+    )
+
+
+def _sides(
+    scenario: Scenario, values: Values, points: tuple[BaselinePoint, ...], *, data: RunData, baselines: Baselines
+) -> AgainstBaseline | NotComparable:
+    if not points:
+        reason = baselines.missing_reason(scenario.id, values.metric, run_id=data.run.id)
+        return NotComparable(kind=VerdictKind.NO_BASELINE, reason=reason)
+    if not values.n:
+        return NotComparable(kind=VerdictKind.MISSING, reason=f"in the baseline, but unknown here: {values.reason}")
+    alike = [point for point in points if not _unlike(point, values.metric, data)]
+    if not alike:
+        fields = ", ".join(_unlike(points[-1], values.metric, data))
+        return NotComparable(
+            kind=VerdictKind.INCOMPARABLE,
+            reason=f"measured otherwise than every accepted run: {fields}",
+            advice=f"if this is the new way of measuring, `kokoro-bench baseline promote {data.run.id}`",
+        )
+    return AgainstBaseline(
+        values=values.grouped,
+        runs=tuple(
+            BaselineRun(
+                run_id=point.run.id,
+                log_median=math.log(point.median),
+                n=point.n,
+                launches=point.launches,
+                canary_log=math.log(point.run.canary_graph_ns) if point.run.canary_graph_ns else None,
+            )
+            for point in alike
+            if point.median > 0
+        ),
+        canary_log=_canary_log(data),
+    )
+
+
+def _unlike(point: BaselinePoint, name: str, data: RunData) -> list[str]:
+    """The fields that make an accepted figure incomparable with this run's."""
+    setting = data.run.setting
+    found = []
+    if point.definition != METRICS[name].definition:
+        found.append(f"definition of {name} ({point.definition} there, {METRICS[name].definition} here)")
+    if point.run.corpus != setting.corpus:
+        found.append(f"texts (corpus {point.run.corpus[:8]} there, {setting.corpus[:8]} here)")
+    if point.run.protocol != setting.protocol:
+        found.append(f"way of measuring (protocol {point.run.protocol} there, {setting.protocol} here)")
+    return found
+
+
+def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
+    """Scenarios that a run of the same selection once had, and this one was to have and has not."""
+    present = {scenario.id for scenario in data.run.scenarios}
+    found = []
+    for scenario_id, file in sorted(baselines.files.items()):
+        points = [point for points in file.metrics.values() for point in points]
+        selections = {point.run.selection for point in points}
+        if scenario_id in present or data.run.selection not in selections:
+            continue
+        found.append(
+            Comparison(
+                scenario_id=scenario_id,
+                metric="latency" if "latency" in file.metrics else min(file.metrics),
+                tolerance=0.05,
+                data=NotComparable(
+                    kind=VerdictKind.MISSING,
+                    reason=f"in the baseline of the selection {data.run.selection!r}, but not in this run",
+                    advice="bring it back, or remove its file from baselines/ if it is gone for good",
+                ),
+                reference="baseline",
+                run_id=data.run.id,
+            )
+        )
+    return found
+
+
+def _targets(summaries: tuple[Summary, ...], config: Config) -> list[Target]:
+    """Every limit on every scenario whose id its pattern matches."""
+    return [
+        Target(
+            scenario_id=summary.scenario_id,
+            metric=summary.metric,
+            limit=limit,
+            higher_is_better=not METRICS[summary.metric].lower_is_better,
+            observed=Reading(value=summary.median, reason=summary.reason),
+            interval=summary.interval,
+        )
+        for summary in summaries
+        if (limit := _limit(config, summary)) is not None
+    ]
+
+
+def _limit(config: Config, summary: Summary) -> float | None:
+    """The limit of the last pattern that matches: later ones, which are the user's, win."""
+    limits = [
+        limit
+        for pattern, name, limit in config.targets
+        if name == summary.metric and fnmatchcase(summary.scenario_id, pattern)
+    ]
+    return limits[-1] if limits else None
+
+
+def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Verdict:
+    if verdict.kind not in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
+        return verdict
+    points = baselines.for_pair(verdict.scenario_id, verdict.metric)
+    return replace(verdict, suspects=differences(points[-1].run, data, verdict.scenario_id)) if points else verdict
+
+
+def _promoted(data: RunData) -> PromotedRun:
+    from datetime import UTC, datetime
+
+    run = data.run
+    return PromotedRun(
+        id=run.id,
+        date=datetime.fromtimestamp(run.started_at, tz=UTC).isoformat(timespec="seconds"),
+        corpus=run.setting.corpus,
+        protocol=run.setting.protocol,
+        selection=run.selection,
+        canary_numpy_ns=_median([block.canary.numpy_ns for block in data.blocks]),
+        canary_graph_ns=_median([block.canary.graph_ns for block in data.blocks]),
+        packages=run.subject.packages,
+        revision=run.subject.revision,
+        dirty=run.subject.dirty,
+    )
+
+
+def _spread(values: Values) -> float | None:
+    """How far the launches lay apart: standard deviation of the logs of their medians."""
+    if len(values.grouped) < 2 or min(values.flat) <= 0:
+        return None
+    return stdev(math.log(median(launch)) for launch in values.grouped)
+
+
+def _canary_log(data: RunData) -> float | None:
+    found = _median([block.canary.graph_ns for block in data.blocks])
+    return math.log(found) if found else None
+
+
+def _median(readings: list[int | None]) -> float | None:
+    known = [reading for reading in readings if reading is not None]
+    return median(known) if known else None
+
+
+def _ended_early(data: RunData) -> bool:
+    return data.run.status in (RunStatus.INTERRUPTED, RunStatus.PARTIAL)
+
+
+def _look_at(data: RunData) -> str:
+    return f"`kokoro-bench runs show {data.run.id}` has every failure with the end of its worker's stderr"

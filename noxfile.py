@@ -1,0 +1,95 @@
+"""The project's sessions: `python3 noxfile.py -s bench` needs nothing but Python 3.11 and git, and installs the rest.
+
+With nox installed, plain `nox -s bench` does the same.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BOOTSTRAP = HERE / ".nox" / "bootstrap"
+LOCK = "requirements.lock"
+OLDEST = (3, 11)
+
+
+def bootstrap() -> None:
+    """Run nox from an environment of its own, made when it is first needed."""
+    if sys.version_info < OLDEST:
+        sys.exit(f"kokoro-bench needs Python {'.'.join(map(str, OLDEST))} or newer; this is {sys.version.split()[0]}")
+    python = BOOTSTRAP / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    arguments = ["-m", "nox", "-f", str(HERE / "noxfile.py"), *sys.argv[1:]]
+    if (
+        subprocess.run([python, "-m", "nox", "--version"], capture_output=True, check=False).returncode
+        if python.exists()
+        else True
+    ):
+        sys.stderr.write("Installing nox (once) …\n")
+        try:
+            import venv
+
+            venv.create(BOOTSTRAP, with_pip=True, clear=True)
+        except (ImportError, subprocess.CalledProcessError):
+            sys.exit("this Python has no venv or no pip — on Debian and Ubuntu: apt-get install python3-venv")
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "nox[uv]>=2024.10"]
+        if subprocess.run(install, check=False).returncode:
+            sys.exit("nox could not be installed; pip's reason stands above — pip install nox, then nox -s bench")
+    sys.exit(subprocess.run([str(python), *arguments], check=False).returncode)
+
+
+try:
+    import nox
+except ImportError:
+    if __name__ != "__main__":
+        raise
+    bootstrap()
+else:
+    if __name__ == "__main__":
+        sys.exit(nox.main())
+
+    nox.needs_version = ">=2024.10"
+    nox.options.default_venv_backend = "uv|virtualenv"
+    nox.options.reuse_existing_virtualenvs = True
+    nox.options.sessions = ["lint", "tests"]
+
+    def install(session: nox.Session) -> None:
+        """Exactly the locked packages, then the project itself from this tree."""
+        session.install("--quiet", "--require-hashes", "-r", LOCK)
+        session.install("--quiet", "--no-deps", "-e", ".")
+
+    @nox.session
+    def bench(session: nox.Session) -> None:
+        """Measure the suites: quick by default; `-- --full`, `-- --nightly`, and every option of kokoro-bench run."""
+        install(session)
+        session.run("kokoro-bench", "run", *session.posargs)
+
+    @nox.session
+    def tests(session: nox.Session) -> None:
+        """The project's own tests."""
+        install(session)
+        session.run("pytest", *session.posargs)
+
+    @nox.session
+    def lint(session: nox.Session) -> None:
+        """ruff, mypy --strict, import-linter, codespell."""
+        install(session)
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+        session.run("mypy")
+        session.run("lint-imports")
+        session.run("codespell", ".")
+
+    @nox.session
+    def report(session: nox.Session) -> None:
+        """Write the report of the stored runs."""
+        install(session)
+        session.run("kokoro-bench", "report", *session.posargs)
+
+    @nox.session
+    def perf(session: nox.Session) -> None:
+        """The project's own benchmarks; names choose from them: `-- store overhead`."""
+        install(session)
+        session.run("python", "-m", "harness.perf", *session.posargs)

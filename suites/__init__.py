@@ -1,0 +1,1 @@
+"""What is measured: ordinary pytest. `pytest suites --collect-only` lists it, `-k` and `-m` choose from it."""

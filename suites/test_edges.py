@@ -1,0 +1,28 @@
+"""The edges of a batch: kokoro-onnx splits at 510 phonemes, and once raised there."""
+
+from harness.measured import Benchmark, Measured
+from harness.plugin import scenarios
+from harness.records.scenario import Mode
+
+EDGES = ("phonemes-509", "phonemes-510", "phonemes-511", "unpunctuated-700")
+
+
+@scenarios(Mode.WHOLE, full=EDGES)
+def test_whole(measured: Measured, benchmark: Benchmark) -> None:
+    """One batch, exactly one batch, two batches, and two without a mark to split at."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.STREAM, full=("phonemes-511", "unpunctuated-700"))
+def test_streamed(measured: Measured, benchmark: Benchmark) -> None:
+    """What is split must also stream."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, full=("one-word",))
+def test_one_word(measured: Measured, benchmark: Benchmark) -> None:
+    """The shortest that somebody says."""
+    measured.replay(benchmark)
+    measured.check()
