@@ -80,7 +80,7 @@ def _model(g: Graph, recipe: Recipe) -> Any:  # noqa: ANN401 - onnx ships no typ
     if timed:
         outputs.append(tensor("duration", TensorProto.INT64, ["N"]))
     model = helper.make_model(
-        helper.make_graph(g.nodes, "main_graph", inputs, outputs),
+        helper.make_graph([*g.aliases, *g.nodes], "main_graph", inputs, outputs),
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=_IR_VERSION,
         producer_name="kokoro-bench",

@@ -27,6 +27,7 @@ class Graph:
 
     def __init__(self, draws: Draws, *, path: Sequence[str] = ()) -> None:
         self.nodes: list[Any] = []
+        self.aliases: list[Any] = []
         self.weights: dict[str, Weight] = {}
         self.draws = draws
         self._path = list(path)
@@ -118,12 +119,17 @@ class Graph:
     def shared(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
         """A weight that several nodes use: the first by its name, each further one through an Identity node of its own.
 
-        So the export writes it, and tools react to it: a quantiser that looks for initialisers misses those behind an Identity.
+        So the export writes it, with all these Identity nodes ahead of the others, and tools react to it: a quantiser that
+        looks for initialisers misses what is behind an Identity, and keeps the weight in float32 beside its own copy.
         """
-        if name in self._shared:
-            return self.op("Identity", name)
-        self._shared.add(name)
-        return self.common(name, shape, make)
+        from onnx import helper
+
+        if name not in self._shared:
+            self._shared.add(name)
+            return self.common(name, shape, make)
+        alias = self._name("Identity")
+        self.aliases.append(helper.make_node("Identity", [name], [f"{alias}_output_0"], name=alias))
+        return f"{alias}_output_0"
 
     def subgraph(self, name: str) -> "Graph":
         """An empty graph for the body of a control-flow node."""
