@@ -110,7 +110,7 @@ def _url(url_or_path: str | Path) -> URL:
         return URL.create("sqlite", database=text)
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise StoreError(
             "this is not a database URL",
             where=text.rpartition("@")[2],  # what stands before it may be a password

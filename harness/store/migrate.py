@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, column, inspect, select, table
 
 from harness.errors import StoreError
 from harness.store.dialects import Database, copy_file, lock_for_migration
@@ -41,7 +41,7 @@ def bring_up_to_date(database: Database, *, head: str = HEAD, migrations: Path =
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+    found = connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
     return None if found is None else str(found)
 
 

@@ -34,11 +34,9 @@ from harness.store.schema import METADATA, VERSION_TABLE
 POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        return str(tmp_path / "results.sqlite")
+@pytest.fixture
+def server_url() -> str:
+    """An empty database of a PostgreSQL server."""
     url = os.environ.get(POSTGRES)
     if not url:
         pytest.skip(f"set {POSTGRES} to the URL of a database that may be emptied")
@@ -47,6 +45,15 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         METADATA.drop_all(connection)
         connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
     database.dispose()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "results.sqlite")
+    url: str = request.getfixturevalue("server_url")
     return url
 
 

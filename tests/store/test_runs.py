@@ -335,16 +335,14 @@ class TestAbandoned:
     @pytest.mark.parametrize(("silent_s", "abandoned"), [(86_000.0, False), (86_800.0, True)])
     def test_on_a_server_a_twin_machine_gets_a_day(
         self,
-        store_url: str,
+        server_url: str,
         make_run: MakeRun,
         mark: Any,
         silent_s: float,
         abandoned: bool,  # noqa: FBT001
     ) -> None:
-        if "://" not in store_url:
-            pytest.skip("only a server is shared by machines")
         now = 1_000.0
-        with open_store(store_url, now=lambda: now) as store:
+        with open_store(server_url, now=lambda: now) as store:
             run_id = store.begin(make_run(boot="boot-0"))
             now += silent_s
             assert mark(store, alive=False) == ((run_id,) if abandoned else ())
