@@ -16,7 +16,7 @@ from harness.metrics.registry import METRICS
 from harness.records.run import RunData, RunStatus
 from harness.records.scenario import Scenario
 from harness.records.verdict import Summary, TargetKind, Verdict, VerdictKind
-from harness.sentences import headline
+from reports.headline import headline
 
 STARTUP = ("load_time", "load_first_inference", "rss_loaded")
 SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
@@ -117,9 +117,11 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
         console.print(Text(line, style="yellow"))
     for line in missed_targets(data):
         console.print(Text(line, style="red"))
-    console.print(Text(headline(data), style="bold"))
+    console.print(_headline(data))
     for note in notes:
         console.print(Text(note), soft_wrap=True)
+    if step := _next_step(data):
+        console.print(Text(step), soft_wrap=True)
     console.print(Text(_meaning(finished.code, data), style="dim"))
 
 
@@ -127,7 +129,7 @@ def print_run(data: RunData, *, console: Console | None = None) -> None:
     """A stored run: table, every verdict with its reason, failures with the end of their stderr."""
     console = console or make_console()
     console.print(results_table(data))
-    console.print(Text(headline(data), style="bold"))
+    console.print(_headline(data))
     for verdict in data.verdicts:
         sign, style = SIGNS[verdict.kind]
         suspects = f" Suspects: {'; '.join(verdict.suspects)}." if verdict.suspects else ""
@@ -200,6 +202,18 @@ def missed_targets(data: RunData) -> list[str]:
         for target in data.targets
         if target.kind is TargetKind.MISSED and target.observed.value is not None
     ]
+
+
+def _headline(data: RunData) -> Text:
+    """The report's own sentence: terminal and page never say two things."""
+    said = headline(data)
+    return Text(" ".join(part for part in (said.sentence, said.detail, said.status) if part), style="bold")
+
+
+def _next_step(data: RunData) -> str:
+    """What to do after the first run on a machine."""
+    lacking = any(verdict.kind is VerdictKind.NO_BASELINE for verdict in data.verdicts)
+    return f"to compare later runs with this one: kokoro-bench baseline promote {data.run.id}" if lacking else ""
 
 
 def _count(summaries: Sequence[Summary | None]) -> str:

@@ -41,7 +41,7 @@ class Limits:
     The defaults ask what would move a figure by the smallest change of interest, 2 %: that much steal; that much of the
     machine used by others, but never less than a tenth of a CPU, which an idle desktop takes; and more preemptions than
     housekeeping makes (measured on 2 cores under a saturating load: at most 35 per CPU second with nothing else
-    running, 180 and more beside one other busy process). A process with more threads than CPUs preempts itself, which
+    running, 150 and more beside one other busy process). A process with more threads than CPUs preempts itself, which
     is counted too: it slows the repetition just as much.
     """
 

@@ -1,0 +1,5 @@
+"""`python -m harness.cli` is `kokoro-bench`."""
+
+from harness.cli import main
+
+main()
