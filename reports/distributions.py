@@ -1,0 +1,242 @@
+"""The figures of a run: per metric, every repetition of every scenario against the reference, on one scale."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from markupsafe import Markup
+
+from harness.metrics.derive import scenario_values
+from harness.metrics.values import NO_BLOCK, Values
+from harness.records.run import RunData
+from harness.records.scenario import Scenario
+from harness.records.verdict import Estimate, Summary, Verdict
+from reports.marks import Axis, Dot, Range, axis, scale_line, strip
+from reports.naming import Label, Names, names_of
+from reports.tables import Key
+from reports.words import (
+    VERDICT_WORDS,
+    Scale,
+    count,
+    in_order,
+    metric_of,
+    number,
+    percent,
+    scale,
+    value_change,
+)
+
+_LEAST_REACH = 0.05
+_MOST_REACH = 0.6
+"""A relative axis shows at least ±5 % and at most ±60 %: what lies beyond is drawn at its end, with its value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripRow:
+    """One scenario in a figure."""
+
+    label: Label
+    css: str
+    glyph: str
+    word: str
+    change: str
+    value: str
+    note: str
+    mark: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One metric: what it means, the finding, an axis, and a row per scenario."""
+
+    anchor: str
+    title: str
+    meaning: str
+    better: str
+    finding: str
+    axis_title: str
+    axis: Markup
+    rows: tuple[StripRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A scenario's values with what they are drawn against; `origin` is what relative places are relative to."""
+
+    scenario: Scenario
+    values: Values
+    summary: Summary | None
+    verdict: Verdict | None
+    reference: Estimate | None
+    disturbed: frozenset[tuple[int, int]]
+
+    @property
+    def origin(self) -> float:
+        """The reference's median, or the scenario's own where there is none."""
+        return self.reference.point if self.reference else median(self.values.flat)
+
+
+def figures(data: RunData, *, reference: Mapping[Key, Estimate]) -> tuple[Figure, ...]:
+    """A figure for each metric that is judged and has values, in the registry's order."""
+    judged = {verdict.metric for verdict in data.verdicts}
+    verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
+    summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
+    disturbed = _disturbed(data)
+    rows: dict[str, list[_Row]] = {}
+    for scenario in data.run.scenarios:
+        for metric, values in scenario_values(scenario, data).items():
+            if metric not in judged or not values.n:
+                continue
+            key = (scenario.id, metric)
+            rows.setdefault(metric, []).append(
+                _Row(
+                    scenario=scenario,
+                    values=values,
+                    summary=summaries.get(key),
+                    verdict=verdicts.get(key),
+                    reference=reference.get(key),
+                    disturbed=disturbed.get(scenario.id, frozenset()),
+                )
+            )
+    named = names_of(data)
+    return tuple(_figure(metric, rows[metric], named) for metric in in_order(rows))
+
+
+def _disturbed(data: RunData) -> dict[str, frozenset[tuple[int, int]]]:
+    found: dict[str, set[tuple[int, int]]] = {}
+    for each in data.repetitions:
+        if each.disturbance.marks:
+            found.setdefault(each.scenario_id, set()).add((each.launch, each.block))
+    return {scenario_id: frozenset(places) for scenario_id, places in found.items()}
+
+
+def _figure(metric: str, rows: Sequence[_Row], named: Names) -> Figure:
+    entry = metric_of(metric)
+    relative = not entry.share and all(value > 0 for row in rows for value in row.values.flat)
+    on = scale(metric, [value for row in rows for value in row.values.flat])
+    shared = _relative_axis(rows) if relative else _plain_axis(rows, on, share=entry.share)
+    against = "its reference's median" if any(row.reference for row in rows) else "its own median"
+    unit = f", {on.unit}" if on.unit else ""
+    return Figure(
+        anchor=metric,
+        title=entry.title,
+        meaning=entry.meaning,
+        better=f"{entry.direction.value} is better" if entry.direction.value != "one" else "1 is best",
+        finding=_finding(metric, rows, named),
+        axis_title=f"Each repetition, relative to {against}" if relative else f"{entry.title}{unit}",
+        axis=scale_line(shared),
+        rows=tuple(_row(metric, row, named.of(row.scenario.id), shared, on, relative=relative) for row in rows),
+    )
+
+
+def _relative_axis(rows: Sequence[_Row]) -> Axis:
+    """In ratios to 1, wide enough for every interval and for all but the rarest repetitions."""
+    lows, highs = [-_LEAST_REACH], [_LEAST_REACH]
+    for row in rows:
+        places = sorted(value / row.origin - 1 for value in row.values.flat)
+        rare = len(places) // 20
+        lows.append(places[rare])
+        highs.append(places[-1 - rare])
+        for estimate in (row.reference, row.summary.interval if row.summary else None):
+            if estimate:
+                lows.append(estimate.low / row.origin - 1)
+                highs.append(estimate.high / row.origin - 1)
+    low, high = max(min(lows), -_MOST_REACH), min(max(highs), _MOST_REACH)
+    room = 0.03 * (high - low)
+    return axis(low - room, high + room, lambda place: percent(place, 0) if place else "0")
+
+
+def _plain_axis(rows: Sequence[_Row], on: Scale, *, share: bool) -> Axis:
+    values = [value for row in rows for value in row.values.flat]
+    low = min(0.0, *values)
+    high = max(1.0 if share else 0.0, *values)
+    room = 0.03 * ((high - low) or 1.0)
+    places = 0 if (high - low) * on.factor >= 5 else 2
+    return axis(low - room, high + room, lambda place: number(place * on.factor, places))
+
+
+def _row(metric: str, row: _Row, label: Label, shared: Axis, on: Scale, *, relative: bool) -> StripRow:
+    def at(value: float) -> float:
+        return value / row.origin - 1 if relative else value
+
+    words = VERDICT_WORDS[row.verdict.kind] if row.verdict else None
+    middle = row.summary.median if row.summary and row.summary.median is not None else median(row.values.flat)
+    change = ""
+    if row.verdict and row.verdict.change:
+        change = percent(value_change(metric, row.verdict.change.point))
+    own = row.summary.interval if row.summary else None
+    return StripRow(
+        label=label,
+        css=words.css if words else "bare",
+        glyph=words.glyph if words else "",
+        word=words.word if words else "",
+        change=change,
+        value=on.full(middle),
+        note=_note(row, on),
+        mark=strip(
+            _dots(row, on, at),
+            on=shared,
+            lanes=len(row.values.grouped),
+            reference=_range(row.reference, at),
+            own=_range(own, at),
+            finding=_row_finding(row, on, middle),
+        ),
+    )
+
+
+def _dots(row: _Row, on: Scale, at: Callable[[float], float]) -> list[Dot]:
+    values = row.values
+    dots = []
+    for lane, (launch, blocks, inner) in enumerate(zip(values.launches, values.blocks, values.grouped, strict=True)):
+        for block, value in zip(blocks, inner, strict=True):
+            where = f"launch {launch + 1}" if block == NO_BLOCK else f"launch {launch + 1}, block {block + 1}"
+            marked = (launch, block) in row.disturbed
+            disturbed = ", machine disturbed" if marked else ""
+            title = f"{on.full(value)} · {where}{disturbed}"
+            dots.append(Dot(value=at(value), lane=lane, title=title, disturbed=marked))
+    return dots
+
+
+def _range(estimate: Estimate | None, at: Callable[[float], float]) -> Range | None:
+    if estimate is None:
+        return None
+    return Range(point=at(estimate.point), low=at(estimate.low), high=at(estimate.high))
+
+
+def _note(row: _Row, on: Scale) -> str:
+    counts = row.values.counts
+    notes = []
+    if row.reference:
+        notes.append(f"reference {on.full(row.reference.point)}")
+    failed = counts.attempted - counts.valid
+    if failed:
+        notes.append(f"{failed} of {counts.attempted} not valid")
+    if counts.disturbed:
+        notes.append(f"{counts.disturbed} disturbed")
+    return "; ".join(notes)
+
+
+def _row_finding(row: _Row, on: Scale, middle: float) -> str:
+    values = row.values.flat
+    spread = f", from {on.full(min(values))} to {on.full(max(values))}" if len(values) > 1 else ""
+    against = f"; reference {on.full(row.reference.point)}" if row.reference else ""
+    launches = count(len(row.values.grouped), "launch", "launches")
+    return f"{count(len(values), 'value')} in {launches}: median {on.full(middle)}{spread}{against}"
+
+
+def _finding(metric: str, rows: Sequence[_Row], named: Names) -> str:
+    """What the figure shows, in a sentence: the largest change, else the spread of the medians."""
+    moved = [row for row in rows if row.verdict and row.verdict.change and row.verdict.kind.value in _MOVED]
+    if moved:
+        most = max(moved, key=lambda row: abs(row.verdict.change.point) if row.verdict and row.verdict.change else 0.0)
+        change = most.verdict.change if most.verdict else None
+        by = percent(value_change(metric, change.point)) if change else ""
+        return f"{len(moved)} of {len(rows)} changed; most of all {named.of(most.scenario.id).full}, by {by}."
+    medians = sorted(median(row.values.flat) for row in rows)
+    on = scale(metric, medians)
+    if len(medians) == 1:
+        return f"The median is {on.full(medians[0])}."
+    return f"Medians from {on.full(medians[0])} to {on.full(medians[-1])} over {count(len(rows), 'scenario')}."
+
+
+_MOVED = ("regressed", "improved")

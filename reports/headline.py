@@ -1,0 +1,133 @@
+"""A run in one sentence: what a reviewer wants to know first."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.records.run import RunData, RunStatus
+from harness.records.verdict import TargetKind, Verdict, VerdictKind
+from reports.naming import names_of
+from reports.words import VERDICT_WORDS, change_words, count, listed, metric_of, sentence
+
+_COMPARED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
+_STATUS_WORDS = {
+    RunStatus.RUNNING: "This run is still going on; what has finished is shown.",
+    RunStatus.PARTIAL: "This run ended before it was done: its budget was spent.",
+    RunStatus.INTERRUPTED: "This run was interrupted; what had finished is shown.",
+    RunStatus.FAILED: "Some of this run could not be measured validly.",
+    RunStatus.COMPLETE: "",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many verdicts of a kind there are."""
+
+    glyph: str
+    word: str
+    css: str
+    count: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The sentence, its colour (`css`), and what supports it."""
+
+    css: str
+    glyph: str
+    sentence: str
+    detail: str
+    status: str
+    tallies: tuple[Tally, ...]
+
+
+def headline(data: RunData) -> Headline:
+    """What a run says, in one sentence, with the largest change beside it."""
+    kinds = Counter(verdict.kind for verdict in data.verdicts)
+    missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
+    word = _word(kinds, missed)
+    status = sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
+    return Headline(
+        css=word[0],
+        glyph=word[1],
+        sentence=verdict_sentence(kinds, missed=missed),
+        detail=_detail(data),
+        status=status,
+        tallies=tuple(
+            Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(kinds[kind]), meaning=words.meaning)
+            for kind, words in VERDICT_WORDS.items()
+            if kinds[kind]
+        ),
+    )
+
+
+def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
+    """The verdict of a whole run: the urgent first, and how much it rests on."""
+    tally: Counter[VerdictKind] = Counter(kinds)
+    total = tally.total()
+    compared = sum(tally[kind] for kind in _COMPARED)
+    lost = tally[VerdictKind.FAILED] + tally[VerdictKind.MISSING]
+    if not total:
+        return f"Nothing was judged{_missed_clause(missed)}."
+    if lost == total:
+        return f"Nothing could be measured validly: {count(lost, 'figure')} failed."
+    if not compared:
+        open_ = tally[VerdictKind.NO_BASELINE]
+        why = "no baseline exists yet" if open_ else "the reference is not comparable"
+        lost_clause = f", {lost} could not be measured" if lost else ""
+        of = f"{total - lost} of {count(total, 'figure')}"
+        return f"Nothing to compare with: {why} for {of}{lost_clause}{_missed_clause(missed)}."
+    worse, better = tally[VerdictKind.REGRESSED], tally[VerdictKind.IMPROVED]
+    if not (worse or better or lost):
+        unclear = tally[VerdictKind.INCONCLUSIVE]
+        clause = f", {unclear} {'is' if unclear == 1 else 'are'} unclear" if unclear else ""
+        shown = tally[VerdictKind.UNCHANGED]
+        of = f"{shown} of {count(compared, 'figure')}"
+        return f"Nothing got worse: {of} shown to be unchanged{clause}{_missed_clause(missed)}."
+    clauses = []
+    if worse:
+        clauses.append(f"{worse} of {count(compared, 'figure')} got worse")
+    if lost:
+        clauses.append(f"{lost} could not be measured")
+    if missed:
+        clauses.append(f"{count(missed, 'target')} {'is' if missed == 1 else 'are'} missed")
+    if better:
+        clauses.append(f"{better} got better")
+    text = listed(clauses)
+    return text + "." if worse else f"Nothing got worse; {text}."
+
+
+def most_changed(data: RunData) -> Verdict | None:
+    """The largest regression, or where there is none the largest improvement."""
+    for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
+        found = [verdict for verdict in data.verdicts if verdict.kind is kind and verdict.change is not None]
+        if found:
+            return max(found, key=lambda verdict: abs(verdict.change.point) if verdict.change else 0.0)
+    return None
+
+
+def _detail(data: RunData) -> str:
+    most = most_changed(data)
+    if most is None or most.change is None:
+        return ""
+    where = names_of(data).of(most.scenario_id).full
+    words = change_words(most.metric, most.change)
+    size = f"{words.point} (interval {words.interval} at {words.level})"
+    return f"Most of all: {metric_of(most.metric).title} of {where}, {size}."
+
+
+def _word(kinds: Mapping[VerdictKind, int], missed: int) -> tuple[str, str]:
+    for kind in (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING):
+        if kinds.get(kind):
+            return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
+    if missed:
+        return "unclear", "!"
+    for kind in (VerdictKind.IMPROVED, VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE):
+        if kinds.get(kind):
+            return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
+    return "none", VERDICT_WORDS[VerdictKind.NO_BASELINE].glyph
+
+
+def _missed_clause(missed: int) -> str:
+    return f"; {count(missed, 'target')} {'is' if missed == 1 else 'are'} missed" if missed else ""

@@ -1,0 +1,213 @@
+"""Small drawings that stand in the rows of tables: SVG written by hand, because a page holds hundreds of them.
+
+Horizontal places are per cent of the drawing's width, so that a mark fills whatever room its row has without being
+distorted, on a laptop, a telephone and paper alike. Colours are classes; the style sheet gives them for light and dark.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+LANE = 9
+"""Pixels between two launches' lanes in a strip."""
+EDGE = 6
+SHAPES = 4
+"""Launches take these shapes in turn: circle, square, diamond, triangle (see the definitions in base.html)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A labelled place on an axis, in per cent of its width."""
+
+    at: float
+    label: str
+    is_origin: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A linear scale shared by all rows of a figure. Values beyond its ends are drawn at the end, as an arrow."""
+
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+
+    def at(self, value: float) -> float:
+        """Where a value stands, in per cent of the width, never beyond the ends."""
+        return min(100.0, max(0.0, 100.0 * (value - self.low) / (self.high - self.low)))
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies within the ends."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """One repetition in a strip; `title` is what the pointer shows."""
+
+    value: float
+    lane: int
+    title: str
+    disturbed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """A point with its interval."""
+
+    point: float
+    low: float
+    high: float
+
+
+def axis(low: float, high: float, label: Callable[[float], str], *, origin: float = 0.0) -> Axis:
+    """An axis from `low` to `high` with about six round ticks."""
+    step = _round_step((high - low) / 5)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    values = [step * index for index in range(first, last + 1)]
+    spread = high - low
+    ticks = tuple(
+        Tick(
+            at=100 * (value - low) / spread,
+            label=label(value),
+            is_origin=math.isclose(value, origin, abs_tol=1e-9 * spread),
+        )
+        for value in values
+    )
+    return Axis(low=low, high=high, ticks=ticks)
+
+
+def _round_step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= rough * 0.999)
+
+
+def strip(
+    dots: Sequence[Dot],
+    *,
+    on: Axis,
+    lanes: int,
+    reference: Range | None,
+    own: Range | None,
+    finding: str,
+) -> Markup:
+    """Every repetition of one scenario, a lane per launch, over the reference's interval and with its own below."""
+    height = 2 * EDGE + LANE * lanes
+    parts = [_open("strip", height, finding), *_grid(on, height)]
+    if reference is not None:
+        parts.append(_band(on, reference, 0, height, "ref"))
+    parts += [_dot(on, dot) for dot in dots]
+    if own is not None:
+        parts.append(_whisker(on, own, height - EDGE / 2 - 1))
+    parts.append("</svg>")
+    return Markup("").join(Markup(part) for part in parts)  # noqa: S704 - made of numbers and escaped texts alone
+
+
+def forest(change: Range, *, on: Axis, tolerance: float | None, css: str, finding: str) -> Markup:
+    """One change with its interval, against the band of the tolerance."""
+    height = 18
+    parts = [_open("forest", height, finding), *_grid(on, height)]
+    if tolerance is not None:
+        parts.append(_band(on, Range(point=0.0, low=-tolerance, high=tolerance), 0, height, "tol"))
+    parts.append(f'<g class="v-{escape(css)}">{_whisker(on, change, height / 2)}</g></svg>')
+    return Markup("").join(Markup(part) for part in parts)  # noqa: S704 - made of numbers and escaped texts alone
+
+
+def scale_line(on: Axis) -> Markup:
+    """The axis itself, for the head and the foot of a figure."""
+    texts = [
+        f'<text x="{place(tick.at)}" y="12" class="{"tick zero" if tick.is_origin else "tick"}"'
+        f' text-anchor="{_anchor(tick.at)}">{escape(tick.label)}</text>'
+        for tick in on.ticks
+    ]
+    body = "".join(texts)
+    return Markup(f'<svg class="axis" width="100%" height="16" aria-hidden="true">{body}</svg>')  # noqa: S704 - escaped
+
+
+def spark(values: Sequence[float | None], *, marks: Iterable[int] = (), finding: str) -> Markup:
+    """A line over the last runs, oldest left; gaps where a run has no figure; the newest value as a dot."""
+    width, height, pad = 96.0, 22.0, 3.0
+    known = [value for value in values if value is not None]
+    if not known:
+        return Markup('<span class="quiet">no figures</span>')
+    low, high = min(known), max(known)
+    room = (high - low) or 1.0
+    step = (width - 2 * pad) / max(1, len(values) - 1)
+    points = [
+        None
+        if value is None
+        else (
+            pad + index * step,
+            (height - pad - (height - 2 * pad) * (value - low) / room) if high > low else height / 2,
+        )
+        for index, value in enumerate(values)
+    ]
+    lines = []
+    pen = "M"
+    for point in points:
+        if point is None:
+            pen = "M"
+            continue
+        lines.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
+        pen = "L"
+    body = f'<path d="{"".join(lines)}"/>'
+    for index in marks:
+        body += f'<path class="mark" d="M{pad + index * step:.1f} 0v{height:g}"/>'
+    last = next(point for point in reversed(points) if point is not None)
+    body += f'<circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="2.2"/>'
+    return Markup(  # noqa: S704 - made of numbers and an escaped text
+        f'<svg class="spark" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
+        f' role="img" aria-label="{escape(finding)}">{body}</svg>'
+    )
+
+
+def place(per_cent: float) -> str:
+    """A horizontal place, with as many digits as a screen can show."""
+    return f"{per_cent:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def _open(css: str, height: float, finding: str) -> str:
+    return f'<svg class="{css}" width="100%" height="{height:g}" role="img" aria-label="{escape(finding)}">'
+
+
+def _grid(on: Axis, height: float) -> list[str]:
+    return [
+        f'<line class="{"g0" if tick.is_origin else "g"}" x1="{place(tick.at)}" x2="{place(tick.at)}" y2="{height:g}"/>'
+        for tick in on.ticks
+    ]
+
+
+def _band(on: Axis, band: Range, top: float, height: float, css: str) -> str:
+    left, right = on.at(band.low), on.at(band.high)
+    width, middle = place(max(0.2, right - left)), place(on.at(band.point))
+    return (
+        f'<rect class="{css}" x="{place(left)}" y="{top:g}" width="{width}" height="{height:g}"/>'
+        f'<line class="{css}" x1="{middle}" x2="{middle}" y1="{top:g}" y2="{top + height:g}"/>'
+    )
+
+
+def _dot(on: Axis, dot: Dot) -> str:
+    y = EDGE + LANE * dot.lane + LANE / 2 - 1
+    if not on.holds(dot.value):
+        shape = "mr" if dot.value > on.high else "ml"
+    else:
+        shape = "mx" if dot.disturbed else f"m{dot.lane % SHAPES}"
+    css = ' class="d"' if dot.disturbed else ""
+    return f'<use href="#{shape}" x="{place(on.at(dot.value))}" y="{y:g}"{css}><title>{escape(dot.title)}</title></use>'
+
+
+def _whisker(on: Axis, own: Range, y: float) -> str:
+    left, right, middle = (place(on.at(value)) for value in (own.low, own.high, own.point))
+    return (
+        f'<line class="i" x1="{left}" x2="{right}" y1="{y:g}" y2="{y:g}"/>'
+        f'<line class="im" x1="{middle}" x2="{middle}" y1="{y - 5:g}" y2="{y + 5:g}"/>'
+    )
+
+
+def _anchor(at: float) -> str:
+    if at < 4:
+        return "start"
+    return "end" if at > 96 else "middle"

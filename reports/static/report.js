@@ -1,0 +1,99 @@
+"use strict";
+(() => {
+  const tables = document.querySelectorAll("table[data-sortable]");
+
+  const sortBy = (table, index, head) => {
+    const rows = [...table.tBodies[0].rows];
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const key = (row) => row.cells[index].dataset.sort ?? row.cells[index].textContent.trim();
+    const compare = (a, b) => {
+      const [left, right] = [key(a), key(b)];
+      if (left === "" || right === "") return (left === "") - (right === "");
+      const numbers = Number(left) - Number(right);
+      const order = Number.isNaN(numbers) ? left.localeCompare(right) : numbers;
+      return down ? -order : order;
+    };
+    table.tBodies[0].append(...rows.sort(compare));
+  };
+
+  for (const table of tables) {
+    [...table.tHead.rows[0].cells].forEach((head, index) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      button.addEventListener("click", () => sortBy(table, index, head));
+      head.append(button);
+    });
+  }
+
+  const control = (tag, label) => {
+    const element = document.createElement(tag);
+    element.setAttribute("aria-label", label);
+    return element;
+  };
+
+  for (const table of document.querySelectorAll("table[data-filter]")) {
+    const words = control("input", "Show rows that contain");
+    words.type = "search";
+    words.placeholder = "Filter, e.g. medium int8";
+    const kinds = control("select", "Show rows with this verdict");
+    const present = new Map([["", "all verdicts"]]);
+    for (const cell of table.querySelectorAll("td[data-verdict]")) {
+      if (cell.dataset.verdict) present.set(cell.dataset.verdict, cell.dataset.verdict);
+    }
+    for (const [value, text] of present) kinds.append(new Option(text, value));
+    const box = document.createElement("div");
+    box.className = "controls";
+    box.append(words, kinds);
+    table.before(box);
+    const show = () => {
+      const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+      for (const row of table.tBodies[0].rows) {
+        const text = row.textContent.toLowerCase();
+        const named = wanted.every((word) => text.includes(word));
+        const judged = !kinds.value || [...row.cells].some((cell) => cell.dataset.verdict === kinds.value);
+        row.hidden = !(named && judged);
+      }
+    };
+    words.addEventListener("input", show);
+    kinds.addEventListener("change", show);
+  }
+
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.setAttribute("aria-hidden", "true");
+  tip.hidden = true;
+  document.body.append(tip);
+  let shown = null;
+  document.addEventListener("pointermove", (event) => {
+    const mark = event.target.closest?.("svg [data-tip], svg use");
+    if (mark !== shown) {
+      if (shown && shown.dataset.tip) {
+        const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+        title.textContent = shown.dataset.tip;
+        shown.prepend(title);
+        delete shown.dataset.tip;
+      }
+      shown = null;
+      const title = mark?.querySelector("title");
+      if (title) {
+        mark.dataset.tip = title.textContent;
+        title.remove();
+        shown = mark;
+        tip.textContent = mark.dataset.tip;
+      }
+      tip.hidden = !shown;
+    }
+    if (shown) {
+      const left = Math.min(event.clientX + 12, window.innerWidth - tip.offsetWidth - 4);
+      tip.style.left = `${left}px`;
+      tip.style.top = `${event.clientY + 14}px`;
+    }
+  });
+
+  window.addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+  });
+})();

@@ -1,0 +1,131 @@
+"""A run as its page shows it: finished strings, so that templates do no arithmetic."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.metrics.metric import Direction
+from harness.records.run import RunData, RunRecord
+from harness.records.verdict import Estimate, Summary, Verdict
+from reports.distributions import Figure, figures
+from reports.drawing import Drawn
+from reports.facts import Facts, Gap, facts, gaps
+from reports.headline import Headline, headline
+from reports.naming import names_of
+from reports.tables import Changes, Key, Matrix, TargetLine, changes, matrices, targets
+from reports.words import VERDICT_WORDS, VerdictWord, count, level, listed, metric_of, moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What a run is compared with: its figures where they are known, and the run itself where it is one run."""
+
+    estimates: Mapping[Key, Estimate] = field(default_factory=dict)
+    run: RunRecord | None = None
+
+
+NO_REFERENCE = Reference()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """Everything on a run's page."""
+
+    title: str
+    id: str
+    when: str
+    machine: str
+    common: str
+    headline: Headline
+    changes: Changes
+    open_targets: tuple[TargetLine, ...]
+    met_targets: tuple[TargetLine, ...]
+    targets_sentence: str
+    matrices: tuple[Matrix, ...]
+    figures: tuple[Figure, ...]
+    course: Drawn | None
+    gaps: tuple[Gap, ...]
+    facts: Facts
+    legend: tuple[VerdictWord, ...]
+    rules: str
+
+
+def run_view(data: RunData, *, reference: Reference = NO_REFERENCE, course: Drawn | None = None) -> RunView:
+    """What a run's page shows; `course` is the drawing of the run's course."""
+    lines = targets(data)
+    return RunView(
+        title=f"{headline(data).sentence} · {data.run.id}",
+        id=data.run.id,
+        when=moment(data.run.started_at),
+        machine=data.run.machine.key,
+        common=names_of(data).common,
+        headline=headline(data),
+        changes=changes(data),
+        open_targets=tuple(line for line in lines if line.word != "met"),
+        met_targets=tuple(line for line in lines if line.word == "met"),
+        targets_sentence=_targets_sentence(lines),
+        matrices=matrices(data),
+        figures=figures(data, reference=implied(data) | dict(reference.estimates)) if data.repetitions else (),
+        course=course,
+        gaps=gaps(data),
+        facts=facts(data.run, before=reference.run),
+        legend=tuple(VERDICT_WORDS.values()),
+        rules=_rules(data),
+    )
+
+
+def implied(data: RunData) -> dict[Key, Estimate]:
+    """The reference of each verdict as the verdict implies it: where an unchanged run would have fallen.
+
+    A verdict compares the median m with a centre c as the log-ratio log(m / c), with an interval around it. Turned
+    round, c = m · exp(−change), and the same interval around c holds the medians that the gate takes for no change.
+    """
+    summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
+    found: dict[Key, Estimate] = {}
+    for verdict in data.verdicts:
+        key = (verdict.scenario_id, verdict.metric)
+        estimate = _implied(verdict, summaries.get(key))
+        if estimate is not None:
+            found[key] = estimate
+    return found
+
+
+def _implied(verdict: Verdict, summary: Summary | None) -> Estimate | None:
+    change = verdict.change
+    if change is None or summary is None or summary.median is None or summary.median <= 0:
+        return None
+    sign = -1.0 if metric_of(verdict.metric).direction is Direction.HIGHER else 1.0
+    centre = math.log(summary.median) - sign * change.point
+    ends = sorted(centre + sign * (end - change.point) for end in (change.low, change.high))
+    return Estimate(
+        point=math.exp(centre),
+        low=math.exp(ends[0]),
+        high=math.exp(ends[1]),
+        level=change.level,
+        method=change.method,
+        n=change.n,
+        launches=change.launches,
+    )
+
+
+def _targets_sentence(lines: tuple[TargetLine, ...]) -> str:
+    if not lines:
+        return "No target applies to this run."
+    missed, unknown = (sum(line.word == word for line in lines) for word in ("missed", "unknown"))
+    if not missed and not unknown:
+        return f"All {count(len(lines), 'target')} met."
+    parts = [f"{missed} missed"] if missed else []
+    parts += [f"{unknown} unknown"] if unknown else []
+    return f"Of {count(len(lines), 'target')}, {listed(parts)}, and {len(lines) - missed - unknown} met."
+
+
+def _rules(data: RunData) -> str:
+    """How the verdicts of this run were made, from what they say themselves."""
+    changes_made = [verdict.change for verdict in data.verdicts if verdict.change]
+    if not changes_made:
+        return ""
+    methods = listed(list(dict.fromkeys(change.method for change in changes_made)))
+    references = listed(list(dict.fromkeys(each.reference for each in data.verdicts if each.reference))[:3])
+    levels = sorted({change.level for change in changes_made})
+    at = level(levels[0]) if len(levels) == 1 else f"{level(levels[0])} to {level(levels[-1])}"
+    return f"Compared with {references or 'its reference'}. Intervals at {at}, by {methods}. The band is the tolerance."

@@ -1,0 +1,231 @@
+"""Figures and verdicts in words: one rule for units, signs, dates and names, used by every page and by the Markdown."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from harness.metrics.metric import Direction, Metric
+from harness.metrics.registry import METRICS
+from harness.records.scenario import Scenario
+from harness.records.verdict import Estimate, VerdictKind
+
+NARROW = "\u202f"
+"""A no-break space between a number and its unit."""
+MINUS = "\u2212"
+NOTHING = "\u2013"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictWord:
+    """How one kind of verdict is shown: a glyph for readers without colour, a word, and a class for the style sheet."""
+
+    glyph: str
+    word: str
+    css: str
+    meaning: str
+
+
+VERDICT_WORDS: dict[VerdictKind, VerdictWord] = {
+    VerdictKind.REGRESSED: VerdictWord(
+        glyph="▲",
+        word="worse",
+        css="worse",
+        meaning="the whole interval is on the worse side, and the change is at least the tolerance",
+    ),
+    VerdictKind.FAILED: VerdictWord(
+        glyph="✕", word="failed", css="failed", meaning="could not be measured validly in this run"
+    ),
+    VerdictKind.MISSING: VerdictWord(
+        glyph="∅", word="missing", css="failed", meaning="in the baseline, but not measured in this run"
+    ),
+    VerdictKind.IMPROVED: VerdictWord(
+        glyph="▼",
+        word="better",
+        css="better",
+        meaning="the whole interval is on the better side, and the change is at least the tolerance",
+    ),
+    VerdictKind.INCONCLUSIVE: VerdictWord(
+        glyph="?",
+        word="unclear",
+        css="unclear",
+        meaning="the interval reaches beyond the tolerance: neither a change nor its absence is shown",
+    ),
+    VerdictKind.UNCHANGED: VerdictWord(
+        glyph="=", word="unchanged", css="same", meaning="the whole interval lies within the tolerance"
+    ),
+    VerdictKind.NO_BASELINE: VerdictWord(
+        glyph="○", word="no baseline", css="none", meaning="there is nothing to compare with yet"
+    ),
+    VerdictKind.INCOMPARABLE: VerdictWord(
+        glyph="≠", word="incomparable", css="none", meaning="the reference has another machine, setting or definition"
+    ),
+}
+"""Most urgent first: the order of every list and legend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How the figures of one table column or one axis are written: value × `factor`, `decimals` places, `unit`."""
+
+    factor: float
+    decimals: int
+    unit: str
+
+    def bare(self, value: float | None) -> str:
+        """The number alone; a dash for what is unknown."""
+        if value is None:
+            return NOTHING
+        return number(value * self.factor, self.decimals)
+
+    def full(self, value: float | None) -> str:
+        """The number with its unit."""
+        text = self.bare(value)
+        return f"{text}{NARROW}{self.unit}" if self.unit and value is not None else text
+
+
+def metric_of(name: str) -> Metric:
+    """The metric of a stored figure; one that the registry no longer knows is shown under its name, in bare numbers."""
+    return METRICS.get(name) or Metric(
+        name=name,
+        title=name,
+        unit="",
+        direction=Direction.LOWER,
+        formula="",
+        meaning="A metric of another version of kokoro-bench.",
+        moved_by="",
+        fooled_by="",
+    )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Metrics in the registry's order, and after them those that it does not know."""
+    wanted = set(names)
+    return [name for name in METRICS if name in wanted] + sorted(wanted - METRICS.keys())
+
+
+def scale(name: str, values: Iterable[float | None]) -> Scale:
+    """One scale for all `values` of a metric (in its own unit): the unit by the largest, the places by both ends."""
+    metric = metric_of(name)
+    sizes = [abs(value) for value in values if value]
+    chosen = metric.axis_unit(max(sizes, default=1.0))
+    if metric.share:
+        return Scale(factor=chosen.factor, decimals=1, unit=chosen.unit)
+    largest, smallest = (chosen.factor * end(sizes, default=1.0) for end in (max, min))
+    return Scale(factor=chosen.factor, decimals=_places(largest, smallest), unit=chosen.unit)
+
+
+def _places(largest: float, smallest: float) -> int:
+    """Places that give the largest figure three digits and the smallest two, and never more than three."""
+    return min(3, max(0, 2 - math.floor(math.log10(largest)), 1 - math.floor(math.log10(smallest))))
+
+
+def number(value: float, places: int) -> str:
+    """A number with a true minus sign, and without the sign of a negative zero."""
+    text = f"{value:,.{places}f}".replace(",", NARROW)
+    if text.startswith("-"):
+        text = text[1:] if not text.strip("-0." + NARROW) else MINUS + text[1:]
+    return text
+
+
+def percent(ratio: float, places: int = 1) -> str:
+    """A change given as a ratio to 1 (0.083 → "+8.3 %"), always with its sign."""
+    text = number(100 * ratio, places)
+    return f"{text if text.startswith(MINUS) else '+' + text}{NARROW}%"
+
+
+def value_change(metric: str, log_ratio: float) -> float:
+    """The change of the metric's value, as a ratio to 1, from a log-ratio signed so that positive is worse.
+
+    Where the nearest to 1 is best, the sign says nothing of the value: it stays the distance from the best.
+    """
+    return math.expm1(-log_ratio if metric_of(metric).direction is Direction.HIGHER else log_ratio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeWords:
+    """A change with its interval, in the direction of the metric's own value."""
+
+    point: str
+    interval: str
+    level: str
+
+
+def change_words(metric: str, estimate: Estimate) -> ChangeWords:
+    """An estimated log-ratio as per cent of the metric's value."""
+    ends = sorted((value_change(metric, estimate.low), value_change(metric, estimate.high)))
+    low, high = (percent(end).removesuffix(f"{NARROW}%") for end in ends)
+    return ChangeWords(
+        point=percent(value_change(metric, estimate.point)),
+        interval=f"{low} to {high}{NARROW}%",
+        level=level(estimate.level),
+    )
+
+
+def level(probability: float) -> str:
+    """A level of confidence: 0.999 → "99.9 %"."""
+    return f"{100 * probability:g}{NARROW}%"
+
+
+def moment(seconds: float) -> str:
+    """A time of day for people, in UTC."""
+    when = datetime.fromtimestamp(seconds, tz=UTC)
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"
+
+
+def day(seconds: float) -> str:
+    """A date that sorts."""
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%d}"
+
+
+def span(seconds: float) -> str:
+    """A stretch of time for people."""
+    if seconds < 120:
+        return f"{number(seconds, 0 if seconds >= 10 else 1)}{NARROW}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}{NARROW}min {rest}{NARROW}s" if rest else f"{minutes}{NARROW}min"
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """A number of things: "1 target", "3 targets"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}".replace(",", NARROW)
+
+
+def sentence(text: str) -> str:
+    """A reason as it was recorded, with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+
+
+def listed(items: list[str]) -> str:
+    """Items in a sentence: "a, b and c"."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def arm_parts(scenario: Scenario) -> tuple[str, ...]:
+    """What a scenario's arm is, for people: the model first."""
+    arm = scenario.arm
+    parts = [arm.model.name if arm.model else arm.engine, arm.provider]
+    parts.append(count(arm.threads, "thread") if arm.threads else "default threads")
+    if arm.runtime.requirements:
+        parts.append(arm.runtime.name)
+    parts += [f"{key}={value}" for key, value in (*arm.provider_options, *arm.session_options)]
+    parts += [part for part in (arm.url, arm.revision and f"revision {arm.revision}") if part]
+    if arm.slowdown:
+        parts.append(f"slowed by {arm.slowdown:g}")
+    return tuple(parts)
+
+
+def request_parts(scenario: Scenario) -> tuple[str, ...]:
+    """What a scenario asks of its arm, for people: the text first."""
+    if scenario.mode.is_load:
+        return ({"load-warm": "warm start", "load-cold": "cold start"}[scenario.mode.value],)
+    parts = [scenario.text_class, scenario.mode.value, f"voice {scenario.voice}"]
+    if scenario.speed != 1.0:
+        parts.append(f"speed {scenario.speed:g}")
+    if scenario.variant is None:
+        parts.append("rotating texts")
+    elif scenario.variant:
+        parts.append(f"text {scenario.variant}")
+    if scenario.concurrency != 1:
+        parts.append(f"{scenario.concurrency} at once")
+    return tuple(parts)
