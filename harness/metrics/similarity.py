@@ -1,0 +1,120 @@
+"""How much a variant's audio sounds like the original's: same text, voice, speed and seed.
+
+Read a distance beside that of the original from itself under another seed, which this module measures just the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.metrics.alignment import Alignment, align
+from harness.metrics.spectra import FLOOR, HOP_S, hop_length, levels, mel_cepstra, power_spectra
+from harness.records.reading import Reading, known, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.metrics.spectra import Floats
+
+NO_AUDIO = "there is no audio to compare"
+SILENT_DB = -60.0
+"""A frame whose largest bin is below this is a pause. Where both are, there is nothing to compare."""
+
+DRIFT_SHARE = 0.10
+DRIFT_S = (1.0, 5.0)
+"""How far the two may be apart, beyond their ratio of durations: a tenth of the longer, within these bounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedSpectra:
+    """Two utterances, frame for frame along their alignment; pairs in which both pause are left out.
+
+    Powers have the shape (pairs, bins), cepstra (pairs, 13).
+    """
+
+    power_x: "Floats"
+    power_y: "Floats"
+    cepstra_x: "Floats"
+    cepstra_y: "Floats"
+
+
+def compare(
+    variant: "NDArray[np.floating]", original: "NDArray[np.floating]", sample_rate: int
+) -> Mapping[str, Reading]:
+    """Every metric of likeness of two finite mono signals of one sample rate, or the reason why it is unknown."""
+    from harness.metrics.perception import pesq, stoi, warp
+
+    if not len(variant) or not len(original):
+        return dict.fromkeys(("lsd", "mcd", "duration_ratio", "pesq", "stoi"), unknown(NO_AUDIO))
+    path, aligned = _aligned(variant, original, sample_rate)
+    figures = {
+        "lsd": log_spectral_distance(aligned),
+        "mcd": mel_cepstral_distortion(aligned),
+        "duration_ratio": known(len(variant) / len(original)),
+    }
+    fitted = warp(variant, original, path=path, hop=hop_length(sample_rate))
+    return {
+        **figures,
+        "pesq": pesq(fitted, original, sample_rate),
+        "stoi": stoi(fitted, original, sample_rate),
+    }
+
+
+def aligned_spectra(x: "NDArray[np.floating]", y: "NDArray[np.floating]", sample_rate: int) -> AlignedSpectra:
+    """The spectra of two signals, neither empty, along the cheapest path between their mel cepstra c1 … c13."""
+    return _aligned(x, y, sample_rate)[1]
+
+
+def log_spectral_distance(aligned: AlignedSpectra) -> Reading:
+    """Mean over pairs of √(mean over bins of (10 log10(P_x / P_y))²), in dB; powers count from −100 dB on.
+
+    A. H. Gray and J. D. Markel, "Distance measures for speech processing", IEEE ASSP 24 (1976), their L2 norm.
+    """
+    import numpy as np
+
+    if not len(aligned.power_x):
+        return unknown("both are silent")
+    ratio = 10 * np.log10(np.maximum(aligned.power_x, FLOOR) / np.maximum(aligned.power_y, FLOOR))
+    return known(float(np.sqrt(np.square(ratio).mean(axis=1)).mean()))
+
+
+def mel_cepstral_distortion(aligned: AlignedSpectra) -> Reading:
+    """Mean over pairs of (10 / ln 10) √(2 Σ_m (x_m − y_m)²) over c1 … c13, in dB.
+
+    R. F. Kubichek, "Mel-cepstral distance measure for objective speech quality assessment", IEEE PACRIM 1993.
+    """
+    import numpy as np
+
+    if not len(aligned.cepstra_x):
+        return unknown("both are silent")
+    squared = np.square(aligned.cepstra_x - aligned.cepstra_y).sum(axis=1)
+    return known(float(10 / np.log(10) * np.sqrt(2 * squared).mean()))
+
+
+def _aligned(
+    x: "NDArray[np.floating]", y: "NDArray[np.floating]", sample_rate: int
+) -> tuple[Alignment, AlignedSpectra]:
+    power_x, power_y = power_spectra(x, sample_rate), power_spectra(y, sample_rate)
+    cepstra_x, cepstra_y = mel_cepstra(power_x, sample_rate), mel_cepstra(power_y, sample_rate)
+    path = _symmetric_path(cepstra_x, cepstra_y)
+    rows, columns = path.rows, path.columns
+    sounding = (levels(power_x)[rows] >= SILENT_DB) | (levels(power_y)[columns] >= SILENT_DB)
+    rows, columns = rows[sounding], columns[sounding]
+    return path, AlignedSpectra(
+        power_x=power_x[rows], power_y=power_y[columns], cepstra_x=cepstra_x[rows], cepstra_y=cepstra_y[columns]
+    )
+
+
+def _symmetric_path(x: "Floats", y: "Floats") -> Alignment:
+    """The same path whichever comes first: steps that cost the same would else be taken differently."""
+    radius = _radius(max(len(x), len(y)))
+    if (len(x), x.tobytes()) <= (len(y), y.tobytes()):
+        return align(x, y, radius=radius)
+    mirrored = align(y, x, radius=radius)
+    return Alignment(rows=mirrored.columns, columns=mirrored.rows, cost=mirrored.cost)
+
+
+def _radius(frames: int) -> int:
+    shortest, longest = DRIFT_S
+    return round(min(max(DRIFT_SHARE * frames, shortest / HOP_S), longest / HOP_S))
