@@ -70,7 +70,7 @@ else:
     def tests(session: nox.Session) -> None:
         """The project's own tests."""
         install(session)
-        session.run("pytest", *session.posargs)
+        session.run("pytest", "--timeout=300", *session.posargs)
 
     @nox.session
     def lint(session: nox.Session) -> None:

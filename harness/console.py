@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import ExitCode
+from harness.judge.wording import percent, unsigned
 from harness.laboratory import Finished
 from harness.measure import events
 from harness.metrics.registry import METRICS
@@ -122,6 +123,42 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
         console.print(Text(note), soft_wrap=True)
     if step := _next_step(data):
         console.print(Text(step), soft_wrap=True)
+    console.print(Text(_meaning(finished.code, data), style="dim"))
+
+
+def print_duel(
+    finished: Finished, *, candidate: str, reference: str, notes: Sequence[str] = (), console: Console | None = None
+) -> None:
+    """A duel: the ratio with its interval for each text and metric, the verdict, and what could have been seen."""
+    console = console or make_console()
+    data = finished.data
+    console.print()
+    console.print(Text(f"Duel {data.run.id}: {candidate} against {reference}, {len(data.blocks)} pairs of each text"))
+    table = Table(expand=False, pad_edge=False)
+    for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
+        table.add_column(column, overflow="fold")
+    texts = {scenario.id: scenario.text_class for scenario in data.run.scenarios}
+    for verdict in data.verdicts:
+        sign, style = SIGNS[verdict.kind]
+        change, seen = verdict.change, verdict.detectable
+        table.add_row(
+            texts[verdict.scenario_id],
+            verdict.metric,
+            percent(change.point) if change else "–",
+            f"{percent(change.low)} … {percent(change.high)}" if change else "–",
+            Text(sign, style=style),
+            unsigned(seen) if seen is not None else "–",
+        )
+    console.print(table)
+    for verdict in data.verdicts:
+        if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED):
+            suspects = f" Suspects: {'; '.join(verdict.suspects)}." if verdict.suspects else ""
+            console.print(Text(f"{verdict.metric}: {verdict.reason}{suspects}"), soft_wrap=True)
+    for line in failures(data):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
+    console.print(_headline(data))
+    for note in (*data.run.notes, *notes):
+        console.print(Text(note), soft_wrap=True)
     console.print(Text(_meaning(finished.code, data), style="dim"))
 
 

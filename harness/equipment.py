@@ -60,6 +60,17 @@ def wanted_arms(config: Config, selection: str) -> tuple[Arm, ...]:
     )
 
 
+def model_names(config: Config) -> tuple[str, ...]:
+    """Every model that the configured engine knows by name."""
+    if config["engine"] == "scripted":
+        from harness.engines.scripted import SCRIPTED_MODELS
+
+        return tuple(SCRIPTED_MODELS)
+    from harness.models.catalogue import Catalogue
+
+    return Catalogue().names()
+
+
 def equip(config: Config, *, report: Reporter) -> Equipment:
     """The equipment for the configured engine."""
     return _scripted() if config["engine"] == "scripted" else _real(config, report)

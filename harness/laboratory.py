@@ -3,24 +3,26 @@
 The command, the pytest plugin and the schedule all come through here.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
 from harness.equipment import BUDGETS_S, Equipment, Reporter, equip, wanted_arms
 from harness.errors import BenchError, ExitCode
+from harness.judge.comparison import Policy
 from harness.judge.gate import exit_code
 from harness.measure.conductor import Conductor
-from harness.measure.events import BlockDone, Event, Launched, Listener, ScenarioLost, WarmedUp
+from harness.measure.events import BlockDone, Event, Launched, Listener, WarmedUp
 from harness.measure.messages import PROTOCOL
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus
 from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
+from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Scenario
 from harness.store.runs import RunStore, open_store
-from harness.verdicts import conclude, policy_of
+from harness.verdicts import Conclusions, conclude, policy_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,34 +49,100 @@ def wanted_scenarios(config: Config, wishes: Sequence[Wish], selection: str) -> 
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """How a run is judged: `conclude` once it has ended, `enough` after each block with what was observed so far.
+
+    `enough` gives the reason to stop, or "" to go on.
+    """
+
+    conclude: Callable[[RunData], Conclusions]
+    enough: Callable[[RunData], str]
+    policy: Policy
+
+
+def against_baseline(config: Config) -> Judging:
+    """The judging of a run: against the accepted figures; its blocks are planned, so nothing ends it early."""
+    return Judging(
+        conclude=lambda data: conclude(data, config=config), enough=lambda _data: "", policy=policy_of(config)
+    )
+
+
 def measure(
-    config: Config, scenarios: Sequence[Scenario], *, selection: str, listeners: Sequence[Listener], report: Reporter
+    config: Config,
+    scenarios: Sequence[Scenario],
+    *,
+    selection: str,
+    listeners: Sequence[Listener],
+    report: Reporter,
+    judging: Judging | None = None,
 ) -> Finished:
     """Do one run of `scenarios` and everything that follows from it."""
+    judging = judging or against_baseline(config)
     equipment = equip(config, report=report)
     plan = _plan(config, equipment, scenarios, selection)
     with open_store(config.results) as store:
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
-        run_id = store.begin(_head(equipment, plan))
-        status, reason = _conduct(plan, equipment, store=store, run_id=run_id, listeners=listeners)
-        observed = store.load(run_id)
-        summaries, verdicts, targets = conclude(observed, config=config)
-        store.conclude(run_id, summaries, verdicts, targets)
+        head = _head(equipment, plan)
+        keeper = Keeper(store=store, head=replace(head, id=store.begin(head)))
+        status, reason = _conduct(plan, equipment, keeper=keeper, judging=judging, listeners=listeners)
+        observed = store.load(keeper.run_id)
+        conclusions = judging.conclude(replace(observed, run=replace(observed.run, status=status, reason=reason)))
+        store.conclude(keeper.run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
         if status is RunStatus.COMPLETE and any(not launch.outcome.valid for launch in observed.launches):
             status = RunStatus.FAILED
         store.finish(
-            run_id,
+            keeper.run_id,
             status=status,
             ended_at=equipment.clock.wall(),
             conditions_at_end=equipment.observe(),
             reason=reason,
-            notes=(),
+            notes=conclusions.notes,
         )
-        data = store.load(run_id)
-    code = exit_code(data.verdicts, data.targets, policy_of(config))
+        data = store.load(keeper.run_id)
+    code = exit_code(data.verdicts, data.targets, judging.policy)
     if status is RunStatus.INTERRUPTED:
         raise Interrupted(Finished(data=data, code=ExitCode.INTERRUPTED))
     return Finished(data=data, code=code)
+
+
+@dataclass(slots=True, kw_only=True)
+class Keeper:
+    """Keeps what the conductor says: in the store at once, and in memory for whoever must decide in between."""
+
+    store: RunStore
+    head: RunRecord
+    launches: list[Launch] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    repetitions: list[Repetition] = field(default_factory=list)
+
+    @property
+    def run_id(self) -> str:
+        """The id that the store gave the run."""
+        return self.head.id
+
+    @property
+    def so_far(self) -> RunData:
+        """What was observed until now."""
+        return RunData(
+            run=self.head,
+            launches=tuple(self.launches),
+            blocks=tuple(self.blocks),
+            repetitions=tuple(self.repetitions),
+        )
+
+    def __call__(self, event: Event) -> None:
+        """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own."""
+        if isinstance(event, BlockDone):
+            self.store.add_block(self.run_id, event.block, event.repetitions)
+            self.blocks.append(event.block)
+            self.repetitions += event.repetitions
+        elif isinstance(event, Launched):
+            self.store.add_launch(self.run_id, event.launch)
+            self.launches.append(event.launch)
+        elif isinstance(event, WarmedUp):
+            self.store.add_repetitions(self.run_id, [event.repetition])
+            self.repetitions.append(event.repetition)
 
 
 def _plan(config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str) -> Plan:
@@ -118,16 +186,22 @@ def _head(equipment: Equipment, plan: Plan) -> RunRecord:
 
 
 def _conduct(
-    plan: Plan, equipment: Equipment, *, store: RunStore, run_id: str, listeners: Sequence[Listener]
+    plan: Plan, equipment: Equipment, *, keeper: Keeper, judging: Judging, listeners: Sequence[Listener]
 ) -> tuple[RunStatus, str]:
     """Measure, keeping every block as it ends."""
 
     def emit(event: Event) -> None:
-        _keep(store, run_id, event)
+        keeper(event)
         for listener in listeners:
             listener(event)
 
-    conductor = Conductor(plan, staff=equipment.staff, clock=equipment.clock, emit=emit)
+    conductor = Conductor(
+        plan,
+        staff=equipment.staff,
+        clock=equipment.clock,
+        emit=emit,
+        enough=lambda: judging.enough(keeper.so_far),
+    )
     try:
         conductor.play()
     except KeyboardInterrupt:
@@ -135,25 +209,11 @@ def _conduct(
     except BenchError:
         raise
     except Exception as error:
-        store.finish(
-            run_id,
+        keeper.store.finish(
+            keeper.run_id,
             status=RunStatus.FAILED,
             ended_at=equipment.clock.wall(),
-            conditions_at_end=None,
             reason=f"{type(error).__name__}: {error}",
-            notes=(),
         )
         raise
     return (RunStatus.COMPLETE if conductor.complete else RunStatus.PARTIAL), conductor.reason
-
-
-def _keep(store: RunStore, run_id: str, event: Event) -> None:
-    if isinstance(event, BlockDone):
-        store.add_block(run_id, event.block, event.repetitions)
-    elif isinstance(event, Launched):
-        store.add_launch(run_id, event.launch)
-    elif isinstance(event, WarmedUp):
-        store.add_repetitions(run_id, [event.repetition])
-    elif isinstance(event, ScenarioLost):
-        # Its failed repetition or launch is a record of its own.
-        return

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from statistics import median, stdev
 
@@ -21,6 +21,17 @@ from harness.store.baselines import BaselineEntry, BaselinePoint, Baselines, Pro
 
 SUMMARY_LEVEL = 0.95
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusions:
+    """All that follows from a run's observations; `notes` are sentences that belong to the run and to no figure."""
+
+    summaries: tuple[Summary, ...]
+    verdicts: tuple[Verdict, ...]
+    targets: tuple[TargetResult, ...]
+    notes: tuple[str, ...] = ()
+
+
 ScenarioValues = Mapping[str, Mapping[str, Values]]
 """Scenario id → metric → values."""
 
@@ -32,9 +43,7 @@ def policy_of(config: Config) -> Policy:
     )
 
 
-def conclude(
-    data: RunData, *, config: Config
-) -> tuple[tuple[Summary, ...], tuple[Verdict, ...], tuple[TargetResult, ...]]:
+def conclude(data: RunData, *, config: Config) -> Conclusions:
     """Everything that follows from a run's observations and the accepted figures."""
     values = all_values(data)
     summaries = summarise_all(data, values)
@@ -46,7 +55,7 @@ def conclude(
     ]
     comparisons += _missing(data, baselines)
     verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in judge(comparisons, policy_of(config)))
-    return summaries, verdicts, check_targets(_targets(summaries, config))
+    return Conclusions(summaries=summaries, verdicts=verdicts, targets=check_targets(_targets(summaries, config)))
 
 
 def all_values(data: RunData) -> ScenarioValues:

@@ -13,6 +13,7 @@ from harness.errors import BenchError, ExitCode
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Measure the suites, judge against the baselines, write the report."),
+    "duel": ("harness.cli.duel:duel", "Play two arms against each other, pair by pair."),
     "runs": ("harness.cli.runs:runs", "List, show, export or delete stored runs."),
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the accepted figures, or show them."),
     "report": ("harness.cli.report:report", "Write the report of a stored run."),

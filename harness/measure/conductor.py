@@ -2,7 +2,7 @@
 
 For each launch it starts the arms' workers anew, warms them up from short texts to long, plays blocks, and ends them.
 It prints nothing and writes nothing; what it sees it says as events. It knows nothing of metrics or verdicts: `enough`,
-asked after each block of the last launch, is all that can end a run before its blocks or its budget do.
+asked after each block, is all that can end a run before its blocks or its budget do.
 """
 
 import random
@@ -107,7 +107,9 @@ class Conductor:
                 if launch >= NEEDED_LAUNCHES and not self._fits_another():
                     self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent after {launch} launches"
                     return
-                self._play_launch(launch)
+                if not self._play_launch(launch):
+                    self.complete = True
+                    return
                 if not any(not scenario.mode.is_load for scenario in self._alive) and not self._dedicated():
                     self.reason = "every scenario was lost"
                     return
@@ -120,7 +122,8 @@ class Conductor:
         each_s = self._overhead_ns / 1e9 / self._launched
         return self._elapsed_s() + each_s + self._block_s() <= self._plan.pace.budget_s
 
-    def _play_launch(self, launch: int) -> None:
+    def _play_launch(self, launch: int) -> bool:
+        """Play one launch; False where `enough` has ended the run."""
         began = self._clock.now_ns()
         self._launch_dedicated(launch)
         for arm in self._shuffled(self._arms_at_work(), "arms", launch):
@@ -129,7 +132,6 @@ class Conductor:
             self._warm_up(scenario)
         self._overhead_ns += self._clock.now_ns() - began
         self._launched += 1
-        last = launch == self._plan.pace.launches - 1
         deadline_s = self._plan.pace.budget_s * (launch + 1) / self._plan.pace.launches
         for number in range(self._plan.pace.blocks):
             if number and self._elapsed_s() + self._block_s() > deadline_s:
@@ -137,11 +139,12 @@ class Conductor:
                 break
             if not self._play_block(launch):
                 break
-            if last and (reason := self._enough()):
+            if reason := self._enough():
                 self.reason = reason
-                break
+                return False
         for arm in list(self._desks):
             self._close_desk(arm)
+        return True
 
     def _play_block(self, launch: int) -> bool:
         """One round of every scenario in a new order; False where nothing is left to play."""

@@ -6,7 +6,7 @@ Defaults, then `[tool.kokoro-bench]` in pyproject.toml, then `KOKORO_BENCH_…`,
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ KEYS: tuple[Key, ...] = (
     Key(name="runtime", default=(), parse=_texts, meaning="package sets, such as onnxruntime==1.22.1"),
     Key(name="text", default=(), parse=_texts, meaning="text classes, instead of the suites' own"),
     Key(name="voice", default="af_heart", parse=_text, meaning="the voice that speaks"),
-    Key(name="budget", default=0.0, parse=_seconds, meaning="time for measuring, such as 90s, 4m or 1h"),
+    Key(name="budget", default=0.0, parse=_seconds, meaning="time for measuring: 90s, 4m, 1h"),
     Key(name="launches", default=3, parse=_whole(1), meaning="how often each worker is started in a run"),
     Key(name="blocks", default=4, parse=_whole(1), meaning="blocks in each launch at most"),
     Key(name="warmups", default=1, parse=_whole(1), meaning="warm-up repetitions of each text in each launch"),
@@ -184,6 +184,11 @@ class Config:
     def targets(self) -> tuple[tuple[str, str, float], ...]:
         """(pattern of scenario ids, metric, limit): the defaults, then the user's. The last that matches holds."""
         return (*DEFAULT_TARGETS, *self["targets"])
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration with some values settled by the command."""
+    return replace(config, values={**config.values, **values})
 
 
 TABLES = ("runtimes", "schedule")

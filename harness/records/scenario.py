@@ -103,6 +103,8 @@ class Arm:
     revision: str = ""
     url: str = ""
     slowdown: float = 0.0
+    side: str = ""
+    """Tells the two arms of a duel apart where nothing else does."""
 
     @property
     def id(self) -> str:
@@ -118,6 +120,8 @@ class Arm:
             parts.append(f"rev-{slug(self.revision)}")
         if self.slowdown:
             parts.append(f"slowed-{self.slowdown:g}")
+        if self.side:
+            parts.append(self.side)
         return ".".join(parts)
 
 

@@ -1,0 +1,116 @@
+"""`kokoro-bench duel`: two arms, paired."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import MEASURING, configured
+from harness.errors import UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from harness.duel import Opponents
+    from harness.laboratory import Finished
+
+BUDGET_S = 60.0
+TEXTS = ("chars-60",)
+LAUNCHES = 4
+MANY_BLOCKS = 10_000
+
+
+def per_cent(context: click.Context, parameter: click.Parameter, value: str) -> float:
+    """A ratio from `5%` or `0.05`."""
+    del context, parameter
+    try:
+        ratio = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no size; write 5% or 0.05") from error
+    if not 0 < ratio < 1:
+        raise click.BadParameter(f"{value!r} is not between 0 and 100 %")
+    return ratio
+
+
+@click.command()
+@configured(*MEASURING)
+@click.option("--effect", default="5%", show_default=True, callback=per_cent, help="the change that is to be found")
+@click.option("--streamed", is_flag=True, help="stream instead of asking for the whole audio")
+@click.argument("candidate")
+@click.argument("reference", required=False)
+def duel(
+    config: Config,
+    effect: float,
+    streamed: bool,  # noqa: FBT001 - click's own
+    candidate: str,
+    reference: str | None,
+) -> int:
+    """Play CANDIDATE against REFERENCE, pair by pair, and say what changed.
+
+    A side is `current`, a requirement (onnxruntime==1.22.1), model=NAME, provider=NAME, threads=N, a session option
+    (arena=off), rev=REVISION, or several of them with commas. With one side, it is the reference of `current`.
+    """
+    if reference is None:
+        candidate, reference = "current", candidate
+    finished = play(config, candidate=candidate, reference=reference, effect=effect, streamed=streamed)
+    return int(finished.code)
+
+
+def play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool = False) -> "Finished":
+    """Play a duel on the terminal, and print what came of it."""
+    from harness import laboratory
+    from harness.console import LiveConsole, make_console, print_duel
+    from harness.duel import DuelJudging, duel_scenarios
+    from harness.outputs import write_outputs
+    from harness.plan.config import with_values
+    from harness.records.scenario import Mode
+    from harness.verdicts import policy_of
+
+    sides = _opponents(config, candidate, reference)
+    config = with_values(
+        config,
+        {
+            "budget": config["budget"] or BUDGET_S,
+            "launches": config["launches"] if config.origins["launches"] != "default" else LAUNCHES,
+            "blocks": config["blocks"] if config.origins["blocks"] != "default" else MANY_BLOCKS,
+        },
+    )
+    judging = DuelJudging(
+        effect=effect, budget_s=config["budget"], launches=config["launches"], policy=policy_of(config)
+    )
+    if sides.same:
+        make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
+    scenarios = duel_scenarios(
+        sides,
+        texts=config["text"] or TEXTS,
+        voice=config["voice"],
+        mode=Mode.STREAM if streamed else Mode.WHOLE,
+    )
+    with LiveConsole() as console:
+        try:
+            finished = laboratory.measure(
+                config,
+                scenarios,
+                selection=f"duel: {candidate} against {reference}",
+                listeners=[console],
+                report=console.report,
+                judging=laboratory.Judging(conclude=judging.conclude, enough=judging.enough, policy=judging.policy),
+            )
+        except laboratory.Interrupted as interrupted:
+            finished = interrupted.finished
+    notes = write_outputs(finished.data, config)
+    print_duel(finished, candidate=candidate, reference=reference, notes=notes)
+    return finished
+
+
+def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":
+    from harness.duel import Opponents
+    from harness.equipment import model_names, wanted_arms
+    from harness.plan.sides import parse_side
+
+    base = wanted_arms(config, "quick")
+    if config["model"] and len(config["model"]) > 1:
+        raise UsageError("a duel has one model a side", where="--model", remedy="name models in the sides: model=NAME")
+    names = model_names(config)
+    return Opponents(
+        candidate=parse_side(candidate, base=base[0], models=names),
+        reference=parse_side(reference, base=base[0], models=names),
+    ).told_apart()

@@ -1,0 +1,85 @@
+"""The sides of a duel, as a person writes them: what differs from the configured arm.
+
+`current` is the arm as configured. Otherwise a comma-separated list of changes, each one of
+
+- a requirement, such as `onnxruntime==1.22.1`: other packages, in a runtime of their own;
+- `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
+- `rev=REVISION`: another revision of this source, from git;
+- a model's name or file by itself, or a git revision by itself.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.engines.providers import provider_names
+from harness.engines.session import SESSION_OPTIONS
+from harness.errors import UsageError, nearest
+from harness.records.scenario import Arm, ModelVariant, Runtime, slug
+
+CURRENT = ("current", ".")
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===|==|~=|!=|<=|>=|<|>)\s*\S+")
+
+
+def parse_side(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
+    """The arm that `text` describes, from `base`; `models` are the catalogue's names."""
+    if not text.strip():
+        raise UsageError("an empty side", where="duel", remedy="say what differs, or `current`")
+    arm = base
+    requirements: list[str] = []
+    for item in (part.strip() for part in text.split(",")):
+        if item in CURRENT or not item:
+            continue
+        if REQUIREMENT.fullmatch(item):
+            requirements.append(item.replace(" ", ""))
+        else:
+            arm = _change(arm, item, models)
+    if requirements:
+        name = "_".join(slug(requirement) for requirement in requirements)
+        arm = replace(arm, runtime=Runtime(name=name, requirements=tuple(sorted(requirements))))
+    return arm
+
+
+def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
+    name, equals, value = item.partition("=")
+    if not equals:
+        return _bare(arm, item, models)
+    if name in SESSION_OPTIONS:
+        return replace(arm, session_options=tuple(sorted({**dict(arm.session_options), name: value}.items())))
+    if name not in CHANGES:
+        raise UsageError(f"unknown change {name!r}", where=item, remedy=nearest(name, (*CHANGES, *SESSION_OPTIONS)))
+    return CHANGES[name](arm, value)
+
+
+def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
+    """A word by itself: a model, else a revision."""
+    if item in models or item.endswith(".onnx") or Path(item).is_file():
+        return _with_model(arm, item)
+    return replace(arm, revision=item)
+
+
+def _with_model(arm: Arm, name: str) -> Arm:
+    return replace(arm, model=ModelVariant(name=name, sha256="", size=0, origin="unresolved"))
+
+
+def _with_provider(arm: Arm, name: str) -> Arm:
+    if name not in provider_names():
+        raise UsageError(f"unknown provider {name!r}", where="provider", remedy=nearest(name, provider_names()))
+    return replace(arm, provider=name)
+
+
+def _with_threads(arm: Arm, count: str) -> Arm:
+    if not count.isdigit():
+        raise UsageError(f"threads takes a whole number, not {count!r}", where="threads", remedy="threads=1")
+    return replace(arm, threads=int(count))
+
+
+CHANGES: Mapping[str, Callable[[Arm, str], Arm]] = {
+    "model": _with_model,
+    "provider": _with_provider,
+    "threads": _with_threads,
+    "rev": lambda arm, revision: replace(arm, revision=revision),
+    "runtime": lambda arm, name: replace(arm, runtime=Runtime(name=name)),
+}
+"""What can be changed by name, besides the session options."""
