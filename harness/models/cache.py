@@ -131,16 +131,15 @@ class Cache:
         """
         if (files := self._sound(plan.key)) is not None:
             return files
-        with self.explained_os_errors():
-            with self.locked(plan.key, report):
-                if (files := self._sound(plan.key)) is not None:
-                    return files
-                self.sweep(holding=plan.key)
-                self.require(plan.needed, what=plan.variant.name)
-                (self.models / f"{plan.key}.json").unlink(missing_ok=True)
-                with self.working_folder(plan.key) as work:
-                    build(work)
-                    return self._admit(plan, work)
+        with self.explained_os_errors(), self.locked(plan.key, report):
+            if (files := self._sound(plan.key)) is not None:
+                return files
+            self.sweep(holding=plan.key)
+            self.require(plan.needed, what=plan.variant.name)
+            (self.models / f"{plan.key}.json").unlink(missing_ok=True)
+            with self.working_folder(plan.key) as work:
+                build(work)
+                return self._admit(plan, work)
 
     def admit(self, plan: Plan, work: Path) -> ModelFiles:
         """Take finished files from `work`, a folder on the cache's disk, under their final names.

@@ -127,17 +127,12 @@ class Catalogue:
 
     def entries(self) -> tuple[Entry, ...]:
         """What `models list` shows: every original, here or not, and every derived model that is here."""
-        here = {manifest.variant.name: manifest for manifest in self.cache.manifests()}
-        lines = []
-        for name in self.replicas.names():
-            manifest = self._replica_manifest(name)
-            here.pop(name, None)
-            lines.append(self._present(manifest) if manifest else _absent(name, "replica", NOT_BUILT))
-        for model in public.PUBLIC:
-            manifest = here.pop(model.name, None)
-            lines.append(self._present(manifest) if manifest else _absent_public(model))
-        lines += [self._present(manifest) for manifest in here.values()]
-        return tuple(lines)
+        originals = {name: self._replica_manifest(name) for name in self.replicas.names()}
+        originals |= {name: self.cache.find(name) for name in public.BY_NAME}
+        lines = [self._present(manifest) if manifest else _absent(name) for name, manifest in originals.items()]
+        shown = [manifest for manifest in originals.values() if manifest]
+        others = (manifest for manifest in self.cache.manifests() if manifest not in shown)
+        return (*lines, *(self._present(manifest, note=self._age(manifest)) for manifest in others))
 
     def show(self, name_or_path: str | Path, voices: Path | None = None) -> Details:
         """What is known of a model that is here. Raises ModelError for one that is not."""
@@ -283,7 +278,16 @@ class Catalogue:
     def _by_digest(self, sha256: str) -> Manifest | None:
         return next((one for one in self.cache.manifests() if one.variant.sha256 == sha256), None)
 
-    def _present(self, manifest: Manifest) -> Entry:
+    def _age(self, manifest: Manifest) -> str:
+        """Why a model that is here is not what its name means now; "" where it is."""
+        variant = manifest.variant
+        if variant.origin == "replica" and manifest != self._replica_manifest(variant.name):
+            return "of an older recipe"
+        if variant.origin == "quantised" and manifest.made_with != tool_versions():
+            return f"by {', '.join(f'{name} {version}' for name, version in manifest.made_with.items())}"
+        return ""
+
+    def _present(self, manifest: Manifest, note: str = "") -> Entry:
         return Entry(
             name=manifest.variant.name,
             origin=manifest.variant.origin,
@@ -291,6 +295,7 @@ class Catalogue:
             size=manifest.variant.size,
             sha256=manifest.variant.sha256,
             path=self.cache.files(manifest).model_path,
+            note=note,
         )
 
 
@@ -321,17 +326,8 @@ def derivations(name: str) -> tuple[tuple[str, QuantiseRecipe], ...]:
     return tuple(found)
 
 
-def _absent(name: str, origin: str, note: str) -> Entry:
-    return Entry(name=name, origin=origin, present=False, size=None, sha256=None, path=None, note=note)
-
-
-def _absent_public(model: public.PublicModel) -> Entry:
-    return Entry(
-        name=model.name,
-        origin="public",
-        present=False,
-        size=model.model.size,
-        sha256=model.model.sha256,
-        path=None,
-        note=NOT_FETCHED,
-    )
+def _absent(name: str) -> Entry:
+    if (model := public.BY_NAME.get(name)) is None:
+        return Entry(name=name, origin="replica", present=False, size=None, sha256=None, path=None, note=NOT_BUILT)
+    size, sha256 = model.model.size, model.model.sha256
+    return Entry(name=name, origin="public", present=False, size=size, sha256=sha256, path=None, note=NOT_FETCHED)

@@ -43,17 +43,21 @@ class Quantise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a child does: one of the two."""
+    """What a child does: quantise, let speak, or the one after the other."""
 
-    speak: Speak | None = None
     quantise: Quantise | None = None
+    speak: Speak | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What it came to: `error` is "" or the last line of the reason, `facts` what was measured on the way."""
+    """What it came to: `error` is "" or the last line of the reason, `facts` what was measured on the way.
+
+    `made` says whether the quantising was done, so that an error after it is one of speaking.
+    """
 
     error: str = ""
+    made: bool = False
     facts: dict[str, float | str] = field(default_factory=dict)
 
 
@@ -101,27 +105,31 @@ def main(job_file: Path, answer_file: Path) -> None:
     """Do the job in `job_file`, leave the answer in `answer_file`."""
     job = msgspec.json.decode(job_file.read_bytes(), type=Job)
     with _ending_with_the_parent():
-        try:
-            answer = Answer(facts=_do(job))
-        except Exception as error:  # noqa: BLE001 - whatever the tools raise is the answer
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            answer = Answer(error=f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}")
+        answer = _do(job)
         partial = answer_file.with_suffix(".partial")
         partial.write_bytes(msgspec.json.encode(answer))
         partial.replace(answer_file)
 
 
-def _do(job: Job) -> dict[str, float | str]:
+def _do(job: Job) -> Answer:
     warnings.simplefilter("ignore")  # the tools' warnings concern their own versions
-    if job.quantise is not None:
-        from harness.models.quantise.tools import quantise_file
+    facts: dict[str, float | str] = {}
+    made = False
+    try:
+        if job.quantise is not None:
+            from harness.models.quantise.tools import quantise_file
 
-        return quantise_file(job.quantise)
-    if job.speak is not None:
-        from harness.models.speak import speak
+            facts |= quantise_file(job.quantise)
+            made = True
+        if job.speak is not None:
+            from harness.models.speak import speak
 
-        return speak(Path(job.speak.model), Path(job.speak.voices))
-    return {}
+            facts |= speak(Path(job.speak.model), Path(job.speak.voices))
+    except Exception as error:  # noqa: BLE001 - whatever the tools raise is the answer
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"
+        return Answer(error=reason, made=made, facts=facts)
+    return Answer(made=made, facts=facts)
 
 
 @contextlib.contextmanager

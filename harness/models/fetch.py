@@ -20,7 +20,6 @@ Progress = Callable[[int, int], None]
 
 PATIENCE = 4
 """Attempts in a row that may bring nothing before we give up."""
-CHUNK = 1 << 18
 TIMEOUT_S = 30.0
 
 
@@ -152,7 +151,7 @@ class _Download:
             if not answer.is_success:
                 raise self._error(asset, f"the server refuses (HTTP {answer.status_code})")
             with part.open("ab" if continues else "wb") as file:
-                for chunk in answer.iter_bytes(CHUNK):
+                for chunk in answer.iter_raw():  # as it comes: what is gathered first is lost with the connection
                     file.write(chunk)
                     told(min(file.tell(), asset.size))
                     if file.tell() > asset.size:

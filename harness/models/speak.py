@@ -26,7 +26,7 @@ LONGEST_S_PER_TOKEN = 1.25
 
 
 def speak(model: Path, voices: Path) -> dict[str, float | str]:
-    """Synthesise each of `PHRASES`; the facts of the last: its seconds, its level in dBFS and its peak.
+    """Synthesise each of `PHRASES`; the facts of the last: its seconds of audio, its level in dBFS and its peak.
 
     Raises ValueError with the reason where audio is not finite, silent, absurdly loud, or of an absurd length, and
     what ONNX Runtime raises where the model does not load or run.
@@ -82,4 +82,4 @@ def check_audio(audio: "NDArray[Any]", *, tokens: int) -> dict[str, float | str]
         raise ValueError(f"silence: {level:.1f} dBFS")
     if peak > LOUDEST:
         raise ValueError(f"a peak of {peak:.3g}, far beyond full scale")
-    return {"seconds": seconds, "dbfs": level, "peak": peak}
+    return {"audio_s": seconds, "dbfs": level, "peak": peak}

@@ -93,5 +93,5 @@ def _speech(model: Path, voices: Path) -> Check:
         shutil.rmtree(work, ignore_errors=True)
     if answer.error:
         return Check(name="speech", passed=False, detail=answer.error)
-    seconds, level = float(answer.facts["seconds"]), float(answer.facts["dbfs"])
+    seconds, level = float(answer.facts["audio_s"]), float(answer.facts["dbfs"])
     return Check(name="speech", passed=True, detail=f"{seconds:.2f} s of audio at {level:.1f} dBFS")

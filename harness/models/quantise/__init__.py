@@ -55,11 +55,8 @@ def quantise(
 
     def build(work: Path) -> None:
         report(f"making {name} from {parent.variant.name}: {recipe.meaning}")
-        made = _by_tools(parent, recipe, inputs, work)
-        spoken = run_child(Job(speak=Speak(model=str(work / MODEL), voices=str(parent.voices_path))), work)
-        if spoken.error:
-            raise _failed(f"{recipe.name} gives a model of {parent.variant.name} that does not speak", spoken)
-        report(f"made {name} in {made.facts['seconds']:.1f} s: {made.facts['converted']}")
+        answer = _by_tools(parent, recipe, inputs, work)
+        report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['converted']}")
 
     files = cache.make(plan, build, report)
     # The variant may have been made beside another copy of the voices.
@@ -96,14 +93,13 @@ def _by_tools(
         recipe=recipe.name,
         feeds=str(archive) if recipe.calibrated else "",
     )
-    answer = run_child(Job(quantise=job), work)
+    speak = Speak(model=str(work / MODEL), voices=str(parent.voices_path))
+    answer = run_child(Job(quantise=job, speak=speak), work)
     if answer.error:
-        raise _failed(f"{recipe.name} fails on {parent.variant.name}", answer)
+        failure = "gives a model that does not speak" if answer.made else "fails"
+        raise ModelError(
+            f"{recipe.name} of {parent.variant.name} {failure}: {answer.error}",
+            where=", ".join(f"{name} {version}" for name, version in tool_versions().items()),
+            remedy="try another recipe, or other versions of the two packages",
+        )
     return answer
-
-
-def _failed(what: str, answer: Answer) -> ModelError:
-    versions = ", ".join(f"{name} {version}" for name, version in tool_versions().items())
-    return ModelError(
-        f"{what}: {answer.error}", where=versions, remedy="try another recipe, or other versions of the two packages"
-    )

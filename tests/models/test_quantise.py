@@ -1,0 +1,255 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from harness.errors import ModelError
+from harness.models.cache import Cache, tool_versions
+from harness.models.catalogue import Catalogue
+from harness.models.child import Answer, Job, Quantise, Speak, run_child
+from harness.models.examine import read_graph
+from harness.models.files import ModelFiles
+from harness.models.quantise import cache_key, quantise
+from harness.models.quantise.calibration import LEAST_FEEDS, calibration_feeds, feeds_digest
+from harness.models.quantise.recipes import BY_NAME, RECIPES
+from harness.models.quantise.tools import converted, read_feeds, write_feeds
+
+ROOT = Path(__file__).parents[2]
+SENTENCES = tuple(
+    f"The {what} stood at the end of a long road, and nobody knew why it was there."
+    for what in ("house", "tower", "statue", "garden", "bridge", "lantern", "horse", "bakery", "piano")
+)
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """A catalogue with the true small replica, shared: quantising takes seconds."""
+    catalogue = Catalogue(cache=Cache(tmp_path_factory.mktemp("cache")), calibration_texts=lambda: SENTENCES)
+    catalogue.resolve("replica-small")
+    return catalogue
+
+
+def operators(files: ModelFiles) -> dict[str, int]:
+    return read_graph(files.model_path).operators
+
+
+def test_a_dynamic_variant_knows_its_parent_and_is_made_once(small: Catalogue) -> None:
+    parent = small.resolve("replica-small")
+    said: list[str] = []
+    files = small.resolve("replica-small-u8", report=said.append)
+    variant = files.variant
+    assert (variant.origin, variant.recipe, variant.parent) == ("quantised", "dynamic-u8", parent.variant.sha256)
+    assert files.voices_path == parent.voices_path
+    assert variant.size < 0.6 * parent.variant.size
+    assert len(said) == 2
+    assert small.resolve("replica-small-u8", report=pytest.fail) == files
+    assert small.quantise("replica-small", "dynamic-u8", report=pytest.fail) == files
+    assert small.show("replica-small-u8").parent_name == "replica-small"
+    assert small.show("replica-small-u8").made_with == tool_versions()
+    assert {"ConvInteger", "MatMulInteger", "DynamicQuantizeLSTM"} <= set(operators(files))
+
+
+def test_the_pre_processing_finds_the_shared_weights(small: Catalogue) -> None:
+    """ALBERT's weights are shared through Identity nodes, behind which the quantisers do not look."""
+    as_is, prepared = small.resolve("replica-small-u8-as-is"), small.resolve("replica-small-u8")
+    assert operators(prepared)["MatMulInteger"] == operators(as_is)["MatMulInteger"] + 66
+    assert prepared.variant.size < as_is.variant.size
+    # 10 MatMuls of its own, and the 66 that use ALBERT's weights again.
+    assert operators(small.resolve("replica-small-int4"))["MatMulNBits"] == 76
+
+
+def test_half_precision_keeps_its_face(small: Catalogue) -> None:
+    parent, files = small.resolve("replica-small"), small.resolve("replica-small-fp16")
+    ours, theirs = read_graph(parent.model_path), read_graph(files.model_path)
+    assert (ours.inputs, [one.dtype for one in ours.outputs]) == (theirs.inputs, [one.dtype for one in theirs.outputs])
+    assert files.variant.size < 0.75 * parent.variant.size
+
+
+def test_chosen_operators_are_the_only_ones_converted(small: Catalogue) -> None:
+    assert "ConvInteger" not in operators(small.resolve("replica-small-u8-matmul"))
+    without = operators(small.resolve("replica-small-u8-nolstm"))
+    assert without["LSTM"] == 6
+    assert "DynamicQuantizeLSTM" not in without
+
+
+def test_signed_weights_are_signed(small: Catalogue) -> None:
+    kinds = {}
+    for name in ("u8", "s8"):
+        model = onnx.load(small.resolve(f"replica-small-{name}").model_path)
+        consumers = {value: node.op_type for node in model.graph.node for value in node.input}
+        kinds[name] = {
+            tensor.data_type
+            for tensor in model.graph.initializer
+            if consumers.get(tensor.name) == "ConvInteger" and len(tensor.dims) == 3
+        }
+    assert kinds == {"u8": {onnx.TensorProto.UINT8}, "s8": {onnx.TensorProto.INT8}}
+
+
+def test_a_static_variant_is_calibrated_on_texts(small: Catalogue) -> None:
+    files = small.resolve("replica-small-qdq")
+    assert {"QuantizeLinear", "DequantizeLinear"} <= set(operators(files))
+    assert small.resolve("replica-small-qdq", report=pytest.fail) == files
+
+
+def test_other_calibration_makes_another_variant(small: Catalogue) -> None:
+    parent = small.resolve("replica-small")
+    graph = small.examiner.graph(parent.model_path, parent.variant.sha256)
+    first = calibration_feeds(parent, graph, SENTENCES)
+    other = calibration_feeds(parent, graph, SENTENCES[::-1])
+    recipe = BY_NAME["static-qdq"]
+    assert cache_key("x", parent, recipe, first) != cache_key("x", parent, recipe, other)
+    assert cache_key("x", parent, BY_NAME["fp16"], first) == cache_key("x", parent, BY_NAME["fp16"], other)
+
+
+def test_a_variant_depends_on_parent_recipe_and_tools(small: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = small.resolve("replica-small")
+    keys = {cache_key("x", parent, recipe) for recipe in RECIPES}
+    assert len(keys) == len(RECIPES)
+    monkeypatch.setattr("harness.models.quantise.tool_versions", lambda: {"onnx": "1.0", "onnxruntime": "1.0"})
+    assert keys.isdisjoint(cache_key("x", parent, recipe) for recipe in RECIPES)
+
+
+def test_calibration_is_what_kokoro_onnx_would_feed(small: Catalogue) -> None:
+    parent = small.resolve("replica-small")
+    graph = small.examiner.graph(parent.model_path, parent.variant.sha256)
+    feeds = calibration_feeds(parent, graph, SENTENCES)
+    assert len(feeds) == len(SENTENCES)
+    voices = np.load(parent.voices_path)
+    for index, feed in enumerate(feeds):
+        tokens = feed["input_ids"]
+        assert (tokens.dtype, tokens.shape[0], tokens[0, 0], tokens[0, -1]) == (np.int64, 1, 0, 0)
+        voice = voices[sorted(voices.files)[index % len(voices.files)]]
+        assert np.array_equal(feed["style"], voice[tokens.size - 3])
+    assert [float(feed["speed"][0]) for feed in feeds[:4]] == pytest.approx([1.0, 0.8, 1.25, 1.0])
+
+
+def test_feeds_survive_their_archive(small: Catalogue, tmp_path: Path) -> None:
+    parent = small.resolve("replica-small")
+    graph = small.examiner.graph(parent.model_path, parent.variant.sha256)
+    feeds = calibration_feeds(parent, graph, SENTENCES)
+    write_feeds(tmp_path / "feeds.npz", feeds)
+    assert feeds_digest(tuple(read_feeds(tmp_path / "feeds.npz"))) == feeds_digest(feeds)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ((), "0 of 0 calibration texts have at least 16 phonemes, and 8 are needed"),
+        (SENTENCES[: LEAST_FEEDS - 1], "7 of 7 calibration texts"),
+        (("Yes.",) * 20, "0 of 20 calibration texts"),
+    ],
+)
+def test_too_few_or_short_texts_are_refused(small: Catalogue, texts: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ModelError, match=f"{said}.* — give more or longer texts"):
+        small.quantise("replica-small", "static-qdq", texts=texts)
+
+
+def test_without_texts_nothing_is_calibrated(catalogue: Catalogue) -> None:
+    with pytest.raises(ModelError, match="static-qdq learns its scales from real syntheses"):
+        catalogue.resolve("replica-qdq")
+
+
+def test_a_tool_that_changed_nothing_has_failed(tmp_path: Path, model_file: Make) -> None:
+    path = model_file(tmp_path / "a.onnx")
+    assert converted(path, ("MatMul", "Conv")) == "1 MatMul"
+    with pytest.raises(ValueError, match="the tool converted nothing: no MatMulNBits in its result"):
+        converted(path, ("MatMulNBits",))
+
+
+def test_a_variant_that_does_not_speak_is_not_kept(
+    catalogue: Catalogue, cache: Cache, tmp_path: Path, model_file: Make, voices_file: Make
+) -> None:
+    path = model_file(tmp_path / "mute.onnx", gain=0.0)
+    with pytest.raises(ModelError, match=r"dynamic-u8 of mute-\w+ gives a model that does not speak: .*silence"):
+        catalogue.quantise(path, "dynamic-u8", voices=voices_file(tmp_path / "v.bin"))
+    assert cache.manifests() == ()
+    assert list(cache.models.iterdir()) == []
+
+
+def test_a_users_model_can_be_quantised(
+    catalogue: Catalogue, tmp_path: Path, model_file: Make, voices_file: Make
+) -> None:
+    path, voices = model_file(tmp_path / "mine.onnx"), voices_file(tmp_path / "v.bin")
+    files = catalogue.quantise(path, "u8", voices=voices)
+    assert files.variant.name.startswith("mine-")
+    assert files.variant.name.endswith("-u8")
+    assert catalogue.resolve(files.variant.name) == files
+    assert files.voices_path == voices
+
+
+def test_a_failing_tool_is_one_line_with_versions(
+    cache: Cache, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Answer(error="RuntimeError: no such operator")
+    monkeypatch.setattr("harness.models.quantise.run_child", lambda *_: answer)
+    parent = catalogue.resolve("replica")
+    with pytest.raises(ModelError) as caught:
+        quantise(parent, BY_NAME["fp16"], cache=cache, name="replica-fp16")
+    assert "fp16 of replica fails: RuntimeError: no such operator" in str(caught.value)
+    assert f"onnxruntime {tool_versions()['onnxruntime']}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_room_for_a_variant_is_said(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue.resolve("replica")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    with pytest.raises(ModelError, match=r"replica-u8 needs 0\.1 MB of disk and 0\.0 MB are free"):
+        catalogue.resolve("replica-u8")
+
+
+def test_a_childs_error_is_an_answer(tmp_path: Path) -> None:
+    job = Quantise(source=str(tmp_path / "nix.onnx"), target=str(tmp_path / "out.onnx"), recipe="fp16")
+    assert run_child(Job(quantise=job), tmp_path).error.startswith("FileNotFoundError: ")
+
+
+def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    job = Speak(model=str(tmp_path / "pipe.onnx"), voices="")
+    with pytest.raises(ModelError, match="did not finish within 0 s"):
+        run_child(Job(speak=job), tmp_path, timeout_s=0.2)
+
+
+def test_a_child_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, os\nif '-m' in sys.orig_argv:\n    print('dying', file=sys.stderr, flush=True)\n    os.abort()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ModelError, match=r"died \(signal 6\): .*dying"):
+        run_child(Job(), tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    script = """
+        import sys
+        from pathlib import Path
+        from harness.models.child import Job, Speak, run_child
+        work = Path(sys.argv[1])
+        run_child(Job(speak=Speak(model=str(work / "pipe.onnx"), voices="")), work)
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    import psutil
+
+    def children() -> list[psutil.Process]:
+        return psutil.Process(parent.pid).children()
+
+    deadline = time.monotonic() + 60
+    while not (found := children()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert found
+    _, alive = psutil.wait_procs(found, timeout=60)
+    assert alive == []
