@@ -44,12 +44,11 @@ def align(x: "Floats", y: "Floats", *, radius: int | None = None) -> Alignment:
         low, high = band.rows(diagonal)
         here = slice(low + _PAD, high + 1 + _PAD)
         above = slice(low - 1 + _PAD, high + _PAD)
-        local = np.sqrt(np.square(x[low : high + 1] - y[diagonal - high : diagonal - low + 1][::-1]).sum(axis=1))
-        best, step = before[above].copy(), np.zeros(high - low + 1, dtype=np.int8)
-        for candidate, name in ((last[above], _DOWN), (last[here], _RIGHT)):
-            cheaper = candidate < best
-            best[cheaper] = candidate[cheaper]
-            step[cheaper] = name
+        apart = x[low : high + 1] - y[diagonal - high : diagonal - low + 1][::-1]
+        local = np.sqrt(np.einsum("ij,ij->i", apart, apart))
+        straight, down, right = before[above], last[above], last[here]
+        best = np.minimum(np.minimum(straight, down), right)
+        step = np.where(straight == best, _DIAGONAL, np.where(down == best, _DOWN, _RIGHT)).astype(np.int8)
         current[low : high + 1 + 2 * _PAD] = np.inf
         current[here] = local + (best if diagonal else 0.0)
         steps.append(step)

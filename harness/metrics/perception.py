@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PESQ_RATE = 16_000
 PESQ_LONGEST_S = 30.0
 """The reference code of P.862 keeps its utterances in tables of fixed size, and longer speech may overrun them."""
+SILENT = "silence has neither quality nor intelligibility"
 SEARCH_SHARE = 1.0
 """How far, in hops, a piece may be moved to fit the phase of what it is laid beside."""
 
@@ -32,6 +33,8 @@ def pesq(variant: "Signal", original: "Signal", sample_rate: int) -> Reading:
     package = _optional("pesq")
     if package is None:
         return not_installed()
+    if not original.any() or not variant.any():
+        return unknown(SILENT)
     if len(original) > PESQ_LONGEST_S * sample_rate:
         seconds = len(original) / sample_rate
         return unknown(f"PESQ takes at most {PESQ_LONGEST_S:g} s of speech, and this is {seconds:.1f} s")
@@ -52,6 +55,8 @@ def stoi(variant: "Signal", original: "Signal", sample_rate: int) -> Reading:
     package = _optional("pystoi")
     if package is None:
         return not_installed()
+    if not original.any() or not variant.any():
+        return unknown(SILENT)
     with warnings.catch_warnings():
         # For too little speech the package warns and returns 1e-5, which looks like a figure.
         warnings.simplefilter("error", RuntimeWarning)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.metrics.alignment import Alignment, align
-from harness.metrics.spectra import FLOOR, HOP_S, hop_length, levels, mel_cepstra, power_spectra
+from harness.metrics.spectra import FLOOR, HOP_S, SLICE, hop_length, levels, mel_cepstra, power_spectra
 from harness.records.reading import Reading, known, unknown
 
 if TYPE_CHECKING:
@@ -28,15 +28,18 @@ DRIFT_S = (1.0, 5.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedSpectra:
-    """Two utterances, frame for frame along their alignment; pairs in which both pause are left out.
+    """Two utterances and which frames of them are one another's; pairs in which both pause are left out.
 
-    Powers have the shape (pairs, bins), cepstra (pairs, 13).
+    Powers have the shape (frames, bins), cepstra (frames, 13), each with its own number of frames; `rows` and
+    `columns`, shape (pairs,), are the frames of x and of y.
     """
 
     power_x: "Floats"
     power_y: "Floats"
     cepstra_x: "Floats"
     cepstra_y: "Floats"
+    rows: "NDArray[np.intp]"
+    columns: "NDArray[np.intp]"
 
 
 def compare(
@@ -73,10 +76,15 @@ def log_spectral_distance(aligned: AlignedSpectra) -> Reading:
     """
     import numpy as np
 
-    if not len(aligned.power_x):
+    pairs = len(aligned.rows)
+    if not pairs:
         return unknown("both are silent")
-    ratio = 10 * np.log10(np.maximum(aligned.power_x, FLOOR) / np.maximum(aligned.power_y, FLOOR))
-    return known(float(np.sqrt(np.square(ratio).mean(axis=1)).mean()))
+    total = 0.0
+    for begin in range(0, pairs, SLICE):
+        rows, columns = aligned.rows[begin : begin + SLICE], aligned.columns[begin : begin + SLICE]
+        power_x, power_y = np.maximum(aligned.power_x[rows], FLOOR), np.maximum(aligned.power_y[columns], FLOOR)
+        total += float(np.sqrt(np.square(10 * np.log10(power_x / power_y)).mean(axis=1)).sum())
+    return known(total / pairs)
 
 
 def mel_cepstral_distortion(aligned: AlignedSpectra) -> Reading:
@@ -86,9 +94,9 @@ def mel_cepstral_distortion(aligned: AlignedSpectra) -> Reading:
     """
     import numpy as np
 
-    if not len(aligned.cepstra_x):
+    if not len(aligned.rows):
         return unknown("both are silent")
-    squared = np.square(aligned.cepstra_x - aligned.cepstra_y).sum(axis=1)
+    squared = np.square(aligned.cepstra_x[aligned.rows] - aligned.cepstra_y[aligned.columns]).sum(axis=1)
     return known(float(10 / np.log(10) * np.sqrt(2 * squared).mean()))
 
 
@@ -100,9 +108,13 @@ def _aligned(
     path = _symmetric_path(cepstra_x, cepstra_y)
     rows, columns = path.rows, path.columns
     sounding = (levels(power_x)[rows] >= SILENT_DB) | (levels(power_y)[columns] >= SILENT_DB)
-    rows, columns = rows[sounding], columns[sounding]
     return path, AlignedSpectra(
-        power_x=power_x[rows], power_y=power_y[columns], cepstra_x=cepstra_x[rows], cepstra_y=cepstra_y[columns]
+        power_x=power_x,
+        power_y=power_y,
+        cepstra_x=cepstra_x,
+        cepstra_y=cepstra_y,
+        rows=rows[sounding],
+        columns=columns[sounding],
     )
 
 

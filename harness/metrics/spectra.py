@@ -14,6 +14,8 @@ HOP_S = 0.010
 MEL_BANDS = 40
 LOWEST_HZ = 50.0
 CEPSTRA = 13
+SLICE = 1_000
+"""Frames that are worked on at once: minutes of speech need not fit into memory several times over."""
 FLOOR = 1e-10
 """Power that counts as nothing: −100 dB in one bin is about the threshold of hearing where full scale is loud, and lies
 above what 16-bit samples add by rounding (−127 dB), so that neither makes a distance."""
@@ -37,8 +39,13 @@ def power_spectra(audio: "NDArray[np.floating]", sample_rate: int) -> "Floats":
     padded[: len(audio)] = audio
     window = np.hanning(length + 1)[:length]
     cut = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
-    spectra = np.fft.rfft(cut * window, n=_transform_length(length), axis=1)
-    return np.asarray(np.square(np.abs(spectra)) / window.sum() ** 2)
+    transform = _transform_length(length)
+    power = np.empty((frames, transform // 2 + 1))
+    for begin in range(0, frames, SLICE):
+        part = slice(begin, begin + SLICE)
+        power[part] = np.square(np.abs(np.fft.rfft(cut[part] * window, n=transform, axis=1)))
+    power /= window.sum() ** 2
+    return power
 
 
 def mel_powers(power: "Floats", sample_rate: int) -> "Floats":

@@ -1,5 +1,6 @@
 import sys
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from harness.metrics import perception
 from harness.metrics.alignment import Alignment, align
 from harness.metrics.perception import pesq, stoi, warp
+from harness.records.reading import Reading
 
 RATE = 24_000
 HOP = 240
@@ -109,7 +111,15 @@ def test_the_real_pesq_knows_identity_and_noise() -> None:
     disturbed = pesq(speech + 0.3 * noise(5)[RATE:], speech, RATE).value
     assert disturbed is not None
     assert disturbed < 4
-    assert pesq(np.zeros(RATE), np.zeros(RATE), RATE).reason.startswith("PESQ: ")
+    assert pesq(speech[:4800], speech[:4800], RATE).reason == "PESQ: Buffer needs to be at least 1/4 of a second long"
+
+
+@pytest.mark.parametrize("measure", [pesq, stoi])
+def test_silence_is_not_rated(monkeypatch: pytest.MonkeyPatch, measure: Callable[..., Reading]) -> None:
+    for name in ("pesq", "pystoi"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    for signals in ((noise(), np.zeros(RATE)), (np.zeros(RATE), noise())):
+        assert measure(*signals, RATE).reason == "silence has neither quality nor intelligibility"
 
 
 @pytest.mark.parametrize("samples", [1, 239, 240, 1000, 24_000])

@@ -64,7 +64,8 @@ def test_two_white_noises_are_apart_as_two_exponential_powers_are() -> None:
 
 
 def pair(x: np.ndarray, y: np.ndarray) -> AlignedSpectra:
-    return AlignedSpectra(power_x=x, power_y=y, cepstra_x=x, cepstra_y=y)
+    frames = np.arange(len(x))
+    return AlignedSpectra(power_x=x, power_y=y, cepstra_x=x, cepstra_y=y, rows=frames, columns=frames)
 
 
 def test_log_spectral_distance_by_hand() -> None:
