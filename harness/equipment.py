@@ -45,6 +45,8 @@ def wanted_arms(config: Config, selection: str) -> tuple[Arm, ...]:
     _check_engine(engine)
     _check_providers(config["provider"])
     models = [_label(given) for given in config["model"]] or list(_default_models(engine, selection))
+    if twice := [name for name in models if models.count(name) > 1]:
+        raise UsageError(f"two models are called {twice[0]!r}", where="--model", remedy="give one file another name")
     return tuple(
         Arm(
             engine=engine,
@@ -121,6 +123,7 @@ def _is_file(given: str) -> bool:
 def _real(config: Config, report: Reporter) -> Equipment:
     from harness.measure import conditions, machine, subject
     from harness.models.catalogue import Catalogue
+    from harness.models.examine import check_voice
     from harness.models.files import ModelFiles
 
     clock = SystemClock()
@@ -135,6 +138,7 @@ def _real(config: Config, report: Reporter) -> Equipment:
             resolved[name] = catalogue.resolve(
                 Path(wanted) if _is_file(wanted) else wanted, voices=voices, report=report
             )
+            check_voice(resolved[name].voices_path, config["voice"])
         return resolved[name]
 
     def resolve(arm: Arm) -> Arm:

@@ -16,11 +16,11 @@ from harness.measure.conductor import Conductor
 from harness.measure.events import BlockDone, Event, Launched, Listener, WarmedUp
 from harness.measure.messages import PROTOCOL
 from harness.plan.config import Config
-from harness.plan.corpus import Corpus
+from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
-from harness.records.scenario import Scenario
+from harness.records.scenario import Scenario, Utterance
 from harness.store.runs import RunStore, open_store
 from harness.verdicts import Conclusions, conclude, policy_of
 
@@ -45,7 +45,9 @@ def wanted_scenarios(config: Config, wishes: Sequence[Wish], selection: str) -> 
     """Every scenario of `wishes`; models are names as yet, so that nothing is built for a look at the list."""
     arms = wanted_arms(config, selection)
     return tuple(
-        scenario for wish in wishes for scenario in expand(wish, arms=arms, voice=config["voice"], texts=config["text"])
+        scenario
+        for wish in wishes
+        for scenario in expand(wish, arms=arms, voice=config["voice"], texts=config["text"], own=_own_text(config))
     )
 
 
@@ -145,6 +147,10 @@ class Keeper:
             self.repetitions.append(event.repetition)
 
 
+def _own_text(config: Config) -> Utterance | None:
+    return user_text(config["say"]) if config["say"] else None
+
+
 def _plan(config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str) -> Plan:
     """Resolve every model once, and join scenarios, texts and pace."""
     arms = {arm: equipment.resolve(arm) for arm in dict.fromkeys(scenario.arm for scenario in scenarios)}
@@ -160,6 +166,7 @@ def _plan(config: Config, equipment: Equipment, scenarios: Sequence[Scenario], s
         [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],
         corpus=Corpus(),
         pace=pace,
+        own=_own_text(config),
         selection=selection,
         script=dict(config["script"]),
     )

@@ -1,8 +1,8 @@
 """`kokoro-bench run`: pytest on the suites, with our table in place of pytest's."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -36,13 +36,13 @@ def run(
     import pytest
 
     arguments = [str(find_suites(config)), "-p", "harness.plugin", "-p", "no:cacheprovider", "-q", "--no-header"]
-    if (config.root / "pyproject.toml").is_file():
-        arguments += ["--rootdir", str(config.root), "-c", str(config.root / "pyproject.toml")]
+    # Where the suites lie says nothing of where the user is: pytest must neither look for its settings there nor put
+    # the results there.
+    settings = config.root / "pyproject.toml"
+    arguments += ["--rootdir", str(config.root), "-c", str(settings if settings.is_file() else os.devnull)]
     arguments += [] if pytest_output else ["--tb=no", "-rN", "--benchmark-quiet"]
     arguments += [f"--selection={selection}"]
-    for name, origin in config.origins.items():
-        if origin.startswith("option "):
-            arguments.append(f"--{name}={_as_text(config[name])}")
+    arguments += [f"--{name}={value}" for name, value in config.given.items()]
     if expression:
         arguments += ["-k", expression]
     if json_path:
@@ -59,9 +59,3 @@ def find_suites(config: Config) -> Path:
     import suites
 
     return Path(suites.__path__[0])
-
-
-def _as_text(value: Any) -> str:  # noqa: ANN401 - each key has its own type
-    if isinstance(value, tuple):
-        return ",".join("=".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)
-    return str(value)

@@ -3,6 +3,7 @@
 Defaults, then `[tool.kokoro-bench]` in pyproject.toml, then `KOKORO_BENCH_…`, then options: later wins.
 """
 
+import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -32,6 +33,13 @@ def _text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an
     return value
 
 
+def _spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    text = _text(value).strip()
+    if not text:
+        raise ValueError("is empty: it must hold at least one word")
+    return text
+
+
 def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
     items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
@@ -39,11 +47,25 @@ def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the envi
     return tuple(item for item in items if item)
 
 
+def _number(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """A finite number: nothing here can be infinite or unknown."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"must be a number, not {value!r}")
+    return number
+
+
 def _whole(least: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
-        if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if not isinstance(number, int) or isinstance(number, bool):
             raise ValueError(f"must be a whole number, not {value!r}")
-        number = int(value)
         if number < least:
             raise ValueError(f"must be at least {least}, not {number}")
         return number
@@ -57,17 +79,19 @@ def _wholes(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - from TOML, the env
 
 
 def _positive(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    if isinstance(value, bool) or not 0 < float(value) < float("inf"):
-        raise ValueError(f"must be a positive number, not {value!r}")
-    return float(value)
+    number = _number(value)
+    if number <= 0:
+        raise ValueError(f"must be positive, not {value!r}")
+    return number
 
 
 def _seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
     """Seconds, or text such as 90s, 5m, 1.5h."""
     if isinstance(value, str):
         text = value.strip().lower()
-        scale = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:])
-        return _positive(text[:-1] if scale else text) * (scale or 1.0)
+        for unit, scale in (("s", 1.0), ("m", 60.0), ("h", 3600.0)):
+            if text.endswith(unit):
+                return _positive(text.removesuffix(unit)) * scale
     return _positive(value)
 
 
@@ -120,12 +144,13 @@ KEYS: tuple[Key, ...] = (
     Key(name="threads", default=(0,), parse=_wholes, meaning="intra-op thread counts; 0 is ONNX Runtime's default"),
     Key(name="runtime", default=(), parse=_texts, meaning="package sets, such as onnxruntime==1.22.1"),
     Key(name="text", default=(), parse=_texts, meaning="text classes, instead of the suites' own"),
+    Key(name="say", default="", parse=_spoken, meaning="a text of your own, instead of the suites' texts"),
     Key(name="voice", default="af_heart", parse=_text, meaning="the voice that speaks"),
     Key(name="budget", default=0.0, parse=_seconds, meaning="time for measuring: 90s, 4m, 1h"),
     Key(name="launches", default=3, parse=_whole(1), meaning="how often each worker is started in a run"),
     Key(name="blocks", default=4, parse=_whole(1), meaning="blocks in each launch at most"),
     Key(name="warmups", default=1, parse=_whole(1), meaning="warm-up repetitions of each text in each launch"),
-    Key(name="answer-timeout", default=30.0, parse=_seconds, meaning="seconds for an answer, beside 0.25 s per character"),
+    Key(name="answer-timeout", default=30.0, parse=_seconds, meaning="seconds for an answer, and 0.25 s a character"),
     Key(name="seed", default=0, parse=_whole(0), meaning="seed of the order and of the engine's generator"),
     Key(name="results", default="", parse=_text, meaning="results database: a file or an SQLAlchemy URL"),
     Key(name="baselines", default="", parse=_text, meaning="directory of the accepted figures"),
@@ -156,6 +181,8 @@ class Config:
     root: Path
     values: Mapping[str, Any]
     origins: Mapping[str, str]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The options as they were given on the command line."""
     tables: Mapping[str, Any] = field(default_factory=dict)
     """Sub-tables of the section that have readers of their own: runtimes, schedule."""
 
@@ -201,6 +228,7 @@ def load_config(
     environment: Mapping[str, str] | None = None,
 ) -> Config:
     """Read all sources. `options` holds what was given on the command line; None values are not given."""
+    given = {name: value for name, value in (options or {}).items() if value is not None}
     root = find_root(start or Path.cwd())
     values: dict[str, Any] = {key.name: key.default for key in KEYS}
     origins = {key.name: "default" for key in KEYS}
@@ -213,10 +241,9 @@ def load_config(
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_CONFIGURATION:
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
             _set(values, origins, name=name, value=value, origin=f"environment variable {variable}")
-    for name, value in (options or {}).items():
-        if value not in (None, (), ""):
-            _set(values, origins, name=name, value=value, origin=f"option --{name}")
-    return Config(root=root, values=values, origins=origins, tables=tables)
+    for name, value in given.items():
+        _set(values, origins, name=name, value=value, origin=f"option --{name}")
+    return Config(root=root, values=values, origins=origins, given=given, tables=tables)
 
 
 NOT_CONFIGURATION = (f"{ENVIRONMENT_PREFIX}CACHE", f"{ENVIRONMENT_PREFIX}TEST_POSTGRES")
@@ -228,9 +255,16 @@ def find_root(start: Path) -> Path:
     start = start.resolve()
     for directory in (start, *start.parents):
         file = directory / "pyproject.toml"
-        if file.is_file() and f"[{SECTION}" in file.read_text(encoding="utf-8", errors="replace"):
+        if file.is_file() and f"[{SECTION}".encode() in _read(file):
             return directory
     return start
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(file), remedy="make it readable") from error
 
 
 def _read_section(root: Path) -> tuple[dict[str, Any], Path]:
@@ -238,10 +272,16 @@ def _read_section(root: Path) -> tuple[dict[str, Any], Path]:
     if not file.is_file():
         return {}, file
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content: Any = tomllib.loads(_read(file).decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 (byte {error.start})", where=str(file), remedy="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"not TOML: {error}", where=str(file), remedy="mend that line") from error
-    return dict(content.get("tool", {}).get("kokoro-bench", {})), file
+    for name in SECTION.split("."):
+        content = content.get(name, {})
+        if not isinstance(content, dict):
+            raise ConfigError(f"[{SECTION}] is not a table", where=str(file), remedy="kokoro-bench config")
+    return content, file
 
 
 def _set(values: dict[str, Any], origins: dict[str, str], *, name: str, value: Any, origin: str) -> None:  # noqa: ANN401

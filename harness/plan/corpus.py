@@ -11,7 +11,7 @@ not on how many variants are asked for, on the other classes or on the order of 
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.resources import files
 from itertools import permutations
@@ -24,7 +24,7 @@ COMPOSITION = 1
 """Version of the composing algorithm. 1: the order of hashes, first fit."""
 
 CUSTOM = "custom"
-"""The class of a text of the user's own."""
+"""The class of a text of the user's own, before its digest: each such text has a baseline of its own."""
 
 _ATTEMPTS = 200
 _PLAIN = re.compile(r"[A-Za-z, ]+[.?!]")
@@ -178,8 +178,9 @@ def user_text(text: str, *, is_phonemes: bool = False, language: str = "en-us") 
     """A text of the user's own, without the white space around it. UsageError where nothing else is there."""
     spoken = text.strip()
     if not spoken:
-        raise UsageError("the text is empty", where="--text", remedy="give at least one word")
-    return Utterance(text_class=CUSTOM, variant=0, text=spoken, is_phonemes=is_phonemes, language=language)
+        raise UsageError("the text is empty", where="--say", remedy="give at least one word")
+    utterance = Utterance(text_class=CUSTOM, variant=0, text=spoken, is_phonemes=is_phonemes, language=language)
+    return replace(utterance, text_class=f"{CUSTOM}-{utterance.digest[:8]}")
 
 
 def seconds_per_character(utterance: Utterance) -> Band:

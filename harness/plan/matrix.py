@@ -60,14 +60,19 @@ class Plan:
         return texts[number]
 
 
-def expand(wish: Wish, *, arms: Sequence[Arm], voice: str, texts: Sequence[str] = ()) -> tuple[Scenario, ...]:
-    """Every scenario of a wish: arms × texts × speeds. `texts` given by the user replace the wish's own."""
+def expand(
+    wish: Wish, *, arms: Sequence[Arm], voice: str, texts: Sequence[str] = (), own: Utterance | None = None
+) -> tuple[Scenario, ...]:
+    """Every scenario of a wish: arms × texts × speeds. What the user gives replaces the wish's own texts.
+
+    `texts` are classes of the corpus, `own` is a text of the user's own.
+    """
     if wish.mode.is_load:
         return tuple(Scenario(arm=arm, mode=wish.mode, text_class="", voice=voice) for arm in arms)
-    classes = tuple(texts) or wish.texts
-    for name in classes:
+    for name in texts:
         if name not in TEXT_CLASSES:
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy=nearest(name, list(TEXT_CLASSES)))
+    classes = (*texts, own.text_class) if own else tuple(texts) or wish.texts
     return tuple(
         Scenario(arm=arm, mode=wish.mode, text_class=name, voice=voice, speed=speed, variant=wish.variant)
         for arm in arms
@@ -81,19 +86,21 @@ def make_plan(
     *,
     corpus: Corpus,
     pace: Pace,
+    own: Utterance | None = None,
     selection: str = "",
     script: Mapping[str, str] | None = None,
 ) -> Plan:
-    """A plan of the distinct scenarios, with the texts that they speak."""
+    """A plan of the distinct scenarios, with the texts that they speak: the corpus's, and the user's `own`."""
     distinct = tuple(dict.fromkeys(scenarios))
     if not distinct:
         raise UsageError(
             "nothing to measure", where=selection, remedy="pytest suites --collect-only shows what there is"
         )
     classes = {scenario.text_class for scenario in distinct if not scenario.mode.is_load}
+    own_texts = {own.text_class: (own,)} if own else {}
     return Plan(
         scenarios=distinct,
-        utterances={name: corpus.variants(name) for name in sorted(classes)},
+        utterances={name: own_texts.get(name) or corpus.variants(name) for name in sorted(classes)},
         pace=pace,
         corpus_digest=corpus.digest,
         selection=selection,
