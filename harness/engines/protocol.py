@@ -6,7 +6,9 @@ A new engine is one class with `facts`, `synthesise` and `close`, and one functi
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from harness.records.repetition import OutcomeKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
 
 class EngineRefusal(Exception):  # noqa: N818 - it is an answer, not an accident
     """The engine cannot be started as asked: a missing package or provider, a rejected model. The message says why."""
+
+
+class SpeechFailure(Exception):  # noqa: N818 - it is an answer, not an accident
+    """A text was not spoken, for a reason that the engine can name.
+
+    `fault` is the engine's short name for it, by which failures are counted; the message is one sentence.
+    """
+
+    def __init__(self, message: str, *, fault: str, kind: OutcomeKind = OutcomeKind.ERROR) -> None:
+        self.fault = fault
+        self.kind = kind
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +64,14 @@ class EngineOrder:
     script: Mapping[str, str] = field(default_factory=dict)
 
 
+FIRST_BYTE = "first_byte"
+"""A moment: the first byte of an answer's body had come."""
+ARRIVAL = "arrival"
+"""A moment, one for each chunk: it had come. An engine that is told sooner than it can yield says so by this."""
+BODY_END = "body_end"
+"""A moment: the last of the answer had come. What an engine still does after it costs no listener any time."""
+
+
 class Stages:
     """Stamps stretches of work as `(name, start, end)` in the clock's nanoseconds.
 
@@ -77,6 +99,10 @@ class Stages:
                 end = self._clock.now_ns()
             self.marks.append((name, start, end))
 
+    def moment(self, name: str, at_ns: int) -> None:
+        """Stamp a moment: a stretch of no length."""
+        self.marks.append((name, at_ns, at_ns))
+
     def take(self) -> list[tuple[str, int, int]]:
         """The stamps since the last call."""
         taken = self.marks
@@ -102,6 +128,24 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give everything back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerProcess:
+    """The process whose tree does an engine's work; `found` says how it is known, or why `pid` is None."""
+
+    pid: int | None
+    found: str
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """An engine whose work is done elsewhere: memory and CPU time are the server's, or unknown, never the client's."""
+
+    @property
+    def server(self) -> ServerProcess:
+        """Where the work is done, as far as this machine can tell."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which engines there are. `kokoro` and `scripted` are ours; others come by the entry point `kokoro_bench.engines`."""
+"""Which engines there are. Ours are in `BUILT_IN`; others come by the entry point `kokoro_bench.engines`."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "kokoro_bench.engines"
 
 BUILT_IN = {
+    "endpoint": "harness.engines.endpoint:start",
     "kokoro": "harness.engines.kokoro:start",
     "scripted": "harness.engines.scripted:start",
 }

@@ -9,10 +9,22 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from harness.clock import Clock, SystemClock
-from harness.engines.protocol import Engine, EngineOrder, EngineRefusal, SpeechRequest, Stages
+from harness.engines.protocol import (
+    ARRIVAL,
+    BODY_END,
+    FIRST_BYTE,
+    Engine,
+    EngineOrder,
+    EngineRefusal,
+    Remote,
+    SpeechFailure,
+    SpeechRequest,
+    Stages,
+)
 from harness.engines.registry import find_starter
 from harness.measure.messages import (
     PROTOCOL,
@@ -25,6 +37,7 @@ from harness.measure.messages import (
     read_order,
     write_answer,
 )
+from harness.measure.server_watch import ServerWatch
 from harness.metrics.features import extract
 from harness.metrics.validity import check
 from harness.records.repetition import (
@@ -80,6 +93,7 @@ class Worker:
         self._clock = clock
         self._probes = probes
         self._engine: Engine | None = None
+        self._watch: ServerWatch | None = None
         self._stages = Stages(clock)
 
     def answer(self, order: Order) -> Answer:
@@ -115,7 +129,9 @@ class Worker:
                 arm_id=order.arm_id, launch=order.launch, started_at=started_at, page_cache=page_cache,
                 parts=tuple(parts), dedicated=order.dedicated, outcome=outcome,
             )  # fmt: skip
-        rss_loaded = self._probes.resident()
+        if isinstance(self._engine, Remote):
+            self._watch = ServerWatch(self._engine.server)
+        rss_loaded = self._watch.resident() if self._watch else self._probes.resident()
         outcome, first_ns = self._first_inference(engine_order)
         self._probes.settle()
         if outcome.valid:
@@ -140,7 +156,8 @@ class Worker:
         try:
             frames = sum(len(chunk) for chunk in self._engine.synthesise(request))
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
-            return Outcome(kind=OutcomeKind.ERROR, reason=f"the first inference failed: {_reason(error)}"), 0
+            failed = _failure(error)
+            return replace(failed, reason=f"the first inference failed: {failed.reason}"), 0
         end = self._clock.now_ns()
         self._stages.take()
         if not frames:
@@ -164,6 +181,8 @@ class Worker:
         arrivals: list[int] = []
         outcome = Outcome()
         self._stages.take()
+        if self._watch:
+            self._watch.begin()
         self._probes.begin()
         started_at = self._clock.wall()
         cpu = self._clock.cpu_ns()
@@ -173,14 +192,19 @@ class Worker:
                 arrivals.append(self._clock.now_ns() - start)
                 chunks.append(chunk)
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
-            outcome = Outcome(kind=OutcomeKind.ERROR, reason=_reason(error))
+            outcome = _failure(error)
         end = self._clock.now_ns() - start
-        cpu_ns = self._clock.cpu_ns() - cpu
-        memory, disturbance = self._probes.end(cpu_ns=cpu_ns, wall_ns=end)
-        stages = tuple(
+        cpu_ns: int | None = self._clock.cpu_ns() - cpu
+        memory, disturbance = self._probes.end(cpu_ns=cpu_ns or 0, wall_ns=end)
+        if self._watch:
+            memory, cpu_ns = self._watch.end()
+        marks = [
             StageMark(stage=name, start_ns=began - start, end_ns=ended - start)
             for name, began, ended in self._stages.take()
-        )
+        ]
+        # An engine that stamps where the network ends knows better than we, who hear of a chunk after its decoding.
+        arrivals = _moments(marks, ARRIVAL) or arrivals
+        end = next(iter(_moments(marks, BODY_END)), end)
         audio = extract(chunks, self._engine.facts.sample_rate) if outcome.valid else None
         if audio is not None:
             outcome = check(
@@ -197,7 +221,8 @@ class Worker:
             end_ns=end,
             started_at=started_at,
             chunks=tuple(ChunkMark(at_ns=at, frames=len(chunk)) for at, chunk in zip(arrivals, chunks, strict=True)),
-            stages=stages,
+            stages=tuple(mark for mark in marks if mark.stage not in (ARRIVAL, BODY_END, FIRST_BYTE)),
+            first_byte_ns=next(iter(_moments(marks, FIRST_BYTE)), None),
             cpu_ns=cpu_ns,
             memory=memory,
             disturbance=disturbance,
@@ -225,6 +250,18 @@ def _keep(chunks: "list[NDArray[np.float32]]", path: str) -> None:
     import numpy as np
 
     np.save(path, np.concatenate(chunks))
+
+
+def _moments(marks: list[StageMark], name: str) -> list[int]:
+    """The moments of a name, in ns since the repetition's start."""
+    return [mark.start_ns for mark in marks if mark.stage == name]
+
+
+def _failure(error: Exception) -> Outcome:
+    """What an engine raised, as an outcome."""
+    if isinstance(error, SpeechFailure):
+        return Outcome(kind=error.kind, reason=str(error), fault=error.fault)
+    return Outcome(kind=OutcomeKind.ERROR, reason=_reason(error))
 
 
 def _reason(error: BaseException) -> str:

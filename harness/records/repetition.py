@@ -37,6 +37,8 @@ class Outcome:
     kind: OutcomeKind = OutcomeKind.VALID
     reason: str = ""
     stderr_tail: str = ""
+    fault: str = ""
+    """The engine's short name for the failure, by which failures are counted: "refused", "http-503", "truncated", …"""
 
     @property
     def valid(self) -> bool:

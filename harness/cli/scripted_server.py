@@ -1,0 +1,63 @@
+"""`kokoro-bench scripted-server`: a speech server on loopback that does as its script says."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.server.script import Script
+
+
+@click.command("scripted-server")
+@click.argument("script", required=False, default="")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0 takes a free one")
+@click.option("--list", "listing", is_flag=True, help="the built-in scripts, and what each does")
+def scripted_server(script: str, port: int, listing: bool) -> None:  # noqa: FBT001 - click's own
+    """Serve POST /v1/audio/speech to a SCRIPT: a built-in name, or a .json or .toml file. Ctrl-C ends it.
+
+    A script is a list of answers, each a list of steps, as in
+
+    \b
+      [[answers]]
+      steps = [{ wait_ms = 200 }, { audio_share = 0.5 }, { wait_ms = 900 }, { audio_share = 0.5 }]
+
+    A step is wait_ms or wait_share, audio_ms or audio_share (of the text's natural length), silence_ms, header, text,
+    hex, end ("close", "reset", "hang"), or steps with a repeat (0: for ever). An answer may also say status, headers,
+    content_type, framing ("chunked", "length", "until-close"), missing, gzip, coalesce, sample_rate, channels, voice
+    ("own", "first", "other", "mixed") and unasked; a script name, meaning, cycle, dialect, cached and freeze.
+    """
+    from harness.errors import UsageError
+    from harness.server.builtin import SCRIPTS
+    from harness.server.script import find_script
+
+    if listing:
+        width = max(map(len, SCRIPTS))
+        for each in SCRIPTS.values():
+            click.echo(f"{each.name:<{width}}  {each.meaning}")
+        return
+    if not script:
+        raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench scripted-server --list")
+    _serve(find_script(script), port)
+
+
+def _serve(script: "Script", port: int) -> None:
+    """Until Ctrl-C."""
+    import asyncio
+
+    from harness.errors import UsageError
+    from harness.event_loop import run
+    from harness.server.scripted import LOOPBACK, ScriptedServer
+
+    async def serve() -> None:
+        server = ScriptedServer(script)
+        try:
+            bound = await server.start(port)
+        except OSError as error:
+            raise UsageError(f"cannot listen: {error.strerror}", where=f"--port {port}", remedy="--port 0") from error
+        click.echo(f"{script.name} at http://{LOOPBACK}:{bound}")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await server.close()
+
+    run(serve())

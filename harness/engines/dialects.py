@@ -1,0 +1,106 @@
+"""The two dialects of `POST /v1/audio/speech`: what a request says in each, and how a refusal names the other."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from harness.engines.protocol import SpeechRequest
+
+SAMPLE_RATE = 24_000
+"""What both dialects' PCM has, in Hz: signed 16-bit little endian, mono."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """The names of the fields in one dialect; `model_field` is "" where a request names no model."""
+
+    name: str
+    text_field: str
+    format_field: str
+    language_field: str
+    model_field: str
+    formats: tuple[str, ...]
+    voices_path: str
+
+    def body(self, request: SpeechRequest, *, container: str, stream: bool, model: str) -> bytes:
+        """The request's body: `stream` and the format are always said, since the defaults differ."""
+        said: dict[str, object] = {
+            self.text_field: request.text,
+            "voice": request.voice,
+            self.format_field: container,
+            "stream": stream,
+            "speed": request.speed,
+        }
+        if self.model_field:
+            said[self.model_field] = model
+        if language := self._language(request):
+            said[self.language_field] = language
+        return json.dumps(said, ensure_ascii=False).encode()
+
+    def _language(self, request: SpeechRequest) -> str:
+        """`lang` is a tag; `lang_code` a letter that only needs saying where the voice's own does not say it."""
+        if self.language_field == "lang":
+            return request.language
+        letter = LETTERS.get(request.language.lower(), request.language)
+        return "" if request.voice[:1] == letter else letter
+
+
+LETTERS: Mapping[str, str] = MappingProxyType(
+    {"en-us": "a", "en-gb": "b", "es": "e", "fr-fr": "f", "hi": "h", "it": "i", "ja": "j", "pt-br": "p", "cmn": "z"}
+)
+"""Language tag → Kokoro's letter for it, with which the names of its voices begin."""
+
+OPENAI = Dialect(
+    name="openai",
+    text_field="input",
+    format_field="response_format",
+    language_field="lang_code",
+    model_field="model",
+    formats=("pcm", "wav", "mp3", "opus", "flac"),
+    voices_path="/v1/audio/voices",
+)
+RAYCAST = Dialect(
+    name="raycast",
+    text_field="text",
+    format_field="format",
+    language_field="lang",
+    model_field="",
+    formats=("pcm", "wav"),
+    voices_path="/voices",
+)
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({each.name: each for each in (OPENAI, RAYCAST)})
+
+
+def wanted_dialect(body: bytes) -> Dialect | None:
+    """The dialect that a refusal asks for, told by the text field that it calls missing; None where it names neither.
+
+    FastAPI repeats the whole request in its errors, so a field's mere name in the body says nothing.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return None
+    missing = set(_missing_fields(answer))
+    found = [dialect for dialect in DIALECTS.values() if dialect.text_field in missing]
+    return found[0] if len(found) == 1 else None
+
+
+def _missing_fields(answer: object) -> list[str]:
+    """The fields that an error calls missing, in FastAPI's form and in OpenAI's."""
+    details = answer.get("detail", answer.get("error", answer)) if isinstance(answer, dict) else answer
+    found = []
+    for detail in details if isinstance(details, list) else [details]:
+        if not isinstance(detail, dict):
+            continue
+        place, said = detail.get("loc"), f"{detail.get('type', '')} {detail.get('msg', '')} {detail.get('message', '')}"
+        if not re.search(r"missing|required", said, re.IGNORECASE):
+            continue
+        if isinstance(place, list) and place:
+            found.append(str(place[-1]))
+        elif detail.get("param"):
+            found.append(str(detail["param"]))
+        else:
+            found += re.findall(r"['\"`](\w+)['\"`]", said)
+    return found

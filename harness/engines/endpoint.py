@@ -1,0 +1,173 @@
+"""Any server of `POST /v1/audio/speech` as an engine: what a client of it sees, stamped at the network's edge.
+
+Each read from the socket that completes frames is one chunk, stamped before it is decoded. Redirects are not followed,
+proxies of the environment are not used, nothing is tried twice.
+"""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.engines.dialects import DIALECTS, Dialect, wanted_dialect
+from harness.engines.exchange import Address, Answer, Ask
+from harness.engines.faults import EndpointFault
+from harness.engines.line import Line
+from harness.engines.protocol import (
+    ARRIVAL,
+    BODY_END,
+    FIRST_BYTE,
+    EngineOrder,
+    EngineRefusal,
+    ServerProcess,
+    SpeechRequest,
+    Stages,
+)
+from harness.engines.server_process import find_server
+from harness.engines.target import AUTO, Settings, Target, check_format_known, key_header, read_address, read_settings
+from harness.records.repetition import EngineFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.clock import Clock
+
+PROBE_BYTES = 1 << 16
+PATH_HEADERS = ("server", "via", "content-type", "content-encoding", "transfer-encoding", "server-timing", "x-cache")
+"""Headers of an answer that tell what lies on the way, kept in the facts."""
+
+
+class EndpointEngine:
+    """A target and the connection to it."""
+
+    def __init__(self, target: Target, *, clock: "Clock", stages: Stages, found: str, server: ServerProcess) -> None:
+        self._target = target
+        self._stages = stages
+        self._line = Line(target.address, target.settings, clock=clock, stages=stages)
+        self._server = server
+        self._facts = _facts(target, found=found, server=server)
+        self._path_known = False
+
+    @property
+    def facts(self) -> EngineFacts:
+        """The options in force and how they were found; after the first answer also the path that it came by."""
+        return self._facts
+
+    @property
+    def server(self) -> ServerProcess:
+        """The process that listens there, where it is one of this machine."""
+        return self._server
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """Chunks as they come; the moments `FIRST_BYTE`, `ARRIVAL` and `BODY_END` are stamped. EndpointFault."""
+        if request.is_phonemes:
+            raise EngineRefusal("an endpoint takes text, not phonemes")
+        exchange, pieces = self._line.converse(self._target.ask(request))
+        try:
+            for heard in pieces:
+                self._stages.moment(ARRIVAL, heard.at_ns)
+                yield heard.audio
+        finally:
+            self._stamp(exchange.answer)
+
+    def reach(self) -> None:
+        """Connect. EndpointFault where the server cannot be reached."""
+        self._line.reach()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._line.close()
+
+    def _stamp(self, answer: Answer) -> None:
+        if answer.first_byte_ns is not None:
+            self._stages.moment(FIRST_BYTE, answer.first_byte_ns)
+        if answer.end_ns is not None:
+            self._stages.moment(BODY_END, answer.end_ns)
+        if answer.status == 200 and not self._path_known:
+            self._path_known = True
+            self._facts = replace(self._facts, options=(*self._facts.options, *path_of(answer)))
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EndpointEngine:
+    """Reach the server and settle the dialect. Refuses what cannot be reached or understood."""
+    if not order.url:
+        raise EngineRefusal("the endpoint engine needs the address of a server: --url http://127.0.0.1:8880")
+    address, settings = read_address(order.url), read_settings(order.session_options)
+    key_header(settings)
+    probing = Line(address, replace(settings, keep_alive=False), clock=clock, stages=Stages(clock))
+    try:
+        with stages.stage("probe"):
+            dialect, found = settle_dialect(address, settings, probing)
+        check_format_known(dialect, settings)
+        engine = EndpointEngine(
+            Target(address=address, settings=settings, dialect=dialect),
+            clock=clock,
+            stages=stages,
+            found=found,
+            server=find_server(address, pid=settings.pid),
+        )
+        engine.reach()
+    except EndpointFault as fault:
+        raise EngineRefusal(f"{fault.fault}: {fault}") from fault
+    return engine
+
+
+def settle_dialect(address: Address, settings: Settings, line: Line) -> tuple[Dialect, str]:
+    """The dialect, and how it was found.
+
+    An empty request is refused by every server that checks its input, with the name of the field that it misses:
+    nothing is synthesised. Where that does not tell, the list of voices does by its place.
+    """
+    if settings.dialect != AUTO:
+        return DIALECTS[settings.dialect], "as configured"
+    answer = _ask(line, "POST", address.path, settings, body=b"{}")
+    wanted = wanted_dialect(answer.body) if answer.status in (400, 422) else None
+    if wanted is not None:
+        return wanted, f"an empty request was refused ({answer.status}) for want of {wanted.text_field!r}"
+    offering = [
+        dialect for dialect in DIALECTS.values() if _ask(line, "GET", dialect.voices_path, settings).status == 200
+    ]
+    if len(offering) == 1:
+        return offering[0], f"voices are listed at {offering[0].voices_path}"
+    raise EngineRefusal(
+        f"{address.text} tells no dialect: POST {address.path} answers an empty request with {answer.status}; "
+        f"if it is a speech server, say which one it speaks: dialect={' or dialect='.join(DIALECTS)}"
+    )
+
+
+def path_of(answer: Answer) -> tuple[tuple[str, str], ...]:
+    """What lies on the way to a listener, as far as the answer's headers and its pieces tell."""
+    headers = tuple((f"path.{name}", answer.header(name)) for name in PATH_HEADERS if answer.header(name))
+    return (*headers, ("path.reads", str(answer.reads)))
+
+
+def _ask(line: Line, method: str, path: str, settings: Settings, *, body: bytes = b"") -> Answer:
+    """One request whose answer is no audio."""
+    ask = Ask(
+        method=method, path=path, body=body, max_bytes=PROBE_BYTES, keep_alive=False, headers=key_header(settings)
+    )
+    exchange, pieces = line.converse(ask)
+    for _ in pieces:
+        pass
+    return exchange.answer
+
+
+def _facts(target: Target, *, found: str, server: ServerProcess) -> EngineFacts:
+    from harness.engines.kokoro import installed
+
+    settings = target.settings
+    options = {
+        "url": target.address.text + target.address.path.partition("?")[0],
+        "dialect": target.dialect.name,
+        "dialect_found": found,
+        "format": settings.format,
+        "keep_alive": "on" if settings.keep_alive else "off",
+        "server_process": server.found,
+    }
+    return EngineFacts(
+        packages=installed(("h11", "numpy", "soundfile")),
+        options=tuple(options.items()),
+        sample_rate=settings.sample_rate,
+        python=platform.python_version(),
+    )

@@ -1,0 +1,65 @@
+"""Memory and CPU time of a server's process tree around a repetition: the client's own are never given for them."""
+
+from contextlib import suppress
+
+from harness.engines.protocol import ServerProcess
+from harness.measure.memory import TreeSampler
+from harness.records.repetition import Memory
+
+
+class ServerWatch:
+    """Watches one server. Where its process is not known, every figure is None with the reason."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+        self._sampler: TreeSampler | None = None
+        self._cpu_ns: int | None = None
+
+    def begin(self) -> None:
+        """Take the first reading and go on sampling in the background."""
+        if self._server.pid is None:
+            return
+        self._cpu_ns = tree_cpu_ns(self._server.pid)
+        self._sampler = TreeSampler(self._server.pid)
+        self._sampler.start()
+
+    def end(self) -> tuple[Memory, int | None]:
+        """Memory of the tree, in bytes, and the CPU time that it has used since `begin`, in ns."""
+        if self._server.pid is None or self._sampler is None:
+            return Memory(peak_reason=self._server.found), None
+        held = self._sampler.stop()
+        self._sampler = None
+        now_ns = tree_cpu_ns(self._server.pid)
+        used = now_ns - self._cpu_ns if now_ns is not None and self._cpu_ns is not None else None
+        memory = Memory(rss_before=held.first, rss_after=held.last, peak=held.peak, peak_reason=held.reason)
+        return memory, used
+
+    def resident(self) -> int | None:
+        """Resident size of the tree now, in bytes."""
+        if self._server.pid is None:
+            return None
+        sampler = TreeSampler(self._server.pid)
+        sampler.start()
+        return sampler.stop().last
+
+
+def tree_cpu_ns(pid: int) -> int | None:
+    """CPU time of a process, its descendants, and those of them that have ended, in ns; None where it may not be read.
+
+    The kernel counts in ticks, of 10 ms on most systems.
+    """
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return None
+    seconds = None
+    for process in tree:
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            # The time of ended children lies in their parent's record; macOS and Windows keep none.
+            ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            seconds = (seconds or 0.0) + times.user + times.system + ended
+    return None if seconds is None else round(seconds * 1e9)

@@ -1,0 +1,310 @@
+"""A speech server that does as its script says: on loopback, on asyncio's streams, paced by an absolute schedule."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from harness.engines.dialects import DIALECTS, Dialect
+from harness.event_loop import new_event_loop
+from harness.server.script import Answer, End, Framing, Script, Voice
+from harness.server.sound import content_type
+from harness.server.timeline import Asked, Sent, frozen, streams, timeline
+
+LOOPBACK = "127.0.0.1"
+HEAD_LIMIT = 1 << 16
+BODY_LIMIT = 1 << 20
+SPEECH = "/v1/audio/speech"
+PHRASES = {
+    200: "OK",
+    307: "Temporary Redirect",
+    404: "Not Found",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as it came; `at` is the loop's time at which it had come whole."""
+
+    method: str
+    path: str
+    body: bytes
+    keep_alive: bool
+    at: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the server knows of itself: `/status` says it. Lateness is how long after its time a piece was sent."""
+
+    requests: int = 0
+    active: int = 0
+    pieces: int = 0
+    latest_ms: float = 0.0
+    texts: list[str] = field(default_factory=list)
+
+
+class ScriptedServer:
+    """Answers on one loop. `start` binds; `close` ends every connection."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.tally = Tally()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seen: set[bytes] = set()
+        self._speaking: list[str] = []
+        self._first_at: float | None = None
+
+    async def start(self, port: int = 0) -> int:
+        """Listen on loopback; returns the port. OSError where it is taken."""
+        self._server = await asyncio.start_server(self._connected, LOOPBACK, port, limit=HEAD_LIMIT, backlog=1024)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Stop listening, and end what is still being answered."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker; start_server calls this in a task
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                while (request := await _read_request(reader)) is not None:
+                    if not await self._answer(request, reader, writer) or not request.keep_alive:
+                        break
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer; False where the connection cannot go on."""
+        if request.method == "POST" and request.path.partition("?")[0] == SPEECH:
+            dialect, asked = understand(request.body, self.script)
+            if asked is None:
+                await _reply(writer, 422, _missing(dialect))
+                return True
+            return await self._speak(asked, request, reader, writer)
+        await _reply(writer, *self._aside(request))
+        return True
+
+    def _aside(self, request: Request) -> tuple[int, object]:
+        """Health, voices, state."""
+        spoken = [each for each in DIALECTS.values() if self.script.dialect in ("both", each.name)]
+        if request.method == "GET" and request.path == "/health":
+            return 200, {"status": "ok"}
+        if request.method == "GET" and request.path in [each.voices_path for each in spoken]:
+            return 200, {"voices": ["af_heart", "am_adam"]}
+        if request.method == "GET" and request.path == "/status":
+            tally = self.tally
+            return 200, {
+                "script": self.script.name,
+                "requests": tally.requests,
+                "active": tally.active,
+                "pieces": tally.pieces,
+                "latest_ms": round(tally.latest_ms, 3),
+            }
+        return 404, {"detail": "Not Found"}
+
+    async def _speak(
+        self, asked: Asked, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        text = asked.texts[0]
+        answer = self.script.answer(self.tally.requests)
+        quick = self.script.cached and request.body in self._seen
+        self._seen.add(request.body)
+        self.tally.requests += 1
+        self.tally.active += 1
+        self.tally.texts.append(text)
+        self._speaking.append(text)
+        if self._first_at is None:
+            self._first_at = request.at
+        try:
+            heard = Asked(
+                texts=self._voices(text, answer.voice),
+                container=asked.container,
+                stream=asked.stream,
+                speed=asked.speed,
+            )
+            return await self._play(answer, heard, request, _Line(reader, writer), quick=quick)
+        finally:
+            self.tally.active -= 1
+            self._speaking.remove(text)
+
+    def _voices(self, text: str, voice: Voice) -> tuple[str, ...]:
+        others = [each for each in self._speaking if each != text]
+        if voice is Voice.FIRST:
+            return (self.tally.texts[0],)
+        if voice is Voice.OTHER and others:
+            return (others[-1],)
+        return (text, others[-1]) if voice is Voice.MIXED and others else (text,)
+
+    async def _play(self, answer: Answer, asked: Asked, request: Request, line: "_Line", *, quick: bool) -> bool:
+        """Send everything at its time."""
+        sent = timeline(answer, asked)
+        framing = answer.framing if streams(answer, asked) else Framing.LENGTH
+        length = 0
+        if framing is Framing.LENGTH:
+            whole = list(sent)
+            length = sum(len(each.body) for each in whole) + answer.missing
+            sent = iter(whole)
+        head = _head(answer, asked, framing, length=length)
+        arrived_ms = (request.at - (self._first_at or request.at)) * 1000
+        for each in sent:
+            # Made before its time comes, so that making it delays nothing.
+            due_ms = 0.0 if quick else frozen(each.at_ms, arrived_ms=arrived_ms, freeze=self.script.freeze)
+            await self._sleep_until(request.at + due_ms / 1000)
+            if each.end is not None:
+                return await line.end_badly(each.end, head + _framed(each, framing) if each.body else b"")
+            payload = head + _framed(each, framing)
+            head = b""
+            if payload:
+                await line.send(payload)
+        if framing is Framing.CHUNKED:
+            await line.send(head + b"0\r\n\r\n")
+        return framing is not Framing.UNTIL_CLOSE
+
+    async def _sleep_until(self, at: float) -> None:
+        loop = asyncio.get_running_loop()
+        left = at - loop.time()
+        if left > 0:
+            await asyncio.sleep(left)
+        self.tally.pieces += 1
+        self.tally.latest_ms = max(self.tally.latest_ms, (loop.time() - at) * 1000)
+
+
+class _Line:
+    """One connection while it answers."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, payload: bytes) -> None:
+        self._writer.write(payload)
+        await self._writer.drain()
+
+    async def end_badly(self, end: End, last: bytes) -> bool:
+        """Close in mid-answer, reset, or fall silent until the client goes; the connection cannot go on."""
+        if end is End.HANG:
+            if last:
+                await self.send(last)
+            while await self._reader.read(HEAD_LIMIT):
+                pass
+            return False
+        if last:
+            await self.send(last)
+        if end is End.RESET:
+            # Closing with a linger time of 0 sends a reset (socket(7)); time for what was sent to be read.
+            await asyncio.sleep(0.05)
+            connection = self._writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._writer.transport.abort()
+        return False
+
+
+def understand(body: bytes, script: Script) -> tuple[Dialect, Asked | None]:
+    """The dialect that is spoken, and what is asked for; None where the dialect's text is missing."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = {}
+    spoken = [each for each in DIALECTS.values() if script.dialect in ("both", each.name)]
+    for dialect in spoken:
+        text = said.get(dialect.text_field) if isinstance(said, dict) else None
+        if isinstance(text, str) and text:
+            container = said.get(dialect.format_field, "pcm")
+            known = container in dialect.formats
+            asked = Asked(
+                texts=(text,),
+                container=container if known else "pcm",
+                stream=bool(said.get("stream", dialect.name == "openai")),
+                speed=float(said.get("speed", 1.0)),
+            )
+            return dialect, asked
+    return spoken[0], None
+
+
+@contextlib.contextmanager
+def serving(script: Script, port: int = 0) -> Iterator[tuple[str, ScriptedServer]]:
+    """A server in a thread of its own while the block lasts: its URL, and itself to look at."""
+    loop = new_event_loop()
+    server = ScriptedServer(script)
+    thread = threading.Thread(target=loop.run_forever, name=f"scripted server {script.name}", daemon=True)
+    thread.start()
+    try:
+        bound = asyncio.run_coroutine_threadsafe(server.start(port), loop).result()
+        yield f"http://{LOOPBACK}:{bound}", server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Request | None:
+    """The next request; None where there is none, or none that could be understood."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return None
+    method, _, rest = head[0].partition(" ")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > BODY_LIMIT:
+        return None
+    body = await reader.readexactly(int(length))
+    return Request(
+        method=method,
+        path=rest.partition(" ")[0],
+        body=body,
+        keep_alive=headers.get("connection", "").lower() != "close",
+        at=asyncio.get_running_loop().time(),
+    )
+
+
+async def _reply(writer: asyncio.StreamWriter, status: int, said: object) -> None:
+    body = json.dumps(said).encode()
+    head = f"HTTP/1.1 {status} {PHRASES.get(status, 'Error')}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+
+
+def _head(answer: Answer, asked: Asked, framing: Framing, *, length: int) -> bytes:
+    right = content_type(asked.container, sample_rate=answer.sample_rate, channels=answer.channels)
+    lines = [f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Error')}", "Server: kokoro-bench scripted-server"]
+    lines.append(f"Content-Type: {answer.content_type or right}")
+    lines += [f"{name}: {value}" for name, value in answer.headers]
+    if answer.gzip:
+        lines.append("Content-Encoding: gzip")
+    lines.append(
+        {
+            Framing.CHUNKED: "Transfer-Encoding: chunked",
+            Framing.LENGTH: f"Content-Length: {length}",
+            Framing.UNTIL_CLOSE: "Connection: close",
+        }[framing]
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _framed(sent: Sent, framing: Framing) -> bytes:
+    if not sent.body or framing is not Framing.CHUNKED:
+        return sent.body
+    return f"{len(sent.body):x}\r\n".encode() + sent.body + b"\r\n"
+
+
+def _missing(dialect: Dialect) -> object:
+    """What FastAPI says of a missing field."""
+    return {"detail": [{"type": "missing", "loc": ["body", dialect.text_field], "msg": "Field required"}]}
