@@ -188,6 +188,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def _measure(config: pytest.Config, bench: Bench) -> "Finished":
     """Measure all that was gathered, on the real terminal."""
     from harness import laboratory
+    from harness.calibration import quotes
     from harness.console import LiveConsole
     from harness.outputs import write_outputs
 
@@ -205,7 +206,7 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
             bench.finished = interrupted.finished
             bench.notes += write_outputs(interrupted.finished.data, bench.config)
             pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)
-    bench.notes += write_outputs(finished.data, bench.config)
+    bench.notes += [*quotes(bench.config.baselines, finished.data), *write_outputs(finished.data, bench.config)]
     return finished
 
 

@@ -14,6 +14,7 @@ from harness.errors import BenchError, ExitCode
 COMMANDS = {
     "run": ("harness.cli.run:run", "Measure the suites, judge against the baselines, write the report."),
     "duel": ("harness.cli.duel:duel", "Play two arms against each other, pair by pair."),
+    "calibrate": ("harness.cli.calibrate:calibrate", "Find out how often the gate is wrong on this machine."),
     "runs": ("harness.cli.runs:runs", "List, show, export or delete stored runs."),
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the accepted figures, or show them."),
     "report": ("harness.cli.report:report", "Write the report of a stored run."),

@@ -56,15 +56,37 @@ def duel(
 
 def play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool = False) -> "Finished":
     """Play a duel on the terminal, and print what came of it."""
-    from harness import laboratory
-    from harness.console import LiveConsole, make_console, print_duel
-    from harness.duel import DuelJudging, duel_scenarios
+    from harness.calibration import quotes
+    from harness.console import make_console, print_duel
     from harness.outputs import write_outputs
+
+    sides = _opponents(config, candidate, reference)
+    if sides.same:
+        make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
+    selection = f"duel: {candidate} against {reference}"
+    finished = conduct(config, sides, effect=effect, selection=selection, streamed=streamed)
+    notes = [*quotes(config.baselines, finished.data), *write_outputs(finished.data, config)]
+    print_duel(finished, candidate=candidate, reference=reference, notes=notes)
+    return finished
+
+
+def conduct(
+    config: Config,
+    sides: "Opponents",
+    *,
+    effect: float,
+    selection: str,
+    streamed: bool = False,
+    quiet: bool = False,
+) -> "Finished":
+    """Measure and judge a duel; interrupted, what was kept until then."""
+    from harness import laboratory
+    from harness.console import LiveConsole
+    from harness.duel import DuelJudging, duel_scenarios
     from harness.plan.config import with_values
     from harness.records.scenario import Mode
     from harness.verdicts import policy_of
 
-    sides = _opponents(config, candidate, reference)
     config = with_values(
         config,
         {
@@ -76,29 +98,20 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     judging = DuelJudging(
         effect=effect, budget_s=config["budget"], launches=config["launches"], policy=policy_of(config)
     )
-    if sides.same:
-        make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
-    scenarios = duel_scenarios(
-        sides,
-        texts=config["text"] or TEXTS,
-        voice=config["voice"],
-        mode=Mode.STREAM if streamed else Mode.WHOLE,
-    )
+    mode = Mode.STREAM if streamed else Mode.WHOLE
+    scenarios = duel_scenarios(sides, texts=config["text"] or TEXTS, voice=config["voice"], mode=mode)
     with LiveConsole() as console:
         try:
-            finished = laboratory.measure(
+            return laboratory.measure(
                 config,
                 scenarios,
-                selection=f"duel: {candidate} against {reference}",
-                listeners=[console],
+                selection=selection,
+                listeners=[] if quiet else [console],
                 report=console.report,
                 judging=laboratory.Judging(conclude=judging.conclude, enough=judging.enough, policy=judging.policy),
             )
         except laboratory.Interrupted as interrupted:
-            finished = interrupted.finished
-    notes = write_outputs(finished.data, config)
-    print_duel(finished, candidate=candidate, reference=reference, notes=notes)
-    return finished
+            return interrupted.finished
 
 
 def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":

@@ -1,5 +1,6 @@
 """Options that mean the same everywhere: each stands for one key of the configuration."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,8 @@ def write_output(content: bytes, output: str) -> None:
     import tempfile
 
     if output in ("", "-"):
-        click.get_binary_stream("stdout").write(content)
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
         return
     from harness.errors import UsageError
 

@@ -1,0 +1,104 @@
+"""Calibration: how often the gate is wrong on this machine, found out by duels whose truth is known.
+
+An arm is played against itself, and against itself with a planted slowdown: a real delay in the worker, in proportion
+to its work. The trials are kept per machine beside the baselines, and their curve is quoted wherever a verdict is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import BaselineError
+from harness.judge.calibration import UNCALIBRATED, OperatingCurve, Trial, operating_curves
+from harness.records.run import RunData
+from harness.records.scenario import Scenario
+from harness.records.verdict import VerdictKind
+
+CALIBRATION_FORMAT = 1
+"""Version of the file. History: 1, the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationFile:
+    """All trials of one machine, oldest first."""
+
+    machine: str
+    trials: tuple[Trial, ...] = ()
+    format: int = CALIBRATION_FORMAT
+
+
+def place(baselines: Path, machine_key: str) -> Path:
+    """Beside the machine's baselines, and reviewed like them."""
+    return baselines / f"{machine_key}.calibration.json"
+
+
+def load(baselines: Path, machine_key: str) -> CalibrationFile:
+    """The trials so far; none where the file is not there. BaselineError where it cannot be used."""
+    import msgspec
+
+    file = place(baselines, machine_key)
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return CalibrationFile(machine=machine_key)
+    except OSError as error:
+        raise BaselineError(f"cannot be read ({error.strerror})", where=str(file)) from error
+    try:
+        found = msgspec.json.decode(content, type=CalibrationFile)
+    except msgspec.DecodeError as error:
+        raise BaselineError(
+            f"is no calibration ({error})", where=str(file), remedy="restore it, or remove it and calibrate anew"
+        ) from error
+    if found.format != CALIBRATION_FORMAT or found.machine != machine_key:
+        raise BaselineError(
+            f"is of format {found.format} and machine {found.machine}", where=str(file), remedy="calibrate anew"
+        )
+    return found
+
+
+def add(baselines: Path, machine_key: str, trial: Trial) -> CalibrationFile:
+    """Keep one more trial, at once: a calibration that is ended early has what it had found."""
+    import msgspec
+
+    before = load(baselines, machine_key)
+    after = CalibrationFile(machine=machine_key, trials=(*before.trials, trial))
+    file = place(baselines, machine_key)
+    half = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half.write_bytes(msgspec.json.format(msgspec.json.encode(after, order="sorted"), indent=1) + b"\n")
+        half.replace(file)
+    except OSError as error:
+        raise BaselineError(f"cannot be written ({error.strerror})", where=str(file)) from error
+    return after
+
+
+def curves(baselines: Path, machine_key: str) -> dict[str, OperatingCurve]:
+    """Scenario id → its curve."""
+    return {curve.scenario_id: curve for curve in operating_curves(load(baselines, machine_key).trials)}
+
+
+def quotes(baselines: Path, data: RunData) -> list[str]:
+    """What is known of the gate's errors on this machine, for whoever reads the run's verdicts."""
+    known = curves(baselines, data.run.machine.key)
+    plain = (replace(each, arm=replace(each.arm, side="", slowdown=0.0)).id for each in data.run.scenarios)
+    found = [f"{name}: {known[name].sentence()}" for name in dict.fromkeys(plain) if name in known]
+    return found or [UNCALIBRATED]
+
+
+def trial_of(data: RunData, *, scenario: Scenario, planted: float) -> Trial:
+    """What a duel with a known truth said. `scenario` is the one without a planted delay."""
+    kinds = {verdict.kind for verdict in data.verdicts}
+    seconds = (data.run.ended_at or data.run.started_at) - data.run.started_at
+    return Trial(
+        scenario_id=scenario.id,
+        planted=planted,
+        regressed=VerdictKind.REGRESSED in kinds,
+        improved=VerdictKind.IMPROVED in kinds,
+        seconds=seconds,
+    )
+
+
+def order_of(sizes: Sequence[float], duels: int) -> list[float]:
+    """The sizes in turns, so that a calibration that is ended early has some of each."""
+    return [size for _ in range(duels) for size in sizes]

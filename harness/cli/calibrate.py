@@ -1,0 +1,88 @@
+"""`kokoro-bench calibrate`: the gate's own error rates on this machine."""
+
+import click
+
+from harness.cli.options import MEASURING, configured
+from harness.errors import ExitCode, UsageError
+from harness.plan.config import Config
+
+SIZES = "0,1%,2%,5%,10%"
+
+
+def sizes_of(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+    """Ratios from `0,1%,0.05`."""
+    del context, parameter
+    sizes = []
+    for text in value.split(","):
+        try:
+            size = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+        except ValueError as error:
+            raise click.BadParameter(f"{text!r} is no size; write 5% or 0.05") from error
+        if not 0 <= size < 1:
+            raise click.BadParameter(f"{text!r} is not between 0 and 100 %")
+        sizes.append(size)
+    return tuple(sizes)
+
+
+@click.command()
+@configured(*MEASURING)
+@click.option("--duels", type=click.IntRange(min=1), default=20, show_default=True, help="duels of each size")
+@click.option("--sizes", default=SIZES, show_default=True, callback=sizes_of, help="planted slowdowns; 0 is an A/A")
+@click.option("--effect", default=None, metavar="SIZE", help="the change that every duel is to find; else its own size")
+@click.option("--show", "show_only", is_flag=True, help="only show what is known")
+def calibrate(
+    config: Config,
+    duels: int,
+    sizes: tuple[float, ...],
+    effect: str | None,
+    show_only: bool,  # noqa: FBT001 - click's own
+) -> int:
+    """Play the configured arm against itself, also with planted slowdowns, and keep how often the gate was wrong.
+
+    --budget is that of one duel (60 s unless given). Ended early, it keeps what it has.
+    """
+    from harness import calibration
+    from harness.cli.duel import per_cent
+    from harness.console import make_console
+    from harness.measure.machine import identify
+
+    console = make_console()
+    key = "scripted" if config["engine"] == "scripted" else identify().key
+    if not show_only:
+        wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
+        for number, planted in enumerate(calibration.order_of(sizes, duels)):
+            console.print(f"duel {number + 1} of {duels * len(sizes)}: planted {planted:.1%}")
+            code = _trial(config, planted, number, wanted=wanted)
+            if code is ExitCode.INTERRUPTED:
+                return int(code)
+    for curve in calibration.curves(config.baselines, key).values():
+        console.print(f"{curve.scenario_id}: {curve.sentence()}")
+    return int(ExitCode.OK)
+
+
+def _trial(config: Config, planted: float, number: int, *, wanted: float | None) -> ExitCode:
+    """One duel; its outcome is kept before the next begins."""
+    from dataclasses import replace
+
+    from harness import calibration
+    from harness.cli.duel import conduct
+    from harness.duel import Opponents
+    from harness.equipment import wanted_arms
+    from harness.plan.config import with_values
+
+    arms = wanted_arms(with_values(config, {"model": config["model"][:1]}), "quick")
+    if config["text"] and len(config["text"]) > 1:
+        raise UsageError("calibrate takes one text class", where="--text", remedy="calibrate each by itself")
+    reference = arms[0]
+    sides = Opponents(candidate=replace(reference, slowdown=planted), reference=reference).told_apart()
+    seeded = with_values(config, {"seed": config["seed"] + number})
+    finished = conduct(
+        seeded, sides, effect=wanted or planted or 0.05, selection=f"calibrate: planted {planted:.1%}", quiet=True
+    )
+    data = finished.data
+    if finished.code is ExitCode.INTERRUPTED:
+        return finished.code
+    scenario = data.run.scenarios[1]
+    plain = replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0))
+    calibration.add(config.baselines, data.run.machine.key, calibration.trial_of(data, scenario=plain, planted=planted))
+    return finished.code
