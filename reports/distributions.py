@@ -12,8 +12,7 @@ from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import Estimate, Summary, Verdict
 from reports.marks import Axis, Dot, Range, axis, scale_line, strip
-from reports.naming import Label, Names, names_of
-from reports.tables import Key
+from reports.naming import Key, Label, Names, names_of
 from reports.words import (
     VERDICT_WORDS,
     Scale,

@@ -8,7 +8,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from markupsafe import escape as escape_html
+
+from reports.words import visible
 
 LANE = 9
 """Pixels between two launches' lanes in a strip."""
@@ -211,3 +214,8 @@ def _anchor(at: float) -> str:
     if at < 4:
         return "start"
     return "end" if at > 96 else "middle"
+
+
+def escape(text: str) -> Markup:
+    """Text that is safe in an attribute and in an element, with nothing hidden in it."""
+    return escape_html(visible(text))

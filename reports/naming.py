@@ -7,6 +7,9 @@ from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from reports.words import arm_parts, request_parts
 
+Key = tuple[str, str]
+"""Scenario id and metric."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:

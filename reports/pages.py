@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BenchError
 from harness.records.run import RunData
 from reports.view import NO_REFERENCE, Reference, run_view
+from reports.words import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,6 +66,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     # The page's own style and script, known by their digests, and nothing else: what a hostile name might bring does
     # not run, and nothing is ever fetched.
@@ -74,6 +76,11 @@ def _environment() -> "Environment":
     )
     environment.globals |= {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 - ours
     return environment
+
+
+def _shown(value: object) -> object:
+    """What a template writes: names that hide something show it; what was made for the page passes."""
+    return visible(value) if type(value) is str else value
 
 
 def _static(name: str) -> str:

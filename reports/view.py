@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from harness.metrics.metric import Direction
 from harness.records.run import RunData, RunRecord
 from harness.records.verdict import Estimate, Summary, Verdict
+from reports.changes import Changes, changes
 from reports.distributions import Figure, figures
 from reports.drawing import Drawn
 from reports.facts import Facts, Gap, facts, gaps
 from reports.headline import Headline, headline
-from reports.naming import names_of
-from reports.tables import Changes, Key, Matrix, TargetLine, changes, matrices, targets
-from reports.words import VERDICT_WORDS, VerdictWord, count, level, listed, metric_of, moment
+from reports.matrix import Matrix, matrices
+from reports.naming import Key, names_of
+from reports.targets import TargetLine, targets, targets_sentence
+from reports.words import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ def run_view(data: RunData, *, reference: Reference = NO_REFERENCE, course: Draw
         changes=changes(data),
         open_targets=tuple(line for line in lines if line.word != "met"),
         met_targets=tuple(line for line in lines if line.word == "met"),
-        targets_sentence=_targets_sentence(lines),
+        targets_sentence=targets_sentence(lines),
         matrices=matrices(data),
         figures=figures(data, reference=implied(data) | dict(reference.estimates)) if data.repetitions else (),
         course=course,
@@ -106,17 +108,6 @@ def _implied(verdict: Verdict, summary: Summary | None) -> Estimate | None:
         n=change.n,
         launches=change.launches,
     )
-
-
-def _targets_sentence(lines: tuple[TargetLine, ...]) -> str:
-    if not lines:
-        return "No target applies to this run."
-    missed, unknown = (sum(line.word == word for line in lines) for word in ("missed", "unknown"))
-    if not missed and not unknown:
-        return f"All {count(len(lines), 'target')} met."
-    parts = [f"{missed} missed"] if missed else []
-    parts += [f"{unknown} unknown"] if unknown else []
-    return f"Of {count(len(lines), 'target')}, {listed(parts)}, and {len(lines) - missed - unknown} met."
 
 
 def _rules(data: RunData) -> str:

@@ -1,6 +1,7 @@
 """Figures and verdicts in words: one rule for units, signs, dates and names, used by every page and by the Markdown."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -199,6 +200,16 @@ def sentence(text: str) -> str:
 def listed(items: list[str]) -> str:
     """Items in a sentence: "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+
+
+def visible(text: str) -> str:
+    """Text with every character that would hide, reorder or break what stands around it shown as its number."""
+    return _HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)
 
 
 def arm_parts(scenario: Scenario) -> tuple[str, ...]:

@@ -1,0 +1,137 @@
+"""What got worse, what got better and what stayed unclear, by scenario, as finished strings."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from harness.records.run import RunData
+from harness.records.verdict import Estimate, Summary, Verdict, VerdictKind
+from reports.marks import Axis, Range, axis, forest, scale_line
+from reports.naming import Key, Label, names_of
+from reports.words import VERDICT_WORDS, change_words, metric_of, percent, scale, value_change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeLine:
+    """One changed figure."""
+
+    metric: str
+    css: str
+    glyph: str
+    word: str
+    value: str
+    change: str
+    interval: str
+    mark: Markup
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeGroup:
+    """The changed figures of one scenario, largest first, with what may have caused them."""
+
+    label: Label
+    lines: tuple[ChangeLine, ...]
+    suspects: tuple[str, ...]
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Everything that got worse or better, and what stayed unclear."""
+
+    worse: tuple[ChangeGroup, ...]
+    better: tuple[ChangeGroup, ...]
+    unclear: tuple[ChangeGroup, ...]
+    axis: Markup
+
+
+def changes(data: RunData) -> Changes:
+    """What the gate called worse, better or unclear, by scenario, the largest change first."""
+    named = names_of(data)
+    summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
+    moved = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE)
+    shown = [verdict for verdict in data.verdicts if verdict.kind in moved]
+    on = change_axis(shown)
+
+    def groups(kind: VerdictKind) -> tuple[ChangeGroup, ...]:
+        by_scenario: dict[str, list[Verdict]] = {}
+        for verdict in shown:
+            if verdict.kind is kind:
+                by_scenario.setdefault(verdict.scenario_id, []).append(verdict)
+        ordered = sorted(by_scenario.items(), key=lambda item: (-max(map(_size, item[1])), item[0]))
+        return tuple(_group(named.of(scenario_id), found, summaries, on) for scenario_id, found in ordered)
+
+    return Changes(
+        worse=groups(VerdictKind.REGRESSED),
+        better=groups(VerdictKind.IMPROVED),
+        unclear=groups(VerdictKind.INCONCLUSIVE),
+        axis=scale_line(on),
+    )
+
+
+def change_axis(verdicts: Iterable[Verdict]) -> Axis:
+    """One axis for the intervals of all changes, in ratios to 1; a change beyond −60 % or +150 % ends at the edge."""
+    ends = [
+        value_change(each.metric, end)
+        for each in verdicts
+        if each.change
+        for end in (each.change.low, each.change.high)
+    ]
+    low, high = max(-0.6, min([-0.06, *ends])), min(1.5, max([0.06, *ends]))
+    return axis(low - 0.01, high + 0.01, lambda value: percent(value, 0) if value else "0")
+
+
+def _group(name: Label, verdicts: list[Verdict], summaries: Mapping[Key, Summary], on: Axis) -> ChangeGroup:
+    ordered = sorted(verdicts, key=lambda verdict: (-_size(verdict), verdict.metric))
+    return ChangeGroup(
+        label=name,
+        lines=tuple(_line(verdict, summaries.get((verdict.scenario_id, verdict.metric)), on) for verdict in ordered),
+        suspects=tuple(dict.fromkeys(suspect for verdict in ordered for suspect in verdict.suspects)),
+        reference=", ".join(dict.fromkeys(verdict.reference for verdict in ordered if verdict.reference)),
+    )
+
+
+def _line(verdict: Verdict, summary: Summary | None, on: Axis) -> ChangeLine:
+    words = VERDICT_WORDS[verdict.kind]
+    title = metric_of(verdict.metric).title
+    value = summary.median if summary else None
+    shown = scale(verdict.metric, [value]).full(value)
+    notes = [part for part in (verdict.reason, verdict.advice) if part]
+    if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.detectable is not None:
+        notes.insert(0, f"could have found a change of {percent(math.expm1(verdict.detectable)).lstrip('+')}")
+    if verdict.change is None:
+        mark, point, interval = Markup(""), "", ""
+    else:
+        change = change_words(verdict.metric, verdict.change)
+        point, interval = change.point, change.interval
+        mark = forest(
+            change_range(verdict.metric, verdict.change),
+            on=on,
+            tolerance=None if verdict.tolerance is None else math.expm1(verdict.tolerance),
+            css=words.css,
+            finding=f"{title} {point}, interval {interval}",
+        )
+    return ChangeLine(
+        metric=title,
+        css=words.css,
+        glyph=words.glyph,
+        word=words.word,
+        value=shown,
+        change=point,
+        interval=interval,
+        mark=mark,
+        note="; ".join(notes),
+    )
+
+
+def change_range(metric: str, change: Estimate) -> Range:
+    """A change with its interval, as ratios to 1 of the metric's value."""
+    ends = sorted((value_change(metric, change.low), value_change(metric, change.high)))
+    return Range(point=value_change(metric, change.point), low=ends[0], high=ends[1])
+
+
+def _size(verdict: Verdict) -> float:
+    return abs(verdict.change.point) if verdict.change else 0.0

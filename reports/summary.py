@@ -1,0 +1,101 @@
+"""A run as Markdown: for a job summary, a comment, a mail. What a reviewer wants to know first, and no more."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from harness.records.run import RunData
+from reports.changes import ChangeGroup, changes
+from reports.facts import Gap, gaps
+from reports.headline import headline
+from reports.targets import TargetLine, targets, targets_sentence
+from reports.words import count, moment, visible
+
+MOST = 10
+"""Lines per table; what is beyond is counted."""
+
+_SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\.(?=\s)")
+
+
+def markdown_summary(data: RunData) -> str:
+    """The verdict, the largest changes with their intervals, missed targets and failures. Ends with a line's end."""
+    head = headline(data)
+    found = changes(data)
+    lines = targets(data)
+    parts = [
+        f"## {head.glyph} {escape(head.sentence)}",
+        *(escape(text) for text in (head.detail, head.status) if text),
+        *_changes("Worse", found.worse),
+        *_changes("Better", found.better),
+        *_unclear(found.unclear),
+        *_targets(lines),
+        *_gaps([gap for gap in gaps(data) if gap.failed]),
+        escape(f"Run {data.run.id} · {moment(data.run.started_at)} · {data.run.machine.key}"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: neither markup, nor HTML, nor a mention, nor a table's edge."""
+    one_line = " ".join(visible(text).split())
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};" if match[0] in "<>&@|:" else "\\" + match[0], one_line)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are escaped here."""
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    lines += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:
+    rows = [
+        (f"{line.glyph} {group.label.full}", line.metric, line.value, line.change or line.word, line.interval)
+        for group in groups
+        for line in group.lines
+    ]
+    if not rows:
+        return []
+    suspects = list(dict.fromkeys(suspect for group in groups for suspect in group.suspects))
+    return [
+        f"### {title}",
+        table(("Scenario", "Figure", "Now", "Change", "Interval"), rows[:MOST]),
+        *_more(len(rows)),
+        *([f"Suspects: {escape('; '.join(suspects[:MOST]))}"] if suspects else []),
+    ]
+
+
+def _unclear(groups: Sequence[ChangeGroup]) -> list[str]:
+    lines = sum(len(group.lines) for group in groups)
+    return [f"{escape(count(lines, 'figure'))} unclear: neither a change nor its absence is shown."] if lines else []
+
+
+def _targets(lines: Sequence[TargetLine]) -> list[str]:
+    open_lines = [line for line in lines if line.word != "met"]
+    rows = [
+        (f"{line.glyph} {line.label.full}", line.metric, line.limit, line.observed, line.reason)
+        for line in open_lines[:MOST]
+    ]
+    if not lines:
+        return []
+    said = ["### Targets", escape(targets_sentence(lines))]
+    return (
+        [*said, table(("Scenario", "Figure", "Target", "Observed", ""), rows), *_more(len(open_lines))]
+        if rows
+        else said
+    )
+
+
+def _gaps(failed: Sequence[Gap]) -> list[str]:
+    if not failed:
+        return []
+    lines = [f"- {escape(gap.what)} ({escape(_where(gap))}): {escape(gap.reason)}" for gap in failed[:MOST]]
+    return ["### Not measured", "\n".join(lines), *_more(len(failed))]
+
+
+def _where(gap: Gap) -> str:
+    rest = len(gap.scenarios) - 3
+    return ", ".join(label.full for label in gap.scenarios[:3]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _more(total: int) -> list[str]:
+    return [f"… and {total - MOST} more, on the run's page."] if total > MOST else []
