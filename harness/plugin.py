@@ -153,6 +153,8 @@ def measured(request: pytest.FixtureRequest) -> "Measured":
         except BenchError as error:
             bench.failure = error
             pytest.fail(str(error), pytrace=False)
+        except pytest.exit.Exception:
+            raise
         except Exception as error:
             # A fault of ours: it is shown once, with its traceback, and not once per test.
             bench.failure = MeasurementError(
