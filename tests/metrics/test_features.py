@@ -72,6 +72,12 @@ def test_channels_interleaved_or_in_columns() -> None:
     assert columns.rms_dbfs == pytest.approx(extract([TONE], RATE).rms_dbfs)
 
 
+def test_one_clipped_channel_clips_the_frame() -> None:
+    stereo = np.stack([np.full(100, 0.1), np.ones(100)], axis=1).astype(np.float32)
+    features = extract([stereo], RATE, channels=2)
+    assert (features.peak, features.clipped_share) == (1.0, 1.0)
+
+
 def test_needs_numpy_alone() -> None:
     code = (
         "import sys\n"

@@ -59,6 +59,12 @@ def test_wilson_agrees_with_scipy_and_holds_its_point(valid: int, more: int, lev
     assert 0 <= estimate.low <= estimate.point <= estimate.high <= 1
 
 
+def test_wilson_ends_are_exact() -> None:
+    for attempted in range(1, 300):
+        assert wilson(0, attempted, launches=1).low == 0.0
+        assert wilson(attempted, attempted, launches=1).high == 1.0
+
+
 def test_pairs_meet_in_launch_and_block() -> None:
     ours = values(l0=[(0, 2.0), (1, 3.0), (2, 5.0)], l1=[(3, 1.0)], l2=[(4, 7.0)])
     theirs = values(l0=[(0, 1.0), (2, 5.0), (3, 9.0)], l1=[(3, 2.0)])
