@@ -154,7 +154,7 @@ def _require_usable(file: Path) -> None:
         raise StoreError(
             f"the directory for the results cannot be made ({error.strerror})",
             where=str(file.parent),
-            remedy="give another place with --store",
+            remedy="give another place with --results",
         ) from error
 
 

@@ -23,31 +23,31 @@ class _Fault:
 _SQLITE: Final = {
     "SQLITE_FULL": _Fault(
         what="the disk is full; what was stored before is safe",
-        remedy="free some space, or give another place with --store",
+        remedy="free some space, or give another place with --results",
     ),
     "SQLITE_READONLY": _Fault(
         what="the results database cannot be written",
-        remedy="make the file and its directory writable, or give another place with --store",
+        remedy="make the file and its directory writable, or give another place with --results",
     ),
     "SQLITE_CANTOPEN": _Fault(
         what="the results database cannot be opened",
-        remedy="make the file and its directory readable and writable, or give another place with --store",
+        remedy="make the file and its directory readable and writable, or give another place with --results",
     ),
     "SQLITE_PERM": _Fault(
         what="the results database cannot be opened",
-        remedy="make the file and its directory readable and writable, or give another place with --store",
+        remedy="make the file and its directory readable and writable, or give another place with --results",
     ),
     "SQLITE_IOERR": _Fault(
         what="the disk refused a read or a write; what was stored before is safe",
-        remedy="check the space left, the quota and the disk, or give another place with --store",
+        remedy="check the space left, the quota and the disk, or give another place with --results",
     ),
     "SQLITE_BUSY": _Fault(
         what="another process has held the results database for too long",
-        remedy="wait for it to end, or give another place with --store",
+        remedy="wait for it to end, or give another place with --results",
     ),
     "SQLITE_LOCKED": _Fault(
         what="another process has held the results database for too long",
-        remedy="wait for it to end, or give another place with --store",
+        remedy="wait for it to end, or give another place with --results",
     ),
 }
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -55,7 +55,7 @@ _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # By the class of the SQLSTATE, or all of it.
 _SERVER: Final = {
     "53100": _Fault(what="the server's disk is full; what was stored before is safe", remedy="free some space there"),
-    "28": _Fault(what="the server refused the user or the password", remedy="check the URL given with --store"),
+    "28": _Fault(what="the server refused the user or the password", remedy="check the URL given with --results"),
     "3D": _Fault(what="the server has no such database", remedy="create it with createdb, or correct the URL"),
     "42501": _Fault(what="the user may not do this in the database", remedy="grant it, or give another user"),
     "40": _Fault(what="another writer was in the way", remedy="try again"),
@@ -76,12 +76,12 @@ def explain(error: SQLAlchemyError, database: Database) -> StoreError:
         return StoreError(
             f"the database server cannot be reached ({_first_line(original)})",
             where=database.place,
-            remedy="start it, check the URL, or give a file name with --store",
+            remedy="start it, check the URL, or give a file name with --results",
         )
     return StoreError(
         f"the results database refused ({_first_line(original or error)})",
         where=database.place,
-        remedy="run `kokoro-bench doctor`, or give another place with --store",
+        remedy="run `kokoro-bench doctor`, or give another place with --results",
     )
 
 
@@ -115,7 +115,9 @@ def _damaged(database: Database, *, reason: str) -> StoreError:
         return StoreError(f"the results database is damaged ({reason})", where=database.place)
     if not _meant_to_be_ours(file):
         return StoreError(
-            "is not a SQLite database, and was left as it is", where=str(file), remedy="give another name with --store"
+            "is not a SQLite database, and was left as it is",
+            where=str(file),
+            remedy="give another name with --results",
         )
     database.dispose()
     if identity(file) != database.identity and database.identity is not None:

@@ -53,7 +53,7 @@ def _require_nothing_foreign(connection: Connection, database: Database) -> None
         raise StoreError(
             f"is a database of another application (it has the table {min(foreign)!r}), and was left as it is",
             where=database.place,
-            remedy="give another place with --store",
+            remedy="give another place with --results",
         )
 
 
@@ -70,7 +70,7 @@ def _steps(database: Database, *, found: str | None, head: str, migrations: Path
         raise StoreError(
             f"was written by a newer kokoro-bench (schema {found}, this one knows {head})",
             where=database.place,
-            remedy="pip install --upgrade kokoro-bench, or give another place with --store",
+            remedy="pip install --upgrade kokoro-bench, or give another place with --results",
         )
     return list(reversed(list(script.iterate_revisions(head, found or "base"))))
 

@@ -11,7 +11,7 @@ from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.verdict import Summary, TargetResult, Verdict
 from harness.store.payload import decode
-from harness.store.rows import RunRow, SeriesName, SeriesPoint, run_row, summary_of
+from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summary_of
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
 
 _Record = TypeVar("_Record")
@@ -123,8 +123,8 @@ def resolve(connection: Connection, name: str, *, machine_key: str | None = None
 def series(connection: Connection, name: SeriesName, *, limit: int | None = None) -> tuple[SeriesPoint, ...]:
     """A trend, oldest first, of the newest `limit` runs that have it."""
     question = (
-        select(SUMMARIES, RUNS.c.id, RUNS.c.started_at, RUNS.c.status)
-        .join(RUNS, RUNS.c.key == SUMMARIES.c.run)
+        select(RUNS.c.id, RUNS.c.started_at, RUNS.c.status, *SUMMARY_COLUMNS)
+        .join_from(SUMMARIES, RUNS, RUNS.c.key == SUMMARIES.c.run)
         .join(SERIES, SERIES.c.key == SUMMARIES.c.series)
         .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
         .where(
@@ -135,14 +135,15 @@ def series(connection: Connection, name: SeriesName, *, limit: int | None = None
         .order_by(*_NEWEST_FIRST)
         .limit(limit)
     )
+    statuses = {status.value: status for status in RunStatus}
     newest_first = [
         SeriesPoint(
-            run_id=row["id"],
-            started_at=row["started_at"],
-            status=RunStatus(row["status"]),
-            summary=summary_of(row, scenario_id=name.scenario_id, metric=name.metric),
+            run_id=run_id,
+            started_at=started_at,
+            status=statuses[status],
+            summary=summary_of(values, scenario_id=name.scenario_id, metric=name.metric),
         )
-        for row in connection.execute(question).mappings()
+        for run_id, started_at, status, *values in connection.execute(question).all()
     ]
     return tuple(reversed(newest_first))
 
@@ -181,15 +182,15 @@ def _of_run(question: Select[Any], table: Table, key: int) -> Select[Any]:
 
 def _summaries(connection: Connection, key: int) -> tuple[Summary, ...]:
     question = (
-        select(SUMMARIES, SCENARIOS.c.id.label("scenario_id"), SERIES.c.metric)
-        .join(SERIES, SERIES.c.key == SUMMARIES.c.series)
+        select(SCENARIOS.c.id, SERIES.c.metric, *SUMMARY_COLUMNS)
+        .join_from(SUMMARIES, SERIES, SERIES.c.key == SUMMARIES.c.series)
         .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
         .where(SUMMARIES.c.run == key)
         .order_by(SUMMARIES.c.position)
     )
     return tuple(
-        summary_of(row, scenario_id=row["scenario_id"], metric=row["metric"])
-        for row in connection.execute(question).mappings()
+        summary_of(values, scenario_id=scenario_id, metric=metric)
+        for scenario_id, metric, *values in connection.execute(question)
     )
 
 

@@ -12,10 +12,15 @@ from harness.errors import StoreError
 from harness.records.run import RunRecord, RunStatus
 from harness.records.verdict import Estimate, Summary
 from harness.store.payload import PAYLOAD_FORMAT, encode
-from harness.store.schema import SCENARIOS, SERIES
+from harness.store.schema import SCENARIOS, SERIES, SUMMARIES
 
 _FIGURES: Final = ("median", "q1", "q3", "p90", "p95", "p99", "minimum", "maximum")
 _INTERVAL: Final = ("point", "low", "high", "level", "method", "n", "launches")
+SUMMARY_COLUMNS: Final = tuple(
+    SUMMARIES.c[name] for name in ("definition", "n", "reason", *_FIGURES, *(f"interval_{name}" for name in _INTERVAL))
+)
+"""What `summary_of` takes, in its order."""
+
 _AT_ONCE: Final = 300  # names asked for in one statement: every system takes as many parameters
 
 
@@ -97,16 +102,24 @@ def summary_values(summary: Summary) -> dict[str, Any]:
     return values
 
 
-def summary_of(row: RowMapping, *, scenario_id: str, metric: str) -> Summary:
-    """The summary in a row of `bench_summaries`."""
-    interval = None
-    if row["interval_point"] is not None:
-        interval = Estimate(**{name: row[f"interval_{name}"] for name in _INTERVAL})
+def summary_of(values: Sequence[Any], *, scenario_id: str, metric: str) -> Summary:
+    """The summary in the values of `SUMMARY_COLUMNS`. Spelt out, because trends make half a million of them."""
+    definition, n, reason, median, q1, q3, p90, p95, p99, minimum, maximum, point, *interval = values
     return Summary(
         scenario_id=scenario_id,
         metric=metric,
-        interval=interval,
-        **{name: row[name] for name in ("definition", "n", "reason", *_FIGURES)},
+        definition=definition,
+        n=n,
+        median=median,
+        q1=q1,
+        q3=q3,
+        p90=p90,
+        p95=p95,
+        p99=p99,
+        minimum=minimum,
+        maximum=maximum,
+        interval=None if point is None else Estimate(**dict(zip(_INTERVAL, (point, *interval), strict=True))),
+        reason=reason,
     )
 
 

@@ -212,7 +212,7 @@ class TestWrongPlace:
         notes = tmp_path / "notes.txt"
         notes.write_text("remember the milk\n" * 50)
         assert refused(notes) == (
-            f"{notes}: is not a SQLite database, and was left as it is — give another name with --store"
+            f"{notes}: is not a SQLite database, and was left as it is — give another name with --results"
         )
         assert notes.read_text() == "remember the milk\n" * 50
 
@@ -263,4 +263,4 @@ def test_a_writer_that_never_ends_is_named(stored: Path, make_run: Callable[...,
     with open_store(stored) as store, store._database.writers.begin(), open_store(stored, lock_wait_s=0.1) as other:
         with pytest.raises(StoreError, match="another process has held the results database for too long") as caught:
             other.begin(make_run(id="late"))
-        assert caught.value.remedy == "wait for it to end, or give another place with --store"
+        assert caught.value.remedy == "wait for it to end, or give another place with --results"
