@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import ModelError
-from harness.models.files import Digests, ModelFiles, Report, put_in_place, sha256_of, write_atomically
+from harness.models.files import Digests, ModelFiles, Report, put_in_place, sha256_of
 from harness.records.scenario import ModelVariant
 
 ROOT_VARIABLE = "KOKORO_BENCH_CACHE"
@@ -26,6 +26,7 @@ FORMAT = 1
 MODEL = "model.onnx"
 VOICES = "voices.npz"
 _WORK = ".building-"
+_ENDS = (".onnx", ".voices.npz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +151,8 @@ class Cache:
             return self._admit(plan, work)
 
     def _admit(self, plan: Plan, work: Path) -> ModelFiles:
-        model = self.models / f"{plan.key}.onnx"
-        voices = self.models / f"{plan.key}.voices.npz" if plan.voices is None else plan.voices.absolute()
+        model = self.models / f"{plan.key}{_ENDS[0]}"
+        voices = self.models / f"{plan.key}{_ENDS[1]}" if plan.voices is None else plan.voices.absolute()
         built = work / MODEL
         variant = replace(
             plan.variant,
@@ -170,7 +171,9 @@ class Cache:
             voices=voices.name if voices.parent == self.models else str(voices),
             made_with=plan.made_with,
         )
-        write_atomically(self.models / f"{plan.key}.json", msgspec.json.format(msgspec.json.encode(manifest)))
+        written = work / "manifest.json"
+        written.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        put_in_place(written, self.models / f"{plan.key}.json")
         return self.files(manifest)
 
     def _sound(self, key: str) -> ModelFiles | None:
@@ -208,16 +211,30 @@ class Cache:
             shutil.rmtree(work, ignore_errors=True)
 
     def sweep(self, *, holding: str = "") -> None:
-        """Remove what dead builders left: the working folders whose lock is free, or ours (`holding`)."""
+        """Remove what dead builders left: what belongs to a lock that is free, or to ours (`holding`).
+
+        That is a working folder, or files that got their names when the manifest had not been written yet.
+        """
         from filelock import FileLock, Timeout
 
-        for left in self.models.glob(f"{_WORK}*"):
-            key = left.name.removeprefix(_WORK)
+        for key in self._unfinished():
             if key == holding:
-                shutil.rmtree(left, ignore_errors=True)
+                self._clear(key)
                 continue
             with contextlib.suppress(Timeout), FileLock(self.root / "locks" / f"{key}.lock", timeout=0):
-                shutil.rmtree(left, ignore_errors=True)
+                self._clear(key)
+
+    def _unfinished(self) -> set[str]:
+        keys = {path.name.removeprefix(_WORK) for path in self.models.glob(f"{_WORK}*")}
+        named = {path.name.removesuffix(end) for end in _ENDS for path in self.models.glob(f"[!.]*{end}")}
+        return keys | {key for key in named if not (self.models / f"{key}.json").exists()}
+
+    def _clear(self, key: str) -> None:
+        """Remove all of `key` but a finished model; the caller holds its lock."""
+        shutil.rmtree(self.models / f"{_WORK}{key}", ignore_errors=True)
+        if not (self.models / f"{key}.json").exists():  # it may have been finished since we looked
+            for end in _ENDS:
+                (self.models / f"{key}{end}").unlink(missing_ok=True)
 
     def require(self, needed: int, *, what: str) -> None:
         """Raise ModelError unless the cache's disk has `needed` bytes free."""

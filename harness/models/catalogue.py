@@ -11,6 +11,7 @@ from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_vers
 from harness.models.examine import Examiner, GraphFacts, check_face, read_voices
 from harness.models.fetch import Progress, fetch, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
+from harness.models.naming import as_path, derivations, derived_name
 from harness.models.quantise.calibration import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
 from harness.models.replicas import BuiltReplicas, Replicas, described, needed_bytes
@@ -198,6 +199,10 @@ class Catalogue:
         repair: bool = True,
         texts: Iterable[str] | None = None,
     ) -> ModelFiles:
+        if parent.variant.origin == "quantised":
+            raise ModelError(
+                f"{parent.variant.name} is quantised already", where=name, remedy="quantise what it was made from"
+            )
         feeds: tuple[dict[str, NDArray[Any]], ...] = ()
         if recipe.calibrated:
             feeds = self._feeds(parent, recipe, texts)
@@ -297,33 +302,6 @@ class Catalogue:
             path=self.cache.files(manifest).model_path,
             note=note,
         )
-
-
-def as_path(name_or_path: str | Path) -> Path | None:
-    """The path that is meant, None where it is a name: a file's name has a folder or ends in .onnx."""
-    if isinstance(name_or_path, Path):
-        return name_or_path.expanduser()
-    path = Path(name_or_path)
-    looks_like_a_file = path.suffix in (".onnx", ".ort") or len(path.parts) > 1
-    return path.expanduser() if looks_like_a_file else None
-
-
-def derived_name(parent: str, recipe: QuantiseRecipe) -> str:
-    """What a variant is called. Where a public file has that name, ours says that it was converted."""
-    name = f"{parent}-{recipe.suffix}"
-    return f"{parent}-converted-{recipe.suffix}" if name in public.BY_NAME else name
-
-
-def derivations(name: str) -> tuple[tuple[str, QuantiseRecipe], ...]:
-    """The parents and recipes that `name` may mean, longest suffix first."""
-    found = []
-    for suffix, recipe in sorted(BY_SUFFIX.items(), key=lambda item: -len(item[0])):
-        base = name.removesuffix(f"-{suffix}")
-        if base != name:
-            base = base.removesuffix("-converted")
-            if derived_name(base, recipe) == name:
-                found.append((base, recipe))
-    return tuple(found)
 
 
 def _absent(name: str) -> Entry:

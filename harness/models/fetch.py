@@ -48,20 +48,25 @@ def fetch(
         if manifest is not None and not cache.damage(manifest):
             return cache.files(manifest)
         voices = cache.models / f"voices-{model.voices.sha256[:16]}.bin"
-        have_voices = voices.is_file() and cache.digests.of(voices) == model.voices.sha256
+        have_voices = _sound(voices, model.voices, cache)
         wanted = [model.model] if have_voices else [model.voices, model.model]
         received = [download.partial(asset).stat().st_size for asset in wanted if download.partial(asset).is_file()]
         cache.require(sum(asset.size for asset in wanted) - sum(received), what=model.name)
         with _client() as client:
             if not have_voices:
                 with cache.locked(voices.stem, report):
-                    put_in_place(download.get(model.voices, client, wanted), voices)
-                    cache.digests.remember(voices, sha256=model.voices.sha256)
+                    if not _sound(voices, model.voices, cache):  # all models share them: another may have come first
+                        put_in_place(download.get(model.voices, client, wanted), voices)
+                        cache.digests.remember(voices, sha256=model.voices.sha256)
             part = download.get(model.model, client, wanted)
         with cache.working_folder(model.name) as work:
             part.replace(work / MODEL)
             variant = ModelVariant(name=model.name, sha256="", size=0, origin="public", recipe=model.meaning)
             return cache.admit(Plan(key=model.name, variant=variant, needed=0, voices=voices), work)
+
+
+def _sound(path: Path, asset: Asset, cache: Cache) -> bool:
+    return path.is_file() and cache.digests.of(path) == asset.sha256
 
 
 def _client() -> "httpx.Client":

@@ -58,6 +58,8 @@ def token_feed(
     """
     import numpy as np
 
+    if dtypes["speed"].kind in "iu":  # an old export; kokoro-onnx rounds for it
+        speed = max(1, round(speed))
     name = "input_ids" if "input_ids" in dtypes else "tokens"
     return {
         name: np.array([[0, *tokens, 0]], dtype=dtypes[name]),

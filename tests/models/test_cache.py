@@ -122,6 +122,14 @@ def test_another_builders_leftover_is_swept_but_not_its_work(cache: Cache) -> No
         assert work.joinpath("model.onnx").is_file()
 
 
+def test_files_that_never_got_their_manifest_are_swept(cache: Cache) -> None:
+    cache.models.mkdir(parents=True)
+    for name in ("older-77.onnx", "older-77.voices.npz", "voices-0123.bin"):
+        (cache.models / name).write_bytes(b"from a build that was killed between two names")
+    cache.make(plan(), write, silent)
+    assert names(cache) == [f"{KEY}.json", f"{KEY}.onnx", f"{KEY}.voices.npz", "voices-0123.bin"]
+
+
 def test_a_failed_build_leaves_nothing(cache: Cache) -> None:
     def fail(work: Path) -> None:
         (work / "model.onnx").write_bytes(b"half")

@@ -9,8 +9,9 @@ import pytest
 from harness.errors import BenchError, ModelError, UsageError
 from harness.models import public
 from harness.models.cache import Cache
-from harness.models.catalogue import Catalogue, as_path, derivations, derived_name
+from harness.models.catalogue import Catalogue
 from harness.models.files import sha256_of
+from harness.models.naming import as_path, derivations, derived_name
 from harness.models.public import Asset, PublicModel
 from harness.models.quantise.recipes import BY_SUFFIX, RECIPES, recipe_named
 from harness.models.replicas import BuiltReplicas, needed_bytes

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 CONVERTED = {
     Method.DYNAMIC: ("ConvInteger", "MatMulInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"),
     Method.STATIC: ("QuantizeLinear",),
-    Method.HALF: ("Cast",),
     Method.BLOCKS: ("MatMulNBits",),
 }
 """Operator types of which at least one must be in the result, or the tool has done nothing and said nothing."""
@@ -42,7 +41,7 @@ def quantise_file(job: Quantise) -> dict[str, float | str]:
         _half(source, target)
     else:
         _blocks(source, target, recipe)
-    return {"converted": converted(target, CONVERTED[recipe.method]), "took_s": time.monotonic() - started}
+    return {"converted": converted(target, recipe.method), "took_s": time.monotonic() - started}
 
 
 def prepare(source: Path, target: Path) -> None:
@@ -126,12 +125,17 @@ def _blocks(source: Path, target: Path, recipe: QuantiseRecipe) -> None:
     tool.model.save_model_to_file(str(target))
 
 
-def converted(target: Path, kinds: tuple[str, ...]) -> str:
-    """How many nodes of each of `kinds` a model has, in words; ValueError where it has none."""
+def converted(target: Path, method: Method) -> str:
+    """What a tool has converted, in words and numbers; ValueError where that is nothing."""
     import onnx
 
-    nodes = Counter(node.op_type for node in onnx.load(target, load_external_data=False).graph.node)
-    found = ", ".join(f"{nodes[kind]} {kind}" for kind in kinds if nodes[kind])
+    graph = onnx.load(target, load_external_data=False).graph
+    if method is Method.HALF:
+        kinds: tuple[str, ...] = ("16-bit weights",)
+        counts = Counter({kinds[0]: sum(one.data_type == onnx.TensorProto.FLOAT16 for one in graph.initializer)})
+    else:
+        kinds, counts = CONVERTED[method], Counter(node.op_type for node in graph.node)
+    found = ", ".join(f"{counts[kind]} {kind}" for kind in kinds if counts[kind])
     if not found:
         raise ValueError(f"the tool converted nothing: no {' or '.join(kinds)} in its result")
     return found
