@@ -20,7 +20,7 @@ from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
-from harness.records.scenario import Scenario, Utterance
+from harness.records.scenario import Mode, Scenario, Utterance
 from harness.store.runs import RunStore, open_store
 from harness.verdicts import Conclusions, conclude, policy_of
 
@@ -68,6 +68,11 @@ def against_baseline(config: Config) -> Judging:
     return Judging(
         conclude=lambda data: conclude(data, config=config), enough=lambda _data: "", policy=policy_of(config)
     )
+
+
+def check(config: Config, selection: str) -> None:
+    """Raise UsageError where the configuration names an engine, a provider or a text class that there is not."""
+    wanted_scenarios(config, [Wish(mode=Mode.WHOLE)], selection)
 
 
 def measure(

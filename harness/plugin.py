@@ -6,11 +6,11 @@ measure with `@scenarios(…)`; its tests take the `measured` fixture. Nothing i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
-from harness.errors import BenchError, ExitCode, MeasurementError
+from harness.errors import BenchError, ExitCode, MeasurementError, UsageError
 from harness.plan.config import KEYS, Config, load_config
 from harness.plan.matrix import Wish
 from harness.records.scenario import Mode, Scenario
@@ -48,7 +48,10 @@ class Bench:
     selection: str
     gathered: tuple[Scenario, ...] = ()
     finished: "Finished | None" = None
+    refusal: BenchError | None = None
+    """Why nothing can be gathered."""
     failure: BenchError | None = None
+    """Why nothing could be measured."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -74,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         bench = Bench(config=load_config(options, start=config.rootpath), selection=config.getoption("selection"))
     except BenchError as error:
-        raise pytest.UsageError(str(error)) from error
+        _refuse(error)
     config.stash[BENCH] = bench
 
 
@@ -99,7 +102,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             wanted = wanted_scenarios(bench.config, [wish], bench.selection)
         except BenchError as error:
-            raise pytest.UsageError(str(error)) from error
+            # Raised here it would be shown once per file, with a traceback; the end of the collection tells it once.
+            bench.refusal = error
+            return
         mark = getattr(pytest.mark, level)
         parameters += [pytest.param(scenario, id=scenario.id, marks=mark) for scenario in wanted]
     distinct = {parameter.id: parameter for parameter in reversed(parameters)}
@@ -120,13 +125,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Gather the scenarios of the tests that are left."""
     bench = session.config.stash[BENCH]
+    if bench.refusal is not None:
+        _refuse(bench.refusal)
     bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
     if bench.gathered and (
         hasattr(session.config, "workerinput") or getattr(session.config.option, "numprocesses", None)
     ):
-        raise pytest.UsageError(
-            "pytest-xdist (-n) would measure in several processes at once, each disturbing the others — "
-            "run the suites without -n; kokoro-bench plays its own workers against one another"
+        _refuse(
+            UsageError(
+                "pytest-xdist would measure in several processes at once, each disturbing the others",
+                where="-n",
+                remedy="run the suites without it; kokoro-bench plays its own workers against one another",
+            )
         )
     for item in session.items:
         if _scenario(item) and session.config.pluginmanager.hasplugin("timeout"):
@@ -208,8 +218,16 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
             bench.finished = interrupted.finished
             bench.notes += write_outputs(interrupted.finished.data, bench.config)
             pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)
+        except KeyboardInterrupt:
+            # Before the first block or after the last: the next command marks the run as interrupted.
+            pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)
     bench.notes += [*quotes(bench.config.baselines, finished.data), *write_outputs(finished.data, bench.config)]
     return finished
+
+
+def _refuse(error: BenchError) -> NoReturn:
+    """End the session before anything is measured, with one line and the exit code that the command has for it."""
+    pytest.exit(f"kokoro-bench: {error}", returncode=error.exit_code)
 
 
 def _scenario(item: pytest.Item) -> Scenario | None:

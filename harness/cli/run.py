@@ -35,6 +35,9 @@ def run(
     """
     import pytest
 
+    from harness import laboratory
+
+    laboratory.check(config, selection)
     arguments = [str(find_suites(config)), "-p", "harness.plugin", "-p", "no:cacheprovider", "-q", "--no-header"]
     # Where the suites lie says nothing of where the user is: pytest must neither look for its settings there nor put
     # the results there.

@@ -60,12 +60,11 @@ def _number(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment o
 
 def _whole(least: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
+        plausible = isinstance(value, str | int) and not isinstance(value, bool)
         try:
-            number = int(value) if isinstance(value, str) else value
+            number = int(value if plausible else "no number")
         except ValueError:
-            number = None
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise ValueError(f"must be a whole number, not {value!r}")
+            raise ValueError(f"must be a whole number, not {value!r}") from None
         if number < least:
             raise ValueError(f"must be at least {least}, not {number}")
         return number
