@@ -69,7 +69,8 @@ def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
 def _synthesis(
     scenario: Scenario, data: RunData, *, include_disturbed: bool, targets: Mapping[str, float]
 ) -> Mapping[str, Values]:
-    ours = sorted((each for each in data.repetitions if each.scenario_id == scenario.id), key=_order)
+    scenario_id = scenario.id
+    ours = sorted((each for each in data.repetitions if each.scenario_id == scenario_id), key=_order)
     attempted = [each for each in ours if each.phase is Phase.MEASURED]
     counts = _count([each.outcome for each in attempted], disturbed=sum(_disturbed(each) for each in attempted))
     measured = [each for each in attempted if include_disturbed or not _disturbed(each)]

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
+from statistics import median
 
 from harness.metrics.registry import METRICS
 from harness.metrics.values import Counts, Placed, Values, collect
@@ -113,7 +115,8 @@ def _slope(points: Sequence[tuple[int, int]]) -> Reading:
         return unknown(
             f"{len(points)} repetitions in a launch are too few for a slope, which takes {MIN_SLOPE_REPETITIONS}"
         )
-    from scipy.stats import theilslopes
-
-    ordinals, sizes = zip(*points, strict=True)
-    return known(float(theilslopes(sizes, ordinals).slope))
+    # SciPy has it too, but its import takes longer than everything else that is derived.
+    slopes = (
+        (later_size - size) / (later - ordinal) for (ordinal, size), (later, later_size) in combinations(points, 2)
+    )
+    return known(median(slopes))

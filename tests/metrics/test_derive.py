@@ -2,7 +2,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import theilslopes
 
+from harness.metrics import start_up
 from harness.metrics.derive import scenario_values
 from harness.metrics.registry import METRICS
 from harness.records.repetition import Outcome, OutcomeKind, Phase
@@ -152,6 +156,12 @@ def test_slope_is_per_repetition_of_the_worker_and_ignores_one_jump(made: Any) -
     data = made.data(*repetitions, scenarios=(made.scenario(), other))
     # 2,000 B a block of two repetitions.
     assert scenario_values(made.scenario(), data)["rss_slope"].grouped == ((1000.0,),)
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=5, max_size=20))
+def test_slope_is_scipy_s(sizes: list[int]) -> None:
+    slope = start_up._slope(list(enumerate(sizes))).value
+    assert slope == pytest.approx(theilslopes(sizes).slope)
 
 
 def test_slope_starts_anew_with_each_launch(made: Any) -> None:
