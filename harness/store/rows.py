@@ -26,7 +26,7 @@ _AT_ONCE: Final = 300  # names asked for in one statement: every system takes as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One line of the list of runs. The last three counts are None until the run is judged."""
+    """One line of the list of runs. The counts of verdicts are None until the run is judged."""
 
     id: str
     started_at: float
@@ -44,6 +44,8 @@ class RunRow:
     improved: int | None
     missed: int | None
     """Targets missed."""
+    touched_at: float
+    """When anything of it was last written, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
