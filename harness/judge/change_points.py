@@ -4,9 +4,9 @@ For every split of the series the two means are compared, and the largest differ
 is the statistic (`step_scan`). Its distribution under "nothing changed" comes from series rebuilt out of this one's own
 noise: the residuals' innovations drawn anew and run through an AR(1) of the residuals' own correlation (a sieve
 bootstrap, Bühlmann 1997), with everything estimated again on each. So neither heavy tails, nor nights that resemble
-their neighbours, nor the hundred splits that were tried raise the rate of false alarms. Steps beyond the first are sought on
-both sides of it (binary segmentation, Scott and Knott 1974); where no single step is found, a step and its return are
-sought together, since each hides the other.
+their neighbours, nor the hundred splits that were tried raise the rate of false alarms. Steps beyond the first are
+sought on both sides of it (binary segmentation, Scott and Knott 1974); where no single step is found, a step and its
+return are sought together, since each hides the other.
 """
 
 from __future__ import annotations

@@ -98,7 +98,9 @@ class Policy:
     """How strict the gate is.
 
     `fdr` is the false-discovery rate over all gated pairs of a run; `power` the probability that `detectable` refers
-    to; with fewer than `min_launches` launches nothing is decided, since a process cannot be told from a change.
+    to; with fewer than `min_launches` launches nothing is decided, since a process cannot be told from a change;
+    `launch_inflation` is how many times more the launches of a duel are presumed to differ than their pairs explain
+    (`paired.launch_inflation` measures it).
     `require_answer` turns inconclusive and incomparable verdicts and unknown targets into exit code 4,
     `require_baseline` a missing baseline; `allow_missing` forgives scenarios that the baseline has and the run has not.
     """
@@ -106,6 +108,7 @@ class Policy:
     fdr: float = 0.01
     power: float = 0.9
     min_launches: int = 2
+    launch_inflation: float = 1.0
     require_answer: bool = False
     require_baseline: bool = False
     allow_missing: bool = False

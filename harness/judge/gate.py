@@ -67,7 +67,7 @@ def judge(
     `share` is the part of the error that this look may spend: 1 where the data are looked at once, and what the
     stopping rule's decision carries where they were looked at before (`stopping`).
     """
-    cases = _cases(comparisons)
+    cases = _cases(comparisons, policy)
     judged = [case for case in cases if case.interim is not None and case.interim.launches >= policy.min_launches]
     differences = cut([_p_difference(case) for case in judged], fdr=policy.fdr, share=share)
     equivalences = cut([_p_equivalence(case) for case in judged], fdr=policy.fdr, share=share)
@@ -112,13 +112,13 @@ def exit_code(
     return ExitCode.OK
 
 
-def _cases(comparisons: Sequence[Comparison]) -> list[_Case]:
+def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
     """Estimate everything that can be: all duels together and all baselines together, since they share a machine."""
     duels = [one.data.pairs for one in comparisons if isinstance(one.data, Duel)]
     baselines = [one.data for one in comparisons if isinstance(one.data, AgainstBaseline)]
     # The metrics of one scenario come from the same repetitions: many of them are no further witness of the machine.
     scenarios = {one.scenario_id for one in comparisons if isinstance(one.data, AgainstBaseline)}
-    pairs = iter(interims(duels))
+    pairs = iter(interims(duels, launch_inflation=policy.launch_inflation))
     against = iter(against_baselines(baselines, pool=len(scenarios) >= SCENARIOS_TO_POOL))
     cases = []
     for comparison in comparisons:

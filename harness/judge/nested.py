@@ -119,18 +119,18 @@ def fit(values: FloatArray) -> Nested:
     )
 
 
-def common(nested: Nested) -> Common:
+def common(nested: Nested, *, presumed: float = 1.0) -> Common:
     """What the data sets along the last axis say together of the machine that they were measured on.
 
     Three launches of a few blocks say little about how much launches differ and how long a disturbance lasts, but the
-    sixty pairs of a run tell it together. The presumption that launches add nothing counts `PRIOR_FREEDOM` degrees.
+    sixty pairs of a run tell it together. The inflation `presumed` counts `PRIOR_FREEDOM` degrees beside them.
     """
     rho = np.clip(nested.rho.mean(-1), 0.0, 0.9)
     weight = nested.launches - 1
     excess = nested.ratio / _growth(_memory(nested, rho[..., None]), nested.n / nested.launches)
     weight = np.where(np.isfinite(excess), weight, 0.0)
     told = (weight * np.where(weight > 0, excess, 0.0)).sum(-1)
-    pooled = (PRIOR_FREEDOM + told) / (PRIOR_FREEDOM + weight.sum(-1))
+    pooled = (PRIOR_FREEDOM * presumed + told) / (PRIOR_FREEDOM + weight.sum(-1))
     return Common(rho=rho, inflation=np.maximum(1.0, pooled))
 
 

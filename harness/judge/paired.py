@@ -12,8 +12,12 @@ from harness.judge.interim import Interim
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.judge.grouped import Grouped
+    from harness.judge.grouped import FloatArray, Grouped
     from harness.records.verdict import Estimate
+
+
+FEWEST_PAIRS = 3
+"""Pairs without which a duel says nothing."""
 
 
 def log_ratios(candidate: Grouped, reference: Grouped) -> Grouped:
@@ -33,14 +37,14 @@ def log_ratios(candidate: Grouped, reference: Grouped) -> Grouped:
     )
 
 
-def interims(duels: Sequence[Grouped]) -> list[Interim | None]:
+def interims(duels: Sequence[Grouped], *, launch_inflation: float = 1.0) -> list[Interim | None]:
     """One estimate per duel; None where there are fewer than three pairs.
 
     All duels of a run are estimated together, because how much launches differ and how long a disturbance lasts is
-    learned from all of them (`nested.common`).
+    learned from all of them (`nested.common`), beside the `launch_inflation` that is presumed.
     """
     duels = [occupied(pairs) for pairs in duels]
-    places = [place for place, pairs in enumerate(duels) if count(pairs) >= 3]
+    places = [place for place, pairs in enumerate(duels) if count(pairs) >= FEWEST_PAIRS]
     found: list[Interim | None] = [None] * len(duels)
     if not places:
         return found
@@ -48,15 +52,9 @@ def interims(duels: Sequence[Grouped]) -> list[Interim | None]:
 
     from harness.judge import nested
 
-    rows = max(len(duels[place]) for place in places)
-    columns = max(len(launch) for place in places for launch in duels[place])
-    table = np.full((len(places), rows, columns), np.nan)
-    for sheet, place in zip(table, places, strict=True):
-        part = padded(duels[place])
-        sheet[: part.shape[0], : part.shape[1]] = part
-    fit = nested.fit(table)
+    fit = nested.fit(_stacked([duels[place] for place in places]))
     alone = ~np.isfinite(fit.within)
-    spread = nested.spread(fit, nested.common(nested.without(fit, alone)))
+    spread = nested.spread(fit, nested.common(nested.without(fit, alone), presumed=launch_inflation))
     for index, place in enumerate(places):
         pairs = duels[place]
         if alone[index]:
@@ -84,6 +82,33 @@ def log_ratio_estimate(pairs: Grouped, *, level: float) -> Estimate | None:
     """
     (interim,) = interims([pairs])
     return interim.estimate(level) if interim else None
+
+
+def launch_inflation(duels: Sequence[Grouped]) -> float:
+    """How many times more the launches of these duels differ than their pairs explain; at least 1.
+
+    Measured on duels of a thing against itself, it is what `Policy.launch_inflation` presumes of later ones: three
+    launches cannot tell that a machine's launches differ, but a hundred duels of three can.
+    """
+    duels = [pairs for pairs in map(occupied, duels) if count(pairs) > len(pairs) > 1]
+    if not duels:
+        return 1.0
+    from harness.judge import nested
+
+    return float(nested.common(nested.fit(_stacked(duels))).inflation)
+
+
+def _stacked(duels: Sequence[Grouped]) -> FloatArray:
+    """Shape (duels, launches, blocks), NaN where a duel is smaller."""
+    import numpy as np
+
+    rows = max(len(pairs) for pairs in duels)
+    columns = max(len(launch) for pairs in duels for launch in pairs)
+    table = np.full((len(duels), rows, columns), np.nan)
+    for sheet, pairs in zip(table, duels, strict=True):
+        part = padded(pairs)
+        sheet[: part.shape[0], : part.shape[1]] = part
+    return table
 
 
 def _one_pair_a_launch(pairs: Grouped) -> Interim:

@@ -1,0 +1,175 @@
+"""The smaller tables of the simulations: duels with looks, baselines of few runs, histories."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.judge.change_points import ALPHA, change_points
+from harness.judge.power import tolerance_for
+from harness.judge.stopping import StoppingRule
+from harness.perf.noise import FAMILIES, half_speed, log_times
+from harness.perf.rules import Found, gate_baselines, gate_duels
+
+if TYPE_CHECKING:
+    from harness.judge.grouped import FloatArray
+
+EFFECT = 0.05
+METRICS = 5
+ALIKE = 0.9
+"""Correlation of the metrics of one scenario: they are read from the same repetitions."""
+
+DISTURBED = "half speed in 3 %"
+
+PLANS = ((0.03, 0.05, (12, 18, 24)), (0.03, 0.02, (48, 60, 72)), (0.013, 0.01, (48, 60, 72)))
+"""Standard deviation of a pair's log-ratio, effect sought, planned pairs."""
+
+
+def first_found(found: Found) -> int:
+    """Runs in which the first pair was called worse."""
+    return int(np.count_nonzero(found.worse[:, 0]))
+
+
+def duels(rng: np.random.Generator, *, count: int) -> str:
+    """One scenario, five metrics, with the stopping rule's looks."""
+    lines = [
+        f"Duels of one scenario with {METRICS} metrics (correlation {ALIKE}), launches one after the other, the",
+        f"stopping rule looking; {count} duels a line. Alarm: any metric called worse or better in a duel of a thing against",
+        "itself. Found: the slowdown sought. Pairs: the mean at the stop. Once: found without looking before.",
+        "",
+        row("noise", "launches", "sd of a pair", "sought", "planned", "alarm", "found", "pairs", "once"),
+    ]
+    for family in (*FAMILIES, DISTURBED):
+        for sd, effect, planned in PLANS:
+            lines.extend(
+                _duel_line(rng, family, sd=sd, effect=effect, blocks=blocks, count=count)
+                for blocks in (planned if family == "Gaussian" else planned[-1:])
+            )
+    lines.append(_duel_line(rng, "launch-dominated", sd=0.03, effect=0.05, blocks=24, count=count, launches=8))
+    lines.append(_duel_line(rng, "launch-dominated", sd=0.03, effect=0.05, blocks=72, count=count, launches=12))
+    return "\n".join(lines) + "\n"
+
+
+def _duel_line(
+    rng: np.random.Generator, family: str, *, sd: float, effect: float, blocks: int, count: int, launches: int = 3
+) -> str:
+    ratios = _ratios(rng, family, sd=sd, shape=(count, METRICS, launches, blocks // launches))
+    tolerance = tolerance_for(effect)
+    quiet, _ = _play(ratios, tolerance=tolerance)
+    slowed = ratios + np.log1p(effect)
+    found, pairs = _play(slowed, tolerance=tolerance)
+    once = gate_duels(slowed, tolerance=tolerance)
+    return row(
+        family,
+        str(launches),
+        f"{sd:.1%}",
+        f"{effect:.0%}",
+        str(blocks),
+        f"{100 * quiet.calls() / count:.2f} %",
+        f"{100 * first_found(found) / count:.1f} %",
+        f"{pairs.mean():.0f}",
+        f"{100 * first_found(once) / count:.1f} %",
+    )
+
+
+def _ratios(rng: np.random.Generator, family: str, *, sd: float, shape: tuple[int, int, int, int]) -> FloatArray:
+    """Log-ratios of shape (duels, metrics, launches, blocks of a launch), alike between metrics."""
+    kind = "Gaussian" if family == DISTURBED else family
+    common = log_times(rng, kind, (shape[0], 1, *shape[2:]), cv=sd)
+    own = log_times(rng, kind, shape, cv=sd)
+    ratios = np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * own
+    if family == DISTURBED:
+        # Either arm may be the one that is slowed; the repetition, and so every metric, is.
+        slow, slower = (half_speed(rng, np.zeros_like(common)) for _ in range(2))
+        ratios = ratios + slow - slower
+    return np.asarray(ratios)
+
+
+def _play(ratios: FloatArray, *, tolerance: float) -> tuple[Found, FloatArray]:
+    """Look as the stopping rule does, stop a duel once all its metrics are called, and say after how many pairs."""
+    duels, metrics, launches, each = ratios.shape
+    blocks = launches * each
+    rule = StoppingRule(planned_blocks=blocks)
+    worse = np.zeros((duels, metrics), dtype=bool)
+    better = np.zeros_like(worse)
+    pairs = np.full(duels, float(blocks))
+    going = np.arange(duels)
+    place = np.arange(blocks).reshape(launches, each)
+    for look in rule.looks():
+        seen = np.where(place < look, ratios[going], np.nan)
+        found = gate_duels(seen, tolerance=tolerance, share=rule.share(look))
+        worse[going], better[going] = found.worse, found.better
+        called = (found.worse | found.better).all(-1)
+        pairs[going[called]] = look
+        going = going[~called]
+        if not going.size:
+            break
+    return Found(worse=worse, better=better), pairs
+
+
+def small_baselines(rng: np.random.Generator, *, count: int) -> str:
+    """One scenario against few and many accepted runs."""
+    lines = [
+        f"One scenario with {METRICS} metrics (correlation {ALIKE}) against accepted runs; {count} runs a line.",
+        f"Sd: of a run's log-median between runs. The tolerance is {tolerance_for(EFFECT):.1%}.",
+        "",
+        row("accepted runs", "sd", "alarm", "5 % found", "10 % found", "20 % found"),
+    ]
+    lines.extend(
+        _baseline_line(rng, accepted=accepted, sd=sd, count=count)
+        for accepted in (1, 2, 3, 5, 10, 20)
+        for sd in (0.0075, 0.01, 0.0125, 0.015, 0.03)
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _baseline_line(rng: np.random.Generator, *, accepted: int, sd: float, count: int) -> str:
+    common = rng.standard_normal((count, 1, accepted + 1))
+    own = rng.standard_normal((count, METRICS, accepted + 1))
+    medians = sd * (np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * own)
+    tolerance = tolerance_for(EFFECT)
+    quiet, *planted = (
+        gate_baselines(medians[..., -1] + np.log1p(shift), medians[..., :-1], tolerance=tolerance)
+        for shift in (0.0, 0.05, 0.10, 0.20)
+    )
+    return row(
+        str(accepted),
+        f"{sd:.2%}",
+        f"{100 * quiet.calls() / count:.2f} %",
+        *(f"{100 * first_found(found) / count:.1f} %" for found in planted),
+    )
+
+
+def history(rng: np.random.Generator, *, count: int) -> str:
+    """The change points of a hundred runs."""
+    runs, sd = 100, 0.02
+    lines = [
+        f"Histories of {runs} runs, sd {sd:.0%}; {count} series where nothing changed, {count // 3} with a step of 5 %",
+        "that begins 1, 2 or 5 runs before the end. Apache Otava 0.8, for comparison: alerts on 7.5–9.5 % (Gaussian),",
+        "22.5 % (heavy tails), 68 % (AR(1)); found 20 / 59 / 86 % after 1 / 2 / 5 runs (Gaussian).",
+        "",
+        row("noise", "alpha", "alert", "after 1", "after 2", "after 5", "CPU a series"),
+    ]
+    for family in list(FAMILIES)[:3]:
+        flat = log_times(rng, family, (count, 1, runs), cv=sd)[:, 0]
+        for alpha in (ALPHA, 0.05):
+            began = time.process_time()
+            shares = [_alerted(flat, alpha)]
+            each_ms = 1000 * (time.process_time() - began) / count
+            for after in (1, 2, 5):
+                step = np.where(np.arange(runs) >= runs - after, np.log1p(0.05), 0.0)
+                shares.append(_alerted(flat[: count // 3] + step, alpha))
+            lines.append(row(family, f"{alpha:.0%}", *(f"{share:.1%}" for share in shares), f"{each_ms:.0f} ms"))
+    return "\n".join(lines) + "\n"
+
+
+def _alerted(series: FloatArray, alpha: float) -> float:
+    found = [bool(change_points([float(value) for value in one], alpha=alpha)) for one in series]
+    return sum(found) / len(found)
+
+
+def row(first: str, *rest: str) -> str:
+    """One line of a table in fixed columns."""
+    return f"{first:<20}" + "".join(f"{cell:>15}" for cell in rest)
