@@ -327,6 +327,17 @@ class TestAbandoned:
         assert mark(store, alive=False) == ()
         assert store.head(run_id).status is RunStatus.COMPLETE
 
+    def test_a_run_that_ends_while_it_is_looked_at_is_left_alone(self, store: RunStore, make_run: MakeRun) -> None:
+        run_id = store.begin(make_run())
+
+        def ends_meanwhile(_pid: int, _started_at: float) -> bool:
+            store.finish(run_id, status=RunStatus.COMPLETE, ended_at=9.0)
+            return False
+
+        key = make_run().machine.key
+        assert store.mark_abandoned(machine_key=key, boot="boot-1", alive=ends_meanwhile) == ()
+        assert store.head(run_id).status is RunStatus.COMPLETE
+
     def test_after_a_reboot_nobody_is_asked(self, tmp_path: Any, make_run: MakeRun, mark: Any) -> None:
         with open_store(tmp_path / "results.sqlite") as store:
             run_id = store.begin(make_run(boot="boot-0"))
