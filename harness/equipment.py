@@ -2,16 +2,21 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.clock import Clock, ScriptedClock, SystemClock
 from harness.errors import UsageError, nearest
 from harness.measure.conductor import ArmFiles, Staff
-from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle
+from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerPlace
 from harness.plan.config import Config
 from harness.records.environment import Conditions, Machine, Subject
-from harness.records.scenario import Arm, ModelVariant, slug
+from harness.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime, slug
+from harness.runtimes.build import declared, runtime_of
+
+if TYPE_CHECKING:
+    from harness.models.files import ModelFiles
 
 Reporter = Callable[[str], None]
 
@@ -40,11 +45,13 @@ class Equipment:
 
 
 def wanted_arms(config: Config, selection: str) -> tuple[Arm, ...]:
-    """Every arm that the configuration asks for: models × providers × thread counts. Models are names as yet."""
+    """Runtimes × models × providers × thread counts, as the configuration asks. Models are names as yet."""
     engine = config["engine"]
     _check_engine(engine)
     _check_providers(config["provider"])
     models = [_label(given) for given in config["model"]] or list(_default_models(engine, selection))
+    known = declared(config.tables)
+    runtimes = [runtime_of(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
     if twice := [name for name in models if models.count(name) > 1]:
         raise UsageError(f"two models are called {twice[0]!r}", where="--model", remedy="give one file another name")
     return tuple(
@@ -53,9 +60,11 @@ def wanted_arms(config: Config, selection: str) -> tuple[Arm, ...]:
             model=ModelVariant(name=model, sha256="", size=0, origin="unresolved"),
             provider=provider,
             threads=threads,
+            runtime=runtime,
             provider_options=config["provider-options"],
             session_options=config["session-options"],
         )
+        for runtime in runtimes
         for model in models
         for provider in config["provider"]
         for threads in config["threads"]
@@ -120,37 +129,71 @@ def _is_file(given: str) -> bool:
     return given.endswith(".onnx") or os.sep in given
 
 
-def _real(config: Config, report: Reporter) -> Equipment:
-    from harness.measure import conditions, machine, subject
-    from harness.models.catalogue import Catalogue
-    from harness.models.examine import check_voice
-    from harness.models.files import ModelFiles
+@dataclass(slots=True, kw_only=True)
+class Shelf:
+    """Where a real run finds what its arms name: model files, environments, revisions. Each is fetched once."""
 
-    clock = SystemClock()
-    catalogue = Catalogue(calibration_texts=calibration_texts)
-    voices = Path(config["voices"]) if config["voices"] else None
-    given = {_label(name): name for name in config["model"]}
-    resolved: dict[str, ModelFiles] = {}
+    config: Config
+    report: Reporter
+    _files: "dict[str, ModelFiles]" = field(default_factory=dict)
+    _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
 
-    def files(name: str) -> ModelFiles:
-        if name not in resolved:
-            wanted = given.get(name, name)
-            resolved[name] = catalogue.resolve(
-                Path(wanted) if _is_file(wanted) else wanted, voices=voices, report=report
+    def files(self, name: str) -> "ModelFiles":
+        """Model and voices by the catalogue's name, a file's path, or the label that a file got."""
+        label = _label(name)
+        if label not in self._files:
+            from harness.models.catalogue import Catalogue
+            from harness.models.examine import check_voice
+
+            paths = {_label(given): given for given in self.config["model"]}
+            wanted = name if _is_file(name) else paths.get(name, name)
+            voices = Path(self.config["voices"]) if self.config["voices"] else None
+            found = Catalogue(calibration_texts=calibration_texts).resolve(
+                Path(wanted) if _is_file(wanted) else wanted, voices=voices, report=self.report
             )
-            check_voice(resolved[name].voices_path, config["voice"])
-        return resolved[name]
+            check_voice(found.voices_path, self.config["voice"])
+            self._files[label] = found
+        return self._files[label]
 
-    def resolve(arm: Arm) -> Arm:
+    def resolve(self, arm: Arm) -> Arm:
+        """The arm with its model known by digest, and its environment and revision ready."""
+        if arm.runtime.name != "current" and not arm.runtime.requirements:
+            arm = replace(arm, runtime=runtime_of(arm.runtime.name, declared(self.config.tables)))
+        self.place(arm)
         if arm.model is None:
             return arm
-        return replace(arm, model=replace(files(arm.model.name).variant, name=arm.model.name))
+        return replace(arm, model=replace(self.files(arm.model.name).variant, name=_label(arm.model.name)))
 
-    def arm_files(arm: Arm) -> ArmFiles:
+    def arm_files(self, arm: Arm) -> ArmFiles:
+        """The paths that a worker is given."""
         if arm.model is None:
             return ArmFiles()
-        found = files(arm.model.name)
+        found = self.files(arm.model.name)
         return ArmFiles(model_path=str(found.model_path), voices_path=str(found.voices_path))
+
+    def place(self, arm: Arm) -> WorkerPlace:
+        """The interpreter of the arm's runtime, and the harness of its revision."""
+        key = (arm.runtime, arm.revision)
+        if key not in self._places:
+            from harness.models.cache import default_root
+            from harness.runtimes.build import Runtimes
+            from harness.runtimes.revisions import checkout
+
+            place = HERE
+            if arm.runtime.requirements:
+                python = Runtimes(default_root()).build(arm.runtime, report=self.report)
+                place = replace(place, python=str(python))
+            if arm.revision:
+                place = replace(place, harness=checkout(self.config.root, arm.revision, cache=default_root()))
+            self._places[key] = place
+        return self._places[key]
+
+
+def _real(config: Config, report: Reporter) -> Equipment:
+    from harness.measure import conditions, machine, subject
+
+    clock = SystemClock()
+    shelf = Shelf(config=config, report=report)
 
     def find_subject(arms: Sequence[Arm]) -> Subject:
         models = tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model}))
@@ -158,11 +201,11 @@ def _real(config: Config, report: Reporter) -> Equipment:
 
     return Equipment(
         clock=clock,
-        staff=Staff(start=ProcessHandle, place=lambda _arm: HERE, files=arm_files),
+        staff=Staff(start=ProcessHandle, place=shelf.place, files=shelf.arm_files),
         machine=machine.identify(),
         observe=lambda: conditions.observe(clock.wall()),
         subject=find_subject,
-        resolve=resolve,
+        resolve=shelf.resolve,
         pid=os.getpid(),
         boot=machine.boot_id(),
     )

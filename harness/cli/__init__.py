@@ -19,6 +19,7 @@ COMMANDS = {
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the accepted figures, or show them."),
     "report": ("harness.cli.report:report", "Write the report of a stored run."),
     "models": ("harness.cli.models:models", "List, show, build, fetch, verify or quantise models."),
+    "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune environments of other packages."),
     "doctor": ("harness.cli.doctor:doctor", "Say what this machine is and what may disturb a measurement."),
     "config": ("harness.cli.config:config", "Print every value of the configuration and where it came from."),
 }

@@ -1,0 +1,68 @@
+"""`kokoro-bench runtimes`: sets of packages with environments of their own."""
+
+import click
+
+from harness.cli.options import configured
+from harness.plan.config import Config
+
+DAY_S = 86_400
+
+
+@click.group()
+def runtimes() -> None:
+    """List, build or prune the virtual environments that workers run in beside this one."""
+
+
+@runtimes.command(name="list")
+@configured("results")
+def list_runtimes(config: Config) -> None:
+    """List what is declared in pyproject.toml, and what is built."""
+    from datetime import UTC, datetime
+
+    from rich.table import Table
+
+    from harness.console import make_console
+    from harness.models.cache import default_root
+    from harness.runtimes.build import Runtimes, declared
+
+    built = Runtimes(default_root()).list()
+    table = Table()
+    for column in ("name", "requirements", "built", "size", "last used (UTC)"):
+        table.add_column(column, overflow="fold")
+    for environment in built:
+        used = datetime.fromtimestamp(environment.used_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
+        size = f"{environment.size / 1e6:.0f} MB"
+        table.add_row(environment.name, " ".join(environment.requirements), str(environment.path), size, used)
+    names = {environment.name for environment in built}
+    for name, runtime in declared(config.tables).items():
+        if runtime.name not in names:
+            table.add_row(name, " ".join(runtime.requirements), "not yet", "–", "–")
+    make_console().print(table)
+
+
+@runtimes.command()
+@configured("results")
+@click.argument("name")
+@click.option("--upgrade", is_flag=True, help="choose versions anew where the requirements leave a choice")
+def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - click's own
+    """Build NAME: a declared runtime, or requirements such as "onnxruntime==1.22.1"."""
+    from harness.models.cache import default_root
+    from harness.runtimes.build import Runtimes, declared, runtime_of
+
+    runtime = runtime_of(name, declared(config.tables))
+    click.echo(Runtimes(default_root()).build(runtime, report=lambda said: click.echo(said, err=True), anew=upgrade))
+
+
+@runtimes.command()
+@click.option("--older-than", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="DAYS")
+@click.option("--all", "everything", is_flag=True, help="whatever its age")
+def prune(older_than: float, everything: bool) -> None:  # noqa: FBT001 - click's own
+    """Remove environments that were not used for some time."""
+    from harness.models.cache import default_root
+    from harness.runtimes.build import Runtimes
+
+    gone = Runtimes(default_root()).prune(unused_s=0.0 if everything else older_than * DAY_S)
+    for environment in gone:
+        click.echo(f"removed {environment.name} ({environment.size / 1e6:.0f} MB)")
+    if not gone:
+        click.echo("nothing to remove")

@@ -1,0 +1,1 @@
+"""Sets of packages with virtual environments of their own, and other revisions of the source."""

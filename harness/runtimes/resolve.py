@@ -1,0 +1,115 @@
+"""From what a person asks for to a pinned set of packages that a worker can live on."""
+
+import hashlib
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.errors import RuntimeBuildError
+
+NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+WHEELS = ("onnxruntime", "kokoro-onnx", "psutil", "numpy")
+TAIL_LINES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """Every package with its version, and the digest that names the environment made of them."""
+
+    pinned: tuple[str, ...]
+    digest: str
+
+
+def complete(requirements: Sequence[str]) -> tuple[str, ...]:
+    """What is asked for, and what a worker needs besides: our own versions, where nothing else is said.
+
+    Any wheel of the onnxruntime family stands in for `onnxruntime`: they install the same module.
+    """
+    names = {_name(requirement) for requirement in requirements}
+    found = list(requirements)
+    if not any(_is_onnxruntime(name) for name in names):
+        found.append(f"onnxruntime=={version('onnxruntime')}")
+    if "kokoro-onnx" not in names:
+        found.append(f"kokoro-onnx=={version('kokoro-onnx')}")
+    found += [package for package in ("numpy", "psutil") if package not in names]
+    return tuple(sorted(found))
+
+
+def overrides(requirements: Sequence[str]) -> tuple[str, ...]:
+    """Keeps kokoro-onnx from bringing the plain wheel where another of the family was asked for."""
+    others = [name for name in map(_name, requirements) if _is_onnxruntime(name) and name != "onnxruntime"]
+    # A marker that never holds removes a requirement: uv documents overrides as replacements.
+    return ("onnxruntime; python_version < '3'",) if others else ()
+
+
+def resolve(requirements: Sequence[str], *, remembered: Path, anew: bool = False) -> Resolution:
+    """Pin `requirements`; what was pinned before is used again unless `anew`. RuntimeBuildError where nothing fits."""
+    wanted = complete(requirements)
+    file = remembered / f"{_digest([*wanted, *_here()])}.txt"
+    if anew or not file.is_file():
+        content = _compile(wanted)
+        remembered.mkdir(parents=True, exist_ok=True)
+        half = file.with_suffix(".part")
+        half.write_text(content, encoding="utf-8")
+        half.replace(file)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    pinned = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    return Resolution(pinned=pinned, digest=_digest([*pinned, *_here()]))
+
+
+def run_uv(*arguments: str, given: str = "", what: str) -> str:
+    """Call uv; RuntimeBuildError with the end of what it said."""
+    from uv import find_uv_bin
+
+    try:
+        done = subprocess.run(
+            [find_uv_bin(), "--no-progress", *arguments], input=given, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise RuntimeBuildError(f"uv cannot be run ({error.strerror})", where=what, remedy="pip install uv") from error
+    if done.returncode:
+        tail = " / ".join(line.strip() for line in done.stderr.strip().splitlines()[-TAIL_LINES:])
+        raise RuntimeBuildError(
+            f"the packages cannot be installed: {tail}",
+            where=what,
+            remedy="ask for versions that exist for this Python and go together",
+        )
+    return done.stdout
+
+
+def _compile(wanted: Sequence[str]) -> str:
+    arguments = ["pip", "compile", "-", "--python", sys.executable, "--no-header", "--no-annotate", "--quiet"]
+    replaced = overrides(wanted)
+    if not replaced:
+        return run_uv(*arguments, given="\n".join(wanted), what=", ".join(wanted))
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "overrides.txt"
+        file.write_text("\n".join(replaced), encoding="utf-8")
+        return run_uv(*arguments, "--overrides", str(file), given="\n".join(wanted), what=", ".join(wanted))
+
+
+def _name(requirement: str) -> str:
+    match = NAME.match(requirement)
+    if match is None:
+        raise RuntimeBuildError(f"{requirement!r} is no requirement", where="--runtime", remedy="onnxruntime==1.22.1")
+    return match[1].lower().replace("_", "-")
+
+
+def _is_onnxruntime(name: str) -> bool:
+    return name == "onnxruntime" or name.startswith("onnxruntime-")
+
+
+def _here() -> list[str]:
+    """What else decides which files are installed."""
+    return [platform.python_version(), sys.platform, platform.machine()]
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
