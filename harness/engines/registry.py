@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from harness.engines.protocol import EngineRefusal
+
 if TYPE_CHECKING:
     from harness.engines.protocol import EngineStarter
 
@@ -24,7 +26,7 @@ def engine_names() -> tuple[str, ...]:
 
 
 def find_starter(name: str) -> "EngineStarter":
-    """The function that starts an engine. KeyError where there is none of that name."""
+    """The function that starts an engine. EngineRefusal where this environment has none of that name."""
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return cast("EngineStarter", getattr(import_module(module), attribute))
@@ -32,4 +34,4 @@ def find_starter(name: str) -> "EngineStarter":
 
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         return cast("EngineStarter", entry.load())
-    raise KeyError(name)
+    raise EngineRefusal(f"this environment has no engine {name!r}; it has {', '.join(engine_names())}")

@@ -177,7 +177,7 @@ class ProcessHandle:
             line = self._lines.get(timeout=timeout_s)
         except queue.Empty:
             self._process.kill()
-            self._lose(OutcomeKind.TIMEOUT, f"no answer within {timeout_s:g} s while {doing}; the worker was killed")
+            self._lose(OutcomeKind.TIMEOUT, _silence(timeout_s, doing))
         if not line:
             self._lose_ended(doing)
         try:
@@ -227,28 +227,12 @@ class ScriptedHandle:
         return 0
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
-        """Load its arm; a script may say that the process ends instead."""
-        del timeout_s
-        try:
-            return _expect(self._worker.answer(order).launch)
-        except SystemExit as end:
-            raise WorkerLost(
-                OutcomeKind.CRASHED, f"the worker ended while loading: {_how(int(end.code or 0))}"
-            ) from end
+        """Load its arm; a script may say that the process ends or hangs instead."""
+        return _expect(self._ask(order, timeout_s, doing="loading").launch)
 
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition; a script may say that the process crashes or hangs instead."""
-        try:
-            return _expect(self._worker.answer(order).repetition)
-        except ScriptedEnd as end:
-            if end.hangs:
-                self._clock.sleep(timeout_s)
-                reason = (
-                    f"no answer within {timeout_s:g} s while synthesising {order.text_summary}; the worker was killed"
-                )
-                raise WorkerLost(OutcomeKind.TIMEOUT, reason) from end
-            reason = f"the worker ended while synthesising {order.text_summary}: {end}"
-            raise WorkerLost(OutcomeKind.CRASHED, reason) from end
+        return _expect(self._ask(order, timeout_s, doing=f"synthesising {order.text_summary}").repetition)
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
         """A machine that is always equally fast."""
@@ -259,6 +243,18 @@ class ScriptedHandle:
     def close(self) -> None:
         """Close the engine."""
         self._worker.close()
+
+    def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
+        try:
+            return self._worker.answer(order)
+        except SystemExit as end:
+            how = _how(int(end.code or 0))
+        except ScriptedEnd as end:
+            if end.hangs:
+                self._clock.sleep(timeout_s)
+                raise WorkerLost(OutcomeKind.TIMEOUT, _silence(timeout_s, doing)) from end
+            how = str(end)
+        raise WorkerLost(OutcomeKind.CRASHED, f"the worker ended while {doing}: {how}")
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -271,6 +267,10 @@ def _expect(part: Part | None) -> Part:
     if part is None:
         raise WorkerLost(OutcomeKind.CRASHED, "the worker answered something else than it was asked")
     return part
+
+
+def _silence(timeout_s: float, doing: str) -> str:
+    return f"no answer within {timeout_s:g} s while {doing}; the worker was killed"
 
 
 def _how(code: int) -> str:

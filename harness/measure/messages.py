@@ -97,14 +97,13 @@ def write_order(order: Order) -> bytes:
 
 def read_order(line: bytes) -> Order:
     """Read a line. ValueError where it is no order of this protocol."""
-    fields = json.loads(line)
-    kind = ORDERS.get(fields.pop("order", None))
-    if kind is None:
-        raise ValueError(f"not an order of protocol {PROTOCOL}: {line[:200]!r}")
     try:
+        fields = json.loads(line)
+        kind = ORDERS[fields.pop("order")]
         return kind(**fields)
-    except TypeError as error:
-        raise ValueError(f"not an order of protocol {PROTOCOL}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"not an order of protocol {PROTOCOL}: {reason}: {line[:200]!r}") from error
 
 
 def write_answer(answer: Answer) -> bytes:

@@ -45,12 +45,17 @@ class SystemProbes:
         """Read the file through for "warm"; ask the kernel to drop it for "cold"."""
         if not path:
             return "unknown: no model file"
-        if wanted == "warm":
-            with Path(path).open("rb", buffering=0) as file:
-                while file.read(CHUNK):
-                    pass
-            return "warm"
-        return _evict(path)
+        try:
+            return _read_through(path) if wanted == "warm" else _evict(path)
+        except OSError as error:
+            return f"unknown: {error.strerror}"
+
+
+def _read_through(path: str) -> str:
+    with Path(path).open("rb", buffering=0) as file:
+        while file.read(CHUNK):
+            pass
+    return "warm"
 
 
 def _evict(path: str) -> str:
@@ -60,8 +65,6 @@ def _evict(path: str) -> str:
     try:
         os.fsync(descriptor)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    except OSError as error:
-        return f"unknown: {error.strerror}"
     finally:
         os.close(descriptor)
     return "cold"
