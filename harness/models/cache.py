@@ -70,8 +70,17 @@ def default_root() -> Path:
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of the packages that make models, without importing them."""
-    return {name: metadata.version(name) for name in ("onnx", "onnxruntime")}
+    """Versions of the two packages that make models.
+
+    Other providers' wheels of ONNX Runtime have other names and give the same module: then that is asked.
+    """
+    try:
+        version = metadata.version("onnxruntime")
+    except metadata.PackageNotFoundError:
+        import onnxruntime
+
+        version = str(onnxruntime.__version__)
+    return {"onnx": metadata.version("onnx"), "onnxruntime": version}
 
 
 class Cache:

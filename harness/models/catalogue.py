@@ -11,32 +11,19 @@ from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_vers
 from harness.models.examine import Examiner, GraphFacts, check_face, read_voices
 from harness.models.fetch import Progress, fetch, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
+from harness.models.listing import Entry, list_entries
 from harness.models.naming import as_path, derivations, derived_name
 from harness.models.quantise.calibration import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
-from harness.models.replicas import BuiltReplicas, Replicas, described, needed_bytes
+from harness.models.replicas import BuiltReplicas, Replicas, described, needed_bytes, replica_key
+from harness.models.verify import Verification, verify
 from harness.records.scenario import ModelVariant, slug
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NOT_FETCHED = "not fetched"
-NOT_BUILT = "not built; its digest is known once it is"
 DEFAULTS = ("kokoro-v1.0", "kokoro-v1.1")
 """Measured where nothing is said, if they are here; the replica otherwise."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One line of `models list`. What is not known of an absent model is None, and `note` says why."""
-
-    name: str
-    origin: str
-    present: bool
-    size: int | None
-    sha256: str | None
-    path: Path | None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +115,7 @@ class Catalogue:
 
     def entries(self) -> tuple[Entry, ...]:
         """What `models list` shows: every original, here or not, and every derived model that is here."""
-        originals = {name: self._replica_manifest(name) for name in self.replicas.names()}
-        originals |= {name: self.cache.find(name) for name in public.BY_NAME}
-        lines = [self._present(manifest) if manifest else _absent(name) for name, manifest in originals.items()]
-        shown = [manifest for manifest in originals.values() if manifest]
-        others = (manifest for manifest in self.cache.manifests() if manifest not in shown)
-        return (*lines, *(self._present(manifest, note=self._age(manifest)) for manifest in others))
+        return list_entries(self.cache, self.replicas)
 
     def show(self, name_or_path: str | Path, voices: Path | None = None) -> Details:
         """What is known of a model that is here. Raises ModelError for one that is not."""
@@ -148,7 +130,16 @@ class Catalogue:
             made_with=manifest.made_with if manifest else {},
         )
 
-    def locate(self, name_or_path: str | Path, voices: Path | None = None) -> tuple[Path, Path, Manifest | None]:
+    def verify(self, name_or_path: str | Path, voices: Path | None = None) -> Verification:
+        """Hash a model anew, parse it, look at its voices and let it speak; nothing that is remembered is trusted.
+
+        Raises ModelError only where there is nothing to verify.
+        """
+        model, voices_path, manifest = self._locate(name_or_path, voices)
+        expected = manifest.variant.sha256 if manifest else ""
+        return verify(model, voices_path, expected=expected)
+
+    def _locate(self, name_or_path: str | Path, voices: Path | None = None) -> tuple[Path, Path, Manifest | None]:
         """Where a model's files should be and what they should be, without a look into them."""
         path = as_path(name_or_path)
         if path is not None:
@@ -166,7 +157,7 @@ class Catalogue:
             return self._sound(self.cache.find(name), name, remedy=f"kokoro-bench models fetch {name}")
         recipe = self.replicas.recipe(name)
         if recipe is not None:
-            key = f"{recipe.name}-{recipe.digest()[:16]}"
+            key = replica_key(recipe)
             if (self.cache.find(key) and not repair) or not build:
                 return self._sound(self.cache.find(key), name, remedy=f"kokoro-bench models build {name}")
             plan = Plan(
@@ -272,40 +263,10 @@ class Catalogue:
         return self.cache.files(manifest)
 
     def _manifest(self, name: str) -> Manifest | None:
-        if self.replicas.recipe(name) is not None:
-            return self._replica_manifest(name)
-        return next((one for one in self.cache.manifests() if one.variant.name == name), None)
-
-    def _replica_manifest(self, name: str) -> Manifest | None:
         recipe = self.replicas.recipe(name)
-        return self.cache.find(f"{recipe.name}-{recipe.digest()[:16]}") if recipe else None
+        if recipe is not None:
+            return self.cache.find(replica_key(recipe))
+        return next((one for one in self.cache.manifests() if one.variant.name == name), None)
 
     def _by_digest(self, sha256: str) -> Manifest | None:
         return next((one for one in self.cache.manifests() if one.variant.sha256 == sha256), None)
-
-    def _age(self, manifest: Manifest) -> str:
-        """Why a model that is here is not what its name means now; "" where it is."""
-        variant = manifest.variant
-        if variant.origin == "replica" and manifest != self._replica_manifest(variant.name):
-            return "of an older recipe"
-        if variant.origin == "quantised" and manifest.made_with != tool_versions():
-            return f"by {', '.join(f'{name} {version}' for name, version in manifest.made_with.items())}"
-        return ""
-
-    def _present(self, manifest: Manifest, note: str = "") -> Entry:
-        return Entry(
-            name=manifest.variant.name,
-            origin=manifest.variant.origin,
-            present=True,
-            size=manifest.variant.size,
-            sha256=manifest.variant.sha256,
-            path=self.cache.files(manifest).model_path,
-            note=note,
-        )
-
-
-def _absent(name: str) -> Entry:
-    if (model := public.BY_NAME.get(name)) is None:
-        return Entry(name=name, origin="replica", present=False, size=None, sha256=None, path=None, note=NOT_BUILT)
-    size, sha256 = model.model.size, model.model.sha256
-    return Entry(name=name, origin="public", present=False, size=size, sha256=sha256, path=None, note=NOT_FETCHED)

@@ -12,7 +12,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -92,7 +92,9 @@ def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
             f"the process that worked on the model died ({reason}): {last_line(log_file)}",
             remedy="a signal 9 is mostly want of memory; otherwise try other versions of onnx and onnxruntime",
         )
-    return msgspec.json.decode(answer_file.read_bytes(), type=Answer)
+    answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer)
+    # The working folder will be gone when the reason is read.
+    return replace(answer, error=answer.error.replace(f"{work}{os.sep}", ""))
 
 
 def last_line(log: Path) -> str:

@@ -73,3 +73,8 @@ def described(recipe: "Recipe") -> str:
 def needed_bytes(recipe: "Recipe") -> int:
     """Disk that a replica takes: nearly all weights grow with the square of the width."""
     return int(_FULL_MODEL * recipe.scale**2) + _FIXED + _VOICES
+
+
+def replica_key(recipe: "Recipe") -> str:
+    """Where a replica is in the cache: another recipe of the same name is another file."""
+    return f"{recipe.name}-{recipe.digest()[:16]}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ModelError
-from harness.models.catalogue import Catalogue
 from harness.models.child import Job, Speak, run_child
 from harness.models.examine import check_external, check_face, read_graph, read_voices
 from harness.models.files import sha256_of
@@ -36,17 +35,16 @@ class Verification:
         return all(check.passed for check in self.checks)
 
 
-def verify(catalogue: Catalogue, name_or_path: str | Path, voices: Path | None = None) -> Verification:
-    """Hash the model anew, parse it, look at its voices and let it speak.
+def verify(model: Path, voices: Path, *, expected: str = "") -> Verification:
+    """Hash a model anew, parse it, look at its voices and let it speak.
 
-    A digest that is unknown is told and is no fault. Raises ModelError only where there is nothing to check.
+    `expected` is the digest that it should have, "" where nobody knows: a digest never seen before is told and is no
+    fault. Raises ModelError only where there is nothing to verify.
     """
-    model, voices_path, manifest = catalogue.locate(name_or_path, voices)
     sha256 = sha256_of(model)
-    expected = manifest.variant.sha256 if manifest else ""
-    checks = [_digest(sha256, expected), _graph(model), _voices(voices_path)]
+    checks = [_digest(sha256, expected), _graph(model), _voices(voices)]
     if all(check.passed for check in checks[1:]):
-        checks.append(_speech(model, voices_path))
+        checks.append(_speech(model, voices))
     return Verification(model_path=model, sha256=sha256, checks=tuple(checks))
 
 

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ModelError
-from harness.models.cache import Cache, Plan, default_root
+from harness.models.cache import Cache, Plan, default_root, tool_versions
 from harness.models.files import silent
 from harness.records.scenario import ModelVariant
 
@@ -213,6 +214,20 @@ def test_a_model_may_speak_with_voices_of_elsewhere(cache: Cache, tmp_path: Path
     assert (made.voices_path, names(cache)) == (voices, [f"{KEY}.json", f"{KEY}.onnx"])
     voices.write_bytes(b"changed by their owner")
     cache.make(plan(voices=voices), never, silent)
+
+
+def test_the_runtimes_version_is_known_from_any_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    known = metadata.version
+
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert tool_versions() == {"onnx": known("onnx"), "onnxruntime": onnxruntime.__version__}
 
 
 def test_the_lock_is_free_again_after_an_error(cache: Cache) -> None:

@@ -15,7 +15,6 @@ from harness.models.naming import as_path, derivations, derived_name
 from harness.models.public import Asset, PublicModel
 from harness.models.quantise.recipes import BY_SUFFIX, RECIPES, recipe_named
 from harness.models.replicas import BuiltReplicas, needed_bytes
-from harness.models.verify import verify
 
 Make = Callable[..., Path]
 
@@ -209,7 +208,7 @@ def test_details_of_a_model(catalogue: Catalogue) -> None:
 
 def test_a_sound_model_passes_every_check(catalogue: Catalogue) -> None:
     files = catalogue.resolve("replica")
-    verification = verify(catalogue, "replica")
+    verification = catalogue.verify("replica")
     assert verification.passed
     assert [check.name for check in verification.checks] == ["digest", "graph", "voices", "speech"]
     assert verification.sha256 == files.variant.sha256
@@ -220,7 +219,7 @@ def test_a_digest_never_seen_before_is_shown_not_refused(
     catalogue: Catalogue, tmp_path: Path, model_file: Make, voices_file: Make
 ) -> None:
     path = model_file(tmp_path / "a.onnx", tokens="tokens")
-    verification = verify(catalogue, path, voices_file(tmp_path / "v.bin"))
+    verification = catalogue.verify(path, voices_file(tmp_path / "v.bin"))
     assert verification.passed
     assert verification.checks[0].detail == f"SHA-256 {sha256_of(path)}, never seen before"
 
@@ -235,7 +234,7 @@ def test_verify_does_not_trust_what_it_remembers(catalogue: Catalogue) -> None:
         file.write(b"TONE")
     os.utime(files.model_path, ns=(entry.st_atime_ns, entry.st_mtime_ns))
     assert catalogue.resolve("replica") == files
-    verification = verify(catalogue, "replica")
+    verification = catalogue.verify("replica")
     assert not verification.passed
     assert f"should be {files.variant.sha256}" in verification.checks[0].detail
 
@@ -259,7 +258,7 @@ def test_what_does_not_work_is_said(
     check: str,
     said: str,
 ) -> None:
-    verification = verify(catalogue, model_file(tmp_path / "a.onnx", **options), voices_file(tmp_path / "v.bin"))
+    verification = catalogue.verify(model_file(tmp_path / "a.onnx", **options), voices_file(tmp_path / "v.bin"))
     failed = [one for one in verification.checks if not one.passed]
     assert [one.name for one in failed] == [check]
     assert said in failed[0].detail
@@ -274,7 +273,7 @@ def test_a_graph_that_onnx_runtime_refuses_is_said(
     model = onnx.load(path)
     model.graph.node[5].op_type = "Sinus"
     onnx.save(model, path)
-    failed = [one for one in verify(catalogue, path, voices_file(tmp_path / "v.bin")).checks if not one.passed]
+    failed = [one for one in catalogue.verify(path, voices_file(tmp_path / "v.bin")).checks if not one.passed]
     assert [one.name for one in failed] == ["graph"]
     assert "Sinus" in failed[0].detail
 
@@ -283,7 +282,7 @@ def test_verify_says_what_is_wrong_with_voices(
     catalogue: Catalogue, tmp_path: Path, model_file: Make, voices_file: Make
 ) -> None:
     voices = voices_file(tmp_path / "v.bin", shape=(1, 256))
-    failed = [one for one in verify(catalogue, model_file(tmp_path / "a.onnx"), voices).checks if not one.passed]
+    failed = [one for one in catalogue.verify(model_file(tmp_path / "a.onnx"), voices).checks if not one.passed]
     assert [(one.name, one.detail) for one in failed] == [("voices", "voice af_heart is float32 [1, 256]")]
 
 

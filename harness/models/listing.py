@@ -1,0 +1,68 @@
+"""What `models list` shows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.models import public
+from harness.models.cache import Cache, Manifest, tool_versions
+from harness.models.replicas import Replicas, replica_key
+
+NOT_FETCHED = "not fetched"
+NOT_BUILT = "not built; its digest is known once it is"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the list. What is not known of an absent model is None, and `note` says why."""
+
+    name: str
+    origin: str
+    present: bool
+    size: int | None
+    sha256: str | None
+    path: Path | None
+    note: str = ""
+
+
+def list_entries(cache: Cache, replicas: Replicas) -> tuple[Entry, ...]:
+    """Every original, here or not, and every other model that is here."""
+    originals = {name: _replica(cache, replicas, name) for name in replicas.names()}
+    originals |= {name: cache.find(name) for name in public.BY_NAME}
+    lines = [_present(cache, manifest) if manifest else _absent(name) for name, manifest in originals.items()]
+    shown = [manifest for manifest in originals.values() if manifest]
+    others = (manifest for manifest in cache.manifests() if manifest not in shown)
+    return (*lines, *(_present(cache, manifest, note=_age(cache, replicas, manifest)) for manifest in others))
+
+
+def _replica(cache: Cache, replicas: Replicas, name: str) -> Manifest | None:
+    recipe = replicas.recipe(name)
+    return cache.find(replica_key(recipe)) if recipe else None
+
+
+def _age(cache: Cache, replicas: Replicas, manifest: Manifest) -> str:
+    """Why a model that is here is not what its name means now; "" where it is."""
+    variant = manifest.variant
+    if variant.origin == "replica" and manifest != _replica(cache, replicas, variant.name):
+        return "of an older recipe"
+    if variant.origin == "quantised" and manifest.made_with != tool_versions():
+        return f"by {', '.join(f'{name} {version}' for name, version in manifest.made_with.items())}"
+    return ""
+
+
+def _present(cache: Cache, manifest: Manifest, note: str = "") -> Entry:
+    return Entry(
+        name=manifest.variant.name,
+        origin=manifest.variant.origin,
+        present=True,
+        size=manifest.variant.size,
+        sha256=manifest.variant.sha256,
+        path=cache.files(manifest).model_path,
+        note=note,
+    )
+
+
+def _absent(name: str) -> Entry:
+    if (model := public.BY_NAME.get(name)) is None:
+        return Entry(name=name, origin="replica", present=False, size=None, sha256=None, path=None, note=NOT_BUILT)
+    size, sha256 = model.model.size, model.model.sha256
+    return Entry(name=name, origin="public", present=False, size=size, sha256=sha256, path=None, note=NOT_FETCHED)
