@@ -16,6 +16,8 @@ from harness.plan.matrix import Wish
 from harness.records.scenario import Mode, Scenario
 
 if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
     from harness.laboratory import Finished
     from harness.measured import Measured
 
@@ -174,7 +176,7 @@ def measured(request: pytest.FixtureRequest) -> "Measured":
     return Measured(data=bench.finished.data, scenario_id=request.param.id)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest.Config) -> None:
     """Our table: results, verdicts, targets, and where the report lies."""
     bench = config.stash[BENCH]
     if bench.failure is not None:
