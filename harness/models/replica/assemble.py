@@ -6,7 +6,7 @@ from typing import Any
 from harness.models.replica.decoder import decode, harmonic_source
 from harness.models.replica.dimensions import Dimensions, configuration_text, dimensions
 from harness.models.replica.generator import generate
-from harness.models.replica.graph import Graph, Value
+from harness.models.replica.graph import INT32, Graph, Value
 from harness.models.replica.layers import Style, linear, swap
 from harness.models.replica.prosody import curves, duration_encoder, durations
 from harness.models.replica.recipe import RECIPE_VERSION, Recipe
@@ -54,10 +54,7 @@ def _mask(g: Graph, tokens: Value) -> tuple[Value, Value]:
     length = g.op("Gather", g.op("Shape", tokens), g.integer(1), axis=0)
     places = g.op("Unsqueeze", g.op("Range", g.integer(0), length, g.integer(1)), g.ints(0))
     mask = g.op("Greater", g.op("Add", places, g.integer(1)), length)
-    return mask, g.op("Cast", g.op("Unsqueeze", length, g.ints(0)), to=_INT32)
-
-
-_INT32 = 6  # onnx.TensorProto.INT32
+    return mask, g.op("Cast", g.op("Unsqueeze", length, g.ints(0)), to=INT32)
 
 
 def _half_of_style(g: Graph, d: Dimensions, half: int) -> Style:
@@ -92,7 +89,7 @@ def _model(g: Graph, recipe: Recipe) -> Any:  # noqa: ANN401 - onnx ships no typ
 
 
 def build_voices(recipe: Recipe, path: Path) -> None:
-    """Write the voices, name → float32 [510, 1, 256], one row for each count of phonemes; the same for every size and face."""
+    """Write the voices, name → float32 [510, 1, 256], one row a count of phonemes; only the seed matters."""
     import numpy as np
 
     draws = Draws(seed=recipe.seed)

@@ -1,11 +1,11 @@
-"""The decoder (text, pitch and energy to features, two a frame) and the harmonic source that gives the voice its pitch."""
+"""The decoder (text, pitch and energy to features, two a frame) and the harmonic source, which gives the pitch."""
 
 import math
 from typing import TYPE_CHECKING
 
 from harness.models.replica.dimensions import HARMONICS, Dimensions
-from harness.models.replica.graph import Graph, Value
-from harness.models.replica.layers import Style, adaptive_residual_block, conv, repeat_nearest, swap
+from harness.models.replica.graph import FLOAT, Graph, Value
+from harness.models.replica.layers import Style, adaptive_residual_block, conv, convolve, repeat_nearest, swap
 from harness.models.replica.prosody import Curves
 
 if TYPE_CHECKING:
@@ -50,24 +50,21 @@ def _halved(g: Graph, curve: Value, name: str, scale: float) -> Value:
         weight = g.tensor("weight", shape, make)
         x = g.op("Unsqueeze", curve, g.ints(1))
         bias = g.weight("bias", (1,), 0.02)
-        return g.op("Conv", x, weight, bias, kernel_shape=[3], strides=[2], pads=[1, 1], dilations=[1], group=1)
+        return convolve(g, x, weight, bias, kernel=3, stride=2, padding=1)
 
 
 def harmonic_source(g: Graph, d: Dimensions, pitch: Value) -> Value:
-    """The excitation [1, samples]: sines at the pitch and its overtones, or noise where there is no voice, merged to one."""
+    """The excitation [1, samples]: sines at the pitch and its overtones, merged; noise where there is no voice."""
     with g.scope("source"):
         hertz = swap(g, repeat_nearest(g, g.op("Unsqueeze", pitch, g.ints(1)), d.samples_per_curve_point))
-        voiced = g.op("Cast", g.op("Greater", hertz, g.number(VOICED_HERTZ)), to=_FLOAT)
+        voiced = g.op("Cast", g.op("Greater", hertz, g.number(VOICED_HERTZ)), to=FLOAT)
         sines = g.op("Mul", _sines(g, d, hertz), g.number(SINE_LEVEL))
         unvoiced = g.op("Sub", g.number(1.0), voiced)
         level = g.op("Div", g.op("Mul", unvoiced, g.number(SINE_LEVEL)), g.number(3.0))
         level = g.op("Add", g.op("Mul", voiced, g.number(NOISE_LEVEL)), level)
-        noise = g.op("Mul", level, g.op("RandomNormalLike", sines, dtype=_FLOAT))
+        noise = g.op("Mul", level, g.op("RandomNormalLike", sines, dtype=FLOAT))
         waves = g.op("Add", g.op("Mul", sines, voiced), noise)
         return g.op("Squeeze", g.op("Tanh", _merged(g, waves)), g.ints(2))
-
-
-_FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
 def _sines(g: Graph, d: Dimensions, hertz: Value) -> Value:
@@ -90,7 +87,7 @@ def _random_start(g: Graph, cycles: Value) -> Value:
     """Every overtone starts anywhere in its cycle; the fundamental at 0. Two writes into a tensor, as exported."""
     import numpy as np
 
-    row = g.op("RandomUniformLike", g.constant(np.zeros((1, HARMONICS), np.float32)), dtype=_FLOAT)
+    row = g.op("RandomUniformLike", g.constant(np.zeros((1, HARMONICS), np.float32)), dtype=FLOAT)
     row = g.op("ScatterND", row, g.int_rows([[0, 0]]), g.constant(np.zeros(1, np.float32)))
     first = g.op("Gather", cycles, g.integer(0), axis=1)
     return g.op("ScatterND", cycles, g.int_rows([[0, 0]]), g.op("Add", first, row))

@@ -17,7 +17,10 @@ HARMONICS = 9  # the fundamental and eight overtones
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimensions:
-    """Channel counts, kernel sizes and depths. All but those that a caller meets (tokens, style, transform) scale with the width."""
+    """Channel counts, kernel sizes and depths.
+
+    Channels scale with the width, except what a caller meets: the vocabulary, the style, the transform.
+    """
 
     tokens: int
     positions: int
@@ -60,7 +63,9 @@ class Dimensions:
 
 @cache
 def configuration_text() -> str:
-    """The architecture's configuration as kokoro-onnx ships it, found without importing the package (which loads ONNX Runtime).
+    """The architecture's configuration as kokoro-onnx ships it.
+
+    It is found without importing the package, which would load ONNX Runtime.
 
     Raises ModelError where the package or its file is missing.
     """

@@ -1,11 +1,11 @@
-"""From features and excitation to the waveform: two upsampling stages of residual blocks, then an inverse short-time transform."""
+"""From features and excitation to the waveform: two upsampling stages, then an inverse short-time transform."""
 
 import math
 from typing import TYPE_CHECKING
 
 from harness.models.replica.dimensions import Dimensions
 from harness.models.replica.graph import Graph, Value
-from harness.models.replica.layers import Style, adaptive_instance_norm, conv, leaky
+from harness.models.replica.layers import Style, adaptive_instance_norm, conv, convolve, leaky
 
 if TYPE_CHECKING:
     from harness.models.replica.weights import Array, Shape
@@ -43,17 +43,7 @@ def _excite(g: Graph, d: Dimensions, spectrum: Value, style: Style, stage: int, 
         shape = (channels, 2 * d.bins, kernel)
         weight = g.tensor("conv.weight", shape, lambda: _excitation_weights(g, weight, shape))
         bias = g.weight("conv.bias", (channels,), 0.02)
-        x = g.op(
-            "Conv",
-            spectrum,
-            weight,
-            bias,
-            kernel_shape=[kernel],
-            strides=[rate],
-            pads=[padding, padding],
-            dilations=[1],
-            group=1,
-        )
+        x = convolve(g, spectrum, weight, bias, kernel=kernel, stride=rate, padding=padding)
         return _snake_block(g, x, style, "res", channels, width, d.dilations[0])
 
 
@@ -63,14 +53,15 @@ def _excitation_weights(g: Graph, name: str, shape: "Shape") -> "Array":
 
     _, inputs, kernel = shape
     bins = inputs // 2
-    fall = np.tile(np.float32(0.5) ** np.arange(bins, dtype=np.float32), 2)[None, :, None]
+    fall = np.array([0.5**k for k in range(bins)] * 2, np.float32)[None, :, None]
     return g.draws.uniform(name, shape, 1.0 / math.sqrt(kernel)) * fall
 
 
 def _upsample(g: Graph, x: Value, name: str, shape: "Shape", rate: int) -> Value:
     """Transposed convolution [inputs, outputs, 2·rate] whose kernels are triangles with a little randomness.
 
-    Triangles of twice the stride interpolate linearly. Kernels random in time would print the stride's rhythm on the sound.
+    Triangles of twice the stride interpolate linearly. Kernels random in time would print the stride's rhythm on the
+    sound.
     """
     inputs, outputs, kernel = shape
 
@@ -112,7 +103,7 @@ def _mean_of_branches(g: Graph, d: Dimensions, x: Value, style: Style, stage: in
 def _snake_block(
     g: Graph, x: Value, style: Style, name: str, channels: int, kernel: int, dilations: tuple[int, ...]
 ) -> Value:
-    """For each dilation: norm by the style, snake, dilated convolution, norm, snake, convolution; added to the input."""
+    """For each dilation: norm, snake, dilated convolution, norm, snake, convolution; added to what came in."""
     shape = (channels, channels, kernel)
     with g.scope(name):
         for i, dilation in enumerate(dilations):
@@ -124,7 +115,7 @@ def _snake_block(
 
 
 def _snake(g: Graph, x: Value, name: str, channels: int) -> Value:
-    """x + sin²(αx) / α with a learned α for each channel, here about 1."""
+    """Snake, x + sin²(αx) / α, with a learned α for each channel, here about 1."""
     alpha = g.weight(name, (1, channels, 1), 0.2, mean=1.0)
     wave = g.op("Pow", g.op("Sin", g.op("Mul", alpha, x)), g.number(2.0))
     return g.op("Add", x, g.op("Mul", g.op("Reciprocal", alpha), wave))
@@ -133,8 +124,8 @@ def _snake(g: Graph, x: Value, name: str, channels: int) -> Value:
 def _head(g: Graph, d: Dimensions, x: Value, channels: int) -> Value:
     """Convolution to a logarithmic magnitude and a phase for each bin, [1, 2·bins, time].
 
-    Magnitudes fall towards higher bins. The kernels are odd in time, so that slow changes, which the ear would take for a
-    hum, do not pass; and bin 1 is twice as strong as bin 0, with which a constant magnitude leaves no constant in the sound.
+    Magnitudes fall towards higher bins. The kernels are odd in time, so that slow changes, which would be heard
+    as a hum, do not pass. Bin 1 is twice as strong as bin 0: so constant magnitudes leave no constant in the sound.
     """
     shape = (2 * d.bins, channels, 7)
 
@@ -153,7 +144,7 @@ def _head(g: Graph, d: Dimensions, x: Value, channels: int) -> Value:
     with g.scope("head"):
         weight = g.tensor("weight", shape, weights)
         bias = g.tensor("bias", (2 * d.bins,), biases)
-        return g.op("Conv", x, weight, bias, kernel_shape=[7], strides=[1], pads=[3, 3], dilations=[1], group=1)
+        return convolve(g, x, weight, bias, kernel=7, padding=3)
 
 
 def _basis(d: Dimensions, wave: str, scale: float) -> "Array":
@@ -170,7 +161,7 @@ def _basis(d: Dimensions, wave: str, scale: float) -> "Array":
 
 
 def analyse(g: Graph, d: Dimensions, signal: Value) -> Value:
-    """Short-time transform [1, samples] → magnitudes and phases [1, 2·bins, samples / hop + 1], by two convolutions."""
+    """Magnitudes and phases [1, 2·bins, samples / hop + 1] of a signal [1, samples], by two convolutions."""
     half = d.transform // 2
     shape = (d.bins, 1, d.transform)
     with g.scope("analysis"):
@@ -179,7 +170,7 @@ def analyse(g: Graph, d: Dimensions, signal: Value) -> Value:
 
         def part(name: str, wave: str, scale: float) -> Value:
             basis = g.tensor(name, shape, lambda: _basis(d, wave, scale))
-            return g.op("Conv", padded, basis, kernel_shape=[d.transform], strides=[d.hop], dilations=[1], group=1)
+            return convolve(g, padded, basis, kernel=d.transform, stride=d.hop)
 
         real, imaginary = part("real", "cos", 1.0), part("imaginary", "sin", -1.0)
         power = g.op("Add", g.op("Pow", real, g.number(2.0)), g.op("Pow", imaginary, g.number(2.0)))
@@ -188,7 +179,7 @@ def analyse(g: Graph, d: Dimensions, signal: Value) -> Value:
 
 
 def _angle(g: Graph, y: Value, x: Value) -> Value:
-    """atan2(y, x) from Atan and the quadrants, as opset 17 needs it. Where both are 0, the angle is that of a tiny x."""
+    """The angle atan2(y, x) from Atan and the quadrants, as opset 17 needs it; 0 where both are 0, never NaN."""
     zero, pi = g.number(0.0), g.number(math.pi)
     x = g.op("Where", g.op("Equal", x, zero), g.number(1e-20), x)
     slope = g.op("Atan", g.op("Div", y, x))

@@ -9,10 +9,12 @@ from harness.models.replica.weights import Draws, Weight
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from harness.models.replica.weights import Array, Shape
+
+INT32, INT64, FLOAT = 6, 7, 1
+"""Element types by onnx.TensorProto's numbers."""
 
 Value: TypeAlias = str
 """The name of a tensor in the graph."""
@@ -21,8 +23,7 @@ Value: TypeAlias = str
 class Graph:
     """Nodes and weights in the making.
 
-    Constants (shapes, axes, scalars) become Constant nodes, as in an export; only weights become initialisers. A value that
-    the graph can see already, from an enclosing graph too, is used by its name.
+    Constants (shapes, axes, scalars) become Constant nodes, as in an export; only weights become initialisers.
     """
 
     def __init__(self, draws: Draws, *, path: Sequence[str] = ()) -> None:
@@ -119,8 +120,8 @@ class Graph:
     def shared(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
         """A weight that several nodes use: the first by its name, each further one through an Identity node of its own.
 
-        So the export writes it, with all these Identity nodes ahead of the others, and tools react to it: a quantiser that
-        looks for initialisers misses what is behind an Identity, and keeps the weight in float32 beside its own copy.
+        So the export writes it, with all these Identity nodes ahead of the others, and tools react to it: a quantiser
+        that looks for initialisers misses what is behind an Identity, and keeps the float32 weight beside its own copy.
         """
         from onnx import helper
 
@@ -134,3 +135,10 @@ class Graph:
     def subgraph(self, name: str) -> "Graph":
         """An empty graph for the body of a control-flow node."""
         return Graph(self.draws, path=[*self._path, name])
+
+
+def int64_fill(value: int) -> object:
+    """The attribute of a ConstantOfShape that fills with an int64."""
+    from onnx import helper
+
+    return helper.make_tensor("value", INT64, [1], [value])

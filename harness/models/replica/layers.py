@@ -2,19 +2,20 @@
 
 Sequences are [1, channels, time] unless said otherwise.
 
-Scales. A weight's standard deviation is gain / √(values summed), so that a layer fed with values of variance 1 gives variance
-gain². The gains keep every activation near 1 at any width: nothing vanishes into denormals, whose arithmetic is slow and would
-distort every timing, and nothing saturates.
+Scales. A weight's standard deviation is gain / √(values summed), so that a layer fed with values of variance 1 gives
+variance gain². The gains keep every activation near 1 at any width: nothing vanishes into denormals, whose arithmetic
+is slow and would distort every timing, and nothing saturates.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.models.replica.graph import Graph, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.models.replica.weights import Array, Shape
 
 BIAS = 0.02
@@ -40,6 +41,22 @@ def linear(g: Graph, x: Value, name: str, inputs: int, outputs: int, *, gain: fl
         return g.op("Add", g.weight("bias", (outputs,), BIAS), product)
 
 
+def convolve(
+    g: Graph, x: Value, *weights: Value, kernel: int, stride: int = 1, dilation: int = 1, padding: int = 0
+) -> Value:
+    """Convolution with given weights [outputs, inputs, kernel] and, if there are two, biases [outputs]."""
+    return g.op(
+        "Conv",
+        x,
+        *weights,
+        kernel_shape=[kernel],
+        dilations=[dilation],
+        strides=[stride],
+        pads=[padding, padding],
+        group=1,
+    )
+
+
 def conv(
     g: Graph,
     x: Value,
@@ -48,31 +65,15 @@ def conv(
     *,
     gain: float = 1.0,
     dilation: int = 1,
-    stride: int = 1,
-    padding: int | None = None,
-    bias: bool = True,
-    level: float = 0.0,
+    bias: float | None = 0.0,
 ) -> Value:
-    """Convolution with random weights [outputs, inputs, kernel], padded to keep the length unless `padding` is given.
-
-    The biases are random about `level`.
-    """
-    _, inputs, kernel = shape
-    padding = dilation * (kernel - 1) // 2 if padding is None else padding
+    """Convolution with random weights [outputs, inputs, kernel] that keeps the length, the biases about `bias`."""
+    outputs, inputs, kernel = shape
     with g.scope(name):
         operands = [g.weight("weight", shape, gain / math.sqrt(inputs * kernel))]
-        if bias:
-            operands.append(g.weight("bias", (shape[0],), BIAS, mean=level))
-        return g.op(
-            "Conv",
-            x,
-            *operands,
-            kernel_shape=[kernel],
-            dilations=[dilation],
-            strides=[stride],
-            pads=[padding, padding],
-            group=1,
-        )
+        if bias is not None:
+            operands.append(g.weight("bias", (outputs,), BIAS, mean=bias))
+        return convolve(g, x, *operands, kernel=kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
 
 
 def size(g: Graph, x: Value, axis: int) -> Value:
@@ -86,6 +87,7 @@ def swap(g: Graph, x: Value) -> Value:
 
 
 def leaky(g: Graph, x: Value, slope: float = LEAK) -> Value:
+    """Negative values times `slope`."""
     return g.op("LeakyRelu", x, alpha=slope)
 
 
@@ -197,5 +199,5 @@ def adaptive_residual_block(
         h = leaky(g, adaptive_instance_norm(g, h, style, "norm2", outputs))
         h = conv(g, h, "conv2", (outputs, outputs, 3), gain=1.4)
         if inputs != outputs:
-            x = conv(g, x, "conv1x1", (outputs, inputs, 1), bias=False)
+            x = conv(g, x, "conv1x1", (outputs, inputs, 1), bias=None)
         return g.op("Mul", g.op("Add", h, x), g.number(math.sqrt(0.5)))

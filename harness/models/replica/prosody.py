@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.models.replica.dimensions import Dimensions
-from harness.models.replica.graph import Graph, Value
+from harness.models.replica.graph import INT64, Graph, Value
 from harness.models.replica.layers import Style, adaptive_layer_norm, adaptive_residual_block, conv, masked, swap
 from harness.models.replica.recurrent import EDGE_FIRST, EDGE_LEVEL, lstm
 from harness.models.replica.regulation import Regulator
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 FRAMES_PER_TOKEN = 2.9  # the median; the mean is a little more
 _SPREAD = 0.35  # deviation of the logarithm of the durations, by token and surroundings
-_EDGE = 2.1  # how much longer (as a logarithm) the first and last token are, which stand for the silence there
+_EDGE = 2.1  # what the logits of the first and last token have more: those stand for the silence there
 PITCH_HERTZ = 150.0
 _PITCH_SPREAD = 18.0
 ENERGY_SPREAD = 1.0
 
 
 def duration_encoder(g: Graph, d: Dimensions, x: Value, style: Style, mask: Value, lengths: Value) -> Value:
-    """[1, hidden, time] → [1, time, hidden + style]: three times an LSTM and a norm by the style, then the style itself."""
+    """[1, hidden, time] → [1, time, hidden + style]: thrice an LSTM and a norm, each time with the style appended."""
     import numpy as np
 
     with g.scope("duration_encoder"):
@@ -46,10 +46,7 @@ def durations(g: Graph, d: Dimensions, x: Value, speed: Value, lengths: Value, *
         logits = _duration_logits(g, d, h)
         frames = g.op("ReduceSum", g.op("Sigmoid", logits), g.ints(-1), keepdims=0)
         frames = g.op("Clip", g.op("Round", g.op("Div", frames, speed)), g.number(1.0))
-        return g.op("Squeeze", g.op("Cast", frames, to=_INT64), g.ints(0), out=out)
-
-
-_INT64 = 7  # onnx.TensorProto.INT64
+        return g.op("Squeeze", g.op("Cast", frames, to=INT64), g.ints(0), out=out)
 
 
 def _duration_logits(g: Graph, d: Dimensions, h: Value) -> Value:
@@ -103,5 +100,5 @@ def _curve(g: Graph, d: Dimensions, x: Value, style: Style, name: str, *, mean: 
         x = adaptive_residual_block(g, x, style, "block0", d.hidden, d.hidden)
         x = adaptive_residual_block(g, x, style, "block1", d.hidden, narrow, upsample=True)
         x = adaptive_residual_block(g, x, style, "block2", narrow, narrow)
-        x = conv(g, x, "proj", (1, narrow, 1), gain=spread, level=mean)
+        x = conv(g, x, "proj", (1, narrow, 1), gain=spread, bias=mean)
         return g.op("Squeeze", x, g.ints(1))

@@ -1,4 +1,4 @@
-"""Bidirectional LSTMs, in ONNX's layout: gates input, output, forget, cell; directions stacked; both biases in one row."""
+"""Bidirectional LSTMs, in ONNX's layout: gates input, output, forget, cell; directions stacked; biases in one row."""
 
 import math
 from typing import TYPE_CHECKING

@@ -1,14 +1,14 @@
 """Length regulation: from one column a token to one column a frame, each token's column repeated by its duration.
 
-Both ways give the same values. `loop` is the export's: a Loop gathers the repeated token numbers in a sequence, and a product
-with the one-hot matrix [tokens, frames] does the repeating. `plain` is for providers that refuse sequences: a frame belongs to
-as many tokens as have ended by then, and a Gather does the repeating.
+Both ways give the same values. `loop` is the export's: a Loop gathers the repeated token numbers in a sequence, and a
+product with the one-hot matrix [tokens, frames] does the repeating. `plain` is for providers that refuse sequences: a
+frame's token is the number of tokens that have ended by then, and a Gather does the repeating.
 """
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.models.replica.graph import Graph, Value
+from harness.models.replica.graph import INT64, Graph, Value, int64_fill
 from harness.models.replica.layers import size
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Regulator: TypeAlias = Callable[[Value], Value]
 """[1, channels, tokens] → [1, channels, frames]."""
 
-_INT64 = 7  # onnx.TensorProto.INT64
 _SLOTS = 24  # executable nodes that either way takes up, see `_fill`
 
 
@@ -46,7 +45,7 @@ def plain_regulator(g: Graph, durations: Value) -> Regulator:
         ends = g.op("CumSum", durations, g.integer(0))
         total = g.op("ReduceSum", durations, g.ints(0), keepdims=0)
         moments = g.op("Unsqueeze", g.op("Range", g.integer(0), total, g.integer(1)), g.ints(1))
-        over = g.op("Cast", g.op("LessOrEqual", g.op("Unsqueeze", ends, g.ints(0)), moments), to=_INT64)
+        over = g.op("Cast", g.op("LessOrEqual", g.op("Unsqueeze", ends, g.ints(0)), moments), to=INT64)
         index = g.op("ReduceSum", over, g.ints(1), keepdims=0)
         _fill(g, durations, begun)
 
@@ -59,8 +58,8 @@ def plain_regulator(g: Graph, durations: Value) -> Regulator:
 def _fill(g: Graph, value: Value, begun: int) -> None:
     """Bring the nodes since `begun` to `_SLOTS` with Identity nodes that nothing reads.
 
-    ONNX Runtime seeds each random node with the session's seed plus the node's number in the file, so only with equal numbers
-    do both regulations give the same noise. The runtime removes these nodes as it loads the file.
+    ONNX Runtime seeds each random node with the session's seed plus the node's number in the file, so only with equal
+    numbers do both regulations give the same noise. The runtime removes these nodes as it loads the file.
     """
     missing = _SLOTS - (g.executable_nodes - begun)
     if missing < 0:
@@ -75,7 +74,7 @@ def _repeated_indices(g: Graph, durations: Value) -> Value:
     numbers = g.op("Range", g.integer(0), count, g.integer(1))
     repeats = g.op("SplitToSequence", durations, g.integer(1), axis=0, keepdims=1)
     starts = g.op("SplitToSequence", numbers, g.integer(1), axis=0, keepdims=1)
-    empty = g.op("SequenceEmpty", dtype=_INT64)
+    empty = g.op("SequenceEmpty", dtype=INT64)
     pieces = g.op("Loop", count, g.constant(_true()), empty, body=_loop_body(g, repeats, starts))
     return g.op("ConcatFromSequence", pieces, axis=0)
 
@@ -83,11 +82,11 @@ def _repeated_indices(g: Graph, durations: Value) -> Value:
 def _true() -> "NDArray[np.bool_]":
     import numpy as np
 
-    return np.array(True)  # noqa: FBT003
+    return np.array(True)
 
 
 def _loop_body(g: Graph, repeats: Value, starts: Value) -> object:
-    """One token: take its number and its duration, expand, append. The twelve nodes are those of the exporter's `expand`."""
+    """One token: its number, expanded to its duration by the nodes an exporter writes for it, joins the sequence."""
     from onnx import TensorProto, helper
 
     body = g.subgraph("Loop")
@@ -96,7 +95,7 @@ def _loop_body(g: Graph, repeats: Value, starts: Value) -> object:
     start = body.op("SequenceAt", starts, "step")
     start = body.op("Unsqueeze", start, one)
     shape = body.op("Concat", one, repeat, axis=0)
-    ones = body.op("ConstantOfShape", body.op("Shape", shape), value=helper.make_tensor("value", _INT64, [1], [1]))
+    ones = body.op("ConstantOfShape", body.op("Shape", shape), value=int64_fill(1))
     given = body.op("Equal", shape, body.op("Mul", ones, body.ints(-1)))
     piece = body.op("Expand", start, body.op("Where", given, ones, shape))
     piece = body.op("Reshape", piece, body.ints(-1))
@@ -107,6 +106,6 @@ def _loop_body(g: Graph, repeats: Value, starts: Value) -> object:
     return helper.make_graph(
         body.nodes,
         "repeat_interleave",
-        [scalar("step", _INT64, []), scalar("go_on", TensorProto.BOOL, []), sequence("so_far", _INT64, ["frames"])],
-        [scalar("go_on_again", TensorProto.BOOL, []), sequence("longer", _INT64, ["frames"])],
+        [scalar("step", INT64, []), scalar("go_on", TensorProto.BOOL, []), sequence("so_far", INT64, ["frames"])],
+        [scalar("go_on_again", TensorProto.BOOL, []), sequence("longer", INT64, ["frames"])],
     )

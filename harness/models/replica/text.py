@@ -1,10 +1,10 @@
-"""The two readers of the text: ALBERT, whose twelve layers share one set of weights, and the convolutional text encoder."""
+"""The two readers of the text: ALBERT, whose layers share one set of weights, and the convolutional text encoder."""
 
 import math
 from typing import TYPE_CHECKING
 
 from harness.models.replica.dimensions import Dimensions
-from harness.models.replica.graph import Graph, Value
+from harness.models.replica.graph import Graph, Value, int64_fill
 from harness.models.replica.layers import BIAS, conv, layer_norm, leaky, linear, masked, size, swap
 from harness.models.replica.recurrent import lstm
 
@@ -34,17 +34,11 @@ def _embeddings(g: Graph, d: Dimensions, tokens: Value) -> Value:
     length = g.op("Unsqueeze", size(g, tokens, 1), g.ints(0))
     places = g.constant(np.arange(d.positions, dtype=np.int64)[None])
     places = g.op("Slice", places, g.ints(0), length, g.ints(1))
-    kinds = g.op("ConstantOfShape", g.op("Shape", tokens), value=_int64_zero())
+    kinds = g.op("ConstantOfShape", g.op("Shape", tokens), value=int64_fill(0))
     x = g.op("Gather", g.weight("word_embeddings", (d.tokens, width), 1.0), tokens, axis=0)
     x = g.op("Add", x, g.op("Gather", g.weight("type_embeddings", (2, width), 0.1), kinds, axis=0))
     x = g.op("Add", x, g.op("Gather", g.weight("position_embeddings", (d.positions, width), 0.1), places, axis=0))
     return layer_norm(g, x, "norm", width)
-
-
-def _int64_zero() -> object:
-    from onnx import TensorProto, helper
-
-    return helper.make_tensor("value", TensorProto.INT64, [1], [0])
 
 
 def _attention_mask(g: Graph, mask: Value) -> Value:
@@ -96,8 +90,8 @@ def _gelu(g: Graph, x: Value) -> Value:
 def _shared_linear(g: Graph, x: Value, name: str, shape: "Shape", *, gain: float = 1.0, odd: bool = False) -> Value:
     """A linear layer whose weights all twelve layers use.
 
-    `odd` makes the second half of the inputs count against the first: what all inputs have in common (GELU's positive mean)
-    cancels, and does not drown what tells the tokens apart.
+    `odd` makes the second half of the inputs count against the first: what all inputs have in common (GELU's positive
+    mean) cancels, and does not drown what tells the tokens apart.
     """
     inputs, outputs = shape
     full = f"bert.layer.{name}"

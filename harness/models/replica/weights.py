@@ -1,17 +1,19 @@
 """Seeded weights: every tensor drawn from its own stream, the same bits on every machine.
 
-A tensor's values depend on the seed and its own name alone, so that recipes which differ in the graph share their weights, and
-adding a tensor moves no other. Philox's raw integers are part of NumPy's compatibility promise, unlike its distributions;
-everything after them is exact in float32 but one multiplication, so that a model's digest does not depend on the processor.
+A tensor's values depend on the seed and its own name alone, so that recipes which differ in the graph share their
+weights, and adding a tensor moves no other. Philox's raw integers are part of NumPy's compatibility promise, unlike its
+distributions; what follows them are correctly rounded operations on single values, so that a model's digest does not
+depend on the processor.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -30,6 +32,7 @@ class Weight:
 
     @property
     def elements(self) -> int:
+        """How many numbers it holds."""
         return math.prod(self.shape)
 
 

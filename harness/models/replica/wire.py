@@ -1,7 +1,8 @@
 """Writes a model file weight by weight, so that a model of 325 MB needs the memory of its largest tensor.
 
-An .onnx file is one protobuf message. The message without its weights is made by `onnx`; the weights are appended to the graph's
-part in protobuf's wire format (length-delimited fields may stand in any order), each as `TensorProto` with `raw_data`.
+An .onnx file is one protobuf message. The message without its weights is made by `onnx`; the weights are appended to
+the graph's part in protobuf's wire format (a repeated field's entries may stand apart), each a `TensorProto` with
+`raw_data`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -59,7 +60,7 @@ def _pieces(model: "ModelProto", weights: Iterable[Weight]) -> Iterator[Any]:
         values = weight.make()
         if values.shape != weight.shape:
             raise ValueError(f"{weight.name}: made {values.shape}, declared {weight.shape}")
-        yield memoryview(values.astype("<f4", order="C", copy=False)).cast("B")
+        yield values.astype("<f4", order="C", copy=False).data.cast("B")
 
 
 @contextmanager
