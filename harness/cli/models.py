@@ -101,9 +101,8 @@ def verify(name: str, voices: Path | None) -> None:
     """Check a model whole: digest, graph, voices, and a word of valid audio."""
     from harness.errors import ModelError
     from harness.models.catalogue import Catalogue
-    from harness.models.verify import verify as check
 
-    found = check(Catalogue(), name, voices)
+    found = Catalogue().verify(name, voices)
     click.echo(f"{found.model_path} (SHA-256 {found.sha256})")
     for each in found.checks:
         click.echo(f"  {'ok ' if each.passed else 'BAD'}  {each.name}: {each.detail}")
