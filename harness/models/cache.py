@@ -104,6 +104,10 @@ class Cache:
         found = (self.find(path.stem) for path in self.models.glob("[!.]*.json"))
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.variant.name))
 
+    def by_digest(self, sha256: str) -> Manifest | None:
+        """The model of that digest, None where it is not here (or `sha256` is "")."""
+        return next((one for one in self.manifests() if one.variant.sha256 == sha256), None)
+
     def files(self, manifest: Manifest) -> ModelFiles:
         """Where the files of a model are; an absolute `voices` stays what it is."""
         return ModelFiles(

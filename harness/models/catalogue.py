@@ -120,8 +120,8 @@ class Catalogue:
     def show(self, name_or_path: str | Path, voices: Path | None = None) -> Details:
         """What is known of a model that is here. Raises ModelError for one that is not."""
         files = self.resolve(name_or_path, voices, build=False)
-        manifest = self._by_digest(files.variant.sha256)
-        parent = self._by_digest(files.variant.parent) if files.variant.parent else None
+        manifest = self.cache.by_digest(files.variant.sha256)
+        parent = self.cache.by_digest(files.variant.parent) if files.variant.parent else None
         return Details(
             files=files,
             graph=self.examiner.graph(files.model_path, files.variant.sha256),
@@ -143,7 +143,7 @@ class Catalogue:
         """Where a model's files should be and what they should be, without a look into them."""
         path = as_path(name_or_path)
         if path is not None:
-            known = self._by_digest(self.cache.digests.of(path))
+            known = self.cache.by_digest(self.cache.digests.of(path))
             return path, self._voices_for(path, voices, known), known
         manifest = self._manifest(str(name_or_path))
         if manifest is None:
@@ -227,7 +227,7 @@ class Catalogue:
         graph = self.examiner.graph(path, sha256)
         check_face(path, graph)
         external = [path.parent / name for name in sorted(graph.external)]
-        known = self._by_digest(sha256)
+        known = self.cache.by_digest(sha256)
         voices = self._voices_for(path, voices, known)
         read_voices(voices)
         size = sum(file.stat().st_size for file in (path, *external))
@@ -266,7 +266,8 @@ class Catalogue:
         recipe = self.replicas.recipe(name)
         if recipe is not None:
             return self.cache.find(replica_key(recipe))
+        for base, derivation in derivations(name):
+            parent = self._manifest(base)
+            if parent is not None and not derivation.calibrated:
+                return self.cache.find(quantise.cache_key(name, self.cache.files(parent), derivation))
         return next((one for one in self.cache.manifests() if one.variant.name == name), None)
-
-    def _by_digest(self, sha256: str) -> Manifest | None:
-        return next((one for one in self.cache.manifests() if one.variant.sha256 == sha256), None)

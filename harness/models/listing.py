@@ -46,7 +46,8 @@ def _age(cache: Cache, replicas: Replicas, manifest: Manifest) -> str:
         return "of an older recipe"
     if variant.origin == "quantised" and manifest.made_with != tool_versions():
         return f"by {', '.join(f'{name} {version}' for name, version in manifest.made_with.items())}"
-    return ""
+    parent = cache.by_digest(variant.parent)
+    return _age(cache, replicas, parent) if parent else ""
 
 
 def _present(cache: Cache, manifest: Manifest, note: str = "") -> Entry:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from harness.models.cache import Cache, tool_versions
 from harness.models.catalogue import Catalogue
 from harness.models.child import Answer, Job, Quantise, Speak, run_child
 from harness.models.examine import read_graph
-from harness.models.files import ModelFiles
+from harness.models.files import ModelFiles, sha256_of
 from harness.models.quantise import cache_key, quantise
 from harness.models.quantise.calibration import LEAST_FEEDS, calibration_feeds, feeds_digest
 from harness.models.quantise.recipes import BY_NAME, RECIPES, Method
@@ -184,6 +185,23 @@ def test_a_users_model_can_be_quantised(
     assert files.variant.name.endswith("-u8")
     assert catalogue.resolve(files.variant.name) == files
     assert files.voices_path == voices
+
+
+def test_a_variant_of_an_older_parent_is_not_taken_for_todays(catalogue: Catalogue, cache: Cache) -> None:
+    older = catalogue.resolve("replica-u8").variant
+    parent = catalogue.resolve("replica").model_path
+    manifest = cache.models / f"{parent.stem}.json"
+    cache.models.joinpath("replica-older.json").write_text(manifest.read_text())
+    content = onnx.load(parent)
+    content.graph.doc_string = "of another recipe"
+    onnx.save(content, parent)
+    text = manifest.read_text().replace(older.parent, sha256_of(parent))
+    manifest.write_text(re.sub(r'"size": \d+', f'"size": {parent.stat().st_size}', text))
+    with pytest.raises(ModelError, match="replica-u8 is not here"):
+        catalogue.verify("replica-u8")
+    assert catalogue.resolve("replica-u8").variant.parent == sha256_of(parent)
+    notes = [(one.sha256 == older.sha256, one.note) for one in catalogue.entries() if one.name == "replica-u8"]
+    assert sorted(notes, key=str) == [(False, ""), (True, "of an older recipe")]
 
 
 def test_a_quantised_model_is_not_quantised_again(small: Catalogue) -> None:
