@@ -75,11 +75,22 @@ class MeasurementError(BenchError):
     exit_code = ExitCode.MEASUREMENT
 
 
-def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    """A remedy for a misspelt `name`: the nearest of `known`, or all of them when none is near."""
+NAMED_AT_MOST = 12
+
+
+def nearest(name: str, known: "list[str] | tuple[str, ...]") -> str:
+    """A remedy for a misspelt `name`: the nearest of `known`, or what there is when none is near.
+
+    Of a long list only the shortest names are told, which are the ones that others are derived from.
+    """
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return "known: " + ", ".join(sorted(known)) if known else "none is known"
+    if not known:
+        return "none is known"
+    if len(known) <= NAMED_AT_MOST:
+        return "known: " + ", ".join(sorted(known))
+    shortest = sorted(sorted(known, key=lambda each: (len(each), each))[:NAMED_AT_MOST])
+    return f"known: {', '.join(shortest)}, … ({len(known)} in all)"
