@@ -16,6 +16,7 @@ from reports.naming import Key, Label, Names, names_of
 from reports.words import (
     VERDICT_WORDS,
     Scale,
+    better,
     count,
     in_order,
     metric_of,
@@ -120,7 +121,7 @@ def _figure(metric: str, rows: Sequence[_Row], named: Names) -> Figure:
         anchor=metric,
         title=entry.title,
         meaning=entry.meaning,
-        better=f"{entry.direction.value} is better" if entry.direction.value != "one" else "1 is best",
+        better=better(metric),
         finding=_finding(metric, rows, named),
         axis_title=f"Each repetition, relative to {against}" if relative else f"{entry.title}{unit}",
         axis=scale_line(shared),

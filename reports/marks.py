@@ -99,7 +99,7 @@ def strip(
 ) -> Markup:
     """Every repetition of one scenario, a lane per launch, over the reference's interval and with its own below."""
     height = 2 * EDGE + LANE * lanes
-    parts = [_open("strip", height, finding), *_grid(on, height)]
+    parts = [opened("strip", height, finding), *_grid(on, height)]
     if reference is not None:
         parts.append(_band(on, reference, 0, height, "ref"))
     parts += [_dot(on, dot) for dot in dots]
@@ -112,7 +112,7 @@ def strip(
 def forest(change: Range, *, on: Axis, tolerance: float | None, css: str, finding: str) -> Markup:
     """One change with its interval, against the band of the tolerance."""
     height = 18
-    parts = [_open("forest", height, finding), *_grid(on, height)]
+    parts = [opened("forest", height, finding), *_grid(on, height)]
     if tolerance is not None:
         parts.append(_band(on, Range(point=0.0, low=-tolerance, high=tolerance), 0, height, "tol"))
     parts.append(f'<g class="v-{escape(css)}">{_whisker(on, change, height / 2)}</g></svg>')
@@ -172,7 +172,8 @@ def place(per_cent: float) -> str:
     return f"{per_cent:.2f}".rstrip("0").rstrip(".") + "%"
 
 
-def _open(css: str, height: float, finding: str) -> str:
+def opened(css: str, height: float, finding: str) -> str:
+    """The start of a drawing as wide as its room and `height` px high; `finding` is its alternative text."""
     return f'<svg class="{css}" width="100%" height="{height:g}" role="img" aria-label="{escape(finding)}">'
 
 

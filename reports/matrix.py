@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from harness.records.run import RunData
 from harness.records.verdict import Summary, Verdict
 from reports.naming import Key, Label, names_of
@@ -32,6 +34,7 @@ class Cell:
     column: str
     title: str
     sort: str
+    mark: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +64,16 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
 
 
-def matrices(data: RunData) -> tuple[Matrix, ...]:
+def matrices(data: RunData, *, marks: Mapping[Key, Markup] | None = None) -> tuple[Matrix, ...]:
     """Scenario × metric, in groups that fit a laptop's width: what was judged, then (folded) what is only known.
 
-    A metric without any figure or verdict has no column; the page lists it under what was not measured.
+    A metric without any figure or verdict has no column; the page lists it under what was not measured. `marks` are
+    small drawings for the cells.
     """
     named = names_of(data)
     verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
     summaries = {(each.scenario_id, each.metric): each for each in data.summaries if each.median is not None}
+    cells = _Cells(verdicts=verdicts, summaries=summaries, marks=marks or {})
     tables = []
     for kind, members in _by_kind(data):
         ours = set(members)
@@ -78,7 +83,7 @@ def matrices(data: RunData) -> tuple[Matrix, ...]:
         for metrics, folded in ((judged, False), (in_order(others), True)):
             for start in range(0, len(metrics), COLUMNS):
                 some = metrics[start : start + COLUMNS]
-                tables.append(_matrix(kind, some, rows, verdicts, summaries, folded=folded))
+                tables.append(_matrix(kind, some, rows, cells, folded=folded))
     return tuple(tables)
 
 
@@ -90,19 +95,42 @@ def _by_kind(data: RunData) -> list[tuple[str, list[str]]]:
     return [(name, members) for name, members in kinds if members]
 
 
-def _matrix(
-    name: str,
-    metrics: list[str],
-    members: list[Label],
-    verdicts: Mapping[Key, Verdict],
-    summaries: Mapping[Key, Summary],
-    *,
-    folded: bool,
-) -> Matrix:
-    scales = {
-        metric: scale(metric, [found.median for each in members if (found := summaries.get((each.id, metric)))])
-        for metric in metrics
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cells:
+    """What the cells of a run's matrices are made of."""
+
+    verdicts: Mapping[Key, Verdict]
+    summaries: Mapping[Key, Summary]
+    marks: Mapping[Key, Markup]
+
+    def scale(self, metric: str, members: list[Label]) -> Scale:
+        """One scale for a column."""
+        return scale(
+            metric, [found.median for each in members if (found := self.summaries.get((each.id, metric))) is not None]
+        )
+
+    def cell(self, key: Key, on: Scale) -> Cell:
+        """A cell with whatever is known of it."""
+        verdict, summary = self.verdicts.get(key), self.summaries.get(key)
+        value = summary.median if summary else None
+        title = metric_of(key[1]).title
+        words = VERDICT_WORDS[verdict.kind] if verdict else None
+        without = "not judged" if value is not None else "not measured here"
+        return Cell(
+            css=words.css if words else "bare",
+            glyph=words.glyph if words else "",
+            word=words.word if words else "",
+            value=on.bare(value),
+            change=percent(value_change(key[1], verdict.change.point)) if verdict and verdict.change else "",
+            column=f"{title}, {on.unit}" if on.unit else title,
+            title=(verdict.reason if verdict else "") or (words.meaning if words else without),
+            sort="" if value is None else f"{value:.9g}",
+            mark=self.marks.get(key, Markup("")),
+        )
+
+
+def _matrix(name: str, metrics: list[str], members: list[Label], cells: _Cells, *, folded: bool) -> Matrix:
+    scales = {metric: cells.scale(metric, members) for metric in metrics}
     return Matrix(
         name=name,
         folded=folded,
@@ -110,42 +138,7 @@ def _matrix(
             Column(title=metric_of(metric).title, unit=scales[metric].unit, anchor=metric) for metric in metrics
         ),
         rows=tuple(
-            MatrixRow(
-                label=each,
-                cells=tuple(
-                    _cell(metric, verdicts.get((each.id, metric)), summaries.get((each.id, metric)), scales[metric])
-                    for metric in metrics
-                ),
-            )
+            MatrixRow(label=each, cells=tuple(cells.cell((each.id, metric), scales[metric]) for metric in metrics))
             for each in members
         ),
-    )
-
-
-def _cell(metric: str, verdict: Verdict | None, summary: Summary | None, on: Scale) -> Cell:
-    value = summary.median if summary else None
-    title = metric_of(metric).title
-    if verdict is None:
-        why = (summary.reason if summary else "") or ("not judged" if value is not None else "not measured here")
-        return Cell(
-            css="bare",
-            glyph="",
-            word="",
-            value=on.bare(value),
-            change="",
-            column=f"{title}, {on.unit}" if on.unit else title,
-            title=why,
-            sort="" if value is None else f"{value:.9g}",
-        )
-    words = VERDICT_WORDS[verdict.kind]
-    change = percent(value_change(metric, verdict.change.point)) if verdict.change else ""
-    return Cell(
-        css=words.css,
-        glyph=words.glyph,
-        word=words.word,
-        value=on.bare(value),
-        change=change,
-        column=f"{title}, {on.unit}" if on.unit else title,
-        title=verdict.reason or words.meaning,
-        sort="" if value is None else f"{value:.9g}",
     )

@@ -45,6 +45,7 @@ class RunView:
     targets_sentence: str
     matrices: tuple[Matrix, ...]
     figures: tuple[Figure, ...]
+    shortened: bool
     course: Drawn | None
     gaps: tuple[Gap, ...]
     facts: Facts
@@ -52,8 +53,10 @@ class RunView:
     rules: str
 
 
-def run_view(data: RunData, *, reference: Reference = NO_REFERENCE, course: Drawn | None = None) -> RunView:
-    """What a run's page shows; `course` is the drawing of the run's course."""
+def run_view(
+    data: RunData, *, reference: Reference = NO_REFERENCE, course: Drawn | None = None, drawn: bool = True
+) -> RunView:
+    """What a run's page shows; `course` is the drawing of its course, `drawn` says whether every repetition is."""
     lines = targets(data)
     return RunView(
         title=f"{headline(data).sentence} · {data.run.id}",
@@ -67,7 +70,8 @@ def run_view(data: RunData, *, reference: Reference = NO_REFERENCE, course: Draw
         met_targets=tuple(line for line in lines if line.word == "met"),
         targets_sentence=targets_sentence(lines),
         matrices=matrices(data),
-        figures=figures(data, reference=implied(data) | dict(reference.estimates)) if data.repetitions else (),
+        figures=figures(data, reference=implied(data) | dict(reference.estimates)) if drawn else (),
+        shortened=bool(data.repetitions) and not drawn,
         course=course,
         gaps=gaps(data),
         facts=facts(data.run, before=reference.run),

@@ -99,6 +99,12 @@ def metric_of(name: str) -> Metric:
     )
 
 
+def better(name: str) -> str:
+    """Which way is better."""
+    direction = metric_of(name).direction
+    return "the nearer to 1, the better" if direction is Direction.ONE else f"{direction.value} is better"
+
+
 def in_order(names: Iterable[str]) -> list[str]:
     """Metrics in the registry's order, and after them those that it does not know."""
     wanted = set(names)

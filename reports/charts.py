@@ -1,0 +1,138 @@
+"""Larger drawings of a site: a trend over all runs, and how audio arrived for a listener."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from harness.metrics.playback import NS, play
+from harness.records.repetition import Repetition, StageMark
+from reports.marks import Axis, axis, escape, opened, place, scale_line
+from reports.words import count, number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened at one run of a trend."""
+
+    index: int
+    what: str
+    css: str
+
+
+_LEAST_STALL_S = 1e-6
+_STAGES = ("phonemise", "inference", "postprocess")
+_CHART = 96
+_BINS = 240
+"""A longer series is drawn by the least and the greatest value of each of so many stretches: no extreme is lost."""
+
+
+def trend(
+    values: Sequence[float | None], *, label: Callable[[float], str], events: Sequence[Event], finding: str
+) -> Markup:
+    """A line over all runs, oldest left, with events marked; the scale begins where the values do."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return Markup('<p class="quiet">No run has a figure of this.</p>')
+    low, high = min(known), max(known)
+    room = 0.08 * ((high - low) or abs(high) or 1.0)
+    low, high = low - room, high + room
+    parts = [opened("trend", _CHART, finding)]
+    for share in (0.0, 0.5, 1.0):
+        y = _CHART * (1 - share) if 0 < share < 1 else (_CHART - 0.5 if share == 0 else 0.5)
+        parts.append(f'<line class="g" x2="100%" y1="{y:g}" y2="{y:g}"/>')
+        text = escape(label(low + share * (high - low)))
+        parts.append(f'<text class="tick" x="0" y="{y - 3 if share else _CHART - 4:g}">{text}</text>')
+    parts += [_event(event, len(values)) for event in events]
+    parts.append(
+        f'<svg width="100%" height="{_CHART}" viewBox="0 0 1000 100" preserveAspectRatio="none">'
+        f'<path class="line" d="{_line(values, low, high)}"/></svg></svg>'
+    )
+    return Markup("").join(Markup(part) for part in parts)  # noqa: S704 - made of numbers and escaped texts alone
+
+
+def _event(event: Event, runs: int) -> str:
+    at = place(100 * event.index / max(1, runs - 1))
+    title = escape(event.what)
+    return f'<line class="event {event.css}" x1="{at}" x2="{at}" y2="{_CHART}"><title>{title}</title></line>'
+
+
+def _line(values: Sequence[float | None], low: float, high: float) -> str:
+    across, up = 1000 / max(1, len(values) - 1), 100 / (high - low)
+    stretch = max(1, len(values) // _BINS)
+    parts = []
+    pen = "M"
+    for start in range(0, len(values), stretch):
+        some = [value for value in values[start : start + stretch] if value is not None]
+        if not some:
+            pen = "M"
+            continue
+        for value in (some[0],) if len(some) == 1 else (min(some), max(some)):
+            parts.append(f"{pen}{start * across:.4g} {100 - (value - low) * up:.3g}")
+            pen = "L"
+        if len(values) == 1:
+            parts.append("h1000")
+    return "".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """How one repetition went for a listener: its lanes on one scale of seconds."""
+
+    axis: Markup
+    arrival: Markup
+    playback: Markup
+    stages: Markup
+    finding: str
+
+
+def timeline(repetition: Repetition) -> Timeline | None:
+    """Chunks as they arrive, playback without a pre-buffer with its stalls, and the stages; None without audio."""
+    if repetition.audio is None or not repetition.chunks:
+        return None
+    played = play(repetition.chunks, repetition.audio.sample_rate)
+    if not played.starts:
+        return None
+    ticks = NS * played.sample_rate
+    heard = [
+        (start / ticks, start / ticks + chunk.frames / played.sample_rate)
+        for start, chunk in zip(played.starts, played.chunks, strict=True)
+    ]
+    silences = [(before[1], after[0]) for before, after in pairwise(heard) if after[0] - before[1] > _LEAST_STALL_S]
+    last = repetition.end_ns / NS
+    end = max(heard[-1][1], last)
+    on = axis(0.0, end * 1.01, lambda seconds: f"{number(seconds, 1 if end < 10 else 0)} s")
+    times, stalled = count(played.stalls.count, "time"), number(played.stalls.seconds, 2)
+    stall = f"it then stops {times}, {stalled} s in all" if played.stalls.count else "nothing stalls"
+    boxes = [(start, stop, "sound", "sound") for start, stop in heard]
+    boxes += [(start, stop, "stall", "stall") for start, stop in silences]
+    return Timeline(
+        axis=scale_line(on),
+        arrival=_ticks(on, [chunk.at_ns / NS for chunk in played.chunks]),
+        playback=_boxes(on, boxes, "playback"),
+        stages=_boxes(on, [_stage(mark) for mark in repetition.stages], "stages"),
+        finding=f"Sound is there after {number(heard[0][0], 2)} s; {stall}; all audio after {number(last, 2)} s.",
+    )
+
+
+def _stage(mark: StageMark) -> tuple[float, float, str, str]:
+    css = f"stage-{mark.stage}" if mark.stage in _STAGES else "stage"
+    return mark.start_ns / NS, mark.end_ns / NS, css, mark.stage
+
+
+def _ticks(on: Axis, moments: Sequence[float]) -> Markup:
+    marks = "".join(
+        f'<use href="#m3" x="{place(on.at(at))}" y="9"><title>chunk {index} after {number(at, 3)} s</title></use>'
+        for index, at in enumerate(moments, 1)
+    )
+    return Markup(f"{opened('strip', 18, 'arrival of chunks')}{marks}</svg>")  # noqa: S704 - numbers alone
+
+
+def _boxes(on: Axis, boxes: Sequence[tuple[float, float, str, str]], what: str) -> Markup:
+    drawn = "".join(
+        f'<rect class="{escape(css)}" x="{place(on.at(start))}" width="{place(max(0.15, on.at(stop) - on.at(start)))}"'
+        f' y="2" height="14"><title>{escape(title)}: {number(start, 3)} to {number(stop, 3)} s</title></rect>'
+        for start, stop, css, title in boxes
+    )
+    return Markup(f"{opened('boxes', 18, what)}{drawn}</svg>")  # noqa: S704 - numbers and escaped texts

@@ -1,0 +1,156 @@
+"""What a site remembers of each run, so that a new one can be added without reading the old ones again."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.records.run import RunData
+from harness.records.verdict import VerdictKind
+from harness.store.rows import RunRow
+from reports.headline import headline
+
+BOOK_FORMAT = 1
+"""Version of the book's form; one of another version is made anew. History: 1, the first."""
+
+_LETTERS = {
+    kind: letter
+    for letter, kind in zip(
+        "RFMIU=NX",
+        (
+            VerdictKind.REGRESSED,
+            VerdictKind.FAILED,
+            VerdictKind.MISSING,
+            VerdictKind.IMPROVED,
+            VerdictKind.INCONCLUSIVE,
+            VerdictKind.UNCHANGED,
+            VerdictKind.NO_BASELINE,
+            VerdictKind.INCOMPARABLE,
+        ),
+        strict=True,
+    )
+}
+_KINDS = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """A run in the book; `medians` and `kinds` (a letter each, a space for no verdict) are in the order of its keys."""
+
+    id: str
+    fingerprint: str
+    started_at: float
+    machine: str
+    status: str
+    css: str
+    glyph: str
+    sentence: str
+    subject: tuple[tuple[str, str], ...]
+    medians: tuple[float | None, ...]
+    kinds: str
+
+    def median(self, index: int) -> float | None:
+        """The median of the key at `index`."""
+        return self.medians[index] if index < len(self.medians) else None
+
+    def kind(self, index: int) -> VerdictKind | None:
+        """The verdict of the key at `index`."""
+        return _KINDS.get(self.kinds[index]) if index < len(self.kinds) else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Book:
+    """All runs of a site, by id, and the keys that their figures are in the order of; keys are only ever added."""
+
+    code: str
+    format: int = BOOK_FORMAT
+    keys: list[tuple[str, str]] = field(default_factory=list)
+    runs: dict[str, PastRun] = field(default_factory=dict)
+    drawn_in_full: list[str] = field(default_factory=list)
+    marks: str = ""
+
+    def enter(self, data: RunData, fingerprint: str) -> PastRun:
+        """Take a run in, or take it in anew."""
+        medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
+        kinds = {(each.scenario_id, each.metric): _LETTERS[each.kind] for each in data.verdicts}
+        known = set(self.keys)
+        self.keys += [key for key in dict.fromkeys([*medians, *kinds]) if key not in known]
+        head = headline(data)
+        past = PastRun(
+            id=data.run.id,
+            fingerprint=fingerprint,
+            started_at=data.run.started_at,
+            machine=data.run.machine.key,
+            status=data.run.status.value,
+            css=head.css,
+            glyph=head.glyph,
+            sentence=head.sentence,
+            subject=(*data.run.subject.packages, ("Python", data.run.subject.python), *data.run.subject.models),
+            medians=tuple(medians.get(key) for key in self.keys),
+            kinds="".join(kinds.get(key, " ") for key in self.keys),
+        )
+        self.runs[past.id] = past
+        return past
+
+    def of_machine(self, machine: str) -> list[PastRun]:
+        """The runs of one machine, oldest first."""
+        runs = [run for run in self.runs.values() if run.machine == machine]
+        return sorted(runs, key=lambda run: (run.started_at, run.id))
+
+    def newest_first(self) -> list[PastRun]:
+        """All runs."""
+        return sorted(self.runs.values(), key=lambda run: (run.started_at, run.id), reverse=True)
+
+
+def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:
+    """Where what was under test changed: the index of the first run with it, and what changed."""
+    for index in range(1, len(runs)):
+        before, now = dict(runs[index - 1].subject), dict(runs[index].subject)
+        if before != now:
+            changed = [
+                f"{name} {before.get(name, 'absent')[:12]} → {now.get(name, 'absent')[:12]}"
+                for name in dict.fromkeys([*now, *before])
+                if before.get(name) != now.get(name)
+            ]
+            yield index, "; ".join(changed)
+
+
+def fingerprint(row: RunRow) -> str:
+    """Changes whenever anything was written to the run."""
+    return hashlib.sha256(repr(row).encode()).hexdigest()[:16]
+
+
+def code_digest() -> str:
+    """Changes whenever the report itself does: then everything is drawn again."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted([*here.glob("*.py"), *here.glob("templates/*"), *here.glob("static/*")]):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def read_book(path: Path, *, code: str) -> Book:
+    """The book of a site, or an empty one where there is none that this version can use."""
+    import msgspec
+
+    try:
+        book = msgspec.msgpack.decode(path.read_bytes(), type=Book)
+    except (OSError, msgspec.MsgspecError):
+        return Book(code=code)
+    return book if (book.format, book.code) == (BOOK_FORMAT, code) else Book(code=code)
+
+
+def book_bytes(book: Book) -> bytes:
+    """A book as it is kept."""
+    import msgspec
+
+    return msgspec.msgpack.encode(book)
+
+
+def latest(values: Sequence[float | None]) -> float | None:
+    """The newest known value."""
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+Links = Mapping[str, str]
+"""Id → address, relative to the page that links."""

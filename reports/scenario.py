@@ -1,0 +1,110 @@
+"""One scenario of one machine: how it went in the latest run, and how it has gone, as finished strings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from markupsafe import Markup
+
+from harness.records.repetition import Phase, Repetition
+from harness.records.run import RunData
+from reports.charts import Timeline, timeline, trend
+from reports.distributions import Figure, StripRow
+from reports.naming import Label
+from reports.trends import Lines, Trend, of_scenario
+from reports.words import Scale, count, scale
+
+_URGENT = ("worse", "failed", "better", "unclear")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnStrip:
+    """The scenario's row of one metric's figure, with the axis that it shares there."""
+
+    title: str
+    axis_title: str
+    axis: Markup
+    row: StripRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioPage:
+    """Everything on a scenario's page."""
+
+    label: Label
+    machine: str
+    run: str
+    sentence: str
+    css: str
+    glyph: str
+    strips: tuple[OwnStrip, ...]
+    timeline: Timeline | None
+    timeline_of: str
+    memory: Markup
+    memory_finding: str
+    trends: tuple[Trend, ...]
+    events: tuple[str, ...]
+    span: str
+
+
+def scenario_page(data: RunData, label: Label, *, figures: Sequence[Figure], drawn: Lines) -> ScenarioPage:
+    """The page of a scenario; `figures` are those of `data`, the latest run that has it."""
+    ours = [
+        each
+        for each in data.repetitions
+        if each.scenario_id == label.id and each.phase is Phase.MEASURED and each.outcome.valid
+    ]
+    typical = _typical(ours)
+    trends = tuple(of_scenario(drawn, label.id))
+    memory, memory_finding = _memory(ours)
+    urgent = next((each for css in _URGENT for each in trends if each.css == css), None)
+    return ScenarioPage(
+        label=label,
+        machine=data.run.machine.key,
+        run=data.run.id,
+        sentence=_sentence(trends),
+        css=urgent.css if urgent else "none",
+        glyph=urgent.glyph if urgent else "",
+        strips=tuple(
+            OwnStrip(title=figure.title, axis_title=figure.axis_title, axis=figure.axis, row=row)
+            for figure in figures
+            for row in figure.rows
+            if row.label.id == label.id
+        ),
+        timeline=timeline(typical) if typical else None,
+        timeline_of=f"launch {typical.launch + 1}, block {typical.block + 1}" if typical else "",
+        memory=memory,
+        memory_finding=memory_finding,
+        trends=trends,
+        events=drawn.events,
+        span=drawn.span,
+    )
+
+
+def _sentence(trends: Sequence[Trend]) -> str:
+    words = [(css, sum(each.css == css for each in trends)) for css in _URGENT]
+    said = [f"{number} {css}" for css, number in words if number]
+    if not said:
+        return f"Nothing stands out among {count(len(trends), 'figure')} in the latest run."
+    return f"In the latest run, of {count(len(trends), 'figure')}: {', '.join(said)}."
+
+
+def _typical(ours: Sequence[Repetition]) -> Repetition | None:
+    """The repetition that took the median time, or next to it."""
+    if not ours:
+        return None
+    middle = median(each.end_ns for each in ours)
+    return min(ours, key=lambda each: (abs(each.end_ns - middle), each.launch, each.block))
+
+
+def _memory(ours: Sequence[Repetition]) -> tuple[Markup, str]:
+    """Resident size after each repetition, in the order in which they were made."""
+    ordered = sorted(ours, key=lambda each: (each.launch, each.block))
+    sizes = [None if each.memory.rss_after is None else float(each.memory.rss_after) for each in ordered]
+    known = [size for size in sizes if size is not None]
+    if not known:
+        return Markup(""), ""
+    on: Scale = scale("rss_peak", known)
+    launches = count(len({each.launch for each in ordered}), "launch", "launches")
+    finding = f"Resident size from {on.full(min(known))} to {on.full(max(known))} over {launches}."
+    return trend(sizes, label=on.full, events=(), finding=finding), finding

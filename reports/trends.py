@@ -1,0 +1,166 @@
+"""Trends: every figure over all runs of a machine, as finished strings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from harness.records.verdict import VerdictKind
+from reports.charts import Event, trend
+from reports.history import Book, PastRun, latest, subject_changes
+from reports.marks import spark
+from reports.naming import Key, Label, Names
+from reports.words import VERDICT_WORDS, better, count, day, in_order, metric_of, percent, scale
+
+SPARK_RUNS = 30
+"""Runs in a sparkline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A change point that the history's detector found: `size` is a log-ratio, positive where the value rose."""
+
+    run_id: str
+    scenario_id: str
+    metric: str
+    size: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What is marked on the lines besides the figures: steps, and runs that were promoted to the baseline."""
+
+    steps: tuple[Step, ...] = ()
+    promoted: frozenset[str] = field(default_factory=frozenset)
+
+
+NO_MARKS = Marks()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """One figure over all runs."""
+
+    label: Label
+    metric: str
+    title: str
+    now: str
+    range: str
+    css: str
+    glyph: str
+    word: str
+    chart: Markup
+    finding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendPage:
+    """All trends of one metric."""
+
+    metric: str
+    title: str
+    meaning: str
+    better: str
+    span: str
+    events: tuple[str, ...]
+    trends: tuple[Trend, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """The trends of one machine, each drawn once for all pages that show it."""
+
+    trends: Mapping[Key, Trend]
+    sparks: Mapping[Key, Markup]
+    events: tuple[str, ...]
+    span: str
+
+
+def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
+    """Draw every trend of a machine."""
+    runs = book.of_machine(machine)
+    places = {run.id: index for index, run in enumerate(runs)}
+    shared = [
+        Event(index=index, what=f"{day(runs[index].started_at)}: {what}", css="subject")
+        for index, what in subject_changes(runs)
+    ]
+    shared += [
+        Event(index=index, what=f"{day(run.started_at)}: promoted to the baseline", css="promoted")
+        for index, run in enumerate(runs)
+        if run.id in marks.promoted
+    ]
+    steps: dict[Key, list[Event]] = {}
+    for step in marks.steps:
+        if step.run_id in places:
+            index = places[step.run_id]
+            what = step.text or f"{day(runs[index].started_at)}: step"
+            steps.setdefault((step.scenario_id, step.metric), []).append(Event(index=index, what=what, css="step"))
+    trends: dict[Key, Trend] = {}
+    sparks: dict[Key, Markup] = {}
+    for place, (scenario_id, metric) in enumerate(book.keys):
+        values = [run.median(place) for run in runs]
+        if scenario_id not in names.labels or latest(values) is None:
+            continue
+        key = (scenario_id, metric)
+        own = sorted([*shared, *steps.get(key, ())], key=lambda event: event.index)
+        trends[key] = _trend(names.of(scenario_id), metric, values, own, runs[-1].kind(place))
+        sparks[key] = spark(values[-SPARK_RUNS:], finding=f"the last {min(SPARK_RUNS, len(values))} runs")
+    return Lines(trends=trends, sparks=sparks, events=tuple(event.what for event in shared), span=_span(runs))
+
+
+def _trend(
+    label: Label, metric: str, values: Sequence[float | None], events: list[Event], kind: VerdictKind | None
+) -> Trend:
+    known = [value for value in values if value is not None]
+    on = scale(metric, known)
+    now, first = known[-1], known[0]
+    title = metric_of(metric).title
+    since = f", {percent(now / first - 1)} since the first" if len(known) > 1 and first > 0 else ""
+    span = f"{on.full(min(known))} to {on.full(max(known))}"
+    finding = f"{title} now {on.full(now)}{since}; {count(len(known), 'run')}, from {span}."
+    word = VERDICT_WORDS[kind] if kind else None
+    return Trend(
+        label=label,
+        metric=metric,
+        title=title,
+        now=on.full(now),
+        range=span,
+        css=word.css if word else "bare",
+        glyph=word.glyph if word else "",
+        word=word.word if word else "",
+        chart=trend(values, label=on.full, events=events, finding=finding),
+        finding=finding,
+    )
+
+
+def pages(drawn: Lines) -> tuple[TrendPage, ...]:
+    """A page for each metric that is known anywhere."""
+    return tuple(_page(metric, drawn) for metric in in_order({metric for _, metric in drawn.trends}))
+
+
+def _page(metric: str, drawn: Lines) -> TrendPage:
+    entry = metric_of(metric)
+    return TrendPage(
+        metric=metric,
+        title=entry.title,
+        meaning=entry.meaning,
+        better=better(metric),
+        span=drawn.span,
+        events=drawn.events,
+        trends=tuple(each for (_, name), each in drawn.trends.items() if name == metric),
+    )
+
+
+def _span(runs: Sequence[PastRun]) -> str:
+    if not runs:
+        return "no runs"
+    if len(runs) == 1:
+        return f"one run, {day(runs[0].started_at)}"
+    return f"{count(len(runs), 'run')}, {day(runs[0].started_at)} to {day(runs[-1].started_at)}"
+
+
+def of_scenario(drawn: Lines, scenario_id: str) -> Iterable[Trend]:
+    """The trends of one scenario, in the registry's order."""
+    ours = {metric: each for (owner, metric), each in drawn.trends.items() if owner == scenario_id}
+    return [ours[metric] for metric in in_order(ours)]
