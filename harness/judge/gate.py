@@ -118,7 +118,8 @@ def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
     baselines = [one.data for one in comparisons if isinstance(one.data, AgainstBaseline)]
     # The metrics of one scenario come from the same repetitions: many of them are no further witness of the machine.
     scenarios = {one.scenario_id for one in comparisons if isinstance(one.data, AgainstBaseline)}
-    pairs = iter(interims(duels, launch_inflation=policy.launch_inflation))
+    played = [one.scenario_id for one in comparisons if isinstance(one.data, Duel)]
+    pairs = iter(interims(duels, scenarios=played, launch_inflation=policy.launch_inflation))
     against = iter(against_baselines(baselines, pool=len(scenarios) >= SCENARIOS_TO_POOL))
     cases = []
     for comparison in comparisons:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     FloatArray: TypeAlias = NDArray[np.float64]
     BoolArray: TypeAlias = NDArray[np.bool_]
+    IntArray: TypeAlias = NDArray[np.intp]
 
 Grouped: TypeAlias = tuple[tuple[float, ...], ...]
 """Values of one metric (or log-ratios of one pair of arms): a tuple per launch, each in block order."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from harness.judge.grouped import BoolArray, FloatArray
+    from harness.judge.grouped import BoolArray, FloatArray, IntArray
 
 CLIP = 2.5
 """Residuals beyond this many robust standard deviations are drawn in to it (Huber's ψ): 1.2 % of Gaussian ones."""
@@ -64,10 +64,10 @@ class Nested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What the data sets of one run share because it belongs to the machine; shapes as the fits, less the last axis.
+    """What the data sets of one run share because it belongs to the machine; both broadcast against the fits.
 
-    `rho` is the correlation of neighbouring blocks; `inflation` says how many times more launches differ than their
-    blocks, so correlated, explain (at least 1).
+    `rho` is the correlation of neighbouring blocks; `inflation` says how many times more the launches of the *other*
+    data sets differ than their blocks, so correlated, explain (at least 1).
     """
 
     rho: FloatArray
@@ -119,19 +119,44 @@ def fit(values: FloatArray) -> Nested:
     )
 
 
-def common(nested: Nested, *, presumed: float = 1.0) -> Common:
+def common(nested: Nested, *, presumed: float = 1.0, groups: IntArray | None = None) -> Common:
     """What the data sets along the last axis say together of the machine that they were measured on.
 
     Three launches of a few blocks say little about how much launches differ and how long a disturbance lasts, but the
-    sixty pairs of a run tell it together. The inflation `presumed` counts `PRIOR_FREEDOM` degrees beside them.
+    sixty pairs of a run tell it together. The inflation `presumed` counts `PRIOR_FREEDOM` degrees beside them. Data
+    sets with the same number in `groups` come from the same repetitions: together they are one witness, and none for
+    one another. Without `groups`, each stands for itself.
     """
-    rho = np.clip(nested.rho.mean(-1), 0.0, 0.9)
-    weight = nested.launches - 1
-    excess = nested.ratio / _growth(_memory(nested, rho[..., None]), nested.n / nested.launches)
-    weight = np.where(np.isfinite(excess), weight, 0.0)
-    told = (weight * np.where(weight > 0, excess, 0.0)).sum(-1)
-    pooled = (PRIOR_FREEDOM * presumed + told) / (PRIOR_FREEDOM + weight.sum(-1))
-    return Common(rho=rho, inflation=np.maximum(1.0, pooled))
+    if groups is None:
+        groups = np.arange(nested.point.shape[-1])
+    members = (groups[:, None] == groups).astype(float)
+    votes = 1 / members.sum(-1)
+    rho = np.clip((votes * nested.rho).sum(-1, keepdims=True) / votes.sum(), 0.0, 0.9)
+    excess = _excess(nested, rho)
+    weight = np.where(np.isfinite(excess), nested.launches - 1, 0.0) * votes
+    told = weight * np.where(weight > 0, excess, 0.0)
+    # Their own group is left out of what others are told: it speaks for itself in `spread`.
+    others_weight = weight.sum(-1, keepdims=True) - weight @ members
+    others_told = told.sum(-1, keepdims=True) - told @ members
+    return Common(rho=rho, inflation=_presumed(presumed, told=others_told, weight=others_weight))
+
+
+def whole_inflation(nested: Nested) -> float:
+    """The inflation that all data sets (one axis) show together, nobody left out."""
+    rho = np.clip(nested.rho.mean(-1, keepdims=True), 0.0, 0.9)
+    excess = _excess(nested, rho)
+    weight = np.where(np.isfinite(excess), nested.launches - 1, 0.0)
+    told = weight * np.where(weight > 0, excess, 0.0)
+    return float(_presumed(1.0, told=told.sum(-1), weight=weight.sum(-1)))
+
+
+def _excess(nested: Nested, rho: FloatArray) -> FloatArray:
+    """How many times more launches differ than their blocks, of correlation `rho`, explain."""
+    return nested.ratio / _growth(_memory(nested, rho), nested.n / nested.launches)
+
+
+def _presumed(prior: float, *, told: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.maximum(1.0, (PRIOR_FREEDOM * prior + told) / (PRIOR_FREEDOM + weight))
 
 
 def spread(

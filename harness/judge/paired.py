@@ -37,11 +37,14 @@ def log_ratios(candidate: Grouped, reference: Grouped) -> Grouped:
     )
 
 
-def interims(duels: Sequence[Grouped], *, launch_inflation: float = 1.0) -> list[Interim | None]:
+def interims(
+    duels: Sequence[Grouped], *, scenarios: Sequence[str] | None = None, launch_inflation: float = 1.0
+) -> list[Interim | None]:
     """One estimate per duel; None where there are fewer than three pairs.
 
     All duels of a run are estimated together, because how much launches differ and how long a disturbance lasts is
-    learned from all of them (`nested.common`), beside the `launch_inflation` that is presumed.
+    learned from all of them (`nested.common`), beside the `launch_inflation` that is presumed. `scenarios` names the
+    scenario of each duel: metrics of one scenario are read from the same repetitions and count as one witness.
     """
     duels = [occupied(pairs) for pairs in duels]
     places = [place for place, pairs in enumerate(duels) if count(pairs) >= FEWEST_PAIRS]
@@ -53,8 +56,10 @@ def interims(duels: Sequence[Grouped], *, launch_inflation: float = 1.0) -> list
     from harness.judge import nested
 
     fit = nested.fit(_stacked([duels[place] for place in places]))
+    names = [scenarios[place] if scenarios else str(place) for place in places]
+    groups = np.array([names.index(name) for name in names])
+    spread = nested.spread(fit, nested.common(fit, presumed=launch_inflation, groups=groups))
     alone = ~np.isfinite(fit.within)
-    spread = nested.spread(fit, nested.common(nested.without(fit, alone), presumed=launch_inflation))
     for index, place in enumerate(places):
         pairs = duels[place]
         if alone[index]:
@@ -95,7 +100,7 @@ def launch_inflation(duels: Sequence[Grouped]) -> float:
         return 1.0
     from harness.judge import nested
 
-    return float(nested.common(nested.fit(_stacked(duels))).inflation)
+    return nested.whole_inflation(nested.fit(_stacked(duels)))
 
 
 def _stacked(duels: Sequence[Grouped]) -> FloatArray:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from harness.judge.grouped import FloatArray
-
-    IntArray: TypeAlias = NDArray[np.intp]
+    from harness.judge.grouped import FloatArray, IntArray
 
 BEFORE = 5
 """Runs that must stand before a step, so that there is a level to leave."""

@@ -90,7 +90,7 @@ def sixty_baselines(rng: np.random.Generator, *, count: int) -> str:
         return [_counts(gate), *_peers(values[:, :, -1], values[:, :, -2])]
 
     introduction = [
-        f"Runs of {PAIRS} gated pairs, {LAUNCHES} launches × {BLOCKS} blocks, against {ACCEPTED} accepted ones; {count} a line.",
+        f"Runs of {PAIRS} gated pairs, {LAUNCHES} × {BLOCKS} blocks, against {ACCEPTED} accepted runs; {count} a line.",
         f"Each run has a level of its own (sd {DAY_SD:.0%}). The peers compare with the last accepted run.",
     ]
     return _table(introduction, judge, count=count)
@@ -102,8 +102,8 @@ def _table(
     """Judge `count` runs of every family and spread, in chunks that fit into memory."""
     lines = [
         *introduction,
-        "Each cell, in per cent: runs with any alarm where nothing changed / a slowdown of 5 % in one of the pairs found /",
-        f"one of 10 % found. The gate's tolerance is {tolerance_for(EFFECT):.1%}, and an improvement is an alarm of it too.",
+        "Each cell, in per cent: runs with any alarm where nothing changed / a slowdown of 5 % in one pair found / of",
+        f"10 % found. The gate's tolerance is {tolerance_for(EFFECT):.1%}; to it, an improvement is an alarm as well.",
         "",
         f"{'noise':<20}{'CV':>5}" + "".join(f"{name:>20}" for name in RULES),
     ]

@@ -39,11 +39,14 @@ class Found:
         return int(np.count_nonzero((self.worse | self.better).any(-1)))
 
 
-def gate_duels(log_ratios: FloatArray, *, tolerance: float, share: float = 1.0) -> Found:
-    """The gate on duels (`paired.interims`, then `gate.judge`); blocks not measured yet are NaN."""
+def gate_duels(log_ratios: FloatArray, *, tolerance: float, share: float = 1.0, one_scenario: bool = False) -> Found:
+    """The gate on duels (`paired.interims`, then `gate.judge`); blocks not measured yet are NaN.
+
+    The pairs are of a scenario each, or all of one.
+    """
     fit = nested.fit(log_ratios)
-    common = nested.common(fit)
-    spread = nested.spread(fit, nested.Common(rho=common.rho[:, None], inflation=common.inflation[:, None]))
+    pairs = log_ratios.shape[1]
+    spread = nested.spread(fit, nested.common(fit, groups=np.zeros(pairs, int) if one_scenario else np.arange(pairs)))
     found = _decide(fit.point, spread.error, np.maximum(spread.freedom, 1.0), tolerance=tolerance, share=share)
     enough = fit.launches > 1
     return Found(worse=found.worse & enough, better=found.better & enough)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.judge import nested
+
+CLEAN = np.array([[[1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 5.0, 6.0], [2.0, 3.0, 4.0, 5.0]]])
+
+
+def test_without_outliers_it_is_the_classical_analysis_of_variance() -> None:
+    fit = nested.fit(CLEAN)
+    assert fit.point == pytest.approx([3.5])
+    assert fit.within == pytest.approx([5 / 3])
+    assert fit.between == pytest.approx([4 * 2 / 2])
+    assert fit.ratio == pytest.approx([4 / (5 / 3)])
+    assert (fit.n[0], fit.launches[0]) == (12, 3)
+
+
+def test_missing_blocks_change_nothing_but_the_counts() -> None:
+    short = np.full((1, 4, 6), np.nan)
+    short[0, :3, :4] = CLEAN[0]
+    fit, whole = nested.fit(short), nested.fit(CLEAN)
+    assert fit.point == pytest.approx(whole.point)
+    assert fit.within == pytest.approx(whole.within)
+    assert fit.between == pytest.approx(whole.between)
+    assert (fit.n[0], fit.launches[0]) == (12, 3)
+
+
+def test_a_stretch_at_half_speed_hardly_moves_the_location() -> None:
+    values = np.random.default_rng(1).normal(0, 0.01, (1, 3, 12))
+    disturbed = values.copy()
+    disturbed[0, 1, 4:7] += np.log(2)
+    moved = abs(float(nested.fit(disturbed).point[0] - nested.fit(values).point[0]))
+    assert moved < 0.003
+    assert abs(float(disturbed.mean() - values.mean())) > 0.05
+
+
+def test_a_launch_that_differs_as_a_whole_is_not_clipped_away() -> None:
+    values = np.random.default_rng(2).normal(0, 0.01, (1, 3, 12))
+    values[0, 1] += 0.5
+    fit = nested.fit(values)
+    assert fit.point[0] == pytest.approx(values.mean(), abs=0.01)
+    assert fit.ratio[0] > 1000
+    spread = nested.spread(fit, nested.common(fit))
+    assert spread.overruled[0]
+    assert spread.freedom[0] == 2
+    assert spread.error[0] == pytest.approx(np.std(values.mean(-1), ddof=1) / np.sqrt(3), rel=0.05)
+
+
+def test_launches_that_agree_are_moderated_towards_what_their_blocks_explain() -> None:
+    fit = nested.fit(CLEAN)
+    spread = nested.spread(fit, nested.Common(rho=np.zeros(1), inflation=np.ones(1)))
+    factor = (20 * 1 + 2 * fit.ratio[0]) / 22
+    assert not spread.overruled[0]
+    assert spread.error[0] == pytest.approx(np.sqrt(5 / 3 * factor / 12))
+    assert spread.freedom[0] == 9
+
+
+def test_sixty_pairs_learn_that_launches_differ_and_one_does_not() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(0, 0.05, (60, 3, 1)) + rng.normal(0, 0.01, (60, 3, 8))
+    assert (nested.common(nested.fit(values)).inflation > 50).all()
+    assert nested.whole_inflation(nested.fit(values)) > 50
+    alike = nested.common(nested.fit(rng.normal(0, 0.01, (60, 3, 8))))
+    assert alike.inflation == pytest.approx(np.ones(60), abs=0.3)
+
+
+def test_presumed_inflation_counts_as_twenty_degrees_of_freedom() -> None:
+    pair = nested.fit(np.concatenate([CLEAN, CLEAN]))
+    expected = (20 * 9 + 2 * pair.ratio[0]) / 22
+    assert nested.common(pair, presumed=9.0).inflation == pytest.approx([expected, expected])
+
+
+def test_metrics_of_one_scenario_are_no_witnesses_for_one_another() -> None:
+    three = nested.fit(np.concatenate([CLEAN, CLEAN, CLEAN * [[[1.0], [2.0], [1.0]]]]))
+    common = nested.common(three, groups=np.array([0, 0, 2]))
+    # To the first two only the third is another; to the third the first two are one.
+    assert common.inflation[:2] == pytest.approx((20 + 2 * three.ratio[2]) / 22)
+    assert common.inflation[2] == pytest.approx((20 + 2 * three.ratio[0]) / 22)
+
+
+def test_correlated_blocks_widen_the_error() -> None:
+    rng = np.random.default_rng(4)
+    noise = rng.normal(0, 1, (1, 3, 60))
+    memory = noise.copy()
+    for block in range(1, 60):
+        memory[..., block] = 0.8 * memory[..., block - 1] + 0.6 * noise[..., block]
+    fits = [nested.fit(values) for values in (noise, memory)]
+    errors = [nested.spread(fit, nested.common(fit)).error[0] * np.sqrt(1 / fit.within[0]) for fit in fits]
+    assert errors[1] > 1.8 * errors[0]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.5, 0.8])
+def test_growth_is_the_expected_ratio_of_mean_squares_of_an_autoregression(rho: float) -> None:
+    length = 8
+    covariance = rho ** np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    of_mean = covariance.mean()
+    within = (np.trace(covariance) - length * of_mean) / (length - 1)
+    growth = nested._growth(np.array([rho]), np.array([float(length)]))
+    assert growth == pytest.approx([length * of_mean / within])
+
+
+def test_figures_that_never_vary_have_no_error() -> None:
+    fit = nested.fit(np.full((1, 3, 4), 0.1))
+    spread = nested.spread(fit, nested.common(fit))
+    assert fit.point[0] == pytest.approx(0.1)
+    assert spread.error[0] == pytest.approx(0.0, abs=1e-15)
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=7), min_size=1, max_size=5))
+def test_the_fast_median_is_numpys(rows: list[list[float]]) -> None:
+    table = np.full((len(rows), 7), np.nan)
+    for row, values in zip(table, rows, strict=True):
+        row[: len(values)] = values
+    assert nested.median(table) == pytest.approx(np.nanmedian(table, axis=-1))
+
+
+@given(st.floats(-5, 5), st.floats(0.01, 100))
+def test_shifting_and_scaling_carry_through(shift: float, scale: float) -> None:
+    values = np.random.default_rng(5).standard_t(3, (1, 3, 8))
+    fit, other = nested.fit(values), nested.fit(values * scale + shift)
+    assert other.point == pytest.approx(fit.point * scale + shift, rel=1e-6, abs=1e-9)
+    assert other.within == pytest.approx(fit.within * scale**2, rel=1e-6)
+    assert other.ratio == pytest.approx(fit.ratio, rel=1e-6)
