@@ -177,12 +177,7 @@ class Conductor:
         for _ in range(self._plan.pace.warmups):
             if scenario not in self._alive:
                 return
-            repetition = self._repeat(scenario, position=0, phase=Phase.WARMUP)
-            self._emit(WarmedUp(repetition=repetition))
-            original = scenario.arm.model is None or not scenario.arm.model.parent
-            if original and repetition.outcome.valid and repetition.audio:
-                seconds = repetition.audio.frames / repetition.audio.sample_rate
-                self._originals[_spoken_alike(scenario, repetition.variant)] = seconds
+            self._emit(WarmedUp(repetition=self._repeat(scenario, position=0, phase=Phase.WARMUP)))
 
     def _warm_up_order(self) -> list[Scenario]:
         """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first."""
@@ -203,9 +198,12 @@ class Conductor:
         self._say(scenario.id)
         began_at, began = self._clock.wall(), self._clock.now_ns()
         try:
-            return desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
+            repetition = desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
         except WorkerLost as lost:
             outcome = Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail)
+        else:
+            self._hear(scenario, repetition)
+            return repetition
         repetition = Repetition(
             scenario_id=scenario.id, launch=desk.launch, block=order.block, position=position, phase=phase,
             variant=utterance.variant, characters=utterance.characters, started_at=began_at,
@@ -215,6 +213,13 @@ class Conductor:
         self._close_desk(scenario.arm)
         self._reopen(scenario.arm)
         return repetition
+
+    def _hear(self, scenario: Scenario, repetition: Repetition) -> None:
+        """Remember how long an original speaks, so that a derived model that leaves text out is found."""
+        original = scenario.arm.model is None or not scenario.arm.model.parent
+        if original and repetition.outcome.valid and repetition.audio:
+            seconds = repetition.audio.frames / repetition.audio.sample_rate
+            self._originals[_spoken_alike(scenario, repetition.variant)] = seconds
 
     def _order(
         self, scenario: Scenario, utterance: Utterance, *, desk: Desk, position: int, phase: Phase
