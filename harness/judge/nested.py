@@ -151,8 +151,13 @@ def whole_inflation(nested: Nested) -> float:
 
 
 def _excess(nested: Nested, rho: FloatArray) -> FloatArray:
-    """How many times more launches differ than their blocks, of correlation `rho`, explain."""
-    return nested.ratio / _growth(_memory(nested, rho), nested.n / nested.launches)
+    """How many times more launches differ than their blocks, of correlation `rho`, explain: 1 on average if no more.
+
+    The mean of an F ratio with d degrees of freedom below the line is d / (d − 2), which is taken out.
+    """
+    inside = nested.n - nested.launches
+    usual = np.where(inside > 2, (inside - 2) / np.maximum(inside, 1), 1.0)
+    return usual * nested.ratio / _growth(_memory(nested, rho), nested.n / nested.launches)
 
 
 def _presumed(prior: float, *, told: FloatArray, weight: FloatArray) -> FloatArray:

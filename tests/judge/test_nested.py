@@ -68,7 +68,8 @@ def test_sixty_pairs_learn_that_launches_differ_and_one_does_not() -> None:
 
 def test_presumed_inflation_counts_as_twenty_degrees_of_freedom() -> None:
     pair = nested.fit(np.concatenate([CLEAN, CLEAN]))
-    expected = (20 * 9 + 2 * pair.ratio[0]) / 22
+    # Nine degrees of freedom within: the mean of such an F ratio is 9/7.
+    expected = (20 * 9 + 2 * pair.ratio[0] * 7 / 9) / 22
     assert nested.common(pair, presumed=9.0).inflation == pytest.approx([expected, expected])
 
 
@@ -76,8 +77,8 @@ def test_metrics_of_one_scenario_are_no_witnesses_for_one_another() -> None:
     three = nested.fit(np.concatenate([CLEAN, CLEAN, CLEAN * [[[1.0], [2.0], [1.0]]]]))
     common = nested.common(three, groups=np.array([0, 0, 2]))
     # To the first two only the third is another; to the third the first two are one.
-    assert common.inflation[:2] == pytest.approx((20 + 2 * three.ratio[2]) / 22)
-    assert common.inflation[2] == pytest.approx((20 + 2 * three.ratio[0]) / 22)
+    assert common.inflation[:2] == pytest.approx((20 + 2 * three.ratio[2] * 7 / 9) / 22)
+    assert common.inflation[2] == pytest.approx((20 + 2 * three.ratio[0] * 7 / 9) / 22)
 
 
 def test_correlated_blocks_widen_the_error() -> None:

@@ -1,0 +1,158 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.judge.between_runs import against_baselines, baseline_estimate, canary_helps
+from harness.judge.comparison import AgainstBaseline, BaselineRun
+from harness.judge.grouped import Grouped
+from harness.judge.moderation import _trigamma_inverse, learn
+
+MEDIANS = (0.00, 0.01, -0.01, 0.02, -0.02, 0.01, -0.01, 0.005, -0.005, 0.0)
+
+
+def accepted(medians: tuple[float, ...] = MEDIANS, *, n: int = 24) -> tuple[BaselineRun, ...]:
+    return tuple(BaselineRun(run_id=f"b{i}", log_median=m, n=n, launches=3) for i, m in enumerate(medians))
+
+
+def run_at(level: float, *, n: int = 8, seed: int = 1) -> Grouped:
+    """Three launches whose overall log-median is exactly `level`."""
+    values = np.random.default_rng(seed).normal(0, 0.01, (3, n))
+    return tuple(map(tuple, np.exp(values - np.median(values) + level).tolist()))
+
+
+def test_the_interval_is_the_prediction_interval_of_a_further_run() -> None:
+    found = baseline_estimate(run_at(0.05), accepted(), level=0.99)
+    assert found is not None
+    sd = float(np.std(MEDIANS, ddof=1))
+    assert found.estimate.point == pytest.approx(0.05, abs=1e-4)
+    assert found.estimate.high - found.estimate.point == pytest.approx(3.249836 * sd * math.sqrt(1.1), rel=1e-6)
+    assert found.rule == "spread between 10 accepted runs"
+    assert found.estimate.method == "prediction from 10 accepted runs, t"
+
+
+def test_one_bad_accepted_run_does_not_blind_the_gate() -> None:
+    honest = baseline_estimate(run_at(0.0), accepted(), level=0.99)
+    spoiled = baseline_estimate(run_at(0.0), accepted((*MEDIANS[:9], 0.5)), level=0.99)
+    assert honest is not None
+    assert spoiled is not None
+    assert spoiled.estimate.high - spoiled.estimate.low < 2.5 * (honest.estimate.high - honest.estimate.low)
+    assert abs(spoiled.estimate.point) < 0.01
+
+
+@pytest.mark.parametrize(("runs", "missing"), [(1, 4), (2, 3), (4, 1)])
+def test_fewer_than_five_runs_are_filled_up_by_the_stated_prior(runs: int, missing: int) -> None:
+    medians = MEDIANS[:runs]
+    found = baseline_estimate(run_at(0.0), accepted(medians), level=0.95)
+    assert found is not None
+    seen = float(np.var(medians, ddof=1)) * (runs - 1) if runs > 1 else 0.0
+    variance = (missing * 0.02**2 + seen) / 4
+    half = 2.776445 * math.sqrt(variance * (1 + 1 / runs))
+    assert found.estimate.high - found.estimate.point == pytest.approx(half, rel=1e-6)
+    assert f"the missing {missing} count as a presumed spread of 2 %" in found.rule
+
+
+def test_a_run_shorter_than_usual_is_less_sure() -> None:
+    usual = baseline_estimate(run_at(0.0, n=8), accepted(), level=0.99)
+    shorter = baseline_estimate(run_at(0.0, n=2), accepted(), level=0.99)
+    longer = baseline_estimate(run_at(0.0, n=80), accepted(), level=0.99)
+    assert usual is not None
+    assert shorter is not None
+    assert longer is not None
+    assert shorter.estimate.high > usual.estimate.high + 1e-4
+    assert longer.estimate.high == pytest.approx(usual.estimate.high, abs=1e-3)
+
+
+def with_canary(effect: float, *, seed: int = 3, runs: int = 10) -> tuple[BaselineRun, ...]:
+    rng = np.random.default_rng(seed)
+    speed, own = rng.normal(0, 0.03, runs), rng.normal(0, 0.005, runs)
+    return tuple(
+        BaselineRun(run_id=str(i), log_median=float(effect * c + e), n=24, launches=3, canary_log=float(c))
+        for i, (c, e) in enumerate(zip(speed, own, strict=True))
+    )
+
+
+def test_the_canary_corrects_only_where_it_was_shown_to_help() -> None:
+    assert canary_helps(with_canary(1.0))
+    assert not canary_helps(with_canary(0.0))
+    assert not canary_helps(with_canary(1.0, runs=7)), "too few runs to show it"
+    mixed = (*with_canary(1.0)[:9], BaselineRun(run_id="x", log_median=0.0, n=24, launches=3))
+    assert not canary_helps(mixed), "every run must have one"
+
+
+def test_a_slow_day_is_not_a_regression_where_the_canary_saw_it() -> None:
+    runs = with_canary(1.0)
+    corrected = baseline_estimate(run_at(0.08), runs, level=0.99, canary_log=0.08)
+    blind = baseline_estimate(run_at(0.08), runs, level=0.99)
+    assert corrected is not None
+    assert blind is not None
+    assert corrected.rule == "spread between 10 accepted runs, each corrected by its canary"
+    assert abs(corrected.estimate.point) < 0.01
+    assert corrected.estimate.high - corrected.estimate.low < (blind.estimate.high - blind.estimate.low) / 3
+
+
+def test_without_two_values_or_a_run_there_is_no_estimate() -> None:
+    assert baseline_estimate(((1.0,),), accepted(), level=0.99) is None
+    assert baseline_estimate(run_at(0.0), (), level=0.99) is None
+    assert baseline_estimate(((1.0, 0.0),), accepted(), level=0.99) is None
+
+
+def test_figures_that_never_vary_are_compared_exactly() -> None:
+    found = baseline_estimate(((3.0, 3.0), (3.0,)), accepted((math.log(3.0),)), level=0.99)
+    assert found is not None
+    assert (found.estimate.low, found.estimate.high) == (0.0, 0.0)
+    assert found.rule == "neither side varies at all"
+
+
+def test_many_baselines_moderate_one_another() -> None:
+    rng = np.random.default_rng(7)
+    cases = [AgainstBaseline(values=run_at(0.0), runs=accepted(tuple(rng.normal(0, 0.01, 10)))) for _ in range(80)]
+    pooled, alone = against_baselines(cases, pool=True), against_baselines(cases, pool=False)
+    freedoms = {one.interim.freedom for one in pooled if one}
+    errors = [[one.interim.error for one in found if one] for found in (pooled, alone)]
+    assert freedoms == {39.0}, "they differ by no more than chance, so the common spread is worth its most"
+    assert np.std(errors[0]) < np.std(errors[1]) / 3
+    assert np.mean(errors[0]) == pytest.approx(0.01 * math.sqrt(1.1), rel=0.08)
+    assert pooled[0] is not None
+    assert pooled[0].rule == "spread between 10 accepted runs, moderated by the 80 baselines of this run"
+
+
+def test_spreads_that_really_differ_are_left_to_themselves() -> None:
+    prior = learn([1e-4] * 10 + [4e-2] * 10, [9.0] * 20)
+    assert prior is not None
+    assert prior.freedom < 1
+    small, _ = prior.moderate(1e-4, 9.0)
+    assert small < 3e-4
+
+
+def test_equal_spreads_are_worth_their_most_and_few_teach_nothing() -> None:
+    prior = learn([2.0] * 10, [9.0] * 10)
+    assert prior is not None
+    assert (prior.freedom, prior.members) == (30.0, 10)
+    assert prior.moderate(prior.variance, 9.0) == pytest.approx((prior.variance, 39.0))
+    assert learn([2.0] * 9, [9.0] * 9) is None
+
+
+@given(st.floats(0.01, 100))
+def test_the_trigamma_function_is_inverted(x: float) -> None:
+    from scipy.special import polygamma
+
+    assert _trigamma_inverse(float(polygamma(1, x))) == pytest.approx(x, rel=1e-6)
+
+
+@given(st.floats(0.001, 1000))
+def test_a_change_of_unit_changes_nothing(unit: float) -> None:
+    shifted = tuple(
+        BaselineRun(run_id=r.run_id, log_median=r.log_median + math.log(unit), n=r.n, launches=3) for r in accepted()
+    )
+    scaled = tuple(tuple(value * unit for value in launch) for launch in run_at(0.03))
+    one, other = (
+        baseline_estimate(run_at(0.03), accepted(), level=0.99),
+        baseline_estimate(scaled, shifted, level=0.99),
+    )
+    assert one is not None
+    assert other is not None
+    assert other.estimate.point == pytest.approx(one.estimate.point, abs=1e-9)
+    assert other.estimate.low == pytest.approx(one.estimate.low, abs=1e-9)

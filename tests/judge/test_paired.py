@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import MeasurementError
+from harness.judge.grouped import Grouped
+from harness.judge.paired import interims, launch_inflation, log_ratio_estimate, log_ratios
+
+
+def table(seed: int, *, launches: int = 3, blocks: int = 8, sd: float = 0.03) -> Grouped:
+    return tuple(map(tuple, np.random.default_rng(seed).normal(0.0, sd, (launches, blocks)).tolist()))
+
+
+def test_log_ratios_are_candidate_over_reference() -> None:
+    assert log_ratios(((2.0, 3.0), (1.0,)), ((1.0, 3.0), (4.0,))) == ((math.log(2), 0.0), (math.log(0.25),))
+
+
+def test_arms_that_do_not_pair_up_are_refused() -> None:
+    with pytest.raises(MeasurementError, match="pair up"):
+        log_ratios(((1.0, 2.0),), ((1.0,),))
+
+
+def test_a_figure_of_zero_has_no_ratio() -> None:
+    with pytest.raises(MeasurementError, match="above zero"):
+        log_ratios(((0.0,),), ((1.0,),))
+
+
+def test_two_pairs_say_nothing() -> None:
+    assert log_ratio_estimate(((0.1, 0.2),), level=0.95) is None
+    assert log_ratio_estimate((), level=0.95) is None
+
+
+def test_one_pair_a_launch_is_students_over_launches() -> None:
+    estimate = log_ratio_estimate(((0.01,), (0.02,), (0.03,)), level=0.95)
+    assert estimate is not None
+    assert estimate.point == pytest.approx(0.02)
+    assert estimate.high - estimate.point == pytest.approx(4.302653 * 0.01 / math.sqrt(3), rel=1e-6)
+    assert estimate.method == "paired log-ratio, t over launches"
+
+
+def test_launches_that_disagree_decide_by_themselves() -> None:
+    differing = tuple(tuple(level + value for value in row) for level, row in zip((0, 0.2, 0.4), table(1), strict=True))
+    estimate = log_ratio_estimate(differing, level=0.95)
+    assert estimate is not None
+    assert estimate.method == "paired log-ratio, t over launches, which disagree"
+    # t with two degrees of freedom times 0.2/√3.
+    assert estimate.high - estimate.point == pytest.approx(4.30 * 0.2 / math.sqrt(3), rel=0.1)
+
+
+def test_a_duel_among_others_is_judged_by_its_own_place() -> None:
+    found = interims([((),), table(1), ((0.1,),), table(2)])
+    assert [one is not None for one in found] == [False, True, False, True]
+    alone = interims([table(2)])[0]
+    assert alone is not None
+    assert found[3] is not None
+    assert found[3].point == pytest.approx(alone.point)
+
+
+def test_calibration_tells_what_three_launches_cannot() -> None:
+    rng = np.random.default_rng(1)
+    duels = [
+        tuple(map(tuple, (rng.normal(0, 0.03, (3, 1)) + rng.normal(0, 0.01, (3, 8))).tolist())) for _ in range(100)
+    ]
+    measured = launch_inflation(duels)
+    # Expected 1 + 8 · 9 = 73, less the presumption's twenty degrees of freedom in 220.
+    assert measured == pytest.approx(73 * 200 / 220, rel=0.25)
+    # Launches that happen to agree are believed less on such a machine.
+    (lucky,), (wary,) = interims([table(5)]), interims([table(5)], launch_inflation=measured)
+    assert lucky is not None
+    assert wary is not None
+    assert wary.error > 4 * lucky.error
+    assert launch_inflation([table(seed) for seed in range(200)]) == pytest.approx(1.0, abs=0.2)
+    assert launch_inflation([((0.1,), (0.2,))]) == 1.0
+
+
+@given(st.integers(0, 10_000), st.floats(0.001, 0.3))
+def test_swapping_the_arms_mirrors_the_estimate(seed: int, sd: float) -> None:
+    pairs = table(seed, sd=sd)
+    one = log_ratio_estimate(pairs, level=0.99)
+    other = log_ratio_estimate(tuple(tuple(-value for value in row) for row in pairs), level=0.99)
+    assert one is not None
+    assert other is not None
+    assert other.point == pytest.approx(-one.point, abs=1e-12)
+    assert (other.low, other.high) == pytest.approx((-one.high, -one.low), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "heavy", "half speed"])
+def test_the_interval_covers_as_often_as_it_says(kind: str) -> None:
+    rng = np.random.default_rng(20240607)
+    tries, missed = 400, 0
+    for _ in range(tries):
+        values = rng.normal(0, 0.03, (3, 8)) if kind != "heavy" else 0.03 * rng.standard_t(3, (3, 8))
+        if kind == "half speed":
+            values = np.where(rng.random((3, 8)) < 0.05, values + math.log(2) * rng.choice([-1, 1], (3, 8)), values)
+        estimate = log_ratio_estimate(tuple(map(tuple, values.tolist())), level=0.95)
+        assert estimate is not None
+        missed += not estimate.low <= 0 <= estimate.high
+    assert 0.005 < missed / tries < 0.075

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from harness.errors import UsageError
+from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, Duel
+from harness.judge.gate import judge
+from harness.judge.grouped import Grouped
+from harness.judge.stopping import StoppingRule, blocks_in
+from harness.records.verdict import VerdictKind
+
+
+def table(shift: float, *, sd: float, blocks: int = 12, seed: int = 1) -> Grouped:
+    return tuple(map(tuple, np.random.default_rng(seed).normal(shift, sd, (3, blocks)).tolist()))
+
+
+def duel(shift: float, *, sd: float = 0.01) -> Comparison:
+    return Comparison(scenario_id="s", metric="m", tolerance=0.025, data=Duel(pairs=table(shift, sd=sd)))
+
+
+@pytest.mark.parametrize(
+    ("planned", "looks"),
+    [(72, (9, 18, 36, 72)), (24, (6, 12, 24)), (11, (11,)), (13, (6, 13)), (1, (1,))],
+)
+def test_looks_are_halves_of_halves_of_the_plan(planned: int, looks: tuple[int, ...]) -> None:
+    assert StoppingRule(planned_blocks=planned).looks() == looks
+
+
+def test_the_shares_of_all_looks_are_the_whole_error() -> None:
+    rule = StoppingRule(planned_blocks=72)
+    shares = [rule.share(look) for look in rule.looks()]
+    assert shares == pytest.approx([1 / 64, 3 / 64, 12 / 64, 48 / 64])
+    assert sum(shares) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("ended", "left"), [(5, 1.0), (10, 63 / 64), (40, 48 / 64), (71, 48 / 64), (90, 0.0)])
+def test_a_run_ended_elsewhere_spends_what_its_looks_have_left(ended: int, left: float) -> None:
+    assert StoppingRule(planned_blocks=72).share(ended) == pytest.approx(left)
+
+
+def test_between_looks_nothing_is_decided() -> None:
+    decision = StoppingRule(planned_blocks=72).after(35, [duel(0.5)])
+    assert not decision.stop
+    assert decision.reason == "the next look is at block 36"
+
+
+def test_a_clear_regression_stops_at_a_look_and_its_share_judges_it() -> None:
+    rule = StoppingRule(planned_blocks=72)
+    decision = rule.after(36, [duel(0.05)])
+    assert decision.stop
+    assert decision.share == pytest.approx(12 / 64)
+    (verdict,) = judge([duel(0.05)], share=decision.share)
+    assert verdict.kind is VerdictKind.REGRESSED
+    assert verdict.change is not None
+    assert 1 - verdict.change.level == pytest.approx(0.01 * 12 / 64)
+
+
+def test_one_open_pair_goes_on_and_the_plan_ends_it() -> None:
+    rule = StoppingRule(planned_blocks=72)
+    comparisons = [duel(0.05), duel(0.02, sd=0.05)]
+    decision = rule.after(36, comparisons)
+    assert not decision.stop
+    assert decision.reason == "1 gated pair undecided"
+    end = rule.after(72, comparisons)
+    assert end.stop
+    assert end.reason == "the planned 72 blocks are done"
+    assert end.share == pytest.approx(0.75)
+
+
+def against(values: Grouped) -> Comparison:
+    runs = tuple(BaselineRun(run_id=str(i), log_median=0.05 * (-1) ** i, n=36, launches=3) for i in range(10))
+    return Comparison(scenario_id="s", metric="m", tolerance=0.02, data=AgainstBaseline(values=values, runs=runs))
+
+
+def test_what_more_blocks_cannot_settle_keeps_no_run_going() -> None:
+    rule = StoppingRule(planned_blocks=72)
+    precise, rough = np.exp(table(0.0, sd=0.005)), np.exp(table(0.0, sd=0.2))
+    assert rule.after(36, [against(tuple(map(tuple, precise.tolist())))]).stop
+    assert not rule.after(36, [against(tuple(map(tuple, rough.tolist())))]).stop
+
+
+def test_medians_without_a_reference_are_measured_until_they_are_precise() -> None:
+    rule = StoppingRule(planned_blocks=72, precision=0.02)
+    precise, rough = table(1.0, sd=0.01), table(1.0, sd=0.3)
+    assert rule.after(36, [], [precise]).stop
+    assert rule.after(36, [], [precise, rough]).reason == "1 median not yet precise"
+    assert not rule.after(36, [], [((1.0,),)]).stop
+
+
+def test_a_budget_without_a_block_is_refused() -> None:
+    assert blocks_in(60.0, seconds_per_block=2.5) == 24
+    with pytest.raises(UsageError, match="--budget"):
+        StoppingRule(planned_blocks=blocks_in(1.0, seconds_per_block=2.5))
