@@ -15,6 +15,9 @@ BOOTSTRAP = HERE / ".nox" / "bootstrap"
 LOCK = "requirements.lock"
 OLDEST = (3, 11)
 
+# uv brings certificates of its own; a company's proxy is known to the system's alone.
+os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+
 
 def bootstrap() -> None:
     """Run nox from an environment of its own, made when it is first needed."""

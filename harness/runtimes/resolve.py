@@ -1,6 +1,7 @@
 """From what a person asks for to a pinned set of packages that a worker can live on."""
 
 import hashlib
+import os
 import platform
 import re
 import subprocess
@@ -66,9 +67,16 @@ def run_uv(*arguments: str, given: str = "", what: str) -> str:
     """Call uv; RuntimeBuildError with the end of what it said."""
     from uv import find_uv_bin
 
+    # uv brings certificates of its own; a company's proxy is known to the system's alone.
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
     try:
         done = subprocess.run(
-            [find_uv_bin(), "--no-progress", *arguments], input=given, capture_output=True, text=True, check=False
+            [find_uv_bin(), "--no-progress", *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
         )
     except OSError as error:
         raise RuntimeBuildError(f"uv cannot be run ({error.strerror})", where=what, remedy="pip install uv") from error
