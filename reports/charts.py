@@ -43,7 +43,7 @@ def trend(
         y = _CHART * (1 - share) if 0 < share < 1 else (_CHART - 0.5 if share == 0 else 0.5)
         parts.append(f'<line class="g" x2="100%" y1="{y:g}" y2="{y:g}"/>')
         text = escape(label(low + share * (high - low)))
-        parts.append(f'<text class="tick" x="0" y="{y - 3 if share else _CHART - 4:g}">{text}</text>')
+        parts.append(f'<text class="tick" x="-6" y="{y + 4:g}" text-anchor="end">{text}</text>')
     parts += [_event(event, len(values)) for event in events]
     parts.append(
         f'<svg width="100%" height="{_CHART}" viewBox="0 0 1000 100" preserveAspectRatio="none">'
