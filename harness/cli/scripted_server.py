@@ -25,7 +25,7 @@ def scripted_server(script: str, port: int, listing: bool) -> None:  # noqa: FBT
     hex, end ("close", "reset", "hang"), or steps with a repeat (0: for ever). An answer may also say status, headers,
     content_type, framing ("chunked", "length", "until-close"), missing, gzip, coalesce, sample_rate, channels, voice
     ("own", "first", "other", "mixed") and unasked; a script name, meaning, cycle, dialect, cached and freeze.
-    """
+    """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     from harness.errors import UsageError
     from harness.server.builtin import SCRIPTS
     from harness.server.script import find_script

@@ -2,7 +2,8 @@
 
 libsndfile wants to seek, so it can only decode a whole body. When each frame could have been heard is still exact for
 mp3 (frames are counted by their headers) and for Opus (pages carry the position of their last sample). FLAC is not
-counted: all of its audio counts as come with the last byte.
+counted: all of its audio counts as come with the last byte. An mp3's count runs ahead of what is heard by its encoder's
+delay, about 50 ms, which decoders cut off at the beginning.
 """
 
 import struct

@@ -132,7 +132,7 @@ def open_socket(address: Address, *, timeout: float, clock: "Clock") -> socket.s
         return ssl.create_default_context().wrap_socket(connection, server_hostname=address.host)
     except TimeoutError as error:
         connection.close()
-        raise connect_timeout(address, timeout) from error
+        raise connect_timeout(address, timeout, doing="TLS") from error
     except (ssl.SSLError, OSError) as error:
         connection.close()
         raise tls_fault(address, error) from error
@@ -169,9 +169,9 @@ def connection_fault(address: Address, failure: OSError | None, timeout: float) 
     return EndpointFault(Fault.REFUSED, f"cannot connect to {address.text}: {reason}")
 
 
-def connect_timeout(address: Address, timeout: float) -> EndpointFault:
-    """No connection within `timeout` seconds."""
-    return EndpointFault(Fault.TIMEOUT_CONNECT, f"no connection to {address.text} within {timeout:g} s")
+def connect_timeout(address: Address, timeout: float, *, doing: str = "connection") -> EndpointFault:
+    """No connection, or no TLS on it, within `timeout` seconds."""
+    return EndpointFault(Fault.TIMEOUT_CONNECT, f"no {doing} with {address.text} within {timeout:g} s")
 
 
 def tls_fault(address: Address, error: Exception) -> EndpointFault:

@@ -9,7 +9,13 @@ from typing import Any
 from harness.engines.protocol import EngineOrder, EngineRefusal, Stages
 from harness.engines.providers import find_provider
 
-LEVELS = {"disable": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED"}
+LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+MODES = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
 SWITCHES = {"1": True, "on": True, "true": True, "0": False, "off": False, "false": False}
 
 SESSION_OPTIONS: Mapping[str, str] = {
@@ -82,13 +88,11 @@ def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped librar
     options.log_severity_level = 3
     for name, value in order.session_options.items():
         if name == "graph_optimization":
-            level = LEVELS.get(value, "ORT_ENABLE_ALL")
-            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _choice(name, value, LEVELS))
         elif name == "execution_mode":
-            mode = "ORT_PARALLEL" if value == "parallel" else "ORT_SEQUENTIAL"
-            options.execution_mode = getattr(ort.ExecutionMode, mode)
+            options.execution_mode = getattr(ort.ExecutionMode, _choice(name, value, MODES))
         elif name == "inter_threads":
-            options.inter_op_num_threads = int(value)
+            options.inter_op_num_threads = _count(name, value)
         elif name == "arena":
             options.enable_cpu_mem_arena = _switch(name, value)
         elif name == "memory_pattern":
@@ -111,6 +115,18 @@ def run_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
     options = ort.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
+
+
+def _choice(name: str, value: str, choices: Mapping[str, str]) -> str:
+    if value not in choices:
+        raise EngineRefusal(f"session option {name} takes {', '.join(choices)}, not {value!r}")
+    return choices[value]
+
+
+def _count(name: str, value: str) -> int:
+    if not value.isdecimal():
+        raise EngineRefusal(f"session option {name} takes a count, not {value!r}")
+    return int(value)
 
 
 def _switch(name: str, value: str) -> bool:

@@ -1,0 +1,103 @@
+"""Many listeners at once: a closed loop of N, or an open loop whose requests start when their schedule says.
+
+Every request is a `Repetition` whose stamps count from its *intended* start, so that a server (or a client) that stands
+still is charged for everybody who had to wait. That the client kept up is shown by its own lag, measured beside it. The
+window without warm-up and cool-down is taken afterwards (`harness.metrics.load.steady`). Run it on the fine loop of
+`harness.event_loop`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from harness.clock import Clock
+from harness.engines.target import Target
+from harness.measure.client import KeepAudio, LoadClient, LoadResult, Programme, Served
+from harness.measure.server_watch import ServerWatch
+from harness.metrics.playback import play
+from harness.records.repetition import ChunkMark
+
+FAILURE_PAUSE_S = 0.1
+"""After a failure a listener of a closed loop waits so long: what refuses at once would otherwise be hammered."""
+
+
+async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
+    target: Target,
+    programme: Programme,
+    *,
+    clock: Clock,
+    listeners: int,
+    seconds: float,
+    stagger_s: float = 0.0,
+    listen: bool = False,
+    watch: ServerWatch | None = None,
+    keep: KeepAudio | None = None,
+) -> LoadResult:
+    """`listeners` who ask again as soon as they are served or, with `listen`, have heard it to the end.
+
+    They come evenly over the first `stagger_s` seconds. No request begins after `seconds`; those in progress are waited
+    for.
+    """
+    client = LoadClient(target, programme, clock=clock, keep=keep)
+
+    async def attend(listener: int) -> None:
+        next_ns = client.began_ns + round(stagger_s * listener / listeners * 1e9)
+        end_ns = client.began_ns + round(seconds * 1e9)
+        while next_ns < end_ns:
+            await client.sleep_until(next_ns)
+            served = await client.ask(listener=listener, intended_ns=next_ns, ready_ns=next_ns)
+            # The next is meant to begin when this one was over, not when the client had noticed.
+            next_ns = served.end_ns
+            if not served.outcome.valid:
+                next_ns += round(FAILURE_PAUSE_S * 1e9)
+            elif listen:
+                next_ns = max(next_ns, heard_out_ns(served, target.settings.sample_rate))
+
+    if watch is not None:
+        watch.begin()
+    async with client.working(), asyncio.TaskGroup() as group:
+        for listener in range(listeners):
+            group.create_task(attend(listener))
+    return client.result(watch=watch)
+
+
+async def open_loop(
+    target: Target,
+    programme: Programme,
+    *,
+    clock: Clock,
+    starts_ns: Sequence[int],
+    places: int = 0,
+    watch: ServerWatch | None = None,
+    keep: KeepAudio | None = None,
+) -> LoadResult:
+    """A request at each of `starts_ns`, whatever became of those before; `places` bounds how many are open, 0 does not.
+
+    A request that waits for a place waits in its own latency. `starts_ns` are in ascending order (`arrivals`).
+    """
+    client = LoadClient(target, programme, clock=clock, keep=keep)
+    free = asyncio.Semaphore(places or len(starts_ns) or 1)
+
+    async def attend(number: int, intended_ns: int) -> None:
+        queued = free.locked()
+        async with free:
+            ready_ns = clock.now_ns() if queued else intended_ns
+            await client.ask(listener=number, intended_ns=intended_ns, ready_ns=ready_ns)
+
+    if watch is not None:
+        watch.begin()
+    async with client.working(), asyncio.TaskGroup() as group:
+        for number, start_ns in enumerate(starts_ns):
+            intended_ns = client.began_ns + start_ns
+            await client.sleep_until(intended_ns)
+            group.create_task(attend(number, intended_ns))
+    return client.result(watch=watch)
+
+
+def heard_out_ns(served: Served, sample_rate: int) -> int:
+    """When a listener without a pre-buffer has heard all of it, in ns on the clock."""
+    marks = [ChunkMark(at_ns=heard.at_ns - served.intended_ns, frames=len(heard.audio)) for heard in served.heard]
+    played = play(marks, sample_rate)
+    if not played.chunks:
+        return served.end_ns
+    ticks = played.starts[-1] + played.chunks[-1].frames * 1_000_000_000
+    return served.intended_ns + ticks // sample_rate
