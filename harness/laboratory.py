@@ -3,24 +3,32 @@
 The command, the pytest plugin and the schedule all come through here.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from harness.clock import Clock, ScriptedClock
 from harness.equipment import BUDGETS_S, Equipment, Reporter, equip, wanted_arms
 from harness.errors import BenchError, ExitCode
 from harness.judge.comparison import Policy
 from harness.judge.gate import exit_code
 from harness.measure.conductor import Conductor
-from harness.measure.events import BlockDone, Event, Launched, Listener, WarmedUp
+from harness.measure.ending import UNTIL_VARIABLE, Ended, Ending
+from harness.measure.event_file import listeners_from
+from harness.measure.events import Begun, BlockDone, Event, Launched, Listener, WarmedUp
+from harness.measure.exclusive import Place, measuring_alone
 from harness.measure.messages import PROTOCOL
+from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
+from harness.store.patience import patiently
 from harness.store.runs import RunStore, open_store
 from harness.verdicts import Conclusions, conclude, policy_of
 
@@ -84,31 +92,22 @@ def measure(
     report: Reporter,
     judging: Judging | None = None,
 ) -> Finished:
-    """Do one run of `scenarios` and everything that follows from it."""
+    """Do one run of `scenarios` and everything that follows from it, as the only run on this machine."""
     judging = judging or against_baseline(config)
     equipment = equip(config, report=report)
-    plan = _plan(config, equipment, scenarios, selection)
-    with open_store(config.results) as store:
+    with _ending() as ending, _alone(config, equipment, selection, report), open_store(config.results) as store:
+        plan = _plan(config, equipment, scenarios, selection)
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
         head = _head(equipment, plan)
-        keeper = Keeper(store=store, head=replace(head, id=store.begin(head)))
-        status, reason = _conduct(plan, equipment, keeper=keeper, judging=judging, listeners=listeners)
-        observed = store.load(keeper.run_id)
-        conclusions = judging.conclude(replace(observed, run=replace(observed.run, status=status, reason=reason)))
-        store.conclude(keeper.run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
-        if status is RunStatus.COMPLETE and any(not launch.outcome.valid for launch in observed.launches):
-            status = RunStatus.FAILED
-        store.finish(
-            keeper.run_id,
-            status=status,
-            ended_at=equipment.clock.wall(),
-            conditions_at_end=equipment.observe(),
-            reason=reason,
-            notes=conclusions.notes,
-        )
-        data = store.load(keeper.run_id)
+        keeper = Keeper(store=store, head=replace(head, id=store.begin(head)), clock=equipment.clock, report=report)
+        listeners = [*listeners, *listeners_from()]
+        for listener in listeners:
+            listener(Begun(run_id=keeper.run_id))
+        status, reason = _conduct(plan, equipment, keeper=keeper, judging=judging, listeners=listeners, ending=ending)
+        with ending.held():
+            data = _conclude(keeper, equipment, judging, status=status, reason=reason)
     code = exit_code(data.verdicts, data.targets, judging.policy)
-    if status is RunStatus.INTERRUPTED:
+    if data.run.status is RunStatus.INTERRUPTED:
         raise Interrupted(Finished(data=data, code=ExitCode.INTERRUPTED))
     return Finished(data=data, code=code)
 
@@ -119,6 +118,8 @@ class Keeper:
 
     store: RunStore
     head: RunRecord
+    clock: Clock
+    report: Reporter
     launches: list[Launch] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     repetitions: list[Repetition] = field(default_factory=list)
@@ -139,17 +140,64 @@ class Keeper:
         )
 
     def __call__(self, event: Event) -> None:
-        """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own."""
+        """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own.
+
+        A database that is away is waited for: what it did not take happened, and must not be lost.
+        """
+        patiently(lambda: self._store(event), clock=self.clock, report=self.report)
         if isinstance(event, BlockDone):
-            self.store.add_block(self.run_id, event.block, event.repetitions)
             self.blocks.append(event.block)
             self.repetitions += event.repetitions
         elif isinstance(event, Launched):
-            self.store.add_launch(self.run_id, event.launch)
             self.launches.append(event.launch)
         elif isinstance(event, WarmedUp):
-            self.store.add_repetitions(self.run_id, [event.repetition])
             self.repetitions.append(event.repetition)
+
+    def _store(self, event: Event) -> None:
+        if isinstance(event, BlockDone):
+            self.store.add_block(self.run_id, event.block, event.repetitions)
+        elif isinstance(event, Launched):
+            self.store.add_launch(self.run_id, event.launch)
+        elif isinstance(event, WarmedUp):
+            self.store.add_repetitions(self.run_id, [event.repetition])
+
+
+def _conclude(keeper: Keeper, equipment: Equipment, judging: Judging, *, status: RunStatus, reason: str) -> RunData:
+    """Judge what was observed, and store it with how the run ended."""
+    store, run_id = keeper.store, keeper.run_id
+    observed = store.load(run_id)
+    conclusions = judging.conclude(replace(observed, run=replace(observed.run, status=status, reason=reason)))
+    store.conclude(run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
+    if status is RunStatus.COMPLETE and any(not launch.outcome.valid for launch in observed.launches):
+        status = RunStatus.FAILED
+    store.finish(
+        run_id,
+        status=status,
+        ended_at=equipment.clock.wall(),
+        conditions_at_end=equipment.observe(),
+        reason=reason,
+        notes=conclusions.notes,
+    )
+    return store.load(run_id)
+
+
+def _ending() -> Ending:
+    """Ctrl-C and SIGTERM end the run in order, which its time limit, where it was given one, makes partial."""
+    until = os.environ.get(UNTIL_VARIABLE)
+    return Ending(until=float(until) if until else None)
+
+
+def _alone(config: Config, equipment: Equipment, selection: str, report: Reporter) -> AbstractContextManager[None]:
+    """The machine's lock; a scripted run disturbs nobody and takes none."""
+    if isinstance(equipment.clock, ScriptedClock):
+        return nullcontext()
+    return measuring_alone(
+        Place(root=default_root(), machine_key=equipment.machine.key),
+        what=f"kokoro-bench, {selection}",
+        wait_s=config["wait"],
+        clock=equipment.clock,
+        report=report,
+    )
 
 
 def _own_text(config: Config) -> Utterance | None:
@@ -198,12 +246,19 @@ def _head(equipment: Equipment, plan: Plan) -> RunRecord:
 
 
 def _conduct(
-    plan: Plan, equipment: Equipment, *, keeper: Keeper, judging: Judging, listeners: Sequence[Listener]
+    plan: Plan,
+    equipment: Equipment,
+    *,
+    keeper: Keeper,
+    judging: Judging,
+    listeners: Sequence[Listener],
+    ending: Ending,
 ) -> tuple[RunStatus, str]:
-    """Measure, keeping every block as it ends."""
+    """Measure, keeping every block as it ends, and of the one under way what was done when the run is asked to end."""
 
     def emit(event: Event) -> None:
-        keeper(event)
+        with ending.held():
+            keeper(event)
         for listener in listeners:
             listener(event)
 
@@ -216,6 +271,8 @@ def _conduct(
     )
     try:
         conductor.play()
+    except Ended as ended:
+        return (RunStatus.PARTIAL if ended.in_order else RunStatus.INTERRUPTED), ended.reason
     except KeyboardInterrupt:
         return RunStatus.INTERRUPTED, "ended by Ctrl-C"
     except BenchError:

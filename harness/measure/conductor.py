@@ -156,9 +156,28 @@ class Conductor:
         self._say("canary")
         canary = self._read_canary()
         done = []
-        for position, scenario in enumerate(order):
-            if scenario in self._alive:
-                done.append(self._repeat(scenario, position=position, phase=Phase.MEASURED))
+        try:
+            for position, scenario in enumerate(order):
+                if scenario in self._alive:
+                    done.append(self._repeat(scenario, position=position, phase=Phase.MEASURED))
+        except KeyboardInterrupt:
+            # What was spoken of this block is as good as any; a request to end costs the repetition under way.
+            if done:
+                self._end_block(launch, order, canary, done, started_at=started_at, began=began)
+            raise
+        self._end_block(launch, order, canary, done, started_at=started_at, began=began)
+        return True
+
+    def _end_block(
+        self,
+        launch: int,
+        order: list[Scenario],
+        canary: Canary,
+        done: list[Repetition],
+        *,
+        started_at: float,
+        began: int,
+    ) -> None:
         wall_ns = self._clock.now_ns() - began
         block = Block(
             block=self._blocks,
@@ -171,7 +190,6 @@ class Conductor:
         self._block_ns += wall_ns
         self._blocks += 1
         self._emit(BlockDone(block=block, repetitions=tuple(done)))
-        return True
 
     def _warm_up(self, scenario: Scenario) -> None:
         for _ in range(self._plan.pace.warmups):

@@ -8,6 +8,13 @@ from harness.records.repetition import Block, Launch, Outcome, Repetition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """The run is in the store, under this id."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """What is being done, the share of the run that lies behind, and the seconds that remain, where known."""
 
@@ -46,6 +53,6 @@ class ScenarioLost:
     outcome: Outcome
 
 
-Event: TypeAlias = Progress | Launched | WarmedUp | BlockDone | ScenarioLost
+Event: TypeAlias = Begun | Progress | Launched | WarmedUp | BlockDone | ScenarioLost
 
 Listener = Callable[[Event], None]

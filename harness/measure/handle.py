@@ -119,6 +119,7 @@ class ProcessHandle:
         except OSError as error:
             self._stderr.close()
             raise WorkerLost(OutcomeKind.CRASHED, f"cannot start {place.python}: {error.strerror}") from error
+        self._answering = False
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._reader = threading.Thread(target=self._read_lines, daemon=True, name=f"worker {self._process.pid}")
         self._reader.start()
@@ -149,11 +150,13 @@ class ProcessHandle:
         return _expect(self._ask(order, timeout_s, doing="the canary").canary)
 
     def close(self) -> None:
-        """Close the worker's input, which ends it; kill it where that does not."""
+        """Close the worker's input, which ends it; kill it where that does not, or where nobody awaits its answer."""
         with contextlib.suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
         try:
+            if self._answering:
+                self._process.kill()
             self._process.wait(CLOSING_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
@@ -165,6 +168,7 @@ class ProcessHandle:
 
     def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
         assert self._process.stdin is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
+        self._answering = True
         try:
             self._process.stdin.write(write_order(order))
             self._process.stdin.flush()
@@ -178,6 +182,7 @@ class ProcessHandle:
         except queue.Empty:
             self._process.kill()
             self._lose(OutcomeKind.TIMEOUT, _silence(timeout_s, doing))
+        self._answering = False
         if not line:
             self._lose_ended(doing)
         try:

@@ -94,6 +94,11 @@ def _seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment 
     return _positive(value)
 
 
+def _pause(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """Seconds as `_seconds` reads them, or 0 for none."""
+    return 0.0 if value in (0, "0") else _seconds(value)
+
+
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
     """`name=value` pairs, or a TOML table."""
     if isinstance(value, Mapping):
@@ -151,6 +156,7 @@ KEYS: tuple[Key, ...] = (
     Key(name="warmups", default=1, parse=_whole(1), meaning="warm-up repetitions of each text in each launch"),
     Key(name="answer-timeout", default=30.0, parse=_seconds, meaning="seconds for an answer, and 0.25 s a character"),
     Key(name="seed", default=0, parse=_whole(0), meaning="seed of the order and of the engine's generator"),
+    Key(name="wait", default=300.0, parse=_pause, meaning="how long to wait for another measurement on this machine"),
     Key(name="results", default="", parse=_text, meaning="results database: a file or an SQLAlchemy URL"),
     Key(name="baselines", default="", parse=_text, meaning="directory of the accepted figures"),
     Key(name="report", default="", parse=_text, meaning="directory of the report"),
@@ -245,7 +251,7 @@ def load_config(
     return Config(root=root, values=values, origins=origins, given=given, tables=tables)
 
 
-NOT_CONFIGURATION = (f"{ENVIRONMENT_PREFIX}CACHE", f"{ENVIRONMENT_PREFIX}TEST_POSTGRES")
+NOT_CONFIGURATION = tuple(f"{ENVIRONMENT_PREFIX}{name}" for name in ("CACHE", "TEST_POSTGRES", "EVENTS", "UNTIL"))
 """Variables with our prefix that other parts read."""
 
 

@@ -17,6 +17,12 @@ _MAGIC: Final = b"SQLite format 3\0"
 class _Fault:
     what: str
     remedy: str
+    passes: bool = False
+    """Whether it may be over in a minute: space is freed, a lock ends, a server comes back."""
+
+
+class AwayError(StoreError):
+    """The database cannot be used just now, and may be soon."""
 
 
 # By the beginning of SQLite's own name for the error, the longer ones first.
@@ -24,6 +30,7 @@ _SQLITE: Final = {
     "SQLITE_FULL": _Fault(
         what="the disk is full; what was stored before is safe",
         remedy="free some space, or give another place with --results",
+        passes=True,
     ),
     "SQLITE_READONLY": _Fault(
         what="the results database cannot be written",
@@ -40,25 +47,30 @@ _SQLITE: Final = {
     "SQLITE_IOERR": _Fault(
         what="the disk refused a read or a write; what was stored before is safe",
         remedy="check the space left, the quota and the disk, or give another place with --results",
+        passes=True,
     ),
     "SQLITE_BUSY": _Fault(
         what="another process has held the results database for too long",
         remedy="wait for it to end, or give another place with --results",
+        passes=True,
     ),
     "SQLITE_LOCKED": _Fault(
         what="another process has held the results database for too long",
         remedy="wait for it to end, or give another place with --results",
+        passes=True,
     ),
 }
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 # By the class of the SQLSTATE, or all of it.
 _SERVER: Final = {
-    "53100": _Fault(what="the server's disk is full; what was stored before is safe", remedy="free some space there"),
+    "53100": _Fault(
+        what="the server's disk is full; what was stored before is safe", remedy="free some space there", passes=True
+    ),
     "28": _Fault(what="the server refused the user or the password", remedy="check the URL given with --results"),
     "3D": _Fault(what="the server has no such database", remedy="create it with createdb, or correct the URL"),
     "42501": _Fault(what="the user may not do this in the database", remedy="grant it, or give another user"),
-    "40": _Fault(what="another writer was in the way", remedy="try again"),
+    "40": _Fault(what="another writer was in the way", remedy="try again", passes=True),
 }
 
 
@@ -71,9 +83,10 @@ def explain(error: SQLAlchemyError, database: Database) -> StoreError:
     state = str(getattr(original, "sqlstate", "") or "")
     for known, fault in {**_SQLITE, **_SERVER}.items():
         if (name and name.startswith(known)) or (state and state.startswith(known)):
-            return StoreError(f"{fault.what} ({_first_line(original)})", where=database.place, remedy=fault.remedy)
+            kind = AwayError if fault.passes else StoreError
+            return kind(f"{fault.what} ({_first_line(original)})", where=database.place, remedy=fault.remedy)
     if isinstance(error, DBAPIError) and not database.is_local and (error.connection_invalidated or not state):
-        return StoreError(
+        return AwayError(
             f"the database server cannot be reached ({_first_line(original)})",
             where=database.place,
             remedy="start it, check the URL, or give a file name with --results",
