@@ -67,7 +67,7 @@ class Range:
 
 def axis(low: float, high: float, label: Callable[[float], str], *, origin: float = 0.0) -> Axis:
     """An axis from `low` to `high` with about six round ticks."""
-    step = _round_step((high - low) / 5)
+    step = _round_step((high - low) / 6)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     values = [step * index for index in range(first, last + 1)]

@@ -1,0 +1,166 @@
+"""The site of many runs: what is on it, and what is drawn again."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.perf.made_history import Made, made_run
+from harness.records.run import RunData
+from harness.records.scenario import Mode
+from harness.store.runs import RunStore
+from reports.pages import write_site
+from reports.site_pages import FULL, run_page
+from reports.trends import Marks, Step
+
+from .conftest import HOSTILE, SMALL, keep
+from .test_pages import Page
+
+TINY = replace(SMALL, classes=("tiny",), modes=(Mode.WHOLE,), launches=2, blocks=2, troubles=False, load=False)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(directory)): file.read_bytes() for file in sorted(directory.rglob("*.html"))}
+
+
+def nights(store: RunStore, made: Made, numbers: Iterator[int] | range) -> list[str]:
+    return [keep(store, made_run(made, night)) for night in numbers]
+
+
+def test_the_index_says_what_the_latest_run_says_and_links_every_page(store: RunStore, tmp_path: Path) -> None:
+    ids = nights(store, SMALL, range(19, 22))
+    index = write_site(store, tmp_path / "site")
+    page = Page(index.read_text(encoding="utf-8"))
+    assert ids[-1] in page.text
+    assert "got worse" in page.text
+    for file in (tmp_path / "site").rglob("*.html"):
+        found = Page(file.read_text(encoding="utf-8"))
+        assert found.open == []
+        for link in found.all("a"):
+            address = (link["href"] or "").partition("#")[0]
+            assert not address or (file.parent / address).is_file(), (file, address)
+    assert len(list((tmp_path / "site" / "scenarios").iterdir())) == len(made_run(SMALL, 1).run.scenarios)
+
+
+def test_nothing_is_drawn_again_when_nothing_changed(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights(store, TINY, range(3))
+    write_site(store, tmp_path)
+    before = contents(tmp_path)
+    monkeypatch.setattr("reports.site_pages.render", lambda *_, **__: pytest.fail("drew a page"))
+    write_site(store, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reports import site_pages
+
+    ids = nights(store, TINY, range(FULL + 3))
+    write_site(store, tmp_path / "step by step")
+    drawn: list[str] = []
+    write_run = site_pages._write_run
+
+    def spy(directory: Path, data: RunData, *, full: bool) -> None:
+        drawn.append(data.run.id)
+        write_run(directory, data, full=full)
+
+    monkeypatch.setattr(site_pages, "_write_run", spy)
+    (new,) = nights(store, TINY, range(FULL + 3, FULL + 4))
+    write_site(store, tmp_path / "step by step")
+    assert sorted(drawn) == sorted([new, ids[3]])
+    write_site(store, tmp_path / "at once")
+    assert contents(tmp_path / "step by step") == contents(tmp_path / "at once")
+
+
+def test_a_run_that_is_judged_again_is_drawn_again(store: RunStore, tmp_path: Path) -> None:
+    (run_id,) = nights(store, TINY, range(1, 2))
+    write_site(store, tmp_path)
+    data = store.load(run_id)
+    store.conclude(run_id, data.summaries, tuple(replace(each, reason="judged anew") for each in data.verdicts), ())
+    write_site(store, tmp_path)
+    assert "judged anew" in (tmp_path / run_page(run_id)).read_text(encoding="utf-8")
+
+
+def test_a_deleted_run_leaves_no_page(store: RunStore, tmp_path: Path) -> None:
+    ids = nights(store, TINY, range(3))
+    write_site(store, tmp_path)
+    store.delete(ids[1])
+    write_site(store, tmp_path)
+    assert not (tmp_path / run_page(ids[1])).exists()
+    assert ids[1] not in (tmp_path / "runs.html").read_text(encoding="utf-8")
+
+
+def test_an_older_run_says_that_its_repetitions_are_not_drawn(store: RunStore, tmp_path: Path) -> None:
+    ids = nights(store, TINY, range(FULL + 1))
+    write_site(store, tmp_path)
+    assert f"kokoro-bench report {ids[0]}" in (tmp_path / run_page(ids[0])).read_text(encoding="utf-8")
+    assert "--single-file" not in (tmp_path / run_page(ids[-1])).read_text(encoding="utf-8")
+
+
+def test_an_empty_store_and_a_single_run_are_sites_too(store: RunStore, tmp_path: Path) -> None:
+    index = write_site(store, tmp_path)
+    assert "No run is stored yet" in index.read_text(encoding="utf-8")
+    nights(store, TINY, range(1))
+    write_site(store, tmp_path)
+    assert "nothing to compare yet" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert "No baseline exists yet" in index.read_text(encoding="utf-8") or "no baseline" in index.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_site_of_another_version_or_a_damaged_book_is_made_anew(store: RunStore, tmp_path: Path) -> None:
+    nights(store, TINY, range(2))
+    write_site(store, tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / ".book.msgpack").write_bytes(b"not a book")
+    (tmp_path / "index.html").write_text("old", encoding="utf-8")
+    write_site(store, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_steps_promotions_and_package_changes_are_marked_once_each(store: RunStore, tmp_path: Path) -> None:
+    made = replace(TINY, steps=SMALL.steps)
+    ids = nights(store, made, range(18, 23))
+    scenario = made_run(made, 1).run.scenarios[0].id
+    step = Step(run_id=ids[2], scenario_id=scenario, metric="latency", size=0.08, text="a step of +8 %")
+    write_site(store, tmp_path, marks=Marks(steps=(step,), promoted=frozenset({ids[1]})))
+    (page,) = (tmp_path / "trends").glob("latency-*.html")
+    html = page.read_text(encoding="utf-8")
+    assert html.count('class="event step"') == 1
+    assert html.count('class="event promoted"') == 1
+    assert html.count('class="event subject"') == 1
+    assert "onnxruntime 1.31.1 → 1.32.0" in html
+
+
+def test_machines_do_not_share_a_line(store: RunStore, tmp_path: Path) -> None:
+    keep(store, made_run(TINY, 1))
+    other = made_run(TINY, 2)
+    keep(store, replace(other, run=replace(other.run, machine=replace(other.run.machine, key="another-machine"))))
+    write_site(store, tmp_path)
+    assert len(list((tmp_path / "trends").glob("latency-*.html"))) == 2
+    assert len(list((tmp_path / "scenarios").glob("*.html"))) == 2
+
+
+def test_hostile_names_break_neither_pages_nor_file_names(store: RunStore, tmp_path: Path, hostile: RunData) -> None:
+    keep(store, hostile)
+    write_site(store, tmp_path)
+    for file in tmp_path.rglob("*.html"):
+        page = Page(file.read_text(encoding="utf-8"))
+        assert page.open == []
+        assert not page.all("img")
+        assert len(page.all("script")) == 1
+        assert len(file.name.encode()) < 150
+    assert HOSTILE[:30] in Page((tmp_path / "index.html").read_text(encoding="utf-8")).text
+
+
+def test_histories_with_gaps_are_drawn_with_gaps(store: RunStore, tmp_path: Path) -> None:
+    for night in range(4):
+        data = made_run(TINY, night)
+        keep(store, replace(data, summaries=()) if night in (1, 2) else data)
+    write_site(store, tmp_path)
+    (page,) = (tmp_path / "trends").glob("latency-*.html")
+    assert "2 runs" in page.read_text(encoding="utf-8")

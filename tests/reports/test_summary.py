@@ -1,0 +1,81 @@
+"""The Markdown summary and the comparison of two runs."""
+
+import re
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.perf.made_history import made_run
+from harness.records.run import RunData
+from reports.compare import compare_html, compare_markdown, comparison
+from reports.summary import MOST, escape, markdown_summary
+
+from .conftest import SMALL
+
+
+def test_the_verdict_comes_first_then_the_largest_changes(run: RunData) -> None:
+    lines = markdown_summary(run).splitlines()
+    assert (
+        lines[0] == "## ▲ 6 of 94 figures got worse, 12 could not be measured, 15 targets are missed and 6 got better."
+    )
+    assert "### Worse" in lines
+    assert lines.index("### Worse") < lines.index("### Better") < lines.index("### Targets")
+    assert any(line.startswith("Suspects: onnxruntime 1.31.1") for line in lines)
+
+
+def test_long_tables_are_cut_and_say_so(run: RunData) -> None:
+    many = replace(run, targets=run.targets * 3)
+    text = markdown_summary(many)
+    rows = [line for line in text.splitlines() if line.startswith(("| ✕", "| ?"))]
+    assert len(rows) == MOST
+    assert "more, on the run's page." in text
+
+
+def test_hostile_names_stay_text_in_markdown(hostile: RunData) -> None:
+    text = markdown_summary(hostile)
+    assert "<" not in text
+    assert "\u202e" not in text
+    assert "\x1b" not in text
+    assert all(line.count(" | ") <= 5 for line in text.splitlines() if line.startswith("| "))
+
+
+@given(st.text(alphabet="ab |*_`<>&[]()!#\n\r\u2028\u202e@~$\\:-+0.", max_size=40))
+def test_escaped_text_is_one_line_without_markup(text: str) -> None:
+    safe = escape(text)
+    assert "\n" not in safe
+    assert "\r" not in safe
+    assert not re.search(r"(?<!\\)[*_`\[\]]", safe.replace("\\\\", ""))
+    assert not set(safe) & set("<>|@\u202e\u2028")
+
+
+def test_a_run_compared_with_itself_shows_no_difference(run: RunData) -> None:
+    view = comparison(run, run)
+    assert all(pair.css == "same" for pair in view.pairs)
+    assert view.differences == ()
+    assert ", 0 lie apart beyond their intervals" in view.sentence
+
+
+def test_a_planted_step_lies_apart_and_comes_first() -> None:
+    made = replace(SMALL, blocks=48)
+    before, after = made_run(made, 19), made_run(made, 21)
+    view = comparison(before, after)
+    apart = [pair for pair in view.pairs if pair.css == "worse"]
+    assert apart
+    assert view.pairs[: len(apart)] == tuple(apart)
+    assert {pair.label.what for pair in apart} == {"medium, whole"}
+    assert ("onnxruntime", "1.31.1", "1.32.0") in {(each.name, each.before, each.value) for each in view.differences}
+    text = compare_markdown(before, after)
+    assert text.startswith(f"## {after.run.id} against {before.run.id}")
+    assert "| medium, whole" in text
+    assert f"<h1>{after.run.id} against {before.run.id}</h1>" in compare_html(before, after)
+
+
+def test_runs_of_two_machines_come_with_a_warning(run: RunData) -> None:
+    elsewhere = replace(run, run=replace(run.run, machine=replace(run.run.machine, key="another")))
+    assert "different machines" in comparison(run, elsewhere).warnings[0]
+
+
+def test_runs_without_a_common_figure_are_still_a_page(run: RunData) -> None:
+    nothing = replace(run, summaries=())
+    assert "no figure in common" in compare_html(nothing, run)
