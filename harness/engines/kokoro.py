@@ -66,6 +66,7 @@ class KokoroEngine:
         """Close the event loop; the session goes with the object."""
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+        _close_voices(self._kokoro)
         self._kokoro = None
 
 
@@ -95,17 +96,26 @@ def _import_kokoro() -> Any:  # noqa: ANN401 - untyped library
 
 
 def _open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -> Any:  # noqa: ANN401
+    kokoro = None
     try:
         kokoro = kokoro_onnx.Kokoro.from_session(session, order.voices_path)
         names = sorted(kokoro.get_voices())
         if order.voice not in names:
             raise EngineRefusal(f"voice {order.voice!r} is not in the voices file; it has {', '.join(names)}")
         kokoro.get_voice_style(order.voice)
-    except EngineRefusal:
-        raise
     except Exception as error:
+        _close_voices(kokoro)
+        if isinstance(error, EngineRefusal):
+            raise
         raise EngineRefusal(f"kokoro-onnx cannot use the voices file: {error}") from error
     return kokoro
+
+
+def _close_voices(kokoro: Any) -> None:  # noqa: ANN401 - untyped library
+    """Close the voices file, which kokoro-onnx keeps open for as long as it lives."""
+    close = getattr(getattr(kokoro, "voices", None), "close", None)
+    if close is not None:
+        close()
 
 
 def _stamped(phonemize: Any, stages: Stages) -> Any:  # noqa: ANN401 - untyped library

@@ -6,7 +6,8 @@ the tests of worker processes use it. `EngineOrder.script` may hold:
 - ``pace``: a factor on all costs (1.0);
 - ``noise``: the coefficient of variation of a synthesis (0.02);
 - ``fault``: ``crash``, ``hang``, ``raise``, ``silent``, ``truncate``, ``refuse`` or ``exit-at-load``;
-- ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all).
+- ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all);
+- ``quick_start``: starting takes a hundredth of its time.
 """
 
 import hashlib
@@ -34,6 +35,10 @@ SCRIPTED_MODELS: Mapping[str, float] = {"scripted": 1.0, "scripted-8bit": 0.8}
 """Model → its inference time as a ratio of the original's."""
 
 
+KNOWN = ("pace", "noise", "fault", "fault_text", "quick_start")
+FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """How the engine behaves."""
@@ -45,13 +50,23 @@ class Script:
 
     @classmethod
     def read(cls, script: Mapping[str, str]) -> "Script":
-        """The script of an order."""
-        return cls(
-            pace=float(script.get("pace", "1")),
-            noise=float(script.get("noise", "0.02")),
-            fault=script.get("fault", ""),
-            fault_text=int(script.get("fault_text", "0")),
-        )
+        """The script of an order. EngineRefusal where it makes no sense."""
+        unknown = [name for name in script if name not in KNOWN]
+        fault = script.get("fault", "")
+        if unknown or fault not in FAULTS:
+            what = f"no {unknown[0]!r}" if unknown else f"no fault {fault!r}"
+            raise EngineRefusal(
+                f"the script knows {what}; it knows {', '.join(KNOWN)} and the faults {', '.join(FAULTS[1:])}"
+            )
+        try:
+            return cls(
+                pace=float(script.get("pace", "1")),
+                noise=float(script.get("noise", "0.02")),
+                fault=fault,
+                fault_text=int(script.get("fault_text", "0")),
+            )
+        except ValueError as error:
+            raise EngineRefusal(f"the script takes numbers: {error}") from error
 
 
 class ScriptedFault(RuntimeError):  # noqa: N818 - a fault is what it is

@@ -111,7 +111,7 @@ def test_nothing_is_done_before_the_first_chunk_is_asked_for(begin: Start, stage
 def test_the_seed_decides_the_noise(begin: Start) -> None:
     def spoken(seed: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         (audio,) = begin(seed=seed).synthesise(SpeechRequest(text="Hello.", voice="af_heart"))
-        return audio  # type: ignore[return-value]
+        return audio
 
     assert np.array_equal(spoken(3), spoken(3))
     assert not np.array_equal(spoken(3), spoken(4))
@@ -120,7 +120,8 @@ def test_the_seed_decides_the_noise(begin: Start) -> None:
 def test_speed_shortens_the_audio(begin: Start) -> None:
     engine = begin()
     slow, fast = (
-        len(next(iter(engine.synthesise(SpeechRequest(text=TEXT, voice="af_heart", speed=speed))))) for speed in (0.8, 1.6)
+        len(next(iter(engine.synthesise(SpeechRequest(text=TEXT, voice="af_heart", speed=speed)))))
+        for speed in (0.8, 1.6)
     )
     assert 1.5 < slow / fast < 2.5
 
@@ -128,7 +129,7 @@ def test_speed_shortens_the_audio(begin: Start) -> None:
 def test_phonemes_are_spoken_as_they_are(begin: Start, stages: Stages) -> None:
     engine = begin()
     stages.take()
-    (audio,) = engine.synthesise(SpeechRequest(text="həlˈoʊ", voice="af_heart", is_phonemes=True))
+    (audio,) = engine.synthesise(SpeechRequest(text="hɛloʊ", voice="af_heart", is_phonemes=True))
     assert len(audio) > 0
     assert "phonemise" not in [name for name, _, _ in stages.take()]
 
@@ -174,7 +175,7 @@ def test_a_voices_file_that_is_none_is_refused(begin: Start, tmp_path: Path) -> 
         {"graph_optimization": "basic"},
         {"graph_optimization": "all"},
         {"execution_mode": "parallel", "inter_threads": "2"},
-        {"arena": "off", "memory_pattern": "no".replace("no", "off")},
+        {"arena": "off", "memory_pattern": "off"},
         {"spinning": "off"},
         {"arena_shrink": "on"},
     ],

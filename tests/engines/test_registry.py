@@ -23,9 +23,7 @@ def test_ours_come_first() -> None:
     assert engine_names()[:3] == ("endpoint", "kokoro", "scripted")
 
 
-@pytest.mark.parametrize(
-    ("name", "module"), [("endpoint", endpoint), ("kokoro", kokoro), ("scripted", scripted)]
-)
+@pytest.mark.parametrize(("name", "module"), [("endpoint", endpoint), ("kokoro", kokoro), ("scripted", scripted)])
 def test_each_of_ours_is_found(name: str, module: object) -> None:
     assert find_starter(name) is module.start  # type: ignore[attr-defined]
 
