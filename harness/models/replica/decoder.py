@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from harness.models.replica.dimensions import HARMONICS, Dimensions
+from harness.models.replica.dimensions import Dimensions
 from harness.models.replica.graph import FLOAT, Graph, Value
 from harness.models.replica.layers import Style, adaptive_residual_block, conv, convolve, repeat_nearest, swap
 from harness.models.replica.prosody import Curves
@@ -64,18 +64,18 @@ def harmonic_source(g: Graph, d: Dimensions, pitch: Value) -> Value:
         level = g.op("Add", g.op("Mul", voiced, g.number(NOISE_LEVEL)), level)
         noise = g.op("Mul", level, g.op("RandomNormalLike", sines, dtype=FLOAT))
         waves = g.op("Add", g.op("Mul", sines, voiced), noise)
-        return g.op("Squeeze", g.op("Tanh", _merged(g, waves)), g.ints(2))
+        return g.op("Squeeze", g.op("Tanh", _merged(g, d, waves)), g.ints(2))
 
 
 def _sines(g: Graph, d: Dimensions, hertz: Value) -> Value:
-    """[1, samples, 1] → [1, samples, 9], the phases summed at the curve's rate and interpolated back to samples."""
+    """[1, samples, 1] → [1, samples, harmonics]: phases summed at the curve's rate, then interpolated to samples."""
     import numpy as np
 
-    multiples = g.constant(np.arange(1, HARMONICS + 1, dtype=np.float32)[None, None])
+    multiples = g.constant(np.arange(1, d.harmonics + 1, dtype=np.float32)[None, None])
     cycles = g.op("Div", g.op("Mul", hertz, multiples), g.number(SAMPLE_RATE))
     whole = g.op("Floor", g.op("Div", cycles, g.number(1.0)))
     cycles = g.op("Sub", cycles, g.op("Mul", whole, g.number(1.0)))
-    cycles = _random_start(g, cycles)
+    cycles = _random_start(g, d, cycles)
     factor = d.samples_per_curve_point
     slow = swap(g, _resize(g, swap(g, cycles), 1.0 / factor))
     phase = g.op("Mul", g.op("CumSum", slow, g.integer(1)), g.number(2.0 * math.pi))
@@ -83,11 +83,11 @@ def _sines(g: Graph, d: Dimensions, hertz: Value) -> Value:
     return g.op("Sin", swap(g, _resize(g, phase, float(factor))))
 
 
-def _random_start(g: Graph, cycles: Value) -> Value:
+def _random_start(g: Graph, d: Dimensions, cycles: Value) -> Value:
     """Every overtone starts anywhere in its cycle; the fundamental at 0. Two writes into a tensor, as exported."""
     import numpy as np
 
-    row = g.op("RandomUniformLike", g.constant(np.zeros((1, HARMONICS), np.float32)), dtype=FLOAT)
+    row = g.op("RandomUniformLike", g.constant(np.zeros((1, d.harmonics), np.float32)), dtype=FLOAT)
     row = g.op("ScatterND", row, g.int_rows([[0, 0]]), g.constant(np.zeros(1, np.float32)))
     first = g.op("Gather", cycles, g.integer(0), axis=1)
     return g.op("ScatterND", cycles, g.int_rows([[0, 0]]), g.op("Add", first, row))
@@ -101,14 +101,14 @@ def _resize(g: Graph, x: Value, factor: float) -> Value:
     return g.op("Resize", x, "", scales, coordinate_transformation_mode="pytorch_half_pixel", mode="linear")
 
 
-def _merged(g: Graph, waves: Value) -> Value:
-    """[1, samples, 9] → [1, samples, 1]: overtones fall off by 1/n, so that the fundamental is heard."""
+def _merged(g: Graph, d: Dimensions, waves: Value) -> Value:
+    """[1, samples, harmonics] → [1, samples, 1]: overtones fall off by 1/n, so that the fundamental is heard."""
 
     def make() -> "Array":
         import numpy as np
 
-        fall = np.array([[4.0 / n] for n in range(1, HARMONICS + 1)], np.float32)
-        return fall + g.draws.uniform(weight, (HARMONICS, 1), 0.1)
+        fall = np.array([[4.0 / n] for n in range(1, d.harmonics + 1)], np.float32)
+        return fall + g.draws.uniform(weight, (d.harmonics, 1), 0.1)
 
-    weight = g.tensor("merge.weight", (HARMONICS, 1), make)
+    weight = g.tensor("merge.weight", (d.harmonics, 1), make)
     return g.op("Add", g.op("MatMul", waves, weight), g.weight("merge.bias", (1,), 0.01))

@@ -44,6 +44,7 @@ class Dimensions:
     upsample_kernels: tuple[int, ...]
     residual_kernels: tuple[int, ...]
     dilations: tuple[tuple[int, ...], ...]
+    harmonics: int
     transform: int
     hop: int
 
@@ -110,6 +111,7 @@ def dimensions(width: float) -> Dimensions:
         upsample_kernels=tuple(net["upsample_kernel_sizes"]),
         residual_kernels=tuple(net["resblock_kernel_sizes"]),
         dilations=tuple(tuple(row) for row in net["resblock_dilation_sizes"]),
+        harmonics=max(2, scaled(HARMONICS)),
         transform=net["gen_istft_n_fft"],
         hop=net["gen_istft_hop_size"],
     )

@@ -55,7 +55,10 @@ def _duration_logits(g: Graph, d: Dimensions, h: Value) -> Value:
     The edge units (first of each direction) are `EDGE_LEVEL` in the middle, where their part and the bias's cancel.
     """
     half = d.hidden // 2
-    slope = _SPREAD / (0.17 * math.sqrt(d.hidden))  # the LSTM's outputs deviate by about 0.17
+    spread = (
+        _SPREAD * min(1.0, d.hidden / 512) ** 0.125
+    )  # few units: their means do not cancel, and shift all durations
+    slope = spread / (0.17 * math.sqrt(d.hidden))  # the LSTM's outputs deviate by about 0.17
     edge = _EDGE / (EDGE_LEVEL - EDGE_FIRST)
     level = math.log(FRAMES_PER_TOKEN / (d.max_duration - FRAMES_PER_TOKEN))
 
