@@ -50,18 +50,14 @@ class Graph:
         serial = self._serial[stem] = self._serial.get(stem, -1) + 1
         return f"{stem}_{serial}" if serial else stem
 
-    def ops(self, kind: str, inputs: Sequence[Value], outputs: int | Sequence[str], **attributes: Any) -> list[Value]:  # noqa: ANN401 - ONNX attributes are of many types
-        """Add a node; `outputs` counts or names its outputs."""
+    def op(self, kind: str, *inputs: Value, out: str | None = None, **attributes: Any) -> Value:  # noqa: ANN401 - ONNX's own
+        """Add a node with one output, named `out` if given."""
         from onnx import helper
 
         name = self._name(kind)
-        names = [f"{name}_output_{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
-        self.nodes.append(helper.make_node(kind, list(inputs), names, name=name, **attributes))
-        return names
-
-    def op(self, kind: str, *inputs: Value, out: str | None = None, **attributes: Any) -> Value:  # noqa: ANN401 - as above
-        """Add a node with one output, named `out` if given."""
-        return self.ops(kind, inputs, 1 if out is None else [out], **attributes)[0]
+        output = out or f"{name}_output_0"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=name, **attributes))
+        return output
 
     @property
     def executable_nodes(self) -> int:

@@ -37,10 +37,8 @@ class Recipe:
         ):
             if value not in known:
                 raise UsageError(f"no replica has the {option} {value!r}", where=option, remedy=nearest(value, known))
-        if self.width is not None and not 0 < self.width <= 4:
-            raise UsageError(
-                f"{self.width} is no width", where="width", remedy="above 0 (1 is Kokoro-82M's), at most 4"
-            )
+        if self.width is not None and not 0.01 <= self.width <= 4:
+            raise UsageError(f"{self.width} is no width", where="width", remedy="0.01 to 4 (1 is Kokoro-82M's)")
         if self.seed < 0:
             raise UsageError(f"{self.seed} is no seed", where="seed", remedy="0 or more")
 
@@ -54,7 +52,7 @@ class Recipe:
         """A readable slug, with what differs from the plain `replica`."""
         parts = ["replica"]
         if self.width is not None:
-            parts.append(f"w{self.width:g}")
+            parts.append(f"w{self.width:.12g}")
         elif self.size != "full":
             parts.append(self.size)
         if self.face != "input_ids":
