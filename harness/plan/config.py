@@ -119,14 +119,25 @@ def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
 def _limits(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401 - from TOML or the environment
     """`metric=limit` pairs for every scenario, or a table of patterns, each with its own pairs."""
     if not isinstance(value, Mapping):
-        return tuple(("*", name, _positive(limit)) for name, limit in _pairs(value))
+        return tuple(_limit("*", name, limit) for name, limit in _pairs(value))
     found: list[tuple[str, str, float]] = []
     for key, limit in value.items():
         if isinstance(limit, Mapping):
-            found += [(key, name, _positive(each)) for name, each in limit.items()]
+            found += [_limit(key, name, each) for name, each in limit.items()]
         else:
-            found.append(("*", key, _positive(limit)))
+            found.append(_limit("*", key, limit))
     return tuple(found)
+
+
+def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # noqa: ANN401 - from TOML or the environment
+    from harness.metrics.registry import METRICS
+
+    if name not in METRICS:
+        raise ValueError(f"names no metric: {name!r} — {nearest(name, list(METRICS))}")
+    try:
+        return pattern, name, _positive(limit)
+    except ValueError as error:
+        raise ValueError(f"of {name} {error}") from None
 
 
 def _choice(*choices: str) -> Callable[[Any], str]:

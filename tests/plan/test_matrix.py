@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import pytest
+
+from harness.errors import UsageError
+from harness.plan.corpus import Corpus, user_text
+from harness.plan.matrix import Pace, Wish, expand, make_plan
+from harness.records.scenario import Arm, Mode, ModelVariant, Scenario
+
+FP32 = Arm(engine="kokoro", model=ModelVariant(name="replica", sha256="a" * 64, size=1, origin="replica"))
+U8 = replace(FP32, model=ModelVariant(name="replica-u8", sha256="b" * 64, size=1, origin="quantised", parent="a" * 64))
+PACE = Pace(budget_s=60.0, launches=3, blocks=4, warmups=1, timeout_s=30.0, seed=0)
+
+
+def ids(scenarios: tuple[Scenario, ...]) -> list[str]:
+    return [each.id for each in scenarios]
+
+
+def test_a_wish_becomes_arms_by_texts_by_speeds_in_that_order() -> None:
+    wish = Wish(mode=Mode.STREAM, texts=("chars-12", "chars-60"), speeds=(1.0, 1.25))
+    assert ids(expand(wish, arms=[FP32, U8], voice="am_puck")) == [
+        "replica.cpu.tdefault/stream/chars-12/am_puck",
+        "replica.cpu.tdefault/stream/chars-12/am_puck/speed-1.25",
+        "replica.cpu.tdefault/stream/chars-60/am_puck",
+        "replica.cpu.tdefault/stream/chars-60/am_puck/speed-1.25",
+        "replica-u8.cpu.tdefault/stream/chars-12/am_puck",
+        "replica-u8.cpu.tdefault/stream/chars-12/am_puck/speed-1.25",
+        "replica-u8.cpu.tdefault/stream/chars-60/am_puck",
+        "replica-u8.cpu.tdefault/stream/chars-60/am_puck/speed-1.25",
+    ]
+
+
+@pytest.mark.parametrize("mode", [Mode.LOAD_WARM, Mode.LOAD_COLD])
+def test_a_start_up_is_one_scenario_an_arm_whatever_the_texts(mode: Mode) -> None:
+    wish = Wish(mode=mode, texts=("-",), speeds=(0.8, 1.25))
+    found = expand(wish, arms=[FP32, U8], voice="af_heart", texts=("chars-12", "chars-60"))
+    assert ids(found) == [f"replica.cpu.tdefault/{mode}", f"replica-u8.cpu.tdefault/{mode}"]
+
+
+def test_texts_of_the_user_replace_those_of_the_wish() -> None:
+    found = expand(
+        Wish(mode=Mode.WHOLE, texts=("chars-12",)), arms=[FP32], voice="af_heart", texts=("chars-900", "one-word")
+    )
+    assert [each.text_class for each in found] == ["chars-900", "one-word"]
+
+
+def test_a_text_of_the_users_own_replaces_those_of_the_wish_and_stands_beside_the_users_classes() -> None:
+    own = user_text("How now, brown cow?")
+    wish = Wish(mode=Mode.WHOLE, texts=("chars-12",))
+    alone = expand(wish, arms=[FP32], voice="af_heart", own=own)
+    assert [each.text_class for each in alone] == [own.text_class]
+    beside = expand(wish, arms=[FP32], voice="af_heart", own=own, texts=("chars-60",))
+    assert [each.text_class for each in beside] == ["chars-60", own.text_class]
+
+
+def test_two_texts_of_the_users_own_are_two_scenarios() -> None:
+    first, second = (user_text(text) for text in ("How now?", "Brown cow!"))
+    assert first.text_class != second.text_class
+    assert first.text_class.startswith("custom-")
+
+
+def test_a_class_that_there_is_not_names_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        expand(Wish(mode=Mode.WHOLE), arms=[FP32], voice="af_heart", texts=("char-60",))
+    assert str(caught.value) == "--text: unknown text class 'char-60' — did you mean 'chars-60'?"
+
+
+def test_custom_is_no_class_without_a_text() -> None:
+    with pytest.raises(UsageError, match="unknown text class 'custom'"):
+        expand(Wish(mode=Mode.WHOLE), arms=[FP32], voice="af_heart", texts=("custom",))
+
+
+def test_a_plan_has_each_scenario_once_in_the_order_of_its_first_wish() -> None:
+    short = expand(Wish(mode=Mode.WHOLE, texts=("chars-12",)), arms=[U8, FP32], voice="af_heart")
+    both = expand(Wish(mode=Mode.WHOLE, texts=("chars-60", "chars-12")), arms=[U8, FP32], voice="af_heart")
+    plan = make_plan([*short, *both], corpus=Corpus(), pace=PACE, selection="quick", script={"pace": "2"})
+    assert ids(plan.scenarios) == [
+        "replica-u8.cpu.tdefault/whole/chars-12/af_heart",
+        "replica.cpu.tdefault/whole/chars-12/af_heart",
+        "replica-u8.cpu.tdefault/whole/chars-60/af_heart",
+        "replica.cpu.tdefault/whole/chars-60/af_heart",
+    ]
+    assert plan.arms == (U8, FP32)
+    assert (plan.selection, dict(plan.script), plan.corpus_digest) == ("quick", {"pace": "2"}, Corpus().digest)
+
+
+def test_a_plan_knows_the_texts_that_are_spoken_and_no_others() -> None:
+    own = user_text("How now, brown cow?")
+    scenarios = [
+        *expand(Wish(mode=Mode.WHOLE), arms=[FP32], voice="af_heart", texts=("chars-60",), own=own),
+        *expand(Wish(mode=Mode.LOAD_WARM), arms=[FP32], voice="af_heart"),
+    ]
+    plan = make_plan(scenarios, corpus=Corpus(), pace=PACE, own=own)
+    assert set(plan.utterances) == {"chars-60", own.text_class}
+    assert plan.utterances[own.text_class] == (own,)
+    assert plan.utterances["chars-60"] == Corpus().variants("chars-60")
+
+
+def test_a_scenario_speaks_its_variant_or_goes_through_all_of_them() -> None:
+    corpus = Corpus(variants=3)
+    (fixed,) = expand(Wish(mode=Mode.WHOLE, texts=("chars-60",), variant=2), arms=[FP32], voice="v")
+    (turning,) = expand(Wish(mode=Mode.WHOLE, texts=("chars-60",), variant=None), arms=[FP32], voice="v")
+    plan = make_plan([fixed, turning], corpus=corpus, pace=PACE)
+    assert [plan.utterance(fixed, block).variant for block in range(4)] == [2, 2, 2, 2]
+    assert [plan.utterance(turning, block).variant for block in range(4)] == [0, 1, 2, 0]
+
+
+def test_a_plan_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing to measure"):
+        make_plan([], corpus=Corpus(), pace=PACE, selection="quick")
+
+
+def test_a_longer_text_is_given_more_time() -> None:
+    assert [PACE.timeout_for(characters) for characters in (0, 12, 4_400)] == [30.0, 33.0, 1_130.0]
