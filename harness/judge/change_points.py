@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from harness.judge.step_noise import around_steps
 from harness.judge.step_scan import AFTER_INSIDE, BEFORE, Shapes, bumps, scan, steps
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.judge.grouped import FloatArray
+    from harness.judge.step_noise import Noise
 
-ALPHA = 0.02
-"""Probability of any alert in a series without a step."""
+ALPHA = 0.04
+"""Probability of any alert in a series without a step, for one series watched alone."""
 
 SHORTEST = 10
 """Runs without which no step is sought."""
@@ -105,10 +107,11 @@ def _search(values: FloatArray, start: int, stop: int, *, alpha: float, rng: np.
     last = 1 if stop == len(values) else AFTER_INSIDE
     if len(part) < max(SHORTEST, BEFORE + last):
         return {}
+    noise = around_steps(part)
     for shapes, portion in ((steps(len(part), last=last), 1 - BUMP_PORTION), (bumps(len(part)), BUMP_PORTION)):
         if not len(shapes.starts):
             continue
-        found, p_value = _test(part, shapes, rng=rng)
+        found, p_value = _test(part, shapes, noise=noise, rng=rng)
         if p_value <= alpha * portion:
             inside = {start + edge: p_value for edge in found if edge < len(part)}
             edges = [start, *inside, stop]
@@ -118,17 +121,19 @@ def _search(values: FloatArray, start: int, stop: int, *, alpha: float, rng: np.
     return {}
 
 
-def _test(part: FloatArray, shapes: Shapes, *, rng: np.random.Generator) -> tuple[tuple[int, int], float]:
+def _test(
+    part: FloatArray, shapes: Shapes, *, noise: Noise | None, rng: np.random.Generator
+) -> tuple[tuple[int, int], float]:
     """Where the best of `shapes` is, and how often the same noise without it shows as large a statistic."""
     import numpy as np
     from scipy.signal import lfilter
 
-    found = scan(part[None], shapes)
+    found = scan(part[None], shapes, noise=noise)
     place = (int(found.start[0]), int(found.stop[0]))
-    if found.sd[0] == 0:
+    if found.noise.sd[0] == 0:
         # Noise-free beside the step: a step if there is one at all.
         return place, 0.0 if found.statistic[0] > 0 else 1.0
-    residuals, rho = found.residuals[0], float(found.rho[0])
+    residuals, rho = found.noise.residuals[0], float(found.noise.rho[0])
     innovations = residuals[1:] - rho * residuals[:-1]
     innovations -= innovations.mean()
     larger = made = 0
@@ -166,7 +171,7 @@ def _change(part: FloatArray, split: int, *, offset: int, p_value: float) -> Cha
     shape = Shapes(starts=np.array([split]), stops=np.array([runs]), runs=runs)
     found = scan(part[None], shape)
     size = float(part[split:].mean() - part[:split].mean())
-    error = float(found.sd[0]) * float(np.sqrt(shape.variance(found.rho[:, None])[0, 0]))
+    error = float(found.noise.sd[0]) * float(np.sqrt(shape.variance(found.noise.rho[:, None])[0, 0]))
     half = quantile((1 - INTERVAL_LEVEL) / 2, max(runs - 2.0, 1.0)) * error
     return ChangePoint(
         index=offset + split,

@@ -44,9 +44,11 @@ def learn(variances: Sequence[float], freedoms: Sequence[float]) -> Prior | None
     half = np.asarray(freedoms) / 2
     logs = np.log(variances) - digamma(half) + np.log(half)
     excess = float(np.var(logs, ddof=1) - np.mean(polygamma(1, half)))
-    freedom = min(MOST_FREEDOM, 2 * _trigamma_inverse(excess)) if excess > 0 else MOST_FREEDOM
-    variance = math.exp(float(np.mean(logs)) + float(digamma(freedom / 2)) - math.log(freedom / 2))
-    return Prior(variance=variance, freedom=freedom, members=len(variances))
+    told = 2 * _trigamma_inverse(excess) if excess > 0 else math.inf
+    # Log variances lie below the variance's logarithm by this much; by nothing where all of them are one.
+    below = math.log(told / 2) - float(digamma(told / 2)) if told < math.inf else 0.0
+    variance = math.exp(float(np.mean(logs)) - below)
+    return Prior(variance=variance, freedom=min(told, MOST_FREEDOM), members=len(variances))
 
 
 def _trigamma_inverse(value: float) -> float:

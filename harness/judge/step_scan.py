@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.judge.step_noise import beside
+
 if TYPE_CHECKING:
     from harness.judge.grouped import FloatArray, IntArray
+    from harness.judge.step_noise import Noise
 
 BEFORE = 5
 """Runs that must stand before a step, so that there is a level to leave."""
@@ -18,8 +21,6 @@ AFTER_INSIDE = 3
 
 GRID = 25
 """Bumps begin and end on a grid of about so many places: a shift of a run or two hardly changes their statistic."""
-
-HIGHEST_CORRELATION = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +69,12 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """Of each series: the largest statistic, its place, and the noise beside it (residuals, correlation, sd)."""
+    """Of each series: the largest statistic, its place, and the noise that it was measured in."""
 
     statistic: FloatArray
     start: IntArray
     stop: IntArray
-    residuals: FloatArray
-    rho: FloatArray
-    sd: FloatArray
+    noise: Noise
 
 
 def steps(runs: int, *, last: int) -> Shapes:
@@ -92,44 +91,18 @@ def bumps(runs: int) -> Shapes:
     return Shapes(starts=starts[long], stops=stops[long], runs=runs)
 
 
-def scan(series: FloatArray, shapes: Shapes) -> Scan:
+def scan(series: FloatArray, shapes: Shapes, *, noise: Noise | None = None) -> Scan:
     """The largest of `shapes` in each series, shape (series, runs).
 
-    First as if runs were independent, to know where the noise is to be measured; then with the noise as it is.
+    Without `noise`: first as if runs were independent, to know where it is to be measured; then with it as it is.
     """
     differences = np.abs(shapes.differences(series))
-    white = differences / np.sqrt(shapes.variance(np.zeros((1, 1))))
-    first = white.argmax(-1)
-    residuals, rho, sd = _noise(series, shapes.starts[first], shapes.stops[first])
-    scores = differences / np.sqrt(shapes.variance(rho[:, None]))
+    if noise is None:
+        first = (differences / np.sqrt(shapes.variance(np.zeros((1, 1))))).argmax(-1)
+        noise = beside(series, shapes.starts[first], shapes.stops[first])
+    scores = differences / np.sqrt(shapes.variance(noise.rho[:, None]))
     best = scores.argmax(-1)
     largest = np.take_along_axis(scores, best[:, None], -1)[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.where(largest > 0, largest / sd, 0.0)
-    return Scan(
-        statistic=statistic,
-        start=shapes.starts[best],
-        stop=shapes.stops[best],
-        residuals=residuals,
-        rho=rho,
-        sd=sd,
-    )
-
-
-def _noise(series: FloatArray, start: IntArray, stop: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Residuals around the two levels, the correlation of neighbours and the standard deviation.
-
-    Taking out two means, placed where they fit best, costs about twice the bias of one: E[r] ≈ ρ − 2 (1 + 2ρ) / runs.
-    """
-    runs = series.shape[-1]
-    place = np.arange(runs)
-    inside = (place >= start[:, None]) & (place < stop[:, None])
-    length = stop - start
-    within = np.where(inside, series, 0.0).sum(-1) / length
-    outside = np.where(inside, 0.0, series).sum(-1) / (runs - length)
-    residuals = series - np.where(inside, within[:, None], outside[:, None])
-    squares = (residuals**2).sum(-1)
-    products = (residuals[:, 1:] * residuals[:, :-1]).sum(-1)
-    raw = products / np.where(squares > 0, squares, 1.0)
-    rho = np.clip((runs * raw + 2) / max(runs - 4, 1), 0.0, HIGHEST_CORRELATION)
-    return residuals, rho, np.sqrt(squares / max(runs - 2, 1))
+        statistic = np.where(largest > 0, largest / noise.sd, 0.0)
+    return Scan(statistic=statistic, start=shapes.starts[best], stop=shapes.stops[best], noise=noise)

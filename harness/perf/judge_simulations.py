@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         lambda rng: sixty_baselines(rng, count=2000 // part),
         lambda rng: duels(rng, count=4000 // part),
         lambda rng: small_baselines(rng, count=8000 // part),
-        lambda rng: history(rng, count=900 // part),
+        lambda rng: history(rng, count=1500 // part),
     )
     for table in tables:
         began = time.perf_counter()
