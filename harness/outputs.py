@@ -1,24 +1,39 @@
-"""What a finished run leaves beside the database: the report's page, and a Markdown summary where one is asked for."""
+"""What a finished run leaves beside the database: the report site, and a Markdown summary where one is asked for."""
 
+import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import BenchError
+from harness.judge.change_points import ALPHA, change_points
+from harness.metrics.registry import METRICS
 from harness.plan.config import Config
-from harness.records.run import RunData
+from harness.records.run import RunData, RunStatus
+from harness.store.baselines import list_machines
+
+if TYPE_CHECKING:
+    from harness.store.rows import SeriesPoint
+    from harness.store.runs import RunStore
+    from reports.trends import Marks, Step
+
+HISTORY = 200
+"""Runs of a trend that are searched for steps."""
 
 
 def write_outputs(data: RunData, config: Config) -> list[str]:
     """Write them, and say where they lie. One that cannot be written costs its sentence, not the run."""
-    from reports.pages import write_run_page
+    from harness.store.runs import open_store
 
     notes = []
-    page = config.report / "runs" / f"{data.run.id}.html"
     try:
-        write_run_page(data, page)
-        notes.append(f"report: {page}")
+        with open_store(config.results) as store:
+            index = write_report(store, config)
+        notes.append(f"report: {index.parent / 'runs' / data.run.id}.html (all runs: {index})")
     except BenchError as error:
         notes.append(f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY")
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a page, the run is measured, judged and stored
+        notes.append(f"report: failed: {type(error).__name__}: {error} — this is a fault of the harness")
     summaries = [path for path in (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY")) if path]
     for path in summaries:
         from reports.summary import markdown_summary
@@ -30,3 +45,36 @@ def write_outputs(data: RunData, config: Config) -> list[str]:
         except OSError as error:
             notes.append(f"summary: not written: {path}: {error.strerror} — choose another file with --summary FILE")
     return notes
+
+
+def write_report(store: "RunStore", config: Config) -> Path:
+    """Bring the site up to date with the store, and return its index."""
+    from reports.pages import write_site
+
+    return write_site(store, config.report, marks=marks_of(store, config.baselines))
+
+
+def marks_of(store: "RunStore", baselines: Path) -> "Marks":
+    """What the trends are marked with: promoted runs, and the steps that the detector finds in each gated series."""
+    from reports.trends import Marks
+
+    promoted = frozenset(run.id for machine in list_machines(baselines) for run in machine.runs)
+    names = [name for name in store.series_names() if name.metric in METRICS and METRICS[name.metric].gated]
+    steps: list[Step] = []
+    for name in names:
+        points = store.series(name.metric, name.scenario_id, name.machine_key, limit=HISTORY)
+        # One false alert in so many searches, whatever the number of series.
+        steps += _steps(name.scenario_id, name.metric, points, alpha=ALPHA / len(names))
+    return Marks(steps=tuple(steps), promoted=promoted)
+
+
+def _steps(scenario_id: str, metric: str, points: "tuple[SeriesPoint, ...]", *, alpha: float) -> "list[Step]":
+    from reports.trends import Step
+
+    known = [
+        (point.run_id, point.summary.median)
+        for point in points
+        if point.status in (RunStatus.COMPLETE, RunStatus.PARTIAL) and point.summary.median
+    ]
+    found = change_points([math.log(value) for _, value in known], alpha=alpha)
+    return [Step(run_id=known[each.index][0], scenario_id=scenario_id, metric=metric, size=each.size) for each in found]

@@ -1,22 +1,45 @@
-"""`kokoro-bench report`: pages of stored runs."""
+"""`kokoro-bench report` and `kokoro-bench compare`: pages of stored runs."""
 
 import click
 
-from harness.cli.options import configured, open_results
+from harness.cli.options import configured, open_results, write_output
 from harness.plan.config import Config
 
 
 @click.command()
-@configured("results", "report")
-@click.argument("run", default="latest")
-@click.option("--single-file", "output", metavar="FILE", help="only RUN's page, to this file")
-def report(config: Config, run: str, output: str | None) -> None:
-    """Write the report of RUN (default: the latest run)."""
+@configured("results", "baselines", "report")
+@click.option("--single-file", "run", metavar="RUN", help="only this run's page (an id, or latest), as one file")
+@click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="where that file goes")
+def report(config: Config, run: str | None, output: str) -> None:
+    """Bring the report of all stored runs up to date; or write one run's page as a single file."""
     from pathlib import Path
 
+    from harness.outputs import write_report
     from reports.pages import write_run_page
 
     with open_results(config) as store:
+        if run is None:
+            click.echo(f"report: {write_report(store, config)}")
+            return
         data = store.load(store.resolve(run))
-    page = Path(output) if output else config.report / "runs" / f"{data.run.id}.html"
-    click.echo(f"report: {write_run_page(data, page)}")
+    click.echo(f"report: {write_run_page(data, Path(output))}")
+
+
+@click.command()
+@configured("results")
+@click.option("--html", "form", flag_value="html", help="one self-contained page")
+@click.option("--markdown", "form", flag_value="markdown", default=True, help="Markdown (default)")
+@click.option("-o", "--output", default="-", metavar="FILE", help="file to write; - is standard output")
+@click.argument("before")
+@click.argument("after", default="latest")
+def compare(config: Config, form: str, output: str, before: str, after: str) -> None:
+    """Put two runs side by side: BEFORE and AFTER (default: the latest).
+
+    It shows; it does not judge. Verdicts come from a baseline or a duel.
+    """
+    from reports.compare import compare_html, compare_markdown
+
+    with open_results(config) as store:
+        first, second = store.load(store.resolve(before)), store.load(store.resolve(after))
+    shown = compare_html(first, second) if form == "html" else compare_markdown(first, second)
+    write_output(shown.encode(), output)

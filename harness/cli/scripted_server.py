@@ -28,7 +28,7 @@ def scripted_server(script: str, port: int, listing: bool) -> None:  # noqa: FBT
     """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     from harness.errors import UsageError
     from harness.server.builtin import SCRIPTS
-    from harness.server.script import find_script
+    from harness.server.reading import find_script
 
     if listing:
         width = max(map(len, SCRIPTS))
