@@ -234,7 +234,6 @@ class LoadClient:
             audio=audio,
             outcome=outcome,
         )
-        served.heard.clear()
         return Attempt(
             repetition=repetition,
             listener=served.listener,

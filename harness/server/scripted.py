@@ -10,34 +10,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harness.engines.dialects import DIALECTS, Dialect
+from harness.engines.dialects import DIALECTS, OPENAI
 from harness.event_loop import new_event_loop
+from harness.server.http import HEAD_LIMIT, Request, answer_head, framed, read_request, reply
 from harness.server.script import Answer, End, Framing, Script, Voice
-from harness.server.sound import content_type, tone
-from harness.server.timeline import Asked, Sent, frozen, streams, timeline
+from harness.server.sound import tone
+from harness.server.timeline import Asked, frozen, streams, timeline
 
 LOOPBACK = "127.0.0.1"
-HEAD_LIMIT = 1 << 16
-BODY_LIMIT = 1 << 20
 SPEECH = "/v1/audio/speech"
-PHRASES = {
-    200: "OK",
-    307: "Temporary Redirect",
-    404: "Not Found",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request as it came; `at` is the loop's time at which it had come whole."""
-
-    method: str
-    path: str
-    body: bytes
-    keep_alive: bool
-    at: float
 
 
 @dataclass(slots=True)
@@ -96,7 +77,7 @@ class ScriptedServer:
         self._open[task] = writer
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                while (request := await _read_request(reader, writer)) is not None:
+                while (request := await read_request(reader, writer)) is not None:
                     if not await self._answer(request, reader, writer) or not request.keep_alive:
                         break
         finally:
@@ -106,12 +87,12 @@ class ScriptedServer:
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer; False where the connection cannot go on."""
         if request.method == "POST" and request.path.partition("?")[0] == SPEECH:
-            dialect, asked = understand(request.body, self.script)
-            if asked is None:
-                await _reply(writer, 422, _missing(dialect))
-                return True
-            return await self._speak(asked, request, reader, writer)
-        await _reply(writer, *self._aside(request))
+            asked = understand(request.body, self.script)
+            if isinstance(asked, Asked):
+                return await self._speak(asked, request, reader, writer)
+            await reply(writer, 422, {"detail": [asked]})
+            return True
+        await reply(writer, *self._aside(request))
         return True
 
     def _aside(self, request: Request) -> tuple[int, object]:
@@ -173,15 +154,15 @@ class ScriptedServer:
             whole = list(sent)
             length = sum(len(each.body) for each in whole) + answer.missing
             sent = iter(whole)
-        head = _head(answer, asked, framing, length=length)
+        head = answer_head(answer, asked, framing, length=length)
         arrived_ms = (request.at - (self._first_at or request.at)) * 1000
         for each in sent:
             # Made before its time comes, so that making it delays nothing.
             due_ms = 0.0 if quick else frozen(each.at_ms, arrived_ms=arrived_ms, freeze=self.script.freeze)
             await self._sleep_until(request.at + due_ms / 1000)
             if each.end is not None:
-                return await line.end_badly(each.end, head + _framed(each, framing) if each.body else b"")
-            payload = head + _framed(each, framing)
+                return await line.end_badly(each.end, head + framed(each, framing) if each.body else b"")
+            payload = head + framed(each, framing)
             head = b""
             if payload:
                 await line.send(payload)
@@ -227,8 +208,8 @@ class _Line:
         return False
 
 
-def understand(body: bytes, script: Script) -> tuple[Dialect, Asked | None]:
-    """The dialect that is spoken, and what is asked for; None where the dialect's text is missing."""
+def understand(body: bytes, script: Script) -> Asked | dict[str, object]:
+    """What is asked for, or what is wrong with it in FastAPI's words. An unknown format is answered in PCM."""
     try:
         said = json.loads(body)
     except ValueError:
@@ -236,17 +217,19 @@ def understand(body: bytes, script: Script) -> tuple[Dialect, Asked | None]:
     spoken = [each for each in DIALECTS.values() if script.dialect in ("both", each.name)]
     for dialect in spoken:
         text = said.get(dialect.text_field) if isinstance(said, dict) else None
-        if isinstance(text, str) and text:
-            container = said.get(dialect.format_field, "pcm")
-            known = container in dialect.formats
-            asked = Asked(
-                texts=(text,),
-                container=container if known else "pcm",
-                stream=bool(said.get("stream", dialect.name == "openai")),
-                speed=float(said.get("speed", 1.0)),
-            )
-            return dialect, asked
-    return spoken[0], None
+        if not isinstance(text, str) or not text:
+            continue
+        speed = said.get("speed", 1.0)
+        if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0.25 <= speed <= 4:
+            return {"type": "float_type", "loc": ["body", "speed"], "msg": "Input should be between 0.25 and 4"}
+        container = said.get(dialect.format_field)
+        return Asked(
+            texts=(text,),
+            container=container if container in dialect.formats else "pcm",
+            stream=bool(said.get("stream", dialect is OPENAI)),
+            speed=speed,
+        )
+    return {"type": "missing", "loc": ["body", spoken[0].text_field], "msg": "Field required"}
 
 
 @contextlib.contextmanager
@@ -264,63 +247,3 @@ def serving(script: Script, port: int = 0) -> Iterator[tuple[str, ScriptedServer
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    """The next request; None where there is none. What is no HTTP (TLS, say) is told so."""
-    try:
-        first = await reader.read(1)
-        if first and not first.isalpha():
-            writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-            return None
-        head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return None
-    method, _, rest = head[0].partition(" ")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > BODY_LIMIT:
-        return None
-    body = await reader.readexactly(int(length))
-    return Request(
-        method=method,
-        path=rest.partition(" ")[0],
-        body=body,
-        keep_alive=headers.get("connection", "").lower() != "close",
-        at=asyncio.get_running_loop().time(),
-    )
-
-
-async def _reply(writer: asyncio.StreamWriter, status: int, said: object) -> None:
-    body = json.dumps(said).encode()
-    head = f"HTTP/1.1 {status} {PHRASES.get(status, 'Error')}\r\nContent-Type: application/json\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    await writer.drain()
-
-
-def _head(answer: Answer, asked: Asked, framing: Framing, *, length: int) -> bytes:
-    right = content_type(asked.container, sample_rate=answer.sample_rate, channels=answer.channels)
-    lines = [f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Error')}", "Server: kokoro-bench scripted-server"]
-    lines.append(f"Content-Type: {answer.content_type or right}")
-    lines += [f"{name}: {value}" for name, value in answer.headers]
-    if answer.gzip:
-        lines.append("Content-Encoding: gzip")
-    lines.append(
-        {
-            Framing.CHUNKED: "Transfer-Encoding: chunked",
-            Framing.LENGTH: f"Content-Length: {length}",
-            Framing.UNTIL_CLOSE: "Connection: close",
-        }[framing]
-    )
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def _framed(sent: Sent, framing: Framing) -> bytes:
-    if not sent.body or framing is not Framing.CHUNKED:
-        return sent.body
-    return f"{len(sent.body):x}\r\n".encode() + sent.body + b"\r\n"
-
-
-def _missing(dialect: Dialect) -> object:
-    """What FastAPI says of a missing field."""
-    return {"detail": [{"type": "missing", "loc": ["body", dialect.text_field], "msg": "Field required"}]}

@@ -1,0 +1,88 @@
+"""The least of HTTP/1.1 that a scripted server needs; it has to be able to break the rest on purpose."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+from harness.server.script import Answer, Framing
+from harness.server.sound import content_type
+from harness.server.timeline import Asked, Sent
+
+HEAD_LIMIT = 1 << 16
+BODY_LIMIT = 1 << 20
+PHRASES = {
+    200: "OK",
+    307: "Temporary Redirect",
+    404: "Not Found",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as it came; `at` is the loop's time at which it had come whole."""
+
+    method: str
+    path: str
+    body: bytes
+    keep_alive: bool
+    at: float
+
+
+async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
+    """The next request; None where there is none. What is no HTTP (TLS, say) is told so."""
+    try:
+        first = await reader.read(1)
+        if first and not first.isalpha():
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+            return None
+        head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return None
+    method, _, rest = head[0].partition(" ")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > BODY_LIMIT:
+        return None
+    body = await reader.readexactly(int(length))
+    return Request(
+        method=method,
+        path=rest.partition(" ")[0],
+        body=body,
+        keep_alive=headers.get("connection", "").lower() != "close",
+        at=asyncio.get_running_loop().time(),
+    )
+
+
+async def reply(writer: asyncio.StreamWriter, status: int, said: object) -> None:
+    """A whole answer of JSON."""
+    body = json.dumps(said).encode()
+    head = f"HTTP/1.1 {status} {PHRASES.get(status, 'Error')}\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+
+
+def answer_head(answer: Answer, asked: Asked, framing: Framing, *, length: int) -> bytes:
+    """Status line and headers of an answer."""
+    right = content_type(asked.container, sample_rate=answer.sample_rate, channels=answer.channels)
+    lines = [f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Error')}", "Server: kokoro-bench scripted-server"]
+    lines.append(f"Content-Type: {answer.content_type or right}")
+    lines += [f"{name}: {value}" for name, value in answer.headers]
+    if answer.gzip:
+        lines.append("Content-Encoding: gzip")
+    lines.append(
+        {
+            Framing.CHUNKED: "Transfer-Encoding: chunked",
+            Framing.LENGTH: f"Content-Length: {length}",
+            Framing.UNTIL_CLOSE: "Connection: close",
+        }[framing]
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def framed(sent: Sent, framing: Framing) -> bytes:
+    """A piece as it goes over the line."""
+    if not sent.body or framing is not Framing.CHUNKED:
+        return sent.body
+    return f"{len(sent.body):x}\r\n".encode() + sent.body + b"\r\n"
