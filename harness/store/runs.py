@@ -21,6 +21,7 @@ from harness.store import queries
 from harness.store.conclusions import replace_conclusions
 from harness.store.dialects import Database, connect, give_back_space, identity
 from harness.store.faults import explain
+from harness.store.journal import Journal
 from harness.store.liveness import process_alive
 from harness.store.migrate import bring_up_to_date
 from harness.store.payload import encode
@@ -169,6 +170,28 @@ class RunStore:
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
             connection.execute(delete(RUNS).where(RUNS.c.key == key))
+        self.give_back_space()
+
+    def thin(self, run_id: str, *, note: str) -> int:
+        """Remove a run's raw repetitions and return how many; its summaries, verdicts and blocks stay.
+
+        `note` is added to the run: whoever reads it must know why it shows no repetitions.
+        """
+        with self._writing() as connection:
+            key = queries.run_key(connection, run_id)
+            removed = connection.execute(delete(REPETITIONS).where(REPETITIONS.c.run == key)).rowcount
+            if removed:
+                run = queries.head(connection, run_id)
+                noted = replace(run, notes=(*run.notes, note))
+                connection.execute(update(RUNS).where(RUNS.c.key == key).values(**head_values(noted)))
+        return removed
+
+    def journal(self) -> Journal:
+        """The schedule's tables in the same database."""
+        return Journal(self._database)
+
+    def give_back_space(self) -> None:
+        """Let a file shrink after deletions."""
         if self._database.file is not None:
             give_back_space(self._database.file)
 

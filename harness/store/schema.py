@@ -28,8 +28,8 @@ from harness.store.dialects import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """Where Alembic notes the revision; its presence says that a database is ours."""
 
-HEAD: Final = "0001"
-"""The revision that this code reads and writes. History: 0001, the first."""
+HEAD: Final = "0002"
+"""The revision that this code reads and writes. History: 0001, the first; 0002, the schedule's tables."""
 
 METADATA: Final = MetaData()
 
@@ -159,3 +159,59 @@ def _conclusions(name: str) -> Table:
 
 VERDICTS: Final = _conclusions("bench_verdicts")
 TARGETS: Final = _conclusions("bench_targets")
+
+FIRES: Final = Table(
+    "bench_fires",
+    METADATA,
+    Column("key", Integer, primary_key=True),
+    Column("runner", String(200), nullable=False),
+    Column("job", String(100), nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("missed", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("queued_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("outcome", String(20)),
+    Column("exit_code", Integer),
+    Column("reason", Text, nullable=False),
+    Column("run_id", String(200), nullable=False),  # no foreign key: what was due stays known when a run is deleted
+    Column("machine_key", String(200), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("boot", String(100), nullable=False),
+    Column("log", Text, nullable=False),
+    UniqueConstraint("runner", "job", "due_at", name="uq_bench_fires_runner"),
+    Index("ix_bench_fires_state", "runner", "state"),
+)
+
+ALERTS: Final = Table(
+    "bench_alerts",
+    METADATA,
+    Column("key", Integer, primary_key=True),
+    Column("machine_key", String(200), nullable=False, index=True),
+    Column("kind", String(20), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("metric", String(100), nullable=False),
+    Column("run_id", String(200), nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("size", Double),
+    Column("low", Double),
+    Column("high", Double),
+    Column("closed_at", Double),
+    Column("closed_by", String(200), nullable=False),
+    Column("trouble", Text, nullable=False),
+)
+
+KEEPERS: Final = Table(
+    "bench_keepers",
+    METADATA,
+    Column("runner", String(200), primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("boot", String(100), nullable=False),
+    Column("since", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("doing", Text, nullable=False),
+)
