@@ -9,7 +9,7 @@ from markupsafe import Markup
 from harness.records.run import RunData
 from harness.records.verdict import Estimate, Summary, Verdict, VerdictKind
 from reports.marks import Axis, Range, axis, forest, scale_line
-from reports.naming import Key, Label, names_of
+from reports.naming import Key, Label, Names
 from reports.words import VERDICT_WORDS, change_words, metric_of, percent, scale, value_change
 
 
@@ -48,9 +48,8 @@ class Changes:
     axis: Markup
 
 
-def changes(data: RunData) -> Changes:
+def changes(data: RunData, named: Names) -> Changes:
     """What the gate called worse, better or unclear, by scenario, the largest change first."""
-    named = names_of(data)
     summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
     moved = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE)
     shown = [verdict for verdict in data.verdicts if verdict.kind in moved]

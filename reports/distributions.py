@@ -12,7 +12,7 @@ from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import Estimate, Summary, Verdict
 from reports.marks import Axis, Dot, Range, axis, scale_line, strip
-from reports.naming import Key, Label, Names, names_of
+from reports.naming import Key, Label, Names
 from reports.words import (
     VERDICT_WORDS,
     Scale,
@@ -76,7 +76,7 @@ class _Row:
         return self.reference.point if self.reference else median(self.values.flat)
 
 
-def figures(data: RunData, *, reference: Mapping[Key, Estimate]) -> tuple[Figure, ...]:
+def figures(data: RunData, named: Names, *, reference: Mapping[Key, Estimate]) -> tuple[Figure, ...]:
     """A figure for each metric that is judged and has values, in the registry's order."""
     judged = {verdict.metric for verdict in data.verdicts}
     verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
@@ -98,7 +98,6 @@ def figures(data: RunData, *, reference: Mapping[Key, Estimate]) -> tuple[Figure
                     disturbed=disturbed.get(scenario.id, frozenset()),
                 )
             )
-    named = names_of(data)
     return tuple(_figure(metric, rows[metric], named) for metric in in_order(rows))
 
 

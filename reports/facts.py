@@ -7,7 +7,7 @@ from harness.records.environment import Conditions, Machine, Subject
 from harness.records.reading import Reading
 from harness.records.run import RunData, RunRecord
 from harness.records.verdict import VerdictKind
-from reports.naming import Label, names_of
+from reports.naming import Label, Names
 from reports.words import NOTHING, count, in_order, listed, metric_of, moment, number, sentence, span
 
 
@@ -158,9 +158,8 @@ def _subject(subject: Subject) -> list[Fact]:
     ]
 
 
-def gaps(data: RunData) -> tuple[Gap, ...]:
+def gaps(data: RunData, named: Names) -> tuple[Gap, ...]:
     """What has no figure, one entry per reason: failures first, then metrics that do not apply or cannot be known."""
-    named = names_of(data)
     reasons: dict[tuple[bool, str], dict[str, set[str]]] = {}
 
     def add(scenario_id: str, metric: str, reason: str, *, failed: bool) -> None:

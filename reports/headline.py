@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.records.run import RunData, RunStatus
 from harness.records.verdict import TargetKind, Verdict, VerdictKind
-from reports.naming import names_of
+from reports.naming import Names, names_of
 from reports.words import VERDICT_WORDS, change_words, count, listed, metric_of, sentence
 
 _COMPARED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
@@ -42,7 +42,7 @@ class Headline:
     tallies: tuple[Tally, ...]
 
 
-def headline(data: RunData) -> Headline:
+def headline(data: RunData, named: Names | None = None) -> Headline:
     """What a run says, in one sentence, with the largest change beside it."""
     kinds = Counter(verdict.kind for verdict in data.verdicts)
     missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
@@ -52,7 +52,7 @@ def headline(data: RunData) -> Headline:
         css=word[0],
         glyph=word[1],
         sentence=verdict_sentence(kinds, missed=missed),
-        detail=_detail(data),
+        detail=_detail(data, named or names_of(data)),
         status=status,
         tallies=tuple(
             Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(kinds[kind]), meaning=words.meaning)
@@ -107,11 +107,11 @@ def most_changed(data: RunData) -> Verdict | None:
     return None
 
 
-def _detail(data: RunData) -> str:
+def _detail(data: RunData, named: Names) -> str:
     most = most_changed(data)
     if most is None or most.change is None:
         return ""
-    where = names_of(data).of(most.scenario_id).full
+    where = named.of(most.scenario_id).full
     words = change_words(most.metric, most.change)
     size = f"{words.point} (interval {words.interval} at {words.level})"
     return f"Most of all: {metric_of(most.metric).title} of {where}, {size}."

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.records.run import RunData
 from harness.records.verdict import VerdictKind
 from harness.store.rows import RunRow
-from reports.headline import headline
+from reports.headline import Headline
 
 BOOK_FORMAT = 1
 """Version of the book's form; one of another version is made anew. History: 1, the first."""
@@ -69,21 +69,20 @@ class Book:
     drawn_in_full: list[str] = field(default_factory=list)
     marks: str = ""
 
-    def enter(self, data: RunData, fingerprint: str) -> PastRun:
+    def enter(self, data: RunData, fingerprint: str, head: Headline) -> PastRun:
         """Take a run in, or take it in anew."""
         medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
         kinds = {(each.scenario_id, each.metric): _LETTERS[each.kind] for each in data.verdicts}
         known = set(self.keys)
         self.keys += [key for key in dict.fromkeys([*medians, *kinds]) if key not in known]
-        head = headline(data)
         past = PastRun(
             id=data.run.id,
             fingerprint=fingerprint,
             started_at=data.run.started_at,
             machine=data.run.machine.key,
             status=data.run.status.value,
-            css=head.css,
-            glyph=head.glyph,
+            css=str(head.css),
+            glyph=str(head.glyph),
             sentence=head.sentence,
             subject=(*data.run.subject.packages, ("Python", data.run.subject.python), *data.run.subject.models),
             medians=tuple(medians.get(key) for key in self.keys),

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.records.run import RunData
 from harness.records.verdict import Summary, Verdict
-from reports.naming import Key, Label, names_of
+from reports.naming import Key, Label, Names
 from reports.words import (
     VERDICT_WORDS,
     Scale,
+    VerdictWord,
     in_order,
     metric_of,
     percent,
@@ -26,14 +27,13 @@ COLUMNS = 8
 class Cell:
     """One scenario's figure of one metric; `sort` is what the script sorts by."""
 
-    css: str
-    glyph: str
-    word: str
-    value: str
-    change: str
-    column: str
+    css: Markup
+    glyph: Markup
+    word: Markup
+    value: Markup
+    change: Markup
     title: str
-    sort: str
+    sort: Markup
     mark: Markup
 
 
@@ -51,7 +51,8 @@ class Column:
 
     title: str
     unit: str
-    anchor: str
+    label: Markup
+    """Both, for a screen that has no room for the head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +65,12 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
 
 
-def matrices(data: RunData, *, marks: Mapping[Key, Markup] | None = None) -> tuple[Matrix, ...]:
+def matrices(data: RunData, named: Names, *, marks: Mapping[Key, Markup] | None = None) -> tuple[Matrix, ...]:
     """Scenario × metric, in groups that fit a laptop's width: what was judged, then (folded) what is only known.
 
     A metric without any figure or verdict has no column; the page lists it under what was not measured. `marks` are
     small drawings for the cells.
     """
-    named = names_of(data)
     verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
     summaries = {(each.scenario_id, each.metric): each for each in data.summaries if each.median is not None}
     cells = _Cells(verdicts=verdicts, summaries=summaries, marks=marks or {})
@@ -113,20 +113,23 @@ class _Cells:
         """A cell with whatever is known of it."""
         verdict, summary = self.verdicts.get(key), self.summaries.get(key)
         value = summary.median if summary else None
-        title = metric_of(key[1]).title
-        words = VERDICT_WORDS[verdict.kind] if verdict else None
-        without = "not judged" if value is not None else "not measured here"
+        words = VERDICT_WORDS[verdict.kind] if verdict else _UNJUDGED
+        change = percent(value_change(key[1], verdict.change.point)) if verdict and verdict.change else ""
         return Cell(
-            css=words.css if words else "bare",
-            glyph=words.glyph if words else "",
-            word=words.word if words else "",
-            value=on.bare(value),
-            change=percent(value_change(key[1], verdict.change.point)) if verdict and verdict.change else "",
-            column=f"{title}, {on.unit}" if on.unit else title,
-            title=(verdict.reason if verdict else "") or (words.meaning if words else without),
-            sort="" if value is None else f"{value:.9g}",
-            mark=self.marks.get(key, Markup("")),
+            css=words.css,
+            glyph=words.glyph,
+            word=words.word,
+            # Numbers need no escaping, and there are hundreds of thousands of them in a site.
+            value=Markup(on.bare(value)),  # noqa: S704
+            change=Markup(change),  # noqa: S704
+            title=verdict.reason if verdict else "",
+            sort=Markup("" if value is None else f"{value:.9g}"),  # noqa: S704
+            mark=self.marks.get(key, _NO_MARK),
         )
+
+
+_NO_MARK = Markup("")
+_UNJUDGED = VerdictWord(glyph=_NO_MARK, word=_NO_MARK, css=Markup("bare"), meaning=_NO_MARK)
 
 
 def _matrix(name: str, metrics: list[str], members: list[Label], cells: _Cells, *, folded: bool) -> Matrix:
@@ -134,11 +137,14 @@ def _matrix(name: str, metrics: list[str], members: list[Label], cells: _Cells, 
     return Matrix(
         name=name,
         folded=folded,
-        columns=tuple(
-            Column(title=metric_of(metric).title, unit=scales[metric].unit, anchor=metric) for metric in metrics
-        ),
+        columns=tuple(_column(metric, scales[metric]) for metric in metrics),
         rows=tuple(
             MatrixRow(label=each, cells=tuple(cells.cell((each.id, metric), scales[metric]) for metric in metrics))
             for each in members
         ),
     )
+
+
+def _column(metric: str, on: Scale) -> Column:
+    title = metric_of(metric).title
+    return Column(title=title, unit=on.unit, label=escape(f"{title}, {on.unit}" if on.unit else title))

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records.run import RunData
-from harness.records.scenario import slug
 from harness.store.runs import RunStore
 from reports.arms import arms
 from reports.compare import comparison
 from reports.glossary import glossary
+from reports.headline import headline
 from reports.history import Book, book_bytes, code_digest, fingerprint, read_book
 from reports.matrix import matrices
 from reports.naming import Names, names_of
 from reports.rendering import render, write
+from reports.run_pages import Site, drawing, run_page, scenario_address, trend_address
 from reports.scenario import scenario_page
 from reports.trends import Lines, Marks, lines, pages
 from reports.view import RunView, run_view
@@ -24,24 +25,6 @@ FULL = 8
 """So many of the newest runs show every repetition; an older page shows its figures and verdicts, and says so."""
 LISTED = 40
 """Runs on the index; all of them are on a page of their own."""
-
-_PAGES = (
-    ("index.html", "Overview"),
-    ("runs.html", "Runs"),
-    ("trends.html", "Trends"),
-    ("compare.html", "Compare"),
-    ("models.html", "Providers and models"),
-    ("glossary.html", "Glossary and method"),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """What every page of the site knows: where it stands (`root` leads to the index), and the other pages."""
-
-    root: str
-    here: str
-    pages: tuple[tuple[str, str], ...] = _PAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,55 +49,29 @@ def publish(store: RunStore, directory: Path, *, marks: Marks) -> Path:
     for run_id in [run_id for run_id in book.runs if run_id not in wanted]:
         del book.runs[run_id]
         (directory / run_page(run_id)).unlink(missing_ok=True)
-    changed = [run_id for run_id, mark in wanted.items() if _known(book, run_id) != mark]
     newest = list(wanted)[:FULL]
-    full = {run_id: store.load(run_id) for run_id in newest if run_id in changed or run_id not in book.drawn_in_full}
+    changed = [run_id for run_id, mark in wanted.items() if _known(book, run_id) != mark]
+    longer = [run_id for run_id in newest if run_id not in book.drawn_in_full]
     shorter = [run_id for run_id in book.drawn_in_full if run_id in wanted and run_id not in newest]
-    for run_id in dict.fromkeys([*changed, *shorter, *full]):
-        data = full.get(run_id) or store.load(run_id)
-        book.enter(data, wanted[run_id])
-        _write_run(directory, data, full=run_id in newest)
+    due = list(dict.fromkeys([*changed, *longer, *shorter]))
+    loaded: dict[str, RunData] = {}
+    with drawing(directory, runs=len(due)) as draw:
+        for run_id in due:
+            data = store.load(run_id)
+            book.enter(data, wanted[run_id], headline(data))
+            draw(data, full=run_id in newest)
+            if run_id in newest[:2]:
+                loaded[run_id] = data
     book.drawn_in_full = newest
-    marks_digest = hashlib.sha256(repr((marks.steps, sorted(marks.promoted))).encode()).hexdigest()
-    if book_bytes(book) != before or book.marks != marks_digest or not (directory / "index.html").is_file():
-        book.marks = marks_digest
-        _write_overview(store, directory, book, full, marks=marks)
+    book.marks = hashlib.sha256(repr((marks.steps, sorted(marks.promoted))).encode()).hexdigest()
+    if book_bytes(book) != before or not (directory / "index.html").is_file():
+        _write_overview(store, directory, book, loaded, marks=marks)
         write(book_file, book_bytes(book))
     return directory / "index.html"
 
 
 def _known(book: Book, run_id: str) -> str:
     return book.runs[run_id].fingerprint if run_id in book.runs else ""
-
-
-def run_page(run_id: str) -> str:
-    """The permanent address of a run, from the index."""
-    return f"runs/{_file(run_id)}.html"
-
-
-def scenario_address(machine: str, scenario_id: str) -> str:
-    """The permanent address of a scenario on a machine, from the index."""
-    digest = hashlib.sha256(f"{machine}\n{scenario_id}".encode()).hexdigest()[:8]
-    return f"scenarios/{slug(scenario_id)[:100]}-{digest}.html"
-
-
-def trend_address(machine: str, metric: str) -> str:
-    """The permanent address of the trends of a metric on a machine, from the index."""
-    digest = hashlib.sha256(machine.encode()).hexdigest()[:8]
-    return f"trends/{slug(metric)[:60]}-{digest}.html"
-
-
-def _file(name: str) -> str:
-    plain = slug(name)
-    if plain == name and len(name) <= 120:
-        return name
-    return f"{plain[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _write_run(directory: Path, data: RunData, *, full: bool) -> None:
-    view = run_view(data, drawn=full)
-    site = Site(root="../", here="runs.html")
-    write(directory / run_page(data.run.id), render("run.html", run=view, legend=view.legend, site=site))
 
 
 def _write_overview(
@@ -155,7 +112,7 @@ def _write_index(directory: Path, data: RunData, drawn: Lines, book: Book) -> No
         "index.html",
         run=view,
         run_href=run_page(data.run.id),
-        matrices=matrices(data, marks=drawn.sparks),
+        matrices=matrices(data, names_of(data), marks=drawn.sparks),
         links=_links(data, root=""),
         runs=[*_lines(book, LISTED)],
         legend=view.legend,

@@ -7,6 +7,7 @@ from harness.records.run import RunData
 from reports.changes import ChangeGroup, changes
 from reports.facts import Gap, gaps
 from reports.headline import headline
+from reports.naming import names_of
 from reports.targets import TargetLine, targets, targets_sentence
 from reports.words import count, moment, visible
 
@@ -18,9 +19,10 @@ _SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\
 
 def markdown_summary(data: RunData) -> str:
     """The verdict, the largest changes with their intervals, missed targets and failures. Ends with a line's end."""
-    head = headline(data)
-    found = changes(data)
-    lines = targets(data)
+    named = names_of(data)
+    head = headline(data, named)
+    found = changes(data, named)
+    lines = targets(data, named)
     parts = [
         f"## {head.glyph} {escape(head.sentence)}",
         *(escape(text) for text in (head.detail, head.status) if text),
@@ -28,7 +30,7 @@ def markdown_summary(data: RunData) -> str:
         *_changes("Better", found.better),
         *_unclear(found.unclear),
         *_targets(lines),
-        *_gaps([gap for gap in gaps(data) if gap.failed]),
+        *_gaps([gap for gap in gaps(data, named) if gap.failed]),
         escape(f"Run {data.run.id} · {moment(data.run.started_at)} · {data.run.machine.key}"),
     ]
     return "\n\n".join(parts) + "\n"

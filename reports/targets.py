@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.records.run import RunData
 from harness.records.verdict import TargetKind, TargetResult
-from reports.naming import Label, names_of
+from reports.naming import Label, Names
 from reports.words import Scale, count, listed, metric_of, number, scale
 
 
@@ -30,9 +30,8 @@ _TARGET_WORDS = {
 }
 
 
-def targets(data: RunData) -> tuple[TargetLine, ...]:
+def targets(data: RunData, named: Names) -> tuple[TargetLine, ...]:
     """Missed ones first."""
-    named = names_of(data)
     order = list(_TARGET_WORDS)
     figures: dict[str, list[float | None]] = {}
     for target in data.targets:

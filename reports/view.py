@@ -57,23 +57,25 @@ def run_view(
     data: RunData, *, reference: Reference = NO_REFERENCE, course: Drawn | None = None, drawn: bool = True
 ) -> RunView:
     """What a run's page shows; `course` is the drawing of its course, `drawn` says whether every repetition is."""
-    lines = targets(data)
+    named = names_of(data)
+    lines = targets(data, named)
+    head = headline(data, named)
     return RunView(
-        title=f"{headline(data).sentence} · {data.run.id}",
+        title=f"{head.sentence} · {data.run.id}",
         id=data.run.id,
         when=moment(data.run.started_at),
         machine=data.run.machine.key,
-        common=names_of(data).common,
-        headline=headline(data),
-        changes=changes(data),
+        common=named.common,
+        headline=head,
+        changes=changes(data, named),
         open_targets=tuple(line for line in lines if line.word != "met"),
         met_targets=tuple(line for line in lines if line.word == "met"),
         targets_sentence=targets_sentence(lines),
-        matrices=matrices(data),
-        figures=figures(data, reference=implied(data) | dict(reference.estimates)) if drawn else (),
+        matrices=matrices(data, named),
+        figures=figures(data, named, reference=implied(data) | dict(reference.estimates)) if drawn else (),
         shortened=bool(data.repetitions) and not drawn,
         course=course,
-        gaps=gaps(data),
+        gaps=gaps(data, named),
         facts=facts(data.run, before=reference.run),
         legend=tuple(VERDICT_WORDS.values()),
         rules=_rules(data),

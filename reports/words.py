@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from markupsafe import Markup
+
 from harness.metrics.metric import Direction, Metric
 from harness.metrics.registry import METRICS
 from harness.records.scenario import Scenario
@@ -19,47 +21,47 @@ NOTHING = "\u2013"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictWord:
-    """How one kind of verdict is shown: a glyph for readers without colour, a word, and a class for the style sheet."""
+    """How one kind of verdict is shown: a glyph for readers without colour, a word, and a class for the style sheet.
 
-    glyph: str
-    word: str
-    css: str
-    meaning: str
+    All of it is ours, and so needs no escaping.
+    """
+
+    glyph: Markup
+    word: Markup
+    css: Markup
+    meaning: Markup
+
+
+def _word(glyph: str, word: str, css: str, meaning: str) -> VerdictWord:
+    ours = (Markup(text) for text in (glyph, word, css, meaning))  # noqa: S704 - constants of this module
+    return VerdictWord(**dict(zip(("glyph", "word", "css", "meaning"), ours, strict=True)))
 
 
 VERDICT_WORDS: dict[VerdictKind, VerdictWord] = {
-    VerdictKind.REGRESSED: VerdictWord(
-        glyph="▲",
-        word="worse",
-        css="worse",
-        meaning="the whole interval is on the worse side, and the change is at least the tolerance",
+    VerdictKind.REGRESSED: _word(
+        "▲",
+        "worse",
+        "worse",
+        "the whole interval is on the worse side, and the change is at least the tolerance",
     ),
-    VerdictKind.FAILED: VerdictWord(
-        glyph="✕", word="failed", css="failed", meaning="could not be measured validly in this run"
+    VerdictKind.FAILED: _word("✕", "failed", "failed", "could not be measured validly in this run"),
+    VerdictKind.MISSING: _word("∅", "missing", "failed", "in the baseline, but not measured in this run"),
+    VerdictKind.IMPROVED: _word(
+        "▼",
+        "better",
+        "better",
+        "the whole interval is on the better side, and the change is at least the tolerance",
     ),
-    VerdictKind.MISSING: VerdictWord(
-        glyph="∅", word="missing", css="failed", meaning="in the baseline, but not measured in this run"
+    VerdictKind.INCONCLUSIVE: _word(
+        "?",
+        "unclear",
+        "unclear",
+        "the interval reaches beyond the tolerance: neither a change nor its absence is shown",
     ),
-    VerdictKind.IMPROVED: VerdictWord(
-        glyph="▼",
-        word="better",
-        css="better",
-        meaning="the whole interval is on the better side, and the change is at least the tolerance",
-    ),
-    VerdictKind.INCONCLUSIVE: VerdictWord(
-        glyph="?",
-        word="unclear",
-        css="unclear",
-        meaning="the interval reaches beyond the tolerance: neither a change nor its absence is shown",
-    ),
-    VerdictKind.UNCHANGED: VerdictWord(
-        glyph="=", word="unchanged", css="same", meaning="the whole interval lies within the tolerance"
-    ),
-    VerdictKind.NO_BASELINE: VerdictWord(
-        glyph="○", word="no baseline", css="none", meaning="there is nothing to compare with yet"
-    ),
-    VerdictKind.INCOMPARABLE: VerdictWord(
-        glyph="≠", word="incomparable", css="none", meaning="the reference has another machine, setting or definition"
+    VerdictKind.UNCHANGED: _word("=", "unchanged", "same", "the whole interval lies within the tolerance"),
+    VerdictKind.NO_BASELINE: _word("○", "no baseline", "none", "there is nothing to compare with yet"),
+    VerdictKind.INCOMPARABLE: _word(
+        "≠", "incomparable", "none", "the reference has another machine, setting or definition"
     ),
 }
 """Most urgent first: the order of every list and legend."""

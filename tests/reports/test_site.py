@@ -11,7 +11,8 @@ from harness.records.run import RunData
 from harness.records.scenario import Mode
 from harness.store.runs import RunStore
 from reports.pages import write_site
-from reports.site_pages import FULL, run_page
+from reports.run_pages import run_page
+from reports.site_pages import FULL
 from reports.trends import Marks, Step
 
 from .conftest import HOSTILE, SMALL, keep
@@ -49,7 +50,8 @@ def test_nothing_is_drawn_again_when_nothing_changed(
     nights(store, TINY, range(3))
     write_site(store, tmp_path)
     before = contents(tmp_path)
-    monkeypatch.setattr("reports.site_pages.render", lambda *_, **__: pytest.fail("drew a page"))
+    for module in ("site_pages", "run_pages"):
+        monkeypatch.setattr(f"reports.{module}.render", lambda *_, **__: pytest.fail("drew a page"))
     write_site(store, tmp_path)
     assert contents(tmp_path) == before
 
@@ -57,18 +59,18 @@ def test_nothing_is_drawn_again_when_nothing_changed(
 def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
     store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reports import site_pages
+    from reports import run_pages
 
     ids = nights(store, TINY, range(FULL + 3))
     write_site(store, tmp_path / "step by step")
     drawn: list[str] = []
-    write_run = site_pages._write_run
+    write_run = run_pages._write_run
 
     def spy(directory: Path, data: RunData, *, full: bool) -> None:
         drawn.append(data.run.id)
         write_run(directory, data, full=full)
 
-    monkeypatch.setattr(site_pages, "_write_run", spy)
+    monkeypatch.setattr(run_pages, "_write_run", spy)
     (new,) = nights(store, TINY, range(FULL + 3, FULL + 4))
     write_site(store, tmp_path / "step by step")
     assert sorted(drawn) == sorted([new, ids[3]])
