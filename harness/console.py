@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import ExitCode
+from harness.explain import explained
 from harness.judge.wording import percent, unsigned
 from harness.laboratory import Finished
 from harness.measure import events
@@ -152,8 +153,7 @@ def print_duel(
     console.print(table)
     for verdict in data.verdicts:
         if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED):
-            suspects = f" Suspects: {'; '.join(verdict.suspects)}." if verdict.suspects else ""
-            console.print(Text(f"{verdict.metric}: {verdict.reason}{suspects}"), soft_wrap=True)
+            console.print(Text(f"{verdict.metric}: {explained(verdict)}"), soft_wrap=True)
     for line in failures(data):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     console.print(_headline(data))
@@ -169,8 +169,7 @@ def print_run(data: RunData, *, console: Console | None = None) -> None:
     console.print(_headline(data))
     for verdict in data.verdicts:
         sign, style = SIGNS[verdict.kind]
-        suspects = f" Suspects: {'; '.join(verdict.suspects)}." if verdict.suspects else ""
-        line = f"{sign}  {verdict.scenario_id}  {verdict.metric}: {verdict.reason} {verdict.advice}{suspects}"
+        line = f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}"
         console.print(Text(line, style=style), soft_wrap=True)
     for line in (*missed_targets(data), *failures(data)):
         console.print(Text(line, style="yellow"), soft_wrap=True)

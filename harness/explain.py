@@ -1,6 +1,7 @@
 """Why a figure may have moved: what differs between the accepted subject and this one, strongest first."""
 
 from harness.records.run import RunData
+from harness.records.verdict import Verdict
 from harness.store.baselines import PromotedRun
 
 DISTURBED_SHARE = 0.2
@@ -45,3 +46,10 @@ def _machine(data: RunData, scenario_id: str) -> list[str]:
     if not ours or disturbed / len(ours) < DISTURBED_SHARE:
         return []
     return [f"{disturbed} of {len(ours)} repetitions were disturbed by other work on the machine"]
+
+
+def explained(verdict: Verdict) -> str:
+    """A verdict's reason, advice and suspects, as sentences on one line."""
+    suspects = f"Suspects: {'; '.join(verdict.suspects)}" if verdict.suspects else ""
+    parts = [part.strip().removesuffix(".") for part in (verdict.reason, verdict.advice, suspects) if part.strip()]
+    return f"{'. '.join(parts)}." if parts else verdict.kind.value

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from harness.explain import explained
 from harness.metrics.derive import scenario_values
 from harness.metrics.registry import metric
 from harness.records.run import RunData
@@ -101,8 +102,7 @@ def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
     lines = []
     for verdict in verdicts:
         if verdict.kind in bad:
-            suspects = f" Suspects: {'; '.join(verdict.suspects)}." if verdict.suspects else ""
-            lines.append(f"{verdict.metric}: {verdict.kind.value}. {verdict.reason} {verdict.advice}{suspects}".strip())
+            lines.append(f"{verdict.metric}: {explained(verdict)}")
     return lines
 
 
