@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 0.005
 SWITCH_INTERVAL_S = 0.000_5
+HELD_FRAMES = 1 << 26
+"""Audio that waits to be judged: 256 MiB, or 46 minutes at 24 kHz. Only what exceeds it is judged under load."""
 
 KeepAudio = Callable[[int, "Sequence[NDArray[np.float32]]"], None]
 """Gets a request's number and its chunks, one request at a time, in a thread of its own."""
@@ -114,6 +117,11 @@ class Served:
     heard: list[Heard] = field(default_factory=list)
     outcome: Outcome = VALID
 
+    @property
+    def frames(self) -> int:
+        """How much audio came."""
+        return sum(len(heard.audio) for heard in self.heard)
+
 
 class LoadClient:
     """What all requests of one load share. Everything happens within `working`."""
@@ -124,7 +132,9 @@ class LoadClient:
         self._clock = clock
         self._keep = keep
         self._pool = StreamPool(target.address, target.settings, clock=clock)
-        # Judging is milliseconds of NumPy: on the loop it would be everybody's lag.
+        # Judging is milliseconds of NumPy, which would be everybody's lag: it waits for the end, or has its own thread.
+        self._held: deque[tuple[Served, Utterance]] = deque()
+        self._held_frames = 0
         self._judges = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._judging: list[asyncio.Future[Attempt]] = []
         self._loop_lag_ns: list[int] = []
@@ -148,6 +158,8 @@ class LoadClient:
         finally:
             beating.cancel()
             self._pool.close()
+            # -1: those without a frame too.
+            self._judge_down_to(-1)
             await asyncio.gather(*self._judging)
             sys.setswitchinterval(interval)
             gc.unfreeze()
@@ -171,9 +183,18 @@ class LoadClient:
         except EndpointFault as fault:
             served.outcome = Outcome(kind=fault.kind, reason=str(fault), fault=fault.fault)
             served.end_ns = self._clock.now_ns()
-        loop = asyncio.get_running_loop()
-        self._judging.append(loop.run_in_executor(self._judges, self._judge, served, utterance))
+        self._held.append((served, utterance))
+        self._held_frames += served.frames
+        self._judge_down_to(HELD_FRAMES)
         return served
+
+    def _judge_down_to(self, frames: int) -> None:
+        """Hand to the judges what has waited longest, until no more than `frames` are waiting."""
+        loop = asyncio.get_running_loop()
+        while self._held and self._held_frames > frames:
+            served, utterance = self._held.popleft()
+            self._held_frames -= served.frames
+            self._judging.append(loop.run_in_executor(self._judges, self._judge, served, utterance))
 
     async def sleep_until(self, at_ns: int) -> None:
         """Wait; not at all where the time is past."""

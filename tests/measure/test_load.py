@@ -93,6 +93,16 @@ def test_stamps_count_from_the_intended_start_and_hold_the_script() -> None:
     assert result.lag_ns == (attempt.lag_ns, *result.loop_lag_ns)
 
 
+def test_audio_beyond_a_bound_is_judged_while_the_load_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(SHORT) as (url, _):
+        later = scheduled(url, (0, 0, 0))
+        monkeypatch.setattr("harness.measure.client.HELD_FRAMES", 0)
+        at_once = scheduled(url, (0, 0, 0))
+    digests = [[each.audio.sha256 for each in result.repetitions if each.audio] for result in (later, at_once)]
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 3
+
+
 def test_connections_are_kept_in_a_closed_loop_or_made_anew_for_each_request() -> None:
     with serving(SHORT) as (url, _):
         kept = listening(url, listeners=2, seconds=0.3)
