@@ -1,7 +1,7 @@
 """From what was observed to what is concluded: summaries, comparisons with the baseline, targets, and the gate."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from statistics import median, stdev
@@ -13,13 +13,16 @@ from harness.judge.gate import check_targets, judge
 from harness.metrics.derive import Values, scenario_values
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
-from harness.records.reading import Reading
+from harness.records.reading import Reading, unknown
+from harness.records.repetition import OutcomeKind
 from harness.records.run import RunData, RunStatus
-from harness.records.scenario import Scenario
+from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import Summary, TargetResult, Verdict, VerdictKind
 from harness.store.baselines import BaselineEntry, BaselinePoint, Baselines, PromotedRun, load_baselines
 
 SUMMARY_LEVEL = 0.95
+NOT_MEASURED = "the scenario was not validly measured"
+LOST = (OutcomeKind.CRASHED, OutcomeKind.TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,9 @@ def conclude(data: RunData, *, config: Config) -> Conclusions:
     ]
     comparisons += _missing(data, baselines)
     verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in judge(comparisons, policy_of(config)))
-    return Conclusions(summaries=summaries, verdicts=verdicts, targets=check_targets(_targets(summaries, config)))
+    failed = {verdict.scenario_id for verdict in verdicts if verdict.kind is VerdictKind.FAILED}
+    targets = check_targets(_targets(summaries, config, failed=failed))
+    return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets)
 
 
 def all_values(data: RunData) -> ScenarioValues:
@@ -108,8 +113,12 @@ def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
 def _comparisons(
     scenario: Scenario, values: Mapping[str, Values], *, data: RunData, baselines: Baselines
 ) -> list[Comparison]:
-    """One per gated metric; a scenario without a single valid measurement is one failure, not six."""
+    """One per gated metric; a scenario that was lost or has no valid measurement is one failure, not six."""
     primary = values["load_time" if scenario.mode.is_load else "latency"]
+    if lost := _loss(scenario, data):
+        reason = f"lost after {primary.n} valid: {lost}" if primary.n else lost
+        failed = NotComparable(kind=VerdictKind.FAILED, reason=reason, advice=_look_at(data))
+        return [_comparison(scenario, primary.metric, failed, data)]
     if not primary.n:
         # What an ended run did not come to has not failed: it was never tried.
         kind = VerdictKind.FAILED if primary.counts.attempted or not _ended_early(data) else VerdictKind.MISSING
@@ -125,6 +134,25 @@ def _comparisons(
                 _comparison(scenario, name, _sides(scenario, each, points, data=data, baselines=baselines), data)
             )
     return found
+
+
+def _loss(scenario: Scenario, data: RunData) -> str:
+    """Why a scenario was given up on the way: its worker was lost, or could not be loaded. "" where it was not."""
+    other_cache = "warm" if scenario.mode is Mode.LOAD_COLD else "cold"
+    outcomes = [
+        launch.outcome
+        for launch in data.launches
+        if launch.arm_id == scenario.arm.id
+        and launch.dedicated == scenario.mode.is_load
+        and launch.page_cache != other_cache
+    ]
+    outcomes += [
+        repetition.outcome
+        for repetition in data.repetitions
+        # An engine that tells of a failure names the fault; of a worker that is gone only its end is known.
+        if repetition.scenario_id == scenario.id and repetition.outcome.kind in LOST and not repetition.outcome.fault
+    ]
+    return next((outcome.reason for outcome in outcomes if not outcome.valid), "")
 
 
 def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotComparable, data: RunData) -> Comparison:
@@ -213,16 +241,18 @@ def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
     return found
 
 
-def _targets(summaries: tuple[Summary, ...], config: Config) -> list[Target]:
-    """Every limit on every scenario whose id its pattern matches."""
+def _targets(summaries: tuple[Summary, ...], config: Config, *, failed: Collection[str]) -> list[Target]:
+    """Every limit on every scenario whose id its pattern matches. What was not measured has met and missed nothing."""
     return [
         Target(
             scenario_id=summary.scenario_id,
             metric=summary.metric,
             limit=limit,
             higher_is_better=not METRICS[summary.metric].lower_is_better,
-            observed=Reading(value=summary.median, reason=summary.reason),
-            interval=summary.interval,
+            observed=unknown(NOT_MEASURED)
+            if summary.scenario_id in failed
+            else Reading(value=summary.median, reason=summary.reason),
+            interval=None if summary.scenario_id in failed else summary.interval,
         )
         for summary in summaries
         if (limit := _limit(config, summary)) is not None

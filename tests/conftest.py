@@ -3,14 +3,22 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from harness import laboratory
+from harness.measure.events import Listener
 from harness.models.cache import ROOT_VARIABLE, Cache
 from harness.models.catalogue import Catalogue
 from harness.models.files import ModelFiles
+from harness.plan.config import Config, load_config
+from harness.plan.matrix import Wish
+from harness.records.run import RunData
+from harness.records.scenario import Mode
+from harness.store.baselines import promote
+from harness.verdicts import baseline_entries
 
 SMALL = "replica-small"
 
@@ -54,3 +62,45 @@ def kokoro_bench(tmp_path: Path, user_environment: dict[str, str]) -> Command:
         )
 
     return run
+
+
+class Laboratory:
+    """A directory in which scripted runs are made, judged against its own baselines, and promoted."""
+
+    WISHES = (Wish(mode=Mode.LOAD_WARM), Wish(mode=Mode.WHOLE, texts=("chars-12", "chars-60")))
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def config(self, **options: str) -> Config:
+        """The configuration of a short scripted run."""
+        given = {"engine": "scripted", "model": "scripted", "launches": "3", "blocks": "4", **options}
+        return load_config(given, start=self.root, environment={})
+
+    def run(
+        self, *, wishes: Sequence[Wish] = WISHES, listeners: Sequence[Listener] = (), **options: str
+    ) -> laboratory.Finished:
+        """One run, from the plan to the verdicts."""
+        config = self.config(**options)
+        scenarios = laboratory.wanted_scenarios(config, wishes, "quick")
+        return laboratory.measure(
+            config, scenarios, selection="quick", listeners=listeners, report=lambda _message: None
+        )
+
+    def promote(self, data: RunData) -> None:
+        """Accept a run's figures."""
+        promote(self.config().baselines, baseline_entries(data))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Laboratory:
+    return Laboratory(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def accepted(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    """A laboratory with six accepted runs. To be read only: tests that write copy its baselines."""
+    found = Laboratory(tmp_path_factory.mktemp("accepted"))
+    for seed in range(6):
+        found.promote(found.run(seed=str(seed)).data)
+    return found

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -104,7 +105,8 @@ def _cells(repetition: Repetition, *, run_id: str) -> dict[str, Any]:
 
 def _to_jsonl(data: RunData, _figures_of: FiguresOf) -> bytes:
     """One record a line: the run, what was observed, what was concluded, and a last line with their number."""
-    records: list[tuple[str, object]] = [("run", data.run)]
+    # Which process it was says something on its own machine alone, and would make two equal runs differ.
+    records: list[tuple[str, object]] = [("run", replace(data.run, pid=0, boot=""))]
     for kind, name in LINE_KINDS.items():
         records += [(kind, record) for record in getattr(data, name)]
     lines: list[dict[str, object]] = [
