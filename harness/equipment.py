@@ -1,13 +1,13 @@
 """What a run works with: a clock, workers, the machine that it is on. Real, or scripted down to the machine."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock, ScriptedClock, SystemClock
-from harness.errors import UsageError, nearest
+from harness.errors import BenchError, ModelError, RuntimeBuildError, UsageError, nearest
 from harness.measure.conductor import ArmFiles, Staff
 from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerPlace
 from harness.plan.config import Config
@@ -69,6 +69,31 @@ def wanted_arms(config: Config, selection: str) -> tuple[Arm, ...]:
         for provider in config["provider"]
         for threads in config["threads"]
     )
+
+
+def resolve_all(equipment: Equipment, arms: Sequence[Arm]) -> tuple[Mapping[Arm, Arm], Mapping[str, str]]:
+    """Every arm resolved, and why some could not be (arm id → reason): those cost their scenarios, and not the run.
+
+    Only what the tools of this machine fail at is forgiven: a model that cannot be derived, packages that cannot be
+    installed. A name or a file that is not there is told at once, as is a run of which nothing is left.
+    """
+    from harness.models.naming import derivations
+
+    resolved: dict[Arm, Arm] = {}
+    refusals: dict[str, str] = {}
+    first: BenchError | None = None
+    for arm in dict.fromkeys(arms):
+        resolved[arm] = arm
+        try:
+            resolved[arm] = equipment.resolve(arm)
+        except (ModelError, RuntimeBuildError) as error:
+            if isinstance(error, ModelError) and not (arm.model and derivations(arm.model.name)):
+                raise
+            first = first or error
+            refusals[arm.id] = str(error)
+    if first is not None and len(refusals) == len(resolved):
+        raise first
+    return resolved, refusals
 
 
 def model_names(config: Config) -> tuple[str, ...]:
@@ -196,7 +221,7 @@ def _real(config: Config, report: Reporter) -> Equipment:
     shelf = Shelf(config=config, report=report)
 
     def find_subject(arms: Sequence[Arm]) -> Subject:
-        models = tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model}))
+        models = tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model and arm.model.sha256}))
         return subject.subject(models=models, root=config.root)
 
     return Equipment(

@@ -4,14 +4,15 @@ The command, the pytest plugin and the schedule all come through here.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from harness.beside import Beside, Explain, unexplained
 from harness.clock import Clock, ScriptedClock
-from harness.equipment import BUDGETS_S, Equipment, Reporter, equip, wanted_arms
+from harness.equipment import BUDGETS_S, Equipment, Reporter, equip, resolve_all, wanted_arms
 from harness.errors import BenchError, ExitCode
 from harness.judge.comparison import Policy
 from harness.judge.gate import exit_code
@@ -28,6 +29,7 @@ from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
+from harness.records.verdict import Verdict, VerdictKind
 from harness.store.patience import patiently
 from harness.store.runs import RunStore, open_store
 from harness.verdicts import Conclusions, conclude, policy_of
@@ -63,12 +65,14 @@ def wanted_scenarios(config: Config, wishes: Sequence[Wish], selection: str) -> 
 class Judging:
     """How a run is judged: `conclude` once it has ended, `enough` after each block with what was observed so far.
 
-    `enough` gives the reason to stop, or "" to go on.
+    `enough` gives the reason to stop, or "" to go on. `explain` may have scenarios profiled, once all is measured, to
+    say more of the verdicts.
     """
 
     conclude: Callable[[RunData], Conclusions]
     enough: Callable[[RunData], str]
     policy: Policy
+    explain: Explain = unexplained
 
 
 def against_baseline(config: Config) -> Judging:
@@ -96,16 +100,19 @@ def measure(
     judging = judging or against_baseline(config)
     equipment = equip(config, report=report)
     with _ending() as ending, _alone(config, equipment, selection, report), open_store(config.results) as store:
-        plan = _plan(config, equipment, scenarios, selection)
+        plan, refusals = _plan(config, equipment, scenarios, selection)
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
         head = _head(equipment, plan)
         keeper = Keeper(store=store, head=replace(head, id=store.begin(head)), clock=equipment.clock, report=report)
         listeners = [*listeners, *listeners_from()]
         for listener in listeners:
             listener(Begun(run_id=keeper.run_id))
-        status, reason = _conduct(plan, equipment, keeper=keeper, judging=judging, listeners=listeners, ending=ending)
-        with ending.held():
-            data = _conclude(keeper, equipment, judging, status=status, reason=reason)
+        with Beside(plan, equipment, audio=config.audio, refusals=refusals) as beside:
+            status, reason = _conduct(
+                plan, equipment, beside, keeper=keeper, judging=judging, listeners=listeners, ending=ending
+            )
+            with ending.held():
+                data = _conclude(keeper, equipment, judging, beside, status=status, reason=reason)
     code = exit_code(data.verdicts, data.targets, judging.policy)
     if data.run.status is RunStatus.INTERRUPTED:
         raise Interrupted(Finished(data=data, code=ExitCode.INTERRUPTED))
@@ -162,13 +169,16 @@ class Keeper:
             self.store.add_repetitions(self.run_id, [event.repetition])
 
 
-def _conclude(keeper: Keeper, equipment: Equipment, judging: Judging, *, status: RunStatus, reason: str) -> RunData:
+def _conclude(
+    keeper: Keeper, equipment: Equipment, judging: Judging, beside: Beside, *, status: RunStatus, reason: str
+) -> RunData:
     """Judge what was observed, and store it with how the run ended."""
     store, run_id = keeper.store, keeper.run_id
     observed = store.load(run_id)
-    conclusions = judging.conclude(replace(observed, run=replace(observed.run, status=status, reason=reason)))
+    observed = replace(observed, run=replace(observed.run, status=status, reason=reason))
+    conclusions = beside.complete(judging.conclude(observed), observed, judging.explain)
     store.conclude(run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
-    if status is RunStatus.COMPLETE and any(not launch.outcome.valid for launch in observed.launches):
+    if status in (RunStatus.COMPLETE, RunStatus.PARTIAL) and _any_failed(conclusions.verdicts):
         status = RunStatus.FAILED
     store.finish(
         run_id,
@@ -179,6 +189,10 @@ def _conclude(keeper: Keeper, equipment: Equipment, judging: Judging, *, status:
         notes=conclusions.notes,
     )
     return store.load(run_id)
+
+
+def _any_failed(verdicts: Sequence[Verdict]) -> bool:
+    return any(verdict.kind is VerdictKind.FAILED for verdict in verdicts)
 
 
 def _ending() -> Ending:
@@ -204,9 +218,11 @@ def _own_text(config: Config) -> Utterance | None:
     return user_text(config["say"]) if config["say"] else None
 
 
-def _plan(config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str) -> Plan:
-    """Resolve every model once, and join scenarios, texts and pace."""
-    arms = {arm: equipment.resolve(arm) for arm in dict.fromkeys(scenario.arm for scenario in scenarios)}
+def _plan(
+    config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str
+) -> tuple[Plan, Mapping[str, str]]:
+    """Resolve every model once, and join scenarios, texts and pace; beside it, why some arms cannot even be started."""
+    arms, refusals = resolve_all(equipment, [scenario.arm for scenario in scenarios])
     pace = Pace(
         budget_s=config["budget"] or BUDGETS_S[selection],
         launches=config["launches"],
@@ -215,7 +231,7 @@ def _plan(config: Config, equipment: Equipment, scenarios: Sequence[Scenario], s
         timeout_s=config["answer-timeout"],
         seed=config["seed"],
     )
-    return make_plan(
+    plan = make_plan(
         [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],
         corpus=Corpus(),
         pace=pace,
@@ -223,6 +239,7 @@ def _plan(config: Config, equipment: Equipment, scenarios: Sequence[Scenario], s
         selection=selection,
         script=dict(config["script"]),
     )
+    return plan, refusals
 
 
 def _head(equipment: Equipment, plan: Plan) -> RunRecord:
@@ -248,6 +265,7 @@ def _head(equipment: Equipment, plan: Plan) -> RunRecord:
 def _conduct(
     plan: Plan,
     equipment: Equipment,
+    beside: Beside,
     *,
     keeper: Keeper,
     judging: Judging,
@@ -262,14 +280,14 @@ def _conduct(
         for listener in listeners:
             listener(event)
 
-    conductor = Conductor(
-        plan,
-        staff=equipment.staff,
-        clock=equipment.clock,
-        emit=emit,
-        enough=lambda: judging.enough(keeper.so_far),
-    )
     try:
+        conductor = Conductor(
+            plan,
+            staff=beside.staff(),
+            clock=equipment.clock,
+            emit=emit,
+            enough=lambda: judging.enough(keeper.so_far),
+        )
         conductor.play()
     except Ended as ended:
         return (RunStatus.PARTIAL if ended.in_order else RunStatus.INTERRUPTED), ended.reason

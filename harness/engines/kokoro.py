@@ -29,9 +29,10 @@ REPORTED_PACKAGES = (
 class KokoroEngine:
     """One `Kokoro` object. `create` gives one chunk; `create_stream` is driven on an event loop kept for it."""
 
-    def __init__(self, kokoro: Any, facts: EngineFacts) -> None:  # noqa: ANN401 - untyped library
+    def __init__(self, kokoro: Any, facts: EngineFacts, profiled: Any = None) -> None:  # noqa: ANN401 - untyped library
         self._kokoro = kokoro
         self._facts = facts
+        self._profiled = profiled
         self._loop = asyncio.new_event_loop()
 
     @property
@@ -63,10 +64,13 @@ class KokoroEngine:
             self._loop.run_until_complete(chunks.aclose())
 
     def close(self) -> None:
-        """Close the event loop; the session goes with the object."""
+        """Close the event loop; the session goes with the object, a profile is written first."""
+        if self._profiled is not None:
+            self._profiled.end_profiling()
+            self._profiled = None
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
-        _close_voices(self._kokoro)
+        close_voices(self._kokoro)
         self._kokoro = None
 
 
@@ -74,19 +78,20 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
     """Start kokoro-onnx in the parts that `load_time` is split into."""
     del clock
     with stages.stage("import"):
-        kokoro_onnx = _import_kokoro()
+        kokoro_onnx = import_kokoro()
     with stages.stage("session"):
         session = open_session(order)
     with stages.stage("voices"):
-        kokoro = _open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
+        kokoro = open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
     with stages.stage("phonemiser"):
         # espeak-ng reads its data at the first call, and kokoro-onnx imports no sooner what it needs of it.
         kokoro.tokenizer.phonemize("Hello.", "en-us")
     kokoro.tokenizer.phonemize = _stamped(kokoro.tokenizer.phonemize, stages)
-    return KokoroEngine(kokoro, _facts(order, session))
+    return KokoroEngine(kokoro, _facts(order, session), session if order.profile else None)
 
 
-def _import_kokoro() -> Any:  # noqa: ANN401 - untyped library
+def import_kokoro() -> Any:  # noqa: ANN401 - untyped library
+    """kokoro-onnx, with ONNX Runtime loaded as well. EngineRefusal where one is missing."""
     try:
         import kokoro_onnx
         import onnxruntime  # noqa: F401 - its import is a part of the start-up
@@ -95,7 +100,8 @@ def _import_kokoro() -> Any:  # noqa: ANN401 - untyped library
     return kokoro_onnx
 
 
-def _open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -> Any:  # noqa: ANN401
+def open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -> Any:  # noqa: ANN401
+    """A `Kokoro` on our session. EngineRefusal where the voices file is unusable or lacks the ordered voice."""
     kokoro = None
     try:
         kokoro = kokoro_onnx.Kokoro.from_session(session, order.voices_path)
@@ -104,14 +110,14 @@ def _open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) 
             raise EngineRefusal(f"voice {order.voice!r} is not in the voices file; it has {', '.join(names)}")
         kokoro.get_voice_style(order.voice)
     except Exception as error:
-        _close_voices(kokoro)
+        close_voices(kokoro)
         if isinstance(error, EngineRefusal):
             raise
         raise EngineRefusal(f"kokoro-onnx cannot use the voices file: {error}") from error
     return kokoro
 
 
-def _close_voices(kokoro: Any) -> None:  # noqa: ANN401 - untyped library
+def close_voices(kokoro: Any) -> None:  # noqa: ANN401 - untyped library
     """Close the voices file, which kokoro-onnx keeps open for as long as it lives."""
     close = getattr(getattr(kokoro, "voices", None), "close", None)
     if close is not None:

@@ -48,7 +48,10 @@ class SpeechRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOrder:
-    """All that is needed to start an engine. Paths are "" where the engine needs none; `seed` fixes its generator."""
+    """All that is needed to start an engine. Paths are "" where the engine needs none; `seed` fixes its generator.
+
+    `profile` is how the name of a profile begins that the engine is to write when it is closed; "" for none.
+    """
 
     engine: str
     model: str = ""
@@ -61,6 +64,7 @@ class EngineOrder:
     session_options: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     seed: int = 0
+    profile: str = ""
     script: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -86,6 +86,9 @@ def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped librar
     options = ort.SessionOptions()
     options.intra_op_num_threads = order.threads
     options.log_severity_level = 3
+    if order.profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = order.profile
     for name, value in order.session_options.items():
         if name == "graph_optimization":
             options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _choice(name, value, LEVELS))

@@ -6,9 +6,8 @@ asked after each block, is all that can end a run before its blocks or its budge
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from harness.clock import Clock
@@ -54,8 +53,10 @@ class Staff:
     place: Callable[[Arm], WorkerPlace]
     files: Callable[[Arm], ArmFiles]
     canary_place: WorkerPlace = field(default_factory=WorkerPlace)
-    audio: Path | None = None
-    """Directory that gets the audio of each scenario's first measured repetition."""
+    audio: Callable[[Scenario, int], str] = lambda _scenario, _launch: ""
+    """Where a scenario's first measured repetition in a launch leaves its audio; "" where it keeps none."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """Arm id → why it is not even started."""
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class Conductor:
         self._restarts: dict[Arm, int] = {}
         self._extra_launches = 0
         self._blocks = 0
+        self._opening = False
         self._block_ns = 0
         self._overhead_ns = 0
         self._launched = 0
@@ -134,6 +136,7 @@ class Conductor:
         self._launched += 1
         deadline_s = self._plan.pace.budget_s * (launch + 1) / self._plan.pace.launches
         for number in range(self._plan.pace.blocks):
+            self._opening = number == 0
             if number and self._elapsed_s() + self._block_s() > deadline_s:
                 self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent"
                 break
@@ -245,8 +248,7 @@ class Conductor:
         band = seconds_per_character(utterance)
         derived = bool(scenario.arm.model and scenario.arm.model.parent)
         original = self._originals.get(_spoken_alike(scenario, utterance.variant)) if derived else None
-        first = phase is Phase.MEASURED and self._blocks == 0
-        audio = self._staff.audio / f"{self._plan.scenarios.index(scenario)}.npy" if self._staff.audio else None
+        first = phase is Phase.MEASURED and self._opening
         return SpeakOrder(
             scenario_id=scenario.id,
             launch=desk.launch,
@@ -259,11 +261,11 @@ class Conductor:
             speed=scenario.speed,
             language=utterance.language,
             is_phonemes=utterance.is_phonemes,
-            stream=scenario.mode is Mode.STREAM,
+            stream=scenario.mode in (Mode.STREAM, Mode.ENDPOINT),
             band_low=band.low,
             band_high=band.high,
             original_seconds=original,
-            audio_path=str(audio) if audio and first else "",
+            audio_path=self._staff.audio(scenario, desk.launch) if first else "",
         )
 
     def _launch_dedicated(self, launch: int) -> None:
@@ -317,6 +319,8 @@ class Conductor:
         worker = None
         started_at = self._clock.wall()
         try:
+            if reason := self._staff.refusals.get(arm.id):
+                raise WorkerLost(OutcomeKind.REFUSED, reason)
             worker = self._staff.start(self._staff.place(arm))
             order = self._load_order(arm, launch, page_cache=page_cache, dedicated=dedicated)
             done = worker.load(order, timeout_s=LOAD_TIMEOUT_S)

@@ -5,6 +5,7 @@ psutil and the engine's own packages. Nothing is printed on its standard output 
 goes to standard error, whose end the conductor keeps.
 """
 
+import contextlib
 import os
 import platform
 import sys
@@ -246,10 +247,11 @@ class Worker:
 
 
 def _keep(chunks: "list[NDArray[np.float32]]", path: str) -> None:
-    """Keep the audio as float32 in NumPy's own format; whoever ordered it encodes it."""
+    """Keep the audio as float32 in NumPy's own format; whoever ordered it encodes it, and finds none on a full disk."""
     import numpy as np
 
-    np.save(path, np.concatenate(chunks))
+    with contextlib.suppress(OSError):
+        np.save(path, np.concatenate(chunks))
 
 
 def _moments(marks: list[StageMark], name: str) -> list[int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.metrics.spectra import Floats
 
 NO_AUDIO = "there is no audio to compare"
+NOT_ASKED = "not computed of this text: it takes as long as the speech itself"
 SILENT_DB = -60.0
 """A frame whose largest bin is below this is a pause. Where both are, there is nothing to compare."""
 
@@ -43,9 +44,12 @@ class AlignedSpectra:
 
 
 def compare(
-    variant: "NDArray[np.floating]", original: "NDArray[np.floating]", sample_rate: int
+    variant: "NDArray[np.floating]", original: "NDArray[np.floating]", sample_rate: int, *, perception: bool = True
 ) -> Mapping[str, Reading]:
-    """Every metric of likeness of two finite mono signals of one sample rate, or the reason why it is unknown."""
+    """Every metric of likeness of two finite mono signals of one sample rate, or the reason why it is unknown.
+
+    Without `perception`, PESQ and STOI are left out.
+    """
     from harness.metrics.perception import pesq, stoi, warp
 
     if not len(variant) or not len(original):
@@ -56,6 +60,8 @@ def compare(
         "mcd": mel_cepstral_distortion(aligned),
         "duration_ratio": known(len(variant) / len(original)),
     }
+    if not perception:
+        return {**figures, **dict.fromkeys(("pesq", "stoi"), unknown(NOT_ASKED))}
     fitted = warp(variant, original, path=path, hop=hop_length(sample_rate))
     return {
         **figures,

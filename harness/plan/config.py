@@ -214,6 +214,12 @@ class Config:
         return str(self.root / (given or ".kokoro-bench/results.sqlite"))
 
     @property
+    def audio(self) -> Path:
+        """The directory of the audio that runs keep: beside the results, where those are a file."""
+        results = self.results
+        return self.root / ".kokoro-bench" / "audio" if "://" in results else Path(results).parent / "audio"
+
+    @property
     def baselines(self) -> Path:
         """The directory of the accepted figures."""
         return self.root / (self["baselines"] or "baselines")

@@ -1,0 +1,188 @@
+"""What ONNX Runtime's own profile says: which provider ran which nodes, and how long each operator type took.
+
+A profile is made in a worker of its own, once, and never while figures are taken: profiling costs time.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.measure.conductor import LOAD_TIMEOUT_S, Staff
+from harness.measure.handle import WorkerHandle, WorkerLost
+from harness.measure.messages import LoadOrder, SpeakOrder
+from harness.records.scenario import Arm, Utterance
+
+REPETITIONS = 3
+SPEAK_TIMEOUT_S = 120.0
+CONTAINERS = ("Loop", "If", "Scan")
+"""Operators whose time is that of the nodes inside them, which have events of their own."""
+KERNEL = "_kernel_time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Microseconds and executions of nodes. By provider (ONNX Runtime's name) over everything that ran.
+
+    `operators` is the time of one repetition by operator type, the median over the `repetitions` after the warm-up;
+    empty where none was asked for. `reason` says why there is no profile, where there is none.
+    """
+
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    microseconds: Mapping[str, int] = field(default_factory=dict)
+    operators: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+    def node_share(self, provider: str) -> float:
+        """The part of all executed nodes that `provider` ran; a fused subgraph is one node."""
+        whole = sum(self.nodes.values())
+        return self.nodes.get(provider, 0) / whole if whole else 0.0
+
+    def time_share(self, provider: str) -> float:
+        """The part of all time in nodes that `provider` took."""
+        whole = sum(self.microseconds.values())
+        return self.microseconds.get(provider, 0) / whole if whole else 0.0
+
+
+def read_profile(content: bytes, *, repetitions: int = 0) -> Profile:
+    """Read the JSON that ONNX Runtime writes. The last of its runs are `repetitions` repetitions after one warm-up.
+
+    Before these come the engine's first inference, of one run, and nothing else: a repetition of a long text is several
+    runs, and each repetition as many as the next.
+    """
+    try:
+        events = [event for event in json.loads(content) if isinstance(event, dict)]
+    except ValueError as error:
+        return Profile(reason=f"the profile is not JSON: {error}")
+    kernels = [each for each in events if each.get("cat") == "Node" and str(each.get("name", "")).endswith(KERNEL)]
+    if not kernels:
+        return Profile(reason="the profile has no node in it")
+    own = _own_times(kernels)
+    nodes: Counter[str] = Counter()
+    microseconds: Counter[str] = Counter()
+    for event, duration in zip(kernels, own, strict=True):
+        provider = str(event["args"].get("provider") or "unknown")
+        nodes[provider] += 1
+        microseconds[provider] += duration
+    operators = _per_repetition(events, kernels, own, repetitions=repetitions) if repetitions else {}
+    return Profile(nodes=dict(nodes), microseconds=dict(microseconds), operators=operators)
+
+
+def profile_arm(
+    arm: Arm, *, staff: Staff, voice: str, seed: int, utterance: Utterance | None = None, repetitions: int = REPETITIONS
+) -> Profile:
+    """Start a worker of the arm with profiling on, and read what it wrote.
+
+    Without an `utterance` its first inference is all that runs: enough to see where nodes are placed.
+    """
+    repetitions = repetitions if utterance else 0
+    with tempfile.TemporaryDirectory(prefix="kokoro-bench-profile-", ignore_cleanup_errors=True) as folder:
+        try:
+            _play(
+                arm, staff, voice=voice, seed=seed, utterance=utterance, times=repetitions, prefix=f"{folder}/profile"
+            )
+        except WorkerLost as lost:
+            return Profile(reason=lost.reason)
+        written = sorted(Path(folder).glob("profile*.json"))
+        if not written:
+            return Profile(reason="the engine wrote no profile")
+        return read_profile(written[0].read_bytes(), repetitions=repetitions)
+
+
+def _play(
+    arm: Arm, staff: Staff, *, voice: str, seed: int, utterance: Utterance | None, times: int, prefix: str
+) -> None:
+    worker = staff.start(staff.place(arm))
+    try:
+        files = staff.files(arm)
+        order = LoadOrder(
+            arm_id=arm.id,
+            launch=0,
+            engine={
+                "engine": arm.engine,
+                "model": arm.model.name if arm.model else "",
+                "model_path": files.model_path,
+                "voices_path": files.voices_path,
+                "voice": voice,
+                "provider": arm.provider,
+                "threads": arm.threads,
+                "provider_options": dict(arm.provider_options),
+                "session_options": dict(arm.session_options),
+                "seed": seed,
+                "profile": prefix,
+            },
+        )
+        launch = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
+        if not launch.outcome.valid:
+            raise WorkerLost(launch.outcome.kind, launch.outcome.reason)
+        if utterance is not None:
+            for _ in range(1 + times):
+                _speak(worker, utterance, voice=voice)
+    finally:
+        worker.close()
+
+
+def _speak(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
+    order = SpeakOrder(
+        scenario_id="profile",
+        launch=0,
+        block=-1,
+        position=0,
+        phase="warmup",
+        variant=utterance.variant,
+        text=utterance.text,
+        voice=voice,
+        language=utterance.language,
+        is_phonemes=utterance.is_phonemes,
+    )
+    worker.speak(order, timeout_s=SPEAK_TIMEOUT_S)
+
+
+def _own_times(kernels: list[dict[str, Any]]) -> list[int]:
+    """Each event's duration (µs), a container's without what ran inside it."""
+    containers = [each for each in kernels if each["args"].get("op_name") in CONTAINERS]
+    own = []
+    for event in kernels:
+        duration = int(event["dur"])
+        if any(event is each for each in containers):
+            inside = [each for each in kernels if each is not event and _within(each, event)]
+            # What a container inside this one holds is counted with that one.
+            nested = [each for each in inside if each["args"].get("op_name") in CONTAINERS]
+            direct = [each for each in inside if not any(each is not one and _within(each, one) for one in nested)]
+            duration = max(0, duration - sum(int(each["dur"]) for each in direct))
+        own.append(duration)
+    return own
+
+
+def _within(inner: Mapping[str, Any], outer: Mapping[str, Any]) -> bool:
+    return bool(outer["ts"] <= inner["ts"] and inner["ts"] + inner["dur"] <= outer["ts"] + outer["dur"])
+
+
+def _per_repetition(
+    events: list[dict[str, Any]], kernels: list[dict[str, Any]], own: list[int], *, repetitions: int
+) -> Mapping[str, float]:
+    """Operator type → median microseconds of a repetition."""
+    from statistics import median
+
+    runs = sorted((each for each in events if each.get("name") == "model_run"), key=lambda each: int(each["ts"]))
+    each_has = (len(runs) - 1) // (1 + repetitions)
+    if each_has < 1:
+        return {}
+    measured = runs[-each_has * repetitions :]
+    totals: list[Counter[str]] = [Counter() for _ in range(repetitions)]
+    for event, duration in zip(kernels, own, strict=True):
+        for place, run in enumerate(measured):
+            if _within(event, run):
+                totals[place // each_has][_operator(event)] += duration
+                break
+    names = {name for total in totals for name in total}
+    return {name: float(median(total[name] for total in totals)) for name in sorted(names)}
+
+
+def _operator(event: Mapping[str, Any]) -> str:
+    """The operator type; a subgraph that a provider took whole goes by the provider's name."""
+    name = str(event["args"].get("op_name", "unknown"))
+    return name.rsplit("_", 1)[0] if "subgraph" in name else name

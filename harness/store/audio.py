@@ -1,0 +1,56 @@
+"""The audio that a run keeps: 16-bit FLAC files in a folder of their own, of the newest runs alone.
+
+`<folder>/<run id>/<scenario>-<digest>.launch-<number>.flac`, launches counted from 1; the folder is `audio/` beside
+the results database.
+"""
+
+import contextlib
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.records.scenario import slug
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+KEPT_RUNS = 30
+"""Runs whose audio stays; a run of the quick selection keeps some 4 MB."""
+_READABLE = 120
+
+
+def audio_path(folder: Path, run_id: str, *, scenario_id: str, launch: int) -> Path:
+    """Where the audio of a scenario's first measured repetition in a launch (counted from 0) lies, if it was kept.
+
+    The digest tells apart what a file system that ignores case or limits length would join.
+    """
+    readable = slug(scenario_id.replace("/", "--"))[:_READABLE]
+    digest = hashlib.sha256(scenario_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return folder / run_id / f"{readable}-{digest}.launch-{launch + 1}.flac"
+
+
+def write_audio(path: Path, audio: "NDArray[np.float32]", sample_rate: int) -> None:
+    """Write mono audio as 16-bit FLAC; what is beyond full scale is clipped, as any player would. OSError passes."""
+    import soundfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        soundfile.write(path, audio.clip(-1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
+    except soundfile.SoundFileError as error:
+        raise OSError(f"{path}: {error}") from error
+
+
+def delete_audio(folder: Path, run_id: str) -> None:
+    """Remove what a run kept, if anything."""
+    if run_id:
+        shutil.rmtree(folder / run_id, ignore_errors=True)
+
+
+def prune_audio(folder: Path, *, keep: int = KEPT_RUNS) -> None:
+    """Leave the audio of the newest `keep` runs: their ids begin with the time of their start."""
+    with contextlib.suppress(OSError):
+        runs = sorted((each.name for each in folder.iterdir() if each.is_dir()), reverse=True)
+        for run_id in runs[keep:]:
+            delete_audio(folder, run_id)
