@@ -99,11 +99,9 @@ def _medians(data: RunData, scenario_id: str) -> dict[str, float]:
 
 def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
     bad = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
-    lines = []
-    for verdict in verdicts:
-        if verdict.kind in bad:
-            lines.append(f"{verdict.metric}: {explained(verdict)}")
-    return lines
+    return [
+        f"{verdict.metric}: {verdict.kind.value}: {explained(verdict)}" for verdict in verdicts if verdict.kind in bad
+    ]
 
 
 def _missed(targets: Sequence[TargetResult]) -> list[str]:

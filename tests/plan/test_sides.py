@@ -1,0 +1,62 @@
+"""What a person writes for a side of a duel."""
+
+import pytest
+
+from harness.errors import UsageError
+from harness.plan.sides import parse_side
+from harness.records.scenario import Arm, ModelVariant
+
+MODELS = ("replica", "replica-u8")
+BASE = Arm(engine="kokoro", model=ModelVariant(name="replica", sha256="", size=0, origin="unresolved"))
+
+
+def side(text: str) -> Arm:
+    return parse_side(text, base=BASE, models=MODELS)
+
+
+@pytest.mark.parametrize("text", ["current", "."])
+def test_current_is_the_arm_as_configured(text: str) -> None:
+    assert side(text) == BASE
+
+
+@pytest.mark.parametrize(
+    ("text", "requirements"),
+    [
+        ("onnxruntime==1.22.1", ("onnxruntime==1.22.1",)),
+        ("kokoro-onnx==0.5.0,onnxruntime == 1.20.1", ("kokoro-onnx==0.5.0", "onnxruntime==1.20.1")),
+        ("onnxruntime>=1.20", ("onnxruntime>=1.20",)),
+        ("kokoro-onnx[gpu]==0.5.0", ("kokoro-onnx[gpu]==0.5.0",)),
+    ],
+)
+def test_requirements_make_a_runtime(text: str, requirements: tuple[str, ...]) -> None:
+    assert side(text).runtime.requirements == requirements
+
+
+def test_a_known_name_is_a_model_and_any_other_word_a_revision() -> None:
+    assert side("replica-u8").model == ModelVariant(name="replica-u8", sha256="", size=0, origin="unresolved")
+    assert side("v0.1.0").revision == "v0.1.0"
+    assert side("rev=replica-u8").revision == "replica-u8"
+
+
+def test_changes_add_up() -> None:
+    changed = side("model=replica-u8,threads=2,arena=off,provider=openvino,onnxruntime-openvino==1.24.1")
+    assert changed.model is not None
+    assert changed.model.name == "replica-u8"
+    assert (changed.threads, changed.provider) == (2, "openvino")
+    assert changed.session_options == (("arena", "off"),)
+    assert changed.runtime.requirements == ("onnxruntime-openvino==1.24.1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty side"),
+        ("thread=2", "did you mean 'threads'?"),
+        ("threads=two", "whole number"),
+        ("provider=opnvino", "did you mean 'openvino'?"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_would(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        side(text)
+    assert said in str(caught.value)
