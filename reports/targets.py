@@ -36,8 +36,9 @@ def targets(data: RunData, named: Names) -> tuple[TargetLine, ...]:
     figures: dict[str, list[float | None]] = {}
     for target in data.targets:
         figures.setdefault(target.metric, []).extend((target.limit, target.observed.value))
+    scales = {metric: scale(metric, values) for metric, values in figures.items()}
     return tuple(
-        _target(target, named.of(target.scenario_id), scale(target.metric, figures[target.metric]))
+        _target(target, named.of(target.scenario_id), scales[target.metric])
         for target in sorted(data.targets, key=lambda target: order.index(target.kind))
     )
 

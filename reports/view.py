@@ -56,7 +56,10 @@ class RunView:
 def run_view(
     data: RunData, *, reference: Reference = NO_REFERENCE, course: Drawn | None = None, drawn: bool = True
 ) -> RunView:
-    """What a run's page shows; `course` is the drawing of its course, `drawn` says whether every repetition is."""
+    """What a run's page shows; `course` is the drawing of its course.
+
+    `drawn` is false for the short form, which leaves out single repetitions and the targets that were met.
+    """
     named = names_of(data)
     lines = targets(data, named)
     head = headline(data, named)
@@ -69,7 +72,7 @@ def run_view(
         headline=head,
         changes=changes(data, named),
         open_targets=tuple(line for line in lines if line.word != "met"),
-        met_targets=tuple(line for line in lines if line.word == "met"),
+        met_targets=tuple(line for line in lines if line.word == "met") if drawn else (),
         targets_sentence=targets_sentence(lines),
         matrices=matrices(data, named),
         figures=figures(data, named, reference=implied(data) | dict(reference.estimates)) if drawn else (),

@@ -20,6 +20,10 @@ HOSTILE = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: needs Playwright and a Chromium on the path; skipped where absent")
+
+
 @pytest.fixture(scope="session")
 def run() -> RunData:
     """Night 30: a planted slowdown, a planted gain, a refused arm, silent audio, unknown memory."""

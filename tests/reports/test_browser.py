@@ -1,0 +1,199 @@
+"""Every page in headless Chromium: from a file, offline, at two widths, in light and dark, and what the script does."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.perf.made_history import made_run
+from harness.records.run import RunData
+from harness.store.runs import open_store
+from reports.compare import compare_html
+from reports.pages import write_run_page, write_site
+from reports.rendering import write
+
+from .conftest import SMALL, keep
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = (1280, 390)
+AXE = os.environ.get("AXE_CORE", "")
+"""A copy of axe.min.js (`npm pack axe-core`); without one that check is skipped."""
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on the path: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, hostile: RunData, all_failed: RunData) -> dict[str, Path]:
+    """A site with a regression in it, and single pages: ordinary, hostile, failed, a comparison."""
+    directory = tmp_path_factory.mktemp("pages")
+    with open_store(directory / "results.sqlite") as store:
+        for night in range(18, 24):
+            keep(store, made_run(SMALL, night))
+        site = write_site(store, directory / "site").parent
+    write_run_page(made_run(SMALL, 30), directory / "single.html")
+    write_run_page(hostile, directory / "hostile.html")
+    write_run_page(all_failed, directory / "failed.html")
+    write(directory / "compare.html", compare_html(made_run(SMALL, 19), made_run(SMALL, 21)))
+    found = {str(file.relative_to(site)): file for file in sorted(site.rglob("*.html"))}
+    return found | {name: directory / name for name in ("single.html", "hostile.html", "failed.html", "compare.html")}
+
+
+def open_page(browser: Any, file: Path, *, width: int = 1280, scheme: str = "light", script: bool = True) -> Any:
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script, offline=True
+    )
+    page = context.new_page()
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (page.complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on(
+        "request", lambda request: request.url == file.as_uri() or page.complaints.append(f"asked for {request.url}")
+    )
+    page.goto(file.as_uri())
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_opens_without_a_complaint_a_request_or_a_horizontal_scroll(
+    browser: Any, pages: dict[str, Path], width: int
+) -> None:
+    for name, file in pages.items():
+        page = open_page(browser, file, width=width)
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        assert page.complaints == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert page.locator("h1").count() == 1, name
+        page.context.close()
+
+
+def test_light_and_dark_are_both_legible(browser: Any, pages: dict[str, Path]) -> None:
+    for scheme, background in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 23, 26)")):
+        page = open_page(browser, pages["single.html"], scheme=scheme)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
+        worst = page.evaluate(CONTRAST)
+        assert worst["ratio"] >= 4.5, worst
+        page.context.close()
+
+
+CONTRAST = """() => {
+  const luminance = (c) => {
+    const [r, g, b] = c.map((v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  let worst = {ratio: 21};
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || element.closest("script, style, .skip, .tip") || !element.getClientRects().length) continue;
+    const style = getComputedStyle(element);
+    const colour = parse(element.closest("svg") ? style.fill : style.color).slice(0, 3);
+    const [a, b] = [luminance(colour), luminance(behind(element))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < worst.ratio) worst = {ratio, text: element.textContent.slice(0, 60), css: element.className};
+  }
+  return worst;
+}"""
+
+
+def test_a_column_sorts_both_ways_by_value_from_the_keyboard(browser: Any, pages: dict[str, Path]) -> None:
+    page = open_page(browser, pages["single.html"])
+    table = page.locator("table.matrix").first
+    index = 1 + [text.split("\n")[0] for text in table.locator("thead th").all_inner_texts()].index("Latency")
+    head = table.locator(f"thead th:nth-child({index})")
+    cells = f"tbody tr td:nth-child({index})"
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    rising = [float(each) for each in table.locator(cells).evaluate_all("all => all.map(e => e.dataset.sort || NaN)")]
+    known = [value for value in rising if value == value]  # noqa: PLR0124 - NaN: not known
+    assert known == sorted(known)
+    assert rising[: len(known)] == known, "what is not known comes last"
+    assert head.get_attribute("aria-sort") == "ascending"
+    page.keyboard.press("Enter")
+    falling = [float(each) for each in table.locator(cells).evaluate_all("all => all.map(e => e.dataset.sort || NaN)")]
+    assert falling[: len(known)] == known[::-1]
+    assert page.complaints == []
+    page.context.close()
+
+
+def test_rows_are_filtered_by_words_and_by_verdict(browser: Any, pages: dict[str, Path]) -> None:
+    page = open_page(browser, pages["single.html"])
+    rows = page.locator("table.matrix").first.locator("tbody tr")
+    everything = rows.count()
+    page.locator("input[type=search]").first.fill("medium whole")
+    visible = [row for row in rows.all() if row.is_visible()]
+    assert 0 < len(visible) < everything
+    assert all("medium, whole" in row.inner_text() for row in visible)
+    page.locator("input[type=search]").first.fill("")
+    page.locator(".controls select").first.select_option("worse")
+    visible = [row for row in rows.all() if row.is_visible()]
+    assert [row.locator("th").inner_text().split("\n")[0] for row in visible] == ["medium, whole"]
+    page.context.close()
+
+
+def test_pointing_at_a_repetition_shows_its_value(browser: Any, pages: dict[str, Path]) -> None:
+    page = open_page(browser, pages["single.html"])
+    mark = page.locator(".strip use").first
+    mark.scroll_into_view_if_needed()
+    mark.hover()
+    assert "launch 1, block" in page.locator(".tip").inner_text()
+    page.mouse.move(2, 2)
+    assert not page.locator(".tip").is_visible()
+    page.context.close()
+
+
+def test_without_script_everything_is_there(browser: Any, pages: dict[str, Path]) -> None:
+    page = open_page(browser, pages["single.html"], script=False)
+    assert page.locator("table.matrix tbody tr").count() > 3
+    assert page.locator(".strip use").count() > 20
+    assert page.locator("button").count() == 0, "no control that does nothing"
+    page.context.close()
+
+
+def test_hostile_names_run_nothing(browser: Any, pages: dict[str, Path]) -> None:
+    page = open_page(browser, pages["hostile.html"], width=390)
+    page.wait_for_timeout(200)
+    assert page.complaints == []
+    assert "<script>alert(1)</script>" in page.locator("body").inner_text()
+    page.context.close()
+
+
+@pytest.mark.skipif(not AXE, reason="AXE_CORE does not name a copy of axe.min.js")
+def test_axe_finds_no_serious_violation(browser: Any, pages: dict[str, Path]) -> None:
+    for name, file in pages.items():
+        for scheme in ("light", "dark"):
+            context = browser.new_context(bypass_csp=True, color_scheme=scheme)
+            page = context.new_page()
+            page.goto(file.as_uri())
+            page.add_script_tag(path=AXE)
+            violations = page.evaluate("axe.run().then(found => found.violations)")
+            serious = [
+                (each["id"], [node["html"][:120] for node in each["nodes"][:3]])
+                for each in violations
+                if each["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], (name, scheme)
+            context.close()
