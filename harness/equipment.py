@@ -44,12 +44,17 @@ class Equipment:
     boot: str
 
 
-def wanted_arms(config: Config, selection: str) -> tuple[Arm, ...]:
-    """Runtimes × models × providers × thread counts, as the configuration asks. Models are names as yet."""
+def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
+    """Runtimes × models × providers × thread counts, as the configuration asks. Models are names as yet.
+
+    Where it names no model: the original, and its variants by `recipes`, which are the selection's unless given.
+    """
     engine = config["engine"]
     _check_engine(engine)
     _check_providers(config["provider"])
-    models = [_label(given) for given in config["model"]] or list(_default_models(engine, selection))
+    models = [_label(given) for given in config["model"]] or _default_models(
+        engine, QUANTISED[selection] if recipes is None else recipes
+    )
     known = declared(config.tables)
     runtimes = [runtime_of(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
     if twice := [name for name in models if models.count(name) > 1]:
@@ -112,13 +117,13 @@ def equip(config: Config, *, report: Reporter) -> Equipment:
     return _scripted() if config["engine"] == "scripted" else _real(config, report)
 
 
-def _default_models(engine: str, selection: str) -> tuple[str, ...]:
+def _default_models(engine: str, recipes: Sequence[str]) -> list[str]:
     if engine == "scripted":
-        return ("scripted", "scripted-8bit")
+        return ["scripted", "scripted-8bit"] if recipes else ["scripted"]
     from harness.models.catalogue import Catalogue
 
     original = Catalogue().default_name()
-    return (original, *(f"{original}-{recipe}" for recipe in QUANTISED[selection]))
+    return [original, *(f"{original}-{recipe}" for recipe in recipes)]
 
 
 def _check_engine(engine: str) -> None:

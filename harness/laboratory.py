@@ -26,6 +26,7 @@ from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
+from harness.plan.wishes import wish_here
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
@@ -53,11 +54,16 @@ class Interrupted(Exception):  # noqa: N818 - it is an answer, not an accident
 
 def wanted_scenarios(config: Config, wishes: Sequence[Wish], selection: str) -> tuple[Scenario, ...]:
     """Every scenario of `wishes`; models are names as yet, so that nothing is built for a look at the list."""
-    arms = wanted_arms(config, selection)
     return tuple(
         scenario
         for wish in wishes
-        for scenario in expand(wish, arms=arms, voice=config["voice"], texts=config["text"], own=_own_text(config))
+        for scenario in expand(
+            wish_here(wish, config),
+            arms=wanted_arms(config, selection, recipes=wish.recipes),
+            voice=config["voice"],
+            texts=config["text"],
+            own=_own_text(config),
+        )
     )
 
 

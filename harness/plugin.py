@@ -5,7 +5,7 @@ measure with `@scenarios(…)`; its tests take the `measured` fixture. Nothing i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
@@ -33,13 +33,24 @@ def scenarios(
     nightly: Sequence[str] = (),
     speeds: Sequence[float] = (1.0,),
     variant: int | None = 0,
+    changes: Sequence[str] = (),
+    recipes: Sequence[str] | None = None,
 ) -> Callable[[Function], Function]:
     """Say which scenarios a test is about: a mode, and the text classes that each selection adds.
 
-    For a mode that measures start-up give any text class as a placeholder of its level: `quick=("-",)`.
+    For a mode that measures start-up give any text class as a placeholder of its level: `quick=("-",)`. `changes` make
+    further arms of each arm, written as the sides of a duel: `("current", "threads=1", "arena=off")`; `recipes` name
+    the quantised variants beside the original, where no model is named.
     """
     levels = {"quick": tuple(quick), "full": tuple(full), "nightly": tuple(nightly)}
-    return pytest.mark.scenarios(mode=mode, levels=levels, speeds=tuple(speeds), variant=variant)
+    wish = Wish(
+        mode=mode,
+        speeds=tuple(speeds),
+        variant=variant,
+        changes=tuple(changes),
+        recipes=None if recipes is None else tuple(recipes),
+    )
+    return pytest.mark.scenarios(wish=wish, levels=levels)
 
 
 @dataclass(slots=True)
@@ -72,7 +83,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and read the configuration."""
-    config.addinivalue_line("markers", "scenarios(mode, levels, speeds, variant): what a test of a suite measures")
+    config.addinivalue_line("markers", "scenarios(wish, levels): what a test of a suite measures")
     for level in LEVELS:
         config.addinivalue_line("markers", f"{level}: measured in the {level} selection and in every larger one")
     options = {key.name: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
@@ -95,12 +106,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for level, texts in marker.kwargs["levels"].items():
         if not texts:
             continue
-        wish = Wish(
-            mode=marker.kwargs["mode"],
-            texts=texts,
-            speeds=marker.kwargs["speeds"],
-            variant=marker.kwargs["variant"],
-        )
+        wish = replace(marker.kwargs["wish"], texts=texts)
         try:
             wanted = wanted_scenarios(bench.config, [wish], bench.selection)
         except BenchError as error:

@@ -1,5 +1,6 @@
 """ONNX Runtime's execution providers under our short names, and the wheel that brings each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -24,6 +25,33 @@ PROVIDERS: tuple[Provider, ...] = (
     Provider(name="xnnpack", ort="XnnpackExecutionProvider", wheel="a build of your own (--use_xnnpack)"),
     Provider(name="qnn", ort="QNNExecutionProvider", wheel="onnxruntime-qnn"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Whether a build of ONNX Runtime has a provider; `reason` says why not."""
+
+    provider: Provider
+    here: bool
+    reason: str = ""
+
+
+def offers(available: Sequence[str], *, version: str) -> tuple[Offer, ...]:
+    """Every provider that we know, held against what ONNX Runtime of that version says is available."""
+    return tuple(
+        Offer(provider=each, here=True)
+        if each.ort in available
+        else Offer(provider=each, here=False, reason=why_absent(each, available, version=version))
+        for each in PROVIDERS
+    )
+
+
+def why_absent(provider: Provider, available: Sequence[str], *, version: str) -> str:
+    """What to say of a provider that a build has not."""
+    return (
+        f"provider {provider.name!r} is not in this build of ONNX Runtime {version} "
+        f"(it offers {', '.join(available)}); it comes with {provider.wheel}"
+    )
 
 
 def provider_names() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.engines.protocol import EngineOrder, EngineRefusal, Stages
-from harness.engines.providers import find_provider
+from harness.engines.providers import find_provider, why_absent
 
 LEVELS = {
     "disable": "ORT_DISABLE_ALL",
@@ -56,10 +56,7 @@ def open_session(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
         raise EngineRefusal(f"unknown provider {order.provider!r}")
     available = ort.get_available_providers()
     if provider.ort not in available:
-        raise EngineRefusal(
-            f"provider {order.provider!r} is not in this build of ONNX Runtime {ort.__version__} "
-            f"(it offers {', '.join(available)}); it comes with {provider.wheel}"
-        )
+        raise EngineRefusal(why_absent(provider, available, version=ort.__version__))
     if order.seed:
         ort.set_seed(order.seed)
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import UsageError, nearest
 from harness.plan.corpus import TEXT_CLASSES, Corpus
+from harness.plan.sides import CURRENT, parse_side
 from harness.records.scenario import Arm, Mode, Scenario, Utterance
 
 
@@ -12,13 +13,17 @@ from harness.records.scenario import Arm, Mode, Scenario, Utterance
 class Wish:
     """What one test of a suite asks for: a mode, text classes, and the markers that put it into a selection.
 
-    `voices` and `speeds` empty mean the configured voice at speed 1; `variant` None goes through a class's variants.
+    `variant` None goes through a class's variants. `changes` are what the arms are measured with, each written as a
+    side of a duel; none means as they are. `recipes` are the quantised variants beside the original, None for those of
+    the selection.
     """
 
     mode: Mode
     texts: tuple[str, ...] = ()
     speeds: tuple[float, ...] = (1.0,)
     variant: int | None = 0
+    changes: tuple[str, ...] = ()
+    recipes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +68,11 @@ class Plan:
 def expand(
     wish: Wish, *, arms: Sequence[Arm], voice: str, texts: Sequence[str] = (), own: Utterance | None = None
 ) -> tuple[Scenario, ...]:
-    """Every scenario of a wish: arms × texts × speeds. What the user gives replaces the wish's own texts.
+    """Every scenario of a wish: arms × changes × texts × speeds. What the user gives replaces the wish's own texts.
 
     `texts` are classes of the corpus, `own` is a text of the user's own.
     """
+    arms = [parse_side(change, base=arm, models=()) for arm in arms for change in wish.changes or CURRENT[:1]]
     if wish.mode.is_load:
         return tuple(Scenario(arm=arm, mode=wish.mode, text_class="", voice=voice) for arm in arms)
     for name in texts:

@@ -41,6 +41,20 @@ def parse_side(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
     return arm
 
 
+def settings_of(text: str) -> frozenset[str]:
+    """The keys of the configuration that a side changes: what a user gives there replaces it."""
+    found = set()
+    for item in (part.strip() for part in text.split(",")):
+        name = item.partition("=")[0]
+        if REQUIREMENT.fullmatch(item):
+            found.add("runtime")
+        elif name in SESSION_OPTIONS:
+            found.add("session-options")
+        elif item and item not in CURRENT:
+            found.add(name)
+    return frozenset(found)
+
+
 def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
     name, equals, value = item.partition("=")
     if not equals:

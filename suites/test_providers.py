@@ -1,0 +1,27 @@
+"""Execution providers beside the CPU: those of the installed ONNX Runtime, and OpenVINO in packages of its own.
+
+What cannot run here, and what falls back to the CPU, is refused with its reason in the table.
+"""
+
+from harness.measured import Benchmark, Measured
+from harness.plugin import scenarios
+from harness.records.scenario import Mode
+
+OPENVINO = "onnxruntime-openvino==1.24.1,provider=openvino"
+EXPORTED = ("current", "provider=*", OPENVINO)
+PLAIN = "model=replica-plain"
+"""The replica without the Loop in its length regulation, which OpenVINO does not take."""
+
+
+@scenarios(Mode.WHOLE, full=("chars-60", "chars-200"), recipes=(), changes=EXPORTED)
+def test_whole(measured: Measured, benchmark: Benchmark) -> None:
+    """The graph as it is exported."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, full=("chars-60", "chars-200"), recipes=(), changes=(PLAIN, f"{PLAIN},{OPENVINO}"))
+def test_without_sequences(measured: Measured, benchmark: Benchmark) -> None:
+    """A graph that more providers take."""
+    measured.replay(benchmark)
+    measured.check()

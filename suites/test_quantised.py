@@ -1,0 +1,30 @@
+"""Quantised models beside their original: speed, size, memory, start-up, and whether they still sound like it."""
+
+from harness.measured import Benchmark, Measured
+from harness.plugin import scenarios
+from harness.records.scenario import Mode
+
+RECIPES = ("u8", "u8-per-channel", "u8-nolstm", "s8", "fp16", "int4")
+COSTLY = (*RECIPES, "u8-matmul", "s8-matmul", "s8-per-channel", "qdq")
+"""The last is calibrated on real syntheses, which takes minutes to make."""
+
+
+@scenarios(Mode.WHOLE, full=("chars-60", "chars-200"), recipes=RECIPES)
+def test_whole(measured: Measured, benchmark: Benchmark) -> None:
+    """One call; a variant that sounds wrong fails here, however fast it is."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, nightly=("chars-60", "chars-200"), recipes=COSTLY)
+def test_every_recipe(measured: Measured, benchmark: Benchmark) -> None:
+    """What takes long to make, or is known to be slow."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.LOAD_WARM, full=("-",), recipes=RECIPES)
+def test_load(measured: Measured, benchmark: Benchmark) -> None:
+    """Smaller files load sooner, unless their weights are unpacked at the start."""
+    measured.replay(benchmark)
+    measured.check()
