@@ -125,16 +125,15 @@ def common(nested: Nested, *, presumed: float = 1.0, groups: IntArray | None = N
     Three launches of a few blocks say little about how much launches differ and how long a disturbance lasts, but the
     sixty pairs of a run tell it together. The inflation `presumed` counts `PRIOR_FREEDOM` degrees beside them. Data
     sets with the same number in `groups` come from the same repetitions: together they are one witness, and none for
-    one another. Without `groups`, each stands for itself.
+    one another. Without `groups`, each stands for itself. What does not vary inside launches is no witness.
     """
     if groups is None:
         groups = np.arange(nested.point.shape[-1])
     members = (groups[:, None] == groups).astype(float)
-    votes = 1 / members.sum(-1)
-    rho = np.clip((votes * nested.rho).sum(-1, keepdims=True) / votes.sum(), 0.0, 0.9)
-    excess = _excess(nested, rho)
-    weight = np.where(np.isfinite(excess), nested.launches - 1, 0.0) * votes
-    told = weight * np.where(weight > 0, excess, 0.0)
+    speaks = (nested.within > 0).astype(float)
+    votes = speaks / np.maximum(speaks @ members, 1.0)
+    rho = _mean_correlation(nested, votes)
+    weight, told = _witness(nested, rho, votes=votes)
     # Their own group is left out of what others are told: it speaks for itself in `spread`.
     others_weight = weight.sum(-1, keepdims=True) - weight @ members
     others_told = told.sum(-1, keepdims=True) - told @ members
@@ -143,21 +142,28 @@ def common(nested: Nested, *, presumed: float = 1.0, groups: IntArray | None = N
 
 def whole_inflation(nested: Nested) -> float:
     """The inflation that all data sets (one axis) show together, nobody left out."""
-    rho = np.clip(nested.rho.mean(-1, keepdims=True), 0.0, 0.9)
-    excess = _excess(nested, rho)
-    weight = np.where(np.isfinite(excess), nested.launches - 1, 0.0)
-    told = weight * np.where(weight > 0, excess, 0.0)
+    votes = (nested.within > 0).astype(float)
+    weight, told = _witness(nested, _mean_correlation(nested, votes), votes=votes)
     return float(_presumed(1.0, told=told.sum(-1), weight=weight.sum(-1)))
 
 
-def _excess(nested: Nested, rho: FloatArray) -> FloatArray:
-    """How many times more launches differ than their blocks, of correlation `rho`, explain: 1 on average if no more.
+def _mean_correlation(nested: Nested, votes: FloatArray) -> FloatArray:
+    mean = (votes * nested.rho).sum(-1, keepdims=True) / np.maximum(votes.sum(-1, keepdims=True), 1e-9)
+    correlation: FloatArray = np.clip(mean, 0.0, 0.9)
+    return correlation
 
-    The mean of an F ratio with d degrees of freedom below the line is d / (d − 2), which is taken out.
+
+def _witness(nested: Nested, rho: FloatArray, *, votes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Degrees of freedom with which each data set speaks of launches, and those times its excess.
+
+    The excess is how many times more its launches differ than its blocks, of correlation `rho`, explain: 1 on average
+    if no more. The mean of an F ratio with d degrees of freedom below the line is d / (d − 2), which is taken out.
     """
     inside = nested.n - nested.launches
     usual = np.where(inside > 2, (inside - 2) / np.maximum(inside, 1), 1.0)
-    return usual * nested.ratio / _growth(_memory(nested, rho), nested.n / nested.launches)
+    ratio = np.where(votes > 0, nested.ratio, 0.0)
+    weight = (nested.launches - 1) * votes
+    return weight, weight * usual * ratio / _growth(_memory(nested, rho), nested.n / nested.launches)
 
 
 def _presumed(prior: float, *, told: FloatArray, weight: FloatArray) -> FloatArray:

@@ -78,7 +78,8 @@ class StoppingRule:
         past looks have left.
         """
         looks = self.looks()
-        spent = max((self._spending(look) for look in looks if look < blocks), default=0.0)
+        # The plan's end is the last look, also of a run that went a block beyond it.
+        spent = max((self._spending(look) for look in looks[:-1] if look < blocks), default=0.0)
         return (self._spending(blocks) if blocks in looks else 1.0) - spent
 
     def after(self, blocks: int, comparisons: Sequence[Comparison], medians: Sequence[Grouped] = ()) -> Decision:

@@ -49,6 +49,7 @@ def duels(rng: np.random.Generator, *, count: int) -> str:
             )
     lines.append(_duel_line(rng, "launch-dominated", sd=0.03, effect=0.05, blocks=24, count=count, launches=8))
     lines.append(_duel_line(rng, "launch-dominated", sd=0.03, effect=0.05, blocks=72, count=count, launches=12))
+    lines.append(_duel_line(rng, "AR(1), ρ = 0.5", sd=0.03, effect=0.05, blocks=15, count=count))
     return "\n".join(lines) + "\n"
 
 

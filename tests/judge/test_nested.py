@@ -81,6 +81,17 @@ def test_metrics_of_one_scenario_are_no_witnesses_for_one_another() -> None:
     assert common.inflation[2] == pytest.approx((20 + 2 * three.ratio[0] * 7 / 9) / 22)
 
 
+def test_what_never_varies_is_no_witness() -> None:
+    silent = np.full((1, 3, 4), 0.5)
+    alone = np.full((1, 3, 4), np.nan)
+    alone[0, :, 0] = [1.0, 2.0, 3.0]
+    loud = CLEAN * [[[1.0], [3.0], [1.0]]]
+    fit = nested.fit(np.concatenate([CLEAN, loud, silent, alone]))
+    expected = (20 + 2 * fit.ratio[1] * 7 / 9) / 22
+    assert expected > 1
+    assert nested.common(fit).inflation[0] == pytest.approx(expected)
+
+
 def test_correlated_blocks_widen_the_error() -> None:
     rng = np.random.default_rng(4)
     noise = rng.normal(0, 1, (1, 3, 60))
