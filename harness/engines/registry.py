@@ -13,6 +13,7 @@ ENTRY_POINTS = "kokoro_bench.engines"
 BUILT_IN = {
     "endpoint": "harness.engines.endpoint:start",
     "kokoro": "harness.engines.kokoro:start",
+    "kokoro-sentences": "harness.engines.sentences:start",
     "scripted": "harness.engines.scripted:start",
 }
 """Name → where its starter lives; imported when it is asked for."""
