@@ -18,6 +18,7 @@ COMMANDS = {
     "runs": ("harness.cli.runs:runs", "List, show, export or delete stored runs."),
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the accepted figures, or show them."),
     "compare": ("harness.cli.report:compare", "Put two stored runs side by side."),
+    "schedule": ("harness.cli.schedule:schedule", "Measure by the clock: nightly runs that nobody has to watch."),
     "report": ("harness.cli.report:report", "Bring the report of all stored runs up to date."),
     "models": ("harness.cli.models:models", "List, show, build, fetch, verify or quantise models."),
     "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune environments of other packages."),

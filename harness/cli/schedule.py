@@ -1,0 +1,277 @@
+"""`kokoro-bench schedule`: runs by the clock."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import configured
+from harness.errors import UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from harness.records.schedule import Fire
+    from harness.schedule.jobs import Declared
+
+FILE = click.option("--config", "file", type=click.Path(path_type=Path), help="a TOML file with [schedule.NAME]")
+STORED = ("results", "baselines", "report")
+
+
+@click.group()
+def schedule() -> None:
+    """Measure by the clock: nightly runs that nobody has to watch.
+
+    Jobs are declared in [tool.kokoro-bench.schedule.NAME] of pyproject.toml, in a --config file, or with `add`.
+    """
+
+
+def _declared(config: Config, file: Path | None) -> "Declared":
+    from harness.schedule.jobs import declared
+
+    return declared(config, file)
+
+
+@schedule.command()
+@configured(*STORED)
+@FILE
+@click.option("--once", is_flag=True, help="run what is due, then end: for a timer of the system's")
+@click.option("--http", metavar="[HOST:]PORT", help="also serve the dashboard; on loopback unless HOST says otherwise")
+def run(config: Config, file: Path | None, once: bool, http: str | None) -> int:  # noqa: FBT001 - click's own
+    """Keep the schedule, in the foreground: for systemd, launchd, a container or a terminal."""
+    from harness.schedule.service import keep_schedule, opened
+
+    declared = _declared(config, file)
+    serve = _server(config, http) if http else None
+    with opened(config, declared.settings) as here:
+        return int(keep_schedule(here, declared, say=_say, once=once, serve=serve))
+
+
+def _server(config: Config, http: str) -> Any:  # noqa: ANN401 - what keep_schedule takes
+    from harness.schedule.dashboard import Dashboard, Source, parse_address
+
+    address = parse_address(http)
+
+    def serve(read: Any, silent_s: Any) -> None:  # noqa: ANN401 - likewise
+        board = Dashboard(Source(read, silent_s), site=config.report, address=address)
+        _say(f"dashboard: http://{address.host}:{board.port}/live")
+        if not address.loopback:
+            _say(f"whoever reaches {address.host} can read it: there is no password")
+
+    return serve
+
+
+def _say(text: str) -> None:
+    from harness.schedule.service import spoken
+
+    click.echo(spoken(text))
+
+
+@schedule.command()
+@configured("results")
+@FILE
+@click.option("--cron", default="", help="five fields: minute hour day month weekday")
+@click.option("--every", default="", metavar="DURATION", help="30m, 6h, 1d; counted from midnight UTC")
+@click.option("--timezone", default="UTC", show_default=True)
+@click.option("--selection", default="nightly", show_default=True, help="quick, full or nightly")
+@click.option("-k", "expression", default="", metavar="EXPRESSION", help="only tests whose name matches")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="an option of `run`; may be repeated")
+@click.option("--budget", default="", metavar="DURATION")
+@click.option("--limit", default="", metavar="DURATION", help="after this a run is ended and kept as partial")
+@click.option("--promote", default="never", show_default=True, help="never, or clean: runs in which nothing is worse")
+@click.argument("name")
+def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], **given: str) -> None:
+    """Add the job NAME, or put it in place of its former self. Without a time, the declared job of that name."""
+    import time
+
+    from harness.schedule.book import Book
+    from harness.schedule.jobs import parse_job
+    from harness.schedule.service import opened
+    from harness.schedule.timing import moment
+
+    declared = _declared(config, file)
+    if given["cron"] or given["every"]:
+        table: dict[str, Any] = {key: value for key, value in given.items() if value and key != "expression"}
+        table |= {"k": given["expression"]} if given["expression"] else {}
+        table["options"] = dict(_pair(option) for option in options)
+        job, origin = parse_job(name, table, where=f"schedule add {name}"), "command"
+    else:
+        found = next((job for job in declared.jobs if job.name == name), None)
+        if found is None:
+            raise UsageError("no job of this name is declared", where=name, remedy="give --cron or --every")
+        job, origin = found, "file"
+    with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
+        booked = book.put(job, now=time.time(), origin=origin)
+    click.echo(f"{name}: {job.when}, next {moment(booked.next_at)}")
+
+
+@schedule.command(name="list")
+@configured("results")
+@FILE
+def list_jobs(config: Config, file: Path | None) -> None:
+    """List the jobs."""
+    from rich.table import Table
+
+    from harness.console import make_console
+    from harness.schedule.book import Book
+    from harness.schedule.service import opened
+    from harness.schedule.timing import moment
+
+    declared = _declared(config, file)
+    with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
+        booked = {each.job.name: each for each in book.all()}
+    table = Table()
+    for column in ("job", "when", "selection", "next", "promote", "from"):
+        table.add_column(column, overflow="fold")
+    for name, each in booked.items():
+        shown = "paused" if each.paused else moment(each.next_at)
+        table.add_row(name, each.job.when, each.job.selection, shown, each.job.promote, each.origin)
+    for job in declared.jobs:
+        if job.name not in booked:
+            table.add_row(job.name, job.when, job.selection, "when the schedule runs", job.promote, "file")
+    make_console().print(table)
+
+
+@schedule.command()
+@configured("results")
+@FILE
+@click.argument("name")
+def remove(config: Config, file: Path | None, name: str) -> None:
+    """Take a job out. What it measured stays."""
+    with _book(config, file) as book:
+        declared = book.get(name).origin == "file"
+        book.remove(name)
+    click.echo(f"removed {name}" + ("; its declaration brings it back at the next start" if declared else ""))
+
+
+@schedule.command()
+@configured("results")
+@FILE
+@click.argument("name")
+def pause(config: Config, file: Path | None, name: str) -> None:
+    """Let a job rest."""
+    with _book(config, file) as book:
+        book.pause(name)
+    click.echo(f"{name} rests until `kokoro-bench schedule resume {name}`")
+
+
+@schedule.command()
+@configured("results")
+@FILE
+@click.argument("name")
+def resume(config: Config, file: Path | None, name: str) -> None:
+    """Let a job be due again; what it missed while it rested is not caught up."""
+    import time
+
+    from harness.schedule.timing import moment
+
+    with _book(config, file) as book:
+        booked = book.resume(name, now=time.time())
+    click.echo(f"{name}: next {moment(booked.next_at)}")
+
+
+@schedule.command(name="run-now")
+@configured(*STORED)
+@FILE
+@click.argument("name")
+def run_now(config: Config, file: Path | None, name: str) -> int:
+    """Run a job now: by the scheduler at work, or here where there is none."""
+    import time
+
+    from harness.schedule.book import Book
+    from harness.schedule.service import keep_schedule, opened, scheduler_at_work
+
+    declared = _declared(config, file)
+    with opened(config, declared.settings) as here:
+        now = time.time()
+        with Book(here.journal, here.runner) as book:
+            if not any(job.name == name for job in declared.jobs):
+                book.get(name)
+            for job in declared.jobs:
+                if job.name == name:
+                    book.put(job, now=now, origin="file")
+        here.journal.enqueue(
+            runner=here.runner, job=name, due_at=now, asked=True, missed=0, now=now, machine_key=here.machine_key
+        )
+        keeper = scheduler_at_work(here, now=now)
+        if keeper is not None:
+            click.echo(f"{name} is queued for the scheduler at work (process {keeper.pid} on {keeper.host})")
+            return 0
+        click.echo(f"no scheduler is at work; {name} runs here")
+        return int(keep_schedule(here, declared, say=_say, once=True))
+
+
+@schedule.command()
+@configured("results")
+@FILE
+@click.option("--json", "as_json", is_flag=True, help="everything, as JSON")
+def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's own
+    """Say what runs, what is next, how each job has done, and which alerts are open."""
+    import time
+
+    from harness.schedule.book import Book
+    from harness.schedule.overview import overview
+    from harness.schedule.service import opened
+    from harness.schedule.shown import print_overview
+
+    declared = _declared(config, file)
+    with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
+        found = overview(here.store, here.journal, book.all(), runner=here.runner, now=time.time())
+        others = [keeper for keeper in here.journal.keepers() if keeper.runner != here.runner]
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    print_overview(found, others)
+
+
+@schedule.command()
+@configured("results")
+@FILE
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="how many, newest first")
+@click.option("--json", "as_json", is_flag=True, help="one JSON list instead of a table")
+@click.option("--all-machines", is_flag=True, help="of every runner that shares the store")
+@click.argument("name", required=False)
+def history(
+    config: Config,
+    file: Path | None,
+    limit: int,
+    as_json: bool,  # noqa: FBT001 - click's own
+    all_machines: bool,  # noqa: FBT001 - click's own
+    name: str | None,
+) -> None:
+    """List what was due and what came of it; NAME: of one job."""
+    from harness.schedule.service import opened
+    from harness.schedule.shown import print_history
+
+    declared = _declared(config, file)
+    with opened(config, declared.settings) as here:
+        runner = None if all_machines else here.runner
+        fires: tuple[Fire, ...] = here.journal.fires(runner=runner, job=name, limit=limit)
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(fires).decode())
+        return
+    print_history(fires, with_runner=all_machines)
+
+
+def _book(config: Config, file: Path | None) -> Any:  # noqa: ANN401 - a context manager of a Book
+    from contextlib import contextmanager
+
+    from harness.schedule.book import Book
+    from harness.schedule.service import opened
+
+    @contextmanager
+    def book() -> Any:  # noqa: ANN401 - an iterator of one Book
+        with opened(config, _declared(config, file).settings) as here, Book(here.journal, here.runner) as found:
+            yield found
+
+    return book()
+
+
+def _pair(option: str) -> tuple[str, str]:
+    name, equals, value = option.partition("=")
+    if not equals or not name:
+        raise UsageError("must be NAME=VALUE", where=f"--option {option}", remedy="--option model=replica")
+    return name, value

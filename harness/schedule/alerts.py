@@ -1,0 +1,223 @@
+"""What is news: a step is told once, at the step, and once more when it has recovered. Pure: trends are handed in.
+
+A step shows in two ways: the gate calls a figure regressed against the baseline, or the history of nights steps up
+(`harness.judge.change_points`), which needs no baseline and finds what creeps below the gate's sight. Whichever sees it
+first tells it; what is told already, or is the same step seen in another figure of the scenario, is not told again.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from harness.judge.change_points import ALPHA, BUMP_PORTION, REBUILT, WINDOW, ChangePoint, change_points, unreported
+from harness.judge.wording import percent
+from harness.metrics.registry import METRICS
+from harness.records.run import RunData
+from harness.records.schedule import Alert, AlertKind
+from harness.records.verdict import TargetKind, VerdictKind
+from harness.store.rows import SeriesPoint
+
+LOOKED_AT: Final = 60
+"""Runs of a trend in which steps are sought."""
+FRESH: Final = 2 * WINDOW
+"""A step that lies farther back is history: a schedule that begins on an old store does not tell it."""
+STRICTEST: Final = 1.01 / (REBUILT + 1) / (1 - BUMP_PORTION)
+"""The smallest alpha that the detector can tell from 0: what sharing one alpha among many trends must not go below."""
+
+Key = tuple[AlertKind, str, str]
+"""Kind, subject (a scenario or a job), metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is not as it should be. `size` with its interval is a log-ratio, positive is worse."""
+
+    kind: AlertKind
+    subject: str
+    metric: str
+    run_id: str
+    sentence: str
+    size: float | None = None
+    low: float | None = None
+    high: float | None = None
+    suspects: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What it is about."""
+        return self.kind, self.subject, self.metric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a run says: what is wrong, and what is shown to be right (by key)."""
+
+    wrong: tuple[Finding, ...] = ()
+    right: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """`told` is new to people; `joined` is the same step in another figure, kept and not told; `recovered` is over."""
+
+    told: tuple[Finding, ...] = ()
+    joined: tuple[Finding, ...] = ()
+    recovered: tuple[Alert, ...] = ()
+
+
+Trends = Callable[[str, str], Sequence[SeriesPoint]]
+"""(scenario, metric) → its points, oldest first, the newest `LOOKED_AT`."""
+
+
+def of_job(job: str, *, run_id: str, failed: str) -> Findings:
+    """Whether a job's run came to an end; `failed` is the reason where it did not."""
+    key = (AlertKind.FAILURE, job, "")
+    if not failed:
+        return Findings(right=frozenset({key}))
+    finding = Finding(
+        kind=AlertKind.FAILURE, subject=job, metric="", run_id=run_id, sentence=f"job {job} failed: {failed}"
+    )
+    return Findings(wrong=(finding,))
+
+
+def of_verdicts(data: RunData) -> Findings:
+    """What the gate and the targets say of a run."""
+    wrong: list[Finding] = []
+    right: set[Key] = set()
+    for verdict in data.verdicts:
+        key = (AlertKind.REGRESSION, verdict.scenario_id, verdict.metric)
+        if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
+            right.add(key)
+        elif verdict.kind is VerdictKind.REGRESSED and verdict.change is not None:
+            change = verdict.change
+            span = f"{percent(change.point)} (interval {percent(change.low)} to {percent(change.high)})"
+            wrong.append(
+                Finding(
+                    kind=key[0], subject=key[1], metric=key[2], run_id=data.run.id, size=change.point, low=change.low,
+                    high=change.high, suspects=verdict.suspects,
+                    sentence=f"{verdict.metric} of {verdict.scenario_id} is worse by {span}",
+                )
+            )  # fmt: skip
+    for target in data.targets:
+        key = (AlertKind.TARGET, target.scenario_id, target.metric)
+        if target.kind is TargetKind.MET:
+            right.add(key)
+        elif target.kind is TargetKind.MISSED:
+            shown = METRICS[target.metric].format
+            observed = "unknown" if target.observed.value is None else shown(target.observed.value)
+            sentence = f"{target.metric} of {target.scenario_id} misses its target: {observed}, {shown(target.limit)}"
+            wrong.append(Finding(kind=key[0], subject=key[1], metric=key[2], run_id=data.run.id, sentence=sentence))
+    return Findings(wrong=tuple(wrong), right=frozenset(right))
+
+
+def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert]) -> Findings:
+    """The fresh steps of every gated trend that `data` adds a point to."""
+    gated = [
+        (summary.scenario_id, summary.metric)
+        for summary in data.summaries
+        if METRICS[summary.metric].gated and summary.median is not None and summary.median > 0
+    ]
+    alpha = max(STRICTEST, ALPHA / max(1, len(gated)))
+    wrong: list[Finding] = []
+    right: set[Key] = set()
+    for scenario_id, metric in gated:
+        points = [point for point in trends(scenario_id, metric) if (point.summary.median or 0.0) > 0]
+        steps = change_points([_worse_log(point, metric) for point in points], alpha=alpha)
+        key = (AlertKind.REGRESSION, scenario_id, metric)
+        own = [alert for alert in alerts if _key(alert) == key]
+        worse, better = _fresh(steps, points, metric=metric, own=own)
+        wrong += [_stepped(step, points, key=key) for step in worse]
+        if better and any(
+            alert.closed_at is None and _place(alert.run_id, points, late=-1) < better[-1].index for alert in own
+        ):
+            right.add(key)
+    return Findings(wrong=tuple(wrong), right=frozenset(right))
+
+
+def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequence[str] = ()) -> News:
+    """What of `findings` is new against everything ever told; `runs` are the machine's runs, oldest first."""
+    open_alerts = [alert for alert in alerts if alert.closed_at is None]
+    places = {run_id: place for place, run_id in enumerate(runs)}
+    wrong = {finding.key: finding for found in reversed(findings) for finding in reversed(found.wrong)}
+    right = {key for found in findings for key in found.right} - wrong.keys()
+    told: list[Finding] = []
+    joined: list[Finding] = []
+    for finding in wrong.values():
+        own = [alert for alert in open_alerts if _key(alert) == finding.key]
+        if own and not all(_further(finding, alert) for alert in own):
+            continue
+        same_step = not own and any(
+            alert.kind is AlertKind.REGRESSION
+            and alert.subject == finding.subject
+            and alert.run_id in places
+            and abs(places.get(finding.run_id, len(runs)) - places[alert.run_id]) <= WINDOW
+            for alert in open_alerts
+        )
+        (joined if finding.kind is AlertKind.REGRESSION and same_step else told).append(finding)
+    recovered = tuple(alert for alert in open_alerts if _key(alert) in right)
+    return News(told=tuple(told), joined=tuple(joined), recovered=recovered)
+
+
+def alert_of(finding: Finding, *, machine_key: str, now: float) -> Alert:
+    """A finding as it is kept."""
+    return Alert(
+        key=0, machine_key=machine_key, kind=finding.kind, subject=finding.subject, metric=finding.metric,
+        run_id=finding.run_id, opened_at=now, sentence=finding.sentence, size=finding.size, low=finding.low,
+        high=finding.high, closed_at=None, closed_by="", trouble="",
+    )  # fmt: skip
+
+
+def marked_steps(alerts: Sequence[Alert]) -> Mapping[tuple[str, str, str], Alert]:
+    """(run, scenario, metric) → the regression that was told there."""
+    return {(each.run_id, each.subject, each.metric): each for each in alerts if each.kind is AlertKind.REGRESSION}
+
+
+def _further(finding: Finding, alert: Alert) -> bool:
+    """Whether an open regression has become another, larger one: clear of its interval, by more than the tolerance."""
+    if finding.size is None or finding.low is None or alert.size is None or alert.high is None:
+        return False
+    tolerance = math.log1p(METRICS[finding.metric].tolerance or 0.0)
+    return finding.low > alert.high and finding.size - alert.size >= tolerance
+
+
+def _fresh(
+    steps: Sequence[ChangePoint], points: Sequence[SeriesPoint], *, metric: str, own: Sequence[Alert]
+) -> tuple[tuple[ChangePoint, ...], tuple[ChangePoint, ...]]:
+    """The fresh steps to the worse that were not told, and the fresh ones to the better; large enough to matter."""
+    tolerance = math.log1p(METRICS[metric].tolerance or 0.0)
+    fresh = [step for step in steps if step.index >= len(points) - FRESH and abs(step.size) >= tolerance]
+    told = [_place(alert.run_id, points, late=-FRESH * 10) for alert in own]
+    worse = [step for step in fresh if step.low > 0]
+    return unreported(worse, told), tuple(step for step in fresh if step.high < 0)
+
+
+def _stepped(step: ChangePoint, points: Sequence[SeriesPoint], *, key: Key) -> Finding:
+    run_id = points[step.index].run_id
+    span = f"{percent(step.size)} (interval {percent(step.low)} to {percent(step.high)})"
+    sentence = f"{key[2]} of {key[1]} stepped up by {span} at run {run_id}"
+    if not METRICS[key[2]].lower_is_better:
+        sentence = sentence.replace("stepped up by", "got worse by")
+    return Finding(
+        kind=key[0], subject=key[1], metric=key[2], run_id=run_id, sentence=sentence,
+        size=step.size, low=step.low, high=step.high,
+    )  # fmt: skip
+
+
+def _place(run_id: str, points: Sequence[SeriesPoint], *, late: int) -> int:
+    return next((place for place, point in enumerate(points) if point.run_id == run_id), late)
+
+
+def _worse_log(point: SeriesPoint, metric: str) -> float:
+    value = math.log(point.summary.median or 1.0)
+    return value if METRICS[metric].lower_is_better else -value
+
+
+def _key(alert: Alert) -> Key:
+    return alert.kind, alert.subject, alert.metric
+
+
+def without_regressions(findings: Findings) -> Findings:
+    """What is left of the findings of a run that was not finished: its figures rest on too little to be news."""
+    kept = tuple(each for each in findings.wrong if each.kind is not AlertKind.REGRESSION)
+    return replace(findings, wrong=kept)

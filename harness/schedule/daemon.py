@@ -1,0 +1,302 @@
+"""The daemon: puts what is due in the queue, and runs the queue, one process at a time.
+
+What it knows is in the store, so that any other start of it goes on where this one was killed: a due time is noted
+before it is advanced, a process before it is told to go, and its end before anything follows from it.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from harness.clock import Clock
+from harness.equipment import BUDGETS_S
+from harness.errors import BenchError
+from harness.measure.event_file import read_events
+from harness.plan.config import Config
+from harness.records.schedule import Fire, FireOutcome, FireState, Keeper
+from harness.schedule.aftermath import Aftermath
+from harness.schedule.book import Book
+from harness.schedule.jobs import Job, Settings, duration, limit_of
+from harness.schedule.outcome import Ending, Found, outcome_of
+from harness.schedule.process import Exit, Launcher, Order, Process, arguments_of, events_of
+from harness.schedule.timing import Move, moment, plan
+from harness.store.journal import Journal
+from harness.store.patience import patiently
+from harness.store.runs import RunStore
+
+POLL_S: Final = 1.0
+"""Between two looks at a run."""
+LOOK_S: Final = 5.0
+"""Between two looks at the book and the queue: a command that adds something waits so long at most."""
+BUSY_AGAIN_S: Final = 15.0
+SEEN_S: Final = 20.0
+"""Between two signs of life in the store."""
+KILL_AFTER_S: Final = 8.0
+"""A run that was asked to end and has not is killed."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All that a daemon takes from outside. `busy` says what keeps the machine from measuring, or ""."""
+
+    config: Config
+    settings: Settings
+    store: RunStore
+    journal: Journal
+    book: Book
+    aftermath: Aftermath
+    launcher: Launcher
+    clock: Clock
+    busy: Callable[[], str]
+    say: Callable[[str], None]
+    keeper: Keeper
+    machine_key: str
+    logs: Path
+    patience_s: float = 90.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """The run under way. `job` is None where a former scheduler had started it and the job is gone."""
+
+    fire: Fire
+    job: Job
+    process: Process
+    until: float
+    asked_at: float | None = None
+    over_limit: bool = False
+
+
+@dataclass(slots=True)
+class Daemon:
+    """`recover`, then `step` again and again; `stop` may come from a signal's handler."""
+
+    around: Surroundings
+    running: Running | None = None
+    stopping: bool = False
+    doing: str = "waiting"
+    outcomes: Counter[FireOutcome] = field(default_factory=Counter)
+    """How often what came of a due time, since this daemon began."""
+    _waiting: dict[int, float] = field(default_factory=dict)
+    """Since when a queued due time has waited for a quiet machine."""
+    _looked_at: float = float("-inf")
+    _seen_at: float = float("-inf")
+    _busy_until: float = float("-inf")
+
+    def recover(self) -> None:
+        """Take up what a former scheduler left: adopt its run, or note how that ended; what never began is queued."""
+        around = self.around
+        self._abandon()
+        for fire in self._db(lambda: around.journal.open_fires(around.keeper.runner)):
+            job = self._job(fire.job) or Job(name=fire.job)
+            if fire.outcome is not None:
+                found = Found(outcome=fire.outcome, reason=fire.reason)
+                ended_at = fire.ended_at or around.clock.wall()
+                self._follow(fire, job, found, now=ended_at, run_id=fire.run_id, exit_code=fire.exit_code)
+                continue
+            if fire.state is not FireState.RUNNING or self.running is not None:
+                continue
+            started_at = fire.started_at or fire.queued_at
+            process = around.launcher.adopt(fire.pid, started_at) if fire.boot == around.keeper.boot else None
+            if process is not None:
+                self.running = Running(fire=fire, job=job, process=process, until=started_at + limit_of(job, BUDGETS_S))
+                self._say(f"{fire.job}: a run of an earlier scheduler is still under way (process {fire.pid})")
+            elif read_events(events_of(Path(fire.log))).run_id:
+                self._settle(fire, job, Exit(code=None), Ending.LOST)
+            else:
+                self._change(fire, state=FireState.QUEUED.value, pid=0, started_at=None)
+                self._say(f"{fire.job}: had not begun when the scheduler was killed; queued again")
+
+    def step(self) -> float:
+        """Do what is to be done now, and return how many seconds nothing will be."""
+        now = self.around.clock.wall()
+        if self.running is not None:
+            self._watch(self.running, now)
+        # A clock that was set back must not keep us from looking.
+        if abs(now - self._looked_at) >= LOOK_S and not self.stopping:
+            self._looked_at = now
+            self._look(now)
+        if self.running is None and not self.stopping:
+            self._start_next(now)
+        if abs(now - self._seen_at) >= SEEN_S:
+            self._sign(now)
+        return POLL_S if self.running is not None or self.stopping else min(LOOK_S, 2 * POLL_S)
+
+    def stop(self) -> None:
+        """Ask the run under way to end, and start no other."""
+        self.stopping = True
+        if self.running is not None and self.running.asked_at is None:
+            self.running.asked_at = self.around.clock.wall()
+            self.running.process.terminate()
+
+    def drained(self) -> bool:
+        """Nothing runs and nothing is queued."""
+        around = self.around
+        return self.running is None and not self._db(lambda: around.journal.open_fires(around.keeper.runner))
+
+    # Inside.
+
+    def _look(self, now: float) -> None:
+        """Queue what is due, each due time once, and set the next."""
+        around = self.around
+        for move in plan(self._db(around.book.all), now):
+            if move.note:
+                self._say(f"{move.name}: {move.note}")
+            if move.due_at is not None:
+                self._queue(move, now)
+            self._db(lambda move=move: around.book.advance(move.name, move.next_at))  # type: ignore[misc]
+
+    def _queue(self, move: Move, now: float) -> None:
+        around = self.around
+        fires = self._db(lambda: around.journal.open_fires(around.keeper.runner))
+        same = next((fire for fire in fires if fire.job == move.name and not fire.asked), None)
+        if same is not None:
+            # Still queued or running: its figures stand for this time too.
+            self._change(same, missed=same.missed + 1 + move.missed)
+            return
+        due_at = move.due_at if move.due_at is not None else now
+        self._db(
+            lambda: around.journal.enqueue(
+                runner=around.keeper.runner, job=move.name, due_at=due_at, asked=False,
+                missed=move.missed, now=now, machine_key=around.machine_key,
+            )
+        )  # fmt: skip
+        if move.missed:
+            self._say(f"{move.name}: {move.missed + 1} times were missed since {moment(due_at)} and are caught up once")
+
+    def _start_next(self, now: float) -> None:
+        around = self.around
+        if self._busy_until - now >= 0:
+            return
+        queued = [
+            fire
+            for fire in self._db(lambda: around.journal.open_fires(around.keeper.runner))
+            if fire.state is FireState.QUEUED
+        ]
+        self.doing = "waiting"
+        if not queued:
+            return
+        fire = queued[0]
+        job = self._job(fire.job)
+        if job is None:
+            self._end(fire, Job(name=fire.job), outcome=FireOutcome.SKIPPED, reason="the job was removed", now=now)
+            return
+        if reason := around.busy():
+            self._wait(fire, job, reason, now)
+            return
+        self._waiting.pop(fire.key, None)
+        try:
+            self._start(fire, job, now)
+        except BenchError as error:
+            self._end(fire, job, outcome=FireOutcome.FAILED, reason=str(error), now=now)
+
+    def _wait(self, fire: Fire, job: Job, reason: str, now: float) -> None:
+        """Leave it in the queue while the machine is busy, up to a limit."""
+        around = self.around
+        limit_s = around.settings.busy_wait_s
+        since = self._waiting.setdefault(fire.key, now)
+        if now < since:
+            self._waiting[fire.key] = since = now  # the clock was set back
+        if now - since >= limit_s:
+            self._waiting.pop(fire.key)
+            said = f"the machine was busy for {duration(limit_s)}: {reason}"
+            self._end(fire, job, outcome=FireOutcome.SKIPPED, reason=said, now=now)
+            return
+        if since == now:
+            self._say(f"{fire.job}: waits up to {duration(limit_s)} for a quiet machine: {reason}")
+        self.doing = f"{fire.job} waits for a quiet machine: {reason}"
+        self._busy_until = now + BUSY_AGAIN_S
+
+    def _start(self, fire: Fire, job: Job, now: float) -> None:
+        around = self.around
+        around.logs.mkdir(parents=True, exist_ok=True)
+        stamp = datetime.fromtimestamp(now, tz=UTC).strftime("%Y%m%d-%H%M%S")
+        log = around.logs / f"{stamp}-{fire.key}-{job.name}.log"
+        until = now + limit_of(job, BUDGETS_S)
+        arguments = arguments_of(job, around.config, wait_s=around.settings.busy_wait_s)
+        process = around.launcher.start(Order(arguments=arguments, directory=around.config.root, log=log, until=until))
+        begun = replace(
+            fire, state=FireState.RUNNING, started_at=now, pid=process.pid, boot=around.keeper.boot, log=str(log)
+        )
+        self._change(
+            fire, state=begun.state.value, started_at=now, pid=begun.pid, boot=begun.boot, log=begun.log, reason=""
+        )
+        process.go()
+        self.running = Running(fire=begun, job=job, process=process, until=until)
+        self.doing = f"{job.name} runs"
+        self._say(f"{job.name}: runs since {moment(now)} (process {process.pid}), log {log}")
+        self._sign(now)
+
+    def _watch(self, running: Running, now: float) -> None:
+        ended = running.process.poll()
+        if ended is not None:
+            self.running = None
+            self.doing = "waiting"
+            ending = Ending.ITSELF
+            if running.asked_at is not None:
+                ending = Ending.LIMIT if running.over_limit else Ending.STOPPED
+            self._settle(running.fire, running.job, ended, ending)
+            return
+        if running.asked_at is None and now >= running.until:
+            running.asked_at, running.over_limit = now, True
+            running.process.terminate()
+            self._say(f"{running.job.name}: its time limit is over; it is asked to end")
+        elif running.asked_at is not None and now - running.asked_at >= KILL_AFTER_S:
+            running.process.kill()
+
+    def _settle(self, fire: Fire, job: Job, ended: Exit, ending: Ending) -> None:
+        """Note how a run ended, and do what follows from it."""
+        around = self.around
+        now = around.clock.wall()
+        log = Path(fire.log)
+        run_id = read_events(events_of(log)).run_id
+        self._abandon()
+        row = self._db(lambda: around.store.row(run_id)) if run_id else None
+        found = outcome_of(ended, ending, row=row, log=log)
+        took = duration(round(max(0.0, now - (fire.started_at or now))))
+        self._say(f"{fire.job}: {found.outcome.value} after {took}" + (f": {found.reason}" if found.reason else ""))
+        self._follow(fire, job, found, now=now, run_id=run_id if row else "", exit_code=ended.code)
+
+    def _follow(
+        self, fire: Fire, job: Job, found: Found, *, now: float, run_id: str = "", exit_code: int | None = None
+    ) -> None:
+        """What follows comes before the end is final: whoever is killed in between is followed up by the next."""
+        ended = replace(
+            fire, ended_at=now, outcome=found.outcome, reason=found.reason, run_id=run_id, exit_code=exit_code
+        )
+        self._change(
+            fire, ended_at=now, outcome=found.outcome.value, reason=found.reason, run_id=run_id, exit_code=exit_code
+        )
+        self.outcomes[found.outcome] += 1
+        self.around.aftermath.of(ended, job, now=now)
+        self._change(fire, state=FireState.ENDED.value)
+
+    def _end(self, fire: Fire, job: Job, *, outcome: FireOutcome, reason: str, now: float) -> None:
+        self._say(f"{fire.job}: {outcome.value}: {reason}")
+        self._follow(fire, job, Found(outcome=outcome, reason=reason), now=now)
+
+    def _change(self, fire: Fire, **values: object) -> None:
+        self._db(lambda: self.around.journal.change(fire.key, **values))
+
+    def _job(self, name: str) -> Job | None:
+        return next((booked.job for booked in self._db(self.around.book.all) if booked.job.name == name), None)
+
+    def _abandon(self) -> None:
+        around = self.around
+        for key in {around.machine_key, "scripted"}:
+            self._db(lambda key=key: around.store.mark_abandoned(machine_key=key, boot=around.keeper.boot))  # type: ignore[misc]
+
+    def _sign(self, now: float) -> None:
+        self._seen_at = now
+        self._db(lambda: self.around.journal.keep(replace(self.around.keeper, seen_at=now, doing=self.doing)))
+
+    def _db(self, action: Callable[[], Result]) -> Result:
+        return patiently(action, clock=self.around.clock, report=self._say, wait_s=self.around.patience_s)
+
+    def _say(self, text: str) -> None:
+        self.around.say(text)

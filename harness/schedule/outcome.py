@@ -1,0 +1,84 @@
+"""What came of a run: from how its process ended, what it stored, and the last line of its log."""
+
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from harness.errors import ExitCode
+from harness.records.run import RunStatus
+from harness.records.schedule import FireOutcome
+from harness.schedule.aftermath import ENDED_WITH_US
+from harness.schedule.process import Exit, last_line
+from harness.store.rows import RunRow
+
+
+class Ending(StrEnum):
+    """Who ended it."""
+
+    ITSELF = "itself"
+    LIMIT = "its time limit"
+    STOPPED = "the end of the scheduler"
+    LOST = "a kill that nobody saw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An outcome, and its reason where it needs one."""
+
+    outcome: FireOutcome
+    reason: str = ""
+
+
+def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) -> Found:
+    """`row` is what the run stored of itself, None where it had not begun to."""
+    if ending is Ending.STOPPED:
+        return Found(outcome=FireOutcome.INTERRUPTED, reason=ENDED_WITH_US)
+    if ending is Ending.LIMIT:
+        return _at_limit(row)
+    if ended.code is not None:
+        return _of_code(ended.code, row=row, log=log)
+    return _of_row(row, log=log)
+
+
+def _at_limit(row: RunRow | None) -> Found:
+    if row is None or not row.blocks:
+        return Found(outcome=FireOutcome.FAILED, reason="its time limit was reached before a block was measured")
+    return Found(outcome=FireOutcome.PARTIAL, reason="its time limit was reached")
+
+
+def _of_code(code: int, *, row: RunRow | None, log: Path) -> Found:
+    plain = {
+        int(ExitCode.OK): FireOutcome.OK,
+        int(ExitCode.WORSE): FireOutcome.WORSE,
+        int(ExitCode.UNDECIDED): FireOutcome.UNDECIDED,
+    }
+    if code in plain and row is not None:
+        return Found(outcome=plain[code], reason=row.reason)
+    if code == ExitCode.INTERRUPTED:
+        return Found(outcome=FireOutcome.INTERRUPTED, reason=row.reason if row else "interrupted before it began")
+    if code < 0:
+        return Found(outcome=FireOutcome.FAILED, reason=f"killed by {_signal(-code)}")
+    said = last_line(log)
+    if code == ExitCode.MEASUREMENT and row is not None:
+        return Found(outcome=FireOutcome.FAILED, reason=row.reason or "something could not be measured validly")
+    return Found(outcome=FireOutcome.FAILED, reason=f"exit code {code}: {said}" if said else f"exit code {code}")
+
+
+def _of_row(row: RunRow | None, *, log: Path) -> Found:
+    """The process was not ours: what it stored says how it went."""
+    if row is None:
+        return Found(outcome=FireOutcome.FAILED, reason=last_line(log) or "it stored nothing")
+    if row.status in (RunStatus.COMPLETE, RunStatus.PARTIAL):
+        worse = bool(row.regressed or row.missed)
+        return Found(outcome=FireOutcome.WORSE if worse else FireOutcome.OK, reason=row.reason)
+    if row.status is RunStatus.FAILED:
+        return Found(outcome=FireOutcome.FAILED, reason=row.reason or "something could not be measured validly")
+    return Found(outcome=FireOutcome.INTERRUPTED, reason=row.reason or "it ended before its run did")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,36 @@
+"""Promotion by policy, and which runs were promoted: both of retention's and the report's interest."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.records.run import RunData, RunStatus
+from harness.records.schedule import Alert, AlertKind
+from harness.records.verdict import VerdictKind
+from harness.store.baselines import list_machines, promote
+from harness.verdicts import baseline_entries
+
+KEEPS_BACK = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
+
+
+def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
+    """Why a run is not promoted by its job's policy; "" where it is."""
+    if policy != "clean":
+        return "the job promotes nothing"
+    if data.run.status is not RunStatus.COMPLETE:
+        return f"the run is {data.run.status.value}"
+    if worse := [verdict for verdict in data.verdicts if verdict.kind in KEEPS_BACK]:
+        return f"{len(worse)} figures are {worse[0].kind.value} or worse"
+    open_ = [each for each in alerts if each.closed_at is None and each.kind is AlertKind.REGRESSION]
+    if open_:
+        return f"a regression is open since run {open_[-1].run_id}"
+    return ""
+
+
+def promote_run(data: RunData, baselines: Path) -> int:
+    """Accept a run's figures; how many files that changed."""
+    return len({change.file for change in promote(baselines, baseline_entries(data))})
+
+
+def promoted_runs(baselines: Path) -> frozenset[str]:
+    """Every run that a baseline holds, of any machine."""
+    return frozenset(run.id for machine in list_machines(baselines) for run in machine.runs)

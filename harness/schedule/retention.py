@@ -1,0 +1,73 @@
+"""Retention: the raw repetitions of old runs go first, then old logs. Summaries, verdicts and promoted runs stay."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.records.run import RunStatus
+from harness.records.schedule import Fire
+from harness.schedule.jobs import Settings
+from harness.schedule.process import events_of
+from harness.store.journal import Journal
+from harness.store.rows import RunRow
+from harness.store.runs import RunStore
+
+THINNED = "raw repetitions were removed by retention"
+
+
+def to_thin(
+    rows: Sequence[RunRow], *, machine_key: str, promoted: frozenset[str], settings: Settings, now: float
+) -> tuple[str, ...]:
+    """The runs of this machine that are too old or too many; `rows` are newest first."""
+    mine = [row for row in rows if row.machine_key == machine_key and row.status is not RunStatus.RUNNING]
+    return tuple(
+        row.id
+        for place, row in enumerate(mine)
+        if row.id not in promoted and (place >= settings.keep_raw_runs or row.started_at < now - settings.keep_raw_s)
+    )
+
+
+class Retention:
+    """What a daemon does after each run. It remembers what is thin already, so that a night costs what is new."""
+
+    def __init__(
+        self,
+        *,
+        store: RunStore,
+        settings: Settings,
+        machine_key: str,
+        runner: str,
+        promoted: Callable[[], frozenset[str]],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._machine_key = machine_key
+        self._runner = runner
+        self._promoted = promoted
+        self._done: set[str] = set()
+
+    def apply(self, *, now: float) -> tuple[str, ...]:
+        """Thin what is due, remove old logs, and return the runs that were thinned."""
+        rows = self._store.list()
+        found = to_thin(
+            rows, machine_key=self._machine_key, promoted=self._promoted(), settings=self._settings, now=now
+        )
+        day = datetime.fromtimestamp(now, tz=UTC).strftime("%Y-%m-%d")
+        fresh = [run_id for run_id in found if run_id not in self._done]
+        thinned = tuple(run_id for run_id in fresh if self._store.thin(run_id, note=f"{THINNED} on {day}"))
+        self._done |= set(fresh)
+        if thinned:
+            self._store.give_back_space()
+        journal = self._store.journal()
+        for fire in journal.logs_before(now - self._settings.keep_logs_s, runner=self._runner):
+            _remove_log(journal, fire)
+        return thinned
+
+
+def _remove_log(journal: Journal, fire: Fire) -> None:
+    log = Path(fire.log)
+    for file in (log, events_of(log)):
+        with suppress(OSError):
+            file.unlink()
+    journal.change(fire.key, log="")

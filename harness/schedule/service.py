@@ -1,0 +1,270 @@
+"""A scheduler at work: its lock, its signals, its parts put together."""
+
+import hashlib
+import os
+import platform
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from harness.clock import Clock, SystemClock
+from harness.errors import ExitCode, UsageError
+from harness.measure import exclusive, processes
+from harness.measure.machine import boot_id, identify
+from harness.models.cache import default_root
+from harness.plan.config import Config
+from harness.records.schedule import FireOutcome, Keeper
+from harness.schedule.aftermath import Aftermath
+from harness.schedule.book import Book
+from harness.schedule.channels import Channel, channels
+from harness.schedule.daemon import Daemon, Surroundings
+from harness.schedule.jobs import Declared, Settings
+from harness.schedule.overview import ALIVE_S, Overview, overview
+from harness.schedule.process import Launcher, SystemLauncher
+from harness.schedule.promotion import promote_run, promoted_runs
+from harness.schedule.retention import Retention
+from harness.store.journal import Journal
+from harness.store.runs import RunStore, open_store
+
+WATCHED_S = 1.0
+"""How long the machine is watched before it is called quiet."""
+STOPPING_PAUSE_S = 0.2
+
+
+class SchedulerThereError(UsageError):
+    """Another scheduler keeps this schedule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """Where a schedule is kept: the configuration, the store, and who we are in it."""
+
+    config: Config
+    store: RunStore
+    journal: Journal
+    machine_key: str
+    runner: str
+    boot: str
+
+    @property
+    def lock(self) -> Path:
+        """The file that one scheduler of this runner and store locks."""
+        digest = hashlib.sha256(f"{_address(self.journal)}\n{self.runner}".encode()).hexdigest()[:16]
+        return default_root() / "locks" / f"schedule-{digest}.lock"
+
+
+@contextmanager
+def opened(config: Config, settings: Settings) -> Iterator[Here]:
+    """The store, and this installation's name in it.
+
+    On a server several machines share the store, and machines of one kind share a key: so the host's name is in it too.
+    """
+    machine_key = identify().key
+    with open_store(config.results) as store:
+        journal = store.journal()
+        own = machine_key if journal.is_local else f"{machine_key}@{platform.node()}"
+        yield Here(
+            config=config,
+            store=store,
+            journal=journal,
+            machine_key=machine_key,
+            runner=settings.runner or own,
+            boot=boot_id(),
+        )
+
+
+def scheduler_at_work(here: Here, *, now: float) -> Keeper | None:
+    """Who keeps this schedule now; None where nobody does."""
+    from filelock import FileLock, Timeout
+
+    found = here.journal.keeper(here.runner)
+    here.lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(here.lock).acquire(timeout=0):
+            elsewhere = found is not None and (found.boot != here.boot or found.host != platform.node())
+            return found if elsewhere and found is not None and abs(now - found.seen_at) < ALIVE_S else None
+    except Timeout:
+        unknown = Keeper(runner=here.runner, pid=0, host=platform.node(), boot=here.boot, since=0, seen_at=0, doing="")
+        return found or unknown
+
+
+@contextmanager
+def keeping(here: Here, keeper: Keeper, *, now: float) -> Iterator[None]:
+    """Be the one scheduler of this runner and store. SchedulerThereError says who is instead."""
+    from filelock import FileLock, Timeout
+
+    if (other := scheduler_at_work(here, now=now)) is not None:
+        raise _there(other)
+    lock = FileLock(here.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise _there(here.journal.keeper(here.runner) or keeper) from error
+    try:
+        here.journal.keep(keeper)
+        yield
+        here.journal.leave(here.runner)
+    finally:
+        lock.release()
+
+
+def keep_schedule(
+    here: Here,
+    declared: Declared,
+    *,
+    say: Callable[[str], None],
+    once: bool = False,
+    clock: Clock | None = None,
+    launcher: Launcher | None = None,
+    serve: Callable[[Callable[[], Overview], Callable[[], float]], object] | None = None,
+) -> ExitCode:
+    """Keep the schedule until a signal ends it; `once`: until nothing is due and nothing queued.
+
+    `serve` is given what the dashboard shows: the overview, and how many seconds ago the daemon was last at work.
+    """
+    clock = clock or SystemClock()
+    now = clock.wall()
+    told = channels(declared.settings.alerts, root=here.config.root)
+    keeper = Keeper(
+        runner=here.runner, pid=os.getpid(), host=platform.node(), boot=here.boot, since=now, seen_at=now, doing=""
+    )
+    with ExitStack() as stack:
+        stack.enter_context(keeping(here, keeper, now=now))
+        book = stack.enter_context(Book(here.journal, here.runner))
+        book.sync(declared.jobs, now=now)
+        around = Surroundings(
+            config=here.config, settings=declared.settings, store=here.store, journal=here.journal, book=book,
+            aftermath=_aftermath(here, declared.settings, told, say), launcher=launcher or SystemLauncher(),
+            clock=clock, busy=lambda: busy(here.machine_key, limit_cpus=declared.settings.busy_cpus), say=say,
+            keeper=keeper, machine_key=here.machine_key, logs=logs_of(here.config),
+        )  # fmt: skip
+        daemon = Daemon(around)
+        stack.enter_context(_signals(daemon.stop))
+        beat = [clock.now_ns()]
+        if serve is not None:
+            serve(
+                lambda: overview(here.store, here.journal, book.all(), runner=here.runner, now=clock.wall()),
+                lambda: (clock.now_ns() - beat[0]) / 1e9,
+            )
+        say(f"keeps {len(book.all())} jobs of {here.runner} in {here.store.place} (process {os.getpid()})")
+        daemon.recover()
+        while True:
+            pause_s = daemon.step()
+            beat[0] = clock.now_ns()
+            if daemon.stopping and daemon.running is None:
+                say("ended; what is queued or missed is caught up at the next start")
+                break
+            if once and daemon.drained():
+                break
+            clock.sleep(STOPPING_PAUSE_S if daemon.stopping else pause_s)
+    return _code(daemon)
+
+
+def logs_of(config: Config) -> Path:
+    """Where the logs of scheduled runs lie."""
+    return config.root / ".kokoro-bench" / "schedule"
+
+
+def busy(machine_key: str, *, limit_cpus: float) -> str:
+    """What keeps this machine from measuring; "" where nothing does. Takes a second."""
+    import sys
+    import time
+
+    found = exclusive.holder(exclusive.Place(root=default_root(), machine_key=machine_key))
+    if found is not None:
+        return f"{found} measures"
+    snapshot = (
+        (lambda: processes.snapshot_linux(Path("/"))) if sys.platform == "linux" else processes.snapshot_elsewhere
+    )
+    others = processes.watch(snapshot, window_s=WATCHED_S, now_s=time.perf_counter, sleep=time.sleep)
+    cpus = sum(each.cpus for each in others)
+    return f"{cpus:.1f} CPUs are busy: {processes.describe(others)}" if cpus > limit_cpus else ""
+
+
+def spoken(text: str) -> str:
+    """A line of the scheduler's own log."""
+    return f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S} {text}"
+
+
+def _aftermath(here: Here, settings: Settings, told: tuple[Channel, ...], say: Callable[[str], None]) -> Aftermath:
+    config = here.config
+    return Aftermath(
+        store=here.store,
+        journal=here.journal,
+        machine_key=here.machine_key,
+        channels=told,
+        promote=lambda data: promote_run(data, config.baselines),
+        publish=lambda: _publish(here),
+        link_of=lambda run_id: _link(config, settings, run_id),
+        retention=Retention(
+            store=here.store,
+            settings=settings,
+            machine_key=here.machine_key,
+            runner=here.runner,
+            promoted=lambda: promoted_runs(config.baselines),
+        ),
+        say=say,
+    )
+
+
+def _publish(here: Here) -> None:
+    """Write the report's site, with what was told and what was promoted marked on its trends."""
+    from harness.schedule.alerts import marked_steps
+    from reports.pages import write_site
+    from reports.trends import Marks, Step
+
+    steps = tuple(
+        Step(run_id=run_id, scenario_id=scenario, metric=metric, size=alert.size or 0.0, text=alert.sentence)
+        for (run_id, scenario, metric), alert in marked_steps(here.journal.alerts()).items()
+    )
+    marks = Marks(steps=steps, promoted=promoted_runs(here.config.baselines))
+    write_site(here.store, here.config.report, marks=marks)
+
+
+def _link(config: Config, settings: Settings, run_id: str) -> str:
+    page = f"runs/{run_id}.html"
+    return f"{settings.link.rstrip('/')}/{page}" if settings.link else str(config.report / page)
+
+
+def _address(journal: Journal) -> str:
+    return str(Path(journal.place).resolve()) if journal.is_local else journal.place
+
+
+def _there(other: Keeper) -> SchedulerThereError:
+    since = datetime.fromtimestamp(other.since, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return SchedulerThereError(
+        f"another scheduler keeps this schedule: process {other.pid} on {other.host}, since {since} UTC",
+        where=other.runner,
+        remedy="end it first, or look at it with `kokoro-bench schedule status`",
+    )
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the schedule in order."""
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _code(daemon: Daemon) -> ExitCode:
+    """What came of the runs of this scheduler's life: the command's own exit codes."""
+    seen = {outcome for outcome, count in daemon.outcomes.items() if count}
+    if FireOutcome.WORSE in seen:
+        return ExitCode.WORSE
+    if seen & {FireOutcome.FAILED, FireOutcome.SKIPPED}:
+        return ExitCode.MEASUREMENT
+    if FireOutcome.UNDECIDED in seen:
+        return ExitCode.UNDECIDED
+    return ExitCode.OK
