@@ -35,6 +35,8 @@ def trend(
     known = [value for value in values if value is not None]
     if not known:
         return Markup('<p class="quiet">No run has a figure of this.</p>')
+    if len(known) == 1:
+        return Markup('<p class="quiet">One value so far: no line yet.</p>')
     low, high = min(known), max(known)
     room = 0.08 * ((high - low) or abs(high) or 1.0)
     low, high = low - room, high + room
@@ -71,8 +73,6 @@ def _line(values: Sequence[float | None], low: float, high: float) -> str:
         for value in (some[0],) if len(some) == 1 else (min(some), max(some)):
             parts.append(f"{pen}{start * across:.4g} {100 - (value - low) * up:.3g}")
             pen = "L"
-        if len(values) == 1:
-            parts.append("h1000")
     return "".join(parts)
 
 

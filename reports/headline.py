@@ -110,11 +110,18 @@ def most_changed(data: RunData) -> Verdict | None:
 def _detail(data: RunData, named: Names) -> str:
     most = most_changed(data)
     if most is None or most.change is None:
-        return ""
+        return _next_step(data)
     where = named.of(most.scenario_id).full
     words = change_words(most.metric, most.change)
     size = f"{words.point} (interval {words.interval} at {words.level})"
     return f"Most of all: {metric_of(most.metric).title} of {where}, {size}."
+
+
+def _next_step(data: RunData) -> str:
+    """What to do where nothing could be compared: the gate's advice, where all verdicts agree on it."""
+    kinds = {verdict.kind for verdict in data.verdicts}
+    advice = {verdict.advice for verdict in data.verdicts if verdict.kind is VerdictKind.NO_BASELINE}
+    return sentence(advice.pop()) if not kinds.intersection(_COMPARED) and len(advice) == 1 else ""
 
 
 def _word(kinds: Mapping[VerdictKind, int], missed: int) -> tuple[str, str]:

@@ -131,11 +131,13 @@ def scale_line(on: Axis) -> Markup:
 
 
 def spark(values: Sequence[float | None], *, marks: Iterable[int] = (), finding: str) -> Markup:
-    """A line over the last runs, oldest left; gaps where a run has no figure; the newest value as a dot."""
+    """A line over the last runs, oldest left, with gaps where a run has no figure; nothing for a single value."""
     width, height, pad = 96.0, 22.0, 3.0
     known = [value for value in values if value is not None]
     if not known:
         return Markup('<span class="quiet">no figures</span>')
+    if len(known) == 1:
+        return Markup("")
     low, high = min(known), max(known)
     room = (high - low) or 1.0
     step = (width - 2 * pad) / max(1, len(values) - 1)
