@@ -8,7 +8,7 @@ import soundfile
 
 from harness.server.builtin import SCRIPTS
 from harness.server.script import Answer, End, Freeze, Step
-from harness.server.sound import tone, wav_header
+from harness.server.sound import pitch, tone, wav_header
 from harness.server.timeline import Asked, Sent, frozen, timeline
 
 TEXT = "Twenty letters long."
@@ -116,3 +116,15 @@ def test_a_standstill_moves_all_that_was_under_way(arrived_ms: float, at_ms: flo
     freeze = Freeze(at_ms=100, for_ms=1_000)
     assert frozen(at_ms, arrived_ms=arrived_ms, freeze=freeze) == happens_ms
     assert frozen(at_ms, arrived_ms=arrived_ms, freeze=None) == at_ms
+
+
+@pytest.mark.parametrize("sample_rate", [24_000, 22_050, 11_025])
+def test_each_text_has_a_tone_of_its_own_which_goes_on_from_piece_to_piece(sample_rate: int) -> None:
+    at = np.arange(3_000, 9_000) / sample_rate
+    expected = 0.2 * np.sin(2 * np.pi * pitch(TEXT) * at)
+    found = tone((TEXT,), first=3_000, frames=6_000, sample_rate=sample_rate)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    mixed = tone((TEXT, "Another text."), first=3_000, frames=6_000, sample_rate=sample_rate)
+    other = 0.2 * np.sin(2 * np.pi * pitch("Another text.") * at)
+    np.testing.assert_allclose(mixed, (expected + other) / 2, atol=1e-6)
+    assert not tone((), first=0, frames=10, sample_rate=sample_rate).any()
