@@ -120,7 +120,7 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
     for line in missed_targets(data):
         console.print(Text(line, style="red"))
     console.print(_headline(data))
-    for note in notes:
+    for note in (*data.run.notes, *notes):
         console.print(Text(note), soft_wrap=True)
     if step := _next_step(data):
         console.print(Text(step), soft_wrap=True)

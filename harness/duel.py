@@ -3,7 +3,7 @@
 The statistic is the log-ratio of each pair; what the machine does to one arm it does to the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -13,6 +13,7 @@ from harness.judge.comparison import Duel as Paired
 from harness.judge.gate import judge
 from harness.judge.power import tolerance_for
 from harness.judge.stopping import StoppingRule, blocks_in
+from harness.measure.operators import Profile
 from harness.metrics.derive import Values, paired_log_ratios, repetition_figures, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
@@ -26,6 +27,12 @@ from harness.verdicts import Conclusions, all_values, summarise_all
 STAGES = ("phonemise", "inference", "postprocess", "rest")
 LEAST_CONTRIBUTION = 0.002
 """A stage that moved the whole by less than this ratio is no suspect."""
+CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+TIMED = ("latency", "ttfa", "ttfc", "rtf", "rtf_model", "cpu_per_audio")
+"""Metrics that operators' times explain."""
+LEAST_OPERATOR = 0.01
+MOST_OPERATORS = 5
+"""Operator types that moved all nodes' time by less than the ratio are no suspects, and the strongest are enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +98,25 @@ class DuelJudging:
             targets=(),
         )
 
+    def explain(self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario], Profile]) -> Conclusions:
+        """The verdicts that found a change with the operators that moved, by one profile of each side.
+
+        Profiled after all is measured, and only where something was found.
+        """
+        found = {verdict.scenario_id for verdict in conclusions.verdicts if verdict.kind in CHANGED}
+        suspects = {
+            candidate.id: operator_suspects(profile(candidate), profile(reference))
+            for candidate, reference in pairs_of(data)
+            if candidate.id in found
+        }
+        verdicts = tuple(
+            replace(verdict, suspects=_inserted(verdict.suspects, suspects[verdict.scenario_id]))
+            if verdict.kind in CHANGED and verdict.metric in TIMED
+            else verdict
+            for verdict in conclusions.verdicts
+        )
+        return replace(conclusions, verdicts=verdicts)
+
     def comparisons(self, data: RunData) -> list[Comparison]:
         """One per text and gated metric."""
         found = []
@@ -148,11 +174,38 @@ def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
 
 
 def _with_suspects(verdict: Verdict, data: RunData) -> Verdict:
-    if verdict.kind not in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
+    if verdict.kind not in CHANGED:
         return verdict
     candidate, reference = next(pair for pair in pairs_of(data) if pair[0].id == verdict.scenario_id)
     suspects = (*_stages(candidate, reference, data), *_differences(candidate.arm, reference.arm, data))
     return replace(verdict, suspects=suspects)
+
+
+def operator_suspects(ours: Profile, theirs: Profile) -> list[str]:
+    """The operator types whose time in a repetition moved, the strongest first; why not, where there is no profile.
+
+    A profile is a few repetitions in one process: it points at where to look, it decides nothing.
+    """
+    if reason := ours.reason or theirs.reason:
+        return [f"operators: not profiled ({reason[:160]})"]
+    whole = sum(theirs.operators.values())
+    if not whole or not ours.operators:
+        return []
+    names = ours.operators.keys() | theirs.operators.keys()
+    moved = {name: (ours.operators.get(name, 0.0) - theirs.operators.get(name, 0.0)) / whole for name in names}
+    ordered = sorted(moved.items(), key=lambda item: (-abs(item[1]), item[0]))
+    return [
+        f"operator {name}: {share:+.1%} of all nodes' time "
+        f"({theirs.operators.get(name, 0.0) / 1e3:.1f} → {ours.operators.get(name, 0.0) / 1e3:.1f} ms)"
+        for name, share in ordered[:MOST_OPERATORS]
+        if abs(share) >= LEAST_OPERATOR
+    ]
+
+
+def _inserted(suspects: tuple[str, ...], operators: Sequence[str]) -> tuple[str, ...]:
+    """The operators after the stages, which they explain, and before what differs between the arms."""
+    stages = sum(suspect.split(":")[0] in STAGES for suspect in suspects)
+    return (*suspects[:stages], *operators, *suspects[stages:])
 
 
 def _stages(candidate: Scenario, reference: Scenario, data: RunData) -> list[str]:

@@ -53,7 +53,7 @@ def placement(profile: Profile, provider: str) -> str:
     """What ran where, in words."""
     known = find_provider(provider)
     if profile.reason or known is None:
-        return f"unproven: {profile.reason or 'no such provider'}"
+        return f"unproven: {(profile.reason or 'no such provider')[:160]}"
     whole = sum(profile.nodes.values())
     others = ", ".join(
         f"{name.removesuffix('ExecutionProvider')} ran {count} ({profile.time_share(name):.1%})"

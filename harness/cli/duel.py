@@ -81,6 +81,7 @@ def conduct(
 ) -> "Finished":
     """Measure and judge a duel; interrupted, what was kept until then."""
     from harness import laboratory
+    from harness.beside import unexplained
     from harness.console import LiveConsole
     from harness.duel import DuelJudging, duel_scenarios
     from harness.plan.config import with_values
@@ -108,7 +109,12 @@ def conduct(
                 selection=selection,
                 listeners=[] if quiet else [console],
                 report=console.report,
-                judging=laboratory.Judging(conclude=judging.conclude, enough=judging.enough, policy=judging.policy),
+                judging=laboratory.Judging(
+                    conclude=judging.conclude,
+                    enough=judging.enough,
+                    policy=judging.policy,
+                    explain=unexplained if quiet else judging.explain,
+                ),
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished

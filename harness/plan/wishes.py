@@ -12,7 +12,7 @@ EVERY_PROVIDER = "provider=*"
 
 
 def wish_here(wish: Wish, config: Config) -> Wish:
-    """The wish without the changes of what the user has settled, and with a change for each provider that this build offers."""
+    """The wish without changes of what the user has settled, and with one for each provider that this build offers."""
     settled = {name for name, origin in config.origins.items() if origin != "default"}
     if config["engine"] != "kokoro":
         settled |= {"model", "provider", "runtime"}
