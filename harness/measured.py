@@ -60,11 +60,14 @@ class Measured:
 
     def values(self, name: str) -> tuple[float, ...]:
         """The valid values of a metric, in the order of their measuring; fails the test where there is none."""
-        found = scenario_values(self.scenario, self.data)[name]
-        values = tuple(value for launch in found.grouped for value in launch)
+        values = self._known(name)
         if not values:
-            pytest.fail(f"{self.scenario_id}: {name} was not measured: {found.reason}", pytrace=False)
+            reason = scenario_values(self.scenario, self.data)[name].reason
+            pytest.fail(f"{self.scenario_id}: {name} was not measured: {reason}", pytrace=False)
         return values
+
+    def _known(self, name: str) -> tuple[float, ...]:
+        return scenario_values(self.scenario, self.data)[name].flat
 
     def replay(self, benchmark: Benchmark) -> None:
         """Give pytest-benchmark the worker's own figures, as its rounds.
@@ -72,9 +75,13 @@ class Measured:
         The fixture must have been made with a `ReplayTimer`: the plugin's marker sees to it.
         """
         name = REPLAYED.get(self.scenario.mode, "latency")
-        durations = self.values(name)
-        if not benchmark.enabled:
+        if not benchmark.enabled or not self._known(name):
+            # It warns of a test that asked for it and did not use it; disabled, it calls once and shows nothing.
+            benchmark.disabled = True
+            benchmark.pedantic(lambda: None)
+            self.values(name)
             return
+        durations = self.values(name)
         timer = benchmark._timer  # noqa: SLF001 - the timer that the marker gave it
         timer.durations.extend(durations)
         benchmark.extra_info.update(

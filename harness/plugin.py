@@ -225,7 +225,8 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
         except laboratory.Interrupted as interrupted:
             bench.finished = interrupted.finished
             bench.notes += write_outputs(interrupted.finished.data, bench.config)
-            pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)
+            # Without a code of its own, so that pytest still shows its summary, and ours in it.
+            pytest.exit("interrupted; finished blocks are stored")
         except KeyboardInterrupt:
             # Before the first block or after the last: the next command marks the run as interrupted.
             pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)

@@ -43,6 +43,8 @@ def run(
     # the results there.
     settings = config.root / "pyproject.toml"
     arguments += ["--rootdir", str(config.root), "-c", str(settings if settings.is_file() else os.devnull)]
+    # Where pytest-benchmark would otherwise make a directory beside the user's own.
+    arguments.append(f"--benchmark-storage=file://{config.root / '.kokoro-bench' / 'pytest-benchmark'}")
     arguments += [] if pytest_output else ["--tb=no", "-rN", "--benchmark-quiet"]
     arguments += [f"--selection={selection}"]
     arguments += [f"--{name}={value}" for name, value in config.given.items()]
