@@ -1,10 +1,12 @@
-"""What many tests need: the small replica, built once a session, and the command as a user runs it."""
+"""What all tests may ask for: models, the command, scripted laboratories, databases."""
 
+import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -20,6 +22,7 @@ from harness.records.scenario import Mode
 from harness.store.baselines import promote
 from harness.verdicts import baseline_entries
 
+POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
 SMALL = "replica-small"
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -104,3 +107,54 @@ def accepted(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     for seed in range(6):
         found.promote(found.run(seed=str(seed)).data)
     return found
+
+
+def _postgres() -> ModuleType:
+    """The module beside this file: tests are no package."""
+    spec = importlib.util.spec_from_file_location("kokoro_tests_postgres", Path(__file__).with_name("postgres.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database that may be emptied: the one that is named, else one of a server that is started for the tests."""
+    named = os.environ.get(POSTGRES)
+    if named:
+        yield named
+        return
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    postgres = _postgres()
+    try:
+        with postgres.server(tmp_path_factory.mktemp("postgres")) as url:
+            yield url
+    except postgres.NoServerError as error:
+        pytest.skip(f"{error}; or set {POSTGRES}")
+
+
+@pytest.fixture
+def server_url(postgres_url: str) -> str:
+    """An empty database of a PostgreSQL server."""
+    from sqlalchemy import inspect, text
+
+    from harness.store.dialects import connect
+
+    database = connect(postgres_url, lock_wait_s=10.0)
+    with database.writers.begin() as connection:
+        for table in inspect(connection).get_table_names():
+            if table.startswith("bench_"):
+                connection.execute(text(f'DROP TABLE "{table}" CASCADE'))
+    database.dispose()
+    return postgres_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "results.sqlite")
+    url: str = request.getfixturevalue("server_url")
+    return url
