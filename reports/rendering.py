@@ -8,6 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup, escape
+
 from harness.errors import BenchError
 from reports.words import visible
 
@@ -45,7 +47,6 @@ def write(path: Path, page: str | bytes) -> None:
 @cache
 def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     style, script = (_static(name) for name in ("report.css", "report.js"))
     environment = Environment(
@@ -63,8 +64,19 @@ def _environment() -> "Environment":
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "media-src 'self' data:; base-uri 'none'; form-action 'none'"
     )
+    environment.filters["commands"] = commands
     environment.globals |= {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 - ours
     return environment
+
+
+def commands(text: str) -> Markup:
+    """A sentence in which what stands between backticks is shown as a command; everything is escaped."""
+    parts = visible(text).split("`")
+    if len(parts) % 2 == 0:  # a backtick without a partner is a backtick
+        return escape(visible(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
+    )
 
 
 def _shown(value: object) -> object:

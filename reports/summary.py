@@ -25,7 +25,7 @@ def markdown_summary(data: RunData) -> str:
     lines = targets(data, named)
     parts = [
         f"## {head.glyph} {escape(head.sentence)}",
-        *(escape(text) for text in (head.detail, head.status) if text),
+        *(sentence(text) for text in (head.detail, head.status) if text),
         *_changes("Worse", found.worse),
         *_changes("Better", found.better),
         *_unclear(found.unclear),
@@ -39,7 +39,19 @@ def markdown_summary(data: RunData) -> str:
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line: neither markup, nor HTML, nor a mention, nor a table's edge."""
     one_line = " ".join(visible(text).split())
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};" if match[0] in "<>&@|:" else "\\" + match[0], one_line)
+    return _SPECIAL.sub(_escaped, one_line)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"&#{ord(match[0])};" if match[0] in "<>&@|:" else "\\" + match[0]
+
+
+def sentence(text: str) -> str:
+    """A sentence with its commands, which stand between backticks, as code; the rest is escaped."""
+    parts = " ".join(visible(text).split()).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"`{part}`" if index % 2 else _SPECIAL.sub(_escaped, part) for index, part in enumerate(parts))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from harness.perf.made_history import made_run
 from harness.records.run import RunData
 from reports.compare import compare_html, compare_markdown, comparison
-from reports.summary import MOST, escape, markdown_summary
+from reports.rendering import commands
+from reports.summary import MOST, escape, markdown_summary, sentence
 
 from .conftest import SMALL
 
@@ -79,3 +80,13 @@ def test_runs_of_two_machines_come_with_a_warning(run: RunData) -> None:
 def test_runs_without_a_common_figure_are_still_a_page(run: RunData) -> None:
     nothing = replace(run, summaries=())
     assert "no figure in common" in compare_html(nothing, run)
+
+
+def test_commands_are_code_and_nothing_else_is_markup() -> None:
+    assert (
+        sentence("run `kokoro-bench baseline promote <RUN>`, *now*")
+        == "run `kokoro-bench baseline promote <RUN>`, \\*now\\*"
+    )
+    assert sentence("one ` alone") == "one \\` alone"
+    assert commands("run `a <b>` & go") == "run <code>a &lt;b&gt;</code> &amp; go"
+    assert commands("one ` <alone>") == "one ` &lt;alone&gt;"
