@@ -120,7 +120,7 @@ def _postgres() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A database that may be emptied: the one that is named, else one of a server that is started for the tests."""
     named = os.environ.get(POSTGRES)
     if named:
@@ -129,7 +129,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     postgres = _postgres()
     try:
-        with postgres.server(tmp_path_factory.mktemp("postgres")) as url:
+        with postgres.server() as url:
             yield url
     except postgres.NoServerError as error:
         pytest.skip(f"{error}; or set {POSTGRES}")

@@ -1,13 +1,10 @@
 """Stores to test on, and small runs to put in them."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from harness.records.environment import Conditions, Machine, Subject
 from harness.records.reading import known, unknown
@@ -27,34 +24,7 @@ from harness.records.repetition import (
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Arm, Mode, ModelVariant, Scenario
 from harness.records.verdict import Estimate, Summary, TargetKind, TargetResult, Verdict, VerdictKind
-from harness.store.dialects import connect
 from harness.store.runs import RunStore, open_store
-from harness.store.schema import METADATA, VERSION_TABLE
-
-POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
-
-
-@pytest.fixture
-def server_url() -> str:
-    """An empty database of a PostgreSQL server."""
-    url = os.environ.get(POSTGRES)
-    if not url:
-        pytest.skip(f"set {POSTGRES} to the URL of a database that may be emptied")
-    database = connect(url, lock_wait_s=10.0)
-    with database.writers.begin() as connection:
-        METADATA.drop_all(connection)
-        connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
-    database.dispose()
-    return url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        return str(tmp_path / "results.sqlite")
-    url: str = request.getfixturevalue("server_url")
-    return url
 
 
 @pytest.fixture
