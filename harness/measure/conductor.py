@@ -305,7 +305,7 @@ class Conductor:
         if self._restarts[arm] > RESTARTS:
             reason = f"the arm's worker was lost {self._restarts[arm]} times; it is not started again in this run"
             for scenario in remaining:
-                self._lose(scenario, Outcome(kind=OutcomeKind.CRASHED, reason=reason))
+                self._give_up(scenario, Outcome(kind=OutcomeKind.CRASHED, reason=reason))
             return
         # A new process is a new launch: its figures must not be taken for those of the lost one.
         self._extra_launches += 1
@@ -313,6 +313,17 @@ class Conductor:
         for scenario in remaining:
             if arm in self._desks:
                 self._warm_up(scenario)
+
+    def _give_up(self, scenario: Scenario, outcome: Outcome) -> None:
+        """Lose a scenario that nothing happened to: its record says why there is no more of it."""
+        utterance = self._plan.utterance(scenario, self._blocks)
+        repetition = Repetition(
+            scenario_id=scenario.id, launch=self._plan.pace.launches - 1 + self._extra_launches, block=-1, position=0,
+            phase=Phase.WARMUP, variant=utterance.variant, characters=utterance.characters,
+            started_at=self._clock.wall(), end_ns=0, outcome=outcome,
+        )  # fmt: skip
+        self._emit(WarmedUp(repetition=repetition))
+        self._lose(scenario, outcome)
 
     def _launch(self, arm: Arm, launch: int, *, page_cache: str, dedicated: bool) -> tuple[WorkerHandle | None, Launch]:
         """Start a worker and load its arm. The launch is said as an event, whatever came of it."""

@@ -439,6 +439,9 @@ class TestLosses:
         assert reasons.count(given_up) == 2
         assert len(reasons) == 6
         assert len(played.agency.loads) == 1 + 3
+        # Nothing happened to the two that were given up, but each has a record that says why there is no more of it.
+        assert [each.outcome.reason for each in played.warm_ups].count(given_up) == 2
+        assert {each.scenario_id for each in played.warm_ups if not each.outcome.valid} == set(played.lost)
 
     def test_where_no_worker_can_be_started_everything_is_lost_with_the_reason(self) -> None:
         played = perform(plan((*LOADS, *FOUR)), startable=False)
