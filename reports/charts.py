@@ -24,7 +24,7 @@ class Event:
 _LEAST_STALL_S = 1e-6
 _STAGES = ("phonemise", "inference", "postprocess")
 _CHART = 96
-_BINS = 240
+_BINS = 200
 """A longer series is drawn by the least and the greatest value of each of so many stretches: no extreme is lost."""
 
 
@@ -70,9 +70,11 @@ def _line(values: Sequence[float | None], low: float, high: float) -> str:
         if not some:
             pen = "M"
             continue
-        for value in (some[0],) if len(some) == 1 else (min(some), max(some)):
-            parts.append(f"{pen}{start * across:.4g} {100 - (value - low) * up:.3g}")
-            pen = "L"
+        x = round(start * across, 1)
+        parts.append(f"{pen}{x:g} {100 - (min(some) - low) * up:.1f}")
+        if len(some) > 1:
+            parts.append(f"V{100 - (max(some) - low) * up:.1f}")
+        pen = "L"
     return "".join(parts)
 
 

@@ -1,7 +1,7 @@
 """What a site remembers of each run, so that a new one can be added without reading the old ones again."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,10 +48,6 @@ class PastRun:
     subject: tuple[tuple[str, str], ...]
     medians: tuple[float | None, ...]
     kinds: str
-
-    def median(self, index: int) -> float | None:
-        """The median of the key at `index`."""
-        return self.medians[index] if index < len(self.medians) else None
 
     def kind(self, index: int) -> VerdictKind | None:
         """The verdict of the key at `index`."""
@@ -144,12 +140,3 @@ def book_bytes(book: Book) -> bytes:
     import msgspec
 
     return msgspec.msgpack.encode(book)
-
-
-def latest(values: Sequence[float | None]) -> float | None:
-    """The newest known value."""
-    return next((value for value in reversed(values) if value is not None), None)
-
-
-Links = Mapping[str, str]
-"""Id → address, relative to the page that links."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from markupsafe import Markup
 
 from harness.records.verdict import VerdictKind
 from reports.charts import Event, trend
-from reports.history import Book, PastRun, latest, subject_changes
+from reports.history import Book, PastRun, subject_changes
 from reports.marks import spark
 from reports.naming import Key, Label, Names
 from reports.words import VERDICT_WORDS, better, count, day, in_order, metric_of, percent, scale
@@ -98,9 +99,10 @@ def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
             steps.setdefault((step.scenario_id, step.metric), []).append(Event(index=index, what=what, css="step"))
     trends: dict[Key, Trend] = {}
     sparks: dict[Key, Markup] = {}
-    for place, (scenario_id, metric) in enumerate(book.keys):
-        values = [run.median(place) for run in runs]
-        if scenario_id not in names.labels or latest(values) is None:
+    # All figures turned from runs to keys at once; a run from before a key was known is shorter.
+    columns = zip_longest(*(run.medians for run in runs))
+    for place, ((scenario_id, metric), values) in enumerate(zip(book.keys, columns, strict=False)):
+        if scenario_id not in names.labels or not any(value is not None for value in values):
             continue
         key = (scenario_id, metric)
         own = sorted([*shared, *steps.get(key, ())], key=lambda event: event.index)
@@ -113,18 +115,19 @@ def _trend(
     label: Label, metric: str, values: Sequence[float | None], events: list[Event], kind: VerdictKind | None
 ) -> Trend:
     known = [value for value in values if value is not None]
-    on = scale(metric, known)
-    now, first = known[-1], known[0]
+    first, last, low, high = known[0], known[-1], min(known), max(known)
+    on = scale(metric, (low, high))
     title = metric_of(metric).title
-    since = f", {percent(now / first - 1)} since the first" if len(known) > 1 and first > 0 else ""
-    span = f"{on.full(min(known))} to {on.full(max(known))}"
-    finding = f"{title} now {on.full(now)}{since}; {count(len(known), 'run')}, from {span}."
+    since = f", {percent(last / first - 1)} since the first" if len(known) > 1 and first > 0 else ""
+    span = f"{on.full(low)} to {on.full(high)}"
+    now = on.full(last) if values[-1] is not None else f"not in the latest run; before {on.full(last)}"
+    finding = f"{title}: {now}{since}; {count(len(known), 'run')}, from {span}."
     word = VERDICT_WORDS[kind] if kind else None
     return Trend(
         label=label,
         metric=metric,
         title=title,
-        now=on.full(now),
+        now=now,
         range=span,
         css=word.css if word else "bare",
         glyph=word.glyph if word else "",
