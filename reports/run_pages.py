@@ -15,7 +15,7 @@ import msgspec
 from harness.records.run import RunData
 from harness.records.scenario import slug
 from reports.rendering import render, write
-from reports.view import run_view
+from reports.view import RunView, run_view
 
 MANY = 24
 """From so many runs on a second process is worth its start."""
@@ -66,8 +66,11 @@ def _file(name: str) -> str:
 
 
 @contextmanager
-def drawing(directory: Path, *, runs: int) -> Iterator[Callable[..., None]]:
-    """A function that draws a run's page (`data`, `full`): at once, or, where there are many, in another process."""
+def drawing(directory: Path, *, runs: int) -> Iterator[Callable[..., RunView | None]]:
+    """A function that draws a run's page (`data`, `full`): at once, or, where there are many, in another process.
+
+    What was drawn at once is returned, so that other pages need not make it again.
+    """
     if runs < MANY:
         yield partial(_write_run, directory)
         return
@@ -75,10 +78,11 @@ def drawing(directory: Path, *, runs: int) -> Iterator[Callable[..., None]]:
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         waiting: deque[Future[None]] = deque()
 
-        def draw(data: RunData, *, full: bool) -> None:
+        def draw(data: RunData, *, full: bool) -> RunView | None:
             if len(waiting) >= _AHEAD:
                 waiting.popleft().result()
             waiting.append(pool.submit(_write_packed, directory, msgspec.msgpack.encode(data), full=full))
+            return None
 
         yield draw
         for future in waiting:
@@ -89,7 +93,8 @@ def _write_packed(directory: Path, packed: bytes, *, full: bool) -> None:
     _write_run(directory, msgspec.msgpack.decode(packed, type=RunData), full=full)
 
 
-def _write_run(directory: Path, data: RunData, *, full: bool) -> None:
+def _write_run(directory: Path, data: RunData, *, full: bool) -> RunView:
     view = run_view(data, drawn=full)
     site = Site(root="../", here="runs.html")
     write(directory / run_page(data.run.id), render("run.html", run=view, legend=view.legend, site=site))
+    return view

@@ -9,6 +9,7 @@ from harness.records.run import RunData
 from harness.store.runs import RunStore
 from reports.arms import arms
 from reports.compare import comparison
+from reports.distributions import Figure
 from reports.glossary import glossary
 from reports.headline import headline
 from reports.history import Book, book_bytes, code_digest, fingerprint, read_book
@@ -55,17 +56,20 @@ def publish(store: RunStore, directory: Path, *, marks: Marks) -> Path:
     shorter = [run_id for run_id in book.drawn_in_full if run_id in wanted and run_id not in newest]
     due = list(dict.fromkeys([*changed, *longer, *shorter]))
     loaded: dict[str, RunData] = {}
+    figures: dict[str, tuple[Figure, ...]] = {}
     with drawing(directory, runs=len(due)) as draw:
         for run_id in due:
             data = store.load(run_id)
             book.enter(data, wanted[run_id], headline(data))
-            draw(data, full=run_id in newest)
+            view = draw(data, full=run_id in newest)
             if run_id in newest[:2]:
                 loaded[run_id] = data
+            if run_id in newest and view is not None:
+                figures[run_id] = view.figures
     book.drawn_in_full = newest
     book.marks = hashlib.sha256(repr((marks.steps, sorted(marks.promoted))).encode()).hexdigest()
     if book_bytes(book) != before or not (directory / "index.html").is_file():
-        _write_overview(store, directory, book, loaded, marks=marks)
+        _write_overview(store, directory, book, loaded, figures=figures, marks=marks)
         write(book_file, book_bytes(book))
     return directory / "index.html"
 
@@ -75,7 +79,13 @@ def _known(book: Book, run_id: str) -> str:
 
 
 def _write_overview(
-    store: RunStore, directory: Path, book: Book, loaded: Mapping[str, RunData], *, marks: Marks
+    store: RunStore,
+    directory: Path,
+    book: Book,
+    loaded: Mapping[str, RunData],
+    *,
+    figures: Mapping[str, tuple[Figure, ...]],
+    marks: Marks,
 ) -> None:
     """Every page but those of the runs."""
     runs = book.newest_first()
@@ -89,7 +99,7 @@ def _write_overview(
         data = loaded.get(newest) or store.load(newest)
         named = names_of(data)
         drawn = lines(book, machine, named, marks=marks)
-        trend_lists.append(_write_machine(directory, data, named, drawn))
+        trend_lists.append(_write_machine(directory, data, named, drawn, figures.get(newest)))
         if machine == machines[0]:
             _write_index(directory, data, drawn, book)
             before = next((run.id for run in runs[1:] if run.machine == machine), None)
@@ -136,9 +146,11 @@ def _lines(book: Book, limit: int | None) -> Iterator[RunLine]:
         )
 
 
-def _write_machine(directory: Path, data: RunData, named: Names, drawn: Lines) -> dict[str, object]:
+def _write_machine(
+    directory: Path, data: RunData, named: Names, drawn: Lines, figures: tuple[Figure, ...] | None
+) -> dict[str, object]:
     """The scenario and trend pages of one machine; what the overview of trends says of it."""
-    figures = run_view(data).figures
+    figures = run_view(data).figures if figures is None else figures
     machine = data.run.machine.key
     site = Site(root="../", here="trends.html")
     links = _links(data, root="../")

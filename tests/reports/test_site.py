@@ -14,6 +14,7 @@ from reports.pages import write_site
 from reports.run_pages import run_page
 from reports.site_pages import FULL
 from reports.trends import Marks, Step
+from reports.view import RunView
 
 from .conftest import HOSTILE, SMALL, keep
 from .test_pages import Page
@@ -66,9 +67,9 @@ def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
     drawn: list[str] = []
     write_run = run_pages._write_run
 
-    def spy(directory: Path, data: RunData, *, full: bool) -> None:
+    def spy(directory: Path, data: RunData, *, full: bool) -> RunView:
         drawn.append(data.run.id)
-        write_run(directory, data, full=full)
+        return write_run(directory, data, full=full)
 
     monkeypatch.setattr(run_pages, "_write_run", spy)
     (new,) = nights(store, TINY, range(FULL + 3, FULL + 4))
