@@ -15,6 +15,8 @@ COMMANDS = {
     "run": ("harness.cli.run:run", "Measure the suites, judge against the baselines, write the report."),
     "duel": ("harness.cli.duel:duel", "Play two arms against each other, pair by pair."),
     "calibrate": ("harness.cli.calibrate:calibrate", "Find out how often the gate is wrong on this machine."),
+    "recommend": ("harness.cli.recommend:recommend", "Name the best combination measured here, ready to paste."),
+    "tune": ("harness.cli.tune:tune", "Search threads and session options within a budget."),
     "runs": ("harness.cli.runs:runs", "List, show, export or delete stored runs."),
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the accepted figures, or show them."),
     "compare": ("harness.cli.report:compare", "Put two stored runs side by side."),

@@ -1,0 +1,1 @@
+"""Advice from what was measured: which combination to take, and which session options to try further. Pure."""

@@ -1,0 +1,126 @@
+"""`kokoro-bench recommend`: the best combination that was measured on this machine, ready to paste."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import configured, open_results
+from harness.errors import UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.advice.recommend import Recommendation
+    from harness.records.run import RunData
+    from harness.records.scenario import Arm
+    from harness.store.runs import RunStore
+
+GOALS = ("ttfa", "throughput", "memory", "size")
+LOOKED_AT = 50
+"""Runs among which the newest with a choice in it is looked for."""
+
+
+@click.command()
+@configured("results", "engine")
+@click.option("--for", "goal", type=click.Choice(GOALS), default="ttfa", show_default=True, help="what matters most")
+@click.argument("runs", nargs=-1)
+def recommend(config: Config, goal: str, runs: tuple[str, ...]) -> None:
+    """Name the best combination that was measured, by how much, and how to get it.
+
+    RUN are runs of one machine; without any, the newest of this machine in which several combinations were measured.
+    """
+    from harness.advice.recommend import OBJECTIVES
+    from harness.advice.recommend import recommend as choose
+
+    with open_results(config) as store:
+        data = [store.load(store.resolve(each)) for each in dict.fromkeys(runs)] or [_newest(config, store)]
+    found = choose(data, OBJECTIVES[goal])
+    print_recommendation(found)
+    click.echo()
+    click.echo(snippet_of(found.best.arm), nl=False)
+
+
+def print_recommendation(found: "Recommendation") -> None:
+    """The candidates, best first, with what they lie behind the best, and who was left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.console import make_console
+    from harness.judge.wording import percent
+    from harness.metrics.registry import METRICS
+
+    console = make_console()
+    metric = METRICS[found.objective.metric]
+    table = Table(expand=False, pad_edge=False)
+    for column in ("combination", metric.name, "behind the best", ""):
+        table.add_column(column, overflow="fold")
+    table.add_row(found.best.arm.id, metric.format(found.best.figure), "–", "best")
+    for candidate, lead in zip(found.candidates[1:], found.leads, strict=True):
+        behind = lead.behind
+        shown = f"{percent(behind.point)} ({percent(behind.low)} … {percent(behind.high)})" if behind else "–"
+        table.add_row(candidate.arm.id, metric.format(candidate.figure), shown, "level" if lead.level else "")
+    console.print(Text(f"{found.objective.meaning}; {', '.join(found.texts)}; run {', '.join(found.run_ids)}"))
+    console.print(table)
+    for each in found.excluded:
+        console.print(Text(f"left out: {each.arm_id}: {each.reason}", style="yellow"), soft_wrap=True)
+    console.print(Text(sentence(found), style="bold"), soft_wrap=True)
+
+
+def sentence(found: "Recommendation") -> str:
+    """The answer in words."""
+    from harness.judge.wording import percent
+
+    best = found.best.arm.id
+    if not found.leads:
+        return f"{best}: nothing else was measured to choose from."
+    if found.level_with:
+        others = ", ".join(lead.arm.id for lead in found.level_with)
+        return f"{best} is not shown to be better than {others}: they are level, take whichever suits."
+    behind = found.leads[0].behind
+    second = found.leads[0].arm.id
+    if behind is None:
+        return f"{best}; the second best is {second}."
+    interval = f"{percent(behind.low)} … {percent(behind.high)}"
+    return f"{best}; the second best, {second}, lies {percent(behind.point)} behind it ({interval})."
+
+
+def snippet_of(arm: "Arm") -> str:
+    """Python to paste, with the paths of the very files that were measured, as far as they are here."""
+    from harness.advice.snippet import snippet
+    from harness.errors import ModelError
+    from harness.models.catalogue import Catalogue
+
+    if arm.model is None:
+        return ""
+    try:
+        catalogue = Catalogue()
+        known = catalogue.cache.by_digest(arm.model.sha256)
+        files = catalogue.cache.files(known) if known else catalogue.resolve(arm.model.name, build=False)
+    except ModelError:
+        files = None
+    if files is None or files.variant.sha256 != arm.model.sha256:
+        missing = f"# {arm.model.name}, SHA-256 {arm.model.sha256}, is not in the cache: put its path here\n"
+        return missing + snippet(arm, model_path=f"{arm.model.name}.onnx", voices_path="voices.bin")
+    return snippet(arm, model_path=str(files.model_path), voices_path=str(files.voices_path))
+
+
+def _newest(config: Config, store: "RunStore") -> "RunData":
+    """The newest run of this machine with several arms, none of them slowed on purpose."""
+    from harness.cli.options import SCRIPTED_KEY
+    from harness.measure.machine import identify
+
+    key = SCRIPTED_KEY if config["engine"] == "scripted" else identify().key
+    for row in store.list(machine_key=key, limit=LOOKED_AT):
+        arms = _arms(store, row.id)
+        if len(arms) > 1 and not any(arm.slowdown for arm in arms):
+            return store.load(row.id)
+    raise UsageError(
+        "no run of this machine has several combinations in it",
+        where=store.place,
+        remedy="kokoro-bench run --full measures models, providers and session options",
+    )
+
+
+def _arms(store: "RunStore", run_id: str) -> "Sequence[Arm]":
+    return list(dict.fromkeys(scenario.arm for scenario in store.head(run_id).scenarios))

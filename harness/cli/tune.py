@@ -1,0 +1,137 @@
+"""`kokoro-bench tune`: search the session options within a budget, and prove the winner in a duel."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.duel import conduct
+from harness.cli.options import MEASURING, configured
+from harness.errors import ExitCode, UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.laboratory import Finished
+    from harness.records.run import RunData
+    from harness.records.scenario import Scenario
+    from harness.tuning import Search, Tuning
+
+BUDGET_S = 600.0
+TEXT = "chars-60"
+LAUNCHES = 2
+MANY_BLOCKS = 10_000
+METRIC = {"ttfa": "ttfa", "throughput": "rtf", "memory": "rss_peak"}
+
+
+class Stopped(Exception):  # noqa: N818 - it is an answer
+    """A round was interrupted."""
+
+
+@click.command()
+@configured(*MEASURING)
+@click.option("--for", "goal", type=click.Choice(list(METRIC)), default="ttfa", show_default=True, help="what matters")
+@click.option("--try", "changes", multiple=True, metavar="CHANGE", help="a candidate, as a side of a duel; repeatable")
+@click.option("--effect", default="2%", show_default=True, help="the change that the duel at the end is to find")
+def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> int:
+    """Search threads and session options from the configured arm on, within --budget (10 minutes).
+
+    Each round plays all that are left against the configured arm, in paired blocks, and drops the worse half; after the
+    first, the best changes join as one. The last is proven in a duel.
+    """
+    from harness.cli.duel import per_cent
+    from harness.console import make_console, print_duel
+    from harness.duel import Opponents
+    from harness.equipment import wanted_arms
+    from harness.plan.config import with_values
+    from harness.tuning import DEFAULT_CHANGES, Tuning
+
+    size = per_cent(click.get_current_context(), click.Option(["--effect"]), effect)
+    text = _single(config["text"], "--text") or TEXT
+    arms = wanted_arms(with_values(config, {"model": config["model"][:1]}), "quick", recipes=())
+    tuning = Tuning(
+        base=arms[0], metric=METRIC[goal], text=text, voice=config["voice"], changes=changes or DEFAULT_CHANGES
+    )
+    try:
+        search = tuning.search(lambda *asked: _round(config, *asked), budget_s=config["budget"] or BUDGET_S)
+    except Stopped:
+        return int(ExitCode.INTERRUPTED)
+    console = make_console()
+    print_search(search, tuning)
+    if not search.winner:
+        console.print("no candidate could be measured: the configured arm stays")
+        return int(ExitCode.MEASUREMENT)
+    sides = Opponents(candidate=tuning.arm(search.winner), reference=tuning.base)
+    limited = with_values(config, {"budget": search.duel_s, "text": (text,)})
+    finished = conduct(limited, sides, effect=size, selection=f"tune: {search.winner} against current")
+    print_duel(finished, candidate=search.winner, reference="current")
+    return _answer(finished, tuning)
+
+
+def print_search(search: "Search", tuning: "Tuning") -> None:
+    """What each round said."""
+    from harness.console import make_console
+    from harness.judge.wording import percent
+
+    console = make_console()
+    for number, each in enumerate(search.rounds):
+        console.print(f"round {number + 1} (run {each.run_id}): {tuning.metric} against current")
+        for change, found in sorted(each.found.items(), key=lambda item: (item[1] is None, item[1] or 0.0)):
+            told = "not validly measured" if found is None else percent(found)
+            console.print(f"  {change}: {told}{'' if change in each.kept else ', dropped'}", soft_wrap=True)
+
+
+def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, number: int) -> "RunData":
+    """One round: every candidate and the configured arm in the same blocks."""
+    from harness import laboratory
+    from harness.console import LiveConsole
+    from harness.judge.comparison import Policy
+    from harness.plan.config import with_values
+    from harness.verdicts import Conclusions, all_values, summarise_all
+
+    limited = with_values(
+        config,
+        {
+            "budget": budget_s,
+            "launches": config["launches"] if config.origins["launches"] != "default" else LAUNCHES,
+            "blocks": config["blocks"] if config.origins["blocks"] != "default" else MANY_BLOCKS,
+        },
+    )
+    judging = laboratory.Judging(
+        conclude=lambda data: Conclusions(summaries=summarise_all(data, all_values(data)), verdicts=(), targets=()),
+        enough=lambda _data: "",
+        policy=Policy(),
+    )
+    with LiveConsole() as console:
+        try:
+            finished = laboratory.measure(
+                limited,
+                scenarios,
+                selection=f"tune: round {number + 1}",
+                listeners=[console],
+                report=console.report,
+                judging=judging,
+            )
+        except laboratory.Interrupted as interrupted:
+            raise Stopped from interrupted
+    return finished.data
+
+
+def _answer(finished: "Finished", tuning: "Tuning") -> int:
+    from harness.cli.recommend import snippet_of
+    from harness.records.verdict import VerdictKind
+
+    verdicts = {verdict.metric: verdict.kind for verdict in finished.data.verdicts}
+    won = verdicts.get(tuning.metric) is VerdictKind.IMPROVED
+    if won:
+        click.echo(snippet_of(finished.data.run.scenarios[0].arm), nl=False)
+    elif finished.code is not ExitCode.INTERRUPTED:
+        click.echo(f"{tuning.metric}: not shown to be better than the configured arm, which stays")
+    interrupted = finished.code is ExitCode.INTERRUPTED
+    return int(ExitCode.INTERRUPTED if interrupted else ExitCode.OK)
+
+
+def _single(given: "Sequence[str]", option: str) -> str:
+    if len(given) > 1:
+        raise UsageError("tune takes one text class", where=option, remedy="tune for each by itself")
+    return given[0] if given else ""

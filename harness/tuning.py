@@ -1,0 +1,115 @@
+"""The search for session options: rounds of candidates in paired blocks, halved each time, and a duel at the end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.advice.halving import Grouped, budgets, combined, location, survivors
+from harness.errors import MeasurementError, UsageError
+from harness.metrics.derive import paired_log_ratios, scenario_values
+from harness.plan.sides import CURRENT, parse_side
+from harness.records.run import RunData
+from harness.records.scenario import Arm, Mode, Scenario
+
+DEFAULT_CHANGES = (
+    "threads=1",
+    "threads=2",
+    "spinning=off",
+    "arena=off",
+    "memory_pattern=off",
+    "graph_optimization=extended",
+    "execution_mode=parallel,inter_threads=2",
+)
+"""Tried where nothing else is given: each alone, then the best of them together."""
+
+Measure = Callable[[Sequence[Scenario], float, int], RunData]
+"""Play scenarios within a budget (s), in a round of this number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What a round said: change → its log-ratio to the reference (negative is better), None where it has no figure."""
+
+    run_id: str
+    found: Mapping[str, float | None]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """The rounds, the change that was left ("" for none), and the seconds that are kept for the deciding duel."""
+
+    rounds: tuple[Round, ...]
+    winner: str
+    duel_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """A search from `base`, the arm as configured, by `metric` over one text."""
+
+    base: Arm
+    metric: str
+    text: str
+    voice: str
+    changes: Sequence[str] = DEFAULT_CHANGES
+
+    def search(self, measure: Measure, *, budget_s: float) -> Search:
+        """Play rounds until one candidate is left. UsageError where there is nothing to try."""
+        left = self._distinct(self.changes)
+        if not left:
+            raise UsageError("nothing to try", where="--try", remedy="for example --try threads=1 --try spinning=off")
+        parts = budgets(len(left), budget_s=budget_s)
+        rounds: list[Round] = []
+        for number, seconds in enumerate(parts[:-1]):
+            done = self._round(measure, left, seconds=seconds, number=number)
+            rounds.append(done)
+            left = list(done.kept)
+            if number == 0 and (together := self._together(left)):
+                left.append(together)
+            if len(left) < 2:
+                break
+        return Search(rounds=tuple(rounds), winner=left[0] if left else "", duel_s=parts[-1])
+
+    def arm(self, change: str) -> Arm:
+        """The arm that a change makes of the base."""
+        return parse_side(change, base=self.base, models=())
+
+    def _round(self, measure: Measure, changes: Sequence[str], *, seconds: float, number: int) -> Round:
+        data = measure(
+            [self._scenario(self.base), *(self._scenario(self.arm(each)) for each in changes)], seconds, number
+        )
+        # The run's own scenarios have models that are known by digest; their order is ours.
+        reference, *others = data.run.scenarios
+        pairs = {each: self._pairs(scenario, reference, data) for each, scenario in zip(changes, others, strict=True)}
+        found = {each: location(pairs[each]) if any(pairs[each]) else None for each in changes}
+        return Round(run_id=data.run.id, found=found, kept=survivors(pairs))
+
+    def _pairs(self, scenario: Scenario, reference: Scenario, data: RunData) -> Grouped:
+        ours, theirs = scenario_values(scenario, data)[self.metric], scenario_values(reference, data)[self.metric]
+        failed = ours.counts.valid < ours.counts.attempted
+        try:
+            return () if failed else paired_log_ratios(ours, theirs)
+        except MeasurementError:
+            return ()
+
+    def _scenario(self, arm: Arm) -> Scenario:
+        return Scenario(arm=arm, mode=Mode.WHOLE, text_class=self.text, voice=self.voice)
+
+    def _distinct(self, changes: Sequence[str]) -> list[str]:
+        """Every change that makes another arm than the base, once."""
+        arms = {self.base.id}
+        found = []
+        for change in changes:
+            arm = self.arm(change)
+            if change not in CURRENT and arm.id not in arms:
+                arms.add(arm.id)
+                found.append(change)
+        return found
+
+    def _together(self, changes: Sequence[str]) -> str:
+        return combined(changes, {each: frozenset(_names(each)) for each in changes})
+
+
+def _names(change: str) -> list[str]:
+    """The settings that a change is about."""
+    return [item.partition("=")[0].strip() for item in change.split(",")]
