@@ -8,8 +8,8 @@ from typing import Self
 
 from harness.equipment import Equipment
 from harness.likeness import Recording, compare_all, with_likeness
-from harness.measure.conductor import Staff
 from harness.measure.operators import Profile, profile_arm
+from harness.measure.staff import Staff
 from harness.placement import prove
 from harness.plan.matrix import Plan
 from harness.records.run import RunData, RunStatus

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness.clock import Clock, ScriptedClock, SystemClock
 from harness.errors import BenchError, ModelError, RuntimeBuildError, UsageError, nearest
-from harness.measure.conductor import ArmFiles, Staff
 from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerPlace
+from harness.measure.staff import ArmFiles, Staff
 from harness.plan.config import Config
 from harness.records.environment import Conditions, Machine, Subject
 from harness.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime, slug

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.engines.providers import find_provider
-from harness.measure.conductor import Staff
 from harness.measure.operators import Profile, profile_arm
+from harness.measure.staff import Staff
 from harness.records.scenario import Arm
 
 LEAST_SHARE = 0.5

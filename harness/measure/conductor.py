@@ -6,57 +6,26 @@ asked after each block, is all that can end a run before its blocks or its budge
 """
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.clock import Clock
-from harness.measure.events import BlockDone, Launched, Listener, Progress, ScenarioLost, WarmedUp
-from harness.measure.handle import WorkerFactory, WorkerHandle, WorkerLost, WorkerPlace
-from harness.measure.messages import CanaryOrder, LoadOrder, SpeakOrder
-from harness.plan.corpus import seconds_per_character
+from harness.measure.events import BlockDone, Launched, Listener, ScenarioLost, WarmedUp
+from harness.measure.handle import WorkerHandle, WorkerLost
+from harness.measure.orders import NO_BLOCK, Originals, is_derived, load_order, speak_order
+from harness.measure.pacing import Pacing
+from harness.measure.staff import LOAD_TIMEOUT_S, CanaryKeeper, Staff
 from harness.plan.matrix import Plan
-from harness.records.repetition import (
-    Block,
-    Canary,
-    Launch,
-    Outcome,
-    OutcomeKind,
-    Phase,
-    Repetition,
-)
-from harness.records.scenario import Arm, Mode, Scenario, Utterance
+from harness.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind, Phase, Repetition
+from harness.records.scenario import Arm, Mode, Scenario
 
-LOAD_TIMEOUT_S = 300.0
-CANARY_TIMEOUT_S = 60.0
 NEEDED_LAUNCHES = 2
 """Launched whatever the budget: with one launch a process cannot be told from a change."""
 RESTARTS = 3
 """How often an arm's worker is started again after it was lost, in one run."""
 
 Thing = TypeVar("Thing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmFiles:
-    """Where a worker finds what its arm names. "" where the engine needs no file."""
-
-    model_path: str = ""
-    voices_path: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staff:
-    """How the conductor comes by workers: who starts them, where each arm's runs, and which files it loads."""
-
-    start: WorkerFactory
-    place: Callable[[Arm], WorkerPlace]
-    files: Callable[[Arm], ArmFiles]
-    canary_place: WorkerPlace = field(default_factory=WorkerPlace)
-    audio: Callable[[Scenario, int], str] = lambda _scenario, _launch: ""
-    """Where a scenario's first measured repetition in a launch leaves its audio; "" where it keeps none."""
-    refusals: Mapping[str, str] = field(default_factory=dict)
-    """Arm id → why it is not even started."""
 
 
 @dataclass(slots=True)
@@ -86,27 +55,23 @@ class Conductor:
         self._enough = enough
         self._alive = list(plan.scenarios)
         self._desks: dict[Arm, Desk] = {}
-        self._canary: WorkerHandle | None = None
-        self._canary_reason = ""
-        self._originals: dict[tuple[object, ...], float] = {}
+        self._canary = CanaryKeeper(staff)
+        self._originals = Originals()
+        self._pacing = Pacing(plan.pace, clock)
         self._restarts: dict[Arm, int] = {}
         self._extra_launches = 0
         self._blocks = 0
         self._opening = False
-        self._block_ns = 0
-        self._overhead_ns = 0
-        self._launched = 0
-        self._start_ns = 0
         self.reason = ""
         self.complete = False
 
     def play(self) -> None:
         """Play all launches. Whatever happens, no worker is left behind."""
-        self._start_ns = self._clock.now_ns()
+        self._pacing = Pacing(self._plan.pace, self._clock)
         try:
-            self._start_canary()
+            self._canary.start()
             for launch in range(self._plan.pace.launches):
-                if launch >= NEEDED_LAUNCHES and not self._fits_another():
+                if launch >= NEEDED_LAUNCHES and not self._pacing.fits_launch():
                     self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent after {launch} launches"
                     return
                 if not self._play_launch(launch):
@@ -119,11 +84,6 @@ class Conductor:
         finally:
             self._close_all()
 
-    def _fits_another(self) -> bool:
-        """Whether a further launch with one block would end within the budget, as the ones before it went."""
-        each_s = self._overhead_ns / 1e9 / self._launched
-        return self._elapsed_s() + each_s + self._block_s() <= self._plan.pace.budget_s
-
     def _play_launch(self, launch: int) -> bool:
         """Play one launch; False where `enough` has ended the run."""
         began = self._clock.now_ns()
@@ -132,12 +92,10 @@ class Conductor:
             self._open_desk(arm, launch)
         for scenario in self._warm_up_order():
             self._warm_up(scenario)
-        self._overhead_ns += self._clock.now_ns() - began
-        self._launched += 1
-        deadline_s = self._plan.pace.budget_s * (launch + 1) / self._plan.pace.launches
+        self._pacing.launched(began)
         for number in range(self._plan.pace.blocks):
             self._opening = number == 0
-            if number and self._elapsed_s() + self._block_s() > deadline_s:
+            if number and not self._pacing.fits_block(launch):
                 self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent"
                 break
             if not self._play_block(launch):
@@ -157,7 +115,7 @@ class Conductor:
         order = self._shuffled(playing, "block", self._blocks)
         started_at, began = self._clock.wall(), self._clock.now_ns()
         self._say("canary")
-        canary = self._read_canary()
+        canary = self._canary.read()
         done = []
         try:
             for position, scenario in enumerate(order):
@@ -190,7 +148,7 @@ class Conductor:
             wall_ns=wall_ns,
             canary=canary,
         )
-        self._block_ns += wall_ns
+        self._pacing.played(wall_ns)
         self._blocks += 1
         self._emit(BlockDone(block=block, repetitions=tuple(done)))
 
@@ -205,7 +163,7 @@ class Conductor:
         return sorted(
             (scenario for scenario in self._alive if not scenario.mode.is_load),
             key=lambda scenario: (
-                bool(scenario.arm.model and scenario.arm.model.parent),
+                is_derived(scenario),
                 self._plan.utterance(scenario, self._blocks).characters,
                 scenario.id,
             ),
@@ -215,7 +173,17 @@ class Conductor:
         """One repetition; a worker that is lost costs its scenario, and its arm goes on with a new worker."""
         desk = self._desks[scenario.arm]
         utterance = self._plan.utterance(scenario, self._blocks)
-        order = self._order(scenario, utterance, desk=desk, position=position, phase=phase)
+        opening = phase is Phase.MEASURED and self._opening
+        order = speak_order(
+            scenario,
+            utterance,
+            launch=desk.launch,
+            block=self._blocks,
+            position=position,
+            phase=phase,
+            original_seconds=self._originals.seconds_for(scenario, utterance),
+            audio_path=self._staff.audio(scenario, desk.launch) if opening else "",
+        )
         self._say(scenario.id)
         began_at, began = self._clock.wall(), self._clock.now_ns()
         try:
@@ -223,7 +191,7 @@ class Conductor:
         except WorkerLost as lost:
             outcome = Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail)
         else:
-            self._hear(scenario, repetition)
+            self._originals.hear(scenario, repetition)
             return repetition
         repetition = Repetition(
             scenario_id=scenario.id, launch=desk.launch, block=order.block, position=position, phase=phase,
@@ -234,39 +202,6 @@ class Conductor:
         self._close_desk(scenario.arm)
         self._reopen(scenario.arm)
         return repetition
-
-    def _hear(self, scenario: Scenario, repetition: Repetition) -> None:
-        """Remember how long an original speaks, so that a derived model that leaves text out is found."""
-        original = scenario.arm.model is None or not scenario.arm.model.parent
-        if original and repetition.outcome.valid and repetition.audio:
-            seconds = repetition.audio.frames / repetition.audio.sample_rate
-            self._originals[_spoken_alike(scenario, repetition.variant)] = seconds
-
-    def _order(
-        self, scenario: Scenario, utterance: Utterance, *, desk: Desk, position: int, phase: Phase
-    ) -> SpeakOrder:
-        band = seconds_per_character(utterance)
-        derived = bool(scenario.arm.model and scenario.arm.model.parent)
-        original = self._originals.get(_spoken_alike(scenario, utterance.variant)) if derived else None
-        first = phase is Phase.MEASURED and self._opening
-        return SpeakOrder(
-            scenario_id=scenario.id,
-            launch=desk.launch,
-            block=self._blocks if phase is Phase.MEASURED else -1,
-            position=position,
-            phase=phase.value,
-            variant=utterance.variant,
-            text=utterance.text,
-            voice=scenario.voice,
-            speed=scenario.speed,
-            language=utterance.language,
-            is_phonemes=utterance.is_phonemes,
-            stream=scenario.mode in (Mode.STREAM, Mode.ENDPOINT),
-            band_low=band.low,
-            band_high=band.high,
-            original_seconds=original,
-            audio_path=self._staff.audio(scenario, desk.launch) if first else "",
-        )
 
     def _launch_dedicated(self, launch: int) -> None:
         """A start-up of its own for each load scenario, while no other worker is there."""
@@ -317,8 +252,9 @@ class Conductor:
     def _give_up(self, scenario: Scenario, outcome: Outcome) -> None:
         """Lose a scenario that nothing happened to: its record says why there is no more of it."""
         utterance = self._plan.utterance(scenario, self._blocks)
+        launch = self._plan.pace.launches - 1 + self._extra_launches
         repetition = Repetition(
-            scenario_id=scenario.id, launch=self._plan.pace.launches - 1 + self._extra_launches, block=-1, position=0,
+            scenario_id=scenario.id, launch=launch, block=NO_BLOCK, position=0,
             phase=Phase.WARMUP, variant=utterance.variant, characters=utterance.characters,
             started_at=self._clock.wall(), end_ns=0, outcome=outcome,
         )  # fmt: skip
@@ -333,7 +269,9 @@ class Conductor:
             if reason := self._staff.refusals.get(arm.id):
                 raise WorkerLost(OutcomeKind.REFUSED, reason)
             worker = self._staff.start(self._staff.place(arm))
-            order = self._load_order(arm, launch, page_cache=page_cache, dedicated=dedicated)
+            order = load_order(
+                arm, self._staff.files(arm), plan=self._plan, launch=launch, page_cache=page_cache, dedicated=dedicated
+            )
             done = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
         except WorkerLost as lost:
             if worker is not None:
@@ -350,55 +288,6 @@ class Conductor:
         self._emit(Launched(launch=done))
         return worker, done
 
-    def _load_order(self, arm: Arm, launch: int, *, page_cache: str, dedicated: bool) -> LoadOrder:
-        files = self._staff.files(arm)
-        voice = next(scenario.voice for scenario in self._plan.scenarios if scenario.arm == arm)
-        return LoadOrder(
-            arm_id=arm.id,
-            launch=launch,
-            page_cache=page_cache,
-            dedicated=dedicated,
-            slowdown=arm.slowdown,
-            engine={
-                "engine": arm.engine,
-                "model": arm.model.name if arm.model else "",
-                "model_path": files.model_path,
-                "voices_path": files.voices_path,
-                "voice": voice,
-                "provider": arm.provider,
-                "threads": arm.threads,
-                "provider_options": dict(arm.provider_options),
-                "session_options": dict(arm.session_options),
-                "url": arm.url,
-                # The same for every arm of a launch: what the generator's noise does, it does to all.
-                "seed": 1 + self._plan.pace.seed * 1_000 + launch,
-                "script": dict(self._plan.script),
-            },
-        )
-
-    def _start_canary(self) -> None:
-        try:
-            self._canary = self._staff.start(self._staff.canary_place)
-            # The first reading pays for imports and for the graph.
-            self._canary.canary(CanaryOrder(rounds=1), timeout_s=CANARY_TIMEOUT_S)
-        except WorkerLost as lost:
-            self._drop_canary(lost)
-
-    def _read_canary(self) -> Canary:
-        if self._canary is None:
-            return Canary(numpy_ns=None, graph_ns=None, reason=self._canary_reason)
-        try:
-            return self._canary.canary(CanaryOrder(), timeout_s=CANARY_TIMEOUT_S)
-        except WorkerLost as lost:
-            self._drop_canary(lost)
-            return Canary(numpy_ns=None, graph_ns=None, reason=self._canary_reason)
-
-    def _drop_canary(self, lost: WorkerLost) -> None:
-        self._canary_reason = lost.reason
-        if self._canary is not None:
-            self._canary.close()
-            self._canary = None
-
     def _lose(self, scenario: Scenario, outcome: Outcome) -> None:
         if scenario in self._alive:
             self._alive.remove(scenario)
@@ -412,9 +301,7 @@ class Conductor:
     def _close_all(self) -> None:
         for arm in list(self._desks):
             self._close_desk(arm)
-        if self._canary is not None:
-            self._canary.close()
-            self._canary = None
+        self._canary.close()
 
     def _shuffled(self, things: list[Thing], what: str, number: int) -> list[Thing]:
         """In an order that the run's seed decides, and nothing that was drawn before."""
@@ -422,25 +309,5 @@ class Conductor:
         random.Random(f"{self._plan.pace.seed}/{what}/{number}").shuffle(shuffled)  # noqa: S311 - an order, no secret
         return shuffled
 
-    def _elapsed_s(self) -> float:
-        return (self._clock.now_ns() - self._start_ns) / 1e9
-
-    def _block_s(self) -> float:
-        return self._block_ns / self._blocks / 1e9 if self._blocks else 0.0
-
     def _say(self, doing: str) -> None:
-        """Progress against the earlier of the two ends: all blocks played, or the budget spent."""
-        pace = self._plan.pace
-        total = pace.budget_s
-        if self._blocks:
-            overhead_s = self._overhead_ns / 1e9 / max(1, self._launched)
-            total = min(total, pace.launches * (overhead_s + pace.blocks * self._block_s()))
-        elapsed = self._elapsed_s()
-        share = min(1.0, elapsed / total) if total else 1.0
-        remaining = max(0.0, total - elapsed) if self._blocks else None
-        self._emit(Progress(doing=doing, share=share, remaining_s=remaining))
-
-
-def _spoken_alike(scenario: Scenario, variant: int) -> tuple[object, ...]:
-    """What must be equal for two arms to speak equally long."""
-    return scenario.text_class, variant, scenario.voice, scenario.speed, scenario.mode
+        self._emit(self._pacing.progress(doing))

@@ -25,16 +25,19 @@ class EventFile:
     def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
         self._path = path
         self._wall = wall
-        self._last = 0.0
+        self._progress_at = float("-inf")
         self._refused = False
 
     def __call__(self, event: Event) -> None:
         """Append what a watcher wants of `event`."""
         said = _line(event)
         now = self._wall()
-        if said is None or self._refused or (isinstance(event, Progress) and abs(now - self._last) < APART_S):
+        if said is None or self._refused:
             return
-        self._last = now
+        if isinstance(event, Progress):
+            if abs(now - self._progress_at) < APART_S:
+                return
+            self._progress_at = now
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"at": now, **said}) + "\n")

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.measure.conductor import LOAD_TIMEOUT_S, Staff
 from harness.measure.handle import WorkerHandle, WorkerLost
 from harness.measure.messages import LoadOrder, SpeakOrder
+from harness.measure.orders import engine_fields
+from harness.measure.staff import LOAD_TIMEOUT_S, Staff
 from harness.records.scenario import Arm, Utterance
 
 REPETITIONS = 3
@@ -97,24 +98,8 @@ def _play(
 ) -> None:
     worker = staff.start(staff.place(arm))
     try:
-        files = staff.files(arm)
-        order = LoadOrder(
-            arm_id=arm.id,
-            launch=0,
-            engine={
-                "engine": arm.engine,
-                "model": arm.model.name if arm.model else "",
-                "model_path": files.model_path,
-                "voices_path": files.voices_path,
-                "voice": voice,
-                "provider": arm.provider,
-                "threads": arm.threads,
-                "provider_options": dict(arm.provider_options),
-                "session_options": dict(arm.session_options),
-                "seed": seed,
-                "profile": prefix,
-            },
-        )
+        engine = engine_fields(arm, staff.files(arm), voice=voice, seed=seed) | {"profile": prefix}
+        order = LoadOrder(arm_id=arm.id, launch=0, engine=engine)
         launch = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
         if not launch.outcome.valid:
             raise WorkerLost(launch.outcome.kind, launch.outcome.reason)

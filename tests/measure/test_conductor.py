@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from harness.clock import SCRIPTED_EPOCH, Clock, ScriptedClock
-from harness.measure.conductor import ArmFiles, Conductor, Staff, never
+from harness.measure.conductor import Conductor, never
 from harness.measure.events import BlockDone, Event, Launched, Progress, ScenarioLost, WarmedUp
 from harness.measure.handle import HERE, ScriptedHandle, WorkerLost, WorkerPlace
 from harness.measure.messages import CanaryOrder, LoadOrder, SpeakOrder
+from harness.measure.staff import ArmFiles, Staff
 from harness.plan.matrix import Pace, Plan
 from harness.records.repetition import Canary, Launch, Outcome, OutcomeKind, Phase, Repetition
 from harness.records.scenario import Arm, Mode, ModelVariant, Scenario, Utterance

@@ -1,0 +1,105 @@
+"""What the conductor orders: from scenarios and arms to messages."""
+
+from harness.measure.messages import LoadOrder, SpeakOrder
+from harness.measure.staff import ArmFiles
+from harness.plan.corpus import seconds_per_character
+from harness.plan.matrix import Plan
+from harness.records.repetition import Phase, Repetition
+from harness.records.scenario import Arm, Mode, Scenario, Utterance
+
+NO_BLOCK = -1
+"""The block of what is spoken outside the blocks."""
+
+
+class Originals:
+    """How long the original models speak each text, so that a derived model that leaves text out is found."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[object, ...], float] = {}
+
+    def hear(self, scenario: Scenario, repetition: Repetition) -> None:
+        """Remember what an original took."""
+        if not is_derived(scenario) and repetition.outcome.valid and repetition.audio:
+            seconds = repetition.audio.frames / repetition.audio.sample_rate
+            self._seconds[_spoken_alike(scenario, repetition.variant)] = seconds
+
+    def seconds_for(self, scenario: Scenario, utterance: Utterance) -> float | None:
+        """What the original took; None for an original, and where none was heard."""
+        return self._seconds.get(_spoken_alike(scenario, utterance.variant)) if is_derived(scenario) else None
+
+
+def is_derived(scenario: Scenario) -> bool:
+    """Whether the scenario's model was made from another."""
+    return bool(scenario.arm.model and scenario.arm.model.parent)
+
+
+def speak_order(
+    scenario: Scenario,
+    utterance: Utterance,
+    *,
+    launch: int,
+    block: int,
+    position: int,
+    phase: Phase,
+    original_seconds: float | None,
+    audio_path: str = "",
+) -> SpeakOrder:
+    """One repetition of a scenario."""
+    band = seconds_per_character(utterance)
+    return SpeakOrder(
+        scenario_id=scenario.id,
+        launch=launch,
+        block=block if phase is Phase.MEASURED else NO_BLOCK,
+        position=position,
+        phase=phase.value,
+        variant=utterance.variant,
+        text=utterance.text,
+        voice=scenario.voice,
+        speed=scenario.speed,
+        language=utterance.language,
+        is_phonemes=utterance.is_phonemes,
+        stream=scenario.mode in (Mode.STREAM, Mode.ENDPOINT),
+        band_low=band.low,
+        band_high=band.high,
+        original_seconds=original_seconds,
+        audio_path=audio_path,
+    )
+
+
+def load_order(
+    arm: Arm, files: ArmFiles, *, plan: Plan, launch: int, page_cache: str = "warm", dedicated: bool = False
+) -> LoadOrder:
+    """The start of an arm's engine."""
+    voice = next(scenario.voice for scenario in plan.scenarios if scenario.arm == arm)
+    return LoadOrder(
+        arm_id=arm.id,
+        launch=launch,
+        page_cache=page_cache,
+        dedicated=dedicated,
+        slowdown=arm.slowdown,
+        # The same seed for every arm of a launch: what the generator's noise does, it does to all.
+        engine=engine_fields(arm, files, voice=voice, seed=1 + plan.pace.seed * 1_000 + launch)
+        | {"script": dict(plan.script)},
+    )
+
+
+def engine_fields(arm: Arm, files: ArmFiles, *, voice: str, seed: int) -> dict[str, object]:
+    """What an arm is to its engine: the fields of `EngineOrder`."""
+    return {
+        "engine": arm.engine,
+        "model": arm.model.name if arm.model else "",
+        "model_path": files.model_path,
+        "voices_path": files.voices_path,
+        "voice": voice,
+        "provider": arm.provider,
+        "threads": arm.threads,
+        "provider_options": dict(arm.provider_options),
+        "session_options": dict(arm.session_options),
+        "url": arm.url,
+        "seed": seed,
+    }
+
+
+def _spoken_alike(scenario: Scenario, variant: int) -> tuple[object, ...]:
+    """What must be equal for two arms to speak equally long."""
+    return scenario.text_class, variant, scenario.voice, scenario.speed, scenario.mode

@@ -1,0 +1,55 @@
+"""How far a run is against the earlier of its two ends: all blocks played, or the budget spent."""
+
+from harness.clock import Clock
+from harness.measure.events import Progress
+from harness.plan.matrix import Pace
+
+
+class Pacing:
+    """Keeps what launches and blocks took, and tells from it what still fits."""
+
+    def __init__(self, pace: Pace, clock: Clock) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._start_ns = clock.now_ns()
+        self._launches = 0
+        self._blocks = 0
+        self._launching_ns = 0
+        self._blocks_ns = 0
+
+    def launched(self, since_ns: int) -> None:
+        """A launch, with its start-ups and warm-ups, has taken from `since_ns` until now."""
+        self._launches += 1
+        self._launching_ns += self._clock.now_ns() - since_ns
+
+    def played(self, wall_ns: int) -> None:
+        """A block took so long."""
+        self._blocks += 1
+        self._blocks_ns += wall_ns
+
+    def fits_launch(self) -> bool:
+        """Whether a further launch with one block would end within the budget, as the ones before it went."""
+        return self._elapsed_s() + self._launch_s() + self._block_s() <= self._pace.budget_s
+
+    def fits_block(self, launch: int) -> bool:
+        """Whether a further block would end within the launch's part of the budget."""
+        deadline_s = self._pace.budget_s * (launch + 1) / self._pace.launches
+        return self._elapsed_s() + self._block_s() <= deadline_s
+
+    def progress(self, doing: str) -> Progress:
+        """The share that is done; what remains is known from the first block on."""
+        total = self._pace.budget_s
+        if self._blocks:
+            total = min(total, self._pace.launches * (self._launch_s() + self._pace.blocks * self._block_s()))
+        elapsed = self._elapsed_s()
+        share = min(1.0, elapsed / total) if total else 1.0
+        return Progress(doing=doing, share=share, remaining_s=max(0.0, total - elapsed) if self._blocks else None)
+
+    def _elapsed_s(self) -> float:
+        return (self._clock.now_ns() - self._start_ns) / 1e9
+
+    def _launch_s(self) -> float:
+        return self._launching_ns / max(1, self._launches) / 1e9
+
+    def _block_s(self) -> float:
+        return self._blocks_ns / max(1, self._blocks) / 1e9
