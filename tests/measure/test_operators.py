@@ -1,0 +1,101 @@
+"""Profiles: read from made and recorded files to the last microsecond, and made of the real engine once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.clock import ScriptedClock
+from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerLost
+from harness.measure.operators import Profile, profile_arm, read_profile
+from harness.measure.staff import ArmFiles, Staff
+from harness.models.files import ModelFiles
+from harness.records.repetition import OutcomeKind
+from harness.records.scenario import Arm, Utterance
+
+CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
+SCRIPTED = Arm(engine="scripted")
+HELLO = Utterance(text_class="own", variant=0, text="Hello there.")
+
+
+def node(operator: str, at: int, took: int, provider: str = CPU) -> dict[str, Any]:
+    args = {"op_name": operator, "provider": provider, "node_index": "1"}
+    return {"cat": "Node", "name": f"{operator}_1_kernel_time", "ts": at, "dur": took, "ph": "X", "args": args}
+
+
+def run(at: int, took: int) -> dict[str, Any]:
+    return {"cat": "Session", "name": "model_run", "ts": at, "dur": took, "ph": "X", "args": {}}
+
+
+def read(*events: dict[str, Any], repetitions: int = 0) -> Profile:
+    return read_profile(json.dumps(events).encode(), repetitions=repetitions)
+
+
+def test_nodes_and_time_are_counted_by_provider() -> None:
+    found = read(node("Conv", 0, 300, OPENVINO), node("Conv", 300, 60), node("Add", 360, 40), run(0, 400))
+    assert found.nodes == {OPENVINO: 1, CPU: 2}
+    assert found.microseconds == {OPENVINO: 300, CPU: 100}
+    assert found.node_share(OPENVINO) == pytest.approx(1 / 3)
+    assert found.time_share(OPENVINO) == 0.75
+    assert found.time_share("QNNExecutionProvider") == 0.0
+
+
+def test_a_loop_is_not_charged_with_what_ran_inside_it() -> None:
+    inner = [node("Add", 10, 20), node("If", 40, 30), node("Mul", 45, 20)]
+    found = read(node("Loop", 0, 100), *inner, run(0, 100))
+    # Loop 100 − 20 − 30, Add 20, If 30 − 20, Mul 20: the whole is the loop's own duration.
+    assert found.microseconds == {CPU: 100}
+    one = read(run(0, 5), run(5, 5), node("Loop", 100, 100), *(
+        {**each, "ts": each["ts"] + 100} for each in inner
+    ), run(100, 100), repetitions=1)  # fmt: skip
+    assert one.operators == {"Loop": 50.0, "Add": 20.0, "If": 10.0, "Mul": 20.0}
+
+
+def test_operators_are_those_of_the_repetitions_after_the_warm_up() -> None:
+    # A first inference of one run, then a warm-up and three repetitions of two runs each.
+    runs = [run(1_000 * number, 900) for number in range(9)]
+    took = [999, 500, 500, 10, 20, 40, 60, 10, 10]
+    nodes = [node("Conv", 1_000 * number, each) for number, each in enumerate(took)]
+    found = read(*runs, *nodes, repetitions=3)
+    assert found.operators == {"Conv": 30.0}, "the median of 10 + 20, 40 + 60 and 10 + 10 µs"
+
+
+def test_a_subgraph_goes_by_the_name_of_its_provider() -> None:
+    found = read(run(0, 1), run(10, 1), run(20, 9), node("OpenVINO-EP-subgraph_3", 21, 5, OPENVINO), repetitions=1)
+    assert found.operators == {"OpenVINO-EP-subgraph": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"[{", "the profile is not JSON: "), (b"[]", "the profile has no node in it")]
+)
+def test_what_is_no_profile_says_so(content: bytes, said: str) -> None:
+    assert read_profile(content).reason.startswith(said)
+
+
+def scripted_staff(clock: ScriptedClock) -> Staff:
+    return Staff(start=lambda _place: ScriptedHandle(clock), place=lambda _arm: HERE, files=lambda _arm: ArmFiles())
+
+
+def test_an_engine_without_profiles_says_so() -> None:
+    found = profile_arm(SCRIPTED, staff=scripted_staff(ScriptedClock()), voice="v", seed=1, utterance=HELLO)
+    assert found == Profile(reason="the engine wrote no profile")
+
+
+def test_a_worker_that_cannot_start_costs_the_profile_alone() -> None:
+    def start(_place: object) -> ScriptedHandle:
+        raise WorkerLost(OutcomeKind.CRASHED, "cannot start python: gone")
+
+    staff = Staff(start=start, place=lambda _arm: HERE, files=lambda _arm: ArmFiles())
+    assert profile_arm(SCRIPTED, staff=staff, voice="v", seed=1).reason == "cannot start python: gone"
+
+
+def test_the_real_engine_writes_a_profile(small_replica: ModelFiles, tmp_path: Path) -> None:
+    files = ArmFiles(model_path=str(small_replica.model_path), voices_path=str(small_replica.voices_path))
+    staff = Staff(start=ProcessHandle, place=lambda _arm: HERE, files=lambda _arm: files)
+    arm = Arm(engine="kokoro", model=small_replica.variant, threads=1)
+    found = profile_arm(arm, staff=staff, voice="af_heart", seed=1, utterance=HELLO, repetitions=2)
+    assert found.reason == ""
+    assert set(found.nodes) == {CPU}
+    assert found.node_share(CPU) == 1.0
+    assert {"Conv", "LSTM", "Loop", "InstanceNormalization"} <= found.operators.keys()

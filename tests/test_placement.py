@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from harness import placement
+from harness.measure.handle import HERE, ProcessHandle
+from harness.measure.operators import Profile, read_profile
+from harness.measure.staff import ArmFiles, Staff
+from harness.placement import fallen_back, prove
+from harness.placement import placement as told
+from harness.records.scenario import Arm
+
+CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
+ARM = Arm(engine="kokoro", provider="openvino")
+STAFF = Staff(start=ProcessHandle, place=lambda _arm: HERE, files=lambda _arm: ArmFiles())
+RECORDED = Path(__file__).parent / "measure" / "data" / "profile-openvino-1.24.1.json"
+"""The nodes of a first inference of the small plain replica by OpenVINO, as ONNX Runtime 1.24.1 wrote them."""
+
+
+def profile(nodes: tuple[int, int], microseconds: tuple[int, int]) -> Profile:
+    """OpenVINO's share first, the CPU's second."""
+    return Profile(
+        nodes=dict(zip((OPENVINO, CPU), nodes, strict=True)),
+        microseconds=dict(zip((OPENVINO, CPU), microseconds, strict=True)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "microseconds", "fell"),
+    [
+        ((0, 900), (0, 1_000), True),
+        ((20, 880), (30, 970), True),
+        ((1, 10), (990, 10), False),  # one subgraph took the whole graph
+        ((90, 10), (10, 990), False),  # so fast that what is left to the CPU takes most of the time
+    ],
+)
+def test_a_provider_that_has_neither_half_the_nodes_nor_half_the_time_has_fallen_back(
+    nodes: tuple[int, int],
+    microseconds: tuple[int, int],
+    fell: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
+    assert fallen_back(profile(nodes, microseconds), "openvino") is fell
+
+
+def test_without_a_profile_nothing_is_claimed() -> None:
+    unproven = Profile(reason="the engine wrote no profile")
+    assert not fallen_back(unproven, "openvino")
+    assert told(unproven, "openvino") == "unproven: the engine wrote no profile"
+
+
+def test_a_recorded_profile_says_what_ran_where() -> None:
+    found = read_profile(RECORDED.read_bytes())
+    assert told(found, "openvino") == "openvino ran 10 of 12 nodes in 100.0% of the time; CPU ran 2 (0.0%)"
+    assert not fallen_back(found, "openvino")
+    assert fallen_back(found, "cuda"), "the same nodes under another name prove nothing of it"
+
+
+def test_an_arm_that_fell_back_is_refused_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "profile_arm", lambda *_, **__: profile((2, 98), (10, 90)))
+    found = prove([ARM], staff=STAFF, voices={ARM: "v"}, seed=1)
+    assert found.notes == ()
+    assert found.refusals == {
+        ARM.id: "fell back to the CPU: openvino ran 2 of 100 nodes in 10.0% of the time; CPU ran 98 (90.0%)"
+    }
+
+
+def test_only_other_providers_of_the_real_engine_are_profiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    profiled = []
+
+    def note(arm: Arm, **_: object) -> Profile:
+        profiled.append(arm)
+        return profile((9, 1), (9, 1))
+
+    monkeypatch.setattr(placement, "profile_arm", note)
+    arms = [Arm(engine="kokoro"), Arm(engine="scripted", provider="openvino"), ARM]
+    found = prove(arms, staff=STAFF, voices=dict.fromkeys(arms, "v"), seed=1)
+    assert profiled == [ARM]
+    assert found.refusals == {}
+    assert found.notes == (
+        "placement: kokoro.openvino.tdefault: openvino ran 9 of 10 nodes in 90.0% of the time; CPU ran 1 (10.0%)",
+    )
