@@ -1,0 +1,148 @@
+"""`kokoro-bench serve`: the project's own speech server."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import configured
+from harness.errors import ModelError, UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from harness.engines.protocol import EngineOrder
+    from harness.engines.sentences import Fallback
+    from harness.models.files import ModelFiles
+    from harness.server.speech.service import Service
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@click.command()
+@configured("model", "voices", "provider", "provider-options", "session-options", "threads", "voice", "seed")
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen at")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0 takes a free one")
+@click.option("--sessions", default="1", show_default=True, help="a count, or cpu:1+cpu:1: a provider:threads for each")
+@click.option("--cache", type=click.FloatRange(0, 1e6), default=64.0, show_default=True, help="MiB of audio; 0 is off")
+@click.option("--cache-ttl", type=click.FloatRange(0, 1e8), default=3600.0, show_default=True, help="seconds")
+@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="answers at a time")
+@click.option("--per-client", type=click.IntRange(0), default=0, help="answers at a time to one address; 0: no limit")
+@click.option("--max-characters", type=click.IntRange(1, 4_500), default=4_500, show_default=True)
+@click.option("--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="seconds to end answers in")
+def serve(
+    config: Config, *, host: str, port: int, sessions: str, cache: float, cache_ttl: float, **limits: float
+) -> None:
+    """Serve POST /v1/audio/speech, by sentence, in the dialects of OpenAI and of Raycast's server. Ctrl-C ends it.
+
+    /health says when it is warm; /status and /metrics what it has done. There is no authentication: it listens to this
+    machine alone unless --host says otherwise.
+    """
+    _check_installed()
+    from harness.server.speech.running import bind
+    from harness.server.speech.running import serve as run
+
+    files = _files(config)
+    options = {"sessions": sessions, "cache": f"{cache:g}", "cache_ttl": f"{cache_ttl:g}"}
+    service = _service(config, files, options, limits)
+    listening = bind(host, port)
+    if host not in LOOPBACK:
+        click.echo(
+            f"kokoro-bench: warning: {host} can be reached from other machines, and nobody is asked who they are",
+            err=True,
+        )
+    bound = listening.getsockname()[1]
+    click.echo(f"{files.variant.name} at http://{f'[{host}]' if ':' in host else host}:{bound}")
+    try:
+        run(service, listening)
+    except Exception as error:
+        from harness.engines.protocol import EngineRefusal
+
+        if isinstance(error, EngineRefusal):
+            raise ModelError(
+                f"cannot serve: {error}", where=files.variant.name, remedy="kokoro-bench doctor"
+            ) from error
+        raise
+
+
+def _check_installed() -> None:
+    try:
+        import fastapi  # noqa: F401 - whether it is there
+        import soundfile  # noqa: F401 - likewise
+        import uvicorn  # noqa: F401 - likewise
+    except ImportError as error:
+        remedy = "pip install 'kokoro-bench[server]'"
+        raise UsageError(
+            f"the server needs {error.name}, which is not installed", where="serve", remedy=remedy
+        ) from error
+
+
+def _files(config: Config) -> "ModelFiles":
+    """The one model that is served."""
+    from harness.models.catalogue import Catalogue
+    from harness.models.examine import check_voice
+
+    for name in ("model", "provider", "threads"):
+        if len(config[name]) > 1:
+            raise UsageError(f"a server has one {name}", where=f"--{name}", remedy="give one; --sessions takes several")
+    catalogue = Catalogue()
+    name = config["model"][0] if config["model"] else catalogue.default_name()
+    wanted = Path(name) if name.endswith(".onnx") else name
+    voices = Path(config["voices"]) if config["voices"] else None
+    files = catalogue.resolve(wanted, voices=voices, report=lambda message: click.echo(message, err=True))
+    check_voice(files.voices_path, config["voice"])
+    return files
+
+
+def _service(config: Config, files: "ModelFiles", options: dict[str, str], limits: dict[str, float]) -> "Service":
+    from harness.clock import SystemClock
+    from harness.engines.protocol import EngineRefusal
+    from harness.engines.sentences import Opened, open_speaker, read_settings
+    from harness.engines.speaker import NoStages
+    from harness.server.speech.service import Announce, Service
+    from harness.server.speech.settings import Settings
+
+    clock = SystemClock()
+    try:
+        settings, order = read_settings(_order(config, files, options))
+    except EngineRefusal as refusal:
+        raise UsageError(str(refusal), where="serve", remedy="kokoro-bench serve --help") from refusal
+
+    def open_it(announce: Announce) -> Opened:
+        return open_speaker(
+            order,
+            settings,
+            clock=clock,
+            stages=NoStages(clock),
+            model_digest=files.variant.sha256,
+            announce=announce,
+        )
+
+    limited = Settings(
+        voice=config["voice"],
+        concurrency=int(limits["concurrency"]),
+        per_client=int(limits["per_client"]),
+        max_characters=int(limits["max_characters"]),
+        drain_s=limits["drain"],
+    )
+    return Service(limited, open_speaker=open_it, clock=clock, announce=_announce)
+
+
+def _order(config: Config, files: "ModelFiles", options: dict[str, str]) -> "EngineOrder":
+    from harness.engines.protocol import EngineOrder
+
+    return EngineOrder(
+        engine="kokoro-sentences",
+        model=files.variant.name,
+        model_path=str(files.model_path),
+        voices_path=str(files.voices_path),
+        voice=config["voice"],
+        provider=config["provider"][0],
+        threads=config["threads"][0],
+        provider_options=dict(config["provider-options"]),
+        session_options={**dict(config["session-options"]), **options},
+        seed=config["seed"],
+    )
+
+
+def _announce(fallback: "Fallback") -> None:
+    click.echo(f"kokoro-bench: warning: {fallback.reason}; {fallback.got} stands in for it", err=True)
