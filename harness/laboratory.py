@@ -230,7 +230,8 @@ def _plan(
     """Resolve every model once, and join scenarios, texts and pace; beside it, why some arms cannot even be started."""
     arms, refusals = resolve_all(equipment, [scenario.arm for scenario in scenarios])
     pace = Pace(
-        budget_s=config["budget"] or BUDGETS_S[selection],
+        # What a selection was narrowed by stands behind its name.
+        budget_s=config["budget"] or BUDGETS_S[selection.partition(" ")[0]],
         launches=config["launches"],
         blocks=config["blocks"],
         warmups=config["warmups"],

@@ -13,6 +13,7 @@ import pytest
 from harness.errors import BenchError, ExitCode, MeasurementError, UsageError
 from harness.plan.config import KEYS, Config, load_config
 from harness.plan.matrix import Wish
+from harness.plan.narrowing import label
 from harness.records.scenario import Mode, Scenario
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
             finished = laboratory.measure(
                 bench.config,
                 bench.gathered,
-                selection=bench.selection,
+                selection=label(bench.selection, bench.config, chosen=_chosen(config)),
                 listeners=[console],
                 report=console.report,
             )
@@ -232,6 +233,13 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
             pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)
     bench.notes += [*quotes(bench.config.baselines, finished.data), *write_outputs(finished.data, bench.config)]
     return finished
+
+
+def _chosen(config: pytest.Config) -> list[str]:
+    """What the user chose of the suites, in pytest's own words."""
+    flags = (("-k", config.option.keyword), ("-m", config.option.markexpr))
+    names = sorted(argument.rpartition("/")[2] for argument in config.args if ".py" in argument)
+    return [*(f"{flag} {given}" for flag, given in flags if given), *names]
 
 
 def _refuse(error: BenchError) -> NoReturn:

@@ -138,7 +138,7 @@ class TestMeasuring:
         with open_store(pytester.path / ".kokoro-bench/results.sqlite") as store:
             assert len(store.list()) == 1
         data = stored(pytester)
-        assert data.run.selection == "quick"
+        assert data.run.selection == "quick --engine scripted --model scripted"
         assert [scenario.id for scenario in data.run.scenarios] == [
             test.partition("[")[2].removesuffix("]") for test in (LOAD, SHORT, LONGER)
         ]
@@ -149,6 +149,12 @@ class TestMeasuring:
         assert [scenario.id for scenario in stored(pytester).run.scenarios] == [
             LONGER.partition("[")[2].removesuffix("]")
         ]
+
+    def test_a_narrowed_selection_is_another_selection(self, session: Session, pytester: pytest.Pytester) -> None:
+        session("-k", "chars-12", "--threads=1,2", "test_suite.py")
+        assert stored(pytester).run.selection == (
+            "quick --engine scripted --model scripted --threads 1,2 -k chars-12 test_suite.py"
+        )
 
     def test_the_table_the_headline_and_the_page_are_shown(self, session: Session, pytester: pytest.Pytester) -> None:
         result = session()

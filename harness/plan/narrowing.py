@@ -1,0 +1,23 @@
+"""What a run was narrowed to: only a run of the same label can miss what one of them once measured."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.plan.config import Config
+
+KEYS = (
+    "engine", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text", "say", "voice",
+)  # fmt: skip
+"""Keys that decide what is measured."""
+
+
+def label(selection: str, config: Config, *, chosen: Sequence[str] = ()) -> str:
+    """The selection, every key that was set, and what was `chosen` beyond that, as on a command line."""
+    narrowing = [f"--{name} {_as_text(config[name])}" for name in KEYS if config.origins[name] != "default"]
+    return " ".join([selection, *narrowing, *chosen])
+
+
+def _as_text(value: Any) -> str:  # noqa: ANN401 - each key has its own type
+    if isinstance(value, tuple):
+        return ",".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
+    return str(value)

@@ -1,0 +1,252 @@
+"""The command as processes of its own: what each prints, and what the shell is told."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import COMMANDS
+from tests.conftest import Command, Laboratory
+
+RUN = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "2", "--blocks", "2")
+
+
+class Ran:
+    """A directory with one accepted and one later scripted run."""
+
+    def __init__(self, root: Path) -> None:
+        self.lab = Laboratory(root)
+        self.root = root
+        self.first = self.lab.run(seed="1").data
+        self.lab.promote(self.first)
+        self.second = self.lab.run(seed="2").data
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return Ran(tmp_path_factory.mktemp("ran"))
+
+
+class TestHelp:
+    def test_it_lists_every_command_and_the_exit_codes(self, kokoro_bench: Command) -> None:
+        found = kokoro_bench("--help")
+        assert found.returncode == 0
+        assert all(name in found.stdout for name in COMMANDS)
+        assert "Exit codes: 0 nothing worse" in found.stdout
+
+    @pytest.mark.parametrize("name", sorted(COMMANDS))
+    def test_every_command_explains_itself(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        from harness.cli import main
+
+        with pytest.raises(SystemExit) as caught:
+            main([name, "--help"])
+        assert caught.value.code == 0
+        assert capsys.readouterr().out.startswith(f"Usage: kokoro-bench {name}")
+
+    def test_nothing_heavy_is_imported_for_it(self, kokoro_bench: Command) -> None:
+        found = kokoro_bench("--help", PYTHONPROFILEIMPORTTIME="1")
+        imported = {line.rpartition("|")[2].strip().split(".")[0] for line in found.stderr.splitlines()}
+        assert "click" in imported
+        assert not imported & {"numpy", "onnx", "onnxruntime", "sqlalchemy", "pytest", "rich", "matplotlib", "scipy"}
+
+    def test_a_misspelt_command_names_the_nearest(self, kokoro_bench: Command) -> None:
+        found = kokoro_bench("baselin")
+        assert found.returncode == 2
+        assert "unknown command 'baselin' — did you mean 'baseline'?" in found.stderr
+
+    def test_an_unknown_option_is_a_usage_error(self, kokoro_bench: Command) -> None:
+        found = kokoro_bench("run", "--lauches", "3")
+        assert found.returncode == 2
+        assert "Traceback" not in found.stderr
+
+    def test_the_version_is_told(self, kokoro_bench: Command) -> None:
+        assert kokoro_bench("--version").stdout.startswith("kokoro-bench, version ")
+
+
+class TestRun:
+    def test_the_whole_path_gives_the_same_bytes_each_time(self, kokoro_bench: Command, tmp_path: Path) -> None:
+        outputs, exports, pages, summaries = set(), set(), set(), set()
+        for name in ("one", "two"):
+            directory = tmp_path / name
+            directory.mkdir()
+            found = kokoro_bench(*RUN, "--summary", "summary.md", directory=directory, PYTHONHASHSEED=str(len(exports)))
+            assert found.returncode == 0, found.stderr
+            # The last line is pytest's, with its own time; the paths are of the directory.
+            said = found.stdout.replace(str(directory), "HERE").splitlines()
+            outputs.add("\n".join(line for line in said if " deselected in " not in line))
+            exports.add(kokoro_bench("runs", "export", directory=directory).stdout)
+            (page,) = (directory / "reports/site/runs").glob("2000*.html")
+            pages.add(page.read_bytes())
+            summaries.add((directory / "summary.md").read_bytes())
+        assert len(exports) == len(pages) == len(summaries) == len(outputs) == 1
+        (lines,) = exports
+        assert len(lines.splitlines()) > 20
+
+    def test_the_results_lie_where_the_user_is_and_not_where_the_suites_are(
+        self, kokoro_bench: Command, tmp_path: Path
+    ) -> None:
+        assert kokoro_bench(*RUN, "-k", "chars-12").returncode == 0
+        assert (tmp_path / ".kokoro-bench/results.sqlite").is_file()
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".kokoro-bench", "reports"]
+
+    def test_options_reach_the_run_as_they_were_given(self, kokoro_bench: Command) -> None:
+        found = kokoro_bench(
+            *RUN, "-k", "whole", "--say", "One, two = three; [four]?", "--targets", "rtf=0.01,latency=9", "--seed", "7"
+        )
+        assert found.returncode == 1
+        assert "target missed" in found.stdout
+        lines = [json.loads(line) for line in kokoro_bench("runs", "export").stdout.splitlines()]
+        assert lines[0]["record"]["seed"] == 7
+        assert {line["record"]["limit"] for line in lines if line["kind"] == "target"} >= {0.01, 9.0}
+        assert {line["record"]["characters"] for line in lines if line["kind"] == "repetition"} == {25}
+
+    def test_a_github_step_summary_is_written_where_github_asks_for_one(
+        self, kokoro_bench: Command, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "step.md"
+        kokoro_bench(*RUN, "-k", "chars-12", GITHUB_STEP_SUMMARY=str(file))
+        assert "scripted" in file.read_text(encoding="utf-8")
+
+    def test_pytest_benchmarks_json_is_written_where_it_is_asked_for(
+        self, kokoro_bench: Command, tmp_path: Path
+    ) -> None:
+        assert kokoro_bench(*RUN, "-k", "chars-12", "--json", "out.json").returncode == 0
+        (benchmark,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["benchmarks"]
+        assert benchmark["stats"]["rounds"] == 4
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (("--script", "pace=1.2"), 1),
+            (("--script", "fault=crash,fault_text=40"), 3),
+            (("--require", "baseline", "--text", "chars-200"), 4),
+        ],
+    )
+    def test_the_shell_is_told_what_came_of_it(
+        self, kokoro_bench: Command, accepted: Laboratory, arguments: tuple[str, ...], code: int
+    ) -> None:
+        baselines = str(accepted.config().baselines)
+        given = (*RUN, "--launches", "3", "--blocks", "4", "--text", "chars-12,chars-60", "--baselines", baselines)
+        found = kokoro_bench(*given, *arguments)
+        assert found.returncode == code, found.stdout
+        assert f"exit code {code}: " in found.stdout
+        assert "Traceback" not in found.stdout + found.stderr
+
+
+class TestRuns:
+    def test_they_are_listed_newest_first(self, kokoro_bench: Command, ran: Ran) -> None:
+        listed = json.loads(kokoro_bench("runs", "list", "--json", directory=ran.root).stdout)
+        assert {row["id"] for row in listed} == {ran.first.run.id, ran.second.run.id}
+        assert {(row["status"], row["blocks"]) for row in listed} == {("complete", 12)}
+        assert len(json.loads(kokoro_bench("runs", "list", "--json", "--limit", "1", directory=ran.root).stdout)) == 1
+        assert ran.first.run.id in kokoro_bench("runs", "list", directory=ran.root).stdout
+
+    def test_where_there_is_none_the_way_to_one_is_said(self, kokoro_bench: Command) -> None:
+        assert "kokoro-bench run makes one" in kokoro_bench("runs", "list").stdout
+
+    def test_one_is_shown_with_every_verdict(self, kokoro_bench: Command, ran: Ran) -> None:
+        found = kokoro_bench("runs", "show", ran.second.run.id, directory=ran.root)
+        assert found.returncode == 0
+        for verdict in ran.second.verdicts:
+            assert verdict.reason in found.stdout
+
+    @pytest.mark.parametrize("form", ["jsonl", "csv", "pytest-benchmark"])
+    def test_one_is_exported_to_standard_output_or_a_file(
+        self, kokoro_bench: Command, ran: Ran, tmp_path: Path, form: str
+    ) -> None:
+        file = tmp_path / "export"
+        shown = kokoro_bench("runs", "export", ran.first.run.id, "--format", form, directory=ran.root).stdout
+        kokoro_bench("runs", "export", ran.first.run.id, "--format", form, "-o", str(file), directory=ran.root)
+        assert file.read_text(encoding="utf-8").splitlines() == shown.splitlines()
+        if form == "jsonl":
+            assert json.loads(shown.splitlines()[0])["record"]["id"] == ran.first.run.id
+        elif form == "csv":
+            rows = list(csv.DictReader(io.StringIO(shown)))
+            assert len(rows) == len(ran.first.repetitions)
+            assert {row["run"] for row in rows} == {ran.first.run.id}
+        else:
+            whole = {scenario.id for scenario in ran.first.run.scenarios if not scenario.mode.is_load}
+            assert {each["name"] for each in json.loads(shown)["benchmarks"]} == whole
+
+    def test_one_is_deleted_for_good_once_it_is_confirmed(self, kokoro_bench: Command, tmp_path: Path) -> None:
+        run_id = Laboratory(tmp_path).run().data.run.id
+        assert kokoro_bench("runs", "delete", run_id).returncode != 0
+        assert run_id in kokoro_bench("runs", "list").stdout
+        assert kokoro_bench("runs", "delete", run_id, "--yes").stdout == f"deleted {run_id}\n"
+        assert json.loads(kokoro_bench("runs", "list", "--json").stdout) == []
+
+    def test_one_that_there_is_not_is_a_usage_error(self, kokoro_bench: Command, ran: Ran) -> None:
+        found = kokoro_bench("runs", "show", "19990101", directory=ran.root)
+        assert found.returncode == 2
+        assert found.stderr.startswith("kokoro-bench: ")
+        assert len(found.stderr.splitlines()) == 1
+
+
+class TestBaseline:
+    def test_a_run_is_compared_accepted_shown_and_listed(self, kokoro_bench: Command, tmp_path: Path) -> None:
+        data = Laboratory(tmp_path).run().data
+        assert "kokoro-bench baseline promote RUN makes one" in kokoro_bench("baseline", "list").stdout
+        missing = kokoro_bench("baseline", "show", "--machine", "scripted")
+        assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
+        planned = kokoro_bench("baseline", "diff").stdout
+        assert "scripted.cpu.tdefault/whole/chars-60/af_heart  latency: none → " in planned
+        assert not (tmp_path / "baselines").exists()
+        accepted = kokoro_bench("baseline", "promote")
+        assert accepted.stdout.startswith(planned)
+        assert f"accepted {data.run.id} in 3 files under {tmp_path / 'baselines/scripted'}" in accepted.stdout
+        assert kokoro_bench("baseline", "diff").stdout == "nothing changes\n"
+        assert kokoro_bench("baseline", "list").stdout == f"scripted: 3 scenarios, 1 runs, newest {data.run.id}\n"
+        shown = kokoro_bench("baseline", "show", "--machine", "scripted")
+        assert shown.returncode == 0
+        assert "latency" in shown.stdout
+
+    def test_a_run_that_regressed_is_accepted_only_by_saying_so(
+        self, kokoro_bench: Command, accepted: Laboratory, tmp_path: Path
+    ) -> None:
+        lab = Laboratory(tmp_path)
+        baselines = str(accepted.config().baselines)
+        lab.run(seed="11", script="pace=1.2", baselines=baselines)
+        refused = kokoro_bench("baseline", "promote")
+        assert refused.returncode == 2
+        assert "figures regressed, first " in refused.stderr
+        assert not (tmp_path / "baselines").exists()
+        assert kokoro_bench("baseline", "promote", "--despite-regressions").returncode == 0
+
+    def test_a_run_that_failed_is_not_accepted(self, kokoro_bench: Command, tmp_path: Path) -> None:
+        Laboratory(tmp_path).run(script="fault=crash,fault_text=40")
+        refused = kokoro_bench("baseline", "promote")
+        assert refused.returncode == 2
+        assert "a run that is failed cannot be accepted" in refused.stderr
+
+
+class TestOthers:
+    def test_the_configuration_names_every_origin(self, kokoro_bench: Command, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text("[tool.kokoro-bench]\nblocks = 5\n")
+        found = kokoro_bench("config", "--seed", "9", KOKORO_BENCH_LAUNCHES="2")
+        assert found.returncode == 0
+        assert "option --seed" in found.stdout
+        assert "environment variable KOKORO_BENCH_LAUNCHES" in found.stdout
+        assert "pyproject.toml" in found.stdout
+
+    def test_the_models_are_listed_with_what_is_here(self, kokoro_bench: Command) -> None:
+        found = kokoro_bench("models", "list")
+        assert found.returncode == 0
+        cells = [[cell.strip() for cell in line.split("│")] for line in found.stdout.splitlines()]
+        assert [row[1:4] for row in cells if "replica-small" in row] == [["replica-small", "replica", "yes"]]
+
+    def test_the_doctor_says_what_it_found_also_as_json(self, kokoro_bench: Command) -> None:
+        found = kokoro_bench("doctor", "--json")
+        assert found.returncode in (0, 3)
+        assert {"topic", "status", "what", "remedy"} <= set(json.loads(found.stdout)[0])
+
+    @pytest.mark.skipif(os.name != "posix", reason="a closed pipe is told by a signal")
+    def test_a_reader_that_goes_away_is_no_error(self, ran: Ran) -> None:
+        command = f"{sys.executable} -m harness.cli runs export | head -c 1"
+        found = subprocess.run(["bash", "-c", command], cwd=ran.root, capture_output=True, text=True, check=False)
+        assert found.stdout == "{"
+        assert found.stderr == ""
