@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.judge.change_points import ALPHA, BUMP_PORTION, REBUILT, WINDOW, ChangePoint, change_points, unreported
+from harness.judge.step_scan import BEFORE
 from harness.judge.wording import percent
 from harness.metrics.registry import METRICS
 from harness.records.run import RunData
@@ -123,7 +124,8 @@ def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert]) -> Findin
     right: set[Key] = set()
     for scenario_id, metric in gated:
         points = [point for point in trends(scenario_id, metric) if (point.summary.median or 0.0) > 0]
-        steps = change_points([_worse_log(point, metric) for point in points], alpha=alpha)
+        values = [_worse_log(point, metric) for point in points]
+        steps = change_points(values, alpha=alpha) if _may_have_stepped(values, _tolerance(metric)) else ()
         key = (AlertKind.REGRESSION, scenario_id, metric)
         own = [alert for alert in alerts if _key(alert) == key]
         worse, better = _fresh(steps, points, metric=metric, own=own)
@@ -177,15 +179,34 @@ def _further(finding: Finding, alert: Alert) -> bool:
     """Whether an open regression has become another, larger one: clear of its interval, by more than the tolerance."""
     if finding.size is None or finding.low is None or alert.size is None or alert.high is None:
         return False
-    tolerance = math.log1p(METRICS[finding.metric].tolerance or 0.0)
-    return finding.low > alert.high and finding.size - alert.size >= tolerance
+    return finding.low > alert.high and finding.size - alert.size >= _tolerance(finding.metric)
+
+
+def _may_have_stepped(values: Sequence[float], tolerance: float) -> bool:
+    """Whether any fresh split parts levels that far apart: where none does, the detector need not be asked."""
+    import numpy as np
+
+    count = len(values)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    for split in range(max(BEFORE, count - FRESH), count):
+        starts, ends = np.arange(split - BEFORE + 1), np.arange(split + 1, count + 1)
+        before = (sums[split] - sums[starts]) / (split - starts)
+        after = (sums[ends] - sums[split]) / (ends - split)
+        if max(after.max() - before.min(), before.max() - after.min()) >= tolerance:
+            return True
+    return False
+
+
+def _tolerance(metric: str) -> float:
+    """What is put up with, as a log-ratio."""
+    return math.log1p(METRICS[metric].tolerance or 0.0)
 
 
 def _fresh(
     steps: Sequence[ChangePoint], points: Sequence[SeriesPoint], *, metric: str, own: Sequence[Alert]
 ) -> tuple[tuple[ChangePoint, ...], tuple[ChangePoint, ...]]:
     """The fresh steps to the worse that were not told, and the fresh ones to the better; large enough to matter."""
-    tolerance = math.log1p(METRICS[metric].tolerance or 0.0)
+    tolerance = _tolerance(metric)
     fresh = [step for step in steps if step.index >= len(points) - FRESH and abs(step.size) >= tolerance]
     told = [_place(alert.run_id, points, late=-FRESH * 10) for alert in own]
     worse = [step for step in fresh if step.low > 0]

@@ -63,7 +63,7 @@ function showNow(clock) {
     byId("detail").textContent = next ? `Next: ${next.name}, in ${long(next.next_at - clock)}.` : "No job is due.";
     return;
   }
-  byId("now").textContent = `${running.job} runs since ${long(clock - running.started_at)}.`;
+  byId("now").textContent = `${running.job} has run for ${long(clock - running.started_at)}.`;
   const seen = watched || { share: 0, doing: "starting", blocks: 0, launches: 0, lost: 0, remaining_s: null };
   byId("progress").value = seen.share;
   const left = seen.remaining_s === null ? "time left unknown" : `${long(seen.remaining_s - (clock - seen.at))} left`;
