@@ -87,8 +87,11 @@ def _step(database: Path, site: Path) -> None:
         taken = time.perf_counter() - started
     # Kilobytes on Linux, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
-    peaks = [resource.getrusage(who).ru_maxrss * unit / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(f"of which {taken:.2f} s in write_site; peak {peaks[0]:.0f} MB, largest child {peaks[1]:.0f} MB")
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    own, child = (
+        f"{each.ru_utime + each.ru_stime:.2f} s of CPU, peak {each.ru_maxrss * unit / 1e6:.0f} MB" for each in used
+    )
+    print(f"of which {taken:.2f} s in write_site; itself {own}; its second process {child}")
 
 
 def _sizes(site: Path) -> None:
