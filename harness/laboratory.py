@@ -31,6 +31,7 @@ from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
 from harness.records.verdict import Verdict, VerdictKind
+from harness.store.baselines import load_baselines
 from harness.store.patience import patiently
 from harness.store.runs import RunStore, open_store
 from harness.verdicts import Conclusions, conclude, policy_of
@@ -103,8 +104,11 @@ def measure(
     judging: Judging | None = None,
 ) -> Finished:
     """Do one run of `scenarios` and everything that follows from it, as the only run on this machine."""
-    judging = judging or against_baseline(config)
     equipment = equip(config, report=report)
+    if judging is None:
+        # Read again when the run is judged; a file that cannot be used is told before an hour is measured.
+        load_baselines(config.baselines, equipment.machine.key)
+        judging = against_baseline(config)
     with _ending() as ending, _alone(config, equipment, selection, report), open_store(config.results) as store:
         plan, refusals = _plan(config, equipment, scenarios, selection)
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
