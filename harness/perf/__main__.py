@@ -1,4 +1,4 @@
-"""`python -m harness.perf [NAME …]`: the project's own benchmarks, one after the other, each in a process of its own."""
+"""`python -m harness.perf [NAME …]`: the project's own benchmarks, each in a process of its own."""
 
 import subprocess
 import sys

@@ -13,11 +13,13 @@ from harness.errors import MeasurementError
 from harness.measure.ending import UNTIL_VARIABLE
 from harness.measure.event_file import EVENTS_VARIABLE
 from harness.plan.config import Config
-from harness.schedule.child import GO
 from harness.schedule.jobs import Job
 from harness.store.liveness import process_alive
 
-COMMAND: Final = (sys.executable, "-P", "-X", "utf8", "-m", "harness.schedule.child")
+GO: Final = "go\n"
+"""What the scheduler says once it has noted the process."""
+
+COMMAND: Final = (sys.executable, "-P", "-X", "utf8", "-m", "harness.cli.scheduled")
 """-P: what lies in the project's directory must not stand in for a package."""
 
 

@@ -6,7 +6,7 @@ its input and goes home: so a run has either been noted, or has not begun, and n
 
 import sys
 
-GO = "go\n"
+from harness.schedule.process import GO
 
 
 def main() -> None:
