@@ -42,7 +42,7 @@ def serve(
     from harness.server.speech.running import serve as run
 
     files = _files(config)
-    options = {"sessions": sessions, "cache": f"{cache:g}", "cache_ttl": f"{cache_ttl:g}"}
+    options = {"sessions": sessions, "cache": f"{cache:g}", "cache_ttl": f"{cache_ttl:g}", "warm_up": "on"}
     service = _service(config, files, options, limits)
     listening = bind(host, port)
     if host not in LOOPBACK:

@@ -42,12 +42,12 @@ def bind(host: str, port: int) -> socket.socket:
         raise UsageError(f"cannot listen: {error.strerror or error}", where=f"{host}:{port}", remedy=remedy) from error
 
 
-def serve(service: "Service", listening: socket.socket) -> None:
-    """Until SIGTERM or Ctrl-C, and then until the answers in progress have ended. Raises why it could not load."""
-    server: _Server | None = None
+def make_server(service: "Service") -> uvicorn.Server:
+    """A server of `service`, which ends by itself where the service cannot load."""
+    made: list[_Server] = []
 
     def stop() -> None:
-        if server is not None:
+        for server in made:
             server.should_exit = True
 
     config = uvicorn.Config(
@@ -63,7 +63,13 @@ def serve(service: "Service", listening: socket.socket) -> None:
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=round(service.settings.drain_s),
     )
-    server = _Server(config, service)
+    made.append(_Server(config, service))
+    return made[0]
+
+
+def serve(service: "Service", listening: socket.socket) -> None:
+    """Until SIGTERM or Ctrl-C, and then until the answers in progress have ended. Raises why it could not load."""
+    server = make_server(service)
     # uvicorn raises the signal again once it has stopped; by then it has been obeyed.
     before = {each: signal.signal(each, _obeyed) for each in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -1,0 +1,67 @@
+"""Where a text is cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.engines.pieces import FIRST, LONGEST, LONGEST_UNBROKEN, PACE, STRETCH, TAIL, cut
+
+SENTENCE = "ðə kwɪk bɹaʊn fɑks dʒʌmps oʊvɚ ðə dɑɡ."  # noqa: RUF001 - phonemes are meant as they stand
+words = st.text(alphabet="abcdefə", min_size=1, max_size=12)
+marks = st.sampled_from(["", "", "", ",", ";", ".", "?", "!"])
+texts = st.lists(st.tuples(words, marks), min_size=1, max_size=250).map(
+    lambda parts: " ".join(word + mark for word, mark in parts)
+)
+
+
+def test_nothing_gives_nothing() -> None:
+    assert cut("") == ()
+    assert cut(" \n ") == ()
+
+
+def test_a_short_text_is_one_piece() -> None:
+    assert cut(SENTENCE) == (SENTENCE,)
+
+
+def test_sentences_are_kept_whole_where_they_fit() -> None:
+    assert cut(f"{SENTENCE} {SENTENCE} {SENTENCE}") == (SENTENCE, SENTENCE, SENTENCE)
+
+
+def test_a_clause_is_cut_before_a_word_is() -> None:
+    first = "a" * 20 + " " + "b" * 15 + ","
+    assert cut(f"{first} {'c' * 12} {'d' * 30} {'e' * 30}")[0] == first
+
+
+def test_where_there_is_no_mark_a_word_ends_the_piece() -> None:
+    assert cut(" ".join(["abcd"] * 30))[0] == " ".join(["abcd"] * 12)
+
+
+def test_an_unbroken_run_is_cut_where_the_model_must() -> None:
+    assert [len(piece) for piece in cut("a" * 1200)] == [LONGEST_UNBROKEN, LONGEST_UNBROKEN, 180]
+
+
+def test_a_later_sentence_is_not_swallowed_by_the_first_word_beyond() -> None:
+    assert [len(piece) for piece in cut(f"{'a' * 50} {'b' * 600}")] == [50, 510, 90]
+
+
+@given(texts)
+def test_no_phoneme_is_lost_or_moved(text: str) -> None:
+    assert " ".join(cut(text)) == text
+
+
+@given(texts)
+def test_every_piece_fits_and_the_first_is_short(text: str) -> None:
+    lengths = [len(piece) for piece in cut(text)]
+    assert lengths[0] <= FIRST
+    assert max(lengths) <= LONGEST * STRETCH
+
+
+@given(texts)
+def test_no_piece_is_late_at_the_pace(text: str) -> None:
+    """Work and audio by phonemes: whatever is heard must have been spoken."""
+    lengths = [len(piece) for piece in cut(text)]
+    done = heard_from = PACE / STRETCH * lengths[0]
+    for number, length in enumerate(lengths[1:], 1):
+        done += PACE / STRETCH * length
+        buffered_until = heard_from + sum(lengths[:number])
+        # The shortest piece that is ever cut may be longer than a very short first one allows.
+        assert done <= buffered_until + 1 or length <= TAIL
