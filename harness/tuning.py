@@ -68,7 +68,8 @@ class Tuning:
                 left.append(together)
             if len(left) < 2:
                 break
-        return Search(rounds=tuple(rounds), winner=left[0] if left else "", duel_s=parts[-1])
+        # Rounds that were not needed leave their time to the duel.
+        return Search(rounds=tuple(rounds), winner=left[0] if left else "", duel_s=sum(parts[len(rounds) :]))
 
     def arm(self, change: str) -> Arm:
         """The arm that a change makes of the base."""

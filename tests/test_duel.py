@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from harness.cli.duel import conduct
-from harness.duel import DuelJudging, Opponents, duel_scenarios, pairs_of
+from harness.duel import DuelJudging, Opponents, duel_scenarios, operator_suspects, pairs_of
 from harness.equipment import wanted_arms
 from harness.errors import ExitCode, UsageError
 from harness.judge.comparison import Policy
 from harness.laboratory import Finished
+from harness.measure.operators import Profile
 from harness.plan.config import Config, load_config
 from harness.plan.sides import parse_side
-from harness.records.scenario import Mode
+from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import VerdictKind
+from harness.verdicts import Conclusions
 
 MODELS = ("scripted", "scripted-8bit")
 
@@ -126,3 +128,56 @@ def test_the_command_prints_the_duel_and_ends_with_its_code(tmp_path: Path) -> N
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert json.loads(listed.stdout)[0]["selection"] == "duel: model=scripted against model=scripted-8bit"
+
+
+def profile(**milliseconds: float) -> Profile:
+    return Profile(operators={name: 1e3 * each for name, each in milliseconds.items()})
+
+
+class TestOperatorSuspects:
+    def test_those_that_moved_come_the_strongest_first_and_the_others_not_at_all(self) -> None:
+        ours = profile(Conv=70.0, LSTM=20.0, ConvInteger=15.0, Add=10.5)
+        theirs = profile(Conv=60.0, LSTM=30.0, Add=10.0)
+        assert operator_suspects(ours, theirs) == [
+            "operator ConvInteger: +15.0% of all nodes' time (0.0 → 15.0 ms)",
+            "operator Conv: +10.0% of all nodes' time (60.0 → 70.0 ms)",
+            "operator LSTM: -10.0% of all nodes' time (30.0 → 20.0 ms)",
+        ]
+
+    def test_five_are_enough(self) -> None:
+        names = [f"Op{number}" for number in range(9)]
+        ours, theirs = profile(**dict.fromkeys(names, 2.0)), profile(**dict.fromkeys(names, 1.0))
+        assert len(operator_suspects(ours, theirs)) == 5
+
+    def test_without_a_profile_the_reason_is_said(self) -> None:
+        said = operator_suspects(profile(Conv=1.0), Profile(reason="the engine wrote no profile"))
+        assert said == ["operators: not profiled (the engine wrote no profile)"]
+
+    def test_a_verdict_that_found_a_change_gets_them_after_the_stages(self, faster: Finished) -> None:
+        judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy())
+        data = faster.data
+        before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
+        profiled: list[str] = []
+
+        def profiler(scenario: Scenario) -> Profile:
+            profiled.append(scenario.arm.id)
+            return profile(Conv=8.0) if "8bit" in scenario.arm.id else profile(Conv=10.0)
+
+        after = judging.explain(before, data, profiler)
+        assert profiled == ["scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault"], "once each"
+        latency = next(verdict for verdict in after.verdicts if verdict.metric == "latency")
+        assert latency.suspects[0].startswith("inference:")
+        assert latency.suspects[1] == "operator Conv: -20.0% of all nodes' time (10.0 → 8.0 ms)"
+        assert "model scripted → scripted-8bit" in latency.suspects[2:]
+        memory = next(verdict for verdict in after.verdicts if verdict.metric == "rss_peak")
+        assert not any(suspect.startswith("operator") for suspect in memory.suspects)
+
+    def test_nothing_is_profiled_where_nothing_was_found(self, config: Config) -> None:
+        data = play(config, "current", ".").data
+        judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy())
+        before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
+
+        def profiler(_scenario: Scenario) -> Profile:
+            raise AssertionError
+
+        assert judging.explain(before, data, profiler) == before

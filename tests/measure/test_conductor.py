@@ -610,3 +610,27 @@ class TestProgress:
         last = played.blocks[-1].repetitions[-1]
         assert remaining[-1] == pytest.approx(last.end_ns / 1e9, abs=0.051)
         assert after[-1].doing == last.scenario_id
+
+
+def test_audio_is_kept_of_the_first_block_of_each_launch() -> None:
+    clock = ScriptedClock()
+    agency = Agency(clock)
+    staff = replace(agency.staff(), audio=lambda each, launch: f"{each.text_class}-{launch}" if launch < 2 else "")
+    Conductor(plan(FOUR[2:], launches=3), staff=staff, clock=clock, emit=lambda _event: None).play()
+    kept = [(order.block, order.audio_path) for order in agency.spoken if order.audio_path]
+    # Two arms, two blocks a launch: the first block of the first two launches, and no warm-up.
+    assert kept == [(0, "short-0"), (0, "short-0"), (2, "short-1"), (2, "short-1")]
+
+
+def test_an_arm_that_is_refused_is_not_started_and_the_others_play() -> None:
+    clock = ScriptedClock()
+    agency = Agency(clock)
+    events: list[Event] = []
+    staff = replace(agency.staff(), refusals={DERIVED.id: "no space"})
+    conductor = Conductor(plan((*FOUR, LOADS[1])), staff=staff, clock=clock, emit=events.append)
+    conductor.play()
+    assert {order.arm_id for order in agency.loads} == {ORIGINAL.id}
+    lost = {event.scenario_id: event.outcome for event in events if isinstance(event, ScenarioLost)}
+    assert lost.keys() == {each.id for each in (FOUR[1], FOUR[3], LOADS[1])}
+    assert set(lost.values()) == {Outcome(kind=OutcomeKind.REFUSED, reason="no space")}
+    assert conductor.complete
