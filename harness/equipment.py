@@ -10,6 +10,7 @@ from harness.clock import Clock, ScriptedClock, SystemClock
 from harness.errors import BenchError, ModelError, RuntimeBuildError, UsageError, nearest
 from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerPlace
 from harness.measure.staff import ArmFiles, Staff
+from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
 from harness.plan.config import Config
 from harness.records.environment import Conditions, Machine, Subject
 from harness.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime, slug
@@ -47,14 +48,19 @@ class Equipment:
 def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
     """Runtimes × models × providers × thread counts, as the configuration asks. Models are names as yet.
 
-    Where it names no model: the original, and its variants by `recipes`, which are the selection's unless given.
+    Where it names no model: the original, and its variants by `recipes`, which are the selection's unless given; for an
+    engine that needs no model of ours, none.
     """
     engine = config["engine"]
     _check_engine(engine)
+    if engine == ENDPOINT:
+        return (endpoint_arm(config),)
+    if not has_axes(engine):
+        return (plain_arm(config),)
     _check_providers(config["provider"])
-    models = [_label(given) for given in config["model"]] or _default_models(
-        engine, QUANTISED[selection] if recipes is None else recipes
-    )
+    models: list[str] = [_label(given) for given in config["model"]]
+    if not models and takes_models(engine):
+        models = _default_models(engine, QUANTISED[selection] if recipes is None else recipes)
     known = declared(config.tables)
     runtimes = [runtime_of(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
     if twice := [name for name in models if models.count(name) > 1]:
@@ -62,7 +68,7 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
     return tuple(
         Arm(
             engine=engine,
-            model=ModelVariant(name=model, sha256="", size=0, origin="unresolved"),
+            model=ModelVariant(name=model, sha256="", size=0, origin="unresolved") if model else None,
             provider=provider,
             threads=threads,
             runtime=runtime,
@@ -70,7 +76,7 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
             session_options=config["session-options"],
         )
         for runtime in runtimes
-        for model in models
+        for model in models or [""]
         for provider in config["provider"]
         for threads in config["threads"]
     )

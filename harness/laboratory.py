@@ -26,7 +26,7 @@ from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
-from harness.plan.wishes import wish_here
+from harness.plan.wishes import is_for, wish_here
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
@@ -58,6 +58,7 @@ def wanted_scenarios(config: Config, wishes: Sequence[Wish], selection: str) -> 
     return tuple(
         scenario
         for wish in wishes
+        if is_for(wish, config)
         for scenario in expand(
             wish_here(wish, config),
             arms=wanted_arms(config, selection, recipes=wish.recipes),
@@ -91,7 +92,7 @@ def against_baseline(config: Config) -> Judging:
 
 def check(config: Config, selection: str) -> None:
     """Raise UsageError where the configuration names an engine, a provider or a text class that there is not."""
-    wanted_scenarios(config, [Wish(mode=Mode.WHOLE)], selection)
+    wanted_scenarios(config, [Wish(mode=Mode.WHOLE), Wish(mode=Mode.ENDPOINT)], selection)
 
 
 def measure(

@@ -6,6 +6,7 @@ measure with `@scenarios(…)`; its tests take the `measured` fixture. Nothing i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
@@ -33,7 +34,7 @@ def scenarios(
     full: Sequence[str] = (),
     nightly: Sequence[str] = (),
     speeds: Sequence[float] = (1.0,),
-    variant: int | None = 0,
+    variant: "int | EllipsisType | None" = ...,
     changes: Sequence[str] = (),
     recipes: Sequence[str] | None = None,
 ) -> Callable[[Function], Function]:
@@ -41,13 +42,14 @@ def scenarios(
 
     For a mode that measures start-up give any text class as a placeholder of its level: `quick=("-",)`. `changes` make
     further arms of each arm, written as the sides of a duel: `("current", "threads=1", "arena=off")`; `recipes` name
-    the quantised variants beside the original, where no model is named.
+    the quantised variants beside the original, where no model is named. `variant` None goes through the texts of a
+    class; unless it is given, the first is spoken, but over HTTP all are, because a server may keep its answers.
     """
     levels = {"quick": tuple(quick), "full": tuple(full), "nightly": tuple(nightly)}
     wish = Wish(
         mode=mode,
         speeds=tuple(speeds),
-        variant=variant,
+        variant=(None if mode is Mode.ENDPOINT else 0) if isinstance(variant, EllipsisType) else variant,
         changes=tuple(changes),
         recipes=None if recipes is None else tuple(recipes),
     )
@@ -121,11 +123,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what belongs to a larger selection than the one asked for; -m overrules."""
-    if config.option.markexpr:
-        return
+    """Leave out what has nothing to measure here, and what belongs to a larger selection than the one asked for.
+
+    A test about a server has no scenario without --url, and any other has none with it. -m overrules the selection.
+    """
     included = set(LEVELS[: LEVELS.index(config.stash[BENCH].selection) + 1])
-    left_out = [item for item in items if _scenario(item) and not _levels(item) & included]
+    left_out = [
+        item
+        for item in items
+        if (not _scenario(item) and _is_ours(item))
+        or (_scenario(item) and not config.option.markexpr and not _levels(item) & included)
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -252,6 +260,11 @@ def _scenario(item: pytest.Item) -> Scenario | None:
     callspec = getattr(item, "callspec", None)
     found = callspec.params.get("measured") if callspec else None
     return found if isinstance(found, Scenario) else None
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether a test would measure a scenario."""
+    return item.get_closest_marker("scenarios") is not None and "measured" in getattr(item, "fixturenames", ())
 
 
 def _levels(item: pytest.Item) -> set[str]:

@@ -223,8 +223,9 @@ def visible(text: str) -> str:
 def arm_parts(scenario: Scenario) -> tuple[str, ...]:
     """What a scenario's arm is, for people: the model first."""
     arm = scenario.arm
-    parts = [arm.model.name if arm.model else arm.engine, arm.provider]
-    parts.append(count(arm.threads, "thread") if arm.threads else "default threads")
+    parts = [arm.model.name if arm.model else arm.engine]
+    if arm.provider:
+        parts += [arm.provider, count(arm.threads, "thread") if arm.threads else "default threads"]
     if arm.runtime.requirements:
         parts.append(arm.runtime.name)
     parts += [f"{key}={value}" for key, value in (*arm.provider_options, *arm.session_options)]

@@ -13,6 +13,7 @@ from harness.errors import BenchError, ExitCode
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Measure the suites, judge against the baselines, write the report."),
+    "validate": ("harness.cli.validate:validate", "Hold a server or a model against its targets, in one table."),
     "duel": ("harness.cli.duel:duel", "Play two arms against each other, pair by pair."),
     "calibrate": ("harness.cli.calibrate:calibrate", "Find out how often the gate is wrong on this machine."),
     "recommend": ("harness.cli.recommend:recommend", "Name the best combination measured here, ready to paste."),
@@ -24,7 +25,12 @@ COMMANDS = {
     "report": ("harness.cli.report:report", "Bring the report of all stored runs up to date."),
     "models": ("harness.cli.models:models", "List, show, build, fetch, verify or quantise models."),
     "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune environments of other packages."),
+    "serve": ("harness.cli.serve:serve", "Serve speech over HTTP: the project's own server."),
     "doctor": ("harness.cli.doctor:doctor", "Say what this machine is and what may disturb a measurement."),
+    "scripted-server": (
+        "harness.cli.scripted_server:scripted_server",
+        "Serve speech on loopback to a script, faults included.",
+    ),
     "config": ("harness.cli.config:config", "Print every value of the configuration and where it came from."),
 }
 """Name → where the command lives, and its line in the help."""

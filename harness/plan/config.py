@@ -112,6 +112,22 @@ def _pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TO
     return tuple(sorted(pairs))
 
 
+def _endpoint_options(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """`name=value` pairs that an endpoint takes."""
+    from harness.engines.protocol import EngineRefusal
+    from harness.engines.target import ENDPOINT_OPTIONS, read_settings
+
+    pairs = _pairs(value)
+    for name, _ in pairs:
+        if name not in ENDPOINT_OPTIONS:
+            raise ValueError(f"has no {name!r} — {nearest(name, list(ENDPOINT_OPTIONS))}")
+    try:
+        read_settings(dict(pairs))
+    except EngineRefusal as refusal:
+        raise ValueError(f"cannot be used: {refusal}") from refusal
+    return pairs
+
+
 def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
@@ -150,7 +166,10 @@ def _choice(*choices: str) -> Callable[[Any], str]:
 
 
 KEYS: tuple[Key, ...] = (
-    Key(name="engine", default="kokoro", parse=_text, meaning="what is measured: kokoro, scripted or an installed one"),
+    Key(name="engine", default="kokoro", parse=_text, meaning="kokoro, espeak, scripted, or an installed one"),
+    Key(name="url", default="", parse=_text, meaning="speech server to measure, such as http://127.0.0.1:8880"),
+    Key(name="endpoint-options", default=(), parse=_endpoint_options,
+        meaning="name=value options for the server: dialect, format, keep_alive, pid, time-outs"),
     Key(name="model", default=(), parse=_texts, meaning="models by name or file; none: the original and one quantised"),
     Key(name="voices", default="", parse=_text, meaning="voices file of a model of your own"),
     Key(name="provider", default=("cpu",), parse=_texts, meaning="execution providers"),
@@ -265,7 +284,28 @@ def load_config(
             _set(values, origins, name=name, value=value, origin=f"environment variable {variable}")
     for name, value in given.items():
         _set(values, origins, name=name, value=value, origin=f"option --{name}")
+    _imply(values, origins)
     return Config(root=root, values=values, origins=origins, given=given, tables=tables)
+
+
+IMPLIED_VOICES = {"espeak": "en-us"}
+"""Engine → the voice that speaks where none is configured: it has none of Kokoro's."""
+
+
+def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
+    """Settle what follows from other values and was not said. ConfigError where it was said otherwise."""
+    if values["url"]:
+        if origins["engine"] != "default" and values["engine"] != "endpoint":
+            raise ConfigError(
+                f"a URL is measured by the engine endpoint, not by {values['engine']!r} ({origins['engine']})",
+                where=origins["url"],
+                remedy="--engine endpoint, or no URL",
+            )
+        if origins["engine"] == "default":
+            values["engine"], origins["engine"] = "endpoint", f"implied by url, {origins['url']}"
+    if origins["voice"] == "default" and values["engine"] in IMPLIED_VOICES:
+        values["voice"] = IMPLIED_VOICES[values["engine"]]
+        origins["voice"] = f"implied by engine, {origins['engine']}"
 
 
 NOT_CONFIGURATION = tuple(f"{ENVIRONMENT_PREFIX}{name}" for name in ("CACHE", "TEST_POSTGRES", "EVENTS", "UNTIL"))

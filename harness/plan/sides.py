@@ -4,6 +4,7 @@
 
 - a requirement, such as `onnxruntime==1.22.1`: other packages, in a runtime of their own;
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
+- where a server is measured, an option of the endpoint, such as `keep_alive=off`;
 - `rev=REVISION`: another revision of this source, from git;
 - a model's name or file by itself, or a git revision by itself.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from harness.engines.providers import provider_names
 from harness.engines.session import SESSION_OPTIONS
+from harness.engines.target import ENDPOINT_OPTIONS
 from harness.errors import UsageError, nearest
 from harness.records.scenario import Arm, ModelVariant, Runtime, slug
 
@@ -59,10 +61,11 @@ def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
     name, equals, value = item.partition("=")
     if not equals:
         return _bare(arm, item, models)
-    if name in SESSION_OPTIONS:
+    options = ENDPOINT_OPTIONS if arm.url else SESSION_OPTIONS
+    if name in options:
         return replace(arm, session_options=tuple(sorted({**dict(arm.session_options), name: value}.items())))
     if name not in CHANGES:
-        raise UsageError(f"unknown change {name!r}", where=item, remedy=nearest(name, (*CHANGES, *SESSION_OPTIONS)))
+        raise UsageError(f"unknown change {name!r}", where=item, remedy=nearest(name, (*CHANGES, *options)))
     return CHANGES[name](arm, value)
 
 

@@ -3,23 +3,49 @@
 from dataclasses import replace
 
 from harness.engines.providers import offers
+from harness.plan.arms import ENDPOINT, has_axes, takes_models
 from harness.plan.config import Config
+from harness.plan.corpus import TEXT_CLASSES, Source
 from harness.plan.matrix import Wish
 from harness.plan.sides import settings_of
+from harness.records.scenario import Mode
 
 EVERY_PROVIDER = "provider=*"
 """The change that stands for each provider of the installed ONNX Runtime but the CPU."""
 
 
+def is_for(wish: Wish, config: Config) -> bool:
+    """Whether a wish is about what is configured: some are about a server, all others about an engine in process.
+
+    A cold start is one from a model file that was evicted, so an engine without one has none.
+    """
+    if wish.mode is Mode.LOAD_COLD and not (config["model"] or takes_models(config["engine"])):
+        return False
+    about_a_server: bool = config["engine"] == ENDPOINT
+    return (wish.mode is Mode.ENDPOINT) is about_a_server
+
+
 def wish_here(wish: Wish, config: Config) -> Wish:
-    """The wish without changes of what the user has settled, and with one for each provider that this build offers."""
+    """The wish without changes of what the user has settled, and with one for each provider that this build offers.
+
+    Engines that read text alone get none of the phoneme texts.
+    """
     settled = {name for name, origin in config.origins.items() if origin != "default"}
+    settled |= {name for name, _ in config["endpoint-options"]}
     if config["engine"] != "kokoro":
         settled |= {"model", "provider", "runtime"}
+    if not has_axes(config["engine"]):
+        settled |= {"threads", "session-options"}
+        wish = replace(wish, texts=tuple(name for name in wish.texts if not _is_phonemes(name)))
     kept = [change for change in wish.changes if not settings_of(change) & settled]
     if not wish.changes or not kept:
         return replace(wish, changes=("current",))
     return replace(wish, changes=tuple(each for change in kept for each in _offered(change)))
+
+
+def _is_phonemes(text_class: str) -> bool:
+    known = TEXT_CLASSES.get(text_class)
+    return known is not None and known.source is Source.PHONEMES
 
 
 def _offered(change: str) -> list[str]:

@@ -88,7 +88,8 @@ CURRENT_RUNTIME = Runtime()
 class Arm:
     """All that a worker loads.
 
-    `threads` is ONNX Runtime's intra-op count, 0 for its default; `provider` is our short name ("cpu", "openvino", …);
+    `threads` is ONNX Runtime's intra-op count, 0 for its default; `provider` is our short name ("cpu", "openvino", …),
+    "" where the engine has neither providers nor threads; `session_options` of an arm with a `url` are the endpoint's;
     `revision` is the git revision whose source the worker runs ("" for the tree as it is); `slowdown` is a planted
     delay, as a ratio of the work, for calibration alone.
     """
@@ -109,8 +110,9 @@ class Arm:
     @property
     def id(self) -> str:
         """A stable, readable slug; what is at its default is left out."""
-        parts = [self.model.name if self.model else self.engine, self.provider]
-        parts.append(f"t{self.threads}" if self.threads else "tdefault")
+        parts = [self.model.name if self.model else self.engine]
+        if self.provider:
+            parts += [self.provider, f"t{self.threads}" if self.threads else "tdefault"]
         if self.runtime.requirements:
             parts.append(slug(self.runtime.name))
         parts += [slug(f"{key}={value}") for key, value in (*self.provider_options, *self.session_options)]

@@ -1,0 +1,154 @@
+"""`kokoro-bench validate`: the targets of a server or a model as one table."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import MEASURING, configured
+from harness.errors import ExitCode, UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from harness.laboratory import Finished
+    from harness.records.run import RunData
+    from harness.records.scenario import Scenario
+    from harness.records.verdict import TargetResult
+
+BUDGET_S = 60.0
+TEXTS = ("chars-60", "chars-200")
+PROMISES = (
+    ("*", "ttfa", 0.8),
+    ("*", "rtf", 1.0),
+    ("*", "streaming_efficiency", 0.9),
+    ("*", "success_rate", 0.99),
+)
+"""(pattern of scenario ids, metric, limit): what every listener is promised, whatever speaks."""
+SIGNS = {"met": ("✓ met", "green"), "missed": ("✗ missed", "bold red"), "unknown": ("? not measured", "yellow")}
+
+
+@click.command()
+@configured(*MEASURING)
+def validate(config: Config) -> int:
+    """Hold a server (--url) or a model (--model) against its targets: TTFA, RTF, streaming efficiency, success.
+
+    Everything is streamed. The limits are those of [tool.kokoro-bench.targets] or --targets where they name a metric.
+    Exit codes: 0 every target met; 1 one was missed; 3 one could not be measured.
+    """
+    from harness.console import failures, make_console
+    from harness.outputs import write_outputs
+
+    finished = play(config)
+    data = finished.data
+    console = make_console()
+    console.print()
+    console.print(targets_table(data, promised(config)))
+    for line in failures(data):
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+    for note in write_outputs(data, config):
+        console.print(note, markup=False, soft_wrap=True)
+    code = finished.code if finished.code is ExitCode.INTERRUPTED else code_of(data, promised(config))
+    console.print(f"exit code {int(code)}: {_meaning(code)}", style="dim")
+    return int(code)
+
+
+def play(config: Config) -> "Finished":
+    """Measure, with the live display; interrupted, what was kept until then."""
+    from dataclasses import replace
+
+    from harness import laboratory
+    from harness.console import LiveConsole
+    from harness.plan.config import with_values
+    from harness.records.run import RunData
+    from harness.records.verdict import VerdictKind
+    from harness.verdicts import Conclusions, conclude, policy_of
+
+    config = with_values(config, {"budget": config["budget"] or BUDGET_S, "targets": (*PROMISES, *config["targets"])})
+
+    def judge(data: RunData) -> Conclusions:
+        """The targets alone: whether something changed is another question, and another command's."""
+        found = conclude(data, config=config)
+        return replace(found, verdicts=tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED))
+
+    with LiveConsole() as console:
+        try:
+            return laboratory.measure(
+                config,
+                wanted(config),
+                selection="validate",
+                listeners=[console],
+                report=console.report,
+                judging=laboratory.Judging(conclude=judge, enough=lambda _data: "", policy=policy_of(config)),
+            )
+        except laboratory.Interrupted as interrupted:
+            return interrupted.finished
+
+
+def wanted(config: Config) -> "tuple[Scenario, ...]":
+    """The streamed scenarios of the one server, or of the models that were named; else of the original."""
+    from harness.laboratory import wanted_scenarios
+    from harness.plan.matrix import Wish
+    from harness.records.scenario import Mode
+
+    if config["url"]:
+        wish = Wish(mode=Mode.ENDPOINT, texts=TEXTS, variant=None)
+    else:
+        wish = Wish(mode=Mode.STREAM, texts=TEXTS, variant=None, recipes=())
+    found = wanted_scenarios(config, [wish], "quick")
+    if not found:
+        raise UsageError("nothing to measure", where="validate", remedy="--url http://127.0.0.1:8880, or --model NAME")
+    return found
+
+
+def promised(config: Config) -> frozenset[str]:
+    """The metrics that are in the table: the four, and what the user has set a limit for."""
+    return frozenset(name for _, name, _ in (*PROMISES, *config["targets"]))
+
+
+def code_of(data: "RunData", metrics: frozenset[str]) -> ExitCode:
+    """1 where a target was missed, else 3 where one could not be measured, else 0."""
+    kinds = {each.kind.value for each in _shown(data.targets, metrics)}
+    if "missed" in kinds:
+        return ExitCode.WORSE
+    return ExitCode.MEASUREMENT if "unknown" in kinds or not kinds else ExitCode.OK
+
+
+def targets_table(data: "RunData", metrics: frozenset[str]) -> "Table":
+    """One line per scenario and target."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.metrics.registry import metric
+
+    table = Table(title=f"Validation {data.run.id}", title_justify="left", expand=False, pad_edge=False)
+    for column in ("scenario", "target", "measured", "limit", "", "why"):
+        table.add_column(column, overflow="fold")
+    for each in _shown(data.targets, metrics):
+        shown = metric(each.metric)
+        value = each.observed.value
+        sign, style = SIGNS[each.kind.value]
+        table.add_row(
+            Text(each.scenario_id),
+            each.metric,
+            shown.format(value) if value is not None else "–",
+            f"{'<' if shown.lower_is_better else '>'} {shown.format(each.limit)}",
+            Text(sign, style=style),
+            Text(each.reason or each.observed.reason),
+        )
+    return table
+
+
+def _shown(targets: "Sequence[TargetResult]", metrics: frozenset[str]) -> "list[TargetResult]":
+    return [each for each in targets if each.metric in metrics]
+
+
+def _meaning(code: ExitCode) -> str:
+    return {
+        ExitCode.OK: "every target met",
+        ExitCode.WORSE: "a target was missed",
+        ExitCode.MEASUREMENT: "a target could not be measured",
+        ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
+    }[code]

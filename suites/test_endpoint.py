@@ -1,0 +1,15 @@
+"""A speech server as its listeners have it: `--url http://…`. Its texts change from block to block, as caches exist."""
+
+from harness.measured import Benchmark, Measured
+from harness.plugin import scenarios
+from harness.records.scenario import Mode
+
+CONNECTIONS = ("keep_alive=on", "keep_alive=off")
+"""One connection for all requests, and a new one for each, whose making counts."""
+
+
+@scenarios(Mode.ENDPOINT, quick=("chars-60", "chars-200"), full=("chars-500", "chars-900"), changes=CONNECTIONS)
+def test_delivery(measured: Measured, benchmark: Benchmark) -> None:
+    """Streamed answers, from the request to the last of the body; what fails is counted by kind."""
+    measured.replay(benchmark)
+    measured.check()
