@@ -12,6 +12,7 @@ ENTRY_POINTS = "kokoro_bench.engines"
 
 BUILT_IN = {
     "endpoint": "harness.engines.endpoint:start",
+    "espeak": "harness.engines.espeak:start",
     "kokoro": "harness.engines.kokoro:start",
     "kokoro-sentences": "harness.engines.sentences:start",
     "scripted": "harness.engines.scripted:start",

@@ -42,9 +42,12 @@ class SystemProbes:
         return usage().rss
 
     def prepare_cache(self, path: str, *, wanted: str) -> str:
-        """Read the file through for "warm"; ask the kernel to drop it for "cold"."""
+        """Read the file through for "warm"; ask the kernel to drop it for "cold".
+
+        An engine without a model file has none that could be cold.
+        """
         if not path:
-            return "unknown: no model file"
+            return "warm" if wanted == "warm" else "unknown: no model file"
         try:
             return _read_through(path) if wanted == "warm" else _evict(path)
         except OSError as error:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines import endpoint, kokoro, scripted
+from harness.engines import endpoint, espeak, kokoro, scripted
 from harness.engines.protocol import EngineRefusal
 from harness.engines.registry import ENTRY_POINTS, engine_names, find_starter
 
@@ -20,10 +20,12 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ours_come_first() -> None:
-    assert engine_names()[:3] == ("endpoint", "kokoro", "scripted")
+    assert engine_names()[:5] == ("endpoint", "espeak", "kokoro", "kokoro-sentences", "scripted")
 
 
-@pytest.mark.parametrize(("name", "module"), [("endpoint", endpoint), ("kokoro", kokoro), ("scripted", scripted)])
+@pytest.mark.parametrize(
+    ("name", "module"), [("endpoint", endpoint), ("espeak", espeak), ("kokoro", kokoro), ("scripted", scripted)]
+)
 def test_each_of_ours_is_found(name: str, module: object) -> None:
     assert find_starter(name) is module.start  # type: ignore[attr-defined]
 
@@ -35,5 +37,7 @@ def test_an_installed_one_is_listed_and_found_by_its_entry_point(third_party: No
 
 
 def test_none_of_that_name_is_a_refusal_that_tells_what_there_is(third_party: None) -> None:
-    with pytest.raises(EngineRefusal, match="no engine 'quire'; it has endpoint, kokoro, scripted, choir"):
+    with pytest.raises(
+        EngineRefusal, match="no engine 'quire'; it has endpoint, espeak, kokoro, kokoro-sentences, scripted, choir"
+    ):
         find_starter("quire")

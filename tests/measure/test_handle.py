@@ -86,7 +86,7 @@ def test_a_worker_loads_speaks_and_is_a_process_of_its_own(start: Start) -> None
     launch = handle.load(load_order(), timeout_s=PATIENCE_S)
     assert launch.outcome.valid
     assert [part.name for part in launch.parts] == ["import", "session", "voices", "phonemiser", "first_inference"]
-    assert launch.page_cache == "unknown: no model file"
+    assert launch.page_cache == "warm"
     repetition = handle.speak(speak_order(), timeout_s=PATIENCE_S)
     assert repetition.outcome.valid
     assert [chunk.frames for chunk in repetition.chunks] == [20_160]
