@@ -34,8 +34,10 @@ def wish_here(wish: Wish, config: Config) -> Wish:
     settled |= {name for name, _ in config["endpoint-options"]}
     if config["engine"] != "kokoro":
         settled |= {"model", "provider", "runtime"}
+    if not takes_models(config["engine"]):
+        settled |= {"session-options"}
     if not has_axes(config["engine"]):
-        settled |= {"threads", "session-options"}
+        settled |= {"threads"}
         wish = replace(wish, texts=tuple(name for name in wish.texts if not _is_phonemes(name)))
     kept = [change for change in wish.changes if not settings_of(change) & settled]
     if not wish.changes or not kept:
