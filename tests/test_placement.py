@@ -3,12 +3,16 @@ from pathlib import Path
 import pytest
 
 from harness import placement
+from harness.errors import ExitCode
 from harness.measure.handle import HERE, ProcessHandle
 from harness.measure.operators import Profile, read_profile
 from harness.measure.staff import ArmFiles, Staff
-from harness.placement import fallen_back, prove
+from harness.placement import Proof, fallen_back, prove
 from harness.placement import placement as told
-from harness.records.scenario import Arm
+from harness.plan.matrix import Wish
+from harness.records.scenario import Arm, Mode
+from harness.records.verdict import VerdictKind
+from tests.conftest import Laboratory
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
 ARM = Arm(engine="kokoro", provider="openvino")
@@ -79,3 +83,16 @@ def test_only_other_providers_of_the_real_engine_are_profiled(monkeypatch: pytes
     assert found.notes == (
         "placement: kokoro.openvino.tdefault: openvino ran 9 of 10 nodes in 90.0% of the time; CPU ran 1 (10.0%)",
     )
+
+
+def test_a_run_shows_who_fell_back_and_measures_the_rest(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    fallen = "scripted.openvino.tdefault"
+    proof = Proof(refusals={fallen: "fell back to the CPU: 2 of 100 nodes"}, notes=("placement: told",))
+    monkeypatch.setattr("harness.beside.prove", lambda *_, **__: proof)
+    finished = lab.run(wishes=[Wish(mode=Mode.WHOLE, texts=("chars-12",))], provider="cpu,openvino")
+    failed = [each for each in finished.data.verdicts if each.kind is VerdictKind.FAILED]
+    assert [each.scenario_id for each in failed] == [f"{fallen}/whole/chars-12/af_heart"]
+    assert "fell back to the CPU: 2 of 100 nodes" in failed[0].reason
+    assert {each.scenario_id for each in finished.data.repetitions} == {"scripted.cpu.tdefault/whole/chars-12/af_heart"}
+    assert "placement: told" in finished.data.run.notes
+    assert finished.code is ExitCode.MEASUREMENT

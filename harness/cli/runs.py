@@ -84,6 +84,8 @@ def export(config: Config, run: str, form: str, output: str) -> None:
 @click.option("--yes", is_flag=True, help="do not ask")
 def delete(config: Config, run: str, yes: bool) -> None:  # noqa: FBT001 - click's own
     """Delete a run with all its repetitions. Baselines that hold its figures keep them."""
+    from harness.store.audio import delete_audio
+
     with open_results(config) as store:
         run_id = store.resolve(run)
         if store.head(run_id).ended_at is None:
@@ -91,4 +93,5 @@ def delete(config: Config, run: str, yes: bool) -> None:  # noqa: FBT001 - click
         if not yes:
             click.confirm(f"Delete {run_id}?", abort=True)
         store.delete(run_id)
+    delete_audio(config.audio, run_id)
     click.echo(f"deleted {run_id}")
