@@ -70,7 +70,10 @@ class TestHelp:
 
 class TestRun:
     def test_the_whole_path_gives_the_same_bytes_each_time(self, kokoro_bench: Command, tmp_path: Path) -> None:
-        outputs, exports, pages, summaries = set(), set(), set(), set()
+        outputs: set[str] = set()
+        exports: set[str] = set()
+        pages: set[bytes] = set()
+        summaries: set[bytes] = set()
         for name in ("one", "two"):
             directory = tmp_path / name
             directory.mkdir()
