@@ -91,9 +91,12 @@ class Source:
 
 
 class Dashboard:
-    """A server in threads of its own. `port` is the one that it listens on."""
+    """A server in threads of its own. `port` is the one that it listens on.
 
-    def __init__(self, source: Source, *, site: Path, address: Address) -> None:
+    Each `poll_s` seconds it looks whether it is to end; seldom, because that takes time from what is measured.
+    """
+
+    def __init__(self, source: Source, *, site: Path, address: Address, poll_s: float = 0.5) -> None:
         self._stop = threading.Event()
         room = threading.BoundedSemaphore(LISTENERS)
         handler = type(
@@ -109,7 +112,9 @@ class Dashboard:
                 where=f"--http {address.host}:{address.port}",
                 remedy="choose another port, or 0 for a free one",
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="dashboard", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(poll_s,), name="dashboard", daemon=True
+        )
         self._thread.start()
 
     @property

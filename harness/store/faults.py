@@ -76,6 +76,7 @@ _SERVER: Final = {
 
 def explain(error: SQLAlchemyError, database: Database) -> StoreError:
     """One line for `error`. A damaged SQLite file is moved aside first, with every connection closed."""
+    error = _first(error)
     original = error.orig if isinstance(error, DBAPIError) else None
     name = str(getattr(original, "sqlite_errorname", "") or "")
     if name.startswith(_DAMAGE):
@@ -96,6 +97,16 @@ def explain(error: SQLAlchemyError, database: Database) -> StoreError:
         where=database.place,
         remedy="run `kokoro-bench doctor`, or give another place with --results",
     )
+
+
+def _first(error: SQLAlchemyError) -> SQLAlchemyError:
+    """What failed first: SQLite takes a transaction back by itself, and then its savepoint cannot be taken back too."""
+    found, before = error, error.__context__
+    while before is not None and "no such savepoint" in str(found):
+        if isinstance(before, SQLAlchemyError):
+            found = before
+        before = before.__context__
+    return found
 
 
 def set_aside(file: Path) -> Path:

@@ -35,8 +35,8 @@ class Journal:
 
     @property
     def engine(self) -> Engine:
-        """For a job store that keeps its table in the same database."""
-        return self._database.writers
+        """For a job store that keeps its table in the same database, and writes in transactions of one statement."""
+        return self._database.readers if self.is_local else self._database.writers
 
     # Due times.
 
@@ -60,15 +60,16 @@ class Journal:
             "log": "",
         }
         known = select(FIRES.c.key).where(FIRES.c.runner == runner, FIRES.c.job == job, FIRES.c.due_at == due_at)
-        with self._writing() as connection:
-            if connection.execute(known).first() is not None:
-                return False
-            try:
-                with connection.begin_nested():
-                    connection.execute(insert(FIRES).values(row))
-            except IntegrityError:
-                return False  # another process was faster by a moment
-            return True
+        try:
+            with self._database.writers.begin() as connection:
+                if connection.execute(known).first() is not None:
+                    return False
+                connection.execute(insert(FIRES).values(row))
+        except IntegrityError:
+            return False  # another process was faster by a moment
+        except SQLAlchemyError as error:
+            raise explain(error, self._database) from error
+        return True
 
     def change(self, key: int, **values: object) -> None:
         """Set columns of a due time, such as `state`, `pid` and `run_id`."""
@@ -79,6 +80,10 @@ class Journal:
         """What is queued or running, in the order in which it was queued."""
         question = select(FIRES).where(FIRES.c.runner == runner, FIRES.c.state != FireState.ENDED.value)
         return self._fires(question.order_by(FIRES.c.queued_at, FIRES.c.key))
+
+    def fire(self, key: int) -> Fire:
+        """One due time."""
+        return self._fires(select(FIRES).where(FIRES.c.key == key))[0]
 
     def fires(self, *, runner: str | None = None, job: str | None = None, limit: int | None = None) -> tuple[Fire, ...]:
         """Due times, newest first."""

@@ -68,6 +68,7 @@ def list_runs(
     *,
     machine_key: str | None = None,
     status: RunStatus | None = None,
+    run_id: str | None = None,
     limit: int | None = None,
 ) -> tuple[RunRow, ...]:
     """The runs, newest first."""
@@ -77,6 +78,8 @@ def list_runs(
         question = question.where(RUNS.c.machine_key == machine_key)
     if status is not None:
         question = question.where(RUNS.c.status == status.value)
+    if run_id is not None:
+        question = question.where(RUNS.c.id == run_id)
     return tuple(run_row(row) for row in connection.execute(question).mappings())
 
 

@@ -228,6 +228,11 @@ class RunStore:
         with self._reading() as connection:
             return queries.list_runs(connection, machine_key=machine_key, status=status, limit=limit)
 
+    def row(self, run_id: str) -> RunRow | None:
+        """A run's line of the list; None where there is none of that id."""
+        with self._reading() as connection:
+            return next(iter(queries.list_runs(connection, run_id=run_id)), None)
+
     def resolve(self, name: str, *, machine_key: str | None = None) -> str:
         """The id meant by `name`: an id, the beginning of exactly one, "latest", or "latest~N", the Nth before it."""
         with self._reading() as connection:

@@ -1,0 +1,87 @@
+"""The book of jobs in APScheduler's store, on both kinds of database, for several runners."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.errors import UsageError
+from harness.schedule.book import Book
+from harness.schedule.jobs import Job
+from harness.store.journal import Journal
+from harness.store.runs import open_store
+
+START = 1_767_225_600.0
+NIGHT = START + 2.5 * 3_600
+NIGHTLY = Job(name="nightly", cron="30 2 * * *")
+
+
+@pytest.fixture
+def journal(store_url: str) -> Iterator[Journal]:
+    with open_store(store_url) as store:
+        yield store.journal()
+
+
+def test_a_job_stays_when_its_scheduler_goes(journal: Journal) -> None:
+    with Book(journal, "one") as book:
+        book.put(NIGHTLY, now=START, origin="file")
+        book.advance("nightly", NIGHT + 86_400)
+    with Book(journal, "one") as book:
+        [booked] = book.all()
+    assert (booked.job, booked.next_at, booked.origin) == (NIGHTLY, NIGHT + 86_400, "file")
+
+
+def test_each_runner_has_jobs_of_its_own(journal: Journal) -> None:
+    with Book(journal, "one") as one, Book(journal, "other") as other:
+        one.put(NIGHTLY, now=START, origin="file")
+        assert other.all() == ()
+        other.put(Job(name="nightly", every_s=60.0), now=START, origin="file")
+        assert one.get("nightly").job.cron
+
+
+def test_a_declaration_that_changes_keeps_its_time_unless_that_changed(journal: Journal) -> None:
+    with Book(journal, "one") as book:
+        book.sync([NIGHTLY], now=START)
+        book.sync([Job(name="nightly", cron="30 2 * * *", budget_s=60.0)], now=START + 86_400)
+        assert book.get("nightly").next_at == NIGHT  # missed, and still to be caught up
+        book.sync([Job(name="nightly", cron="0 3 * * *")], now=START + 86_400)
+        assert book.get("nightly").next_at == START + 86_400 + 3 * 3_600
+
+
+def test_what_is_no_longer_declared_goes_and_what_was_added_stays(journal: Journal) -> None:
+    with Book(journal, "one") as book:
+        book.sync([NIGHTLY], now=START)
+        book.put(Job(name="added", every_s=60.0), now=START, origin="command")
+        book.sync([], now=START)
+        assert [booked.job.name for booked in book.all()] == ["added"]
+
+
+def test_a_paused_job_rests_through_a_restart_and_does_not_catch_up(journal: Journal) -> None:
+    with Book(journal, "one") as book:
+        book.sync([NIGHTLY], now=START)
+        book.pause("nightly")
+    with Book(journal, "one") as book:
+        book.sync([NIGHTLY], now=START + 10 * 86_400)
+        assert book.get("nightly").paused
+        assert book.resume("nightly", now=START + 10 * 86_400).next_at == NIGHT + 10 * 86_400
+
+
+def test_a_misspelt_name_is_told(journal: Journal) -> None:
+    with Book(journal, "one") as book:
+        book.sync([NIGHTLY], now=START)
+        with pytest.raises(UsageError, match="did you mean 'nightly'"):
+            book.pause("nigthly")
+
+
+def test_a_due_time_is_queued_once_for_each_runner(journal: Journal) -> None:
+    def enqueue(runner: str) -> bool:
+        return journal.enqueue(
+            runner=runner, job="nightly", due_at=NIGHT, asked=False, missed=0, now=NIGHT, machine_key="m"
+        )
+
+    assert [enqueue("one"), enqueue("one"), enqueue("other")] == [True, False, True]
+    [fire] = journal.open_fires("one")
+    journal.change(fire.key, state="ended", outcome="ok", ended_at=NIGHT + 5, started_at=NIGHT + 1)
+    assert journal.open_fires("one") == ()
+    assert journal.fire(fire.key).duration_s == 4.0
+    assert len(journal.fires()) == 2
+    assert {(job, outcome.value): n for (job, outcome), n in journal.counts("one").items()} == {("nightly", "ok"): 1}

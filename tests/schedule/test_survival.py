@@ -1,0 +1,250 @@
+"""Real processes on the small replica: kills, signals, a lock, two schedulers. Nothing is lost, nothing runs twice."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import harness
+from harness.records.run import RunStatus
+from harness.records.schedule import Fire, FireOutcome, FireState
+from harness.store.runs import RunStore, open_store
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+
+PROJECT = Path(harness.__file__).parents[1]
+PATIENCE_S = 120.0
+JOB = """
+[tool.kokoro-bench.schedule]
+busy-cpus = 1000
+[tool.kokoro-bench.schedule.nightly]
+cron = "30 2 29 2 *"
+selection = "quick"
+k = "whole"
+budget = "{budget}"
+{limit}
+options = {{ model = "replica-small", text = ["chars-12"], launches = 2, blocks = 1000 }}
+"""
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+class Site:
+    """A project with one job, and its schedulers."""
+
+    def __init__(self, root: Path, cache: Path, *, budget: str = "10m", limit: str = "") -> None:
+        self.root = root
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("KOKORO_BENCH_")},
+            "KOKORO_BENCH_CACHE": str(cache),
+            "PYTHONPATH": str(PROJECT),
+        }
+        (root / "pyproject.toml").write_text(JOB.format(budget=budget, limit=limit))
+        self.started: list[subprocess.Popen[str]] = []
+
+    def command(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def said(self, *arguments: str) -> tuple[int, str]:
+        process = self.command(*arguments)
+        output, _ = process.communicate(timeout=PATIENCE_S)
+        return process.returncode, output
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[RunStore]:
+        with open_store(self.root / ".kokoro-bench" / "results.sqlite") as store:
+            yield store
+
+    def fires(self) -> list[Fire]:
+        with self.store() as store:
+            return list(reversed(store.journal().fires()))
+
+    def until(self, what: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not what():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    def blocks(self) -> int:
+        """Blocks of the newest run."""
+        with self.store() as store:
+            rows = store.list(limit=1)
+        return rows[0].blocks if rows else 0
+
+    def measuring(self, blocks: int = 2) -> tuple[subprocess.Popen[str], int]:
+        """A scheduler whose run has measured some blocks; its process and the run's."""
+        scheduler = self.command("schedule", "run-now", "nightly")
+        self.until((self.root / ".kokoro-bench" / "results.sqlite").exists)
+        self.until(lambda: self.blocks() >= blocks)
+        return scheduler, self.fires()[-1].pid
+
+    def end(self) -> None:
+        for process in self.started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
+            process.kill()
+            process.communicate()
+        for fire in self.fires() if (self.root / ".kokoro-bench").exists() else []:
+            with contextlib.suppress(ProcessLookupError):
+                if fire.state is FireState.RUNNING and fire.pid:
+                    os.kill(fire.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def make_site(tmp_path: Path, cache: Path) -> Iterator[Callable[..., Site]]:
+    made: list[Site] = []
+
+    def make(**given: str) -> Site:
+        made.append(Site(tmp_path, cache, **given))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.end()
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_the_run_is_killed(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    scheduler, run = site.measuring()
+    before = site.blocks()
+    os.kill(run, signal.SIGKILL)
+    scheduler.communicate(timeout=PATIENCE_S)
+    assert scheduler.returncode == 3
+    [fire] = site.fires()
+    assert (fire.outcome, fire.reason) == (FireOutcome.FAILED, "killed by SIGKILL")
+    with site.store() as store:
+        [row] = store.list()
+        assert row.status is RunStatus.INTERRUPTED
+        assert row.id == fire.run_id
+        data = store.load(row.id)
+    assert len(data.blocks) == row.blocks >= before
+    measured = [repetition for repetition in data.repetitions if repetition.phase.value == "measured"]
+    assert len(measured) == len(data.blocks)
+
+
+def test_the_scheduler_is_killed_and_its_run_taken_over(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    scheduler, run = site.measuring()
+    scheduler.kill()
+    scheduler.wait()
+    before = site.blocks()
+    second = site.command("schedule", "run", "--once")
+    site.until(lambda: site.blocks() > before)
+    assert not gone(run)
+    os.kill(run, signal.SIGTERM)
+    output, _ = second.communicate(timeout=PATIENCE_S)
+    assert f"still under way (process {run})" in output
+    [fire] = site.fires()
+    assert (fire.state, fire.outcome, fire.reason) == (FireState.ENDED, FireOutcome.INTERRUPTED, "ended by SIGTERM")
+
+
+def test_both_are_killed(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    scheduler, run = site.measuring()
+    scheduler.kill()
+    os.kill(run, signal.SIGKILL)
+    scheduler.wait()
+    site.until(lambda: gone(run))
+    before = site.blocks()
+    assert site.said("schedule", "run", "--once")[0] == 0
+    [fire] = site.fires()
+    assert fire.outcome is FireOutcome.INTERRUPTED
+    with site.store() as store:
+        [row] = store.list()
+    assert (row.status, row.blocks) == (RunStatus.INTERRUPTED, before)
+
+
+def test_sigterm_ends_scheduler_and_run_within_ten_seconds(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    scheduler, run = site.measuring()
+    scheduler.terminate()
+    scheduler.communicate(timeout=PATIENCE_S)
+    assert gone(run)
+    [fire] = site.fires()
+    assert (fire.outcome, fire.reason) == (FireOutcome.INTERRUPTED, "the scheduler was ended")
+    with site.store() as store:
+        [row] = store.list()
+        # It ended in order: after 8 s the scheduler would have killed it, and it could have said nothing of this.
+        assert (row.status, row.reason) == (RunStatus.INTERRUPTED, "ended by SIGTERM")
+        assert store.load(row.id).summaries
+
+
+def test_over_its_limit_a_run_is_kept_as_partial(make_site: Callable[..., Site]) -> None:
+    site = make_site(limit='limit = "12s"')
+    site.measuring(blocks=1)
+    site.started[-1].communicate(timeout=PATIENCE_S)
+    [fire] = site.fires()
+    assert (fire.outcome, fire.reason) == (FireOutcome.PARTIAL, "its time limit was reached")
+    with site.store() as store:
+        [row] = store.list()
+    assert (row.status, row.reason) == (RunStatus.PARTIAL, "its time limit was reached")
+
+
+def test_a_locked_database_is_waited_for(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    _, run = site.measuring()
+    connection = sqlite3.connect(site.root / ".kokoro-bench" / "results.sqlite", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    events = Path(site.fires()[-1].log).with_suffix(".events")
+    before = site.blocks()
+    time.sleep(3)
+    assert site.blocks() == before
+    assert not gone(run)
+    connection.execute("ROLLBACK")
+    connection.close()
+    site.until(lambda: site.blocks() > before)
+    numbers = [line["blocks"] for line in map(json.loads, events.read_text().splitlines()) if line["event"] == "block"]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_second_scheduler_says_who_is_there(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    first = site.command("schedule", "run")
+    assert first.stdout is not None
+    assert "keeps 1 jobs" in first.stdout.readline()
+    code, output = site.said("schedule", "run")
+    assert code == 2
+    assert f"another scheduler keeps this schedule: process {first.pid} on " in output
+    first.kill()
+    first.wait()
+    # The lock died with its holder.
+    assert site.said("schedule", "run", "--once")[0] == 0
+
+
+def test_a_person_who_measures_meanwhile_waits_and_is_told_for_whom(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    _, run = site.measuring(blocks=1)
+    code, output = site.said("run", "--model", "replica-small", "--text", "chars-12", "-k", "whole", "--wait", "1s")
+    assert code == 2
+    assert f"process {run} (kokoro-bench, quick" in output
+    assert "waiting up to 1 s" in output
