@@ -125,5 +125,5 @@ class Models(BaseModel):
 
 
 def speakable(text: str) -> str:
-    """The text without what no phonemiser can take: control characters and halves of characters become spaces."""
+    """The text with spaces for its control characters, at the first of which a C library may take it to end."""
     return "".join(each if each.isprintable() or each.isspace() else " " for each in text)

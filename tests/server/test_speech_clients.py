@@ -1,0 +1,70 @@
+"""The server and programs that were not written for it: OpenAI's client, and a fuzzer of its description."""
+
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from harness.clock import SystemClock
+from harness.engines.pieces import cut
+from harness.server.speech.app import create_app
+from harness.server.speech.service import Service
+from harness.server.speech.settings import Settings
+from tests.server.conftest import Serve, Tones, pcm, tone
+
+openai = pytest.importorskip("openai")
+TEXT = "the quick brown fox jumps over a lazy dog and rests. nobody says a word."
+
+
+def test_the_openai_client_streams_unchanged(serve: Serve, tmp_path: Path) -> None:
+    with serve() as served:
+        client = openai.OpenAI(base_url=f"{served.url}/v1", api_key="none is needed", max_retries=0)
+        speech = client.audio.speech.with_streaming_response
+        with speech.create(model="tts-1", voice="af_heart", input=TEXT, response_format="pcm") as answer:
+            streamed = b"".join(answer.iter_bytes(1_024))
+        whole = client.audio.speech.create(model="kokoro", voice="af_heart", input=TEXT, response_format="wav")
+        whole.write_to_file(tmp_path / "speech.wav")
+        assert [each.id for each in client.models.list()] == ["kokoro", "tts-1", "tts-1-hd"]
+        with pytest.raises(openai.UnprocessableEntityError, match="no voice 'alloy'"):
+            client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT)
+        client.close()
+    first, second = cut(TEXT)
+    assert streamed == pcm(tone(first)) + b"\0" * 12_000 + pcm(tone(second))
+    assert (tmp_path / "speech.wav").read_bytes()[44:] == streamed
+
+
+class _Nothing:
+    """Stands where a running server's description is not needed."""
+
+
+def _description() -> dict[str, object]:
+    def no_speaker(announce: object) -> object:
+        raise NotImplementedError
+
+    service = Service(Settings(), open_speaker=no_speaker, clock=SystemClock())  # type: ignore[arg-type]
+    found: dict[str, object] = create_app(service).openapi()
+    return found
+
+
+schema = schemathesis.openapi.from_dict(_description())
+
+
+@pytest.fixture(scope="module")
+def running(request: pytest.FixtureRequest) -> None:
+    """Filled below."""
+
+
+@schema.parametrize()
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case, serve: Serve) -> None:
+    # A text that is well-formed may still have nothing to speak in it, and a name may be no voice's.
+    with serve(Tones()) as served:
+        case.call_and_validate(base_url=served.url, excluded_checks=[positive_data_acceptance], timeout=10)
