@@ -64,11 +64,15 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lead:
-    """How far an arm lies behind the best: a log-ratio, positive for behind; None where there are too few pairs."""
+    """How far an arm lies behind the best: a log-ratio, positive for behind.
+
+    `behind` is None where sizes were read, and where there are too few pairs, which `told` says.
+    """
 
     arm: Arm
     behind: Estimate | None
     level: bool
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +93,13 @@ class Recommendation:
 
     @property
     def level_with(self) -> tuple[Lead, ...]:
-        """What the best was not shown to be better than."""
-        return tuple(lead for lead in self.leads if lead.level)
+        """What the best was not shown to be better than, though there were pairs enough."""
+        return tuple(lead for lead in self.leads if lead.level and lead.told)
+
+    @property
+    def untold(self) -> tuple[Lead, ...]:
+        """What was not played beside the best often enough to say anything."""
+        return tuple(lead for lead in self.leads if not lead.told)
 
 
 def recommend(runs: Sequence[RunData], objective: Objective) -> Recommendation:
@@ -207,7 +216,7 @@ def _leads(
     for arm, interim in zip(others, found, strict=True):
         behind = interim.estimate(level) if interim else None
         ahead = behind is not None and behind.low > 0 and behind.point >= NEGLIGIBLE
-        leads.append(Lead(arm=arm, behind=behind, level=not ahead))
+        leads.append(Lead(arm=arm, behind=behind, level=not ahead, told=behind is not None))
     return tuple(leads)
 
 

@@ -59,7 +59,10 @@ def print_recommendation(found: "Recommendation") -> None:
     for candidate, lead in zip(found.candidates[1:], found.leads, strict=True):
         behind = lead.behind
         shown = f"{percent(behind.point)} ({percent(behind.low)} … {percent(behind.high)})" if behind else "–"
-        table.add_row(candidate.arm.id, metric.format(candidate.figure), shown, "level" if lead.level else "")
+        said = "level" if lead.level else ""
+        table.add_row(
+            candidate.arm.id, metric.format(candidate.figure), shown, said if lead.told else "too few pairs to tell"
+        )
     console.print(Text(f"{found.objective.meaning}; {', '.join(found.texts)}; run {', '.join(found.run_ids)}"))
     console.print(table)
     for each in found.excluded:
@@ -74,6 +77,12 @@ def sentence(found: "Recommendation") -> str:
     best = found.best.arm.id
     if not found.leads:
         return f"{best}: nothing else was measured to choose from."
+    if found.untold:
+        others = ", ".join(lead.arm.id for lead in found.untold)
+        return (
+            f"{best} by its figure alone: it was not played beside {others} often enough to tell — "
+            f"kokoro-bench duel plays two pair by pair."
+        )
     if found.level_with:
         others = ", ".join(lead.arm.id for lead in found.level_with)
         return f"{best} is not shown to be better than {others}: they are level, take whichever suits."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from harness.advice.recommend import OBJECTIVES, Recommendation, recommend
+from harness.cli.recommend import sentence
 from harness.errors import UsageError
 from harness.metrics.registry import METRICS
 from harness.records.environment import Conditions, Machine, Subject
@@ -190,7 +191,17 @@ def test_runs_are_pooled_and_never_paired_across() -> None:
     assert (lead.behind.n, lead.behind.launches) == (24, 6)
     apart = chosen(first, second)
     assert apart.best.arm == ONE
-    assert {each.arm for each in apart.level_with} == {PLAIN, QUANTISED}, "never played together: nothing is shown"
+    assert {each.arm for each in apart.untold} == {PLAIN, QUANTISED}, "never played together: nothing is shown"
+    assert apart.level_with == ()
+    assert "by its figure alone" in sentence(apart)
+
+
+def test_the_sentence_says_who_is_second_or_level() -> None:
+    clear = sentence(chosen(run({scenario(PLAIN): 1.0, scenario(QUANTISED): 0.5})))
+    assert clear.startswith("replica-u8.cpu.tdefault; the second best, replica.cpu.tdefault, lies +100.")
+    level = sentence(chosen(run({scenario(PLAIN): 1.0, scenario(QUANTISED): 1.004})))
+    assert level.endswith("they are level, take whichever suits.")
+    assert sentence(chosen(run({scenario(PLAIN): 1.0}))).endswith("nothing else was measured to choose from.")
 
 
 def test_other_machines_are_not_mixed() -> None:
