@@ -36,11 +36,6 @@ options = {{ model = "replica-small", text = ["chars-12"], launches = 2, blocks 
 """
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 class Site:
     """A project with one job, and its schedulers."""
 
@@ -114,11 +109,11 @@ class Site:
 
 
 @pytest.fixture
-def make_site(tmp_path: Path, cache: Path) -> Iterator[Callable[..., Site]]:
+def make_site(tmp_path: Path, model_cache: Path) -> Iterator[Callable[..., Site]]:
     made: list[Site] = []
 
     def make(**given: str) -> Site:
-        made.append(Site(tmp_path, cache, **given))
+        made.append(Site(tmp_path, model_cache, **given))
         return made[-1]
 
     yield make

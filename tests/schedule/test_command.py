@@ -1,0 +1,126 @@
+"""`kokoro-bench schedule …`, in this process."""
+
+import json
+import shlex
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.cli import main
+
+DOCS = Path(harness.__file__).parents[1] / "docs"
+Said = Callable[..., tuple[int, str]]
+TABLE = """
+[tool.kokoro-bench.schedule.nightly]
+cron = "30 2 * * *"
+timezone = "Europe/Berlin"
+"""
+
+
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    (tmp_path / "pyproject.toml").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KOKORO_BENCH_CACHE", str(tmp_path / "cache"))
+
+    def ask(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["schedule", *arguments])
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out + shown.err
+
+    return ask
+
+
+def test_a_declared_job_is_listed_before_the_schedule_ever_ran(said: Said) -> None:
+    code, output = said("list")
+    assert code == 0
+    assert "nightly" in output
+    assert "when the schedule runs" in output
+
+
+def test_a_job_is_added_paused_resumed_and_removed(said: Said) -> None:
+    assert said("add", "often", "--every", "6h", "--selection", "quick", "--option", "model=replica")[0] == 0
+    assert "every 6h" in said("list")[1]
+    assert "rests until" in said("pause", "often")[1]
+    assert "paused" in said("list")[1]
+    assert "next 2" in said("resume", "often")[1]
+    assert said("remove", "often") == (0, "removed often\n")
+    assert "often" not in said("list")[1]
+    assert "30 2 * * * Europe/Berlin, next" in said("add", "nightly")[1]
+    assert "brings it back" in said("remove", "nightly")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("add", "other"), "give --cron or --every"),
+        (("add", "x", "--cron", "nonsense"), "1 fields instead of 5"),
+        (("add", "x", "--every", "6h", "--option", "model"), "NAME=VALUE"),
+        (("add", "x", "--every", "6h", "--option", "modl=a"), "did you mean 'model'"),
+        (("pause", "nigthly"), "no job of this name"),
+        (("run-now", "nigthly"), "no job of this name"),
+        (("run", "--http", "nowhere"), "is no address"),
+        (("list", "--config", "none.toml"), "cannot be read"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(said: Said, arguments: tuple[str, ...], says: str) -> None:
+    code, output = said(*arguments)
+    assert code == 2
+    assert says in output
+    assert output.startswith("kokoro-bench: ")
+    assert output.count("\n") == 1
+
+
+def test_nothing_is_due(said: Said) -> None:
+    code, output = said("run", "--once")
+    assert code == 0
+    assert "keeps 1 jobs of " in output
+    assert "nothing was due yet" in said("history")[1]
+    found = json.loads(said("status", "--json")[1])
+    assert [job["name"] for job in found["jobs"]] == ["nightly"]
+    assert found["keeper"] is None
+    assert "no scheduler is at work" in said("status")[1]
+
+
+def test_alerts_that_cannot_be_told_are_known_at_the_start(said: Said) -> None:
+    Path("pyproject.toml").write_text('[tool.kokoro-bench.schedule]\nalerts = ["https://x/${NOT_SET_ANYWHERE}"]\n')
+    code, output = said("run", "--once")
+    assert (code, "the environment has no NOT_SET_ANYWHERE" in output) == (2, True)
+    assert said("status")[0] == 0  # looking needs no secrets
+
+
+class TestUnits:
+    """What the unit files start is what the command understands."""
+
+    def understood(self, arguments: list[str]) -> None:
+        import click
+
+        from harness.cli.schedule import schedule
+
+        assert arguments[0] == "schedule"
+        with click.Context(schedule) as parent:
+            _, command, rest = schedule.resolve_command(parent, arguments[1:])
+            assert command is not None
+            command.make_context("run", list(rest), parent=parent)
+
+    @pytest.mark.parametrize("name", ["kokoro-bench.service", "kokoro-bench-once.service"])
+    def test_systemd(self, name: str) -> None:
+        unit = ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment, method-assign]
+        unit.read(DOCS / "systemd" / name)
+        assert unit["Service"]["NoNewPrivileges"] == "yes"
+        self.understood(shlex.split(unit["Service"]["ExecStart"])[1:])
+
+    def test_launchd(self) -> None:
+        tree = ET.parse(DOCS / "launchd" / "org.kokoro-bench.schedule.plist")  # noqa: S314 - our own file
+        words = [word.text or "" for word in next(tree.iter("array"))]
+        self.understood(words[words.index("schedule") :])
+
+    def test_the_container(self) -> None:
+        line = next(line for line in (DOCS / "Containerfile").read_text().splitlines() if line.startswith("ENTRYPOINT"))
+        self.understood(json.loads(line.removeprefix("ENTRYPOINT "))[1:])

@@ -1,0 +1,72 @@
+"""Who may keep a schedule, on both kinds of database."""
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.measure.machine import boot_id, identify
+from harness.plan.config import load_config
+from harness.records.schedule import Keeper
+from harness.schedule.jobs import Settings
+from harness.schedule.service import Here, SchedulerThereError, keeping, opened, scheduler_at_work
+
+NOW = 1_767_225_600.0
+
+
+@pytest.fixture
+def here(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    monkeypatch.setenv("KOKORO_BENCH_CACHE", str(tmp_path / "cache"))
+    config = load_config({"results": store_url}, start=tmp_path, environment={})
+    with opened(config, Settings()) as found:
+        yield found
+
+
+def keeper(here: Here, **changes: object) -> Keeper:
+    us = Keeper(
+        runner=here.runner, pid=os.getpid(), host=platform.node(), boot=boot_id(), since=NOW, seen_at=NOW, doing=""
+    )
+    return replace(us, **changes)  # type: ignore[arg-type]
+
+
+def test_on_a_server_a_runner_has_its_hosts_name_too(here: Here) -> None:
+    key = identify().key
+    assert here.runner == (key if here.journal.is_local else f"{key}@{platform.node()}")
+
+
+def test_one_at_a_time_and_the_next_when_it_has_ended(here: Here) -> None:
+    with keeping(here, keeper(here), now=NOW):
+        found = scheduler_at_work(here, now=NOW)
+        assert found is not None
+        assert found.pid == os.getpid()
+        with (
+            pytest.raises(SchedulerThereError, match=f"process {os.getpid()} on {platform.node()}, since 2026-01-01"),
+            keeping(here, keeper(here), now=NOW),
+        ):
+            pytest.fail("two schedulers")
+    assert scheduler_at_work(here, now=NOW) is None
+    assert here.journal.keeper(here.runner) is None
+
+
+def test_who_was_killed_keeps_nothing(here: Here) -> None:
+    here.journal.keep(keeper(here, pid=1))
+    assert scheduler_at_work(here, now=NOW) is None
+
+
+def test_the_same_name_on_another_host_is_respected_while_it_is_heard_of(here: Here) -> None:
+    here.journal.keep(keeper(here, host="elsewhere", boot="another", pid=7))
+    with (
+        pytest.raises(SchedulerThereError, match="process 7 on elsewhere"),
+        keeping(here, keeper(here), now=NOW + 60),
+    ):
+        pytest.fail("two schedulers")
+    assert scheduler_at_work(here, now=NOW + 600) is None
+
+
+def test_runners_of_one_store_do_not_disturb_one_another(here: Here) -> None:
+    other = replace(here, runner="other")
+    with keeping(here, keeper(here), now=NOW), keeping(other, keeper(other), now=NOW):
+        assert [found.runner for found in here.journal.keepers()] == sorted([here.runner, "other"])
