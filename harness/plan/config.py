@@ -3,7 +3,6 @@
 Defaults, then `[tool.kokoro-bench]` in pyproject.toml, then `KOKORO_BENCH_…`, then options: later wins.
 """
 
-import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -12,6 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, nearest
+from harness.plan.readers import (
+    as_choice,
+    as_endpoint_options,
+    as_limits,
+    as_pairs,
+    as_pause,
+    as_seconds,
+    as_spoken,
+    as_text,
+    as_texts,
+    as_whole,
+    as_wholes,
+)
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
 SECTION = "tool.kokoro-bench"
@@ -27,174 +39,36 @@ class Key:
     meaning: str
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
-    if not isinstance(value, str):
-        raise TypeError(f"must be text, not {value!r}")
-    return value
-
-
-def _spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
-    text = _text(value).strip()
-    if not text:
-        raise ValueError("is empty: it must hold at least one word")
-    return text
-
-
-def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
-    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise ValueError(f"must be a list of texts, not {value!r}")
-    return tuple(item for item in items if item)
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """A finite number: nothing here can be infinite or unknown."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"must be a number, not {value!r}")
-    return number
-
-
-def _whole(least: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
-        plausible = isinstance(value, str | int) and not isinstance(value, bool)
-        try:
-            number = int(value if plausible else "no number")
-        except ValueError:
-            raise ValueError(f"must be a whole number, not {value!r}") from None
-        if number < least:
-            raise ValueError(f"must be at least {least}, not {number}")
-        return number
-
-    return parse
-
-
-def _wholes(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - from TOML, the environment or an option
-    items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
-    return tuple(_whole(0)(item) for item in items)
-
-
-def _positive(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    number = _number(value)
-    if number <= 0:
-        raise ValueError(f"must be positive, not {value!r}")
-    return number
-
-
-def _seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """Seconds, or text such as 90s, 5m, 1.5h."""
-    if isinstance(value, str):
-        text = value.strip().lower()
-        for unit, scale in (("s", 1.0), ("m", 60.0), ("h", 3600.0)):
-            if text.endswith(unit):
-                return _positive(text.removesuffix(unit)) * scale
-    return _positive(value)
-
-
-def _pause(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """Seconds as `_seconds` reads them, or 0 for none."""
-    return 0.0 if value in (0, "0") else _seconds(value)
-
-
-def _pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
-    """`name=value` pairs, or a TOML table."""
-    if isinstance(value, Mapping):
-        return tuple(sorted((name, _option_text(setting)) for name, setting in value.items()))
-    pairs = []
-    for item in _texts(value):
-        name, equals, setting = item.partition("=")
-        if not equals or not name:
-            raise ValueError(f"must be name=value, not {item!r}")
-        pairs.append((name.strip(), setting.strip()))
-    return tuple(sorted(pairs))
-
-
-def _endpoint_options(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
-    """`name=value` pairs that an endpoint takes."""
-    from harness.engines.protocol import EngineRefusal
-    from harness.engines.target import ENDPOINT_OPTIONS, read_settings
-
-    pairs = _pairs(value)
-    for name, _ in pairs:
-        if name not in ENDPOINT_OPTIONS:
-            raise ValueError(f"has no {name!r} — {nearest(name, list(ENDPOINT_OPTIONS))}")
-    try:
-        read_settings(dict(pairs))
-    except EngineRefusal as refusal:
-        raise ValueError(f"cannot be used: {refusal}") from refusal
-    return pairs
-
-
-def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-
-
-def _limits(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401 - from TOML or the environment
-    """`metric=limit` pairs for every scenario, or a table of patterns, each with its own pairs."""
-    if not isinstance(value, Mapping):
-        return tuple(_limit("*", name, limit) for name, limit in _pairs(value))
-    found: list[tuple[str, str, float]] = []
-    for key, limit in value.items():
-        if isinstance(limit, Mapping):
-            found += [_limit(key, name, each) for name, each in limit.items()]
-        else:
-            found.append(_limit("*", key, limit))
-    return tuple(found)
-
-
-def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # noqa: ANN401 - from TOML or the environment
-    from harness.metrics.registry import METRICS
-
-    if name not in METRICS:
-        raise ValueError(f"names no metric: {name!r} — {nearest(name, list(METRICS))}")
-    try:
-        return pattern, name, _positive(limit)
-    except ValueError as error:
-        raise ValueError(f"of {name} {error}") from None
-
-
-def _choice(*choices: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
-        return str(value)
-
-    return parse
-
-
 KEYS: tuple[Key, ...] = (
-    Key(name="engine", default="kokoro", parse=_text, meaning="kokoro, espeak, scripted, or an installed one"),
-    Key(name="url", default="", parse=_text, meaning="speech server to measure, such as http://127.0.0.1:8880"),
-    Key(name="endpoint-options", default=(), parse=_endpoint_options,
+    Key(name="engine", default="kokoro", parse=as_text, meaning="kokoro, espeak, scripted, or an installed one"),
+    Key(name="url", default="", parse=as_text, meaning="speech server to measure, such as http://127.0.0.1:8880"),
+    Key(name="endpoint-options", default=(), parse=as_endpoint_options,
         meaning="name=value options for the server: dialect, format, keep_alive, pid, time-outs"),
-    Key(name="model", default=(), parse=_texts, meaning="models by name or file; none: the original and one quantised"),
-    Key(name="voices", default="", parse=_text, meaning="voices file of a model of your own"),
-    Key(name="provider", default=("cpu",), parse=_texts, meaning="execution providers"),
-    Key(name="provider-options", default=(), parse=_pairs, meaning="name=value options for the provider"),
-    Key(name="session-options", default=(), parse=_pairs, meaning="name=value options for ONNX Runtime's session"),
-    Key(name="threads", default=(0,), parse=_wholes, meaning="intra-op thread counts; 0 is ONNX Runtime's default"),
-    Key(name="runtime", default=(), parse=_texts, meaning="package sets, such as onnxruntime==1.22.1"),
-    Key(name="text", default=(), parse=_texts, meaning="text classes, instead of the suites' own"),
-    Key(name="say", default="", parse=_spoken, meaning="a text of your own, instead of the suites' texts"),
-    Key(name="voice", default="af_heart", parse=_text, meaning="the voice that speaks"),
-    Key(name="budget", default=0.0, parse=_seconds, meaning="time for measuring: 90s, 4m, 1h"),
-    Key(name="launches", default=3, parse=_whole(1), meaning="how often each worker is started in a run"),
-    Key(name="blocks", default=4, parse=_whole(1), meaning="blocks in each launch at most"),
-    Key(name="warmups", default=1, parse=_whole(1), meaning="warm-up repetitions of each text in each launch"),
-    Key(name="answer-timeout", default=30.0, parse=_seconds, meaning="seconds for an answer, and 0.25 s a character"),
-    Key(name="seed", default=0, parse=_whole(0), meaning="seed of the order and of the engine's generator"),
-    Key(name="wait", default=300.0, parse=_pause, meaning="how long to wait for another measurement on this machine"),
-    Key(name="results", default="", parse=_text, meaning="results database: a file or an SQLAlchemy URL"),
-    Key(name="baselines", default="", parse=_text, meaning="directory of the accepted figures"),
-    Key(name="report", default="", parse=_text, meaning="directory of the report"),
-    Key(name="summary", default="", parse=_text, meaning="file that gets a Markdown summary"),
-    Key(name="targets", default=(), parse=_limits, meaning="metric=limit pairs, gated in every scenario"),
-    Key(name="require", default="nothing", parse=_choice("nothing", "baseline", "answer"),
+    Key(name="model", default=(), parse=as_texts, meaning="models by name or file; none: original and quantised"),
+    Key(name="voices", default="", parse=as_text, meaning="voices file of a model of your own"),
+    Key(name="provider", default=("cpu",), parse=as_texts, meaning="execution providers"),
+    Key(name="provider-options", default=(), parse=as_pairs, meaning="name=value options for the provider"),
+    Key(name="session-options", default=(), parse=as_pairs, meaning="name=value options for ONNX Runtime's session"),
+    Key(name="threads", default=(0,), parse=as_wholes, meaning="intra-op thread counts; 0 is ONNX Runtime's default"),
+    Key(name="runtime", default=(), parse=as_texts, meaning="package sets, such as onnxruntime==1.22.1"),
+    Key(name="text", default=(), parse=as_texts, meaning="text classes, instead of the suites' own"),
+    Key(name="say", default="", parse=as_spoken, meaning="a text of your own, instead of the suites' texts"),
+    Key(name="voice", default="af_heart", parse=as_text, meaning="the voice that speaks"),
+    Key(name="budget", default=0.0, parse=as_seconds, meaning="time for measuring: 90s, 4m, 1h"),
+    Key(name="launches", default=3, parse=as_whole(1), meaning="how often each worker is started in a run"),
+    Key(name="blocks", default=4, parse=as_whole(1), meaning="blocks in each launch at most"),
+    Key(name="warmups", default=1, parse=as_whole(1), meaning="warm-up repetitions of each text in each launch"),
+    Key(name="answer-timeout", default=30.0, parse=as_seconds, meaning="seconds for an answer, and 0.25 s a character"),
+    Key(name="seed", default=0, parse=as_whole(0), meaning="seed of the order and of the engine's generator"),
+    Key(name="wait", default=300.0, parse=as_pause, meaning="how long to wait for another measurement on this machine"),
+    Key(name="results", default="", parse=as_text, meaning="results database: a file or an SQLAlchemy URL"),
+    Key(name="baselines", default="", parse=as_text, meaning="directory of the accepted figures"),
+    Key(name="report", default="", parse=as_text, meaning="directory of the report"),
+    Key(name="summary", default="", parse=as_text, meaning="file that gets a Markdown summary"),
+    Key(name="targets", default=(), parse=as_limits, meaning="metric=limit pairs, gated in every scenario"),
+    Key(name="require", default="nothing", parse=as_choice("nothing", "baseline", "answer"),
         meaning="exit 4 without a baseline (baseline), or also when inconclusive (answer)"),
-    Key(name="script", default=(), parse=_pairs, meaning="name=value pairs for the scripted engine"),
+    Key(name="script", default=(), parse=as_pairs, meaning="name=value pairs for the scripted engine"),
 )  # fmt: skip
 
 DEFAULT_TARGETS = (

@@ -68,8 +68,7 @@ def test_the_example_is_measured_by_its_command(python: Path, tmp_path: Path, us
         "bells.cpu.tdefault.bell=tenor/load-warm",
         "bells.cpu.tdefault.bell=tenor/whole/chars-60/af_heart",
     }
-    facts = [launch.facts for launch in data.launches]
-    assert {(each.packages, each.options) for each in facts if each} == {
+    assert {(launch.facts.packages, launch.facts.options) for launch in data.launches} == {
         ((("bells", "1.0"),), (("bell", "tenor"),)),
     }
     assert all(repetition.outcome.valid for repetition in data.repetitions)

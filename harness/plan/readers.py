@@ -1,0 +1,156 @@
+"""From text, TOML's values and the environment's to the values of the configuration.
+
+Each reader raises ValueError or TypeError with words that follow the key's name: "must be a number, not 'x'".
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.errors import nearest
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """Text."""
+    if not isinstance(value, str):
+        raise TypeError(f"must be text, not {value!r}")
+    return value
+
+
+def as_spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """Text that somebody can speak."""
+    text = as_text(value).strip()
+    if not text:
+        raise ValueError("is empty: it must hold at least one word")
+    return text
+
+
+def as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """A list of texts, or one text with commas."""
+    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be a list of texts, not {value!r}")
+    return tuple(item for item in items if item)
+
+
+def _number(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """A finite number: nothing here can be infinite or unknown."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"must be a number, not {value!r}")
+    return number
+
+
+def as_whole(least: int) -> Callable[[Any], int]:
+    """A reader of whole numbers from `least` on."""
+
+    def parse(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
+        plausible = isinstance(value, str | int) and not isinstance(value, bool)
+        try:
+            number = int(value if plausible else "no number")
+        except ValueError:
+            raise ValueError(f"must be a whole number, not {value!r}") from None
+        if number < least:
+            raise ValueError(f"must be at least {least}, not {number}")
+        return number
+
+    return parse
+
+
+def as_wholes(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """A whole number, a list of them, or a text with commas."""
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    return tuple(as_whole(0)(item) for item in items)
+
+
+def _positive(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    number = _number(value)
+    if number <= 0:
+        raise ValueError(f"must be positive, not {value!r}")
+    return number
+
+
+def as_seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """Seconds, or text such as 90s, 5m, 1.5h."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        for unit, scale in (("s", 1.0), ("m", 60.0), ("h", 3600.0)):
+            if text.endswith(unit):
+                return _positive(text.removesuffix(unit)) * scale
+    return _positive(value)
+
+
+def as_pause(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """Seconds as `as_seconds` reads them, or 0 for none."""
+    return 0.0 if value in (0, "0") else as_seconds(value)
+
+
+def as_pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """`name=value` pairs, or a TOML table."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, _option_text(setting)) for name, setting in value.items()))
+    pairs = []
+    for item in as_texts(value):
+        name, equals, setting = item.partition("=")
+        if not equals or not name:
+            raise ValueError(f"must be name=value, not {item!r}")
+        pairs.append((name.strip(), setting.strip()))
+    return tuple(sorted(pairs))
+
+
+def as_endpoint_options(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """`name=value` pairs that an endpoint takes."""
+    from harness.engines.protocol import EngineRefusal
+    from harness.engines.target import ENDPOINT_OPTIONS, read_settings
+
+    pairs = as_pairs(value)
+    for name, _ in pairs:
+        if name not in ENDPOINT_OPTIONS:
+            raise ValueError(f"has no {name!r} — {nearest(name, list(ENDPOINT_OPTIONS))}")
+    try:
+        read_settings(dict(pairs))
+    except EngineRefusal as refusal:
+        raise ValueError(f"cannot be used: {refusal}") from refusal
+    return pairs
+
+
+def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def as_limits(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401 - from TOML or the environment
+    """`metric=limit` pairs for every scenario, or a table of patterns, each with its own pairs."""
+    if not isinstance(value, Mapping):
+        return tuple(_limit("*", name, limit) for name, limit in as_pairs(value))
+    found: list[tuple[str, str, float]] = []
+    for key, limit in value.items():
+        if isinstance(limit, Mapping):
+            found += [_limit(key, name, each) for name, each in limit.items()]
+        else:
+            found.append(_limit("*", key, limit))
+    return tuple(found)
+
+
+def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # noqa: ANN401 - from TOML or the environment
+    from harness.metrics.registry import METRICS
+
+    if name not in METRICS:
+        raise ValueError(f"names no metric: {name!r} — {nearest(name, list(METRICS))}")
+    try:
+        return pattern, name, _positive(limit)
+    except ValueError as error:
+        raise ValueError(f"of {name} {error}") from None
+
+
+def as_choice(*choices: str) -> Callable[[Any], str]:
+    """A reader of one of `choices`."""
+
+    def parse(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    return parse
