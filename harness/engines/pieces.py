@@ -19,7 +19,7 @@ PACE = 0.85
 STRETCH = PACE / 0.8
 """The last piece may use up that room rather than leave a few phonemes for another."""
 TAIL = 24
-"""Phonemes that the last piece has at least: a shorter one is spoken at another rate and loudness than the others."""
+"""Phonemes that a piece should have at least: a shorter one is spoken at another rate and loudness than the others."""
 
 PAUSE_SENTENCE_S = 0.25
 PAUSE_CLAUSE_S = 0.1
@@ -47,11 +47,7 @@ def _pieces(rest: str) -> Iterator[str]:
     while rest:
         limit = _limit(spoken, first)
         whole = len(rest) <= (limit * STRETCH if spoken else limit)
-        end = (
-            len(rest)
-            if whole
-            else _best_end(rest, limit=min(limit, max(len(rest) - TAIL, TAIL)), least=TAIL if spoken else FIRST_LEAST)
-        )
+        end = len(rest) if whole else _best_end(rest, limit=limit, least=TAIL if spoken else FIRST_LEAST)
         piece, rest = rest[:end].strip(), rest[end:].strip()
         yield piece
         spoken += len(piece)
@@ -72,14 +68,16 @@ def _limit(spoken: int, first: int) -> int:
 def _best_end(text: str, *, limit: int, least: int) -> int:
     """Where a piece of at most `limit` ends: sentence and clause in its later half, then earlier, then the last word.
 
-    A piece that ends early buys its successor less time, but a cut within a clause is heard. Where there is nothing to
-    cut at, the piece goes on to the first space beyond.
+    A piece that ends early buys its successor less time, but a cut within a clause is heard. Whatever follows the last
+    cut is no shorter than a tail, or half of one behind a mark. Where there is nothing to cut at, the piece goes on to
+    the first space beyond.
     """
-    sentences, clauses, words = (_ends(boundary, text, limit) for boundary in _BOUNDARIES)
+    sentences, clauses = (_ends(marks, text, min(limit, len(text) - TAIL // 2)) for marks in _BOUNDARIES[:-1])
     for floor in (max(limit // 2, least), least):
         for found in (sentences, clauses):
             if found and found[-1] >= floor:
                 return found[-1]
+    words = _ends(_BOUNDARIES[-1], text, min(limit, len(text) - TAIL))
     if words and words[-1] >= TAIL:
         return words[-1]
     beyond = _BOUNDARIES[-1].search(text, limit)

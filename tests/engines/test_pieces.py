@@ -31,6 +31,11 @@ def test_a_clause_is_cut_before_a_word_is() -> None:
     assert cut(f"{first} {'c' * 12} {'d' * 30} {'e' * 30}")[0] == first
 
 
+def test_a_sentence_is_not_cut_for_the_sake_of_what_follows_it() -> None:
+    rest = "zzz sez ə wɜd."
+    assert cut(f"{SENTENCE} {SENTENCE[:20]}. {rest}") == (f"{SENTENCE} {SENTENCE[:20]}.", rest)
+
+
 def test_where_there_is_no_mark_a_word_ends_the_piece() -> None:
     assert cut(" ".join(["abcd"] * 30))[0] == " ".join(["abcd"] * 12)
 

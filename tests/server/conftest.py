@@ -119,6 +119,15 @@ class Served:
         parts = httpx.URL(self.url)
         return parts.host, parts.port or 80
 
+    def report(self, *, requests: int) -> dict[str, Any]:
+        """The statistics, once so many requests are in them: an answer is counted just after its last byte went out."""
+
+        def counted() -> dict[str, Any]:
+            return self.service.statistics.report()
+
+        self.until(lambda: sum(counted()["requests"].values()) >= requests)
+        return counted()
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the server has come to something."""
         end = time.monotonic() + PATIENCE
