@@ -90,23 +90,24 @@ class TestValidate:
         assert table(found.stdout) == dict.fromkeys(("ttfa", "rtf", "streaming_efficiency", "success_rate"), "✓ met")
 
     @pytest.mark.parametrize(
-        ("answers", "missed"),
+        ("answers", "text", "missed"),
         [
-            ([Answer(steps=(Step(wait_ms=1_000), Step(audio_share=1.0)))], {"ttfa"}),
+            ([Answer(steps=(Step(wait_ms=1_000), Step(audio_share=1.0)))], "chars-60", {"ttfa"}),
             (
                 [Answer(steps=(Step(audio_share=0.3), Step(wait_share=1.3), Step(audio_share=0.7)))],
+                "chars-12",
                 {"rtf", "streaming_efficiency"},
             ),
             # The launch's first inference and the warm-up are answered, then one of three is refused.
-            ([Answer(steps=GOOD), Answer(steps=GOOD), REFUSED], {"success_rate"}),
+            ([Answer(steps=GOOD), Answer(steps=GOOD), REFUSED], "chars-12", {"success_rate"}),
         ],
         ids=["late", "stalling", "refusing"],
     )
     def test_each_bad_server_misses_its_target(
-        self, kokoro_bench: Command, answers: list[Answer], missed: set[str]
+        self, kokoro_bench: Command, answers: list[Answer], text: str, missed: set[str]
     ) -> None:
         with serving(script(*answers)) as (url, _):
-            found = kokoro_bench("validate", "--url", url, *SHORT, "--blocks", "3")
+            found = kokoro_bench("validate", "--url", url, *SHORT, "--text", text, "--blocks", "3")
         assert found.returncode == 1, found.stdout + found.stderr
         assert {name for name, sign in table(found.stdout).items() if sign == "✗ missed"} == missed
 
