@@ -67,6 +67,32 @@ def kokoro_bench(tmp_path: Path, user_environment: dict[str, str]) -> Command:
     return run
 
 
+@pytest.fixture
+def here(
+    tmp_path: Path,
+    user_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Command:
+    """Run `kokoro-bench ARGUMENTS` in this process: for what a process of its own would only make slower."""
+    from harness.cli import main
+
+    def run(*arguments: str, directory: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        for name in [name for name in os.environ if name not in user_environment]:
+            monkeypatch.delenv(name)
+        for name, value in {**user_environment, **environment}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(directory)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        said = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(arguments, ended.value.code, said.out, said.err)
+
+    return run
+
+
 class Laboratory:
     """A directory in which scripted runs are made, judged against its own baselines, and promoted."""
 

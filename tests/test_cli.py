@@ -69,7 +69,9 @@ class TestHelp:
 
 
 class TestRun:
-    def test_the_whole_path_gives_the_same_bytes_each_time(self, kokoro_bench: Command, tmp_path: Path) -> None:
+    def test_the_whole_path_gives_the_same_bytes_each_time(
+        self, kokoro_bench: Command, here: Command, tmp_path: Path
+    ) -> None:
         outputs: set[str] = set()
         exports: set[str] = set()
         pages: set[bytes] = set()
@@ -82,7 +84,7 @@ class TestRun:
             # The last line is pytest's, with its own time; the paths are of the directory.
             said = found.stdout.replace(str(directory), "HERE").splitlines()
             outputs.add("\n".join(line for line in said if " deselected in " not in line))
-            exports.add(kokoro_bench("runs", "export", directory=directory).stdout)
+            exports.add(here("runs", "export", directory=directory).stdout)
             (page,) = (directory / "reports/site/runs").glob("2000*.html")
             pages.add(page.read_bytes())
             summaries.add((directory / "summary.md").read_bytes())
@@ -91,34 +93,30 @@ class TestRun:
         assert len(lines.splitlines()) > 20
 
     def test_the_results_lie_where_the_user_is_and_not_where_the_suites_are(
-        self, kokoro_bench: Command, tmp_path: Path
+        self, here: Command, tmp_path: Path
     ) -> None:
-        assert kokoro_bench(*RUN, "-k", "chars-12").returncode == 0
+        assert here(*RUN, "-k", "chars-12").returncode == 0
         assert (tmp_path / ".kokoro-bench/results.sqlite").is_file()
         assert sorted(path.name for path in tmp_path.iterdir()) == [".kokoro-bench", "reports"]
 
-    def test_options_reach_the_run_as_they_were_given(self, kokoro_bench: Command) -> None:
-        found = kokoro_bench(
+    def test_options_reach_the_run_as_they_were_given(self, here: Command) -> None:
+        found = here(
             *RUN, "-k", "whole", "--say", "One, two = three; [four]?", "--targets", "rtf=0.01,latency=9", "--seed", "7"
         )
         assert found.returncode == 1
         assert "target missed" in found.stdout
-        lines = [json.loads(line) for line in kokoro_bench("runs", "export").stdout.splitlines()]
+        lines = [json.loads(line) for line in here("runs", "export").stdout.splitlines()]
         assert lines[0]["record"]["seed"] == 7
         assert {line["record"]["limit"] for line in lines if line["kind"] == "target"} >= {0.01, 9.0}
         assert {line["record"]["characters"] for line in lines if line["kind"] == "repetition"} == {25}
 
-    def test_a_github_step_summary_is_written_where_github_asks_for_one(
-        self, kokoro_bench: Command, tmp_path: Path
-    ) -> None:
+    def test_a_github_step_summary_is_written_where_github_asks_for_one(self, here: Command, tmp_path: Path) -> None:
         file = tmp_path / "step.md"
-        kokoro_bench(*RUN, "-k", "chars-12", GITHUB_STEP_SUMMARY=str(file))
+        here(*RUN, "-k", "chars-12", GITHUB_STEP_SUMMARY=str(file))
         assert "scripted" in file.read_text(encoding="utf-8")
 
-    def test_pytest_benchmarks_json_is_written_where_it_is_asked_for(
-        self, kokoro_bench: Command, tmp_path: Path
-    ) -> None:
-        assert kokoro_bench(*RUN, "-k", "chars-12", "--json", "out.json").returncode == 0
+    def test_pytest_benchmarks_json_is_written_where_it_is_asked_for(self, here: Command, tmp_path: Path) -> None:
+        assert here(*RUN, "-k", "chars-12", "--json", "out.json").returncode == 0
         (benchmark,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["benchmarks"]
         assert benchmark["stats"]["rounds"] == 4
 
@@ -131,40 +129,40 @@ class TestRun:
         ],
     )
     def test_the_shell_is_told_what_came_of_it(
-        self, kokoro_bench: Command, accepted: Laboratory, arguments: tuple[str, ...], code: int
+        self, here: Command, accepted: Laboratory, arguments: tuple[str, ...], code: int
     ) -> None:
         baselines = str(accepted.config().baselines)
         given = (*RUN, "--launches", "3", "--blocks", "4", "--text", "chars-12,chars-60", "--baselines", baselines)
-        found = kokoro_bench(*given, *arguments)
+        found = here(*given, *arguments)
         assert found.returncode == code, found.stdout
         assert f"exit code {code}: " in found.stdout
         assert "Traceback" not in found.stdout + found.stderr
 
 
 class TestRuns:
-    def test_they_are_listed_newest_first(self, kokoro_bench: Command, ran: Ran) -> None:
-        listed = json.loads(kokoro_bench("runs", "list", "--json", directory=ran.root).stdout)
+    def test_they_are_listed_newest_first(self, here: Command, ran: Ran) -> None:
+        listed = json.loads(here("runs", "list", "--json", directory=ran.root).stdout)
         assert {row["id"] for row in listed} == {ran.first.run.id, ran.second.run.id}
         assert {(row["status"], row["blocks"]) for row in listed} == {("complete", 12)}
-        assert len(json.loads(kokoro_bench("runs", "list", "--json", "--limit", "1", directory=ran.root).stdout)) == 1
-        assert ran.first.run.id in kokoro_bench("runs", "list", directory=ran.root).stdout
+        assert len(json.loads(here("runs", "list", "--json", "--limit", "1", directory=ran.root).stdout)) == 1
+        assert ran.first.run.id in here("runs", "list", directory=ran.root).stdout
 
-    def test_where_there_is_none_the_way_to_one_is_said(self, kokoro_bench: Command) -> None:
-        assert "kokoro-bench run makes one" in kokoro_bench("runs", "list").stdout
+    def test_where_there_is_none_the_way_to_one_is_said(self, here: Command) -> None:
+        assert "kokoro-bench run makes one" in here("runs", "list").stdout
 
-    def test_one_is_shown_with_every_verdict(self, kokoro_bench: Command, ran: Ran) -> None:
-        found = kokoro_bench("runs", "show", ran.second.run.id, directory=ran.root)
+    def test_one_is_shown_with_every_verdict(self, here: Command, ran: Ran) -> None:
+        found = here("runs", "show", ran.second.run.id, directory=ran.root)
         assert found.returncode == 0
         for verdict in ran.second.verdicts:
             assert verdict.reason in found.stdout
 
     @pytest.mark.parametrize("form", ["jsonl", "csv", "pytest-benchmark"])
     def test_one_is_exported_to_standard_output_or_a_file(
-        self, kokoro_bench: Command, ran: Ran, tmp_path: Path, form: str
+        self, here: Command, ran: Ran, tmp_path: Path, form: str
     ) -> None:
         file = tmp_path / "export"
-        shown = kokoro_bench("runs", "export", ran.first.run.id, "--format", form, directory=ran.root).stdout
-        kokoro_bench("runs", "export", ran.first.run.id, "--format", form, "-o", str(file), directory=ran.root)
+        shown = here("runs", "export", ran.first.run.id, "--format", form, directory=ran.root).stdout
+        here("runs", "export", ran.first.run.id, "--format", form, "-o", str(file), directory=ran.root)
         assert file.read_text(encoding="utf-8").splitlines() == shown.splitlines()
         if form == "jsonl":
             assert json.loads(shown.splitlines()[0])["record"]["id"] == ran.first.run.id
@@ -176,74 +174,76 @@ class TestRuns:
             whole = {scenario.id for scenario in ran.first.run.scenarios if not scenario.mode.is_load}
             assert {each["name"] for each in json.loads(shown)["benchmarks"]} == whole
 
-    def test_one_is_deleted_for_good_once_it_is_confirmed(self, kokoro_bench: Command, tmp_path: Path) -> None:
+    def test_one_is_deleted_for_good_once_it_is_confirmed(
+        self, kokoro_bench: Command, here: Command, tmp_path: Path
+    ) -> None:
         run_id = Laboratory(tmp_path).run().data.run.id
         assert kokoro_bench("runs", "delete", run_id).returncode != 0
-        assert run_id in kokoro_bench("runs", "list").stdout
-        assert kokoro_bench("runs", "delete", run_id, "--yes").stdout == f"deleted {run_id}\n"
-        assert json.loads(kokoro_bench("runs", "list", "--json").stdout) == []
+        assert run_id in here("runs", "list").stdout
+        assert here("runs", "delete", run_id, "--yes").stdout == f"deleted {run_id}\n"
+        assert json.loads(here("runs", "list", "--json").stdout) == []
 
-    def test_one_that_there_is_not_is_a_usage_error(self, kokoro_bench: Command, ran: Ran) -> None:
-        found = kokoro_bench("runs", "show", "19990101", directory=ran.root)
+    def test_one_that_there_is_not_is_a_usage_error(self, here: Command, ran: Ran) -> None:
+        found = here("runs", "show", "19990101", directory=ran.root)
         assert found.returncode == 2
         assert found.stderr.startswith("kokoro-bench: ")
         assert len(found.stderr.splitlines()) == 1
 
 
 class TestBaseline:
-    def test_a_run_is_compared_accepted_shown_and_listed(self, kokoro_bench: Command, tmp_path: Path) -> None:
+    def test_a_run_is_compared_accepted_shown_and_listed(self, here: Command, tmp_path: Path) -> None:
         data = Laboratory(tmp_path).run().data
-        assert "kokoro-bench baseline promote RUN makes one" in kokoro_bench("baseline", "list").stdout
-        missing = kokoro_bench("baseline", "show", "--machine", "scripted")
+        assert "kokoro-bench baseline promote RUN makes one" in here("baseline", "list").stdout
+        missing = here("baseline", "show", "--machine", "scripted")
         assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)
-        planned = kokoro_bench("baseline", "diff").stdout
+        planned = here("baseline", "diff").stdout
         assert "scripted.cpu.tdefault/whole/chars-60/af_heart  latency: none → " in planned
         assert not (tmp_path / "baselines").exists()
-        accepted = kokoro_bench("baseline", "promote")
+        accepted = here("baseline", "promote")
         assert accepted.stdout.startswith(planned)
         assert f"accepted {data.run.id} in 3 files under {tmp_path / 'baselines/scripted'}" in accepted.stdout
-        assert kokoro_bench("baseline", "diff").stdout == "nothing changes\n"
-        assert kokoro_bench("baseline", "list").stdout == f"scripted: 3 scenarios, 1 runs, newest {data.run.id}\n"
-        shown = kokoro_bench("baseline", "show", "--machine", "scripted")
+        assert here("baseline", "diff").stdout == "nothing changes\n"
+        assert here("baseline", "list").stdout == f"scripted: 3 scenarios, 1 runs, newest {data.run.id}\n"
+        shown = here("baseline", "show", "--machine", "scripted")
         assert shown.returncode == 0
         assert "latency" in shown.stdout
 
     def test_a_run_that_regressed_is_accepted_only_by_saying_so(
-        self, kokoro_bench: Command, accepted: Laboratory, tmp_path: Path
+        self, here: Command, accepted: Laboratory, tmp_path: Path
     ) -> None:
         lab = Laboratory(tmp_path)
         baselines = str(accepted.config().baselines)
         lab.run(seed="11", script="pace=1.2", baselines=baselines)
-        refused = kokoro_bench("baseline", "promote")
+        refused = here("baseline", "promote")
         assert refused.returncode == 2
         assert "figures regressed, first " in refused.stderr
         assert not (tmp_path / "baselines").exists()
-        assert kokoro_bench("baseline", "promote", "--despite-regressions").returncode == 0
+        assert here("baseline", "promote", "--despite-regressions").returncode == 0
 
-    def test_a_run_that_failed_is_not_accepted(self, kokoro_bench: Command, tmp_path: Path) -> None:
+    def test_a_run_that_failed_is_not_accepted(self, here: Command, tmp_path: Path) -> None:
         Laboratory(tmp_path).run(script="fault=crash,fault_text=40")
-        refused = kokoro_bench("baseline", "promote")
+        refused = here("baseline", "promote")
         assert refused.returncode == 2
         assert "a run that is failed cannot be accepted" in refused.stderr
 
 
 class TestOthers:
-    def test_the_configuration_names_every_origin(self, kokoro_bench: Command, tmp_path: Path) -> None:
+    def test_the_configuration_names_every_origin(self, here: Command, tmp_path: Path) -> None:
         (tmp_path / "pyproject.toml").write_text("[tool.kokoro-bench]\nblocks = 5\n")
-        found = kokoro_bench("config", "--seed", "9", KOKORO_BENCH_LAUNCHES="2")
+        found = here("config", "--seed", "9", KOKORO_BENCH_LAUNCHES="2")
         assert found.returncode == 0
         assert "option --seed" in found.stdout
         assert "environment variable KOKORO_BENCH_LAUNCHES" in found.stdout
         assert "pyproject.toml" in found.stdout
 
-    def test_the_models_are_listed_with_what_is_here(self, kokoro_bench: Command) -> None:
-        found = kokoro_bench("models", "list")
+    def test_the_models_are_listed_with_what_is_here(self, here: Command) -> None:
+        found = here("models", "list")
         assert found.returncode == 0
         cells = [[cell.strip() for cell in line.split("│")] for line in found.stdout.splitlines()]
         assert [row[1:4] for row in cells if "replica-small" in row] == [["replica-small", "replica", "yes"]]
 
-    def test_the_doctor_says_what_it_found_also_as_json(self, kokoro_bench: Command) -> None:
-        found = kokoro_bench("doctor", "--json")
+    def test_the_doctor_says_what_it_found_also_as_json(self, here: Command) -> None:
+        found = here("doctor", "--json")
         assert found.returncode in (0, 3)
         assert {"topic", "status", "what", "remedy"} <= set(json.loads(found.stdout)[0])
 
