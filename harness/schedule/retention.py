@@ -13,6 +13,9 @@ from harness.store.journal import Journal
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
 
+FRESH = 50
+"""More runs than can be added between two looks."""
+
 THINNED = "raw repetitions were removed by retention"
 
 
@@ -46,17 +49,21 @@ class Retention:
         self._runner = runner
         self._promoted = promoted
         self._done: set[str] = set()
+        self._looked = False
 
     def apply(self, *, now: float) -> tuple[str, ...]:
         """Thin what is due, remove old logs, and return the runs that were thinned."""
-        rows = self._store.list()
+        # What lies beyond was looked at before; a run that has lost its promotion since is thinned by the next daemon.
+        limit = self._settings.keep_raw_runs + FRESH if self._looked else None
+        rows = self._store.list(machine_key=self._machine_key, limit=limit)
+        self._looked = True
         found = to_thin(
             rows, machine_key=self._machine_key, promoted=self._promoted(), settings=self._settings, now=now
         )
         day = datetime.fromtimestamp(now, tz=UTC).strftime("%Y-%m-%d")
         fresh = [run_id for run_id in found if run_id not in self._done]
         thinned = tuple(run_id for run_id in fresh if self._store.thin(run_id, note=f"{THINNED} on {day}"))
-        self._done |= set(fresh)
+        self._done = set(found)
         if thinned:
             self._store.give_back_space()
         journal = self._store.journal()

@@ -69,7 +69,7 @@ def test_a_misspelt_name_is_told(journal: Journal) -> None:
     with Book(journal, "one") as book:
         book.sync([NIGHTLY], now=START)
         with pytest.raises(UsageError, match="did you mean 'nightly'"):
-            book.pause("nigthly")
+            book.pause("nightl")
 
 
 def test_a_due_time_is_queued_once_for_each_runner(journal: Journal) -> None:

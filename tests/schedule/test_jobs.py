@@ -85,7 +85,7 @@ def test_a_file_without_a_schedule_is_refused(tmp_path: Path, text: str) -> None
         ({"budget": -1}, "no duration"),
         ({"budget": "inf"}, "no duration"),
         ({"croon": "x"}, "did you mean 'cron'"),
-        ({"selection": "nigthly"}, "did you mean 'nightly'"),
+        ({"selection": "nightl"}, "did you mean 'nightly'"),
         ({"promote": "always"}, "unknown promote"),
         ({"options": {"thread": 1}}, "did you mean 'threads'"),
         ({"options": {"threads": "many"}}, "threads"),
