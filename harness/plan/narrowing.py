@@ -6,7 +6,8 @@ from typing import Any
 from harness.plan.config import Config
 
 KEYS = (
-    "engine", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text", "say", "voice",
+    "engine", "url", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text", "say",
+    "voice",
 )  # fmt: skip
 """Keys that decide what is measured."""
 
