@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -612,12 +613,14 @@ class TestProgress:
         assert after[-1].doing == last.scenario_id
 
 
-def test_audio_is_kept_of_the_first_block_of_each_launch() -> None:
+def test_audio_is_kept_of_the_first_block_of_each_launch(tmp_path: Path) -> None:
     clock = ScriptedClock()
     agency = Agency(clock)
-    staff = replace(agency.staff(), audio=lambda each, launch: f"{each.text_class}-{launch}" if launch < 2 else "")
+    staff = replace(
+        agency.staff(), audio=lambda each, launch: str(tmp_path / f"{each.text_class}-{launch}") if launch < 2 else ""
+    )
     Conductor(plan(FOUR[2:], launches=3), staff=staff, clock=clock, emit=lambda _event: None).play()
-    kept = [(order.block, order.audio_path) for order in agency.spoken if order.audio_path]
+    kept = [(order.block, Path(order.audio_path).name) for order in agency.spoken if order.audio_path]
     # Two arms, two blocks a launch: the first block of the first two launches, and no warm-up.
     assert kept == [(0, "short-0"), (0, "short-0"), (2, "short-1"), (2, "short-1")]
 
