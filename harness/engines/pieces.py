@@ -6,9 +6,9 @@ Pure, on phonemes. The same text is always cut alike, whatever the machine's spe
 import re
 from collections.abc import Iterator
 
-FIRST = 60
-"""Phonemes of the first piece at most: about 4 s of speech, and the wait for the first sound."""
-FIRST_LEAST = 32
+FIRST = 48
+"""Phonemes of the first piece at most: about 3 s of speech, and all of the wait for the first sound."""
+FIRST_LEAST = 28
 """Phonemes of a first piece at least, where more follow: all later pieces live on the time that it buys."""
 LONGEST = 180
 """Phonemes of any piece at most: a session runs one at a time, and another listener's first piece waits for it."""

@@ -21,7 +21,7 @@ from harness.engines.sentences import (
 )
 from harness.models.files import ModelFiles
 
-TEXT = "The quick brown fox jumps over the lazy dog. Then it rests for a while, and nobody says a word."
+TEXT = "A quick brown fox jumps over the dog. Then it rests for a while."
 
 
 def order_of(files: ModelFiles, **options: str) -> EngineOrder:
