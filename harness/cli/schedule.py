@@ -85,7 +85,7 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
 
     from harness.schedule.book import Book
     from harness.schedule.jobs import parse_job
-    from harness.schedule.service import opened
+    from harness.schedule.service import check_job_options, opened
     from harness.schedule.timing import moment
 
     declared = _declared(config, file)
@@ -99,6 +99,7 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
         if found is None:
             raise UsageError("no job of this name is declared", where=name, remedy="give --cron or --every")
         job, origin = found, "file"
+    check_job_options(job, config)
     with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
         booked = book.put(job, now=time.time(), origin=origin)
     click.echo(f"{name}: {job.when}, next {moment(booked.next_at)}")

@@ -12,17 +12,17 @@ from pathlib import Path
 from types import FrameType
 
 from harness.clock import Clock, SystemClock
-from harness.errors import ExitCode, UsageError
+from harness.errors import BenchError, ConfigError, ExitCode, UsageError
 from harness.measure import exclusive, processes
 from harness.measure.machine import boot_id, identify
 from harness.models.cache import default_root
-from harness.plan.config import Config
+from harness.plan.config import KEYS, Config, with_values
 from harness.records.schedule import FireOutcome, Keeper
 from harness.schedule.aftermath import Aftermath
 from harness.schedule.book import Book
 from harness.schedule.channels import Channel, channels
 from harness.schedule.daemon import Daemon, Surroundings
-from harness.schedule.jobs import Declared, Settings
+from harness.schedule.jobs import Declared, Job, Settings
 from harness.schedule.overview import ALIVE_S, Overview, overview
 from harness.schedule.process import Launcher, SystemLauncher
 from harness.schedule.promotion import promote_run, promoted_runs
@@ -128,6 +128,8 @@ def keep_schedule(
     """
     clock = clock or SystemClock()
     now = clock.wall()
+    for job in declared.jobs:
+        check_job_options(job, here.config)
     told = channels(declared.settings.alerts, root=here.config.root)
     keeper = Keeper(
         runner=here.runner, pid=os.getpid(), host=platform.node(), boot=here.boot, since=now, seen_at=now, doing=""
@@ -162,6 +164,17 @@ def keep_schedule(
                 break
             clock.sleep(STOPPING_PAUSE_S if daemon.stopping else pause_s)
     return _code(daemon)
+
+
+def check_job_options(job: Job, config: Config) -> None:
+    """Raise ConfigError for an engine, a provider or a text that there is not: today, and not at night."""
+    from harness import laboratory
+
+    parsed = {key.name: key.parse(text) for name, text in job.options for key in KEYS if key.name == name}
+    try:
+        laboratory.check(with_values(config, parsed), job.selection)
+    except BenchError as error:
+        raise ConfigError(error.what, where=f"job {job.name}, {error.where}", remedy=error.remedy) from error
 
 
 def logs_of(config: Config) -> Path:
