@@ -248,7 +248,7 @@ def _differences(ours: Arm, theirs: Arm, data: RunData) -> list[str]:
     ]
     if ours.model and theirs.model and ours.model.sha256 != theirs.model.sha256:
         found.append(f"model {theirs.model.name} → {ours.model.name}")
-    for name in ("provider", "threads", "revision", "slowdown"):
+    for name in ("engine", "provider", "threads", "revision", "slowdown"):
         before, after = getattr(theirs, name), getattr(ours, name)
         if before != after:
             found.append(f"{name} {before or 'default'} → {after or 'default'}")

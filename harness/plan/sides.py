@@ -4,6 +4,7 @@
 
 - a requirement, such as `onnxruntime==1.22.1`: other packages, in a runtime of their own;
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
+- `engine=NAME`, another engine for the same model, and after it an option of that engine, such as `sessions=2`;
 - where a server is measured, an option of the endpoint, such as `keep_alive=off`;
 - `rev=REVISION`: another revision of this source, from git;
 - a model's name or file by itself, or a git revision by itself.
@@ -15,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.engines.providers import provider_names
+from harness.engines.sentences import OPTIONS as SENTENCES_OPTIONS
 from harness.engines.session import SESSION_OPTIONS
 from harness.engines.target import ENDPOINT_OPTIONS
 from harness.errors import UsageError, nearest
+from harness.plan.arms import MODELLED
 from harness.records.scenario import Arm, ModelVariant, Runtime, slug
 
 CURRENT = ("current", ".")
@@ -50,7 +53,7 @@ def settings_of(text: str) -> frozenset[str]:
         name = item.partition("=")[0]
         if REQUIREMENT.fullmatch(item):
             found.add("runtime")
-        elif name in SESSION_OPTIONS:
+        elif name in SESSION_OPTIONS or name in SENTENCES_OPTIONS:
             found.add("session-options")
         elif item and item not in CURRENT:
             found.add(name)
@@ -61,12 +64,19 @@ def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
     name, equals, value = item.partition("=")
     if not equals:
         return _bare(arm, item, models)
-    options = ENDPOINT_OPTIONS if arm.url else SESSION_OPTIONS
+    options = _options(arm)
     if name in options:
         return replace(arm, session_options=tuple(sorted({**dict(arm.session_options), name: value}.items())))
     if name not in CHANGES:
         raise UsageError(f"unknown change {name!r}", where=item, remedy=nearest(name, (*CHANGES, *options)))
     return CHANGES[name](arm, value)
+
+
+def _options(arm: Arm) -> Mapping[str, str]:
+    """What may be set of the arm's engine."""
+    if arm.url:
+        return ENDPOINT_OPTIONS
+    return {**SESSION_OPTIONS, **(SENTENCES_OPTIONS if arm.engine == "kokoro-sentences" else {})}
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
@@ -78,6 +88,12 @@ def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
 
 def _with_model(arm: Arm, name: str) -> Arm:
     return replace(arm, model=ModelVariant(name=name, sha256="", size=0, origin="unresolved"))
+
+
+def _with_engine(arm: Arm, name: str) -> Arm:
+    if name not in MODELLED or arm.model is None:
+        raise UsageError(f"no engine {name!r} for a model", where="engine", remedy=nearest(name, MODELLED))
+    return replace(arm, engine=name)
 
 
 def _with_provider(arm: Arm, name: str) -> Arm:
@@ -93,6 +109,7 @@ def _with_threads(arm: Arm, count: str) -> Arm:
 
 
 CHANGES: Mapping[str, Callable[[Arm, str], Arm]] = {
+    "engine": _with_engine,
     "model": _with_model,
     "provider": _with_provider,
     "threads": _with_threads,

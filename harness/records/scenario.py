@@ -84,6 +84,10 @@ class Runtime:
 CURRENT_RUNTIME = Runtime()
 
 
+PLAIN_ENGINES = ("kokoro", "scripted")
+"""What speaks with a model where its arm's id names no engine. Ids are in baselines: this never changes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """All that a worker loads.
@@ -111,6 +115,8 @@ class Arm:
     def id(self) -> str:
         """A stable, readable slug; what is at its default is left out."""
         parts = [self.model.name if self.model else self.engine]
+        if self.model and self.engine not in PLAIN_ENGINES:
+            parts.append(slug(self.engine))
         if self.provider:
             parts += [self.provider, f"t{self.threads}" if self.threads else "tdefault"]
         if self.runtime.requirements:

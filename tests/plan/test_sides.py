@@ -1,5 +1,7 @@
 """What a person writes for a side of a duel."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.errors import UsageError
@@ -60,3 +62,13 @@ def test_what_makes_no_sense_is_refused_with_what_would(text: str, said: str) ->
     with pytest.raises(UsageError) as caught:
         side(text)
     assert said in str(caught.value)
+
+
+def test_another_engine_brings_its_options_and_its_name() -> None:
+    arm = parse_side("engine=kokoro-sentences,sessions=2,arena=off", base=BASE, models=())
+    assert arm == replace(BASE, engine="kokoro-sentences", session_options=(("arena", "off"), ("sessions", "2")))
+    assert arm.id == "replica.kokoro-sentences.cpu.tdefault.arena=off.sessions=2"
+    assert BASE.id == "replica.cpu.tdefault"
+    for side in ("sessions=2", "engine=endpoint", "engine=nobody"):
+        with pytest.raises(UsageError):
+            parse_side(side, base=BASE, models=())

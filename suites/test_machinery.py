@@ -1,0 +1,61 @@
+"""The engine's own machinery, one piece at a time, beside kokoro-onnx as it comes: the project's engine by sentence.
+
+In process and one text at a time. Throughput, stampedes, warm-up and the soak need more listeners or more requests than
+a scenario has: `python -m harness.perf machinery`. The server is measured like any other: `--url`.
+"""
+
+from harness.measured import Benchmark, Measured
+from harness.plugin import scenarios
+from harness.records.scenario import Mode
+
+BY_SENTENCE = ("current", "engine=kokoro-sentences")
+SESSIONS = ("engine=kokoro-sentences", "engine=kokoro-sentences,sessions=2")
+FURTHER_SESSIONS = ("engine=kokoro-sentences,sessions=4", "engine=kokoro-sentences,sessions=8")
+CACHE = ("engine=kokoro-sentences", "engine=kokoro-sentences,cache=64")
+ARENA = (
+    "engine=kokoro-sentences,sessions=2",
+    "engine=kokoro-sentences,sessions=2,arena=off",
+    "engine=kokoro-sentences,sessions=2,arena_shrink=on",
+)
+
+
+@scenarios(Mode.STREAM, full=("chars-200", "chars-900"), recipes=(), changes=BY_SENTENCE)
+def test_streaming_by_sentence(measured: Measured, benchmark: Benchmark) -> None:
+    """The first sound after a short piece, the rest ahead of the listener; `create_stream` beside it."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, full=("chars-900",), recipes=(), changes=SESSIONS)
+def test_two_sessions(measured: Measured, benchmark: Benchmark) -> None:
+    """One session of all threads, and two that share them: a text's pieces side by side."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, nightly=("chars-900",), recipes=(), changes=FURTHER_SESSIONS)
+def test_more_sessions(measured: Measured, benchmark: Benchmark) -> None:
+    """Four and eight, each with a model of its own in memory."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, full=("chars-200",), recipes=(), changes=CACHE)
+def test_cache_hits(measured: Measured, benchmark: Benchmark) -> None:
+    """The text that the warm-up has spoken already: every repetition is a hit where there is a cache."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, nightly=("chars-200",), recipes=(), changes=CACHE, variant=None)
+def test_cache_misses(measured: Measured, benchmark: Benchmark) -> None:
+    """Another text in each block: what a cache costs where it does not help."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.WHOLE, nightly=("chars-200",), recipes=(), changes=ARENA)
+def test_arena_of_two_sessions(measured: Measured, benchmark: Benchmark) -> None:
+    """What two arenas keep, against what doing without costs."""
+    measured.replay(benchmark)
+    measured.check()
