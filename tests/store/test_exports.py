@@ -81,7 +81,9 @@ class TestCsv:
 
 class TestJsonLines:
     def test_a_run_is_read_back_as_it_was(self, small_run: RunData) -> None:
-        assert read_jsonl(export(small_run, "jsonl")) == small_run
+        # But for the process that made it, which means nothing elsewhere and would tell two equal runs apart.
+        anonymous = replace(small_run, run=replace(small_run.run, pid=0, boot=""))
+        assert read_jsonl(export(small_run, "jsonl")) == anonymous
 
     @given(
         data=st.builds(

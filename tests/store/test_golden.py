@@ -1,6 +1,7 @@
 """Files as earlier versions wrote them: what could be read once can be read for ever."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,8 @@ def test_database_of_schema_0001(tmp_path: Path, golden: RunData) -> None:
 
 
 def test_what_was_read_can_be_exported_again(golden: RunData) -> None:
-    assert read_jsonl(export(golden, "jsonl")) == golden
+    anonymous = replace(golden, run=replace(golden.run, pid=0, boot=""))
+    assert read_jsonl(export(golden, "jsonl")) == anonymous
 
 
 def test_what_other_tools_read_stays_the_same_bytes(golden: RunData) -> None:
