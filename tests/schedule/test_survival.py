@@ -91,7 +91,10 @@ class Site:
         """A scheduler whose run has measured some blocks; its process and the run's."""
         scheduler = self.command("schedule", "run-now", "nightly")
         self.until((self.root / ".kokoro-bench" / "results.sqlite").exists)
-        self.until(lambda: self.blocks() >= blocks)
+        self.until(lambda: self.blocks() >= blocks or scheduler.poll() is not None)
+        if scheduler.poll() is not None and self.blocks() < blocks:
+            logs = (self.root / ".kokoro-bench" / "schedule").glob("*.log")
+            pytest.fail(f"it did not measure: {scheduler.communicate()[0]} {[log.read_text() for log in logs]}")
         return scheduler, self.fires()[-1].pid
 
     def end(self) -> None:
