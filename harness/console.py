@@ -263,8 +263,11 @@ def _figure(summary: Summary | None) -> str:
     text = METRICS[summary.metric].format(summary.median)
     if summary.interval is None:
         return text
-    half = (summary.interval.high - summary.interval.low) / 2
-    return f"{text} ±{half / abs(summary.median):.1%}" if summary.median else text
+    if not summary.median:
+        return text
+    half = (summary.interval.high - summary.interval.low) / 2 / abs(summary.median)
+    # An interval as wide as the figure says only that too little was measured.
+    return f"{text} ±{half:.1%}" if half < 1 else f"{text} ±over 100%"
 
 
 def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:

@@ -64,7 +64,9 @@ class ScriptedServer:
         """Stop listening, and end what is still being answered."""
         if self._server is not None:
             self._server.close()
-        for task, writer in self._open.items():
+        # A connection that was accepted in this very moment gets its task in the loop's next round.
+        await asyncio.sleep(0)
+        for task, writer in list(self._open.items()):
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
@@ -81,8 +83,10 @@ class ScriptedServer:
                     if not await self._answer(request, reader, writer) or not request.keep_alive:
                         break
         finally:
-            del self._open[task]
             writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+            del self._open[task]
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer; False where the connection cannot go on."""
