@@ -40,6 +40,10 @@ class Tally:
         return dict(zip(("p50", "p99", "max"), map(float, values.round(3)), strict=True))
 
 
+SETTLING_ROUNDS = 10
+"""Of the loop, in which what was begun comes to stand and what was ended comes to lie."""
+
+
 class ScriptedServer:
     """Answers on one loop. `start` binds; `close` ends every connection."""
 
@@ -64,14 +68,14 @@ class ScriptedServer:
         """Stop listening, and end what is still being answered."""
         if self._server is not None:
             self._server.close()
-        # A connection that was accepted in this very moment gets its task in the loop's next round.
-        await asyncio.sleep(0)
+        # A connection that was accepted in this very moment gets its transport and its task in the loop's next rounds.
+        await _rounds(SETTLING_ROUNDS)
         for task, writer in list(self._open.items()):
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
         # Transports that were aborted are closed in the loop's next round.
-        await asyncio.sleep(0)
+        await _rounds(SETTLING_ROUNDS)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -234,6 +238,12 @@ def understand(body: bytes, script: Script) -> Asked | dict[str, object]:
             speed=speed,
         )
     return {"type": "missing", "loc": ["body", spoken[0].text_field], "msg": "Field required"}
+
+
+async def _rounds(count: int) -> None:
+    """Let the loop turn so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
