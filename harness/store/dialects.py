@@ -6,9 +6,11 @@ its transaction (`BEGIN IMMEDIATE`), so that two runs queue up instead of failin
 one moment (`REPEATABLE READ`), as it does in SQLite.
 """
 
+import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +44,7 @@ SQLITE_SUFFIXES: Final = (".sqlite", ".sqlite3", ".db")
 
 _WRITES: Final = "kokoro_bench_writes"
 _MIGRATION_LOCK: Final = 0x6B6F6B6F726F  # "kokoro", PostgreSQL's advisory locks being numbers
+_SWITCH_PAUSE_S: Final = 0.005
 _EXTRAS: Final = {"postgresql": "pip install 'kokoro-bench[postgres]'"}
 
 
@@ -126,7 +129,7 @@ def _sqlite(url: URL, *, lock_wait_s: float) -> Database:
     name = url.database or ""
     if name in {"", ":memory:"}:
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-        _watch_sqlite(engine)
+        _watch_sqlite(engine, lock_wait_s=lock_wait_s)
         return _database(engine, place="memory", file=None)
     if url.query:
         raise StoreError(
@@ -137,7 +140,7 @@ def _sqlite(url: URL, *, lock_wait_s: float) -> Database:
     file = Path(name)
     _require_usable(file)
     engine = create_engine(url, connect_args={"timeout": lock_wait_s})
-    _watch_sqlite(engine)
+    _watch_sqlite(engine, lock_wait_s=lock_wait_s)
     return _database(engine, place=str(file), file=file)
 
 
@@ -196,13 +199,13 @@ def identity(file: Path | None) -> FileIdentity | None:
     return FileIdentity(device=stat.st_dev, inode=stat.st_ino)
 
 
-def _watch_sqlite(engine: Engine) -> None:
+def _watch_sqlite(engine: Engine, *, lock_wait_s: float) -> None:
     # The driver's own transactions begin late and leave schema changes out; so it begins none, and we begin all.
-    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "connect", partial(_set_up_sqlite, lock_wait_s=lock_wait_s))
     event.listen(engine, "begin", _begin_sqlite)
 
 
-def _set_up_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
+def _set_up_sqlite(connection: "sqlite3.Connection", _record: object, *, lock_wait_s: float) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
@@ -210,10 +213,30 @@ def _set_up_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
         if cursor.execute("PRAGMA page_count").fetchone() == (0,):
             cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _enter_wal_mode(cursor, lock_wait_s=lock_wait_s)
         cursor.execute("PRAGMA synchronous=NORMAL")
     finally:
         cursor.close()
+
+
+def _enter_wal_mode(cursor: "sqlite3.Cursor", *, lock_wait_s: float) -> None:
+    """Switch the file to WAL, waiting for whoever is doing the same.
+
+    SQLite's own waiting (the driver's `timeout`) does not cover this switch: where two processes open a new file at the
+    same moment, one of them is told at once that the database is locked.
+    """
+    import sqlite3
+
+    until = time.monotonic() + lock_wait_s
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_SWITCH_PAUSE_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
