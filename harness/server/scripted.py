@@ -66,16 +66,28 @@ class ScriptedServer:
 
     async def close(self) -> None:
         """Stop listening, and end what is still being answered."""
-        if self._server is not None:
-            self._server.close()
-        # A connection that was accepted in this very moment gets its transport and its task in the loop's next rounds.
-        await _rounds(SETTLING_ROUNDS)
+        await self._stop_listening()
         for task, writer in list(self._open.items()):
             writer.transport.abort()
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
         # Transports that were aborted are closed in the loop's next round.
         await _rounds(SETTLING_ROUNDS)
+
+    async def _stop_listening(self) -> None:
+        """Close the server once whoever was accepted has a transport.
+
+        asyncio asserts that a server is open when it makes a connection's transport, and leaves one that comes later
+        half made and never closed. So nobody is accepted any more, then the loop turns, then the server closes.
+        """
+        if self._server is None:
+            return
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows' own loop has no readers to take away
+                loop.remove_reader(listening.fileno())
+        await _rounds(SETTLING_ROUNDS)
+        self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -1,7 +1,12 @@
+import contextlib
+import gc
 import http.client
 import json
+import socket
 import subprocess
 import sys
+import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -93,3 +98,30 @@ def test_the_command_serves_and_says_where() -> None:
         assert name == "steady"
         assert request(url, "GET", "/health")[0] == 200
         process.terminate()
+
+
+def test_who_connects_while_it_closes_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection whose transport asyncio makes after the server has closed would stay open, half made, for ever."""
+    left_open: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", left_open.append)
+    for _ in range(20):
+        ended = threading.Event()
+        with serving(QUICK) as (url, _):
+            place = urlsplit(url)
+            assert place.hostname is not None
+            clients = threading.Thread(target=keep_connecting, args=(place.hostname, place.port, ended))
+            clients.start()
+            time.sleep(0.001)
+        ended.set()
+        clients.join()
+    gc.collect()
+    assert left_open == []
+
+
+def keep_connecting(host: str, port: int | None, ended: threading.Event) -> None:
+    with contextlib.ExitStack() as connections:
+        while not ended.is_set():
+            try:
+                connections.enter_context(socket.create_connection((host, port or 0), timeout=1))
+            except OSError:
+                return
