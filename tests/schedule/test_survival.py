@@ -104,7 +104,9 @@ class Site:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
             process.kill()
-            process.communicate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
         for fire in self.fires() if (self.root / ".kokoro-bench").exists() else []:
             with contextlib.suppress(ProcessLookupError):
                 if fire.state is FireState.RUNNING and fire.pid:
