@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.records.run import RunData
@@ -87,6 +87,19 @@ class Book:
         self.runs[past.id] = past
         return past
 
+    def take(self, other: "Book") -> None:
+        """Take in all runs of another book, whose figures may be in another order."""
+        places = {key: index for index, key in enumerate(other.keys)}
+        known = set(self.keys)
+        self.keys += [key for key in other.keys if key not in known]
+        order = [places.get(key, -1) for key in self.keys]
+        for run in other.runs.values():
+            if order != list(range(len(order))):
+                medians = tuple(run.medians[at] if 0 <= at < len(run.medians) else None for at in order)
+                kinds = "".join(run.kinds[at] if 0 <= at < len(run.kinds) else " " for at in order)
+                run = replace(run, medians=medians, kinds=kinds)  # noqa: PLW2901 - the same run in this book's order
+            self.runs[run.id] = run
+
     def of_machine(self, machine: str) -> list[PastRun]:
         """The runs of one machine, oldest first."""
         runs = [run for run in self.runs.values() if run.machine == machine]
@@ -129,7 +142,7 @@ def read_book(path: Path, *, code: str) -> Book:
     import msgspec
 
     try:
-        book = msgspec.msgpack.decode(path.read_bytes(), type=Book)
+        book = book_of(path.read_bytes())
     except (OSError, msgspec.MsgspecError):
         return Book(code=code)
     return book if (book.format, book.code) == (BOOK_FORMAT, code) else Book(code=code)
@@ -140,3 +153,10 @@ def book_bytes(book: Book) -> bytes:
     import msgspec
 
     return msgspec.msgpack.encode(book)
+
+
+def book_of(kept: bytes) -> Book:
+    """The book in `book_bytes`; msgspec.MsgspecError where it is none."""
+    import msgspec
+
+    return msgspec.msgpack.decode(kept, type=Book)

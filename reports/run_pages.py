@@ -1,27 +1,26 @@
-"""The pages of runs in a site: where they are, and drawing many of them on a second core while the next are read."""
+"""The pages of runs in a site: where they are, and drawing many of them on two cores."""
 
 import gc
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-import msgspec
-
 from harness.records.run import RunData
 from harness.records.scenario import slug
+from harness.store.runs import RunStore, open_store
+from reports.history import Book, book_bytes, book_of
 from reports.rendering import render, write
 from reports.view import RunView, run_view
 
-MANY = 24
+MANY = 40
 """From so many runs on a second process is worth its start."""
-_AHEAD = 16
-"""Runs that may wait to be drawn: more would only fill the memory."""
+_PART = 10
+"""Runs that a process takes at a time."""
 
 _PAGES = (
     ("index.html", "Overview"),
@@ -66,28 +65,66 @@ def _file(name: str) -> str:
     return f"{plain[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-@contextmanager
-def drawing(directory: Path, *, runs: int) -> Iterator[Callable[..., RunView | None]]:
-    """A function that draws a run's page (`data`, `full`): at once, or, where there are many, in another process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A run whose page is to be drawn, and the fingerprint under which the book then has it."""
 
-    What was drawn at once is returned, so that other pages need not make it again.
+    run_id: str
+    fingerprint: str
+
+
+@contextmanager
+def older_pages(store: RunStore, directory: Path, due: Sequence[Due]) -> Iterator[Iterator[Book]]:
+    """Draw the short pages of `due`; gives books with their runs, in that order.
+
+    Where there are many, a second process begins at once with the first, and whoever asks for the books works on the
+    last until both meet.
     """
-    if runs < MANY:
-        yield partial(_write_run, directory)
+    parts = [due[start : start + _PART] for start in range(0, len(due), _PART)]
+    if len(due) < MANY or store.address is None:
+        yield (_draw_part(store, directory, part) for part in parts)
         return
     # A fresh process, not a fork: the store's connections and threads are not its business.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_collect_seldom) as pool:
-        waiting: deque[Future[None]] = deque()
+    with (
+        _collecting_seldom(),
+        ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_collect_seldom) as pool,
+    ):
+        futures = [pool.submit(_draw_there, store.address, directory, part) for part in parts]
+        try:
+            yield _together(store, directory, parts, futures)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-        def draw(data: RunData, *, full: bool) -> RunView | None:
-            if len(waiting) >= _AHEAD:
-                waiting.popleft().result()
-            waiting.append(pool.submit(_write_packed, directory, msgspec.msgpack.encode(data), full=full))
-            return None
 
-        yield draw
-        for future in waiting:
-            future.result()
+def _together(
+    store: RunStore, directory: Path, parts: Sequence[Sequence[Due]], futures: Sequence[Future[bytes]]
+) -> Iterator[Book]:
+    own: dict[int, Book] = {}
+    for index in reversed(range(len(parts))):
+        if not futures[index].cancel():
+            break  # the other process has begun with it
+        own[index] = _draw_part(store, directory, parts[index])
+    for index, future in enumerate(futures):
+        yield own[index] if index in own else book_of(future.result())
+
+
+def _draw_part(store: RunStore, directory: Path, part: Sequence[Due]) -> Book:
+    book = Book(code="")
+    for each in part:
+        data = store.load(each.run_id)
+        view = _write_run(directory, data, full=False)
+        book.enter(data, each.fingerprint, view.headline)
+    return book
+
+
+def _draw_there(address: str | Path, directory: Path, part: Sequence[Due]) -> bytes:
+    return book_bytes(_draw_part(_opened(address), directory, part))
+
+
+@cache
+def _opened(address: str | Path) -> RunStore:
+    """The store, opened once in the life of the other process."""
+    return open_store(address)
 
 
 def _collect_seldom() -> None:
@@ -95,8 +132,19 @@ def _collect_seldom() -> None:
     gc.set_threshold(100_000)
 
 
-def _write_packed(directory: Path, packed: bytes, *, full: bool) -> None:
-    _write_run(directory, msgspec.msgpack.decode(packed, type=RunData), full=full)
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    before = gc.get_threshold()
+    _collect_seldom()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def write_full_page(directory: Path, data: RunData) -> RunView:
+    """Draw a run's page with every repetition, and return what it shows, so that other pages need not make it again."""
+    return _write_run(directory, data, full=True)
 
 
 def _write_run(directory: Path, data: RunData, *, full: bool) -> RunView:

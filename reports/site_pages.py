@@ -11,12 +11,19 @@ from reports.arms import arms
 from reports.compare import comparison
 from reports.distributions import Figure
 from reports.glossary import glossary
-from reports.headline import headline
 from reports.history import Book, book_bytes, code_digest, fingerprint, read_book
 from reports.matrix import matrices
 from reports.naming import Names, names_of
 from reports.rendering import render, write
-from reports.run_pages import Site, drawing, run_page, scenario_address, trend_address
+from reports.run_pages import (
+    Due,
+    Site,
+    older_pages,
+    run_page,
+    scenario_address,
+    trend_address,
+    write_full_page,
+)
 from reports.scenario import scenario_page
 from reports.trends import Lines, Marks, lines, pages
 from reports.view import RunView, run_view
@@ -55,17 +62,19 @@ def publish(store: RunStore, directory: Path, *, marks: Marks) -> Path:
     longer = [run_id for run_id in newest if run_id not in book.drawn_in_full]
     shorter = [run_id for run_id in book.drawn_in_full if run_id in wanted and run_id not in newest]
     due = list(dict.fromkeys([*changed, *longer, *shorter]))
+    older = [Due(run_id=run_id, fingerprint=wanted[run_id]) for run_id in due if run_id not in newest]
     loaded: dict[str, RunData] = {}
     figures: dict[str, tuple[Figure, ...]] = {}
-    with drawing(directory, runs=len(due)) as draw:
-        for run_id in due:
+    with older_pages(store, directory, older) as books:
+        for run_id in (run_id for run_id in due if run_id in newest):
             data = store.load(run_id)
-            book.enter(data, wanted[run_id], headline(data))
-            view = draw(data, full=run_id in newest)
+            view = write_full_page(directory, data)
+            book.enter(data, wanted[run_id], view.headline)
+            figures[run_id] = view.figures
             if run_id in newest[:2]:
                 loaded[run_id] = data
-            if run_id in newest and view is not None:
-                figures[run_id] = view.figures
+        for more in books:
+            book.take(more)
     book.drawn_in_full = newest
     book.marks = hashlib.sha256(repr((marks.steps, sorted(marks.promoted))).encode()).hexdigest()
     if book_bytes(book) != before or not (directory / "index.html").is_file():

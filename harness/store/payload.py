@@ -61,7 +61,7 @@ def decode(payload: bytes, kind: type[_Record], *, payload_format: int, where: s
         )
     try:
         decompressor = zlib.decompressobj(zdict=_DICTIONARY)
-        plain = decompressor.decompress(payload) + decompressor.flush()
+        plain = decompressor.decompress(payload)  # without a limit: all of it, or it ends too early
         if not decompressor.eof:
             raise zlib.error("it ends too early")
         return _decode_plain(plain, kind)

@@ -11,7 +11,7 @@ from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.verdict import Summary, TargetResult, Verdict
 from harness.store.payload import decode
-from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summary_of
+from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of, summary_of
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
 
 _Record = TypeVar("_Record")
@@ -173,9 +173,10 @@ def _payloads(
     order: Any,  # noqa: ANN401 - any column
 ) -> tuple[_Record, ...]:
     question = _of_run(select(RUNS.c.payload_format, table.c.payload), table, key).order_by(order)
+    where = f"run {key} in {table.name}"
     return tuple(
-        decode(payload, kind, payload_format=version, where=f"run {key} in {table.name}")
-        for version, payload in connection.execute(question)
+        decode(payload, kind, payload_format=version, where=where)
+        for version, payload in connection.execute(question).all()
     )
 
 
@@ -191,10 +192,7 @@ def _summaries(connection: Connection, key: int) -> tuple[Summary, ...]:
         .where(SUMMARIES.c.run == key)
         .order_by(SUMMARIES.c.position)
     )
-    return tuple(
-        summary_of(values, scenario_id=scenario_id, metric=metric)
-        for scenario_id, metric, *values in connection.execute(question)
-    )
+    return summaries_of(connection.execute(question).all())
 
 
 def _no_such_run(connection: Connection, run_id: str) -> UsageError:

@@ -75,6 +75,16 @@ class RunStore:
         """Where the results are, for people; passwords are left out."""
         return self._database.place
 
+    @property
+    def address(self) -> str | Path | None:
+        """How another process opens the same database: with a password where there is one, so not for people.
+
+        None where nobody else can, because it is in memory.
+        """
+        if self._database.file is None and self._database.is_local:
+            return None
+        return self._database.file or self._database.readers.url.render_as_string(hide_password=False)
+
     def close(self) -> None:
         """Close every connection."""
         self._database.dispose()

@@ -10,6 +10,8 @@ from harness.perf.made_history import Made, made_run
 from harness.records.run import RunData
 from harness.records.scenario import Mode
 from harness.store.runs import RunStore
+from reports.headline import headline
+from reports.history import Book
 from reports.pages import write_site
 from reports.run_pages import run_page
 from reports.site_pages import FULL
@@ -77,6 +79,30 @@ def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
     assert sorted(drawn) == sorted([new, ids[3]])
     write_site(store, tmp_path / "at once")
     assert contents(tmp_path / "step by step") == contents(tmp_path / "at once")
+
+
+def test_two_processes_draw_the_site_that_one_draws(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights(store, TINY, range(FULL + 5))
+    write_site(store, tmp_path / "one")
+    monkeypatch.setattr("reports.run_pages.MANY", 2)
+    monkeypatch.setattr("reports.run_pages._PART", 1)
+    write_site(store, tmp_path / "two")
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_a_book_takes_runs_in_whose_figures_are_in_another_order() -> None:
+    first, second = made_run(TINY, 1), made_run(TINY, 2)
+    second = replace(second, summaries=second.summaries[::-1][1:], verdicts=second.verdicts[1:])
+    whole, one, other = Book(code=""), Book(code=""), Book(code="")
+    for book in (whole, one):
+        book.enter(first, "a", headline(first))
+    for book in (whole, other):
+        book.enter(second, "b", headline(second))
+    one.take(other)
+    assert one.keys == whole.keys
+    assert one.runs == whole.runs
 
 
 def test_a_run_that_is_judged_again_is_drawn_again(store: RunStore, tmp_path: Path) -> None:
