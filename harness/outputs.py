@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BenchError
-from harness.judge.change_points import ALPHA, change_points
+from harness.judge.change_points import ALPHA, STRICTEST, change_points
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.records.run import RunData, RunStatus
@@ -63,8 +63,8 @@ def marks_of(store: "RunStore", baselines: Path) -> "Marks":
     steps: list[Step] = []
     for name in names:
         points = store.series(name.metric, name.scenario_id, name.machine_key, limit=HISTORY)
-        # One false alert in so many searches, whatever the number of series.
-        steps += _steps(name.scenario_id, name.metric, points, alpha=ALPHA / len(names))
+        # One alpha for all of them together, as far as the detector can tell so small a share from nothing.
+        steps += _steps(name.scenario_id, name.metric, points, alpha=max(STRICTEST, ALPHA / len(names)))
     return Marks(steps=tuple(steps), promoted=promoted)
 
 

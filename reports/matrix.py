@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from harness.records.run import RunData
 from harness.records.verdict import Summary, Verdict
+from reports.marks import escape
 from reports.naming import Key, Label, Names
 from reports.words import (
     VERDICT_WORDS,
@@ -24,25 +25,11 @@ COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One scenario's figure of one metric; `sort` is what the script sorts by."""
-
-    css: Markup
-    glyph: Markup
-    word: Markup
-    value: Markup
-    change: Markup
-    title: str
-    sort: Markup
-    mark: Markup
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
-    """A scenario."""
+    """A scenario. Its cells are finished, because a site has half a million of them."""
 
     label: Label
-    cells: tuple[Cell, ...]
+    cells: tuple[Markup, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,22 +96,18 @@ class _Cells:
             metric, [found.median for each in members if (found := self.summaries.get((each.id, metric))) is not None]
         )
 
-    def cell(self, key: Key, on: Scale) -> Cell:
-        """A cell with whatever is known of it."""
+    def cell(self, key: Key, on: Scale, head: Markup) -> Markup:
+        """A table cell under `head` with whatever is known of it; the script sorts and filters by its attributes."""
         verdict, summary = self.verdicts.get(key), self.summaries.get(key)
         value = summary.median if summary else None
         words = VERDICT_WORDS[verdict.kind] if verdict else _UNJUDGED
-        change = percent(value_change(key[1], verdict.change.point)) if verdict and verdict.change else ""
-        return Cell(
-            css=words.css,
-            glyph=words.glyph,
-            word=words.word,
-            # Numbers need no escaping, and there are hundreds of thousands of them in a site.
-            value=Markup(on.bare(value)),  # noqa: S704
-            change=Markup(change),  # noqa: S704
-            title=verdict.reason if verdict else "",
-            sort=Markup("" if value is None else f"{value:.9g}"),  # noqa: S704
-            mark=self.marks.get(key, _NO_MARK),
+        change = percent(value_change(key[1], verdict.change.point)) if verdict and verdict.change else words.word
+        sort = "" if value is None else f"{value:.9g}"
+        title = f' title="{escape(verdict.reason)}"' if verdict and verdict.reason else ""
+        said = f"<span>{words.glyph} {change}</span>" if words.glyph else ""
+        return Markup(  # noqa: S704 - numbers, words of ours and escaped texts
+            f'<td role="cell" class="v-{words.css}" data-label="{head}" data-sort="{sort}" data-verdict="{words.word}"'
+            f"{title}><b>{on.bare(value)}</b>{said}{self.marks.get(key, _NO_MARK)}</td>"
         )
 
 
@@ -134,12 +117,14 @@ _UNJUDGED = VerdictWord(glyph=_NO_MARK, word=_NO_MARK, css=Markup("bare"), meani
 
 def _matrix(name: str, metrics: list[str], members: list[Label], cells: _Cells, *, folded: bool) -> Matrix:
     scales = {metric: cells.scale(metric, members) for metric in metrics}
+    columns = tuple(_column(metric, scales[metric]) for metric in metrics)
+    heads = [(metric, scales[metric], column.label) for metric, column in zip(metrics, columns, strict=True)]
     return Matrix(
         name=name,
         folded=folded,
-        columns=tuple(_column(metric, scales[metric]) for metric in metrics),
+        columns=columns,
         rows=tuple(
-            MatrixRow(label=each, cells=tuple(cells.cell((each.id, metric), scales[metric]) for metric in metrics))
+            MatrixRow(label=each, cells=tuple(cells.cell((each.id, metric), on, head) for metric, on, head in heads))
             for each in members
         ),
     )

@@ -52,6 +52,9 @@ WARM_UP = 25
 BUMP_PORTION = 0.2
 """The part of alpha that the search for a step with its return may use; single steps have the rest."""
 
+STRICTEST = 1.01 / (REBUILT + 1) / (1 - BUMP_PORTION)
+"""The smallest alpha that the detector can tell from 0: what sharing one alpha among many series must not go below."""
+
 INTERVAL_LEVEL = 0.95
 
 

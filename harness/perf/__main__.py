@@ -1,8 +1,11 @@
 """`python -m harness.perf [NAME …]`: the project's own benchmarks, each in a process of its own."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
 
 HELPERS = ("__init__", "__main__")
 
@@ -18,6 +21,8 @@ def main() -> int:
     if unknown:
         sys.stderr.write(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}\n")
         return 2
+    cpus = f"{psutil.cpu_count(logical=False)} cores, {psutil.cpu_count()} logical CPUs"
+    sys.stdout.write(f"{platform.platform()}, {cpus}, Python {platform.python_version()}\n")
     failed = []
     for module in known:
         if asked and not any(name in module for name in asked):

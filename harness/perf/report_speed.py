@@ -1,19 +1,22 @@
-"""How long the site of a long history takes, from nothing and for one run more: wall time, memory and sizes.
+"""How long the site of a long history takes, from nothing and for one run more; beside it, `asv publish` on the same.
 
 A made history (seed below) of nightly runs, 60 scenarios of 8 metrics each; the newest have their repetitions too.
-Each step is a process of its own, so that its time holds imports and its peak memory is its own.
+Each step is a process of its own, so that its time holds imports; memory is the sum over the process and its children.
+asv comes from the package index; where it cannot be had, that is said, and the exit code is 1.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
+from harness.perf import asv_publish
+from harness.perf.chromium import index_complete
+from harness.perf.foreign import environment
 from harness.perf.made_history import CLASSES, Made, made_run
+from harness.perf.process_tree import Used, used_by
 from harness.records.run import RunData
 from harness.records.scenario import Mode
 from harness.store.runs import RunStore, open_store
@@ -32,33 +35,56 @@ RAW_FROM = 988
 """Nights before this one have no repetitions: making and storing them would take longer than all that is measured."""
 
 
-def main() -> None:
-    """Make the history, then the site, then add a run."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    """Make the history, then the site, then add a run; then let asv publish the same."""
+    parser = argparse.ArgumentParser(prog="python -m harness.perf.report_speed", description=__doc__)
     parser.add_argument("--nights", type=int, default=NIGHTS)
     parser.add_argument("--step", nargs=2, metavar=("DATABASE", "SITE"), help="(for its own processes)")
     arguments = parser.parse_args()
     if arguments.step:
         _step(*map(Path, arguments.step))
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        database, site = Path(directory) / "results.sqlite", Path(directory) / "site"
-        nights: int = arguments.nights
-        raw_from = nights - (NIGHTS - RAW_FROM)
-        started = time.perf_counter()
-        with open_store(database) as store:
-            for night in range(nights):
-                full = night >= raw_from
-                _keep(store, made_run(HISTORY if full else replace(HISTORY, blocks=3), night, raw=full))
-        made_s = time.perf_counter() - started
-        print(f"made {nights} runs of 60 scenarios, seed {HISTORY.seed}: {made_s:.1f} s")
-        _measure("whole site", database, site)
-        with open_store(database) as store:
-            _keep(store, made_run(HISTORY, nights))
-        _measure("one run more", database, site)
-        _measure("nothing new", database, site)
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        database, site = directory / "results.sqlite", directory / "site"
+        _make(database, arguments.nights)
+        print("wanted: whole site < 20 s and < 400 MB, one run more < 2 s, index < 1 MB and complete in 1 s,")
+        print("every page < 3 MB")
+        whole = _site("whole site", database, site)
         _sizes(site)
-    print("wanted: whole site < 20 s and < 400 MB, one run more < 2 s, index < 1 MB, every page < 3 MB")
+        print(f"index in Chromium: {index_complete(site / 'index.html')}")
+        failed = _beside_asv(database, directory, whole)
+        with open_store(database) as store:
+            _keep(store, made_run(HISTORY, arguments.nights))
+        _site("one run more", database, site)
+        _site("nothing new", database, site)
+    return int(failed)
+
+
+def _make(database: Path, nights: int) -> None:
+    raw_from = nights - (NIGHTS - RAW_FROM)
+    with open_store(database) as store:
+        for night in range(nights):
+            full = night >= raw_from
+            _keep(store, made_run(HISTORY if full else replace(HISTORY, blocks=3), night, raw=full))
+    print(f"made {nights} runs of 60 scenarios × 8 metrics, seed {HISTORY.seed}")
+
+
+def _beside_asv(database: Path, directory: Path, ours: Used) -> bool:
+    """Publish the same history with asv; whether that failed."""
+    try:
+        command = environment(directory / "asv", f"asv=={asv_publish.VERSION}") / "asv"
+        with open_store(database) as store:
+            configuration = asv_publish.write_history(store, directory)
+        theirs = used_by([str(command), "publish", "--no-pull", "--config", str(configuration)])
+    except subprocess.CalledProcessError as error:
+        print(f"asv {asv_publish.VERSION}: not compared: {error} {error.stderr or ''}".rstrip())
+        return True
+    size = sum(file.stat().st_size for file in (directory / "html").rglob("*") if file.is_file())
+    print(f"{f'asv {asv_publish.VERSION}':<14} {theirs}; {size / 1e6:.0f} MB of files")
+    time, memory = ours.wall_s / theirs.wall_s, ours.peak / theirs.peak
+    print(f"whole site : asv publish = {time:.2f} : 1 in time, {memory:.2f} : 1 in memory")
+    return False
 
 
 def _keep(store: RunStore, data: RunData) -> None:
@@ -71,27 +97,17 @@ def _keep(store: RunStore, data: RunData) -> None:
     store.finish(run_id, status=data.run.status, ended_at=ended_at, conditions_at_end=data.run.conditions_at_end)
 
 
-def _measure(name: str, database: Path, site: Path) -> None:
-    command = [sys.executable, "-m", "harness.perf.report_speed", "--step", str(database), str(site)]
-    started = time.perf_counter()
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
-    print(f"{name:<14} {time.perf_counter() - started:6.2f} s, {result.stdout.strip()}")
+def _site(name: str, database: Path, site: Path) -> Used:
+    used = used_by([sys.executable, "-m", "harness.perf.report_speed", "--step", str(database), str(site)])
+    print(f"{name:<14} {used}")
+    return used
 
 
 def _step(database: Path, site: Path) -> None:
     from reports.pages import write_site
 
     with open_store(database) as store:
-        started = time.perf_counter()
         write_site(store, site)
-        taken = time.perf_counter() - started
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    own, child = (
-        f"{each.ru_utime + each.ru_stime:.2f} s of CPU, peak {each.ru_maxrss * unit / 1e6:.0f} MB" for each in used
-    )
-    print(f"of which {taken:.2f} s in write_site; itself {own}; its second process {child}")
 
 
 def _sizes(site: Path) -> None:
@@ -103,4 +119,4 @@ def _sizes(site: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

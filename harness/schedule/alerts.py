@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from harness.judge.change_points import ALPHA, BUMP_PORTION, REBUILT, WINDOW, ChangePoint, change_points, unreported
+from harness.judge.change_points import ALPHA, STRICTEST, WINDOW, ChangePoint, change_points, unreported
 from harness.judge.step_scan import BEFORE
 from harness.judge.wording import percent
 from harness.metrics.registry import METRICS
@@ -23,8 +23,6 @@ LOOKED_AT: Final = 60
 """Runs of a trend in which steps are sought."""
 FRESH: Final = 2 * WINDOW
 """A step that lies farther back is history: a schedule that begins on an old store does not tell it."""
-STRICTEST: Final = 1.01 / (REBUILT + 1) / (1 - BUMP_PORTION)
-"""The smallest alpha that the detector can tell from 0: what sharing one alpha among many trends must not go below."""
 
 Key = tuple[AlertKind, str, str]
 """Kind, subject (a scenario or a job), metric."""

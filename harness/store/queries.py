@@ -11,7 +11,7 @@ from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.verdict import Summary, TargetResult, Verdict
 from harness.store.payload import decode
-from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of, summary_of
+from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
 
 _Record = TypeVar("_Record")
@@ -139,14 +139,11 @@ def series(connection: Connection, name: SeriesName, *, limit: int | None = None
         .limit(limit)
     )
     statuses = {status.value: status for status in RunStatus}
+    rows = connection.execute(question).all()
+    summaries = summaries_of((name.scenario_id, name.metric, *values) for _, _, _, *values in rows)
     newest_first = [
-        SeriesPoint(
-            run_id=run_id,
-            started_at=started_at,
-            status=statuses[status],
-            summary=summary_of(values, scenario_id=name.scenario_id, metric=name.metric),
-        )
-        for run_id, started_at, status, *values in connection.execute(question).all()
+        SeriesPoint(run_id=row[0], started_at=row[1], status=statuses[row[2]], summary=summary)
+        for row, summary in zip(rows, summaries, strict=True)
     ]
     return tuple(reversed(newest_first))
 

@@ -20,7 +20,7 @@ _INTERVAL: Final = ("point", "low", "high", "level", "method", "n", "launches")
 SUMMARY_COLUMNS: Final = tuple(
     SUMMARIES.c[name] for name in ("definition", "n", "reason", *_FIGURES, *(f"interval_{name}" for name in _INTERVAL))
 )
-"""What `summary_of` takes, in its order."""
+"""What `summaries_of` takes, in its order, after the scenario's id and the metric."""
 _NAMED: Final = ("scenario_id", "metric", "definition", "n", "reason", *_FIGURES)
 
 _AT_ONCE: Final = 300  # names asked for in one statement: every system takes as many parameters
@@ -104,11 +104,6 @@ def summary_values(summary: Summary) -> dict[str, Any]:
                 remedy="unknown figures are None with a reason; please report this as a defect of the metric",
             )
     return values
-
-
-def summary_of(values: Sequence[Any], *, scenario_id: str, metric: str) -> Summary:
-    """The summary in the values of `SUMMARY_COLUMNS`."""
-    return summaries_of([(scenario_id, metric, *values)])[0]
 
 
 def summaries_of(rows: Iterable[Sequence[Any]]) -> tuple[Summary, ...]:
