@@ -1,6 +1,7 @@
 """The conductor: plays the arms of a plan against one another, one worker at a time, in blocks of random order.
 
-For each launch it starts the arms' workers anew, warms them up from short texts to long, plays blocks, and ends them.
+Start-ups that are measured as such come first. Then, for each launch, it starts the arms' workers anew, warms them up
+from short texts to long, plays blocks, and ends them.
 It prints nothing and writes nothing; what it sees it says as events. It knows nothing of metrics or verdicts: `enough`,
 asked after each block, is all that can end a run before its blocks or its budget do.
 """
@@ -70,6 +71,7 @@ class Conductor:
         self._pacing = Pacing(self._plan.pace, self._clock)
         try:
             self._canary.start()
+            whole = self._play_start_ups()
             for launch in range(self._plan.pace.launches):
                 if launch >= NEEDED_LAUNCHES and not self._pacing.fits_launch():
                     self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent after {launch} launches"
@@ -77,17 +79,16 @@ class Conductor:
                 if not self._play_launch(launch):
                     self.complete = True
                     return
-                if not any(not scenario.mode.is_load for scenario in self._alive) and not self._dedicated():
+                if not self._alive:
                     self.reason = "every scenario was lost"
                     return
-            self.complete = True
+            self.complete = whole
         finally:
             self._close_all()
 
     def _play_launch(self, launch: int) -> bool:
         """Play one launch; False where `enough` has ended the run."""
         began = self._clock.now_ns()
-        self._launch_dedicated(launch)
         for arm in self._shuffled(self._arms_at_work(), "arms", launch):
             self._open_desk(arm, launch)
         for scenario in self._warm_up_order():
@@ -203,7 +204,24 @@ class Conductor:
         self._reopen(scenario.arm)
         return repetition
 
-    def _launch_dedicated(self, launch: int) -> None:
+    def _play_start_ups(self) -> bool:
+        """A round of start-ups for each launch, before any worker stays; False where the budget had no time for all.
+
+        Between blocks they would let time pass in which the machine changes. As with launches, two rounds are made
+        whatever the budget.
+        """
+        for launch in range(self._plan.pace.launches if self._dedicated() else 0):
+            if launch >= NEEDED_LAUNCHES and not self._pacing.fits_start_ups(alone=not self._arms_at_work()):
+                self.reason = (
+                    f"the budget of {self._plan.pace.budget_s:g} s had no time for more than {launch} start-ups"
+                )
+                return False
+            began = self._clock.now_ns()
+            self._start_up(launch)
+            self._pacing.started_up(began)
+        return True
+
+    def _start_up(self, launch: int) -> None:
         """A start-up of its own for each load scenario, while no other worker is there."""
         for scenario in self._shuffled(self._dedicated(), "load", launch):
             self._say(scenario.id)

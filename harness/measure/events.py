@@ -16,11 +16,15 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What is being done, the share of the run that lies behind, and the seconds that remain, where known."""
+    """What is being done, the share of the run that lies behind, and the seconds that remain.
+
+    Before the first block nobody knows what remains: `remaining_s` is None, and `budget_left_s` is its upper bound.
+    """
 
     doing: str
     share: float
     remaining_s: float | None
+    budget_left_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,19 +6,26 @@ from harness.plan.matrix import Pace
 
 
 class Pacing:
-    """Keeps what launches and blocks took, and tells from it what still fits."""
+    """Keeps what start-ups, launches and blocks took, and tells from it what still fits."""
 
     def __init__(self, pace: Pace, clock: Clock) -> None:
         self._pace = pace
         self._clock = clock
         self._start_ns = clock.now_ns()
+        self._start_ups = 0
         self._launches = 0
         self._blocks = 0
+        self._starting_ns = 0
         self._launching_ns = 0
         self._blocks_ns = 0
 
+    def started_up(self, since_ns: int) -> None:
+        """A round of start-ups has taken from `since_ns` until now."""
+        self._start_ups += 1
+        self._starting_ns += self._clock.now_ns() - since_ns
+
     def launched(self, since_ns: int) -> None:
-        """A launch, with its start-ups and warm-ups, has taken from `since_ns` until now."""
+        """A launch, with its warm-ups, has taken from `since_ns` until now."""
         self._launches += 1
         self._launching_ns += self._clock.now_ns() - since_ns
 
@@ -27,23 +34,39 @@ class Pacing:
         self._blocks += 1
         self._blocks_ns += wall_ns
 
+    def fits_start_ups(self, *, alone: bool) -> bool:
+        """Whether a further round of start-ups would end within the budget, or within a launch's part of it.
+
+        `alone` says that nothing else is measured.
+        """
+        round_s = self._starting_ns / max(1, self._start_ups) / 1e9
+        part = 1 if alone else self._pace.launches
+        return self._elapsed_s() + round_s <= self._pace.budget_s / part
+
     def fits_launch(self) -> bool:
         """Whether a further launch with one block would end within the budget, as the ones before it went."""
         return self._elapsed_s() + self._launch_s() + self._block_s() <= self._pace.budget_s
 
     def fits_block(self, launch: int) -> bool:
-        """Whether a further block would end within the launch's part of the budget."""
-        deadline_s = self._pace.budget_s * (launch + 1) / self._pace.launches
+        """Whether a further block would end within the launch's part of what the start-ups left of the budget."""
+        before_s = self._starting_ns / 1e9
+        deadline_s = before_s + (self._pace.budget_s - before_s) * (launch + 1) / self._pace.launches
         return self._elapsed_s() + self._block_s() <= deadline_s
 
     def progress(self, doing: str) -> Progress:
-        """The share that is done; what remains is known from the first block on."""
+        """The share that is done; what remains is known from the first block on, the budget bounds it before."""
         total = self._pace.budget_s
         if self._blocks:
-            total = min(total, self._pace.launches * (self._launch_s() + self._pace.blocks * self._block_s()))
+            ahead = self._pace.launches * (self._launch_s() + self._pace.blocks * self._block_s())
+            total = min(total, self._starting_ns / 1e9 + ahead)
         elapsed = self._elapsed_s()
         share = min(1.0, elapsed / total) if total else 1.0
-        return Progress(doing=doing, share=share, remaining_s=max(0.0, total - elapsed) if self._blocks else None)
+        return Progress(
+            doing=doing,
+            share=share,
+            remaining_s=max(0.0, total - elapsed) if self._blocks else None,
+            budget_left_s=max(0.0, self._pace.budget_s - elapsed),
+        )
 
     def _elapsed_s(self) -> float:
         return (self._clock.now_ns() - self._start_ns) / 1e9

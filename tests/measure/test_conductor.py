@@ -531,7 +531,38 @@ class TestStartUp:
             *["scripted.cpu.tdefault beside 1"] * 2,
         ]
         order = [what for what, name in agency.log if not name.startswith("canary")]
-        assert order == ["dedicated", "close", "dedicated", "close", "load", "load", "close", "close"] * 2
+        start_ups, launch = ["dedicated", "close"] * 4, ["load", "load", "close", "close"]
+        assert order == [*start_ups, *launch, *launch]
+
+    def test_they_belong_to_the_launch_of_their_round(self) -> None:
+        played = perform(plan((*LOADS, *FOUR), launches=3, blocks=1))
+        assert [each.launch for each in played.launches if each.dedicated] == [0, 0, 1, 1, 2, 2]
+
+    def test_a_third_round_is_made_where_a_launchs_part_of_the_budget_has_time_for_it(self) -> None:
+        # 0.05 s, then rounds of 2.8084 s: three end at 8.4752 s, which must be within a third of the budget.
+        need_s = 3 * (0.05 + 3 * (2.5 + 0.3084))
+        what = (*LOADS, scenario(ORIGINAL, "short"))
+        enough = perform(plan(what, launches=3, blocks=1, budget_s=need_s + 0.003))
+        assert sum(each.dedicated for each in enough.launches) == 6
+        assert (enough.conductor.complete, enough.conductor.reason) == (True, "")
+        short = perform(plan(what, launches=3, blocks=1, budget_s=need_s - 0.003))
+        assert sum(each.dedicated for each in short.launches) == 4
+        assert not short.conductor.complete
+        assert short.conductor.reason == f"the budget of {need_s - 0.003:g} s had no time for more than 2 start-ups"
+
+    def test_two_rounds_are_made_whatever_the_budget(self) -> None:
+        assert sum(each.dedicated for each in perform(plan((*LOADS, *FOUR), launches=3, budget_s=0.001)).launches) == 4
+
+    def test_alone_they_have_the_whole_budget(self) -> None:
+        need_s = 0.05 + 3 * (2.5 + 0.3084)
+        assert len(perform(plan(LOADS, launches=3, budget_s=need_s + 0.001)).launches) == 6
+        assert len(perform(plan(LOADS, launches=3, budget_s=need_s - 0.001)).launches) == 4
+
+    def test_what_they_leave_of_the_budget_is_parted_among_the_launches(self) -> None:
+        # After 2 rounds 24.3332 s are left of 30 s, a launch's half ends at 17.8334 s. Its start takes until 11.2592 s,
+        # two blocks until 16.9272 s; without the start-ups' 5.6168 s a half that ended at 15 s would hold one.
+        played = perform(plan((*LOADS, *FOUR), budget_s=30.0, launches=2, blocks=100))
+        assert [event.block.launch for event in played.blocks].count(0) == 2
 
     def test_the_page_cache_is_as_the_scenario_has_it(self) -> None:
         played = perform(plan((*LOADS, *FOUR), launches=1, blocks=1))
@@ -604,6 +635,8 @@ class TestProgress:
         before = [event for event in played.events[:first_block] if isinstance(event, Progress)]
         after = [event for event in played.events[first_block:] if isinstance(event, Progress)]
         assert {event.remaining_s for event in before} == {None}
+        assert before[0].budget_left_s == pytest.approx(1_000.0, abs=0.1)
+        assert [event.budget_left_s for event in said] == sorted((event.budget_left_s for event in said), reverse=True)
         remaining = [event.remaining_s for event in after]
         assert all(left is not None for left in remaining)
         assert remaining == sorted(remaining, key=lambda left: -(left or 0.0))

@@ -19,13 +19,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     listen(Begun(run_id="run-1"))
     listen(Launched(launch=Launch(arm_id="a", launch=1, started_at=0.0, page_cache="warm")))
     listen(WarmedUp(repetition=repetition))
-    listen(Progress(doing="canary", share=0.25, remaining_s=None))
-    listen(Progress(doing="too soon", share=0.3, remaining_s=1.0))
+    listen(Progress(doing="canary", share=0.25, remaining_s=None, budget_left_s=60.0))
+    listen(Progress(doing="too soon", share=0.3, remaining_s=1.0, budget_left_s=60.0))
     listen(BlockDone(block=block, repetitions=(repetition,)))
     lost = Outcome(kind=OutcomeKind.CRASHED, reason="gone")
     listen(ScenarioLost(scenario_id="s", outcome=lost))
     now[0] += 1
-    listen(Progress(doing="s", share=0.5, remaining_s=12.34))
+    listen(Progress(doing="s", share=0.5, remaining_s=12.34, budget_left_s=60.0))
     assert read_events(file) == Watched(
         run_id="run-1", doing="s", share=0.5, remaining_s=12.3, launches=2, blocks=5, lost=1, at=101.0
     )
