@@ -5,10 +5,11 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Column, Table
 from rich.text import Text
 
+from harness.arm_table import arm_table, plain_table
 from harness.errors import ExitCode
 from harness.explain import explained
 from harness.judge.wording import percent, unsigned
@@ -24,6 +25,8 @@ STARTUP = ("load_time", "load_first_inference", "rss_loaded")
 SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
 """Columns of the tables; every other figure is in the report."""
 PIPED_WIDTH = 140
+WIDE = 100
+BAR_WIDTH = 24
 
 SIGNS = {
     VerdictKind.REGRESSED: ("▲ worse", "bold red"),
@@ -61,20 +64,21 @@ class LiveConsole:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or make_console()
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+            BarColumn(bar_width=BAR_WIDTH),
             TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[remaining]}"),
+            TextColumn("{task.fields[remaining]}", table_column=Column(justify="right", no_wrap=True)),
             console=self._console,
             transient=True,
+            expand=True,
             # Every refresh would take time from the engine that is being measured.
             refresh_per_second=1,
             auto_refresh=False,
             disable=not self._console.is_terminal,
         )
         self._task = self._progress.add_task("starting", total=1.0, remaining="")
-        self._launch = -1
+        self._stage = ""
+        self._left = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -90,40 +94,42 @@ class LiveConsole:
     def __call__(self, event: events.Event) -> None:
         """Show an event."""
         if isinstance(event, events.Progress):
-            left = f"{_minutes(event.remaining_s)} left" if event.remaining_s is not None else ""
-            self._progress.update(self._task, description=event.doing[:60], completed=event.share, remaining=left)
+            self._left = _left(event)
+            self._progress.update(self._task, description=event.doing, completed=event.share, remaining=self._left)
             self._progress.refresh()
         elif isinstance(event, events.ScenarioLost):
             self._console.print(Text(f"lost: {event.scenario_id}: {event.outcome.reason}", style="yellow"))
-        elif isinstance(event, events.BlockDone) and not self._console.is_terminal:
+        elif not self._console.is_terminal:
             self._plain(event)
 
-    def _plain(self, event: events.BlockDone) -> None:
-        if event.block.launch != self._launch:
-            self._launch = event.block.launch
-            self._console.print(f"launch {self._launch + 1}: measuring")
-        valid = sum(repetition.outcome.valid for repetition in event.repetitions)
-        seconds = event.block.wall_ns / 1e9
-        self._console.print(
-            f"  block {event.block.block + 1}: {valid} of {len(event.repetitions)} valid, {seconds:.1f} s"
-        )
+    def _plain(self, event: events.Event) -> None:
+        """A line for each stage and each block: what a log of a CI can show of a bar."""
+        if isinstance(event, events.Launched):
+            stage = "start-ups" if event.launch.dedicated else f"launch {event.launch.launch + 1}"
+            if stage != self._stage:
+                self._stage = stage
+                self._console.print(f"{stage}: measuring")
+        elif isinstance(event, events.BlockDone):
+            valid = sum(repetition.outcome.valid for repetition in event.repetitions)
+            done = f"{valid} of {len(event.repetitions)} valid, {event.block.wall_ns / 1e9:.1f} s"
+            self._console.print(f"  block {event.block.block + 1}: {done}; {self._left}")
 
 
 def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Console | None = None) -> None:
-    """The whole outcome: headline, table, what was not measured, notes, and what the exit code means."""
+    """The whole outcome: tables, what was not measured, headline, notes, and what the exit code means."""
     console = console or make_console()
     data = finished.data
     console.print()
-    console.print(results_table(data))
+    console.print(results_table(data, width=console.width))
+    if beside := arm_table(data, wide=console.width >= WIDE):
+        console.print(beside)
     for line in failures(data):
-        console.print(Text(line, style="yellow"))
+        console.print(Text(line, style="yellow"), soft_wrap=True)
     for line in missed_targets(data):
-        console.print(Text(line, style="red"))
-    console.print(_headline(data))
+        console.print(Text(line, style="red"), soft_wrap=True)
+    console.print(_headline(data), soft_wrap=True)
     for note in (*data.run.notes, *notes):
         console.print(Text(note), soft_wrap=True)
-    if step := _next_step(data):
-        console.print(Text(step), soft_wrap=True)
     console.print(Text(_meaning(finished.code, data), style="dim"))
 
 
@@ -135,7 +141,7 @@ def print_duel(
     data = finished.data
     console.print()
     console.print(Text(f"Duel {data.run.id}: {candidate} against {reference}, {len(data.blocks)} pairs of each text"))
-    table = Table(expand=False, pad_edge=False)
+    table = plain_table()
     for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
         table.add_column(column, overflow="fold")
     texts = {scenario.id: scenario.text_class for scenario in data.run.scenarios}
@@ -165,8 +171,8 @@ def print_duel(
 def print_run(data: RunData, *, console: Console | None = None) -> None:
     """A stored run: table, every verdict with its reason, failures with the end of their stderr."""
     console = console or make_console()
-    console.print(results_table(data))
-    console.print(_headline(data))
+    console.print(results_table(data, width=console.width))
+    console.print(_headline(data), soft_wrap=True)
     for verdict in data.verdicts:
         sign, style = SIGNS[verdict.kind]
         line = f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}"
@@ -179,29 +185,48 @@ def print_run(data: RunData, *, console: Console | None = None) -> None:
         console.print(Text(f"end of the worker's stderr:\n{tail}", style="dim"), soft_wrap=True)
 
 
-def results_table(data: RunData) -> Group:
-    """Two tables, start-up and synthesis: one line per scenario with medians and the most urgent verdict."""
+def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
+    """Two tables, start-up and synthesis: one line per scenario with medians and the most urgent verdict.
+
+    A terminal of fewer than `WIDE` columns gets no intervals, which are in the report, and each arm's name but once.
+    """
     run = data.run
     head = Text(f"Run {run.id}: {run.status.value}, seed {run.seed}, machine {run.machine.key}")
     loads = [scenario for scenario in run.scenarios if scenario.mode.is_load]
     others = [scenario for scenario in run.scenarios if not scenario.mode.is_load]
-    tables = [_table(found, shown, data) for found, shown in ((loads, STARTUP), (others, SYNTHESIS)) if found]
+    tables = [
+        _table(found, shown, data, wide=width >= WIDE)
+        for found, shown in ((loads, STARTUP), (others, SYNTHESIS))
+        if found
+    ]
     return Group(head, *tables)
 
 
-def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData) -> Table:
+def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *, wide: bool) -> Table:
     summaries = {(summary.scenario_id, summary.metric): summary for summary in data.summaries}
-    table = Table(expand=False, pad_edge=False)
-    table.add_column("scenario", overflow="fold", min_width=24)
+    figures = {
+        name: [_figure(summaries.get((scenario.id, name)), interval=wide) for scenario in scenarios] for name in shown
+    }
+    if figures.get("ttfa") == figures.get("latency"):
+        # Where nothing streams, all is heard when all is there.
+        figures.pop("ttfa", None)
+    table = plain_table()
+    table.add_column("scenario", overflow="fold", min_width=24 if wide else 20)
     table.add_column("n", justify="right", no_wrap=True)
-    for name in shown:
-        table.add_column(name, justify="right", overflow="fold")
+    for name in figures:
+        table.add_column(name if wide else name.replace("load_first_", "first_"), justify="right", overflow="fold")
     table.add_column("verdict", overflow="fold")
-    common = _common_voice(scenarios)
-    for scenario in scenarios:
-        own = [summaries.get((scenario.id, name)) for name in shown]
+    common, arm = _common_voice(scenarios), ""
+    for number, scenario in enumerate(scenarios):
         named = scenario.id.removesuffix(common)
-        table.add_row(named, _count(own), *(_figure(summary) for summary in own), _verdict(scenario, data.verdicts))
+        if not wide:
+            if scenario.arm.id != arm:
+                arm = scenario.arm.id
+                table.add_row(arm)
+            named = f"  {named.removeprefix(f'{arm}/')}"
+        own = [summaries.get((scenario.id, name)) for name in shown]
+        row = [column[number] for column in figures.values()]
+        table.add_row(named, _count(own), *row, _verdict(scenario, data.verdicts))
     return table
 
 
@@ -246,28 +271,20 @@ def _headline(data: RunData) -> Text:
     return Text(" ".join(part for part in (said.sentence, said.detail, said.status) if part), style="bold")
 
 
-def _next_step(data: RunData) -> str:
-    """What to do after the first run on a machine."""
-    lacking = any(verdict.kind is VerdictKind.NO_BASELINE for verdict in data.verdicts)
-    return f"to compare later runs with this one: kokoro-bench baseline promote {data.run.id}" if lacking else ""
-
-
 def _count(summaries: Sequence[Summary | None]) -> str:
     counts = {summary.n for summary in summaries if summary is not None and summary.n}
     return str(max(counts)) if counts else "0"
 
 
-def _figure(summary: Summary | None) -> str:
+def _figure(summary: Summary | None, *, interval: bool) -> str:
     if summary is None or summary.median is None:
         return "–"
     text = METRICS[summary.metric].format(summary.median)
-    if summary.interval is None:
-        return text
-    if not summary.median:
+    if summary.interval is None or not summary.median or not interval:
         return text
     half = (summary.interval.high - summary.interval.low) / 2 / abs(summary.median)
     # An interval as wide as the figure says only that too little was measured.
-    return f"{text} ±{half:.1%}" if half < 1 else f"{text} ±over 100%"
+    return f"{text} ±{half:.1%}" if half < 1 else f"{text} ±>100%"
 
 
 def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:
@@ -279,6 +296,13 @@ def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:
     alike = [verdict.metric for verdict in own if verdict.kind is first.kind]
     named = first.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.MISSING)
     return Text(f"{sign} {', '.join(alike)}" if named else sign, style=style)
+
+
+def _left(event: events.Progress) -> str:
+    """The time that remains; before the first block the budget is all that is known of it."""
+    if event.remaining_s is None:
+        return f"at most {_minutes(event.budget_left_s)} left"
+    return f"{_minutes(event.remaining_s)} left"
 
 
 def _minutes(seconds: float) -> str:

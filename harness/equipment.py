@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Reporter = Callable[[str], None]
 
 SELECTIONS = ("quick", "full", "nightly")
-BUDGETS_S = {"quick": 240.0, "full": 1_800.0, "nightly": 7_200.0}
+BUDGETS_S = {"quick": 270.0, "full": 1_800.0, "nightly": 7_200.0}
 QUANTISED = {
     "quick": ("u8",),
     "full": ("u8", "u8-per-channel", "fp16"),

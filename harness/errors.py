@@ -75,6 +75,12 @@ class MeasurementError(BenchError):
     exit_code = ExitCode.MEASUREMENT
 
 
+class Interruption(BenchError):  # noqa: N818 - it is a wish, not an accident
+    """Ended by Ctrl-C while nothing was being measured."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 NAMED_AT_MOST = 12
 
 

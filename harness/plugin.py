@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
-from harness.errors import BenchError, ExitCode, MeasurementError, UsageError
+from harness.errors import BenchError, ExitCode, Interruption, MeasurementError, UsageError
 from harness.plan.config import KEYS, Config, load_config
 from harness.plan.matrix import Wish
 from harness.plan.narrowing import label
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.measured import Measured
 
 LEVELS = ("quick", "full", "nightly")
+STOPPED = "interrupted; finished blocks are stored"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -69,6 +70,8 @@ class Bench:
     failure: BenchError | None = None
     """Why nothing could be measured."""
     notes: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """What tests and suites failed at that is no finding of ours: an assertion of their own, a syntax error."""
 
 
 BENCH = pytest.StashKey[Bench]()
@@ -82,6 +85,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             f"--{key.name}", dest=f"kokoro_bench_{key.name}", default=None, metavar="VALUE", help=key.meaning
         )
     group.addoption("--selection", choices=LEVELS, default="quick", help="which scenarios: quick, full or nightly")
+    group.addoption(
+        "--table-only", action="store_true", help="show our table alone, without pytest's letters (with -qq --tb=no)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -145,6 +151,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if bench.refusal is not None:
         _refuse(bench.refusal)
     bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
+    if not session.items and session.config.option.table_only and not bench.faults:
+        chosen = " ".join(_chosen(session.config))
+        remedy = "`pytest suites --collect-only --selection=nightly` shows all that there is"
+        bench.failure = UsageError("nothing to measure", where=chosen or bench.selection, remedy=remedy)
     if bench.gathered and (
         hasattr(session.config, "workerinput") or getattr(session.config.option, "numprocesses", None)
     ):
@@ -191,16 +201,38 @@ def measured(request: pytest.FixtureRequest) -> "Measured":
     return Measured(data=bench.finished.data, scenario_id=request.param.id)
 
 
-def pytest_terminal_summary(terminalreporter: "TerminalReporter", config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No letters where the table says it all."""
+    if not config.option.table_only:
+        return None
+    return ("error" if report.failed and report.when != "call" else report.outcome), "", ""
+
+
+def pytest_exception_interact(
+    node: pytest.Item | pytest.Collector,
+    call: pytest.CallInfo[Any],
+) -> None:
+    """Note what fails by itself: our own findings fail by `pytest.fail`, and stand in the table."""
+    if call.excinfo is not None and not call.excinfo.errisinstance(pytest.fail.Exception):
+        told = call.excinfo.exconly(tryshort=True).strip().splitlines() or [call.excinfo.typename]
+        # An error of collecting says first where it is, and last what.
+        node.config.stash[BENCH].faults.append(f"{node.nodeid}: {told[0 if isinstance(node, pytest.Item) else -1]}")
+
+
+def pytest_terminal_summary(terminalreporter: "TerminalReporter", exitstatus: int, config: pytest.Config) -> None:
     """Our table: results, verdicts, targets, and where the report lies."""
     bench = config.stash[BENCH]
+    if config.option.table_only:
+        for fault in bench.faults:
+            terminalreporter.write_line(f"test failed: {fault}", red=True)
     if bench.failure is not None:
         terminalreporter.write_line(f"kokoro-bench: {bench.failure}", red=True)
     if bench.finished is None:
         return
     from harness.console import print_outcome
 
-    print_outcome(bench.finished, notes=bench.notes)
+    print_outcome(replace(bench.finished, code=_code(bench, bench.finished, exitstatus)), notes=bench.notes)
 
 
 @pytest.hookimpl(trylast=True)
@@ -211,7 +243,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = bench.failure.exit_code
     elif bench.finished is not None:
         internal = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        session.exitstatus = exitstatus if internal and not bench.finished.code else bench.finished.code
+        code = _code(bench, bench.finished, exitstatus)
+        session.exitstatus = exitstatus if internal and not code else code
+
+
+def _code(bench: Bench, finished: "Finished", exitstatus: int) -> ExitCode:
+    """The run's exit code; a suite's own assertion that failed is no success, whatever the gate says."""
+    failed = exitstatus == pytest.ExitCode.TESTS_FAILED and bench.faults
+    return ExitCode.WORSE if failed and finished.code in (ExitCode.OK, ExitCode.UNDECIDED) else finished.code
 
 
 def _measure(config: pytest.Config, bench: Bench) -> "Finished":
@@ -234,11 +273,15 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
         except laboratory.Interrupted as interrupted:
             bench.finished = interrupted.finished
             bench.notes += write_outputs(interrupted.finished.data, bench.config)
+            if config.option.table_only:
+                return interrupted.finished
             # Without a code of its own, so that pytest still shows its summary, and ours in it.
-            pytest.exit("interrupted; finished blocks are stored")
+            pytest.exit(STOPPED)
         except KeyboardInterrupt:
             # Before the first block or after the last: the next command marks the run as interrupted.
-            pytest.exit("interrupted; finished blocks are stored", returncode=ExitCode.INTERRUPTED)
+            if config.option.table_only:
+                raise Interruption(STOPPED) from None
+            pytest.exit(STOPPED, returncode=ExitCode.INTERRUPTED)
     bench.notes += [*quotes(bench.config.baselines, finished.data), *write_outputs(finished.data, bench.config)]
     return finished
 

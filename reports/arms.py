@@ -1,75 +1,157 @@
-"""Providers and models: speed against sound against size, as finished strings."""
+"""Models, providers and options side by side: speed, size, memory, start-up and sound, as finished strings."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
+from harness.errors import MeasurementError
+from harness.metrics.derive import paired_log_ratios, scenario_values
+from harness.metrics.registry import METRICS
+from harness.metrics.start_up import launch_figures
 from harness.records.run import RunData
-from harness.records.scenario import Arm
-from reports.words import NOTHING, arm_parts, metric_of, scale
+from harness.records.scenario import Arm, Mode, Scenario
+from harness.records.verdict import VerdictKind
+from reports.words import NOTHING, Scale, arm_parts, metric_of, percent, request_parts, scale
 
-SPEEDS = ("ttfa", "rtf", "cpu_per_audio", "rss_peak", "load_time")
+SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", "lsd", "mcd", "duration_ratio")
+"""Figures of one text."""
 SOUNDS = ("lsd", "mcd", "duration_ratio")
+CHANGE = "change"
+FIGURES = ("model_size", "load_time", "latency", CHANGE, *SPOKEN[1:])
+"""Columns, in order; `change` is the latency against the reference's, pair by pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmLine:
-    """One arm; `figures` are in the order of the columns."""
+    """One arm; `figures` by column, as far as there are any. `remark` says why there are none, or what is wrong."""
 
+    id: str
     name: str
     origin: str
-    size: str
-    figures: tuple[str, ...]
+    figures: Mapping[str, str]
+    remark: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms:
-    """All arms of the latest run."""
+    """All arms of a run that spoke one and the same text, and those that were to and could not."""
 
-    columns: tuple[str, ...]
+    columns: Mapping[str, str]
+    """Column → its title, without those that no arm has a figure for."""
     lines: tuple[ArmLine, ...]
+    request: str
+    reference: str
     recommendation: str
     basis: str
 
 
 def arms(data: RunData) -> Arms:
-    """The arms of a run, each by the range of its medians over the scenarios that it has."""
-    metrics = [metric for metric in (*SPEEDS, *SOUNDS) if any(_medians(data, None, metric))]
-    every = list({scenario.arm.id: scenario.arm for scenario in data.run.scenarios}.values())
-    heard = any(metric in SOUNDS for metric in metrics)
+    """The arms of a run by the text that the most of them were to speak, in the order of the run."""
+    spoken = _common(data.run.scenarios)
+    reference = _reference(spoken)
+    shown = {each.id: _numbers(each, reference, data) for each in spoken}
+    scales = {
+        name: scale(name, [found[name] for found in shown.values() if name in found])
+        for name in FIGURES
+        if name in METRICS
+    }
+    lines = tuple(_line(each, shown[each.id], scales, data) for each in spoken)
+    columns = {name: _title(name) for name in FIGURES if any(name in line.figures for line in lines)}
+    request = ", ".join(request_parts(spoken[0])[:2]) if spoken else ""
+    against = f" The change is against {' · '.join(arm_parts(reference))}, pair by pair." if reference else ""
     return Arms(
-        columns=tuple(metric_of(metric).title for metric in metrics),
-        lines=tuple(_line(data, arm, metrics) for arm in every),
+        columns=columns,
+        lines=lines,
+        request=request,
+        reference=reference.arm.id if reference else "",
         recommendation=(
-            "No recommendation is made from one run: `kokoro-bench recommend` weighs speed, sound and size."
-            if heard
+            "No recommendation is made here: `kokoro-bench recommend` weighs speed, sound and size, with intervals."
+            if columns.keys() & set(SOUNDS)
             else "No recommendation: the sound of the variants was not compared in this run; speed alone is no reason."
         ),
-        basis=f"The range of medians over each arm's scenarios in run {data.run.id}.",
+        basis=f"Medians of {request} in run {data.run.id}; starts with the file in the page cache.{against}",
     )
 
 
-def _line(data: RunData, arm: Arm, metrics: Sequence[str]) -> ArmLine:
-    model = arm.model
-    return ArmLine(
-        name=" · ".join(arm_parts(next(each for each in data.run.scenarios if each.arm == arm))),
-        origin=", ".join(part for part in (model.origin, model.recipe) if part) if model else arm.engine,
-        size=scale("model_size", [model.size]).full(model.size) if model else NOTHING,
-        figures=tuple(_range(metric, _medians(data, arm, metric)) for metric in metrics),
+def _common(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """The scenarios of the text that most arms were to speak; of several such texts, those of the last."""
+    alike: dict[tuple[object, ...], dict[Arm, Scenario]] = {}
+    for each in scenarios:
+        if each.mode in (Mode.WHOLE, Mode.STREAM) and each.speed == 1.0 and each.concurrency == 1:
+            alike.setdefault((each.mode, each.text_class, each.variant, each.voice), {})[each.arm] = each
+    most = max(map(len, alike.values()), default=0)
+    found = [list(group.values()) for group in alike.values() if len(group) == most]
+    return found[-1] if found else []
+
+
+def _reference(spoken: Sequence[Scenario]) -> Scenario | None:
+    """What the others are held against: the first original on the CPU, else the first of all."""
+    originals = (
+        each for each in spoken if each.arm.provider == "cpu" and not (each.arm.model and each.arm.model.parent)
     )
+    return next(originals, spoken[0] if spoken else None)
 
 
-def _medians(data: RunData, arm: Arm | None, metric: str) -> list[float]:
-    ours = {each.id for each in data.run.scenarios if arm is None or each.arm == arm}
-    return [
-        each.median
+def _numbers(scenario: Scenario, reference: Scenario | None, data: RunData) -> dict[str, float]:
+    """Every figure that there is of a scenario and its arm, in the metrics' units."""
+    found = {
+        each.metric: each.median
         for each in data.summaries
-        if each.metric == metric and each.scenario_id in ours and each.median is not None
+        if each.scenario_id == scenario.id and each.metric in SPOKEN and each.median is not None
+    }
+    model = scenario.arm.model
+    if model and model.size:
+        found["model_size"] = float(model.size)
+    starts = [
+        start
+        for each in data.launches
+        if each.arm_id == scenario.arm.id and each.page_cache == "warm" and each.outcome.valid
+        if (start := launch_figures(each)["load_time"].value) is not None
     ]
+    if starts:
+        found["load_time"] = median(starts)
+    if reference is not None and scenario.id != reference.id:
+        ours, theirs = (scenario_values(each, data)["latency"] for each in (scenario, reference))
+        try:
+            pairs = [pair for launch in paired_log_ratios(ours, theirs) for pair in launch]
+        except MeasurementError:
+            pairs = []
+        if pairs:
+            found[CHANGE] = math.expm1(median(pairs))
+    return found
 
 
-def _range(metric: str, medians: Sequence[float]) -> str:
-    if not medians:
-        return NOTHING
-    on = scale(metric, medians)
-    low, high = on.bare(min(medians)), on.full(max(medians))
-    return high if min(medians) == max(medians) else f"{low} to {high}"
+def _line(scenario: Scenario, found: Mapping[str, float], scales: Mapping[str, Scale], data: RunData) -> ArmLine:
+    model = scenario.arm.model
+    figures = {name: scales[name].full(value) if name in scales else percent(value) for name, value in found.items()}
+    return ArmLine(
+        id=scenario.arm.id,
+        name=" · ".join(arm_parts(scenario)),
+        origin=", ".join(part for part in (model.origin, model.recipe) if part) if model else scenario.arm.engine,
+        figures=figures,
+        remark=_remark(scenario, data),
+    )
+
+
+def _remark(scenario: Scenario, data: RunData) -> str:
+    """Why the arm has no figures, or what is wrong with those that it has; "" where nothing is."""
+    failed = [each for each in data.verdicts if each.scenario_id == scenario.id and each.kind is VerdictKind.FAILED]
+    wrong = next((each for each in failed if each.metric in SOUNDS), None)
+    if wrong is not None:
+        return f"wrong: {wrong.reason.removeprefix('It sounds wrong: ')}"
+    lost = [each.outcome for each in data.launches if each.arm_id == scenario.arm.id]
+    lost += [each.outcome for each in data.repetitions if each.scenario_id == scenario.id]
+    outcome = next((each for each in lost if not each.valid), None)
+    if outcome is not None:
+        return f"{outcome.kind.value}: {outcome.reason}"
+    return failed[0].reason if failed else ""
+
+
+def _title(column: str) -> str:
+    return "Latency, change" if column == CHANGE else metric_of(column).title
+
+
+def cell(line: ArmLine, column: str) -> str:
+    """A figure of a line, or the sign for none."""
+    return line.figures.get(column, NOTHING)

@@ -118,7 +118,12 @@ def _detail(data: RunData, named: Names) -> str:
 
 
 def _next_step(data: RunData) -> str:
-    """What to do where nothing could be compared: the gate's advice, where all verdicts agree on it."""
+    """What to do where nothing could be compared: the gate's advice, where all verdicts agree on it.
+
+    A run that was interrupted, or that failed, cannot be accepted, so it is not advised.
+    """
+    if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
+        return ""
     kinds = {verdict.kind for verdict in data.verdicts}
     advice = {verdict.advice for verdict in data.verdicts if verdict.kind is VerdictKind.NO_BASELINE}
     return sentence(advice.pop()) if not kinds.intersection(_COMPARED) and len(advice) == 1 else ""

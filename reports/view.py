@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from harness.metrics.metric import Direction
 from harness.records.run import RunData, RunRecord
 from harness.records.verdict import Estimate, Summary, Verdict
+from reports.arms import Arms, arms
 from reports.changes import Changes, changes
 from reports.distributions import Figure, figures
 from reports.drawing import Drawn
@@ -43,6 +44,7 @@ class RunView:
     open_targets: tuple[TargetLine, ...]
     met_targets: tuple[TargetLine, ...]
     targets_sentence: str
+    arms: Arms | None
     matrices: tuple[Matrix, ...]
     figures: tuple[Figure, ...]
     shortened: bool
@@ -61,6 +63,7 @@ def run_view(
     `drawn` is false for the short form, which leaves out single repetitions and the targets that were met.
     """
     named = names_of(data)
+    beside = arms(data) if drawn else None
     lines = targets(data, named)
     head = headline(data, named)
     return RunView(
@@ -74,6 +77,7 @@ def run_view(
         open_targets=tuple(line for line in lines if line.word != "met"),
         met_targets=tuple(line for line in lines if line.word == "met") if drawn else (),
         targets_sentence=targets_sentence(lines),
+        arms=beside if beside and len(beside.lines) > 1 else None,
         matrices=matrices(data, named),
         figures=figures(data, named, reference=implied(data) | dict(reference.estimates)) if drawn else (),
         shortened=bool(data.repetitions) and not drawn,

@@ -1,17 +1,21 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import placement
 from harness.errors import ExitCode
-from harness.measure.handle import HERE, ProcessHandle
+from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerLost
+from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.operators import Profile, read_profile
 from harness.measure.staff import ArmFiles, Staff
 from harness.placement import Proof, fallen_back, prove
 from harness.placement import placement as told
 from harness.plan.matrix import Wish
+from harness.records.repetition import Launch, OutcomeKind, Repetition
 from harness.records.scenario import Arm, Mode
 from harness.records.verdict import VerdictKind
+from reports.arms import arms
 from tests.conftest import Laboratory
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
@@ -96,3 +100,53 @@ def test_a_run_shows_who_fell_back_and_measures_the_rest(lab: Laboratory, monkey
     assert {each.scenario_id for each in finished.data.repetitions} == {"scripted.cpu.tdefault/whole/chars-12/af_heart"}
     assert "placement: told" in finished.data.run.notes
     assert finished.code is ExitCode.MEASUREMENT
+
+
+class TestBadProviders:
+    """Each costs its own scenarios and has its reason in the table; the CPU is measured beside it."""
+
+    WISHES = (Wish(mode=Mode.WHOLE, texts=("chars-12",)),)
+
+    def lines(self, lab: Laboratory) -> dict[str, tuple[str, bool]]:
+        """Arm → its remark, and whether it has a latency."""
+        finished = lab.run(wishes=self.WISHES, provider="cpu,openvino")
+        assert finished.code is ExitCode.MEASUREMENT
+        return {line.id: (line.remark, "latency" in line.figures) for line in arms(finished.data).lines}
+
+    def test_one_that_crashes_the_process(self, lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+        load = ScriptedHandle.load
+        reason = "the worker ended while loading: killed by SIGSEGV"
+
+        def crash(handle: ScriptedHandle, order: LoadOrder, *, timeout_s: float) -> Launch:
+            if order.engine["provider"] == "openvino":
+                raise WorkerLost(OutcomeKind.CRASHED, reason, "the end of its stderr")
+            return load(handle, order, timeout_s=timeout_s)
+
+        monkeypatch.setattr(ScriptedHandle, "load", crash)
+        assert self.lines(lab) == {
+            "scripted.cpu.tdefault": ("", True),
+            "scripted.openvino.tdefault": (f"crashed: {reason}", False),
+        }
+
+    def test_one_that_loads_and_computes_nonsense(self, lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+        load, speak = ScriptedHandle.load, ScriptedHandle.speak
+        providers: dict[ScriptedHandle, object] = {}
+
+        def loaded(handle: ScriptedHandle, order: LoadOrder, *, timeout_s: float) -> Launch:
+            providers[handle] = order.engine["provider"]
+            return load(handle, order, timeout_s=timeout_s)
+
+        def nonsense(handle: ScriptedHandle, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+            repetition = speak(handle, order, timeout_s=timeout_s)
+            if providers.get(handle) == "openvino" and order.audio_path:
+                noise = np.random.default_rng(0).standard_normal(np.load(order.audio_path).shape)
+                np.save(order.audio_path, (0.1 * noise).astype(np.float32))
+            return repetition
+
+        monkeypatch.setattr(ScriptedHandle, "load", loaded)
+        monkeypatch.setattr(ScriptedHandle, "speak", nonsense)
+        found = self.lines(lab)
+        assert found["scripted.cpu.tdefault"] == ("", True)
+        remark, _measured = found["scripted.openvino.tdefault"]
+        assert remark.startswith("wrong: ")
+        assert "mcd" in remark or "distortion" in remark

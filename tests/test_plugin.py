@@ -304,6 +304,77 @@ class TestRefusals:
         assert session("--workers=2", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+class TestOwnAssertions:
+    """A suite is pytest: what it asserts by itself counts as well."""
+
+    @pytest.fixture(autouse=True)
+    def suite(self, session: Session, pytester: pytest.Pytester) -> None:
+        del session  # it has made the suite that is changed here
+        more = "\n    assert measured.values('latency')[0] < 0, 'too slow for me'\n"
+        pytester.makepyfile(
+            test_suite=SUITE.replace(
+                "    measured.check()\n\n@scenarios(Mode.STREAM", more + "\n@scenarios(Mode.STREAM"
+            )
+        )
+
+    def test_one_that_fails_is_no_success_whatever_the_gate_says(self, session: Session) -> None:
+        result = session("-k", "chars-12")
+        result.assert_outcomes(failed=1, deselected=5)
+        assert result.ret == ExitCode.WORSE
+        result.stdout.fnmatch_lines(["exit code 1:*"])
+
+    def test_it_is_named_where_pytests_own_report_is_not_shown(self, session: Session) -> None:
+        result = session("-k", "chars-12", "--table-only", "-qq", "--tb=no", "-rN")
+        assert result.ret == ExitCode.WORSE
+        result.stdout.fnmatch_lines([f"test failed: {SHORT}: AssertionError: too slow for me"])
+
+
+class TestTableOnly:
+    QUIET = ("--table-only", "-qq", "--tb=no", "-rN")
+
+    def test_pytest_says_nothing_of_its_own(self, session: Session) -> None:
+        lines = session(*self.QUIET).outlines
+        assert not [line for line in lines if line.startswith((".", "F")) or "deselected" in line or "passed" in line]
+        assert any(line.startswith("exit code 0: ") for line in lines)
+
+    def test_a_choice_of_nothing_is_a_usage_error(self, session: Session) -> None:
+        result = session(*self.QUIET, "-k", "chars-61")
+        assert result.ret == ExitCode.USAGE
+        result.stdout.fnmatch_lines(["kokoro-bench: -k chars-61: nothing to measure — *--collect-only*"])
+
+    def test_a_suite_that_cannot_be_read_is_named(self, session: Session, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(test_broken="def test_x(:\n    pass\n")
+        result = session(*self.QUIET)
+        assert result.ret == ExitCode.USAGE
+        result.stdout.fnmatch_lines(["test failed: test_broken.py: *SyntaxError*"])
+
+    def test_ctrl_c_shows_what_was_measured_and_no_line_of_pytests(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        speak = ScriptedHandle.speak
+
+        def interrupted(handle: ScriptedHandle, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+            if order.block == 2:
+                raise KeyboardInterrupt
+            return speak(handle, order, timeout_s=timeout_s)
+
+        monkeypatch.setattr(ScriptedHandle, "speak", interrupted)
+        result = session(*self.QUIET)
+        assert result.ret == ExitCode.INTERRUPTED
+        result.stdout.fnmatch_lines(["exit code 130: interrupted; finished blocks are stored"])
+        assert "Exit" not in result.stdout.str()
+
+    def test_ctrl_c_before_anything_is_measured(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*_arguments: object, **_named: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(laboratory, "measure", interrupted)
+        result = session(*self.QUIET)
+        assert result.ret == ExitCode.INTERRUPTED
+        result.stdout.fnmatch_lines(["kokoro-bench: interrupted; finished blocks are stored"])
+        assert "Exit" not in result.stdout.str()
+
+
 class TestErrors:
     def test_one_in_measuring_is_met_once_and_told_to_every_test(
         self, session: Session, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch

@@ -38,14 +38,14 @@ def run(
     from harness import laboratory
 
     laboratory.check(config, selection)
-    arguments = [str(find_suites(config)), "-p", "harness.plugin", "-p", "no:cacheprovider", "-q", "--no-header"]
+    arguments = [str(find_suites(config)), "-p", "harness.plugin", "-p", "no:cacheprovider", "--no-header"]
     # Where the suites lie says nothing of where the user is: pytest must neither look for its settings there nor put
     # the results there.
     settings = config.root / "pyproject.toml"
     arguments += ["--rootdir", str(config.root), "-c", str(settings if settings.is_file() else os.devnull)]
     # Where pytest-benchmark would otherwise make a directory beside the user's own.
     arguments.append(f"--benchmark-storage=file://{config.root / '.kokoro-bench' / 'pytest-benchmark'}")
-    arguments += [] if pytest_output else ["--tb=no", "-rN", "--benchmark-quiet"]
+    arguments += ["-q"] if pytest_output else ["-qq", "--tb=no", "-rN", "--benchmark-quiet", "--table-only"]
     arguments += [f"--selection={selection}"]
     arguments += [f"--{name}={value}" for name, value in config.given.items()]
     if expression:

@@ -1,0 +1,52 @@
+"""Models, providers and options side by side, in the terminal: the report's own figures."""
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from harness.records.run import RunData
+from reports.arms import ArmLine, arms, cell
+
+COLUMNS = ("model_size", "load_time", "latency", "change", "rtf", "rss_peak", "mcd", "duration_ratio")
+"""Of the report's columns those that a terminal has room for."""
+NARROW = ("model_size", "load_time", "change", "rtf", "rss_peak", "mcd")
+HEADS = {
+    "model_size": "size",
+    "load_time": "load",
+    "change": "against *",
+    "rss_peak": "peak",
+    "duration_ratio": "duration",
+}
+
+
+def plain_table(title: str = "") -> Table:
+    """A table without vertical lines: every column of a narrow terminal counts."""
+    return Table(
+        title=title or None, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        expand=False, pad_edge=False,
+    )  # fmt: skip
+
+
+def arm_table(data: RunData, *, wide: bool) -> Table | None:
+    """One line per combination that spoke the run's commonest text; None where there is but one."""
+    found = arms(data)
+    if len(found.lines) < 2:
+        return None
+    shown = [name for name in (COLUMNS if wide else NARROW) if name in found.columns]
+    table = plain_table(f"Side by side: {found.request} (* {found.reference}, pair by pair)")
+    table.add_column("combination", overflow="fold", min_width=20)
+    for name in shown:
+        table.add_column(HEADS.get(name, name), justify="right", overflow="fold")
+    table.add_column("", overflow="fold")
+    for line in found.lines:
+        table.add_row(line.id, *(cell(line, name) for name in shown), _remark(line))
+    return table
+
+
+def _remark(line: ArmLine) -> Text:
+    """One short line: the failures below the tables have the whole of it."""
+    text = line.remark if len(line.remark) <= MOST else f"{line.remark[: MOST - 1]}…"
+    return Text(text, style="yellow")
+
+
+MOST = 90

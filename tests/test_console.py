@@ -1,0 +1,125 @@
+"""What a person sees: a bar on a terminal, lines in a log, and tables that fit the width that there is."""
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from harness.console import LiveConsole, print_outcome
+from harness.laboratory import Finished
+from harness.measure.events import BlockDone, Launched, Progress, ScenarioLost
+from harness.plan.matrix import Wish
+from harness.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind
+from harness.records.scenario import Mode
+from reports.words import MINUS
+from tests.conftest import Laboratory
+
+LONG_ID = "replica-u8-per-channel.openvino.tdefault.onnxruntime-openvino-1.24.1/whole/chars-200/af_heart"
+
+
+def screen(width: int, *, terminal: bool) -> tuple[Console, io.StringIO]:
+    file = io.StringIO()
+    return Console(file=file, width=width, force_terminal=terminal, highlight=False), file
+
+
+def plain(file: io.StringIO) -> list[str]:
+    """What was written, without colours and cursor movements."""
+    return [Text.from_ansi(line).plain.rstrip() for line in file.getvalue().replace("\r", "\n").splitlines()]
+
+
+def block(number: int, *, launch: int = 0) -> BlockDone:
+    canary = Canary(numpy_ns=1, graph_ns=1)
+    made = Block(block=number, launch=launch, order=(), started_at=0.0, wall_ns=2_500_000_000, canary=canary)
+    return BlockDone(block=made, repetitions=())
+
+
+class TestProgress:
+    @pytest.mark.parametrize("width", [60, 80, 120])
+    def test_the_bar_and_the_remaining_time_are_on_one_line_whatever_is_being_done(self, width: int) -> None:
+        console, file = screen(width, terminal=True)
+        with LiveConsole(console) as live:
+            live(Progress(doing=LONG_ID, share=0.4, remaining_s=83.0, budget_left_s=140.0))
+        lines = [line for line in plain(file) if line]
+        assert max(map(len, lines)) <= width
+        shown = next(line for line in lines if "1:23 left" in line)
+        assert shown.startswith("replica-u8")
+        assert "40%" in shown
+
+    def test_before_the_first_block_the_budget_bounds_it(self) -> None:
+        console, file = screen(100, terminal=True)
+        with LiveConsole(console) as live:
+            live(Progress(doing="loading", share=0.0, remaining_s=None, budget_left_s=240.0))
+        assert any("at most 4:00 left" in line for line in plain(file))
+
+    def test_a_log_has_a_line_for_each_stage_and_each_block(self) -> None:
+        console, file = screen(120, terminal=False)
+        with LiveConsole(console) as live:
+            for dedicated, launch in ((True, 0), (True, 1), (False, 0), (False, 0)):
+                live(
+                    Launched(
+                        launch=Launch(arm_id="a", launch=launch, started_at=0.0, page_cache="warm", dedicated=dedicated)
+                    )
+                )
+            live(Progress(doing="x", share=0.5, remaining_s=None, budget_left_s=100.0))
+            live(block(0))
+            live(Progress(doing="x", share=0.5, remaining_s=61.0, budget_left_s=90.0))
+            live(block(1))
+            live(Launched(launch=Launch(arm_id="a", launch=1, started_at=0.0, page_cache="warm")))
+            live(ScenarioLost(scenario_id="a/whole", outcome=Outcome(kind=OutcomeKind.CRASHED, reason="exit code 7")))
+        assert plain(file) == [
+            "start-ups: measuring",
+            "launch 1: measuring",
+            "  block 1: 0 of 0 valid, 2.5 s; at most 1:40 left",
+            "  block 2: 0 of 0 valid, 2.5 s; 1:01 left",
+            "launch 2: measuring",
+            "lost: a/whole: exit code 7",
+        ]
+
+
+@pytest.fixture
+def finished(lab: Laboratory) -> Finished:
+    """Two models, start-ups and two texts."""
+    wishes = (Wish(mode=Mode.LOAD_WARM), Wish(mode=Mode.WHOLE, texts=("chars-12", "chars-60")))
+    return lab.run(wishes=wishes, model="scripted,scripted-8bit")
+
+
+def outcome(finished: Finished, width: int) -> list[str]:
+    console, file = screen(width, terminal=True)
+    print_outcome(finished, notes=["report: page"], console=console)
+    return plain(file)
+
+
+class TestOutcome:
+    def test_one_table_has_speed_size_memory_start_and_sound_of_every_combination(self, finished: Finished) -> None:
+        lines = outcome(finished, 140)
+        start = next(number for number, line in enumerate(lines) if line.startswith("Side by side: chars-60, whole"))
+        table = lines[start:]
+        head = next(line for line in table if "combination" in line)
+        for column in ("size", "load", "latency", "against *", "rtf", "peak", "mcd", "duration"):
+            assert column in head
+        (smaller,) = [line for line in table if line.strip().startswith("scripted-8bit.cpu")]
+        # The script lets it take four fifths of the original's time, with some noise.
+        (change,) = [int(each.split(".")[0]) for each in smaller.replace(MINUS, "-").split() if each.startswith("-")]
+        assert change in (-19, -20)
+
+    @pytest.mark.parametrize("width", [80, 120])
+    def test_the_tables_fit_the_terminal(self, finished: Finished, width: int) -> None:
+        boxes = [
+            line
+            for line in outcome(finished, width)
+            if line.startswith(("scripted", "scenario", "combination", "─", " ─"))
+        ]
+        assert boxes
+        assert max(map(len, boxes)) <= width
+
+    def test_the_first_run_says_once_how_to_make_a_baseline(self, finished: Finished) -> None:
+        said = "\n".join(outcome(finished, 140))
+        assert said.count(f"kokoro-bench baseline promote {finished.data.run.id}") == 1
+
+    def test_with_one_combination_there_is_nothing_to_put_side_by_side(self, lab: Laboratory) -> None:
+        assert not any("Side by side" in line for line in outcome(lab.run(), 140))
+
+    def test_a_run_that_cannot_be_accepted_is_not_to_be_promoted(self, lab: Laboratory) -> None:
+        failed = lab.run(model="scripted,scripted-8bit", script="fault=exit-at-load")
+        assert not any("promote" in line for line in outcome(failed, 140))
