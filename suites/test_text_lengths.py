@@ -16,7 +16,7 @@ def test_whole(measured: Measured, benchmark: Benchmark) -> None:
     measured.check()
 
 
-@scenarios(Mode.STREAM, full=("chars-500", "chars-900"), nightly=LONG)
+@scenarios(Mode.STREAM, full=("chars-900",), nightly=("chars-500", *LONG))
 def test_streamed(measured: Measured, benchmark: Benchmark) -> None:
     """Chunks as the engine yields them; a text of one batch does not stream, so the short ones are left out."""
     measured.replay(benchmark)
@@ -30,7 +30,7 @@ def test_every_variant(measured: Measured, benchmark: Benchmark) -> None:
     measured.check()
 
 
-@scenarios(Mode.WHOLE, full=("chars-60",), speeds=(0.8, 1.25))
+@scenarios(Mode.WHOLE, full=("chars-60",), speeds=(0.8, 1.25), recipes=())
 def test_speeds(measured: Measured, benchmark: Benchmark) -> None:
     """Slower and faster speech: the work follows the length of the audio, not that of the text."""
     measured.replay(benchmark)

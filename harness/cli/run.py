@@ -12,7 +12,7 @@ from harness.plan.config import Config
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True})
 @configured(*MEASURING)
-@click.option("--full", "selection", flag_value="full", help="all text lengths, more models")
+@click.option("--full", "selection", flag_value="full", help="all text lengths, providers, quantised models, options")
 @click.option("--nightly", "selection", flag_value="nightly", help="everything, the longest texts too")
 @click.option(
     "--quick", "selection", flag_value="quick", default=True, help="one provider, two models, three lengths (default)"

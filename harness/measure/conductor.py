@@ -15,14 +15,12 @@ from harness.clock import Clock
 from harness.measure.events import BlockDone, Launched, Listener, ScenarioLost, WarmedUp
 from harness.measure.handle import WorkerHandle, WorkerLost
 from harness.measure.orders import NO_BLOCK, Originals, is_derived, load_order, speak_order
-from harness.measure.pacing import Pacing
+from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
 from harness.measure.staff import LOAD_TIMEOUT_S, CanaryKeeper, Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind, Phase, Repetition
 from harness.records.scenario import Arm, Mode, Scenario
 
-NEEDED_LAUNCHES = 2
-"""Launched whatever the budget: with one launch a process cannot be told from a change."""
 RESTARTS = 3
 """How often an arm's worker is started again after it was lost, in one run."""
 

@@ -4,6 +4,9 @@ from harness.clock import Clock
 from harness.measure.events import Progress
 from harness.plan.matrix import Pace
 
+NEEDED_LAUNCHES = 2
+"""Launched whatever the budget: with one launch a process cannot be told from a change."""
+
 
 class Pacing:
     """Keeps what start-ups, launches and blocks took, and tells from it what still fits."""
@@ -57,8 +60,10 @@ class Pacing:
         """The share that is done; what remains is known from the first block on, the budget bounds it before."""
         total = self._pace.budget_s
         if self._blocks:
-            ahead = self._pace.launches * (self._launch_s() + self._pace.blocks * self._block_s())
-            total = min(total, self._starting_ns / 1e9 + ahead)
+            before_s = self._starting_ns / 1e9
+            total = min(total, before_s + self._needs_s(self._pace.launches, blocks=self._pace.blocks))
+            # What is played whatever the budget may take longer than it.
+            total = max(total, before_s + self._needs_s(min(NEEDED_LAUNCHES, self._pace.launches), blocks=1))
         elapsed = self._elapsed_s()
         share = min(1.0, elapsed / total) if total else 1.0
         return Progress(
@@ -67,6 +72,10 @@ class Pacing:
             remaining_s=max(0.0, total - elapsed) if self._blocks else None,
             budget_left_s=max(0.0, self._pace.budget_s - elapsed),
         )
+
+    def _needs_s(self, launches: int, *, blocks: int) -> float:
+        """What so many launches of so many blocks take, as those before went."""
+        return launches * (self._launch_s() + blocks * self._block_s())
 
     def _elapsed_s(self) -> float:
         return (self._clock.now_ns() - self._start_ns) / 1e9

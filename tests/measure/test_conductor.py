@@ -646,6 +646,16 @@ class TestProgress:
         assert after[-1].doing == last.scenario_id
 
 
+def test_what_is_played_whatever_the_budget_is_part_of_what_remains() -> None:
+    played = perform(plan(budget_s=1.0, launches=3, blocks=4))
+    first, last = (event.block for event in played.blocks)
+    left = [
+        event.remaining_s for event in played.events if isinstance(event, Progress) and event.remaining_s is not None
+    ]
+    until = (last.started_at - first.started_at) + last.wall_ns / 1e9 - first.wall_ns / 1e9
+    assert left[0] == pytest.approx(until, abs=0.1)
+
+
 def test_audio_is_kept_of_the_first_block_of_each_launch(tmp_path: Path) -> None:
     clock = ScriptedClock()
     agency = Agency(clock)
