@@ -18,6 +18,9 @@ HEADS = {
     "duration_ratio": "duration",
 }
 
+HEAD, TAIL = 32, 64
+"""Characters of a long reason that are shown: what it is stands at the beginning, why at the end."""
+
 
 def plain_table(title: str = "") -> Table:
     """A table without vertical lines: every column of a narrow terminal counts."""
@@ -44,9 +47,8 @@ def arm_table(data: RunData, *, wide: bool) -> Table | None:
 
 
 def _remark(line: ArmLine) -> Text:
-    """One short line: the failures below the tables have the whole of it."""
-    text = line.remark if len(line.remark) <= MOST else f"{line.remark[: MOST - 1]}…"
+    """One short line, of a long reason its beginning and its end: the failures below the tables have the whole of it."""
+    text = line.remark
+    if len(text) > HEAD + TAIL:
+        text = f"{text[:HEAD].rstrip()} … {text[-TAIL:].lstrip()}"
     return Text(text, style="yellow")
-
-
-MOST = 90

@@ -98,7 +98,8 @@ class LiveConsole:
             self._progress.update(self._task, description=event.doing, completed=event.share, remaining=self._left)
             self._progress.refresh()
         elif isinstance(event, events.ScenarioLost):
-            self._console.print(Text(f"lost: {event.scenario_id}: {event.outcome.reason}", style="yellow"))
+            lost = Text(f"lost: {event.scenario_id}: {event.outcome.reason}", style="yellow")
+            self._console.print(lost, soft_wrap=True)
         elif not self._console.is_terminal:
             self._plain(event)
 
