@@ -47,7 +47,7 @@ def arm_table(data: RunData, *, wide: bool) -> Table | None:
 
 
 def _remark(line: ArmLine) -> Text:
-    """One short line, of a long reason its beginning and its end: the failures below the tables have the whole of it."""
+    """One line: of a long reason its beginning and its end; the failures below the tables have it whole."""
     text = line.remark
     if len(text) > HEAD + TAIL:
         text = f"{text[:HEAD].rstrip()} … {text[-TAIL:].lstrip()}"
