@@ -101,6 +101,8 @@ def test_recommend_prints_the_table_the_sentence_and_what_to_paste(
     assert done.exception is None, done.output
     assert "scripted-8bit.cpu.tdefault; the second best, scripted.cpu.tdefault, lies" in " ".join(done.output.split())
     assert "session = ort.InferenceSession(" in done.output
+    duel = "kokoro-bench duel model=scripted-8bit model=scripted --text chars-12 --engine scripted"
+    assert f"to check it pair by pair: {duel}" in done.output
 
 
 def test_recommend_never_picks_from_a_run_of_one_arm(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:

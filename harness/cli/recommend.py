@@ -68,6 +68,8 @@ def print_recommendation(found: "Recommendation") -> None:
     for each in found.excluded:
         console.print(Text(f"left out: {each.arm_id}: {each.reason}", style="yellow"), soft_wrap=True)
     console.print(Text(sentence(found), style="bold"), soft_wrap=True)
+    if command := duel_of(found):
+        console.print(Text(f"to check it pair by pair: {command}"), soft_wrap=True)
 
 
 def sentence(found: "Recommendation") -> str:
@@ -92,6 +94,21 @@ def sentence(found: "Recommendation") -> str:
         return f"{best}; the second best is {second}."
     interval = f"{percent(behind.low)} … {percent(behind.high)}"
     return f"{best}; the second best, {second}, lies {percent(behind.point)} behind it ({interval})."
+
+
+def duel_of(found: "Recommendation") -> str:
+    """The duel of the best against the second best on the texts that decided; "" where size did, or no side says it."""
+    from harness.plan.sides import SENTENCES, side_of
+
+    second = next((candidate.arm for candidate in found.candidates[1:]), None)
+    if second is None or found.objective.metric == "model_size":
+        return ""
+    best = found.best.arm
+    sides = [side_of(best), side_of(second)]
+    # A text of a recommendation is a scenario's id without its arm: whole/chars-60/af_heart.
+    texts = ",".join(dict.fromkeys(text.split("/")[1] for text in found.texts))
+    engine = "" if best.engine in ("kokoro", SENTENCES) else f" --engine {best.engine}"
+    return f"kokoro-bench duel {sides[0]} {sides[1]} --text {texts}{engine}" if all(sides) else ""
 
 
 def snippet_of(arm: "Arm") -> str:

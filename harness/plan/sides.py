@@ -24,6 +24,7 @@ from harness.plan.arms import MODELLED
 from harness.records.scenario import Arm, ModelVariant, Runtime, slug
 
 CURRENT = ("current", ".")
+SENTENCES = "kokoro-sentences"
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===|==|~=|!=|<=|>=|<|>)\s*\S+")
 
 
@@ -44,6 +45,21 @@ def parse_side(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
         name = "_".join(slug(requirement) for requirement in requirements)
         arm = replace(arm, runtime=Runtime(name=name, requirements=tuple(sorted(requirements))))
     return arm
+
+
+def side_of(arm: Arm) -> str:
+    """How a person writes `arm` from one that has nothing set; "" where a side cannot say it."""
+    unsaid = arm.provider_options or arm.url or arm.slowdown or any("," in each for each in arm.runtime.requirements)
+    if arm.model is None or arm.engine not in MODELLED or unsaid:
+        return ""
+    changes = [f"model={arm.model.name}"]
+    changes += [f"engine={arm.engine}"] if arm.engine == SENTENCES else []
+    changes += [f"provider={arm.provider}"] if arm.provider != "cpu" else []
+    changes += [f"threads={arm.threads}"] if arm.threads else []
+    changes += arm.runtime.requirements
+    changes += [f"{name}={value}" for name, value in arm.session_options]
+    changes += [f"rev={arm.revision}"] if arm.revision else []
+    return ",".join(changes)
 
 
 def settings_of(text: str) -> frozenset[str]:
@@ -76,7 +92,7 @@ def _options(arm: Arm) -> Mapping[str, str]:
     """What may be set of the arm's engine."""
     if arm.url:
         return ENDPOINT_OPTIONS
-    return {**SESSION_OPTIONS, **(SENTENCES_OPTIONS if arm.engine == "kokoro-sentences" else {})}
+    return {**SESSION_OPTIONS, **(SENTENCES_OPTIONS if arm.engine == SENTENCES else {})}
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:

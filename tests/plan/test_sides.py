@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import UsageError
-from harness.plan.sides import parse_side
+from harness.plan.sides import parse_side, side_of
 from harness.records.scenario import Arm, ModelVariant
 
 MODELS = ("replica", "replica-u8")
@@ -72,3 +72,23 @@ def test_another_engine_brings_its_options_and_its_name() -> None:
     for side in ("sessions=2", "engine=endpoint", "engine=nobody"):
         with pytest.raises(UsageError):
             parse_side(side, base=BASE, models=())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model=replica",
+        "model=replica-u8,threads=2,arena=off,spinning=off",
+        "model=replica-plain,provider=openvino,onnxruntime-openvino==1.24.1",
+        "model=replica,engine=kokoro-sentences,cache=64,sessions=2",
+        "model=replica,kokoro-onnx==0.5.0,onnxruntime==1.20.1,rev=v0.1.0",
+    ],
+)
+def test_an_arm_is_written_as_the_side_that_makes_it(text: str) -> None:
+    assert side_of(side(text)) == text
+
+
+def test_what_no_side_can_say_is_not_written() -> None:
+    assert side_of(replace(BASE, provider_options=(("device_type", "CPU"),))) == ""
+    assert side_of(replace(BASE, model=None)) == ""
+    assert side_of(replace(side("onnxruntime>=1.20"), slowdown=0.1)) == ""
