@@ -1,5 +1,6 @@
 """What a person sees in the terminal: progress while it measures, then results, verdicts and where the report lies."""
 
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -14,8 +15,10 @@ from harness.errors import ExitCode
 from harness.explain import explained
 from harness.judge.wording import percent, unsigned
 from harness.laboratory import Finished
+from harness.load_table import loads_table
 from harness.measure import events
 from harness.metrics.registry import METRICS
+from harness.records.repetition import Outcome
 from harness.records.run import RunData, RunStatus
 from harness.records.scenario import Scenario
 from harness.records.verdict import Summary, TargetKind, Verdict, VerdictKind
@@ -194,13 +197,14 @@ def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
     run = data.run
     head = Text(f"Run {run.id}: {run.status.value}, seed {run.seed}, machine {run.machine.key}")
     loads = [scenario for scenario in run.scenarios if scenario.mode.is_load]
-    others = [scenario for scenario in run.scenarios if not scenario.mode.is_load]
+    others = [scenario for scenario in run.scenarios if not scenario.mode.is_load and scenario.traffic is None]
     tables = [
         _table(found, shown, data, wide=width >= WIDE)
         for found, shown in ((loads, STARTUP), (others, SYNTHESIS))
         if found
     ]
-    return Group(head, *tables)
+    under_load = [scenario for scenario in run.scenarios if scenario.traffic is not None]
+    return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []))
 
 
 def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *, wide: bool) -> Table:
@@ -238,22 +242,28 @@ def _common_voice(scenarios: Sequence[Scenario]) -> str:
 
 
 def failures(data: RunData) -> list[str]:
-    """One line for each scenario that lost repetitions, with the first reason."""
+    """One line for each kind of failure that a scenario's repetitions had, the commonest first, with a reason."""
     lines = []
     for scenario in data.run.scenarios:
         bad = [
-            repetition
+            repetition.outcome
             for repetition in data.repetitions
             if repetition.scenario_id == scenario.id and not repetition.outcome.valid
         ]
-        if bad:
-            first = bad[0].outcome
-            lines.append(f"{scenario.id}: {len(bad)} × {first.kind.value}: {first.reason}")
+        # The reasons of one kind may differ in figures; the first stands for them.
+        for kind, times in Counter(outcome.fault or outcome.kind.value for outcome in bad).most_common():
+            first = next(outcome for outcome in bad if (outcome.fault or outcome.kind.value) == kind)
+            lines.append(f"{scenario.id}: {times} × {first.kind.value}{_named(first)}: {first.reason}")
     return lines + [
         f"{launch.arm_id}, launch {launch.launch + 1}: {launch.outcome.kind.value}: {launch.outcome.reason}"
         for launch in data.launches
         if not launch.outcome.valid
     ]
+
+
+def _named(outcome: Outcome) -> str:
+    """The engine's name for a failure, where it has one."""
+    return f" ({outcome.fault})" if outcome.fault else ""
 
 
 def missed_targets(data: RunData) -> list[str]:

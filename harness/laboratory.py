@@ -22,6 +22,7 @@ from harness.measure.event_file import listeners_from
 from harness.measure.events import Begun, BlockDone, Event, Launched, Listener, WarmedUp
 from harness.measure.exclusive import Place, measuring_alone
 from harness.measure.messages import PROTOCOL
+from harness.measure.staff import Staff
 from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
@@ -83,6 +84,15 @@ class Judging:
     explain: Explain = unexplained
 
 
+Conduct = Callable[[Plan, Staff, Clock, Listener, Callable[[], str]], Conductor]
+"""Makes the conductor of a plan: with these workers, on this clock, saying events, asking whether it is enough."""
+
+
+def in_blocks(plan: Plan, staff: Staff, clock: Clock, emit: Listener, enough: Callable[[], str]) -> Conductor:
+    """The usual one."""
+    return Conductor(plan, staff=staff, clock=clock, emit=emit, enough=enough)
+
+
 def against_baseline(config: Config) -> Judging:
     """The judging of a run: against the accepted figures; its blocks are planned, so nothing ends it early."""
     return Judging(
@@ -103,6 +113,7 @@ def measure(
     listeners: Sequence[Listener],
     report: Reporter,
     judging: Judging | None = None,
+    conduct: Conduct = in_blocks,
 ) -> Finished:
     """Do one run of `scenarios` and everything that follows from it, as the only run on this machine."""
     equipment = equip(config, report=report)
@@ -113,14 +124,21 @@ def measure(
     with _ending() as ending, _alone(config, equipment, selection, report), open_store(config.results) as store:
         plan, refusals = _plan(config, equipment, scenarios, selection)
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
-        head = _head(equipment, plan)
+        head = head_of(equipment, plan)
         keeper = Keeper(store=store, head=replace(head, id=store.begin(head)), clock=equipment.clock, report=report)
         listeners = [*listeners, *listeners_from()]
         for listener in listeners:
             listener(Begun(run_id=keeper.run_id))
         with Beside(plan, equipment, audio=config.audio, refusals=refusals) as beside:
             status, reason = _conduct(
-                plan, equipment, beside, keeper=keeper, judging=judging, listeners=listeners, ending=ending
+                plan,
+                equipment,
+                beside,
+                keeper=keeper,
+                judging=judging,
+                listeners=listeners,
+                ending=ending,
+                conduct=conduct,
             )
             with ending.held():
                 data = _conclude(keeper, equipment, judging, beside, status=status, reason=reason)
@@ -254,7 +272,8 @@ def _plan(
     return plan, refusals
 
 
-def _head(equipment: Equipment, plan: Plan) -> RunRecord:
+def head_of(equipment: Equipment, plan: Plan) -> RunRecord:
+    """The head of a run that begins now."""
     started_at = equipment.clock.wall()
     when = datetime.fromtimestamp(started_at, tz=UTC).strftime("%Y%m%d-%H%M%S")
     what = sha256("\n".join([*(scenario.id for scenario in plan.scenarios), str(plan.pace.seed)]).encode()).hexdigest()
@@ -283,6 +302,7 @@ def _conduct(
     judging: Judging,
     listeners: Sequence[Listener],
     ending: Ending,
+    conduct: Conduct,
 ) -> tuple[RunStatus, str]:
     """Measure, keeping every block as it ends, and of the one under way what was done when the run is asked to end."""
 
@@ -293,13 +313,7 @@ def _conduct(
             listener(event)
 
     try:
-        conductor = Conductor(
-            plan,
-            staff=beside.staff(),
-            clock=equipment.clock,
-            emit=emit,
-            enough=lambda: judging.enough(keeper.so_far),
-        )
+        conductor = conduct(plan, beside.staff(), equipment.clock, emit, lambda: judging.enough(keeper.so_far))
         conductor.play()
     except Ended as ended:
         return (RunStatus.PARTIAL if ended.in_order else RunStatus.INTERRUPTED), ended.reason

@@ -28,7 +28,7 @@ STOPPED = "interrupted; finished blocks are stored"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def scenarios(
+def scenarios(  # noqa: PLR0913 - each is a decision of the suite's
     mode: Mode,
     *,
     quick: Sequence[str] = (),
@@ -38,6 +38,8 @@ def scenarios(
     variant: "int | EllipsisType | None" = ...,
     changes: Sequence[str] = (),
     recipes: Sequence[str] | None = None,
+    concurrencies: Sequence[int] = (1,),
+    repeats: int = 1,
 ) -> Callable[[Function], Function]:
     """Say which scenarios a test is about: a mode, and the text classes that each selection adds.
 
@@ -45,6 +47,8 @@ def scenarios(
     further arms of each arm, written as the sides of a duel: `("current", "threads=1", "arena=off")`; `recipes` name
     the quantised variants beside the original, where no model is named. `variant` None goes through the texts of a
     class; unless it is given, the first is spoken, but over HTTP all are, because a server may keep its answers.
+    `concurrencies` are how many texts are asked of a server at once; `repeats` is how many a block speaks one after the
+    other, for a soak.
     """
     levels = {"quick": tuple(quick), "full": tuple(full), "nightly": tuple(nightly)}
     wish = Wish(
@@ -53,6 +57,8 @@ def scenarios(
         variant=(None if mode is Mode.ENDPOINT else 0) if isinstance(variant, EllipsisType) else variant,
         changes=tuple(changes),
         recipes=None if recipes is None else tuple(recipes),
+        concurrencies=tuple(concurrencies),
+        repeats=repeats,
     )
     return pytest.mark.scenarios(wish=wish, levels=levels)
 

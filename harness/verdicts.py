@@ -1,11 +1,12 @@
 """From what was observed to what is concluded: summaries, comparisons with the baseline, targets, and the gate."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from statistics import median, stdev
 
+from harness.disagreement import server_notes
 from harness.explain import differences
 from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
 from harness.judge.estimate import summarise
@@ -48,7 +49,7 @@ def policy_of(config: Config) -> Policy:
 
 def conclude(data: RunData, *, config: Config) -> Conclusions:
     """Everything that follows from a run's observations and the accepted figures."""
-    values = all_values(data)
+    values = all_values(data, config.targets)
     summaries = summarise_all(data, values)
     baselines = load_baselines(config.baselines, data.run.machine.key)
     comparisons = [
@@ -60,12 +61,20 @@ def conclude(data: RunData, *, config: Config) -> Conclusions:
     verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in judge(comparisons, policy_of(config)))
     failed = {verdict.scenario_id for verdict in verdicts if verdict.kind is VerdictKind.FAILED}
     targets = check_targets(_targets(summaries, config, failed=failed))
-    return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets)
+    return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets, notes=server_notes(data))
 
 
-def all_values(data: RunData) -> ScenarioValues:
-    """Every metric of every scenario."""
-    return {scenario.id: scenario_values(scenario, data) for scenario in data.run.scenarios}
+def all_values(data: RunData, targets: Sequence[tuple[str, str, float]] = ()) -> ScenarioValues:
+    """Every metric of every scenario; goodput against `targets`: (pattern of scenario ids, metric, limit)."""
+    return {
+        scenario.id: scenario_values(scenario, data, targets=limits(targets, scenario.id))
+        for scenario in data.run.scenarios
+    }
+
+
+def limits(targets: Sequence[tuple[str, str, float]], scenario_id: str) -> dict[str, float]:
+    """Metric → limit for one scenario: of the patterns that match, the last, which are the user's, win."""
+    return {name: limit for pattern, name, limit in targets if fnmatchcase(scenario_id, pattern)}
 
 
 def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:
@@ -255,18 +264,8 @@ def _targets(summaries: tuple[Summary, ...], config: Config, *, failed: Collecti
             interval=None if summary.scenario_id in failed else summary.interval,
         )
         for summary in summaries
-        if (limit := _limit(config, summary)) is not None
+        if (limit := limits(config.targets, summary.scenario_id).get(summary.metric)) is not None
     ]
-
-
-def _limit(config: Config, summary: Summary) -> float | None:
-    """The limit of the last pattern that matches: later ones, which are the user's, win."""
-    limits = [
-        limit
-        for pattern, name, limit in config.targets
-        if name == summary.metric and fnmatchcase(summary.scenario_id, pattern)
-    ]
-    return limits[-1] if limits else None
 
 
 def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Verdict:

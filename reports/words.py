@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from harness.metrics.metric import Direction, Metric
 from harness.metrics.registry import METRICS
-from harness.records.scenario import Scenario
+from harness.records.scenario import Arrivals, Scenario, Traffic
 from harness.records.verdict import Estimate, VerdictKind
 
 NARROW = "\u202f"
@@ -235,6 +235,16 @@ def arm_parts(scenario: Scenario) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def traffic_words(traffic: Traffic) -> str:
+    """A load, for people."""
+    if traffic.arrivals is Arrivals.CLOSED:
+        manner = " who hear it out" if traffic.listen else ""
+        return count(round(traffic.level), "listener") + manner
+    if traffic.arrivals is Arrivals.RAMP:
+        return f"from {traffic.first:g} to {traffic.level:g} requests a second"
+    return f"{traffic.level:g} requests a second, {'evenly' if traffic.arrivals is Arrivals.CONSTANT else 'at random'}"
+
+
 def request_parts(scenario: Scenario) -> tuple[str, ...]:
     """What a scenario asks of its arm, for people: the text first."""
     if scenario.mode.is_load:
@@ -248,4 +258,8 @@ def request_parts(scenario: Scenario) -> tuple[str, ...]:
         parts.append(f"text {scenario.variant}")
     if scenario.concurrency != 1:
         parts.append(f"{scenario.concurrency} at once")
+    if scenario.repeats != 1:
+        parts.append(f"{scenario.repeats} in a row")
+    if scenario.traffic is not None:
+        parts.append(traffic_words(scenario.traffic))
     return tuple(parts)

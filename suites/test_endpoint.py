@@ -13,3 +13,10 @@ def test_delivery(measured: Measured, benchmark: Benchmark) -> None:
     """Streamed answers, from the request to the last of the body; what fails is counted by kind."""
     measured.replay(benchmark)
     measured.check()
+
+
+@scenarios(Mode.ENDPOINT, full=("chars-200",), variant=0)
+def test_kept_answers(measured: Measured, benchmark: Benchmark) -> None:
+    """The same text each time: what a server makes of it that keeps its answers, apart from all that speaks anew."""
+    measured.replay(benchmark)
+    measured.check()

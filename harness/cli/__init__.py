@@ -14,6 +14,7 @@ from harness.errors import BenchError, ExitCode
 COMMANDS = {
     "run": ("harness.cli.run:run", "Measure the suites, judge against the baselines, write the report."),
     "validate": ("harness.cli.validate:validate", "Hold a server or a model against its targets, in one table."),
+    "load": ("harness.cli.load:load", "Put a server under load: listeners, rates, and the highest that it bears."),
     "duel": ("harness.cli.duel:duel", "Play two arms against each other, pair by pair."),
     "calibrate": ("harness.cli.calibrate:calibrate", "Find out how often the gate is wrong on this machine."),
     "recommend": ("harness.cli.recommend:recommend", "Name the best combination measured here, ready to paste."),

@@ -24,8 +24,9 @@ from harness.engines.protocol import (
     Stages,
 )
 from harness.engines.server_process import find_server
+from harness.engines.status import STATUS, read_figures
 from harness.engines.target import AUTO, Settings, Target, check_format_known, key_header, read_address, read_settings
-from harness.records.repetition import EngineFacts
+from harness.records.repetition import EngineFacts, ServerFigures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from harness.clock import Clock
 
 PROBE_BYTES = 1 << 16
+STATUS_S = 2.0
+"""Whoever takes longer to say how it is has nothing to say."""
 PATH_HEADERS = ("server", "via", "content-type", "content-encoding", "transfer-encoding", "server-timing", "x-cache")
 """Headers of an answer that tell what lies on the way, kept in the facts."""
 
@@ -43,6 +46,7 @@ class EndpointEngine:
 
     def __init__(self, target: Target, *, clock: "Clock", stages: Stages, found: str, server: ServerProcess) -> None:
         self._target = target
+        self._clock = clock
         self._stages = stages
         self._line = Line(target.address, target.settings, clock=clock, stages=stages)
         self._server = server
@@ -70,6 +74,25 @@ class EndpointEngine:
                 yield heard.audio
         finally:
             self._stamp(exchange.answer)
+
+    @property
+    def target(self) -> Target:
+        """What is asked, and how."""
+        return self._target
+
+    def own_figures(self) -> ServerFigures:
+        """Every number at the server's /status, over a connection of its own."""
+        settings = replace(
+            self._target.settings, keep_alive=False, connect_timeout=STATUS_S, idle_timeout=STATUS_S,
+            total_timeout=STATUS_S,
+        )  # fmt: skip
+        clock = self._clock
+        line = Line(self._target.address, settings, clock=clock, stages=Stages(clock))
+        try:
+            answer = _ask(line, "GET", STATUS, settings)
+        except EndpointFault as fault:
+            return ServerFigures(reason=f"{STATUS}: {fault}")
+        return read_figures(answer)
 
     def reach(self) -> None:
         """Connect. EndpointFault where the server cannot be reached."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.clock import Clock
-    from harness.records.repetition import EngineFacts
+    from harness.records.repetition import EngineFacts, ServerFigures
 
 
 class EngineRefusal(Exception):  # noqa: N818 - it is an answer, not an accident
@@ -150,6 +150,15 @@ class Remote(Protocol):
     @property
     def server(self) -> ServerProcess:
         """Where the work is done, as far as this machine can tell."""
+        ...
+
+
+@runtime_checkable
+class SelfReporting(Protocol):
+    """An engine behind which stands a server that may say something of itself."""
+
+    def own_figures(self) -> "ServerFigures":
+        """What it says now, or why there is nothing. Nothing is synthesised for it."""
         ...
 
 

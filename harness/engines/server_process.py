@@ -30,7 +30,7 @@ def find_server(address: Address, *, pid: int = 0) -> ServerProcess:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
         return ServerProcess(
-            pid=None, found="unknown: this platform does not tell who listens at a port; name the process by pid="
+            pid=None, found="unknown: this platform does not tell who listens at a port; name the process by --pid"
         )
     listening = {
         each.pid
@@ -43,7 +43,7 @@ def find_server(address: Address, *, pid: int = 0) -> ServerProcess:
     pids = sorted(found for found in listening if found is not None)
     if not pids:
         why = "belongs to another user" if listening else f"at port {address.port} is not visible here"
-        return ServerProcess(pid=None, found=f"unknown: the listener {why}; name the process by pid=")
+        return ServerProcess(pid=None, found=f"unknown: the listener {why}; name the process by --pid")
     eldest = _eldest(pids)
     return ServerProcess(pid=eldest, found=f"{_name(eldest)} ({eldest}), which listens at port {address.port}")
 

@@ -4,79 +4,29 @@ import asyncio
 import gc
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock
-from harness.engines.exchange import Exchange, Heard
 from harness.engines.faults import EndpointFault
 from harness.engines.protocol import SpeechRequest
 from harness.engines.target import Target
+from harness.measure.judging import Attempt, Judge, KeepAudio, Programme, Served
 from harness.measure.server_watch import ServerWatch
 from harness.measure.streams import StreamPool
-from harness.metrics.features import extract
-from harness.metrics.validity import check
-from harness.records.repetition import (
-    VALID,
-    AudioFeatures,
-    ChunkMark,
-    Memory,
-    Outcome,
-    Phase,
-    Repetition,
-    StageMark,
-)
-from harness.records.scenario import Band, Utterance
+from harness.records.repetition import Memory, Outcome, Repetition
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from harness.engines.exchange import Exchange
+    from harness.records.scenario import Utterance
 
 HEARTBEAT_S = 0.005
 SWITCH_INTERVAL_S = 0.000_5
 HELD_FRAMES = 1 << 26
 """Audio that waits to be judged: 256 MiB, or 46 minutes at 24 kHz. Only what exceeds it is judged under load."""
-
-KeepAudio = Callable[[int, "Sequence[NDArray[np.float32]]"], None]
-"""Gets a request's number and its chunks, one request at a time, in a thread of its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Programme:
-    """What the listeners ask for: request n speaks text n of `utterances`, from the beginning again after the last.
-
-    A server that caches shows where texts come again: give as many as there are requests, or mean it. `band` gives the
-    plausible seconds of audio per character of a text, at speed 1.
-    """
-
-    scenario_id: str
-    utterances: tuple[Utterance, ...]
-    band: Callable[[Utterance], Band]
-    voice: str
-    speed: float = 1.0
-    stream: bool = True
-
-    def utterance(self, number: int) -> Utterance:
-        """The text of request `number`."""
-        return self.utterances[number % len(self.utterances)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One request; its `position` is its number. Times in ns.
-
-    `intended_ns` counts from the load's beginning. `waited_ns` passed until one of a bounded number of places was free;
-    `lag_ns` is how much later than it could have the client began: its own fault, and part of the latency all the same.
-    """
-
-    repetition: Repetition
-    listener: int
-    intended_ns: int
-    waited_ns: int
-    lag_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +38,8 @@ class LoadResult:
 
     attempts: tuple[Attempt, ...]
     loop_lag_ns: tuple[int, ...]
+    began_at: float = 0.0
+    """Seconds since the epoch."""
     memory: Memory = field(default_factory=Memory)
     server_cpu_ns: int | None = None
 
@@ -102,35 +54,23 @@ class LoadResult:
         return tuple(attempt.lag_ns for attempt in self.attempts) + self.loop_lag_ns
 
 
-@dataclass(slots=True, kw_only=True)
-class Served:
-    """One request as it came about; times in ns on the clock. `ready_ns`: from then on it could begin."""
-
-    number: int
-    listener: int
-    intended_ns: int
-    ready_ns: int
-    sent_ns: int = 0
-    end_ns: int = 0
-    connect: tuple[int, int] | None = None
-    first_byte_ns: int | None = None
-    heard: list[Heard] = field(default_factory=list)
-    outcome: Outcome = VALID
-
-    @property
-    def frames(self) -> int:
-        """How much audio came."""
-        return sum(len(heard.audio) for heard in self.heard)
-
-
 class LoadClient:
     """What all requests of one load share. Everything happens within `working`."""
 
-    def __init__(self, target: Target, programme: Programme, *, clock: Clock, keep: KeepAudio | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        programme: Programme,
+        *,
+        clock: Clock,
+        keep: KeepAudio | None = None,
+        watch: ServerWatch | None = None,
+    ) -> None:
         self._target = target
         self._programme = programme
         self._clock = clock
-        self._keep = keep
+        self._judge = Judge(target, programme, keep=keep)
+        self._watch = watch
         self._pool = StreamPool(target.address, target.settings, clock=clock)
         # Judging is milliseconds of NumPy, which would be everybody's lag: it waits for the end, or has its own thread.
         self._held: deque[tuple[Served, Utterance]] = deque()
@@ -139,19 +79,25 @@ class LoadClient:
         self._judging: list[asyncio.Future[Attempt]] = []
         self._loop_lag_ns: list[int] = []
         self._asked = 0
-        self._began_at = 0.0
         self.began_ns = 0
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """The load begins; its end finds every request judged and every connection closed."""
+    async def working(self, *, connections: int = 0) -> AsyncIterator[None]:
+        """The load begins; its end finds every request judged and every connection closed.
+
+        So many `connections` are made beforehand. Where that fails the requests find out themselves.
+        """
+        with suppress(EndpointFault):
+            for stream in [await self._pool.connect() for _ in range(connections)]:
+                self._pool.give_back(stream)
         gc.collect()
         # What was there before need not be walked through again in the middle of the load.
         gc.freeze()
         # A judge in Python code must not hold the interpreter for the usual 5 ms while an answer waits for its stamp.
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self.began_ns, self._began_at = self._clock.now_ns(), self._clock.wall()
+        self.began_ns = self._judge.began_ns = self._clock.now_ns()
+        self._judge.began_at = self._clock.wall()
         beating = asyncio.create_task(self._beat())
         try:
             yield
@@ -183,6 +129,8 @@ class LoadClient:
         except EndpointFault as fault:
             served.outcome = Outcome(kind=fault.kind, reason=str(fault), fault=fault.fault)
             served.end_ns = self._clock.now_ns()
+        if self._watch is not None:
+            served.resident = self._watch.latest
         self._held.append((served, utterance))
         self._held_frames += served.frames
         self._judge_down_to(HELD_FRAMES)
@@ -202,13 +150,16 @@ class LoadClient:
         if left_ns > 0:
             await asyncio.sleep(left_ns / 1e9)
 
-    def result(self, *, watch: ServerWatch | None) -> LoadResult:
+    def result(self) -> LoadResult:
         """What was observed, once the work is over."""
-        memory, cpu_ns = watch.end() if watch is not None else (Memory(peak_reason="the server was not watched"), None)
+        memory, cpu_ns = Memory(peak_reason="the server was not watched"), None
+        if self._watch is not None:
+            memory, cpu_ns = self._watch.end()
         attempts = sorted((future.result() for future in self._judging), key=lambda each: each.intended_ns)
         return LoadResult(
             attempts=tuple(attempts),
             loop_lag_ns=tuple(self._loop_lag_ns),
+            began_at=self._judge.began_at,
             memory=memory,
             server_cpu_ns=cpu_ns,
         )
@@ -225,52 +176,6 @@ class LoadClient:
             served.first_byte_ns = exchange.answer.first_byte_ns
             served.end_ns = exchange.answer.end_ns or self._clock.now_ns()
             self._pool.give_back(stream)
-
-    def _judge(self, served: Served, utterance: Utterance) -> Attempt:
-        """In the judges' thread: the audio's features and validity, then the record. The audio itself is let go."""
-        audio, outcome = None, served.outcome
-        chunks = [heard.audio for heard in served.heard]
-        if outcome.valid:
-            audio = extract(chunks, self._target.settings.sample_rate)
-            outcome = self._check(audio, utterance)
-            if self._keep is not None:
-                self._keep(served.number, chunks)
-        start = served.intended_ns
-        connect = served.connect
-        repetition = Repetition(
-            scenario_id=self._programme.scenario_id,
-            launch=0,
-            block=0,
-            position=served.number,
-            phase=Phase.MEASURED,
-            variant=utterance.variant,
-            characters=utterance.characters,
-            started_at=self._began_at + (start - self.began_ns) / 1e9,
-            end_ns=served.end_ns - start,
-            chunks=tuple(ChunkMark(at_ns=heard.at_ns - start, frames=len(heard.audio)) for heard in served.heard),
-            stages=(StageMark(stage="connect", start_ns=connect[0] - start, end_ns=connect[1] - start),)
-            if connect
-            else (),
-            first_byte_ns=served.first_byte_ns - start if served.first_byte_ns is not None else None,
-            audio=audio,
-            outcome=outcome,
-        )
-        return Attempt(
-            repetition=repetition,
-            listener=served.listener,
-            intended_ns=start - self.began_ns,
-            waited_ns=served.ready_ns - start,
-            lag_ns=served.sent_ns - served.ready_ns,
-        )
-
-    def _check(self, audio: AudioFeatures, utterance: Utterance) -> Outcome:
-        band, speed = self._programme.band(utterance), self._programme.speed
-        return check(
-            audio,
-            characters=utterance.characters,
-            band=Band(low=band.low / speed, high=band.high / speed),
-            expected_sample_rate=self._target.settings.sample_rate,
-        )
 
     async def _beat(self) -> None:
         """A timer of our own: as late as it comes, so late may every stamp be."""

@@ -7,33 +7,33 @@ asked after each block, is all that can end a run before its blocks or its budge
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from harness.clock import Clock
+from harness.measure.asking import Asking, Desk
 from harness.measure.events import BlockDone, Launched, Listener, ScenarioLost, WarmedUp
 from harness.measure.handle import WorkerHandle, WorkerLost
-from harness.measure.orders import NO_BLOCK, Originals, is_derived, load_order, speak_order
+from harness.measure.orders import NO_BLOCK, is_derived, load_order
 from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
-from harness.measure.staff import LOAD_TIMEOUT_S, CanaryKeeper, Staff
+from harness.measure.staff import LOAD_TIMEOUT_S, CanaryKeeper, Staff, ask_server
 from harness.plan.matrix import Plan
-from harness.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind, Phase, Repetition
+from harness.records.repetition import (
+    Block,
+    Canary,
+    Launch,
+    Outcome,
+    OutcomeKind,
+    Phase,
+    Repetition,
+    ServerFigures,
+)
 from harness.records.scenario import Arm, Mode, Scenario
 
 RESTARTS = 3
 """How often an arm's worker is started again after it was lost, in one run."""
 
 Thing = TypeVar("Thing")
-
-
-@dataclass(slots=True)
-class Desk:
-    """An arm at work: its worker, and which launch it belongs to."""
-
-    arm: Arm
-    worker: WorkerHandle
-    launch: int
 
 
 def never() -> str:
@@ -55,7 +55,7 @@ class Conductor:
         self._alive = list(plan.scenarios)
         self._desks: dict[Arm, Desk] = {}
         self._canary = CanaryKeeper(staff)
-        self._originals = Originals()
+        self._asking = Asking(plan, staff)
         self._pacing = Pacing(plan.pace, clock)
         self._restarts: dict[Arm, int] = {}
         self._extra_launches = 0
@@ -115,11 +115,12 @@ class Conductor:
         started_at, began = self._clock.wall(), self._clock.now_ns()
         self._say("canary")
         canary = self._canary.read()
-        done = []
+        done: list[Repetition] = []
         try:
             for position, scenario in enumerate(order):
-                if scenario in self._alive:
-                    done.append(self._repeat(scenario, position=position, phase=Phase.MEASURED))
+                for turn in range(scenario.repeats):
+                    if scenario in self._alive:
+                        done += self._repeat(scenario, position=position, phase=Phase.MEASURED, turn=turn)
         except KeyboardInterrupt:
             # What was spoken of this block is as good as any; a request to end costs the repetition under way.
             if done:
@@ -127,6 +128,10 @@ class Conductor:
             raise
         self._end_block(launch, order, canary, done, started_at=started_at, began=began)
         return True
+
+    def _servers(self) -> tuple[tuple[str, ServerFigures], ...]:
+        """What every server says of itself now."""
+        return tuple((arm.id, ask_server(desk.worker)) for arm, desk in self._desks.items() if arm.url)
 
     def _end_block(
         self,
@@ -146,6 +151,7 @@ class Conductor:
             started_at=started_at,
             wall_ns=wall_ns,
             canary=canary,
+            servers=self._servers(),
         )
         self._pacing.played(wall_ns)
         self._blocks += 1
@@ -155,7 +161,8 @@ class Conductor:
         for _ in range(self._plan.pace.warmups):
             if scenario not in self._alive:
                 return
-            self._emit(WarmedUp(repetition=self._repeat(scenario, position=0, phase=Phase.WARMUP)))
+            for repetition in self._repeat(scenario, position=0, phase=Phase.WARMUP):
+                self._emit(WarmedUp(repetition=repetition))
 
     def _warm_up_order(self) -> list[Scenario]:
         """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first."""
@@ -168,39 +175,33 @@ class Conductor:
             ),
         )
 
-    def _repeat(self, scenario: Scenario, *, position: int, phase: Phase) -> Repetition:
-        """One repetition; a worker that is lost costs its scenario, and its arm goes on with a new worker."""
+    def _repeat(self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0) -> Sequence[Repetition]:
+        """One repetition, or those of a crowd; a worker that is lost costs its scenario, and its arm gets a new one."""
         desk = self._desks[scenario.arm]
-        utterance = self._plan.utterance(scenario, self._blocks)
-        opening = phase is Phase.MEASURED and self._opening
-        order = speak_order(
-            scenario,
-            utterance,
-            launch=desk.launch,
-            block=self._blocks,
-            position=position,
-            phase=phase,
-            original_seconds=self._originals.seconds_for(scenario, utterance),
-            audio_path=self._staff.audio(scenario, desk.launch) if opening else "",
-        )
+        utterance = self._plan.utterance(scenario, self._blocks, turn=turn)
         self._say(scenario.id)
         began_at, began = self._clock.wall(), self._clock.now_ns()
         try:
-            repetition = desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
+            return self._asking.repetitions(
+                scenario,
+                desk,
+                block=self._blocks,
+                turn=turn,
+                position=position,
+                phase=phase,
+                opening=phase is Phase.MEASURED and self._opening and not turn,
+            )
         except WorkerLost as lost:
             outcome = Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail)
-        else:
-            self._originals.hear(scenario, repetition)
-            return repetition
         repetition = Repetition(
-            scenario_id=scenario.id, launch=desk.launch, block=order.block, position=position, phase=phase,
-            variant=utterance.variant, characters=utterance.characters, started_at=began_at,
-            end_ns=self._clock.now_ns() - began, outcome=outcome,
+            scenario_id=scenario.id, launch=desk.launch, block=self._blocks if phase is Phase.MEASURED else NO_BLOCK,
+            position=position, phase=phase, variant=utterance.variant, characters=utterance.characters,
+            started_at=began_at, end_ns=self._clock.now_ns() - began, outcome=outcome,
         )  # fmt: skip
         self._lose(scenario, outcome)
         self._close_desk(scenario.arm)
         self._reopen(scenario.arm)
-        return repetition
+        return [repetition]
 
     def _play_start_ups(self) -> bool:
         """A round of start-ups for each launch, before any worker stays; False where the budget had no time for all.

@@ -22,15 +22,18 @@ from harness.measure.messages import (
     PROTOCOL,
     Answer,
     CanaryOrder,
+    CrowdAnswer,
+    CrowdOrder,
     LoadOrder,
     Order,
     SpeakOrder,
+    StatusOrder,
     read_answer,
     write_order,
 )
 from harness.measure.probes import ScriptedProbes
 from harness.measure.worker import Worker
-from harness.records.repetition import Canary, Launch, OutcomeKind, Repetition
+from harness.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
 
 GREETING_TIMEOUT_S = 60.0
 CLOSING_TIMEOUT_S = 5.0
@@ -73,6 +76,14 @@ class WorkerHandle(Protocol):
 
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
+        ...
+
+    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
+        """Ask a server for many texts at once."""
+        ...
+
+    def status(self, *, timeout_s: float) -> ServerFigures:
+        """What the arm's server says of itself."""
         ...
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
@@ -144,6 +155,14 @@ class ProcessHandle:
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
         return _expect(self._ask(order, timeout_s, doing=f"synthesising {order.text_summary}").repetition)
+
+    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
+        """Ask a server for many texts at once."""
+        return _expect(self._ask(order, timeout_s, doing=order.summary).crowd)
+
+    def status(self, *, timeout_s: float) -> ServerFigures:
+        """What the arm's server says of itself."""
+        return _expect(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
         """Do the two fixed pieces of work."""
@@ -238,6 +257,14 @@ class ScriptedHandle:
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition; a script may say that the process crashes or hangs instead."""
         return _expect(self._ask(order, timeout_s, doing=f"synthesising {order.text_summary}").repetition)
+
+    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
+        """A scripted engine has no server."""
+        return _expect(self._ask(order, timeout_s, doing=order.summary).crowd)
+
+    def status(self, *, timeout_s: float) -> ServerFigures:
+        """A scripted engine has no server."""
+        return _expect(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
         """A machine that is always equally fast."""

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from harness.clock import Clock
 from harness.engines.target import Target
-from harness.measure.client import KeepAudio, LoadClient, LoadResult, Programme, Served
+from harness.measure.client import LoadClient, LoadResult
+from harness.measure.judging import KeepAudio, Programme, Served
 from harness.measure.server_watch import ServerWatch
 from harness.metrics.playback import play
 from harness.records.repetition import ChunkMark
@@ -37,7 +38,7 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
     They come evenly over the first `stagger_s` seconds. No request begins after `seconds`; those in progress are waited
     for.
     """
-    client = LoadClient(target, programme, clock=clock, keep=keep)
+    client = LoadClient(target, programme, clock=clock, keep=keep, watch=watch)
 
     async def attend(listener: int) -> None:
         next_ns = client.began_ns + round(stagger_s * listener / listeners * 1e9)
@@ -57,7 +58,7 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
     async with client.working(), asyncio.TaskGroup() as group:
         for listener in range(listeners):
             group.create_task(attend(listener))
-    return client.result(watch=watch)
+    return client.result()
 
 
 async def open_loop(
@@ -69,12 +70,14 @@ async def open_loop(
     places: int = 0,
     watch: ServerWatch | None = None,
     keep: KeepAudio | None = None,
+    connections: int = 0,
 ) -> LoadResult:
     """A request at each of `starts_ns`, whatever became of those before; `places` bounds how many are open, 0 does not.
 
-    A request that waits for a place waits in its own latency. `starts_ns` are in ascending order (`arrivals`).
+    A request that waits for a place waits in its own latency. `starts_ns` are in ascending order (`arrivals`). So many
+    `connections` are made beforehand.
     """
-    client = LoadClient(target, programme, clock=clock, keep=keep)
+    client = LoadClient(target, programme, clock=clock, keep=keep, watch=watch)
     free = asyncio.Semaphore(places or len(starts_ns) or 1)
 
     async def attend(number: int, intended_ns: int) -> None:
@@ -85,12 +88,12 @@ async def open_loop(
 
     if watch is not None:
         watch.begin()
-    async with client.working(), asyncio.TaskGroup() as group:
+    async with client.working(connections=connections), asyncio.TaskGroup() as group:
         for number, start_ns in enumerate(starts_ns):
             intended_ns = client.began_ns + start_ns
             await client.sleep_until(intended_ns)
             group.create_task(attend(number, intended_ns))
-    return client.result(watch=watch)
+    return client.result()
 
 
 def heard_out_ns(served: Served, sample_rate: int) -> int:

@@ -160,6 +160,8 @@ class TreeSampler:
         self._first: int | None = None
         self._peak: int | None = None
         self._samples = 0
+        self.latest: int | None = None
+        """What was read last."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -212,5 +214,6 @@ class TreeSampler:
             return None
         total = sum(sizes)
         self._samples += 1
+        self.latest = total
         self._peak = total if self._peak is None else max(self._peak, total)
         return total

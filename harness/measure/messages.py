@@ -5,10 +5,10 @@ records, read back and checked by msgspec on the conductor's side.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias, TypedDict
 
-from harness.records.repetition import Canary, Launch, Repetition
+from harness.records.repetition import Canary, Launch, LoadNote, Repetition, ServerFigures
 
 PROTOCOL = 1
 """Version of these messages. A worker of another version is refused. History: 1, the first."""
@@ -53,6 +53,46 @@ class SpeakOrder:
         return f"{len(self.text)} characters ({self.scenario_id})"
 
 
+class Spoken(TypedDict):
+    """A text of a crowd. `band_*` are plausible seconds of audio per character at speed 1."""
+
+    text_class: str
+    variant: int
+    text: str
+    language: str
+    band_low: float
+    band_high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrowdOrder:
+    """Ask a server for many texts: all at once, or as the load `traffic` says, whose fields it holds.
+
+    With `compare` every answer is held against the one that is given alone.
+    """
+
+    scenario_id: str
+    launch: int
+    block: int
+    phase: str
+    texts: list[Spoken]
+    voice: str
+    speed: float = 1.0
+    seed: int = 0
+    traffic: dict[str, Any] | None = None
+    compare: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What is asked, in a message."""
+        return f"a load ({self.scenario_id})" if self.traffic else f"{len(self.texts)} texts at once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusOrder:
+    """Ask the arm's server what it says of itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryOrder:
     """Do the two fixed pieces of work."""
@@ -70,21 +110,34 @@ class Greeting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrowdAnswer:
+    """Every request of a crowd, and what was seen beside them. `began_at` is in seconds since the epoch."""
+
+    repetitions: tuple[Repetition, ...] = ()
+    began_at: float = 0.0
+    note: LoadNote = field(default_factory=LoadNote)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """One answer: exactly one of the fields is set."""
 
     launch: Launch | None = None
     repetition: Repetition | None = None
+    crowd: CrowdAnswer | None = None
+    server: ServerFigures | None = None
     canary: Canary | None = None
     greeting: Greeting | None = None
     error: str = ""
 
 
-Order: TypeAlias = LoadOrder | SpeakOrder | CanaryOrder
+Order: TypeAlias = LoadOrder | SpeakOrder | CrowdOrder | StatusOrder | CanaryOrder
 
-ORDERS: dict[str, type[LoadOrder] | type[SpeakOrder] | type[CanaryOrder]] = {
+ORDERS: dict[str, type[LoadOrder | SpeakOrder | CrowdOrder | StatusOrder | CanaryOrder]] = {
     "load": LoadOrder,
     "speak": SpeakOrder,
+    "crowd": CrowdOrder,
+    "status": StatusOrder,
     "canary": CanaryOrder,
 }
 

@@ -1,9 +1,12 @@
 """What the conductor orders: from scenarios and arms to messages."""
 
-from harness.measure.messages import LoadOrder, SpeakOrder
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from harness.measure.messages import CrowdOrder, LoadOrder, SpeakOrder, Spoken
 from harness.measure.staff import ArmFiles
 from harness.plan.corpus import seconds_per_character
-from harness.plan.matrix import Plan
+from harness.plan.matrix import Pace, Plan
 from harness.records.repetition import Phase, Repetition
 from harness.records.scenario import Arm, Mode, Scenario, Utterance
 
@@ -63,6 +66,49 @@ def speak_order(
         band_high=band.high,
         original_seconds=original_seconds,
         audio_path=audio_path,
+    )
+
+
+def crowd_order(
+    scenario: Scenario, texts: Sequence[Utterance], *, launch: int, block: int, phase: Phase, seed: int
+) -> CrowdOrder:
+    """So many texts at once, or a load on a server. Answers are compared with those given alone in the blocks."""
+    return CrowdOrder(
+        scenario_id=scenario.id,
+        launch=launch,
+        block=block if phase is Phase.MEASURED else NO_BLOCK,
+        phase=phase.value,
+        texts=[_spoken(each) for each in texts],
+        voice=scenario.voice,
+        speed=scenario.speed,
+        seed=seed,
+        traffic=asdict(scenario.traffic) if scenario.traffic else None,
+        compare=scenario.traffic is None and phase is Phase.MEASURED,
+    )
+
+
+def crowd_timeout(scenario: Scenario, texts: Sequence[Utterance], pace: Pace) -> float:
+    """Seconds after which a crowd is given up.
+
+    Its requests have time-outs of their own: this is for a client that hangs, so the longest that those allow is added
+    to the load's own time.
+    """
+    answer_s = float(dict(scenario.arm.session_options).get("total_timeout", 300.0))
+    if scenario.traffic is not None:
+        return scenario.traffic.total_s + answer_s + pace.timeout_s + 60.0
+    # All at once, and each alone, twice.
+    return min(answer_s, pace.timeout_for(max(each.characters for each in texts))) * (1 + 2 * len(texts)) + 60.0
+
+
+def _spoken(utterance: Utterance) -> Spoken:
+    band = seconds_per_character(utterance)
+    return Spoken(
+        text_class=utterance.text_class,
+        variant=utterance.variant,
+        text=utterance.text,
+        language=utterance.language,
+        band_low=band.low,
+        band_high=band.high,
     )
 
 

@@ -10,8 +10,9 @@ from harness.records.repetition import Memory
 class ServerWatch:
     """Watches one server. Where its process is not known, every figure is None with the reason."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: ServerProcess, *, interval_s: float = 0.02) -> None:
         self._server = server
+        self._interval_s = interval_s
         self._sampler: TreeSampler | None = None
         self._cpu_ns: int | None = None
 
@@ -20,8 +21,13 @@ class ServerWatch:
         if self._server.pid is None:
             return
         self._cpu_ns = tree_cpu_ns(self._server.pid)
-        self._sampler = TreeSampler(self._server.pid)
+        self._sampler = TreeSampler(self._server.pid, interval_s=self._interval_s)
         self._sampler.start()
+
+    @property
+    def latest(self) -> int | None:
+        """Resident size of the tree at the last reading since `begin`, in bytes: costs nothing to ask for."""
+        return self._sampler.latest if self._sampler is not None else None
 
     def end(self) -> tuple[Memory, int | None]:
         """Memory of the tree, in bytes, and the CPU time that it has used since `begin`, in ns."""

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 from harness.measure.handle import WorkerFactory, WorkerHandle, WorkerLost, WorkerPlace
 from harness.measure.messages import CanaryOrder
-from harness.records.repetition import Canary
+from harness.records.repetition import Canary, ServerFigures
 from harness.records.scenario import Arm, Scenario
 
 LOAD_TIMEOUT_S = 300.0
 CANARY_TIMEOUT_S = 60.0
+STATUS_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,14 @@ class Staff:
     """Where a scenario's first measured repetition in a launch leaves its audio; "" where it keeps none."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """Arm id → why it is not even started."""
+
+
+def ask_server(worker: WorkerHandle) -> ServerFigures:
+    """What the server behind a worker says of itself. A worker that is lost over it is found out by its next order."""
+    try:
+        return worker.status(timeout_s=STATUS_TIMEOUT_S)
+    except WorkerLost as lost:
+        return ServerFigures(reason=lost.reason)
 
 
 class CanaryKeeper:

@@ -22,6 +22,7 @@ from harness.engines.protocol import (
     EngineOrder,
     EngineRefusal,
     Remote,
+    SelfReporting,
     SpeechFailure,
     SpeechRequest,
     Stages,
@@ -31,10 +32,12 @@ from harness.measure.messages import (
     PROTOCOL,
     Answer,
     CanaryOrder,
+    CrowdOrder,
     Greeting,
     LoadOrder,
     Order,
     SpeakOrder,
+    StatusOrder,
     read_order,
     write_answer,
 )
@@ -52,6 +55,7 @@ from harness.records.repetition import (
     OutcomeKind,
     Phase,
     Repetition,
+    ServerFigures,
     StageMark,
 )
 from harness.records.scenario import Band
@@ -103,6 +107,10 @@ class Worker:
             return Answer(launch=self._load(order))
         if isinstance(order, SpeakOrder):
             return Answer(repetition=self._speak(order))
+        if isinstance(order, CrowdOrder):
+            return self._attend(order)
+        if isinstance(order, StatusOrder):
+            return Answer(server=self._server_figures())
         return Answer(canary=_read_canary(order, self._clock))
 
     def close(self) -> None:
@@ -110,6 +118,21 @@ class Worker:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+    def _attend(self, order: CrowdOrder) -> Answer:
+        """A crowd of requests, which takes a server."""
+        from harness.engines.endpoint import EndpointEngine
+        from harness.measure.crowd import attend
+
+        if not isinstance(self._engine, EndpointEngine):
+            return Answer(error="many requests at once take a server: the engine endpoint")
+        return Answer(crowd=attend(order, target=self._engine.target, server=self._engine.server, clock=self._clock))
+
+    def _server_figures(self) -> ServerFigures:
+        engine: object = self._engine
+        if isinstance(engine, SelfReporting):
+            return engine.own_figures()
+        return ServerFigures(reason="the engine has no server that could say anything")
 
     def _load(self, order: LoadOrder) -> Launch:
         engine_order = EngineOrder(**order.engine)

@@ -1,9 +1,9 @@
 """From the raw records to every metric's values. The one place that knows which records a metric is made of."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from harness.metrics import load
+from harness.metrics.crowds import lag_values, load_peaks, window_values
 from harness.metrics.definitions.likeness import LIKENESS
 from harness.metrics.figures import REPETITION_METRICS, repetition_figures, told
 from harness.metrics.playback import NOT_STREAMING, gaps
@@ -32,7 +32,6 @@ from harness.records.verdict import Estimate
 
 __all__ = ["Counts", "Grouped", "Values", "paired_log_ratios", "repetition_figures", "scenario_values"]
 
-ONE_AT_A_TIME = "one request at a time: it takes concurrent ones"
 NOT_COMPARED = "its audio was not compared with the original's"
 
 
@@ -77,13 +76,18 @@ def _synthesis(
     reason = _why_none(ours, attempted=attempted, measured=measured)
     values = _per_repetition(measured, counts=counts, reason=reason)
     values["gap"] = _gaps(measured, counts=counts, reason=reason)
-    values["rss_peak"] = peak_values(ours, counts=counts, reason=reason)
+    values["rss_peak"] = (
+        peak_values(ours, counts=counts, reason=reason)
+        if scenario.traffic is None
+        else load_peaks(scenario, data, counts=counts, reason=reason)
+    )
     values["rss_slope"] = slope_values(
         attempted, arm_repetitions=_of_the_arm(scenario, data), counts=counts, reason=reason
     )
     values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
     values["success_rate"] = _success_rate(counts, reason=reason, launches=len({each.launch for each in attempted}))
-    values |= _windows(scenario, measured, counts=counts, reason=reason, targets=targets)
+    values |= window_values(scenario, data, ours=ours, measured=measured, counts=counts, reason=reason, targets=targets)
+    values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
     return values | {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
 
 
@@ -102,27 +106,6 @@ def _gaps(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> Val
             found = [known(gap) for gap in gaps(each.chunks)] or [unknown(NOT_STREAMING)]
             placed += [_placed(each, reading) for reading in found]
     return collect("gap", placed, counts=counts, reason=reason)
-
-
-def _windows(
-    scenario: Scenario, measured: Sequence[Repetition], *, counts: Counts, reason: str, targets: Mapping[str, float]
-) -> dict[str, Values]:
-    """Throughput and goodput of each block of concurrent requests, from its first start to its last end."""
-    blocks: dict[tuple[int, int], list[Repetition]] = defaultdict(list)
-    if scenario.concurrency > 1:
-        for each in measured:
-            blocks[each.launch, each.block].append(each)
-    else:
-        reason = ONE_AT_A_TIME
-    spoken, good = [], []
-    for members in blocks.values():
-        window = load.span(members)
-        spoken.append(_placed(members[0], load.throughput(members, window)))
-        good.append(_placed(members[0], load.goodput(members, window, targets=targets)))
-    return {
-        "throughput": collect("throughput", spoken, counts=counts, reason=reason),
-        "goodput": collect("goodput", good, counts=counts, reason=reason),
-    }
 
 
 def _placed(repetition: Repetition, reading: Reading) -> Placed:

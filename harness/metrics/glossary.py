@@ -26,6 +26,7 @@ _SOURCES = {
     Per.LAUNCH: "One value per launch of the engine.",
     Per.WINDOW: "One value per window of concurrent requests.",
     Per.SCENARIO: "One value per scenario.",
+    Per.BEAT: "One value per request, and one per beat of the client's timer (every 5 ms).",
 }
 
 

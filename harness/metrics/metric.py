@@ -24,6 +24,8 @@ class Per(StrEnum):
     WINDOW = "window"
     """A stretch of time with several requests in it: a block of a concurrent scenario, or a load test's window."""
     SCENARIO = "scenario"
+    BEAT = "beat"
+    """Every request of a client of many, and every beat of its timer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,8 @@ from harness.engines.dialects import OPENAI
 from harness.engines.target import Target, read_address, read_settings
 from harness.event_loop import run
 from harness.measure.arrivals import constant
-from harness.measure.client import LoadResult, Programme
+from harness.measure.client import LoadResult
+from harness.measure.judging import Programme
 from harness.measure.load import closed_loop, open_loop
 from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.probes import SystemProbes

@@ -23,7 +23,7 @@ from harness.clock import SystemClock
 from harness.engines.dialects import OPENAI
 from harness.engines.target import Target, read_address, read_settings
 from harness.event_loop import run
-from harness.measure.client import Programme
+from harness.measure.judging import Programme
 from harness.measure.load import closed_loop
 from harness.metrics.figures import repetition_figures
 from harness.plan.corpus import Corpus

@@ -44,6 +44,7 @@ KEYS: tuple[Key, ...] = (
     Key(name="url", default="", parse=as_text, meaning="speech server to measure, such as http://127.0.0.1:8880"),
     Key(name="endpoint-options", default=(), parse=as_endpoint_options,
         meaning="name=value options for the server: dialect, format, keep_alive, pid, time-outs"),
+    Key(name="pid", default=0, parse=as_whole(0), meaning="process whose tree is the server; else found by its port"),
     Key(name="model", default=(), parse=as_texts, meaning="models by name or file; none: original and quantised"),
     Key(name="voices", default="", parse=as_text, meaning="voices file of a model of your own"),
     Key(name="provider", default=("cpu",), parse=as_texts, meaning="execution providers"),
@@ -177,6 +178,11 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
             )
         if origins["engine"] == "default":
             values["engine"], origins["engine"] = "endpoint", f"implied by url, {origins['url']}"
+    if values["pid"]:
+        if values["engine"] != "endpoint":
+            raise ConfigError("a process id is that of a server", where=origins["pid"], remedy="--url with it")
+        others = tuple(option for option in values["endpoint-options"] if option[0] != "pid")
+        values["endpoint-options"] = (*others, ("pid", str(values["pid"])))
     if origins["voice"] == "default" and values["engine"] in IMPLIED_VOICES:
         values["voice"] = IMPLIED_VOICES[values["engine"]]
         origins["voice"] = f"implied by engine, {origins['engine']}"

@@ -10,7 +10,7 @@ not on how many variants are asked for, on the other classes or on the order of 
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.resources import files
@@ -142,13 +142,27 @@ class Corpus:
             self._composed[text_class] = self._compose_all(known)
         return self._composed[text_class]
 
+    def at_most(self, text_class: str, count: int) -> tuple[Utterance, ...]:
+        """The class's texts and as many further ones as its pool gives, no two alike, up to `count` in all."""
+        known = TEXT_CLASSES[text_class]
+        found = list(self.variants(text_class))
+        seen = {each.text for each in found}
+        for variant in range(len(found), count):
+            text = next((text for text in self._attempts(known, variant) if text not in seen), None)
+            if text is None:
+                break
+            seen.add(text)
+            found.append(replace(found[0], variant=variant, text=text))
+        return tuple(found[:count])
+
+    def _attempts(self, text_class: TextClass, variant: int) -> Iterator[str]:
+        attempts = (self._compose(text_class, f"{text_class.name}/{variant}/{attempt}") for attempt in range(_ATTEMPTS))
+        return (text for text in attempts if text is not None)
+
     def _compose_all(self, text_class: TextClass) -> tuple[Utterance, ...]:
         texts: list[str] = []
         for variant in range(self._variants):
-            attempts = (
-                self._compose(text_class, f"{text_class.name}/{variant}/{attempt}") for attempt in range(_ATTEMPTS)
-            )
-            text = next((text for text in attempts if text is not None and text not in texts), None)
+            text = next((text for text in self._attempts(text_class, variant) if text not in texts), None)
             if text is None:
                 raise UsageError(
                     f"its pool gives {len(texts)} different texts, not {self._variants}",

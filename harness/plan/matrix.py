@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from harness.errors import UsageError, nearest
 from harness.plan.corpus import TEXT_CLASSES, Corpus
 from harness.plan.sides import CURRENT, parse_side
-from harness.records.scenario import Arm, Mode, Scenario, Utterance
+from harness.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
+
+CROWD_TEXTS = 1_000
+"""Different texts of a class that a crowd may ask for before the first comes again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +18,8 @@ class Wish:
 
     `variant` None goes through a class's variants. `changes` are what the arms are measured with, each written as a
     side of a duel; none means as they are. `recipes` are the quantised variants beside the original, None for those of
-    the selection.
+    the selection. `concurrencies` are how many texts are asked for at once, `traffic` the loads instead of it: of a
+    server, whose texts then change with each request. `repeats` is how many a block speaks one after the other.
     """
 
     mode: Mode
@@ -24,6 +28,9 @@ class Wish:
     variant: int | None = 0
     changes: tuple[str, ...] = ()
     recipes: tuple[str, ...] | None = None
+    concurrencies: tuple[int, ...] = (1,)
+    traffic: tuple[Traffic, ...] = ()
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +59,36 @@ class Plan:
     corpus_digest: str
     selection: str = ""
     script: Mapping[str, str] = field(default_factory=dict)
+    crowds: Mapping[str, tuple[Utterance, ...]] = field(default_factory=dict)
+    """Text class → the texts of which crowds ask for many."""
 
     @property
     def arms(self) -> tuple[Arm, ...]:
         """Every arm once, in the order of the scenarios."""
         return tuple(dict.fromkeys(scenario.arm for scenario in self.scenarios))
 
-    def utterance(self, scenario: Scenario, block: int) -> Utterance:
-        """The text of a scenario in a block."""
+    def utterance(self, scenario: Scenario, block: int, *, turn: int = 0) -> Utterance:
+        """The text of a scenario in a block; `turn` counts where a block speaks several."""
         texts = self.utterances[scenario.text_class]
         if scenario.variant is not None:
             return texts[scenario.variant]
-        return texts[(block + self._ahead(scenario, len(texts))) % len(texts)]
+        return texts[(block * scenario.repeats + turn + self._ahead(scenario, len(texts))) % len(texts)]
+
+    def crowd(self, scenario: Scenario, block: int) -> tuple[Utterance, ...]:
+        """The texts of a scenario that asks for many: so many of the class at once, or all of it for a load.
+
+        Those of one block lie behind one another, and so do blocks, so that no text comes twice before all have come.
+        """
+        texts = self.crowds[scenario.text_class]
+        together = [each for each in self.scenarios if each.text_class == scenario.text_class and each.is_crowd]
+        before = together[: together.index(scenario)]
+        if scenario.traffic is not None:
+            first = (block * len(together) + len(before)) * len(texts) // (len(together) * max(1, self.pace.blocks))
+            wanted = len(texts)
+        else:
+            first = block * sum(each.concurrency for each in together) + sum(each.concurrency for each in before)
+            wanted = scenario.concurrency
+        return tuple(texts[(first + number) % len(texts)] for number in range(wanted))
 
     def _ahead(self, scenario: Scenario, texts: int) -> int:
         """How many texts a scenario over HTTP is ahead of the first of its class.
@@ -96,10 +121,22 @@ def expand(
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy=nearest(name, list(TEXT_CLASSES)))
     classes = (*texts, own.text_class) if own else tuple(texts) or wish.texts
     return tuple(
-        Scenario(arm=arm, mode=wish.mode, text_class=name, voice=voice, speed=speed, variant=wish.variant)
+        Scenario(
+            arm=arm,
+            mode=wish.mode,
+            text_class=name,
+            voice=voice,
+            speed=speed,
+            variant=None if traffic or concurrency > 1 else wish.variant,
+            concurrency=concurrency,
+            traffic=traffic,
+            repeats=wish.repeats,
+        )
         for arm in arms
         for name in classes
         for speed in wish.speeds
+        for concurrency in wish.concurrencies
+        for traffic in wish.traffic or (None,)
     )
 
 
@@ -120,6 +157,7 @@ def make_plan(
         )
     classes = {scenario.text_class for scenario in distinct if not scenario.mode.is_load}
     own_texts = {own.text_class: (own,)} if own else {}
+    crowded = {scenario.text_class for scenario in distinct if scenario.is_crowd}
     return Plan(
         scenarios=distinct,
         utterances={name: own_texts.get(name) or corpus.variants(name) for name in sorted(classes)},
@@ -127,4 +165,5 @@ def make_plan(
         corpus_digest=corpus.digest,
         selection=selection,
         script=dict(script or {}),
+        crowds={name: own_texts.get(name) or corpus.at_most(name, CROWD_TEXTS) for name in sorted(crowded)},
     )

@@ -12,7 +12,9 @@ class Phase(StrEnum):
     WARMUP = "warmup"
     """Before measuring, one text class after the other from short to long; its high-water marks give rss_peak."""
     MEASURED = "measured"
-    """In a block."""
+    """In a block; of a load, what was to begin within its window."""
+    COOLDOWN = "cooldown"
+    """Of a load, what was to begin after its window: it keeps up the load while the window's last are answered."""
 
 
 class OutcomeKind(StrEnum):
@@ -127,6 +129,8 @@ class Repetition:
     disturbance: Disturbance = field(default_factory=Disturbance)
     audio: AudioFeatures | None = None
     outcome: Outcome = VALID
+    lag_ns: int | None = None
+    """How much later than it could have a client of many requests sent this one; None where they come one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +178,32 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadNote:
+    """What a load shows beside its requests.
+
+    `timer_lag` says how late the client's own timer came, as (lateness in 0.1 ms, how often) in ascending order.
+    `memory` and `server_cpu_ns` are those of the server's process tree over the whole load, where it is known.
+    """
+
+    timer_lag: tuple[tuple[int, int], ...] = ()
+    memory: Memory = field(default_factory=Memory)
+    server_cpu_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFigures:
+    """What a server says of itself at its /status: every number there by its path, or the reason why there is none."""
+
+    figures: tuple[tuple[str, float], ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One round of every scenario in an order drawn anew. `wall_ns` runs from its first request to its last answer."""
+    """One round of every scenario in an order drawn anew. `wall_ns` runs from its first request to its last answer.
+
+    A block with a `load` is one scenario's, and `started_at` and `wall_ns` are its window.
+    """
 
     block: int
     launch: int
@@ -183,3 +211,6 @@ class Block:
     started_at: float
     wall_ns: int
     canary: Canary
+    load: LoadNote | None = None
+    servers: tuple[tuple[str, ServerFigures], ...] = ()
+    """(Arm id, what its server says after the block) of every arm that is a server."""

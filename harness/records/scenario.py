@@ -84,6 +84,9 @@ class Runtime:
 CURRENT_RUNTIME = Runtime()
 
 
+PASSING = ("pid",)
+"""Options of a server that say nothing of it, and differ each time that it is started."""
+
 PLAIN_ENGINES = ("kokoro", "scripted")
 """What speaks with a model where its arm's id names no engine. Ids are in baselines: this never changes."""
 
@@ -121,7 +124,8 @@ class Arm:
             parts += [self.provider, f"t{self.threads}" if self.threads else "tdefault"]
         if self.runtime.requirements:
             parts.append(slug(self.runtime.name))
-        parts += [slug(f"{key}={value}") for key, value in (*self.provider_options, *self.session_options)]
+        options = (*self.provider_options, *self.session_options)
+        parts += [slug(f"{key}={value}") for key, value in options if not (self.url and key in PASSING)]
         if self.url:
             parts.append(slug(self.url))
         if self.revision:
@@ -133,11 +137,54 @@ class Arm:
         return ".".join(parts)
 
 
+class Arrivals(StrEnum):
+    """When the requests of a load begin."""
+
+    CLOSED = "closed"
+    """Listeners, each of whom asks again when served: a slow server is asked less often."""
+    CONSTANT = "constant"
+    """At a rate, evenly, whatever becomes of them."""
+    POISSON = "poisson"
+    """At a rate, independently of one another."""
+    RAMP = "ramp"
+    """At a rate that rises or falls evenly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """A load on a server: `level` is the number of listeners, or the requests per second (a ramp's last).
+
+    A ramp begins at `first` requests per second. The window of `seconds` lies between `warm_up_s` and `cool_down_s`,
+    under load as well. With `listen` a listener hears an answer to its end before asking again.
+    """
+
+    arrivals: Arrivals
+    level: float
+    first: float = 0.0
+    seconds: float = 30.0
+    warm_up_s: float = 5.0
+    cool_down_s: float = 2.0
+    listen: bool = False
+
+    @property
+    def total_s(self) -> float:
+        """From the first possible start to the last, in seconds."""
+        return self.warm_up_s + self.seconds + self.cool_down_s
+
+    @property
+    def name(self) -> str:
+        """A slug: "closed-4", "poisson-2.5", "ramp-1-to-20"."""
+        first = f"{self.first:g}-to-" if self.arrivals is Arrivals.RAMP else ""
+        return f"{self.arrivals.value}-{first}{self.level:g}" + ("-listening" if self.listen else "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One line of every table: an arm, a text class, a mode, a voice, a concurrency.
+    """One line of every table: an arm, a text class, a mode, a voice, a concurrency or a load.
 
-    `variant` is the text of the class that every repetition speaks; None goes through the variants, one a block.
+    `variant` is the text of the class that every repetition speaks; None goes through the variants, one a block, or one
+    a request under a load. With a `concurrency` above 1 a block's repetitions are so many texts asked for at once; with
+    `repeats` above 1 they are so many one after the other, and a `variant` of None changes with each.
     """
 
     arm: Arm
@@ -147,6 +194,13 @@ class Scenario:
     speed: float = 1.0
     variant: int | None = 0
     concurrency: int = 1
+    traffic: Traffic | None = None
+    repeats: int = 1
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether it asks for more than one text at a time."""
+        return self.concurrency > 1 or self.traffic is not None
 
     @property
     def id(self) -> str:
@@ -162,6 +216,10 @@ class Scenario:
                 parts.append(f"variant-{self.variant}")
             if self.concurrency != 1:
                 parts.append(f"x{self.concurrency}")
+            if self.repeats != 1:
+                parts.append(f"soak-{self.repeats}")
+            if self.traffic is not None:
+                parts.append(self.traffic.name)
         return "/".join(parts)
 
 

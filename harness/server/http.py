@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 from harness.server.script import Answer, Framing
 from harness.server.sound import content_type
@@ -21,7 +23,7 @@ PHRASES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it came; `at` is the loop's time at which it had come whole."""
+    """One request as it came; `at` is the loop's time at which the last of it had come."""
 
     method: str
     path: str
@@ -30,7 +32,18 @@ class Request:
     at: float
 
 
-async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
+class StampedReader(asyncio.StreamReader):
+    """Knows when bytes last came: whoever reads them is told some tenths of a millisecond later."""
+
+    fed_at = 0.0
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        """Stamp first."""
+        self.fed_at = asyncio.get_running_loop().time()
+        super().feed_data(data)
+
+
+async def read_request(reader: StampedReader, writer: asyncio.StreamWriter) -> Request | None:
     """The next request; None where there is none. What is no HTTP (TLS, say) is told so."""
     try:
         first = await reader.read(1)
@@ -51,7 +64,7 @@ async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
         path=rest.partition(" ")[0],
         body=body,
         keep_alive=headers.get("connection", "").lower() != "close",
-        at=asyncio.get_running_loop().time(),
+        at=reader.fed_at,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.engines.dialects import DIALECTS, OPENAI
 from harness.event_loop import new_event_loop
-from harness.server.http import HEAD_LIMIT, Request, answer_head, framed, read_request, reply
+from harness.server.http import HEAD_LIMIT, Request, StampedReader, answer_head, framed, read_request, reply
 from harness.server.script import Answer, End, Framing, Script, Voice
 from harness.server.sound import tone
 from harness.server.timeline import Asked, frozen, streams, timeline
@@ -60,7 +60,13 @@ class ScriptedServer:
         """Listen on loopback; returns the port. OSError where it is taken."""
         # The first request must not be the one that pays for NumPy's import.
         tone(("",), first=0, frames=1, sample_rate=24_000)
-        self._server = await asyncio.start_server(self._connected, LOOPBACK, port, limit=HEAD_LIMIT, backlog=1024)
+        loop = asyncio.get_running_loop()
+
+        def line() -> asyncio.StreamReaderProtocol:
+            reader = StampedReader(limit=HEAD_LIMIT, loop=loop)
+            return asyncio.StreamReaderProtocol(reader, self._connected, loop=loop)
+
+        self._server = await loop.create_server(line, LOOPBACK, port, backlog=1024)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
@@ -90,6 +96,7 @@ class ScriptedServer:
         self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(reader, StampedReader)  # noqa: S101 - for the type checker; `start` made it
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker; start_server calls this in a task
         self._open[task] = writer

@@ -16,7 +16,8 @@ from harness.engines.target import Target, read_address, read_settings
 from harness.event_loop import run
 from harness.measure.alone import Reference, alikeness
 from harness.measure.arrivals import constant
-from harness.measure.client import LoadResult, Programme, Served
+from harness.measure.client import LoadResult
+from harness.measure.judging import Programme, Served
 from harness.measure.load import FAILURE_PAUSE_S, closed_loop, heard_out_ns, open_loop
 from harness.measure.server_watch import ServerWatch
 from harness.metrics.figures import repetition_figures

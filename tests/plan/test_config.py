@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ConfigError, ExitCode
+from harness.plan.arms import endpoint_arm
 from harness.plan.config import DEFAULT_TARGETS, KEYS, Config, find_root, load_config
 
 
@@ -239,3 +240,17 @@ class TestTargets:
             ("*/whole/chars-12/*", "ttfa", 0.5),
             ("*/whole/chars-12/*", "rtf", 0.4),
         )
+
+
+def test_the_process_of_a_server_is_one_of_its_options_and_no_part_of_its_name(tmp_path: Path) -> None:
+    config = load_config(
+        {"url": "http://127.0.0.1:1", "pid": "7", "endpoint-options": "format=wav"}, start=tmp_path, environment={}
+    )
+    arm = endpoint_arm(config)
+    assert dict(arm.session_options) == {"format": "wav", "pid": "7"}
+    assert arm.id == "endpoint.format=wav.http-127.0.0.1-1"
+
+
+def test_a_process_of_no_server_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a process id is that of a server"):
+        load_config({"pid": "7"}, start=tmp_path, environment={})

@@ -323,3 +323,15 @@ def test_more_variants_than_the_pool_has_are_refused() -> None:
     with pytest.raises(UsageError, match=f"its pool gives {words} different texts, not {words + 1}") as caught:
         Corpus(variants=words + 1).variants("one-word")
     assert caught.value.remedy == f"ask for at most {words} variants"
+
+
+def test_more_texts_than_a_class_has_variants_are_composed_and_none_comes_twice() -> None:
+    corpus = Corpus()
+    many = corpus.at_most("chars-60", 100)
+    assert many[:20] == corpus.variants("chars-60")
+    assert [each.variant for each in many] == list(range(100))
+    assert len({each.text for each in many}) == 100
+    # What a pool does not give is not repeated.
+    few = corpus.at_most("chars-12", 1_000)
+    assert 20 < len(few) < 1_000
+    assert len({each.text for each in few}) == len(few)

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import UsageError
 from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import Pace, Wish, expand, make_plan
-from harness.records.scenario import Arm, Mode, ModelVariant, Scenario
+from harness.records.scenario import Arm, Arrivals, Mode, ModelVariant, Scenario, Traffic
 
 FP32 = Arm(engine="kokoro", model=ModelVariant(name="replica", sha256="a" * 64, size=1, origin="replica"))
 U8 = replace(FP32, model=ModelVariant(name="replica-u8", sha256="b" * 64, size=1, origin="quantised", parent="a" * 64))
@@ -112,3 +112,41 @@ def test_a_plan_of_nothing_is_refused() -> None:
 
 def test_a_longer_text_is_given_more_time() -> None:
     assert [PACE.timeout_for(characters) for characters in (0, 12, 4_400)] == [30.0, 33.0, 1_130.0]
+
+
+SERVER = Arm(engine="endpoint", provider="", url="http://127.0.0.1:1")
+TRAFFIC = tuple(Traffic(arrivals=Arrivals.POISSON, level=level) for level in (1.0, 2.0))
+
+
+def test_texts_at_once_and_loads_are_scenarios_of_their_own() -> None:
+    at_once = Wish(mode=Mode.ENDPOINT, texts=("chars-12",), variant=None, concurrencies=(1, 8))
+    loaded = Wish(mode=Mode.ENDPOINT, texts=("chars-12",), variant=None, traffic=TRAFFIC)
+    soaked = Wish(mode=Mode.ENDPOINT, texts=("chars-12",), variant=None, repeats=50)
+    found = [each for wish in (at_once, loaded, soaked) for each in expand(wish, arms=[SERVER], voice="v")]
+    begin = "endpoint.http-127.0.0.1-1/endpoint/chars-12/v/rotating"
+    assert [each.id.removeprefix(begin) for each in found] == ["", "/x8", "/poisson-1", "/poisson-2", "/soak-50"]
+    assert [each.is_crowd for each in found] == [False, True, True, True, False]
+
+
+def test_no_two_of_those_who_ask_at_once_ask_for_the_same_and_no_block_for_what_another_had() -> None:
+    wish = Wish(mode=Mode.ENDPOINT, texts=("chars-60",), variant=None, concurrencies=(2, 4, 8))
+    found = expand(wish, arms=[SERVER], voice="v")
+    plan = make_plan(found, corpus=Corpus(), pace=PACE)
+    asked = [text.variant for block in range(-3, 4) for each in found for text in plan.crowd(each, block)]
+    assert len(asked) == len(set(asked)) == 7 * 14
+
+
+def test_loads_begin_at_different_texts_and_go_through_all() -> None:
+    wish = Wish(mode=Mode.ENDPOINT, texts=("chars-60",), variant=None, traffic=TRAFFIC)
+    found = expand(wish, arms=[SERVER], voice="v")
+    plan = make_plan(found, corpus=Corpus(), pace=PACE)
+    first = [plan.crowd(each, block)[0].variant for block in range(4) for each in found]
+    assert first == [number * 125 for number in range(8)]
+    assert {text.variant for text in plan.crowd(found[0], 1)} == set(range(1_000))
+
+
+def test_a_soak_goes_on_with_the_next_text_and_the_next_block_where_it_ended() -> None:
+    (found,) = expand(Wish(mode=Mode.WHOLE, texts=("chars-60",), variant=None, repeats=3), arms=[FP32], voice="v")
+    plan = make_plan([found], corpus=Corpus(), pace=PACE)
+    spoken = [plan.utterance(found, block, turn=turn).variant for block in range(2) for turn in range(3)]
+    assert spoken == [0, 1, 2, 3, 4, 5]

@@ -40,4 +40,19 @@ SERVICE = (
         moved_by="What moves throughput, and the targets.",
         fooled_by="Targets that ask for nothing. An answer whose figure is unknown does not meet its target.",
     ),
+    Metric(
+        name="client_lag",
+        title="Lag of the client",
+        unit="s",
+        direction=Direction.LOWER,
+        per=Per.BEAT,
+        formula="of a request: moment of sending − moment at which it could have been sent; of the timer: moment of "
+        "waking − due time",
+        meaning="How far the client that measures a load was behind its own schedule: every figure of the load may be "
+        "late by so much.",
+        moved_by="The number of streams on one client, other work on the client's machine, a server on the same cores.",
+        fooled_by="A median: look at p99. Beyond 20 ms there the client and not the server may be what is slow: more "
+        "clients are needed (docs/load.md).",
+        beside="latency",
+    ),
 )

@@ -1,0 +1,197 @@
+"""`kokoro-bench load`: many listeners of a server at once, or requests at a rate, and what it bears."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import MEASURING, configured
+from harness.errors import ExitCode, UsageError
+from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.laboratory import Conduct, Finished
+    from harness.records.repetition import Block, Repetition
+    from harness.records.scenario import Scenario, Traffic
+
+TEXTS = ("chars-200",)
+DRAIN_S = 30.0
+"""For the answers that are still under way when a load ends; the budget is only what is announced."""
+
+
+@click.command()
+@configured(*MEASURING)
+@click.option("--listeners", metavar="N[,N…]", help="closed loop: so many listeners, each asking again when served")
+@click.option("--rate", metavar="R[,R…]", help="open loop: requests per second, whatever becomes of them")
+@click.option("--ramp", metavar="FIRST:LAST", help="open loop: a rate that rises or falls evenly")
+@click.option(
+    "--arrivals",
+    type=click.Choice(["poisson", "constant"]),
+    default="poisson",
+    show_default=True,
+    help="how requests at a --rate follow one another",
+)
+@click.option("--seconds", metavar="TIME", default="30s", show_default=True, help="the window that is measured")
+@click.option("--warm-up", metavar="TIME", default="5s", show_default=True, help="load before the window")
+@click.option("--cool-down", metavar="TIME", default="2s", show_default=True, help="load after the window")
+@click.option("--listen", is_flag=True, help="listeners hear an answer to its end before they ask again")
+@click.option("--sweep", is_flag=True, help="from light to heavy until a load is not borne; names the highest that was")
+def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
+    """Put a server under load (--url): latencies from the intended start, stalls, throughput and goodput.
+
+    Each load has a window of its own between a warm-up and a cool-down; with --blocks N it is played N times, which
+    is how a soak is made: growth of the server's memory per request is rss_slope. A load is borne where more than 99 %
+    of its requests (the target of success_rate) meet every target.
+
+    Exit codes: 0 every target met, or in a sweep the lightest load borne; 1 not so; 3 something could not be measured.
+    """
+    from harness.console import failures, make_console, results_table
+    from harness.loads import sustained
+    from harness.outputs import write_outputs
+
+    traffic = wanted_traffic(given)
+    config = settled(config, traffic)
+    sweep = bool(given["sweep"])
+    finished = play(config, traffic, sweep=sweep)
+    data = finished.data
+    console = make_console()
+    console.print()
+    console.print(results_table(data))
+    for line in failures(data):
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+    for note in (*data.run.notes, *([data.run.reason] if data.run.reason else []), *write_outputs(data, config)):
+        console.print(note, markup=False, soft_wrap=True)
+    found = sustained(data, config.targets)
+    for name, reading in found if sweep else ():
+        said = f"{reading.value:g}" if reading.value is not None else f"none: {reading.reason}"
+        console.print(f"highest load that was borne: {said} ({name})", style="bold", markup=False, soft_wrap=True)
+    borne = bool(found) and all(reading.value is not None for _, reading in found)
+    code = _code(finished, sweep=sweep, borne=borne)
+    console.print(f"exit code {int(code)}: {_meaning(code, sweep=sweep)}", style="dim")
+    return int(code)
+
+
+def wanted_traffic(given: "dict[str, str | bool | None]") -> "tuple[Traffic, ...]":
+    """The loads that the options ask for. UsageError where they name none, or two kinds."""
+    from dataclasses import replace
+
+    from harness.loads import SWEPT, loads
+    from harness.records.scenario import Arrivals, Traffic
+
+    kinds = [name for name in ("listeners", "rate", "ramp") if given[name]]
+    if len(kinds) > 1:
+        raise UsageError("a load is one of them", where=f"--{kinds[0]}, --{kinds[1]}", remedy=f"leave --{kinds[1]} out")
+    times = {name.replace("-", "_"): _seconds(given, name) for name in ("seconds", "warm_up", "cool_down")}
+    if not times["seconds"]:
+        raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
+    if given["listen"] and kinds not in ([], ["listeners"]):
+        raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--listeners N --listen")
+    window = Traffic(
+        arrivals=Arrivals.CLOSED,
+        level=1,
+        seconds=times["seconds"],
+        warm_up_s=times["warm_up"],
+        cool_down_s=times["cool_down"],
+        listen=bool(given["listen"]),
+    )
+    if given["ramp"]:
+        first, last = _ramp(str(given["ramp"]))
+        return loads(replace(window, arrivals=Arrivals.RAMP, first=first), last)
+    if given["listeners"]:
+        return loads(window, str(given["listeners"]))
+    if given["rate"] or given["sweep"]:
+        rates = str(given["rate"] or ",".join(f"{rate:g}" for rate in SWEPT))
+        return loads(replace(window, arrivals=Arrivals(str(given["arrivals"]))), rates)
+    raise UsageError("no load is named", where="load", remedy="--listeners 4, --rate 2, --ramp 1:10, or --sweep")
+
+
+def settled(config: Config, traffic: "Sequence[Traffic]") -> Config:
+    """One launch, and one block unless more are asked for; the budget is the time that the loads take."""
+    from harness.plan.config import with_values
+
+    if not config["url"]:
+        raise UsageError("a load takes a server", where="load", remedy="--url http://127.0.0.1:8880")
+    blocks = config["blocks"] if config.origins["blocks"] != "default" else 1
+    texts = len(config["text"] or TEXTS)
+    budget = blocks * texts * sum(each.total_s + DRAIN_S for each in traffic)
+    return with_values(config, {"launches": 1, "blocks": blocks, "budget": budget})
+
+
+def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finished":
+    """Measure, with the live display; interrupted, what was kept until then."""
+    from harness import laboratory
+    from harness.console import LiveConsole
+    from harness.loads import holds, judge_load
+    from harness.measure.loads import LoadConductor, try_all
+    from harness.plan.matrix import Wish
+    from harness.records.scenario import Mode
+    from harness.verdicts import policy_of
+
+    def borne(scenario: "Scenario", _block: "Block", repetitions: "Sequence[Repetition]") -> bool:
+        return holds(scenario, repetitions, config.targets)
+
+    conduct: Conduct = lambda plan, staff, clock, emit, _enough: LoadConductor(  # noqa: E731 - typed where it stands
+        plan, staff=staff, clock=clock, emit=emit, holds=borne if sweep else try_all
+    )
+    wish = Wish(mode=Mode.ENDPOINT, texts=TEXTS, variant=None, traffic=tuple(traffic))
+    with LiveConsole() as console:
+        try:
+            return laboratory.measure(
+                config,
+                laboratory.wanted_scenarios(config, [wish], "quick"),
+                selection="load",
+                listeners=[console],
+                report=console.report,
+                judging=laboratory.Judging(
+                    conclude=lambda data: judge_load(data, config), enough=lambda _data: "", policy=policy_of(config)
+                ),
+                conduct=conduct,
+            )
+        except laboratory.Interrupted as interrupted:
+            return interrupted.finished
+
+
+def _code(finished: "Finished", *, sweep: bool, borne: bool) -> ExitCode:
+    from harness.records.verdict import TargetKind
+
+    if finished.code is ExitCode.INTERRUPTED:
+        return ExitCode.INTERRUPTED
+    if sweep:
+        lost = not finished.data.blocks
+        return ExitCode.MEASUREMENT if lost else ExitCode.OK if borne else ExitCode.WORSE
+    kinds = {each.kind for each in finished.data.targets}
+    if TargetKind.MISSED in kinds:
+        return ExitCode.WORSE
+    lost = TargetKind.UNKNOWN in kinds or not kinds or bool(finished.data.verdicts)
+    return ExitCode.MEASUREMENT if lost else ExitCode.OK
+
+
+def _meaning(code: ExitCode, *, sweep: bool) -> str:
+    return {
+        ExitCode.OK: "the lightest load was borne" if sweep else "every target met",
+        ExitCode.WORSE: "the lightest load was not borne" if sweep else "a target was missed",
+        ExitCode.MEASUREMENT: "a load could not be measured",
+        ExitCode.INTERRUPTED: "interrupted; finished loads are stored",
+    }[code]
+
+
+def _seconds(given: "dict[str, str | bool | None]", name: str) -> float:
+    from harness.plan.readers import as_pause
+
+    try:
+        return float(as_pause(given[name]))
+    except (ValueError, TypeError) as error:
+        option = "--" + name.replace("_", "-")
+        raise UsageError(f"{error}", where=option, remedy=f"{option} 30s") from error
+
+
+def _ramp(text: str) -> tuple[float, str]:
+    first, colon, last = text.partition(":")
+    try:
+        rate = float(first)
+    except ValueError:
+        rate = -1.0
+    if not colon or not 0 <= rate < 1e6:
+        raise UsageError(f"{text!r} is no ramp", where="--ramp", remedy="--ramp 1:10")
+    return rate, last

@@ -1,0 +1,34 @@
+"""What a server says of itself: every number of the JSON at its /status, by its path."""
+
+import json
+import math
+from collections.abc import Iterator
+
+from harness.engines.exchange import Answer
+from harness.records.repetition import ServerFigures
+
+STATUS = "/status"
+MOST = 200
+"""Numbers that are kept: a server that lists every request says nothing of itself."""
+
+
+def read_figures(answer: Answer) -> ServerFigures:
+    """The numbers of an answer, in its own order."""
+    if answer.status != 200:
+        return ServerFigures(reason=f"the server has no {STATUS}: it answers {answer.status}")
+    try:
+        said = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return ServerFigures(reason=f"{STATUS} holds no JSON")
+    found = dict(_numbers(said, ""))
+    kept = tuple(found.items())[:MOST]
+    return ServerFigures(figures=kept, reason="" if kept else f"{STATUS} holds no number")
+
+
+def _numbers(said: object, path: str) -> Iterator[tuple[str, float]]:
+    """Numbers at the leaves of objects; lists hold single events and are left out."""
+    if isinstance(said, dict):
+        for name, value in said.items():
+            yield from _numbers(value, f"{path}.{name}" if path else str(name))
+    elif isinstance(said, int | float) and not isinstance(said, bool) and math.isfinite(said) and abs(said) < 1e300:
+        yield path, float(said)

@@ -1,0 +1,72 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.metrics.derive import scenario_values
+from harness.records.repetition import Block, Canary, LoadNote, Memory, Outcome, OutcomeKind, Phase
+from harness.records.scenario import Arrivals, Traffic
+
+CANARY = Canary(numpy_ns=None, graph_ns=None)
+LOAD = Traffic(arrivals=Arrivals.POISSON, level=2, seconds=10, warm_up_s=5)
+
+
+def block(scenario_id: str, **note: Any) -> Block:
+    """A window from 105 s to 115 s."""
+    return Block(
+        block=0, launch=0, order=(scenario_id,), started_at=105.0, wall_ns=10_000_000_000, canary=CANARY,
+        load=LoadNote(**note),
+    )  # fmt: skip
+
+
+def test_a_loads_window_counts_what_came_in_it_whenever_it_was_asked_for(made: Any) -> None:
+    scenario = replace(made.scenario(), traffic=LOAD)
+    ours = [
+        # One second of audio each, complete 2 s after its start.
+        replace(made.repetition(phase=phase, chunks=((2_000, 1_000),), started_at=at), scenario_id=scenario.id)
+        for phase, at in ((Phase.WARMUP, 101.0), (Phase.WARMUP, 104.0), (Phase.MEASURED, 110.0),
+                          (Phase.MEASURED, 114.0), (Phase.COOLDOWN, 115.5))
+    ]  # fmt: skip
+    data = made.data(*ours)
+    data = replace(data, run=replace(data.run, scenarios=(scenario,)), blocks=(block(scenario.id),))
+    values = scenario_values(scenario, data, targets={"latency": 3.0})
+    # The second came at 106 s, the third at 112 s; the first before the window, the others after it.
+    assert values["throughput"].flat == pytest.approx((0.2,))
+    assert values["goodput"].flat == pytest.approx((0.2,))
+    # Latencies are of what was to begin in the window, wherever it ended.
+    assert values["latency"].n == 2
+    strict = scenario_values(scenario, data, targets={"latency": 1.0})
+    assert strict["goodput"].flat == (0.0,)
+
+
+def test_the_clients_lag_is_of_every_request_failed_ones_too_and_of_its_timer(made: Any) -> None:
+    scenario = replace(made.scenario(), traffic=LOAD)
+    failed = Outcome(kind=OutcomeKind.ERROR, reason="no", fault="http-503")
+    ours = [
+        replace(made.repetition(), scenario_id=scenario.id, lag_ns=1_000_000),
+        replace(made.repetition(outcome=failed), scenario_id=scenario.id, lag_ns=3_000_000),
+        replace(made.repetition(phase=Phase.WARMUP), scenario_id=scenario.id, lag_ns=9_000_000),
+    ]
+    data = made.data(*ours)
+    noted = block(scenario.id, timer_lag=((0, 2), (5, 1)))
+    data = replace(data, run=replace(data.run, scenarios=(scenario,)), blocks=(noted,))
+    lag = scenario_values(scenario, data)["client_lag"]
+    assert sorted(lag.flat) == pytest.approx([0.0, 0.0, 0.0005, 0.001, 0.003])
+
+
+def test_what_comes_one_by_one_has_no_lag_and_no_window(made: Any) -> None:
+    values = scenario_values(made.scenario(), made.data(made.repetition()))
+    for name in ("client_lag", "throughput", "goodput"):
+        assert values[name].n == 0
+        assert "one request at a time" in values[name].reason
+
+
+def test_a_loads_peak_is_the_servers_or_unknown_with_the_reason(made: Any) -> None:
+    scenario = replace(made.scenario(), traffic=LOAD)
+    ours = replace(made.repetition(), scenario_id=scenario.id)
+    data = made.data(ours)
+    data = replace(data, run=replace(data.run, scenarios=(scenario,)))
+    known = replace(data, blocks=(block(scenario.id, memory=Memory(peak=5_000)),))
+    assert scenario_values(scenario, known)["rss_peak"].flat == (5_000,)
+    unknown = replace(data, blocks=(block(scenario.id, memory=Memory(peak_reason="elsewhere")),))
+    assert scenario_values(scenario, unknown)["rss_peak"].reason == "elsewhere"
