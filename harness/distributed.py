@@ -46,6 +46,7 @@ from harness.verdicts import policy_of
 
 APART_S = 0.5
 """Clocks of two machines that differ by more put requests into the wrong part of a window."""
+CUT_SHORT = "the load ended before its window did"
 ELSEWHERE = "the clients of this load are other processes; the server was not watched"
 
 
@@ -183,8 +184,19 @@ class Gathering:
         self._listeners = listeners_from()
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._silent = 0
         for listener in self._listeners:
             listener(Begun(run_id=self._keeper.run_id))
+
+    @property
+    def ended(self) -> int:
+        """How many clients have said that they have no more to say."""
+        return len(self._ended)
+
+    def expect(self, clients: int) -> None:
+        """So many were to say so; where fewer did, the run is told of it."""
+        self._silent = max(0, clients - self.ended)
 
     @property
     def run_id(self) -> str:
@@ -203,12 +215,15 @@ class Gathering:
             replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=self._window.phase(each.started_at))
             for each in repetitions
         ]
+        if report.get("last"):
+            self._ended.add(client)
         if placed:
             self._store.add_repetitions(self.run_id, placed)
 
-    def finish(self, *, ended_early: str = "") -> Finished:
-        """The load is over: its block, its judgement, its end. `ended_early` says why, where it was cut short."""
+    def finish(self) -> Finished:
+        """The load is over: its block, its judgement, its end. One that ends within its window is partial."""
         clock, traffic = self._equipment.clock, self._scenario.traffic
+        ended_early = CUT_SHORT if clock.wall() < self._window.end else ""
         assert traffic is not None  # noqa: S101 - for the type checker
         options = (("clients", str(len(self._apart_s))), ("driver", "locust"), ("url", self._scenario.arm.url))
         launch = Launch(
@@ -232,11 +247,15 @@ class Gathering:
         self._store.conclude(self.run_id, found.summaries, found.verdicts, found.targets)
         self._store.finish(
             self.run_id, status=RunStatus.FAILED if found.verdicts else status, ended_at=clock.wall(),
-            conditions_at_end=self._equipment.observe(), reason=ended_early, notes=(*found.notes, *self._clock_notes()),
+            conditions_at_end=self._equipment.observe(), reason=ended_early, notes=(*found.notes, *self._notes()),
         )  # fmt: skip
         data = self._store.load(self.run_id)
         code = exit_code(data.verdicts, data.targets, policy_of(self._config))
-        return Finished(data=data, code=code if data.targets else ExitCode.MEASUREMENT)
+        return Finished(data=data, code=code if data.targets and not ended_early else ExitCode.MEASUREMENT)
+
+    def _notes(self) -> tuple[str, ...]:
+        lost = f"{self._silent} of the clients did not hand in their last report: some of their requests are missing"
+        return (*([lost] if self._silent else []), *self._clock_notes())
 
     def _clock_notes(self) -> tuple[str, ...]:
         return tuple(

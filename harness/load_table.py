@@ -41,19 +41,17 @@ def loads_table(scenarios: Sequence[Scenario], data: RunData) -> Table:
     summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
     table = Table(expand=False, pad_edge=False)
     table.add_column("load", overflow="fold", min_width=12)
-    table.add_column("text", overflow="fold")
     for heading in ("n", *(column.heading for column in COLUMNS)):
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("targets", no_wrap=True)
     several = len({scenario.arm for scenario in scenarios}) > 1
+    texts = len({scenario.text_class for scenario in scenarios}) > 1
     for scenario in scenarios:
         latency = summaries.get((scenario.id, "latency"))
         cells = [_cell(summaries, scenario, column) for column in COLUMNS]
         name = scenario.traffic.name if scenario.traffic else ""
-        named = f"{scenario.arm.id} {name}" if several else name
-        table.add_row(
-            Text(named), scenario.text_class, str(latency.n if latency else 0), *cells, _targets(scenario, data)
-        )
+        named = " ".join([*([scenario.arm.id] if several else []), *([scenario.text_class] if texts else []), name])
+        table.add_row(Text(named), str(latency.n if latency else 0), *cells, _targets(scenario, data))
     return table
 
 

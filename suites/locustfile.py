@@ -24,7 +24,7 @@ from harness.distributed import Gathering, ListenerDesk, scenario_of, settle, te
 from harness.engines.faults import EndpointFault
 from harness.engines.protocol import EngineRefusal
 from harness.equipment import Equipment, equip
-from harness.errors import BenchError, ExitCode
+from harness.errors import BenchError, ExitCode, UsageError
 from harness.measure.load import FAILURE_PAUSE_S, heard_out_ns
 from harness.outputs import write_outputs
 from harness.plan.arms import endpoint_arm
@@ -51,6 +51,10 @@ class Session:
         self.judging: list[Any] = []
         """What the judges have been given and nobody has looked after yet: gevent's results."""
         self.beating: gevent.Greenlet | None = None
+        self.over = False
+        """Whether this client has judged everything, so that its next report is its last."""
+        self.expected = 0
+        """How many clients there are to report."""
 
 
 SESSION = Session()
@@ -140,15 +144,18 @@ def start(environment: Environment, **_: object) -> None:
     try:
         config, scenario = configured(environment)
         SESSION.config = config
+        # The gatherer tries it too: it is the one that a person is looking at.
+        target = settle(scenario.arm, clock=SESSION.clock)
         if SESSION.store is not None and SESSION.equipment is not None:
             SESSION.gathering = Gathering(config, scenario, SESSION.store, SESSION.equipment)
             print_line(f"kokoro-bench: run {SESSION.gathering.run_id}")
+            SESSION.expected = len(getattr(environment.runner, "clients", ()))
+            SESSION.over = False
         if not isinstance(environment.runner, MasterRunner):
             index = getattr(environment.runner, "worker_index", 0)
-            target = settle(scenario.arm, clock=SESSION.clock)
             texts = texts_of(scenario.text_class, client=index)
             SESSION.desk = ListenerDesk(target, scenario, texts, clock=SESSION.clock)
-            SESSION.judges = ThreadPool(1)
+            SESSION.judges, SESSION.over = ThreadPool(1), False
             SESSION.beating = gevent.spawn(beat, SESSION.desk)
     except (BenchError, EngineRefusal, EndpointFault) as error:
         give_up(environment, error)
@@ -160,7 +167,7 @@ def report(client_id: str, data: dict[str, Any]) -> None:
     del client_id
     if SESSION.desk is not None:
         look_after(wait=False)
-        data["kokoro"] = SESSION.desk.drain()
+        data["kokoro"] = SESSION.desk.drain() | {"last": SESSION.over}
 
 
 @events.worker_report.add_listener
@@ -176,29 +183,45 @@ def stop(environment: Environment, **_: object) -> None:
     if SESSION.beating is not None:
         SESSION.beating.kill()
     look_after(wait=True)
+    SESSION.over = True
     if isinstance(environment.runner, WorkerRunner):
         return
+    if isinstance(environment.runner, MasterRunner) and SESSION.gathering is not None:
+        # Locust's own count of users reaches 0 before their last reports are here.
+        with gevent.Timeout(STOP_S, exception=False):
+            while SESSION.gathering.ended < SESSION.expected:
+                gevent.sleep(0.05)
+        SESSION.gathering.expect(SESSION.expected)
     if SESSION.gathering is not None and SESSION.desk is not None:
         SESSION.gathering.add("this process", SESSION.desk.drain())
     conclude(environment)
 
 
+@events.quitting.add_listener
+def end(environment: Environment, **_: object) -> None:
+    """Nothing more is to be stored."""
+    del environment
+    if SESSION.gathering is None and SESSION.store is not None:
+        SESSION.store.close()
+
+
 def look_after(*, wait: bool) -> None:
     """Raise what a judge has raised; with `wait`, once all have judged."""
-    done = [each for each in SESSION.judging if wait or each.ready()]
-    SESSION.judging = [each for each in SESSION.judging if not wait and each not in done]
-    for each in done:
-        each.get()
+    given, SESSION.judging = SESSION.judging, []
+    for each in given:
+        if wait or each.ready():
+            each.get()
+        else:
+            SESSION.judging.append(each)
 
 
 def conclude(environment: Environment) -> None:
     """Judge, show and report; Locust ends with our exit code."""
-    gathering, store, config = SESSION.gathering, SESSION.store, SESSION.config
-    if gathering is None or store is None or config is None:
+    gathering, config = SESSION.gathering, SESSION.config
+    if gathering is None or config is None:
         return
     SESSION.gathering = None
     finished = gathering.finish()
-    store.close()
     console = make_console()
     console.print(results_table(finished.data))
     for line in (*failures(finished.data), *finished.data.run.notes, *write_outputs(finished.data, config)):
@@ -219,6 +242,8 @@ def configured(environment: Environment) -> tuple[Config, Scenario]:
         cool_down_s=float(getattr(options, "cool_down", 2.0)),
         listen=bool(getattr(options, "listen", False)),
     )
+    if traffic.seconds <= 0 or traffic.warm_up_s < 0 or traffic.cool_down_s < 0:
+        raise UsageError("a window needs some length", where="--seconds, --warm-up, --cool-down", remedy="--seconds 30")
     text_class = str(getattr(options, "text_class", "chars-200"))
     return config, scenario_of(config, endpoint_arm(config), text_class, traffic)
 

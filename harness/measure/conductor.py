@@ -8,6 +8,7 @@ asked after each block, is all that can end a run before its blocks or its budge
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from harness.clock import Clock
@@ -126,7 +127,7 @@ class Conductor:
             if done:
                 self._end_block(launch, order, canary, done, started_at=started_at, began=began)
             raise
-        self._end_block(launch, order, canary, done, started_at=started_at, began=began)
+        self._end_block(launch, order, canary, done, started_at=started_at, began=began, ask=True)
         return True
 
     def _servers(self) -> tuple[tuple[str, ServerFigures], ...]:
@@ -142,6 +143,7 @@ class Conductor:
         *,
         started_at: float,
         began: int,
+        ask: bool = False,
     ) -> None:
         wall_ns = self._clock.now_ns() - began
         block = Block(
@@ -151,11 +153,23 @@ class Conductor:
             started_at=started_at,
             wall_ns=wall_ns,
             canary=canary,
-            servers=self._servers(),
         )
         self._pacing.played(wall_ns)
+        self._keep_block(block, done, ask=ask)
+
+    def _keep_block(self, block: Block, done: Sequence[Repetition], *, ask: bool) -> None:
+        """Say that a block has ended; with `ask`, with what servers say of themselves after it."""
+        interrupt = None
+        try:
+            if ask:
+                block = replace(block, servers=self._servers())
+        except KeyboardInterrupt as error:
+            # What was measured is kept first.
+            interrupt = error
         self._blocks += 1
         self._emit(BlockDone(block=block, repetitions=tuple(done)))
+        if interrupt is not None:
+            raise interrupt
 
     def _warm_up(self, scenario: Scenario) -> None:
         for _ in range(self._plan.pace.warmups):

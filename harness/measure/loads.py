@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 from harness.clock import Clock
 from harness.measure.conductor import Conductor
-from harness.measure.events import BlockDone, Listener
+from harness.measure.events import Listener
 from harness.measure.handle import WorkerLost
-from harness.measure.staff import Staff, ask_server
+from harness.measure.staff import Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Block, Outcome, Phase, Repetition
 from harness.records.scenario import Scenario
@@ -39,6 +39,9 @@ class LoadConductor(Conductor):
             self._close_desk(arm)
         return True
 
+    def _warm_up(self, scenario: Scenario) -> None:
+        """A load warms up by itself, before its window."""
+
     def _play_load(self, scenario: Scenario) -> None:
         """One load, its canary before it."""
         traffic, desk = scenario.traffic, self._desks[scenario.arm]
@@ -63,11 +66,9 @@ class LoadConductor(Conductor):
             wall_ns=round(traffic.seconds * 1e9),
             canary=canary,
             load=crowd.note,
-            servers=((scenario.arm.id, ask_server(desk.worker)),),
         )
         self._pacing.played(self._clock.now_ns() - began)
-        self._blocks += 1
-        self._emit(BlockDone(block=block, repetitions=crowd.repetitions))
+        self._keep_block(block, crowd.repetitions, ask=True)
         if not self._holds(scenario, block, crowd.repetitions):
             self._leave_out(scenario)
 

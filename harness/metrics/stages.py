@@ -40,7 +40,8 @@ def stage_times(marks: Sequence[StageMark], *, last_chunk_ns: int, total_ns: int
     where no mark says "postprocess", that is what lies between the end of a run and the next mark, and between the end
     of the last run, where no mark follows it, and the last chunk. All other time is the rest.
     """
-    if not marks:
+    if not any(mark.stage in (PHONEMISE, INFERENCE, POSTPROCESS) for mark in marks):
+        # A client of a server marks its connecting alone, which says nothing of what the server did.
         return "the engine marks no stages"
     ordered = sorted(marks, key=lambda mark: (mark.start_ns, mark.end_ns))
     if any(later.start_ns < earlier.end_ns for earlier, later in pairwise(ordered)):

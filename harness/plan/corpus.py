@@ -143,9 +143,9 @@ class Corpus:
         return self._composed[text_class]
 
     def at_most(self, text_class: str, count: int) -> tuple[Utterance, ...]:
-        """The class's texts and as many further ones as its pool gives, no two alike, up to `count` in all."""
-        known = TEXT_CLASSES[text_class]
+        """The class's texts and as many further ones as its pool gives, no two alike, `count` at most. UsageError."""
         found = list(self.variants(text_class))
+        known = TEXT_CLASSES[text_class]
         seen = {each.text for each in found}
         for variant in range(len(found), count):
             text = next((text for text in self._attempts(known, variant) if text not in seen), None)

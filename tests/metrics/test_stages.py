@@ -114,3 +114,8 @@ def test_shares_add_up_to_1(
     assert list(shares) == ["phonemise", "inference", "postprocess", "rest"]
     assert sum(shares.values()) == pytest.approx(1.0, rel=0, abs=4e-16)
     assert all(0 <= share <= 1 for share in shares.values())
+
+
+def test_connecting_is_no_stage_of_the_synthesis() -> None:
+    marks = [StageMark(stage="connect", start_ns=0, end_ns=5)]
+    assert stage_times(marks, last_chunk_ns=10, total_ns=10) == "the engine marks no stages"

@@ -33,7 +33,7 @@ def test_a_servers_arm_is_its_address_and_options_whatever_a_file_says_of_thread
     (tmp_path / "pyproject.toml").write_text("[tool.kokoro-bench]\nthreads = [1, 2]\n")
     (arm,) = wanted_arms(configured(tmp_path, url=f"{URL}/", endpoint_options="format=wav,pid=12"), "full")
     assert arm == Arm(engine="endpoint", provider="", url=URL, session_options=(("format", "wav"), ("pid", "12")))
-    assert arm.id == "endpoint.format=wav.pid=12.http-127.0.0.1-8880"
+    assert arm.id == "endpoint.format=wav.http-127.0.0.1-8880"
 
 
 def test_what_a_session_has_is_refused_where_it_is_given_for_a_server(tmp_path: Path) -> None:

@@ -1,0 +1,143 @@
+"""A load whose clients are elsewhere, without the tool that drives it: reports in, a run out."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness.clock import ScriptedClock
+from harness.distributed import Gathering, ListenerDesk, scenario_of, settle, texts_of
+from harness.equipment import Equipment, equip
+from harness.errors import ExitCode
+from harness.plan.arms import endpoint_arm
+from harness.plan.config import Config, load_config
+from harness.records.repetition import AudioFeatures, ChunkMark, Phase, Repetition
+from harness.records.run import RunStatus
+from harness.records.scenario import Arrivals, Scenario, Traffic
+from harness.server.builtin import SCRIPTS
+from harness.server.scripted import serving
+from harness.store.runs import RunStore, open_store
+
+LOAD = Traffic(arrivals=Arrivals.CLOSED, level=4, seconds=10, warm_up_s=5, cool_down_s=2)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load_config({"url": "http://127.0.0.1:1"}, start=tmp_path, environment={})
+
+
+@pytest.fixture
+def equipment() -> Equipment:
+    """A scripted machine; the clock is the test's to move."""
+    return equip(load_config({"engine": "scripted"}, environment={}), report=print)
+
+
+@pytest.fixture
+def store(config: Config) -> Iterator[RunStore]:
+    with open_store(config.results) as opened:
+        yield opened
+
+
+def answered(scenario_id: str, *, started_at: float) -> Repetition:
+    """One second of audio that came whole after 0.1 s."""
+    audio = AudioFeatures(
+        sample_rate=24_000, frames=24_000, sha256="", finite=True, peak=0.5, rms_dbfs=-20.0, clipped_share=0.0,
+        onset_frame=0,
+    )  # fmt: skip
+    return Repetition(
+        scenario_id=scenario_id, launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, characters=12,
+        started_at=started_at, end_ns=100_000_000, chunks=(ChunkMark(at_ns=100_000_000, frames=24_000),), audio=audio,
+        lag_ns=1_000_000,
+    )  # fmt: skip
+
+
+def report(repetitions: list[Repetition], *, wall: float) -> dict[str, object]:
+    return {"repetitions": msgspec.json.encode(repetitions), "lag": [(1, 3)], "wall": wall}
+
+
+def loaded(config: Config) -> Scenario:
+    return scenario_of(config, endpoint_arm(config), "chars-12", LOAD)
+
+
+def test_what_clients_report_becomes_one_run(config: Config, store: RunStore, equipment: Equipment) -> None:
+    scenario, clock = loaded(config), equipment.clock
+    assert isinstance(clock, ScriptedClock)
+    gathering = Gathering(config, scenario, store, equipment)
+    began = clock.wall()
+    # The clients do not know how many they are: their scenario has another name.
+    clock.sleep(6)
+    gathering.add("a", report([answered("closed-1", started_at=began + at) for at in (1, 6)], wall=clock.wall()))
+    assert len(store.load(gathering.run_id).repetitions) == 2
+    clock.sleep(12)
+    gathering.add("b", report([answered("closed-1", started_at=began + at) for at in (7, 16)], wall=clock.wall()))
+    finished = gathering.finish()
+    data = finished.data
+    assert finished.code is ExitCode.OK
+    assert data.run.status is RunStatus.COMPLETE
+    assert [each.phase for each in data.repetitions] == [
+        Phase.WARMUP, Phase.MEASURED, Phase.MEASURED, Phase.COOLDOWN,
+    ]  # fmt: skip
+    assert {each.scenario_id for each in data.repetitions} == {scenario.id}
+    summaries = {each.metric: each for each in data.summaries}
+    assert summaries["throughput"].median == pytest.approx(0.2)
+    assert summaries["goodput"].median == pytest.approx(0.2)
+    # Two requests, and three beats from each client.
+    assert summaries["client_lag"].n == 8
+    assert dict(data.launches[0].facts.options)["clients"] == "2"
+    assert not data.run.notes
+
+
+def test_a_load_that_is_cut_short_is_partial_and_no_success(
+    config: Config, store: RunStore, equipment: Equipment
+) -> None:
+    gathering = Gathering(config, loaded(config), store, equipment)
+    began = equipment.clock.wall()
+    equipment.clock.sleep(7)
+    gathering.add("a", report([answered("", started_at=began + 6)], wall=equipment.clock.wall()))
+    finished = gathering.finish()
+    assert finished.data.run.status is RunStatus.PARTIAL
+    assert finished.data.run.reason == "the load ended before its window did"
+    assert finished.code is ExitCode.MEASUREMENT
+
+
+def test_clocks_that_differ_are_told(config: Config, store: RunStore, equipment: Equipment) -> None:
+    gathering = Gathering(config, loaded(config), store, equipment)
+    equipment.clock.sleep(20)
+    gathering.add("far", report([], wall=equipment.clock.wall() - 3.0))
+    (note,) = gathering.finish().data.run.notes
+    assert "client far: its clock or its reports are 3.0 s away" in note
+
+
+def test_a_desk_asks_judges_and_hands_out_what_came_once(config: Config) -> None:
+    from harness.clock import SystemClock
+
+    clock = SystemClock()
+    with serving(SCRIPTS["steady"]) as (url, _):
+        arm = replace(endpoint_arm(config), url=url)
+        scenario = scenario_of(config, arm, "chars-12", LOAD)
+        desk = ListenerDesk(settle(arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
+        line, stages = desk.line()
+        for _ in range(2):
+            desk.judge(*desk.ask(line, stages, listener=0, intended_ns=clock.now_ns()))
+        line.close()
+    gone = desk.ask(*desk.line(), listener=0, intended_ns=clock.now_ns())
+    desk.judge(*gone)
+    desk.beat(250_000)
+    drained = desk.drain()
+    first, second, third = msgspec.json.decode(drained["repetitions"], type=list[Repetition])
+    assert first.outcome.valid
+    assert second.outcome.valid
+    assert third.outcome.fault == "refused"
+    # One connection for both; the texts change.
+    assert [mark.stage for mark in first.stages] == ["connect"]
+    assert second.stages == ()
+    assert first.variant != second.variant
+    assert drained["lag"] == [(2, 1)]
+    assert msgspec.json.decode(desk.drain()["repetitions"]) == []
+
+
+def test_clients_begin_at_different_texts() -> None:
+    assert texts_of("chars-60", client=1)[0] == texts_of("chars-60")[137]
+    assert len(set(texts_of("chars-60", client=3))) == 1_000
