@@ -18,6 +18,9 @@ FIRST_INFERENCE = "first_inference"
 LOAD_PARTS = ("import", "session", "voices", "phonemiser", FIRST_INFERENCE)
 LOAD_METRICS = tuple(name for name in METRICS if name.startswith("load_"))
 
+MOST_SLOPE_POINTS = 1_000
+"""Points of a launch whose slopes are all taken: half a million pairs."""
+
 MIN_SLOPE_REPETITIONS = 5
 """A slope through fewer is one step of an allocator, or none."""
 
@@ -115,6 +118,8 @@ def _slope(points: Sequence[tuple[int, int]]) -> Reading:
         return unknown(
             f"{len(points)} repetitions in a launch are too few for a slope, which takes {MIN_SLOPE_REPETITIONS}"
         )
+    # There are as many slopes as pairs: of a long load every so many points are taken.
+    points = points[:: -(-len(points) // MOST_SLOPE_POINTS)]
     # SciPy has it too, but its import takes longer than everything else that is derived.
     slopes = (
         (later_size - size) / (later - ordinal) for (ordinal, size), (later, later_size) in combinations(points, 2)

@@ -124,3 +124,18 @@ def test_grouped_helpers() -> None:
     assert flat(((1.0, 2.0), (), (3.0,))) == (1.0, 2.0, 3.0)
     assert logs(((1.0, 0.0),)) is None
     assert logs(((1.0,),)) == ((0.0,),)
+
+
+def test_the_thousands_of_values_of_a_load_take_no_more_than_a_few_megabytes() -> None:
+    import tracemalloc
+
+    values = (tuple(1.0 + number % 97 / 1_000 for number in range(20_000)),)
+    tracemalloc.start()
+    summary = summarise(scenario_id="s", metric="gap", definition=1, values=values, level=0.95)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert summary.n == 20_000
+    assert summary.interval is not None
+    assert summary.interval.low < 1.048 < summary.interval.high
+    # All pairs' distances would take 1.6 GB.
+    assert peak < 100e6
