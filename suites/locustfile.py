@@ -16,6 +16,7 @@ from gevent.threadpool import ThreadPool
 from locust import LoadTestShape, User, constant, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
+from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.clock import SystemClock
@@ -33,6 +34,7 @@ from harness.records.scenario import Arrivals, Scenario, Traffic
 from harness.store.runs import RunStore, open_store
 
 BEAT_S = 0.005
+IDLE_S = 0.05
 STOP_S = 60.0
 """For the answers under way when the load ends."""
 
@@ -52,7 +54,11 @@ class Session:
         """What the judges have been given and nobody has looked after yet: gevent's results."""
         self.beating: gevent.Greenlet | None = None
         self.over = False
-        """Whether this client has judged everything, so that its next report is its last."""
+        """Whether this client has handed in its last report."""
+        self.asking = 0
+        """Requests under way."""
+        self.ends_ns = 0
+        """No request begins after this."""
         self.expected = 0
         """How many clients there are to report."""
 
@@ -79,7 +85,14 @@ class Listeners(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """How many there are to be now; None ends the load."""
         options = self.runner.environment.parsed_options if self.runner else None
-        if options is None or float(self.get_run_time()) >= options.warm_up + options.seconds + options.cool_down:
+        gathering, run_time = SESSION.gathering, float(self.get_run_time())
+        if options is None:
+            return None
+        if run_time > 1 and (gathering is None or gathering.ended >= SESSION.expected):
+            return None
+        # Users of Locust's that are told to stop are not waited for until their last reports are here: so all have
+        # stopped asking by themselves, and handed in, before they are told.
+        if run_time > options.warm_up + options.seconds + options.cool_down + STOP_S:
             return None
         return options.num_users or 1, options.spawn_rate or 1
 
@@ -105,10 +118,15 @@ class Listener(User):
         desk, options = SESSION.desk, self.environment.parsed_options
         assert desk is not None
         assert SESSION.judges is not None
-        wait_s = (self.next_ns - SESSION.clock.now_ns()) / 1e9
-        if wait_s > 0:
-            gevent.sleep(wait_s)
-        served, utterance = desk.ask(self.line, self.stages, listener=id(self), intended_ns=self.next_ns)
+        if max(self.next_ns, SESSION.clock.now_ns()) >= SESSION.ends_ns:
+            gevent.sleep(IDLE_S)
+            return
+        gevent.sleep(max(0.0, (self.next_ns - SESSION.clock.now_ns()) / 1e9))
+        SESSION.asking += 1
+        try:
+            served, utterance = desk.ask(self.line, self.stages, listener=id(self), intended_ns=self.next_ns)
+        finally:
+            SESSION.asking -= 1
         self.next_ns = served.end_ns
         if not served.outcome.valid:
             self.next_ns += round(FAILURE_PAUSE_S * 1e9)
@@ -124,10 +142,11 @@ class Listener(User):
 
 @events.init.add_listener
 def prepare(environment: Environment, **_: object) -> None:
-    """What takes long, before anybody waits for it; and answers under way come to their end when the load is over."""
-    environment.stop_timeout = max(environment.stop_timeout or 0.0, STOP_S)
+    """What takes long, before anybody waits for it."""
     if isinstance(environment.runner, WorkerRunner):
         return
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.register_message("kokoro", take_last)
     try:
         config = load_config({})
         SESSION.store = open_store(config.results)
@@ -149,14 +168,15 @@ def start(environment: Environment, **_: object) -> None:
         if SESSION.store is not None and SESSION.equipment is not None:
             SESSION.gathering = Gathering(config, scenario, SESSION.store, SESSION.equipment)
             print_line(f"kokoro-bench: run {SESSION.gathering.run_id}")
-            SESSION.expected = len(getattr(environment.runner, "clients", ()))
-            SESSION.over = False
+            SESSION.expected = len(getattr(environment.runner, "clients", ("this process",)))
         if not isinstance(environment.runner, MasterRunner):
             index = getattr(environment.runner, "worker_index", 0)
             texts = texts_of(scenario.text_class, client=index)
             SESSION.desk = ListenerDesk(target, scenario, texts, clock=SESSION.clock)
             SESSION.judges, SESSION.over = ThreadPool(1), False
             SESSION.beating = gevent.spawn(beat, SESSION.desk)
+            SESSION.ends_ns = SESSION.clock.now_ns() + round(scenario.traffic.total_s * 1e9) if scenario.traffic else 0
+            gevent.spawn(hand_in, environment, SESSION.desk)
     except (BenchError, EngineRefusal, EndpointFault) as error:
         give_up(environment, error)
 
@@ -165,9 +185,9 @@ def start(environment: Environment, **_: object) -> None:
 def report(client_id: str, data: dict[str, Any]) -> None:
     """A client's part since its last report goes with Locust's own."""
     del client_id
-    if SESSION.desk is not None:
+    if SESSION.desk is not None and not SESSION.over:
         look_after(wait=False)
-        data["kokoro"] = SESSION.desk.drain() | {"last": SESSION.over}
+        data["kokoro"] = SESSION.desk.drain()
 
 
 @events.worker_report.add_listener
@@ -177,24 +197,34 @@ def take(client_id: str, data: dict[str, Any]) -> None:
         SESSION.gathering.add(client_id, data["kokoro"])
 
 
-@events.test_stop.add_listener
-def stop(environment: Environment, **_: object) -> None:
-    """A client judges what is left, before its last report; the gatherer judges all."""
+def take_last(environment: Environment, msg: Message, **_: object) -> None:
+    """The gatherer stores a client's last report."""
+    del environment
+    take(str(msg.node_id), {"kokoro": msg.data})
+
+
+def hand_in(environment: Environment, desk: ListenerDesk) -> None:
+    """When the load is over: wait for the answers under way, judge what is left, and report for the last time."""
+    gevent.sleep((SESSION.ends_ns - SESSION.clock.now_ns()) / 1e9)
+    while SESSION.asking:
+        gevent.sleep(IDLE_S)
     if SESSION.beating is not None:
         SESSION.beating.kill()
     look_after(wait=True)
     SESSION.over = True
+    last = desk.drain() | {"last": True}
     if isinstance(environment.runner, WorkerRunner):
-        return
-    if isinstance(environment.runner, MasterRunner) and SESSION.gathering is not None:
-        # Locust's own count of users reaches 0 before their last reports are here.
-        with gevent.Timeout(STOP_S, exception=False):
-            while SESSION.gathering.ended < SESSION.expected:
-                gevent.sleep(0.05)
+        environment.runner.send_message("kokoro", last)
+    elif SESSION.gathering is not None:
+        SESSION.gathering.add("this process", last)
+
+
+@events.test_stop.add_listener
+def stop(environment: Environment, **_: object) -> None:
+    """The gatherer judges all."""
+    if SESSION.gathering is not None:
         SESSION.gathering.expect(SESSION.expected)
-    if SESSION.gathering is not None and SESSION.desk is not None:
-        SESSION.gathering.add("this process", SESSION.desk.drain())
-    conclude(environment)
+        conclude(environment)
 
 
 @events.quitting.add_listener
