@@ -10,12 +10,34 @@ from pathlib import Path
 
 from harness.errors import BaselineError
 from harness.judge.calibration import UNCALIBRATED, OperatingCurve, Trial, operating_curves
+from harness.judge.grouped import Grouped
+from harness.judge.paired import launch_inflation
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import VerdictKind
 
-CALIBRATION_FORMAT = 1
-"""Version of the file. History: 1, the first."""
+CALIBRATION_FORMAT = 2
+"""Version of the file. History: 1, the first; 2, with the pairs of duels of an arm against itself."""
+
+READABLE_FORMATS = (1, 2)
+
+FEWEST_DUELS = 10
+"""Duels of an arm against itself from which on they tell what launches differ by, better than what is presumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchEffect:
+    """How many times more the launches of a duel differ here than their pairs explain, learned from `duels` duels."""
+
+    inflation: float
+    duels: int
+
+    def sentence(self) -> str:
+        """What is quoted beside a duel's verdicts."""
+        return (
+            f"launches differ {self.inflation:.2g} times as much here as their pairs explain "
+            f"({self.duels} duels of a thing against itself): the intervals allow for it"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +71,7 @@ def load(baselines: Path, machine_key: str) -> CalibrationFile:
         raise BaselineError(
             f"is no calibration ({error})", where=str(file), remedy="restore it, or remove it and calibrate anew"
         ) from error
-    if found.format != CALIBRATION_FORMAT or found.machine != machine_key:
+    if found.format not in READABLE_FORMATS or found.machine != machine_key:
         raise BaselineError(
             f"is of format {found.format} and machine {found.machine}", where=str(file), remedy="calibrate anew"
         )
@@ -78,6 +100,12 @@ def curves(baselines: Path, machine_key: str) -> dict[str, OperatingCurve]:
     return {curve.scenario_id: curve for curve in operating_curves(load(baselines, machine_key).trials)}
 
 
+def launch_effect(baselines: Path, machine_key: str) -> LaunchEffect | None:
+    """What this machine's own duels of a thing against itself say of launches; None while they are too few."""
+    known = [trial.pairs for trial in load(baselines, machine_key).trials if len(trial.pairs) > 1]
+    return LaunchEffect(inflation=launch_inflation(known), duels=len(known)) if len(known) >= FEWEST_DUELS else None
+
+
 def quotes(baselines: Path, data: RunData) -> list[str]:
     """What is known of the gate's errors on this machine, for whoever reads the run's verdicts."""
     known = curves(baselines, data.run.machine.key)
@@ -86,8 +114,8 @@ def quotes(baselines: Path, data: RunData) -> list[str]:
     return found or [UNCALIBRATED]
 
 
-def trial_of(data: RunData, *, scenario: Scenario, planted: float) -> Trial:
-    """What a duel with a known truth said. `scenario` is the one without a planted delay."""
+def trial_of(data: RunData, *, scenario: Scenario, planted: float, pairs: Grouped = ()) -> Trial:
+    """What a duel with a known truth said. `scenario` is the one without a planted delay; `pairs` its log-ratios."""
     kinds = {verdict.kind for verdict in data.verdicts}
     seconds = (data.run.ended_at or data.run.started_at) - data.run.started_at
     return Trial(
@@ -96,6 +124,7 @@ def trial_of(data: RunData, *, scenario: Scenario, planted: float) -> Trial:
         regressed=VerdictKind.REGRESSED in kinds,
         improved=VerdictKind.IMPROVED in kinds,
         seconds=seconds,
+        pairs=tuple(tuple(round(pair, 6) for pair in launch) for launch in pairs),
     )
 
 

@@ -11,6 +11,7 @@ from harness.errors import MeasurementError, UsageError
 from harness.judge.comparison import Comparison, NotComparable, Policy
 from harness.judge.comparison import Duel as Paired
 from harness.judge.gate import judge
+from harness.judge.grouped import Grouped
 from harness.judge.power import tolerance_for
 from harness.judge.stopping import StoppingRule, blocks_in
 from harness.measure.operators import Profile
@@ -158,6 +159,13 @@ def pairs_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:
     """Candidate and reference of each text: they stand next to one another in the plan."""
     scenarios = data.run.scenarios
     return tuple(zip(scenarios[::2], scenarios[1::2], strict=True))
+
+
+def latency_pairs(data: RunData) -> Grouped:
+    """The log-ratios of the first pair's latencies, launch by launch; nothing where there are none."""
+    candidate, reference = pairs_of(data)[0]
+    ours, theirs = scenario_values(candidate, data)["latency"], scenario_values(reference, data)["latency"]
+    return paired_log_ratios(ours, theirs) if ours.n and theirs.n else ()
 
 
 def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:

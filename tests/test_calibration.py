@@ -1,7 +1,10 @@
 """The gate's own error rates: kept one by one, read back, quoted."""
 
-from dataclasses import replace
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -42,3 +45,48 @@ def test_sizes_take_turns() -> None:
 
 def test_an_unknown_gate_says_so() -> None:
     assert "calibrate" in UNCALIBRATED
+
+
+def duels(number: int, *, between: float, seed: int = 1) -> list[tuple[tuple[float, ...], ...]]:
+    """Duels of three launches of eight pairs whose launches differ by a standard deviation of `between`."""
+    random = Random(seed)  # noqa: S311 - noise, no secret
+    return [
+        tuple(tuple(launch + random.gauss(0, 0.02) for _ in range(8)) for launch in launches)
+        for launches in ([random.gauss(0, between) for _ in range(3)] for _ in range(number))
+    ]
+
+
+def keep(directory: Path, pairs: Sequence[tuple[tuple[float, ...], ...]]) -> None:
+    for each in pairs:
+        calibration.add(directory, "machine", replace(TRIAL, pairs=each))
+
+
+def test_what_launches_differ_by_is_learned_from_ten_duels_of_a_thing_against_itself(tmp_path: Path) -> None:
+    pairs = duels(10, between=0.04)
+    keep(tmp_path, pairs[:9])
+    assert calibration.launch_effect(tmp_path, "machine") is None
+    keep(tmp_path, pairs[9:])
+    effect = calibration.launch_effect(tmp_path, "machine")
+    assert effect is not None
+    assert effect.duels == 10
+    # By arithmetic 1 + 8 (0.04 / 0.02)² = 33.
+    assert 15 < effect.inflation < 60
+    assert "10 duels of a thing against itself" in effect.sentence()
+
+
+def test_launches_that_do_not_differ_widen_nothing(tmp_path: Path) -> None:
+    keep(tmp_path, duels(30, between=0.0))
+    effect = calibration.launch_effect(tmp_path, "machine")
+    assert effect is not None
+    assert 1 <= effect.inflation < 1.5
+
+
+def test_a_calibration_without_pairs_is_still_read(tmp_path: Path) -> None:
+    old = {"format": 1, "machine": "machine", "trials": [vars_of(TRIAL)]}
+    calibration.place(tmp_path, "machine").write_text(json.dumps(old))
+    assert calibration.load(tmp_path, "machine").trials == (TRIAL,)
+    assert calibration.launch_effect(tmp_path, "machine") is None
+
+
+def vars_of(trial: Trial) -> dict[str, object]:
+    return {name: value for name, value in asdict(trial).items() if name != "pairs"}

@@ -2,7 +2,7 @@
 
 import click
 
-from harness.cli.options import MEASURING, configured
+from harness.cli.options import MEASURING, configured, machine_key
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
@@ -44,10 +44,8 @@ def calibrate(
     from harness import calibration
     from harness.cli.duel import per_cent
     from harness.console import make_console
-    from harness.measure.machine import identify
 
     console = make_console()
-    key = "scripted" if config["engine"] == "scripted" else identify().key
     if not show_only:
         wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
         for number, planted in enumerate(calibration.order_of(sizes, duels)):
@@ -55,8 +53,10 @@ def calibrate(
             code = _trial(config, planted, number, wanted=wanted)
             if code is ExitCode.INTERRUPTED:
                 return int(code)
-    for curve in calibration.curves(config.baselines, key).values():
+    for curve in calibration.curves(config.baselines, machine_key(config)).values():
         console.print(f"{curve.scenario_id}: {curve.sentence()}")
+    if effect_of_launches := calibration.launch_effect(config.baselines, machine_key(config)):
+        console.print(effect_of_launches.sentence())
     return int(ExitCode.OK)
 
 
@@ -66,7 +66,7 @@ def _trial(config: Config, planted: float, number: int, *, wanted: float | None)
 
     from harness import calibration
     from harness.cli.duel import conduct
-    from harness.duel import Opponents
+    from harness.duel import Opponents, latency_pairs
     from harness.equipment import wanted_arms
     from harness.plan.config import with_values
 
@@ -84,5 +84,7 @@ def _trial(config: Config, planted: float, number: int, *, wanted: float | None)
         return finished.code
     scenario = data.run.scenarios[1]
     plain = replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0))
-    calibration.add(config.baselines, data.run.machine.key, calibration.trial_of(data, scenario=plain, planted=planted))
+    pairs = () if planted else latency_pairs(data)
+    trial = calibration.trial_of(data, scenario=plain, planted=planted, pairs=pairs)
+    calibration.add(config.baselines, data.run.machine.key, trial)
     return finished.code

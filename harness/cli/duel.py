@@ -1,14 +1,16 @@
 """`kokoro-bench duel`: two arms, paired."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import MEASURING, configured
+from harness.cli.options import MEASURING, configured, machine_key
 from harness.errors import UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
+    from harness.calibration import LaunchEffect
     from harness.duel import Opponents
     from harness.laboratory import Finished
 
@@ -66,6 +68,8 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     selection = f"duel: {candidate} against {reference}"
     finished = conduct(config, sides, effect=effect, selection=selection, streamed=streamed)
     notes = [*quotes(config.baselines, finished.data), *write_outputs(finished.data, config)]
+    if effect_of_launches := launches_here(config):
+        notes.insert(0, effect_of_launches.sentence())
     print_duel(finished, candidate=candidate, reference=reference, notes=notes)
     return finished
 
@@ -96,9 +100,10 @@ def conduct(
             "blocks": config["blocks"] if config.origins["blocks"] != "default" else MANY_BLOCKS,
         },
     )
-    judging = DuelJudging(
-        effect=effect, budget_s=config["budget"], launches=config["launches"], policy=policy_of(config)
-    )
+    policy = policy_of(config)
+    if effect_of_launches := launches_here(config):
+        policy = replace(policy, launch_inflation=effect_of_launches.inflation)
+    judging = DuelJudging(effect=effect, budget_s=config["budget"], launches=config["launches"], policy=policy)
     mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(sides, texts=config["text"] or TEXTS, voice=config["voice"], mode=mode)
     with LiveConsole() as console:
@@ -118,6 +123,13 @@ def conduct(
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished
+
+
+def launches_here(config: Config) -> "LaunchEffect | None":
+    """What calibration has learned of launches on this machine, so that three of a duel need not tell it."""
+    from harness.calibration import launch_effect
+
+    return launch_effect(config.baselines, machine_key(config))
 
 
 def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":

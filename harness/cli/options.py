@@ -40,6 +40,15 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return decorate
 
 
+def machine_key(config: Config) -> str:
+    """The key under which this machine's runs, or scripted ones, are kept."""
+    if config["engine"] == "scripted":
+        return SCRIPTED_KEY
+    from harness.measure.machine import identify
+
+    return identify().key
+
+
 @contextmanager
 def open_results(config: Config) -> "Iterator[RunStore]":
     """The results database; runs that were killed are marked as interrupted on the way."""

@@ -133,11 +133,9 @@ def snippet_of(arm: "Arm") -> str:
 
 def _newest(config: Config, store: "RunStore") -> "RunData":
     """The newest run of this machine with several arms, none of them slowed on purpose."""
-    from harness.cli.options import SCRIPTED_KEY
-    from harness.measure.machine import identify
+    from harness.cli.options import machine_key
 
-    key = SCRIPTED_KEY if config["engine"] == "scripted" else identify().key
-    for row in store.list(machine_key=key, limit=LOOKED_AT):
+    for row in store.list(machine_key=machine_key(config), limit=LOOKED_AT):
         arms = _arms(store, row.id)
         if len(arms) > 1 and not any(arm.slowdown for arm in arms):
             return store.load(row.id)

@@ -23,7 +23,8 @@ class Trial:
     """One duel whose truth was known.
 
     `planted` is the slowdown as a ratio, 0 for an arm against itself; `regressed` and `improved` say whether any gated
-    metric was given that verdict; `seconds` is what the duel took, launches included.
+    metric was given that verdict; `seconds` is what the duel took, launches included. `pairs` are the log-ratios of the
+    latency, launch by launch, of an arm against itself: what its launches differ by is learned from them.
     """
 
     scenario_id: str
@@ -31,6 +32,7 @@ class Trial:
     regressed: bool
     improved: bool
     seconds: float
+    pairs: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
