@@ -1,17 +1,21 @@
 """The engine's own machinery, one piece at a time, beside kokoro-onnx as it comes: the project's engine by sentence.
 
-In process and one text at a time. Throughput, stampedes, warm-up and the soak need more listeners or more requests than
-a scenario has: `python -m harness.perf machinery`. The server is measured like any other: `--url`.
+In process, and behind the project's own server (the engine `kokoro-server`, started for the run), one text at a time.
+Throughput, stampedes and warm-up need more listeners or other starts than a scenario has: `python -m harness.perf
+machinery`. A server that runs already is measured by `--url`.
 """
 
 from harness.measured import Benchmark, Measured
 from harness.plugin import scenarios
 from harness.records.scenario import Mode
 
-BY_SENTENCE = ("current", "engine=kokoro-sentences")
+BY_SENTENCE = ("current", "engine=kokoro-sentences", "engine=kokoro-server")
+DIALECTS = ("engine=kokoro-server,dialect=openai", "engine=kokoro-server,dialect=raycast")
 SESSIONS = ("engine=kokoro-sentences", "engine=kokoro-sentences,sessions=2")
 FURTHER_SESSIONS = ("engine=kokoro-sentences,sessions=4", "engine=kokoro-sentences,sessions=8")
 CACHE = ("engine=kokoro-sentences", "engine=kokoro-sentences,cache=64")
+SERVED_CACHE = ("engine=kokoro-server", "engine=kokoro-server,cache=64")
+SERVED_SESSIONS = ("engine=kokoro-server", "engine=kokoro-server,sessions=2")
 ARENA = (
     "engine=kokoro-sentences,sessions=2",
     "engine=kokoro-sentences,sessions=2,arena=off",
@@ -26,9 +30,23 @@ def test_streaming_by_sentence(measured: Measured, benchmark: Benchmark) -> None
     measured.check()
 
 
+@scenarios(Mode.STREAM, nightly=("chars-200",), recipes=(), changes=DIALECTS)
+def test_dialects(measured: Measured, benchmark: Benchmark) -> None:
+    """The server asked in either dialect: the words of a request cost nothing."""
+    measured.replay(benchmark)
+    measured.check()
+
+
 @scenarios(Mode.WHOLE, full=("chars-900",), recipes=(), changes=SESSIONS)
 def test_two_sessions(measured: Measured, benchmark: Benchmark) -> None:
     """One session of all threads, and two that share them: a text's pieces side by side."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.STREAM, nightly=("chars-900",), recipes=(), changes=SERVED_SESSIONS)
+def test_two_sessions_of_the_server(measured: Measured, benchmark: Benchmark) -> None:
+    """The same behind HTTP: the memory is the server's."""
     measured.replay(benchmark)
     measured.check()
 
@@ -43,6 +61,13 @@ def test_more_sessions(measured: Measured, benchmark: Benchmark) -> None:
 @scenarios(Mode.WHOLE, full=("chars-200",), recipes=(), changes=CACHE)
 def test_cache_hits(measured: Measured, benchmark: Benchmark) -> None:
     """The text that the warm-up has spoken already: every repetition is a hit where there is a cache."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.STREAM, nightly=("chars-200",), recipes=(), changes=SERVED_CACHE)
+def test_cache_hits_of_the_server(measured: Measured, benchmark: Benchmark) -> None:
+    """What a hit costs a listener, the way over the network included."""
     measured.replay(benchmark)
     measured.check()
 

@@ -98,7 +98,7 @@ def sentence(found: "Recommendation") -> str:
 
 def duel_of(found: "Recommendation") -> str:
     """The duel of the best against the second best on the texts that decided; "" where size did, or no side says it."""
-    from harness.plan.sides import SENTENCES, side_of
+    from harness.plan.sides import OWN_OPTIONS, side_of
 
     second = next((candidate.arm for candidate in found.candidates[1:]), None)
     if second is None or found.objective.metric == "model_size":
@@ -107,7 +107,7 @@ def duel_of(found: "Recommendation") -> str:
     sides = [side_of(best), side_of(second)]
     # A text of a recommendation is a scenario's id without its arm: whole/chars-60/af_heart.
     texts = ",".join(dict.fromkeys(text.split("/")[1] for text in found.texts))
-    engine = "" if best.engine in ("kokoro", SENTENCES) else f" --engine {best.engine}"
+    engine = "" if best.engine in ("kokoro", *OWN_OPTIONS) else f" --engine {best.engine}"
     return f"kokoro-bench duel {sides[0]} {sides[1]} --text {texts}{engine}" if all(sides) else ""
 
 

@@ -28,9 +28,20 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="answers at a time")
 @click.option("--per-client", type=click.IntRange(0), default=0, help="answers at a time to one address; 0: no limit")
 @click.option("--max-characters", type=click.IntRange(1, 4_500), default=4_500, show_default=True)
+@click.option("--warm-up/--no-warm-up", default=True, help="three pieces on every session before it is ready")
+@click.option("--attached", is_flag=True, hidden=True, help="end when standard input does")
 @click.option("--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="seconds to end answers in")
 def serve(
-    config: Config, *, host: str, port: int, sessions: str, cache: float, cache_ttl: float, **limits: float
+    config: Config,
+    *,
+    host: str,
+    port: int,
+    sessions: str,
+    cache: float,
+    cache_ttl: float,
+    warm_up: bool,
+    attached: bool,
+    **limits: float,
 ) -> None:
     """Serve POST /v1/audio/speech, by sentence, in the dialects of OpenAI and of Raycast's server. Ctrl-C ends it.
 
@@ -42,7 +53,8 @@ def serve(
     from harness.server.speech.running import serve as run
 
     files = _files(config)
-    options = {"sessions": sessions, "cache": f"{cache:g}", "cache_ttl": f"{cache_ttl:g}", "warm_up": "on"}
+    switch = "on" if warm_up else "off"
+    options = {"sessions": sessions, "cache": f"{cache:g}", "cache_ttl": f"{cache_ttl:g}", "warm_up": switch}
     service = _service(config, files, options, limits)
     listening = bind(host, port)
     if host not in LOOPBACK:
@@ -51,6 +63,8 @@ def serve(
             err=True,
         )
     bound = listening.getsockname()[1]
+    if attached:
+        _end_with_input()
     click.echo(f"{files.variant.name} at http://{f'[{host}]' if ':' in host else host}:{bound}")
     try:
         run(service, listening)
@@ -62,6 +76,20 @@ def serve(
                 f"cannot serve: {error}", where=files.variant.name, remedy="kokoro-bench doctor"
             ) from error
         raise
+
+
+def _end_with_input() -> None:
+    """Stop as if told to when whoever started this process has gone, however they went."""
+    import os
+    import signal
+    import sys
+    import threading
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True, name="standard input").start()
 
 
 def _check_installed() -> None:
@@ -119,6 +147,7 @@ def _service(config: Config, files: "ModelFiles", options: dict[str, str], limit
 
     limited = Settings(
         voice=config["voice"],
+        warm_up=settings.warm_up,
         concurrency=int(limits["concurrency"]),
         per_client=int(limits["per_client"]),
         max_characters=int(limits["max_characters"]),

@@ -15,6 +15,7 @@ BUILT_IN = {
     "espeak": "harness.engines.espeak:start",
     "kokoro": "harness.engines.kokoro:start",
     "kokoro-sentences": "harness.engines.sentences:start",
+    "kokoro-server": "harness.engines.served:start",
     "scripted": "harness.engines.scripted:start",
 }
 """Name → where its starter lives; imported when it is asked for."""

@@ -18,6 +18,7 @@ from typing import IO, NoReturn, Protocol, TypeVar
 
 from harness.clock import Clock
 from harness.engines.scripted import ScriptedEnd
+from harness.loading import command
 from harness.measure.messages import (
     PROTOCOL,
     Answer,
@@ -38,18 +39,6 @@ from harness.records.repetition import Canary, Launch, OutcomeKind, Repetition, 
 GREETING_TIMEOUT_S = 60.0
 CLOSING_TIMEOUT_S = 5.0
 TAIL_BYTES = 4_000
-
-BOOTSTRAP = """
-import importlib.util, sys
-root = sys.argv.pop(1)
-spec = importlib.util.spec_from_file_location("harness", root + "/__init__.py", submodule_search_locations=[root])
-module = importlib.util.module_from_spec(spec)
-sys.modules["harness"] = module
-spec.loader.exec_module(module)
-from harness.measure.worker import main
-main()
-"""
-"""Loads the harness from one given directory, so that a foreign environment sees it and nothing that lies beside it."""
 
 
 class WorkerLost(Exception):  # noqa: N818 - it is what happened
@@ -119,7 +108,7 @@ class ProcessHandle:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             self._process = subprocess.Popen(
-                [place.python, "-I", "-X", "utf8", "-c", BOOTSTRAP, str(place.harness)],
+                command(place.python, str(place.harness), "harness.measure.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,

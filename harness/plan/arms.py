@@ -13,7 +13,7 @@ ENDPOINT = "endpoint"
 NO_PROVIDER = ""
 """The provider of an arm that has neither provider nor threads."""
 
-MODELLED = ("kokoro", "kokoro-sentences", "scripted")
+MODELLED = ("kokoro", "kokoro-sentences", "kokoro-server", "scripted")
 """Engines that speak with a model of the catalogue: the original and its variants where none is named."""
 TEXT_ALONE = (ENDPOINT, "espeak")
 """Engines that read text, and no phonemes of Kokoro's."""

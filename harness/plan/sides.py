@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.engines.providers import provider_names
 from harness.engines.sentences import OPTIONS as SENTENCES_OPTIONS
+from harness.engines.served import OPTIONS as SERVED_OPTIONS
 from harness.engines.session import SESSION_OPTIONS
 from harness.engines.target import ENDPOINT_OPTIONS
 from harness.errors import UsageError, nearest
@@ -24,7 +25,11 @@ from harness.plan.arms import MODELLED
 from harness.records.scenario import Arm, ModelVariant, Runtime, slug
 
 CURRENT = ("current", ".")
-SENTENCES = "kokoro-sentences"
+OWN_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "kokoro-sentences": SENTENCES_OPTIONS,
+    "kokoro-server": SERVED_OPTIONS,
+}
+"""Engine → what it takes beside the session options."""
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===|==|~=|!=|<=|>=|<|>)\s*\S+")
 
 
@@ -53,7 +58,7 @@ def side_of(arm: Arm) -> str:
     if arm.model is None or arm.engine not in MODELLED or unsaid:
         return ""
     changes = [f"model={arm.model.name}"]
-    changes += [f"engine={arm.engine}"] if arm.engine == SENTENCES else []
+    changes += [f"engine={arm.engine}"] if arm.engine in OWN_OPTIONS else []
     changes += [f"provider={arm.provider}"] if arm.provider != "cpu" else []
     changes += [f"threads={arm.threads}"] if arm.threads else []
     changes += arm.runtime.requirements
@@ -92,7 +97,7 @@ def _options(arm: Arm) -> Mapping[str, str]:
     """What may be set of the arm's engine."""
     if arm.url:
         return ENDPOINT_OPTIONS
-    return {**SESSION_OPTIONS, **(SENTENCES_OPTIONS if arm.engine == SENTENCES else {})}
+    return {**SESSION_OPTIONS, **OWN_OPTIONS.get(arm.engine, {})}
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:

@@ -20,7 +20,7 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ours_come_first() -> None:
-    assert engine_names()[:5] == ("endpoint", "espeak", "kokoro", "kokoro-sentences", "scripted")
+    assert engine_names()[:6] == ("endpoint", "espeak", "kokoro", "kokoro-sentences", "kokoro-server", "scripted")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,6 @@ def test_an_installed_one_is_listed_and_found_by_its_entry_point(third_party: No
 
 
 def test_none_of_that_name_is_a_refusal_that_tells_what_there_is(third_party: None) -> None:
-    with pytest.raises(
-        EngineRefusal, match="no engine 'quire'; it has endpoint, espeak, kokoro, kokoro-sentences, scripted, choir"
-    ):
+    known = "endpoint, espeak, kokoro, kokoro-sentences, kokoro-server, scripted, choir"
+    with pytest.raises(EngineRefusal, match=f"no engine 'quire'; it has {known}"):
         find_starter("quire")

@@ -65,8 +65,9 @@ class Service:
         try:
             opened = await asyncio.to_thread(self._open, self._fell_back)
             self._opened = opened
-            self.reason = "the sessions are being warmed up"
-            await asyncio.to_thread(opened.speaker.warm_up, self.settings.voice)
+            if self.settings.warm_up:
+                self.reason = "the sessions are being warmed up"
+                await asyncio.to_thread(opened.speaker.warm_up, self.settings.voice)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the server's owner hears of it
             self.failure = error
             self.state, self.reason = State.FAILED, f"{type(error).__name__}: {error}"

@@ -11,6 +11,8 @@ class Settings:
 
     voice: str = "af_heart"
     """Used for warming up."""
+    warm_up: bool = True
+    """Three pieces on every session before the server says that it is ready."""
     max_characters: int = LONGEST_TEXT
     max_body: int = 1 << 16
     concurrency: int = 32

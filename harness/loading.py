@@ -1,0 +1,19 @@
+"""How a process of ours is started in a foreign environment: it sees this package, and nothing that lies beside it."""
+
+from collections.abc import Sequence
+
+_CODE = """
+import importlib.util, sys
+from importlib import import_module
+root, module = sys.argv.pop(1), sys.argv.pop(1)
+spec = importlib.util.spec_from_file_location("harness", root + "/__init__.py", submodule_search_locations=[root])
+package = importlib.util.module_from_spec(spec)
+sys.modules["harness"] = package
+spec.loader.exec_module(package)
+import_module(module).main()
+"""
+
+
+def command(python: str, root: str, module: str, arguments: Sequence[str] = ()) -> list[str]:
+    """The command line that calls `main` of `module`, a module of the harness in the directory `root`."""
+    return [python, "-I", "-X", "utf8", "-c", _CODE, root, module, *arguments]
