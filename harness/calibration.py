@@ -106,6 +106,11 @@ def launch_effect(baselines: Path, machine_key: str) -> LaunchEffect | None:
     return LaunchEffect(inflation=launch_inflation(known), duels=len(known)) if len(known) >= FEWEST_DUELS else None
 
 
+def sentences(baselines: Path, machine_key: str) -> dict[str, str]:
+    """Scenario id → what its curve says."""
+    return {name: curve.sentence() for name, curve in curves(baselines, machine_key).items()}
+
+
 def quotes(baselines: Path, data: RunData) -> list[str]:
     """What is known of the gate's errors on this machine, for whoever reads the run's verdicts."""
     known = curves(baselines, data.run.machine.key)

@@ -15,22 +15,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.judge.estimate import summarise
-from harness.judge.likeness import find_wrong
+from harness.judge.likeness import find_wrong, original_of
 from harness.metrics.definitions.likeness import LIKENESS
 from harness.records.reading import Reading
 from harness.records.repetition import Phase
 from harness.records.run import RunData
 from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import Summary, Verdict, VerdictKind
-from harness.store.audio import audio_path, prune_audio, write_audio
+from harness.store.audio import KEPT_LAUNCHES, audio_path, prune_audio, write_audio
 from harness.verdicts import SUMMARY_LEVEL, Conclusions
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LAUNCHES = 2
-"""Launches whose first block is kept: two seeds, so that an original can be held against itself."""
 LONGEST_CHARACTERS = 250
 """Texts up to this are kept: chars-200 and below."""
 PERCEPTION_S = 8.0
@@ -79,7 +77,7 @@ class Recording:
 
     def place(self, scenario: Scenario, launch: int, *, characters: int) -> str:
         """Where a worker is to leave a repetition's audio; "" for what is too long, streamed, or of a later launch."""
-        if scenario.mode is not Mode.WHOLE or launch >= LAUNCHES or characters > LONGEST_CHARACTERS:
+        if scenario.mode is not Mode.WHOLE or launch >= KEPT_LAUNCHES or characters > LONGEST_CHARACTERS:
             return ""
         return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
 
@@ -112,7 +110,10 @@ def compare_all(data: RunData, recording: Recording) -> tuple[Likeness, ...]:
     rates = _sample_rates(data)
     found = []
     for scenario in data.run.scenarios:
-        if not any((scenario.id, launch) in rates for launch in range(LAUNCHES)) or scenario.mode is not Mode.WHOLE:
+        if (
+            not any((scenario.id, launch) in rates for launch in range(KEPT_LAUNCHES))
+            or scenario.mode is not Mode.WHOLE
+        ):
             continue
         original = original_of(scenario, data.run.scenarios)
         if original is None:
@@ -120,28 +121,6 @@ def compare_all(data: RunData, recording: Recording) -> tuple[Likeness, ...]:
         elif recording.audio(scenario.id, 0) is not None:
             found.append(_compare(scenario, original, recording, rates))
     return tuple(found)
-
-
-def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
-    """What a scenario should sound like: its model's original on the CPU, with the same packages where there are such.
-
-    None where the run has none. Of several, the first: an arm with other threads is held against it as well.
-    """
-    model = scenario.arm.model
-    if model is None or not model.sha256:
-        return None
-    wanted = model.parent or model.sha256
-    alike = [
-        each
-        for each in scenarios
-        if each.arm.model is not None
-        and each.arm.model.sha256 == wanted
-        and each.arm.provider == "cpu"
-        and each.arm.engine == scenario.arm.engine
-        and _text(each) == _text(scenario)
-    ]
-    same = [each for each in alike if each.arm.runtime == scenario.arm.runtime]
-    return next(iter(same or alike), None)
 
 
 def with_likeness(conclusions: Conclusions, found: Sequence[Likeness]) -> Conclusions:
@@ -167,7 +146,7 @@ def _compare(
     itself = original.id == scenario.id
     if itself and scenario.variant is None:
         return Likeness(scenario_id=scenario.id, reason="each launch speaks another text")
-    pairs = [(1, 0)] if itself else [(launch, launch) for launch in range(LAUNCHES)]
+    pairs = [(1, 0)] if itself else [(launch, launch) for launch in range(KEPT_LAUNCHES)]
     figures: list[Mapping[str, Reading]] = []
     for ours, theirs in pairs:
         variant, reference = recording.audio(scenario.id, ours), recording.audio(original.id, theirs)
@@ -214,11 +193,6 @@ def _verdict(found: Likeness, originals: Mapping[str, Likeness]) -> Verdict | No
         reason=wrong.reason,
         advice="listen to it: its audio is kept beside the results; however fast it is, it does not do the same",
     )
-
-
-def _text(scenario: Scenario) -> tuple[object, ...]:
-    """What must be equal for two scenarios to say the same in the same way."""
-    return scenario.mode, scenario.text_class, scenario.variant, scenario.voice, scenario.speed, scenario.concurrency
 
 
 def _sample_rates(data: RunData) -> dict[tuple[str, int], int]:

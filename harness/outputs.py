@@ -15,6 +15,7 @@ from harness.store.baselines import list_machines
 if TYPE_CHECKING:
     from harness.store.rows import SeriesPoint
     from harness.store.runs import RunStore
+    from reports.context import Context
     from reports.trends import Marks, Step
 
 HISTORY = 200
@@ -51,7 +52,17 @@ def write_report(store: "RunStore", config: Config) -> Path:
     """Bring the site up to date with the store, and return its index."""
     from reports.pages import write_site
 
-    return write_site(store, config.report, marks=marks_of(store, config.baselines))
+    return write_site(store, config.report, context=context_of(store, config, marks_of(store, config.baselines)))
+
+
+def context_of(store: "RunStore", config: Config, marks: "Marks") -> "Context":
+    """What the pages show beyond the runs' records."""
+    from harness import calibration
+    from reports.context import Context
+
+    machines = {row.machine_key for row in store.list()}
+    curves = {key: calibration.sentences(config.baselines, key) for key in sorted(machines)}
+    return Context(marks=marks, audio=config.audio, curves={key: found for key, found in curves.items() if found})
 
 
 def marks_of(store: "RunStore", baselines: Path) -> "Marks":

@@ -1,6 +1,7 @@
 """Larger drawings of a site: a trend over all runs, and how audio arrived for a listener."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,9 +30,18 @@ _BINS = 200
 
 
 def trend(
-    values: Sequence[float | None], *, label: Callable[[float], str], events: Sequence[Event], finding: str
+    values: Sequence[float | None],
+    *,
+    label: Callable[[float], str],
+    events: Sequence[Event],
+    finding: str,
+    moments: Sequence[str] = (),
+    most: float = math.inf,
 ) -> Markup:
-    """A line over all runs, oldest left, with events marked; the scale begins where the values do."""
+    """A line over all runs, oldest left, with events marked; the scale begins where the values do.
+
+    `moments` name the values' places for whoever points at the line; the scale does not go beyond `most`.
+    """
     known = [value for value in values if value is not None]
     if not known:
         return Markup('<p class="quiet">No run has a figure of this.</p>')
@@ -39,8 +49,12 @@ def trend(
         return Markup('<p class="quiet">One value so far: no line yet.</p>')
     low, high = min(known), max(known)
     room = 0.08 * ((high - low) or abs(high) or 1.0)
-    low, high = low - room, high + room
-    parts = [opened("trend", _CHART, finding)]
+    low, high = low - room, max(high, min(high + room, most))
+    opening = opened("trend", _CHART, finding)
+    if moments:
+        hover = escape("|".join(_hover(values, label, moments)))
+        opening = f'{opening[:-1]} data-hover="{hover}">'
+    parts = [opening]
     for share in (0.0, 0.5, 1.0):
         y = _CHART * (1 - share) if 0 < share < 1 else (_CHART - 0.5 if share == 0 else 0.5)
         parts.append(f'<line class="g" x2="100%" y1="{y:g}" y2="{y:g}"/>')
@@ -60,13 +74,24 @@ def _event(event: Event, runs: int) -> str:
     return f'<line class="event {event.css}" x1="{at}" x2="{at}" y2="{_CHART}"><title>{title}</title></line>'
 
 
+def _stretches(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
+    """What is drawn as one place: its first index, and the values known there."""
+    stretch = max(1, len(values) // _BINS)
+    for start in range(0, len(values), stretch):
+        yield start, [value for value in values[start : start + stretch] if value is not None]
+
+
+def _hover(values: Sequence[float | None], label: Callable[[float], str], moments: Sequence[str]) -> Iterator[str]:
+    for start, some in _stretches(values):
+        said = " to ".join(label(value) for value in dict.fromkeys((min(some), max(some)))) if some else "no figure"
+        yield f"{moments[start]}: {said}"
+
+
 def _line(values: Sequence[float | None], low: float, high: float) -> str:
     across, up = 1000 / max(1, len(values) - 1), 100 / (high - low)
-    stretch = max(1, len(values) // _BINS)
     parts = []
     pen = "M"
-    for start in range(0, len(values), stretch):
-        some = [value for value in values[start : start + stretch] if value is not None]
+    for start, some in _stretches(values):
         if not some:
             pen = "M"
             continue

@@ -1,14 +1,15 @@
 """Two runs side by side: as a page, as HTML, as Markdown. Shows differences; decides nothing, the gate does that."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.records.run import RunData
+from harness.records.scenario import Scenario
 from harness.records.verdict import Summary
 from reports.facts import Fact, differences
 from reports.naming import Key, Label, names
 from reports.summary import escape, table
-from reports.words import NOTHING, count, in_order, metric_of, moment, percent, scale
+from reports.words import NOTHING, arm_parts, count, in_order, metric_of, moment, percent, request_parts, scale
 
 MOST = 20
 """Lines of a comparison in Markdown."""
@@ -43,18 +44,16 @@ class Comparison:
     differences: tuple[Fact, ...]
     pairs: tuple[Pair, ...]
     common: str
+    heads: tuple[str, str] = ("Before", "After")
+    of: str = "runs"
 
 
-def comparison(before: RunData, after: RunData) -> Comparison:
+def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
     """What is different in `after`: the largest differences whose intervals do not meet come first."""
     named = names(tuple({each.id: each for each in (*before.run.scenarios, *after.run.scenarios)}.values()))
     old, new = _summaries(before), _summaries(after)
-    metrics = in_order({metric for _, metric in (*old, *new)})
     shared = [key for key in new if key in old]
-    pairs = sorted(
-        (_pair(named.of(key[0]), old[key], new[key]) for key in shared),
-        key=lambda pair: (pair.css == "same", -abs(float(pair.sort or 0)), metrics.index(pair.metric)),
-    )
+    pairs = _ordered(_pair(named.of(key[0]), old[key], new[key]) for key in shared)
     apart = sum(pair.css != "same" for pair in pairs)
     return Comparison(
         title=f"{after.run.id} against {before.run.id}",
@@ -68,31 +67,110 @@ def comparison(before: RunData, after: RunData) -> Comparison:
         after_when=moment(after.run.started_at),
         warnings=tuple(_warnings(before, after)),
         differences=tuple(differences(after.run, before.run)),
-        pairs=tuple(_titled(pair) for pair in pairs),
+        pairs=pairs,
         common=named.common,
     )
 
 
-def compare_html(before: RunData, after: RunData) -> str:
-    """One self-contained page on two runs."""
+def comparison_of_arms(data: RunData) -> Comparison | None:
+    """The two arms of a duel, the reference before and the candidate after; None for a run that is no duel."""
+    duel = duel_of(data)
+    if duel is None:
+        return None
+    named, summaries = names(tuple(each for pair in duel.pairs for each in pair)), _summaries(data)
+    of = {each.id: pair for pair in duel.pairs for each in pair}
+    keys = [
+        ((of[scenario_id][0].id, metric), (scenario_id, metric))
+        for scenario_id, metric in summaries
+        if scenario_id in of and of[scenario_id][1].id == scenario_id
+    ]
+    found = [(old, new) for old, new in keys if old in summaries]
+    pairs = _ordered(_pair(replace(named.of(new[0]), arm=""), summaries[old], summaries[new]) for old, new in found)
+    apart = sum(pair.css != "same" for pair in pairs)
+    before, after = (" · ".join(arm_parts(side)) for side in duel.pairs[0])
+    return Comparison(
+        title=f"{after} against {before}",
+        sentence=(
+            f"The two arms of duel {data.run.id}. Of {count(len(pairs), 'figure')} of both, {apart} lie apart beyond "
+            "their intervals."
+        ),
+        before=before,
+        after=after,
+        before_when="the reference",
+        after_when="the candidate",
+        warnings=("Here stand the figures of either arm; the duel's verdicts come from its pairs, and see more.",),
+        differences=tuple(_between(duel, data)),
+        pairs=pairs,
+        common=named.common,
+        heads=("Reference", "Candidate"),
+        of="arms",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duel:
+    """The scenarios of a duel, text by text: the reference's and the candidate's."""
+
+    pairs: tuple[tuple[Scenario, Scenario], ...]
+
+
+def duel_of(data: RunData) -> Duel | None:
+    """The sides of a duel, as its verdicts name them; None for any other run, and for a duel without a verdict."""
+    by_id = {each.id: each for each in data.run.scenarios}
+    references = {(each.arm.id, request_parts(each)): each for each in data.run.scenarios}
+    pairs: dict[str, tuple[Scenario, Scenario]] = {}
+    for verdict in data.verdicts:
+        candidate = by_id.get(verdict.scenario_id)
+        reference = references.get((verdict.reference, request_parts(candidate))) if candidate else None
+        if candidate and reference:
+            pairs[candidate.id] = (reference, candidate)
+    return Duel(pairs=tuple(pairs.values())) if pairs else None
+
+
+def _between(duel: Duel, data: RunData) -> Iterable[Fact]:
+    """What the two arms are and loaded that is not the same."""
+    before, after = (_sides_facts(side, data) for side in duel.pairs[0])
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name, "absent"), after.get(name, "absent")
+        if old != new:
+            yield Fact(name=name, value=new or "none", before=old or "none")
+
+
+def _sides_facts(scenario: Scenario, data: RunData) -> dict[str, str]:
+    arm = scenario.arm
+    launch = next((each for each in data.launches if each.arm_id == arm.id and each.outcome.valid), None)
+    return {
+        "Engine": arm.engine,
+        "Model": arm.model.name if arm.model else "",
+        "Provider": arm.provider,
+        "Threads": str(arm.threads or "default"),
+        "Revision": arm.revision,
+        "Session options": ", ".join(f"{key}={value}" for key, value in arm.session_options),
+        "Provider options": ", ".join(f"{key}={value}" for key, value in arm.provider_options),
+        "Planted slowdown": f"{arm.slowdown:g}" if arm.slowdown else "",
+        **(dict(launch.facts.packages) if launch else {}),
+    }
+
+
+def compare_html(view: Comparison) -> str:
+    """One self-contained page on two runs, or on a duel."""
     from reports.rendering import render
 
-    return render("compare.html", compare=comparison(before, after), site=None)
+    return render("compare.html", compare=view, site=None)
 
 
-def compare_markdown(before: RunData, after: RunData) -> str:
+def compare_markdown(view: Comparison) -> str:
     """Two runs as Markdown: the figures whose intervals do not meet, largest difference first."""
-    view = comparison(before, after)
     apart = [pair for pair in view.pairs if pair.css != "same"]
     rows = [(pair.label.full, pair.metric, pair.before, pair.after, pair.change) for pair in apart[:MOST]]
     parts = [f"## {escape(view.title)}", escape(view.sentence), *(escape(text) for text in view.warnings)]
     if rows:
-        parts.append(table(("Scenario", "Figure", "Before", "After", "Difference"), rows))
+        parts.append(table(("Scenario", "Figure", *view.heads, "Difference"), rows))
     if len(apart) > MOST:
         parts.append(f"… and {len(apart) - MOST} more.")
     if view.differences:
         facts = [(fact.name, fact.before, fact.value) for fact in view.differences]
-        parts.append(table(("What differs", "Before", "After"), facts))
+        parts.append(table(("What differs", *view.heads), facts))
     return "\n\n".join(parts) + "\n"
 
 
@@ -124,6 +202,9 @@ def _apart(old: Summary, new: Summary) -> tuple[str, str]:
         return "none", "another definition"
     if old.interval is None or new.interval is None:
         return "same", "no interval"
+    if metric_of(new.metric).share and not metric_of(new.metric).gated:  # a stage's share: of another whole, no better
+        beyond = new.interval.low > old.interval.high or old.interval.low > new.interval.high
+        return ("none", "apart") if beyond else ("same", "within the intervals")
     if new.interval.low <= old.interval.high and old.interval.low <= new.interval.high:
         return "same", "within the intervals"
     rose = new.interval.point > old.interval.point
@@ -137,10 +218,19 @@ def _interval(summary: Summary) -> str:
     return f"{on.bare(summary.interval.low)} to {on.full(summary.interval.high)}"
 
 
-def _titled(pair: Pair) -> Pair:
-    from dataclasses import replace
-
-    return replace(pair, metric=metric_of(pair.metric).title)
+def _ordered(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
+    """Those that lie apart first, the largest difference first; their metrics by title."""
+    found = list(pairs)
+    metrics = in_order({pair.metric for pair in found})
+    found.sort(
+        key=lambda pair: (
+            pair.css == "same",
+            pair.css == "none",
+            -abs(float(pair.sort or 0)),
+            metrics.index(pair.metric),
+        )
+    )
+    return tuple(replace(pair, metric=metric_of(pair.metric).title) for pair in found)
 
 
 def _warnings(before: RunData, after: RunData) -> Iterable[str]:

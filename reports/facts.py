@@ -29,6 +29,7 @@ class Facts:
     conditions: tuple[Fact, ...]
     subject: tuple[Fact, ...]
     differences: tuple[Fact, ...]
+    differs_from: str
     notes: tuple[str, ...]
 
 
@@ -58,6 +59,7 @@ def facts(run: RunRecord, *, before: RunRecord | None) -> Facts:
         conditions=tuple(_conditions(run.conditions, run.conditions_at_end)),
         subject=tuple(_subject(run.subject)),
         differences=tuple(differences(run, before)) if before else (),
+        differs_from=f"run {before.id}, the newest accepted before it" if before else "",
         notes=run.notes,
     )
 

@@ -10,8 +10,11 @@ from harness.records.verdict import VerdictKind
 from harness.store.rows import RunRow
 from reports.headline import Headline
 
-BOOK_FORMAT = 1
-"""Version of the book's form; one of another version is made anew. History: 1, the first."""
+BOOK_FORMAT = 2
+"""Version of the book's form; one of another version is made anew.
+
+History: 1, the first; 2, a run knows whether it calibrated the gate.
+"""
 
 _LETTERS = {
     kind: letter
@@ -48,6 +51,8 @@ class PastRun:
     subject: tuple[tuple[str, str], ...]
     medians: tuple[float | None, ...]
     kinds: str
+    calibrated: bool = False
+    """Its truth was known before: an arm against itself, or slowed on purpose. It says nothing of the subject."""
 
     def kind(self, index: int) -> VerdictKind | None:
         """The verdict of the key at `index`."""
@@ -83,6 +88,7 @@ class Book:
             subject=(*data.run.subject.packages, ("Python", data.run.subject.python), *data.run.subject.models),
             medians=tuple(medians.get(key) for key in self.keys),
             kinds="".join(kinds.get(key, " ") for key in self.keys),
+            calibrated=any(each.arm.slowdown or each.arm.side for each in data.run.scenarios),
         )
         self.runs[past.id] = past
         return past
@@ -101,13 +107,45 @@ class Book:
             self.runs[run.id] = run
 
     def of_machine(self, machine: str) -> list[PastRun]:
-        """The runs of one machine, oldest first."""
-        runs = [run for run in self.runs.values() if run.machine == machine]
+        """The runs of one machine that say something of the subject, oldest first; all, where none does."""
+        every = [run for run in self.runs.values() if run.machine == machine]
+        runs = [run for run in every if not run.calibrated] or every
         return sorted(runs, key=lambda run: (run.started_at, run.id))
+
+    def scenarios_of(self, run: PastRun) -> set[str]:
+        """Every scenario that a run has a figure or a verdict of."""
+        places = zip(self.keys, run.medians, run.kinds, strict=False)
+        return {scenario_id for (scenario_id, _), median, kind in places if median is not None or kind != " "}
+
+    def knows(self, run: PastRun, metric: str) -> bool:
+        """Whether a run has a figure of a metric."""
+        places = zip(self.keys, run.medians, strict=False)
+        return any(name == metric and median is not None for (_, name), median in places)
 
     def newest_first(self) -> list[PastRun]:
         """All runs."""
         return sorted(self.runs.values(), key=lambda run: (run.started_at, run.id), reverse=True)
+
+
+def comparable(book: Book, newest: Sequence[str]) -> str | None:
+    """The newest of the runs before the first of `newest` that has a figure in common with it."""
+    latest = book.runs[newest[0]].medians
+    for run_id in newest[1:]:
+        pairs = zip(latest, book.runs[run_id].medians, strict=False)
+        if any(ours is not None and theirs is not None for ours, theirs in pairs):
+            return run_id
+    return None
+
+
+def newest_with(book: Book, machine: str, *, among: int) -> dict[str, str]:
+    """Scenario → the newest run that has it, of the newest runs of a machine; in the order of the book's keys."""
+    every = dict.fromkeys(scenario_id for scenario_id, _ in book.keys)
+    found: dict[str, str] = {}
+    for run in reversed(book.of_machine(machine)[-among:]):
+        found |= {each: run.id for each in book.scenarios_of(run) if each not in found}
+        if len(found) == len(every):
+            break
+    return {scenario_id: found[scenario_id] for scenario_id in every if scenario_id in found}
 
 
 def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:

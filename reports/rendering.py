@@ -62,7 +62,7 @@ def _environment() -> "Environment":
     # not run, and nothing is ever fetched.
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
-        "media-src 'self' data:; base-uri 'none'; form-action 'none'"
+        "media-src data:; base-uri 'none'; form-action 'none'"
     )
     environment.filters["commands"] = commands
     environment.globals |= {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 - ours

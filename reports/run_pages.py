@@ -15,7 +15,7 @@ from harness.records.scenario import slug
 from harness.store.runs import RunStore, open_store
 from reports.history import Book, book_bytes, book_of
 from reports.rendering import render, write
-from reports.view import RunView, run_view
+from reports.view import NO_REFERENCE, Reference, RunView, run_view
 
 MANY = 40
 """From so many runs on a second process is worth its start."""
@@ -67,10 +67,14 @@ def _file(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A run whose page is to be drawn, and the fingerprint under which the book then has it."""
+    """A run whose page is to be drawn, and the fingerprint under which the book then has it.
+
+    `accepted` is the id of the run that was promoted before it, "" where there is none.
+    """
 
     run_id: str
     fingerprint: str
+    accepted: str = ""
 
 
 @contextmanager
@@ -112,7 +116,7 @@ def _draw_part(store: RunStore, directory: Path, part: Sequence[Due]) -> Book:
     book = Book(code="")
     for each in part:
         data = store.load(each.run_id)
-        view = _write_run(directory, data, full=False)
+        view = _write_run(directory, run_view(data, drawn=False, reference=reference_of(store, each)))
         book.enter(data, each.fingerprint, view.headline)
     return book
 
@@ -142,13 +146,17 @@ def _collecting_seldom() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def write_full_page(directory: Path, data: RunData) -> RunView:
+def reference_of(store: RunStore, due: Due) -> Reference:
+    """What a run's page names as its reference: the run that was promoted before it."""
+    return Reference(run=store.head(due.accepted)) if due.accepted else NO_REFERENCE
+
+
+def write_full_page(directory: Path, data: RunData, *, reference: Reference, quotes: tuple[str, ...]) -> RunView:
     """Draw a run's page with every repetition, and return what it shows, so that other pages need not make it again."""
-    return _write_run(directory, data, full=True)
+    return _write_run(directory, run_view(data, reference=reference, quotes=quotes))
 
 
-def _write_run(directory: Path, data: RunData, *, full: bool) -> RunView:
-    view = run_view(data, drawn=full)
+def _write_run(directory: Path, view: RunView) -> RunView:
     site = Site(root="../", here="runs.html")
-    write(directory / run_page(data.run.id), render("run.html", run=view, legend=view.legend, site=site))
+    write(directory / run_page(view.id), render("run.html", run=view, legend=view.legend, site=site))
     return view

@@ -11,6 +11,7 @@ from harness.records.run import RunData
 from reports.charts import Timeline, timeline, trend
 from reports.distributions import Figure, StripRow
 from reports.naming import Label
+from reports.sound import Sound
 from reports.trends import Lines, Trend, of_scenario
 from reports.words import Scale, count, scale
 
@@ -38,6 +39,7 @@ class ScenarioPage:
     css: str
     glyph: str
     strips: tuple[OwnStrip, ...]
+    sound: Sound | None
     timeline: Timeline | None
     timeline_of: str
     memory: Markup
@@ -47,8 +49,10 @@ class ScenarioPage:
     span: str
 
 
-def scenario_page(data: RunData, label: Label, *, figures: Sequence[Figure], drawn: Lines) -> ScenarioPage:
-    """The page of a scenario; `figures` are those of `data`, the latest run that has it."""
+def scenario_page(
+    data: RunData, label: Label, *, figures: Sequence[Figure], drawn: Lines, sound: Sound | None = None
+) -> ScenarioPage:
+    """The page of a scenario; `figures` and `sound` are those of `data`, the latest run that has it."""
     ours = [
         each
         for each in data.repetitions
@@ -71,6 +75,7 @@ def scenario_page(data: RunData, label: Label, *, figures: Sequence[Figure], dra
             for row in figure.rows
             if row.label.id == label.id
         ),
+        sound=sound,
         timeline=timeline(typical) if typical else None,
         timeline_of=f"launch {typical.launch + 1}, block {typical.block + 1}" if typical else "",
         memory=memory,

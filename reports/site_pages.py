@@ -1,38 +1,43 @@
 """The site: an index, a page per run, scenario and metric, and what explains them; drawn again only where needed."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.records.run import RunData
+from harness.records.scenario import Scenario
+from harness.store.rows import RunRow
 from harness.store.runs import RunStore
-from reports.arms import arms
-from reports.compare import comparison
+from reports.advice import choices
+from reports.compare import comparison_of_arms, comparison_of_runs
+from reports.context import Context
 from reports.distributions import Figure
 from reports.glossary import glossary
-from reports.history import Book, book_bytes, code_digest, fingerprint, read_book
+from reports.history import Book, book_bytes, code_digest, comparable, fingerprint, newest_with, read_book
 from reports.matrix import matrices
-from reports.naming import Names, names_of
+from reports.naming import names, names_of
 from reports.rendering import render, write
 from reports.run_pages import (
     Due,
     Site,
     older_pages,
+    reference_of,
     run_page,
     scenario_address,
     trend_address,
     write_full_page,
 )
 from reports.scenario import scenario_page
-from reports.trends import Lines, Marks, lines, pages
-from reports.view import RunView, run_view
+from reports.sound import sound
+from reports.trends import Lines, lines, overview, pages
+from reports.view import quotes, run_view
 from reports.words import VERDICT_WORDS, day
 
 FULL = 8
 """So many of the newest runs show every repetition; an older page shows its figures and verdicts, and says so."""
 LISTED = 40
-"""Runs on the index; all of them are on a page of their own."""
+"""Runs on the index; all of them are on a page of their own. A scenario that none of them has is not followed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,98 +53,147 @@ class RunLine:
     sentence: str
 
 
-def publish(store: RunStore, directory: Path, *, marks: Marks) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runs:
+    """Whole runs, each read once, with the figures of those whose page was drawn just now."""
+
+    store: RunStore
+    loaded: dict[str, RunData] = field(default_factory=dict)
+    drawn: dict[str, tuple[Figure, ...]] = field(default_factory=dict)
+
+    def of(self, run_id: str) -> RunData:
+        """A run with everything."""
+        if run_id not in self.loaded:
+            self.loaded[run_id] = self.store.load(run_id)
+        return self.loaded[run_id]
+
+    def figures(self, run_id: str) -> tuple[Figure, ...]:
+        """The distributions of a run."""
+        if run_id not in self.drawn:
+            self.drawn[run_id] = run_view(self.of(run_id)).figures
+        return self.drawn[run_id]
+
+
+def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
     """Bring the site up to date with the store, and return its index."""
     book_file = directory / ".book.msgpack"
     book = read_book(book_file, code=code_digest())
-    wanted = {row.id: fingerprint(row) for row in store.list()}
+    rows = store.list()
+    accepted = _accepted(rows, context.marks.promoted)
+    newest = [row.id for row in rows[:FULL]]
+    wanted = {row.id: _mark(row, accepted, context, full=row.id in newest) for row in rows}
     before = book_bytes(book)
     for run_id in [run_id for run_id in book.runs if run_id not in wanted]:
         del book.runs[run_id]
         (directory / run_page(run_id)).unlink(missing_ok=True)
-    newest = list(wanted)[:FULL]
     changed = [run_id for run_id, mark in wanted.items() if _known(book, run_id) != mark]
     longer = [run_id for run_id in newest if run_id not in book.drawn_in_full]
     shorter = [run_id for run_id in book.drawn_in_full if run_id in wanted and run_id not in newest]
-    due = list(dict.fromkeys([*changed, *longer, *shorter]))
-    older = [Due(run_id=run_id, fingerprint=wanted[run_id]) for run_id in due if run_id not in newest]
-    loaded: dict[str, RunData] = {}
-    figures: dict[str, tuple[Figure, ...]] = {}
+    due = {
+        run_id: Due(run_id=run_id, fingerprint=wanted[run_id], accepted=accepted.get(run_id, ""))
+        for run_id in dict.fromkeys([*changed, *longer, *shorter])
+    }
+    older = [each for run_id, each in due.items() if run_id not in newest]
+    runs = _Runs(store=store)
     with older_pages(store, directory, older) as books:
-        for run_id in (run_id for run_id in due if run_id in newest):
-            data = store.load(run_id)
-            view = write_full_page(directory, data)
-            book.enter(data, wanted[run_id], view.headline)
-            figures[run_id] = view.figures
-            if run_id in newest[:2]:
-                loaded[run_id] = data
+        for each in (due[run_id] for run_id in newest if run_id in due):
+            data = store.load(each.run_id)
+            reference = reference_of(store, each)
+            view = write_full_page(directory, data, reference=reference, quotes=quotes(data, context))
+            book.enter(data, each.fingerprint, view.headline)
+            runs.drawn[each.run_id] = view.figures
+            if each.run_id in newest[:2]:
+                runs.loaded[each.run_id] = data
         for more in books:
             book.take(more)
     book.drawn_in_full = newest
-    book.marks = hashlib.sha256(repr((marks.steps, sorted(marks.promoted))).encode()).hexdigest()
+    book.marks = hashlib.sha256(repr((context.marks.steps, sorted(context.marks.promoted))).encode()).hexdigest()
     if book_bytes(book) != before or not (directory / "index.html").is_file():
-        _write_overview(store, directory, book, loaded, figures=figures, marks=marks)
+        _write_overview(directory, book, runs, context)
         write(book_file, book_bytes(book))
     return directory / "index.html"
+
+
+def _accepted(rows: Iterable[RunRow], promoted: frozenset[str]) -> dict[str, str]:
+    """Run → the newest run that was promoted on its machine among those before it, where there is one."""
+    found: dict[str, str] = {}
+    latest: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: (row.started_at, row.id)):
+        if row.machine_key in latest:
+            found[row.id] = latest[row.machine_key]
+        if row.id in promoted:
+            latest[row.machine_key] = row.id
+    return found
+
+
+def _mark(row: RunRow, accepted: Mapping[str, str], context: Context, *, full: bool) -> str:
+    """Changes whenever the run's page would: of an older page only with the run itself."""
+    if not full:
+        return fingerprint(row)
+    beside = (accepted.get(row.id), sorted(context.curves.get(row.machine_key, {}).items()))
+    return fingerprint(row) + hashlib.sha256(repr(beside).encode()).hexdigest()[:8]
 
 
 def _known(book: Book, run_id: str) -> str:
     return book.runs[run_id].fingerprint if run_id in book.runs else ""
 
 
-def _write_overview(
-    store: RunStore,
-    directory: Path,
-    book: Book,
-    loaded: Mapping[str, RunData],
-    *,
-    figures: Mapping[str, tuple[Figure, ...]],
-    marks: Marks,
-) -> None:
+def _write_overview(directory: Path, book: Book, runs: _Runs, context: Context) -> None:
     """Every page but those of the runs."""
-    runs = book.newest_first()
-    if not runs:
+    known = book.newest_first()
+    if not known:
         write(directory / "index.html", render("empty.html", site=Site(root="", here="index.html")))
         return
-    machines = list(dict.fromkeys(run.machine for run in runs))
+    machines = list(dict.fromkeys(run.machine for run in known))
     trend_lists = []
     for machine in machines:
-        newest = book.of_machine(machine)[-1].id
-        data = loaded.get(newest) or store.load(newest)
-        named = names_of(data)
-        drawn = lines(book, machine, named, marks=marks)
-        trend_lists.append(_write_machine(directory, data, named, drawn, figures.get(newest)))
+        homes = newest_with(book, machine, among=LISTED)
+        followed = _followed(homes, runs)
+        links = _links(machine, (each.id for each in followed), root="")
+        drawn = lines(book, machine, names(followed), marks=context.marks)
+        trend_lists.append(_write_machine(directory, machine, followed, homes, runs, drawn, context))
         if machine == machines[0]:
-            _write_index(directory, data, drawn, book)
-            before = next((run.id for run in runs[1:] if run.machine == machine), None)
-            _write_compare(directory, store, before, data, loaded)
-            site = Site(root="", here="models.html")
-            write(directory / "models.html", render("models.html", site=site, arms=arms(data)))
+            newest = [run.id for run in reversed(book.of_machine(machine))]
+            data = runs.of(newest[0])
+            _write_index(directory, data, drawn, book, links=links, quotes=quotes(data, context))
+            _write_compare(directory, data, comparable(book, newest[:LISTED]), runs)
+            _write_models(directory, newest[:LISTED], book, runs)
     _page(directory, "trends.html", machines=trend_lists)
     _page(directory, "runs.html", runs=[*_lines(book, None)])
     _page(directory, "glossary.html", entries=glossary(), legend=tuple(VERDICT_WORDS.values()))
+
+
+def _followed(homes: Mapping[str, str], runs: _Runs) -> tuple[Scenario, ...]:
+    """The scenarios that have pages: not those which are there to calibrate the gate."""
+    every = {
+        (each.id, run_id): each for run_id in dict.fromkeys(homes.values()) for each in runs.of(run_id).run.scenarios
+    }
+    found = (every.get(home) for home in homes.items())  # a run may have but the verdict that it is missing
+    return tuple(each for each in found if each and not each.arm.slowdown and not each.arm.side)
 
 
 def _page(directory: Path, name: str, **values: object) -> None:
     write(directory / name, render(name, site=Site(root="", here=name), **values))
 
 
-def _write_index(directory: Path, data: RunData, drawn: Lines, book: Book) -> None:
-    view: RunView = run_view(data, drawn=False)
+def _write_index(
+    directory: Path, data: RunData, drawn: Lines, book: Book, *, links: Mapping[str, str], quotes: tuple[str, ...]
+) -> None:
+    view = run_view(data, drawn=False, quotes=quotes)
     _page(
         directory,
         "index.html",
         run=view,
         run_href=run_page(data.run.id),
         matrices=matrices(data, names_of(data), marks=drawn.sparks),
-        links=_links(data, root=""),
+        links=links,
         runs=[*_lines(book, LISTED)],
         legend=view.legend,
     )
 
 
-def _links(data: RunData, *, root: str) -> dict[str, str]:
-    return {each.id: root + scenario_address(data.run.machine.key, each.id) for each in data.run.scenarios}
+def _links(machine: str, scenario_ids: Iterable[str], *, root: str) -> dict[str, str]:
+    return {each: root + scenario_address(machine, each) for each in scenario_ids}
 
 
 def _lines(book: Book, limit: int | None) -> Iterator[RunLine]:
@@ -156,31 +210,55 @@ def _lines(book: Book, limit: int | None) -> Iterator[RunLine]:
 
 
 def _write_machine(
-    directory: Path, data: RunData, named: Names, drawn: Lines, figures: tuple[Figure, ...] | None
+    directory: Path,
+    machine: str,
+    followed: Sequence[Scenario],
+    homes: Mapping[str, str],
+    runs: _Runs,
+    drawn: Lines,
+    context: Context,
 ) -> dict[str, object]:
     """The scenario and trend pages of one machine; what the overview of trends says of it."""
-    figures = run_view(data).figures if figures is None else figures
-    machine = data.run.machine.key
     site = Site(root="../", here="trends.html")
-    links = _links(data, root="../")
-    for scenario in data.run.scenarios:
-        page = scenario_page(data, named.of(scenario.id), figures=figures, drawn=drawn)
-        href = f"../{run_page(data.run.id)}"
-        write(
-            directory / scenario_address(machine, scenario.id), render("scenario.html", site=site, page=page, href=href)
+    links = _links(machine, (each.id for each in followed), root="../")
+    for scenario in followed:
+        run_id = homes[scenario.id]
+        data = runs.of(run_id)
+        page = scenario_page(
+            data,
+            drawn.names.of(scenario.id),
+            figures=runs.figures(run_id),
+            drawn=drawn,
+            sound=sound(data, scenario, context.audio) if context.audio else None,
         )
+        address = scenario_address(machine, scenario.id)
+        write(directory / address, render("scenario.html", site=site, page=page, href=f"../{run_page(run_id)}"))
     listed = []
     for trend_page in pages(drawn):
         address = trend_address(machine, trend_page.metric)
         write(directory / address, render("trend.html", site=site, page=trend_page, machine=machine, links=links))
         listed.append((address, trend_page))
-    return {"machine": machine, "span": drawn.span, "events": drawn.events, "pages": listed}
+    return {
+        "machine": machine,
+        "span": drawn.span,
+        "events": drawn.events,
+        "tables": overview(drawn),
+        "links": _links(machine, (each.id for each in followed), root=""),
+        "pages": listed,
+    }
 
 
-def _write_compare(
-    directory: Path, store: RunStore, before: str | None, data: RunData, loaded: Mapping[str, RunData]
-) -> None:
-    if before is None:
-        _page(directory, "compare.html", compare=None)
-        return
-    _page(directory, "compare.html", compare=comparison(loaded.get(before) or store.load(before), data))
+def _write_compare(directory: Path, data: RunData, before: str | None, runs: _Runs) -> None:
+    """The arms of a duel, where the latest run is one; else the latest run beside the one before it."""
+    view = comparison_of_arms(data)
+    if view is None and before is not None:
+        view = comparison_of_runs(runs.of(before), data)
+    _page(directory, "compare.html", compare=view)
+
+
+def _write_models(directory: Path, newest: Sequence[str], book: Book, runs: _Runs) -> None:
+    """The newest run in which there is a choice, one in which sound was compared if there is one; else the latest."""
+    chosen = [run_id for run_id in newest if len({each.arm for each in runs.store.head(run_id).scenarios}) > 1]
+    heard = next((run_id for run_id in chosen if book.knows(book.runs[run_id], "mcd")), None)
+    run_id = heard or next(iter(chosen), newest[0])
+    _page(directory, "models.html", choices=choices(runs.of(run_id)), href=run_page(run_id))

@@ -1,7 +1,9 @@
 """Trends: every figure over all runs of a machine, as finished strings."""
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from markupsafe import Markup
@@ -53,6 +55,8 @@ class Trend:
     word: str
     chart: Markup
     finding: str
+    first: str
+    last: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,7 @@ class Lines:
 
     trends: Mapping[Key, Trend]
     sparks: Mapping[Key, Markup]
+    names: Names
     events: tuple[str, ...]
     span: str
 
@@ -99,6 +104,8 @@ def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
             steps.setdefault((step.scenario_id, step.metric), []).append(Event(index=index, what=what, css="step"))
     trends: dict[Key, Trend] = {}
     sparks: dict[Key, Markup] = {}
+    having = _having(book, runs)
+    days = [day(run.started_at) for run in runs]
     # All figures turned from runs to keys at once; a run from before a key was known is shorter.
     columns = zip_longest(*(run.medians for run in runs))
     for place, ((scenario_id, metric), values) in enumerate(zip(book.keys, columns, strict=False)):
@@ -106,13 +113,38 @@ def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
             continue
         key = (scenario_id, metric)
         own = sorted([*shared, *steps.get(key, ())], key=lambda event: event.index)
-        trends[key] = _trend(names.of(scenario_id), metric, values, own, runs[-1].kind(place))
-        sparks[key] = spark(values[-SPARK_RUNS:], finding=f"the last {min(SPARK_RUNS, len(values))} runs")
-    return Lines(trends=trends, sparks=sparks, events=tuple(event.what for event in shared), span=_span(runs))
+        kept = having[scenario_id]
+        its, own = (values, own) if len(kept) == len(runs) else ([values[index] for index in kept], _moved(own, kept))
+        when = days if len(kept) == len(runs) else [days[index] for index in kept]
+        trends[key] = _trend(names.of(scenario_id), metric, its, own, when, runs[kept[-1]].kind(place))
+        sparks[key] = spark(its[-SPARK_RUNS:], finding=f"the last {min(SPARK_RUNS, len(its))} runs")
+    return Lines(
+        trends=trends, sparks=sparks, names=names, events=tuple(event.what for event in shared), span=_span(runs)
+    )
+
+
+def _having(book: Book, runs: Sequence[PastRun]) -> dict[str, list[int]]:
+    """Scenario → the runs that have it: a run of another selection is no gap in its line."""
+    found: dict[str, list[int]] = {}
+    for index, run in enumerate(runs):
+        for scenario_id in book.scenarios_of(run):
+            found.setdefault(scenario_id, []).append(index)
+    return found
+
+
+def _moved(events: Iterable[Event], kept: Sequence[int]) -> list[Event]:
+    """The events, counted in the runs that are kept; one of a run that is not stands at the next that is."""
+    places = [(bisect_left(kept, event.index), event) for event in events]
+    return [replace(event, index=place) for place, event in places if place < len(kept)]
 
 
 def _trend(
-    label: Label, metric: str, values: Sequence[float | None], events: list[Event], kind: VerdictKind | None
+    label: Label,
+    metric: str,
+    values: Sequence[float | None],
+    events: list[Event],
+    when: Sequence[str],
+    kind: VerdictKind | None,
 ) -> Trend:
     known = [value for value in values if value is not None]
     first, last, low, high = known[0], known[-1], min(known), max(known)
@@ -123,6 +155,7 @@ def _trend(
     now = on.full(last) if values[-1] is not None else f"not in the latest run; before {on.full(last)}"
     finding = f"{title}: {now}{since}; {count(len(known), 'run')}, from {span}."
     word = VERDICT_WORDS[kind] if kind else None
+    most = 1.0 if metric_of(metric).share else math.inf
     return Trend(
         label=label,
         metric=metric,
@@ -132,8 +165,10 @@ def _trend(
         css=word.css if word else "bare",
         glyph=word.glyph if word else "",
         word=word.word if word else "",
-        chart=trend(values, label=on.full, events=events, finding=finding),
+        chart=trend(values, label=on.full, events=events, finding=finding, moments=when, most=most),
         finding=finding,
+        first=when[0] if len(known) > 1 else "",
+        last=when[-1],
     )
 
 
@@ -152,6 +187,62 @@ def _page(metric: str, drawn: Lines) -> TrendPage:
         span=drawn.span,
         events=drawn.events,
         trends=tuple(each for (_, name), each in drawn.trends.items() if name == metric),
+    )
+
+
+HEADLINES = ("ttfa", "rtf", "rss_peak", "load_time", "success_rate")
+"""What the overview of trends shows of every model, provider and text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendCell:
+    """A figure of the overview with the line of its last runs, and the scenario whose page has more."""
+
+    scenario_id: str
+    now: str
+    css: str
+    glyph: str
+    word: str
+    mark: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendTable:
+    """One metric: a row for each arm, a column for each text and mode; None where an arm was not asked that."""
+
+    metric: str
+    title: str
+    better: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[TrendCell | None, ...]], ...]
+
+
+def overview(drawn: Lines) -> tuple[TrendTable, ...]:
+    """The headline metrics of one machine, each as far as any run has it."""
+    return tuple(_table(metric, drawn) for metric in HEADLINES if any(name == metric for _, name in drawn.trends))
+
+
+def _table(metric: str, drawn: Lines) -> TrendTable:
+    found = {
+        (each.label.arm, each.label.what): TrendCell(
+            scenario_id=scenario_id,
+            now=each.now,
+            css=each.css,
+            glyph=each.glyph,
+            word=each.word,
+            mark=drawn.sparks[scenario_id, metric],
+        )
+        for (scenario_id, name), each in drawn.trends.items()
+        if name == metric
+    }
+    columns = tuple(dict.fromkeys(what for _, what in found))
+    arms = dict.fromkeys(arm for arm, _ in found)
+    return TrendTable(
+        metric=metric,
+        title=metric_of(metric).title,
+        better=better(metric),
+        columns=columns,
+        rows=tuple((arm or "every text", tuple(found.get((arm, what)) for what in columns)) for arm in arms),
     )
 
 

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from harness.judge.calibration import UNCALIBRATED
 from harness.metrics.metric import Direction
 from harness.records.run import RunData, RunRecord
 from harness.records.verdict import Estimate, Summary, Verdict
 from reports.arms import Arms, arms
 from reports.changes import Changes, changes
+from reports.context import Context
 from reports.distributions import Figure, figures
 from reports.drawing import Drawn
 from reports.facts import Facts, Gap, facts, gaps
@@ -16,7 +18,7 @@ from reports.headline import Headline, headline
 from reports.matrix import Matrix, matrices
 from reports.naming import Key, names_of
 from reports.targets import TargetLine, targets, targets_sentence
-from reports.words import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment
+from reports.words import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment, sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +55,18 @@ class RunView:
     facts: Facts
     legend: tuple[VerdictWord, ...]
     rules: str
+    quotes: tuple[str, ...]
 
 
 def run_view(
-    data: RunData, *, reference: Reference = NO_REFERENCE, course: Drawn | None = None, drawn: bool = True
+    data: RunData,
+    *,
+    reference: Reference = NO_REFERENCE,
+    course: Drawn | None = None,
+    drawn: bool = True,
+    quotes: tuple[str, ...] = (),
 ) -> RunView:
-    """What a run's page shows; `course` is the drawing of its course.
+    """What a run's page shows; `course` is the drawing of its course, `quotes` say how often the gate errs here.
 
     `drawn` is false for the short form, which leaves out single repetitions and the targets that were met.
     """
@@ -86,7 +94,20 @@ def run_view(
         facts=facts(data.run, before=reference.run),
         legend=tuple(VERDICT_WORDS.values()),
         rules=_rules(data),
+        quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),
     )
+
+
+def quotes(data: RunData, context: Context) -> tuple[str, ...]:
+    """What calibration has found of the run's scenarios on its machine; that there was none, where there was none."""
+    known, named = context.curves.get(data.run.machine.key, {}), names_of(data)
+    plain = {scenario.id: replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0)).id
+             for scenario in data.run.scenarios}  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for scenario_id, name in plain.items():
+        if name in known:
+            found.setdefault(known[name], []).append(named.of(scenario_id).full)
+    return tuple(f"{listed(of)}: {text}." for text, of in found.items()) or (sentence(UNCALIBRATED),)
 
 
 def implied(data: RunData) -> dict[Key, Estimate]:

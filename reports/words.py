@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from harness.metrics.metric import Direction, Metric
 from harness.metrics.registry import METRICS
-from harness.records.scenario import Arrivals, Scenario, Traffic
+from harness.records.scenario import PLAIN_ENGINES, Arrivals, Scenario, Traffic
 from harness.records.verdict import Estimate, VerdictKind
 
 NARROW = "\u202f"
@@ -224,6 +224,8 @@ def arm_parts(scenario: Scenario) -> tuple[str, ...]:
     """What a scenario's arm is, for people: the model first."""
     arm = scenario.arm
     parts = [arm.model.name if arm.model else arm.engine]
+    if arm.model and arm.engine not in PLAIN_ENGINES:
+        parts.append(arm.engine)
     if arm.provider:
         parts += [arm.provider, count(arm.threads, "thread") if arm.threads else "default threads"]
     if arm.runtime.requirements:

@@ -46,6 +46,7 @@ def print_recommendation(found: "Recommendation") -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from harness.advice.wording import sentence
     from harness.console import make_console
     from harness.judge.wording import percent
     from harness.metrics.registry import METRICS
@@ -70,30 +71,6 @@ def print_recommendation(found: "Recommendation") -> None:
     console.print(Text(sentence(found), style="bold"), soft_wrap=True)
     if command := duel_of(found):
         console.print(Text(f"to check it pair by pair: {command}"), soft_wrap=True)
-
-
-def sentence(found: "Recommendation") -> str:
-    """The answer in words."""
-    from harness.judge.wording import percent
-
-    best = found.best.arm.id
-    if not found.leads:
-        return f"{best}: nothing else was measured to choose from."
-    if found.untold:
-        others = ", ".join(lead.arm.id for lead in found.untold)
-        return (
-            f"{best} by its figure alone: it was not played beside {others} often enough to tell — "
-            f"kokoro-bench duel plays two pair by pair."
-        )
-    if found.level_with:
-        others = ", ".join(lead.arm.id for lead in found.level_with)
-        return f"{best} is not shown to be better than {others}: they are level, take whichever suits."
-    behind = found.leads[0].behind
-    second = found.leads[0].arm.id
-    if behind is None:
-        return f"{best}; the second best is {second}."
-    interval = f"{percent(behind.low)} … {percent(behind.high)}"
-    return f"{best}; the second best, {second}, lies {percent(behind.point)} behind it ({interval})."
 
 
 def duel_of(found: "Recommendation") -> str:

@@ -14,15 +14,17 @@ def report(config: Config, run: str | None, output: str) -> None:
     """Bring the report of all stored runs up to date; or write one run's page as a single file."""
     from pathlib import Path
 
-    from harness.outputs import write_report
+    from harness.outputs import context_of, write_report
     from reports.pages import write_run_page
+    from reports.trends import NO_MARKS
 
     with open_results(config) as store:
         if run is None:
             click.echo(f"report: {write_report(store, config)}")
             return
         data = store.load(store.resolve(run))
-    click.echo(f"report: {write_run_page(data, Path(output))}")
+        context = context_of(store, config, NO_MARKS)
+    click.echo(f"report: {write_run_page(data, Path(output), context=context)}")
 
 
 @click.command()
@@ -31,15 +33,18 @@ def report(config: Config, run: str | None, output: str) -> None:
 @click.option("--markdown", "form", flag_value="markdown", default=True, help="Markdown (default)")
 @click.option("-o", "--output", default="-", metavar="FILE", help="file to write; - is standard output")
 @click.argument("before")
-@click.argument("after", default="latest")
-def compare(config: Config, form: str, output: str, before: str, after: str) -> None:
-    """Put two runs side by side: BEFORE and AFTER (default: the latest).
+@click.argument("after", required=False)
+def compare(config: Config, form: str, output: str, before: str, after: str | None) -> None:
+    """Put two runs side by side: BEFORE and AFTER (default: the latest); of a duel alone, its two arms.
 
     It shows; it does not judge. Verdicts come from a baseline or a duel.
     """
-    from reports.compare import compare_html, compare_markdown
+    from reports.compare import compare_html, compare_markdown, comparison_of_arms, comparison_of_runs
 
     with open_results(config) as store:
-        first, second = store.load(store.resolve(before)), store.load(store.resolve(after))
-    shown = compare_html(first, second) if form == "html" else compare_markdown(first, second)
+        first = store.load(store.resolve(before))
+        view = None if after else comparison_of_arms(first)
+        if view is None:
+            view = comparison_of_runs(first, store.load(store.resolve(after or "latest")))
+    shown = compare_html(view) if form == "html" else compare_markdown(view)
     write_output(shown.encode(), output)

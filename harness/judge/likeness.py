@@ -9,6 +9,12 @@ between, with room for what a listener may still accept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.records.scenario import Scenario
 
 MCD_FACTOR = 2.0
 MCD_MARGIN_DB = 3.0
@@ -46,3 +52,30 @@ def find_wrong(*, mcd: float | None, own_mcd: float | None, duration_ratio: floa
             f"{own_mcd:.1f} dB from itself under another seed; up to {mcd_limit(own_mcd):.1f} dB would pass.",
         )
     return None
+
+
+def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
+    """What a scenario should sound like: its model's original on the CPU, with the same packages where there are such.
+
+    None where the run has none. Of several, the first: an arm with other threads is held against it as well.
+    """
+    model = scenario.arm.model
+    if model is None or not model.sha256:
+        return None
+    wanted = model.parent or model.sha256
+    alike = [
+        each
+        for each in scenarios
+        if each.arm.model is not None
+        and each.arm.model.sha256 == wanted
+        and each.arm.provider == "cpu"
+        and each.arm.engine == scenario.arm.engine
+        and _text(each) == _text(scenario)
+    ]
+    same = [each for each in alike if each.arm.runtime == scenario.arm.runtime]
+    return next(iter(same or alike), None)
+
+
+def _text(scenario: Scenario) -> tuple[object, ...]:
+    """What must be equal for two scenarios to say the same in the same way."""
+    return scenario.mode, scenario.text_class, scenario.variant, scenario.voice, scenario.speed, scenario.concurrency

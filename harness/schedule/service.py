@@ -226,6 +226,7 @@ def _aftermath(here: Here, settings: Settings, told: tuple[Channel, ...], say: C
 
 def _publish(here: Here) -> None:
     """Write the report's site, with what was told and what was promoted marked on its trends."""
+    from harness.outputs import context_of
     from harness.schedule.alerts import marked_steps
     from reports.pages import write_site
     from reports.trends import Marks, Step
@@ -235,7 +236,7 @@ def _publish(here: Here) -> None:
         for (run_id, scenario, metric), alert in marked_steps(here.journal.alerts()).items()
     )
     marks = Marks(steps=steps, promoted=promoted_runs(here.config.baselines))
-    write_site(here.store, here.config.report, marks=marks)
+    write_site(here.store, here.config.report, context=context_of(here.store, here.config, marks))
 
 
 def _link(config: Config, settings: Settings, run_id: str) -> str:

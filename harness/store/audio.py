@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 KEPT_RUNS = 30
 """Runs whose audio stays; a run of the quick selection keeps some 4 MB."""
+KEPT_LAUNCHES = 2
+"""Launches whose first block is kept: two seeds, so that an original can be held against itself."""
 _READABLE = 120
 
 

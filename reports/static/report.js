@@ -93,6 +93,67 @@
     }
   });
 
+  // Pointing at a trend shows the run there.
+  const cross = document.createElement("div");
+  cross.className = "cross";
+  for (const chart of document.querySelectorAll("svg[data-hover]")) {
+    const values = chart.dataset.hover.split("|");
+    chart.addEventListener("pointermove", (event) => {
+      if (event.target.closest(".event")) return;
+      const box = chart.getBoundingClientRect();
+      const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+      const index = Math.round(share * (values.length - 1));
+      tip.textContent = values[index];
+      tip.hidden = false;
+      tip.style.left = `${Math.min(event.clientX + 12, window.innerWidth - tip.offsetWidth - 4)}px`;
+      tip.style.top = `${event.clientY + 14}px`;
+      const parent = chart.parentElement;
+      parent.append(cross);
+      const place = box.left - parent.getBoundingClientRect().left + (index / Math.max(1, values.length - 1)) * box.width;
+      cross.style.left = `${place}px`;
+    });
+    chart.addEventListener("pointerleave", () => {
+      tip.hidden = true;
+      cross.remove();
+    });
+  }
+
+  // One player at a time; a line runs over the drawings of the take that plays, and a button goes over to the other.
+  for (const box of document.querySelectorAll("[data-players]")) {
+    const players = [...box.querySelectorAll("audio")];
+    const scale = (player) => player.duration / Math.max(...players.map((each) => each.duration || 0)) / 1.01;
+    players.forEach((player, index) => {
+      const lane = document.querySelector(`[data-take="${index}"]`);
+      const head = document.createElement("div");
+      head.className = "playhead";
+      head.hidden = true;
+      lane.append(head);
+      const move = () => {
+        head.hidden = player.paused && !player.currentTime;
+        head.style.left = `${(100 * scale(player) * player.currentTime) / player.duration}%`;
+        if (!player.paused) requestAnimationFrame(move);
+      };
+      player.addEventListener("play", () => {
+        for (const other of players) if (other !== player) other.pause();
+        move();
+      });
+      player.addEventListener("seeked", move);
+    });
+    if (players.length > 1) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = "Switch to the other";
+      button.addEventListener("click", () => {
+        const from = players.find((player) => !player.paused) ?? players[0];
+        const to = players[1 - players.indexOf(from)];
+        if (from.duration && to.duration) to.currentTime = (from.currentTime / from.duration) * to.duration;
+        from.pause();
+        to.play();
+      });
+      box.append(button);
+    }
+  }
+
   window.addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details")) details.open = true;
   });

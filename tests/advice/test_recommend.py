@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from harness.advice.recommend import OBJECTIVES, Recommendation, recommend
-from harness.cli.recommend import sentence
+from harness.advice.wording import sentence
 from harness.errors import UsageError
 from harness.metrics.registry import METRICS
 from harness.records.environment import Conditions, Machine, Subject

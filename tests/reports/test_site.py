@@ -1,5 +1,6 @@
 """The site of many runs: what is on it, and what is drawn again."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from harness.perf.made_history import Made, made_run
 from harness.records.run import RunData
 from harness.records.scenario import Mode
 from harness.store.runs import RunStore
+from reports.context import Context
 from reports.headline import headline
 from reports.history import Book
 from reports.pages import write_site
@@ -69,9 +71,9 @@ def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
     drawn: list[str] = []
     write_run = run_pages._write_run
 
-    def spy(directory: Path, data: RunData, *, full: bool) -> RunView:
-        drawn.append(data.run.id)
-        return write_run(directory, data, full=full)
+    def spy(directory: Path, view: RunView) -> RunView:
+        drawn.append(view.id)
+        return write_run(directory, view)
 
     monkeypatch.setattr(run_pages, "_write_run", spy)
     (new,) = nights(store, TINY, range(FULL + 3, FULL + 4))
@@ -126,8 +128,8 @@ def test_a_deleted_run_leaves_no_page(store: RunStore, tmp_path: Path) -> None:
 def test_an_older_run_says_that_its_repetitions_are_not_drawn(store: RunStore, tmp_path: Path) -> None:
     ids = nights(store, TINY, range(FULL + 1))
     write_site(store, tmp_path)
-    assert f"kokoro-bench report {ids[0]}" in (tmp_path / run_page(ids[0])).read_text(encoding="utf-8")
-    assert "--single-file" not in (tmp_path / run_page(ids[-1])).read_text(encoding="utf-8")
+    assert f"kokoro-bench report --single-file {ids[0]}" in (tmp_path / run_page(ids[0])).read_text(encoding="utf-8")
+    assert "report --single-file" not in (tmp_path / run_page(ids[-1])).read_text(encoding="utf-8")
 
 
 def test_an_empty_store_and_a_single_run_are_sites_too(store: RunStore, tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_steps_promotions_and_package_changes_are_marked_once_each(store: RunSto
     ids = nights(store, made, range(18, 23))
     scenario = made_run(made, 1).run.scenarios[0].id
     step = Step(run_id=ids[2], scenario_id=scenario, metric="latency", size=0.08, text="a step of +8 %")
-    write_site(store, tmp_path, marks=Marks(steps=(step,), promoted=frozenset({ids[1]})))
+    write_site(store, tmp_path, context=Context(marks=Marks(steps=(step,), promoted=frozenset({ids[1]}))))
     (page,) = (tmp_path / "trends").glob("latency-*.html")
     html = page.read_text(encoding="utf-8")
     assert html.count('class="event step"') == 1
@@ -193,3 +195,39 @@ def test_histories_with_gaps_are_drawn_with_gaps(store: RunStore, tmp_path: Path
     write_site(store, tmp_path)
     (page,) = (tmp_path / "trends").glob("latency-*.html")
     assert "2 runs" in page.read_text(encoding="utf-8")
+
+
+def test_a_run_of_another_selection_is_no_gap_and_takes_no_scenario_from_the_trends(
+    store: RunStore, tmp_path: Path
+) -> None:
+    nightly = replace(TINY, classes=("tiny", "medium"))
+    for night in range(4):
+        keep(store, made_run(nightly if night != 3 else TINY, night))
+    write_site(store, tmp_path)
+    assert len(list((tmp_path / "scenarios").glob("*.html"))) == len(made_run(nightly, 0).run.scenarios)
+    (page,) = (tmp_path / "trends").glob("latency-*.html")
+    charts = re.findall(r'class="line" d="([^"]*)"', page.read_text(encoding="utf-8"))
+    assert [chart.count("M") for chart in charts] == [1, 1]
+    assert sorted(chart.count("L") for chart in charts) == [2, 3]
+
+
+def test_a_run_that_calibrated_the_gate_is_listed_and_says_nothing_of_the_subject(
+    store: RunStore, tmp_path: Path
+) -> None:
+    latest = keep(store, made_run(TINY, 1))
+    slowed = made_run(TINY, 2)
+    arms = tuple(replace(each, arm=replace(each.arm, slowdown=0.1)) for each in slowed.run.scenarios)
+    trial = keep(store, replace(slowed, run=replace(slowed.run, scenarios=arms)))
+    write_site(store, tmp_path)
+    index = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert f"Latest run {latest}" in index
+    assert trial in index
+    assert len(list((tmp_path / "scenarios").glob("*.html"))) == 1
+
+
+def test_pointing_at_a_trend_can_tell_every_value(store: RunStore, tmp_path: Path) -> None:
+    nights(store, TINY, range(3))
+    write_site(store, tmp_path)
+    (page,) = (tmp_path / "trends").glob("latency-*.html")
+    (hover,) = re.findall(r'data-hover="([^"]*)"', page.read_text(encoding="utf-8"))
+    assert [text.split(": ")[0] for text in hover.split("|")] == ["2025-12-31", "2026-01-01", "2026-01-02"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.perf.made_history import made_run
 from harness.records.run import RunData
-from reports.compare import compare_html, compare_markdown, comparison
+from reports.compare import compare_html, compare_markdown, comparison_of_runs
 from reports.rendering import commands
 from reports.summary import MOST, escape, markdown_summary, sentence
 
@@ -51,7 +51,7 @@ def test_escaped_text_is_one_line_without_markup(text: str) -> None:
 
 
 def test_a_run_compared_with_itself_shows_no_difference(run: RunData) -> None:
-    view = comparison(run, run)
+    view = comparison_of_runs(run, run)
     assert all(pair.css == "same" for pair in view.pairs)
     assert view.differences == ()
     assert ", 0 lie apart beyond their intervals" in view.sentence
@@ -60,26 +60,26 @@ def test_a_run_compared_with_itself_shows_no_difference(run: RunData) -> None:
 def test_a_planted_step_lies_apart_and_comes_first() -> None:
     made = replace(SMALL, blocks=48)
     before, after = made_run(made, 19), made_run(made, 21)
-    view = comparison(before, after)
+    view = comparison_of_runs(before, after)
     apart = [pair for pair in view.pairs if pair.css == "worse"]
     assert apart
     assert view.pairs[: len(apart)] == tuple(apart)
     assert {pair.label.what for pair in apart} == {"medium, whole"}
     assert ("onnxruntime", "1.31.1", "1.32.0") in {(each.name, each.before, each.value) for each in view.differences}
-    text = compare_markdown(before, after)
+    text = compare_markdown(comparison_of_runs(before, after))
     assert text.startswith(f"## {after.run.id} against {before.run.id}")
     assert "| medium, whole" in text
-    assert f"<h1>{after.run.id} against {before.run.id}</h1>" in compare_html(before, after)
+    assert f"<h1>{after.run.id} against {before.run.id}</h1>" in compare_html(comparison_of_runs(before, after))
 
 
 def test_runs_of_two_machines_come_with_a_warning(run: RunData) -> None:
     elsewhere = replace(run, run=replace(run.run, machine=replace(run.run.machine, key="another")))
-    assert "different machines" in comparison(run, elsewhere).warnings[0]
+    assert "different machines" in comparison_of_runs(run, elsewhere).warnings[0]
 
 
 def test_runs_without_a_common_figure_are_still_a_page(run: RunData) -> None:
     nothing = replace(run, summaries=())
-    assert "no figure in common" in compare_html(nothing, run)
+    assert "no figure in common" in compare_html(comparison_of_runs(nothing, run))
 
 
 def test_commands_are_code_and_nothing_else_is_markup() -> None:

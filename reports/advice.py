@@ -1,0 +1,189 @@
+"""Providers and models: what to take, and what that rests on; speed, sound and size on three scales."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from markupsafe import Markup
+
+from harness.advice.recommend import OBJECTIVES, Objective, Recommendation, recommend
+from harness.advice.wording import sentence
+from harness.errors import UsageError
+from harness.records.run import RunData
+from harness.records.scenario import Arm, Mode
+from harness.records.verdict import Estimate
+from reports.arms import Arms, arms
+from reports.marks import Axis, Dot, axis, scale_line, strip
+from reports.words import NARROW, NOTHING, Scale, arm_parts, better, level, listed, metric_of, number, percent, scale
+
+_COURTS = ("rtf", "mcd", "model_size")
+"""Speed, sound and size: what the arms are drawn by, side by side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmMarks:
+    """One arm; its marks are in the order of the courts."""
+
+    name: str
+    marks: tuple[Markup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Court:
+    """One of the scales that the arms are drawn on."""
+
+    title: str
+    better: str
+    axis: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An arm in a recommendation: its figure, and how far it lies behind the best."""
+
+    name: str
+    figure: str
+    behind: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What to take for one purpose, and what that rests on."""
+
+    purpose: str
+    meaning: str
+    sentence: str
+    figure: str
+    places: tuple[Place, ...]
+    basis: str
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The arms of a run to choose from; `advice` is empty where there is but one. `heard`: their sound was compared."""
+
+    run: str
+    advice: tuple[Advice, ...]
+    heard: bool
+    courts: tuple[Court, ...]
+    lines: tuple[ArmMarks, ...]
+    arms: Arms
+
+
+def choices(data: RunData) -> Choices:
+    """What a run says of its arms."""
+    names = {
+        each.arm: " · ".join(arm_parts(each)) for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)
+    }
+    typical = {metric: _typical(data, list(names), metric) for metric in _COURTS}
+    axes = {metric: _axis(metric, values) for metric, values in typical.items() if values}
+    return Choices(
+        run=data.run.id,
+        advice=tuple(_advice(data, objective, names) for objective in OBJECTIVES.values()) if len(names) > 1 else (),
+        heard=bool(typical["mcd"]),
+        courts=tuple(
+            Court(title=metric_of(metric).title, better=better(metric), axis=scale_line(on))
+            for metric, on in axes.items()
+        ),
+        lines=tuple(
+            ArmMarks(
+                name=name, marks=tuple(_mark(metric, typical[metric].get(arm.id), on) for metric, on in axes.items())
+            )
+            for arm, name in names.items()
+        ),
+        arms=arms(data),
+    )
+
+
+def _typical(data: RunData, every: Sequence[Arm], metric: str) -> dict[str, float]:
+    """Arm id → the median of its scenarios' medians, where it has any; a model's size is its own."""
+    found = {arm.id: _medians(data, arm, metric) for arm in every}
+    if metric == "model_size":
+        found |= {arm.id: [float(arm.model.size)] for arm in every if arm.model}
+    return {arm_id: median(medians) for arm_id, medians in found.items() if medians}
+
+
+def _axis(metric: str, values: Mapping[str, float]) -> Axis:
+    on = scale(metric, values.values())
+    high = max(values.values()) or 1.0
+    places = 0 if high * on.factor >= 5 else 1 if high * on.factor >= 0.5 else 2
+    unit = f"{NARROW}{on.unit}" if on.unit else ""
+    return axis(0.0, 1.05 * high, lambda value: f"{number(value * on.factor, places)}{unit if value else ''}")
+
+
+def _mark(metric: str, value: float | None, on: Axis) -> Markup:
+    if value is None:
+        return Markup('<span class="quiet">not known</span>')
+    said = scale(metric, [value]).full(value)
+    dots = [Dot(value=value, lane=0, title=said)]
+    return strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {said}")
+
+
+def _advice(data: RunData, objective: Objective, names: Mapping[Arm, str]) -> Advice:
+    """What was found best, or why nothing can be said."""
+    try:
+        found = recommend([data], objective)
+    except UsageError as error:
+        return Advice(
+            purpose=objective.name,
+            meaning=objective.meaning,
+            sentence=error.what,
+            figure="",
+            places=(),
+            basis="",
+            excluded=(),
+        )
+    on = scale(objective.metric, [each.figure for each in found.candidates])
+    excluded = tuple(
+        f"{next((name for arm, name in names.items() if arm.id == each.arm_id), each.arm_id)}: {each.reason}"
+        for each in found.excluded
+    )
+    return Advice(
+        purpose=objective.name,
+        meaning=objective.meaning,
+        sentence=sentence(found, lambda arm: names[arm]).replace(" %", f"{NARROW}%"),
+        figure=metric_of(objective.metric).title,
+        places=tuple(_places(found, on, names)),
+        basis=_basis(found),
+        excluded=excluded,
+    )
+
+
+def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[Place]:
+    best = Place(name=names[found.best.arm], figure=on.full(found.best.figure), behind=NOTHING, said="best")
+    rest = [
+        Place(
+            name=names[candidate.arm],
+            figure=on.full(candidate.figure),
+            behind=_behind(lead.behind),
+            said="level with the best" if lead.level and lead.told else "" if lead.told else "too few pairs to tell",
+        )
+        for candidate, lead in zip(found.candidates[1:], found.leads, strict=True)
+    ]
+    return [best, *rest]
+
+
+def _behind(lead: Estimate | None) -> str:
+    if lead is None:
+        return NOTHING
+    point, low, high = (percent(math.expm1(each)) for each in (lead.point, lead.low, lead.high))
+    return f"{point} ({low} to {high})"
+
+
+def _basis(found: Recommendation) -> str:
+    """What the figures are, and how the intervals were made."""
+    levels = {lead.behind.level for lead in found.leads if lead.behind}
+    intervals = f"; intervals at {level(levels.pop())} each, from pairs played in the same blocks" if levels else ""
+    return f"Geometric mean over {listed(list(found.texts))}{intervals}."
+
+
+def _medians(data: RunData, arm: Arm, metric: str) -> list[float]:
+    ours = {each.id for each in data.run.scenarios if each.arm == arm}
+    return [
+        each.median
+        for each in data.summaries
+        if each.metric == metric and each.scenario_id in ours and each.median is not None
+    ]
