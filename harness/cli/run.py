@@ -45,7 +45,9 @@ def run(
     arguments += ["--rootdir", str(config.root), "-c", str(settings if settings.is_file() else os.devnull)]
     # Where pytest-benchmark would otherwise make a directory beside the user's own.
     arguments.append(f"--benchmark-storage=file://{config.root / '.kokoro-bench' / 'pytest-benchmark'}")
-    arguments += ["-q"] if pytest_output else ["-qq", "--tb=no", "-rN", "--benchmark-quiet", "--table-only"]
+    # A list is asked for to be read, and pytest's quietest one only counts.
+    listed = {"--collect-only", "--co"} & {*pytest_arguments}
+    arguments += ["-q"] if pytest_output or listed else ["-qq", "--tb=no", "-rN", "--benchmark-quiet", "--table-only"]
     arguments += [f"--selection={selection}"]
     arguments += [f"--{name}={value}" for name, value in config.given.items()]
     if expression:

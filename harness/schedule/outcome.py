@@ -35,7 +35,9 @@ def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) ->
     if ending is Ending.STOPPED:
         return Found(outcome=FireOutcome.INTERRUPTED, reason=ENDED_WITH_US)
     if ending is Ending.LIMIT:
-        return _at_limit(row)
+        # A run that was complete, and overtaken while its report was made, is what it found.
+        complete = row is not None and row.status is RunStatus.COMPLETE
+        return _of_row(row, log=log) if complete else _at_limit(row)
     if ended.code is not None:
         return _of_code(ended.code, row=row, log=log)
     return _of_row(row, log=log)
