@@ -7,11 +7,13 @@ from statistics import median
 
 from markupsafe import Markup
 
-from harness.advice.recommend import OBJECTIVES, Objective, Recommendation, recommend
+from harness.advice.recommend import OBJECTIVES, Objective, Recommendation, ValuesOf, recommend
 from harness.advice.wording import sentence
 from harness.errors import UsageError
+from harness.metrics.derive import scenario_values
+from harness.metrics.values import Values
 from harness.records.run import RunData
-from harness.records.scenario import Arm, Mode
+from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Estimate
 from reports.arms import Arms, arms
 from reports.marks import Axis, Dot, axis, scale_line, strip
@@ -78,11 +80,12 @@ def choices(data: RunData) -> Choices:
     names = {
         each.arm: " · ".join(arm_parts(each)) for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)
     }
+    values_of = _remembering()
     typical = {metric: _typical(data, list(names), metric) for metric in _COURTS}
     axes = {metric: _axis(metric, values) for metric, values in typical.items() if values}
     return Choices(
         run=data.run.id,
-        advice=tuple(_advice(data, objective, names) for objective in OBJECTIVES.values()) if len(names) > 1 else (),
+        advice=tuple(_advice(data, each, names, values_of) for each in OBJECTIVES.values()) if len(names) > 1 else (),
         heard=bool(typical["mcd"]),
         courts=tuple(
             Court(title=metric_of(metric).title, better=better(metric), axis=scale_line(on))
@@ -96,6 +99,18 @@ def choices(data: RunData) -> Choices:
         ),
         arms=arms(data),
     )
+
+
+def _remembering() -> ValuesOf:
+    """The values of scenarios of one run, derived once for all objectives."""
+    known: dict[str, Mapping[str, Values]] = {}
+
+    def values_of(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
+        if scenario.id not in known:
+            known[scenario.id] = scenario_values(scenario, data)
+        return known[scenario.id]
+
+    return values_of
 
 
 def _typical(data: RunData, every: Sequence[Arm], metric: str) -> dict[str, float]:
@@ -122,10 +137,10 @@ def _mark(metric: str, value: float | None, on: Axis) -> Markup:
     return strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {said}")
 
 
-def _advice(data: RunData, objective: Objective, names: Mapping[Arm, str]) -> Advice:
+def _advice(data: RunData, objective: Objective, names: Mapping[Arm, str], values_of: ValuesOf) -> Advice:
     """What was found best, or why nothing can be said."""
     try:
-        found = recommend([data], objective)
+        found = recommend([data], objective, values_of=values_of)
     except UsageError as error:
         return Advice(
             purpose=objective.name,

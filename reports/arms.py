@@ -95,10 +95,11 @@ def _reference(spoken: Sequence[Scenario]) -> Scenario | None:
 
 def _numbers(scenario: Scenario, reference: Scenario | None, data: RunData) -> dict[str, float]:
     """Every figure that there is of a scenario and its arm, in the metrics' units."""
+    own, arm = scenario.id, scenario.arm.id  # made anew whenever asked for
     found = {
         each.metric: each.median
         for each in data.summaries
-        if each.scenario_id == scenario.id and each.metric in SPOKEN and each.median is not None
+        if each.scenario_id == own and each.metric in SPOKEN and each.median is not None
     }
     model = scenario.arm.model
     if model and model.size:
@@ -106,7 +107,7 @@ def _numbers(scenario: Scenario, reference: Scenario | None, data: RunData) -> d
     starts = [
         start
         for each in data.launches
-        if each.arm_id == scenario.arm.id and each.page_cache == "warm" and each.outcome.valid
+        if each.arm_id == arm and each.page_cache == "warm" and each.outcome.valid
         if (start := launch_figures(each)["load_time"].value) is not None
     ]
     if starts:
@@ -136,12 +137,13 @@ def _line(scenario: Scenario, found: Mapping[str, float], scales: Mapping[str, S
 
 def _remark(scenario: Scenario, data: RunData) -> str:
     """Why the arm has no figures, or what is wrong with those that it has; "" where nothing is."""
-    failed = [each for each in data.verdicts if each.scenario_id == scenario.id and each.kind is VerdictKind.FAILED]
+    own, arm = scenario.id, scenario.arm.id
+    failed = [each for each in data.verdicts if each.scenario_id == own and each.kind is VerdictKind.FAILED]
     wrong = next((each for each in failed if each.metric in SOUNDS), None)
     if wrong is not None:
         return f"wrong: {wrong.reason.removeprefix('It sounds wrong: ')}"
-    lost = [each.outcome for each in data.launches if each.arm_id == scenario.arm.id]
-    lost += [each.outcome for each in data.repetitions if each.scenario_id == scenario.id]
+    lost = [each.outcome for each in data.launches if each.arm_id == arm]
+    lost += [each.outcome for each in data.repetitions if each.scenario_id == own]
     outcome = next((each for each in lost if not each.valid), None)
     if outcome is not None:
         return f"{outcome.kind.value}: {outcome.reason}"

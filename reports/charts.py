@@ -10,7 +10,7 @@ from markupsafe import Markup
 from harness.metrics.playback import NS, play
 from harness.records.repetition import Repetition, StageMark
 from reports.marks import Axis, axis, escape, opened, place, scale_line
-from reports.words import count, number
+from reports.words import Scale, count, number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +35,12 @@ def trend(
     label: Callable[[float], str],
     events: Sequence[Event],
     finding: str,
-    moments: Sequence[str] = (),
+    on: Scale | None = None,
     most: float = math.inf,
 ) -> Markup:
     """A line over all runs, oldest left, with events marked; the scale begins where the values do.
 
-    `moments` name the values' places for whoever points at the line; the scale does not go beyond `most`.
+    The scale does not go beyond `most`. From `on` the page's script knows what a height is, for whoever points there.
     """
     known = [value for value in values if value is not None]
     if not known:
@@ -51,9 +51,12 @@ def trend(
     room = 0.08 * ((high - low) or abs(high) or 1.0)
     low, high = low - room, max(high, min(high + room, most))
     opening = opened("trend", _CHART, finding)
-    if moments:
-        hover = escape("|".join(_hover(values, label, moments)))
-        opening = f'{opening[:-1]} data-hover="{hover}">'
+    if on is not None:
+        ends = f'data-low="{low * on.factor:.6g}" data-high="{high * on.factor:.6g}"'
+        span = (len(values) - 1) / stretch_starts(len(values)).step
+        opening = (
+            f'{opening[:-1]} {ends} data-span="{span:g}" data-places="{on.decimals}" data-unit="{escape(on.unit)}">'
+        )
     parts = [opening]
     for share in (0.0, 0.5, 1.0):
         y = _CHART * (1 - share) if 0 < share < 1 else (_CHART - 0.5 if share == 0 else 0.5)
@@ -74,17 +77,16 @@ def _event(event: Event, runs: int) -> str:
     return f'<line class="event {event.css}" x1="{at}" x2="{at}" y2="{_CHART}"><title>{title}</title></line>'
 
 
+def stretch_starts(runs: int) -> range:
+    """The indices of the runs that a line over so many has places for."""
+    return range(0, runs, max(1, runs // _BINS))
+
+
 def _stretches(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
     """What is drawn as one place: its first index, and the values known there."""
-    stretch = max(1, len(values) // _BINS)
-    for start in range(0, len(values), stretch):
-        yield start, [value for value in values[start : start + stretch] if value is not None]
-
-
-def _hover(values: Sequence[float | None], label: Callable[[float], str], moments: Sequence[str]) -> Iterator[str]:
-    for start, some in _stretches(values):
-        said = " to ".join(label(value) for value in dict.fromkeys((min(some), max(some)))) if some else "no figure"
-        yield f"{moments[start]}: {said}"
+    starts = stretch_starts(len(values))
+    for start in starts:
+        yield start, [value for value in values[start : start + starts.step] if value is not None]
 
 
 def _line(values: Sequence[float | None], low: float, high: float) -> str:

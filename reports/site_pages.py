@@ -156,7 +156,7 @@ def _write_overview(directory: Path, book: Book, runs: _Runs, context: Context) 
             newest = [run.id for run in reversed(book.of_machine(machine))]
             data = runs.of(newest[0])
             _write_index(directory, data, drawn, book, links=links, quotes=quotes(data, context))
-            _write_compare(directory, data, comparable(book, newest[:LISTED]), runs)
+            _write_compare(directory, newest[:FULL], book, runs)
             _write_models(directory, newest[:LISTED], book, runs)
     _page(directory, "trends.html", machines=trend_lists)
     _page(directory, "runs.html", runs=[*_lines(book, None)])
@@ -248,11 +248,16 @@ def _write_machine(
     }
 
 
-def _write_compare(directory: Path, data: RunData, before: str | None, runs: _Runs) -> None:
-    """The arms of a duel, where the latest run is one; else the latest run beside the one before it."""
-    view = comparison_of_arms(data)
-    if view is None and before is not None:
-        view = comparison_of_runs(runs.of(before), data)
+def _write_compare(directory: Path, newest: Sequence[str], book: Book, runs: _Runs) -> None:
+    """Of the newest runs, the first that can be compared: a duel with itself, another with one before it."""
+    view = None
+    for index, run_id in enumerate(newest):
+        view = comparison_of_arms(runs.of(run_id))
+        before = comparable(book, newest[index:])
+        if view is None and before is not None:
+            view = comparison_of_runs(runs.of(before), runs.of(run_id))
+        if view is not None:
+            break
     _page(directory, "compare.html", compare=view)
 
 

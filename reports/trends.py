@@ -9,7 +9,7 @@ from itertools import zip_longest
 from markupsafe import Markup
 
 from harness.records.verdict import VerdictKind
-from reports.charts import Event, trend
+from reports.charts import Event, stretch_starts, trend
 from reports.history import Book, PastRun, subject_changes
 from reports.marks import spark
 from reports.naming import Key, Label, Names
@@ -55,8 +55,18 @@ class Trend:
     word: str
     chart: Markup
     finding: str
-    first: str
-    last: str
+    days: str
+    """The days of the line's places, joined by spaces; "" where there is no line."""
+
+    @property
+    def first(self) -> str:
+        """The day at the left end."""
+        return self.days.partition(" ")[0]
+
+    @property
+    def last(self) -> str:
+        """The day at the right end."""
+        return self.days.rpartition(" ")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +115,7 @@ def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
     trends: dict[Key, Trend] = {}
     sparks: dict[Key, Markup] = {}
     having = _having(book, runs)
-    days = [day(run.started_at) for run in runs]
+    days = {scenario_id: _days([runs[index] for index in kept]) for scenario_id, kept in having.items()}
     # All figures turned from runs to keys at once; a run from before a key was known is shorter.
     columns = zip_longest(*(run.medians for run in runs))
     for place, ((scenario_id, metric), values) in enumerate(zip(book.keys, columns, strict=False)):
@@ -115,12 +125,16 @@ def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
         own = sorted([*shared, *steps.get(key, ())], key=lambda event: event.index)
         kept = having[scenario_id]
         its, own = (values, own) if len(kept) == len(runs) else ([values[index] for index in kept], _moved(own, kept))
-        when = days if len(kept) == len(runs) else [days[index] for index in kept]
-        trends[key] = _trend(names.of(scenario_id), metric, its, own, when, runs[kept[-1]].kind(place))
+        trends[key] = _trend(names.of(scenario_id), metric, its, own, days[scenario_id], runs[kept[-1]].kind(place))
         sparks[key] = spark(its[-SPARK_RUNS:], finding=f"the last {min(SPARK_RUNS, len(its))} runs")
     return Lines(
         trends=trends, sparks=sparks, names=names, events=tuple(event.what for event in shared), span=_span(runs)
     )
+
+
+def _days(runs: Sequence[PastRun]) -> str:
+    """The day of each place of a line over `runs`."""
+    return " ".join(day(runs[index].started_at) for index in stretch_starts(len(runs)))
 
 
 def _having(book: Book, runs: Sequence[PastRun]) -> dict[str, list[int]]:
@@ -143,7 +157,7 @@ def _trend(
     metric: str,
     values: Sequence[float | None],
     events: list[Event],
-    when: Sequence[str],
+    when: str,
     kind: VerdictKind | None,
 ) -> Trend:
     known = [value for value in values if value is not None]
@@ -161,14 +175,13 @@ def _trend(
         metric=metric,
         title=title,
         now=now,
-        range=span,
+        range=span if len(known) > 1 else "",
         css=word.css if word else "bare",
         glyph=word.glyph if word else "",
         word=word.word if word else "",
-        chart=trend(values, label=on.full, events=events, finding=finding, moments=when, most=most),
+        chart=trend(values, label=on.full, events=events, finding=finding, on=on, most=most),
         finding=finding,
-        first=when[0] if len(known) > 1 else "",
-        last=when[-1],
+        days=when if len(known) > 1 else "",
     )
 
 

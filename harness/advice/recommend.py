@@ -6,7 +6,7 @@ With several texts, a block's pair is the mean of the texts' log-ratios.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -14,7 +14,7 @@ from harness.errors import MeasurementError, UsageError
 from harness.judge.paired import interims
 from harness.metrics.derive import Values, paired_log_ratios, scenario_values
 from harness.records.run import RunData
-from harness.records.scenario import Arm, Mode
+from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Estimate, VerdictKind
 
 LEVEL = 0.95
@@ -102,11 +102,19 @@ class Recommendation:
         return tuple(lead for lead in self.leads if not lead.told)
 
 
-def recommend(runs: Sequence[RunData], objective: Objective) -> Recommendation:
-    """The best arm of `runs`, which were made on one machine. UsageError where there is nothing to choose from."""
+ValuesOf = Callable[[Scenario, RunData], Mapping[str, Values]]
+
+
+def recommend(
+    runs: Sequence[RunData], objective: Objective, *, values_of: ValuesOf = scenario_values
+) -> Recommendation:
+    """The best arm of `runs`, which were made on one machine. UsageError where there is nothing to choose from.
+
+    Whoever asks for several objectives may remember what `values_of` gave.
+    """
     if len({data.run.machine.key for data in runs}) > 1:
         raise UsageError("the runs are of different machines", where="RUN", remedy="name runs of one machine")
-    found, excluded = _measured(runs, objective)
+    found, excluded = _measured(runs, objective, values_of)
     if not found:
         reasons = "; ".join(f"{each.arm_id}: {each.reason}" for each in excluded[:3])
         raise UsageError(
@@ -147,7 +155,9 @@ def _common_texts(found: Mapping[Arm, Measured]) -> frozenset[str]:
     return frozenset(text for text in spoken if all(text in values for values in having))
 
 
-def _measured(runs: Sequence[RunData], objective: Objective) -> tuple[dict[Arm, Measured], list[Excluded]]:
+def _measured(
+    runs: Sequence[RunData], objective: Objective, values_of: ValuesOf
+) -> tuple[dict[Arm, Measured], list[Excluded]]:
     """What there is of each arm that may be chosen, and why the others may not."""
     found: dict[Arm, Measured] = {}
     reasons: dict[Arm, str] = {}
@@ -156,7 +166,7 @@ def _measured(runs: Sequence[RunData], objective: Objective) -> tuple[dict[Arm, 
         for scenario in data.run.scenarios:
             if scenario.mode not in (Mode.WHOLE, Mode.STREAM) or scenario.speed != 1.0 or scenario.concurrency != 1:
                 continue
-            values = scenario_values(scenario, data)
+            values = values_of(scenario, data)
             reason = wrong.get(scenario.id) or _unfit(values, objective)
             if reason:
                 reasons.setdefault(scenario.arm, reason)

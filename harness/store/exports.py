@@ -1,7 +1,5 @@
 """A run in the forms that other tools read. Every form returns bytes; only the caller writes."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -62,16 +60,16 @@ def export(data: RunData, form: str, *, figures_of: FiguresOf = no_figures) -> b
 
 def _to_csv(data: RunData, figures_of: FiguresOf) -> bytes:
     """RFC 4180: a header, one line per repetition, CRLF, quotes where needed; UTF-8."""
-    figures = [figures_of(repetition) for repetition in data.repetitions]
-    metrics = list(dict.fromkeys(name for readings in figures for name in readings))
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
-    writer.writerow([*CSV_COLUMNS, *metrics])
-    for repetition, readings in zip(data.repetitions, figures, strict=True):
-        cells = _cells(repetition, run_id=data.run.id)
-        values = [readings[name].value if name in readings else None for name in metrics]
-        writer.writerow([*(cells[column] for column in CSV_COLUMNS), *values])
-    return stream.getvalue().encode()
+    import pandas as pd
+
+    cells = [_cells(repetition, run_id=data.run.id) for repetition in data.repetitions]
+    figures = [
+        {name: reading.value for name, reading in figures_of(repetition).items()} for repetition in data.repetitions
+    ]
+    # As objects: a column of whole numbers with unknown ones among them would become one of floats.
+    observed = pd.DataFrame(cells, columns=list(CSV_COLUMNS), dtype=object)
+    derived = pd.DataFrame(figures, index=observed.index, dtype=object)
+    return observed.join(derived).to_csv(index=False, lineterminator="\r\n").encode()
 
 
 def _cells(repetition: Repetition, *, run_id: str) -> dict[str, Any]:

@@ -96,20 +96,32 @@
   // Pointing at a trend shows the run there.
   const cross = document.createElement("div");
   cross.className = "cross";
-  for (const chart of document.querySelectorAll("svg[data-hover]")) {
-    const values = chart.dataset.hover.split("|");
+  for (const chart of document.querySelectorAll("svg[data-low]")) {
+    const days = (chart.closest("[data-days]")?.dataset.days ?? "").split(" ");
+    const { low, high, span, places, unit } = chart.dataset;
+    const said = (y) => `${(Number(low) + ((100 - y) / 100) * (high - low)).toFixed(places)}${unit && "\u202f"}${unit}`;
+    const values = new Map();
+    const parsed = () => {
+      let index = 0;
+      for (const [, pen, x, y] of chart.querySelector(".line").getAttribute("d").matchAll(/([MLV])(?:([\d.]+) )?(-?[\d.]+)/g)) {
+        if (pen !== "V") index = Math.round((x / 1000) * span);
+        values.set(index, [...(values.get(index) ?? []), said(y)]);
+      }
+    };
     chart.addEventListener("pointermove", (event) => {
       if (event.target.closest(".event")) return;
+      if (!values.size) parsed();
       const box = chart.getBoundingClientRect();
       const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-      const index = Math.round(share * (values.length - 1));
-      tip.textContent = values[index];
+      const index = Math.min(days.length - 1, Math.round(share * span));
+      const spread = [...new Set(values.get(index) ?? ["no figure"])].join(" to ");
+      tip.textContent = `${days[index]}: ${spread}`;
       tip.hidden = false;
       tip.style.left = `${Math.min(event.clientX + 12, window.innerWidth - tip.offsetWidth - 4)}px`;
       tip.style.top = `${event.clientY + 14}px`;
       const parent = chart.parentElement;
       parent.append(cross);
-      const place = box.left - parent.getBoundingClientRect().left + (index / Math.max(1, values.length - 1)) * box.width;
+      const place = box.left - parent.getBoundingClientRect().left + (index / span) * box.width;
       cross.style.left = `${place}px`;
     });
     chart.addEventListener("pointerleave", () => {
