@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from harness import calibration
+from harness.calibration import FEWEST_DUELS
+from harness.cli.calibrate import calibrate
+from harness.cli.duel import conduct
 from harness.errors import BaselineError
 from harness.judge.calibration import UNCALIBRATED, Trial
+from harness.laboratory import Finished
 
 TRIAL = Trial(scenario_id="arm/whole/chars-60/af_heart", planted=0.0, regressed=False, improved=False, seconds=30.0)
 
@@ -90,3 +96,22 @@ def test_a_calibration_without_pairs_is_still_read(tmp_path: Path) -> None:
 
 def vars_of(trial: Trial) -> dict[str, object]:
     return {name: value for name, value in asdict(trial).items() if name != "pairs"}
+
+
+def test_one_calibration_is_judged_by_one_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten trials would teach the next what launches differ by; they must not change the rule that they try."""
+    known: list[calibration.LaunchEffect | None] = []
+
+    def noted(*given: Any, launches: calibration.LaunchEffect | None, **named: Any) -> Finished:
+        known.append(launches)
+        return conduct(*given, launches=launches, **named)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.cli.duel.conduct", noted)
+    given = ["--engine=scripted", "--model=scripted", "--sizes=0", "--launches=2", "--blocks=2"]
+    for number in (FEWEST_DUELS + 1, 1):
+        outcome = CliRunner().invoke(calibrate, [*given, f"--duels={number}"], standalone_mode=False)
+        assert outcome.exception is None
+    assert known[:-1] == [None] * (FEWEST_DUELS + 1)
+    assert known[-1] is not None
+    assert known[-1].duels == FEWEST_DUELS + 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.calibration import LaunchEffect
 from harness.cli.duel import conduct
 from harness.duel import DuelJudging, Opponents, duel_scenarios, operator_suspects, pairs_of
 from harness.equipment import wanted_arms
@@ -20,6 +21,7 @@ from harness.plan.sides import parse_side
 from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import VerdictKind
 from harness.verdicts import Conclusions
+from tests.conftest import Command
 
 MODELS = ("scripted", "scripted-8bit")
 
@@ -44,6 +46,17 @@ def opponents(config: Config, candidate: str, reference: str) -> Opponents:
 
 def play(config: Config, candidate: str, reference: str) -> Finished:
     return conduct(config, opponents(config, candidate, reference), effect=0.05, selection="duel", quiet=True)
+
+
+def test_launches_that_are_known_to_differ_widen_every_interval(config: Config, faster: Finished) -> None:
+    sides = opponents(config, "model=scripted-8bit", "model=scripted")
+    launches = LaunchEffect(inflation=25.0, duels=10)
+    wary = conduct(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
+    changes = [next(v.change for v in each.data.verdicts if v.metric == "latency") for each in (faster, wary)]
+    assert changes[0] is not None
+    assert changes[1] is not None
+    assert changes[1].point == pytest.approx(changes[0].point, abs=0.02)
+    assert changes[1].high - changes[1].low > 2 * (changes[0].high - changes[0].low)
 
 
 def kind_of(finished: Finished, metric: str) -> VerdictKind:
@@ -181,3 +194,11 @@ class TestOperatorSuspects:
             raise AssertionError
 
         assert judging.explain(before, data, profiler) == before
+
+
+def test_a_duel_of_one_thing_against_itself_says_so(kokoro_bench: Command) -> None:
+    found = kokoro_bench("duel", "current", "current", "--engine", "scripted", "--model", "scripted")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "this is an A/A, and whatever it finds is a false alarm" in " ".join(found.stdout.split())
+    other = kokoro_bench("duel", "model=scripted-8bit", "model=scripted", "--engine", "scripted")
+    assert "A/A" not in other.stdout

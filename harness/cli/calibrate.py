@@ -1,10 +1,15 @@
 """`kokoro-bench calibrate`: the gate's own error rates on this machine."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from harness.cli.options import MEASURING, configured, machine_key
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
+
+if TYPE_CHECKING:
+    from harness.calibration import LaunchEffect
 
 SIZES = "0,1%,2%,5%,10%"
 
@@ -42,15 +47,17 @@ def calibrate(
     --budget is that of one duel (60 s unless given). Ended early, it keeps what it has.
     """
     from harness import calibration
-    from harness.cli.duel import per_cent
+    from harness.cli.duel import launches_here, per_cent
     from harness.console import make_console
 
     console = make_console()
     if not show_only:
         wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
+        # Read once: what the trials themselves teach must not change the rule that they are to try.
+        launches = launches_here(config)
         for number, planted in enumerate(calibration.order_of(sizes, duels)):
             console.print(f"duel {number + 1} of {duels * len(sizes)}: planted {planted:.1%}")
-            code = _trial(config, planted, number, wanted=wanted)
+            code = _trial(config, planted, number, wanted=wanted, launches=launches)
             if code is ExitCode.INTERRUPTED:
                 return int(code)
     for curve in calibration.curves(config.baselines, machine_key(config)).values():
@@ -60,7 +67,9 @@ def calibrate(
     return int(ExitCode.OK)
 
 
-def _trial(config: Config, planted: float, number: int, *, wanted: float | None) -> ExitCode:
+def _trial(
+    config: Config, planted: float, number: int, *, wanted: float | None, launches: "LaunchEffect | None"
+) -> ExitCode:
     """One duel; its outcome is kept before the next begins."""
     from dataclasses import replace
 
@@ -77,7 +86,12 @@ def _trial(config: Config, planted: float, number: int, *, wanted: float | None)
     sides = Opponents(candidate=replace(reference, slowdown=planted), reference=reference).told_apart()
     seeded = with_values(config, {"seed": config["seed"] + number})
     finished = conduct(
-        seeded, sides, effect=wanted or planted or 0.05, selection=f"calibrate: planted {planted:.1%}", quiet=True
+        seeded,
+        sides,
+        effect=wanted or planted or 0.05,
+        selection=f"calibrate: planted {planted:.1%}",
+        launches=launches,
+        quiet=True,
     )
     data = finished.data
     if finished.code is ExitCode.INTERRUPTED:

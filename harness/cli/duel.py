@@ -66,10 +66,11 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     if sides.same:
         make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
     selection = f"duel: {candidate} against {reference}"
-    finished = conduct(config, sides, effect=effect, selection=selection, streamed=streamed)
+    launches = launches_here(config)
+    finished = conduct(config, sides, effect=effect, selection=selection, launches=launches, streamed=streamed)
     notes = [*quotes(config.baselines, finished.data), *write_outputs(finished.data, config)]
-    if effect_of_launches := launches_here(config):
-        notes.insert(0, effect_of_launches.sentence())
+    if launches is not None:
+        notes.insert(0, launches.sentence())
     print_duel(finished, candidate=candidate, reference=reference, notes=notes)
     return finished
 
@@ -80,10 +81,14 @@ def conduct(
     *,
     effect: float,
     selection: str,
+    launches: "LaunchEffect | None" = None,
     streamed: bool = False,
     quiet: bool = False,
 ) -> "Finished":
-    """Measure and judge a duel; interrupted, what was kept until then."""
+    """Measure and judge a duel; interrupted, what was kept until then.
+
+    `launches` is what is known of them (`launches_here`); None leaves it to what is presumed.
+    """
     from harness import laboratory
     from harness.beside import unexplained
     from harness.console import LiveConsole
@@ -101,8 +106,8 @@ def conduct(
         },
     )
     policy = policy_of(config)
-    if effect_of_launches := launches_here(config):
-        policy = replace(policy, launch_inflation=effect_of_launches.inflation)
+    if launches is not None:
+        policy = replace(policy, launch_inflation=launches.inflation)
     judging = DuelJudging(effect=effect, budget_s=config["budget"], launches=config["launches"], policy=policy)
     mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(sides, texts=config["text"] or TEXTS, voice=config["voice"], mode=mode)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.duel import conduct
+from harness.cli.duel import conduct, launches_here
 from harness.cli.options import MEASURING, configured
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
@@ -63,7 +63,8 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
         return int(ExitCode.MEASUREMENT)
     sides = Opponents(candidate=tuning.arm(search.winner), reference=tuning.base)
     limited = with_values(config, {"budget": search.duel_s, "text": (text,)})
-    finished = conduct(limited, sides, effect=size, selection=f"tune: {search.winner} against current")
+    selection = f"tune: {search.winner} against current"
+    finished = conduct(limited, sides, effect=size, selection=selection, launches=launches_here(config))
     print_duel(finished, candidate=search.winner, reference="current")
     return _answer(finished, tuning)
 
