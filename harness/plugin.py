@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 from harness.errors import BenchError, ExitCode, Interruption, MeasurementError, UsageError
-from harness.plan.config import KEYS, Config, load_config
+from harness.plan.config import KEYS, Config, joined, load_config
 from harness.plan.matrix import Wish
 from harness.plan.narrowing import label
 from harness.records.scenario import Mode, Scenario
@@ -88,7 +88,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kokoro-bench", "kokoro-bench: what the suites measure")
     for key in KEYS:
         group.addoption(
-            f"--{key.name}", dest=f"kokoro_bench_{key.name}", default=None, metavar="VALUE", help=key.meaning
+            f"--{key.name}",
+            dest=f"kokoro_bench_{key.name}",
+            action="append" if key.many else "store",
+            default=None,
+            metavar=key.metavar,
+            help=key.meaning,
         )
     group.addoption("--selection", choices=LEVELS, default="quick", help="which scenarios: quick, full or nightly")
     group.addoption(
@@ -101,7 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "scenarios(wish, levels): what a test of a suite measures")
     for level in LEVELS:
         config.addinivalue_line("markers", f"{level}: measured in the {level} selection and in every larger one")
-    options = {key.name: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
+    given = {key: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
+    options = {key.name: joined(value) if key.many else value for key, value in given.items()}
     try:
         bench = Bench(config=load_config(options, start=config.rootpath), selection=config.getoption("selection"))
     except BenchError as error:

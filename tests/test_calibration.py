@@ -7,12 +7,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from harness import calibration
 from harness.calibration import FEWEST_DUELS
-from harness.cli.calibrate import calibrate
+from harness.cli.calibrate import calibrate, sizes_of
 from harness.cli.duel import conduct
 from harness.errors import BaselineError
 from harness.judge.calibration import UNCALIBRATED, Trial
@@ -43,6 +44,12 @@ def test_a_file_that_cannot_be_used_says_so_and_stays(tmp_path: Path, content: b
         calibration.add(tmp_path, "machine", TRIAL)
     assert str(file) in str(caught.value)
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(("given", "read"), [((), (0.0, 0.01, 0.02, 0.05, 0.1)), (("0,5%", "0.1"), (0.0, 0.05, 0.1))])
+def test_sizes_are_listed_with_commas_or_one_by_one(given: tuple[str, ...], read: tuple[float, ...]) -> None:
+    context = click.Context(click.Command("calibrate"))
+    assert sizes_of(context, click.Option(["--sizes"]), given) == read
 
 
 def test_sizes_take_turns() -> None:

@@ -202,3 +202,21 @@ def test_a_duel_of_one_thing_against_itself_says_so(kokoro_bench: Command) -> No
     assert "this is an A/A, and whatever it finds is a false alarm" in " ".join(found.stdout.split())
     other = kokoro_bench("duel", "model=scripted-8bit", "model=scripted", "--engine", "scripted")
     assert "A/A" not in other.stdout
+
+
+@pytest.mark.parametrize("command", ["duel", "tune", "calibrate"])
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--model", "scripted", "--model", "scripted-8bit"), "model (option --model): scripted, scripted-8bit are"),
+        (("--threads", "1,2"), "threads (option --threads): 1, 2 are several, and this is about one"),
+    ],
+)
+def test_what_plays_one_arm_refuses_a_list_of_them(
+    here: Command, command: str, given: tuple[str, ...], told: str
+) -> None:
+    sides = ("threads=2",) if command == "duel" else ()
+    found = here(command, *sides, "--engine", "scripted", *given)
+    assert found.returncode == 2
+    assert told in found.stderr
+    assert f" — for example {given[0]} {given[1].split(',')[0]}" in found.stderr

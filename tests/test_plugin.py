@@ -64,7 +64,9 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Sessi
     pytester.makepyfile(test_suite=SUITE)
 
     def run(*arguments: str) -> pytest.RunResult:
-        given = ("--engine=scripted", "--model=scripted", "--launches=2", "--blocks=3")
+        names = {argument.partition("=")[0] for argument in arguments}
+        usual = {"--engine": "scripted", "--model": "scripted", "--launches": "2", "--blocks": "3"}
+        given = [f"{name}={value}" for name, value in usual.items() if name not in names]
         return pytester.runpytest_inprocess("-p", "no:cacheprovider", *given, *arguments)
 
     return run
@@ -121,6 +123,16 @@ class TestCollection:
         result = session("--collect-only", "-q", "--engine=kokoro", "--model=replica,replica-small-u8")
         assert len(collected(result)) == 2 * 3
         assert not cache.exists()
+
+    def test_an_option_that_holds_a_list_may_be_given_again(self, session: Session) -> None:
+        tests = collected(
+            session("--collect-only", "-q", "--text=chars-12", "--text=chars-60,chars-200", "-k", "whole")
+        )
+        assert tests == [SHORT, LONGER, LONG]
+        models = collected(
+            session("--collect-only", "-q", "--model=scripted", "--model=scripted-8bit", "-k", "chars-12")
+        )
+        assert models == [SHORT, SHORT.replace("scripted.", "scripted-8bit.")]
 
     def test_a_text_of_the_users_own_is_a_test(self, session: Session) -> None:
         (test,) = collected(session("--collect-only", "-q", "-k", "whole", "--say=How now?"))

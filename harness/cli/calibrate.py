@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import MEASURING, configured, machine_key
+from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 SIZES = "0,1%,2%,5%,10%"
 
 
-def sizes_of(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+def sizes_of(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[float, ...]:
     """Ratios from `0,1%,0.05`."""
     del context, parameter
     sizes = []
-    for text in value.split(","):
+    for text in ",".join(value or (SIZES,)).split(","):
         try:
             size = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
         except ValueError as error:
@@ -32,7 +32,7 @@ def sizes_of(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.command()
 @configured(*MEASURING)
 @click.option("--duels", type=click.IntRange(min=1), default=20, show_default=True, help="duels of each size")
-@click.option("--sizes", default=SIZES, show_default=True, callback=sizes_of, help="planted slowdowns; 0 is an A/A")
+@click.option("--sizes", multiple=True, show_default=SIZES, callback=sizes_of, help="planted slowdowns; 0 is an A/A")
 @click.option("--effect", default=None, metavar="SIZE", help="the change that every duel is to find; else its own size")
 @click.option("--show", "show_only", is_flag=True, help="only show what is known")
 def calibrate(
@@ -76,13 +76,11 @@ def _trial(
     from harness import calibration
     from harness.cli.duel import conduct
     from harness.duel import Opponents, latency_pairs
-    from harness.equipment import wanted_arms
     from harness.plan.config import with_values
 
-    arms = wanted_arms(with_values(config, {"model": config["model"][:1]}), "quick")
+    reference = one_arm(config)
     if config["text"] and len(config["text"]) > 1:
         raise UsageError("calibrate takes one text class", where="--text", remedy="calibrate each by itself")
-    reference = arms[0]
     sides = Opponents(candidate=replace(reference, slowdown=planted), reference=reference).told_apart()
     seeded = with_values(config, {"seed": config["seed"] + number})
     finished = conduct(

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import MEASURING, configured, machine_key
-from harness.errors import UsageError
+from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -139,14 +138,11 @@ def launches_here(config: Config) -> "LaunchEffect | None":
 
 def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":
     from harness.duel import Opponents
-    from harness.equipment import model_names, wanted_arms
+    from harness.equipment import model_names
     from harness.plan.sides import parse_side
 
-    base = wanted_arms(config, "quick")
-    if config["model"] and len(config["model"]) > 1:
-        raise UsageError("a duel has one model a side", where="--model", remedy="name models in the sides: model=NAME")
-    names = model_names(config)
+    base, names = one_arm(config), model_names(config)
     return Opponents(
-        candidate=parse_side(candidate, base=base[0], models=names),
-        reference=parse_side(reference, base=base[0], models=names),
+        candidate=parse_side(candidate, base=base, models=names),
+        reference=parse_side(reference, base=base, models=names),
     ).told_apart()

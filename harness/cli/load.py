@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import MEASURING, configured
+from harness.cli.options import LISTED, MEASURING, configured
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
@@ -22,8 +22,10 @@ DRAIN_S = 30.0
 
 @click.command()
 @configured(*MEASURING)
-@click.option("--listeners", metavar="N[,N…]", help="closed loop: so many listeners, each asking again when served")
-@click.option("--rate", metavar="R[,R…]", help="open loop: requests per second, whatever becomes of them")
+@click.option(
+    "--listeners", metavar="N[,N…]", help="closed loop: so many listeners, each asking again when served", **LISTED
+)
+@click.option("--rate", metavar="R[,R…]", help="open loop: requests per second, whatever becomes of them", **LISTED)
 @click.option("--ramp", metavar="FIRST:LAST", help="open loop: a rate that rises or falls evenly")
 @click.option(
     "--arrivals",

@@ -1,16 +1,19 @@
 """Options that mean the same everywhere: each stands for one key of the configuration."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.plan.config import KEYS, Config, load_config
+from harness.errors import UsageError
+from harness.plan.config import KEYS, Config, joined, load_config
 
 if TYPE_CHECKING:
+    from harness.records.scenario import Arm
     from harness.store.runs import RunStore
 
 SCRIPTED_KEY = "scripted"
@@ -18,6 +21,8 @@ SCRIPTED_KEY = "scripted"
 
 MEASURING = tuple(key.name for key in KEYS)
 STORED = ("results", "baselines", "report")
+AXES = ("model", "provider", "threads", "runtime")
+"""Each of several of these is an arm of its own."""
 
 
 def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -33,11 +38,36 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         run.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
         decorated: Callable[..., Any] = run
         for key in reversed([key for key in KEYS if key.name in names]):
-            option: Any = click.option(f"--{key.name}", help=key.meaning, metavar="VALUE")
+            given_again: Any = LISTED if key.many else {}
+            option: Any = click.option(f"--{key.name}", help=key.meaning, metavar=key.metavar, **given_again)
             decorated = option(decorated)
         return decorated
 
     return decorate
+
+
+def _joined(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> str | None:
+    del context, parameter
+    return joined(value)
+
+
+LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joined})
+"""What click is told of an option whose value is a list with commas: given again, it adds to the list."""
+
+
+def one_arm(config: Config) -> "Arm":
+    """The configured arm, for a command that has one. UsageError where several are configured."""
+    from harness.equipment import wanted_arms
+
+    arms = wanted_arms(config, "quick", recipes=())
+    for name in AXES if len(arms) > 1 else ():
+        given = [str(each) for each in config[name]]
+        if len(given) > 1:
+            several = f"{', '.join(given)} are several, and this is about one"
+            raise UsageError(
+                several, where=f"{name} ({config.origins[name]})", remedy=f"for example --{name} {given[0]}"
+            )
+    return arms[0]
 
 
 def machine_key(config: Config) -> str:
@@ -70,8 +100,6 @@ def write_output(content: bytes, output: str) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
         return
-    from harness.errors import UsageError
-
     path = Path(output)
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:

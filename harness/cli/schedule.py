@@ -1,5 +1,6 @@
 """`kokoro-bench schedule`: runs by the clock."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
     if given["cron"] or given["every"]:
         table: dict[str, Any] = {key: value for key, value in given.items() if value and key != "expression"}
         table |= {"k": given["expression"]} if given["expression"] else {}
-        table["options"] = dict(_pair(option) for option in options)
+        table["options"] = _pairs(options)
         job, origin = parse_job(name, table, where=f"schedule add {name}"), "command"
     else:
         found = next((job for job in declared.jobs if job.name == name), None)
@@ -271,8 +272,13 @@ def _book(config: Config, file: Path | None) -> Any:  # noqa: ANN401 - a context
     return book()
 
 
-def _pair(option: str) -> tuple[str, str]:
-    name, equals, value = option.partition("=")
-    if not equals or not name:
-        raise UsageError("must be NAME=VALUE", where=f"--option {option}", remedy="--option model=replica")
-    return name, value
+def _pairs(options: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            raise UsageError("must be NAME=VALUE", where=f"--option {option}", remedy="--option model=replica")
+        if name in found:
+            raise UsageError(f"{name} is set twice", where=f"--option {option}", remedy="once; a list takes commas")
+        found[name] = value
+    return found

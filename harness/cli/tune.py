@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.duel import conduct, launches_here
-from harness.cli.options import MEASURING, configured
+from harness.cli.options import MEASURING, configured, one_arm
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
@@ -42,15 +42,13 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     from harness.cli.duel import per_cent
     from harness.console import make_console, print_duel
     from harness.duel import Opponents
-    from harness.equipment import wanted_arms
     from harness.plan.config import with_values
     from harness.tuning import DEFAULT_CHANGES, Tuning
 
     size = per_cent(click.get_current_context(), click.Option(["--effect"]), effect)
     text = _single(config["text"], "--text") or TEXT
-    arms = wanted_arms(with_values(config, {"model": config["model"][:1]}), "quick", recipes=())
     tuning = Tuning(
-        base=arms[0], metric=METRIC[goal], text=text, voice=config["voice"], changes=changes or DEFAULT_CHANGES
+        base=one_arm(config), metric=METRIC[goal], text=text, voice=config["voice"], changes=changes or DEFAULT_CHANGES
     )
     try:
         search = tuning.search(lambda *asked: _round(config, *asked), budget_s=config["budget"] or BUDGET_S)

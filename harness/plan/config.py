@@ -5,7 +5,7 @@ Defaults, then `[tool.kokoro-bench]` in pyproject.toml, then `KOKORO_BENCH_…`,
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,16 @@ class Key:
     default: Any
     parse: Callable[[Any], Any]
     meaning: str
+
+    @property
+    def many(self) -> bool:
+        """Whether it holds a list: its option takes commas, and may be given again."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def metavar(self) -> str:
+        """What stands for its value in a help text."""
+        return "VALUE[,VALUE…]" if self.many else "VALUE"
 
 
 KEYS: tuple[Key, ...] = (
@@ -132,6 +142,11 @@ class Config:
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     """The configuration with some values settled by the command."""
     return replace(config, values={**config.values, **values})
+
+
+def joined(given: Sequence[str] | None) -> str | None:
+    """An option that was given several times as the one text with commas that it stands for; None if not given."""
+    return ",".join(given) if given else None
 
 
 TABLES = ("runtimes", "schedule")

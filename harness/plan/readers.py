@@ -92,11 +92,13 @@ def as_pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from 
     """`name=value` pairs, or a TOML table."""
     if isinstance(value, Mapping):
         return tuple(sorted((name, _option_text(setting)) for name, setting in value.items()))
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for item in as_texts(value):
         name, equals, setting = item.partition("=")
         if not equals or not name:
             raise ValueError(f"must be name=value, not {item!r}")
+        if name.strip() in (known for known, _ in pairs):
+            raise ValueError(f"sets {name.strip()!r} twice")
         pairs.append((name.strip(), setting.strip()))
     return tuple(sorted(pairs))
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ConfigError, ExitCode
 from harness.plan.arms import endpoint_arm
-from harness.plan.config import DEFAULT_TARGETS, KEYS, Config, find_root, load_config
+from harness.plan.config import DEFAULT_TARGETS, KEYS, Config, find_root, joined, load_config
 
 
 def write(root: Path, section: str) -> Path:
@@ -254,3 +254,26 @@ def test_the_process_of_a_server_is_one_of_its_options_and_no_part_of_its_name(t
 def test_a_process_of_no_server_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a process id is that of a server"):
         load_config({"pid": "7"}, start=tmp_path, environment={})
+
+
+class TestGivenAgain:
+    def test_what_holds_a_list_is_one_list_of_all_that_was_given(self) -> None:
+        assert joined(["replica,mine.onnx", "other"]) == "replica,mine.onnx,other"
+        assert joined([""]) == ""
+        assert joined(()) is joined(None) is None
+        assert {key.name for key in KEYS if key.many} == {
+            "endpoint-options", "model", "provider", "provider-options", "session-options", "threads", "runtime",
+            "text", "targets", "script",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("name", "given", "twice"),
+        [
+            ("session-options", "arena=on,arena=off", "arena"),
+            ("provider-options", "device_type=CPU,a=b, device_type =GPU", "device_type"),
+            ("targets", "rtf=0.5,rtf=0.5", "rtf"),
+        ],
+    )
+    def test_a_pair_that_is_set_twice_is_refused(self, tmp_path: Path, name: str, given: str, twice: str) -> None:
+        with pytest.raises(ConfigError, match=f"option --{name}: {name} sets '{twice}' twice"):
+            load(tmp_path, {name: given})

@@ -62,6 +62,7 @@ def test_a_job_is_added_paused_resumed_and_removed(said: Said) -> None:
         (("add", "x", "--cron", "nonsense"), "1 fields instead of 5"),
         (("add", "x", "--every", "6h", "--option", "model"), "NAME=VALUE"),
         (("add", "x", "--every", "6h", "--option", "modl=a"), "did you mean 'model'"),
+        (("add", "x", "--every", "6h", "--option", "model=a", "--option", "model=b"), "model is set twice"),
         (
             ("add", "x", "--every", "6h", "--option", "engine=scripted", "--option", "text=chars-400"),
             "unknown text class",
