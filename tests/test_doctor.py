@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli.doctor import SIGNS
 from harness.doctor import Checkup, Disk, Finding, Status, examine, exit_code, installation, look
 from harness.doctor.checkup import git_version, look_at_disk
 from harness.doctor.installation import Installation, parse_probe, probe
@@ -94,15 +95,25 @@ def installed(**changes: Any) -> Checkup:
 def found(checkup: Checkup, topic: str) -> Finding:
     """The gravest finding about `topic`."""
     findings = [finding for finding in examine(checkup) if finding.topic == topic]
-    gravity = [Status.OK, Status.UNKNOWN, Status.WARN, Status.BAD]
+    gravity = [Status.OK, Status.ABSENT, Status.UNKNOWN, Status.WARN, Status.BAD]
     return max(findings, key=lambda finding: gravity.index(finding.status))
 
 
 def test_a_healthy_machine_has_nothing_to_mend() -> None:
     findings = examine(HEALTHY)
-    assert {finding.status for finding in findings} == {Status.OK}
+    others = [finding for finding in findings if finding.status is not Status.OK]
+    assert {finding.status for finding in others} == {Status.ABSENT}
+    assert all(finding.topic.startswith("provider ") for finding in others)
     assert exit_code(findings) is ExitCode.OK
     assert findings[0].what == f"{MACHINE.key}: AMD EPYC 7763, 4 CPUs on 4 cores, 16 GiB"
+
+
+def test_a_provider_that_is_not_here_is_no_pass_and_says_why() -> None:
+    assert found(HEALTHY, "provider cpu").status is Status.OK
+    cuda = found(HEALTHY, "provider cuda")
+    assert (cuda.status, cuda.what) == (Status.ABSENT, "not in this build; brought by onnxruntime-gpu")
+    assert {each.value for each in Status} == SIGNS.keys()
+    assert len({sign for sign, _ in SIGNS.values()}) == len(SIGNS)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,13 @@ import click
 from harness.cli.options import configured
 from harness.plan.config import Config
 
-SIGNS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "bold red"), "unknown": ("?", "dim")}
+SIGNS = {
+    "ok": ("✓", "green"),
+    "warn": ("!", "yellow"),
+    "bad": ("✗", "bold red"),
+    "absent": ("–", "dim"),
+    "unknown": ("?", "dim"),
+}
 
 
 @click.command()

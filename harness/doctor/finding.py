@@ -12,6 +12,8 @@ class Status(StrEnum):
     """Figures become slower, noisier or less complete, and remain valid."""
     BAD = "bad"
     """Nothing valid can be measured until this is mended."""
+    ABSENT = "absent"
+    """Not here, and nothing here calls for it; `what` says why."""
     UNKNOWN = "unknown"
     """The platform does not tell; `what` says why."""
 
@@ -39,6 +41,11 @@ def warn(topic: str, what: str, *, remedy: str) -> Finding:
 def bad(topic: str, what: str, *, remedy: str) -> Finding:
     """Something that prevents."""
     return Finding(topic=topic, status=Status.BAD, what=what, remedy=remedy)
+
+
+def absent(topic: str, why: str) -> Finding:
+    """Something that is not here, which is no fault and no pass."""
+    return Finding(topic=topic, status=Status.ABSENT, what=why)
 
 
 def unknown(topic: str, why: str) -> Finding:

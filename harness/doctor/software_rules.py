@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from harness.doctor.checkup import Checkup
-from harness.doctor.finding import Finding, Status, bad, ok, unknown, warn
+from harness.doctor.finding import Finding, Status, absent, bad, ok, unknown, warn
 from harness.doctor.machine_rules import Rule
 from harness.engines.providers import PROVIDERS, Provider
 
@@ -97,7 +97,7 @@ def _providers(checkup: Checkup) -> Iterator[Finding]:
                 remedy=f"measure it in a runtime of its own with {provider.wheel}, which would overwrite this build",
             )
         else:
-            yield ok(topic, f"not in this build; brought by {provider.wheel}")
+            yield absent(topic, f"not in this build; brought by {provider.wheel}")
 
 
 def _useful(provider: Provider, checkup: Checkup) -> str:
