@@ -19,8 +19,8 @@ from harness.load_table import loads_table
 from harness.measure import events
 from harness.metrics.registry import METRICS
 from harness.records.repetition import Outcome
-from harness.records.run import RunData, RunStatus
-from harness.records.scenario import Scenario
+from harness.records.run import RunData, RunRecord, RunStatus
+from harness.records.scenario import Arm, Scenario
 from harness.records.verdict import Summary, TargetKind, Verdict, VerdictKind
 from reports.headline import headline
 
@@ -144,7 +144,11 @@ def print_duel(
     console = console or make_console()
     data = finished.data
     console.print()
-    console.print(Text(f"Duel {data.run.id}: {candidate} against {reference}, {len(data.blocks)} pairs of each text"))
+    sides = [
+        _side(candidate, data.run.scenarios[0].arm, data.run),
+        _side(reference, data.run.scenarios[1].arm, data.run),
+    ]
+    console.print(Text(f"Duel {data.run.id}: {' against '.join(sides)}, {len(data.blocks)} pairs of each text"))
     table = plain_table()
     for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
         table.add_column(column, overflow="fold")
@@ -170,6 +174,13 @@ def print_duel(
     for note in (*data.run.notes, *notes):
         console.print(Text(note), soft_wrap=True)
     console.print(Text(_meaning(finished.code, data), style="dim"))
+
+
+def _side(said: str, arm: Arm, run: RunRecord) -> str:
+    """A side as it was written, with the source that it stands for where that does not go without saying."""
+    if arm.revision:
+        return said if arm.revision in said else f"{said} (revision {arm.revision})"
+    return f"{said} (work tree with uncommitted changes)" if run.subject.dirty and not arm.url else said
 
 
 def print_run(data: RunData, *, console: Console | None = None) -> None:

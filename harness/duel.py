@@ -23,7 +23,7 @@ from harness.records.repetition import Phase
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Verdict, VerdictKind
-from harness.verdicts import Conclusions, all_values, summarise_all
+from harness.verdicts import Conclusions, all_values, look_at, loss, summarise_all
 
 STAGES = ("phonemise", "inference", "postprocess", "rest")
 LEAST_CONTRIBUTION = 0.002
@@ -79,6 +79,9 @@ class DuelJudging:
 
     def enough(self, data: RunData) -> str:
         """The reason to stop after the blocks so far, or "" to go on."""
+        lost = [_lost(pair, data) for pair in pairs_of(data)]
+        if all(lost):
+            return f"a duel takes two: {lost[0]}"
         if self._rule is None:
             self._rule = StoppingRule(planned_blocks=self._planned_blocks(data), policy=self.policy)
         blocks = len(data.blocks)
@@ -119,9 +122,13 @@ class DuelJudging:
         return replace(conclusions, verdicts=verdicts)
 
     def comparisons(self, data: RunData) -> list[Comparison]:
-        """One per text and gated metric."""
+        """One per text and gated metric; a text of which a side was lost is one failure."""
         found = []
         for candidate, reference in pairs_of(data):
+            if lost := _lost((candidate, reference), data):
+                failed = NotComparable(kind=VerdictKind.FAILED, reason=lost, advice=look_at(data))
+                found.append(self._compared(candidate, reference, "latency", failed, data))
+                continue
             ours, theirs = scenario_values(candidate, data), scenario_values(reference, data)
             for name, values in ours.items():
                 if METRICS[name].gated:
@@ -132,20 +139,22 @@ class DuelJudging:
         self, candidate: Scenario, reference: Scenario, ours: Values, theirs: Values, data: RunData
     ) -> list[Comparison]:
         sides = _sides(ours, theirs)
-        if sides is None:
-            return []
+        return [] if sides is None else [self._compared(candidate, reference, ours.metric, sides, data)]
+
+    def _compared(
+        self, candidate: Scenario, reference: Scenario, metric: str, sides: Paired | NotComparable, data: RunData
+    ) -> Comparison:
         walls = [block.wall_ns / 1e9 for block in data.blocks]
-        comparison = Comparison(
+        return Comparison(
             scenario_id=candidate.id,
-            metric=ours.metric,
+            metric=metric,
             tolerance=self._tolerance,
             data=sides,
             reference=reference.arm.id,
-            higher_is_better=not METRICS[ours.metric].lower_is_better,
+            higher_is_better=not METRICS[metric].lower_is_better,
             run_id=data.run.id,
             seconds_per_block=median(walls) if walls else None,
         )
-        return [comparison]
 
     def _planned_blocks(self, data: RunData) -> int:
         """How many blocks the budget allows, as the first launch and the first block went."""
@@ -159,6 +168,14 @@ def pairs_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:
     """Candidate and reference of each text: they stand next to one another in the plan."""
     scenarios = data.run.scenarios
     return tuple(zip(scenarios[::2], scenarios[1::2], strict=True))
+
+
+def _lost(pair: tuple[Scenario, Scenario], data: RunData) -> str:
+    """Which side of a pair was given up, and why; "" where both are there."""
+    for scenario, side in zip(pair, ("the candidate", "the reference"), strict=True):
+        if reason := loss(scenario, data):
+            return f"{side} was lost: {reason}"
+    return ""
 
 
 def latency_pairs(data: RunData) -> Grouped:

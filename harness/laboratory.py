@@ -82,6 +82,8 @@ class Judging:
     enough: Callable[[RunData], str]
     policy: Policy
     explain: Explain = unexplained
+    needs_every_arm: bool = False
+    """Whether nothing can be said without an arm: one that cannot be made is told, and nothing is measured."""
 
 
 Conduct = Callable[[Plan, Staff, Clock, Listener, Callable[[], str]], Conductor]
@@ -123,6 +125,8 @@ def measure(
         judging = against_baseline(config)
     with _ending() as ending, _alone(config, equipment, selection, report), open_store(config.results) as store:
         plan, refusals = _plan(config, equipment, scenarios, selection)
+        if refusals and judging.needs_every_arm:
+            raise BenchError(next(iter(refusals.values())))
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
         head = head_of(equipment, plan)
         keeper = Keeper(store=store, head=replace(head, id=store.begin(head)), clock=equipment.clock, report=report)

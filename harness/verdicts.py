@@ -124,14 +124,14 @@ def _comparisons(
 ) -> list[Comparison]:
     """One per gated metric; a scenario that was lost or has no valid measurement is one failure, not six."""
     primary = values["load_time" if scenario.mode.is_load else "latency"]
-    if lost := _loss(scenario, data):
+    if lost := loss(scenario, data):
         reason = f"lost after {primary.n} valid: {lost}" if primary.n else lost
-        failed = NotComparable(kind=VerdictKind.FAILED, reason=reason, advice=_look_at(data))
+        failed = NotComparable(kind=VerdictKind.FAILED, reason=reason, advice=look_at(data))
         return [_comparison(scenario, primary.metric, failed, data)]
     if not primary.n:
         # What an ended run did not come to has not failed: it was never tried.
         kind = VerdictKind.FAILED if primary.counts.attempted or not _ended_early(data) else VerdictKind.MISSING
-        failed = NotComparable(kind=kind, reason=primary.reason, advice=_look_at(data))
+        failed = NotComparable(kind=kind, reason=primary.reason, advice=look_at(data))
         return [_comparison(scenario, primary.metric, failed, data)]
     found = []
     for name, each in values.items():
@@ -145,7 +145,7 @@ def _comparisons(
     return found
 
 
-def _loss(scenario: Scenario, data: RunData) -> str:
+def loss(scenario: Scenario, data: RunData) -> str:
     """Why a scenario was given up on the way: its worker was lost, or could not be loaded. "" where it was not."""
     other_cache = "warm" if scenario.mode is Mode.LOAD_COLD else "cold"
     outcomes = [
@@ -314,5 +314,6 @@ def _ended_early(data: RunData) -> bool:
     return data.run.status in (RunStatus.INTERRUPTED, RunStatus.PARTIAL)
 
 
-def _look_at(data: RunData) -> str:
+def look_at(data: RunData) -> str:
+    """Where to look after a failure."""
     return f"`kokoro-bench runs show {data.run.id}` has every failure with the end of its worker's stderr"

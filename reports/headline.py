@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.records.run import RunData, RunStatus
+from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.verdict import TargetKind, Verdict, VerdictKind
 from reports.naming import Names, names_of
 from reports.words import VERDICT_WORDS, change_words, count, listed, metric_of, sentence
@@ -47,19 +47,27 @@ def headline(data: RunData, named: Names | None = None) -> Headline:
     kinds = Counter(verdict.kind for verdict in data.verdicts)
     missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
     word = _word(kinds, missed)
-    status = sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
+    ended = sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
     return Headline(
         css=word[0],
         glyph=word[1],
         sentence=verdict_sentence(kinds, missed=missed),
         detail=_detail(data, named or names_of(data)),
-        status=status,
+        status=" ".join(part for part in (ended, uncommitted(data.run)) if part),
         tallies=tuple(
             Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(kinds[kind]), meaning=words.meaning)
             for kind, words in VERDICT_WORDS.items()
             if kinds[kind]
         ),
     )
+
+
+def uncommitted(run: RunRecord) -> str:
+    """That a work tree was measured which no revision holds; "" where it was clean, or was not what was measured."""
+    ours = any(not (scenario.arm.revision or scenario.arm.url) for scenario in run.scenarios)
+    if not (run.subject.dirty and ours):
+        return ""
+    return f"The work tree was measured as it is: with uncommitted changes on revision {run.subject.revision[:12]}."
 
 
 def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:

@@ -148,6 +148,70 @@ class TestTexts:
         assert f"`kokoro-bench runs show {row['id']}` has every failure" in shown
 
 
+class TestDuels:
+    @pytest.mark.parametrize("side", ["v9", "rev=v9"])
+    def test_a_revision_that_there_is_not(self, here: Command, tmp_path: Path, side: str) -> None:
+        refused(here("duel", side, "--model", "replica-small"), "'v9'", "lies in no git repository")
+        committed(tmp_path)
+        refused(here("duel", side, "--model", "replica-small"), "'v9' is neither", "git revision", "git log --oneline")
+        assert listed(here) == []
+
+    def test_a_revision_that_measures_nothing(self, here: Command, tmp_path: Path) -> None:
+        commit = committed(tmp_path)
+        found = here("duel", "HEAD", "--model", "replica-small")
+        refused(found, f"revision {commit[:12]} has no worker", "harness/measure/worker.py")
+
+    def test_packages_that_do_not_install_are_told_by_the_installers_last_lines(self, here: Command) -> None:
+        found = here("duel", "onnxruntime==0.0.1", "--model", "replica-small", UV_OFFLINE="1")
+        refused(found, "onnxruntime==0.0.1", "the packages cannot be installed: ", "ask for versions that exist")
+        assert "measuring" not in found.stdout
+        assert listed(here) == []
+
+    @pytest.mark.parametrize(
+        ("side", "told"),
+        [
+            ("onnxruntime=1.22", "unknown change 'onnxruntime'"),
+            ("thread=1", "unknown change 'thread' — did you mean 'threads'?"),
+            ("threads=two", "threads takes a whole number, not 'two'"),
+            ("provider=cpuu", "unknown provider 'cpuu' — did you mean 'cpu'?"),
+            ("model=replica-smal", "no model 'replica-smal' — did you mean 'replica-small'?"),
+            ("runtime=old", "no runtime 'old'"),
+            ("", "an empty side"),
+        ],
+    )
+    def test_a_side_that_makes_no_sense(self, here: Command, side: str, told: str) -> None:
+        refused(here("duel", side, "--model", "replica-small"), told)
+        assert listed(here) == []
+
+
+def committed(root: Path) -> str:
+    """The commit of a new repository in `root`, of all that lies there."""
+    identity = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.invalid", "-c", "commit.gpgsign=false")
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ("git", "-C", str(root), *identity, *arguments), check=True, capture_output=True, encoding="utf-8"
+        ).stdout.strip()
+
+    (root / "kept.txt").write_text("one")
+    git("init", "--quiet")
+    git("add", "kept.txt")
+    git("commit", "--quiet", "-m", "Keep one")
+    return git("rev-parse", "HEAD")
+
+
+def test_a_work_tree_with_changes_is_measured_as_it_is_and_that_is_said(here: Command, tmp_path: Path) -> None:
+    commit = committed(tmp_path)
+    (tmp_path / "kept.txt").write_text("two")
+    found = here("duel", "threads=1", "--model", "replica-small", "--text", "one-word", "--budget", "1s")
+    told = f"The work tree was measured as it is: with uncommitted changes on revision {commit[:12]}."
+    assert told in " ".join(found.stdout.split())
+    side = "(work tree with uncommitted changes)"
+    assert f"current {side} against threads=1 {side}" in found.stdout
+    (row,) = listed(here)
+    assert told in (tmp_path / f"reports/site/runs/{row['id']}.html").read_text(encoding="utf-8")
+
+
 class TestConfiguration:
     def test_a_misspelt_key_names_the_nearest(self, here: Command, tmp_path: Path) -> None:
         file = tmp_path / "pyproject.toml"

@@ -350,7 +350,7 @@ def test_what_is_amiss_is_named_with_its_remedy(
     ],
 )
 def test_just_inside_the_limits_nothing_is_said_against_it(checkup: Checkup, topic: str) -> None:
-    assert found(checkup, topic).status is Status.OK
+    assert found(checkup, topic).status in (Status.OK, Status.ABSENT)
 
 
 @pytest.mark.parametrize(

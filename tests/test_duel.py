@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from harness import laboratory
 from harness.calibration import LaunchEffect
 from harness.cli.duel import conduct
 from harness.duel import DuelJudging, Opponents, duel_scenarios, operator_suspects, pairs_of
-from harness.equipment import wanted_arms
-from harness.errors import ExitCode, UsageError
+from harness.equipment import equip, wanted_arms
+from harness.errors import BenchError, ExitCode, RuntimeBuildError, UsageError
 from harness.judge.comparison import Policy
 from harness.laboratory import Finished
 from harness.measure.operators import Profile
 from harness.plan.config import Config, load_config
 from harness.plan.sides import parse_side
-from harness.records.scenario import Mode, Scenario
+from harness.records.repetition import Outcome, OutcomeKind
+from harness.records.run import RunData
+from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import VerdictKind
 from harness.verdicts import Conclusions
 from tests.conftest import Command
@@ -220,3 +223,41 @@ def test_what_plays_one_arm_refuses_a_list_of_them(
     assert found.returncode == 2
     assert told in found.stderr
     assert f" — for example {given[0]} {given[1].split(',')[0]}" in found.stderr
+
+
+class TestALostSide:
+    """A duel takes two."""
+
+    def lost(self, finished: Finished, number: int) -> RunData:
+        data = finished.data
+        arm_id = data.run.scenarios[number].arm.id
+        refused = Outcome(kind=OutcomeKind.REFUSED, reason="provider 'rocm' is not in this build")
+        launches = [replace(each, outcome=refused) if each.arm_id == arm_id else each for each in data.launches]
+        return replace(data, launches=tuple(launches), blocks=data.blocks[:1])
+
+    @pytest.mark.parametrize(("number", "side"), [(0, "the candidate"), (1, "the reference")])
+    def test_it_ends_after_the_first_block_and_fails_with_the_reason(
+        self, faster: Finished, number: int, side: str
+    ) -> None:
+        judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy())
+        data = self.lost(faster, number)
+        reason = f"{side} was lost: provider 'rocm' is not in this build"
+        assert judging.enough(data) == f"a duel takes two: {reason}"
+        (verdict,) = judging.conclude(data).verdicts
+        assert (verdict.kind, verdict.reason) == (VerdictKind.FAILED, reason)
+        assert "kokoro-bench runs show" in verdict.advice
+
+    def test_an_arm_that_cannot_be_made_is_told_before_anything_is_measured(
+        self, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = equip(config, report=lambda _message: None)
+
+        def resolve(arm: Arm) -> Arm:
+            if arm.threads:
+                raise RuntimeBuildError("no such version", where="threads")
+            return whole.resolve(arm)
+
+        monkeypatch.setattr(laboratory, "equip", lambda _config, **_: replace(whole, resolve=resolve))
+        with pytest.raises(BenchError, match="threads: no such version") as caught:
+            play(config, "threads=2", "current")
+        assert caught.value.exit_code is ExitCode.USAGE

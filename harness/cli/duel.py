@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from harness.calibration import LaunchEffect
     from harness.duel import Opponents
     from harness.laboratory import Finished
+    from harness.records.scenario import Arm
 
 BUDGET_S = 60.0
 TEXTS = ("chars-60",)
 LAUNCHES = 4
 MANY_BLOCKS = 10_000
+COMMIT = 12
+"""Characters of a commit's name that tell it from every other."""
 
 
 def per_cent(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -64,6 +67,8 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     sides = _opponents(config, candidate, reference)
     if sides.same:
         make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
+    if otherwise := _measured_otherwise(config, sides):
+        make_console().print(otherwise, markup=False)
     selection = f"duel: {candidate} against {reference}"
     launches = launches_here(config)
     finished = conduct(config, sides, effect=effect, selection=selection, launches=launches, streamed=streamed)
@@ -123,6 +128,7 @@ def conduct(
                     enough=judging.enough,
                     policy=judging.policy,
                     explain=unexplained if quiet else judging.explain,
+                    needs_every_arm=True,
                 ),
             )
         except laboratory.Interrupted as interrupted:
@@ -140,9 +146,29 @@ def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":
     from harness.duel import Opponents
     from harness.equipment import model_names
     from harness.plan.sides import parse_side
+    from harness.runtimes.revisions import resolve
 
     base, names = one_arm(config), model_names(config)
-    return Opponents(
-        candidate=parse_side(candidate, base=base, models=names),
-        reference=parse_side(reference, base=base, models=names),
-    ).told_apart()
+
+    def side(text: str) -> "Arm":
+        """A name of a revision may be another commit's tomorrow: the arm has the commit."""
+        arm = parse_side(text, base=base, models=names)
+        return replace(arm, revision=resolve(config.root, arm.revision)[:COMMIT]) if arm.revision else arm
+
+    return Opponents(candidate=side(candidate), reference=side(reference)).told_apart()
+
+
+def _measured_otherwise(config: Config, sides: "Opponents") -> str:
+    """That the two sides' own measuring code differs, "" where it does not."""
+    from harness.runtimes.revisions import measuring_changes
+
+    revisions = sorted((sides.candidate.revision, sides.reference.revision), reverse=True)
+    if not revisions[0]:
+        return ""
+    changed = measuring_changes(config.root, commit=revisions[0], other=revisions[1])
+    if not changed:
+        return ""
+    others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return (
+        f"The sides differ in the measuring code itself ({changed[0]}{others}): a difference may be how it is measured."
+    )

@@ -30,12 +30,20 @@ def checkout(root: Path, revision: str, *, cache: Path) -> Path:
 
 
 def resolve(root: Path, revision: str) -> str:
-    """The commit that `revision` names."""
+    """The commit that `revision` names. UsageError where there is none."""
+    try:
+        _git(root, "rev-parse", "--git-dir")
+    except subprocess.CalledProcessError as error:
+        raise UsageError(
+            f"{revision!r} is neither a model nor a requirement, and {root} lies in no git repository with revisions",
+            where="duel",
+            remedy="kokoro-bench models list shows models; revisions are those of a clone of kokoro-bench",
+        ) from error
     try:
         return _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     except subprocess.CalledProcessError as error:
         raise UsageError(
-            f"neither a model, a requirement nor a git revision: {revision!r}",
+            f"{revision!r} is neither a model, a requirement nor a git revision",
             where="duel",
             remedy="git log --oneline shows revisions, kokoro-bench models list shows models",
         ) from error

@@ -51,6 +51,11 @@ def test_a_revision_that_is_not_there_is_named(repository: Path) -> None:
     assert "git log" in str(caught.value)
 
 
+def test_where_there_is_no_repository_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'HEAD' is neither .* lies in no git repository"):
+        resolve(tmp_path, "HEAD")
+
+
 def test_a_revision_without_a_worker_is_refused(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no worker"):
         checkout(repository, "v1~1", cache=tmp_path / "cache")
