@@ -1,18 +1,27 @@
 """`kokoro-bench scripted-server`: a speech server on loopback that does as its script says."""
 
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from harness.server.script import Script
 
 
 @click.command("scripted-server")
 @click.argument("script", required=False, default="")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0 takes a free one")
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="a file that gets, for each answer, when it was asked for and when each of its pieces was really sent",
+)
 @click.option("--list", "listing", is_flag=True, help="the built-in scripts, and what each does")
-def scripted_server(script: str, port: int, listing: bool) -> None:  # noqa: FBT001 - click's own
+def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> None:  # noqa: FBT001 - click's own
     """Serve POST /v1/audio/speech to a SCRIPT: a built-in name, or a .json or .toml file. Ctrl-C ends it.
 
     A script is a list of answers, each a list of steps, as in
@@ -25,6 +34,9 @@ def scripted_server(script: str, port: int, listing: bool) -> None:  # noqa: FBT
     hex, end ("close", "reset", "hang"), or steps with a repeat (0: for ever). An answer may also say status, headers,
     content_type, framing ("chunked", "length", "until-close"), missing, gzip, coalesce, sample_rate, channels, voice
     ("own", "first", "other", "mixed") and unasked; a script name, meaning, cycle, dialect, cached and freeze.
+
+    A --log has a line of JSON for each answer: text, asked_ns and a list, sent_ns, in nanoseconds of the machine's
+    monotonic clock. What a client on this machine stamps on the same clock can be held against it.
     """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     from harness.errors import UsageError
     from harness.server.builtin import SCRIPTS
@@ -37,27 +49,39 @@ def scripted_server(script: str, port: int, listing: bool) -> None:  # noqa: FBT
         return
     if not script:
         raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench scripted-server --list")
-    _serve(find_script(script), port)
+    served = find_script(script)
+    with ExitStack() as stack:
+        try:
+            # Line by line, so that a client that has its answer finds the line of it.
+            written = stack.enter_context(log.open("w", encoding="utf-8", buffering=1)) if log else None
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the log: {error.strerror}", where=f"--log {log}", remedy="name a file that can be made"
+            ) from error
+        _serve(served, port, written)
 
 
-def _serve(script: "Script", port: int) -> None:
+def _serve(script: "Script", port: int, log: "TextIO | None") -> None:
     """Until Ctrl-C."""
     import asyncio
+    import gc
 
     from harness.errors import UsageError
     from harness.event_loop import run
-    from harness.server.scripted import LOOPBACK, ScriptedServer
+    from harness.server.scripted import EARLY_S, LOOPBACK, ScriptedServer
 
     async def serve() -> None:
-        server = ScriptedServer(script)
+        server = ScriptedServer(script, log=log)
         try:
             bound = await server.start(port)
         except OSError as error:
             raise UsageError(f"cannot listen: {error.strerror}", where=f"--port {port}", remedy="--port 0") from error
+        # What is there by now need not be walked through again while somebody waits.
+        gc.freeze()
         click.echo(f"{script.name} at http://{LOOPBACK}:{bound}")
         try:
             await asyncio.Event().wait()
         finally:
             await server.close()
 
-    run(serve())
+    run(serve(), early_s=EARLY_S)

@@ -93,19 +93,22 @@ class Answer:
 
 @dataclass(slots=True)
 class Exchange:
-    """One cycle of a connection. `done` once the answer has come whole; every other end is an EndpointFault."""
+    """One request and its answer. `done` once that has come whole; every other end is an EndpointFault.
 
-    connection: h11.Connection
+    Its state is its own and not the connection's, so that it can be made, `opening` included, before its time comes.
+    """
+
     address: Address
     ask: Ask
     answer: Answer = field(default_factory=Answer)
     done: bool = False
+    connection: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
     _decoder: Decoder | None = None
     _inflater: Inflater | None = None
     _pending: list[tuple[int, int]] = field(default_factory=list)
 
     def opening(self) -> bytes:
-        """The whole request."""
+        """The whole request, once."""
         headers = [
             ("Host", self.address.host_header),
             ("User-Agent", "kokoro-bench"),

@@ -6,8 +6,6 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import h11
-
 from harness.engines.exchange import READ_SIZE, Address, Ask, Exchange, Heard
 from harness.engines.faults import EndpointFault, Fault
 
@@ -28,14 +26,13 @@ class Line:
         self._clock = clock
         self._stages = stages
         self._socket: socket.socket | None = None
-        self._http = h11.Connection(h11.CLIENT)
 
     def converse(self, ask: Ask) -> "tuple[Exchange, Iterator[Heard]]":
         """An exchange, and the iterator that makes it happen: the request goes out at its first step.
 
         Whatever the end, a connection that cannot be used again is closed. EndpointFault for every failure.
         """
-        exchange = Exchange(connection=self._http, address=self._address, ask=ask)
+        exchange = Exchange(address=self._address, ask=ask)
         return exchange, self._converse(exchange)
 
     def reach(self) -> None:
@@ -49,14 +46,12 @@ class Line:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._http = h11.Connection(h11.CLIENT)
 
     def _converse(self, exchange: Exchange) -> "Iterator[Heard]":
         deadline = self._clock.now_ns() + round(self._settings.total_timeout * 1e9)
         finished = False
         try:
             connection = self._connection()
-            exchange.connection = self._http
             self._send(connection, exchange)
             while not exchange.done:
                 data = self._read(connection, exchange, deadline)
@@ -65,8 +60,6 @@ class Line:
         finally:
             if not (finished and exchange.reusable and self._settings.keep_alive):
                 self.close()
-            else:
-                self._http.start_next_cycle()
 
     def _connection(self) -> socket.socket:
         """The kept connection where it is still good, else a new one: the stage "connect"."""

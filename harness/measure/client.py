@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock
+from harness.engines.exchange import Exchange
 from harness.engines.faults import EndpointFault
 from harness.engines.protocol import SpeechRequest
 from harness.engines.target import Target
 from harness.measure.judging import Attempt, Judge, KeepAudio, Programme, Served
 from harness.measure.server_watch import ServerWatch
-from harness.measure.streams import StreamPool
+from harness.measure.streams import Aside, StreamPool
 from harness.records.repetition import Memory, Outcome, Repetition
 
 if TYPE_CHECKING:
-    from harness.engines.exchange import Exchange
     from harness.records.scenario import Utterance
 
 HEARTBEAT_S = 0.005
@@ -40,6 +40,8 @@ class LoadResult:
     loop_lag_ns: tuple[int, ...]
     began_at: float = 0.0
     """Seconds since the epoch."""
+    began_ns: int = 0
+    """The same moment on the clock."""
     memory: Memory = field(default_factory=Memory)
     server_cpu_ns: int | None = None
 
@@ -52,6 +54,16 @@ class LoadResult:
     def lag_ns(self) -> tuple[int, ...]:
         """Every sign of the client's own lateness: of its starts and of its timer."""
         return tuple(attempt.lag_ns for attempt in self.attempts) + self.loop_lag_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request that only has to be sent. `number`: the how manieth it is, from 0."""
+
+    number: int
+    utterance: "Utterance"
+    exchange: Exchange
+    opening: bytes
 
 
 class LoadClient:
@@ -71,22 +83,28 @@ class LoadClient:
         self._clock = clock
         self._judge = Judge(target, programme, keep=keep)
         self._watch = watch
-        self._pool = StreamPool(target.address, target.settings, clock=clock)
+        self._aside = Aside()
+        self._pool = StreamPool(target.address, target.settings, clock=clock, aside=self._aside)
+        # Making a request takes as long as sending it: it is done before its time, not on the listener's.
+        self._stock: deque[Prepared] = deque()
         # Judging is milliseconds of NumPy, which would be everybody's lag: it waits for the end, or has its own thread.
         self._held: deque[tuple[Served, Utterance]] = deque()
         self._held_frames = 0
         self._judges = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._judging: list[asyncio.Future[Attempt]] = []
         self._loop_lag_ns: list[int] = []
-        self._asked = 0
+        self._prepared = 0
         self.began_ns = 0
 
     @asynccontextmanager
-    async def working(self, *, connections: int = 0) -> AsyncIterator[None]:
+    async def working(self, *, at_once: int, connections: int = 0) -> AsyncIterator[None]:
         """The load begins; its end finds every request judged and every connection closed.
 
-        So many `connections` are made beforehand. Where that fails the requests find out themselves.
+        So many requests, `at_once`, are prepared before their time, and so many `connections` are made beforehand.
+        Where that fails the requests find out themselves.
         """
+        for _ in range(at_once):
+            self._prepare()
         with suppress(EndpointFault):
             for stream in [await self._pool.connect() for _ in range(connections)]:
                 self._pool.give_back(stream)
@@ -113,28 +131,39 @@ class LoadClient:
 
     async def ask(self, *, listener: int, intended_ns: int, ready_ns: int) -> Served:
         """One request from its sending to its end. Faults are outcomes."""
-        served = Served(number=self._asked, listener=listener, intended_ns=intended_ns, ready_ns=ready_ns)
-        self._asked += 1
-        utterance = self._programme.utterance(served.number)
+        if not self._stock:
+            self._prepare()
+        prepared = self._stock.popleft()
+        served = Served(number=prepared.number, listener=listener, intended_ns=intended_ns, ready_ns=ready_ns)
         served.sent_ns = self._clock.now_ns()
-        request = SpeechRequest(
-            text=utterance.text,
-            voice=self._programme.voice,
-            speed=self._programme.speed,
-            language=utterance.language,
-            stream=self._programme.stream,
-        )
+        self._aside.put(self._prepare)
         try:
-            await self._exchange(request, served)
+            await self._exchange(prepared, served)
         except EndpointFault as fault:
             served.outcome = Outcome(kind=fault.kind, reason=str(fault), fault=fault.fault)
             served.end_ns = self._clock.now_ns()
         if self._watch is not None:
             served.resident = self._watch.latest
-        self._held.append((served, utterance))
+        self._held.append((served, prepared.utterance))
         self._held_frames += served.frames
         self._judge_down_to(HELD_FRAMES)
         return served
+
+    def _prepare(self) -> None:
+        """One request more."""
+        number, programme = self._prepared, self._programme
+        self._prepared += 1
+        utterance = programme.utterance(number)
+        request = SpeechRequest(
+            text=utterance.text,
+            voice=programme.voice,
+            speed=programme.speed,
+            language=utterance.language,
+            stream=programme.stream,
+        )
+        exchange = Exchange(address=self._target.address, ask=self._target.ask(request))
+        opening = exchange.opening()
+        self._stock.append(Prepared(number=number, utterance=utterance, exchange=exchange, opening=opening))
 
     def _judge_down_to(self, frames: int) -> None:
         """Hand to the judges what has waited longest, until no more than `frames` are waiting."""
@@ -160,21 +189,22 @@ class LoadClient:
             attempts=tuple(attempts),
             loop_lag_ns=tuple(self._loop_lag_ns),
             began_at=self._judge.began_at,
+            began_ns=self.began_ns,
             memory=memory,
             server_cpu_ns=cpu_ns,
         )
 
-    async def _exchange(self, request: SpeechRequest, served: Served) -> None:
+    async def _exchange(self, prepared: Prepared, served: Served) -> None:
         stream = self._pool.idle()
         if stream is None:
             stream = await self._pool.connect()
             served.connect = (served.sent_ns, self._clock.now_ns())
-        exchange: Exchange = stream.begin(self._target.address, self._target.ask(request))
         try:
-            await stream.converse(exchange, served.heard)
+            await stream.converse(prepared.exchange, prepared.opening, served.heard)
         finally:
-            served.first_byte_ns = exchange.answer.first_byte_ns
-            served.end_ns = exchange.answer.end_ns or self._clock.now_ns()
+            answer = prepared.exchange.answer
+            served.first_byte_ns = answer.first_byte_ns
+            served.end_ns = answer.end_ns or self._clock.now_ns()
             self._pool.give_back(stream)
 
     async def _beat(self) -> None:

@@ -20,6 +20,9 @@ from harness.records.repetition import ChunkMark
 FAILURE_PAUSE_S = 0.1
 """After a failure a listener of a closed loop waits so long: what refuses at once would otherwise be hammered."""
 
+AT_ONCE = 4
+"""Requests of an open loop that are prepared: as many as a random schedule brings in one moment."""
+
 
 async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
     target: Target,
@@ -32,11 +35,12 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
     listen: bool = False,
     watch: ServerWatch | None = None,
     keep: KeepAudio | None = None,
+    connections: int = 0,
 ) -> LoadResult:
     """`listeners` who ask again as soon as they are served or, with `listen`, have heard it to the end.
 
     They come evenly over the first `stagger_s` seconds. No request begins after `seconds`; those in progress are waited
-    for.
+    for. So many `connections` are made beforehand.
     """
     client = LoadClient(target, programme, clock=clock, keep=keep, watch=watch)
 
@@ -55,7 +59,7 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
 
     if watch is not None:
         watch.begin()
-    async with client.working(), asyncio.TaskGroup() as group:
+    async with client.working(at_once=listeners, connections=connections), asyncio.TaskGroup() as group:
         for listener in range(listeners):
             group.create_task(attend(listener))
     return client.result()
@@ -88,7 +92,7 @@ async def open_loop(
 
     if watch is not None:
         watch.begin()
-    async with client.working(connections=connections), asyncio.TaskGroup() as group:
+    async with client.working(at_once=max(AT_ONCE, connections), connections=connections), asyncio.TaskGroup() as group:
         for number, start_ns in enumerate(starts_ns):
             intended_ns = client.began_ns + start_ns
             await client.sleep_until(intended_ns)

@@ -1,26 +1,62 @@
-"""Many exchanges at once, on asyncio: connections kept or made anew, stamps taken as the loop hands bytes over."""
+"""Many exchanges at once, on asyncio: connections kept or made anew, stamps taken as the loop hands bytes over.
+
+What has come is stamped and put aside; it is decoded between two looks at the sockets, one piece at a time. So of many
+answers that come in the same moment none waits for its stamp until those before it are decoded.
+"""
 
 import asyncio
 import contextlib
 import socket
 import ssl
-
-import h11
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 from harness.clock import Clock
-from harness.engines.exchange import Address, Ask, Exchange, Heard
+from harness.engines.exchange import READ_SIZE, Address, Exchange, Heard
 from harness.engines.faults import EndpointFault, Fault
 from harness.engines.line import connect_timeout, connection_fault, tls_fault
 from harness.engines.target import Settings
 
+PUT_ASIDE = 64
+"""Pieces of work that may wait. Where more do, the network brings faster than we decode, and would fill the memory."""
 
-class Stream(asyncio.Protocol):
-    """One connection. At most one exchange at a time; every way in which it can end settles its future."""
 
-    def __init__(self, clock: Clock, settings: Settings) -> None:
+class Aside:
+    """Work that is done between two looks at the sockets: one piece in each round of the loop, in its order."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def put(self, work: Callable[[], None]) -> None:
+        """Do it after all that was put before."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._round)
+        self._waiting.append(work)
+
+    def _round(self) -> None:
+        while True:
+            work = self._waiting.popleft()
+            if len(self._waiting) <= PUT_ASIDE:
+                break
+            work()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._round)
+        work()
+
+
+class Stream(asyncio.BufferedProtocol):
+    """One connection. At most one exchange at a time; every way in which it can end settles its future.
+
+    `buffer` is what is read into; streams of one loop may share it.
+    """
+
+    def __init__(self, clock: Clock, settings: Settings, *, aside: Aside, buffer: bytearray) -> None:
         self._clock = clock
         self._settings = settings
-        self._http = h11.Connection(h11.CLIENT)
+        self._aside = aside
+        self._buffer = buffer
+        self._put_aside = 0
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -35,46 +71,47 @@ class Stream(asyncio.Protocol):
         self._transport = transport
         self.alive = True
 
-    def data_received(self, data: bytes) -> None:
-        """Stamp first, then decode."""
-        self._take(data, self._clock.now_ns())
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the next bytes go: memory that is there, and not a quarter of a megabyte made anew for each read."""
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Stamp first, decode later."""
+        at_ns = self._clock.now_ns()
+        self._put(bytes(memoryview(self._buffer)[:nbytes]), at_ns)
 
     def eof_received(self) -> None:
         """The server has closed its side."""
-        self._take(b"", self._clock.now_ns())
+        at_ns = self._clock.now_ns()
+        self.alive = False
+        self._put(b"", at_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gone, in order or not."""
+        at_ns = self._clock.now_ns()
         self.alive = False
-        if self._exchange is None:
-            return
-        if isinstance(exc, OSError):
-            self._fail(self._exchange.lost(exc))
-        else:
-            self._take(b"", self._clock.now_ns())
+        if self._exchange is not None:
+            self._put(exc if isinstance(exc, OSError) else b"", at_ns)
 
-    def begin(self, address: Address, ask: Ask) -> Exchange:
-        """The exchange that this connection is to carry next."""
-        return Exchange(connection=self._http, address=address, ask=ask)
-
-    async def converse(self, exchange: Exchange, heard: list[Heard]) -> None:
+    async def converse(self, exchange: Exchange, opening: bytes, heard: list[Heard]) -> None:
         """Carry it out; what is heard goes to `heard` as it comes, so it is there after a fault too. EndpointFault."""
         assert self._transport is not None  # noqa: S101 - for the type checker; a stream is handed out connected
+        # The request first: its listener is waiting already, and nothing comes before the loop turns.
+        self._transport.write(opening)
         loop = asyncio.get_running_loop()
         self._exchange, self._heard, self._ended = exchange, heard, loop.create_future()
         self._last_ns = self._clock.now_ns()
         deadline_ns = self._last_ns + round(self._settings.total_timeout * 1e9)
         self._watch = loop.call_later(self._next_look(deadline_ns), self._look, deadline_ns)
         try:
-            self._transport.write(exchange.opening())
             await self._ended
         finally:
             if self._watch is not None:
                 self._watch.cancel()
             self._exchange = None
-            if exchange.reusable and self._settings.keep_alive and self.alive:
-                self._http.start_next_cycle()
-            else:
+            # What came behind the answer's end is none of the next one's.
+            if not (exchange.reusable and self._settings.keep_alive and not self._put_aside):
                 self.close()
 
     def close(self) -> None:
@@ -83,14 +120,23 @@ class Stream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _take(self, data: bytes, at_ns: int) -> None:
+    def _put(self, came: bytes | OSError, at_ns: int) -> None:
+        """What the network brought, b"" at its end, to be looked at when nothing else is to be stamped."""
+        self._last_ns = at_ns
+        self._put_aside += 1
+        self._aside.put(partial(self._take, came, at_ns))
+
+    def _take(self, came: bytes | OSError, at_ns: int) -> None:
+        self._put_aside -= 1
         if self._exchange is None or self._ended is None or self._ended.done():
             # Nothing was asked: an end, or rubbish; either way not a connection to use again.
             self.close()
             return
-        self._last_ns = at_ns
+        if isinstance(came, OSError):
+            self._fail(self._exchange.lost(came))
+            return
         try:
-            self._heard += self._exchange.receive(data, at_ns)
+            self._heard += self._exchange.receive(came, at_ns)
         except EndpointFault as fault:
             self._fail(fault)
             return
@@ -122,10 +168,12 @@ class Stream(asyncio.Protocol):
 class StreamPool:
     """Connections to one address: idle ones are used again, latest first."""
 
-    def __init__(self, address: Address, settings: Settings, *, clock: Clock) -> None:
+    def __init__(self, address: Address, settings: Settings, *, clock: Clock, aside: Aside) -> None:
         self._address = address
         self._settings = settings
         self._clock = clock
+        self._aside = aside
+        self._buffer = bytearray(READ_SIZE)
         self._idle: list[Stream] = []
         self._tls = ssl.create_default_context() if address.scheme == "https" else None
 
@@ -141,7 +189,7 @@ class StreamPool:
         """A new connection. EndpointFault."""
         loop = asyncio.get_running_loop()
         timeout = self._settings.connect_timeout
-        stream = Stream(self._clock, self._settings)
+        stream = Stream(self._clock, self._settings, aside=self._aside, buffer=self._buffer)
         try:
             async with asyncio.timeout(timeout):
                 transport, _ = await loop.create_connection(

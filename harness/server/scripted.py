@@ -6,9 +6,11 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from harness.engines.dialects import DIALECTS, OPENAI
 from harness.event_loop import new_event_loop
@@ -40,15 +42,23 @@ class Tally:
         return dict(zip(("p50", "p99", "max"), map(float, values.round(3)), strict=True))
 
 
+EARLY_S = 0.000_3
+"""What waking up takes: the server is awake so long before it has to send, so as not to be late by it."""
+
 SETTLING_ROUNDS = 10
 """Of the loop, in which what was begun comes to stand and what was ended comes to lie."""
 
 
 class ScriptedServer:
-    """Answers on one loop. `start` binds; `close` ends every connection."""
+    """Answers on one loop. `start` binds; `close` ends every connection.
 
-    def __init__(self, script: Script) -> None:
+    `log` gets an answer as a line of JSON: its text, when it was asked for, and when each piece was sent, in ns of the
+    machine's monotonic clock, which every process of the machine shares.
+    """
+
+    def __init__(self, script: Script, *, log: TextIO | None = None) -> None:
         self.script = script
+        self._log = log
         self.tally = Tally()
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -159,10 +169,19 @@ class ScriptedServer:
                 stream=asked.stream,
                 speed=asked.speed,
             )
-            return await self._play(answer, heard, request, _Line(reader, writer), quick=quick)
+            line = _Line(reader, writer)
+            try:
+                return await self._play(answer, heard, request, line, quick=quick)
+            finally:
+                self._note(text, request, line)
         finally:
             self.tally.active -= 1
             self._speaking.remove(text)
+
+    def _note(self, text: str, request: Request, line: "_Line") -> None:
+        if self._log is not None:
+            said = {"text": text, "asked_ns": round(request.at * 1e9), "sent_ns": line.sent_ns}
+            self._log.write(json.dumps(said) + "\n")
 
     def _voices(self, text: str, voice: Voice) -> tuple[str, ...]:
         others = [each for each in self._speaking if each != text]
@@ -186,10 +205,10 @@ class ScriptedServer:
         for each in sent:
             # Made before its time comes, so that making it delays nothing.
             due_ms = 0.0 if quick else frozen(each.at_ms, arrived_ms=arrived_ms, freeze=self.script.freeze)
+            payload = head + framed(each, framing)
             await self._sleep_until(request.at + due_ms / 1000)
             if each.end is not None:
-                return await line.end_badly(each.end, head + framed(each, framing) if each.body else b"")
-            payload = head + framed(each, framing)
+                return await line.end_badly(each.end, payload if each.body else b"")
             head = b""
             if payload:
                 await line.send(payload)
@@ -211,8 +230,10 @@ class _Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.sent_ns: list[int] = []
 
     async def send(self, payload: bytes) -> None:
+        self.sent_ns.append(time.monotonic_ns())
         self._writer.write(payload)
         await self._writer.drain()
 
@@ -266,10 +287,10 @@ async def _rounds(count: int) -> None:
 
 
 @contextlib.contextmanager
-def serving(script: Script, port: int = 0) -> Iterator[tuple[str, ScriptedServer]]:
+def serving(script: Script, port: int = 0, *, log: TextIO | None = None) -> Iterator[tuple[str, ScriptedServer]]:
     """A server in a thread of its own while the block lasts: its URL, and itself to look at."""
-    loop = new_event_loop()
-    server = ScriptedServer(script)
+    loop = new_event_loop(early_s=EARLY_S)
+    server = ScriptedServer(script, log=log)
     thread = threading.Thread(target=loop.run_forever, name=f"scripted server {script.name}", daemon=True)
     thread.start()
     try:

@@ -1,7 +1,9 @@
 """The load generator against the scripted server, over real sockets. Structure and verdicts; no speeds."""
 
+import asyncio
 import socket
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +22,7 @@ from harness.measure.client import LoadResult
 from harness.measure.judging import Programme, Served
 from harness.measure.load import FAILURE_PAUSE_S, closed_loop, heard_out_ns, open_loop
 from harness.measure.server_watch import ServerWatch
+from harness.measure.streams import PUT_ASIDE, Aside
 from harness.metrics.figures import repetition_figures
 from harness.metrics.load import steady, within
 from harness.records.repetition import OutcomeKind
@@ -92,6 +95,59 @@ def test_stamps_count_from_the_intended_start_and_hold_the_script() -> None:
     assert attempt.waited_ns == 0
     assert result.loop_lag_ns
     assert result.lag_ns == (attempt.lag_ns, *result.loop_lag_ns)
+
+
+def test_requests_are_made_before_their_time_and_each_is_asked_for_once_in_order() -> None:
+    with serving(SHORT) as (url, _):
+        result = scheduled(url, constant(50, 0.3))
+    assert [each.position for each in result.repetitions] == list(range(15))
+    assert [each.variant for each in result.repetitions] == [number % len(TEXTS) for number in range(15)]
+
+
+def test_what_came_is_looked_at_in_its_order_one_piece_a_round_and_sooner_where_too_much_waits() -> None:
+    done: list[int] = []
+    rounds: list[int] = []
+
+    async def put(count: int) -> None:
+        aside = Aside()
+        done.clear()
+        rounds.clear()
+        for number in range(count):
+            aside.put(partial(done.append, number))
+        while len(done) < count:
+            rounds.append(len(done))
+            await asyncio.sleep(0)
+
+    run(put(3))
+    assert (done, rounds) == ([0, 1, 2], [0, 1, 2])
+    run(put(PUT_ASIDE + 10))
+    assert done == list(range(PUT_ASIDE + 10))
+    # All that may not wait is done in the first round, then one in each.
+    assert rounds[:3] == [0, 10, 11]
+
+
+def test_a_connection_on_which_something_follows_the_answer_is_not_used_again() -> None:
+    said = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(said + b"rubbish")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async def loaded() -> LoadResult:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            return await open_loop(target(f"http://127.0.0.1:{port}"), programme(), clock=SystemClock(),
+                                   starts_ns=(0, 0, 0), places=1)  # fmt: skip
+
+    result = run(loaded())
+    assert [each.outcome.fault for each in result.repetitions] == ["http-503"] * 3
+    assert len(asked) == 3
+    assert all(each.stages for each in result.repetitions), "each had to connect anew"
 
 
 def test_audio_beyond_a_bound_is_judged_while_the_load_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

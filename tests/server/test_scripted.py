@@ -1,6 +1,7 @@
 import contextlib
 import gc
 import http.client
+import io
 import json
 import socket
 import subprocess
@@ -64,6 +65,28 @@ def test_the_server_says_its_health_and_what_it_has_done() -> None:
     assert before == {"script": "quick", "requests": 0, "active": 0, "late_ms": {"p50": None, "p99": None, "max": None}}
     assert (after["requests"], after["active"]) == (1, 0)
     assert after["late_ms"]["max"] >= 0
+
+
+def test_a_log_says_when_each_piece_was_really_sent_on_the_clock_that_a_client_reads_too() -> None:
+    paced = Script(name="paced", answers=(Answer(steps=(Step(wait_ms=20), Step(audio_ms=10), Step(wait_ms=30),
+                                                        Step(audio_ms=10))),))  # fmt: skip
+    log = io.StringIO()
+    before = time.perf_counter_ns()
+    with serving(paced, log=log) as (url, server):
+        for text in ("One.", "Two."):
+            request(url, "POST", "/v1/audio/speech", {"input": text, "response_format": "pcm"})
+        assert server.tally.requests == 2
+    after = time.perf_counter_ns()
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["text"] for line in lines] == ["One.", "Two."]
+    for line in lines:
+        first, second, end = line["sent_ns"]
+        asked = line["asked_ns"]
+        assert before <= asked <= first <= second <= end <= after
+        # Every time counts from the asking; the loop's clock is a float, whose last digit is some nanoseconds.
+        assert first - asked >= 20_000_000 - 1_000
+        assert second - asked >= 50_000_000 - 1_000
+    assert lines[0]["sent_ns"][-1] <= lines[1]["asked_ns"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"input": ""}', b'{"input": 5}', b'{"input": "a", "speed": "x"}'])
