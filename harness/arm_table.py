@@ -1,9 +1,9 @@
 """Models, providers and options side by side, in the terminal: the report's own figures."""
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from harness.plain_table import PlainTable
 from harness.records.run import RunData
 from reports.arms import ArmLine, arms, cell
 
@@ -22,21 +22,13 @@ HEAD, TAIL = 32, 64
 """Characters of a long reason that are shown: what it is stands at the beginning, why at the end."""
 
 
-def plain_table(title: str = "") -> Table:
-    """A table without vertical lines: every column of a narrow terminal counts."""
-    return Table(
-        title=title or None, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        expand=False, pad_edge=False,
-    )  # fmt: skip
-
-
 def arm_table(data: RunData, *, wide: bool) -> Table | None:
     """One line per combination that spoke the run's commonest text; None where there is but one."""
     found = arms(data)
     if len(found.lines) < 2:
         return None
     shown = [name for name in (COLUMNS if wide else NARROW) if name in found.columns]
-    table = plain_table(f"Side by side: {found.request} (* {found.reference}, pair by pair)")
+    table = PlainTable(f"Side by side: {found.request} (* {found.reference}, pair by pair)")
     table.add_column("combination", overflow="fold", min_width=20)
     for name in shown:
         table.add_column(HEADS.get(name, name), justify="right", overflow="fold")

@@ -1,64 +1,54 @@
 """What a person sees in the terminal: progress while it measures, then results, verdicts and where the report lies."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import fill
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
-from harness.arm_table import arm_table, plain_table
+from harness.arm_table import arm_table
 from harness.errors import ExitCode
 from harness.explain import explained
 from harness.judge.wording import percent, unsigned
 from harness.laboratory import Finished
-from harness.load_table import loads_table
 from harness.measure import events
 from harness.metrics.registry import METRICS
+from harness.plain_table import PlainTable
 from harness.records.repetition import Outcome
 from harness.records.run import RunData, RunRecord, RunStatus
-from harness.records.scenario import Arm, Scenario
-from harness.records.verdict import Summary, TargetKind, Verdict, VerdictKind
+from harness.records.scenario import Arm
+from harness.records.verdict import TargetKind, Verdict, VerdictKind
+from harness.run_table import PIPED_WIDTH, SIGNS, WIDE, results_table
 from reports.headline import headline
 
-STARTUP = ("load_time", "load_first_inference", "rss_loaded")
-SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
-"""Columns of the tables; every other figure is in the report."""
-PIPED_WIDTH = 140
-WIDE = 100
 BAR_WIDTH = 24
 
-SIGNS = {
-    VerdictKind.REGRESSED: ("▲ worse", "bold red"),
-    VerdictKind.IMPROVED: ("▼ better", "bold green"),
-    VerdictKind.UNCHANGED: ("= unchanged", "green"),
-    VerdictKind.INCONCLUSIVE: ("? inconclusive", "yellow"),
-    VerdictKind.INCOMPARABLE: ("≠ incomparable", "yellow"),
-    VerdictKind.NO_BASELINE: ("· no baseline", "dim"),
-    VerdictKind.MISSING: ("! missing", "bold yellow"),
-    VerdictKind.FAILED: ("✗ failed", "bold red"),
-}
-"""Verdict → its sign, legible without colour, and its style; in the order of what a reviewer must see first."""
-
-URGENCY = (
-    VerdictKind.FAILED,
-    VerdictKind.REGRESSED,
-    VerdictKind.MISSING,
-    VerdictKind.IMPROVED,
-    VerdictKind.INCOMPARABLE,
-    VerdictKind.INCONCLUSIVE,
-    VerdictKind.UNCHANGED,
-    VerdictKind.NO_BASELINE,
-)
+COMMAND = re.compile(r"`[^`]+`")
 
 
 def make_console() -> Console:
     """The terminal, or for a file or a pipe a width that no table has to be folded for."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def tell(console: Console, text: str, style: str = "") -> None:
+    """Say a sentence: wrapped at words on a terminal, in a file on one line, for a search.
+
+    A path and a command, which stands between backticks, stay whole: they are there to be copied.
+    """
+    lines = text.splitlines()
+    if console.is_terminal:
+        whole = [COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line) for line in lines]
+        lines = [fill(line, console.width, break_long_words=False, break_on_hyphens=False) for line in whole]
+        lines = [line.replace("\0", " ") for line in lines]
+    console.print(Text("\n".join(lines), style=style), soft_wrap=True)
 
 
 class LiveConsole:
@@ -101,8 +91,7 @@ class LiveConsole:
             self._progress.update(self._task, description=event.doing, completed=event.share, remaining=self._left)
             self._progress.refresh()
         elif isinstance(event, events.ScenarioLost):
-            lost = Text(f"lost: {event.scenario_id}: {event.outcome.reason}", style="yellow")
-            self._console.print(lost, soft_wrap=True)
+            tell(self._console, f"lost: {event.scenario_id}: {event.outcome.reason}", "yellow")
         elif not self._console.is_terminal:
             self._plain(event)
 
@@ -128,13 +117,13 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
     if beside := arm_table(data, wide=console.width >= WIDE):
         console.print(beside)
     for line in failures(data):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
+        tell(console, line, "yellow")
     for line in missed_targets(data):
-        console.print(Text(line, style="red"), soft_wrap=True)
-    console.print(_headline(data), soft_wrap=True)
+        tell(console, line, "red")
+    tell(console, _headline(data), "bold")
     for note in (*data.run.notes, *notes):
-        console.print(Text(note), soft_wrap=True)
-    console.print(Text(_meaning(finished.code, data), style="dim"))
+        tell(console, note)
+    tell(console, _meaning(finished.code, data), "dim")
 
 
 def print_duel(
@@ -148,8 +137,8 @@ def print_duel(
         _side(candidate, data.run.scenarios[0].arm, data.run),
         _side(reference, data.run.scenarios[1].arm, data.run),
     ]
-    console.print(Text(f"Duel {data.run.id}: {' against '.join(sides)}, {len(data.blocks)} pairs of each text"))
-    table = plain_table()
+    tell(console, f"Duel {data.run.id}: {' against '.join(sides)}, {len(data.blocks)} pairs of each text")
+    table = PlainTable()
     for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
         table.add_column(column, overflow="fold")
     texts = {scenario.id: scenario.text_class for scenario in data.run.scenarios}
@@ -167,13 +156,22 @@ def print_duel(
     console.print(table)
     for verdict in data.verdicts:
         if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED):
-            console.print(Text(f"{verdict.metric}: {explained(verdict)}"), soft_wrap=True)
-    for line in failures(data):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
-    console.print(_headline(data))
+            tell(console, f"{verdict.metric}: {explained(verdict)}")
+    for line in (*_unsettled(data.verdicts), *failures(data)):
+        tell(console, line, "yellow")
+    tell(console, _headline(data), "bold")
     for note in (*data.run.notes, *notes):
-        console.print(Text(note), soft_wrap=True)
-    console.print(Text(_meaning(finished.code, data), style="dim"))
+        tell(console, note)
+    tell(console, _meaning(finished.code, data), "dim")
+
+
+def _unsettled(verdicts: Sequence[Verdict]) -> list[str]:
+    """What would settle what is inconclusive, once for all figures of which the same is said."""
+    said: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.advice:
+            said.setdefault(verdict.advice, []).append(verdict.metric)
+    return [f"{', '.join(dict.fromkeys(metrics))}: {advice}" for advice, metrics in said.items()]
 
 
 def _side(said: str, arm: Arm, run: RunRecord) -> str:
@@ -187,69 +185,16 @@ def print_run(data: RunData, *, console: Console | None = None) -> None:
     """A stored run: table, every verdict with its reason, failures with the end of their stderr."""
     console = console or make_console()
     console.print(results_table(data, width=console.width))
-    console.print(_headline(data), soft_wrap=True)
+    tell(console, _headline(data), "bold")
     for verdict in data.verdicts:
         sign, style = SIGNS[verdict.kind]
-        line = f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}"
-        console.print(Text(line, style=style), soft_wrap=True)
+        tell(console, f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}", style)
     for line in (*missed_targets(data), *failures(data)):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
+        tell(console, line, "yellow")
     outcomes = [launch.outcome for launch in data.launches]
     outcomes += [repetition.outcome for repetition in data.repetitions]
     for tail in dict.fromkeys(outcome.stderr_tail for outcome in outcomes if outcome.stderr_tail):
         console.print(Text(f"end of the worker's stderr:\n{tail}", style="dim"), soft_wrap=True)
-
-
-def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
-    """Two tables, start-up and synthesis: one line per scenario with medians and the most urgent verdict.
-
-    A terminal of fewer than `WIDE` columns gets no intervals, which are in the report, and each arm's name but once.
-    """
-    run = data.run
-    head = Text(f"Run {run.id}: {run.status.value}, seed {run.seed}, machine {run.machine.key}")
-    loads = [scenario for scenario in run.scenarios if scenario.mode.is_load]
-    others = [scenario for scenario in run.scenarios if not scenario.mode.is_load and scenario.traffic is None]
-    tables = [
-        _table(found, shown, data, wide=width >= WIDE)
-        for found, shown in ((loads, STARTUP), (others, SYNTHESIS))
-        if found
-    ]
-    under_load = [scenario for scenario in run.scenarios if scenario.traffic is not None]
-    return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []))
-
-
-def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *, wide: bool) -> Table:
-    summaries = {(summary.scenario_id, summary.metric): summary for summary in data.summaries}
-    figures = {
-        name: [_figure(summaries.get((scenario.id, name)), interval=wide) for scenario in scenarios] for name in shown
-    }
-    if figures.get("ttfa") == figures.get("latency"):
-        # Where nothing streams, all is heard when all is there.
-        figures.pop("ttfa", None)
-    table = plain_table()
-    table.add_column("scenario", overflow="fold", min_width=24 if wide else 20)
-    table.add_column("n", justify="right", no_wrap=True)
-    for name in figures:
-        table.add_column(name if wide else name.replace("load_first_", "first_"), justify="right", overflow="fold")
-    table.add_column("verdict", overflow="fold")
-    common, arm = _common_voice(scenarios), ""
-    for number, scenario in enumerate(scenarios):
-        named = scenario.id.removesuffix(common)
-        if not wide:
-            if scenario.arm.id != arm:
-                arm = scenario.arm.id
-                table.add_row(arm)
-            named = f"  {named.removeprefix(f'{arm}/')}"
-        own = [summaries.get((scenario.id, name)) for name in shown]
-        row = [column[number] for column in figures.values()]
-        table.add_row(named, _count(own), *row, _verdict(scenario, data.verdicts))
-    return table
-
-
-def _common_voice(scenarios: Sequence[Scenario]) -> str:
-    """What every line would end with says nothing."""
-    endings = {f"/{scenario.id.rpartition('/')[2]}" for scenario in scenarios}
-    return endings.pop() if len(endings) == 1 and not scenarios[0].mode.is_load else ""
 
 
 def failures(data: RunData) -> list[str]:
@@ -287,37 +232,10 @@ def missed_targets(data: RunData) -> list[str]:
     ]
 
 
-def _headline(data: RunData) -> Text:
+def _headline(data: RunData) -> str:
     """The report's own sentence: terminal and page never say two things."""
     said = headline(data)
-    return Text(" ".join(part for part in (said.sentence, said.detail, said.status) if part), style="bold")
-
-
-def _count(summaries: Sequence[Summary | None]) -> str:
-    counts = {summary.n for summary in summaries if summary is not None and summary.n}
-    return str(max(counts)) if counts else "0"
-
-
-def _figure(summary: Summary | None, *, interval: bool) -> str:
-    if summary is None or summary.median is None:
-        return "–"
-    text = METRICS[summary.metric].format(summary.median)
-    if summary.interval is None or not summary.median or not interval:
-        return text
-    half = (summary.interval.high - summary.interval.low) / 2 / abs(summary.median)
-    # An interval as wide as the figure says only that too little was measured.
-    return f"{text} ±{half:.1%}" if half < 1 else f"{text} ±>100%"
-
-
-def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:
-    own = [verdict for verdict in verdicts if verdict.scenario_id == scenario.id]
-    if not own:
-        return Text("–")
-    first = min(own, key=lambda verdict: URGENCY.index(verdict.kind))
-    sign, style = SIGNS[first.kind]
-    alike = [verdict.metric for verdict in own if verdict.kind is first.kind]
-    named = first.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.MISSING)
-    return Text(f"{sign} {', '.join(alike)}" if named else sign, style=style)
+    return " ".join(part for part in (said.sentence, said.detail, said.status) if part)
 
 
 def _left(event: events.Progress) -> str:

@@ -3,6 +3,7 @@
 The statistic is the log-ratio of each pair; what the machine does to one arm it does to the other.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -13,27 +14,19 @@ from harness.judge.comparison import Duel as Paired
 from harness.judge.gate import judge
 from harness.judge.grouped import Grouped
 from harness.judge.power import tolerance_for
-from harness.judge.stopping import StoppingRule, blocks_in
+from harness.judge.stopping import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.measure.operators import Profile
-from harness.metrics.derive import Values, paired_log_ratios, repetition_figures, scenario_values
+from harness.metrics.derive import Values, paired_log_ratios, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.corpus import TEXT_CLASSES
-from harness.records.repetition import Phase
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Verdict, VerdictKind
+from harness.suspects import TIMED, operator_suspects, suspects_of, with_operators
 from harness.verdicts import Conclusions, all_values, look_at, loss, summarise_all
 
-STAGES = ("phonemise", "inference", "postprocess", "rest")
-LEAST_CONTRIBUTION = 0.002
-"""A stage that moved the whole by less than this ratio is no suspect."""
 CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
-TIMED = ("latency", "ttfa", "ttfc", "rtf", "rtf_model", "cpu_per_audio")
-"""Metrics that operators' times explain."""
-LEAST_OPERATOR = 0.01
-MOST_OPERATORS = 5
-"""Operator types that moved all nodes' time by less than the ratio are no suspects, and the strongest are enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +91,7 @@ class DuelJudging:
         verdicts = judge(self.comparisons(data), self.policy, share=share)
         return Conclusions(
             summaries=summarise_all(data, all_values(data)),
-            verdicts=tuple(_with_suspects(verdict, data) for verdict in verdicts),
+            verdicts=tuple(_with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),
             targets=(),
         )
 
@@ -114,7 +107,7 @@ class DuelJudging:
             if candidate.id in found
         }
         verdicts = tuple(
-            replace(verdict, suspects=_inserted(verdict.suspects, suspects[verdict.scenario_id]))
+            replace(verdict, suspects=with_operators(verdict.suspects, suspects[verdict.scenario_id]))
             if verdict.kind in CHANGED and verdict.metric in TIMED
             else verdict
             for verdict in conclusions.verdicts
@@ -155,6 +148,17 @@ class DuelJudging:
             run_id=data.run.id,
             seconds_per_block=median(walls) if walls else None,
         )
+
+    def _with_time(self, verdict: Verdict, data: RunData) -> Verdict:
+        """Of too few pairs for any interval, the budget that would allow the first look."""
+        if verdict.kind is not VerdictKind.INCONCLUSIVE or verdict.change is not None or not data.blocks:
+            return verdict
+        first = data.blocks[0]
+        overhead_s = max(0.0, first.started_at - data.run.started_at)
+        needed_s = self._launches * overhead_s + EARLIEST_BLOCKS * first.wall_ns / 1e9
+        budget_s = max(10, math.ceil(needed_s / 10) * 10)
+        advice = f"{EARLIEST_BLOCKS} pairs take about {budget_s} s here: `--budget {budget_s}s` or more"
+        return replace(verdict, advice=advice)
 
     def _planned_blocks(self, data: RunData) -> int:
         """How many blocks the budget allows, as the first launch and the first block went."""
@@ -202,86 +206,4 @@ def _with_suspects(verdict: Verdict, data: RunData) -> Verdict:
     if verdict.kind not in CHANGED:
         return verdict
     candidate, reference = next(pair for pair in pairs_of(data) if pair[0].id == verdict.scenario_id)
-    suspects = (*_stages(candidate, reference, data), *_differences(candidate.arm, reference.arm, data))
-    return replace(verdict, suspects=suspects)
-
-
-def operator_suspects(ours: Profile, theirs: Profile) -> list[str]:
-    """The operator types whose time in a repetition moved, the strongest first; why not, where there is no profile.
-
-    A profile is a few repetitions in one process: it points at where to look, it decides nothing.
-    """
-    if reason := ours.reason or theirs.reason:
-        return [f"operators: not profiled ({reason[:160]})"]
-    whole = sum(theirs.operators.values())
-    if not whole or not ours.operators:
-        return []
-    names = ours.operators.keys() | theirs.operators.keys()
-    moved = {name: (ours.operators.get(name, 0.0) - theirs.operators.get(name, 0.0)) / whole for name in names}
-    ordered = sorted(moved.items(), key=lambda item: (-abs(item[1]), item[0]))
-    return [
-        f"operator {name}: {share:+.1%} of all nodes' time "
-        f"({theirs.operators.get(name, 0.0) / 1e3:.1f} → {ours.operators.get(name, 0.0) / 1e3:.1f} ms)"
-        for name, share in ordered[:MOST_OPERATORS]
-        if abs(share) >= LEAST_OPERATOR
-    ]
-
-
-def _inserted(suspects: tuple[str, ...], operators: Sequence[str]) -> tuple[str, ...]:
-    """The operators after the stages, which they explain, and before what differs between the arms."""
-    stages = sum(suspect.split(":")[0] in STAGES for suspect in suspects)
-    return (*suspects[:stages], *operators, *suspects[stages:])
-
-
-def _stages(candidate: Scenario, reference: Scenario, data: RunData) -> list[str]:
-    """The stages that moved the whole, the strongest first: median seconds of one arm less the other's."""
-    ours, theirs = _stage_seconds(candidate, data), _stage_seconds(reference, data)
-    whole = sum(theirs.values())
-    if not ours or not theirs or not whole:
-        return []
-    moved = {stage: (ours[stage] - theirs[stage]) / whole for stage in STAGES}
-    ordered = sorted(moved.items(), key=lambda item: -abs(item[1]))
-    return [
-        f"{stage}: {share:+.1%} of the whole ({theirs[stage] * 1e3:.1f} → {ours[stage] * 1e3:.1f} ms)"
-        for stage, share in ordered
-        if abs(share) >= LEAST_CONTRIBUTION
-    ]
-
-
-def _stage_seconds(scenario: Scenario, data: RunData) -> dict[str, float]:
-    """Stage → median seconds over the valid measured repetitions."""
-    seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    for repetition in data.repetitions:
-        if repetition.scenario_id != scenario.id or repetition.phase is not Phase.MEASURED:
-            continue
-        figures = repetition_figures(repetition)
-        latency = figures["latency"].value
-        for stage in STAGES:
-            share = figures[f"stage_share_{stage}"].value
-            if latency is not None and share is not None:
-                seconds[stage].append(share * latency)
-    return {stage: median(values) for stage, values in seconds.items()} if all(seconds.values()) else {}
-
-
-def _differences(ours: Arm, theirs: Arm, data: RunData) -> list[str]:
-    """What the two arms loaded that is not the same."""
-    packages = [_packages(arm, data) for arm in (theirs, ours)]
-    found = [
-        f"{name} {packages[0].get(name, 'absent')} → {packages[1].get(name, 'absent')}"
-        for name in sorted(packages[0].keys() | packages[1].keys())
-        if packages[0].get(name) != packages[1].get(name)
-    ]
-    if ours.model and theirs.model and ours.model.sha256 != theirs.model.sha256:
-        found.append(f"model {theirs.model.name} → {ours.model.name}")
-    for name in ("engine", "provider", "threads", "revision", "slowdown"):
-        before, after = getattr(theirs, name), getattr(ours, name)
-        if before != after:
-            found.append(f"{name} {before or 'default'} → {after or 'default'}")
-    if ours.session_options != theirs.session_options:
-        found.append(f"session options {dict(theirs.session_options)} → {dict(ours.session_options)}")
-    return found
-
-
-def _packages(arm: Arm, data: RunData) -> dict[str, str]:
-    launch = next((launch for launch in data.launches if launch.arm_id == arm.id and launch.outcome.valid), None)
-    return dict(launch.facts.packages) if launch else {}
+    return replace(verdict, suspects=suspects_of(verdict.metric, candidate, reference, data))

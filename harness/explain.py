@@ -1,5 +1,6 @@
 """Why a figure may have moved: what differs between the accepted subject and this one, strongest first."""
 
+from harness.metrics.registry import METRICS
 from harness.records.run import RunData
 from harness.records.verdict import Verdict
 from harness.store.baselines import PromotedRun
@@ -8,10 +9,11 @@ DISTURBED_SHARE = 0.2
 """From this share of disturbed repetitions on, the machine is a suspect itself."""
 
 
-def differences(accepted: PromotedRun, data: RunData, scenario_id: str) -> tuple[str, ...]:
-    """Sentences without a full stop: model, packages, source, machine."""
-    return (*_model(accepted, data, scenario_id), *_packages(accepted, data), *_source(accepted, data),
-            *_machine(data, scenario_id))  # fmt: skip
+def differences(accepted: PromotedRun, data: RunData, scenario_id: str, *, metric: str) -> tuple[str, ...]:
+    """Sentences without a full stop: model, packages, source, and of what takes time the machine."""
+    # Other work on the machine takes time from a process, and no memory that would count as its own.
+    machine = [] if METRICS[metric].unit.startswith("B") else _machine(data, scenario_id)
+    return (*_model(accepted, data, scenario_id), *_packages(accepted, data), *_source(accepted, data), *machine)
 
 
 def _model(accepted: PromotedRun, data: RunData, scenario_id: str) -> list[str]:

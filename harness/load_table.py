@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.metrics.registry import METRICS
+from harness.plain_table import PlainTable
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import Summary, TargetKind
@@ -39,7 +40,7 @@ COLUMNS = (
 def loads_table(scenarios: Sequence[Scenario], data: RunData) -> Table:
     """One line per load, in the order in which they were planned."""
     summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
-    table = Table(expand=False, pad_edge=False)
+    table = PlainTable()
     table.add_column("load", overflow="fold", min_width=12)
     for heading in ("n", *(column.heading for column in COLUMNS)):
         table.add_column(heading, justify="right", overflow="fold")

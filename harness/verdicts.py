@@ -272,7 +272,10 @@ def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Ver
     if verdict.kind not in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
         return verdict
     points = baselines.for_pair(verdict.scenario_id, verdict.metric)
-    return replace(verdict, suspects=differences(points[-1].run, data, verdict.scenario_id)) if points else verdict
+    if not points:
+        return verdict
+    suspects = differences(points[-1].run, data, verdict.scenario_id, metric=verdict.metric)
+    return replace(verdict, suspects=suspects)
 
 
 def _promoted(data: RunData) -> PromotedRun:

@@ -20,7 +20,7 @@ from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
 from harness.clock import SystemClock
-from harness.console import failures, make_console, results_table
+from harness.console import failures, make_console
 from harness.distributed import Gathering, ListenerDesk, scenario_of, settle, texts_of
 from harness.engines.faults import EndpointFault
 from harness.engines.protocol import EngineRefusal
@@ -31,6 +31,7 @@ from harness.outputs import write_outputs
 from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config, load_config
 from harness.records.scenario import Arrivals, Scenario, Traffic
+from harness.run_table import results_table
 from harness.store.runs import RunStore, open_store
 
 BEAT_S = 0.005

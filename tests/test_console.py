@@ -1,17 +1,19 @@
 """What a person sees: a bar on a terminal, lines in a log, and tables that fit the width that there is."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
-from harness.console import LiveConsole, print_outcome
+from harness.console import LiveConsole, print_duel, print_outcome, tell
 from harness.laboratory import Finished
 from harness.measure.events import BlockDone, Launched, Progress, ScenarioLost
 from harness.plan.matrix import Wish
 from harness.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind
 from harness.records.scenario import Mode
+from harness.records.verdict import Estimate, Verdict, VerdictKind
 from reports.words import MINUS
 from tests.conftest import Laboratory
 
@@ -123,3 +125,51 @@ class TestOutcome:
     def test_a_run_that_cannot_be_accepted_is_not_to_be_promoted(self, lab: Laboratory) -> None:
         failed = lab.run(model="scripted,scripted-8bit", script="fault=exit-at-load")
         assert not any("promote" in line for line in outcome(failed, 140))
+
+
+class TestNarrow:
+    def test_a_sentence_is_wrapped_at_words_and_a_path_stays_whole(self) -> None:
+        path = "/results/" + "deep/" * 12 + "index.html"
+        console, file = screen(40, terminal=True)
+        tell(console, f"Nothing got worse: 3 of 3 figures are unchanged. report: {path}")
+        assert plain(file) == ["Nothing got worse: 3 of 3 figures are", "unchanged. report:", path]
+
+    def test_in_a_file_it_is_one_line(self) -> None:
+        console, file = screen(40, terminal=False)
+        tell(console, "word " * 30)
+        assert len(file.getvalue().splitlines()) == 1
+
+    def test_a_command_is_not_broken(self) -> None:
+        console, file = screen(40, terminal=True)
+        tell(console, "To accept it: `kokoro-bench baseline promote latest`; or measure again.")
+        assert plain(file)[1] == "`kokoro-bench baseline promote latest`;"
+
+    @pytest.mark.parametrize("width", [60, 79])
+    def test_every_figure_and_verdict_of_a_run_is_there_and_nothing_is_cut(
+        self, finished: Finished, width: int
+    ) -> None:
+        lines = outcome(finished, width)
+        assert max(map(len, lines)) <= width
+        said = " ".join(" ".join(lines).split())
+        for scenario in finished.data.run.scenarios:
+            assert scenario.arm.id in said
+        assert said.count("· no baseline") == len(finished.data.run.scenarios)
+        for name in ("rss_loaded", "rss_peak", "latency", "load_time"):
+            assert name in said
+
+    def test_a_duel_keeps_its_intervals_and_says_what_would_settle_it(self, lab: Laboratory) -> None:
+        played = lab.run(wishes=[Wish(mode=Mode.WHOLE, texts=("chars-12",))], model="scripted,scripted-8bit")
+        scenario, reference = played.data.run.scenarios
+        change = Estimate(point=0.05, low=-0.01, high=0.11, level=0.99, method="", n=6, launches=2)
+        unclear = Verdict(
+            scenario_id=scenario.id, metric="latency", kind=VerdictKind.INCONCLUSIVE, reference=reference.arm.id,
+            change=change, tolerance=0.025, detectable=0.06, advice="`--budget 120s` would settle it",
+        )  # fmt: skip
+        data = replace(played.data, verdicts=(unclear, replace(unclear, metric="rtf")))
+        console, file = screen(60, terminal=True)
+        print_duel(replace(played, data=data), candidate="a", reference="b", console=console)
+        lines = plain(file)
+        assert max(map(len, lines)) <= 60
+        said = " ".join(" ".join(lines).split())
+        assert "metric latency, change +5.1 %, interval -1.0 % … +11.6 %, verdict ? inconclusive" in said
+        assert "latency, rtf: `--budget 120s` would settle it" in said

@@ -71,8 +71,8 @@ def observed() -> Callable[..., RunData]:
     return make
 
 
-def suspects(accepted: PromotedRun, data: RunData) -> tuple[str, ...]:
-    return differences(accepted, data, data.run.scenarios[0].id)
+def suspects(accepted: PromotedRun, data: RunData, *, metric: str = "latency") -> tuple[str, ...]:
+    return differences(accepted, data, data.run.scenarios[0].id, metric=metric)
 
 
 def test_the_same_subject_on_a_quiet_machine_has_no_suspects(
@@ -119,6 +119,13 @@ def test_the_machine_is_a_suspect_from_a_fifth_of_disturbed_repetitions_on(
     accepted: PromotedRun, observed: Callable[..., RunData], disturbed: int, told: tuple[str, ...]
 ) -> None:
     assert suspects(accepted, observed(disturbed=disturbed)) == told
+
+
+def test_of_memory_the_machines_other_work_is_no_suspect(
+    accepted: PromotedRun, observed: Callable[..., RunData]
+) -> None:
+    data = observed(packages=(("kokoro-onnx", "0.6.1"), ("onnxruntime", "1.22.1")), disturbed=10)
+    assert suspects(accepted, data, metric="rss_peak") == ("onnxruntime 1.31.1 → 1.22.1",)
 
 
 def test_a_scenario_without_repetitions_says_nothing_of_the_machine(

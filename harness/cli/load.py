@@ -48,9 +48,10 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
 
     Exit codes: 0 every target met, or in a sweep the lightest load borne; 1 not so; 3 something could not be measured.
     """
-    from harness.console import failures, make_console, results_table
+    from harness.console import failures, make_console
     from harness.loads import sustained
     from harness.outputs import write_outputs
+    from harness.run_table import results_table
 
     traffic = wanted_traffic(given)
     config = settled(config, traffic)

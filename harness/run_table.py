@@ -1,0 +1,122 @@
+"""A run in the terminal's tables: a line for each scenario, with its medians and its most urgent verdict."""
+
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from harness.load_table import loads_table
+from harness.metrics.registry import METRICS
+from harness.plain_table import PlainTable
+from harness.records.run import RunData
+from harness.records.scenario import Scenario
+from harness.records.verdict import Summary, Verdict, VerdictKind
+
+STARTUP = ("load_time", "load_first_inference", "rss_loaded")
+SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
+"""Columns of the tables; every other figure is in the report."""
+PIPED_WIDTH = 140
+WIDE = 100
+
+SIGNS = {
+    VerdictKind.REGRESSED: ("▲ worse", "bold red"),
+    VerdictKind.IMPROVED: ("▼ better", "bold green"),
+    VerdictKind.UNCHANGED: ("= unchanged", "green"),
+    VerdictKind.INCONCLUSIVE: ("? inconclusive", "yellow"),
+    VerdictKind.INCOMPARABLE: ("≠ incomparable", "yellow"),
+    VerdictKind.NO_BASELINE: ("· no baseline", "dim"),
+    VerdictKind.MISSING: ("! missing", "bold yellow"),
+    VerdictKind.FAILED: ("✗ failed", "bold red"),
+}
+"""Verdict → its sign, legible without colour, and its style; in the order of what a reviewer must see first."""
+
+URGENCY = (
+    VerdictKind.FAILED,
+    VerdictKind.REGRESSED,
+    VerdictKind.MISSING,
+    VerdictKind.IMPROVED,
+    VerdictKind.INCOMPARABLE,
+    VerdictKind.INCONCLUSIVE,
+    VerdictKind.UNCHANGED,
+    VerdictKind.NO_BASELINE,
+)
+
+
+def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
+    """Two tables, start-up and synthesis: one line per scenario with medians and the most urgent verdict.
+
+    A terminal of fewer than `WIDE` columns gets no intervals, which are in the report, and each arm's name but once.
+    """
+    run = data.run
+    head = Text(f"Run {run.id}: {run.status.value}, seed {run.seed}, machine {run.machine.key}")
+    loads = [scenario for scenario in run.scenarios if scenario.mode.is_load]
+    others = [scenario for scenario in run.scenarios if not scenario.mode.is_load and scenario.traffic is None]
+    tables = [
+        _table(found, shown, data, wide=width >= WIDE)
+        for found, shown in ((loads, STARTUP), (others, SYNTHESIS))
+        if found
+    ]
+    under_load = [scenario for scenario in run.scenarios if scenario.traffic is not None]
+    return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []))
+
+
+def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *, wide: bool) -> Table:
+    summaries = {(summary.scenario_id, summary.metric): summary for summary in data.summaries}
+    figures = {
+        name: [_figure(summaries.get((scenario.id, name)), interval=wide) for scenario in scenarios] for name in shown
+    }
+    if figures.get("ttfa") == figures.get("latency"):
+        # Where nothing streams, all is heard when all is there.
+        figures.pop("ttfa", None)
+    table = PlainTable()
+    table.add_column("scenario", overflow="fold", min_width=24 if wide else 20)
+    table.add_column("n", justify="right", no_wrap=True)
+    for name in figures:
+        table.add_column(name if wide else name.replace("load_first_", "first_"), justify="right", overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    common, arm = _common_voice(scenarios), ""
+    for number, scenario in enumerate(scenarios):
+        named = scenario.id.removesuffix(common)
+        if not wide:
+            if scenario.arm.id != arm:
+                arm = scenario.arm.id
+                table.add_row(arm)
+            named = f"  {named.removeprefix(f'{arm}/')}"
+        own = [summaries.get((scenario.id, name)) for name in shown]
+        row = [column[number] for column in figures.values()]
+        table.add_row(named, _count(own), *row, _verdict(scenario, data.verdicts))
+    return table
+
+
+def _common_voice(scenarios: Sequence[Scenario]) -> str:
+    """What every line would end with says nothing."""
+    endings = {f"/{scenario.id.rpartition('/')[2]}" for scenario in scenarios}
+    return endings.pop() if len(endings) == 1 and not scenarios[0].mode.is_load else ""
+
+
+def _count(summaries: Sequence[Summary | None]) -> str:
+    counts = {summary.n for summary in summaries if summary is not None and summary.n}
+    return str(max(counts)) if counts else "0"
+
+
+def _figure(summary: Summary | None, *, interval: bool) -> str:
+    if summary is None or summary.median is None:
+        return "–"
+    text = METRICS[summary.metric].format(summary.median)
+    if summary.interval is None or not summary.median or not interval:
+        return text
+    half = (summary.interval.high - summary.interval.low) / 2 / abs(summary.median)
+    # An interval as wide as the figure says only that too little was measured.
+    return f"{text} ±{half:.1%}" if half < 1 else f"{text} ±>100%"
+
+
+def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:
+    own = [verdict for verdict in verdicts if verdict.scenario_id == scenario.id]
+    if not own:
+        return Text("–")
+    first = min(own, key=lambda verdict: URGENCY.index(verdict.kind))
+    sign, style = SIGNS[first.kind]
+    alike = [verdict.metric for verdict in own if verdict.kind is first.kind]
+    named = first.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.MISSING)
+    return Text(f"{sign} {', '.join(alike)}" if named else sign, style=style)
