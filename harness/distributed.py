@@ -1,53 +1,50 @@
-"""A load whose clients are processes of another tool: each listens by `ListenerDesk`, and one gathers by `Gathering`.
+"""A load whose clients are processes of another tool, each with a desk (`harness.desk`): `Gathering` makes it a run.
 
-Requests, stamps, checks, texts, metrics and events are those of `kokoro-bench load`; only who starts them is another.
-Nothing here knows of Locust: `suites/locustfile.py` does.
+Checks, metrics and events are those of `kokoro-bench load`. Nothing here knows of Locust: `suites/locustfile.py` does.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from harness.clock import Clock
-from harness.engines.endpoint import settle_dialect
-from harness.engines.faults import EndpointFault
-from harness.engines.line import Line
-from harness.engines.protocol import SpeechRequest, Stages
-from harness.engines.target import Target, check_format_known, read_address, read_settings
+from harness.engines.server_process import find_server
+from harness.engines.target import read_address, read_settings
 from harness.equipment import Equipment
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
 from harness.judge.gate import exit_code
 from harness.laboratory import Finished, Keeper, head_of
-from harness.loads import judge_load
+from harness.loads import judge_load, wanted_traffic
 from harness.measure.event_file import listeners_from
 from harness.measure.events import Begun, BlockDone, Launched
-from harness.measure.judging import LAG_STEP_NS, Attempt, Judge, Programme, Served
+from harness.measure.server_watch import ServerWatch
+from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config
-from harness.plan.corpus import Corpus, seconds_per_character
-from harness.plan.matrix import CROWD_TEXTS, Pace, make_plan
+from harness.plan.corpus import Corpus
+from harness.plan.matrix import Pace, make_plan
 from harness.records.repetition import (
     Block,
     Canary,
     EngineFacts,
     Launch,
     LoadNote,
-    Memory,
-    Outcome,
     Phase,
     Repetition,
 )
 from harness.records.run import RunStatus
-from harness.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
+from harness.records.scenario import Arm, Mode, Scenario, Traffic
 from harness.store.runs import RunStore
 from harness.verdicts import policy_of
 
 APART_S = 0.5
 """Clocks of two machines that differ by more put requests into the wrong part of a window."""
 CUT_SHORT = "the load ended before its window did"
-ELSEWHERE = "the clients of this load are other processes; the server was not watched"
+NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "listen")
+"""Options of `kokoro-bench load` that a load by other processes has too."""
+SAMPLING_S = 0.1
+"""Between two readings of the server's memory."""
 
 
 def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> Scenario:
@@ -57,91 +54,18 @@ def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> 
     )
 
 
-def texts_of(text_class: str, *, client: int = 0) -> tuple[Utterance, ...]:
-    """The texts of a class, as many as there are; every client begins elsewhere, so that not all ask for the same."""
-    texts = Corpus().at_most(text_class, CROWD_TEXTS)
-    first = client * 137 % len(texts)
-    return (*texts[first:], *texts[:first])
+def asked_scenario(config: Config, given: Mapping[str, Any], *, listeners: int) -> Scenario:
+    """The one scenario that options named as those of `kokoro-bench load` ask for: without a rate, `listeners`.
 
-
-def settle(arm: Arm, *, clock: Clock) -> Target:
-    """Reach the server and find out its dialect. EngineRefusal, EndpointFault."""
-    address, settings = read_address(arm.url), read_settings(dict(arm.session_options))
-    line = Line(address, replace(settings, keep_alive=False), clock=clock, stages=Stages(clock))
-    dialect, _ = settle_dialect(address, settings, line)
-    check_format_known(dialect, settings)
-    return Target(address=address, settings=settings, dialect=dialect)
-
-
-class ListenerDesk:
-    """The client's side of one process: `ask` for each listener, `judge` each answer aside, `drain` the records."""
-
-    def __init__(self, target: Target, scenario: Scenario, texts: Sequence[Utterance], *, clock: Clock) -> None:
-        self._target = target
-        self._clock = clock
-        self._programme = Programme(
-            scenario_id=scenario.id, utterances=tuple(texts), band=seconds_per_character, voice=scenario.voice,
-            speed=scenario.speed,
-        )  # fmt: skip
-        self._judge = Judge(target, self._programme)
-        self._judge.began_ns, self._judge.began_at = clock.now_ns(), clock.wall()
-        self._done: deque[Repetition] = deque()
-        self._lag: Counter[int] = Counter()
-        self._asked = 0
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the audio, in Hz."""
-        return self._target.settings.sample_rate
-
-    def line(self) -> tuple[Line, Stages]:
-        """A listener's own connection, and the stamps of its making."""
-        stages = Stages(self._clock)
-        return Line(self._target.address, self._target.settings, clock=self._clock, stages=stages), stages
-
-    def beat(self, lateness_ns: int) -> None:
-        """How late the process's timer came."""
-        self._lag[round(lateness_ns / LAG_STEP_NS)] += 1
-
-    def ask(self, line: Line, stages: Stages, *, listener: int, intended_ns: int) -> tuple[Served, Utterance]:
-        """One request, to its end. Faults are outcomes. Blocks as sockets do."""
-        served = Served(number=self._asked, listener=listener, intended_ns=intended_ns, ready_ns=intended_ns)
-        self._asked += 1
-        utterance = self._programme.utterance(served.number)
-        served.sent_ns = self._clock.now_ns()
-        request = SpeechRequest(
-            text=utterance.text, voice=self._programme.voice, speed=self._programme.speed,
-            language=utterance.language, stream=True,
-        )  # fmt: skip
-        exchange, pieces = line.converse(self._target.ask(request))
-        try:
-            for heard in pieces:
-                served.heard.append(heard)
-        except EndpointFault as fault:
-            served.outcome = Outcome(kind=fault.kind, reason=str(fault), fault=fault.fault)
-        served.first_byte_ns = exchange.answer.first_byte_ns
-        served.end_ns = exchange.answer.end_ns or self._clock.now_ns()
-        served.connect = next(((start, end) for name, start, end in stages.take() if name == "connect"), None)
-        return served, utterance
-
-    def judge(self, served: Served, utterance: Utterance) -> Attempt:
-        """Check what came, and keep its record until it is drained. May be called from any thread."""
-        attempt = self._judge(served, utterance)
-        self._done.append(attempt.repetition)
-        return attempt
-
-    def drain(self) -> dict[str, Any]:
-        """What has come since the last call, in types that travel."""
-        # One by one, since a judge's thread may add while it is emptied; and without a lock, which gevent replaces.
-        done = []
-        while self._done:
-            done.append(self._done.popleft())
-        lag, self._lag = self._lag, Counter()
-        return {
-            "repetitions": msgspec.json.encode(done),
-            "lag": sorted(lag.items()),
-            "wall": self._clock.wall(),
-        }
+    UsageError for what that refuses, and for several loads.
+    """
+    closed = not given.get("rate") and not given.get("ramp")
+    loads = wanted_traffic(
+        {name: given.get(name) for name in NAMED} | {"listeners": str(listeners) if closed else None, "sweep": False}
+    )
+    if len(loads) > 1:
+        raise UsageError("one load is played", where="--rate, --ramp", remedy="name one; kokoro-bench load plays more")
+    return scenario_of(config, endpoint_arm(config), str(given.get("text_class") or "chars-200"), loads[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +108,11 @@ class Gathering:
         self._listeners = listeners_from()
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
+        address, settings = read_address(scenario.arm.url), read_settings(dict(scenario.arm.session_options))
+        self._server = find_server(address, pid=settings.pid)
+        self._watch = ServerWatch(self._server, interval_s=SAMPLING_S)
+        self._watch.begin()
+        self._charged_ns = 0
         self._ended: set[str] = set()
         self._silent = 0
         for listener in self._listeners:
@@ -218,14 +147,32 @@ class Gathering:
         if report.get("last"):
             self._ended.add(client)
         if placed:
-            self._store.add_repetitions(self.run_id, placed)
+            self._store.add_repetitions(self.run_id, self._charged(placed))
+
+    def _charged(self, repetitions: Sequence[Repetition]) -> list[Repetition]:
+        """With the CPU time that the server has used since the last ones came, by their seconds of audio.
+
+        So it is right for all of a load together, and each may be stored as it comes.
+        """
+        used_ns, spoken = self._watch.used_ns(), [sum(mark.frames for mark in each.chunks) for each in repetitions]
+        if used_ns is None or not sum(spoken):
+            return list(repetitions)
+        due_ns, self._charged_ns = used_ns - self._charged_ns, used_ns
+        return [
+            replace(each, cpu_ns=round(due_ns * frames / sum(spoken)))
+            for each, frames in zip(repetitions, spoken, strict=True)
+        ]
 
     def finish(self) -> Finished:
         """The load is over: its block, its judgement, its end. One that ends within its window is partial."""
+        memory, cpu_ns = self._watch.end()
         clock, traffic = self._equipment.clock, self._scenario.traffic
         ended_early = CUT_SHORT if clock.wall() < self._window.end else ""
         assert traffic is not None  # noqa: S101 - for the type checker
-        options = (("clients", str(len(self._apart_s))), ("driver", "locust"), ("url", self._scenario.arm.url))
+        options = (
+            ("clients", str(len(self._apart_s))), ("driver", "locust"), ("server_process", self._server.found),
+            ("url", self._scenario.arm.url),
+        )  # fmt: skip
         launch = Launch(
             arm_id=self._scenario.arm.id, launch=0, started_at=self._began_at,
             page_cache="unknown: the engine is a server", facts=EngineFacts(options=options),
@@ -234,7 +181,7 @@ class Gathering:
             block=0, launch=0, order=(self._scenario.id,), started_at=self._window.start,
             wall_ns=round(traffic.seconds * 1e9),
             canary=Canary(numpy_ns=None, graph_ns=None, reason="the clients are on machines of their own"),
-            load=LoadNote(timer_lag=tuple(sorted(self._lag.items())), memory=Memory(peak_reason=ELSEWHERE)),
+            load=LoadNote(timer_lag=tuple(sorted(self._lag.items())), memory=memory, server_cpu_ns=cpu_ns),
         )  # fmt: skip
         for event in (Launched(launch=launch), BlockDone(block=block, repetitions=())):
             self._keeper(event)
@@ -255,7 +202,10 @@ class Gathering:
 
     def _notes(self) -> tuple[str, ...]:
         lost = f"{self._silent} of the clients did not hand in their last report: some of their requests are missing"
-        return (*([lost] if self._silent else []), *self._clock_notes())
+        unseen = f"the server's memory and CPU time are not known: {self._server.found}"
+        return (
+            *([lost] if self._silent else []), *([unseen] if self._server.pid is None else []), *self._clock_notes(),
+        )  # fmt: skip
 
     def _clock_notes(self) -> tuple[str, ...]:
         return tuple(

@@ -4,7 +4,7 @@ A load is borne where more of its requests meet every target than the target of 
 the median meets and one listener in twenty does not is not met here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from harness.metrics.crowds import loads_of
 from harness.metrics.load import Level, highest_sustained, meets
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
+from harness.plan.readers import as_pause
 from harness.records.reading import Reading
 from harness.records.repetition import Phase, Repetition
 from harness.records.run import RunData
@@ -29,6 +30,35 @@ LAG_S = 0.02
 
 Targets = Sequence[tuple[str, str, float]]
 """(pattern of scenario ids, metric, limit)."""
+
+
+def wanted_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...]:
+    """The loads that the options ask for. UsageError where they name none, or two kinds."""
+    kinds = [name for name in ("listeners", "rate", "ramp") if given[name]]
+    if len(kinds) > 1:
+        raise UsageError("a load is one of them", where=f"--{kinds[0]}, --{kinds[1]}", remedy=f"leave --{kinds[1]} out")
+    times = {name: _seconds(given, name) for name in ("seconds", "warm_up", "cool_down")}
+    if not times["seconds"]:
+        raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
+    if given["listen"] and kinds not in ([], ["listeners"]):
+        raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--listeners N --listen")
+    window = Traffic(
+        arrivals=Arrivals.CLOSED,
+        level=1,
+        seconds=times["seconds"],
+        warm_up_s=times["warm_up"],
+        cool_down_s=times["cool_down"],
+        listen=bool(given["listen"]),
+    )
+    if given["ramp"]:
+        first, last = _ramp(str(given["ramp"]))
+        return loads(replace(window, arrivals=Arrivals.RAMP, first=first), last)
+    if given["listeners"]:
+        return loads(window, str(given["listeners"]))
+    if given["rate"] or given["sweep"]:
+        rates = str(given["rate"] or ",".join(f"{rate:g}" for rate in SWEPT))
+        return loads(replace(window, arrivals=Arrivals(str(given["arrivals"]))), rates)
+    raise UsageError("no load is named", where="load", remedy="--listeners 4, --rate 2, --ramp 1:10, or --sweep")
 
 
 def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
@@ -103,3 +133,22 @@ def _level(text: str, arrivals: Arrivals, option: str) -> float:
         what = "a whole number of listeners" if arrivals is Arrivals.CLOSED else "a rate in requests per second"
         raise UsageError(f"{text!r} is not {what}", where=option, remedy=f"such as {option} 1,2,4")
     return level
+
+
+def _seconds(given: Mapping[str, str | bool | None], name: str) -> float:
+    try:
+        return float(as_pause(given[name]))
+    except (ValueError, TypeError) as error:
+        option = "--" + name.replace("_", "-")
+        raise UsageError(f"{error}", where=option, remedy=f"{option} 30s") from error
+
+
+def _ramp(text: str) -> tuple[float, str]:
+    first, colon, last = text.partition(":")
+    try:
+        rate = float(first)
+    except ValueError:
+        rate = -1.0
+    if not colon or not 0 <= rate < 1e6:
+        raise UsageError(f"{text!r} is no ramp", where="--ramp", remedy="--ramp 1:10")
+    return rate, last

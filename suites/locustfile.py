@@ -1,14 +1,16 @@
-"""The load of `kokoro-bench load --listeners` by Locust, for more listeners than one machine's client can be.
+"""The loads of `kokoro-bench load` by Locust, for more listeners or higher rates than one machine's client can bear.
 
 On the machine that gathers, and on each of the clients':
 
     locust -f suites/locustfile.py --headless --host http://server:8880 -u 500 -r 50 --master --expect-workers 4
     locust -f suites/locustfile.py --worker --master-host gatherer
 
-Requests, stamps, checks, texts and metrics are the harness's own; the run lands in the same store and report. All else
-of the configuration comes from [tool.kokoro-bench] and KOKORO_BENCH_… variables. See docs/load.md.
+With --rate or --ramp it is an open loop, of which each client takes its part, whatever -u says. Requests, stamps,
+checks, texts and metrics are the harness's own; the run lands in the same store and report. All else of the
+configuration comes from [tool.kokoro-bench] and KOKORO_BENCH_… variables. See docs/load.md.
 """
 
+from functools import partial
 from typing import Any
 
 import gevent
@@ -21,20 +23,20 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from harness.clock import SystemClock
 from harness.console import failures, make_console
-from harness.distributed import Gathering, ListenerDesk, scenario_of, settle, texts_of
+from harness.desk import ListenerDesk, own_starts, settle, texts_of
+from harness.distributed import Gathering, asked_scenario
 from harness.engines.faults import EndpointFault
 from harness.engines.protocol import EngineRefusal
 from harness.equipment import Equipment, equip
-from harness.errors import BenchError, ExitCode, UsageError
-from harness.measure.load import FAILURE_PAUSE_S, heard_out_ns
+from harness.errors import BenchError, ExitCode
+from harness.measure.judging import Served
+from harness.measure.load import next_start_ns
 from harness.outputs import write_outputs
-from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config, load_config
-from harness.records.scenario import Arrivals, Scenario, Traffic
+from harness.records.scenario import Arrivals, Scenario, Utterance
 from harness.run_table import results_table
 from harness.store.runs import RunStore, open_store
 
-BEAT_S = 0.005
 IDLE_S = 0.05
 STOP_S = 60.0
 """For the answers under way when the load ends."""
@@ -49,6 +51,7 @@ class Session:
         self.gathering: Gathering | None = None
         self.store: RunStore | None = None
         self.config: Config | None = None
+        self.scenario: Scenario | None = None
         self.equipment: Equipment | None = None
         self.judges: ThreadPool | None = None
         self.judging: list[Any] = []
@@ -56,12 +59,18 @@ class Session:
         self.beating: gevent.Greenlet | None = None
         self.over = False
         """Whether this client has handed in its last report."""
-        self.asking = 0
-        """Requests under way."""
         self.ends_ns = 0
         """No request begins after this."""
         self.expected = 0
         """How many clients there are to report."""
+        self.part = (0, 1)
+        """Which of how many clients this one is: what it takes of an open loop."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests begin by a schedule, and not when a listener has been served."""
+        traffic = self.scenario.traffic if self.scenario else None
+        return traffic is not None and traffic.arrivals is not Arrivals.CLOSED
 
 
 SESSION = Session()
@@ -71,9 +80,12 @@ SESSION = Session()
 def add_options(parser: LocustArgumentParser) -> None:
     """The window and the text, beside Locust's own options."""
     group = parser.add_argument_group("kokoro-bench")
-    group.add_argument("--seconds", type=float, default=30.0, help="the window that is measured")
-    group.add_argument("--warm-up", type=float, default=5.0, help="seconds of load before the window")
-    group.add_argument("--cool-down", type=float, default=2.0, help="seconds of load after the window")
+    group.add_argument("--rate", default="", help="open loop: requests per second, of all clients together")
+    group.add_argument("--ramp", default="", help="open loop: a rate that rises or falls evenly, FIRST:LAST")
+    group.add_argument("--arrivals", choices=["poisson", "constant"], default="poisson", help="of requests at a --rate")
+    group.add_argument("--seconds", default="30s", help="the window that is measured")
+    group.add_argument("--warm-up", default="5s", help="load before the window")
+    group.add_argument("--cool-down", default="2s", help="load after the window")
     group.add_argument("--text-class", default="chars-200", help="class of the texts")
     group.add_argument("--listen", action="store_true", help="listeners hear an answer out before they ask again")
 
@@ -87,14 +99,18 @@ class Listeners(LoadTestShape):
         """How many there are to be now; None ends the load."""
         options = self.runner.environment.parsed_options if self.runner else None
         gathering, run_time = SESSION.gathering, float(self.get_run_time())
-        if options is None:
+        traffic = SESSION.scenario.traffic if SESSION.scenario else None
+        if options is None or (run_time > 1 and traffic is None):
             return None
         if run_time > 1 and (gathering is None or gathering.ended >= SESSION.expected):
             return None
         # Users of Locust's that are told to stop are not waited for until their last reports are here: so all have
         # stopped asking by themselves, and handed in, before they are told.
-        if run_time > options.warm_up + options.seconds + options.cool_down + STOP_S:
+        if traffic is not None and run_time > traffic.total_s + STOP_S:
             return None
+        if traffic is not None and traffic.arrivals is not Arrivals.CLOSED:
+            # Users ask for nothing here, but a client without one is not told that the load begins.
+            return max(1, SESSION.expected), max(1, SESSION.expected)
         return options.num_users or 1, options.spawn_rate or 1
 
 
@@ -119,32 +135,32 @@ class Listener(User):
         desk, options = SESSION.desk, self.environment.parsed_options
         assert desk is not None
         assert SESSION.judges is not None
-        if max(self.next_ns, SESSION.clock.now_ns()) >= SESSION.ends_ns:
+        if SESSION.is_open or max(self.next_ns, SESSION.clock.now_ns()) >= SESSION.ends_ns:
             gevent.sleep(IDLE_S)
             return
         gevent.sleep(max(0.0, (self.next_ns - SESSION.clock.now_ns()) / 1e9))
-        SESSION.asking += 1
-        try:
-            served, utterance = desk.ask(self.line, self.stages, listener=id(self), intended_ns=self.next_ns)
-        finally:
-            SESSION.asking -= 1
-        self.next_ns = served.end_ns
-        if not served.outcome.valid:
-            self.next_ns += round(FAILURE_PAUSE_S * 1e9)
-        elif options is not None and options.listen:
-            self.next_ns = max(self.next_ns, heard_out_ns(served, desk.sample_rate))
-        SESSION.judging.append(SESSION.judges.spawn(desk.judge, served, utterance))
-        self.environment.events.request.fire(
-            request_type="POST", name=utterance.text_class, response_time=(served.end_ns - served.intended_ns) / 1e6,
-            response_length=2 * served.frames, context={},
-            exception=None if served.outcome.valid else RuntimeError(served.outcome.reason),
-        )  # fmt: skip
+        served, utterance = desk.ask(self.line, self.stages, listener=id(self), intended_ns=self.next_ns)
+        listen = options is not None and bool(options.listen)
+        self.next_ns = next_start_ns(served, listen=listen, sample_rate=desk.sample_rate)
+        pass_on(self.environment, desk, served, utterance)
+
+
+def pass_on(environment: Environment, desk: ListenerDesk, served: Served, utterance: Utterance) -> None:
+    """To the judges, and to Locust's own statistics."""
+    assert SESSION.judges is not None
+    SESSION.judging.append(SESSION.judges.spawn(desk.judge, served, utterance))
+    environment.events.request.fire(
+        request_type="POST", name=utterance.text_class, response_time=(served.end_ns - served.intended_ns) / 1e6,
+        response_length=2 * served.frames, context={},
+        exception=None if served.outcome.valid else RuntimeError(served.outcome.reason),
+    )  # fmt: skip
 
 
 @events.init.add_listener
 def prepare(environment: Environment, **_: object) -> None:
     """What takes long, before anybody waits for it."""
     if isinstance(environment.runner, WorkerRunner):
+        environment.runner.register_message("kokoro-part", take_part)
         return
     if isinstance(environment.runner, MasterRunner):
         environment.runner.register_message("kokoro", take_last)
@@ -163,7 +179,7 @@ def start(environment: Environment, **_: object) -> None:
     """A client reaches the server; the gatherer begins the run."""
     try:
         config, scenario = configured(environment)
-        SESSION.config = config
+        SESSION.config, SESSION.scenario = config, scenario
         # The gatherer tries it too: it is the one that a person is looking at.
         target = settle(scenario.arm, clock=SESSION.clock)
         if SESSION.store is not None and SESSION.equipment is not None:
@@ -171,13 +187,22 @@ def start(environment: Environment, **_: object) -> None:
             print_line(f"kokoro-bench: run {SESSION.gathering.run_id}")
             SESSION.expected = len(getattr(environment.runner, "clients", ("this process",)))
         if not isinstance(environment.runner, MasterRunner):
-            index = getattr(environment.runner, "worker_index", 0)
-            texts = texts_of(scenario.text_class, client=index)
+            client, clients = SESSION.part
+            texts = texts_of(scenario.text_class, client=client)
             SESSION.desk = ListenerDesk(target, scenario, texts, clock=SESSION.clock)
             SESSION.judges, SESSION.over = ThreadPool(1), False
-            SESSION.beating = gevent.spawn(beat, SESSION.desk)
-            SESSION.ends_ns = SESSION.clock.now_ns() + round(scenario.traffic.total_s * 1e9) if scenario.traffic else 0
-            gevent.spawn(hand_in, environment, SESSION.desk)
+            SESSION.beating = gevent.spawn(SESSION.desk.keep_time, gevent.sleep)
+            traffic = scenario.traffic
+            assert traffic is not None
+            SESSION.ends_ns = SESSION.clock.now_ns() + round(traffic.total_s * 1e9)
+            starts = own_starts(traffic, seed=config["seed"], client=client, clients=clients)
+            served = partial(pass_on, environment, SESSION.desk)
+            playing = gevent.spawn(SESSION.desk.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, served=served)
+            gevent.spawn(hand_in, environment, SESSION.desk, playing)
+        elif SESSION.gathering is not None:
+            for number, client_id in enumerate(environment.runner.clients):
+                part = {"client": number, "clients": SESSION.expected}
+                environment.runner.send_message("kokoro-part", part, client_id)
     except (BenchError, EngineRefusal, EndpointFault) as error:
         give_up(environment, error)
 
@@ -198,17 +223,25 @@ def take(client_id: str, data: dict[str, Any]) -> None:
         SESSION.gathering.add(client_id, data["kokoro"])
 
 
+def take_part(environment: Environment, msg: Message, **_: object) -> None:
+    """A client learns which one it is, before the load begins."""
+    del environment
+    SESSION.part = (int(msg.data["client"]), int(msg.data["clients"]))
+
+
 def take_last(environment: Environment, msg: Message, **_: object) -> None:
     """The gatherer stores a client's last report."""
     del environment
     take(str(msg.node_id), {"kokoro": msg.data})
 
 
-def hand_in(environment: Environment, desk: ListenerDesk) -> None:
+def hand_in(environment: Environment, desk: ListenerDesk, playing: gevent.Greenlet) -> None:
     """When the load is over: wait for the answers under way, judge what is left, and report for the last time."""
     gevent.sleep((SESSION.ends_ns - SESSION.clock.now_ns()) / 1e9)
-    while SESSION.asking:
+    playing.join()
+    while desk.asking:
         gevent.sleep(IDLE_S)
+    desk.close()
     if SESSION.beating is not None:
         SESSION.beating.kill()
     look_after(wait=True)
@@ -263,32 +296,9 @@ def conclude(environment: Environment) -> None:
 
 def configured(environment: Environment) -> tuple[Config, Scenario]:
     """The harness's configuration with Locust's host, and the scenario of this load. BenchError."""
-    options = environment.parsed_options
     config = load_config({"url": environment.host or ""})
-    traffic = Traffic(
-        arrivals=Arrivals.CLOSED,
-        level=float(getattr(options, "num_users", 0) or 1),
-        seconds=float(getattr(options, "seconds", 30.0)),
-        warm_up_s=float(getattr(options, "warm_up", 5.0)),
-        cool_down_s=float(getattr(options, "cool_down", 2.0)),
-        listen=bool(getattr(options, "listen", False)),
-    )
-    if traffic.seconds <= 0 or traffic.warm_up_s < 0 or traffic.cool_down_s < 0:
-        raise UsageError("a window needs some length", where="--seconds, --warm-up, --cool-down", remedy="--seconds 30")
-    text_class = str(getattr(options, "text_class", "chars-200"))
-    return config, scenario_of(config, endpoint_arm(config), text_class, traffic)
-
-
-def beat(desk: ListenerDesk) -> None:
-    """A timer of our own: as late as it comes, so late may every stamp be."""
-    clock = SESSION.clock
-    due_ns = clock.now_ns()
-    while True:
-        due_ns += round(BEAT_S * 1e9)
-        gevent.sleep(max(0.0, (due_ns - clock.now_ns()) / 1e9))
-        now_ns = clock.now_ns()
-        desk.beat(max(0, now_ns - due_ns))
-        due_ns = max(due_ns, now_ns - round(BEAT_S * 1e9))
+    given = vars(environment.parsed_options) if environment.parsed_options else {}
+    return config, asked_scenario(config, given, listeners=int(given.get("num_users") or 1))
 
 
 def give_up(environment: Environment, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """A load whose clients are elsewhere, without the tool that drives it: reports in, a run out."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,11 @@ import msgspec
 import pytest
 
 from harness.clock import ScriptedClock
-from harness.distributed import Gathering, ListenerDesk, scenario_of, settle, texts_of
+from harness.desk import ListenerDesk, own_starts, settle, texts_of
+from harness.distributed import Gathering, asked_scenario, scenario_of
 from harness.equipment import Equipment, equip
-from harness.errors import ExitCode
+from harness.errors import ExitCode, UsageError
+from harness.measure.arrivals import starts_of
 from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config, load_config
 from harness.records.repetition import AudioFeatures, ChunkMark, Phase, Repetition
@@ -86,7 +89,8 @@ def test_what_clients_report_becomes_one_run(config: Config, store: RunStore, eq
     # Two requests, and three beats from each client.
     assert summaries["client_lag"].n == 8
     assert dict(data.launches[0].facts.options)["clients"] == "2"
-    assert not data.run.notes
+    (note,) = data.run.notes
+    assert note.startswith("the server's memory and CPU time are not known: unknown: the listener at port 1 is not")
 
 
 def test_a_load_that_is_cut_short_is_partial_and_no_success(
@@ -106,7 +110,7 @@ def test_clocks_that_differ_are_told(config: Config, store: RunStore, equipment:
     gathering = Gathering(config, loaded(config), store, equipment)
     equipment.clock.sleep(20)
     gathering.add("far", report([], wall=equipment.clock.wall() - 3.0))
-    (note,) = gathering.finish().data.run.notes
+    note = gathering.finish().data.run.notes[-1]
     assert "client far: its clock or its reports are 3.0 s away" in note
 
 
@@ -136,6 +140,53 @@ def test_a_desk_asks_judges_and_hands_out_what_came_once(config: Config) -> None
     assert first.variant != second.variant
     assert drained["lag"] == [(2, 1)]
     assert msgspec.json.decode(desk.drain()["repetitions"]) == []
+
+
+def test_the_parts_of_an_open_loop_are_its_schedule() -> None:
+    traffic = replace(LOAD, arrivals=Arrivals.POISSON, level=5)
+    parts = [own_starts(traffic, seed=3, client=client, clients=3) for client in range(3)]
+    assert sorted(each for part in parts for each in part) == list(starts_of(traffic, seed=3))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert own_starts(LOAD, seed=3, client=0, clients=1) == ()
+
+
+def test_options_are_those_of_the_command(config: Config) -> None:
+    given = {"seconds": "10s", "warm_up": "5s", "cool_down": "2s", "listen": False, "text_class": "chars-12"}
+    assert asked_scenario(config, given, listeners=4) == loaded(config)
+    ramp = asked_scenario(config, given | {"ramp": "0:10"}, listeners=4).traffic
+    assert ramp == replace(LOAD, arrivals=Arrivals.RAMP, first=0.0, level=10.0)
+    constant = asked_scenario(config, given | {"rate": "2", "arrivals": "constant"}, listeners=4).traffic
+    assert constant == replace(LOAD, arrivals=Arrivals.CONSTANT, level=2.0)
+    refused = ({"rate": "1,2", "arrivals": "poisson"}, {"rate": "1", "ramp": "1:2"}, {"ramp": "x:1"}, {"seconds": "0"})
+    for wrong in refused:
+        with pytest.raises(UsageError):
+            asked_scenario(config, given | wrong, listeners=4)
+
+
+def test_the_servers_process_is_watched_where_it_is_on_the_gatherers_machine(
+    config: Config, store: RunStore, equipment: Equipment
+) -> None:
+    with serving(SCRIPTS["steady"]) as (url, _):
+        scenario = scenario_of(config, replace(endpoint_arm(config), url=url), "chars-12", LOAD)
+        gathering = Gathering(config, scenario, store, equipment)
+        began = equipment.clock.wall()
+        for start in (1, 6, 7):
+            equipment.clock.sleep(6)
+            gathering.add("a", report([answered("", started_at=began + start)] * 2, wall=equipment.clock.wall()))
+        data = gathering.finish().data
+    assert f"({os.getpid()}), which listens at port" in dict(data.launches[0].facts.options)["server_process"]
+    load = data.blocks[0].load
+    assert load is not None
+    assert load.memory.peak is not None
+    assert load.memory.peak > 1 << 20
+    charged = [each.cpu_ns for each in data.repetitions]
+    assert load.server_cpu_ns is not None
+    assert None not in charged
+    assert 0 <= sum(each or 0 for each in charged) <= load.server_cpu_ns
+    summaries = {each.metric: each for each in data.summaries}
+    assert summaries["rss_peak"].n == 1
+    assert summaries["cpu_per_audio"].n == 4
+    assert not data.run.notes
 
 
 def test_clients_begin_at_different_texts() -> None:

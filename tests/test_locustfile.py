@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.records.repetition import Phase
@@ -93,6 +95,31 @@ def test_a_distributed_load_lands_in_the_store_like_any_other(
     assert f"closed-{LISTENERS}" in shown.stdout
     assert data.run.id in kokoro_bench("runs", "list").stdout
     assert "listeners" in (tmp_path / f"reports/site/runs/{data.run.id}.html").read_text(encoding="utf-8")
+
+
+def test_an_open_loop_is_shared_by_the_clients_and_the_server_is_watched(
+    tmp_path: Path, user_environment: dict[str, str]
+) -> None:
+    # A request takes longer than the time between two: a closed loop of a client each could not keep this rate.
+    with serving(STEADY) as (url, server):
+        found = played(tmp_path, user_environment, url, "--rate", "10", "--arrivals", "constant")
+        asked = server.tally.requests
+    assert found.returncode == 0, found.stdout
+    data = stored(tmp_path)
+    assert data.run.scenarios[0].id.endswith("/constant-10")
+    assert asked == len(data.repetitions) == 10 * 6
+    assert f"({os.getpid()})" in dict(data.launches[0].facts.options)["server_process"]
+    load = data.blocks[0].load
+    assert load is not None
+    assert load.memory.peak is not None
+    assert load.server_cpu_ns is not None
+    # Both take turns, and each begins with a text of its own.
+    assert len({each.variant for each in data.repetitions}) > 10 * 6 / WORKERS
+    # Starts are the schedule's, of which each client has every other one. A client's numbers are in its own order.
+    by_number = [sorted(each.started_at for each in data.repetitions if each.position == n) for n in range(30)]
+    for client in range(WORKERS):
+        gaps = [later[client] - earlier[client] for earlier, later in pairwise(by_number)]
+        assert np.median(gaps) == pytest.approx(WORKERS / 10, abs=1e-5)
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line_and_measures_nothing(

@@ -49,7 +49,7 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     Exit codes: 0 every target met, or in a sweep the lightest load borne; 1 not so; 3 something could not be measured.
     """
     from harness.console import failures, make_console
-    from harness.loads import sustained
+    from harness.loads import sustained, wanted_traffic
     from harness.outputs import write_outputs
     from harness.run_table import results_table
 
@@ -73,40 +73,6 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     code = _code(finished, sweep=sweep, borne=borne)
     console.print(f"exit code {int(code)}: {_meaning(code, sweep=sweep)}", style="dim")
     return int(code)
-
-
-def wanted_traffic(given: "dict[str, str | bool | None]") -> "tuple[Traffic, ...]":
-    """The loads that the options ask for. UsageError where they name none, or two kinds."""
-    from dataclasses import replace
-
-    from harness.loads import SWEPT, loads
-    from harness.records.scenario import Arrivals, Traffic
-
-    kinds = [name for name in ("listeners", "rate", "ramp") if given[name]]
-    if len(kinds) > 1:
-        raise UsageError("a load is one of them", where=f"--{kinds[0]}, --{kinds[1]}", remedy=f"leave --{kinds[1]} out")
-    times = {name.replace("-", "_"): _seconds(given, name) for name in ("seconds", "warm_up", "cool_down")}
-    if not times["seconds"]:
-        raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
-    if given["listen"] and kinds not in ([], ["listeners"]):
-        raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--listeners N --listen")
-    window = Traffic(
-        arrivals=Arrivals.CLOSED,
-        level=1,
-        seconds=times["seconds"],
-        warm_up_s=times["warm_up"],
-        cool_down_s=times["cool_down"],
-        listen=bool(given["listen"]),
-    )
-    if given["ramp"]:
-        first, last = _ramp(str(given["ramp"]))
-        return loads(replace(window, arrivals=Arrivals.RAMP, first=first), last)
-    if given["listeners"]:
-        return loads(window, str(given["listeners"]))
-    if given["rate"] or given["sweep"]:
-        rates = str(given["rate"] or ",".join(f"{rate:g}" for rate in SWEPT))
-        return loads(replace(window, arrivals=Arrivals(str(given["arrivals"]))), rates)
-    raise UsageError("no load is named", where="load", remedy="--listeners 4, --rate 2, --ramp 1:10, or --sweep")
 
 
 def settled(config: Config, traffic: "Sequence[Traffic]") -> Config:
@@ -177,24 +143,3 @@ def _meaning(code: ExitCode, *, sweep: bool) -> str:
         ExitCode.MEASUREMENT: "a load could not be measured",
         ExitCode.INTERRUPTED: "interrupted; finished loads are stored",
     }[code]
-
-
-def _seconds(given: "dict[str, str | bool | None]", name: str) -> float:
-    from harness.plan.readers import as_pause
-
-    try:
-        return float(as_pause(given[name]))
-    except (ValueError, TypeError) as error:
-        option = "--" + name.replace("_", "-")
-        raise UsageError(f"{error}", where=option, remedy=f"{option} 30s") from error
-
-
-def _ramp(text: str) -> tuple[float, str]:
-    first, colon, last = text.partition(":")
-    try:
-        rate = float(first)
-    except ValueError:
-        rate = -1.0
-    if not colon or not 0 <= rate < 1e6:
-        raise UsageError(f"{text!r} is no ramp", where="--ramp", remedy="--ramp 1:10")
-    return rate, last

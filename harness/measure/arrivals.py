@@ -4,8 +4,18 @@ import math
 import random
 
 from harness.errors import UsageError
+from harness.records.scenario import Arrivals, Traffic
 
 NS = 1_000_000_000
+
+
+def starts_of(traffic: Traffic, *, seed: int) -> tuple[int, ...]:
+    """When the requests of an open loop are to begin, in ns since the load's beginning."""
+    if traffic.arrivals is Arrivals.POISSON:
+        return poisson(traffic.level, traffic.total_s, seed=seed)
+    if traffic.arrivals is Arrivals.RAMP:
+        return ramp(traffic.first, traffic.level, traffic.total_s)
+    return constant(traffic.level, traffic.total_s)
 
 
 def constant(rate: float, seconds: float) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from harness.engines.protocol import ServerProcess
 from harness.engines.target import Target
 from harness.event_loop import run
 from harness.measure.alone import Reference
-from harness.measure.arrivals import NS, constant, poisson, ramp
+from harness.measure.arrivals import NS, starts_of
 from harness.measure.client import LoadResult
 from harness.measure.judging import Programme, histogram
 from harness.measure.load import closed_loop, open_loop
@@ -36,15 +36,6 @@ def attend(order: CrowdOrder, *, target: Target, server: ServerProcess, clock: C
     if order.traffic is not None:
         return _load(order, Traffic(**order.traffic), target=target, server=server, clock=clock)
     return _together(order, target=target, server=server, clock=clock)
-
-
-def starts_of(traffic: Traffic, *, seed: int) -> tuple[int, ...]:
-    """When the requests of an open loop are to begin, in ns since the load's beginning."""
-    if traffic.arrivals is Arrivals.POISSON:
-        return poisson(traffic.level, traffic.total_s, seed=seed)
-    if traffic.arrivals is Arrivals.RAMP:
-        return ramp(traffic.first, traffic.level, traffic.total_s)
-    return constant(traffic.level, traffic.total_s)
 
 
 def _load(order: CrowdOrder, traffic: Traffic, *, target: Target, server: ServerProcess, clock: Clock) -> CrowdAnswer:

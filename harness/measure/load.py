@@ -50,12 +50,7 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
         while next_ns < end_ns:
             await client.sleep_until(next_ns)
             served = await client.ask(listener=listener, intended_ns=next_ns, ready_ns=next_ns)
-            # The next is meant to begin when this one was over, not when the client had noticed.
-            next_ns = served.end_ns
-            if not served.outcome.valid:
-                next_ns += round(FAILURE_PAUSE_S * 1e9)
-            elif listen:
-                next_ns = max(next_ns, heard_out_ns(served, target.settings.sample_rate))
+            next_ns = next_start_ns(served, listen=listen, sample_rate=target.settings.sample_rate)
 
     if watch is not None:
         watch.begin()
@@ -98,6 +93,15 @@ async def open_loop(
             await client.sleep_until(intended_ns)
             group.create_task(attend(number, intended_ns))
     return client.result()
+
+
+def next_start_ns(served: Served, *, listen: bool, sample_rate: int) -> int:
+    """When the next request of a closed loop is meant to begin, in ns on the clock: when this one was over, not when
+    the client had noticed; with `listen` when it has been heard to its end; later where it failed.
+    """  # noqa: D205 - one sentence
+    if not served.outcome.valid:
+        return served.end_ns + round(FAILURE_PAUSE_S * 1e9)
+    return max(served.end_ns, heard_out_ns(served, sample_rate)) if listen else served.end_ns
 
 
 def heard_out_ns(served: Served, sample_rate: int) -> int:

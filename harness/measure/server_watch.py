@@ -29,16 +29,21 @@ class ServerWatch:
         """Resident size of the tree at the last reading since `begin`, in bytes: costs nothing to ask for."""
         return self._sampler.latest if self._sampler is not None else None
 
+    def used_ns(self) -> int | None:
+        """CPU time that the tree has used since `begin`, in ns; None where it is not known."""
+        if self._server.pid is None or self._cpu_ns is None:
+            return None
+        now_ns = tree_cpu_ns(self._server.pid)
+        return now_ns - self._cpu_ns if now_ns is not None else None
+
     def end(self) -> tuple[Memory, int | None]:
         """Memory of the tree, in bytes, and the CPU time that it has used since `begin`, in ns."""
         if self._server.pid is None or self._sampler is None:
             return Memory(peak_reason=self._server.found), None
         held = self._sampler.stop()
         self._sampler = None
-        now_ns = tree_cpu_ns(self._server.pid)
-        used = now_ns - self._cpu_ns if now_ns is not None and self._cpu_ns is not None else None
         memory = Memory(rss_before=held.first, rss_after=held.last, peak=held.peak, peak_reason=held.reason)
-        return memory, used
+        return memory, self.used_ns()
 
     def resident(self) -> int | None:
         """Resident size of the tree now, in bytes."""

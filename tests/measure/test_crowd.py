@@ -8,7 +8,8 @@ from harness.clock import SystemClock
 from harness.engines.dialects import OPENAI
 from harness.engines.protocol import ServerProcess
 from harness.engines.target import Target, read_address, read_settings
-from harness.measure.crowd import attend, starts_of
+from harness.measure.arrivals import starts_of
+from harness.measure.crowd import attend
 from harness.measure.messages import CrowdAnswer, CrowdOrder, LoadOrder, Spoken, read_order, write_order
 from harness.measure.probes import ScriptedProbes
 from harness.measure.worker import Worker
