@@ -121,6 +121,8 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
     for line in missed_targets(data):
         tell(console, line, "red")
     tell(console, _headline(data), "bold")
+    if data.run.status is RunStatus.COMPLETE and data.run.reason:
+        tell(console, f"ended early: {data.run.reason}", "dim")
     for note in (*data.run.notes, *notes):
         tell(console, note)
     tell(console, _meaning(finished.code, data), "dim")

@@ -16,7 +16,8 @@ from harness.equipment import BUDGETS_S, Equipment, Reporter, equip, resolve_all
 from harness.errors import BenchError, ExitCode
 from harness.judge.comparison import Policy
 from harness.judge.gate import exit_code
-from harness.measure.conductor import Conductor
+from harness.judge.precision import Precision
+from harness.measure.conductor import Conductor, Watch
 from harness.measure.ending import UNTIL_VARIABLE, Ended, Ending
 from harness.measure.event_file import listeners_from
 from harness.measure.events import Begun, BlockDone, Event, Launched, Listener, WarmedUp
@@ -32,6 +33,7 @@ from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
 from harness.records.verdict import Verdict, VerdictKind
+from harness.settled import settled
 from harness.store.baselines import load_baselines
 from harness.store.patience import patiently
 from harness.store.runs import RunStore, open_store
@@ -70,35 +72,46 @@ def wanted_scenarios(config: Config, wishes: Sequence[Wish], selection: str) -> 
     )
 
 
+def undecided(data: RunData) -> str:
+    """Nothing that was observed ends anything early."""
+    del data
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
     """How a run is judged: `conclude` once it has ended, `enough` after each block with what was observed so far.
 
-    `enough` gives the reason to stop, or "" to go on. `explain` may have scenarios profiled, once all is measured, to
-    say more of the verdicts.
+    `enough` gives the reason to stop, or "" to go on; `settled` likewise, for the launch under way alone. `explain` may
+    have scenarios profiled, once all is measured, to say more of the verdicts.
     """
 
     conclude: Callable[[RunData], Conclusions]
     enough: Callable[[RunData], str]
     policy: Policy
     explain: Explain = unexplained
+    settled: Callable[[RunData], str] = undecided
     needs_every_arm: bool = False
     """Whether nothing can be said without an arm: one that cannot be made is told, and nothing is measured."""
 
 
-Conduct = Callable[[Plan, Staff, Clock, Listener, Callable[[], str]], Conductor]
+Conduct = Callable[[Plan, Staff, Clock, Listener, Watch], Conductor]
 """Makes the conductor of a plan: with these workers, on this clock, saying events, asking whether it is enough."""
 
 
-def in_blocks(plan: Plan, staff: Staff, clock: Clock, emit: Listener, enough: Callable[[], str]) -> Conductor:
+def in_blocks(plan: Plan, staff: Staff, clock: Clock, emit: Listener, watch: Watch) -> Conductor:
     """The usual one."""
-    return Conductor(plan, staff=staff, clock=clock, emit=emit, enough=enough)
+    return Conductor(plan, staff=staff, clock=clock, emit=emit, watch=watch)
 
 
 def against_baseline(config: Config) -> Judging:
-    """The judging of a run: against the accepted figures; its blocks are planned, so nothing ends it early."""
+    """The judging of a run: against the accepted figures. All its launches are played, each until it has settled."""
+    precision = Precision(half_width=config["precision"], launches=config["launches"])
     return Judging(
-        conclude=lambda data: conclude(data, config=config), enough=lambda _data: "", policy=policy_of(config)
+        conclude=lambda data: conclude(data, config=config),
+        enough=undecided,
+        settled=lambda data: settled(data, precision),
+        policy=policy_of(config),
     )
 
 
@@ -317,7 +330,10 @@ def _conduct(
             listener(event)
 
     try:
-        conductor = conduct(plan, beside.staff(), equipment.clock, emit, lambda: judging.enough(keeper.so_far))
+        watch = Watch(
+            ends_run=lambda: judging.enough(keeper.so_far), ends_launch=lambda: judging.settled(keeper.so_far)
+        )
+        conductor = conduct(plan, beside.staff(), equipment.clock, emit, watch)
         conductor.play()
     except Ended as ended:
         return (RunStatus.PARTIAL if ended.in_order else RunStatus.INTERRUPTED), ended.reason

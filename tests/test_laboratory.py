@@ -276,3 +276,22 @@ class TestInterruption:
         with pytest.raises(laboratory.Interrupted) as caught:
             lab.run(listeners=[interrupt], wishes=[Wish(mode=Mode.WHOLE, texts=("chars-12",))])
         assert set(kinds(caught.value.finished).values()) == {VerdictKind.MISSING}
+
+
+class TestPrecision:
+    def test_a_launch_ends_once_every_gated_figure_is_narrow(self, lab: Laboratory) -> None:
+        data = lab.run(launches="2", blocks="12", script="noise=0").data
+        assert [block.launch for block in data.blocks] == [0] * 6 + [1] * 6
+        assert data.run.status is RunStatus.COMPLETE
+        assert data.run.reason == "every gated figure was known to ±2 % after 6 of at most 12 blocks (2 launches)"
+
+    def test_a_width_of_nothing_plays_every_block(self, lab: Laboratory) -> None:
+        data = lab.run(launches="2", blocks="12", script="noise=0", precision="0").data
+        assert len(data.blocks) == 24
+        assert data.run.reason == ""
+
+    def test_what_scatters_is_played_until_it_is_narrow(self, lab: Laboratory) -> None:
+        rough = lab.run(launches="2", blocks="12", script="noise=0.2").data
+        assert len(rough.blocks) == 24
+        wide = lab.run(launches="2", blocks="12", script="noise=0.2", precision="50%").data
+        assert len(wide.blocks) == 12

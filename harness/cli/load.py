@@ -100,7 +100,7 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
     def borne(scenario: "Scenario", _block: "Block", repetitions: "Sequence[Repetition]") -> bool:
         return holds(scenario, repetitions, config.targets)
 
-    conduct: Conduct = lambda plan, staff, clock, emit, _enough: LoadConductor(  # noqa: E731 - typed where it stands
+    conduct: Conduct = lambda plan, staff, clock, emit, _watch: LoadConductor(  # noqa: E731 - typed where it stands
         plan, staff=staff, clock=clock, emit=emit, holds=borne if sweep else try_all
     )
     wish = Wish(mode=Mode.ENDPOINT, texts=TEXTS, variant=None, traffic=tuple(traffic))
@@ -113,7 +113,9 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
                 listeners=[console],
                 report=console.report,
                 judging=laboratory.Judging(
-                    conclude=lambda data: judge_load(data, config), enough=lambda _data: "", policy=policy_of(config)
+                    conclude=lambda data: judge_load(data, config),
+                    enough=laboratory.undecided,
+                    policy=policy_of(config),
                 ),
                 conduct=conduct,
             )

@@ -98,7 +98,7 @@ def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, num
     )
     judging = laboratory.Judging(
         conclude=lambda data: Conclusions(summaries=summarise_all(data, all_values(data)), verdicts=(), targets=()),
-        enough=lambda _data: "",
+        enough=laboratory.undecided,
         policy=Policy(),
     )
     with LiveConsole() as console:

@@ -81,7 +81,7 @@ def play(config: Config) -> "Finished":
                 selection="validate",
                 listeners=[console],
                 report=console.report,
-                judging=laboratory.Judging(conclude=judge, enough=lambda _data: "", policy=policy_of(config)),
+                judging=laboratory.Judging(conclude=judge, enough=laboratory.undecided, policy=policy_of(config)),
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished

@@ -1,4 +1,4 @@
-"""When a run has seen enough: looks at planned moments, each of which may spend a part of the run's error.
+"""When a duel has seen enough: looks at planned moments, each of which may spend a part of the duel's error.
 
 Looking after every block and stopping at the first verdict would find something in nearly any noise. So the data are
 looked at when the number of blocks has doubled, and a look at the fraction t of the planned blocks may spend what the
@@ -16,23 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.judge.comparison import AgainstBaseline
-from harness.judge.estimate import median_interim
 from harness.judge.gate import DEFAULT_POLICY, judge
-from harness.judge.grouped import logs
 from harness.records.verdict import VerdictKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.judge.comparison import Comparison, Policy
-    from harness.judge.grouped import Grouped
 
 EARLIEST_BLOCKS = 6
 """Blocks before which nothing is worth a look."""
-
-PRECISION_LEVEL = 0.95
-"""Level of the interval whose half-width `StoppingRule.precision` speaks of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +42,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppingRule:
-    """Fed with the interim data after each block; keeps no state, so that a resumed run decides alike.
+    """Fed with a duel's interim data after each block; keeps no state, so that a resumed run decides alike.
 
     `planned_blocks` is how many blocks the budget allows (`blocks_in`); it must not be changed after the first look.
-    `precision` is the relative half-width (0.02: 2 %) at which a median is narrow enough: for metrics that have nothing
-    to be compared with, and for comparisons with a baseline, which more blocks hardly help.
     """
 
     planned_blocks: int
     policy: Policy = DEFAULT_POLICY
-    precision: float = 0.02
 
     def __post_init__(self) -> None:
         if self.planned_blocks < 1:
@@ -82,8 +72,8 @@ class StoppingRule:
         spent = max((self._spending(look) for look in looks[:-1] if look < blocks), default=0.0)
         return (self._spending(blocks) if blocks in looks else 1.0) - spent
 
-    def after(self, blocks: int, comparisons: Sequence[Comparison], medians: Sequence[Grouped] = ()) -> Decision:
-        """Decide after `blocks` blocks, given the gated `comparisons` and the `medians` wanted precisely, so far."""
+    def after(self, blocks: int, comparisons: Sequence[Comparison]) -> Decision:
+        """Decide after `blocks` blocks, given the gated `comparisons` so far."""
         if blocks >= self.planned_blocks:
             return Decision(stop=True, reason=f"the planned {blocks} blocks are done", share=self.share(blocks))
         looks = self.looks()
@@ -91,42 +81,18 @@ class StoppingRule:
             upcoming = min(look for look in looks if look > blocks)
             return Decision(stop=False, reason=f"the next look is at block {upcoming}", share=self.share(blocks))
         share = self.share(blocks)
-        verdicts = judge(comparisons, self.policy, share=share)
         open_pairs = sum(
-            1
-            for comparison, verdict in zip(comparisons, verdicts, strict=True)
-            if verdict.kind is VerdictKind.INCONCLUSIVE and not self._cannot_gain(comparison)
+            verdict.kind is VerdictKind.INCONCLUSIVE for verdict in judge(comparisons, self.policy, share=share)
         )
-        wide = sum(1 for values in medians if not self._precise(values))
-        if open_pairs or wide:
-            return Decision(stop=False, reason=_still_open(open_pairs, wide), share=share)
+        if open_pairs:
+            reason = f"{open_pairs} gated pair{'s' if open_pairs > 1 else ''} undecided"
+            return Decision(stop=False, reason=reason, share=share)
         return Decision(stop=True, reason=f"every gated pair is decided after {blocks} blocks", share=share)
 
     def _spending(self, blocks: int) -> float:
         return (blocks / self.planned_blocks) ** 2
 
-    def _cannot_gain(self, comparison: Comparison) -> bool:
-        """Whether the spread between accepted runs, and not this run's noise, is what keeps it open."""
-        return isinstance(comparison.data, AgainstBaseline) and self._precise(comparison.data.values)
-
-    def _precise(self, values: Grouped) -> bool:
-        log_values = logs(values)
-        interim = median_interim(values if log_values is None else log_values)
-        if interim is None:
-            return False
-        half = interim.half_width(1 - PRECISION_LEVEL)
-        return half <= (math.log1p(self.precision) if log_values else self.precision * abs(interim.point))
-
 
 def blocks_in(budget_s: float, *, seconds_per_block: float) -> int:
     """How many blocks fit into `budget_s` seconds; the plan of a `StoppingRule`."""
     return math.floor(budget_s / seconds_per_block)
-
-
-def _still_open(pairs: int, wide: int) -> str:
-    parts = []
-    if pairs:
-        parts.append(f"{pairs} gated pair{'s' if pairs > 1 else ''} undecided")
-    if wide:
-        parts.append(f"{wide} median{'s' if wide > 1 else ''} not yet precise")
-    return " and ".join(parts)

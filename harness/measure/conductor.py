@@ -2,13 +2,14 @@
 
 Start-ups that are measured as such come first. Then, for each launch, it starts the arms' workers anew, warms them up
 from short texts to long, plays blocks, and ends them.
-It prints nothing and writes nothing; what it sees it says as events. It knows nothing of metrics or verdicts: `enough`,
-asked after each block, is all that can end a run before its blocks or its budget do.
+It prints nothing and writes nothing; what it sees it says as events. It knows nothing of metrics or verdicts: `Watch`,
+asked after each block, is all that can end a launch or a run before its blocks or its budget do.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.clock import Clock
@@ -38,21 +39,27 @@ Thing = TypeVar("Thing")
 
 
 def never() -> str:
-    """No reason to stop before the budget does."""
+    """No reason to stop before the blocks or the budget do."""
     return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is asked after each block: for the reason to end the run here, or the launch; "" to go on."""
+
+    ends_run: Callable[[], str] = never
+    ends_launch: Callable[[], str] = never
 
 
 class Conductor:
     """One run. `play` does it; `reason` then says why it ended, `complete` whether every launch played a block."""
 
-    def __init__(
-        self, plan: Plan, *, staff: Staff, clock: Clock, emit: Listener, enough: Callable[[], str] = never
-    ) -> None:
+    def __init__(self, plan: Plan, *, staff: Staff, clock: Clock, emit: Listener, watch: Watch | None = None) -> None:
         self._plan = plan
         self._staff = staff
         self._clock = clock
         self._emit = emit
-        self._enough = enough
+        self._watch = watch or Watch()
         self._alive = list(plan.scenarios)
         self._desks: dict[Arm, Desk] = {}
         self._canary = CanaryKeeper(staff)
@@ -62,6 +69,7 @@ class Conductor:
         self._extra_launches = 0
         self._blocks = 0
         self._opening = False
+        self._settled: list[str] = []
         self.reason = ""
         self.complete = False
 
@@ -82,6 +90,8 @@ class Conductor:
                     self.reason = "every scenario was lost"
                     return
             self.complete = whole
+            if self._settled and not self.reason:
+                self.reason = self._how_settled()
         finally:
             self._close_all()
 
@@ -100,12 +110,23 @@ class Conductor:
                 break
             if not self._play_block(launch):
                 break
-            if reason := self._enough():
+            if reason := self._watch.ends_run():
                 self.reason = reason
                 return False
+            if reason := self._watch.ends_launch():
+                self._settled.append(f"{reason} after {number + 1}")
+                break
         for arm in list(self._desks):
             self._close_desk(arm)
         return True
+
+    def _how_settled(self) -> str:
+        """That launches ended early, and why: one sentence for those that give the same."""
+        sentences = Counter(self._settled)
+        of = f"of at most {self._plan.pace.blocks} blocks"
+        return "; ".join(
+            f"{said} {of}" + (f" ({times} launches)" if times > 1 else "") for said, times in sentences.items()
+        )
 
     def _play_block(self, launch: int) -> bool:
         """One round of every scenario in a new order; False where nothing is left to play."""

@@ -17,6 +17,7 @@ import numpy as np
 from harness.judge.power import tolerance_for
 from harness.perf.judge_tables import EFFECT, duels, first_found, history, small_baselines
 from harness.perf.noise import FAMILIES, log_times
+from harness.perf.precision_table import early_ends
 from harness.perf.rules import PEERS, Found, gate_baselines, gate_duels
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         lambda rng: sixty_baselines(rng, count=2000 // part),
         lambda rng: duels(rng, count=4000 // part),
         lambda rng: small_baselines(rng, count=8000 // part),
+        lambda rng: early_ends(rng, count=4000 // part),
         lambda rng: history(rng, count=1500 // part),
     )
     for table in tables:

@@ -83,6 +83,16 @@ def as_seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environmen
     return _positive(value)
 
 
+def as_share(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """A share below 1, or text such as 2%; 0 for none."""
+    text = value.strip() if isinstance(value, str) else value
+    per_cent = isinstance(text, str) and text.endswith("%")
+    share = _number(text.removesuffix("%")) / 100 if per_cent else _number(text)
+    if not 0 <= share < 1:
+        raise ValueError(f"must be between 0 and 100%, not {value!r}")
+    return share
+
+
 def as_pause(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
     """Seconds as `as_seconds` reads them, or 0 for none."""
     return 0.0 if value in (0, "0") else as_seconds(value)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from harness.errors import UsageError
-from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, Duel
+from harness.judge.comparison import Comparison, Duel
 from harness.judge.gate import judge
 from harness.judge.grouped import Grouped
 from harness.judge.stopping import StoppingRule, blocks_in
@@ -64,26 +64,6 @@ def test_one_open_pair_goes_on_and_the_plan_ends_it() -> None:
     assert end.stop
     assert end.reason == "the planned 72 blocks are done"
     assert end.share == pytest.approx(0.75)
-
-
-def against(values: Grouped) -> Comparison:
-    runs = tuple(BaselineRun(run_id=str(i), log_median=0.05 * (-1) ** i, n=36, launches=3) for i in range(10))
-    return Comparison(scenario_id="s", metric="m", tolerance=0.02, data=AgainstBaseline(values=values, runs=runs))
-
-
-def test_what_more_blocks_cannot_settle_keeps_no_run_going() -> None:
-    rule = StoppingRule(planned_blocks=72)
-    precise, rough = np.exp(table(0.0, sd=0.005)), np.exp(table(0.0, sd=0.2))
-    assert rule.after(36, [against(tuple(map(tuple, precise.tolist())))]).stop
-    assert not rule.after(36, [against(tuple(map(tuple, rough.tolist())))]).stop
-
-
-def test_medians_without_a_reference_are_measured_until_they_are_precise() -> None:
-    rule = StoppingRule(planned_blocks=72, precision=0.02)
-    precise, rough = table(1.0, sd=0.01), table(1.0, sd=0.3)
-    assert rule.after(36, [], [precise]).stop
-    assert rule.after(36, [], [precise, rough]).reason == "1 median not yet precise"
-    assert not rule.after(36, [], [((1.0,),)]).stop
 
 
 def test_a_budget_without_a_block_is_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.clock import SCRIPTED_EPOCH, Clock, ScriptedClock
-from harness.measure.conductor import Conductor, never
+from harness.measure.conductor import Conductor, Watch, never
 from harness.measure.events import BlockDone, Event, Launched, Progress, ScenarioLost, WarmedUp
 from harness.measure.handle import HERE, ScriptedHandle, WorkerLost, WorkerPlace
 from harness.measure.messages import CanaryOrder, LoadOrder, SpeakOrder
@@ -162,13 +162,15 @@ def perform(
     *,
     rule: Rule = lambda _order: None,
     enough: Callable[[], str] = never,
+    settled: Callable[[], str] = never,
     startable: bool = True,
     speed: dict[str, float] | None = None,
 ) -> Played:
     clock = ScriptedClock()
     agency = Agency(clock, rule, startable=startable, speed=speed or {})
     events: list[Event] = []
-    conductor = Conductor(what, staff=agency.staff(), clock=clock, emit=events.append, enough=enough)
+    watch = Watch(ends_run=enough, ends_launch=settled)
+    conductor = Conductor(what, staff=agency.staff(), clock=clock, emit=events.append, watch=watch)
     conductor.play()
     assert agency.open == []
     return Played(conductor, agency, events)
@@ -624,6 +626,15 @@ class TestBudget:
         assert len(played.blocks) == 3
         assert played.conductor.complete
         assert played.conductor.reason == "decided after 3 blocks"
+
+    def test_a_settled_launch_ends_early_and_the_next_is_played(self) -> None:
+        asked = iter(["", "narrow", "", "narrow", "narrow"])
+        played = perform(plan(launches=3, blocks=4), settled=lambda: next(asked))
+        assert [event.block.launch for event in played.blocks] == [0, 0, 1, 1, 2]
+        assert played.conductor.complete
+        assert played.conductor.reason == (
+            "narrow after 2 of at most 4 blocks (2 launches); narrow after 1 of at most 4 blocks"
+        )
 
 
 class TestProgress:
