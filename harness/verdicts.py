@@ -11,6 +11,7 @@ from harness.explain import differences
 from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
 from harness.judge.estimate import summarise
 from harness.judge.gate import check_targets, judge
+from harness.judge.symmetry import symmetry
 from harness.metrics.derive import Values, scenario_values
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
@@ -61,7 +62,9 @@ def conclude(data: RunData, *, config: Config) -> Conclusions:
     verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in judge(comparisons, policy_of(config)))
     failed = {verdict.scenario_id for verdict in verdicts if verdict.kind is VerdictKind.FAILED}
     targets = check_targets(_targets(summaries, config, failed=failed))
-    return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets, notes=server_notes(data))
+    split = symmetry(verdicts)
+    notes = (*server_notes(data), *([split.sentence()] if split else []))
+    return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets, notes=notes)
 
 
 def all_values(data: RunData, targets: Sequence[tuple[str, str, float]] = ()) -> ScenarioValues:
