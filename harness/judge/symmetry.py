@@ -47,7 +47,7 @@ class Symmetry:
         side = "worse" if self.worse > self.better else "better"
         return (
             f"symmetry: {split}, which chance alone seldom does (sign test: p = {self.chance:.1g}): the run as a whole "
-            f"is {side}, also where no verdict says so; machine and day move all scenarios together, a duel rules them out"
+            f"is {side}, also where no verdict says so; machine and day move all scenarios alike, a duel rules them out"
         )
 
 
