@@ -75,7 +75,8 @@ class StoppingRule:
     def after(self, blocks: int, comparisons: Sequence[Comparison]) -> Decision:
         """Decide after `blocks` blocks, given the gated `comparisons` so far."""
         if blocks >= self.planned_blocks:
-            return Decision(stop=True, reason=f"the planned {blocks} blocks are done", share=self.share(blocks))
+            done = f"the planned {blocks} blocks are done" if blocks > 1 else "the one block that fits is done"
+            return Decision(stop=True, reason=done, share=self.share(blocks))
         looks = self.looks()
         if blocks not in looks:
             upcoming = min(look for look in looks if look > blocks)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from harness.records.verdict import Verdict
 
-FEWEST_SCENARIOS = 6
-"""With fewer, the exact test cannot reach 5 % even if all point one way."""
+FEWEST_SCENARIOS = 8
+"""With fewer, the exact test cannot reach `LEANING` even if all point one way."""
 
 LEANING = 0.01
 """Chance below which a run is said to lean."""
@@ -43,7 +43,7 @@ class Symmetry:
         """What stands beside the verdicts."""
         split = f"{self.worse} of {self.worse + self.better} scenarios point to the worse, {self.better} to the better"
         if not self.leans:
-            return f"symmetry: {split}, as chance splits them (sign test: p = {self.chance:.2g})"
+            return f"symmetry: {split}, no more uneven than chance makes it (sign test: p = {self.chance:.2g})"
         side = "worse" if self.worse > self.better else "better"
         return (
             f"symmetry: {split}, which chance alone seldom does (sign test: p = {self.chance:.1g}): the run as a whole "

@@ -18,7 +18,7 @@ def split(*points: float) -> Symmetry | None:
 
 
 def test_a_run_of_few_scenarios_has_no_lean_to_speak_of() -> None:
-    assert split(*[0.01] * 5) is None
+    assert split(*[0.01] * 7) is None
     assert symmetry([verdict(str(number), None) for number in range(20)]) is None
 
 
@@ -27,7 +27,7 @@ def test_an_even_split_is_what_chance_gives() -> None:
     assert found is not None
     assert (found.worse, found.better, found.chance, found.leans) == (5, 5, 1.0, False)
     assert found.sentence() == (
-        "symmetry: 5 of 10 scenarios point to the worse, 5 to the better, as chance splits them (sign test: p = 1)"
+        "symmetry: 5 of 10 scenarios point to the worse, 5 to the better, no more uneven than chance makes it (sign test: p = 1)"
     )
 
 
@@ -43,12 +43,12 @@ def test_a_run_that_points_one_way_leans_however_little_it_moved(sign: int, side
 
 def test_a_scenario_has_one_voice_however_many_metrics_it_has() -> None:
     many = [verdict("loud", 0.01, metric=str(number)) for number in range(50)]
-    found = symmetry([*many, *(verdict(str(number), -0.01) for number in range(6))])
+    found = symmetry([*many, *(verdict(str(number), -0.01) for number in range(7))])
     assert found is not None
-    assert (found.worse, found.better) == (1, 6)
+    assert (found.worse, found.better) == (1, 7)
 
 
 def test_what_did_not_move_at_all_points_nowhere() -> None:
-    found = split(*[0.0] * 10, *[0.01] * 3, *[-0.01] * 3)
+    found = split(*[0.0] * 10, *[0.01] * 4, *[-0.01] * 4)
     assert found is not None
-    assert (found.worse, found.better) == (3, 3)
+    assert (found.worse, found.better) == (4, 4)
