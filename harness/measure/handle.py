@@ -7,6 +7,7 @@ worker's standard error.
 import contextlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,8 @@ from harness.records.repetition import Canary, Launch, OutcomeKind, Repetition, 
 
 GREETING_TIMEOUT_S = 60.0
 CLOSING_TIMEOUT_S = 5.0
+CUTTING_TIMEOUT_S = 20.0
+"""For a client to judge what it has heard so far."""
 TAIL_BYTES = 4_000
 
 
@@ -69,6 +72,10 @@ class WorkerHandle(Protocol):
 
     def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
         """Ask a server for many texts at once."""
+        ...
+
+    def cut_short(self) -> CrowdAnswer | None:
+        """End the load under way, which nobody awaits any more: what was measured of it, None where nothing was."""
         ...
 
     def status(self, *, timeout_s: float) -> ServerFigures:
@@ -148,6 +155,16 @@ class ProcessHandle:
     def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
         """Ask a server for many texts at once."""
         return _expect(self._ask(order, timeout_s, doing=order.summary).crowd)
+
+    def cut_short(self) -> CrowdAnswer | None:
+        """End the load under way by SIGINT, which its event loop hears; None where the system has no such signal."""
+        if not self._answering or os.name != "posix":
+            return None
+        try:
+            self._process.send_signal(signal.SIGINT)
+            return self._receive(CUTTING_TIMEOUT_S, doing="ending a load").crowd
+        except (OSError, WorkerLost):
+            return None
 
     def status(self, *, timeout_s: float) -> ServerFigures:
         """What the arm's server says of itself."""
@@ -251,6 +268,10 @@ class ScriptedHandle:
         """A scripted engine has no server."""
         return _expect(self._ask(order, timeout_s, doing=order.summary).crowd)
 
+    def cut_short(self) -> CrowdAnswer | None:
+        """Nothing is ever under way: it answers at once."""
+        return None
+
     def status(self, *, timeout_s: float) -> ServerFigures:
         """A scripted engine has no server."""
         return _expect(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
@@ -298,8 +319,6 @@ def _how(code: int) -> str:
     """A process's end in words."""
     if code >= 0:
         return f"exit code {code}"
-    import signal
-
     try:
         name = signal.Signals(-code).name
     except ValueError:

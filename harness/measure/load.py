@@ -7,7 +7,8 @@ window without warm-up and cool-down is taken afterwards (`harness.metrics.load.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from harness.clock import Clock
 from harness.engines.target import Target
@@ -54,9 +55,10 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
 
     if watch is not None:
         watch.begin()
-    async with client.working(at_once=listeners, connections=connections), asyncio.TaskGroup() as group:
-        for listener in range(listeners):
-            group.create_task(attend(listener))
+    with _until_cut_short():
+        async with client.working(at_once=listeners, connections=connections), asyncio.TaskGroup() as group:
+            for listener in range(listeners):
+                group.create_task(attend(listener))
     return client.result()
 
 
@@ -87,12 +89,27 @@ async def open_loop(
 
     if watch is not None:
         watch.begin()
-    async with client.working(at_once=max(AT_ONCE, connections), connections=connections), asyncio.TaskGroup() as group:
-        for number, start_ns in enumerate(starts_ns):
-            intended_ns = client.began_ns + start_ns
-            await client.sleep_until(intended_ns)
-            group.create_task(attend(number, intended_ns))
+    with _until_cut_short():
+        async with (
+            client.working(at_once=max(AT_ONCE, connections), connections=connections),
+            asyncio.TaskGroup() as group,
+        ):
+            for number, start_ns in enumerate(starts_ns):
+                intended_ns = client.began_ns + start_ns
+                await client.sleep_until(intended_ns)
+                group.create_task(attend(number, intended_ns))
     return client.result()
+
+
+@contextmanager
+def _until_cut_short() -> Iterator[None]:
+    """Whoever is asked to end (SIGINT cancels the main task) has measured what was complete by then."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
 
 
 def next_start_ns(served: Served, *, listen: bool, sample_rate: int) -> int:

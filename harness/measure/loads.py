@@ -50,8 +50,15 @@ class LoadConductor(Conductor):
         canary = self._canary.read()
         self._say(scenario.id)
         began = self._clock.now_ns()
+        seconds, interrupt = traffic.seconds, None
         try:
             crowd = self._asking.crowd(scenario, desk, block=self._blocks, phase=Phase.MEASURED)
+        except KeyboardInterrupt as error:
+            cut = desk.worker.cut_short()
+            seconds = min(seconds, (self._clock.now_ns() - began) / 1e9 - traffic.warm_up_s)
+            if cut is None or seconds <= 0:
+                raise
+            crowd, interrupt = cut, error
         except WorkerLost as lost:
             outcome = Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail)
             self._give_up(scenario, outcome)
@@ -63,12 +70,14 @@ class LoadConductor(Conductor):
             launch=desk.launch,
             order=(scenario.id,),
             started_at=crowd.began_at + traffic.warm_up_s,
-            wall_ns=round(traffic.seconds * 1e9),
+            wall_ns=round(seconds * 1e9),
             canary=canary,
             load=crowd.note,
         )
         self._pacing.played(self._clock.now_ns() - began)
-        self._keep_block(block, crowd.repetitions, ask=True)
+        self._keep_block(block, crowd.repetitions, ask=interrupt is None)
+        if interrupt is not None:
+            raise interrupt
         if not self._holds(scenario, block, crowd.repetitions):
             self._leave_out(scenario)
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pytest
+
 from harness.clock import ScriptedClock
 from harness.measure.events import BlockDone, Event, ScenarioLost
 from harness.measure.handle import HERE, ScriptedHandle, WorkerLost, WorkerPlace
@@ -110,3 +112,29 @@ def test_a_client_that_is_lost_costs_its_load_and_the_others_go_on() -> None:
     assert lost.scenario_id == load(2).id
     assert lost.outcome.reason == "killed by SIGKILL"
     assert conductor.complete
+
+
+def test_a_load_that_is_interrupted_keeps_what_was_measured_of_it() -> None:
+    clock, events, orders = ScriptedClock(), list[Event](), list[CrowdOrder]()
+
+    class Cut(Hand):
+        def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
+            self._whole = super().attend(order, timeout_s=timeout_s)
+            self._time.elapsed_ns -= 6_000_000_000
+            raise KeyboardInterrupt
+
+        def cut_short(self) -> CrowdAnswer | None:
+            return self._whole
+
+    conductor = LoadConductor(
+        make_plan([load(1.0)], corpus=Corpus(), pace=PACE),
+        staff=Staff(start=lambda _: Cut(clock, orders, lost_at=0.0), place=lambda _: HERE, files=lambda _: ArmFiles()),
+        clock=clock,
+        emit=events.append,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        conductor.play()
+    (done,) = [each for each in events if isinstance(each, BlockDone)]
+    assert len(done.repetitions) == 1
+    # 8 of its 14 s had passed, 3 of them warm-up.
+    assert done.block.wall_ns == 5_000_000_000
