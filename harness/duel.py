@@ -16,6 +16,7 @@ from harness.judge.grouped import Grouped
 from harness.judge.power import tolerance_for
 from harness.judge.stopping import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.measure.operators import Profile
+from harness.measure.pacing import launches_within
 from harness.metrics.derive import Values, paired_log_ratios, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
@@ -63,11 +64,14 @@ def duel_scenarios(opponents: Opponents, *, texts: Sequence[str], voice: str, mo
 class DuelJudging:
     """Judges a duel while it goes on and once it has ended, by one stopping rule whose looks share the error."""
 
-    def __init__(self, *, effect: float, budget_s: float, launches: int, policy: Policy) -> None:
+    def __init__(
+        self, *, effect: float, budget_s: float, launches: int, policy: Policy, launching: float = 1.0
+    ) -> None:
         self.policy = policy
         self._tolerance = tolerance_for(effect)
         self._budget_s = budget_s
         self._launches = launches
+        self._launching = launching
         self._rule: StoppingRule | None = None
 
     def enough(self, data: RunData) -> str:
@@ -164,7 +168,9 @@ class DuelJudging:
         """How many blocks the budget allows, as the first launch and the first block went."""
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
-        left_s = self._budget_s - self._launches * overhead_s
+        part_s = self._launching * self._budget_s
+        launches = launches_within(part_s, wanted=self._launches, launch_s=overhead_s)
+        left_s = self._budget_s - launches * overhead_s
         return max(1, blocks_in(left_s, seconds_per_block=first.wall_ns / 1e9)) if left_s > 0 else 1
 
 

@@ -93,6 +93,8 @@ class Judging:
     settled: Callable[[RunData], str] = undecided
     needs_every_arm: bool = False
     """Whether nothing can be said without an arm: one that cannot be made is told, and nothing is measured."""
+    launching: float = 1.0
+    """Share of the budget that launches may take."""
 
 
 Conduct = Callable[[Plan, Staff, Clock, Listener, Watch], Conductor]
@@ -137,7 +139,7 @@ def measure(
         load_baselines(config.baselines, equipment.machine.key)
         judging = against_baseline(config)
     with _ending() as ending, _alone(config, equipment, selection, report), open_store(config.results) as store:
-        plan, refusals = _plan(config, equipment, scenarios, selection)
+        plan, refusals = _plan(config, equipment, scenarios, selection, launching=judging.launching)
         if refusals and judging.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
@@ -265,7 +267,7 @@ def _own_text(config: Config) -> Utterance | None:
 
 
 def _plan(
-    config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str
+    config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str, *, launching: float
 ) -> tuple[Plan, Mapping[str, str]]:
     """Resolve every model once, and join scenarios, texts and pace; beside it, why some arms cannot even be started."""
     arms, refusals = resolve_all(equipment, [scenario.arm for scenario in scenarios])
@@ -277,6 +279,7 @@ def _plan(
         warmups=config["warmups"],
         timeout_s=config["answer-timeout"],
         seed=config["seed"],
+        launching=launching,
     )
     plan = make_plan(
         [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],

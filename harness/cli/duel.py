@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BUDGET_S = 60.0
 TEXTS = ("chars-60",)
 LAUNCHES = 4
+LAUNCHING = 0.5
+"""Where launches would take more than this share of the budget, fewer are made: pairs decide, not starts."""
 MANY_BLOCKS = 10_000
 COMMIT = 12
 """Characters of a commit's name that tell it from every other."""
@@ -109,10 +111,17 @@ def conduct(
             "blocks": config["blocks"] if config.origins["blocks"] != "default" else MANY_BLOCKS,
         },
     )
+    launching = LAUNCHING if config.origins["launches"] == "default" else 1.0
     policy = policy_of(config)
     if launches is not None:
         policy = replace(policy, launch_inflation=launches.inflation)
-    judging = DuelJudging(effect=effect, budget_s=config["budget"], launches=config["launches"], policy=policy)
+    judging = DuelJudging(
+        effect=effect,
+        budget_s=config["budget"],
+        launches=config["launches"],
+        policy=policy,
+        launching=launching,
+    )
     mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(sides, texts=config["text"] or TEXTS, voice=config["voice"], mode=mode)
     with LiveConsole() as console:
@@ -129,6 +138,7 @@ def conduct(
                     policy=judging.policy,
                     explain=unexplained if quiet else judging.explain,
                     needs_every_arm=True,
+                    launching=launching,
                 ),
             )
         except laboratory.Interrupted as interrupted:

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TypeVar
 
 from harness.clock import Clock
@@ -79,7 +80,9 @@ class Conductor:
         try:
             self._canary.start()
             whole = self._play_start_ups()
-            for launch in range(self._plan.pace.launches):
+            for launch in count():
+                if launch == self._pacing.launches:
+                    break
                 if launch >= NEEDED_LAUNCHES and not self._pacing.fits_launch():
                     self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent after {launch} launches"
                     return

@@ -8,6 +8,12 @@ NEEDED_LAUNCHES = 2
 """Launched whatever the budget: with one launch a process cannot be told from a change."""
 
 
+def launches_within(budget_s: float, *, wanted: int, launch_s: float) -> int:
+    """How many of the launches `wanted` fit into `budget_s` seconds at `launch_s` each; what is needed always does."""
+    fitting = int(budget_s / launch_s) if launch_s > 0 else wanted
+    return min(wanted, max(NEEDED_LAUNCHES, fitting))
+
+
 class Pacing:
     """Keeps what start-ups, launches and blocks took, and tells from it what still fits."""
 
@@ -21,6 +27,8 @@ class Pacing:
         self._starting_ns = 0
         self._launching_ns = 0
         self._blocks_ns = 0
+        self.launches = pace.launches
+        """Launches that there will be; settled when the first has shown what one takes."""
 
     def started_up(self, since_ns: int) -> None:
         """A round of start-ups has taken from `since_ns` until now."""
@@ -31,6 +39,9 @@ class Pacing:
         """A launch, with its warm-ups, has taken from `since_ns` until now."""
         self._launches += 1
         self._launching_ns += self._clock.now_ns() - since_ns
+        if self._launches == 1 and self._pace.launching < 1:
+            part_s = self._pace.launching * self._pace.budget_s
+            self.launches = launches_within(part_s, wanted=self._pace.launches, launch_s=self._launch_s())
 
     def played(self, wall_ns: int) -> None:
         """A block took so long."""
@@ -43,7 +54,7 @@ class Pacing:
         `alone` says that nothing else is measured.
         """
         round_s = self._starting_ns / max(1, self._start_ups) / 1e9
-        part = 1 if alone else self._pace.launches
+        part = 1 if alone else self.launches
         return self._elapsed_s() + round_s <= self._pace.budget_s / part
 
     def fits_launch(self) -> bool:
@@ -53,7 +64,7 @@ class Pacing:
     def fits_block(self, launch: int) -> bool:
         """Whether a further block would end within the launch's part of what the start-ups left of the budget."""
         before_s = self._starting_ns / 1e9
-        deadline_s = before_s + (self._pace.budget_s - before_s) * (launch + 1) / self._pace.launches
+        deadline_s = before_s + (self._pace.budget_s - before_s) * (launch + 1) / self.launches
         return self._elapsed_s() + self._block_s() <= deadline_s
 
     def progress(self, doing: str) -> Progress:
@@ -61,9 +72,9 @@ class Pacing:
         total = self._pace.budget_s
         if self._blocks:
             before_s = self._starting_ns / 1e9
-            total = min(total, before_s + self._needs_s(self._pace.launches, blocks=self._pace.blocks))
+            total = min(total, before_s + self._needs_s(self.launches, blocks=self._pace.blocks))
             # What is played whatever the budget may take longer than it.
-            total = max(total, before_s + self._needs_s(min(NEEDED_LAUNCHES, self._pace.launches), blocks=1))
+            total = max(total, before_s + self._needs_s(min(NEEDED_LAUNCHES, self.launches), blocks=1))
         elapsed = self._elapsed_s()
         share = min(1.0, elapsed / total) if total else 1.0
         return Progress(

@@ -35,7 +35,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed."""
+    """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed.
+
+    `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
+    fewer are made.
+    """
 
     budget_s: float
     launches: int
@@ -43,6 +47,7 @@ class Pace:
     warmups: int
     timeout_s: float
     seed: int
+    launching: float = 1.0
 
     def timeout_for(self, characters: int) -> float:
         """Seconds after which an answer to a text of so many characters is given up."""

@@ -610,6 +610,15 @@ class TestBudget:
         assert played.conductor.complete
         assert played.conductor.reason == "the budget of 30 s was spent"
 
+    def test_launches_that_would_take_too_much_of_the_budget_are_fewer_and_longer(self) -> None:
+        # Half of 30 s is room for two launches of 5.5924 s; each then has 15 s, as in the test above.
+        played = perform(plan(budget_s=30.0, launches=4, blocks=100, launching=0.5))
+        assert [event.block.launch for event in played.blocks] == [0, 0, 0, 1, 1, 1]
+        assert played.conductor.complete
+        # Half of 12 s has room for one: two are needed all the same.
+        short = perform(plan(budget_s=12.0, launches=4, blocks=100, launching=0.5))
+        assert [event.block.launch for event in short.blocks] == [0, 1]
+
     def test_a_further_launch_is_begun_only_where_it_would_end_in_time(self) -> None:
         # 0.05 s, then launches of 5.5924 s with one block of 2.834 s each: two end at 16.9028 s, three at 25.3292 s.
         need_s = 0.05 + 3 * (self.LAUNCH_S + self.BLOCK_S)
