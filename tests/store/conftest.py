@@ -25,6 +25,9 @@ from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Arm, Mode, ModelVariant, Scenario
 from harness.records.verdict import Estimate, Summary, TargetKind, TargetResult, Verdict, VerdictKind
 from harness.store.runs import RunStore, open_store
+from tests.store.strategies import register_what_records_hold
+
+register_what_records_hold()
 
 
 @pytest.fixture

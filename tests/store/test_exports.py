@@ -17,10 +17,6 @@ from harness.records.verdict import Summary, TargetResult, Verdict
 from harness.store.exports import CSV_COLUMNS, FORMS, export
 from harness.store.imports import read_jsonl
 
-st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
-st.register_type_strategy(int, st.integers(min_value=-(2**63), max_value=2**63 - 1))
-st.register_type_strategy(str, st.text(max_size=20))
-
 HOSTILE = ('</script><b>"', "comma, semicolon; tab\t", "two\r\nlines", "\u202eright to left", "=1+1", "x" * 300, "\0")
 
 

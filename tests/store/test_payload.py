@@ -14,11 +14,6 @@ from harness.records.verdict import Summary, TargetResult, Verdict
 from harness.store import payload
 from harness.store.payload import PAYLOAD_FORMAT, decode, encode
 
-# What the records can hold: finite figures, 64-bit counts, any text that Unicode allows.
-st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
-st.register_type_strategy(int, st.integers(min_value=-(2**63), max_value=2**63 - 1))
-st.register_type_strategy(str, st.text(max_size=20))
-
 
 @pytest.mark.parametrize("kind", [Repetition, Launch, Block, Verdict, TargetResult, Summary, RunRecord])
 @given(data=st.data())

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -16,14 +16,17 @@ from harness.store.dialects import connect
 from harness.store.rows import SeriesName
 from harness.store.runs import RunStore, open_store
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SUMMARIES, TARGETS, VERDICTS
+from tests.store.strategies import register_what_every_database_holds, register_what_records_hold
 
 Put = Callable[[RunStore, RunData], str]
 MakeRun = Callable[..., RunRecord]
 
-st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
-st.register_type_strategy(int, st.integers(min_value=-(2**31), max_value=2**31 - 1))
-# PostgreSQL alone cannot keep NUL in a text; the store's other columns are bytes.
-st.register_type_strategy(str, st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20))
+
+@pytest.fixture(scope="module", autouse=True)
+def what_every_database_holds() -> Iterator[None]:
+    register_what_every_database_holds()
+    yield
+    register_what_records_hold()
 
 
 def test_a_run_comes_back_as_it_was_put(store: RunStore, small_run: RunData, put: Put) -> None:
