@@ -60,7 +60,7 @@ class ListenerDesk:
             scenario_id=scenario.id, utterances=tuple(texts), band=seconds_per_character, voice=scenario.voice,
             speed=scenario.speed,
         )  # fmt: skip
-        self._judge = Judge(target, self._programme)
+        self._judge = Judge(self._programme, sample_rate=target.settings.sample_rate)
         self._judge.began_ns, self._judge.began_at = clock.now_ns(), clock.wall()
         self._lines: list[tuple[Line, Stages]] = []
         self._done: deque[Repetition] = deque()

@@ -28,8 +28,8 @@ SUCCESS = 0.99
 LAG_S = 0.02
 """A client that is later than this at p99 may itself be what is slow."""
 
-Targets = Sequence[tuple[str, str, float]]
-"""(pattern of scenario ids, metric, limit)."""
+Targets = Sequence[tuple[str, str, float | None]]
+"""(pattern of scenario ids, metric, limit or None)."""
 
 
 def wanted_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...]:

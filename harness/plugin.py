@@ -39,6 +39,7 @@ def scenarios(  # noqa: PLR0913 - each is a decision of the suite's
     changes: Sequence[str] = (),
     recipes: Sequence[str] | None = None,
     concurrencies: Sequence[int] = (1,),
+    stampede: bool = False,
     repeats: int = 1,
 ) -> Callable[[Function], Function]:
     """Say which scenarios a test is about: a mode, and the text classes that each selection adds.
@@ -47,8 +48,8 @@ def scenarios(  # noqa: PLR0913 - each is a decision of the suite's
     further arms of each arm, written as the sides of a duel: `("current", "threads=1", "arena=off")`; `recipes` name
     the quantised variants beside the original, where no model is named. `variant` None goes through the texts of a
     class; unless it is given, the first is spoken, but over HTTP all are, because a server may keep its answers.
-    `concurrencies` are how many texts are asked of a server at once; `repeats` is how many a block speaks one after the
-    other, for a soak.
+    `concurrencies` are how many texts are asked for at once, with `stampede` all the same one: of a server, or of an
+    engine that several may ask; `repeats` is how many a block speaks one after the other, for a soak.
     """
     levels = {"quick": tuple(quick), "full": tuple(full), "nightly": tuple(nightly)}
     wish = Wish(
@@ -58,6 +59,7 @@ def scenarios(  # noqa: PLR0913 - each is a decision of the suite's
         changes=tuple(changes),
         recipes=None if recipes is None else tuple(recipes),
         concurrencies=tuple(concurrencies),
+        stampede=stampede,
         repeats=repeats,
     )
     return pytest.mark.scenarios(wish=wish, levels=levels)

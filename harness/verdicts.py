@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from statistics import median, stdev
 
+from harness.accounts import account_notes
 from harness.disagreement import server_notes
 from harness.explain import differences
 from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
@@ -63,11 +64,11 @@ def conclude(data: RunData, *, config: Config) -> Conclusions:
     failed = {verdict.scenario_id for verdict in verdicts if verdict.kind is VerdictKind.FAILED}
     targets = check_targets(_targets(summaries, config, failed=failed))
     split = symmetry(verdicts)
-    notes = (*server_notes(data), *([split.sentence()] if split else []))
+    notes = (*server_notes(data), *account_notes(data), *([split.sentence()] if split else []))
     return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets, notes=notes)
 
 
-def all_values(data: RunData, targets: Sequence[tuple[str, str, float]] = ()) -> ScenarioValues:
+def all_values(data: RunData, targets: Sequence[tuple[str, str, float | None]] = ()) -> ScenarioValues:
     """Every metric of every scenario; goodput against `targets`: (pattern of scenario ids, metric, limit)."""
     return {
         scenario.id: scenario_values(scenario, data, targets=limits(targets, scenario.id))
@@ -75,9 +76,10 @@ def all_values(data: RunData, targets: Sequence[tuple[str, str, float]] = ()) ->
     }
 
 
-def limits(targets: Sequence[tuple[str, str, float]], scenario_id: str) -> dict[str, float]:
+def limits(targets: Sequence[tuple[str, str, float | None]], scenario_id: str) -> dict[str, float]:
     """Metric → limit for one scenario: of the patterns that match, the last, which are the user's, win."""
-    return {name: limit for pattern, name, limit in targets if fnmatchcase(scenario_id, pattern)}
+    last = {name: limit for pattern, name, limit in targets if fnmatchcase(scenario_id, pattern)}
+    return {name: limit for name, limit in last.items() if limit is not None}
 
 
 def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:

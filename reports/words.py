@@ -259,7 +259,7 @@ def request_parts(scenario: Scenario) -> tuple[str, ...]:
     elif scenario.variant:
         parts.append(f"text {scenario.variant}")
     if scenario.concurrency != 1:
-        parts.append(f"{scenario.concurrency} at once")
+        parts.append(f"{scenario.concurrency} at once" + (", all the same text" if scenario.stampede else ""))
     if scenario.repeats != 1:
         parts.append(f"{scenario.repeats} in a row")
     if scenario.traffic is not None:

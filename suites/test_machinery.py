@@ -1,8 +1,7 @@
 """The engine's own machinery, one piece at a time, beside kokoro-onnx as it comes: the project's engine by sentence.
 
-In process, and behind the project's own server (the engine `kokoro-server`, started for the run), one text at a time.
-Throughput, stampedes and warm-up need more listeners or other starts than a scenario has: `python -m harness.perf
-machinery`. A server that runs already is measured by `--url`.
+In process, and behind the project's own server (the engine `kokoro-server`, started for the run). Many listeners of
+both: `test_concurrency.py`. A server that runs already is measured by `--url`.
 """
 
 from harness.measured import Benchmark, Measured
@@ -14,6 +13,8 @@ DIALECTS = ("engine=kokoro-server,dialect=openai", "engine=kokoro-server,dialect
 SESSIONS = ("engine=kokoro-sentences", "engine=kokoro-sentences,sessions=2")
 FURTHER_SESSIONS = ("engine=kokoro-sentences,sessions=4", "engine=kokoro-sentences,sessions=8")
 CACHE = ("engine=kokoro-sentences", "engine=kokoro-sentences,cache=64")
+CACHES = ("engine=kokoro-sentences,cache=64", "engine=kokoro-server,cache=64")
+STAMPEDE = 32
 SERVED_CACHE = ("engine=kokoro-server", "engine=kokoro-server,cache=64")
 SERVED_SESSIONS = ("engine=kokoro-server", "engine=kokoro-server,sessions=2")
 ARENA = (
@@ -75,6 +76,21 @@ def test_cache_hits_of_the_server(measured: Measured, benchmark: Benchmark) -> N
 @scenarios(Mode.WHOLE, nightly=("chars-200",), recipes=(), changes=CACHE, variant=None)
 def test_cache_misses(measured: Measured, benchmark: Benchmark) -> None:
     """Another text in each block: what a cache costs where it does not help."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(
+    Mode.STREAM,
+    full=("chars-60",),
+    recipes=(),
+    variant=None,
+    changes=CACHES,
+    concurrencies=(STAMPEDE,),
+    stampede=True,
+)
+def test_stampede(measured: Measured, benchmark: Benchmark) -> None:
+    """So many equal requests in one moment, for a text that is not there yet: computed once, and the same for all."""
     measured.replay(benchmark)
     measured.check()
 

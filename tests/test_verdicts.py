@@ -12,7 +12,7 @@ from harness.records.run import RunData, RunStatus
 from harness.records.verdict import TargetKind, Verdict, VerdictKind
 from harness.store.baseline_files import file_name, parse, render
 from harness.store.baselines import BaselinePoint, promote
-from harness.verdicts import Conclusions, all_values, baseline_entries, conclude, policy_of, summarise_all
+from harness.verdicts import Conclusions, all_values, baseline_entries, conclude, limits, policy_of, summarise_all
 from tests.conftest import Laboratory
 
 SHORT = "scripted.cpu.tdefault/whole/chars-12/af_heart"
@@ -229,6 +229,14 @@ class TestTargets:
         assert kinds[SHORT, "latency"] is TargetKind.MET
         assert kinds[LONGER, "latency"] is TargetKind.MISSED
         assert kinds[LONGER, "rtf"] is TargetKind.MET
+
+    def test_a_crowd_in_process_has_promised_nobody_that_it_keeps_up(self, lab: Laboratory) -> None:
+        targets = lab.config().targets
+        crowd = "replica.kokoro-sentences.cpu.tdefault/stream/chars-12/af_heart/rotating/x8"
+        assert limits(targets, crowd) == {"success_rate": 0.99}
+        assert limits(targets, crowd.removesuffix("/x8")).keys() == {"success_rate", "rtf", "streaming_efficiency"}
+        given = lab.config(targets="rtf=9").targets
+        assert limits(given, crowd) == {"success_rate": 0.99, "rtf": 9.0}
 
 
 class TestPromotion:

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from harness.records.repetition import OutcomeKind
+from harness.records.repetition import Outcome, OutcomeKind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from harness.clock import Clock
-    from harness.records.repetition import EngineFacts, ServerFigures
+    from harness.engines.target import Target
+    from harness.records.repetition import Account, EngineFacts, ServerFigures
 
 
 class EngineRefusal(Exception):  # noqa: N818 - it is an answer, not an accident
@@ -32,6 +33,18 @@ class SpeechFailure(Exception):  # noqa: N818 - it is an answer, not an accident
         self.fault = fault
         self.kind = kind
         super().__init__(message)
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """What an engine raised, as an outcome."""
+    if isinstance(error, SpeechFailure):
+        return Outcome(kind=error.kind, reason=str(error), fault=error.fault)
+    return Outcome(kind=OutcomeKind.ERROR, reason=one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """The error's kind and message in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +172,28 @@ class SelfReporting(Protocol):
 
     def own_figures(self) -> "ServerFigures":
         """What it says now, or why there is nothing. Nothing is synthesised for it."""
+        ...
+
+
+@runtime_checkable
+class Shared(Engine, Protocol):
+    """An engine that several listeners may ask at once, and that counts what it does.
+
+    They ask from threads or, where the engine is `Reached`, over the network.
+    """
+
+    def account(self) -> "Account | None":
+        """All that was counted since the start; None where it cannot be had. Nothing is synthesised for it."""
+        ...
+
+
+@runtime_checkable
+class Reached(Remote, Protocol):
+    """An engine that stands for a server, which several listeners may ask at once."""
+
+    @property
+    def target(self) -> "Target":
+        """What is asked, and how."""
         ...
 
 

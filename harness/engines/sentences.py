@@ -16,7 +16,7 @@ from harness.engines.kokoro import REPORTED_PACKAGES, close_voices, import_kokor
 from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
 from harness.engines.session import SWITCHES, StampedSession, open_session, run_options
 from harness.engines.speaker import SAMPLE_RATE, Speaker, check_package
-from harness.records.repetition import EngineFacts
+from harness.records.repetition import Account, EngineFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ class Opened:
 
 
 class SentencesEngine:
-    """One text at a time; its pieces side by side where there are several sessions."""
+    """Takes texts from any thread; their pieces run side by side where there are several sessions."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
@@ -96,6 +96,10 @@ class SentencesEngine:
         import numpy as np
 
         yield np.concatenate(list(chunks))
+
+    def account(self) -> Account:
+        """Pieces by session and by where they came from, since the start."""
+        return self._opened.speaker.account
 
     def close(self) -> None:
         """End the threads, and let the sessions go."""

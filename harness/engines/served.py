@@ -19,8 +19,9 @@ from harness.engines.endpoint import EndpointEngine
 from harness.engines.endpoint import start as reach
 from harness.engines.protocol import EngineOrder, EngineRefusal, ServerProcess, SpeechRequest, Stages
 from harness.engines.sentences import OPTIONS as SENTENCES_OPTIONS
+from harness.engines.target import Target
 from harness.loading import command
-from harness.records.repetition import EngineFacts
+from harness.records.repetition import Account, EngineFacts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +61,25 @@ class ServedEngine:
     def server(self) -> ServerProcess:
         """The process that was started."""
         return ServerProcess(pid=self._server.pid, found="started by this engine")
+
+    @property
+    def target(self) -> Target:
+        """How it is asked."""
+        return self._client.target
+
+    def account(self) -> Account | None:
+        """What the server counted since its start; None where it does not say so now."""
+        try:
+            said = self._server.ask("/status")
+            cache = said["cache"]
+            return Account(
+                routes=tuple((each["name"], each["jobs"]) for each in said["sessions"]),
+                **{name: cache[name] for name in ("hits", "misses", "joined", "evicted")},
+                cache_bytes=cache["size"],
+                cache_limit=cache["limit"],
+            )
+        except (OSError, http.client.HTTPException, ValueError, KeyError):
+            return None
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """Chunks as they come over the network. EndpointFault."""

@@ -17,6 +17,7 @@ from harness.engines.pieces import PAUSE_CLAUSE_S, PAUSE_SENTENCE_S, cut
 from harness.engines.pool import Pool
 from harness.engines.protocol import EngineRefusal, SpeechFailure, SpeechRequest, Stages
 from harness.engines.router import CostLine
+from harness.records.repetition import Account
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -169,6 +170,20 @@ class Speaker:
     def cache_state(self) -> CacheState:
         """The cache's account, by pieces."""
         return self._cache.state
+
+    @property
+    def account(self) -> Account:
+        """What was counted since the start: pieces by session, and by where they came from."""
+        cache = self._cache.state
+        return Account(
+            routes=tuple((state.name, state.jobs) for state in self.pool.states()),
+            hits=cache.hits,
+            misses=cache.misses,
+            joined=cache.joined,
+            evicted=cache.evicted,
+            cache_bytes=cache.size,
+            cache_limit=cache.limit,
+        )
 
     def speak(self, request: SpeechRequest) -> Answer:
         """Phonemise and cut; nothing is spoken before the answer is iterated over. SpeechFailure.

@@ -18,7 +18,7 @@ from harness.engines.target import Target
 from harness.measure.judging import Attempt, Judge, KeepAudio, Programme, Served
 from harness.measure.server_watch import ServerWatch
 from harness.measure.streams import Aside, StreamPool
-from harness.records.repetition import Memory, Outcome, Repetition
+from harness.records.repetition import Disturbance, Memory, Outcome, Repetition
 
 if TYPE_CHECKING:
     from harness.records.scenario import Utterance
@@ -33,7 +33,8 @@ HELD_FRAMES = 1 << 26
 class LoadResult:
     """All that was observed, by intended start. `loop_lag_ns`: how late the client's own timer came, every 5 ms.
 
-    `memory` and `server_cpu_ns` are those of the server's process tree over the whole load, where it is known.
+    `memory` and `server_cpu_ns` are those of the server's process tree over the whole load, where it is known; of an
+    engine in process they are its process's, and `disturbance` is what else ran meanwhile.
     """
 
     attempts: tuple[Attempt, ...]
@@ -44,6 +45,7 @@ class LoadResult:
     """The same moment on the clock."""
     memory: Memory = field(default_factory=Memory)
     server_cpu_ns: int | None = None
+    disturbance: Disturbance = field(default_factory=Disturbance)
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:
@@ -81,7 +83,7 @@ class LoadClient:
         self._target = target
         self._programme = programme
         self._clock = clock
-        self._judge = Judge(target, programme, keep=keep)
+        self._judge = Judge(programme, sample_rate=target.settings.sample_rate, keep=keep)
         self._watch = watch
         self._aside = Aside()
         self._pool = StreamPool(target.address, target.settings, clock=clock, aside=self._aside)

@@ -1,46 +1,91 @@
 """Many requests of one worker at once: so many texts together, or a load over time. It answers a `CrowdOrder`.
 
-The client has a process of its own and nothing else to do there, so that what it is late by is its own.
+A server's client has a process of its own and nothing else to do there, so that what it is late by is its own. An
+engine in process is asked by as many threads.
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.clock import Clock
-from harness.engines.protocol import ServerProcess
+from harness.engines.protocol import ServerProcess, Shared
 from harness.engines.target import Target
 from harness.event_loop import run
 from harness.measure.alone import Reference
 from harness.measure.arrivals import NS, starts_of
 from harness.measure.client import LoadResult
-from harness.measure.judging import Programme, histogram
+from harness.measure.judging import KeepAudio, Programme, histogram
 from harness.measure.load import closed_loop, open_loop
 from harness.measure.messages import CrowdAnswer, CrowdOrder, Spoken
+from harness.measure.promises import kept_promises
 from harness.measure.server_watch import ServerWatch
 from harness.records.repetition import LoadNote, Phase, Repetition
 from harness.records.scenario import Arrivals, Band, Traffic, Utterance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.measure.worker import Probes
+    from harness.records.repetition import Account
+
 SAMPLING_S = 0.1
 """Between two readings of the server's memory under load: each takes the interpreter from the client for a moment."""
 
+ALONE = 2
+"""How often a text is asked for by itself: the second answer says how much two good ones differ."""
 
-def attend(order: CrowdOrder, *, target: Target, server: ServerProcess, clock: Clock) -> CrowdAnswer:
-    """Do what is ordered. Faults are outcomes."""
+Accounts = Callable[[], "Account | None"]
+"""Gives all that an engine has counted by now."""
+
+
+def no_account() -> None:
+    """An engine that counts nothing."""
+
+
+def attend(
+    order: CrowdOrder, *, target: Target, server: ServerProcess, clock: Clock, account: Accounts = no_account
+) -> CrowdAnswer:
+    """Do what is ordered of a server. Faults are outcomes."""
     if order.traffic is not None:
         return _load(order, Traffic(**order.traffic), target=target, server=server, clock=clock)
-    return _together(order, target=target, server=server, clock=clock)
+
+    def ask(programme: Programme, keep: KeepAudio, *, alone: bool) -> LoadResult:
+        texts = len(programme.utterances)
+        return run(
+            open_loop(
+                target,
+                programme,
+                clock=clock,
+                starts_ns=(0,) * texts,
+                places=1 if alone else 0,
+                watch=None if alone else ServerWatch(server),
+                keep=keep,
+                connections=texts if target.settings.keep_alive and not alone else 0,
+            )
+        )
+
+    return _together(order, ask, sample_rate=target.settings.sample_rate, account=account)
+
+
+def attend_here(order: CrowdOrder, *, engine: Shared, clock: Clock, probes: "Probes") -> CrowdAnswer:
+    """Do what is ordered of an engine in process: so many texts at once. Faults are outcomes."""
+    from harness.measure.threads import ask_alone, ask_together
+
+    def ask(programme: Programme, keep: KeepAudio, *, alone: bool) -> LoadResult:
+        how = ask_alone if alone else ask_together
+        return how(engine, programme, clock=clock, probes=probes, keep=keep)
+
+    return _together(order, ask, sample_rate=engine.facts.sample_rate, account=engine.account)
 
 
 def _load(order: CrowdOrder, traffic: Traffic, *, target: Target, server: ServerProcess, clock: Clock) -> CrowdAnswer:
     watch = ServerWatch(server, interval_s=SAMPLING_S)
-    programme = _programme(order)
+    programme = _programme(order, order.texts)
     if traffic.arrivals is Arrivals.CLOSED:
         result = run(
             closed_loop(
@@ -73,29 +118,35 @@ def _load(order: CrowdOrder, traffic: Traffic, *, target: Target, server: Server
     )
 
 
-def _together(order: CrowdOrder, *, target: Target, server: ServerProcess, clock: Clock) -> CrowdAnswer:
-    """All texts in one moment over connections that are there, then each alone, twice, to be compared with.
+class _Ask(Protocol):
+    """Asks for every text of a programme: all in one moment, or one after the other."""
 
-    Afterwards, because a server that keeps its answers would otherwise have them all. What such a server got wrong
+    def __call__(self, programme: Programme, keep: KeepAudio, *, alone: bool) -> LoadResult: ...
+
+
+def _together(order: CrowdOrder, ask: _Ask, *, sample_rate: int, account: Accounts) -> CrowdAnswer:
+    """All texts in one moment, then each alone, twice, to be compared with.
+
+    Afterwards, because an engine that keeps its answers would otherwise have them all. What such an engine got wrong
     under load it gives again when asked alone, and nothing shows.
     """
     heard = _Kept()
-    texts = len(order.texts)
-    result = run(
-        open_loop(
-            target,
-            _programme(order),
-            clock=clock,
-            starts_ns=(0,) * texts,
-            watch=ServerWatch(server),
-            keep=heard,
-            connections=texts if target.settings.keep_alive else 0,
-        )
-    )
-    repetitions = [_placed(each, order, Phase(order.phase), result) for each in result.repetitions]
+    before = account()
+    result = ask(_programme(order, order.texts), heard, alone=False)
+    after = account()
+    counted = after.since(before) if before and after else None
+    repetitions = [
+        replace(_placed(each, order, Phase(order.phase), result), account=counted, disturbance=result.disturbance)
+        for each in result.repetitions
+    ]
     if order.compare:
-        alone = _alone(order, target=target, clock=clock)
-        repetitions = [_compared(each, heard, alone, target.settings.sample_rate) for each in repetitions]
+        distinct = [text for number, text in enumerate(order.texts) if text not in order.texts[:number]]
+        alone = _Kept()
+        for _ in range(ALONE):
+            ask(_programme(order, distinct), alone, alone=True)
+        references = [alone.answers[distinct.index(text)] for text in order.texts]
+        repetitions = [_compared(each, heard, references[each.position], sample_rate) for each in repetitions]
+        repetitions = kept_promises(repetitions, texts=len(distinct))
     return CrowdAnswer(
         repetitions=tuple(repetitions),
         began_at=result.began_at,
@@ -117,32 +168,24 @@ class _Kept:
         self.answers[number].append(np.concatenate(chunks))
 
 
-def _alone(order: CrowdOrder, *, target: Target, clock: Clock) -> _Kept:
-    """Each text twice, one request at a time."""
-    kept = _Kept()
-    for _ in range(2):
-        run(open_loop(target, _programme(order), clock=clock, starts_ns=(0,) * len(order.texts), places=1, keep=kept))
-    return kept
-
-
-def _compared(repetition: Repetition, heard: _Kept, alone: _Kept, sample_rate: int) -> Repetition:
+def _compared(
+    repetition: Repetition, heard: _Kept, references: "Sequence[NDArray[np.float32]]", sample_rate: int
+) -> Repetition:
     """With what differs from the answer given alone; where alone it failed too, there is nothing to hold it against."""
-    number = repetition.position
-    references = alone.answers[number]
-    if not repetition.outcome.valid or len(references) < 2:
+    if not repetition.outcome.valid or len(references) < ALONE:
         return repetition
     first, again = references
     reference = Reference(first=first, again=again, sample_rate=sample_rate)
-    return replace(repetition, outcome=reference.judge(heard.answers[number][0]))
+    return replace(repetition, outcome=reference.judge(heard.answers[repetition.position][0]))
 
 
-def _programme(order: CrowdOrder) -> Programme:
+def _programme(order: CrowdOrder, texts: Sequence[Spoken]) -> Programme:
     bands: Mapping[Utterance, Band] = {
-        _utterance(each): Band(low=each["band_low"], high=each["band_high"]) for each in order.texts
+        _utterance(each): Band(low=each["band_low"], high=each["band_high"]) for each in texts
     }
     return Programme(
         scenario_id=order.scenario_id,
-        utterances=tuple(_utterance(each) for each in order.texts),
+        utterances=tuple(_utterance(each) for each in texts),
         band=bands.__getitem__,
         voice=order.voice,
         speed=order.speed,
@@ -156,7 +199,7 @@ def _utterance(spoken: Spoken) -> Utterance:
 
 
 def _placed(repetition: Repetition, order: CrowdOrder, phase: Phase, result: LoadResult) -> Repetition:
-    """In its launch and block, with the server's peak and, where it is known, its share of the server's CPU time.
+    """In its launch and block, with the peak and, where it is known, its share of the CPU time of what speaks.
 
     The share follows the seconds of audio, so that CPU time per second of speech is right for all of them together.
     """

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.engines.exchange import Heard
-from harness.engines.target import Target
 from harness.metrics.features import extract
 from harness.metrics.validity import check
 from harness.records.repetition import (
@@ -92,8 +91,8 @@ class Served:
 class Judge:
     """Makes the records of one load, which began at `began_ns` on the clock and `began_at` (s since the epoch)."""
 
-    def __init__(self, target: Target, programme: Programme, *, keep: KeepAudio | None = None) -> None:
-        self._target = target
+    def __init__(self, programme: Programme, *, sample_rate: int, keep: KeepAudio | None = None) -> None:
+        self._sample_rate = sample_rate
         self._programme = programme
         self._keep = keep
         self.began_ns = 0
@@ -104,7 +103,7 @@ class Judge:
         audio, outcome = None, served.outcome
         chunks = [heard.audio for heard in served.heard]
         if outcome.valid:
-            audio = extract(chunks, self._target.settings.sample_rate)
+            audio = extract(chunks, self._sample_rate)
             outcome = self._check(audio, utterance)
             if self._keep is not None:
                 self._keep(served.number, chunks)
@@ -144,7 +143,7 @@ class Judge:
             audio,
             characters=utterance.characters,
             band=Band(low=band.low / speed, high=band.high / speed),
-            expected_sample_rate=self._target.settings.sample_rate,
+            expected_sample_rate=self._sample_rate,
         )
 
 

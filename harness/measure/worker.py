@@ -21,11 +21,14 @@ from harness.engines.protocol import (
     Engine,
     EngineOrder,
     EngineRefusal,
+    Reached,
     Remote,
     SelfReporting,
-    SpeechFailure,
+    Shared,
     SpeechRequest,
     Stages,
+    one_line,
+    outcome_of,
 )
 from harness.engines.registry import find_starter
 from harness.measure.messages import (
@@ -45,6 +48,7 @@ from harness.measure.server_watch import ServerWatch
 from harness.metrics.features import extract
 from harness.metrics.validity import check
 from harness.records.repetition import (
+    Account,
     Canary,
     ChunkMark,
     Disturbance,
@@ -120,13 +124,22 @@ class Worker:
             self._engine = None
 
     def _attend(self, order: CrowdOrder) -> Answer:
-        """A crowd of requests, which takes a server."""
-        from harness.engines.endpoint import EndpointEngine
-        from harness.measure.crowd import attend
+        """A crowd of requests, which takes a server, or an engine that several threads may ask."""
+        engine: object = self._engine
+        if isinstance(engine, Reached):
+            from harness.measure.crowd import attend, no_account
 
-        if not isinstance(self._engine, EndpointEngine):
-            return Answer(error="many requests at once take a server: the engine endpoint")
-        return Answer(crowd=attend(order, target=self._engine.target, server=self._engine.server, clock=self._clock))
+            account = engine.account if isinstance(engine, Shared) else no_account
+            return Answer(
+                crowd=attend(order, target=engine.target, server=engine.server, clock=self._clock, account=account)
+            )
+        if isinstance(engine, Shared) and order.traffic is None:
+            from harness.measure.crowd import attend_here
+
+            crowd = attend_here(order, engine=engine, clock=self._clock, probes=self._probes)
+            self._stages.take()
+            return Answer(crowd=crowd)
+        return Answer(error="many requests at once take a server, or an engine that several may ask at once")
 
     def _server_figures(self) -> ServerFigures:
         engine: object = self._engine
@@ -145,7 +158,7 @@ class Worker:
         except EngineRefusal as refusal:
             outcome = Outcome(kind=OutcomeKind.REFUSED, reason=str(refusal))
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
-            outcome = Outcome(kind=OutcomeKind.ERROR, reason=_reason(error))
+            outcome = Outcome(kind=OutcomeKind.ERROR, reason=one_line(error))
         self._stages = stages
         parts = [LoadPart(name=name, ns=end - start) for name, start, end in stages.take()]
         if self._engine is None:
@@ -180,7 +193,7 @@ class Worker:
         try:
             frames = sum(len(chunk) for chunk in self._engine.synthesise(request))
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
-            failed = _failure(error)
+            failed = outcome_of(error)
             return replace(failed, reason=f"the first inference failed: {failed.reason}"), 0
         end = self._clock.now_ns()
         self._stages.take()
@@ -205,6 +218,7 @@ class Worker:
         arrivals: list[int] = []
         outcome = Outcome()
         self._stages.take()
+        before = self._account()
         if self._watch:
             self._watch.begin()
         self._probes.begin()
@@ -216,12 +230,13 @@ class Worker:
                 arrivals.append(self._clock.now_ns() - start)
                 chunks.append(chunk)
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
-            outcome = _failure(error)
+            outcome = outcome_of(error)
         end = self._clock.now_ns() - start
         cpu_ns: int | None = self._clock.cpu_ns() - cpu
         memory, disturbance = self._probes.end(cpu_ns=cpu_ns or 0, wall_ns=end)
         if self._watch:
             memory, cpu_ns = self._watch.end()
+        after = self._account()
         marks = [
             StageMark(stage=name, start_ns=began - start, end_ns=ended - start)
             for name, began, ended in self._stages.take()
@@ -252,7 +267,13 @@ class Worker:
             disturbance=disturbance,
             audio=audio,
             outcome=outcome,
+            account=after.since(before) if before and after else None,
         )
+
+    def _account(self) -> Account | None:
+        """What the engine has counted by now, where it keeps accounts."""
+        engine: object = self._engine
+        return engine.account() if isinstance(engine, Shared) else None
 
     def _repetition(self, order: SpeakOrder, *, end_ns: int, outcome: Outcome, **observed: object) -> Repetition:
         return Repetition(
@@ -280,18 +301,6 @@ def _keep(chunks: "list[NDArray[np.float32]]", path: str) -> None:
 def _moments(marks: list[StageMark], name: str) -> list[int]:
     """The moments of a name, in ns since the repetition's start."""
     return [mark.start_ns for mark in marks if mark.stage == name]
-
-
-def _failure(error: Exception) -> Outcome:
-    """What an engine raised, as an outcome."""
-    if isinstance(error, SpeechFailure):
-        return Outcome(kind=error.kind, reason=str(error), fault=error.fault)
-    return Outcome(kind=OutcomeKind.ERROR, reason=_reason(error))
-
-
-def _reason(error: BaseException) -> str:
-    """One line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 def _read_canary(order: CanaryOrder, clock: Clock) -> Canary:

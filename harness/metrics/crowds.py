@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from harness.metrics import load
 from harness.metrics.load import Window
@@ -43,10 +44,7 @@ def window_values(
             members = [each for each in ours if (each.launch, each.block) == (found.launch, found.block)]
             read(members, window_of(found), launch=found.launch, block=found.block)
     elif scenario.concurrency > 1:
-        blocks: dict[tuple[int, int], list[Repetition]] = defaultdict(list)
-        for each in measured:
-            blocks[each.launch, each.block].append(each)
-        for (launch, block), members in blocks.items():
+        for (launch, block), members in _by_block(measured).items():
             read(members, load.span(members), launch=launch, block=block)
     else:
         reason = ONE_AT_A_TIME
@@ -54,6 +52,46 @@ def window_values(
         "throughput": collect("throughput", spoken, counts=counts, reason=reason),
         "goodput": collect("goodput", good, counts=counts, reason=reason),
     }
+
+
+def wait_values(
+    scenario: Scenario, *, measured: Sequence[Repetition], counts: Counts, reason: str
+) -> dict[str, Values]:
+    """`longest_wait`: per block of texts asked for at once; no other scenario has it."""
+    if scenario.concurrency == 1:
+        return {}
+    placed = [
+        Placed(launch=launch, block=block, reading=_longest_wait(members))
+        for (launch, block), members in _by_block(measured).items()
+    ]
+    return {"longest_wait": collect("longest_wait", placed, counts=counts, reason=reason)}
+
+
+def hit_values(measured: Sequence[Repetition], *, scenario: Scenario, counts: Counts, reason: str) -> dict[str, Values]:
+    """`cache_hit_rate`: per block; only scenarios of engines that have a cache and count its hits have it."""
+    placed = []
+    for (launch, block), members in _by_block(measured).items():
+        accounts = [each.account for each in members if each.account and each.account.cache_limit]
+        # Texts that were asked for at once have one account between them.
+        accounts = accounts[:1] if scenario.concurrency > 1 else accounts
+        asked = sum(each.asked for each in accounts)
+        if asked:
+            rate = known(sum(each.hits for each in accounts) / asked)
+            placed.append(Placed(launch=launch, block=block, reading=rate))
+    return {"cache_hit_rate": collect("cache_hit_rate", placed, counts=counts, reason=reason)} if placed else {}
+
+
+def _by_block(repetitions: Sequence[Repetition]) -> Mapping[tuple[int, int], list[Repetition]]:
+    blocks: dict[tuple[int, int], list[Repetition]] = defaultdict(list)
+    for each in repetitions:
+        blocks[each.launch, each.block].append(each)
+    return blocks
+
+
+def _longest_wait(members: Sequence[Repetition]) -> Reading:
+    waits = [each.chunks[0].at_ns for each in members if each.outcome.valid and each.chunks]
+    typical = median(waits) if waits else 0
+    return known(max(waits) / typical) if typical else unknown("nobody heard anything")
 
 
 def lag_values(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from harness.metrics.crowds import lag_values, load_peaks, window_values
+from harness.metrics.crowds import hit_values, lag_values, load_peaks, wait_values, window_values
 from harness.metrics.definitions.likeness import LIKENESS
 from harness.metrics.figures import REPETITION_METRICS, repetition_figures, told
 from harness.metrics.playback import NOT_STREAMING, gaps
@@ -45,7 +45,8 @@ def scenario_values(
     """Every metric that such a scenario has, with its values or the reason why there is none.
 
     A start-up scenario has the load metrics, rss_loaded, model_size and success_rate; any other has all but those of
-    loading. `include_disturbed` says whether repetitions during which the machine was disturbed count; they are counted
+    loading, longest_wait where several listeners asked in one moment, and cache_hit_rate where the engine counts it.
+    `include_disturbed` says whether repetitions during which the machine was disturbed count; they are counted
     apart either way. `targets` (metric → limit) is what goodput is measured against.
     """
     if scenario.mode.is_load:
@@ -87,6 +88,8 @@ def _synthesis(
     values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
     values["success_rate"] = _success_rate(counts, reason=reason, launches=len({each.launch for each in attempted}))
     values |= window_values(scenario, data, ours=ours, measured=measured, counts=counts, reason=reason, targets=targets)
+    values |= wait_values(scenario, measured=measured, counts=counts, reason=reason)
+    values |= hit_values(measured, scenario=scenario, counts=counts, reason=reason)
     values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
     return values | {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
 

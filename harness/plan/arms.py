@@ -15,6 +15,8 @@ NO_PROVIDER = ""
 
 MODELLED = ("kokoro", "kokoro-sentences", "kokoro-server", "scripted")
 """Engines that speak with a model of the catalogue: the original and its variants where none is named."""
+SHARED = ("kokoro-sentences", "kokoro-server")
+"""Engines with a model that several listeners may ask at once."""
 TEXT_ALONE = (ENDPOINT, "espeak")
 """Engines that read text, and no phonemes of Kokoro's."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.errors import UsageError, nearest
+from harness.plan.arms import SHARED
 from harness.plan.corpus import TEXT_CLASSES, Corpus
 from harness.plan.sides import CURRENT, parse_side
 from harness.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
@@ -18,8 +19,9 @@ class Wish:
 
     `variant` None goes through a class's variants. `changes` are what the arms are measured with, each written as a
     side of a duel; none means as they are. `recipes` are the quantised variants beside the original, None for those of
-    the selection. `concurrencies` are how many texts are asked for at once, `traffic` the loads instead of it: of a
-    server, whose texts then change with each request. `repeats` is how many a block speaks one after the other.
+    the selection. `concurrencies` are how many texts are asked for at once, in a `stampede` all the same one; `traffic`
+    are the loads instead of it: of a server, whose texts then change with each request. `repeats` is how many a block
+    speaks one after the other.
     """
 
     mode: Mode
@@ -31,6 +33,7 @@ class Wish:
     concurrencies: tuple[int, ...] = (1,)
     traffic: tuple[Traffic, ...] = ()
     repeats: int = 1
+    stampede: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +88,15 @@ class Plan:
         Those of one block lie behind one another, and so do blocks, so that no text comes twice before all have come.
         """
         texts = self.crowds[scenario.text_class]
-        together = [each for each in self.scenarios if each.text_class == scenario.text_class and each.is_crowd]
+        together = [each for each in self.scenarios if each.is_crowd and _answered_together(each, scenario)]
         before = together[: together.index(scenario)]
         if scenario.traffic is not None:
             first = (block * len(together) + len(before)) * len(texts) // (len(together) * max(1, self.pace.blocks))
             wanted = len(texts)
         else:
-            first = block * sum(each.concurrency for each in together) + sum(each.concurrency for each in before)
+            first = block * sum(map(_different, together)) + sum(map(_different, before))
+            if scenario.stampede:
+                return (texts[first % len(texts)],) * scenario.concurrency
             wanted = scenario.concurrency
         return tuple(texts[(first + number) % len(texts)] for number in range(wanted))
 
@@ -109,6 +114,16 @@ class Plan:
             if each.mode is scenario.mode and each.text_class == scenario.text_class and each.variant is None
         ]
         return alike.index(scenario.id) * texts // len(alike)
+
+
+def _different(scenario: Scenario) -> int:
+    """How many texts a block of a crowd asks for."""
+    return 1 if scenario.stampede else scenario.concurrency
+
+
+def _answered_together(one: Scenario, other: Scenario) -> bool:
+    """Whether what one asks for, the other could find kept: arms over HTTP may be one server, others are processes."""
+    return one.text_class == other.text_class and (one.arm == other.arm or bool(one.arm.url and other.arm.url))
 
 
 def expand(
@@ -136,11 +151,13 @@ def expand(
             concurrency=concurrency,
             traffic=traffic,
             repeats=wish.repeats,
+            stampede=wish.stampede,
         )
         for arm in arms
         for name in classes
         for speed in wish.speeds
         for concurrency in wish.concurrencies
+        if concurrency == 1 or wish.mode is Mode.ENDPOINT or arm.engine in SHARED
         for traffic in wish.traffic or (None,)
     )
 

@@ -28,6 +28,8 @@ class OutcomeKind(StrEnum):
     TIMEOUT = "timeout"
     CRASHED = "crashed"
     """The worker process ended."""
+    BROKEN_PROMISE = "broken-promise"
+    """Audio came, and the engine did not do what it says that it does: `Outcome.fault` names the promise."""
     REFUSED = "refused"
     """The arm cannot be loaded here: missing provider, rejected model, …"""
 
@@ -109,6 +111,41 @@ class Disturbance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What an engine that keeps accounts counted, in pieces of texts: `routes` are (session, pieces that it spoke).
+
+    Every piece asked for of the cache is a hit, a miss (it was computed) or joined a computation under way.
+    `cache_bytes` is what the cache held at the end, `cache_limit` its bound; both 0 where there is no cache.
+    """
+
+    routes: tuple[tuple[str, int], ...] = ()
+    hits: int = 0
+    misses: int = 0
+    joined: int = 0
+    evicted: int = 0
+    cache_bytes: int = 0
+    cache_limit: int = 0
+
+    @property
+    def asked(self) -> int:
+        """Pieces that were asked for."""
+        return self.hits + self.misses + self.joined
+
+    def since(self, earlier: "Account") -> "Account":
+        """What was counted after `earlier`, an account of the same engine; the cache as it is now."""
+        before = [pieces for _, pieces in earlier.routes]
+        return Account(
+            routes=tuple((name, pieces - old) for (name, pieces), old in zip(self.routes, before, strict=True)),
+            hits=self.hits - earlier.hits,
+            misses=self.misses - earlier.misses,
+            joined=self.joined - earlier.joined,
+            evicted=self.evicted - earlier.evicted,
+            cache_bytes=self.cache_bytes,
+            cache_limit=self.cache_limit,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
     """One timed synthesis. Stamps count from its intended start; `end_ns`: the last of it had come, or it failed."""
 
@@ -131,6 +168,8 @@ class Repetition:
     outcome: Outcome = VALID
     lag_ns: int | None = None
     """How much later than it could have a client of many requests sent this one; None where they come one by one."""
+    account: Account | None = None
+    """What the engine counted meanwhile, where it keeps accounts; of texts asked for at once, over all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

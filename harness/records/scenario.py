@@ -183,8 +183,9 @@ class Scenario:
     """One line of every table: an arm, a text class, a mode, a voice, a concurrency or a load.
 
     `variant` is the text of the class that every repetition speaks; None goes through the variants, one a block, or one
-    a request under a load. With a `concurrency` above 1 a block's repetitions are so many texts asked for at once; with
-    `repeats` above 1 they are so many one after the other, and a `variant` of None changes with each.
+    a request under a load. With a `concurrency` above 1 a block's repetitions are so many texts asked for at once, in a
+    `stampede` all the same one; with `repeats` above 1 they are so many one after the other, and a `variant` of None
+    changes with each.
     """
 
     arm: Arm
@@ -196,6 +197,7 @@ class Scenario:
     concurrency: int = 1
     traffic: Traffic | None = None
     repeats: int = 1
+    stampede: bool = False
 
     @property
     def is_crowd(self) -> bool:
@@ -215,7 +217,7 @@ class Scenario:
             elif self.variant:
                 parts.append(f"variant-{self.variant}")
             if self.concurrency != 1:
-                parts.append(f"x{self.concurrency}")
+                parts.append(f"stampede-{self.concurrency}" if self.stampede else f"x{self.concurrency}")
             if self.repeats != 1:
                 parts.append(f"soak-{self.repeats}")
             if self.traffic is not None:

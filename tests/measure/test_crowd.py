@@ -114,8 +114,11 @@ def test_starts_follow_the_load() -> None:
     assert starts_of(chance, seed=1) != starts_of(chance, seed=2)
 
 
-def test_an_engine_in_process_says_that_it_is_no_server() -> None:
+TAKES = "many requests at once take a server, or an engine that several may ask at once"
+
+
+def test_an_engine_for_one_says_that_it_takes_no_crowd() -> None:
     worker = Worker(clock=SystemClock(), probes=ScriptedProbes())
     worker.answer(LoadOrder(arm_id="a", launch=0, engine={"engine": "scripted", "script": {"quick_start": "1"}}))
-    assert worker.answer(order()).error == "many requests at once take a server: the engine endpoint"
+    assert worker.answer(order()).error == TAKES
     worker.close()

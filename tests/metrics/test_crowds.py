@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from harness.metrics.derive import scenario_values
-from harness.records.repetition import Block, Canary, LoadNote, Memory, Outcome, OutcomeKind, Phase
+from harness.records.repetition import Account, Block, Canary, LoadNote, Memory, Outcome, OutcomeKind, Phase
 from harness.records.scenario import Arrivals, Traffic
 
 CANARY = Canary(numpy_ns=None, graph_ns=None)
@@ -70,3 +70,37 @@ def test_a_loads_peak_is_the_servers_or_unknown_with_the_reason(made: Any) -> No
     assert scenario_values(scenario, known)["rss_peak"].flat == (5_000,)
     unknown = replace(data, blocks=(block(scenario.id, memory=Memory(peak_reason="elsewhere")),))
     assert scenario_values(scenario, unknown)["rss_peak"].reason == "elsewhere"
+
+
+def test_the_longest_wait_is_of_a_block_against_its_median(made: Any) -> None:
+    scenario = replace(made.scenario(), concurrency=3)
+    ours = [
+        replace(made.repetition(block=block, chunks=((wait_ms, 1_000),)), scenario_id=scenario.id, position=number)
+        for block, waits in enumerate(((100, 200, 500), (100, 100, 100)))
+        for number, wait_ms in enumerate(waits)
+    ]
+    data = made.data(*ours)
+    data = replace(data, run=replace(data.run, scenarios=(scenario,)))
+    assert scenario_values(scenario, data)["longest_wait"].flat == pytest.approx((2.5, 1.0))
+    assert "longest_wait" not in scenario_values(made.scenario(), made.data(made.repetition()))
+
+
+def test_hits_are_counted_by_the_block_and_a_crowds_account_once(made: Any) -> None:
+    first, second = (Account(hits=hits, misses=3 - hits, joined=1, cache_limit=9) for hits in (1, 3))
+    scenario = made.scenario()
+    alone = [
+        replace(made.repetition(block=block), account=account)
+        for block, account in ((0, first), (0, second), (1, second))
+    ]
+    rate = scenario_values(scenario, made.data(*alone))["cache_hit_rate"]
+    assert rate.flat == (0.5, 0.75)
+    crowd = replace(scenario, concurrency=2)
+    ours = [replace(made.repetition(), scenario_id=crowd.id, account=first) for _ in range(2)]
+    data = made.data(*ours)
+    data = replace(data, run=replace(data.run, scenarios=(crowd,)))
+    assert scenario_values(crowd, data)["cache_hit_rate"].flat == (0.25,)
+
+
+def test_without_a_cache_there_is_no_hit_rate(made: Any) -> None:
+    counted = replace(made.repetition(), account=Account(misses=3))
+    assert "cache_hit_rate" not in scenario_values(made.scenario(), made.data(counted))

@@ -54,7 +54,8 @@ def test_directions() -> None:
     assert METRICS["duration_ratio"].direction is Direction.ONE
     assert not METRICS["duration_ratio"].lower_is_better
     assert [each.name for each in METRICS.values() if each.direction is Direction.HIGHER] == [
-        "delivery_speed", "streaming_efficiency", "overlap", "success_rate", "throughput", "goodput", "pesq", "stoi",
+        "delivery_speed", "streaming_efficiency", "overlap", "success_rate", "throughput", "goodput", "cache_hit_rate",
+        "pesq", "stoi",
     ]  # fmt: skip
 
 

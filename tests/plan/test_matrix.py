@@ -53,6 +53,39 @@ def test_a_text_of_the_users_own_replaces_those_of_the_wish_and_stands_beside_th
     assert [each.text_class for each in beside] == ["chars-60", own.text_class]
 
 
+POOL = replace(FP32, engine="kokoro-sentences", session_options=(("sessions", "2"),))
+
+
+def test_only_an_engine_that_several_may_ask_has_crowds_in_process() -> None:
+    wish = Wish(mode=Mode.STREAM, texts=("chars-12",), variant=None, concurrencies=(1, 4))
+    assert ids(expand(wish, arms=[FP32, POOL], voice="af_heart")) == [
+        "replica.cpu.tdefault/stream/chars-12/af_heart/rotating",
+        "replica.kokoro-sentences.cpu.tdefault.sessions=2/stream/chars-12/af_heart/rotating",
+        "replica.kokoro-sentences.cpu.tdefault.sessions=2/stream/chars-12/af_heart/rotating/x4",
+    ]
+
+
+def test_a_stampede_asks_for_one_text_that_is_another_in_each_block_and_in_no_other_crowd() -> None:
+    stampede = Wish(mode=Mode.STREAM, texts=("chars-60",), concurrencies=(32,), stampede=True)
+    crowd = Wish(mode=Mode.STREAM, texts=("chars-60",), concurrencies=(4,))
+    (equal, different) = (expand(wish, arms=[POOL], voice="af_heart")[0] for wish in (stampede, crowd))
+    assert equal.id.endswith("/stream/chars-60/af_heart/rotating/stampede-32")
+    plan = make_plan([equal, different], corpus=Corpus(), pace=PACE)
+    asked = [{each.text for each in plan.crowd(equal, block)} for block in range(-3, 12)]
+    assert all(len(texts) == 1 for texts in asked)
+    assert len(plan.crowd(equal, 0)) == 32
+    asked += [{each.text} for block in range(-3, 12) for each in plan.crowd(different, block)]
+    assert len(set.union(*asked)) == len(asked), "an engine with a cache would have it already"
+
+
+def test_processes_of_their_own_are_asked_for_the_same_texts() -> None:
+    other = replace(POOL, session_options=())
+    wish = Wish(mode=Mode.STREAM, texts=("chars-12",), concurrencies=(4,))
+    plan = make_plan(expand(wish, arms=[POOL, other], voice="af_heart"), corpus=Corpus(), pace=PACE)
+    first, second = plan.scenarios
+    assert plan.crowd(first, 3) == plan.crowd(second, 3) != plan.crowd(first, 2)
+
+
 def test_two_texts_of_the_users_own_are_two_scenarios() -> None:
     first, second = (user_text(text) for text in ("How now?", "Brown cow!"))
     assert first.text_class != second.text_class

@@ -41,6 +41,33 @@ SERVICE = (
         fooled_by="Targets that ask for nothing. An answer whose figure is unknown does not meet its target.",
     ),
     Metric(
+        name="longest_wait",
+        title="Longest wait",
+        unit="ratio",
+        direction=Direction.LOWER,
+        per=Per.WINDOW,
+        formula="largest ttfc / median ttfc, over the listeners who ask in the same moment",
+        meaning="How much longer the last of many listeners waits for sound than the one in the middle.",
+        moved_by="The order in which waiting work is done, and how much of one answer comes before others' turn.",
+        fooled_by="Answers from a cache, which come at once and pull the median down. Listeners who are served "
+        "strictly in turn come to 2 at most; where an engine keeps accounts, one beyond 4 is starved and not valid.",
+        beside="ttfc",
+    ),
+    Metric(
+        name="cache_hit_rate",
+        title="Hit rate of the cache",
+        unit="ratio",
+        direction=Direction.HIGHER,
+        per=Per.WINDOW,
+        share=True,
+        formula="hits / (hits + misses + joined), in pieces of texts, as the engine counted them in a block",
+        meaning="How much of what was asked for was there already.",
+        moved_by="Texts that come again, the cache's bound, its time to live.",
+        fooled_by="Texts that only a benchmark repeats. Whoever joins a computation that is under way has no hit, and "
+        "waits as long as a miss does.",
+        beside="latency",
+    ),
+    Metric(
         name="client_lag",
         title="Lag of the client",
         unit="s",
