@@ -10,11 +10,14 @@ from harness.load_table import loads_table
 from harness.metrics.registry import METRICS
 from harness.plain_table import PlainTable
 from harness.records.run import RunData
-from harness.records.scenario import Scenario
+from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import Summary, Verdict, VerdictKind
 
 STARTUP = ("load_time", "load_first_inference", "rss_loaded")
+FIRST_REQUESTS = ("warm_up_cost", "latency", "rtf", "rss_peak")
 SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
+AT_ONCE = ("ttfa", "latency", "throughput", "longest_wait")
+SOAK = ("latency", "rtf", "rss_peak", "rss_slope")
 """Columns of the tables; every other figure is in the report."""
 PIPED_WIDTH = 140
 WIDE = 100
@@ -44,21 +47,31 @@ URGENCY = (
 
 
 def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
-    """Two tables, start-up and synthesis: one line per scenario with medians and the most urgent verdict.
+    """A table for each kind of scenario: one line per scenario with medians and the most urgent verdict.
 
     A terminal of fewer than `WIDE` columns gets no intervals, which are in the report, and each arm's name but once.
     """
     run = data.run
     head = Text(f"Run {run.id}: {run.status.value}, seed {run.seed}, machine {run.machine.key}")
-    loads = [scenario for scenario in run.scenarios if scenario.mode.is_load]
-    others = [scenario for scenario in run.scenarios if not scenario.mode.is_load and scenario.traffic is None]
+    under_load = [scenario for scenario in run.scenarios if scenario.traffic is not None]
+    others = [scenario for scenario in run.scenarios if scenario.traffic is None]
     tables = [
         _table(found, shown, data, wide=width >= WIDE)
-        for found, shown in ((loads, STARTUP), (others, SYNTHESIS))
-        if found
+        for shown in (STARTUP, FIRST_REQUESTS, SYNTHESIS, AT_ONCE, SOAK)
+        if (found := [scenario for scenario in others if _shown(scenario) is shown])
     ]
-    under_load = [scenario for scenario in run.scenarios if scenario.traffic is not None]
     return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []))
+
+
+def _shown(scenario: Scenario) -> Sequence[str]:
+    """The columns of its table."""
+    if scenario.mode.is_load:
+        return STARTUP
+    if scenario.mode is Mode.WARM_UP:
+        return FIRST_REQUESTS
+    if scenario.concurrency > 1:
+        return AT_ONCE
+    return SOAK if scenario.repeats > 1 else SYNTHESIS
 
 
 def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *, wide: bool) -> Table:

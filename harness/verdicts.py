@@ -157,7 +157,7 @@ def loss(scenario: Scenario, data: RunData) -> str:
         launch.outcome
         for launch in data.launches
         if launch.arm_id == scenario.arm.id
-        and launch.dedicated == scenario.mode.is_load
+        and launch.dedicated == scenario.mode.starts_alone
         and launch.page_cache != other_cache
     ]
     outcomes += [

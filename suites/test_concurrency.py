@@ -11,6 +11,7 @@ from harness.records.scenario import Mode
 
 AT_ONCE = (1, 2, 4, 8)
 POOLS = ("engine=kokoro-sentences", "engine=kokoro-sentences,sessions=2")
+LARGER_POOLS = ("engine=kokoro-sentences,sessions=4", "engine=kokoro-sentences,sessions=8")
 SERVED_POOLS = ("engine=kokoro-server", "engine=kokoro-server,sessions=2")
 
 
@@ -39,5 +40,12 @@ def test_at_once_in_process(measured: Measured, benchmark: Benchmark) -> None:
 @scenarios(Mode.STREAM, full=("chars-12",), recipes=(), variant=None, changes=SERVED_POOLS, concurrencies=(1, 8))
 def test_at_once_behind_http(measured: Measured, benchmark: Benchmark) -> None:
     """The same engine behind its server, started for the run: what the way over the network adds to it."""
+    measured.replay(benchmark)
+    measured.check()
+
+
+@scenarios(Mode.STREAM, nightly=("chars-60",), recipes=(), variant=None, changes=LARGER_POOLS, concurrencies=(8,))
+def test_at_once_of_more_sessions(measured: Measured, benchmark: Benchmark) -> None:
+    """Eight listeners of four sessions, and of eight."""
     measured.replay(benchmark)
     measured.check()

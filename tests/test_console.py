@@ -115,6 +115,19 @@ class TestOutcome:
         assert boxes
         assert max(map(len, boxes)) <= width
 
+    def test_what_else_than_one_text_is_measured_has_columns_of_its_own(self, lab: Laboratory) -> None:
+        wishes = [
+            Wish(mode=Mode.WHOLE, texts=("chars-12",)),
+            Wish(mode=Mode.WHOLE, texts=("chars-12",), variant=None, repeats=5),
+            Wish(mode=Mode.WARM_UP, texts=("chars-12",), variant=None),
+        ]
+        lines = outcome(lab.run(wishes=wishes), 140)
+        heads = [line.split() for line in lines if line.strip().startswith("scenario ")]
+        assert [head[2:-1] for head in heads] == [
+            ["warm_up_cost", "latency", "rtf", "rss_peak"], ["latency", "rtf", "rss_peak"],
+            ["latency", "rtf", "rss_peak", "rss_slope"],
+        ]  # fmt: skip
+
     def test_the_first_run_says_once_how_to_make_a_baseline(self, finished: Finished) -> None:
         said = "\n".join(outcome(finished, 140))
         assert said.count(f"kokoro-bench baseline promote {finished.data.run.id}") == 1

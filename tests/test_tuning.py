@@ -1,11 +1,14 @@
 """The search for session options, on rounds that are made up and on the scripted engine."""
 
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from harness.cli.duel import duel
 from harness.cli.recommend import recommend
 from harness.cli.tune import tune
 from harness.errors import ExitCode, UsageError
@@ -90,6 +93,16 @@ def test_the_command_plays_rounds_and_a_duel_and_stores_each(place: Path) -> Non
     with open_store(load_config({}, start=place, environment={}).results) as store:
         assert [row.selection.split(":")[0] for row in store.list()] == ["tune", "tune"]
     assert "which stays" in done.output, "the scripted engine has no options"
+    (command,) = re.findall(r"to check it again, pair by pair: kokoro-bench duel (.*)", done.output)
+    candidate, reference, *rest = shlex.split(command)
+    assert candidate in ("model=scripted,threads=1", "model=scripted,spinning=off")
+    assert (reference, *rest) == ("model=scripted", "--text", "chars-60", "--engine", "scripted")
+
+
+def test_the_duel_that_it_names_is_one_that_can_be_played(place: Path) -> None:
+    arguments = ["model=scripted,threads=1", "model=scripted", "--text", "chars-60", "--engine", "scripted"]
+    done = CliRunner().invoke(duel, [*arguments, "--budget", "20s"], standalone_mode=False)
+    assert done.return_value in (ExitCode.OK, ExitCode.UNDECIDED), done.output
 
 
 def test_recommend_prints_the_table_the_sentence_and_what_to_paste(

@@ -75,17 +75,21 @@ def print_recommendation(found: "Recommendation") -> None:
 
 def duel_of(found: "Recommendation") -> str:
     """The duel of the best against the second best on the texts that decided; "" where size did, or no side says it."""
-    from harness.plan.sides import OWN_OPTIONS, side_of
-
     second = next((candidate.arm for candidate in found.candidates[1:]), None)
     if second is None or found.objective.metric == "model_size":
         return ""
-    best = found.best.arm
-    sides = [side_of(best), side_of(second)]
     # A text of a recommendation is a scenario's id without its arm: whole/chars-60/af_heart.
-    texts = ",".join(dict.fromkeys(text.split("/")[1] for text in found.texts))
-    engine = "" if best.engine in ("kokoro", *OWN_OPTIONS) else f" --engine {best.engine}"
-    return f"kokoro-bench duel {sides[0]} {sides[1]} --text {texts}{engine}" if all(sides) else ""
+    texts = dict.fromkeys(text.split("/")[1] for text in found.texts)
+    return duel_command(found.best.arm, second, texts=tuple(texts))
+
+
+def duel_command(candidate: "Arm", reference: "Arm", *, texts: "Sequence[str]") -> str:
+    """The command that plays two arms against each other; "" where no side says one of them."""
+    from harness.plan.sides import OWN_OPTIONS, side_of
+
+    sides = [side_of(candidate), side_of(reference)]
+    engine = "" if candidate.engine in ("kokoro", *OWN_OPTIONS) else f" --engine {candidate.engine}"
+    return f"kokoro-bench duel {sides[0]} {sides[1]} --text {','.join(texts)}{engine}" if all(sides) else ""
 
 
 def snippet_of(arm: "Arm") -> str:

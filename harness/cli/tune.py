@@ -64,7 +64,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     selection = f"tune: {search.winner} against current"
     finished = conduct(limited, sides, effect=size, selection=selection, launches=launches_here(config))
     print_duel(finished, candidate=search.winner, reference="current")
-    return _answer(finished, tuning)
+    return _answer(finished, tuning, winner=search.winner)
 
 
 def print_search(search: "Search", tuning: "Tuning") -> None:
@@ -116,8 +116,8 @@ def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, num
     return finished.data
 
 
-def _answer(finished: "Finished", tuning: "Tuning") -> int:
-    from harness.cli.recommend import snippet_of
+def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
+    from harness.cli.recommend import duel_command, snippet_of
     from harness.records.verdict import VerdictKind
 
     verdicts = {verdict.metric: verdict.kind for verdict in finished.data.verdicts}
@@ -126,6 +126,8 @@ def _answer(finished: "Finished", tuning: "Tuning") -> int:
         click.echo(snippet_of(finished.data.run.scenarios[0].arm), nl=False)
     elif finished.code is not ExitCode.INTERRUPTED:
         click.echo(f"{tuning.metric}: not shown to be better than the configured arm, which stays")
+    if command := duel_command(tuning.arm(winner), tuning.base, texts=(tuning.text,)):
+        click.echo(f"to check it again, pair by pair: {command}")
     interrupted = finished.code is ExitCode.INTERRUPTED
     return int(ExitCode.INTERRUPTED if interrupted else ExitCode.OK)
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from harness.clock import Clock
 from harness.measure.asking import Asking, Desk
 from harness.measure.events import BlockDone, Launched, Listener, ScenarioLost, WarmedUp
+from harness.measure.first_requests import first_requests
 from harness.measure.handle import WorkerHandle, WorkerLost
 from harness.measure.orders import NO_BLOCK, is_derived, load_order
 from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
@@ -133,7 +134,7 @@ class Conductor:
 
     def _play_block(self, launch: int) -> bool:
         """One round of every scenario in a new order; False where nothing is left to play."""
-        playing = [scenario for scenario in self._alive if not scenario.mode.is_load]
+        playing = [scenario for scenario in self._alive if not scenario.mode.starts_alone]
         if not playing:
             return False
         order = self._shuffled(playing, "block", self._blocks)
@@ -143,8 +144,9 @@ class Conductor:
         done: list[Repetition] = []
         try:
             for position, scenario in enumerate(order):
+                soaking = self._pacing.soaking(sum(each.repeats > 1 for each in playing))
                 for turn in range(scenario.repeats):
-                    if scenario in self._alive:
+                    if scenario in self._alive and soaking(turn):
                         done += self._repeat(scenario, position=position, phase=Phase.MEASURED, turn=turn)
         except KeyboardInterrupt:
             # What was spoken of this block is as good as any; a request to end costs the repetition under way.
@@ -205,7 +207,7 @@ class Conductor:
     def _warm_up_order(self) -> list[Scenario]:
         """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first."""
         return sorted(
-            (scenario for scenario in self._alive if not scenario.mode.is_load),
+            (scenario for scenario in self._alive if not scenario.mode.starts_alone),
             key=lambda scenario: (
                 is_derived(scenario),
                 self._plan.utterance(scenario, self._blocks).characters,
@@ -259,21 +261,35 @@ class Conductor:
         return True
 
     def _start_up(self, launch: int) -> None:
-        """A start-up of its own for each load scenario, while no other worker is there."""
+        """A start of its own for each scenario that is about one, while no other worker is there."""
         for scenario in self._shuffled(self._dedicated(), "load", launch):
             self._say(scenario.id)
             page_cache = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
-            worker, done = self._launch(scenario.arm, launch, page_cache=page_cache, dedicated=True)
-            if worker is not None:
-                worker.close()
+            worker, done = self._launch(
+                scenario.arm, launch, page_cache=page_cache, dedicated=True, speak_first=scenario.mode.is_load
+            )
             if not done.outcome.valid:
                 self._lose(scenario, done.outcome)
+            if worker is not None:
+                try:
+                    if done.outcome.valid and not scenario.mode.is_load:
+                        self._ask_first(scenario, Desk(arm=scenario.arm, worker=worker, launch=launch))
+                finally:
+                    worker.close()
+
+    def _ask_first(self, scenario: Scenario, desk: Desk) -> None:
+        """What a process is asked for that has spoken nothing yet."""
+        try:
+            for repetition in first_requests(self._plan, self._asking, scenario, desk):
+                self._emit(WarmedUp(repetition=repetition))
+        except WorkerLost as lost:
+            self._give_up(scenario, Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail))
 
     def _dedicated(self) -> list[Scenario]:
-        return [scenario for scenario in self._alive if scenario.mode.is_load]
+        return [scenario for scenario in self._alive if scenario.mode.starts_alone]
 
     def _arms_at_work(self) -> list[Arm]:
-        return list(dict.fromkeys(scenario.arm for scenario in self._alive if not scenario.mode.is_load))
+        return list(dict.fromkeys(scenario.arm for scenario in self._alive if not scenario.mode.starts_alone))
 
     def _open_desk(self, arm: Arm, launch: int) -> None:
         """Start an arm's worker; an arm that cannot be loaded costs all its scenarios."""
@@ -284,7 +300,7 @@ class Conductor:
             return
         if worker is not None:
             worker.close()
-        for scenario in [scenario for scenario in self._alive if scenario.arm == arm and not scenario.mode.is_load]:
+        for scenario in [each for each in self._alive if each.arm == arm and not each.mode.starts_alone]:
             self._lose(scenario, done.outcome)
 
     def _reopen(self, arm: Arm) -> None:
@@ -316,7 +332,9 @@ class Conductor:
         self._emit(WarmedUp(repetition=repetition))
         self._lose(scenario, outcome)
 
-    def _launch(self, arm: Arm, launch: int, *, page_cache: str, dedicated: bool) -> tuple[WorkerHandle | None, Launch]:
+    def _launch(
+        self, arm: Arm, launch: int, *, page_cache: str, dedicated: bool, speak_first: bool = True
+    ) -> tuple[WorkerHandle | None, Launch]:
         """Start a worker and load its arm. The launch is said as an event, whatever came of it."""
         worker = None
         started_at = self._clock.wall()
@@ -325,7 +343,13 @@ class Conductor:
                 raise WorkerLost(OutcomeKind.REFUSED, reason)
             worker = self._staff.start(self._staff.place(arm))
             order = load_order(
-                arm, self._staff.files(arm), plan=self._plan, launch=launch, page_cache=page_cache, dedicated=dedicated
+                arm,
+                self._staff.files(arm),
+                plan=self._plan,
+                launch=launch,
+                page_cache=page_cache,
+                dedicated=dedicated,
+                speak_first=speak_first,
             )
             done = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
         except WorkerLost as lost:

@@ -5,7 +5,7 @@ records, read back and checked by msgspec on the conductor's side.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias, TypedDict
 
 from harness.records.repetition import Canary, Launch, LoadNote, Repetition, ServerFigures
@@ -24,6 +24,8 @@ class LoadOrder:
     page_cache: str = "warm"
     dedicated: bool = False
     slowdown: float = 0.0
+    speak_first: bool = True
+    """Whether the start ends with a first inference; else the first order to speak is the first of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +145,11 @@ ORDERS: dict[str, type[LoadOrder | SpeakOrder | CrowdOrder | StatusOrder | Canar
 
 
 def write_order(order: Order) -> bytes:
-    """One line."""
+    """One line. What is at its default is left out, so that an older worker takes what it could always do."""
     name = next(name for name, kind in ORDERS.items() if isinstance(order, kind))
-    return json.dumps({"order": name, **asdict(order)}).encode() + b"\n"
+    defaults = {each.name: each.default for each in fields(order)}
+    said = {field: value for field, value in asdict(order).items() if value != defaults[field]}
+    return json.dumps({"order": name, **said}).encode() + b"\n"
 
 
 def read_order(line: bytes) -> Order:

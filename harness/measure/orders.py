@@ -113,7 +113,14 @@ def _spoken(utterance: Utterance) -> Spoken:
 
 
 def load_order(
-    arm: Arm, files: ArmFiles, *, plan: Plan, launch: int, page_cache: str = "warm", dedicated: bool = False
+    arm: Arm,
+    files: ArmFiles,
+    *,
+    plan: Plan,
+    launch: int,
+    page_cache: str = "warm",
+    dedicated: bool = False,
+    speak_first: bool = True,
 ) -> LoadOrder:
     """The start of an arm's engine."""
     voice = next(scenario.voice for scenario in plan.scenarios if scenario.arm == arm)
@@ -122,6 +129,7 @@ def load_order(
         launch=launch,
         page_cache=page_cache,
         dedicated=dedicated,
+        speak_first=speak_first,
         slowdown=arm.slowdown,
         # The same seed for every arm of a launch: what the generator's noise does, it does to all.
         engine=engine_fields(arm, files, voice=voice, seed=1 + plan.pace.seed * 1_000 + launch)

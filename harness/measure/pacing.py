@@ -1,11 +1,16 @@
 """How far a run is against the earlier of its two ends: all blocks played, or the budget spent."""
 
+from collections.abc import Callable
+
 from harness.clock import Clock
 from harness.measure.events import Progress
 from harness.plan.matrix import Pace
 
 NEEDED_LAUNCHES = 2
 """Launched whatever the budget: with one launch a process cannot be told from a change."""
+
+LEAST_TURNS = 50
+"""Of a soak, spoken in a block whatever the budget: fewer tell no growth of memory."""
 
 
 def launches_within(budget_s: float, *, wanted: int, launch_s: float) -> int:
@@ -66,6 +71,20 @@ class Pacing:
         before_s = self._starting_ns / 1e9
         deadline_s = before_s + (self._pace.budget_s - before_s) * (launch + 1) / self.launches
         return self._elapsed_s() + self._block_s() <= deadline_s
+
+    def soaking(self, soaks: int) -> Callable[[int], bool]:
+        """From now on: whether a soak, one of so many, has time for its turn of that number.
+
+        The soaks of a launch and all the rest of it have equal parts of the launch's time.
+        """
+        began_ns = self._clock.now_ns()
+        part_s = self._pace.budget_s / self._pace.launches / (soaks + 1)
+
+        def fits(turn: int) -> bool:
+            passed_s = (self._clock.now_ns() - began_ns) / 1e9
+            return turn < LEAST_TURNS or passed_s + passed_s / turn <= part_s
+
+        return fits
 
     def progress(self, doing: str) -> Progress:
         """The share that is done; what remains is known from the first block on, the budget bounds it before."""

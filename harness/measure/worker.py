@@ -169,9 +169,9 @@ class Worker:
         if isinstance(self._engine, Remote):
             self._watch = ServerWatch(self._engine.server)
         rss_loaded = self._watch.resident() if self._watch else self._probes.resident()
-        outcome, first_ns = self._first_inference(engine_order)
+        outcome, first_ns = self._first_inference(engine_order) if order.speak_first else (Outcome(), 0)
         self._probes.settle()
-        if outcome.valid:
+        if outcome.valid and order.speak_first:
             parts.append(LoadPart(name="first_inference", ns=first_ns))
         return Launch(
             arm_id=order.arm_id,

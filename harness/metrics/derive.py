@@ -13,6 +13,7 @@ from harness.metrics.start_up import (
     launches_of,
     peak_values,
     slope_values,
+    warm_up_values,
     why_no_launch,
 )
 from harness.metrics.values import (
@@ -27,7 +28,7 @@ from harness.metrics.values import (
 from harness.records.reading import Reading, known, unknown
 from harness.records.repetition import Outcome, OutcomeKind, Phase, Repetition
 from harness.records.run import RunData
-from harness.records.scenario import Scenario
+from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import Estimate
 
 __all__ = ["Counts", "Grouped", "Values", "paired_log_ratios", "repetition_figures", "scenario_values"]
@@ -45,9 +46,9 @@ def scenario_values(
     """Every metric that such a scenario has, with its values or the reason why there is none.
 
     A start-up scenario has the load metrics, rss_loaded, model_size and success_rate; any other has all but those of
-    loading, longest_wait where several listeners asked in one moment, and cache_hit_rate where the engine counts it.
-    `include_disturbed` says whether repetitions during which the machine was disturbed count; they are counted
-    apart either way. `targets` (metric → limit) is what goodput is measured against.
+    loading: warm_up_cost where that is what is measured, longest_wait where several listeners asked in one moment,
+    cache_hit_rate where the engine counts it. `include_disturbed` says whether repetitions during which the machine was
+    disturbed count; they are counted apart either way. `targets` (metric → limit) is what goodput is measured against.
     """
     if scenario.mode.is_load:
         return _start_up(scenario, data)
@@ -88,6 +89,8 @@ def _synthesis(
     values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
     values["success_rate"] = _success_rate(counts, reason=reason, launches=len({each.launch for each in attempted}))
     values |= window_values(scenario, data, ours=ours, measured=measured, counts=counts, reason=reason, targets=targets)
+    if scenario.mode is Mode.WARM_UP:
+        values["warm_up_cost"] = warm_up_values(ours, counts=counts, reason=reason)
     values |= wait_values(scenario, measured=measured, counts=counts, reason=reason)
     values |= hit_values(measured, scenario=scenario, counts=counts, reason=reason)
     values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)

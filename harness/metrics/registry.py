@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from harness.errors import UsageError, nearest
 from harness.metrics.definitions.likeness import LIKENESS
-from harness.metrics.definitions.resources import LOADING, MEMORY
+from harness.metrics.definitions.resources import FIRST, LOADING, MEMORY
 from harness.metrics.definitions.service import SERVICE
 from harness.metrics.definitions.speed import SPEED, STAGES
 from harness.metrics.definitions.streaming import STREAMING
@@ -14,7 +14,7 @@ from harness.metrics.metric import Direction, Metric, Per, Scale
 __all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "metric"]
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
-    {each.name: each for each in (*SPEED, *STREAMING, *STAGES, *LOADING, *MEMORY, *SERVICE, *LIKENESS)}
+    {each.name: each for each in (*SPEED, *STREAMING, *STAGES, *LOADING, *FIRST, *MEMORY, *SERVICE, *LIKENESS)}
 )
 """Every metric by its name, in the order in which tables show them."""
 

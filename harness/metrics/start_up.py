@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import median
 
+from harness.metrics.figures import total_ns
 from harness.metrics.registry import METRICS
 from harness.metrics.values import Counts, Placed, Values, collect
 from harness.records.reading import Reading, known, unknown
@@ -89,6 +90,20 @@ def _highest(marks: Sequence[Memory]) -> Reading:
     if peaks:
         return known(max(peaks))
     return unknown(marks[0].peak_reason or "the high-water mark was not read")
+
+
+def warm_up_values(repetitions: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
+    """`warm_up_cost`: per launch, over the texts of its warm-up that were validly spoken then and afterwards."""
+    first: dict[tuple[int, int], int] = {}
+    excess: dict[int, list[int]] = defaultdict(list)
+    for each in sorted(repetitions, key=lambda each: each.phase is Phase.MEASURED):
+        place = each.launch, each.variant
+        if each.outcome.valid and each.phase is Phase.WARMUP:
+            first[place] = total_ns(each)
+        elif each.outcome.valid and place in first:
+            excess[each.launch].append(first.pop(place) - total_ns(each))
+    placed = [Placed(launch=launch, reading=known(sum(excess[launch]) / NS)) for launch in sorted(excess)]
+    return collect("warm_up_cost", placed, counts=counts, reason=reason)
 
 
 def slope_values(

@@ -19,6 +19,13 @@ class Mode(StrEnum):
     """Start-up with the model file in the page cache; nothing but the first inference is synthesised."""
     LOAD_COLD = "load-cold"
     """Start-up with the model file evicted from the page cache."""
+    WARM_UP = "warm-up"
+    """Whole texts of a process that has just been started and has spoken nothing: each once, and then each again."""
+
+    @property
+    def starts_alone(self) -> bool:
+        """Whether the scenario has starts of its own, while no other worker is there, and no part in the blocks."""
+        return self.is_load or self is Mode.WARM_UP
 
     @property
     def is_load(self) -> bool:

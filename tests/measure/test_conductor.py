@@ -591,6 +591,62 @@ class TestStartUp:
         assert (played.conductor.complete, played.conductor.reason) == (False, "every scenario was lost")
 
 
+class TestFirstRequests:
+    """Three texts of a class, of 10 characters each."""
+
+    FIRST = scenario(ORIGINAL, "short", Mode.WARM_UP, variant=None)
+
+    def test_each_text_is_asked_for_and_then_each_again_of_a_process_that_has_spoken_nothing(self) -> None:
+        played = perform(plan((self.FIRST,), launches=2))
+        assert played.conductor.complete
+        assert [(each.launch, each.phase, each.variant, each.block) for each in played.warm_ups] == [
+            (launch, phase, variant, -1)
+            for launch in (0, 1)
+            for phase in (Phase.WARMUP, Phase.MEASURED)
+            for variant in (0, 1, 2)
+        ]
+        assert [[part.name for part in each.parts] for each in played.launches] == [
+            ["import", "session", "voices", "phonemiser"]
+        ] * 2
+        assert {each.scenario_id for each in played.warm_ups} == {self.FIRST.id}
+        assert all(each.end_ns == 143 * MS for each in played.warm_ups)
+
+    def test_they_come_before_every_launch_while_no_other_worker_is_there(self) -> None:
+        played = perform(plan((self.FIRST, *FOUR), launches=2, blocks=1))
+        what = [(what, name) for what, name in played.agency.log if not name.startswith("canary")]
+        assert [each for each, _ in what[:4]] == ["dedicated", "close"] * 2
+        assert what[0][1] == "scripted.cpu.tdefault beside 1", "the canary alone"
+        assert {name for event in played.blocks for name in event.block.order} == {each.id for each in FOUR}
+        assert all(order.speak_first is not order.dedicated for order in played.agency.loads)
+
+    def test_one_whose_worker_is_lost_costs_only_itself(self) -> None:
+        def crash(order: LoadOrder | SpeakOrder | CanaryOrder) -> None:
+            if isinstance(order, SpeakOrder) and order.scenario_id == self.FIRST.id and order.variant == 1:
+                raise WorkerLost(OutcomeKind.CRASHED, "gone")
+
+        played = perform(plan((self.FIRST, *FOUR), blocks=1), rule=crash)
+        assert {name: outcome.reason for name, outcome in played.lost.items()} == {self.FIRST.id: "gone"}
+        assert [each.outcome.reason for each in played.warm_ups if each.scenario_id == self.FIRST.id] == ["", "gone"]
+        assert len(played.blocks) == 2
+
+
+class TestSoak:
+    """Texts of 143 ms one after the other."""
+
+    def turns(self, **pace: float) -> list[int]:
+        soak = replace(scenario(ORIGINAL, "short", variant=None), repeats=1_000)
+        return [len(event.repetitions) for event in perform(plan((soak,), launches=2, blocks=1, **pace)).blocks]
+
+    def test_all_turns_are_spoken_where_a_launchs_half_has_time_for_them(self) -> None:
+        assert self.turns(budget_s=4 * 143.0 + 0.1) == [1_000, 1_000]
+
+    def test_else_as_many_as_it_has_time_for(self) -> None:
+        assert self.turns(budget_s=4 * 14.3 + 0.1) == [100, 100]
+
+    def test_fifty_are_spoken_whatever_the_budget(self) -> None:
+        assert self.turns(budget_s=0.001) == [50, 50]
+
+
 class TestBudget:
     """One launch of FOUR: 2.5 s and 0.3084 s of loading, 2.784 s of warm-ups, then blocks of 2.834 s."""
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -128,6 +129,14 @@ def test_a_message_is_one_line_of_ascii(line: bytes) -> None:
     assert line.isascii()
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
+
+
+def test_an_order_says_nothing_that_an_older_worker_might_not_know_unless_it_matters() -> None:
+    order = LoadOrder(arm_id="a", launch=0, engine={"engine": "scripted"})
+    assert json.loads(write_order(order)) == {
+        "order": "load", "arm_id": "a", "launch": 0, "engine": {"engine": "scripted"}
+    }  # fmt: skip
+    assert json.loads(write_order(replace(order, speak_first=False)))["speak_first"] is False
 
 
 def test_what_is_unset_in_an_answer_is_not_said() -> None:

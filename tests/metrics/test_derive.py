@@ -263,3 +263,44 @@ def test_one_request_at_a_time_has_no_throughput(made: Any) -> None:
 def test_likeness_is_unknown_until_audio_is_compared(made: Any, metric: str) -> None:
     found = scenario_values(made.scenario(), made.data(made.repetition()))
     assert found[metric].reason == "its audio was not compared with the original's"
+
+
+class TestWarmUpCost:
+    """First requests of 12 characters: what each takes beyond the same text's second time, in ms."""
+
+    def values(self, made: Any, *spoken: tuple[Phase, int, int, int]) -> Any:
+        """From (phase, launch, variant, ms)."""
+        scenario = made.scenario(Mode.WARM_UP, variant=None)
+        ours = [
+            made.repetition(
+                scenario_id=scenario.id, phase=phase, launch=launch, variant=variant, block=-1,
+                chunks=((taken, 1_000),), outcome=Outcome() if taken else Outcome(kind=OutcomeKind.ERROR, reason="no"),
+            )
+            for phase, launch, variant, taken in spoken
+        ]  # fmt: skip
+        return scenario_values(scenario, made.data(*ours, scenarios=[scenario]))
+
+    def test_it_is_of_each_launch_and_of_each_text_against_itself(self, made: Any) -> None:
+        values = self.values(
+            made,
+            *((Phase.WARMUP, 0, 0, 900), (Phase.WARMUP, 0, 1, 400), (Phase.MEASURED, 0, 0, 100)),
+            *((Phase.MEASURED, 0, 1, 350), (Phase.WARMUP, 1, 0, 100), (Phase.MEASURED, 1, 0, 101)),
+        )
+        assert values["warm_up_cost"].flat == pytest.approx((0.85, -0.001))
+        assert values["latency"].flat == pytest.approx((0.1, 0.35, 0.101)), "the later requests' alone"
+
+    def test_a_text_that_failed_once_is_in_no_sum(self, made: Any) -> None:
+        values = self.values(
+            made,
+            *((Phase.WARMUP, 0, 0, 0), (Phase.WARMUP, 0, 1, 400), (Phase.MEASURED, 0, 0, 100)),
+            (Phase.MEASURED, 0, 1, 350),
+        )
+        assert values["warm_up_cost"].flat == pytest.approx((0.05,))
+
+    def test_where_nothing_was_spoken_twice_it_is_unknown(self, made: Any) -> None:
+        values = self.values(made, (Phase.WARMUP, 0, 0, 0))
+        assert values["warm_up_cost"].n == 0
+        assert "the warm-up failed" in values["warm_up_cost"].reason
+
+    def test_no_other_scenario_has_it(self, made: Any) -> None:
+        assert "warm_up_cost" not in scenario_values(made.scenario(), made.data(made.repetition()))

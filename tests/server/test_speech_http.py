@@ -171,6 +171,29 @@ def test_lists_and_health(serve: Serve) -> None:
         assert client.get("/status").json()["providers"] == ["TonesProvider"]
 
 
+def test_the_state_is_where_the_raycast_dialect_has_it(serve: Serve) -> None:
+    with serve(cache_bytes=1 << 22) as served, httpx.Client(base_url=served.url) as client:
+        assert client.get("/startup-progress").json() == {
+            "status": "ready", "detail": "", "steps": {"load": True, "warm_up": True}, "progress": 1.0
+        }  # fmt: skip
+        for _ in range(2):
+            ask(served, text=TEXT)
+        cache = client.get("/cache-status").json()
+        assert cache == {"enabled": True, **client.get("/status").json()["cache"]}
+        assert (cache["hits"], cache["misses"], cache["hit_rate"]) == (len(PIECES), len(PIECES), 0.5)
+        told = client.get("/optimization-status").json()
+        assert (told["providers"], told["fallbacks"]) == (["TonesProvider"], [])
+        assert sum(each["jobs"] for each in told["sessions"]) == len(PIECES)
+
+
+def test_the_progress_is_told_while_it_starts_and_the_rest_is_not_there_yet(serve: Serve) -> None:
+    with serve() as served:
+        served.service.drain()
+        assert httpx.get(f"{served.url}/startup-progress").json()["status"] == "draining"
+        for path in ("/cache-status", "/optimization-status"):
+            assert httpx.get(f"{served.url}{path}").status_code == 503
+
+
 def test_it_is_not_ready_before_it_is_warm(serve: Serve) -> None:
     tones = Tones()
     tones.go_on.clear()

@@ -63,6 +63,23 @@ LOADING = (
     ),
 )
 
+FIRST = (
+    Metric(
+        name="warm_up_cost",
+        title="Cost of warming up",
+        unit="s",
+        direction=Direction.LOWER,
+        per=Per.LAUNCH,
+        formula="per launch: Σ (T of a text among the first 20 requests of the process − T of the same text when it is "
+        "asked for again, after all of them)",
+        meaning="What the first listeners of a process that was just started wait longer than later ones.",
+        moved_by="Memory that is allocated and weights that are touched for the first time, and whether the engine "
+        "warms up before it is ready: then its start takes longer instead.",
+        fooled_by="A cache, which has the second answers: it is measured without one. Few launches: each gives one "
+        "figure, a sum of 20 small differences, which noise may bring below 0.",
+    ),
+)
+
 MEMORY = (
     Metric(
         name="rss_loaded",

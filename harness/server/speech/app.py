@@ -100,6 +100,21 @@ def _add_state(app: FastAPI, service: Service) -> None:
         """Sessions, cache, fall-backs, and the statistics of all answers, by the harness's own definitions."""
         return service.status()
 
+    @app.get("/cache-status", responses=UNAVAILABLE)
+    async def cache_status() -> dict[str, Any]:
+        """The cache's account, where the dialect of Raycast's server has it."""
+        return service.cache_status()
+
+    @app.get("/optimization-status", responses=UNAVAILABLE)
+    async def optimization_status() -> dict[str, Any]:
+        """What the sessions run on and what each has done, where the dialect of Raycast's server has it."""
+        return service.optimization_status()
+
+    @app.get("/startup-progress")
+    async def startup_progress() -> dict[str, Any]:
+        """How far the start is, where the dialect of Raycast's server has it."""
+        return service.startup_progress()
+
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """The same for Prometheus."""

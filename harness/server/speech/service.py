@@ -127,7 +127,7 @@ class Service:
             "status": self.state.value,
             "detail": self.reason,
             "answering": self.answering,
-            "fallbacks": [{"asked": each.asked, "got": each.got, "reason": each.reason} for each in self.fallbacks],
+            "fallbacks": [asdict(each) for each in self.fallbacks],
             "statistics": self.statistics.report(),
         }
         if self._opened is not None:
@@ -143,6 +143,36 @@ class Service:
                 "cache": {**asdict(cache), "hit_rate": cache.hit_rate},
             }
         return told
+
+    def cache_status(self) -> dict[str, object]:
+        """The cache's account, in pieces of texts and bytes. Unavailable until the sessions are warm."""
+        cache = self.speaker.cache_state
+        return {"enabled": cache.limit > 0, **asdict(cache), "hit_rate": cache.hit_rate}
+
+    def optimization_status(self) -> dict[str, object]:
+        """What the sessions run on, how they are set, and how much each has spoken. Unavailable as above."""
+        pool = self.speaker.pool
+        assert self._opened is not None  # noqa: S101 - for the type checker; who speaks was opened
+        return {
+            "providers": self._opened.facts.providers,
+            "options": dict(self._opened.facts.options),
+            "fallbacks": [asdict(each) for each in self.fallbacks],
+            "sessions": [asdict(state) for state in pool.states()],
+            "waiting_pieces": pool.waiting,
+            "backlog_s": pool.backlog_s(),
+        }
+
+    def startup_progress(self) -> dict[str, object]:
+        """The steps until the server is ready, and the share of them that is done."""
+        steps = {"load": self._opened is not None}
+        if self.settings.warm_up:
+            steps["warm_up"] = self.state in (State.READY, State.DRAINING)
+        return {
+            "status": self.state.value,
+            "detail": self.reason,
+            "steps": steps,
+            "progress": sum(steps.values()) / len(steps),
+        }
 
     def exposition(self) -> str:
         """The same for Prometheus, in its text format."""
