@@ -23,6 +23,8 @@ class Dialect:
     model_field: str
     formats: tuple[str, ...]
     voices_path: str
+    state_paths: tuple[str, ...] = ()
+    """Where a server says more of itself than at its /status."""
 
     def body(self, request: SpeechRequest, *, container: str, stream: bool, model: str) -> bytes:
         """The request's body: `stream` and the format are always said, since the defaults differ."""
@@ -69,6 +71,7 @@ RAYCAST = Dialect(
     model_field="",
     formats=("pcm", "wav"),
     voices_path="/voices",
+    state_paths=("/cache-status", "/optimization-status"),
 )
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({each.name: each for each in (OPENAI, RAYCAST)})
 

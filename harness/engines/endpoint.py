@@ -81,18 +81,21 @@ class EndpointEngine:
         return self._target
 
     def own_figures(self) -> ServerFigures:
-        """Every number at the server's /status, over a connection of its own."""
+        """Every number at the server's /status and where else its dialect tells them, over connections of its own."""
         settings = replace(
             self._target.settings, keep_alive=False, connect_timeout=STATUS_S, idle_timeout=STATUS_S,
             total_timeout=STATUS_S,
         )  # fmt: skip
         clock = self._clock
         line = Line(self._target.address, settings, clock=clock, stages=Stages(clock))
-        try:
-            answer = _ask(line, "GET", STATUS, settings)
-        except EndpointFault as fault:
-            return ServerFigures(reason=f"{STATUS}: {fault}")
-        return read_figures(answer)
+        found = []
+        for path in (STATUS, *self._target.dialect.state_paths):
+            try:
+                found.append(read_figures(_ask(line, "GET", path, settings), path=path))
+            except EndpointFault as fault:
+                found.append(ServerFigures(reason=f"{path}: {fault}"))
+        figures = tuple(figure for each in found for figure in each.figures)
+        return ServerFigures(figures=figures, reason="" if figures else found[0].reason)
 
     def reach(self) -> None:
         """Connect. EndpointFault where the server cannot be reached."""

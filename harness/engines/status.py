@@ -1,4 +1,4 @@
-"""What a server says of itself: every number of the JSON at its /status, by its path."""
+"""What a server says of itself: every number of the JSON at its /status and the like, by its path."""
 
 import json
 import math
@@ -12,17 +12,17 @@ MOST = 200
 """Numbers that are kept: a server that lists every request says nothing of itself."""
 
 
-def read_figures(answer: Answer) -> ServerFigures:
-    """The numbers of an answer, in its own order."""
+def read_figures(answer: Answer, *, path: str = STATUS) -> ServerFigures:
+    """The numbers of an answer at `path`, in its own order; of another than /status they begin with its name."""
     if answer.status != 200:
-        return ServerFigures(reason=f"the server has no {STATUS}: it answers {answer.status}")
+        return ServerFigures(reason=f"the server has no {path}: it answers {answer.status}")
     try:
         said = json.loads(answer.body)
     except (ValueError, RecursionError):
-        return ServerFigures(reason=f"{STATUS} holds no JSON")
-    found = dict(_numbers(said, ""))
+        return ServerFigures(reason=f"{path} holds no JSON")
+    found = dict(_numbers(said, "" if path == STATUS else path.strip("/")))
     kept = tuple(found.items())[:MOST]
-    return ServerFigures(figures=kept, reason="" if kept else f"{STATUS} holds no number")
+    return ServerFigures(figures=kept, reason="" if kept else f"{path} holds no number")
 
 
 def _numbers(said: object, path: str) -> Iterator[tuple[str, float]]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,8 @@ from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.status import MOST, read_figures
 from harness.server.builtin import SCRIPTS
 from harness.server.scripted import serving
+
+STAGES = Stages(SystemClock())
 
 
 def said(what: object, status: int = 200) -> Answer:
@@ -39,6 +42,11 @@ def test_what_says_nothing_says_why(answer: Answer, reason: str) -> None:
     assert found.reason == reason
 
 
+def test_what_another_address_says_is_known_by_its_name() -> None:
+    assert read_figures(said({"hits": 3}), path="/cache-status").figures == (("cache-status.hits", 3.0),)
+    assert read_figures(said({}, 404), path="/cache-status").reason == "the server has no /cache-status: it answers 404"
+
+
 def test_a_server_that_lists_everything_is_cut_short() -> None:
     assert len(read_figures(said({str(number): number for number in range(1_000)})).figures) == MOST
 
@@ -47,6 +55,11 @@ def test_a_server_is_asked_over_a_connection_of_its_own_and_speaks_nothing_for_i
     with serving(SCRIPTS["steady"]) as (url, server):
         order = EngineOrder(engine="endpoint", url=url, session_options={"dialect": "openai"})
         engine = start(order, clock=SystemClock(), stages=Stages(SystemClock()))
+        assert isinstance(engine, EndpointEngine)
+        assert dict(engine.own_figures().figures)["requests"] == 0
+        engine.close()
+        # It has no more than its /status, which is no reason to leave that out.
+        engine = start(replace(order, session_options={"dialect": "raycast"}), clock=SystemClock(), stages=STAGES)
         assert isinstance(engine, EndpointEngine)
         assert dict(engine.own_figures().figures)["requests"] == 0
         engine.close()

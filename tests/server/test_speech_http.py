@@ -14,7 +14,7 @@ import soundfile
 from harness.clock import SystemClock
 from harness.engines.endpoint import start
 from harness.engines.pieces import cut
-from harness.engines.protocol import EngineOrder, SpeechRequest, Stages
+from harness.engines.protocol import EngineOrder, SelfReporting, SpeechRequest, Stages
 from tests.server.conftest import PATIENCE, Serve, Served, Tones, pcm, tone
 
 TEXT = "the quick brown fox jumps over a lazy dog. nobody says a word about it for a while."
@@ -184,6 +184,17 @@ def test_the_state_is_where_the_raycast_dialect_has_it(serve: Serve) -> None:
         told = client.get("/optimization-status").json()
         assert (told["providers"], told["fallbacks"]) == (["TonesProvider"], [])
         assert sum(each["jobs"] for each in told["sessions"]) == len(PIECES)
+
+
+def test_a_listener_in_the_raycast_dialect_reads_the_state_there(serve: Serve) -> None:
+    with serve(cache_bytes=1 << 22) as served:
+        order = EngineOrder(engine="endpoint", url=served.url, session_options={"dialect": "raycast"})
+        engine = start(order, clock=SystemClock(), stages=Stages(SystemClock()))
+        assert isinstance(engine, SelfReporting)
+        figures = dict(engine.own_figures().figures)
+        engine.close()
+    assert figures["cache-status.limit"] == figures["cache.limit"] == 1 << 22
+    assert figures["optimization-status.waiting_pieces"] == 0
 
 
 def test_the_progress_is_told_while_it_starts_and_the_rest_is_not_there_yet(serve: Serve) -> None:
