@@ -146,8 +146,9 @@ class Conductor:
             for position, scenario in enumerate(order):
                 soaking = self._pacing.soaking(sum(each.repeats > 1 for each in playing))
                 for turn in range(scenario.repeats):
-                    if scenario in self._alive and soaking(turn):
-                        done += self._repeat(scenario, position=position, phase=Phase.MEASURED, turn=turn)
+                    if scenario not in self._alive or not soaking(turn):
+                        break
+                    done += self._repeat(scenario, position=position, phase=Phase.MEASURED, turn=turn)
         except KeyboardInterrupt:
             # What was spoken of this block is as good as any; a request to end costs the repetition under way.
             if done:
