@@ -124,7 +124,7 @@ class TestOutcome:
         lines = outcome(lab.run(wishes=wishes), 140)
         heads = [line.split() for line in lines if line.strip().startswith("scenario ")]
         assert [head[2:-1] for head in heads] == [
-            ["warm_up_cost", "latency", "rtf", "rss_peak"], ["latency", "rtf", "rss_peak"],
+            ["warm_up_cost", "latency", "rtf", "rss_peak"], ["ttfa", "latency", "rtf", "rss_peak"],
             ["latency", "rtf", "rss_peak", "rss_slope"],
         ]  # fmt: skip
 
