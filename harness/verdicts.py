@@ -13,7 +13,7 @@ from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, N
 from harness.judge.estimate import summarise
 from harness.judge.gate import check_targets, judge
 from harness.judge.symmetry import symmetry
-from harness.metrics.derive import Values, scenario_values
+from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.records.reading import Reading, unknown
@@ -70,9 +70,9 @@ def conclude(data: RunData, *, config: Config) -> Conclusions:
 
 def all_values(data: RunData, targets: Sequence[tuple[str, str, float | None]] = ()) -> ScenarioValues:
     """Every metric of every scenario; goodput against `targets`: (pattern of scenario ids, metric, limit)."""
+    values = RunValues(data)
     return {
-        scenario.id: scenario_values(scenario, data, targets=limits(targets, scenario.id))
-        for scenario in data.run.scenarios
+        scenario.id: values.derive(scenario, targets=limits(targets, scenario.id)) for scenario in data.run.scenarios
     }
 
 
@@ -103,11 +103,11 @@ def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:
 
 def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
     """What promoting this run would accept: every gated figure that was validly measured."""
-    run = _promoted(data)
+    run, values = _promoted(data), RunValues(data)
     entries = []
     for scenario in data.run.scenarios:
         model = scenario.arm.model.sha256 if scenario.arm.model else ""
-        for name, found in scenario_values(scenario, data).items():
+        for name, found in values.of(scenario).items():
             if not METRICS[name].gated or not found.n:
                 continue
             point = BaselinePoint(

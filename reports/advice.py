@@ -7,13 +7,12 @@ from statistics import median
 
 from markupsafe import Markup
 
-from harness.advice.recommend import OBJECTIVES, Objective, Recommendation, ValuesOf, recommend
+from harness.advice.recommend import OBJECTIVES, Objective, Recommendation, recommend
 from harness.advice.wording import sentence
 from harness.errors import UsageError
-from harness.metrics.derive import scenario_values
-from harness.metrics.values import Values
+from harness.metrics.derive import RunValues
 from harness.records.run import RunData
-from harness.records.scenario import Arm, Mode, Scenario
+from harness.records.scenario import Arm, Mode
 from harness.records.verdict import Estimate
 from reports.arms import Arms, arms
 from reports.marks import Axis, Dot, axis, scale_line, strip
@@ -75,17 +74,17 @@ class Choices:
     arms: Arms
 
 
-def choices(data: RunData) -> Choices:
-    """What a run says of its arms."""
+def choices(data: RunData, values: RunValues | None = None) -> Choices:
+    """What a run says of its arms. Who has the run's values already hands them in."""
+    known = values or RunValues(data)
     names = {
         each.arm: " · ".join(arm_parts(each)) for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)
     }
-    values_of = _remembering()
     typical = {metric: _typical(data, list(names), metric) for metric in _COURTS}
     axes = {metric: _axis(metric, values) for metric, values in typical.items() if values}
     return Choices(
         run=data.run.id,
-        advice=tuple(_advice(data, each, names, values_of) for each in OBJECTIVES.values()) if len(names) > 1 else (),
+        advice=tuple(_advice(known, each, names) for each in OBJECTIVES.values()) if len(names) > 1 else (),
         heard=bool(typical["mcd"]),
         courts=tuple(
             Court(title=metric_of(metric).title, better=better(metric), axis=scale_line(on))
@@ -97,20 +96,8 @@ def choices(data: RunData) -> Choices:
             )
             for arm, name in names.items()
         ),
-        arms=arms(data),
+        arms=arms(data, known),
     )
-
-
-def _remembering() -> ValuesOf:
-    """The values of scenarios of one run, derived once for all objectives."""
-    known: dict[str, Mapping[str, Values]] = {}
-
-    def values_of(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
-        if scenario.id not in known:
-            known[scenario.id] = scenario_values(scenario, data)
-        return known[scenario.id]
-
-    return values_of
 
 
 def _typical(data: RunData, every: Sequence[Arm], metric: str) -> dict[str, float]:
@@ -137,10 +124,10 @@ def _mark(metric: str, value: float | None, on: Axis) -> Markup:
     return strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {said}")
 
 
-def _advice(data: RunData, objective: Objective, names: Mapping[Arm, str], values_of: ValuesOf) -> Advice:
+def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str]) -> Advice:
     """What was found best, or why nothing can be said."""
     try:
-        found = recommend([data], objective, values_of=values_of)
+        found = recommend([known.data], objective, values_of=lambda scenario, _: known.of(scenario))
     except UsageError as error:
         return Advice(
             purpose=objective.name,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness.errors import MeasurementError
-from harness.metrics.derive import paired_log_ratios, scenario_values
+from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
 from harness.records.run import RunData
@@ -46,11 +46,15 @@ class Arms:
     basis: str
 
 
-def arms(data: RunData) -> Arms:
-    """The arms of a run by the text that the most of them were to speak, in the order of the run."""
+def arms(data: RunData, values: RunValues | None = None) -> Arms:
+    """The arms of a run by the text that the most of them were to speak, in the order of the run.
+
+    Who has the run's values already hands them in.
+    """
+    known = values or RunValues(data)
     spoken = _common(data.run.scenarios)
     reference = _reference(spoken)
-    shown = {each.id: _numbers(each, reference, data) for each in spoken}
+    shown = {each.id: _numbers(each, reference, known) for each in spoken}
     scales = {
         name: scale(name, [found[name] for found in shown.values() if name in found])
         for name in FIGURES
@@ -93,8 +97,9 @@ def _reference(spoken: Sequence[Scenario]) -> Scenario | None:
     return next(originals, spoken[0] if spoken else None)
 
 
-def _numbers(scenario: Scenario, reference: Scenario | None, data: RunData) -> dict[str, float]:
+def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -> dict[str, float]:
     """Every figure that there is of a scenario and its arm, in the metrics' units."""
+    data = known.data
     own, arm = scenario.id, scenario.arm.id  # made anew whenever asked for
     found = {
         each.metric: each.median
@@ -113,7 +118,7 @@ def _numbers(scenario: Scenario, reference: Scenario | None, data: RunData) -> d
     if starts:
         found["load_time"] = median(starts)
     if reference is not None and scenario.id != reference.id:
-        ours, theirs = (scenario_values(each, data)["latency"] for each in (scenario, reference))
+        ours, theirs = (known.of(each)["latency"] for each in (scenario, reference))
         try:
             pairs = [pair for launch in paired_log_ratios(ours, theirs) for pair in launch]
         except MeasurementError:

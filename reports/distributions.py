@@ -6,7 +6,7 @@ from statistics import median
 
 from markupsafe import Markup
 
-from harness.metrics.derive import scenario_values
+from harness.metrics.derive import RunValues
 from harness.metrics.values import NO_BLOCK, Values
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
@@ -76,15 +76,16 @@ class _Row:
         return self.reference.point if self.reference else median(self.values.flat)
 
 
-def figures(data: RunData, named: Names, *, reference: Mapping[Key, Estimate]) -> tuple[Figure, ...]:
+def figures(known: RunValues, named: Names, *, reference: Mapping[Key, Estimate]) -> tuple[Figure, ...]:
     """A figure for each metric that is judged and has values, in the registry's order."""
+    data = known.data
     judged = {verdict.metric for verdict in data.verdicts}
     verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
     summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
     disturbed = _disturbed(data)
     rows: dict[str, list[_Row]] = {}
     for scenario in data.run.scenarios:
-        for metric, values in scenario_values(scenario, data).items():
+        for metric, values in known.of(scenario).items():
             if metric not in judged or not values.n:
                 continue
             key = (scenario.id, metric)

@@ -1,6 +1,6 @@
 """The matrix of a run, scenario × metric: every verdict and every figure, as finished strings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -26,10 +26,10 @@ COLUMNS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
-    """A scenario. Its cells are finished, because a site has half a million of them."""
+    """A scenario. Its cells are one finished piece, because a site has half a million of them."""
 
     label: Label
-    cells: tuple[Markup, ...]
+    cells: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,12 @@ class _Cells:
             metric, [found.median for each in members if (found := self.summaries.get((each.id, metric))) is not None]
         )
 
-    def cell(self, key: Key, on: Scale, head: Markup) -> Markup:
+    def row(self, scenario_id: str, columns: Sequence[tuple[str, Scale, Markup]]) -> Markup:
+        """The cells of a scenario under `columns`: metric, scale, head."""
+        cells = [self._cell((scenario_id, metric), on, head) for metric, on, head in columns]
+        return Markup("".join(cells))  # noqa: S704 - numbers, words of ours and escaped texts
+
+    def _cell(self, key: Key, on: Scale, head: Markup) -> str:
         """A table cell under `head` with whatever is known of it; the script sorts and filters by its attributes."""
         verdict, summary = self.verdicts.get(key), self.summaries.get(key)
         value = summary.median if summary else None
@@ -105,7 +110,7 @@ class _Cells:
         sort = "" if value is None else f"{value:.9g}"
         title = f' title="{escape(verdict.reason)}"' if verdict and verdict.reason else ""
         said = f"<span>{words.glyph} {change}</span>" if words.glyph else ""
-        return Markup(  # noqa: S704 - numbers, words of ours and escaped texts
+        return (
             f'<td role="cell" class="v-{words.css}" data-label="{head}" data-sort="{sort}" data-verdict="{words.word}"'
             f"{title}><b>{on.bare(value)}</b>{said}{self.marks.get(key, _NO_MARK)}</td>"
         )
@@ -123,10 +128,7 @@ def _matrix(name: str, metrics: list[str], members: list[Label], cells: _Cells, 
         name=name,
         folded=folded,
         columns=columns,
-        rows=tuple(
-            MatrixRow(label=each, cells=tuple(cells.cell((each.id, metric), on, head) for metric, on, head in heads))
-            for each in members
-        ),
+        rows=tuple(MatrixRow(label=each, cells=cells.row(each.id, heads)) for each in members),
     )
 
 

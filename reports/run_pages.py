@@ -10,7 +10,7 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from harness.records.run import RunData
+from harness.metrics.derive import RunValues
 from harness.records.scenario import slug
 from harness.store.runs import RunStore, open_store
 from reports.history import Book, book_bytes, book_of
@@ -20,7 +20,8 @@ from reports.view import NO_REFERENCE, Reference, RunView, run_view
 MANY = 40
 """From so many runs on a second process is worth its start."""
 _PART = 10
-"""Runs that a process takes at a time."""
+_REPETITIONS = 5_000
+"""A process takes so many runs at a time, and no more than have so many repetitions together, to bound its memory."""
 
 _PAGES = (
     ("index.html", "Overview"),
@@ -69,12 +70,14 @@ def _file(name: str) -> str:
 class Due:
     """A run whose page is to be drawn, and the fingerprint under which the book then has it.
 
-    `accepted` is the id of the run that was promoted before it, "" where there is none.
+    `accepted` is the id of the run that was promoted before it, "" where there is none; `repetitions` are as many as
+    it was stored with.
     """
 
     run_id: str
     fingerprint: str
     accepted: str = ""
+    repetitions: int = 0
 
 
 @contextmanager
@@ -84,7 +87,7 @@ def older_pages(store: RunStore, directory: Path, due: Sequence[Due]) -> Iterato
     Where there are many, a second process begins at once with the first, and whoever asks for the books works on the
     last until both meet.
     """
-    parts = [due[start : start + _PART] for start in range(0, len(due), _PART)]
+    parts = list(_parts(due))
     if len(due) < MANY or store.address is None:
         yield (_draw_part(store, directory, part) for part in parts)
         return
@@ -98,6 +101,17 @@ def older_pages(store: RunStore, directory: Path, due: Sequence[Due]) -> Iterato
             yield _together(store, directory, parts, futures)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _parts(due: Sequence[Due]) -> Iterator[list[Due]]:
+    part: list[Due] = []
+    for each in due:
+        if len(part) == _PART or (part and sum(one.repetitions for one in (*part, each)) > _REPETITIONS):
+            yield part
+            part = []
+        part.append(each)
+    if part:
+        yield part
 
 
 def _together(
@@ -114,8 +128,7 @@ def _together(
 
 def _draw_part(store: RunStore, directory: Path, part: Sequence[Due]) -> Book:
     book = Book(code="")
-    for each in part:
-        data = store.load(each.run_id)
+    for each, data in zip(part, store.load_all([each.run_id for each in part]), strict=True):
         view = _write_run(directory, run_view(data, drawn=False, reference=reference_of(store, each)))
         book.enter(data, each.fingerprint, view.headline)
     return book
@@ -151,9 +164,9 @@ def reference_of(store: RunStore, due: Due) -> Reference:
     return Reference(run=store.head(due.accepted)) if due.accepted else NO_REFERENCE
 
 
-def write_full_page(directory: Path, data: RunData, *, reference: Reference, quotes: tuple[str, ...]) -> RunView:
+def write_full_page(directory: Path, values: RunValues, *, reference: Reference, quotes: tuple[str, ...]) -> RunView:
     """Draw a run's page with every repetition, and return what it shows, so that other pages need not make it again."""
-    return _write_run(directory, run_view(data, reference=reference, quotes=quotes))
+    return _write_run(directory, run_view(values.data, reference=reference, quotes=quotes, values=values))
 
 
 def _write_run(directory: Path, view: RunView) -> RunView:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.metrics.derive import RunValues
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.store.rows import RunRow
@@ -58,19 +59,23 @@ class _Runs:
     """Whole runs, each read once, with the figures of those whose page was drawn just now."""
 
     store: RunStore
-    loaded: dict[str, RunData] = field(default_factory=dict)
+    loaded: dict[str, RunValues] = field(default_factory=dict)
     drawn: dict[str, tuple[Figure, ...]] = field(default_factory=dict)
 
     def of(self, run_id: str) -> RunData:
         """A run with everything."""
+        return self.values(run_id).data
+
+    def values(self, run_id: str) -> RunValues:
+        """The values of a run's scenarios."""
         if run_id not in self.loaded:
-            self.loaded[run_id] = self.store.load(run_id)
+            self.loaded[run_id] = RunValues(self.store.load(run_id))
         return self.loaded[run_id]
 
     def figures(self, run_id: str) -> tuple[Figure, ...]:
         """The distributions of a run."""
         if run_id not in self.drawn:
-            self.drawn[run_id] = run_view(self.of(run_id)).figures
+            self.drawn[run_id] = run_view(self.of(run_id), values=self.values(run_id)).figures
         return self.drawn[run_id]
 
 
@@ -89,21 +94,27 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
     changed = [run_id for run_id, mark in wanted.items() if _known(book, run_id) != mark]
     longer = [run_id for run_id in newest if run_id not in book.drawn_in_full]
     shorter = [run_id for run_id in book.drawn_in_full if run_id in wanted and run_id not in newest]
+    repetitions = {row.id: row.repetitions for row in rows}
     due = {
-        run_id: Due(run_id=run_id, fingerprint=wanted[run_id], accepted=accepted.get(run_id, ""))
+        run_id: Due(
+            run_id=run_id,
+            fingerprint=wanted[run_id],
+            accepted=accepted.get(run_id, ""),
+            repetitions=repetitions[run_id],
+        )
         for run_id in dict.fromkeys([*changed, *longer, *shorter])
     }
     older = [each for run_id, each in due.items() if run_id not in newest]
     runs = _Runs(store=store)
     with older_pages(store, directory, older) as books:
         for each in (due[run_id] for run_id in newest if run_id in due):
-            data = store.load(each.run_id)
+            values = RunValues(store.load(each.run_id))
             reference = reference_of(store, each)
-            view = write_full_page(directory, data, reference=reference, quotes=quotes(data, context))
-            book.enter(data, each.fingerprint, view.headline)
+            view = write_full_page(directory, values, reference=reference, quotes=quotes(values.data, context))
+            book.enter(values.data, each.fingerprint, view.headline)
             runs.drawn[each.run_id] = view.figures
             if each.run_id in newest[:2]:
-                runs.loaded[each.run_id] = data
+                runs.loaded[each.run_id] = values
         for more in books:
             book.take(more)
     book.drawn_in_full = newest
@@ -266,4 +277,4 @@ def _write_models(directory: Path, newest: Sequence[str], book: Book, runs: _Run
     chosen = [run_id for run_id in newest if len({each.arm for each in runs.store.head(run_id).scenarios}) > 1]
     heard = next((run_id for run_id in chosen if book.knows(book.runs[run_id], "mcd")), None)
     run_id = heard or next(iter(chosen), newest[0])
-    _page(directory, "models.html", choices=choices(runs.of(run_id)), href=run_page(run_id))
+    _page(directory, "models.html", choices=choices(runs.of(run_id), runs.values(run_id)), href=run_page(run_id))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.judge.calibration import UNCALIBRATED
+from harness.metrics.derive import RunValues
 from harness.metrics.metric import Direction
 from harness.records.run import RunData, RunRecord
 from harness.records.verdict import Estimate, Summary, Verdict
@@ -65,13 +66,16 @@ def run_view(
     course: Drawn | None = None,
     drawn: bool = True,
     quotes: tuple[str, ...] = (),
+    values: RunValues | None = None,
 ) -> RunView:
     """What a run's page shows; `course` is the drawing of its course, `quotes` say how often the gate errs here.
 
-    `drawn` is false for the short form, which leaves out single repetitions and the targets that were met.
+    `drawn` is false for the short form, which leaves out single repetitions and the targets that were met. Who has the
+    run's values already hands them in.
     """
     named = names_of(data)
-    beside = arms(data) if drawn else None
+    known = (values or RunValues(data)) if drawn else None
+    beside = arms(data, known) if known else None
     lines = targets(data, named)
     head = headline(data, named)
     return RunView(
@@ -87,7 +91,7 @@ def run_view(
         targets_sentence=targets_sentence(lines),
         arms=beside if beside and len(beside.lines) > 1 else None,
         matrices=matrices(data, named),
-        figures=figures(data, named, reference=implied(data) | dict(reference.estimates)) if drawn else (),
+        figures=figures(known, named, reference=implied(data) | dict(reference.estimates)) if known else (),
         shortened=bool(data.repetitions) and not drawn,
         course=course,
         gaps=gaps(data, named),

@@ -131,8 +131,10 @@ def _places(largest: float, smallest: float) -> int:
 
 def number(value: float, places: int) -> str:
     """A number with a true minus sign, and without the sign of a negative zero."""
-    text = f"{value:,.{places}f}".replace(",", NARROW)
-    if text.startswith("-"):
+    text = format(value, f",.{places}f")
+    if "," in text:
+        text = text.replace(",", NARROW)
+    if text[0] == "-":
         text = text[1:] if not text.strip("-0." + NARROW) else MINUS + text[1:]
     return text
 

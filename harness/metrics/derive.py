@@ -28,12 +28,36 @@ from harness.metrics.values import (
 from harness.records.reading import Reading, known, unknown
 from harness.records.repetition import Outcome, OutcomeKind, Phase, Repetition
 from harness.records.run import RunData
-from harness.records.scenario import Mode, Scenario
+from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Estimate
 
-__all__ = ["Counts", "Grouped", "Values", "paired_log_ratios", "repetition_figures", "scenario_values"]
+__all__ = ["Counts", "Grouped", "RunValues", "Values", "paired_log_ratios", "repetition_figures", "scenario_values"]
 
 NOT_COMPARED = "its audio was not compared with the original's"
+
+
+class RunValues:
+    """The values of the scenarios of one run: its records are sorted once, and each scenario is derived once."""
+
+    def __init__(self, data: RunData) -> None:
+        self.data = data
+        self._records = _Records(data)
+        self._known: dict[str, Mapping[str, Values]] = {}
+
+    def of(self, scenario: Scenario) -> Mapping[str, Values]:
+        """What `scenario_values` gives, without targets: goodput is unknown."""
+        scenario_id = scenario.id
+        if scenario_id not in self._known:
+            self._known[scenario_id] = self.derive(scenario)
+        return self._known[scenario_id]
+
+    def derive(
+        self, scenario: Scenario, *, include_disturbed: bool = True, targets: Mapping[str, float] | None = None
+    ) -> Mapping[str, Values]:
+        """What `scenario_values` gives, derived anew."""
+        if scenario.mode.is_load:
+            return _start_up(scenario, self.data)
+        return _synthesis(scenario, self._records, include_disturbed=include_disturbed, targets=targets or {})
 
 
 def scenario_values(
@@ -49,10 +73,37 @@ def scenario_values(
     loading: warm_up_cost where that is what is measured, longest_wait where several listeners asked in one moment,
     cache_hit_rate where the engine counts it. `include_disturbed` says whether repetitions during which the machine was
     disturbed count; they are counted apart either way. `targets` (metric → limit) is what goodput is measured against.
+    Of many scenarios of one run `RunValues` says the same sooner.
     """
-    if scenario.mode.is_load:
-        return _start_up(scenario, data)
-    return _synthesis(scenario, data, include_disturbed=include_disturbed, targets=targets or {})
+    return RunValues(data).derive(scenario, include_disturbed=include_disturbed, targets=targets)
+
+
+class _Records:
+    """The repetitions of a run by scenario, in the order in which they were made."""
+
+    def __init__(self, data: RunData) -> None:
+        self.data = data
+        self._sorted = sorted(data.repetitions, key=_order)
+        self._by_scenario: dict[str, list[Repetition]] = {}
+        for each in self._sorted:
+            self._by_scenario.setdefault(each.scenario_id, []).append(each)
+        self._scenarios: dict[Arm, list[str]] = {}
+        for scenario in data.run.scenarios:
+            self._scenarios.setdefault(scenario.arm, []).append(scenario.id)
+        self._by_arm: dict[frozenset[str], list[Repetition]] = {}
+
+    def of(self, scenario_id: str) -> list[Repetition]:
+        """Of every phase."""
+        return self._by_scenario.get(scenario_id, [])
+
+    def of_the_arm(self, scenario: Scenario) -> list[Repetition]:
+        """All measured repetitions that the scenario's workers made."""
+        played = frozenset([*self._scenarios.get(scenario.arm, ()), scenario.id])
+        if played not in self._by_arm:
+            self._by_arm[played] = [
+                each for each in self._sorted if each.scenario_id in played and each.phase is Phase.MEASURED
+            ]
+        return self._by_arm[played]
 
 
 def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
@@ -68,10 +119,9 @@ def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
 
 
 def _synthesis(
-    scenario: Scenario, data: RunData, *, include_disturbed: bool, targets: Mapping[str, float]
+    scenario: Scenario, records: _Records, *, include_disturbed: bool, targets: Mapping[str, float]
 ) -> Mapping[str, Values]:
-    scenario_id = scenario.id
-    ours = sorted((each for each in data.repetitions if each.scenario_id == scenario_id), key=_order)
+    data, ours = records.data, records.of(scenario.id)
     attempted = [each for each in ours if each.phase is Phase.MEASURED]
     counts = _count([each.outcome for each in attempted], disturbed=sum(_disturbed(each) for each in attempted))
     measured = [each for each in attempted if include_disturbed or not _disturbed(each)]
@@ -84,7 +134,7 @@ def _synthesis(
         else load_peaks(scenario, data, counts=counts, reason=reason)
     )
     values["rss_slope"] = slope_values(
-        attempted, arm_repetitions=_of_the_arm(scenario, data), counts=counts, reason=reason
+        attempted, arm_repetitions=records.of_the_arm(scenario), counts=counts, reason=reason
     )
     values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
     values["success_rate"] = _success_rate(counts, reason=reason, launches=len({each.launch for each in attempted}))
@@ -158,14 +208,6 @@ def _why_none(ours: Sequence[Repetition], *, attempted: Sequence[Repetition], me
 def _no_valid(outcomes: Sequence[Outcome]) -> str:
     failed = [each for each in outcomes if not each.valid]
     return f"none of {len(outcomes)} is valid ({told(failed[0])})" if failed else "no value"
-
-
-def _of_the_arm(scenario: Scenario, data: RunData) -> list[Repetition]:
-    """All measured repetitions that the scenario's workers made, in order."""
-    played = {each.id for each in data.run.scenarios if each.arm == scenario.arm} | {scenario.id}
-    return sorted(
-        (each for each in data.repetitions if each.phase is Phase.MEASURED and each.scenario_id in played), key=_order
-    )
 
 
 def _order(repetition: Repetition) -> tuple[int, int, int, float]:

@@ -5,7 +5,7 @@ the compressor starts from a dictionary that holds them: a repetition of 1,000 b
 """
 
 import zlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final, TypeVar, cast
 
@@ -53,18 +53,25 @@ def encode(record: object) -> bytes:
 
 def decode(payload: bytes, kind: type[_Record], *, payload_format: int, where: str) -> _Record:
     """The record in `payload`; StoreError where it is damaged or of a newer format. `where` is for the message."""
+    return next(decode_all([payload], kind, payload_format=payload_format, where=where))
+
+
+def decode_all(payloads: Iterable[bytes], kind: type[_Record], *, payload_format: int, where: str) -> Iterator[_Record]:
+    """The record in each of `payloads`, as `decode` gives it."""
     if payload_format > PAYLOAD_FORMAT:
         raise StoreError(
             f"was written by a newer kokoro-bench (payload format {payload_format}, this one reads {PAYLOAD_FORMAT})",
             where=where,
             remedy="pip install --upgrade kokoro-bench",
         )
+    read = _decoder(cast("Hashable", kind)).decode
     try:
-        decompressor = zlib.decompressobj(zdict=_DICTIONARY)
-        plain = decompressor.decompress(payload)  # without a limit: all of it, or it ends too early
-        if not decompressor.eof:
-            raise zlib.error("it ends too early")
-        return _decode_plain(plain, kind)
+        for payload in payloads:
+            decompressor = zlib.decompressobj(zdict=_DICTIONARY)
+            plain = decompressor.decompress(payload)  # without a limit: all of it, or it ends too early
+            if not decompressor.eof:
+                raise zlib.error("it ends too early")
+            yield read(plain)
     except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(
             f"a {kind.__name__} in the results database cannot be read ({error})",

@@ -1,16 +1,17 @@
 """Questions to the results database, each within a transaction of the caller's."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Table, select
 
 from harness.errors import UsageError, nearest
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.verdict import Summary, TargetResult, Verdict
-from harness.store.payload import decode
+from harness.store.payload import decode, decode_all
 from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
 
@@ -50,17 +51,56 @@ def head(connection: Connection, run_id: str) -> RunRecord:
 
 def load(connection: Connection, run_id: str) -> RunData:
     """A run with all that belongs to it, each kind in the order in which it was stored."""
-    run = head(connection, run_id)
-    key = run_key(connection, run_id)
-    return RunData(
-        run=run,
-        launches=_payloads(connection, LAUNCHES, Launch, key=key, order=LAUNCHES.c.key),
-        blocks=_payloads(connection, BLOCKS, Block, key=key, order=BLOCKS.c.key),
-        repetitions=_payloads(connection, REPETITIONS, Repetition, key=key, order=REPETITIONS.c.key),
-        summaries=_summaries(connection, key),
-        verdicts=_payloads(connection, VERDICTS, Verdict, key=key, order=VERDICTS.c.position),
-        targets=_payloads(connection, TARGETS, TargetResult, key=key, order=TARGETS.c.position),
+    return next(iter(load_all(connection, [run_id])))
+
+
+def load_all(connection: Connection, run_ids: Sequence[str]) -> tuple[RunData, ...]:
+    """Several runs, as `load` gives each, in the order asked for; each table is asked once for all of them."""
+    heads = _heads(connection, run_ids)
+    keys = [heads[run_id].key for run_id in run_ids]
+    formats = {head.key: head.payload_format for head in heads.values()}
+    launches = _payloads(connection, LAUNCHES, Launch, formats=formats, order=LAUNCHES.c.key)
+    blocks = _payloads(connection, BLOCKS, Block, formats=formats, order=BLOCKS.c.key)
+    repetitions = _payloads(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key)
+    summaries = _summaries(connection, keys)
+    verdicts = _payloads(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)
+    targets = _payloads(connection, TARGETS, TargetResult, formats=formats, order=TARGETS.c.position)
+    return tuple(
+        RunData(
+            run=heads[run_id].run,
+            launches=launches[key],
+            blocks=blocks[key],
+            repetitions=repetitions[key],
+            summaries=summaries[key],
+            verdicts=verdicts[key],
+            targets=targets[key],
+        )
+        for run_id, key in zip(run_ids, keys, strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    key: int
+    payload_format: int
+    run: RunRecord
+
+
+def _heads(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Head]:
+    """Run id → its head; UsageError where one is not there."""
+    question = select(RUNS.c.id, RUNS.c.key, RUNS.c.payload_format, RUNS.c.payload).where(RUNS.c.id.in_(run_ids))
+    found = {
+        row.id: _Head(
+            key=row.key,
+            payload_format=row.payload_format,
+            run=decode(row.payload, RunRecord, payload_format=row.payload_format, where=f"run {row.id}"),
+        )
+        for row in connection.execute(question)
+    }
+    for run_id in run_ids:
+        if run_id not in found:
+            raise _no_such_run(connection, run_id)
+    return found
 
 
 def list_runs(
@@ -166,30 +206,33 @@ def _payloads(
     table: Table,
     kind: type[_Record],
     *,
-    key: int,
+    formats: Mapping[int, int],
     order: Any,  # noqa: ANN401 - any column
-) -> tuple[_Record, ...]:
-    question = _of_run(select(RUNS.c.payload_format, table.c.payload), table, key).order_by(order)
-    where = f"run {key} in {table.name}"
-    return tuple(
-        decode(payload, kind, payload_format=version, where=where)
-        for version, payload in connection.execute(question).all()
-    )
+) -> dict[int, tuple[_Record, ...]]:
+    """Run's number → its records in `table`; `formats` are the payloads' by the same number."""
+    question = select(table.c.run, table.c.payload).where(table.c.run.in_(list(formats))).order_by(table.c.run, order)
+    found: dict[int, list[bytes]] = {key: [] for key in formats}
+    for key, payload in connection.execute(question):
+        found[key].append(payload)
+    return {
+        key: tuple(decode_all(payloads, kind, payload_format=formats[key], where=f"run {key} in {table.name}"))
+        for key, payloads in found.items()
+    }
 
 
-def _of_run(question: Select[Any], table: Table, key: int) -> Select[Any]:
-    return question.join_from(table, RUNS, RUNS.c.key == table.c.run).where(table.c.run == key)
-
-
-def _summaries(connection: Connection, key: int) -> tuple[Summary, ...]:
+def _summaries(connection: Connection, keys: Sequence[int]) -> dict[int, tuple[Summary, ...]]:
+    """Run's number → its summaries."""
     question = (
-        select(SCENARIOS.c.id, SERIES.c.metric, *SUMMARY_COLUMNS)
+        select(SUMMARIES.c.run, SCENARIOS.c.id, SERIES.c.metric, *SUMMARY_COLUMNS)
         .join_from(SUMMARIES, SERIES, SERIES.c.key == SUMMARIES.c.series)
         .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
-        .where(SUMMARIES.c.run == key)
-        .order_by(SUMMARIES.c.position)
+        .where(SUMMARIES.c.run.in_(keys))
+        .order_by(SUMMARIES.c.run, SUMMARIES.c.position)
     )
-    return summaries_of(connection.execute(question).all())
+    rows: dict[int, list[Sequence[Any]]] = {key: [] for key in keys}
+    for key, *values in connection.execute(question):
+        rows[key].append(values)
+    return {key: summaries_of(values) for key, values in rows.items()}
 
 
 def _no_such_run(connection: Connection, run_id: str) -> UsageError:

@@ -226,6 +226,11 @@ class RunStore:
         with self._reading() as connection:
             return queries.load(connection, run_id)
 
+    def load_all(self, run_ids: Sequence[str]) -> tuple[RunData, ...]:
+        """Several runs, as `load` gives each, sooner than one by one; all of them are in memory at once."""
+        with self._reading() as connection:
+            return queries.load_all(connection, run_ids)
+
     def head(self, run_id: str) -> RunRecord:
         """A run without its observations."""
         with self._reading() as connection:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import theilslopes
 
 from harness.metrics import start_up
-from harness.metrics.derive import scenario_values
+from harness.metrics.derive import RunValues, scenario_values
 from harness.metrics.registry import METRICS
+from harness.perf.made_history import Made, made_run
 from harness.records.repetition import Outcome, OutcomeKind, Phase
 from harness.records.scenario import Arm, Mode
 
@@ -25,6 +26,14 @@ def test_values_keep_launches_and_blocks_whatever_the_order_of_records(made: Any
     assert latency.grouped == ((0.5, 0.6), (0.8, 0.9))
     assert latency.blocks == ((0, 1), (2, 3))
     assert latency.launches == (0, 1)
+
+
+def test_a_run_derives_each_of_its_scenarios_once_and_as_if_it_were_alone() -> None:
+    data = made_run(Made(blocks=3), 20)
+    values = RunValues(data)
+    for scenario in data.run.scenarios:
+        assert values.of(scenario) == scenario_values(scenario, data)
+        assert values.of(scenario) is values.of(scenario)
 
 
 def test_warm_ups_other_scenarios_and_invalid_ones_have_no_figures(made: Any) -> None:

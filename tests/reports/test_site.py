@@ -15,7 +15,7 @@ from reports.context import Context
 from reports.headline import headline
 from reports.history import Book
 from reports.pages import write_site
-from reports.run_pages import run_page
+from reports.run_pages import Due, _parts, run_page
 from reports.site_pages import FULL
 from reports.trends import Marks, Step
 from reports.view import RunView
@@ -92,6 +92,13 @@ def test_two_processes_draw_the_site_that_one_draws(
     monkeypatch.setattr("reports.run_pages._PART", 1)
     write_site(store, tmp_path / "two")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_a_process_takes_few_runs_at_a_time_where_they_are_large() -> None:
+    sizes = (3000, 2500, 1000, 9000, *(1 for _ in range(12)))
+    parts = list(_parts([Due(run_id=str(n), fingerprint="", repetitions=size) for n, size in enumerate(sizes)]))
+    assert [len(part) for part in parts] == [1, 2, 1, 10, 2]
+    assert [each.run_id for part in parts for each in part] == [str(n) for n in range(16)]
 
 
 def test_a_book_takes_runs_in_whose_figures_are_in_another_order() -> None:

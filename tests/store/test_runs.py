@@ -33,6 +33,18 @@ def test_a_run_comes_back_as_it_was_put(store: RunStore, small_run: RunData, put
     assert store.load(put(store, small_run)) == small_run
 
 
+def test_several_runs_come_back_at_once_in_the_order_asked_for(
+    store: RunStore, small_run: RunData, put: Put, make_run: MakeRun
+) -> None:
+    first = put(store, small_run)
+    bare = store.begin(make_run(id="bare"))
+    last = put(store, replace(small_run, run=replace(small_run.run, id="last"), verdicts=(), repetitions=()))
+    assert store.load_all([last, bare, first]) == tuple(store.load(each) for each in (last, bare, first))
+    assert store.load_all([]) == ()
+    with pytest.raises(UsageError, match="no run of this name"):
+        store.load_all([first, "nonesuch"])
+
+
 @st.composite
 def runs(draw: st.DrawFn) -> RunData:
     """Any run that one conductor can make: each block once, each summary once."""
