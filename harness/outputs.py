@@ -1,25 +1,18 @@
 """What a finished run leaves beside the database: the report site, and a Markdown summary where one is asked for."""
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BenchError
-from harness.judge.change_points import ALPHA, STRICTEST, change_points
-from harness.metrics.registry import METRICS
 from harness.plan.config import Config
-from harness.records.run import RunData, RunStatus
+from harness.records.run import RunData
 from harness.store.baselines import list_machines
 
 if TYPE_CHECKING:
-    from harness.store.rows import SeriesPoint
     from harness.store.runs import RunStore
     from reports.context import Context
-    from reports.trends import Marks, Step
-
-HISTORY = 200
-"""Runs of a trend that are searched for steps."""
+    from reports.steps import Marks
 
 
 def write_outputs(data: RunData, config: Config) -> list[str]:
@@ -51,8 +44,10 @@ def write_outputs(data: RunData, config: Config) -> list[str]:
 def write_report(store: "RunStore", config: Config) -> Path:
     """Bring the site up to date with the store, and return its index."""
     from reports.pages import write_site
+    from reports.steps import Marks
 
-    return write_site(store, config.report, context=context_of(store, config, marks_of(store, config.baselines)))
+    promoted = frozenset(run.id for machine in list_machines(config.baselines) for run in machine.runs)
+    return write_site(store, config.report, context=context_of(store, config, Marks(promoted=promoted)))
 
 
 def context_of(store: "RunStore", config: Config, marks: "Marks") -> "Context":
@@ -63,29 +58,3 @@ def context_of(store: "RunStore", config: Config, marks: "Marks") -> "Context":
     machines = {row.machine_key for row in store.list()}
     curves = {key: calibration.sentences(config.baselines, key) for key in sorted(machines)}
     return Context(marks=marks, audio=config.audio, curves={key: found for key, found in curves.items() if found})
-
-
-def marks_of(store: "RunStore", baselines: Path) -> "Marks":
-    """What the trends are marked with: promoted runs, and the steps that the detector finds in each gated series."""
-    from reports.trends import Marks
-
-    promoted = frozenset(run.id for machine in list_machines(baselines) for run in machine.runs)
-    names = [name for name in store.series_names() if name.metric in METRICS and METRICS[name.metric].gated]
-    steps: list[Step] = []
-    for name in names:
-        points = store.series(name.metric, name.scenario_id, name.machine_key, limit=HISTORY)
-        # One alpha for all of them together, as far as the detector can tell so small a share from nothing.
-        steps += _steps(name.scenario_id, name.metric, points, alpha=max(STRICTEST, ALPHA / len(names)))
-    return Marks(steps=tuple(steps), promoted=promoted)
-
-
-def _steps(scenario_id: str, metric: str, points: "tuple[SeriesPoint, ...]", *, alpha: float) -> "list[Step]":
-    from reports.trends import Step
-
-    known = [
-        (point.run_id, point.summary.median)
-        for point in points
-        if point.status in (RunStatus.COMPLETE, RunStatus.PARTIAL) and point.summary.median
-    ]
-    found = change_points([math.log(value) for _, value in known], alpha=alpha)
-    return [Step(run_id=known[each.index][0], scenario_id=scenario_id, metric=metric, size=each.size) for each in found]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reports.trends import NO_MARKS, Marks
+from reports.steps import NO_MARKS, Marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

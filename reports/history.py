@@ -10,10 +10,10 @@ from harness.records.verdict import VerdictKind
 from harness.store.rows import RunRow
 from reports.headline import Headline
 
-BOOK_FORMAT = 2
+BOOK_FORMAT = 3
 """Version of the book's form; one of another version is made anew.
 
-History: 1, the first; 2, a run knows whether it calibrated the gate.
+History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept.
 """
 
 _LETTERS = {
@@ -69,6 +69,8 @@ class Book:
     runs: dict[str, PastRun] = field(default_factory=dict)
     drawn_in_full: list[str] = field(default_factory=list)
     marks: str = ""
+    steps: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Digest of a line → its steps: the place in the line, and the size as a log-ratio."""
 
     def enter(self, data: RunData, fingerprint: str, head: Headline) -> PastRun:
         """Take a run in, or take it in anew."""
@@ -167,12 +169,21 @@ def fingerprint(row: RunRow) -> str:
 
 
 def code_digest() -> str:
-    """Changes whenever the report itself does: then everything is drawn again."""
+    """Changes whenever the report does, or what it derives, judges and advises by: then everything is drawn again."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted([*here.glob("*.py"), *here.glob("templates/*"), *here.glob("static/*")]):
+    ours = [*here.glob("*.py"), *here.glob("templates/*"), *here.glob("static/*")]
+    theirs = [file for room in ("metrics", "judge", "advice", "records") for file in _room(room).rglob("*.py")]
+    for file in sorted([*ours, *theirs]):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _room(name: str) -> Path:
+    """Where the source of a part of the harness lies."""
+    import harness
+
+    return Path(harness.__path__[0]) / name
 
 
 def read_book(path: Path, *, code: str) -> Book:

@@ -31,6 +31,7 @@ from reports.run_pages import (
 )
 from reports.scenario import scenario_page
 from reports.sound import sound
+from reports.steps import Step, find_steps
 from reports.trends import Lines, lines, overview, pages
 from reports.view import quotes, run_view
 from reports.words import VERDICT_WORDS, day
@@ -120,7 +121,8 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
     book.drawn_in_full = newest
     book.marks = hashlib.sha256(repr((context.marks.steps, sorted(context.marks.promoted))).encode()).hexdigest()
     if book_bytes(book) != before or not (directory / "index.html").is_file():
-        _write_overview(directory, book, runs, context)
+        steps = find_steps(book) if context.marks.steps is None else context.marks.steps
+        _write_overview(directory, book, runs, steps, context)
         write(book_file, book_bytes(book))
     return directory / "index.html"
 
@@ -149,7 +151,7 @@ def _known(book: Book, run_id: str) -> str:
     return book.runs[run_id].fingerprint if run_id in book.runs else ""
 
 
-def _write_overview(directory: Path, book: Book, runs: _Runs, context: Context) -> None:
+def _write_overview(directory: Path, book: Book, runs: _Runs, steps: Sequence[Step], context: Context) -> None:
     """Every page but those of the runs."""
     known = book.newest_first()
     if not known:
@@ -161,7 +163,7 @@ def _write_overview(directory: Path, book: Book, runs: _Runs, context: Context) 
         homes = newest_with(book, machine, among=LISTED)
         followed = _followed(homes, runs)
         links = _links(machine, (each.id for each in followed), root="")
-        drawn = lines(book, machine, names(followed), marks=context.marks)
+        drawn = lines(book, machine, names(followed), found=steps, promoted=context.marks.promoted)
         trend_lists.append(_write_machine(directory, machine, followed, homes, runs, drawn, context))
         if machine == machines[0]:
             newest = [run.id for run in reversed(book.of_machine(machine))]

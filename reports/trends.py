@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from markupsafe import Markup
@@ -13,32 +13,11 @@ from reports.charts import Event, stretch_starts, trend
 from reports.history import Book, PastRun, subject_changes
 from reports.marks import spark
 from reports.naming import Key, Label, Names
+from reports.steps import Step
 from reports.words import VERDICT_WORDS, better, count, day, in_order, metric_of, percent, scale
 
 SPARK_RUNS = 30
 """Runs in a sparkline."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A change point that the history's detector found: `size` is a log-ratio, positive where the value rose."""
-
-    run_id: str
-    scenario_id: str
-    metric: str
-    size: float
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
-    """What is marked on the lines besides the figures: steps, and runs that were promoted to the baseline."""
-
-    steps: tuple[Step, ...] = ()
-    promoted: frozenset[str] = field(default_factory=frozenset)
-
-
-NO_MARKS = Marks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +72,10 @@ class Lines:
     span: str
 
 
-def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
-    """Draw every trend of a machine."""
+def lines(
+    book: Book, machine: str, names: Names, *, found: Sequence[Step] = (), promoted: frozenset[str] = frozenset()
+) -> Lines:
+    """Draw every trend of a machine, marked with the steps that were `found` and the runs that were `promoted`."""
     runs = book.of_machine(machine)
     places = {run.id: index for index, run in enumerate(runs)}
     shared = [
@@ -104,10 +85,10 @@ def lines(book: Book, machine: str, names: Names, *, marks: Marks) -> Lines:
     shared += [
         Event(index=index, what=f"{day(run.started_at)}: promoted to the baseline", css="promoted")
         for index, run in enumerate(runs)
-        if run.id in marks.promoted
+        if run.id in promoted
     ]
     steps: dict[Key, list[Event]] = {}
-    for step in marks.steps:
+    for step in found:
         if step.run_id in places:
             index = places[step.run_id]
             what = step.text or f"{day(runs[index].started_at)}: step"

@@ -16,7 +16,7 @@ def report(config: Config, run: str | None, output: str) -> None:
 
     from harness.outputs import context_of, write_report
     from reports.pages import write_run_page
-    from reports.trends import NO_MARKS
+    from reports.steps import NO_MARKS
 
     with open_results(config) as store:
         if run is None:

@@ -41,10 +41,8 @@ CLIP = 4.0
 REBUILT = 399
 """Series rebuilt to judge one: the smallest p-value is 1/400."""
 
-SCREENED = 99
-"""Series rebuilt first; where `HOPELESS` of them show as large a statistic, the rest would not change the answer."""
-
-HOPELESS = 20
+PORTIONS = (9, 90, REBUILT - 99)
+"""Series rebuilt at a time: once too many show as large a statistic, the rest cannot change the answer."""
 
 WARM_UP = 25
 """Values of a rebuilt series that are thrown away, so that it starts in its stationary state."""
@@ -114,7 +112,7 @@ def _search(values: FloatArray, start: int, stop: int, *, alpha: float, rng: np.
     for shapes, portion in ((steps(len(part), last=last), 1 - BUMP_PORTION), (bumps(len(part)), BUMP_PORTION)):
         if not len(shapes.starts):
             continue
-        found, p_value = _test(part, shapes, noise=noise, rng=rng)
+        found, p_value = _test(part, shapes, noise=noise, alpha=alpha * portion, rng=rng)
         if p_value <= alpha * portion:
             inside = {start + edge: p_value for edge in found if edge < len(part)}
             edges = [start, *inside, stop]
@@ -125,9 +123,12 @@ def _search(values: FloatArray, start: int, stop: int, *, alpha: float, rng: np.
 
 
 def _test(
-    part: FloatArray, shapes: Shapes, *, noise: Noise | None, rng: np.random.Generator
+    part: FloatArray, shapes: Shapes, *, noise: Noise | None, alpha: float, rng: np.random.Generator
 ) -> tuple[tuple[int, int], float]:
-    """Where the best of `shapes` is, and how often the same noise without it shows as large a statistic."""
+    """Where the best of `shapes` is, and how often the same noise without it shows as large a statistic.
+
+    Of a p-value above `alpha` no more is found out than that it is above.
+    """
     import numpy as np
     from scipy.signal import lfilter
 
@@ -139,15 +140,14 @@ def _test(
     residuals, rho = found.noise.residuals[0], float(found.noise.rho[0])
     innovations = residuals[1:] - rho * residuals[:-1]
     innovations -= innovations.mean()
-    larger = made = 0
-    for count in (SCREENED, REBUILT - SCREENED):
+    larger = 0
+    for count in PORTIONS:
+        if (1 + larger) / (1 + REBUILT) > alpha:
+            break
         drawn = rng.choice(innovations, size=(count, WARM_UP + len(part)))
         rebuilt = np.asarray(lfilter([1.0], [1.0, -rho], drawn, axis=1)[:, WARM_UP:])
         larger += int(np.count_nonzero(scan(rebuilt, shapes).statistic >= found.statistic[0]))
-        made += count
-        if larger >= HOPELESS:
-            break
-    return place, (1 + larger) / (1 + made)
+    return place, (1 + larger) / (1 + REBUILT)
 
 
 def _without_outliers(values: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -23,11 +23,13 @@ class Used:
         return f"{self.wall_s:6.2f} s ({self.cpu_s:.1f} s of CPU), peak {self.peak / 1e6:.0f} MB"
 
 
-def used_by(command: Sequence[str]) -> Used:
-    """Run a command to its end; CalledProcessError, with what it wrote, where it fails."""
+def used_by(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Used:
+    """Run a command to its end, in our environment or another; CalledProcessError, with its output, where it fails."""
     before = psutil.Process().cpu_times()
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         done = threading.Event()
         peaks = [0]
         watch = threading.Thread(target=_watch, args=(process.pid, done, peaks))

@@ -229,7 +229,7 @@ def _publish(here: Here) -> None:
     from harness.outputs import context_of
     from harness.schedule.alerts import marked_steps
     from reports.pages import write_site
-    from reports.trends import Marks, Step
+    from reports.steps import Marks, Step
 
     steps = tuple(
         Step(run_id=run_id, scenario_id=scenario, metric=metric, size=alert.size or 0.0, text=alert.sentence)

@@ -16,7 +16,7 @@ from harness.store.audio import audio_path
 from harness.store.runs import open_store
 from reports.context import Context
 from reports.pages import write_site
-from reports.trends import Marks
+from reports.steps import Marks
 from tests.conftest import Laboratory
 
 from .conftest import keep

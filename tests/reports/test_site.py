@@ -17,7 +17,7 @@ from reports.history import Book
 from reports.pages import write_site
 from reports.run_pages import Due, _parts, run_page
 from reports.site_pages import FULL
-from reports.trends import Marks, Step
+from reports.steps import Marks, Step
 from reports.view import RunView
 
 from .conftest import HOSTILE, SMALL, keep

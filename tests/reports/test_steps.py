@@ -1,0 +1,93 @@
+"""The steps on the lines of the trends: found in the book of a site, and sought again only where a line has changed."""
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.perf.made_history import made_run
+from harness.store.runs import RunStore
+from reports import steps
+from reports.history import Book, PastRun
+from reports.pages import write_site
+from reports.steps import find_steps
+
+from .conftest import keep
+from .test_site import TINY, contents
+
+RUNS = 40
+SERIES = 60
+
+
+def past(run: int, medians: tuple[float | None, ...], *, machine: str = "m", status: str = "complete") -> PastRun:
+    return PastRun(
+        id=f"{machine}{run}", fingerprint="", started_at=float(run), machine=machine, status=status, css="", glyph="",
+        sentence="", subject=(), medians=medians, kinds=" " * len(medians),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def book() -> Book:
+    """Sixty lines, of which the last stepped by 20 % at run 25, and one of a metric that is not judged."""
+    rng = random.Random(7)  # noqa: S311 - made noise
+    book = Book(code="", keys=[*((f"s{each}", "latency") for each in range(SERIES)), ("s0", "ttfb")])
+    for run in range(RUNS):
+        medians = [math.exp(rng.gauss(0, 0.02)) for _ in book.keys]
+        medians[SERIES - 1] *= 1.2 if run >= 25 else 1.0
+        book.runs[f"m{run}"] = past(run, tuple(medians))
+    return book
+
+
+def test_a_step_is_marked_although_many_lines_are_searched(book: Book) -> None:
+    found = find_steps(book)
+    (step,) = (each for each in found if each.scenario_id == f"s{SERIES - 1}")
+    assert step.run_id == "m25"
+    assert math.isclose(step.size, math.log(1.2), abs_tol=0.03)
+    assert len(found) <= 3
+    assert {each.metric for each in found} == {"latency"}
+
+
+def test_a_line_is_searched_again_only_where_it_has_changed(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = find_steps(book)
+    searched: list[int] = []
+    detector = steps.change_points
+
+    def spy(values: list[float], **options: float) -> object:
+        searched.append(len(values))
+        return detector(values, **options)
+
+    monkeypatch.setattr(steps, "change_points", spy)
+    assert find_steps(book) == before
+    assert searched == []
+    changed = book.runs["m7"]
+    book.runs["m7"] = replace(changed, medians=(changed.medians[0] or 0.0, 2.0, *changed.medians[2:]))
+    assert find_steps(book) == before
+    assert searched == [RUNS]
+    del book.runs["m39"]
+    find_steps(book)
+    assert searched == [RUNS, *[RUNS - 1] * SERIES]
+    assert len(book.steps) == SERIES
+
+
+def test_runs_that_broke_off_and_gaps_are_no_part_of_a_line_and_machines_have_their_own(book: Book) -> None:
+    before = find_steps(book)
+    book.runs["x"] = past(RUNS, (9.0,) * len(book.keys), status="interrupted")
+    book.runs["y"] = past(RUNS + 1, (None,) * len(book.keys))
+    book.runs["z"] = past(RUNS + 2, ())
+    book.runs["other1"] = past(1, (50.0,) * len(book.keys), machine="other")
+    assert find_steps(book) == before
+
+
+def test_the_site_marks_what_it_finds_also_step_by_step(store: RunStore, tmp_path: Path) -> None:
+    made = replace(TINY, steps=(replace(TINY.steps[0], night=14, where="", factor=1.5),))
+    for night in range(24):
+        keep(store, made_run(made, night, raw=night > 21))
+    write_site(store, tmp_path / "one")
+    (page,) = (tmp_path / "one" / "trends").glob("latency-*.html")
+    assert page.read_text(encoding="utf-8").count('class="event step"') == 1
+    keep(store, made_run(made, 24))
+    write_site(store, tmp_path / "one")
+    write_site(store, tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
