@@ -76,8 +76,12 @@ class Recording:
         self._scratch.cleanup()
 
     def place(self, scenario: Scenario, launch: int, *, characters: int) -> str:
-        """Where a worker is to leave a repetition's audio; "" for what is too long, streamed, or of a later launch."""
-        if scenario.mode is not Mode.WHOLE or launch >= KEPT_LAUNCHES or characters > LONGEST_CHARACTERS:
+        """Where a worker is to leave a repetition's audio; "" for what is too long, a start, or of a later launch.
+
+        Only what is spoken whole is compared, and so kept of two launches; of the rest one is kept to be listened to.
+        """
+        launches = KEPT_LAUNCHES if scenario.mode is Mode.WHOLE else 1
+        if scenario.mode.is_load or launch >= launches or characters > LONGEST_CHARACTERS:
             return ""
         return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
 

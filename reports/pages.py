@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from harness.records.run import RunData
 from reports.context import NO_CONTEXT, Context
+from reports.naming import names_of
+from reports.players import players
 from reports.rendering import ReportError, render, write
 from reports.view import NO_REFERENCE, Reference, quotes, run_view
 
@@ -23,7 +25,8 @@ def write_run_page(
     """
     from reports.course import course
 
-    view = run_view(data, reference=reference, course=course(data), quotes=quotes(data, context))
+    sound = players(data, names_of(data), context.audio) if context.audio else None
+    view = run_view(data, reference=reference, course=course(data), sound=sound, quotes=quotes(data, context))
     write(path, render("run.html", run=view, legend=view.legend, site=None))
     return path
 

@@ -86,7 +86,7 @@ def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
 
     An original is held against itself under the other launch's seed: what its variants' differences are read beside.
     """
-    if scenario.mode is not Mode.WHOLE:
+    if scenario.mode.is_load:
         return None
     original = original_of(scenario, data.run.scenarios)
     found = _pair(data, scenario, original, folder)
@@ -102,7 +102,7 @@ def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
         for heard, name, arm in zip(found, names, arms, strict=False)
     )
     if len(found) == 1:
-        return Sound(takes=takes, finding=_alone(original), axis=scale_line(on), difference=(), reading="")
+        return Sound(takes=takes, finding=_alone(scenario, original), axis=scale_line(on), difference=(), reading="")
     first, second = found
     return Sound(
         takes=takes,
@@ -162,9 +162,11 @@ def _take(heard: _Heard, name: str, scenario: Scenario, on: Axis, *, peak: float
     )
 
 
-def _alone(original: Scenario | None) -> str:
+def _alone(scenario: Scenario, original: Scenario | None) -> str:
     if original is None:
         return "The run has no original of it on the CPU to listen to beside it."
+    if original.id == scenario.id and scenario.mode is not Mode.WHOLE:
+        return "One repetition of this original was kept; its variants are laid beside it on their own pages."
     return "There is no second recording of the same launch to hold it against."
 
 

@@ -18,6 +18,7 @@ from reports.facts import Facts, Gap, facts, gaps
 from reports.headline import Headline, headline
 from reports.matrix import Matrix, matrices
 from reports.naming import Key, names_of
+from reports.players import Players
 from reports.targets import TargetLine, targets, targets_sentence
 from reports.words import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment, sentence
 
@@ -52,6 +53,7 @@ class RunView:
     figures: tuple[Figure, ...]
     shortened: bool
     course: Drawn | None
+    sound: Players | None
     gaps: tuple[Gap, ...]
     facts: Facts
     legend: tuple[VerdictWord, ...]
@@ -64,12 +66,14 @@ def run_view(
     *,
     reference: Reference = NO_REFERENCE,
     course: Drawn | None = None,
+    sound: Players | None = None,
     drawn: bool = True,
     quotes: tuple[str, ...] = (),
     values: RunValues | None = None,
 ) -> RunView:
-    """What a run's page shows; `course` is the drawing of its course, `quotes` say how often the gate errs here.
+    """What a run's page shows.
 
+    `course` is the drawing of its course, `sound` what can be listened to, `quotes` say how often the gate errs here.
     `drawn` is false for the short form, which leaves out single repetitions and the targets that were met. Who has the
     run's values already hands them in.
     """
@@ -94,6 +98,7 @@ def run_view(
         figures=figures(known, named, reference=implied(data) | dict(reference.estimates)) if known else (),
         shortened=bool(data.repetitions) and not drawn,
         course=course,
+        sound=sound,
         gaps=gaps(data, named),
         facts=facts(data.run, before=reference.run),
         legend=tuple(VERDICT_WORDS.values()),

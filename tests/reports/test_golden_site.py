@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from harness.records.scenario import Mode
 from harness.store.audio import audio_path
 from harness.store.runs import open_store
 from reports.context import Context
-from reports.pages import write_site
+from reports.naming import names_of
+from reports.pages import write_run_page, write_site
+from reports.players import players
 from reports.steps import Marks
 from tests.conftest import Laboratory
 
@@ -107,9 +110,37 @@ def test_a_variant_can_be_heard_beside_its_original(site: Path) -> None:
     assert "the original against itself under another seed" in html
 
 
-def test_what_was_streamed_or_only_loaded_has_no_sound(site: Path) -> None:
-    for file in [*site.glob("scenarios/*-stream-*.html"), *site.glob("scenarios/*-load-warm-*.html")]:
+def test_what_was_streamed_can_be_heard_and_what_was_only_loaded_not(site: Path) -> None:
+    takes = {"scripted.cpu": 1, "scripted-8bit": 2}
+    for model, heard in takes.items():
+        (file,) = site.glob(f"scenarios/{model}*-stream-*.html")
+        html = file.read_text(encoding="utf-8")
+        assert html.count("<audio") == heard
+        assert html.count('href="data:image/png;base64,') == (3 if heard > 1 else 1)
+    assert "One repetition of this original was kept" in next(
+        iter(site.glob("scenarios/scripted.cpu*-stream-*"))
+    ).read_text(encoding="utf-8")
+    for file in site.glob("scenarios/*-load-warm-*.html"):
         assert "<audio" not in file.read_text(encoding="utf-8")
+
+
+def test_a_single_file_can_be_listened_to_as_far_as_it_may_carry_sound(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(site.parent / "kept.sqlite") as store:
+        data = store.load(NAMES[2])
+    context = Context(audio=Laboratory(site.parent).config().audio)
+    html = write_run_page(data, tmp_path / "run.html", context=context).read_text(encoding="utf-8")
+    spoken = [each for each in data.run.scenarios if not each.mode.is_load]
+    assert html.count('src="data:audio/flac;base64,') == html.count("<audio") == len(spoken) == 4
+    assert "left out" not in html
+    assert "media-src data:" in html
+    largest = max(file.stat().st_size for file in (context.audio or tmp_path).glob(f"{NAMES[2]}/*.flac"))
+    monkeypatch.setattr("reports.pages.players", partial(players, most=largest))
+    html = write_run_page(data, tmp_path / "run.html", context=context).read_text(encoding="utf-8")
+    assert 0 < html.count("<audio") < len(spoken)
+    assert f"{len(spoken) - html.count('<audio')} of 4 recordings" in html
+    assert players(data, names_of(data), tmp_path / "nothing") is None
 
 
 def test_a_run_says_what_changed_since_the_run_accepted_before_it_and_how_often_the_gate_errs(site: Path) -> None:
