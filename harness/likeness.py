@@ -78,10 +78,11 @@ class Recording:
     def place(self, scenario: Scenario, launch: int, *, characters: int) -> str:
         """Where a worker is to leave a repetition's audio; "" for what is too long, a start, or of a later launch.
 
-        Only what is spoken whole is compared, and so kept of two launches; of the rest one is kept to be listened to.
+        Only what is spoken whole is compared, and so kept of two launches; of what is streamed, or comes over HTTP, one
+        is kept to be listened to.
         """
-        launches = KEPT_LAUNCHES if scenario.mode is Mode.WHOLE else 1
-        if scenario.mode.is_load or launch >= launches or characters > LONGEST_CHARACTERS:
+        launches = {Mode.WHOLE: KEPT_LAUNCHES, Mode.STREAM: 1, Mode.ENDPOINT: 1}.get(scenario.mode, 0)
+        if launch >= launches or characters > LONGEST_CHARACTERS:
             return ""
         return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
 

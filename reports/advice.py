@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from harness.records.verdict import Estimate
 from reports.arms import Arms, arms
 from reports.marks import Axis, Dot, axis, scale_line, strip
 from reports.words import NARROW, NOTHING, Scale, arm_parts, better, level, listed, metric_of, number, percent, scale
+from reports.words import sentence as capitalised
 
 _COURTS = ("rtf", "mcd", "model_size")
 """Speed, sound and size: what the arms are drawn by, side by side."""
@@ -84,7 +85,7 @@ def choices(data: RunData, values: RunValues | None = None) -> Choices:
     axes = {metric: _axis(metric, values) for metric, values in typical.items() if values}
     return Choices(
         run=data.run.id,
-        advice=tuple(_advice(known, each, names) for each in OBJECTIVES.values()) if len(names) > 1 else (),
+        advice=_together([_advice(known, each, names) for each in OBJECTIVES.values()]) if len(names) > 1 else (),
         heard=bool(typical["mcd"]),
         courts=tuple(
             Court(title=metric_of(metric).title, better=better(metric), axis=scale_line(on))
@@ -98,6 +99,19 @@ def choices(data: RunData, values: RunValues | None = None) -> Choices:
         ),
         arms=arms(data, known),
     )
+
+
+def _together(advice: Sequence[Advice]) -> tuple[Advice, ...]:
+    """The advice, with what cannot be given for one and the same reason in one piece."""
+    alike: dict[str, list[Advice]] = {}
+    for each in advice:
+        alike.setdefault("" if each.places else each.sentence, []).append(each)
+    given = alike.pop("", [])
+    return (*given, *(some[0] if len(some) == 1 else _for_all(some) for some in alike.values()))
+
+
+def _for_all(some: Sequence[Advice]) -> Advice:
+    return replace(some[0], purpose=listed([each.purpose for each in some]), meaning="")
 
 
 def _typical(data: RunData, every: Sequence[Arm], metric: str) -> dict[str, float]:
@@ -132,7 +146,7 @@ def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str]) ->
         return Advice(
             purpose=objective.name,
             meaning=objective.meaning,
-            sentence=error.what,
+            sentence=capitalised(error.what),
             figure="",
             places=(),
             basis="",

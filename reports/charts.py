@@ -1,8 +1,9 @@
 """Larger drawings of a site: a trend over all runs, and how audio arrived for a listener."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 from markupsafe import Markup
@@ -82,23 +83,24 @@ def stretch_starts(runs: int) -> range:
     return range(0, runs, max(1, runs // _BINS))
 
 
-def _stretches(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
-    """What is drawn as one place: its first index, and the values known there."""
-    starts = stretch_starts(len(values))
-    for start in starts:
-        yield start, [value for value in values[start : start + starts.step] if value is not None]
+@cache
+def _places(runs: int) -> tuple[str, ...]:
+    """How far across each place of a line over so many runs stands, 0 to 1000."""
+    across = 1000 / max(1, runs - 1)
+    return tuple(f"{round(start * across, 1):g}" for start in stretch_starts(runs))
 
 
 def _line(values: Sequence[float | None], low: float, high: float) -> str:
-    across, up = 1000 / max(1, len(values) - 1), 100 / (high - low)
+    up = 100 / (high - low)
+    starts = stretch_starts(len(values))
     parts = []
     pen = "M"
-    for start, some in _stretches(values):
+    for x, start in zip(_places(len(values)), starts, strict=True):
+        some = [value for value in values[start : start + starts.step] if value is not None]
         if not some:
             pen = "M"
             continue
-        x = round(start * across, 1)
-        parts.append(f"{pen}{x:g} {100 - (min(some) - low) * up:.1f}")
+        parts.append(f"{pen}{x} {100 - (min(some) - low) * up:.1f}")
         if len(some) > 1:
             parts.append(f"V{100 - (max(some) - low) * up:.1f}")
         pen = "L"

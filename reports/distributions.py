@@ -76,30 +76,78 @@ class _Row:
         return self.reference.point if self.reference else median(self.values.flat)
 
 
-def figures(known: RunValues, named: Names, *, reference: Mapping[Key, Estimate]) -> tuple[Figure, ...]:
-    """A figure for each metric that is judged and has values, in the registry's order."""
-    data = known.data
-    judged = {verdict.metric for verdict in data.verdicts}
-    verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
-    summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
-    disturbed = _disturbed(data)
-    rows: dict[str, list[_Row]] = {}
-    for scenario in data.run.scenarios:
-        for metric, values in known.of(scenario).items():
-            if metric not in judged or not values.n:
-                continue
-            key = (scenario.id, metric)
-            rows.setdefault(metric, []).append(
-                _Row(
-                    scenario=scenario,
-                    values=values,
-                    summary=summaries.get(key),
-                    verdict=verdicts.get(key),
-                    reference=reference.get(key),
-                    disturbed=disturbed.get(scenario.id, frozenset()),
-                )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnStrips:
+    """Metrics of one scenario on one axis: each with its title."""
+
+    axis_title: str
+    axis: Markup
+    rows: tuple[tuple[str, StripRow], ...]
+
+
+class Distributions:
+    """Every repetition of a run, against the reference's estimates: drawn by metric, or by scenario."""
+
+    def __init__(self, known: RunValues, named: Names, *, reference: Mapping[Key, Estimate]) -> None:
+        data = known.data
+        self._known, self._named, self._reference = known, named, reference
+        self._judged = {verdict.metric for verdict in data.verdicts}
+        self._verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
+        self._summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
+        self._disturbed = _disturbed(data)
+
+    def figures(self) -> tuple[Figure, ...]:
+        """A figure for each metric that is judged and has values, in the registry's order."""
+        rows: dict[str, list[_Row]] = {}
+        for scenario in self._known.data.run.scenarios:
+            for metric, row in self._rows(scenario).items():
+                rows.setdefault(metric, []).append(row)
+        return tuple(_figure(metric, rows[metric], self._named) for metric in in_order(rows))
+
+    def of_scenario(self, scenario: Scenario) -> tuple[OwnStrips, ...]:
+        """The scenario's metrics on as few axes as their units allow: what has a ratio shares one, and so do shares."""
+        rows = self._rows(scenario)
+        metrics = in_order(rows)
+        relative = [metric for metric in metrics if _is_relative(metric, [rows[metric]])]
+        shares = [metric for metric in metrics if metric_of(metric).share]
+        rest = [[metric] for metric in metrics if metric not in relative and metric not in shares]
+        groups = [group for group in (relative, *rest, shares) if group]
+        return tuple(self._strips([(metric, rows[metric]) for metric in group]) for group in groups)
+
+    def _rows(self, scenario: Scenario) -> dict[str, _Row]:
+        """Metric → what is drawn of it, for what is judged and has values."""
+        scenario_id = scenario.id
+        return {
+            metric: _Row(
+                scenario=scenario,
+                values=values,
+                summary=self._summaries.get((scenario_id, metric)),
+                verdict=self._verdicts.get((scenario_id, metric)),
+                reference=self._reference.get((scenario_id, metric)),
+                disturbed=self._disturbed.get(scenario_id, frozenset()),
             )
-    return tuple(_figure(metric, rows[metric], named) for metric in in_order(rows))
+            for metric, values in self._known.of(scenario).items()
+            if metric in self._judged and values.n
+        }
+
+    def _strips(self, group: Sequence[tuple[str, _Row]]) -> OwnStrips:
+        rows = [row for _, row in group]
+        first = group[0][0]
+        relative, share = _is_relative(first, rows[:1]), metric_of(first).share
+        scales = {metric: scale(metric, row.values.flat) for metric, row in group}
+        shared = _relative_axis(rows) if relative else _plain_axis(rows, scales[first], share=share)
+        title = "Share" if share and len(group) > 1 else metric_of(first).title
+        return OwnStrips(
+            axis_title=_axis_title(title, rows, scales[first], relative=relative),
+            axis=scale_line(shared),
+            rows=tuple(
+                (
+                    metric_of(metric).title,
+                    _row(metric, row, self._named.of(row.scenario.id), shared, scales[metric], relative=relative),
+                )
+                for metric, row in group
+            ),
+        )
 
 
 def _disturbed(data: RunData) -> dict[str, frozenset[tuple[int, int]]]:
@@ -112,21 +160,31 @@ def _disturbed(data: RunData) -> dict[str, frozenset[tuple[int, int]]]:
 
 def _figure(metric: str, rows: Sequence[_Row], named: Names) -> Figure:
     entry = metric_of(metric)
-    relative = not entry.share and all(value > 0 for row in rows for value in row.values.flat)
+    relative = _is_relative(metric, rows)
     on = scale(metric, [value for row in rows for value in row.values.flat])
     shared = _relative_axis(rows) if relative else _plain_axis(rows, on, share=entry.share)
-    against = "its reference's median" if any(row.reference for row in rows) else "its own median"
-    unit = f", {on.unit}" if on.unit else ""
     return Figure(
         anchor=metric,
         title=entry.title,
         meaning=entry.meaning,
         better=better(metric),
         finding=_finding(metric, rows, named),
-        axis_title=f"Each repetition, relative to {against}" if relative else f"{entry.title}{unit}",
+        axis_title=_axis_title(entry.title, rows, on, relative=relative),
         axis=scale_line(shared),
         rows=tuple(_row(metric, row, named.of(row.scenario.id), shared, on, relative=relative) for row in rows),
     )
+
+
+def _is_relative(metric: str, rows: Sequence[_Row]) -> bool:
+    """Whether the metric's values have ratios: a share has none that says much, and 0 has none."""
+    return not metric_of(metric).share and all(value > 0 for row in rows for value in row.values.flat)
+
+
+def _axis_title(title: str, rows: Sequence[_Row], on: Scale, *, relative: bool) -> str:
+    if relative:
+        against = "its reference's median" if any(row.reference for row in rows) else "its own median"
+        return f"Each repetition, relative to {against}"
+    return f"{title}, {on.unit}" if on.unit else title
 
 
 def _relative_axis(rows: Sequence[_Row]) -> Axis:

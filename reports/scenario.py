@@ -9,23 +9,13 @@ from markupsafe import Markup
 from harness.records.repetition import Phase, Repetition
 from harness.records.run import RunData
 from reports.charts import Timeline, timeline, trend
-from reports.distributions import Figure, StripRow
+from reports.distributions import OwnStrips
 from reports.naming import Label
 from reports.sound import Sound
 from reports.trends import Lines, Trend, of_scenario
 from reports.words import Scale, count, scale
 
 _URGENT = ("worse", "failed", "better", "unclear")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnStrip:
-    """The scenario's row of one metric's figure, with the axis that it shares there."""
-
-    title: str
-    axis_title: str
-    axis: Markup
-    row: StripRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +28,7 @@ class ScenarioPage:
     sentence: str
     css: str
     glyph: str
-    strips: tuple[OwnStrip, ...]
+    strips: tuple[OwnStrips, ...]
     sound: Sound | None
     timeline: Timeline | None
     timeline_of: str
@@ -50,9 +40,9 @@ class ScenarioPage:
 
 
 def scenario_page(
-    data: RunData, label: Label, *, figures: Sequence[Figure], drawn: Lines, sound: Sound | None = None
+    data: RunData, label: Label, *, strips: tuple[OwnStrips, ...], drawn: Lines, sound: Sound | None = None
 ) -> ScenarioPage:
-    """The page of a scenario; `figures` and `sound` are those of `data`, the latest run that has it."""
+    """The page of a scenario; `strips` and `sound` are those of `data`, the latest run that has it."""
     ours = [
         each
         for each in data.repetitions
@@ -69,12 +59,7 @@ def scenario_page(
         sentence=_sentence(trends),
         css=urgent.css if urgent else "none",
         glyph=urgent.glyph if urgent else "",
-        strips=tuple(
-            OwnStrip(title=figure.title, axis_title=figure.axis_title, axis=figure.axis, row=row)
-            for figure in figures
-            for row in figure.rows
-            if row.label.id == label.id
-        ),
+        strips=strips,
         sound=sound,
         timeline=timeline(typical) if typical else None,
         timeline_of=f"launch {typical.launch + 1}, block {typical.block + 1}" if typical else "",

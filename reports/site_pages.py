@@ -13,7 +13,7 @@ from harness.store.runs import RunStore
 from reports.advice import choices
 from reports.compare import comparison_of_arms, comparison_of_runs
 from reports.context import Context
-from reports.distributions import Figure
+from reports.distributions import Distributions
 from reports.glossary import glossary
 from reports.history import Book, book_bytes, code_digest, comparable, fingerprint, newest_with, read_book
 from reports.matrix import matrices
@@ -33,7 +33,7 @@ from reports.scenario import scenario_page
 from reports.sound import sound
 from reports.steps import Step, find_steps
 from reports.trends import Lines, lines, overview, pages
-from reports.view import quotes, run_view
+from reports.view import implied, quotes, run_view
 from reports.words import VERDICT_WORDS, day
 
 FULL = 8
@@ -57,11 +57,11 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Runs:
-    """Whole runs, each read once, with the figures of those whose page was drawn just now."""
+    """Whole runs, each read once."""
 
     store: RunStore
     loaded: dict[str, RunValues] = field(default_factory=dict)
-    drawn: dict[str, tuple[Figure, ...]] = field(default_factory=dict)
+    distributed: dict[str, Distributions] = field(default_factory=dict)
 
     def of(self, run_id: str) -> RunData:
         """A run with everything."""
@@ -73,11 +73,13 @@ class _Runs:
             self.loaded[run_id] = RunValues(self.store.load(run_id))
         return self.loaded[run_id]
 
-    def figures(self, run_id: str) -> tuple[Figure, ...]:
-        """The distributions of a run."""
-        if run_id not in self.drawn:
-            self.drawn[run_id] = run_view(self.of(run_id), values=self.values(run_id)).figures
-        return self.drawn[run_id]
+    def distributions(self, run_id: str) -> Distributions:
+        """The repetitions of a run, to be drawn."""
+        if run_id not in self.distributed:
+            data = self.of(run_id)
+            drawn = Distributions(self.values(run_id), names_of(data), reference=implied(data))
+            self.distributed[run_id] = drawn
+        return self.distributed[run_id]
 
 
 def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
@@ -113,7 +115,6 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
             reference = reference_of(store, each)
             view = write_full_page(directory, values, reference=reference, quotes=quotes(values.data, context))
             book.enter(values.data, each.fingerprint, view.headline)
-            runs.drawn[each.run_id] = view.figures
             if each.run_id in newest[:2]:
                 runs.loaded[each.run_id] = values
         for more in books:
@@ -240,7 +241,7 @@ def _write_machine(
         page = scenario_page(
             data,
             drawn.names.of(scenario.id),
-            figures=runs.figures(run_id),
+            strips=runs.distributions(run_id).of_scenario(scenario),
             drawn=drawn,
             sound=sound(data, scenario, context.audio) if context.audio else None,
         )

@@ -12,7 +12,7 @@ from harness.records.verdict import Estimate, Summary, Verdict
 from reports.arms import Arms, arms
 from reports.changes import Changes, changes
 from reports.context import Context
-from reports.distributions import Figure, figures
+from reports.distributions import Distributions, Figure
 from reports.drawing import Drawn
 from reports.facts import Facts, Gap, facts, gaps
 from reports.headline import Headline, headline
@@ -79,6 +79,7 @@ def run_view(
     """
     named = names_of(data)
     known = (values or RunValues(data)) if drawn else None
+    estimates = implied(data) | dict(reference.estimates)
     beside = arms(data, known) if known else None
     lines = targets(data, named)
     head = headline(data, named)
@@ -95,7 +96,7 @@ def run_view(
         targets_sentence=targets_sentence(lines),
         arms=beside if beside and len(beside.lines) > 1 else None,
         matrices=matrices(data, named),
-        figures=figures(known, named, reference=implied(data) | dict(reference.estimates)) if known else (),
+        figures=Distributions(known, named, reference=estimates).figures() if known else (),
         shortened=bool(data.repetitions) and not drawn,
         course=course,
         sound=sound,
@@ -116,7 +117,8 @@ def quotes(data: RunData, context: Context) -> tuple[str, ...]:
     for scenario_id, name in plain.items():
         if name in known:
             found.setdefault(known[name], []).append(named.of(scenario_id).full)
-    return tuple(f"{listed(of)}: {text}." for text, of in found.items()) or (sentence(UNCALIBRATED),)
+    said = [f"{listed(of)}: {text}." for text, of in found.items()]
+    return (f"How often the gate errs: {said[0]}", *said[1:]) if said else (sentence(UNCALIBRATED),)
 
 
 def implied(data: RunData) -> dict[Key, Estimate]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.plan.matrix import Wish
+from harness.records.repetition import Outcome, OutcomeKind
 from harness.records.run import RunData
 from harness.records.scenario import Mode
 from reports.advice import choices
@@ -33,6 +34,15 @@ def test_the_faster_arm_is_named_with_its_lead_and_the_interval(data: RunData) -
         "Size of the model",
     ]
     assert found.heard
+
+
+def test_what_cannot_be_advised_for_one_reason_is_said_once(data: RunData) -> None:
+    crash = Outcome(kind=OutcomeKind.CRASHED, reason="killed")
+    lost = replace(data, repetitions=tuple(replace(each, outcome=crash) for each in data.repetitions))
+    (advice,) = choices(lost).advice
+    assert advice.purpose == "ttfa, throughput, memory and size"
+    assert advice.sentence.startswith("No combination was validly measured: ")
+    assert advice.sentence.endswith(".")
 
 
 def test_one_arm_alone_is_no_choice(data: RunData) -> None:
