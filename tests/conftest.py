@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from harness import laboratory
 from harness.measure.events import Listener
@@ -24,6 +25,10 @@ from harness.verdicts import baseline_entries
 
 POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
 SMALL = "replica-small"
+
+# No test asserts a speed, and a machine may be busy with others.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -52,9 +52,10 @@ def around_steps(values: FloatArray) -> Noise | None:
     """
     runs = len(values)
     splits: list[int] = []
+    known: dict[tuple[int, int], tuple[float, int]] = {}
     best: tuple[float, Noise | None] = (np.inf, None)
     for count in range(1, MOST_STEPS + 1):
-        split = _next_split(values, splits)
+        split = _next_split(values, splits, known)
         if split is None:
             break
         splits = sorted([*splits, split])
@@ -84,18 +85,29 @@ def _of_residuals(residuals: FloatArray, *, levels: int) -> Noise:
     return Noise(residuals=residuals, rho=rho, sd=np.sqrt(squares / max(runs - levels, 1)))
 
 
-def _next_split(values: FloatArray, splits: list[int]) -> int | None:
-    """The further split that takes most off the sum of squares; None where every level is too short."""
+def _next_split(values: FloatArray, splits: list[int], known: dict[tuple[int, int], tuple[float, int]]) -> int | None:
+    """The further split that takes most off the sum of squares; None where every level is too short.
+
+    `known` keeps what was found of each level: a further split leaves all levels but one as they are.
+    """
     best_gain, best_split = 0.0, None
     for start, stop in pairwise([0, *splits, len(values)]):
-        length = stop - start
-        if length < 2 * SHORTEST_LEVEL:
+        if stop - start < 2 * SHORTEST_LEVEL:
             continue
-        before = np.arange(SHORTEST_LEVEL, length - SHORTEST_LEVEL + 1)
-        sums = np.cumsum(values[start:stop])
-        difference = sums[before - 1] / before - (sums[-1] - sums[before - 1]) / (length - before)
-        gains = difference**2 * before * (length - before) / length
-        place = int(gains.argmax())
-        if gains[place] > best_gain:
-            best_gain, best_split = float(gains[place]), start + int(before[place])
+        if (start, stop) not in known:
+            known[start, stop] = _best_split(values[start:stop])
+        gain, place = known[start, stop]
+        if gain > best_gain:
+            best_gain, best_split = gain, start + place
     return best_split
+
+
+def _best_split(level: FloatArray) -> tuple[float, int]:
+    """What splitting a level takes off its sum of squares at best, and where."""
+    length = len(level)
+    before = np.arange(SHORTEST_LEVEL, length - SHORTEST_LEVEL + 1)
+    sums = np.cumsum(level)
+    difference = sums[before - 1] / before - (sums[-1] - sums[before - 1]) / (length - before)
+    gains = difference**2 * before * (length - before) / length
+    place = int(gains.argmax())
+    return float(gains[place]), int(before[place])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,19 +52,30 @@ class Shapes:
         before, inside, after = self.starts, self.stops - self.starts, self.runs - self.stops
         outside = before + after
         fade = 1 - rho
-        gone = {name: 1 - rho**count for name, count in (("before", before), ("inside", inside), ("after", after))}
+        # As many powers as there are lengths; there are many more shapes.
+        powers = rho ** np.arange(self.runs + 2)
+        gone = {
+            name: 1 - powers[:, count] for name, count in (("before", before), ("inside", inside), ("after", after))
+        }
 
         def of_sum(count: IntArray, left: FloatArray) -> FloatArray:
             variance: FloatArray = count + 2 * rho * (count / fade - left / fade**2)
             return variance
 
         neighbours = rho * gone["inside"] * (gone["before"] + gone["after"]) / fade**2
-        across = rho ** (1 + inside) * gone["before"] * gone["after"] / fade**2
+        across = powers[:, 1 + inside] * gone["before"] * gone["after"] / fade**2
         total: FloatArray = (
             of_sum(inside, gone["inside"]) / inside**2
             + (of_sum(before, gone["before"]) + of_sum(after, gone["after"]) + 2 * across) / outside**2
             - 2 * neighbours / (inside * outside)
         )
+        return total
+
+    @property
+    def independent(self) -> FloatArray:
+        """Variance of each difference where runs are independent, shape (shapes,)."""
+        inside = self.stops - self.starts
+        total: FloatArray = 1 / inside + 1 / (self.runs - inside)
         return total
 
 
@@ -77,12 +89,14 @@ class Scan:
     noise: Noise
 
 
+@cache
 def steps(runs: int, *, last: int) -> Shapes:
     """Every single step with at least `BEFORE` runs before it and `last` from it on."""
     starts = np.arange(BEFORE, runs - last + 1)
     return Shapes(starts=starts, stops=np.full(len(starts), runs), runs=runs)
 
 
+@cache
 def bumps(runs: int) -> Shapes:
     """Steps that return, each part long enough, on a grid."""
     pitch = max(1, runs // GRID)
@@ -98,7 +112,7 @@ def scan(series: FloatArray, shapes: Shapes, *, noise: Noise | None = None) -> S
     """
     differences = np.abs(shapes.differences(series))
     if noise is None:
-        first = (differences / np.sqrt(shapes.variance(np.zeros((1, 1))))).argmax(-1)
+        first = (differences / np.sqrt(shapes.independent)).argmax(-1)
         noise = beside(series, shapes.starts[first], shapes.stops[first])
     scores = differences / np.sqrt(shapes.variance(noise.rho[:, None]))
     best = scores.argmax(-1)

@@ -89,7 +89,7 @@ def test_small_fresh_steps_are_found_as_often_as_documented() -> None:
     assert found[1] >= 33
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(-10, 10), st.floats(0.01, 10), st.integers(0, 50))
 def test_level_and_unit_change_no_place(level: float, unit: float, seed: int) -> None:
     values = np.array(stepped(seed, 60, 0.05, runs=80))

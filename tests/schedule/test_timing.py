@@ -166,7 +166,7 @@ def test_intervals_count_from_midnight_and_not_from_a_start() -> None:
     assert times(Job(name="six", every_s=6 * HOUR), at("2026-01-01T05:59"), 2) == ["01-01 06:00", "01-01 12:00"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     start=st.floats(at("2026-01-01T00:00"), at("2027-01-01T00:00")),
     looks=st.lists(st.floats(-2 * HOUR, 3 * DAY), max_size=12),

@@ -63,9 +63,7 @@ def runs(draw: st.DrawFn) -> RunData:
     )
 
 
-@settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=runs())
 def test_any_run_comes_back_equal(store: RunStore, data: RunData) -> None:
     run_id = store.begin(data.run)
