@@ -140,12 +140,14 @@ def open_speaker(
     with stages.stage("import"):
         kokoro_onnx = import_kokoro()
         check_package()
+    sessions: list[Any] = []
     kokoros: list[Any] = []
     names: list[str] = []
     try:
         for plan in settings.sessions:
             with stages.stage("session"):
                 session, provider = _open(order, plan, announce)
+            sessions.append(session)
             with stages.stage("voices"):
                 stand_in = StampedSession(session, stages, run_options(order))
                 kokoros.append(open_voices(kokoro_onnx, order, stand_in))
@@ -173,6 +175,9 @@ def open_speaker(
 
     def close() -> None:
         speaker.close()
+        for session in sessions if order.profile else ():
+            # Written now, or not at all.
+            session.end_profiling()
         _close_all(kokoros)
 
     return Opened(speaker=speaker, facts=facts, close=close)

@@ -6,7 +6,7 @@ A profile is made in a worker of its own, once, and never while figures are take
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,21 @@ def profile_arm(
         written = sorted(Path(folder).glob("profile*.json"))
         if not written:
             return Profile(reason="the engine wrote no profile")
-        return read_profile(written[0].read_bytes(), repetitions=repetitions)
+        return _together([read_profile(each.read_bytes(), repetitions=repetitions) for each in written])
+
+
+def _together(profiles: Sequence[Profile]) -> Profile:
+    """One profile of an engine's sessions, each of which wrote its own."""
+    if failed := next((profile for profile in profiles if profile.reason), None):
+        return failed
+    nodes, microseconds, operators = Counter[str](), Counter[str](), Counter[str]()
+    for profile in profiles:
+        nodes.update(profile.nodes)
+        microseconds.update(profile.microseconds)
+        operators.update(profile.operators)
+    # Where pieces fell to sessions unevenly, what one repetition took is not known of any of them.
+    told = all(profile.operators for profile in profiles)
+    return Profile(nodes=nodes, microseconds=microseconds, operators=operators if told else {})
 
 
 def _play(

@@ -1,7 +1,7 @@
 """Profiles: read from made and recorded files to the last microsecond, and made of the real engine once."""
 
 import json
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,12 +90,27 @@ def test_a_worker_that_cannot_start_costs_the_profile_alone() -> None:
     assert profile_arm(SCRIPTED, staff=staff, voice="v", seed=1).reason == "cannot start python: gone"
 
 
-def test_the_real_engine_writes_a_profile(small_replica: ModelFiles, tmp_path: Path) -> None:
-    files = ArmFiles(model_path=str(small_replica.model_path), voices_path=str(small_replica.voices_path))
+def profiled(replica: ModelFiles, arm: Arm) -> Profile:
+    files = ArmFiles(model_path=str(replica.model_path), voices_path=str(replica.voices_path))
     staff = Staff(start=ProcessHandle, place=lambda _arm: HERE, files=lambda _arm: files)
-    arm = Arm(engine="kokoro", model=small_replica.variant, threads=1)
-    found = profile_arm(arm, staff=staff, voice="af_heart", seed=1, utterance=HELLO, repetitions=2)
+    return profile_arm(
+        replace(arm, model=replica.variant), staff=staff, voice="af_heart", seed=1, utterance=HELLO, repetitions=2
+    )
+
+
+@pytest.mark.parametrize("engine", ["kokoro", "kokoro-sentences"])
+def test_the_real_engines_write_a_profile(small_replica: ModelFiles, engine: str) -> None:
+    found = profiled(small_replica, Arm(engine=engine, threads=1))
     assert found.reason == ""
     assert set(found.nodes) == {CPU}
     assert found.node_share(CPU) == 1.0
     assert {"Conv", "LSTM", "Loop", "InstanceNormalization"} <= found.operators.keys()
+
+
+def test_several_sessions_are_one_profile(small_replica: ModelFiles) -> None:
+    options = (("sessions", "2"), ("warm_up", "on"))
+    found = profiled(small_replica, Arm(engine="kokoro-sentences", threads=2, session_options=options))
+    assert found.reason == ""
+    alone = profiled(small_replica, Arm(engine="kokoro-sentences", threads=2))
+    # Both sessions warm themselves up by three pieces, and write down what they ran.
+    assert sum(found.nodes.values()) > 2 * sum(alone.nodes.values())
