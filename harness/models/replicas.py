@@ -66,8 +66,9 @@ class BuiltReplicas:
 
 
 def described(recipe: "Recipe") -> str:
-    """All fields of a recipe, in one line."""
-    return " ".join(f"{one.name}={getattr(recipe, one.name)}" for one in fields(recipe))
+    """All fields of a recipe that are set, in words that a table can break between."""
+    values = ((one.name, getattr(recipe, one.name)) for one in fields(recipe))
+    return ", ".join(f"{name} {value}" for name, value in values if value is not None)
 
 
 def needed_bytes(recipe: "Recipe") -> int:

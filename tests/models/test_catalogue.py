@@ -36,7 +36,7 @@ def test_a_replica_is_built_once_and_known(catalogue: Catalogue, replicas: Any) 
     assert catalogue.resolve("replica") == files
     assert (replicas.built, said) == (["replica"], ["building replica"])
     assert (files.variant.name, files.variant.origin) == ("replica", "replica")
-    assert files.variant.recipe == "name=replica scale=0.01"
+    assert files.variant.recipe == "name replica, scale 0.01"
     assert files.variant.sha256 == sha256_of(files.model_path)
     assert files.variant.voices_sha256 == sha256_of(files.voices_path)
 

@@ -5,6 +5,7 @@ import pytest
 from harness.errors import UsageError
 from harness.models.replica import Recipe
 from harness.models.replica.dimensions import dimensions
+from harness.models.replicas import described
 
 OTHERS = [
     Recipe(size="small"),
@@ -84,3 +85,8 @@ def test_channels_divide_at_any_width(width: float) -> None:
     assert scaled.hidden % 2 == 0
     assert scaled.generator % 4 == 0
     assert (scaled.tokens, scaled.style, scaled.transform) == (178, 128, 20)
+
+
+def test_a_recipe_is_told_in_words_without_what_is_not_set() -> None:
+    assert described(Recipe(size="small")) == "size small, face input_ids, regulation loop, seed 0"
+    assert described(Recipe(width=0.5, seed=3)) == "size full, width 0.5, face input_ids, regulation loop, seed 3"
