@@ -15,7 +15,8 @@ from harness.engines.target import read_address, read_settings
 from harness.equipment import Equipment
 from harness.errors import ExitCode, UsageError
 from harness.judge.gate import exit_code
-from harness.laboratory import Finished, Keeper, head_of
+from harness.keeping import Keeper
+from harness.laboratory import Finished, head_of
 from harness.loads import judge_load, wanted_traffic
 from harness.measure.event_file import listeners_from
 from harness.measure.events import Begun, BlockDone, Launched

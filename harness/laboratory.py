@@ -6,7 +6,7 @@ The command, the pytest plugin and the schedule all come through here.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -17,10 +17,11 @@ from harness.errors import BenchError, ExitCode
 from harness.judge.comparison import Policy
 from harness.judge.gate import exit_code
 from harness.judge.precision import Precision
+from harness.keeping import Keeper
 from harness.measure.conductor import Conductor, Watch
 from harness.measure.ending import UNTIL_VARIABLE, Ended, Ending
 from harness.measure.event_file import listeners_from
-from harness.measure.events import Begun, BlockDone, Event, Launched, Listener, WarmedUp
+from harness.measure.events import Begun, Event, Listener
 from harness.measure.exclusive import Place, measuring_alone
 from harness.measure.messages import PROTOCOL
 from harness.measure.staff import Staff
@@ -29,14 +30,12 @@ from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
 from harness.plan.wishes import is_for, wish_here
-from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
 from harness.records.verdict import Verdict, VerdictKind
 from harness.settled import settled
 from harness.store.baselines import load_baselines
-from harness.store.patience import patiently
-from harness.store.runs import RunStore, open_store
+from harness.store.runs import open_store
 from harness.verdicts import Conclusions, conclude, policy_of
 
 
@@ -165,56 +164,6 @@ def measure(
     if data.run.status is RunStatus.INTERRUPTED:
         raise Interrupted(Finished(data=data, code=ExitCode.INTERRUPTED))
     return Finished(data=data, code=code)
-
-
-@dataclass(slots=True, kw_only=True)
-class Keeper:
-    """Keeps what the conductor says: in the store at once, and in memory for whoever must decide in between."""
-
-    store: RunStore
-    head: RunRecord
-    clock: Clock
-    report: Reporter
-    launches: list[Launch] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    repetitions: list[Repetition] = field(default_factory=list)
-
-    @property
-    def run_id(self) -> str:
-        """The id that the store gave the run."""
-        return self.head.id
-
-    @property
-    def so_far(self) -> RunData:
-        """What was observed until now."""
-        return RunData(
-            run=self.head,
-            launches=tuple(self.launches),
-            blocks=tuple(self.blocks),
-            repetitions=tuple(self.repetitions),
-        )
-
-    def __call__(self, event: Event) -> None:
-        """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own.
-
-        A database that is away is waited for: what it did not take happened, and must not be lost.
-        """
-        patiently(lambda: self._store(event), clock=self.clock, report=self.report)
-        if isinstance(event, BlockDone):
-            self.blocks.append(event.block)
-            self.repetitions += event.repetitions
-        elif isinstance(event, Launched):
-            self.launches.append(event.launch)
-        elif isinstance(event, WarmedUp):
-            self.repetitions.append(event.repetition)
-
-    def _store(self, event: Event) -> None:
-        if isinstance(event, BlockDone):
-            self.store.add_block(self.run_id, event.block, event.repetitions)
-        elif isinstance(event, Launched):
-            self.store.add_launch(self.run_id, event.launch)
-        elif isinstance(event, WarmedUp):
-            self.store.add_repetitions(self.run_id, [event.repetition])
 
 
 def _conclude(

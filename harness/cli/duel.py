@@ -107,8 +107,8 @@ def conduct(
         config,
         {
             "budget": config["budget"] or BUDGET_S,
-            "launches": config["launches"] if config.origins["launches"] != "default" else LAUNCHES,
-            "blocks": config["blocks"] if config.origins["blocks"] != "default" else MANY_BLOCKS,
+            "launches": config.chosen("launches", LAUNCHES),
+            "blocks": config.chosen("blocks", MANY_BLOCKS),
         },
     )
     launching = LAUNCHING if config.origins["launches"] == "default" else 1.0

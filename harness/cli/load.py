@@ -81,7 +81,7 @@ def settled(config: Config, traffic: "Sequence[Traffic]") -> Config:
 
     if not config["url"]:
         raise UsageError("a load takes a server", where="load", remedy="--url http://127.0.0.1:8880")
-    blocks = config["blocks"] if config.origins["blocks"] != "default" else 1
+    blocks = config.chosen("blocks", 1)
     texts = len(config["text"] or TEXTS)
     budget = blocks * texts * sum(each.total_s + DRAIN_S for each in traffic)
     return with_values(config, {"launches": 1, "blocks": blocks, "budget": budget})

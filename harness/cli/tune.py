@@ -92,8 +92,8 @@ def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, num
         config,
         {
             "budget": budget_s,
-            "launches": config["launches"] if config.origins["launches"] != "default" else LAUNCHES,
-            "blocks": config["blocks"] if config.origins["blocks"] != "default" else MANY_BLOCKS,
+            "launches": config.chosen("launches", LAUNCHES),
+            "blocks": config.chosen("blocks", MANY_BLOCKS),
         },
     )
     judging = laboratory.Judging(

@@ -186,7 +186,7 @@ class Pool(Generic[Order, Result]):
             self._changed.notify_all()
 
     def _next(self, number: int) -> "_Job[Order, Result] | None":
-        """Wait for this session's next job; None at the end."""
+        """Wait for the next job of lane `number`; None at the end."""
         lane = self._lanes[number]
         with self._changed:
             while not self._closed:

@@ -117,7 +117,7 @@ class Conductor:
             if reason := self._watch.ends_run():
                 self.reason = reason
                 return False
-            if reason := self._watch.ends_launch():
+            if number + 1 < self._plan.pace.blocks and (reason := self._watch.ends_launch()):
                 self._settled.append(f"{reason} after {number + 1}")
                 break
         for arm in list(self._desks):

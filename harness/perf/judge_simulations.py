@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.judge.power import tolerance_for
 from harness.perf.judge_tables import EFFECT, duels, first_found, history, small_baselines
-from harness.perf.noise import FAMILIES, log_times
+from harness.perf.noise import ACCEPTED, DAY_SD, FAMILIES, log_times
 from harness.perf.precision_table import early_ends
 from harness.perf.rules import PEERS, Found, gate_baselines, gate_duels
 
@@ -29,10 +29,6 @@ PAIRS = 60
 LAUNCHES = 3
 BLOCKS = 8
 """Blocks in a launch: 24 values a side, a minute of duel."""
-
-ACCEPTED = 10
-DAY_SD = 0.01
-"""Standard deviation of a run's level from day to day; half of its variance is common to all pairs of the run."""
 
 LARGER = 0.10
 CHUNK = 100

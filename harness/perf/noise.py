@@ -16,6 +16,12 @@ AR_RHO = 0.5
 LAUNCH_PART = 0.8
 """Share of the variance that lies between launches where launches dominate."""
 
+ACCEPTED = 10
+"""Accepted runs of a made baseline."""
+
+DAY_SD = 0.01
+"""Standard deviation of a made run's level from day to day."""
+
 SLOWED_PART = 0.03
 """Share of the blocks that run at half speed where the machine is disturbed."""
 

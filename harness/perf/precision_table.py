@@ -12,14 +12,12 @@ from harness.judge.estimate import BANCROFT, MEDIAN_ERROR
 from harness.judge.power import tolerance_for
 from harness.judge.precision import EARLIEST, LEVEL, Precision
 from harness.perf.judge_tables import EFFECT, row
-from harness.perf.noise import FAMILIES, log_times
+from harness.perf.noise import ACCEPTED, DAY_SD, FAMILIES, log_times
 from harness.perf.rules import gate_baselines
 
 if TYPE_CHECKING:
     from harness.judge.grouped import FloatArray
 
-ACCEPTED = 10
-DAY_SD = 0.01
 ASKED = Precision(half_width=0.02, launches=3)
 BLOCKS = 4 * EARLIEST
 

@@ -117,6 +117,10 @@ class Config:
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - each key has its own type
         return self.values[name]
 
+    def chosen(self, name: str, otherwise: Any) -> Any:  # noqa: ANN401 - each key has its own type
+        """The value where somebody has chosen one, else a command's own default."""
+        return self[name] if self.origins[name] != "default" else otherwise
+
     @property
     def results(self) -> str:
         """The results database: a path or a URL."""

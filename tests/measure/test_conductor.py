@@ -666,6 +666,12 @@ class TestBudget:
         assert played.conductor.complete
         assert played.conductor.reason == "the budget of 30 s was spent"
 
+    def test_a_launch_that_played_all_its_blocks_has_not_ended_early(self) -> None:
+        asked = iter(["", ""])
+        played = perform(plan(launches=2, blocks=2), settled=lambda: next(asked))
+        assert len(played.blocks) == 4
+        assert (played.conductor.complete, played.conductor.reason) == (True, "")
+
     def test_launches_that_would_take_too_much_of_the_budget_are_fewer_and_longer(self) -> None:
         # Half of 30 s is room for two launches of 5.5924 s; each then has 15 s, as in the test above.
         played = perform(plan(budget_s=30.0, launches=4, blocks=100, launching=0.5))
