@@ -168,10 +168,16 @@ class DuelJudging:
         """How many blocks the budget allows, as the first launch and the first block went."""
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
-        part_s = self._launching * self._budget_s
-        launches = launches_within(part_s, wanted=self._launches, launch_s=overhead_s)
+        block_s = first.wall_ns / 1e9
+        launches = launches_within(
+            self._budget_s,
+            wanted=self._launches,
+            launching=self._launching,
+            launch_s=overhead_s,
+            block_s=block_s if self._launching < 1 else 0.0,
+        )
         left_s = self._budget_s - launches * overhead_s
-        return max(1, blocks_in(left_s, seconds_per_block=first.wall_ns / 1e9)) if left_s > 0 else 1
+        return max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1
 
 
 def pairs_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:

@@ -112,7 +112,7 @@ class Conductor:
             if number and not self._pacing.fits_block(launch):
                 self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent"
                 break
-            if not self._play_block(launch):
+            if not self._play_block(launch, number):
                 break
             if reason := self._watch.ends_run():
                 self.reason = reason
@@ -132,12 +132,19 @@ class Conductor:
             f"{said} {of}" + (f" ({times} launches)" if times > 1 else "") for said, times in sentences.items()
         )
 
-    def _play_block(self, launch: int) -> bool:
-        """One round of every scenario in a new order; False where nothing is left to play."""
+    def _play_block(self, launch: int, number: int) -> bool:
+        """One round of every scenario, the launch's `number`th; False where nothing is left to play.
+
+        Every other block has the order of the one before turned round. So no scenario is oftener early in its blocks
+        than another, nor oftener spoken after the same neighbour: what a place in a block does cancels out.
+        """
         playing = [scenario for scenario in self._alive if not scenario.mode.starts_alone]
         if not playing:
             return False
-        order = self._shuffled(playing, "block", self._blocks)
+        turned = number % 2
+        order = self._shuffled(playing, "block", self._blocks - turned)
+        if turned:
+            order.reverse()
         started_at, began = self._clock.wall(), self._clock.now_ns()
         self._say("canary")
         canary = self._canary.read()

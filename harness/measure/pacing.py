@@ -13,10 +13,19 @@ LEAST_TURNS = 50
 """Of a soak, spoken in a block whatever the budget: fewer tell no growth of memory."""
 
 
-def launches_within(budget_s: float, *, wanted: int, launch_s: float) -> int:
-    """How many of the launches `wanted` fit into `budget_s` seconds at `launch_s` each; what is needed always does."""
-    fitting = int(budget_s / launch_s) if launch_s > 0 else wanted
-    return min(wanted, max(NEEDED_LAUNCHES, fitting))
+FEWEST_BLOCKS = 4
+"""Blocks that a launch has where its launches may be fewer: with one or two it has hardly a degree of freedom."""
+
+
+def launches_within(budget_s: float, *, wanted: int, launching: float, launch_s: float, block_s: float = 0.0) -> int:
+    """How many of the launches `wanted` are worth their time; what is needed always is.
+
+    A launch takes `launch_s` seconds, and all together at most the part `launching` of `budget_s`. As soon as it is
+    known that a block takes `block_s`, there are no more launches than have `FEWEST_BLOCKS` each.
+    """
+    fitting = int(launching * budget_s / launch_s) if launch_s > 0 else wanted
+    with_blocks = int(budget_s / (launch_s + FEWEST_BLOCKS * block_s)) if block_s > 0 else wanted
+    return min(wanted, max(NEEDED_LAUNCHES, min(fitting, with_blocks)))
 
 
 class Pacing:
@@ -33,7 +42,7 @@ class Pacing:
         self._launching_ns = 0
         self._blocks_ns = 0
         self.launches = pace.launches
-        """Launches that there will be; settled when the first has shown what one takes."""
+        """Launches that there will be; settled when the first, and its first block, have shown what they take."""
 
     def started_up(self, since_ns: int) -> None:
         """A round of start-ups has taken from `since_ns` until now."""
@@ -44,14 +53,15 @@ class Pacing:
         """A launch, with its warm-ups, has taken from `since_ns` until now."""
         self._launches += 1
         self._launching_ns += self._clock.now_ns() - since_ns
-        if self._launches == 1 and self._pace.launching < 1:
-            part_s = self._pace.launching * self._pace.budget_s
-            self.launches = launches_within(part_s, wanted=self._pace.launches, launch_s=self._launch_s())
+        if self._launches == 1:
+            self._settle_launches()
 
     def played(self, wall_ns: int) -> None:
         """A block took so long."""
         self._blocks += 1
         self._blocks_ns += wall_ns
+        if self._blocks == 1:
+            self._settle_launches()
 
     def fits_start_ups(self, *, alone: bool) -> bool:
         """Whether a further round of start-ups would end within the budget, or within a launch's part of it.
@@ -102,6 +112,16 @@ class Pacing:
             remaining_s=max(0.0, total - elapsed) if self._blocks else None,
             budget_left_s=max(0.0, self._pace.budget_s - elapsed),
         )
+
+    def _settle_launches(self) -> None:
+        if self._pace.launching < 1:
+            self.launches = launches_within(
+                self._pace.budget_s,
+                wanted=self._pace.launches,
+                launching=self._pace.launching,
+                launch_s=self._launch_s(),
+                block_s=self._blocks_ns / 1e9,
+            )
 
     def _needs_s(self, launches: int, *, blocks: int) -> float:
         """What so many launches of so many blocks take, as those before went."""

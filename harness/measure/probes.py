@@ -2,10 +2,12 @@
 
 import gc
 import os
+import time
 from pathlib import Path
 
 from harness.measure.disturbance import Watch
 from harness.measure.memory import Mark, begin, memory, usage
+from harness.measure.rest import await_rest
 from harness.records.repetition import Disturbance, Memory
 
 CHUNK = 1 << 22
@@ -36,6 +38,10 @@ class SystemProbes:
         """What happened since `begin`; the counters first, since they are still moving."""
         disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns)
         return memory(self._mark) if self._mark else Memory(), disturbance
+
+    def rest(self) -> None:
+        """Wait until the engine's threads have stopped looking for work."""
+        await_rest(time.process_time_ns, sleep=time.sleep)
 
     def resident(self) -> int | None:
         """Resident size now, in bytes."""
@@ -91,6 +97,9 @@ class ScriptedProbes:
         peak = self.LOADED + self.STEP * (1 + wall_ns // 100_000_000)
         memory = Memory(rss_before=self.LOADED, rss_after=self.LOADED, peak=peak)
         return memory, Disturbance(steal_share=0.0, others_cpu_share=0.0, involuntary_switches=0)
+
+    def rest(self) -> None:
+        """Nothing goes on after an answer."""
 
     def resident(self) -> int | None:
         """Always the same."""

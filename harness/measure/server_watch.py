@@ -1,9 +1,11 @@
 """Memory and CPU time of a server's process tree around a repetition: the client's own are never given for them."""
 
+import time
 from contextlib import suppress
 
 from harness.engines.protocol import ServerProcess
 from harness.measure.memory import TreeSampler
+from harness.measure.rest import TREE_WINDOW_S, await_rest
 from harness.records.repetition import Memory
 
 
@@ -44,6 +46,11 @@ class ServerWatch:
         self._sampler = None
         memory = Memory(rss_before=held.first, rss_after=held.last, peak=held.peak, peak_reason=held.reason)
         return memory, self.used_ns()
+
+    def rest(self) -> None:
+        """Wait until the server's threads have stopped looking for work, where its process is known."""
+        if (pid := self._server.pid) is not None:
+            await_rest(lambda: tree_cpu_ns(pid), sleep=time.sleep, window_s=TREE_WINDOW_S)
 
     def resident(self) -> int | None:
         """Resident size of the tree now, in bytes."""

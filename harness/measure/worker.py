@@ -86,6 +86,10 @@ class Probes(Protocol):
         """What happened since `begin`."""
         ...
 
+    def rest(self) -> None:
+        """Return when the process does nothing any more: afterwards it is another worker's time."""
+        ...
+
     def resident(self) -> int | None:
         """Resident size now, in bytes."""
         ...
@@ -106,7 +110,14 @@ class Worker:
         self._stages = Stages(clock)
 
     def answer(self, order: Order) -> Answer:
-        """Do what is ordered. Failures of the engine are outcomes, not exceptions."""
+        """Do what is ordered, and come to rest. Failures of the engine are outcomes, not exceptions."""
+        answer = self._answer(order)
+        self._probes.rest()
+        if self._watch:
+            self._watch.rest()
+        return answer
+
+    def _answer(self, order: Order) -> Answer:
         if isinstance(order, LoadOrder):
             return Answer(launch=self._load(order))
         if isinstance(order, SpeakOrder):

@@ -239,8 +239,9 @@ class ServerFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One round of every scenario in an order drawn anew. `wall_ns` runs from its first request to its last answer.
+    """One round of every scenario, in an order drawn anew, or that of the block before turned round.
 
+    `wall_ns` runs from its first request to its last answer.
     A block with a `load` is one scenario's, and `started_at` and `wall_ns` are its window.
     """
 

@@ -187,9 +187,9 @@ class TestOrder:
         orders = [[brief(name) for name in event.block.order] for event in perform(plan()).blocks]
         assert orders == [
             ["8bit long", "8bit short", "fp32 short", "fp32 long"],
-            ["fp32 long", "fp32 short", "8bit long", "8bit short"],
+            ["fp32 long", "fp32 short", "8bit short", "8bit long"],
             ["8bit short", "fp32 short", "8bit long", "fp32 long"],
-            ["fp32 long", "8bit short", "fp32 short", "8bit long"],
+            ["fp32 long", "8bit long", "fp32 short", "8bit short"],
         ]
 
     def test_the_same_seed_gives_the_same_events(self) -> None:
@@ -210,6 +210,14 @@ class TestOrder:
             assert sorted(event.block.order) == sorted(each.id for each in FOUR)
             assert [each.scenario_id for each in event.repetitions] == list(event.block.order)
             assert [each.position for each in event.repetitions] == [0, 1, 2, 3]
+
+    def test_every_other_block_of_a_launch_turns_the_one_before_round(self) -> None:
+        orders = [(event.block.launch, event.block.order) for event in perform(plan(blocks=5, launches=2)).blocks]
+        for number in (0, 2):
+            for (_, first), (_, second) in (orders[number : number + 2], orders[5 + number : 7 + number]):
+                assert second == first[::-1]
+        launches = {launch: {order for of, order in orders if of == launch} for launch in (0, 1)}
+        assert len(launches[0] | launches[1]) > 6
 
     def test_over_many_blocks_every_scenario_comes_first_and_last(self) -> None:
         orders = [event.block.order for event in perform(plan(blocks=30, launches=1)).blocks]
@@ -680,6 +688,15 @@ class TestBudget:
         # Half of 12 s has room for one: two are needed all the same.
         short = perform(plan(budget_s=12.0, launches=4, blocks=100, launching=0.5))
         assert [event.block.launch for event in short.blocks] == [0, 1]
+
+    def test_launches_that_would_have_hardly_a_block_are_fewer(self) -> None:
+        # 45 s have room for seven launches of 5.5924 s, but for two with four blocks of 2.834 s each.
+        played = perform(plan(budget_s=45.0, launches=4, blocks=100, launching=0.9))
+        assert [event.block.launch for event in played.blocks].count(0) == 5
+        assert {event.block.launch for event in played.blocks} == {0, 1}
+        # Launches that are asked for outright are made.
+        asked_for = perform(plan(budget_s=45.0, launches=4, blocks=100))
+        assert {event.block.launch for event in asked_for.blocks} == {0, 1, 2, 3}
 
     def test_a_further_launch_is_begun_only_where_it_would_end_in_time(self) -> None:
         # 0.05 s, then launches of 5.5924 s with one block of 2.834 s each: two end at 16.9028 s, three at 25.3292 s.

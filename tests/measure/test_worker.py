@@ -43,6 +43,16 @@ TOO_SHORT = (
 )
 
 
+class RestlessProbes(ScriptedProbes):
+    """Notes when the worker comes to rest."""
+
+    def __init__(self) -> None:
+        self.rests = 0
+
+    def rest(self) -> None:
+        self.rests += 1
+
+
 def load_order(slowdown: float = 0.0, **script: str) -> LoadOrder:
     script = {"noise": "0", **script}
     engine = {"engine": "scripted", "model": "scripted", "voice": "af_heart", "script": script}
@@ -278,3 +288,11 @@ def test_a_canary_order_needs_no_engine(dialogue: Callable[[list[bytes]], list[A
     # The scripted clock does not move while NumPy works.
     assert said.canary is not None
     assert (said.canary.numpy_ns, said.canary.graph_ns) == (0, 0)
+
+
+def test_every_answer_is_given_at_rest() -> None:
+    probes = RestlessProbes()
+    made = Worker(clock=ScriptedClock(), probes=probes)
+    for done, order in enumerate((load_order(), speak_order(), speak_order()), start=1):
+        made.answer(order)
+        assert probes.rests == done
