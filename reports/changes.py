@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.records.run import RunData
-from harness.records.verdict import Estimate, Summary, Verdict, VerdictKind
+from harness.records.run import Concluded
+from harness.records.verdict import Estimate, Verdict, VerdictKind
 from reports.marks import Axis, Range, axis, forest, scale_line
 from reports.naming import Key, Label, Names
 from reports.words import VERDICT_WORDS, change_words, metric_of, percent, scale, value_change
+
+Medians = Mapping[Key, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +50,11 @@ class Changes:
     axis: Markup
 
 
-def changes(data: RunData, named: Names) -> Changes:
+def changes(data: Concluded, named: Names) -> Changes:
     """What the gate called worse, better or unclear, by scenario, the largest change first."""
-    summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
     moved = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE)
     shown = [verdict for verdict in data.verdicts if verdict.kind in moved]
+    medians: Medians = {(each.scenario_id, each.metric): each.median for each in data.summaries} if shown else {}
     on = change_axis(shown)
 
     def groups(kind: VerdictKind) -> tuple[ChangeGroup, ...]:
@@ -61,7 +63,7 @@ def changes(data: RunData, named: Names) -> Changes:
             if verdict.kind is kind:
                 by_scenario.setdefault(verdict.scenario_id, []).append(verdict)
         ordered = sorted(by_scenario.items(), key=lambda item: (-max(map(_size, item[1])), item[0]))
-        return tuple(_group(named.of(scenario_id), found, summaries, on) for scenario_id, found in ordered)
+        return tuple(_group(named.of(scenario_id), found, medians, on) for scenario_id, found in ordered)
 
     return Changes(
         worse=groups(VerdictKind.REGRESSED),
@@ -83,20 +85,19 @@ def change_axis(verdicts: Iterable[Verdict]) -> Axis:
     return axis(low - 0.01, high + 0.01, lambda value: percent(value, 0) if value else "0")
 
 
-def _group(name: Label, verdicts: list[Verdict], summaries: Mapping[Key, Summary], on: Axis) -> ChangeGroup:
+def _group(name: Label, verdicts: list[Verdict], medians: Medians, on: Axis) -> ChangeGroup:
     ordered = sorted(verdicts, key=lambda verdict: (-_size(verdict), verdict.metric))
     return ChangeGroup(
         label=name,
-        lines=tuple(_line(verdict, summaries.get((verdict.scenario_id, verdict.metric)), on) for verdict in ordered),
+        lines=tuple(_line(verdict, medians.get((verdict.scenario_id, verdict.metric)), on) for verdict in ordered),
         suspects=tuple(dict.fromkeys(suspect for verdict in ordered for suspect in verdict.suspects)),
         reference=", ".join(dict.fromkeys(verdict.reference for verdict in ordered if verdict.reference)),
     )
 
 
-def _line(verdict: Verdict, summary: Summary | None, on: Axis) -> ChangeLine:
+def _line(verdict: Verdict, value: float | None, on: Axis) -> ChangeLine:
     words = VERDICT_WORDS[verdict.kind]
     title = metric_of(verdict.metric).title
-    value = summary.median if summary else None
     shown = scale(verdict.metric, [value]).full(value)
     notes = [part for part in (verdict.reason, verdict.advice) if part]
     if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.detectable is not None:

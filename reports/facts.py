@@ -1,11 +1,12 @@
 """What a run was made on and of, what differs from its reference, and what it could not measure."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.records.environment import Conditions, Machine, Subject
 from harness.records.reading import Reading
-from harness.records.run import RunData, RunRecord
+from harness.records.run import Concluded, RunData, RunRecord
 from harness.records.verdict import VerdictKind
 from reports.naming import Label, Names
 from reports.words import NOTHING, count, in_order, listed, metric_of, moment, number, sentence, span
@@ -160,7 +161,7 @@ def _subject(subject: Subject) -> list[Fact]:
     ]
 
 
-def gaps(data: RunData, named: Names) -> tuple[Gap, ...]:
+def gaps(data: Concluded, named: Names) -> tuple[Gap, ...]:
     """What has no figure, one entry per reason: failures first, then metrics that do not apply or cannot be known."""
     reasons: dict[tuple[bool, str], dict[str, set[str]]] = {}
 
@@ -204,25 +205,30 @@ def _what(found: dict[str, set[str]]) -> str:
     return listed([metric_of(metric).title for metric in metrics])
 
 
-def _invalid(data: RunData) -> dict[str, list[str]]:
+def _invalid(data: Concluded) -> dict[str, list[str]]:
     """Reason with its count → scenarios, of single repetitions that failed while others of the scenario did not."""
-    tries: dict[str, int] = {}
-    failures: dict[tuple[str, str], int] = {}
-    for each in data.repetitions:
-        tries[each.scenario_id] = tries.get(each.scenario_id, 0) + 1
-        if not each.outcome.valid:
-            key = (each.scenario_id, f"{each.outcome.kind.value}: {each.outcome.reason}")
-            failures[key] = failures.get(key, 0) + 1
+    made = tries(data)
+    failures = Counter(
+        (each.scenario_id, f"{each.outcome.kind.value}: {each.outcome.reason}")
+        for each in data.repetitions
+        if not each.outcome.valid
+    )
     found: dict[str, list[str]] = {}
     for (scenario_id, reason), failed in failures.items():
-        if failed < tries[scenario_id]:
-            found.setdefault(f"{reason} ({failed} of {tries[scenario_id]})", []).append(scenario_id)
+        if failed < made[scenario_id]:
+            found.setdefault(f"{reason} ({failed} of {made[scenario_id]})", []).append(scenario_id)
     return found
 
 
-def _tails(data: RunData) -> dict[str, str]:
+def tries(data: Concluded) -> Mapping[str, int]:
+    """How many repetitions were made of each scenario."""
+    return Counter(each.scenario_id for each in data.repetitions) if isinstance(data, RunData) else data.tries
+
+
+def _tails(data: Concluded) -> dict[str, str]:
     """Scenario → the end of the stderr of the worker that was lost with it."""
     by_arm = {each.arm_id: each.outcome.stderr_tail for each in data.launches if each.outcome.stderr_tail}
-    tails = {each.id: by_arm[each.arm.id] for each in data.run.scenarios if each.arm.id in by_arm}
+    lost = [each for each in data.run.scenarios if each.arm.id in by_arm] if by_arm else []
+    tails = {each.id: by_arm[each.arm.id] for each in lost}
     tails |= {each.scenario_id: each.outcome.stderr_tail for each in data.repetitions if each.outcome.stderr_tail}
     return tails

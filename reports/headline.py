@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.records.run import RunData, RunRecord, RunStatus
+from harness.records.run import Concluded, RunRecord, RunStatus
 from harness.records.verdict import TargetKind, Verdict, VerdictKind
 from reports.naming import Names, names_of
 from reports.words import VERDICT_WORDS, change_words, count, listed, metric_of, sentence
@@ -42,7 +42,7 @@ class Headline:
     tallies: tuple[Tally, ...]
 
 
-def headline(data: RunData, named: Names | None = None) -> Headline:
+def headline(data: Concluded, named: Names | None = None) -> Headline:
     """What a run says, in one sentence, with the largest change beside it."""
     kinds = Counter(verdict.kind for verdict in data.verdicts)
     missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
@@ -106,7 +106,7 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
     return text + "." if worse else f"Nothing got worse; {text}."
 
 
-def most_changed(data: RunData) -> Verdict | None:
+def most_changed(data: Concluded) -> Verdict | None:
     """The largest regression, or where there is none the largest improvement."""
     for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
         found = [verdict for verdict in data.verdicts if verdict.kind is kind and verdict.change is not None]
@@ -115,7 +115,7 @@ def most_changed(data: RunData) -> Verdict | None:
     return None
 
 
-def _detail(data: RunData, named: Names) -> str:
+def _detail(data: Concluded, named: Names) -> str:
     most = most_changed(data)
     if most is None or most.change is None:
         return _next_step(data)
@@ -125,7 +125,7 @@ def _detail(data: RunData, named: Names) -> str:
     return f"Most of all: {metric_of(most.metric).title} of {where}, {size}."
 
 
-def _next_step(data: RunData) -> str:
+def _next_step(data: Concluded) -> str:
     """What to do where nothing could be compared: the gate's advice, where all verdicts agree on it.
 
     A run that was interrupted, or that failed, cannot be accepted, so it is not advised.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.records.run import RunData
+from harness.records.run import Concluded
 from harness.records.verdict import VerdictKind
 from harness.store.rows import RunRow
 from reports.headline import Headline
@@ -72,7 +72,7 @@ class Book:
     steps: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """Digest of a line → its steps: the place in the line, and the size as a log-ratio."""
 
-    def enter(self, data: RunData, fingerprint: str, head: Headline) -> PastRun:
+    def enter(self, data: Concluded, fingerprint: str, head: Headline) -> PastRun:
         """Take a run in, or take it in anew."""
         medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
         kinds = {(each.scenario_id, each.metric): _LETTERS[each.kind] for each in data.verdicts}

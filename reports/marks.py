@@ -36,6 +36,8 @@ class Axis:
     low: float
     high: float
     ticks: tuple[Tick, ...]
+    grid: tuple[str, ...]
+    """A line for each tick, but for its end: finished once for all rows."""
 
     def at(self, value: float) -> float:
         """Where a value stands, in per cent of the width, never beyond the ends."""
@@ -80,7 +82,12 @@ def axis(low: float, high: float, label: Callable[[float], str], *, origin: floa
         )
         for value in values
     )
-    return Axis(low=low, high=high, ticks=ticks)
+    return Axis(low=low, high=high, ticks=ticks, grid=tuple(map(_grid_line, ticks)))
+
+
+def _grid_line(tick: Tick) -> str:
+    at = place(tick.at)
+    return f'<line class="{"g0" if tick.is_origin else "g"}" x1="{at}" x2="{at}"'
 
 
 def _round_step(rough: float) -> float:
@@ -106,7 +113,7 @@ def strip(
     if own is not None:
         parts.append(_whisker(on, own, height - EDGE / 2 - 1))
     parts.append("</svg>")
-    return Markup("").join(Markup(part) for part in parts)  # noqa: S704 - made of numbers and escaped texts alone
+    return Markup("".join(parts))  # noqa: S704 - made of numbers and escaped texts alone
 
 
 def forest(change: Range, *, on: Axis, tolerance: float | None, css: str, finding: str) -> Markup:
@@ -116,7 +123,7 @@ def forest(change: Range, *, on: Axis, tolerance: float | None, css: str, findin
     if tolerance is not None:
         parts.append(_band(on, Range(point=0.0, low=-tolerance, high=tolerance), 0, height, "tol"))
     parts.append(f'<g class="v-{escape(css)}">{_whisker(on, change, height / 2)}</g></svg>')
-    return Markup("").join(Markup(part) for part in parts)  # noqa: S704 - made of numbers and escaped texts alone
+    return Markup("".join(parts))  # noqa: S704 - made of numbers and escaped texts alone
 
 
 def scale_line(on: Axis) -> Markup:
@@ -180,10 +187,8 @@ def opened(css: str, height: float, finding: str) -> str:
 
 
 def _grid(on: Axis, height: float) -> list[str]:
-    return [
-        f'<line class="{"g0" if tick.is_origin else "g"}" x1="{place(tick.at)}" x2="{place(tick.at)}" y2="{height:g}"/>'
-        for tick in on.ticks
-    ]
+    end = f' y2="{height:g}"/>'
+    return [line + end for line in on.grid]
 
 
 def _band(on: Axis, band: Range, top: float, height: float, css: str) -> str:

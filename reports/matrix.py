@@ -1,24 +1,18 @@
 """The matrix of a run, scenario × metric: every verdict and every figure, as finished strings."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup
 
-from harness.records.run import RunData
-from harness.records.verdict import Summary, Verdict
+from harness.metrics.metric import Direction
+from harness.records.run import Concluded
+from harness.records.verdict import Verdict, VerdictKind
 from reports.marks import escape
 from reports.naming import Key, Label, Names
-from reports.words import (
-    VERDICT_WORDS,
-    Scale,
-    VerdictWord,
-    in_order,
-    metric_of,
-    percent,
-    scale,
-    value_change,
-)
+from reports.words import VERDICT_WORDS, Scale, VerdictWord, in_order, metric_of, percent, scale
 
 COLUMNS = 8
 """Metrics side by side in one matrix; a ninth opens another."""
@@ -52,20 +46,22 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
 
 
-def matrices(data: RunData, named: Names, *, marks: Mapping[Key, Markup] | None = None) -> tuple[Matrix, ...]:
+def matrices(data: Concluded, named: Names, *, marks: Mapping[Key, Markup] | None = None) -> tuple[Matrix, ...]:
     """Scenario × metric, in groups that fit a laptop's width: what was judged, then (folded) what is only known.
 
     A metric without any figure or verdict has no column; the page lists it under what was not measured. `marks` are
-    small drawings for the cells.
+    small drawings for the cells; `named` are the run's own names.
     """
-    verdicts = {(each.scenario_id, each.metric): each for each in data.verdicts}
-    summaries = {(each.scenario_id, each.metric): each for each in data.summaries if each.median is not None}
-    cells = _Cells(verdicts=verdicts, summaries=summaries, marks=marks or {})
+    cells = _Cells(
+        verdicts={(each.scenario_id, each.metric): each for each in data.verdicts},
+        medians={(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None},
+        marks=marks or {},
+    )
     tables = []
-    for kind, members in _by_kind(data):
+    for kind, members in _by_kind(data, named):
         ours = set(members)
-        judged = in_order({metric for scenario_id, metric in verdicts if scenario_id in ours})
-        others = {metric for scenario_id, metric in summaries if scenario_id in ours}.difference(judged)
+        judged = in_order({metric for scenario_id, metric in cells.verdicts if scenario_id in ours})
+        others = {metric for scenario_id, metric in cells.medians if scenario_id in ours}.difference(judged)
         rows = [named.of(scenario_id) for scenario_id in members]
         for metrics, folded in ((judged, False), (in_order(others), True)):
             for start in range(0, len(metrics), COLUMNS):
@@ -74,11 +70,11 @@ def matrices(data: RunData, named: Names, *, marks: Mapping[Key, Markup] | None 
     return tuple(tables)
 
 
-def _by_kind(data: RunData) -> list[tuple[str, list[str]]]:
+def _by_kind(data: Concluded, named: Names) -> list[tuple[str, list[str]]]:
     """Start-up scenarios have metrics of their own, and so a table of their own; what a verdict misses comes last."""
-    loads = {scenario.id for scenario in data.run.scenarios if scenario.mode.is_load}
-    every = dict.fromkeys([*(each.id for each in data.run.scenarios), *(each.scenario_id for each in data.verdicts)])
-    kinds = [("Synthesis", [i for i in every if i not in loads]), ("Start-up", [i for i in every if i in loads])]
+    every = dict.fromkeys([*named.labels, *(each.scenario_id for each in data.verdicts)])
+    starts = named.starts
+    kinds = [("Synthesis", [i for i in every if i not in starts]), ("Start-up", [i for i in every if i in starts])]
     return [(name, members) for name, members in kinds if members]
 
 
@@ -87,48 +83,71 @@ class _Cells:
     """What the cells of a run's matrices are made of."""
 
     verdicts: Mapping[Key, Verdict]
-    summaries: Mapping[Key, Summary]
+    medians: Mapping[Key, float]
     marks: Mapping[Key, Markup]
 
-    def scale(self, metric: str, members: list[Label]) -> Scale:
+    def scale(self, metric: str, members: Sequence[Label]) -> Scale:
         """One scale for a column."""
-        return scale(
-            metric, [found.median for each in members if (found := self.summaries.get((each.id, metric))) is not None]
-        )
+        return scale(metric, [self.medians.get((each.id, metric)) for each in members])
 
-    def row(self, scenario_id: str, columns: Sequence[tuple[str, Scale, Markup]]) -> Markup:
-        """The cells of a scenario under `columns`: metric, scale, head."""
-        cells = [self._cell((scenario_id, metric), on, head) for metric, on, head in columns]
-        return Markup("".join(cells))  # noqa: S704 - numbers, words of ours and escaped texts
-
-    def _cell(self, key: Key, on: Scale, head: Markup) -> str:
-        """A table cell under `head` with whatever is known of it; the script sorts and filters by its attributes."""
-        verdict, summary = self.verdicts.get(key), self.summaries.get(key)
-        value = summary.median if summary else None
-        words = VERDICT_WORDS[verdict.kind] if verdict else _UNJUDGED
-        change = percent(value_change(key[1], verdict.change.point)) if verdict and verdict.change else words.word
-        sort = "" if value is None else f"{value:.9g}"
-        title = f' title="{escape(verdict.reason)}"' if verdict and verdict.reason else ""
-        said = f"<span>{words.glyph} {change}</span>" if words.glyph else ""
-        return (
-            f'<td role="cell" class="v-{words.css}" data-label="{head}" data-sort="{sort}" data-verdict="{words.word}"'
-            f"{title}><b>{on.bare(value)}</b>{said}{self.marks.get(key, _NO_MARK)}</td>"
-        )
+    def column(self, metric: str, members: Sequence[Label], *, on: Scale, head: Markup) -> Iterator[str]:
+        """The cells of a metric under `head`, a scenario each; the script sorts and filters by their attributes."""
+        sign = -1.0 if metric_of(metric).direction is Direction.HIGHER else 1.0
+        frames = _frames(head)
+        for each in members:
+            key = (each.id, metric)
+            verdict, value, mark = self.verdicts.get(key), self.medians.get(key), self.marks.get(key, "")
+            frame = frames[verdict.kind if verdict else None]
+            sort = "" if value is None else f"{value:.9g}"
+            title = f' title="{escape(verdict.reason)}"' if verdict and verdict.reason else ""
+            said = frame.said
+            if verdict and verdict.change:
+                said = f"{frame.glyph}{percent(math.expm1(sign * verdict.change.point))}</span>"
+            yield f"{frame.start}{sort}{frame.verdict}{title}><b>{on.bare(value)}</b>{said}{mark}</td>"
 
 
-_NO_MARK = Markup("")
-_UNJUDGED = VerdictWord(glyph=_NO_MARK, word=_NO_MARK, css=Markup("bare"), meaning=_NO_MARK)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """What all cells of one metric and one kind of verdict have in common, in the order in which it stands."""
+
+    start: str
+    verdict: str
+    glyph: str
+    said: str
+
+
+@lru_cache(maxsize=256)  # one run after the other has the same metrics
+def _frames(head: Markup) -> Mapping[VerdictKind | None, _Frame]:
+    return {kind: _frame(kind, head) for kind in (None, *VERDICT_WORDS)}
+
+
+def _frame(kind: VerdictKind | None, head: Markup) -> _Frame:
+    words = VERDICT_WORDS[kind] if kind else _UNJUDGED
+    glyph = f"<span>{words.glyph} "
+    return _Frame(
+        start=f'<td role="cell" class="v-{words.css}" data-label="{head}" data-sort="',
+        verdict=f'" data-verdict="{words.word}"',
+        glyph=glyph,
+        said=f"{glyph}{words.word}</span>" if kind else "",
+    )
+
+
+_NOTHING = Markup("")
+_UNJUDGED = VerdictWord(glyph=_NOTHING, word=_NOTHING, css=Markup("bare"), meaning=_NOTHING)
 
 
 def _matrix(name: str, metrics: list[str], members: list[Label], cells: _Cells, *, folded: bool) -> Matrix:
     scales = {metric: cells.scale(metric, members) for metric in metrics}
-    columns = tuple(_column(metric, scales[metric]) for metric in metrics)
-    heads = [(metric, scales[metric], column.label) for metric, column in zip(metrics, columns, strict=True)]
+    heads = {metric: _column(metric, scales[metric]) for metric in metrics}
+    columns = [cells.column(metric, members, on=scales[metric], head=column.label) for metric, column in heads.items()]
     return Matrix(
         name=name,
         folded=folded,
-        columns=columns,
-        rows=tuple(MatrixRow(label=each, cells=cells.row(each.id, heads)) for each in members),
+        columns=tuple(heads.values()),
+        rows=tuple(
+            MatrixRow(label=label, cells=Markup("".join(row)))  # noqa: S704 - numbers, words of ours, escaped texts
+            for label, *row in zip(members, *columns, strict=True)
+        ),
     )
 
 

@@ -1,9 +1,10 @@
 """How scenarios are named for people: by what tells them apart; what they all share is said once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from harness.records.run import RunData
+from harness.records.run import Concluded
 from harness.records.scenario import Scenario
 from reports.words import arm_parts, request_parts
 
@@ -27,17 +28,22 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The labels of some scenarios, and what all of them have in common."""
+    """The labels of some scenarios by id, in their order, and what all of them have in common.
 
-    labels: dict[str, Label]
+    `starts` are those that measure a start-up.
+    """
+
+    labels: Mapping[str, Label]
     common: str
+    starts: frozenset[str]
 
     def of(self, scenario_id: str) -> Label:
         """The label of a scenario, also of one that is not among them."""
         return self.labels.get(scenario_id) or Label(what=scenario_id, arm="", id=scenario_id)
 
 
-def names(scenarios: Sequence[Scenario]) -> Names:
+@lru_cache(maxsize=16)  # one run after the other has the same scenarios
+def names(scenarios: tuple[Scenario, ...]) -> Names:
     """Labels that leave out what two or more scenarios all share; the model, the text and the mode always stay."""
     arms = [set(arm_parts(each)[1:]) for each in scenarios]
     requests = [set(request_parts(each)[2:]) for each in scenarios if not each.mode.is_load]
@@ -50,10 +56,11 @@ def names(scenarios: Sequence[Scenario]) -> Names:
     return Names(
         labels={each.id: _label(each, shared=shared, asked=asked, one_model=one_model) for each in scenarios},
         common=", ".join([*common, *(part for part in first_request[2:] if part in asked)]),
+        starts=frozenset(each.id for each in scenarios if each.mode.is_load),
     )
 
 
-def names_of(data: RunData) -> Names:
+def names_of(data: Concluded) -> Names:
     """The labels of a run's scenarios."""
     return names(data.run.scenarios)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.metrics.derive import RunValues
 from harness.records.run import RunData
 from reports.context import NO_CONTEXT, Context
 from reports.naming import names_of
@@ -26,7 +27,14 @@ def write_run_page(
     from reports.course import course
 
     sound = players(data, names_of(data), context.audio) if context.audio else None
-    view = run_view(data, reference=reference, course=course(data), sound=sound, quotes=quotes(data, context))
+    view = run_view(
+        data,
+        values=RunValues(data),
+        reference=reference,
+        course=course(data),
+        sound=sound,
+        quotes=quotes(data, context),
+    )
     write(path, render("run.html", run=view, legend=view.legend, site=None))
     return path
 

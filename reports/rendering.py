@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from harness.errors import BenchError
+from reports.naming import Label
 from reports.words import visible
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _environment() -> "Environment":
         "media-src data:; base-uri 'none'; form-action 'none'"
     )
     environment.filters["commands"] = commands
+    environment.filters["label"] = label
     environment.globals |= {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 - ours
     return environment
 
@@ -77,6 +79,13 @@ def commands(text: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
     )
+
+
+@lru_cache(maxsize=1024)  # a page shows each of its scenarios many times, and the next page the same
+def label(name: Label) -> Markup:
+    """A scenario's name in two lines: what it asks for, and of which arm where there are several."""
+    arm = f"<small>{escape(visible(name.arm))}</small>" if name.arm else ""
+    return Markup(f'<span class="label">{escape(visible(name.what))}{arm}</span>')  # noqa: S704 - escaped
 
 
 def _shown(value: object) -> object:

@@ -128,8 +128,8 @@ def _together(
 
 def _draw_part(store: RunStore, directory: Path, part: Sequence[Due]) -> Book:
     book = Book(code="")
-    for each, data in zip(part, store.load_all([each.run_id for each in part]), strict=True):
-        view = _write_run(directory, run_view(data, drawn=False, reference=reference_of(store, each)))
+    for each, data in zip(part, store.outlines([each.run_id for each in part]), strict=True):
+        view = _write_run(directory, run_view(data, reference=reference_of(store, each)))
         book.enter(data, each.fingerprint, view.headline)
     return book
 
@@ -166,7 +166,7 @@ def reference_of(store: RunStore, due: Due) -> Reference:
 
 def write_full_page(directory: Path, values: RunValues, *, reference: Reference, quotes: tuple[str, ...]) -> RunView:
     """Draw a run's page with every repetition, and return what it shows, so that other pages need not make it again."""
-    return _write_run(directory, run_view(values.data, reference=reference, quotes=quotes, values=values))
+    return _write_run(directory, run_view(values.data, values=values, reference=reference, quotes=quotes))
 
 
 def _write_run(directory: Path, view: RunView) -> RunView:

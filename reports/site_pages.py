@@ -193,7 +193,7 @@ def _page(directory: Path, name: str, **values: object) -> None:
 def _write_index(
     directory: Path, data: RunData, drawn: Lines, book: Book, *, links: Mapping[str, str], quotes: tuple[str, ...]
 ) -> None:
-    view = run_view(data, drawn=False, quotes=quotes)
+    view = run_view(data, quotes=quotes)
     _page(
         directory,
         "index.html",

@@ -7,8 +7,8 @@ from harness.records.run import RunData
 from reports.changes import ChangeGroup, changes
 from reports.facts import Gap, gaps
 from reports.headline import headline
-from reports.naming import names_of
-from reports.targets import TargetLine, targets, targets_sentence
+from reports.naming import Names, names_of
+from reports.targets import OPEN, targets, targets_sentence
 from reports.words import count, moment, visible
 
 MOST = 10
@@ -22,14 +22,13 @@ def markdown_summary(data: RunData) -> str:
     named = names_of(data)
     head = headline(data, named)
     found = changes(data, named)
-    lines = targets(data, named)
     parts = [
         f"## {head.glyph} {escape(head.sentence)}",
         *(sentence(text) for text in (head.detail, head.status) if text),
         *_changes("Worse", found.worse),
         *_changes("Better", found.better),
         *_unclear(found.unclear),
-        *_targets(lines),
+        *_targets(data, named),
         *_gaps([gap for gap in gaps(data, named) if gap.failed]),
         escape(f"Run {data.run.id} · {moment(data.run.started_at)} · {data.run.machine.key}"),
     ]
@@ -83,15 +82,15 @@ def _unclear(groups: Sequence[ChangeGroup]) -> list[str]:
     return [f"{escape(count(lines, 'figure'))} unclear: neither a change nor its absence is shown."] if lines else []
 
 
-def _targets(lines: Sequence[TargetLine]) -> list[str]:
-    open_lines = [line for line in lines if line.word != "met"]
+def _targets(data: RunData, named: Names) -> list[str]:
+    if not data.targets:
+        return []
+    open_lines = targets(data, named, kinds=OPEN)
     rows = [
         (f"{line.glyph} {line.label.full}", line.metric, line.limit, line.observed, line.reason)
         for line in open_lines[:MOST]
     ]
-    if not lines:
-        return []
-    said = ["### Targets", escape(targets_sentence(lines))]
+    said = ["### Targets", escape(targets_sentence(data))]
     return (
         [*said, table(("Scenario", "Figure", "Target", "Observed", ""), rows), *_more(len(open_lines))]
         if rows

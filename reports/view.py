@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from harness.judge.calibration import UNCALIBRATED
 from harness.metrics.derive import RunValues
 from harness.metrics.metric import Direction
-from harness.records.run import RunData, RunRecord
-from harness.records.verdict import Estimate, Summary, Verdict
+from harness.records.run import Concluded, RunData, RunRecord
+from harness.records.verdict import Estimate, Summary, TargetKind, Verdict
 from reports.arms import Arms, arms
 from reports.changes import Changes, changes
 from reports.context import Context
 from reports.distributions import Distributions, Figure
 from reports.drawing import Drawn
-from reports.facts import Facts, Gap, facts, gaps
+from reports.facts import Facts, Gap, facts, gaps, tries
 from reports.headline import Headline, headline
 from reports.matrix import Matrix, matrices
-from reports.naming import Key, names_of
+from reports.naming import Key, Names, names_of
 from reports.players import Players
-from reports.targets import TargetLine, targets, targets_sentence
+from reports.targets import OPEN, TargetLine, targets, targets_sentence
 from reports.words import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment, sentence
 
 
@@ -62,26 +62,22 @@ class RunView:
 
 
 def run_view(
-    data: RunData,
+    data: Concluded,
     *,
+    values: RunValues | None = None,
     reference: Reference = NO_REFERENCE,
     course: Drawn | None = None,
     sound: Players | None = None,
-    drawn: bool = True,
     quotes: tuple[str, ...] = (),
-    values: RunValues | None = None,
 ) -> RunView:
     """What a run's page shows.
 
-    `course` is the drawing of its course, `sound` what can be listened to, `quotes` say how often the gate errs here.
-    `drawn` is false for the short form, which leaves out single repetitions and the targets that were met. Who has the
-    run's values already hands them in.
+    `values` are those of the run's scenarios; without them the form is short, which leaves out single repetitions and
+    the targets that were met. `course` is the drawing of its course, `sound` what can be listened to, `quotes` say how
+    often the gate errs here.
     """
     named = names_of(data)
-    known = (values or RunValues(data)) if drawn else None
-    estimates = implied(data) | dict(reference.estimates)
-    beside = arms(data, known) if known else None
-    lines = targets(data, named)
+    beside = arms(values.data, values) if values else None
     head = headline(data, named)
     return RunView(
         title=f"{head.sentence} · {data.run.id}",
@@ -91,13 +87,13 @@ def run_view(
         common=named.common,
         headline=head,
         changes=changes(data, named),
-        open_targets=tuple(line for line in lines if line.word != "met"),
-        met_targets=tuple(line for line in lines if line.word == "met") if drawn else (),
-        targets_sentence=targets_sentence(lines),
+        open_targets=targets(data, named, kinds=OPEN),
+        met_targets=targets(data, named, kinds=(TargetKind.MET,)) if values else (),
+        targets_sentence=targets_sentence(data),
         arms=beside if beside and len(beside.lines) > 1 else None,
         matrices=matrices(data, named),
-        figures=Distributions(known, named, reference=estimates).figures() if known else (),
-        shortened=bool(data.repetitions) and not drawn,
+        figures=_figures(values, named, reference) if values else (),
+        shortened=values is None and bool(tries(data)),
         course=course,
         sound=sound,
         gaps=gaps(data, named),
@@ -106,6 +102,11 @@ def run_view(
         rules=_rules(data),
         quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),
     )
+
+
+def _figures(values: RunValues, named: Names, reference: Reference) -> tuple[Figure, ...]:
+    estimates = implied(values.data) | dict(reference.estimates)
+    return Distributions(values, named, reference=estimates).figures()
 
 
 def quotes(data: RunData, context: Context) -> tuple[str, ...]:
@@ -155,7 +156,7 @@ def _implied(verdict: Verdict, summary: Summary | None) -> Estimate | None:
     )
 
 
-def _rules(data: RunData) -> str:
+def _rules(data: Concluded) -> str:
     """How the verdicts of this run were made, from what they say themselves."""
     changes_made = [verdict.change for verdict in data.verdicts if verdict.change]
     if not changes_made:

@@ -131,7 +131,7 @@ def _places(largest: float, smallest: float) -> int:
 
 def number(value: float, places: int) -> str:
     """A number with a true minus sign, and without the sign of a negative zero."""
-    text = format(value, f",.{places}f")
+    text = f"{value:,.{places}f}"
     if "," in text:
         text = text.replace(",", NARROW)
     if text[0] == "-":
@@ -142,7 +142,7 @@ def number(value: float, places: int) -> str:
 def percent(ratio: float, places: int = 1) -> str:
     """A change given as a ratio to 1 (0.083 → "+8.3 %"), always with its sign."""
     text = number(100 * ratio, places)
-    return f"{text if text.startswith(MINUS) else '+' + text}{NARROW}%"
+    return f"{text}{NARROW}%" if text[0] == MINUS else f"+{text}{NARROW}%"
 
 
 def value_change(metric: str, log_ratio: float) -> float:
@@ -219,6 +219,8 @@ _HIDDEN = re.compile(
 
 def visible(text: str) -> str:
     """Text with every character that would hide, reorder or break what stands around it shown as its number."""
+    if text.isprintable():  # as good as always, and told far sooner
+        return text
     return _HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)
 
 

@@ -1,12 +1,13 @@
 """One run as it is kept: readable at every moment, also when it was killed halfway."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.records.environment import Conditions, Machine, Subject
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.scenario import Scenario
-from harness.records.verdict import Summary, TargetResult, Verdict
+from harness.records.verdict import Median, Summary, TargetResult, Verdict
 
 RUN_FORMAT = 1
 """Version of the record's form. History: 1, the first."""
@@ -71,3 +72,23 @@ class RunData:
     summaries: tuple[Summary, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     targets: tuple[TargetResult, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutline:
+    """A run with all that was concluded, and of what was observed only what went wrong.
+
+    `repetitions` are those whose outcome is not valid, of every phase; `tries` counts all that were made, by scenario.
+    """
+
+    run: RunRecord
+    launches: tuple[Launch, ...]
+    repetitions: tuple[Repetition, ...]
+    tries: Mapping[str, int]
+    summaries: tuple[Median, ...]
+    verdicts: tuple[Verdict, ...]
+    targets: tuple[TargetResult, ...]
+
+
+Concluded = RunData | RunOutline
+"""What shows the conclusions of a run takes either: their parts have the same names."""

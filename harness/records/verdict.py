@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from harness.records.reading import Reading
 
@@ -56,6 +57,16 @@ class Summary:
     maximum: float | None = None
     interval: Estimate | None = None
     reason: str = ""
+
+
+class Median(NamedTuple):
+    """As much of a `Summary` as a list of figures shows, under the same names; a row of the store is one at once."""
+
+    scenario_id: str
+    metric: str
+    n: int
+    median: float | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

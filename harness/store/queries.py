@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, select
 
 from harness.errors import UsageError, nearest
 from harness.records.repetition import Block, Launch, Repetition
@@ -51,46 +51,33 @@ def head(connection: Connection, run_id: str) -> RunRecord:
 
 def load(connection: Connection, run_id: str) -> RunData:
     """A run with all that belongs to it, each kind in the order in which it was stored."""
-    return next(iter(load_all(connection, [run_id])))
-
-
-def load_all(connection: Connection, run_ids: Sequence[str]) -> tuple[RunData, ...]:
-    """Several runs, as `load` gives each, in the order asked for; each table is asked once for all of them."""
-    heads = _heads(connection, run_ids)
-    keys = [heads[run_id].key for run_id in run_ids]
-    formats = {head.key: head.payload_format for head in heads.values()}
-    launches = _payloads(connection, LAUNCHES, Launch, formats=formats, order=LAUNCHES.c.key)
-    blocks = _payloads(connection, BLOCKS, Block, formats=formats, order=BLOCKS.c.key)
-    repetitions = _payloads(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key)
-    summaries = _summaries(connection, keys)
-    verdicts = _payloads(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)
-    targets = _payloads(connection, TARGETS, TargetResult, formats=formats, order=TARGETS.c.position)
-    return tuple(
-        RunData(
-            run=heads[run_id].run,
-            launches=launches[key],
-            blocks=blocks[key],
-            repetitions=repetitions[key],
-            summaries=summaries[key],
-            verdicts=verdicts[key],
-            targets=targets[key],
-        )
-        for run_id, key in zip(run_ids, keys, strict=True)
+    head = heads_of(connection, [run_id])[run_id]
+    key, formats = head.key, {head.key: head.payload_format}
+    return RunData(
+        run=head.run,
+        launches=payloads_of(connection, LAUNCHES, Launch, formats=formats, order=LAUNCHES.c.key)[key],
+        blocks=payloads_of(connection, BLOCKS, Block, formats=formats, order=BLOCKS.c.key)[key],
+        repetitions=payloads_of(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key)[key],
+        summaries=_summaries(connection, key),
+        verdicts=payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)[key],
+        targets=payloads_of(connection, TARGETS, TargetResult, formats=formats, order=TARGETS.c.position)[key],
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Head:
+class StoredHead:
+    """The head of a run, the number under which its parts are stored, and the form of their payloads."""
+
     key: int
     payload_format: int
     run: RunRecord
 
 
-def _heads(connection: Connection, run_ids: Sequence[str]) -> dict[str, _Head]:
+def heads_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, StoredHead]:
     """Run id → its head; UsageError where one is not there."""
     question = select(RUNS.c.id, RUNS.c.key, RUNS.c.payload_format, RUNS.c.payload).where(RUNS.c.id.in_(run_ids))
     found = {
-        row.id: _Head(
+        row.id: StoredHead(
             key=row.key,
             payload_format=row.payload_format,
             run=decode(row.payload, RunRecord, payload_format=row.payload_format, where=f"run {row.id}"),
@@ -201,18 +188,21 @@ def series_names(connection: Connection, *, machine_key: str | None = None) -> t
     return tuple(SeriesName(machine_key=row[0], scenario_id=row[1], metric=row[2]) for row in rows)
 
 
-def _payloads(
+def payloads_of(
     connection: Connection,
     table: Table,
     kind: type[_Record],
     *,
     formats: Mapping[int, int],
     order: Any,  # noqa: ANN401 - any column
+    where: ColumnElement[bool] | None = None,
 ) -> dict[int, tuple[_Record, ...]]:
-    """Run's number → its records in `table`; `formats` are the payloads' by the same number."""
+    """Run's number → its records in `table`, or some of them; `formats` are the payloads' by the same number."""
     question = select(table.c.run, table.c.payload).where(table.c.run.in_(list(formats))).order_by(table.c.run, order)
+    if where is not None:
+        question = question.where(where)
     found: dict[int, list[bytes]] = {key: [] for key in formats}
-    for key, payload in connection.execute(question):
+    for key, payload in connection.execute(question).all():
         found[key].append(payload)
     return {
         key: tuple(decode_all(payloads, kind, payload_format=formats[key], where=f"run {key} in {table.name}"))
@@ -220,19 +210,15 @@ def _payloads(
     }
 
 
-def _summaries(connection: Connection, keys: Sequence[int]) -> dict[int, tuple[Summary, ...]]:
-    """Run's number → its summaries."""
+def _summaries(connection: Connection, key: int) -> tuple[Summary, ...]:
     question = (
-        select(SUMMARIES.c.run, SCENARIOS.c.id, SERIES.c.metric, *SUMMARY_COLUMNS)
+        select(SCENARIOS.c.id, SERIES.c.metric, *SUMMARY_COLUMNS)
         .join_from(SUMMARIES, SERIES, SERIES.c.key == SUMMARIES.c.series)
         .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
-        .where(SUMMARIES.c.run.in_(keys))
-        .order_by(SUMMARIES.c.run, SUMMARIES.c.position)
+        .where(SUMMARIES.c.run == key)
+        .order_by(SUMMARIES.c.position)
     )
-    rows: dict[int, list[Sequence[Any]]] = {key: [] for key in keys}
-    for key, *values in connection.execute(question):
-        rows[key].append(values)
-    return {key: summaries_of(values) for key, values in rows.items()}
+    return summaries_of(connection.execute(question).all())
 
 
 def _no_such_run(connection: Connection, run_id: str) -> UsageError:

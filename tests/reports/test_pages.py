@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.metrics.derive import RunValues
 from harness.records.run import RunData, RunStatus
 from harness.records.verdict import VerdictKind
 from reports.pages import ReportError, write_run_page
@@ -54,7 +55,7 @@ class Page(HTMLParser):
 
 
 def html_of(data: RunData) -> str:
-    view = run_view(data)
+    view = run_view(data, values=RunValues(data))
     return render("run.html", run=view, legend=view.legend, site=None)
 
 
@@ -136,7 +137,7 @@ def test_tables_tell_a_screen_reader_what_their_cells_are(run: RunData) -> None:
 
 
 def test_every_repetition_is_a_mark_and_disturbed_ones_are_told_apart(run: RunData) -> None:
-    view = run_view(run)
+    view = run_view(run, values=RunValues(run))
     latency = next(each for each in view.figures if each.anchor == "latency")
     valid = [each for each in run.repetitions if each.phase.value == "measured" and each.outcome.valid]
     drawn = "".join(row.mark for row in latency.rows)
@@ -174,7 +175,7 @@ def test_a_metric_unknown_everywhere_is_listed_with_its_reason(small_run: RunDat
         verdicts=tuple(each for each in small_run.verdicts if each.metric != "cpu_per_audio"),
         repetitions=tuple(replace(each, cpu_ns=None) for each in small_run.repetitions),
     )
-    view = run_view(blind)
+    view = run_view(blind, values=RunValues(blind))
     (gap,) = (each for each in view.gaps if each.reason == "No counter on this system.")
     assert gap.what == "CPU time per second of speech"
     assert all("CPU time" not in column.title for table in view.matrices for column in table.columns)
@@ -188,7 +189,7 @@ def test_an_empty_run_is_a_page(small_run: RunData) -> None:
 
 
 def test_what_differs_from_the_reference_run_is_named(small_run: RunData, without_baseline: RunData) -> None:
-    view = run_view(small_run, reference=Reference(run=without_baseline.run))
+    view = run_view(small_run, values=RunValues(small_run), reference=Reference(run=without_baseline.run))
     named = {(each.name, each.before, each.value) for each in view.facts.differences}
     assert ("onnxruntime", "1.31.1", "1.32.0") in named
 

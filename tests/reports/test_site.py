@@ -18,7 +18,7 @@ from reports.pages import write_site
 from reports.run_pages import Due, _parts, run_page
 from reports.site_pages import FULL
 from reports.steps import Marks, Step
-from reports.view import RunView
+from reports.view import RunView, run_view
 
 from .conftest import HOSTILE, SMALL, keep
 from .test_pages import Page
@@ -130,6 +130,15 @@ def test_a_deleted_run_leaves_no_page(store: RunStore, tmp_path: Path) -> None:
     write_site(store, tmp_path)
     assert not (tmp_path / run_page(ids[1])).exists()
     assert ids[1] not in (tmp_path / "runs.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("made", ["run", "all_failed", "hostile", "without_baseline"])
+def test_an_older_page_needs_no_more_than_the_outline(
+    store: RunStore, request: pytest.FixtureRequest, made: str
+) -> None:
+    run_id = keep(store, request.getfixturevalue(made))
+    (outline,) = store.outlines([run_id])
+    assert run_view(outline) == run_view(store.load(run_id))
 
 
 def test_an_older_run_says_that_its_repetitions_are_not_drawn(store: RunStore, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -10,8 +11,8 @@ from sqlalchemy import func, select
 
 from harness.errors import StoreError, UsageError
 from harness.records.repetition import Block, Launch, Memory, Outcome, OutcomeKind, Phase, Repetition
-from harness.records.run import RunData, RunRecord, RunStatus
-from harness.records.verdict import Summary, TargetResult, Verdict, VerdictKind
+from harness.records.run import RunData, RunOutline, RunRecord, RunStatus
+from harness.records.verdict import Median, Summary, TargetResult, Verdict, VerdictKind
 from harness.store.dialects import connect
 from harness.store.rows import SeriesName
 from harness.store.runs import RunStore, open_store
@@ -33,16 +34,31 @@ def test_a_run_comes_back_as_it_was_put(store: RunStore, small_run: RunData, put
     assert store.load(put(store, small_run)) == small_run
 
 
-def test_several_runs_come_back_at_once_in_the_order_asked_for(
+def outline(data: RunData) -> RunOutline:
+    """What a run's outline holds, from all of it."""
+    return RunOutline(
+        run=data.run,
+        launches=data.launches,
+        repetitions=tuple(each for each in data.repetitions if not each.outcome.valid),
+        tries=Counter(each.scenario_id for each in data.repetitions),
+        summaries=tuple(
+            Median(each.scenario_id, each.metric, each.n, each.median, each.reason) for each in data.summaries
+        ),
+        verdicts=data.verdicts,
+        targets=data.targets,
+    )
+
+
+def test_outlines_of_several_runs_come_at_once_in_the_order_asked_for(
     store: RunStore, small_run: RunData, put: Put, make_run: MakeRun
 ) -> None:
     first = put(store, small_run)
     bare = store.begin(make_run(id="bare"))
     last = put(store, replace(small_run, run=replace(small_run.run, id="last"), verdicts=(), repetitions=()))
-    assert store.load_all([last, bare, first]) == tuple(store.load(each) for each in (last, bare, first))
-    assert store.load_all([]) == ()
+    assert store.outlines([last, bare, first]) == tuple(outline(store.load(each)) for each in (last, bare, first))
+    assert store.outlines([]) == ()
     with pytest.raises(UsageError, match="no run of this name"):
-        store.load_all([first, "nonesuch"])
+        store.outlines([first, "nonesuch"])
 
 
 @st.composite
