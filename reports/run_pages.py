@@ -2,8 +2,9 @@
 
 import gc
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +21,10 @@ from reports.view import NO_REFERENCE, Reference, RunView, run_view
 MANY = 40
 """From so many runs on a second process is worth its start."""
 _PART = 10
-_REPETITIONS = 5_000
-"""A process takes so many runs at a time, and no more than have so many repetitions together, to bound its memory."""
+_SHARE, _LEAST = 4, 2
+"""A process takes so many runs at a time; towards the end a share of what is left, so that both end together."""
+_INVALID = 5_000
+"""Nor more than have so many invalid repetitions, which are read with them: this bounds the memory."""
 
 _PAGES = (
     ("index.html", "Overview"),
@@ -70,66 +73,83 @@ def _file(name: str) -> str:
 class Due:
     """A run whose page is to be drawn, and the fingerprint under which the book then has it.
 
-    `accepted` is the id of the run that was promoted before it, "" where there is none; `repetitions` are as many as
-    it was stored with.
+    `accepted` is the id of the run that was promoted before it, "" where there is none; `invalid` counts its
+    repetitions that are not valid.
     """
 
     run_id: str
     fingerprint: str
     accepted: str = ""
-    repetitions: int = 0
+    invalid: int = 0
 
 
 @contextmanager
 def older_pages(store: RunStore, directory: Path, due: Sequence[Due]) -> Iterator[Iterator[Book]]:
     """Draw the short pages of `due`; gives books with their runs, in that order.
 
-    Where there are many, a second process begins at once with the first, and whoever asks for the books works on the
-    last until both meet.
+    Where there are many, a second process begins at once, and whoever asks for the books draws with it: each takes the
+    next few runs whenever it is done with its last.
     """
     parts = list(_parts(due))
-    if len(due) < MANY or store.address is None:
+    address = store.address
+    if len(due) < MANY or address is None:
         yield (_draw_part(store, directory, part) for part in parts)
         return
+    left = deque(enumerate(parts))
     # A fresh process, not a fork: the store's connections and threads are not its business.
-    with (
-        _collecting_seldom(),
-        ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_collect_seldom) as pool,
-    ):
-        futures = [pool.submit(_draw_there, store.address, directory, part) for part in parts]
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_collect_seldom)
+
+    def ask() -> dict[int, Book]:
+        futures = ((at, pool.submit(_draw_there, address, directory, part)) for at, part in _taken(left))
+        return {at: book_of(future.result()) for at, future in futures}
+
+    # Two threads ask it, so that it need not wait for the next part; nobody waits for its end.
+    with _collecting_seldom(), ThreadPoolExecutor(2) as threads:
         try:
-            yield _together(store, directory, parts, futures)
+            yield _together(store, directory, left, [threads.submit(ask) for _ in range(2)])
         finally:
-            pool.shutdown(cancel_futures=True)
+            left.clear()
+            pool.shutdown(wait=False)
 
 
-def _parts(due: Sequence[Due]) -> Iterator[list[Due]]:
-    part: list[Due] = []
-    for each in due:
-        if len(part) == _PART or (part and sum(one.repetitions for one in (*part, each)) > _REPETITIONS):
-            yield part
-            part = []
-        part.append(each)
-    if part:
+def _taken(left: deque[tuple[int, Sequence[Due]]]) -> Iterator[tuple[int, Sequence[Due]]]:
+    """Part after part, each for whoever asks first."""
+    while True:
+        try:
+            part = left.popleft()
+        except IndexError:
+            return
         yield part
 
 
+def _parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
+    start = 0
+    while start < len(due):
+        most = min(_PART, max(_LEAST, (len(due) - start) // _SHARE))
+        part = due[start : start + most]
+        while len(part) > 1 and sum(each.invalid for each in part) > _INVALID:
+            part = part[:-1]
+        yield part
+        start += len(part)
+
+
 def _together(
-    store: RunStore, directory: Path, parts: Sequence[Sequence[Due]], futures: Sequence[Future[bytes]]
+    store: RunStore,
+    directory: Path,
+    left: deque[tuple[int, Sequence[Due]]],
+    there: Sequence[Future[dict[int, Book]]],
 ) -> Iterator[Book]:
-    own: dict[int, Book] = {}
-    for index in reversed(range(len(parts))):
-        if not futures[index].cancel():
-            break  # the other process has begun with it
-        own[index] = _draw_part(store, directory, parts[index])
-    for index, future in enumerate(futures):
-        yield own[index] if index in own else book_of(future.result())
+    books = {at: _draw_part(store, directory, part) for at, part in _taken(left)}
+    for future in there:
+        books |= future.result()
+    yield from (books[at] for at in sorted(books))
 
 
 def _draw_part(store: RunStore, directory: Path, part: Sequence[Due]) -> Book:
     book = Book(code="")
+    references = {accepted: reference(store, accepted) for accepted in {each.accepted for each in part}}
     for each, data in zip(part, store.outlines([each.run_id for each in part]), strict=True):
-        view = _write_run(directory, run_view(data, reference=reference_of(store, each)))
+        view = _write_run(directory, run_view(data, reference=references[each.accepted]))
         book.enter(data, each.fingerprint, view.headline)
     return book
 
@@ -159,9 +179,9 @@ def _collecting_seldom() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def reference_of(store: RunStore, due: Due) -> Reference:
-    """What a run's page names as its reference: the run that was promoted before it."""
-    return Reference(run=store.head(due.accepted)) if due.accepted else NO_REFERENCE
+def reference(store: RunStore, accepted: str) -> Reference:
+    """What a run's page names as its reference: the run of the id `accepted`, none where that is ""."""
+    return Reference(run=store.head(accepted)) if accepted else NO_REFERENCE
 
 
 def write_full_page(directory: Path, values: RunValues, *, reference: Reference, quotes: tuple[str, ...]) -> RunView:

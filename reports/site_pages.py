@@ -23,7 +23,7 @@ from reports.run_pages import (
     Due,
     Site,
     older_pages,
-    reference_of,
+    reference,
     run_page,
     scenario_address,
     trend_address,
@@ -86,34 +86,19 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
     """Bring the site up to date with the store, and return its index."""
     book_file = directory / ".book.msgpack"
     book = read_book(book_file, code=code_digest())
-    rows = store.list()
-    accepted = _accepted(rows, context.marks.promoted)
-    newest = [row.id for row in rows[:FULL]]
-    wanted = {row.id: _mark(row, accepted, context, full=row.id in newest) for row in rows}
     before = book_bytes(book)
-    for run_id in [run_id for run_id in book.runs if run_id not in wanted]:
+    rows = store.list()
+    for run_id in book.runs.keys() - {row.id for row in rows}:
         del book.runs[run_id]
         (directory / run_page(run_id)).unlink(missing_ok=True)
-    changed = [run_id for run_id, mark in wanted.items() if _known(book, run_id) != mark]
-    longer = [run_id for run_id in newest if run_id not in book.drawn_in_full]
-    shorter = [run_id for run_id in book.drawn_in_full if run_id in wanted and run_id not in newest]
-    repetitions = {row.id: row.repetitions for row in rows}
-    due = {
-        run_id: Due(
-            run_id=run_id,
-            fingerprint=wanted[run_id],
-            accepted=accepted.get(run_id, ""),
-            repetitions=repetitions[run_id],
-        )
-        for run_id in dict.fromkeys([*changed, *longer, *shorter])
-    }
-    older = [each for run_id, each in due.items() if run_id not in newest]
+    newest = [row.id for row in rows[:FULL]]
+    due = _due(book, rows, newest, context)
     runs = _Runs(store=store)
-    with older_pages(store, directory, older) as books:
+    with older_pages(store, directory, [each for each in due.values() if each.run_id not in newest]) as books:
         for each in (due[run_id] for run_id in newest if run_id in due):
             values = RunValues(store.load(each.run_id))
-            reference = reference_of(store, each)
-            view = write_full_page(directory, values, reference=reference, quotes=quotes(values.data, context))
+            accepted = reference(store, each.accepted)
+            view = write_full_page(directory, values, reference=accepted, quotes=quotes(values.data, context))
             book.enter(values.data, each.fingerprint, view.headline)
             if each.run_id in newest[:2]:
                 runs.loaded[each.run_id] = values
@@ -126,6 +111,24 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
         _write_overview(directory, book, runs, steps, context)
         write(book_file, book_bytes(book))
     return directory / "index.html"
+
+
+def _due(book: Book, rows: Sequence[RunRow], newest: Sequence[str], context: Context) -> dict[str, Due]:
+    """The runs whose pages are to be drawn: the book does not know them so, or has them in the other length."""
+    accepted = _accepted(rows, context.marks.promoted)
+    every = {
+        row.id: Due(
+            run_id=row.id,
+            fingerprint=_mark(row, accepted, context, full=row.id in newest),
+            accepted=accepted.get(row.id, ""),
+            invalid=row.invalid,
+        )
+        for row in rows
+    }
+    changed = [run_id for run_id, each in every.items() if _known(book, run_id) != each.fingerprint]
+    longer = [run_id for run_id in newest if run_id not in book.drawn_in_full]
+    shorter = [run_id for run_id in book.drawn_in_full if run_id in every and run_id not in newest]
+    return {run_id: every[run_id] for run_id in dict.fromkeys([*changed, *longer, *shorter])}
 
 
 def _accepted(rows: Iterable[RunRow], promoted: frozenset[str]) -> dict[str, str]:

@@ -89,16 +89,19 @@ def test_two_processes_draw_the_site_that_one_draws(
     nights(store, TINY, range(FULL + 5))
     write_site(store, tmp_path / "one")
     monkeypatch.setattr("reports.run_pages.MANY", 2)
-    monkeypatch.setattr("reports.run_pages._PART", 1)
     write_site(store, tmp_path / "two")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-def test_a_process_takes_few_runs_at_a_time_where_they_are_large() -> None:
-    sizes = (3000, 2500, 1000, 9000, *(1 for _ in range(12)))
-    parts = list(_parts([Due(run_id=str(n), fingerprint="", repetitions=size) for n, size in enumerate(sizes)]))
-    assert [len(part) for part in parts] == [1, 2, 1, 10, 2]
-    assert [each.run_id for part in parts for each in part] == [str(n) for n in range(16)]
+def test_a_process_takes_few_runs_at_a_time_where_much_failed_and_towards_the_end() -> None:
+    invalid = (3000, 2500, 1000, 9000, *(1 for _ in range(56)))
+    due = [Due(run_id=str(n), fingerprint="", invalid=number) for n, number in enumerate(invalid)]
+    parts = list(_parts(due))
+    lengths = [len(part) for part in parts]
+    assert lengths[:5] == [1, 2, 1, 10, 10]
+    assert lengths[3:-1] == sorted(lengths[3:-1], reverse=True)
+    assert lengths[-1] <= 2
+    assert [each for part in parts for each in part] == due
 
 
 def test_a_book_takes_runs_in_whose_figures_are_in_another_order() -> None:
