@@ -1,8 +1,8 @@
 """Waiting until a process that has answered is at rest, so that what it does afterwards is nobody else's time.
 
 ONNX Runtime's threads look for work for some time before they sleep: with its defaults one of them keeps a core busy
-for 40 to 60 ms after the answer. On a machine whose cores all work at the next text, which another worker speaks, that made
-the second of a block 3 to 4 % slower than the first.
+for 40 to 60 ms after the answer. On a machine whose cores all work at the next text, which another worker speaks, that
+made the second of a block 3 to 4 % slower than the first.
 """
 
 import os
