@@ -18,6 +18,7 @@ from harness.explain import explained
 from harness.judge.wording import percent, unsigned
 from harness.laboratory import Finished
 from harness.measure import events
+from harness.measure.groups import sentence
 from harness.metrics.registry import METRICS
 from harness.plain_table import PlainTable
 from harness.records.repetition import Outcome
@@ -90,6 +91,8 @@ class LiveConsole:
             self._left = _left(event)
             self._progress.update(self._task, description=event.doing, completed=event.share, remaining=self._left)
             self._progress.refresh()
+        elif isinstance(event, events.Grouped):
+            tell(self._console, f"launch {event.launch + 1}: {sentence([event])}", "dim")
         elif isinstance(event, events.ScenarioLost):
             tell(self._console, f"lost: {event.scenario_id}: {event.outcome.reason}", "yellow")
         elif not self._console.is_terminal:

@@ -40,6 +40,8 @@ class Equipment:
     resolve: Callable[[Arm], Arm]
     pid: int
     boot: str
+    memory_for_workers: Callable[[], int | None] = lambda: None
+    """Bytes that workers may take now; None where they take none, or where nobody knows."""
 
 
 def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
@@ -224,6 +226,7 @@ class Shelf:
 
 def _real(config: Config, report: Reporter) -> Equipment:
     from harness.measure import conditions, machine, subject
+    from harness.measure.free_memory import memory_for_workers
 
     clock = SystemClock()
     shelf = Shelf(config=config, report=report)
@@ -241,6 +244,7 @@ def _real(config: Config, report: Reporter) -> Equipment:
         resolve=shelf.resolve,
         pid=os.getpid(),
         boot=machine.boot_id(),
+        memory_for_workers=memory_for_workers,
     )
 
 

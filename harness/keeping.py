@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from harness.clock import Clock
 from harness.equipment import Reporter
-from harness.measure.events import BlockDone, Event, Launched, WarmedUp
+from harness.measure.events import BlockDone, Event, Grouped, Launched, WarmedUp
+from harness.measure.groups import sentence
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord
 from harness.store.patience import patiently
@@ -22,6 +23,7 @@ class Keeper:
     launches: list[Launch] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     repetitions: list[Repetition] = field(default_factory=list)
+    grouped: list[Grouped] = field(default_factory=list)
 
     @property
     def run_id(self) -> str:
@@ -38,6 +40,12 @@ class Keeper:
             repetitions=tuple(self.repetitions),
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of how the run was played."""
+        told = sentence(self.grouped)
+        return (told,) if told else ()
+
     def __call__(self, event: Event) -> None:
         """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own.
 
@@ -51,6 +59,8 @@ class Keeper:
             self.launches.append(event.launch)
         elif isinstance(event, WarmedUp):
             self.repetitions.append(event.repetition)
+        elif isinstance(event, Grouped):
+            self.grouped.append(event)
 
     def _store(self, event: Event) -> None:
         if isinstance(event, BlockDone):

@@ -81,7 +81,7 @@ def undecided(data: RunData) -> str:
 class Judging:
     """How a run is judged: `conclude` once it has ended, `enough` after each block with what was observed so far.
 
-    `enough` gives the reason to stop, or "" to go on; `settled` likewise, for the launch under way alone. `explain` may
+    `enough` gives the reason to stop, or "" to go on; `settled` likewise, for the blocks under way alone. `explain` may
     have scenarios profiled, once all is measured, to say more of the verdicts.
     """
 
@@ -174,6 +174,7 @@ def _conclude(
     observed = store.load(run_id)
     observed = replace(observed, run=replace(observed.run, status=status, reason=reason))
     conclusions = beside.complete(judging.conclude(observed), observed, judging.explain)
+    conclusions = replace(conclusions, notes=(*conclusions.notes, *keeper.notes))
     store.conclude(run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
     if status in (RunStatus.COMPLETE, RunStatus.PARTIAL) and _any_failed(conclusions.verdicts):
         status = RunStatus.FAILED
@@ -229,6 +230,7 @@ def _plan(
         timeout_s=config["answer-timeout"],
         seed=config["seed"],
         launching=launching,
+        memory=config["workers-memory"] or equipment.memory_for_workers(),
     )
     plan = make_plan(
         [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],
@@ -282,9 +284,7 @@ def _conduct(
             listener(event)
 
     try:
-        watch = Watch(
-            ends_run=lambda: judging.enough(keeper.so_far), ends_launch=lambda: judging.settled(keeper.so_far)
-        )
+        watch = Watch(ends_run=lambda: judging.enough(keeper.so_far), ends_group=lambda: judging.settled(keeper.so_far))
         conductor = conduct(plan, beside.staff(), equipment.clock, emit, watch)
         conductor.play()
     except Ended as ended:

@@ -13,12 +13,12 @@ NARROWED_BY_BLOCKS = (Per.REPETITION, Per.CHUNK, Per.WINDOW)
 
 
 def settled(data: RunData, precision: Precision) -> str:
-    """What ends the launch of the last block, or "" where a further block may narrow a gated figure.
+    """What ends the launch of the last block, or its group of arms; "" where a block more may narrow a gated figure.
 
-    Looks only where `precision` looks; the figures are those of this launch alone.
+    Looks only where `precision` looks; the figures are those of this launch and group alone.
     """
-    launch = data.blocks[-1].launch
-    blocks = {block.block for block in data.blocks if block.launch == launch}
+    last = data.blocks[-1]
+    blocks = {block.block for block in data.blocks if (block.launch, block.group) == (last.launch, last.group)}
     if not precision.looks_at(len(blocks)):
         return ""
     # By block and not by launch: a worker that was lost and started again goes on under a launch of its own.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.advice.halving import Grouped, budgets, combined, location, survivors
 from harness.errors import MeasurementError, UsageError
-from harness.metrics.derive import paired_log_ratios, scenario_values
+from harness.metrics.derive import RunValues, Values, log_ratios_through
 from harness.plan.sides import CURRENT, parse_side
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
@@ -80,18 +80,11 @@ class Tuning:
             [self._scenario(self.base), *(self._scenario(self.arm(each)) for each in changes)], seconds, number
         )
         # The run's own scenarios have models that are known by digest; their order is ours.
-        reference, *others = data.run.scenarios
-        pairs = {each: self._pairs(scenario, reference, data) for each, scenario in zip(changes, others, strict=True)}
+        values = RunValues(data)
+        reference, *others = (values.of(scenario)[self.metric] for scenario in data.run.scenarios)
+        pairs = {each: _pairs(found, reference, others) for each, found in zip(changes, others, strict=True)}
         found = {each: location(pairs[each]) if any(pairs[each]) else None for each in changes}
         return Round(run_id=data.run.id, found=found, kept=survivors(pairs))
-
-    def _pairs(self, scenario: Scenario, reference: Scenario, data: RunData) -> Grouped:
-        ours, theirs = scenario_values(scenario, data)[self.metric], scenario_values(reference, data)[self.metric]
-        failed = ours.counts.valid < ours.counts.attempted
-        try:
-            return () if failed else paired_log_ratios(ours, theirs)
-        except MeasurementError:
-            return ()
 
     def _scenario(self, arm: Arm) -> Scenario:
         return Scenario(arm=arm, mode=Mode.WHOLE, text_class=self.text, voice=self.voice)
@@ -109,6 +102,15 @@ class Tuning:
 
     def _together(self, changes: Sequence[str]) -> str:
         return combined(changes, {each: frozenset(_names(each)) for each in changes})
+
+
+def _pairs(ours: Values, theirs: Values, others: Sequence[Values]) -> Grouped:
+    if ours.counts.valid < ours.counts.attempted:
+        return ()
+    try:
+        return log_ratios_through(ours, theirs, others)
+    except MeasurementError:
+        return ()
 
 
 def _names(change: str) -> list[str]:

@@ -170,7 +170,6 @@ def loss(scenario: Scenario, data: RunData) -> str:
 
 
 def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotComparable, data: RunData) -> Comparison:
-    walls = [block.wall_ns / 1e9 for block in data.blocks]
     return Comparison(
         scenario_id=scenario.id,
         metric=name,
@@ -179,8 +178,16 @@ def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotCompa
         reference="baseline",
         higher_is_better=not METRICS[name].lower_is_better,
         run_id=data.run.id,
-        seconds_per_block=sum(walls) / len(walls) if walls else None,
+        seconds_per_block=_seconds_a_round(data),
     )
+
+
+def _seconds_a_round(data: RunData) -> float | None:
+    """What a further block of every arm takes: as many as there are groups, where arms take turns."""
+    walls_s = sum(block.wall_ns for block in data.blocks) / 1e9
+    groups = {(block.launch, block.group) for block in data.blocks}
+    launches = {launch for launch, _ in groups}
+    return walls_s / len(data.blocks) * len(groups) / len(launches) if data.blocks else None
 
 
 def _sides(

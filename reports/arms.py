@@ -10,7 +10,7 @@ from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
 from harness.records.run import RunData
-from harness.records.scenario import Arm, Mode, Scenario
+from harness.records.scenario import Arm, Mode, Scenario, reference_of
 from harness.records.verdict import VerdictKind
 from reports.words import NOTHING, Scale, arm_parts, metric_of, percent, request_parts, scale
 
@@ -53,7 +53,7 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
     """
     known = values or RunValues(data)
     spoken = _common(data.run.scenarios)
-    reference = _reference(spoken)
+    reference = reference_of(spoken)
     shown = {each.id: _numbers(each, reference, known) for each in spoken}
     scales = {
         name: scale(name, [found[name] for found in shown.values() if name in found])
@@ -87,14 +87,6 @@ def _common(scenarios: Sequence[Scenario]) -> list[Scenario]:
     most = max(map(len, alike.values()), default=0)
     found = [list(group.values()) for group in alike.values() if len(group) == most]
     return found[-1] if found else []
-
-
-def _reference(spoken: Sequence[Scenario]) -> Scenario | None:
-    """What the others are held against: the first original on the CPU, else the first of all."""
-    originals = (
-        each for each in spoken if each.arm.provider == "cpu" and not (each.arm.model and each.arm.model.parent)
-    )
-    return next(originals, spoken[0] if spoken else None)
 
 
 def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -> dict[str, float]:

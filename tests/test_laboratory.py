@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import laboratory
+from harness.advice.recommend import OBJECTIVES, recommend
 from harness.clock import SCRIPTED_EPOCH
 from harness.errors import ExitCode, StoreError, UsageError
 from harness.measure.events import BlockDone, Event, Launched
@@ -295,3 +296,24 @@ class TestPrecision:
         assert len(rough.blocks) == 24
         wide = lab.run(launches="2", blocks="12", script="noise=0.2", precision="50%").data
         assert len(wide.blocks) == 12
+
+
+class TestTakingTurns:
+    """What the scripted engine speaks of chars-60 takes 300 MB and more of a memory that does not exist."""
+
+    WISHES = (Wish(mode=Mode.WHOLE, texts=("chars-60",), changes=("current", "threads=1", "threads=2")),)
+
+    def test_a_run_whose_workers_do_not_fit_says_so_and_is_judged_as_any_other(self, lab: Laboratory) -> None:
+        data = lab.run(wishes=self.WISHES, **{"workers-memory": "700MB"}).data
+        (note,) = [each for each in data.run.notes if each.startswith("memory: ")]
+        assert "the workers of 3 arms need about" in note
+        assert "arms took turns: 2 groups in each of 3 launches, what they are held against in each" in note
+        assert {block.group for block in data.blocks} == {0, 1}
+        found = recommend([data], OBJECTIVES["throughput"])
+        assert all(lead.told and lead.behind and lead.behind.n == 3 * 4 for lead in found.leads)
+
+    def test_one_that_fits_says_nothing_and_is_the_same_as_without_a_bound(self, lab: Laboratory) -> None:
+        bound, free = lab.run(wishes=self.WISHES, **{"workers-memory": "9GB"}).data, lab.run(wishes=self.WISHES).data
+        assert not any(each.startswith("memory: ") for each in bound.run.notes)
+        assert bound.repetitions == free.repetitions
+        assert {block.group for block in bound.blocks} == {0}

@@ -1,18 +1,19 @@
 """The best combination that was measured, by how much, and what it is level with. Nothing unmeasured is ever named.
 
 Arms are compared pair by pair: they were played in the same blocks, so what the machine did to one it did to the other.
+Where the arms of a run took turns, two that did not meet are compared through one that met both.
 With several texts, a block's pair is the mean of the texts' log-ratios.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
 from harness.errors import MeasurementError, UsageError
 from harness.judge.paired import interims
-from harness.metrics.derive import Values, paired_log_ratios, scenario_values
+from harness.metrics.derive import Values, log_ratios_through, scenario_values
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Estimate, VerdictKind
@@ -170,7 +171,7 @@ def _measured(
             reason = wrong.get(scenario.id) or _unfit(values, objective)
             if reason:
                 reasons.setdefault(scenario.arm, reason)
-            text = scenario.id.removeprefix(f"{scenario.arm.id}/")
+            text = scenario.request
             found.setdefault(scenario.arm, {}).setdefault(text, {})[data.run.id] = values
     excluded = [Excluded(arm_id=arm.id, reason=reason) for arm, reason in reasons.items()]
     return {arm: values for arm, values in found.items() if arm not in reasons}, excluded
@@ -219,7 +220,7 @@ def _leads(
         return tuple(
             Lead(arm=arm, behind=None, level=_typical(measured[arm], objective.metric) == best.figure) for arm in others
         )
-    pairs = [_pairs(measured[arm], measured[best.arm], objective.metric) for arm in others]
+    pairs = [_pairs(measured[arm], measured[best.arm], objective.metric, measured.values()) for arm in others]
     level = 1 - (1 - LEVEL) / max(1, len(others))
     found = interims(pairs)
     leads = []
@@ -230,16 +231,22 @@ def _leads(
     return tuple(leads)
 
 
-def _pairs(ours: Measured, theirs: Measured, metric: str) -> Grouped:
+def _pairs(ours: Measured, theirs: Measured, metric: str, all_arms: Collection[Measured]) -> Grouped:
     """The log-ratios of two arms, launch by launch, over every run that has both; texts averaged within a block."""
     launches: list[tuple[float, ...]] = []
     texts = sorted(ours.keys() & theirs.keys())
     shared = [ours[text].keys() & theirs[text].keys() for text in texts]
     for run_id in sorted(set.intersection(*map(set, shared)) if shared else ()):
         try:
-            launches += _averaged(
-                [paired_log_ratios(ours[text][run_id][metric], theirs[text][run_id][metric]) for text in texts]
-            )
+            sheets = [
+                log_ratios_through(
+                    ours[text][run_id][metric],
+                    theirs[text][run_id][metric],
+                    (each[text][run_id][metric] for each in all_arms if run_id in each[text]),
+                )
+                for text in texts
+            ]
+            launches += _averaged(sheets)
         except MeasurementError:
             return ()
     return tuple(launches)

@@ -1,24 +1,14 @@
 """What the conductor asks of a worker at its desk: one text, many at once, or a load."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from harness.measure.handle import WorkerHandle
+from harness.measure.desks import Desk
 from harness.measure.messages import CrowdAnswer
 from harness.measure.orders import Originals, crowd_order, crowd_timeout, speak_order
 from harness.measure.staff import Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Phase, Repetition
-from harness.records.scenario import Arm, Scenario
-
-
-@dataclass(slots=True)
-class Desk:
-    """An arm at work: its worker, and which launch it belongs to."""
-
-    arm: Arm
-    worker: WorkerHandle
-    launch: int
+from harness.records.scenario import Scenario, Utterance
 
 
 class Asking:
@@ -30,15 +20,22 @@ class Asking:
         self._originals = Originals()
 
     def repetitions(
-        self, scenario: Scenario, desk: Desk, *, block: int, turn: int, position: int, phase: Phase, opening: bool
+        self,
+        scenario: Scenario,
+        desk: Desk,
+        *,
+        utterance: Utterance,
+        block: int,
+        position: int,
+        phase: Phase,
+        opening: bool = False,
     ) -> Sequence[Repetition]:
-        """What a scenario gives in one turn of a block: one repetition, or those of so many texts at once.
+        """What a scenario gives in one turn of a block: one repetition of a text, or those of so many texts at once.
 
         `opening` is a launch's first turn, of which audio may be kept.
         """
         if scenario.is_crowd:
             return self.crowd(scenario, desk, block=block, phase=phase).repetitions
-        utterance = self._plan.utterance(scenario, block, turn=turn)
         order = speak_order(
             scenario,
             utterance,

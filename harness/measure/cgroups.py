@@ -91,6 +91,32 @@ def memory_limit(root: Path) -> int | None:
     return min((limit for limit in limits if limit < _NO_MEMORY_LIMIT), default=None)
 
 
+def memory_room(root: Path) -> int | None:
+    """What may still be taken below the tightest memory limit, in bytes; None where there is no limit.
+
+    File pages that nobody has used for a while count as room: the kernel gives them up before anything fails.
+    """
+    group = find_group(root, "memory")
+    rooms = [_room(directory, unified=group.unified) for directory in group.directories] if group else []
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _room(directory: Path, *, unified: bool) -> int | None:
+    limit, held = ("memory.max", "memory.current") if unified else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    texts = [(_read(directory / name) or "").strip() for name in (limit, held)]
+    if not all(text.isdecimal() for text in texts) or int(texts[0]) >= _NO_MEMORY_LIMIT:
+        return None
+    # Limits hold for everything below a group, and so do the counters of version 2; those of version 1 have their own.
+    files = parse_memory_stat(_read(directory / "memory.stat") or "", unified=unified)
+    return max(0, int(texts[0]) - int(texts[1]) + files)
+
+
+def parse_memory_stat(text: str, *, unified: bool) -> int:
+    """Bytes of file pages that nobody has used for a while, in the group and below it; 0 where it is not told."""
+    values = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
+    return int(values.get("inactive_file" if unified else "total_inactive_file", 0))
+
+
 def throttling(root: Path) -> Throttling | None:
     """The counters of the group that was stopped longest; None where no group counts."""
     group = find_group(root, "cpu")

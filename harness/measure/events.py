@@ -28,6 +28,22 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grouped:
+    """The arms of a launch do not fit into memory together, and take turns: how much each group holds, in bytes.
+
+    `needed` is what all would hold at once, `allowed` what they may; `unfit` are arms that do not fit even so, alone or
+    beside what they are held against, and are played all the same.
+    """
+
+    launch: int
+    arms: int
+    groups: tuple[int, ...]
+    needed: int
+    allowed: int
+    unfit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
     """A worker was started, or could not be."""
 
@@ -57,6 +73,6 @@ class ScenarioLost:
     outcome: Outcome
 
 
-Event: TypeAlias = Begun | Progress | Launched | WarmedUp | BlockDone | ScenarioLost
+Event: TypeAlias = Begun | Progress | Grouped | Launched | WarmedUp | BlockDone | ScenarioLost
 
 Listener = Callable[[Event], None]

@@ -1,9 +1,9 @@
 """What a process is asked for first, after a start of its own: so many texts, and then the same again."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from harness.measure.asking import Asking, Desk
+from harness.measure.asking import Asking
+from harness.measure.desks import Desk
 from harness.measure.orders import NO_BLOCK
 from harness.plan.matrix import Plan
 from harness.records.repetition import Phase, Repetition
@@ -17,8 +17,7 @@ def first_requests(plan: Plan, asking: Asking, scenario: Scenario, desk: Desk) -
     texts = min(FIRST_REQUESTS, len(plan.utterances[scenario.text_class]))
     for phase in (Phase.WARMUP, Phase.MEASURED):
         for number in range(texts):
-            for each in asking.repetitions(
-                scenario, desk, block=number, turn=0, position=number, phase=phase, opening=False
-            ):
-                # The number chose the text; no block was played.
-                yield replace(each, block=NO_BLOCK)
+            utterance = plan.utterance(scenario, number)
+            yield from asking.repetitions(
+                scenario, desk, utterance=utterance, block=NO_BLOCK, position=number, phase=phase
+            )

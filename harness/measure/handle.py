@@ -35,7 +35,7 @@ from harness.measure.messages import (
 )
 from harness.measure.probes import ScriptedProbes
 from harness.measure.worker import Worker
-from harness.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
+from harness.records.repetition import Canary, Launch, Outcome, OutcomeKind, Repetition, ServerFigures
 
 GREETING_TIMEOUT_S = 60.0
 CLOSING_TIMEOUT_S = 5.0
@@ -52,6 +52,11 @@ class WorkerLost(Exception):  # noqa: N818 - it is what happened
         self.reason = reason
         self.stderr_tail = stderr_tail
         super().__init__(reason)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it is to whatever the worker was asked for."""
+        return Outcome(kind=self.kind, reason=self.reason, stderr_tail=self.stderr_tail)
 
 
 class WorkerHandle(Protocol):

@@ -8,7 +8,7 @@ from harness.measure.events import Listener
 from harness.measure.handle import WorkerLost
 from harness.measure.staff import Staff
 from harness.plan.matrix import Plan
-from harness.records.repetition import Block, Outcome, Phase, Repetition
+from harness.records.repetition import Block, Phase, Repetition
 from harness.records.scenario import Scenario
 
 Holds = Callable[[Scenario, Block, Sequence[Repetition]], bool]
@@ -29,14 +29,13 @@ class LoadConductor(Conductor):
         self._holds = holds
 
     def _play_launch(self, launch: int) -> bool:
-        for arm in self._arms_at_work():
+        for arm in dict.fromkeys(scenario.arm for scenario in self._roster.in_blocks):
             self._open_desk(arm, launch)
         for _ in range(self._plan.pace.blocks):
-            for scenario in sorted(self._alive, key=_weight):
-                if scenario in self._alive:
+            for scenario in sorted(self._roster.alive, key=_weight):
+                if scenario in self._roster:
                     self._play_load(scenario)
-        for arm in list(self._desks):
-            self._close_desk(arm)
+        self._desks.close_all()
         return True
 
     def _warm_up(self, scenario: Scenario) -> None:
@@ -60,9 +59,8 @@ class LoadConductor(Conductor):
                 raise
             crowd, interrupt = cut, error
         except WorkerLost as lost:
-            outcome = Outcome(kind=lost.kind, reason=lost.reason, stderr_tail=lost.stderr_tail)
-            self._give_up(scenario, outcome)
-            self._close_desk(scenario.arm)
+            self._give_up(scenario, lost.outcome)
+            self._desks.close(scenario.arm)
             self._reopen(scenario.arm)
             return
         block = Block(
@@ -82,9 +80,11 @@ class LoadConductor(Conductor):
             self._leave_out(scenario)
 
     def _leave_out(self, borne_not: Scenario) -> None:
-        heavier = [each for each in self._alive if each.arm == borne_not.arm and _weight(each) > _weight(borne_not)]
+        heavier = [
+            each for each in self._roster.alive if each.arm == borne_not.arm and _weight(each) > _weight(borne_not)
+        ]
         for each in heavier:
-            self._alive.remove(each)
+            self._roster.leave_out(each)
         if heavier and borne_not.traffic is not None:
             names = ", ".join(each.traffic.name for each in heavier if each.traffic)
             self.reason = f"{names}: not tried, since {borne_not.traffic.name} did not meet every target"

@@ -36,11 +36,12 @@ class Pacing:
         self._clock = clock
         self._start_ns = clock.now_ns()
         self._start_ups = 0
-        self._launches = 0
+        self._launches = 0.0
         self._blocks = 0
         self._starting_ns = 0
         self._launching_ns = 0
         self._blocks_ns = 0
+        self._groups = 1
         self.launches = pace.launches
         """Launches that there will be; settled when the first, and its first block, have shown what they take."""
 
@@ -49,11 +50,13 @@ class Pacing:
         self._start_ups += 1
         self._starting_ns += self._clock.now_ns() - since_ns
 
-    def launched(self, since_ns: int) -> None:
-        """A launch, with its warm-ups, has taken from `since_ns` until now."""
-        self._launches += 1
+    def launched(self, since_ns: int, *, groups: int = 1) -> None:
+        """The start of a launch, or of one of its `groups` of arms, has taken with its warm-ups from then until now."""
+        first = not self._launches
+        self._groups = groups
+        self._launches += 1 / groups
         self._launching_ns += self._clock.now_ns() - since_ns
-        if self._launches == 1:
+        if first:
             self._settle_launches()
 
     def played(self, wall_ns: int) -> None:
@@ -73,13 +76,16 @@ class Pacing:
         return self._elapsed_s() + round_s <= self._pace.budget_s / part
 
     def fits_launch(self) -> bool:
-        """Whether a further launch with one block would end within the budget, as the ones before it went."""
-        return self._elapsed_s() + self._launch_s() + self._block_s() <= self._pace.budget_s
+        """Whether a further launch with one block of each group would end within the budget, as those before went."""
+        return self._elapsed_s() + self._needs_s(1, blocks=1) <= self._pace.budget_s
 
-    def fits_block(self, launch: int) -> bool:
-        """Whether a further block would end within the launch's part of what the start-ups left of the budget."""
+    def fits_block(self, launch: int, *, until: float = 1.0) -> bool:
+        """Whether a further block would end within the launch's part of what the start-ups left of the budget.
+
+        Where arms take turns, `until` is the part of the launch by whose end this group is to have ended.
+        """
         before_s = self._starting_ns / 1e9
-        deadline_s = before_s + (self._pace.budget_s - before_s) * (launch + 1) / self.launches
+        deadline_s = before_s + (self._pace.budget_s - before_s) * (launch + until) / self.launches
         return self._elapsed_s() + self._block_s() <= deadline_s
 
     def soaking(self, soaks: int) -> Callable[[int], bool]:
@@ -124,14 +130,14 @@ class Pacing:
             )
 
     def _needs_s(self, launches: int, *, blocks: int) -> float:
-        """What so many launches of so many blocks take, as those before went."""
-        return launches * (self._launch_s() + blocks * self._block_s())
+        """What so many launches take with so many blocks of each group, as those before went."""
+        return launches * (self._launch_s() + blocks * self._groups * self._block_s())
 
     def _elapsed_s(self) -> float:
         return (self._clock.now_ns() - self._start_ns) / 1e9
 
     def _launch_s(self) -> float:
-        return self._launching_ns / max(1, self._launches) / 1e9
+        return self._launching_ns / self._launches / 1e9 if self._launches else 0.0
 
     def _block_s(self) -> float:
         return self._blocks_ns / max(1, self._blocks) / 1e9

@@ -22,6 +22,7 @@ from harness.metrics.values import (
     Placed,
     Values,
     collect,
+    log_ratios_through,
     paired_log_ratios,
     wilson,
 )
@@ -31,7 +32,16 @@ from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Estimate
 
-__all__ = ["Counts", "Grouped", "RunValues", "Values", "paired_log_ratios", "repetition_figures", "scenario_values"]
+__all__ = [
+    "Counts",
+    "Grouped",
+    "RunValues",
+    "Values",
+    "log_ratios_through",
+    "paired_log_ratios",
+    "repetition_figures",
+    "scenario_values",
+]
 
 NOT_COMPARED = "its audio was not compared with the original's"
 

@@ -125,6 +125,29 @@ def paired_log_ratios(values_a: Values, values_b: Values) -> Grouped:
     Several values of a block (a metric per chunk, several requests at once) enter by their median. What has no partner
     is left out. Raises MeasurementError where a value is 0 or below: such a metric has differences, not ratios.
     """
+    ratios = _log_ratios(values_a, values_b)
+    return tuple(ratios[launch] for launch in sorted(ratios))
+
+
+def log_ratios_through(values_a: Values, values_b: Values, references: Iterable[Values]) -> Grouped:
+    """ln(a / b) as `paired_log_ratios` gives it, also of arms that took turns and shared no block in a launch.
+
+    There it is ln(a / r) less ln(b / r) of a reference that played with both, in the same process: the first pair with
+    the first, and so on, as far as both go. Each carries the noise of two pairs, which the scatter of the result shows.
+    Of several references the one that makes the most of them is taken. Raises as `paired_log_ratios` does.
+    """
+    ratios = _log_ratios(values_a, values_b)
+    apart = (set(values_a.launches) & set(values_b.launches)) - ratios.keys()
+    for each in references if apart else ():
+        ours, theirs = _log_ratios(values_a, each), _log_ratios(values_b, each)
+        for launch in apart & ours.keys() & theirs.keys():
+            through = tuple(a - b for a, b in zip(ours[launch], theirs[launch], strict=False))
+            ratios[launch] = max(ratios.get(launch, ()), through, key=len)
+    return tuple(ratios[launch] for launch in sorted(ratios))
+
+
+def _log_ratios(values_a: Values, values_b: Values) -> dict[int, tuple[float, ...]]:
+    """Launch → ln(a / b) of each block that both have."""
     ours, theirs = _by_place(values_a), _by_place(values_b)
     ratios: dict[int, list[float]] = defaultdict(list)
     for place in sorted(ours.keys() & theirs.keys()):
@@ -136,7 +159,7 @@ def paired_log_ratios(values_a: Values, values_b: Values) -> Grouped:
                 remedy="compare this metric by its values, not by ratios",
             )
         ratios[place[0]].append(math.log(a / b))
-    return tuple(tuple(ratios[launch]) for launch in sorted(ratios))
+    return {launch: tuple(found) for launch, found in ratios.items()}
 
 
 def _by_place(values: Values) -> Mapping[tuple[int, int], list[float]]:

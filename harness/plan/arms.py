@@ -13,9 +13,12 @@ ENDPOINT = "endpoint"
 NO_PROVIDER = ""
 """The provider of an arm that has neither provider nor threads."""
 
-MODELLED = ("kokoro", "kokoro-sentences", "kokoro-server", "scripted")
+SERVED = "kokoro-server"
+"""The engine behind a server of its own process."""
+
+MODELLED = ("kokoro", "kokoro-sentences", SERVED, "scripted")
 """Engines that speak with a model of the catalogue: the original and its variants where none is named."""
-SHARED = ("kokoro-sentences", "kokoro-server")
+SHARED = ("kokoro-sentences", SERVED)
 """Engines with a model that several listeners may ask at once."""
 TEXT_ALONE = (ENDPOINT, "espeak")
 """Engines that read text, and no phonemes of Kokoro's."""

@@ -1,7 +1,9 @@
 """From what a suite asks for and what the configuration offers to scenarios, and from scenarios to a plan."""
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from harness.errors import UsageError, nearest
 from harness.plan.arms import SHARED
@@ -11,6 +13,8 @@ from harness.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
 
 CROWD_TEXTS = 1_000
 """Different texts of a class that a crowd may ask for before the first comes again."""
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class Pace:
     """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed.
 
     `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
-    fewer are made.
+    fewer are made. `memory` is what workers may hold at once, in bytes; None sets no bound.
     """
 
     budget_s: float
@@ -51,6 +55,7 @@ class Pace:
     timeout_s: float
     seed: int
     launching: float = 1.0
+    memory: int | None = None
 
     def timeout_for(self, characters: int) -> float:
         """Seconds after which an answer to a text of so many characters is given up."""
@@ -75,12 +80,18 @@ class Plan:
         """Every arm once, in the order of the scenarios."""
         return tuple(dict.fromkeys(scenario.arm for scenario in self.scenarios))
 
-    def utterance(self, scenario: Scenario, block: int, *, turn: int = 0) -> Utterance:
-        """The text of a scenario in a block; `turn` counts where a block speaks several."""
+    def shuffled(self, things: Iterable[Thing], what: str, number: int) -> list[Thing]:
+        """In an order that the seed decides, and nothing that was drawn before."""
+        shuffled = list(things)
+        random.Random(f"{self.pace.seed}/{what}/{number}").shuffle(shuffled)  # noqa: S311 - an order, no secret
+        return shuffled
+
+    def utterance(self, scenario: Scenario, round_number: int, *, turn: int = 0) -> Utterance:
+        """The text of a scenario in a round of blocks; `turn` counts where a block speaks several."""
         texts = self.utterances[scenario.text_class]
         if scenario.variant is not None:
             return texts[scenario.variant]
-        return texts[(block * scenario.repeats + turn + self._ahead(scenario, len(texts))) % len(texts)]
+        return texts[(round_number * scenario.repeats + turn + self._ahead(scenario, len(texts))) % len(texts)]
 
     def crowd(self, scenario: Scenario, block: int) -> tuple[Utterance, ...]:
         """The texts of a scenario that asks for many: so many of the class at once, or all of it for a load.

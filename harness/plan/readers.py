@@ -9,6 +9,8 @@ from typing import Any
 
 from harness.errors import nearest
 
+SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
     """Text."""
@@ -81,6 +83,20 @@ def as_seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environmen
             if text.endswith(unit):
                 return _positive(text.removesuffix(unit)) * scale
     return _positive(value)
+
+
+def as_size(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
+    """Bytes, or text such as 4GB, 1.5GiB, 512MB; 0 for none."""
+    text = value.strip().lower() if isinstance(value, str) else value
+    scale = 1
+    for unit, bytes_in_it in SIZES.items():
+        if isinstance(text, str) and text.endswith(unit):
+            text, scale = text.removesuffix(unit), bytes_in_it
+            break
+    size = _number(text) * scale
+    if size < 0:
+        raise ValueError(f"must not be negative, not {value!r}")
+    return round(size)
 
 
 def as_share(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option

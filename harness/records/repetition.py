@@ -242,7 +242,9 @@ class Block:
     """One round of every scenario, in an order drawn anew, or that of the block before turned round.
 
     `wall_ns` runs from its first request to its last answer.
-    A block with a `load` is one scenario's, and `started_at` and `wall_ns` are its window.
+    Where the workers of a launch are not all there at once, `group` counts the groups of arms that take turns, and a
+    block is a round of its group's scenarios. A block with a `load` is one scenario's, and `started_at` and `wall_ns`
+    are its window.
     """
 
     block: int
@@ -254,3 +256,4 @@ class Block:
     load: LoadNote | None = None
     servers: tuple[tuple[str, ServerFigures], ...] = ()
     """(Arm id, what its server says after the block) of every arm that is a server."""
+    group: int = 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -214,7 +215,12 @@ class Scenario:
     @property
     def id(self) -> str:
         """A stable, readable slug: the key in tables, baselines, test names and addresses."""
-        parts = [self.arm.id, self.mode.value]
+        return f"{self.arm.id}/{self.request}"
+
+    @property
+    def request(self) -> str:
+        """What is asked of the arm, a slug: scenarios with the same request make pairs."""
+        parts = [self.mode.value]
         if not self.mode.is_load:
             parts += [self.text_class, slug(self.voice)]
             if self.speed != 1.0:
@@ -230,6 +236,21 @@ class Scenario:
             if self.traffic is not None:
                 parts.append(self.traffic.name)
         return "/".join(parts)
+
+
+def reference_of(scenarios: Sequence[Scenario]) -> Scenario | None:
+    """Of scenarios with one request, the one that the others are held against: an original, as plain as there is one.
+
+    An original comes before what was made of one, the CPU before other providers, kokoro-onnx before other engines, and
+    few settings before many; of equals the first is taken. None of none.
+    """
+    return min(scenarios, key=lambda each: _settings(each.arm), default=None)
+
+
+def _settings(arm: Arm) -> tuple[int, ...]:
+    derived = bool(arm.model and arm.model.parent)
+    settings = len(arm.provider_options) + len(arm.session_options) + bool(arm.threads) + bool(arm.runtime.requirements)
+    return int(derived), int(arm.provider != "cpu"), int(arm.engine not in PLAIN_ENGINES), settings
 
 
 def slug(text: str) -> str:

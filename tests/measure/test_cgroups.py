@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.cgroups import Throttling, cpu_limit, memory_limit, parse_cpu_max, parse_cpu_stat, throttling
+from harness.measure.cgroups import (
+    Throttling,
+    cpu_limit,
+    memory_limit,
+    memory_room,
+    parse_cpu_max,
+    parse_cpu_stat,
+    throttling,
+)
+from harness.measure.free_memory import free_linux
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -77,3 +86,35 @@ def test_a_quota_is_a_share_of_its_period(text: str, quota: float | None) -> Non
 
 def test_a_root_group_has_no_counters() -> None:
     assert parse_cpu_stat("usage_usec 5\nuser_usec 3\nsystem_usec 2\n") is None
+
+
+def test_what_may_still_be_taken_is_the_least_that_any_limit_leaves(tmp_path: Path) -> None:
+    held = {
+        "sys/fs/cgroup/user.slice/memory.current": "6000000000\n",
+        "sys/fs/cgroup/user.slice/memory.stat": "anon 5000000000\ninactive_file 500000000\nactive_file 400000000\n",
+        "sys/fs/cgroup/user.slice/job.service/memory.current": "100000000\n",
+        "sys/fs/cgroup/user.slice/job.service/memory.stat": "inactive_file 0\n",
+    }
+    assert memory_room(tree(tmp_path, UNIFIED | held)) == (8 << 30) - 6_000_000_000 + 500_000_000
+
+
+def test_a_container_of_version_1_counts_the_files_of_all_below_it(tmp_path: Path) -> None:
+    held = {
+        "sys/fs/cgroup/memory/memory.usage_in_bytes": "2000000000\n",
+        "sys/fs/cgroup/memory/memory.stat": "inactive_file 1\ntotal_inactive_file 300000000\n",
+    }
+    assert memory_room(tree(tmp_path, SEPARATE | held)) == (2 << 30) - 2_000_000_000 + 300_000_000
+
+
+def test_without_a_limit_or_its_counters_there_is_no_bound(tmp_path: Path) -> None:
+    assert memory_room(tmp_path) is None
+    assert memory_room(tree(tmp_path, SEPARATE)) is None
+
+
+def test_workers_may_take_what_is_free_on_the_machine_and_in_the_container(tmp_path: Path) -> None:
+    held = {"sys/fs/cgroup/memory/memory.usage_in_bytes": "1147483648\n", "sys/fs/cgroup/memory/memory.stat": ""}
+    tree(tmp_path, SEPARATE | held | {"proc/meminfo": "MemTotal: 9000000 kB\nMemAvailable: 4000000 kB\n"})
+    assert free_linux(tmp_path) == 1_000_000_000
+    tree(tmp_path, {"proc/meminfo": "MemAvailable: 500000 kB\n"})
+    assert free_linux(tmp_path) == 512_000_000
+    assert free_linux(tmp_path / "nothing") is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from harness.errors import MeasurementError
-from harness.metrics.values import Counts, Placed, Values, collect, paired_log_ratios, wilson
+from harness.metrics.values import Counts, Placed, Values, collect, log_ratios_through, paired_log_ratios, wilson
 from harness.records.reading import known, unknown
 
 
@@ -93,3 +93,32 @@ def test_zero_has_no_ratio() -> None:
     with pytest.raises(MeasurementError, match="has the value 0") as raised:
         paired_log_ratios(values(l0=[(0, 0.0)]), values(l0=[(0, 1.0)]))
     assert raised.value.where == "launch 0, block 0"
+
+
+def test_arms_that_shared_no_block_are_compared_through_one_that_played_with_both() -> None:
+    # The machine is twice as slow in the second group, and the reference three times as slow in its second block.
+    reference = values(l0=[(0, 1.0), (1, 3.0), (2, 2.0), (3, 2.0)])
+    ours, theirs = values(l0=[(0, 4.0), (1, 12.0)]), values(l0=[(2, 4.0), (3, 4.0)])
+    assert paired_log_ratios(ours, theirs) == ()
+    (found,) = log_ratios_through(ours, theirs, [reference])
+    assert found == pytest.approx((math.log(2), math.log(2)))
+    (back,) = log_ratios_through(theirs, ours, [reference])
+    assert back == pytest.approx((-math.log(2), -math.log(2)))
+
+
+def test_what_was_played_together_is_not_compared_through_another() -> None:
+    reference = values(l0=[(0, 1.0)], l1=[(1, 1.0), (2, 8.0)])
+    ours, theirs = values(l0=[(0, 2.0)], l1=[(1, 6.0)]), values(l0=[(0, 1.0)], l1=[(2, 8.0)])
+    assert log_ratios_through(ours, theirs, [reference]) == ((math.log(2),), (pytest.approx(math.log(6)),))
+
+
+def test_a_reference_that_did_not_play_with_both_in_one_launch_tells_nothing() -> None:
+    ours, theirs = values(l0=[(0, 2.0)], l1=[(2, 2.0)]), values(l0=[(1, 1.0)], l1=[(3, 1.0)])
+    assert log_ratios_through(ours, theirs, [values(l0=[(0, 1.0)], l1=[(3, 1.0)])]) == ()
+    assert log_ratios_through(ours, theirs, [ours, theirs]) == ()
+
+
+def test_of_two_references_the_one_with_more_pairs_is_taken() -> None:
+    ours, theirs = values(l0=[(0, 2.0), (1, 2.0)]), values(l0=[(2, 1.0), (3, 1.0)])
+    few, many = values(l0=[(0, 9.0), (2, 1.0)]), values(l0=[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)])
+    assert log_ratios_through(ours, theirs, [few, many]) == ((math.log(2), math.log(2)),)
