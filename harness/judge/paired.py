@@ -67,7 +67,7 @@ def interims(
             continue
         overruled = len(pairs) > 1 and bool(spread.overruled[index])
         found[place] = Interim(
-            point=float(fit.point[index]),
+            point=float(spread.point[index]),
             error=float(spread.error[index]),
             freedom=max(float(spread.freedom[index]), 1.0),
             method="paired log-ratio, t over launches, which disagree"

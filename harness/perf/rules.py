@@ -47,7 +47,7 @@ def gate_duels(log_ratios: FloatArray, *, tolerance: float, share: float = 1.0, 
     fit = nested.fit(log_ratios)
     pairs = log_ratios.shape[1]
     spread = nested.spread(fit, nested.common(fit, groups=np.zeros(pairs, int) if one_scenario else np.arange(pairs)))
-    found = _decide(fit.point, spread.error, np.maximum(spread.freedom, 1.0), tolerance=tolerance, share=share)
+    found = _decide(spread.point, spread.error, np.maximum(spread.freedom, 1.0), tolerance=tolerance, share=share)
     enough = fit.launches > 1
     return Found(worse=found.worse & enough, better=found.better & enough)
 

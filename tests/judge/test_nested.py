@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.special import stdtr
 
 from harness.judge import nested
 
@@ -23,6 +25,9 @@ def test_missing_blocks_change_nothing_but_the_counts() -> None:
     fit, whole = nested.fit(short), nested.fit(CLEAN)
     assert fit.point == pytest.approx(whole.point)
     assert fit.within == pytest.approx(whole.within)
+    assert fit.together == pytest.approx(whole.together)
+    assert fit.around == pytest.approx(whole.around)
+    assert fit.kept == pytest.approx(whole.kept)
     assert fit.between == pytest.approx(whole.between)
     assert (fit.n[0], fit.launches[0]) == (12, 3)
 
@@ -45,6 +50,7 @@ def test_a_launch_that_differs_as_a_whole_is_not_clipped_away() -> None:
     spread = nested.spread(fit, nested.common(fit))
     assert spread.overruled[0]
     assert spread.freedom[0] == 2
+    assert spread.point[0] == fit.point[0]
     assert spread.error[0] == pytest.approx(np.std(values.mean(-1), ddof=1) / np.sqrt(3), rel=0.05)
 
 
@@ -53,8 +59,44 @@ def test_launches_that_agree_are_moderated_towards_what_their_blocks_explain() -
     spread = nested.spread(fit, nested.Common(rho=np.zeros(1), inflation=np.ones(1)))
     factor = (20 * 1 + 2 * fit.ratio[0]) / 22
     assert not spread.overruled[0]
-    assert spread.error[0] == pytest.approx(np.sqrt(5 / 3 * factor / 12))
-    assert spread.freedom[0] == 9
+    assert spread.point[0] == fit.together[0] == pytest.approx(3.5)
+    assert spread.error[0] == pytest.approx(np.sqrt(fit.around[0] * factor / 12))
+    assert spread.freedom[0] == 12 * fit.kept[0] - 1
+
+
+def huber(values: np.ndarray, limit: float) -> float:
+    """Huber's M-estimate the slow way: the root of the sum of what is left of the residuals."""
+    return float(brentq(lambda centre: np.clip(values - centre, -limit, limit).sum(), values.min(), values.max()))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_values_together_are_located_as_huber_does(seed: int) -> None:
+    values = np.random.default_rng(seed).standard_t(3, (1, 3, 8))
+    limit = nested.TOGETHER_CLIP * float(nested.scale(values)[0])
+    fit = nested.fit(values)
+    assert fit.together[0] == pytest.approx(huber(values.ravel(), limit), abs=0.01)
+    alone = np.abs(values - fit.together[0]) <= limit
+    assert fit.kept[0] == pytest.approx(alone.mean())
+    drawn = np.clip(values - fit.together[0], -limit, limit)
+    assert fit.around[0] == pytest.approx((drawn**2).sum() / 23 / alone.mean() ** 2)
+
+
+def test_all_values_together_do_without_the_doubtful_ones() -> None:
+    rng = np.random.default_rng(3)
+    slowed = [0.3 * (rng.random((4000, 3, 5)) < 0.1) for _ in range(2)]
+    fit = nested.fit(rng.normal(0, 0.03, (4000, 3, 5)) + slowed[0] - slowed[1])
+    assert abs(fit.together.mean()) < 0.002
+    assert fit.together.std() < 0.9 * fit.point.std()
+
+
+@pytest.mark.parametrize(("launches", "blocks"), [(2, 3), (4, 3), (3, 5), (4, 15)])
+def test_the_interval_of_all_values_together_holds_its_level(launches: int, blocks: int) -> None:
+    values = np.random.default_rng(4).normal(0, 0.03, (8000, 1, launches, blocks))
+    fit = nested.fit(values)
+    spread = nested.spread(fit, nested.common(fit))
+    outside = 2 * stdtr(np.maximum(spread.freedom, 1), -np.abs(spread.point) / spread.error) < 0.01
+    # 80 of 8,000 are due; 110 is more than three standard deviations above.
+    assert outside.sum() < 110
 
 
 def test_sixty_pairs_learn_that_launches_differ_and_one_does_not() -> None:
@@ -117,6 +159,7 @@ def test_figures_that_never_vary_have_no_error() -> None:
     fit = nested.fit(np.full((1, 3, 4), 0.1))
     spread = nested.spread(fit, nested.common(fit))
     assert fit.point[0] == pytest.approx(0.1)
+    assert spread.point[0] == pytest.approx(0.1)
     assert spread.error[0] == pytest.approx(0.0, abs=1e-15)
 
 
@@ -134,4 +177,6 @@ def test_shifting_and_scaling_carry_through(shift: float, scale: float) -> None:
     fit, other = nested.fit(values), nested.fit(values * scale + shift)
     assert other.point == pytest.approx(fit.point * scale + shift, rel=1e-6, abs=1e-9)
     assert other.within == pytest.approx(fit.within * scale**2, rel=1e-6)
+    assert other.together == pytest.approx(fit.together * scale + shift, rel=1e-6, abs=1e-9)
+    assert other.around == pytest.approx(fit.around * scale**2, rel=1e-6)
     assert other.ratio == pytest.approx(fit.ratio, rel=1e-6)
