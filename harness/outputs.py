@@ -44,17 +44,34 @@ def write_outputs(data: RunData, config: Config) -> list[str]:
 def write_report(store: "RunStore", config: Config) -> Path:
     """Bring the site up to date with the store, and return its index."""
     from reports.pages import write_site
-    from reports.steps import Marks
 
-    promoted = frozenset(run.id for machine in list_machines(config.baselines) for run in machine.runs)
-    return write_site(store, config.report, context=context_of(store, config, Marks(promoted=promoted)))
+    return write_site(store, config.report, context=context_of(store, config))
 
 
-def context_of(store: "RunStore", config: Config, marks: "Marks") -> "Context":
+def context_of(store: "RunStore", config: Config) -> "Context":
     """What the pages show beyond the runs' records."""
     from harness import calibration
     from reports.context import Context
 
     machines = {row.machine_key for row in store.list()}
     curves = {key: calibration.sentences(config.baselines, key) for key in sorted(machines)}
-    return Context(marks=marks, audio=config.audio, curves={key: found for key, found in curves.items() if found})
+    return Context(
+        marks=_marks(store, config),
+        audio=config.audio,
+        curves={key: found for key, found in curves.items() if found},
+    )
+
+
+def _marks(store: "RunStore", config: Config) -> "Marks":
+    """What was told and what was promoted."""
+    from harness.records.schedule import AlertKind
+    from reports.steps import Marks, Told
+
+    told = tuple(
+        Told(run_id=each.run_id, scenario_id=each.subject, metric=each.metric, sentence=each.sentence)
+        for each in store.journal().alerts()
+        if each.kind is AlertKind.REGRESSION
+    )
+    return Marks(
+        told=told, promoted=frozenset(run.id for machine in list_machines(config.baselines) for run in machine.runs)
+    )

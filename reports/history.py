@@ -5,15 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harness.judge.change_points import ChangePoint
 from harness.records.run import Concluded
 from harness.records.verdict import VerdictKind
 from harness.store.rows import RunRow
 from reports.headline import Headline
 
-BOOK_FORMAT = 3
+BOOK_FORMAT = 4
 """Version of the book's form; one of another version is made anew.
 
-History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept.
+History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
+whole lines, as change points.
 """
 
 _LETTERS = {
@@ -69,8 +71,8 @@ class Book:
     runs: dict[str, PastRun] = field(default_factory=dict)
     drawn_in_full: list[str] = field(default_factory=list)
     marks: str = ""
-    steps: dict[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
-    """Digest of a line → its steps: the place in the line, and the size as a log-ratio."""
+    steps: dict[str, tuple[ChangePoint, ...]] = field(default_factory=dict)
+    """Digest of a line, or of its runs up to where steps settled → its steps."""
 
     def enter(self, data: Concluded, fingerprint: str, head: Headline) -> PastRun:
         """Take a run in, or take it in anew."""

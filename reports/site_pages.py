@@ -105,10 +105,9 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
         for more in books:
             book.take(more)
     book.drawn_in_full = newest
-    book.marks = hashlib.sha256(repr((context.marks.steps, sorted(context.marks.promoted))).encode()).hexdigest()
+    book.marks = hashlib.sha256(repr((context.marks.told, sorted(context.marks.promoted))).encode()).hexdigest()
     if book_bytes(book) != before or not (directory / "index.html").is_file():
-        steps = find_steps(book) if context.marks.steps is None else context.marks.steps
-        _write_overview(directory, book, runs, steps, context)
+        _write_overview(directory, book, runs, find_steps(book), context)
         write(book_file, book_bytes(book))
     return directory / "index.html"
 
@@ -167,7 +166,7 @@ def _write_overview(directory: Path, book: Book, runs: _Runs, steps: Sequence[St
         homes = newest_with(book, machine, among=LISTED)
         followed = _followed(homes, runs)
         links = _links(machine, (each.id for each in followed), root="")
-        drawn = lines(book, machine, names(followed), found=steps, promoted=context.marks.promoted)
+        drawn = lines(book, machine, names(followed), found=steps, marks=context.marks)
         trend_lists.append(_write_machine(directory, machine, followed, homes, runs, drawn, context))
         if machine == machines[0]:
             newest = [run.id for run in reversed(book.of_machine(machine))]

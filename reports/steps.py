@@ -1,23 +1,18 @@
-"""Where the lines of the trends stepped to another level.
+"""Where the lines of the trends stepped to another level, and what was told of them.
 
-The history's detector finds it; a line that is as it was the last time is not searched again.
+There is one search, the history's (`harness.judge.leaps`), whoever has the site written; what it found of a line is not
+sought again. An alert is what the schedule said on the morning after a run: it is shown as such.
 """
 
-import hashlib
-import math
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import zip_longest
 
-from harness.judge.change_points import ALPHA, STRICTEST, change_points
+from harness.judge.leaps import Changes, share_of_alpha, steps_of_lines
 from harness.metrics.registry import METRICS
 from harness.records.run import RunStatus
 from reports.history import Book, PastRun
 from reports.naming import Key
-
-SEARCHED = 200
-"""The newest runs of a line that are searched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,61 +23,66 @@ class Step:
     scenario_id: str
     metric: str
     size: float
-    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An alert of a figure's regression, at the run that it names."""
+
+    run_id: str
+    scenario_id: str
+    metric: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """What is marked on the lines besides the figures: steps, and runs that were promoted to the baseline.
+    """What is marked on the lines besides the steps: alerts, and runs that were promoted to the baseline."""
 
-    Where `steps` is None the site looks for them itself.
-    """
-
-    steps: tuple[Step, ...] | None = None
+    told: tuple[Told, ...] = ()
     promoted: frozenset[str] = field(default_factory=frozenset)
 
 
 NO_MARKS = Marks()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A figure's known medians, oldest first, and the runs that they are of."""
+
+    key: Key
+    run_ids: Sequence[str]
+    medians: Sequence[float]
+
+
 def find_steps(book: Book) -> tuple[Step, ...]:
     """The steps of every gated line of every machine; the book keeps what was found for the next time."""
-    every = [
-        (key, line)
-        for machine in dict.fromkeys(run.machine for run in book.runs.values())
-        for key, line in _lines(book, book.of_machine(machine))
-    ]
-    # One alpha for all of them together, as far as the detector can tell so small a share from nothing.
-    alpha = max(STRICTEST, ALPHA / max(1, len(every)))
-    found: dict[str, tuple[tuple[int, float], ...]] = {}
-    steps = []
-    for (scenario_id, metric), line in every:
-        digest = _digest(line.values(), alpha)
-        found[digest] = book.steps[digest] if digest in book.steps else _search(list(line.values()), alpha)
-        run_ids = list(line)
+    kept: dict[str, Changes] = {}
+    steps: list[Step] = []
+    for machine in dict.fromkeys(run.machine for run in book.runs.values()):
+        every = list(_lines(book, book.of_machine(machine)))
+        found = steps_of_lines(
+            [line.medians for line in every], alpha=share_of_alpha(len(every)), known=book.steps, kept=kept
+        )
         steps += [
-            Step(run_id=run_ids[index], scenario_id=scenario_id, metric=metric, size=size)
-            for index, size in found[digest]
+            Step(run_id=line.run_ids[each.index], scenario_id=line.key[0], metric=line.key[1], size=each.size)
+            for line, changes in zip(every, found, strict=True)
+            for each in changes
         ]
-    book.steps = found
+    book.steps = kept
     return tuple(steps)
 
 
-def _lines(book: Book, runs: Sequence[PastRun]) -> Iterator[tuple[Key, Mapping[str, float]]]:
-    """Each gated figure's line: run → value, oldest first, of runs that came to an end."""
-    ended = [run for run in reversed(runs) if run.status in (RunStatus.COMPLETE, RunStatus.PARTIAL)]
-    for place, key in enumerate(book.keys):
+def _lines(book: Book, runs: Sequence[PastRun]) -> Iterator[_Line]:
+    """Each gated figure's line, of the runs that came to their end."""
+    finished = [run for run in runs if RunStatus(run.status).is_finished]
+    ids = [run.id for run in finished]
+    # All figures turned from runs to keys at once; a run from before a key was known is shorter.
+    for key, column in zip(book.keys, zip_longest(*(run.medians for run in finished)), strict=False):
         if key[1] in METRICS and METRICS[key[1]].gated:
-            newest = ((run.id, run.medians[place]) for run in ended if place < len(run.medians))
-            known = list(islice(((run_id, value) for run_id, value in newest if value), SEARCHED))
+            known = [
+                (run_id, value) for run_id, value in zip(ids, column, strict=True) if value is not None and value > 0
+            ]
             if known:
-                yield key, dict(reversed(known))
-
-
-def _digest(values: Iterable[float], alpha: float) -> str:
-    return hashlib.sha256(array("d", [alpha, *values]).tobytes()).hexdigest()[:32]
-
-
-def _search(values: Sequence[float], alpha: float) -> tuple[tuple[int, float], ...]:
-    found = change_points([math.log(value) for value in values], alpha=alpha)
-    return tuple((each.index, each.size) for each in found)
+                run_ids, medians = zip(*known, strict=True)
+                yield _Line(key=key, run_ids=run_ids, medians=medians)

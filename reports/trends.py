@@ -8,12 +8,13 @@ from itertools import zip_longest
 
 from markupsafe import Markup
 
+from harness.judge.change_points import WINDOW
 from harness.records.verdict import VerdictKind
 from reports.charts import Event, stretch_starts, trend
 from reports.history import Book, PastRun, subject_changes
 from reports.marks import spark
 from reports.naming import Key, Label, Names
-from reports.steps import Step
+from reports.steps import NO_MARKS, Marks, Step, Told
 from reports.words import VERDICT_WORDS, better, count, day, in_order, metric_of, percent, scale
 
 SPARK_RUNS = 30
@@ -72,12 +73,9 @@ class Lines:
     span: str
 
 
-def lines(
-    book: Book, machine: str, names: Names, *, found: Sequence[Step] = (), promoted: frozenset[str] = frozenset()
-) -> Lines:
-    """Draw every trend of a machine, marked with the steps that were `found` and the runs that were `promoted`."""
+def lines(book: Book, machine: str, names: Names, *, found: Sequence[Step] = (), marks: Marks = NO_MARKS) -> Lines:
+    """Draw every trend of a machine with its `marks` and the steps that were `found`."""
     runs = book.of_machine(machine)
-    places = {run.id: index for index, run in enumerate(runs)}
     shared = [
         Event(index=index, what=f"{day(runs[index].started_at)}: {what}", css="subject")
         for index, what in subject_changes(runs)
@@ -85,14 +83,9 @@ def lines(
     shared += [
         Event(index=index, what=f"{day(run.started_at)}: promoted to the baseline", css="promoted")
         for index, run in enumerate(runs)
-        if run.id in promoted
+        if run.id in marks.promoted
     ]
-    steps: dict[Key, list[Event]] = {}
-    for step in found:
-        if step.run_id in places:
-            index = places[step.run_id]
-            what = step.text or f"{day(runs[index].started_at)}: step"
-            steps.setdefault((step.scenario_id, step.metric), []).append(Event(index=index, what=what, css="step"))
+    steps = _steps(found, marks.told, runs)
     trends: dict[Key, Trend] = {}
     sparks: dict[Key, Markup] = {}
     having = _having(book, runs)
@@ -111,6 +104,27 @@ def lines(
     return Lines(
         trends=trends, sparks=sparks, names=names, events=tuple(event.what for event in shared), span=_span(runs)
     )
+
+
+def _steps(found: Sequence[Step], told: Sequence[Told], runs: Sequence[PastRun]) -> dict[Key, list[Event]]:
+    """The marks of each line: its steps, and the alerts that name none of them."""
+    places = {run.id: index for index, run in enumerate(runs)}
+    events: dict[Key, list[Event]] = {}
+    for step in found:
+        if step.run_id in places:
+            index = places[step.run_id]
+            what = f"{day(runs[index].started_at)}: a step of {percent(math.expm1(step.size))}"
+            events.setdefault((step.scenario_id, step.metric), []).append(Event(index=index, what=what, css="step"))
+    for alert in told:
+        if alert.run_id in places:
+            index = places[alert.run_id]
+            own = events.setdefault((alert.scenario_id, alert.metric), [])
+            same = next((each for each in own if abs(each.index - index) <= WINDOW), None)
+            if same is None:
+                own.append(Event(index=index, what=f"{day(runs[index].started_at)}: {alert.sentence}", css="told"))
+            elif alert.sentence not in same.what:
+                own[own.index(same)] = replace(same, what=f"{same.what}; told: {alert.sentence}")
+    return events
 
 
 def _days(runs: Sequence[PastRun]) -> str:

@@ -16,14 +16,13 @@ def report(config: Config, run: str | None, output: str) -> None:
 
     from harness.outputs import context_of, write_report
     from reports.pages import write_run_page
-    from reports.steps import NO_MARKS
 
     with open_results(config) as store:
         if run is None:
             click.echo(f"report: {write_report(store, config)}")
             return
         data = store.load(store.resolve(run))
-        context = context_of(store, config, NO_MARKS)
+        context = context_of(store, config)
     click.echo(f"report: {write_run_page(data, Path(output), context=context)}")
 
 

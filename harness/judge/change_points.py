@@ -7,24 +7,22 @@ bootstrap, Bühlmann 1997), with everything estimated again on each. So neither 
 their neighbours, nor the hundred splits that were tried raise the rate of false alarms. Steps beyond the first are
 sought on both sides of it (binary segmentation, Scott and Knott 1974); where no single step is found, a step and its
 return are sought together, since each hides the other.
+
+Many series are searched at once, because the cost of one is that of calling NumPy; each is found to be as if alone.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.judge.step_noise import around_steps
-from harness.judge.step_scan import AFTER_INSIDE, BEFORE, Shapes, bumps, scan, steps
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.judge.grouped import FloatArray
-    from harness.judge.step_noise import Noise
+    from harness.judge.rebuilt import Found
 
 ALPHA = 0.04
 """Probability of any alert in a series without a step, for one series watched alone."""
@@ -41,12 +39,6 @@ CLIP = 4.0
 REBUILT = 399
 """Series rebuilt to judge one: the smallest p-value is 1/400."""
 
-PORTIONS = (9, 90, REBUILT - 99)
-"""Series rebuilt at a time: once too many show as large a statistic, the rest cannot change the answer."""
-
-WARM_UP = 25
-"""Values of a rebuilt series that are thrown away, so that it starts in its stationary state."""
-
 BUMP_PORTION = 0.2
 """The part of alpha that the search for a step with its return may use; single steps have the rest."""
 
@@ -58,7 +50,7 @@ INTERVAL_LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePoint:
-    """One step. `index` is the first run at the new level; `size` its log-ratio, interval [low, high] at `level`.
+    """One step. `index` is the first run at the new level; `size` its log-ratio, `error` the size's standard error.
 
     `before` and `after` count the runs on either side that the two levels were taken from; `p_value` is that of the
     whole search, not of this split alone.
@@ -66,33 +58,63 @@ class ChangePoint:
 
     index: int
     size: float
-    low: float
-    high: float
-    level: float
+    error: float
     p_value: float
     before: int
     after: int
 
+    @property
+    def low(self) -> float:
+        """The lower end of the size's interval at `INTERVAL_LEVEL`."""
+        return self.size - self._half
 
-def change_points(log_medians: Sequence[float], *, alpha: float = ALPHA, seed: int = 0) -> tuple[ChangePoint, ...]:
+    @property
+    def high(self) -> float:
+        """The upper end of the size's interval at `INTERVAL_LEVEL`."""
+        return self.size + self._half
+
+    @property
+    def _half(self) -> float:
+        from harness.judge.interim import quantile
+
+        return quantile((1 - INTERVAL_LEVEL) / 2, max(self.before + self.after - 2.0, 1.0)) * self.error
+
+
+def change_points(log_medians: Sequence[float], *, alpha: float = ALPHA, least: float = 0.0) -> tuple[ChangePoint, ...]:
     """The steps of a series of runs' log-medians (oldest first), each once, in order.
 
     `alpha` is the probability of any alert in a series without a step; divide it by the number of series to hold it
-    for all of them together. The result depends on nothing but the arguments.
+    for all of them together. A smaller step than `least`, a log-ratio, is none; a series that varies less is not
+    searched. The result depends on nothing but the arguments.
     """
+    (found,) = change_points_of([log_medians], alpha=alpha, least=least)
+    return found
+
+
+def change_points_of(
+    series: Sequence[Sequence[float]], *, alpha: float = ALPHA, least: float = 0.0
+) -> list[tuple[ChangePoint, ...]]:
+    """The steps of each of many series, of whatever lengths, as `change_points` finds them."""
     import numpy as np
 
-    values = np.asarray(log_medians, dtype=float)
-    if len(values) < SHORTEST:
-        return ()
-    rng = np.random.default_rng(seed)
-    smooth = _without_outliers(values)
-    splits = _search(smooth, 0, len(values), alpha=alpha, rng=rng)
-    edges = [0, *sorted(splits), len(values)]
-    return tuple(
-        _change(smooth[start:stop], split - start, offset=start, p_value=splits[split])
-        for start, split, stop in zip(edges, edges[1:], edges[2:], strict=False)
-    )
+    smooth = [without_outliers(np.asarray(each, dtype=float)) for each in series]
+    worth = [line for line, values in enumerate(smooth) if len(values) >= SHORTEST and np.ptp(values) >= least]
+    splits: dict[int, dict[int, float]] = {line: {} for line in worth}
+    parts = [_Part(line=line, start=0, stop=len(smooth[line])) for line in worth]
+    while parts:
+        further: list[_Part] = []
+        for some in _alike(parts, smooth):
+            found = _search(some, smooth, alpha=alpha)
+            for part, hit in found:
+                inside = [part.start + edge for edge in hit.edges if part.start + edge < part.stop]
+                splits[part.line] |= dict.fromkeys(inside, hit.p_value)
+                edges = pairwise([part.start, *inside, part.stop])
+                further += [_Part(line=part.line, start=left, stop=right) for left, right in edges]
+        parts = further
+    return [
+        tuple(each for each in _changes(smooth[line], splits.get(line, {})) if abs(each.size) >= least)
+        for line in range(len(series))
+    ]
 
 
 def unreported(
@@ -102,61 +124,59 @@ def unreported(
     return tuple(change for change in changes if all(abs(change.index - old) > slack for old in reported))
 
 
-def _search(values: FloatArray, start: int, stop: int, *, alpha: float, rng: np.random.Generator) -> dict[int, float]:
-    """Split → p-value for every step between `start` and `stop`."""
-    part = values[start:stop]
-    last = 1 if stop == len(values) else AFTER_INSIDE
-    if len(part) < max(SHORTEST, BEFORE + last):
-        return {}
-    noise = around_steps(part)
-    for shapes, portion in ((steps(len(part), last=last), 1 - BUMP_PORTION), (bumps(len(part)), BUMP_PORTION)):
-        if not len(shapes.starts):
-            continue
-        found, p_value = _test(part, shapes, noise=noise, alpha=alpha * portion, rng=rng)
-        if p_value <= alpha * portion:
-            inside = {start + edge: p_value for edge in found if edge < len(part)}
-            edges = [start, *inside, stop]
-            for left, right in pairwise(edges):
-                inside |= _search(values, left, right, alpha=alpha, rng=rng)
-            return inside
-    return {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """The runs of a line from `start` to before `stop`, in which a step is sought."""
+
+    line: int
+    start: int
+    stop: int
 
 
-def _test(
-    part: FloatArray, shapes: Shapes, *, noise: Noise | None, alpha: float, rng: np.random.Generator
-) -> tuple[tuple[int, int], float]:
-    """Where the best of `shapes` is, and how often the same noise without it shows as large a statistic.
+def _alike(parts: Iterable[_Part], smooth: Sequence[FloatArray]) -> Iterator[list[_Part]]:
+    """The parts that can be searched at once: of one length, and all or none at the end of the history."""
+    found: dict[tuple[int, bool], list[_Part]] = {}
+    for part in parts:
+        at_end = part.stop == len(smooth[part.line])
+        found.setdefault((part.stop - part.start, at_end), []).append(part)
+    yield from found.values()
 
-    Of a p-value above `alpha` no more is found out than that it is above.
-    """
+
+def _search(parts: Sequence[_Part], smooth: Sequence[FloatArray], *, alpha: float) -> list[tuple[_Part, Found]]:
+    """The parts in which a step is found, with the best."""
     import numpy as np
-    from scipy.signal import lfilter
 
-    found = scan(part[None], shapes, noise=noise)
-    place = (int(found.start[0]), int(found.stop[0]))
-    if found.noise.sd[0] == 0:
-        # Noise-free beside the step: a step if there is one at all.
-        return place, 0.0 if found.statistic[0] > 0 else 1.0
-    residuals, rho = found.noise.residuals[0], float(found.noise.rho[0])
-    innovations = residuals[1:] - rho * residuals[:-1]
-    innovations -= innovations.mean()
-    larger = 0
-    for count in PORTIONS:
-        if (1 + larger) / (1 + REBUILT) > alpha:
-            break
-        drawn = rng.choice(innovations, size=(count, WARM_UP + len(part)))
-        rebuilt = np.asarray(lfilter([1.0], [1.0, -rho], drawn, axis=1)[:, WARM_UP:])
-        larger += int(np.count_nonzero(scan(rebuilt, shapes).statistic >= found.statistic[0]))
-    return place, (1 + larger) / (1 + REBUILT)
+    from harness.judge.rebuilt import against_rebuilt
+    from harness.judge.step_noise import around_steps
+    from harness.judge.step_scan import AFTER_INSIDE, BEFORE, bumps, steps
+
+    runs, at_end = parts[0].stop - parts[0].start, parts[0].stop == len(smooth[parts[0].line])
+    last = 1 if at_end else AFTER_INSIDE
+    if runs < max(SHORTEST, BEFORE + last):
+        return []
+    values = np.stack([smooth[part.line][part.start : part.stop] for part in parts])
+    noise, several = around_steps(values)
+    rows = list(range(len(parts)))
+    hits: list[tuple[_Part, Found]] = []
+    for shapes, portion in ((steps(runs, last=last), 1 - BUMP_PORTION), (bumps(runs), BUMP_PORTION)):
+        if not len(shapes.starts) or not rows:
+            continue
+        share = alpha * portion
+        found = against_rebuilt(values[rows], shapes, around=(noise.at(rows), several[rows]), alpha=share)
+        hits += [(parts[row], each) for row, each in zip(rows, found, strict=True) if each.p_value <= share]
+        rows = [row for row, each in zip(rows, found, strict=True) if each.p_value > share]
+    return hits
 
 
-def _without_outliers(values: FloatArray) -> FloatArray:
+def without_outliers(values: FloatArray) -> FloatArray:
     """The series with single runs drawn in to `CLIP` robust standard deviations from the running median."""
     import numpy as np
 
+    if len(values) < WINDOW:
+        return values
     windows = np.lib.stride_tricks.sliding_window_view(values, WINDOW)
     edge = WINDOW // 2
-    level = np.pad(np.median(windows, axis=-1), edge, mode="edge")
+    level = np.pad(np.sort(windows, axis=-1)[:, edge], edge, mode="edge")
     distance = values - level
     # 1.25: a value lies nearer to a median of five that it is one of than to the true level (by simulation).
     limit = CLIP * 1.25 * 1.4826 * float(np.median(np.abs(distance)))
@@ -164,24 +184,26 @@ def _without_outliers(values: FloatArray) -> FloatArray:
     return smooth
 
 
+def _changes(values: FloatArray, splits: dict[int, float]) -> Iterator[ChangePoint]:
+    edges = [0, *sorted(splits), len(values)]
+    for start, split, stop in zip(edges, edges[1:], edges[2:], strict=False):
+        yield _change(values[start:stop], split - start, offset=start, p_value=splits[split])
+
+
 def _change(part: FloatArray, split: int, *, offset: int, p_value: float) -> ChangePoint:
     """The step at `split` of `part`, which holds the runs at the two levels and no others."""
     import numpy as np
 
-    from harness.judge.interim import quantile
+    from harness.judge.step_noise import beside
+    from harness.judge.step_scan import Shapes
 
     runs = len(part)
     shape = Shapes(starts=np.array([split]), stops=np.array([runs]), runs=runs)
-    found = scan(part[None], shape)
-    size = float(part[split:].mean() - part[:split].mean())
-    error = float(found.noise.sd[0]) * float(np.sqrt(shape.variance(found.noise.rho[:, None])[0, 0]))
-    half = quantile((1 - INTERVAL_LEVEL) / 2, max(runs - 2.0, 1.0)) * error
+    noise = beside(part[None], shape.starts, shape.stops)
     return ChangePoint(
         index=offset + split,
-        size=size,
-        low=size - half,
-        high=size + half,
-        level=INTERVAL_LEVEL,
+        size=float(part[split:].mean() - part[:split].mean()),
+        error=float(noise.sd[0]) * math.sqrt(shape.variance(noise.rho[:, None])[0, 0]),
         p_value=p_value,
         before=split,
         after=runs - split,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.judge.step_noise import beside
+from harness.judge.step_noise import NO_NOISE, beside, correlation, deviation
 
 if TYPE_CHECKING:
-    from harness.judge.grouped import FloatArray, IntArray
+    from harness.judge.grouped import BoolArray, FloatArray, IntArray
     from harness.judge.step_noise import Noise
 
 BEFORE = 5
@@ -22,6 +22,12 @@ AFTER_INSIDE = 3
 
 GRID = 25
 """Bumps begin and end on a grid of about so many places: a shift of a run or two hardly changes their statistic."""
+
+RHO_GRID = 200
+"""Correlations are told apart to one part of so many: the formula of the variance need not be worked out for each."""
+
+LENGTHS = 256
+"""Lengths of series whose shapes are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +41,15 @@ class Shapes:
     stops: IntArray
     runs: int
 
-    def differences(self, series: FloatArray) -> FloatArray:
-        """Mean inside less mean outside, for series of shape (series, runs): shape (series, shapes)."""
-        sums = np.concatenate([np.zeros((len(series), 1)), np.cumsum(series, -1)], -1)
-        inside = sums[:, self.stops] - sums[:, self.starts]
+    def differences(self, sums: FloatArray) -> FloatArray:
+        """Mean inside less mean outside, from `running_sums`: shape (series, shapes)."""
         length = self.stops - self.starts
-        difference: FloatArray = inside / length - (sums[:, -1:] - inside) / (self.runs - length)
-        return difference
+        first, last = self.starts[0], self.starts[-1]
+        if self.stops.min() == self.runs and np.array_equal(self.starts, np.arange(first, last + 1)):
+            inside = sums[:, -1:] - sums[:, first : last + 1]  # a slice costs less than a choice
+        else:
+            inside = sums[:, self.stops] - sums[:, self.starts]
+        return np.asarray(inside * (1 / length + 1 / (self.runs - length)) - sums[:, -1:] / (self.runs - length))
 
     def variance(self, rho: FloatArray) -> FloatArray:
         """Variance of each difference for an AR(1) of unit variance and correlation `rho`, shape (series, 1).
@@ -71,12 +79,16 @@ class Shapes:
         )
         return total
 
+    def errors(self, rho: FloatArray) -> FloatArray:
+        """Standard error of each difference in units of the noise, for correlations on the grid: (series, shapes)."""
+        grid, rows = np.unique(np.rint(rho * RHO_GRID), return_inverse=True)
+        return np.asarray(np.sqrt(self.variance(grid[:, None] / RHO_GRID))[rows])
+
     @property
     def independent(self) -> FloatArray:
-        """Variance of each difference where runs are independent, shape (shapes,)."""
+        """Standard error of each difference where runs are independent, shape (shapes,)."""
         inside = self.stops - self.starts
-        total: FloatArray = 1 / inside + 1 / (self.runs - inside)
-        return total
+        return np.asarray(np.sqrt(1 / inside + 1 / (self.runs - inside)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +100,21 @@ class Scan:
     stop: IntArray
     noise: Noise
 
+    def at(self, rows: IntArray) -> Scan:
+        """That of some of the series."""
+        return Scan(
+            statistic=self.statistic[rows], start=self.start[rows], stop=self.stop[rows], noise=self.noise.at(rows)
+        )
 
-@cache
+
+@lru_cache(LENGTHS)
 def steps(runs: int, *, last: int) -> Shapes:
     """Every single step with at least `BEFORE` runs before it and `last` from it on."""
     starts = np.arange(BEFORE, runs - last + 1)
     return Shapes(starts=starts, stops=np.full(len(starts), runs), runs=runs)
 
 
-@cache
+@lru_cache(LENGTHS)
 def bumps(runs: int) -> Shapes:
     """Steps that return, each part long enough, on a grid."""
     pitch = max(1, runs // GRID)
@@ -105,18 +123,63 @@ def bumps(runs: int) -> Shapes:
     return Shapes(starts=starts[long], stops=stops[long], runs=runs)
 
 
-def scan(series: FloatArray, shapes: Shapes, *, noise: Noise | None = None) -> Scan:
+def scan(series: FloatArray, shapes: Shapes, *, around: tuple[Noise, BoolArray] | None = None) -> Scan:
     """The largest of `shapes` in each series, shape (series, runs).
 
-    Without `noise`: first as if runs were independent, to know where it is to be measured; then with it as it is.
+    First as if runs were independent, to know where the noise is to be measured; then with it as it is. Of `around`,
+    the noise of some of the series is known better.
     """
-    differences = np.abs(shapes.differences(series))
-    if noise is None:
-        first = (differences / np.sqrt(shapes.independent)).argmax(-1)
-        noise = beside(series, shapes.starts[first], shapes.stops[first])
-    scores = differences / np.sqrt(shapes.variance(noise.rho[:, None]))
+    differences = np.abs(shapes.differences(running_sums(series)))
+    differences[differences <= NO_NOISE * np.abs(series).max(-1, keepdims=True)] = 0.0
+    first = (differences / shapes.independent).argmax(-1)
+    noise = beside(series, shapes.starts[first], shapes.stops[first])
+    if around is not None:
+        known, better = around
+        noise = known.where(better, noise)
+    scores = differences / shapes.errors(noise.rho)
     best = scores.argmax(-1)
     largest = np.take_along_axis(scores, best[:, None], -1)[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.where(largest > 0, largest / noise.sd, 0.0)
     return Scan(statistic=statistic, start=shapes.starts[best], stop=shapes.stops[best], noise=noise)
+
+
+def largest(series: FloatArray, shapes: Shapes) -> FloatArray:
+    """The statistic of `scan` alone, shape (series,): without residuals, from sums over each series.
+
+    With y the series less the mean outside and d the difference, the residuals are y − d inside and y outside; so
+    their squares and the products of neighbours are sums over y and its parts.
+    """
+    runs = shapes.runs
+    sums = running_sums(series)
+    differences = shapes.differences(sums)
+    np.abs(differences, out=differences)
+    first = (differences / shapes.independent).argmax(-1)
+    start, stop = shapes.starts[first], shapes.stops[first]
+    row = np.arange(len(series))
+    length = stop - start
+    inside, total = sums[row, stop] - sums[row, start], sums[:, -1]
+    outside = (total - inside) / (runs - length)
+    difference = inside / length - outside
+
+    def part(begin: IntArray, end: IntArray) -> FloatArray:
+        """The sum of y over the runs from `begin` to before `end`."""
+        found: FloatArray = sums[row, end] - sums[row, begin] - (end - begin) * outside
+        return found
+
+    squares = (series**2).sum(-1) - 2 * outside * total + runs * outside**2
+    squares += length * difference**2 - 2 * difference * part(start, stop)
+    products = (series[:, 1:] * series[:, :-1]).sum(-1)
+    products -= outside * (2 * total - series[:, 0] - series[:, -1]) - (runs - 1) * outside**2
+    left, right = part(start - 1, stop - 1), part(start + 1, np.minimum(stop + 1, runs))
+    products += (length - 1) * difference**2 - difference * (left + right)
+    differences /= shapes.errors(correlation(squares, products, runs=runs, levels=2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(differences.max(-1) / deviation(np.maximum(squares, 0.0), runs=runs, levels=2))
+
+
+def running_sums(series: FloatArray) -> FloatArray:
+    """The sum of the first 0, 1, … runs: shape (series, runs + 1)."""
+    sums = np.zeros((len(series), series.shape[-1] + 1))
+    np.cumsum(series, -1, out=sums[:, 1:])
+    return sums

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.judge.power import tolerance_for
-from harness.perf.judge_tables import EFFECT, duels, first_found, history, small_baselines
+from harness.perf.judge_tables import EFFECT, duels, first_found, history, long_history, small_baselines
 from harness.perf.noise import ACCEPTED, DAY_SD, FAMILIES, log_times
 from harness.perf.precision_table import early_ends
 from harness.perf.rules import PEERS, Found, gate_baselines, gate_duels
@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         lambda rng: small_baselines(rng, count=8000 // part),
         lambda rng: early_ends(rng, count=4000 // part),
         lambda rng: history(rng, count=1500 // part),
+        lambda rng: long_history(rng, count=150 // part),
     )
     for table in tables:
         began = time.perf_counter()

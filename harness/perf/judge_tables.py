@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.judge.change_points import ALPHA, change_points
+from harness.judge.change_points import ALPHA, STRICTEST, change_points_of
+from harness.judge.leaps import LEAP, steps_of_lines
 from harness.judge.power import tolerance_for
 from harness.judge.stopping import StoppingRule
 from harness.perf.noise import FAMILIES, half_speed, log_times
@@ -167,8 +168,29 @@ def history(rng: np.random.Generator, *, count: int) -> str:
 
 
 def _alerted(series: FloatArray, alpha: float) -> float:
-    found = [bool(change_points([float(value) for value in one], alpha=alpha)) for one in series]
-    return sum(found) / len(found)
+    found = change_points_of(series.tolist(), alpha=alpha)
+    return sum(bool(steps) for steps in found) / len(found)
+
+
+def long_history(rng: np.random.Generator, *, count: int) -> str:
+    """The marks on a thousand runs without a step."""
+    runs, sd = 1000, 0.02
+    lines = [
+        f"Lines of {runs} runs without a step, sd {sd:.0%}, {count} of each noise: the share of the leaps of {LEAP}",
+        "runs that a false mark stands in.",
+        "",
+        row("noise", *(f"{alpha:.2%}" for alpha in (STRICTEST, ALPHA)), "CPU a line"),
+    ]
+    for family in list(FAMILIES)[:3]:
+        flat = np.exp(log_times(rng, family, (count, 1, runs), cv=sd)[:, 0]).tolist()
+        began = time.process_time()
+        shares = []
+        for alpha in (STRICTEST, ALPHA):
+            marks = [{step.index // LEAP for step in steps} for steps in steps_of_lines(flat, alpha=alpha)]
+            shares.append(sum(map(len, marks)) / (count * runs / LEAP))
+        each_ms = 1000 * (time.process_time() - began) / count / len(shares)
+        lines.append(row(family, *(f"{share:.2%}" for share in shares), f"{each_ms:.0f} ms"))
+    return "\n".join(lines) + "\n"
 
 
 def row(first: str, *rest: str) -> str:

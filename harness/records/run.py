@@ -25,6 +25,11 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     """Some scenario could not be measured validly."""
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its own end, so that its figures rest on as much as was meant."""
+        return self in (RunStatus.COMPLETE, RunStatus.PARTIAL, RunStatus.FAILED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from harness.errors import BenchError
-from harness.records.run import RunData, RunStatus
+from harness.metrics.registry import METRICS
+from harness.records.run import RunData
 from harness.records.schedule import Alert, AlertKind, Fire, FireOutcome
 from harness.schedule import alerts
 from harness.schedule.channels import Channel, Line, Message, tell
@@ -16,11 +17,11 @@ from harness.schedule.jobs import Job
 from harness.schedule.promotion import refusal
 from harness.schedule.retention import Retention
 from harness.store.journal import Journal
+from harness.store.rows import SeriesPoint
 from harness.store.runs import RunStore
 
 Result = TypeVar("Result")
 
-FINISHED = (RunStatus.COMPLETE, RunStatus.PARTIAL, RunStatus.FAILED)
 FAILURES = (FireOutcome.FAILED, FireOutcome.INTERRUPTED, FireOutcome.SKIPPED)
 
 
@@ -60,9 +61,9 @@ class Aftermath:
         machine = data.run.machine.key if data else self.machine_key
         known = [each for each in self.journal.alerts() if each.machine_key in (machine, fire.runner)]
         found = [alerts.of_job(fire.job, run_id=fire.run_id, failed=_failure(fire))]
-        if data is not None and data.run.status in FINISHED:
-            found += [alerts.of_verdicts(data), alerts.of_history(data, self._trends(machine), known)]
-        runs = [row.id for row in reversed(self.store.list(machine_key=machine, limit=alerts.LOOKED_AT))]
+        if data is not None and data.run.status.is_finished:
+            found += [alerts.of_verdicts(data), self._of_history(data, known)]
+        runs = [row.id for row in reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))]
         news = alerts.news(found, known, runs=runs)
         keys = [
             self.journal.open_alert(
@@ -103,8 +104,15 @@ class Aftermath:
             machine=self.machine_key, job=fire.job, link=link, alerts=lines,
         )  # fmt: skip
 
-    def _trends(self, machine: str) -> alerts.Trends:
-        return lambda scenario_id, metric: self.store.series(metric, scenario_id, machine, limit=alerts.LOOKED_AT)
+    def _of_history(self, data: RunData, known: Sequence[Alert]) -> alerts.Findings:
+        machine = data.run.machine.key
+
+        def trends(scenario_id: str, metric: str, *, newest: int | None = None) -> Sequence[SeriesPoint]:
+            return self.store.series(metric, scenario_id, machine, limit=newest)
+
+        names = self.store.series_names(machine_key=machine)
+        lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)
+        return alerts.of_history(data, trends, known, lines=lines)
 
     def _promote(self, data: RunData, job: Job) -> None:
         if job.promote == "never":

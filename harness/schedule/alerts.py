@@ -1,16 +1,18 @@
 """What is news: a step is told once, at the step, and once more when it has recovered. Pure: trends are handed in.
 
 A step shows in two ways: the gate calls a figure regressed against the baseline, or the history of nights steps up
-(`harness.judge.change_points`), which needs no baseline and finds what creeps below the gate's sight. Whichever sees it
-first tells it; what is told already, or is the same step seen in another figure of the scenario, is not told again.
+(`harness.judge.leaps`, as in the report), which needs no baseline and finds what creeps below the gate's sight.
+Whichever sees it first tells it; what is told already, or is the same step seen in another figure of the scenario, is
+not told again.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
-from harness.judge.change_points import ALPHA, STRICTEST, WINDOW, ChangePoint, change_points, unreported
+from harness.judge.change_points import WINDOW, ChangePoint, unreported
+from harness.judge.leaps import share_of_alpha, steps_of
 from harness.judge.step_scan import BEFORE
 from harness.judge.wording import percent
 from harness.metrics.registry import METRICS
@@ -19,8 +21,8 @@ from harness.records.schedule import Alert, AlertKind
 from harness.records.verdict import TargetKind, VerdictKind
 from harness.store.rows import SeriesPoint
 
-LOOKED_AT: Final = 60
-"""Runs of a trend in which steps are sought."""
+NEAR: Final = 60
+"""The newest runs of a trend, in which a fresh step shows if there is one."""
 FRESH: Final = 2 * WINDOW
 """A step that lies farther back is history: a schedule that begins on an old store does not tell it."""
 
@@ -65,8 +67,12 @@ class News:
     recovered: tuple[Alert, ...] = ()
 
 
-Trends = Callable[[str, str], Sequence[SeriesPoint]]
-"""(scenario, metric) → its points, oldest first, the newest `LOOKED_AT`."""
+class Trends(Protocol):
+    """The points of a machine's trends."""
+
+    def __call__(self, scenario_id: str, metric: str, *, newest: int | None = None) -> Sequence[SeriesPoint]:
+        """The points of one, oldest first; the `newest` so many, or all."""
+        ...
 
 
 def of_job(job: str, *, run_id: str, failed: str) -> Findings:
@@ -110,26 +116,30 @@ def of_verdicts(data: RunData) -> Findings:
     return Findings(wrong=tuple(wrong), right=frozenset(right))
 
 
-def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert]) -> Findings:
-    """The fresh steps of every gated trend that `data` adds a point to."""
-    gated = [
-        (summary.scenario_id, summary.metric)
-        for summary in data.summaries
-        if METRICS[summary.metric].gated and summary.median is not None and summary.median > 0
-    ]
-    alpha = max(STRICTEST, ALPHA / max(1, len(gated)))
+def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines: int) -> Findings:
+    """The fresh steps of every gated trend that `data` adds a point to: those of the report, large enough to matter.
+
+    `lines` is how many gated trends the machine has.
+    """
+    alpha = share_of_alpha(lines)
     wrong: list[Finding] = []
     right: set[Key] = set()
-    for scenario_id, metric in gated:
-        points = [point for point in trends(scenario_id, metric) if (point.summary.median or 0.0) > 0]
-        values = [_worse_log(point, metric) for point in points]
-        steps = change_points(values, alpha=alpha) if _may_have_stepped(values, _tolerance(metric)) else ()
+    for summary in data.summaries:
+        scenario_id, metric = summary.scenario_id, summary.metric
+        if not METRICS[metric].gated or not summary.median or summary.median < 0:
+            continue
+        newest = _line(trends(scenario_id, metric, newest=NEAR))
+        if not _may_have_stepped([math.log(value) for _, value in newest], _tolerance(metric)):
+            continue
+        line = _line(trends(scenario_id, metric))
+        run_ids = [run_id for run_id, _ in line]
+        steps = [_worse(step, metric) for step in steps_of([value for _, value in line], alpha=alpha)]
         key = (AlertKind.REGRESSION, scenario_id, metric)
         own = [alert for alert in alerts if _key(alert) == key]
-        worse, better = _fresh(steps, points, metric=metric, own=own)
-        wrong += [_stepped(step, points, key=key) for step in worse]
+        worse, better = _fresh(steps, run_ids, metric=metric, own=own)
+        wrong += [_stepped(step, run_ids, key=key) for step in worse]
         if better and any(
-            alert.closed_at is None and _place(alert.run_id, points, late=-1) < better[-1].index for alert in own
+            alert.closed_at is None and _place(alert.run_id, run_ids, late=-1) < better[-1].index for alert in own
         ):
             right.add(key)
     return Findings(wrong=tuple(wrong), right=frozenset(right))
@@ -168,11 +178,6 @@ def alert_of(finding: Finding, *, machine_key: str, now: float) -> Alert:
     )  # fmt: skip
 
 
-def marked_steps(alerts: Sequence[Alert]) -> Mapping[tuple[str, str, str], Alert]:
-    """(run, scenario, metric) → the regression that was told there."""
-    return {(each.run_id, each.subject, each.metric): each for each in alerts if each.kind is AlertKind.REGRESSION}
-
-
 def _further(finding: Finding, alert: Alert) -> bool:
     """Whether an open regression has become another, larger one: clear of its interval, by more than the tolerance."""
     if finding.size is None or finding.low is None or alert.size is None or alert.high is None:
@@ -201,18 +206,18 @@ def _tolerance(metric: str) -> float:
 
 
 def _fresh(
-    steps: Sequence[ChangePoint], points: Sequence[SeriesPoint], *, metric: str, own: Sequence[Alert]
+    steps: Sequence[ChangePoint], run_ids: Sequence[str], *, metric: str, own: Sequence[Alert]
 ) -> tuple[tuple[ChangePoint, ...], tuple[ChangePoint, ...]]:
     """The fresh steps to the worse that were not told, and the fresh ones to the better; large enough to matter."""
     tolerance = _tolerance(metric)
-    fresh = [step for step in steps if step.index >= len(points) - FRESH and abs(step.size) >= tolerance]
-    told = [_place(alert.run_id, points, late=-FRESH * 10) for alert in own]
+    fresh = [step for step in steps if step.index >= len(run_ids) - FRESH and abs(step.size) >= tolerance]
+    told = [_place(alert.run_id, run_ids, late=-FRESH * 10) for alert in own]
     worse = [step for step in fresh if step.low > 0]
     return unreported(worse, told), tuple(step for step in fresh if step.high < 0)
 
 
-def _stepped(step: ChangePoint, points: Sequence[SeriesPoint], *, key: Key) -> Finding:
-    run_id = points[step.index].run_id
+def _stepped(step: ChangePoint, run_ids: Sequence[str], *, key: Key) -> Finding:
+    run_id = run_ids[step.index]
     span = f"{percent(step.size)} (interval {percent(step.low)} to {percent(step.high)})"
     sentence = f"{key[2]} of {key[1]} stepped up by {span} at run {run_id}"
     if not METRICS[key[2]].lower_is_better:
@@ -223,20 +228,20 @@ def _stepped(step: ChangePoint, points: Sequence[SeriesPoint], *, key: Key) -> F
     )  # fmt: skip
 
 
-def _place(run_id: str, points: Sequence[SeriesPoint], *, late: int) -> int:
-    return next((place for place, point in enumerate(points) if point.run_id == run_id), late)
+def _place(run_id: str, run_ids: Sequence[str], *, late: int) -> int:
+    return run_ids.index(run_id) if run_id in run_ids else late
 
 
-def _worse_log(point: SeriesPoint, metric: str) -> float:
-    value = math.log(point.summary.median or 1.0)
-    return value if METRICS[metric].lower_is_better else -value
+def _line(points: Sequence[SeriesPoint]) -> list[tuple[str, float]]:
+    """A trend's runs and their medians, as the report has them: of runs that came to their end."""
+    medians = [(each.run_id, each.summary.median) for each in points if each.status.is_finished]
+    return [(run_id, median) for run_id, median in medians if median is not None and median > 0]
+
+
+def _worse(step: ChangePoint, metric: str) -> ChangePoint:
+    """The step with a size that is positive where it is worse."""
+    return step if METRICS[metric].lower_is_better else replace(step, size=-step.size)
 
 
 def _key(alert: Alert) -> Key:
     return alert.kind, alert.subject, alert.metric
-
-
-def without_regressions(findings: Findings) -> Findings:
-    """What is left of the findings of a run that was not finished: its figures rest on too little to be news."""
-    kept = tuple(each for each in findings.wrong if each.kind is not AlertKind.REGRESSION)
-    return replace(findings, wrong=kept)

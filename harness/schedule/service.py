@@ -225,18 +225,10 @@ def _aftermath(here: Here, settings: Settings, told: tuple[Channel, ...], say: C
 
 
 def _publish(here: Here) -> None:
-    """Write the report's site, with what was told and what was promoted marked on its trends."""
-    from harness.outputs import context_of
-    from harness.schedule.alerts import marked_steps
-    from reports.pages import write_site
-    from reports.steps import Marks, Step
+    """Write the report's site: the same as `kokoro-bench report` writes of this store."""
+    from harness.outputs import write_report
 
-    steps = tuple(
-        Step(run_id=run_id, scenario_id=scenario, metric=metric, size=alert.size or 0.0, text=alert.sentence)
-        for (run_id, scenario, metric), alert in marked_steps(here.journal.alerts()).items()
-    )
-    marks = Marks(steps=steps, promoted=promoted_runs(here.config.baselines))
-    write_site(here.store, here.config.report, context=context_of(here.store, here.config, marks))
+    write_report(here.store, here.config)
 
 
 def _link(config: Config, settings: Settings, run_id: str) -> str:

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.judge.change_points import ChangePoint, change_points, unreported
-from harness.judge.step_scan import Shapes, bumps, scan, steps
+from harness.judge.change_points import ChangePoint, change_points, change_points_of, unreported
+from harness.judge.step_scan import Shapes, bumps, largest, scan, steps
 
 
 def series(seed: int, *, runs: int = 100, sd: float = 0.02) -> NDArray[np.float64]:
@@ -23,7 +23,7 @@ def test_one_step_is_one_change_at_the_step_with_its_size() -> None:
     assert abs(change.index - 60) <= 1
     assert change.low < 0.05 < change.high
     assert change.size == pytest.approx(0.05, abs=0.01)
-    assert (change.before + change.after, change.level) == (100, 0.95)
+    assert change.before + change.after == 100
     assert change.p_value == pytest.approx(1 / 400)
 
 
@@ -62,6 +62,41 @@ def test_a_step_without_noise_is_found_at_its_place() -> None:
     (change,) = change_points([0.0] * 30 + [0.1] * 30)
     assert change.index == 30
     assert (change.low, change.high) == pytest.approx((0.1, 0.1))
+
+
+def test_figures_that_come_in_a_few_sizes_do_not_step_wherever_two_of_a_kind_meet() -> None:
+    sizes = np.random.default_rng(8).choice([20.0, 20.1], size=(40, 60))
+    assert sum(bool(found) for found in change_points_of(sizes.tolist())) <= 6
+    # One arrangement of twelve in 220 is as orderly as that.
+    twelve = [20.0] * 9 + [20.1] * 3
+    (change,) = change_points(twelve)
+    assert change.p_value == pytest.approx(1 / 220)
+    assert change_points(twelve, alpha=0.005) == ()
+
+
+def test_a_step_smaller_than_the_least_is_none() -> None:
+    values = stepped(9, 50, 0.05)
+    assert len(change_points(values, least=0.03)) == 1
+    assert change_points(values, least=0.08) == ()
+    assert change_points([0.0] * 30 + [0.004] * 30, least=0.01) == ()
+
+
+def test_series_that_are_searched_together_are_found_as_each_alone() -> None:
+    every = [stepped(seed, at, size, runs=runs) for seed, at, size, runs in (
+        (1, 60, 0.05, 100), (2, 50, 0.0, 100), (3, 97, 0.15, 100), (4, 20, 0.3, 60), (5, 5, 0.3, 8), (6, 10, 0.0, 12),
+    )]  # fmt: skip
+    every.append([0.0] * 30 + [0.1] * 30)
+    together = change_points_of(every)
+    assert together == [change_points(each) for each in every]
+    assert [len(found) for found in together] == [1, 0, 1, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [steps(60, last=1), bumps(60)])
+def test_the_quick_statistic_of_rebuilt_series_is_the_one_of_the_series_itself(kind: Shapes) -> None:
+    values = np.random.default_rng(10).normal(3.0, 1.0, (50, 60))
+    values[:10, 30:] += 4.0
+    values[10:20] = np.cumsum(values[10:20] - 3.0, -1)
+    assert largest(values, kind) == pytest.approx(scan(values, kind).statistic)
 
 
 def test_the_same_series_has_the_same_changes() -> None:

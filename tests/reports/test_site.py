@@ -17,7 +17,7 @@ from reports.history import Book
 from reports.pages import write_site
 from reports.run_pages import Due, _parts, run_page
 from reports.site_pages import FULL
-from reports.steps import Marks, Step
+from reports.steps import Marks, Told
 from reports.view import RunView, run_view
 
 from .conftest import HOSTILE, SMALL, keep
@@ -176,11 +176,12 @@ def test_steps_promotions_and_package_changes_are_marked_once_each(store: RunSto
     made = replace(TINY, steps=SMALL.steps)
     ids = nights(store, made, range(18, 23))
     scenario = made_run(made, 1).run.scenarios[0].id
-    step = Step(run_id=ids[2], scenario_id=scenario, metric="latency", size=0.08, text="a step of +8 %")
-    write_site(store, tmp_path, context=Context(marks=Marks(steps=(step,), promoted=frozenset({ids[1]}))))
+    told = Told(run_id=ids[2], scenario_id=scenario, metric="latency", sentence="latency is worse by +8 %")
+    write_site(store, tmp_path, context=Context(marks=Marks(told=(told,), promoted=frozenset({ids[1]}))))
     (page,) = (tmp_path / "trends").glob("latency-*.html")
     html = page.read_text(encoding="utf-8")
-    assert html.count('class="event step"') == 1
+    assert html.count('class="event told"') == 1
+    assert "2026-01-20: latency is worse by +8 %" in html
     assert html.count('class="event promoted"') == 1
     assert html.count('class="event subject"') == 1
     assert "onnxruntime 1.31.1 → 1.32.0" in html

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.judge import leaps
 from harness.perf.made_history import made_run
 from harness.store.runs import RunStore
-from reports import steps
 from reports.history import Book, PastRun
 from reports.pages import write_site
 from reports.steps import find_steps
@@ -52,13 +52,13 @@ def test_a_step_is_marked_although_many_lines_are_searched(book: Book) -> None:
 def test_a_line_is_searched_again_only_where_it_has_changed(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     before = find_steps(book)
     searched: list[int] = []
-    detector = steps.change_points
+    detector = leaps.change_points_of
 
-    def spy(values: list[float], **options: float) -> object:
-        searched.append(len(values))
-        return detector(values, **options)
+    def spy(series: list[list[float]], **options: float) -> object:
+        searched.extend(len(each) for each in series)
+        return detector(series, **options)
 
-    monkeypatch.setattr(steps, "change_points", spy)
+    monkeypatch.setattr(leaps, "change_points_of", spy)
     assert find_steps(book) == before
     assert searched == []
     changed = book.runs["m7"]
