@@ -21,6 +21,10 @@ TOGETHER_CLIP = 1.345
 """The same for all values taken together, where no launch has to be seen: 95 % as efficient on Gaussian values (Huber
 1964), and with less faith in repetitions that other guests of the host have slowed."""
 
+ONE_SAMPLE = 1.5
+"""Launches that are presumed to differ by up to so many times what their blocks explain are taken as one sample: beyond
+it, a value far from the centre of all may be a launch's own."""
+
 TOGETHER_STEPS = 4
 """Newton steps from the median to the M-estimate."""
 
@@ -201,10 +205,10 @@ def spread(
     """The location with its standard error and freedom; `shared` broadcasts against the fits.
 
     The variance between launches is the presumed one, with the weight of `presumption` degrees of freedom, moderated by
-    the launches' own (Smyth 2004, eq. 4); the location is then that of all values together. Without any presumption the
-    variance is the larger of the two, and the location the mean of the launches. Where chance alone would part launches
-    that far with a probability below `contradiction`, they alone decide, with one degree of freedom fewer than there
-    are launches. Correlated blocks carry fewer degrees, by (1 − ρ²) / (1 + ρ²) (Bartlett 1935).
+    the launches' own (Smyth 2004, eq. 4); without any presumption it is the larger of the two. The location is that of
+    all values together where launches are presumed alike (`ONE_SAMPLE`), else the mean of the launches. Where chance
+    alone would part launches that far with a probability below `contradiction`, they alone decide, with one degree of
+    freedom fewer than there are launches. Correlated blocks carry fewer, by (1 − ρ²) / (1 + ρ²) (Bartlett 1935).
     """
     from scipy.special import fdtrc
 
@@ -213,14 +217,17 @@ def spread(
     weight = nested.launches - 1
     alike = (1 - rho**2) / (1 + rho**2)
     inside = (nested.n - nested.launches) * alike
+    point, variance, freedom = nested.point, nested.within, inside
     if presumption:
         moderated = (presumption * presumed + weight * nested.ratio) / (presumption + weight)
+        one = presumed <= ONE_SAMPLE
+        # What launches differ by is in `around` once, and must not be counted again.
+        around = nested.around * (nested.n - 1) / np.maximum(nested.n - nested.launches + weight * nested.ratio, 1)
+        point, variance = np.where(one, nested.together, point), np.where(one, around, variance)
         # A value that was drawn in says where the centre is not, and hardly anything of the spread.
-        freedom = np.minimum((nested.kept * nested.n - 1) * alike, presumption + weight)
-        point, variance = nested.together, nested.around
+        freedom = np.minimum(np.where(one, (nested.kept * nested.n - 1) * alike, freedom), presumption + weight)
     else:
-        moderated, freedom = np.maximum(presumed, nested.ratio), inside
-        point, variance = nested.point, nested.within
+        moderated = np.maximum(presumed, nested.ratio)
     chance = fdtrc(np.maximum(weight, 1), np.maximum(inside, 1), nested.ratio / presumed)
     overruled = (weight > 0) & (chance < contradiction)
     with np.errstate(invalid="ignore"):

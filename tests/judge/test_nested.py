@@ -60,8 +60,18 @@ def test_launches_that_agree_are_moderated_towards_what_their_blocks_explain() -
     factor = (20 * 1 + 2 * fit.ratio[0]) / 22
     assert not spread.overruled[0]
     assert spread.point[0] == fit.together[0] == pytest.approx(3.5)
-    assert spread.error[0] == pytest.approx(np.sqrt(fit.around[0] * factor / 12))
+    alone = fit.around[0] * 11 / (9 + 2 * fit.ratio[0])
+    assert spread.error[0] == pytest.approx(np.sqrt(alone * factor / 12))
     assert spread.freedom[0] == 12 * fit.kept[0] - 1
+
+
+def test_launches_that_are_known_to_differ_are_not_taken_as_one_sample() -> None:
+    values = np.random.default_rng(6).normal(0, 0.01, (1, 3, 8)) + np.array([0.0, 0.03, 0.05])[:, None]
+    fit = nested.fit(values)
+    spread = nested.spread(fit, nested.Common(rho=np.zeros(1), inflation=np.array([40.0])))
+    assert not spread.overruled[0]
+    assert spread.point[0] == fit.point[0] != fit.together[0]
+    assert spread.error[0] > 4 * np.sqrt(fit.within[0] / 24)
 
 
 def huber(values: np.ndarray, limit: float) -> float:
