@@ -105,6 +105,8 @@ class LoadClient:
         So many requests, `at_once`, are prepared before their time, and so many `connections` are made beforehand.
         Where that fails the requests find out themselves.
         """
+        if self._watch is not None:
+            self._watch.begin()
         for _ in range(at_once):
             self._prepare()
         with suppress(EndpointFault):
@@ -174,6 +176,15 @@ class LoadClient:
             served, utterance = self._held.popleft()
             self._held_frames -= served.frames
             self._judging.append(loop.run_in_executor(self._judges, self._judge, served, utterance))
+
+    @property
+    def sample_rate(self) -> int:
+        """Of what is heard, in Hz."""
+        return self._target.settings.sample_rate
+
+    def now_ns(self) -> int:
+        """The moment on the clock by which everything is stamped."""
+        return self._clock.now_ns()
 
     async def sleep_until(self, at_ns: int) -> None:
         """Wait; not at all where the time is past."""

@@ -15,7 +15,7 @@ from harness.engines.target import Target
 from harness.event_loop import run
 from harness.measure.alone import Reference
 from harness.measure.arrivals import NS, starts_of
-from harness.measure.client import LoadResult
+from harness.measure.client import LoadClient, LoadResult
 from harness.measure.judging import KeepAudio, Programme, histogram
 from harness.measure.load import closed_loop, open_loop
 from harness.measure.messages import CrowdAnswer, CrowdOrder, Spoken
@@ -56,15 +56,13 @@ def attend(
 
     def ask(programme: Programme, keep: KeepAudio, *, alone: bool) -> LoadResult:
         texts = len(programme.utterances)
+        watch = None if alone else ServerWatch(server)
+        client = LoadClient(target, programme, clock=clock, keep=keep, watch=watch)
         return run(
             open_loop(
-                target,
-                programme,
-                clock=clock,
+                client,
                 starts_ns=(0,) * texts,
                 places=1 if alone else 0,
-                watch=None if alone else ServerWatch(server),
-                keep=keep,
                 connections=texts if target.settings.keep_alive and not alone else 0,
             )
         )
@@ -85,24 +83,21 @@ def attend_here(order: CrowdOrder, *, engine: Shared, clock: Clock, probes: "Pro
 
 def _load(order: CrowdOrder, traffic: Traffic, *, target: Target, server: ServerProcess, clock: Clock) -> CrowdAnswer:
     watch = ServerWatch(server, interval_s=SAMPLING_S)
-    programme = _programme(order, order.texts)
+    client = LoadClient(target, _programme(order, order.texts), clock=clock, watch=watch)
     if traffic.arrivals is Arrivals.CLOSED:
         result = run(
             closed_loop(
-                target,
-                programme,
-                clock=clock,
+                client,
                 listeners=round(traffic.level),
                 seconds=traffic.total_s,
                 # Listeners do not all come in one moment; by the window's beginning all are there.
                 stagger_s=traffic.warm_up_s,
                 listen=traffic.listen,
-                watch=watch,
             )
         )
     else:
         starts = starts_of(traffic, seed=order.seed)
-        result = run(open_loop(target, programme, clock=clock, starts_ns=starts, watch=watch))
+        result = run(open_loop(client, starts_ns=starts))
     begins_ns, ends_ns = traffic.warm_up_s * NS, (traffic.warm_up_s + traffic.seconds) * NS
     repetitions = []
     for each in result.attempts:

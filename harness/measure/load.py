@@ -10,11 +10,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from harness.clock import Clock
-from harness.engines.target import Target
 from harness.measure.client import LoadClient, LoadResult
-from harness.measure.judging import KeepAudio, Programme, Served
-from harness.measure.server_watch import ServerWatch
+from harness.measure.judging import Served
 from harness.metrics.playback import play
 from harness.records.repetition import ChunkMark
 
@@ -25,17 +22,13 @@ AT_ONCE = 4
 """Requests of an open loop that are prepared: as many as a random schedule brings in one moment."""
 
 
-async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
-    target: Target,
-    programme: Programme,
+async def closed_loop(
+    client: LoadClient,
     *,
-    clock: Clock,
     listeners: int,
     seconds: float,
     stagger_s: float = 0.0,
     listen: bool = False,
-    watch: ServerWatch | None = None,
-    keep: KeepAudio | None = None,
     connections: int = 0,
 ) -> LoadResult:
     """`listeners` who ask again as soon as they are served or, with `listen`, have heard it to the end.
@@ -43,7 +36,6 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
     They come evenly over the first `stagger_s` seconds. No request begins after `seconds`; those in progress are waited
     for. So many `connections` are made beforehand.
     """
-    client = LoadClient(target, programme, clock=clock, keep=keep, watch=watch)
 
     async def attend(listener: int) -> None:
         next_ns = client.began_ns + round(stagger_s * listener / listeners * 1e9)
@@ -51,10 +43,8 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
         while next_ns < end_ns:
             await client.sleep_until(next_ns)
             served = await client.ask(listener=listener, intended_ns=next_ns, ready_ns=next_ns)
-            next_ns = next_start_ns(served, listen=listen, sample_rate=target.settings.sample_rate)
+            next_ns = next_start_ns(served, listen=listen, sample_rate=client.sample_rate)
 
-    if watch is not None:
-        watch.begin()
     with _until_cut_short():
         async with client.working(at_once=listeners, connections=connections), asyncio.TaskGroup() as group:
             for listener in range(listeners):
@@ -63,32 +53,21 @@ async def closed_loop(  # noqa: PLR0913 - each is a decision of the caller's
 
 
 async def open_loop(
-    target: Target,
-    programme: Programme,
-    *,
-    clock: Clock,
-    starts_ns: Sequence[int],
-    places: int = 0,
-    watch: ServerWatch | None = None,
-    keep: KeepAudio | None = None,
-    connections: int = 0,
+    client: LoadClient, *, starts_ns: Sequence[int], places: int = 0, connections: int = 0
 ) -> LoadResult:
     """A request at each of `starts_ns`, whatever became of those before; `places` bounds how many are open, 0 does not.
 
     A request that waits for a place waits in its own latency. `starts_ns` are in ascending order (`arrivals`). So many
     `connections` are made beforehand.
     """
-    client = LoadClient(target, programme, clock=clock, keep=keep, watch=watch)
     free = asyncio.Semaphore(places or len(starts_ns) or 1)
 
     async def attend(number: int, intended_ns: int) -> None:
         queued = free.locked()
         async with free:
-            ready_ns = clock.now_ns() if queued else intended_ns
+            ready_ns = client.now_ns() if queued else intended_ns
             await client.ask(listener=number, intended_ns=intended_ns, ready_ns=ready_ns)
 
-    if watch is not None:
-        watch.begin()
     with _until_cut_short():
         async with (
             client.working(at_once=max(AT_ONCE, connections), connections=connections),

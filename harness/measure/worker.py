@@ -49,6 +49,7 @@ from harness.metrics.features import extract
 from harness.metrics.validity import check
 from harness.records.repetition import (
     Account,
+    AudioFeatures,
     Canary,
     ChunkMark,
     Disturbance,
@@ -217,14 +218,7 @@ class Worker:
             return self._repetition(
                 order, end_ns=0, outcome=Outcome(kind=OutcomeKind.ERROR, reason="nothing is loaded")
             )
-        request = SpeechRequest(
-            text=order.text,
-            voice=order.voice,
-            speed=order.speed,
-            language=order.language,
-            is_phonemes=order.is_phonemes,
-            stream=order.stream,
-        )
+        request = _request(order)
         chunks: list[NDArray[np.float32]] = []
         arrivals: list[int] = []
         outcome = Outcome()
@@ -255,17 +249,9 @@ class Worker:
         # An engine that stamps where the network ends knows better than we, who hear of a chunk after its decoding.
         arrivals = _moments(marks, ARRIVAL) or arrivals
         end = next(iter(_moments(marks, BODY_END)), end)
-        audio = extract(chunks, self._engine.facts.sample_rate) if outcome.valid else None
-        if audio is not None:
-            outcome = check(
-                audio,
-                characters=len(order.text),
-                band=Band(low=order.band_low / order.speed, high=order.band_high / order.speed),
-                expected_sample_rate=self._engine.facts.sample_rate,
-                original_seconds=order.original_seconds,
-            )
-            if order.audio_path:
-                _keep(chunks, order.audio_path)
+        audio = None
+        if outcome.valid:
+            audio, outcome = _heard(chunks, order, sample_rate=self._engine.facts.sample_rate)
         return self._repetition(
             order,
             end_ns=end,
@@ -299,6 +285,34 @@ class Worker:
             outcome=outcome,
             **{"started_at": self._clock.wall(), **observed},  # type: ignore[arg-type]
         )
+
+
+def _request(order: SpeakOrder) -> SpeechRequest:
+    return SpeechRequest(
+        text=order.text,
+        voice=order.voice,
+        speed=order.speed,
+        language=order.language,
+        is_phonemes=order.is_phonemes,
+        stream=order.stream,
+    )
+
+
+def _heard(
+    chunks: "list[NDArray[np.float32]]", order: SpeakOrder, *, sample_rate: int
+) -> tuple[AudioFeatures, Outcome]:
+    """What is kept of the audio, and whether it is valid speech of what was ordered."""
+    audio = extract(chunks, sample_rate)
+    outcome = check(
+        audio,
+        characters=len(order.text),
+        band=Band(low=order.band_low / order.speed, high=order.band_high / order.speed),
+        expected_sample_rate=sample_rate,
+        original_seconds=order.original_seconds,
+    )
+    if order.audio_path:
+        _keep(chunks, order.audio_path)
+    return audio, outcome
 
 
 def _keep(chunks: "list[NDArray[np.float32]]", path: str) -> None:

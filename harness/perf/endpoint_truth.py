@@ -29,7 +29,7 @@ from harness.engines.dialects import OPENAI
 from harness.engines.target import Target, read_address, read_settings
 from harness.event_loop import run
 from harness.measure.arrivals import constant
-from harness.measure.client import LoadResult
+from harness.measure.client import LoadClient, LoadResult
 from harness.measure.judging import Programme
 from harness.measure.load import closed_loop, open_loop
 from harness.measure.messages import LoadOrder, SpeakOrder
@@ -226,9 +226,7 @@ def by_load(url: str, streams: int, seconds: float) -> LoadResult:
     """`streams` listeners, who come one after the other over a second."""
     return run(
         closed_loop(
-            _target(url),
-            _programme(),
-            clock=SystemClock(),
+            _client(url),
             listeners=streams,
             seconds=seconds,
             stagger_s=1.0,
@@ -239,7 +237,11 @@ def by_load(url: str, streams: int, seconds: float) -> LoadResult:
 
 def by_schedule(url: str, rate: float, seconds: float) -> LoadResult:
     """An open loop."""
-    return run(open_loop(_target(url), _programme(), clock=SystemClock(), starts_ns=constant(rate, seconds)))
+    return run(open_loop(_client(url), starts_ns=constant(rate, seconds)))
+
+
+def _client(url: str) -> LoadClient:
+    return LoadClient(_target(url), _programme(), clock=SystemClock())
 
 
 def _target(url: str) -> Target:

@@ -23,6 +23,7 @@ from harness.clock import SystemClock
 from harness.engines.dialects import OPENAI
 from harness.engines.target import Target, read_address, read_settings
 from harness.event_loop import run
+from harness.measure.client import LoadClient
 from harness.measure.judging import Programme
 from harness.measure.load import closed_loop
 from harness.metrics.figures import repetition_figures
@@ -56,7 +57,8 @@ def _compare(url: str, *, listeners: int, seconds: float) -> list[float]:
     texts = tuple(text for name in ("chars-60", "chars-200") for text in corpus.variants(name))
     target = Target(address=read_address(url), settings=read_settings({"dialect": "openai"}), dialect=OPENAI)
     programme = Programme(scenario_id="served", utterances=texts, band=_any_length, voice="af_heart")
-    load = closed_loop(target, programme, clock=SystemClock(), listeners=listeners, seconds=seconds)
+    client = LoadClient(target, programme, clock=SystemClock())
+    load = closed_loop(client, listeners=listeners, seconds=seconds)
     repetitions = run(load).repetitions
     server = _status(url)["statistics"]
     valid = [repetition_figures(each) for each in repetitions if each.outcome.valid]

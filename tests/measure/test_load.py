@@ -18,8 +18,8 @@ from harness.engines.target import Target, read_address, read_settings
 from harness.event_loop import run
 from harness.measure.alone import Reference, alikeness
 from harness.measure.arrivals import constant
-from harness.measure.client import LoadResult
-from harness.measure.judging import Programme, Served
+from harness.measure.client import LoadClient, LoadResult
+from harness.measure.judging import KeepAudio, Programme, Served
 from harness.measure.load import FAILURE_PAUSE_S, closed_loop, heard_out_ns, open_loop
 from harness.measure.server_watch import ServerWatch
 from harness.measure.streams import PUT_ASIDE, Aside
@@ -51,12 +51,14 @@ def programme(texts: tuple[Utterance, ...] = TEXTS, *, stream: bool = True) -> P
     )
 
 
+def client(url: str, *, keep: KeepAudio | None = None, watch: ServerWatch | None = None, **options: str) -> LoadClient:
+    return LoadClient(target(url, **options), programme(), clock=SystemClock(), keep=keep, watch=watch)
+
+
 def listening(url: str, *, listeners: int, seconds: float, listen: bool = False, **options: str) -> LoadResult:
     return run(
         closed_loop(
-            target(url, **options),
-            programme(),
-            clock=SystemClock(),
+            client(url, **options),
             listeners=listeners,
             seconds=seconds,
             listen=listen,
@@ -65,7 +67,7 @@ def listening(url: str, *, listeners: int, seconds: float, listen: bool = False,
 
 
 def scheduled(url: str, starts: Sequence[int], *, places: int = 0, **options: str) -> LoadResult:
-    return run(open_loop(target(url, **options), programme(), clock=SystemClock(), starts_ns=starts, places=places))
+    return run(open_loop(client(url, **options), starts_ns=starts, places=places))
 
 
 def test_a_closed_loop_keeps_each_listener_busy_with_one_request_after_the_other() -> None:
@@ -141,8 +143,7 @@ def test_a_connection_on_which_something_follows_the_answer_is_not_used_again() 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with server:
-            return await open_loop(target(f"http://127.0.0.1:{port}"), programme(), clock=SystemClock(),
-                                   starts_ns=(0, 0, 0), places=1)  # fmt: skip
+            return await open_loop(client(f"http://127.0.0.1:{port}"), starts_ns=(0, 0, 0), places=1)
 
     result = run(loaded())
     assert [each.outcome.fault for each in result.repetitions] == ["http-503"] * 3
@@ -289,7 +290,7 @@ def test_the_servers_process_is_watched_over_the_whole_load_or_unknown() -> None
     import os
 
     async def loaded(server: ServerProcess) -> LoadResult:
-        return await open_loop(target(url), programme(), clock=SystemClock(), starts_ns=(0,), watch=ServerWatch(server))
+        return await open_loop(client(url, watch=ServerWatch(server)), starts_ns=(0,))
 
     with serving(SHORT) as (url, _):
         known = run(loaded(ServerProcess(pid=os.getpid(), found="ourselves")))
@@ -308,8 +309,7 @@ def answers(script: str, *, together: bool) -> dict[int, NDArray[np.float32]]:
 
     starts = (0,) * len(TEXTS)
     with serving(SCRIPTS[script]) as (url, _):
-        run(open_loop(target(url), programme(), clock=SystemClock(), starts_ns=starts, places=0 if together else 1,
-                      keep=keep))  # fmt: skip
+        run(open_loop(client(url, keep=keep), starts_ns=starts, places=0 if together else 1))
     return found
 
 
