@@ -39,7 +39,13 @@ def wish_here(wish: Wish, config: Config) -> Wish:
     if not has_axes(config["engine"]):
         settled |= {"threads"}
         wish = replace(wish, texts=tuple(name for name in wish.texts if not _is_phonemes(name)))
-    kept = [change for change in wish.changes if not settings_of(change) & settled]
+    # Whoever has settled the engine that a change names gets it: what else it says is of that engine.
+    same = f"engine={config['engine']}"
+    kept = [
+        change
+        for change in wish.changes
+        if not (settings_of(change) - ({"engine"} if same in change.split(",") else set())) & settled
+    ]
     if not wish.changes or not kept:
         return replace(wish, changes=("current",))
     return replace(wish, changes=tuple(each for change in kept for each in _offered(change)))

@@ -53,6 +53,18 @@ def test_an_engine_without_models_gets_no_change_of_model_provider_or_packages()
     assert here(CHANGES, engine="scripted") == ("current", "threads=1", "arena=off")
 
 
+def test_an_engine_that_is_settled_keeps_what_a_suite_varies_of_it_and_no_other_engine() -> None:
+    pools = ("current", "engine=kokoro-sentences", "engine=kokoro-sentences,sessions=2", "engine=kokoro-server")
+    assert here(pools, engine="kokoro-sentences") == pools[:3]
+    assert here(pools, engine="kokoro-server") == ("current", "engine=kokoro-server")
+    assert here(pools[1:3], **{"engine": "kokoro-sentences", "session-options": "sessions=4"}) == pools[1:2]
+    assert arms(Wish(mode=Mode.WHOLE, texts=("chars-12",), recipes=(), changes=pools), engine="kokoro-sentences") == [
+        "replica-small.kokoro-sentences.cpu.tdefault",
+        "replica-small.kokoro-sentences.cpu.tdefault",
+        "replica-small.kokoro-sentences.cpu.tdefault.sessions=2",
+    ]
+
+
 def test_every_provider_is_each_that_this_build_offers(monkeypatch: pytest.MonkeyPatch) -> None:
     offered = ["CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
