@@ -1,5 +1,6 @@
 """A server as a user measures it: the command as a process, the scripted server, real sockets between them."""
 
+import re
 import socket
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def stored(directory: Path) -> RunData:
 
 def table(output: str) -> dict[str, str]:
     """Target → its sign, of a table of one scenario."""
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in output.splitlines() if "│" in line]
-    return {row[1]: row[4] for row in cells if row[1]}
+    cells = [re.split(r"  +", line.strip()) for line in output.splitlines()]
+    return {row[1]: row[4] for row in cells if len(row) > 4 and "/" in row[0]}
 
 
 class TestRun:

@@ -55,10 +55,9 @@ def show(config: Config, machine: str | None) -> None:
     """Show the accepted figures of a machine."""
     from statistics import median
 
-    from rich.table import Table
-
     from harness.console import make_console
     from harness.metrics.registry import metric
+    from harness.plain_table import PlainTable
     from harness.store.baselines import load_baselines
 
     key = machine or _this_machine()
@@ -67,7 +66,7 @@ def show(config: Config, machine: str | None) -> None:
         raise BaselineError(
             baselines.missing_reason("", ""), where=str(config.baselines), remedy="kokoro-bench baseline list"
         )
-    table = Table(title=f"Accepted figures of {key}", title_justify="left")
+    table = PlainTable(f"Accepted figures of {key}")
     for column in ("scenario", "metric", "median", "runs", "newest"):
         table.add_column(column, overflow="fold")
     for scenario_id, name in baselines.pairs():

@@ -10,11 +10,10 @@ from harness.plan.config import KEYS, Config
 @configured(*MEASURING)
 def config(config: Config) -> None:
     """Print every value of the configuration and where it came from."""
-    from rich.table import Table
-
     from harness.console import make_console
+    from harness.plain_table import PlainTable
 
-    table = Table(title=f"Configuration, root {config.root}", title_justify="left")
+    table = PlainTable(f"Configuration, root {config.root}")
     for column in ("key", "value", "from", "meaning"):
         table.add_column(column, overflow="fold")
     for key in KEYS:

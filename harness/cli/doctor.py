@@ -32,12 +32,12 @@ def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
 
         click.echo(msgspec.json.encode(findings).decode())
         return int(exit_code(findings))
-    from rich.table import Table
     from rich.text import Text
 
     from harness.console import make_console
+    from harness.plain_table import PlainTable
 
-    table = Table(show_header=True)
+    table = PlainTable()
     for column in ("", "topic", "finding", "what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:

@@ -18,12 +18,11 @@ def models() -> None:
 @models.command(name="list")
 def list_models() -> None:
     """List the models: replicas, public files, and what was quantised from them."""
-    from rich.table import Table
-
     from harness.console import make_console
     from harness.models.catalogue import Catalogue
+    from harness.plain_table import PlainTable
 
-    table = Table()
+    table = PlainTable()
     for column in ("name", "origin", "here", "size", "SHA-256", "note"):
         table.add_column(column, overflow="fold")
     for entry in Catalogue().entries():

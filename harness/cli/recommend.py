@@ -43,17 +43,17 @@ def recommend(config: Config, goal: str, runs: tuple[str, ...]) -> None:
 
 def print_recommendation(found: "Recommendation") -> None:
     """The candidates, best first, with what they lie behind the best, and who was left out."""
-    from rich.table import Table
     from rich.text import Text
 
     from harness.advice.wording import sentence
     from harness.console import make_console
     from harness.judge.wording import percent
     from harness.metrics.registry import METRICS
+    from harness.plain_table import PlainTable
 
     console = make_console()
     metric = METRICS[found.objective.metric]
-    table = Table(expand=False, pad_edge=False)
+    table = PlainTable()
     for column in ("combination", metric.name, "behind the best", ""):
         table.add_column(column, overflow="fold")
     table.add_row(found.best.arm.id, metric.format(found.best.figure), "–", "best")

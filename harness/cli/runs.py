@@ -36,11 +36,11 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
     if not rows:
         click.echo(f"no runs in {place} — kokoro-bench run makes one")
         return
-    from rich.table import Table
 
     from harness.console import make_console
+    from harness.plain_table import PlainTable
 
-    table = Table()
+    table = PlainTable()
     for column in ("run", "started (UTC)", "status", "selection", "machine", "blocks", "invalid", "worse", "missed"):
         table.add_column(column, overflow="fold")
     for row in rows:

@@ -19,14 +19,13 @@ def list_runtimes(config: Config) -> None:
     """List what is declared in pyproject.toml, and what is built."""
     from datetime import UTC, datetime
 
-    from rich.table import Table
-
     from harness.console import make_console
     from harness.models.cache import default_root
+    from harness.plain_table import PlainTable
     from harness.runtimes.build import Runtimes, declared
 
     built = Runtimes(default_root()).list()
-    table = Table()
+    table = PlainTable()
     for column in ("name", "requirements", "built", "size", "last used (UTC)"):
         table.add_column(column, overflow="fold")
     for environment in built:

@@ -111,9 +111,8 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
 @FILE
 def list_jobs(config: Config, file: Path | None) -> None:
     """List the jobs."""
-    from rich.table import Table
-
     from harness.console import make_console
+    from harness.plain_table import PlainTable
     from harness.schedule.book import Book
     from harness.schedule.service import opened
     from harness.schedule.timing import moment
@@ -121,7 +120,7 @@ def list_jobs(config: Config, file: Path | None) -> None:
     declared = _declared(config, file)
     with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
         booked = {each.job.name: each for each in book.all()}
-    table = Table()
+    table = PlainTable()
     for column in ("job", "when", "selection", "next", "promote", "from"):
         table.add_column(column, overflow="fold")
     for name, each in booked.items():

@@ -118,12 +118,12 @@ def code_of(data: "RunData", metrics: frozenset[str]) -> ExitCode:
 
 def targets_table(data: "RunData", metrics: frozenset[str]) -> "Table":
     """One line per scenario and target."""
-    from rich.table import Table
     from rich.text import Text
 
     from harness.metrics.registry import metric
+    from harness.plain_table import PlainTable
 
-    table = Table(title=f"Validation {data.run.id}", title_justify="left", expand=False, pad_edge=False)
+    table = PlainTable(f"Validation {data.run.id}")
     for column in ("scenario", "target", "measured", "limit", "", "why"):
         table.add_column(column, overflow="fold")
     for each in _shown(data.targets, metrics):
