@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from harness.metrics.metric import Direction, Metric
+from harness.metrics.metric import MOST_PLACES, Direction, Metric, telling_places
 from harness.metrics.registry import METRICS
 from harness.records.scenario import PLAIN_ENGINES, Arrivals, Scenario, Traffic
 from harness.records.verdict import Estimate, VerdictKind
@@ -74,12 +74,14 @@ class Scale:
     factor: float
     decimals: int
     unit: str
+    share: bool = False
 
     def bare(self, value: float | None) -> str:
-        """The number alone; a dash for what is unknown."""
+        """The number alone, which reads as 0 only for 0 or a share of next to nothing; a dash for what is unknown."""
         if value is None:
             return NOTHING
-        return number(value * self.factor, self.decimals)
+        shown = value * self.factor
+        return number(shown, self.decimals if self.share else telling_places(shown, self.decimals))
 
     def full(self, value: float | None) -> str:
         """The number with its unit."""
@@ -119,14 +121,15 @@ def scale(name: str, values: Iterable[float | None]) -> Scale:
     sizes = [abs(value) for value in values if value]
     chosen = metric.axis_unit(max(sizes, default=1.0))
     if metric.share:
-        return Scale(factor=chosen.factor, decimals=1, unit=chosen.unit)
+        return Scale(factor=chosen.factor, decimals=1, unit=chosen.unit, share=True)
     largest, smallest = (chosen.factor * end(sizes, default=1.0) for end in (max, min))
     return Scale(factor=chosen.factor, decimals=_places(largest, smallest), unit=chosen.unit)
 
 
 def _places(largest: float, smallest: float) -> int:
-    """Places that give the largest figure three digits and the smallest two, and never more than three."""
-    return min(3, max(0, 2 - math.floor(math.log10(largest)), 1 - math.floor(math.log10(smallest))))
+    """Places that give the largest figure three digits, and the smallest two as far as three places do that."""
+    needed, wished = 2 - math.floor(math.log10(largest)), 1 - math.floor(math.log10(smallest))
+    return max(0, min(MOST_PLACES, needed), min(3, wished))
 
 
 def number(value: float, places: int) -> str:

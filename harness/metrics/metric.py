@@ -52,6 +52,10 @@ _STEPS = {
 """Unit → (from this magnitude on, scale), largest first. Bytes are decimal, as file sizes are published."""
 
 
+MOST_PLACES = 9
+"""What is less than they show is the arithmetic's own error, and 0."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One metric. Tables, gate, axes and glossary read it; a figure is comparable only within one `definition`.
@@ -98,7 +102,10 @@ class Metric:
         return Scale(factor=scale.factor, unit=f"{scale.unit}{slash}{per}")
 
     def format(self, value: float) -> str:
-        """A figure for people, with its unit: three digits where the unit has steps, else `decimals` places."""
+        """A figure for people, with its unit: three digits where the unit has steps, else `decimals` places.
+
+        What would read as 0 at so many places, and is not, gets as many as it needs; a share is told to 0.1 %.
+        """
         scale = self.axis_unit(value)
         base = self.unit.partition("/")[0]
         if base in _STEPS and self.unit != "s/s":
@@ -107,10 +114,19 @@ class Metric:
             whole = base == "B" and scale.factor == 1
             number = f"{value * scale.factor:.{0 if whole else _places(value * scale.factor)}f}"
         else:
-            number = f"{value * scale.factor:.{1 if self.share else self.decimals}f}"
+            shown = value * scale.factor
+            number = f"{shown:.{1 if self.share else telling_places(shown, self.decimals)}f}"
         if not number.strip("-0."):
             number = number.removeprefix("-")
         return f"{number} {scale.unit}" if scale.unit else number
+
+
+def telling_places(value: float, places: int) -> int:
+    """`places`, or where a figure other than 0 would read as 0 with them, those that show its first two digits."""
+    size = abs(value)
+    if size > 0.5 * 10.0**-places or size <= 0.5 * 10.0**-MOST_PLACES:
+        return places
+    return min(MOST_PLACES, 1 - math.floor(math.log10(size)))
 
 
 def _three_digits(value: float) -> float:

@@ -79,6 +79,8 @@ def test_directions() -> None:
         ("rss_peak", 12, "12 B"),
         ("rss_slope", -5_230.0, "-5.23 kB/repetition"),
         ("rtf", 0.20712, "0.207"),
+        ("rtf", 0.00021, "0.00021"),
+        ("rtf", 1e-12, "0.000"),
         ("success_rate", 0.9924, "99.2 %"),
         ("stage_share_rest", 1.0, "100.0 %"),
         ("cpu_per_audio", 0.4567, "0.457 s/s"),
