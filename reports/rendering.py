@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from contextlib import suppress
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,7 @@ from reports.naming import Label
 from reports.words import visible
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import BytecodeCache, Environment
 
 
 class ReportError(BenchError):
@@ -58,6 +59,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
         finalize=_shown,
+        bytecode_cache=_compiled_templates(),
     )
     # The page's own style and script, known by their digests, and nothing else: what a hostile name might bring does
     # not run, and nothing is ever fetched.
@@ -69,6 +71,26 @@ def _environment() -> "Environment":
     environment.filters["label"] = label
     environment.globals |= {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 - ours
     return environment
+
+
+def _compiled_templates() -> "BytecodeCache | None":
+    """Where templates are kept as Python has compiled them, known by their source; None where nothing can be kept."""
+    from jinja2 import FileSystemBytecodeCache
+    from jinja2.bccache import Bucket
+
+    from harness.models.cache import default_root
+
+    class Kept(FileSystemBytecodeCache):
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            with suppress(OSError):  # a full disk costs the next report a third of a second
+                super().dump_bytecode(bucket)
+
+    directory = default_root() / "templates"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return Kept(str(directory))
 
 
 def commands(text: str) -> Markup:

@@ -104,7 +104,7 @@ def older_pages(store: RunStore, directory: Path, due: Sequence[Due]) -> Iterato
         return {at: book_of(future.result()) for at, future in futures}
 
     # Two threads ask it, so that it need not wait for the next part; nobody waits for its end.
-    with _collecting_seldom(), ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(2) as threads:
         try:
             yield _together(store, directory, left, [threads.submit(ask) for _ in range(2)])
         finally:
@@ -170,7 +170,8 @@ def _collect_seldom() -> None:
 
 
 @contextmanager
-def _collecting_seldom() -> Iterator[None]:
+def collecting_seldom() -> Iterator[None]:
+    """While it lasts."""
     before = gc.get_threshold()
     _collect_seldom()
     try:

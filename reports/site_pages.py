@@ -22,6 +22,7 @@ from reports.rendering import render, write
 from reports.run_pages import (
     Due,
     Site,
+    collecting_seldom,
     older_pages,
     reference,
     run_page,
@@ -93,8 +94,9 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
         (directory / run_page(run_id)).unlink(missing_ok=True)
     newest = [row.id for row in rows[:FULL]]
     due = _due(book, rows, newest, context)
+    older = [each for run_id, each in due.items() if run_id not in newest]
     runs = _Runs(store=store)
-    with older_pages(store, directory, [each for each in due.values() if each.run_id not in newest]) as books:
+    with collecting_seldom(), older_pages(store, directory, older) as books:
         for each in (due[run_id] for run_id in newest if run_id in due):
             values = RunValues(store.load(each.run_id))
             accepted = reference(store, each.accepted)
@@ -104,10 +106,12 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
                 runs.loaded[each.run_id] = values
         for more in books:
             book.take(more)
-    book.drawn_in_full = newest
-    book.marks = hashlib.sha256(repr((context.marks.told, sorted(context.marks.promoted))).encode()).hexdigest()
-    if book_bytes(book) != before or not (directory / "index.html").is_file():
-        _write_overview(directory, book, runs, find_steps(book), context)
+        book.drawn_in_full = newest
+        book.marks = hashlib.sha256(repr((context.marks.told, sorted(context.marks.promoted))).encode()).hexdigest()
+        changed = book_bytes(book) != before or not (directory / "index.html").is_file()
+        if changed:
+            _write_overview(directory, book, runs, find_steps(book), context)
+    if changed:
         write(book_file, book_bytes(book))
     return directory / "index.html"
 

@@ -6,7 +6,7 @@ sought again. An alert is what the schedule said on the morning after a run: it 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import compress, zip_longest
 
 from harness.judge.leaps import Changes, share_of_alpha, steps_of_lines
 from harness.metrics.registry import METRICS
@@ -80,9 +80,7 @@ def _lines(book: Book, runs: Sequence[PastRun]) -> Iterator[_Line]:
     # All figures turned from runs to keys at once; a run from before a key was known is shorter.
     for key, column in zip(book.keys, zip_longest(*(run.medians for run in finished)), strict=False):
         if key[1] in METRICS and METRICS[key[1]].gated:
-            known = [
-                (run_id, value) for run_id, value in zip(ids, column, strict=True) if value is not None and value > 0
-            ]
-            if known:
-                run_ids, medians = zip(*known, strict=True)
-                yield _Line(key=key, run_ids=run_ids, medians=medians)
+            known = [value if value and value > 0 else None for value in column]
+            medians = tuple(value for value in known if value)
+            if medians:
+                yield _Line(key=key, run_ids=tuple(compress(ids, known)), medians=medians)

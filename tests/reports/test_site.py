@@ -1,6 +1,7 @@
 """The site of many runs: what is on it, and what is drawn again."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,51 @@ def test_two_processes_draw_the_site_that_one_draws(
     monkeypatch.setattr("reports.run_pages.MANY", 2)
     write_site(store, tmp_path / "two")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_a_promotion_draws_the_pages_again_that_it_is_a_reference_of(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reports import run_pages
+
+    ids = nights(store, TINY, range(5))
+    write_site(store, tmp_path / "step by step")
+    drawn: list[str] = []
+    write_run = run_pages._write_run
+
+    def spy(directory: Path, view: RunView) -> RunView:
+        drawn.append(view.id)
+        return write_run(directory, view)
+
+    monkeypatch.setattr(run_pages, "_write_run", spy)
+    context = Context(marks=Marks(promoted=frozenset({ids[2]})))
+    write_site(store, tmp_path / "step by step", context=context)
+    assert sorted(drawn) == ids[3:]
+    write_site(store, tmp_path / "at once", context=context)
+    assert contents(tmp_path / "step by step") == contents(tmp_path / "at once")
+
+
+def test_a_changed_template_draws_its_pages_again(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jinja2 import FileSystemLoader
+
+    from reports import history, rendering
+
+    source = shutil.copytree(Path(history.__file__).parent, tmp_path / "reports")
+    monkeypatch.setattr(history, "__file__", str(source / "history.py"))
+    nights(store, TINY, range(FULL + 1))
+    write_site(store, tmp_path / "step by step")
+    template = source / "templates" / "run.html"
+    text = template.read_text(encoding="utf-8")
+    template.write_text(text.replace("{% block content %}", "{% block content %}<p>anew</p>"), encoding="utf-8")
+    monkeypatch.setattr(rendering._environment(), "loader", FileSystemLoader(template.parent))
+    write_site(store, tmp_path / "step by step")
+    pages = list((tmp_path / "step by step" / "runs").glob("*.html"))
+    assert len(pages) == FULL + 1
+    assert all("<p>anew</p>" in page.read_text(encoding="utf-8") for page in pages)
+    write_site(store, tmp_path / "at once")
+    assert contents(tmp_path / "step by step") == contents(tmp_path / "at once")
 
 
 def test_a_process_takes_few_runs_at_a_time_where_much_failed_and_towards_the_end() -> None:
