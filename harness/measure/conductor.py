@@ -8,7 +8,7 @@ asked after each block, is all that can end a group of blocks or a run before it
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -141,7 +141,8 @@ class Conductor:
         began = self._clock.now_ns()
         for arm in self._plan.shuffled(group.arms, "arms", launch):
             self._open_desk(arm, launch)
-        for scenario in self._warm_up_order(each for each in self._roster.in_blocks if each.arm in group.arms):
+        in_group = [each for each in self._roster.in_blocks if each.arm in group.arms]
+        for scenario in self._warm_up_order(in_group, launch):
             self._warm_up(scenario)
         self._pacing.launched(began, groups=len(self._groups))
         for block in range(self._plan.pace.blocks):
@@ -244,15 +245,14 @@ class Conductor:
             for repetition in self._repeat(scenario, position=0, phase=Phase.WARMUP):
                 self._emit(WarmedUp(repetition=repetition))
 
-    def _warm_up_order(self, scenarios: Iterable[Scenario]) -> list[Scenario]:
-        """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first."""
+    def _warm_up_order(self, scenarios: Sequence[Scenario], launch: int) -> list[Scenario]:
+        """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first.
+
+        Among equals the seed decides: the arms of a duel are warmed up last, just before the blocks, equally often.
+        """
         return sorted(
-            scenarios,
-            key=lambda scenario: (
-                is_derived(scenario),
-                self._utterance(scenario).characters,
-                scenario.id,
-            ),
+            self._plan.shuffled(list(scenarios), "warm-ups", launch),
+            key=lambda scenario: (is_derived(scenario), self._utterance(scenario).characters),
         )
 
     def _utterance(self, scenario: Scenario, *, turn: int = 0) -> Utterance:
@@ -296,7 +296,7 @@ class Conductor:
                 self._roster.lose(scenario, outcome)
 
     def _reopen(self, arm: Arm) -> None:
-        remaining = self._warm_up_order(self._roster.at_work(arm))
+        remaining = self._warm_up_order(self._roster.at_work(arm), self._restarts.get(arm, 0))
         self._restarts[arm] = self._restarts.get(arm, 0) + 1
         if not remaining:
             return

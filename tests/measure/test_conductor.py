@@ -163,6 +163,12 @@ class TestWarmUps:
             *["8bit long"] * 2,
         ]
 
+    def test_either_of_two_equals_comes_last_in_some_launch(self) -> None:
+        equals = tuple(replace(FOUR[0], arm=replace(FOUR[0].arm, side=side)) for side in ("", "reference"))
+        played = perform(plan(equals, launches=8, blocks=1, budget_s=1000.0))
+        last = {each.launch: each.scenario_id for each in played.warm_ups}
+        assert set(last.values()) == {each.id for each in equals}
+
     def test_they_are_marked_and_belong_to_no_block(self) -> None:
         played = perform(plan())
         assert {(each.phase, each.block) for each in played.warm_ups} == {(Phase.WARMUP, -1)}
