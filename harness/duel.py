@@ -174,7 +174,7 @@ class DuelJudging:
             wanted=self._launches,
             launching=self._launching,
             launch_s=overhead_s,
-            block_s=block_s if self._launching < 1 else 0.0,
+            block_s=block_s,
         )
         left_s = self._budget_s - launches * overhead_s
         return max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1

@@ -99,18 +99,10 @@ def conduct(
     from harness.beside import unexplained
     from harness.console import LiveConsole
     from harness.duel import DuelJudging, duel_scenarios
-    from harness.plan.config import with_values
     from harness.records.scenario import Mode
     from harness.verdicts import policy_of
 
-    config = with_values(
-        config,
-        {
-            "budget": config["budget"] or BUDGET_S,
-            "launches": config.chosen("launches", LAUNCHES),
-            "blocks": config.chosen("blocks", MANY_BLOCKS),
-        },
-    )
+    config = _with_a_duels_own(config)
     launching = LAUNCHING if config.origins["launches"] == "default" else 1.0
     policy = policy_of(config)
     if launches is not None:
@@ -143,6 +135,20 @@ def conduct(
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished
+
+
+def _with_a_duels_own(config: Config) -> Config:
+    """With what a duel does where nothing was asked for."""
+    from harness.plan.config import with_values
+
+    return with_values(
+        config,
+        {
+            "budget": config["budget"] or BUDGET_S,
+            "launches": config.chosen("launches", LAUNCHES),
+            "blocks": config.chosen("blocks", MANY_BLOCKS),
+        },
+    )
 
 
 def launches_here(config: Config) -> "LaunchEffect | None":

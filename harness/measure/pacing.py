@@ -20,11 +20,11 @@ FEWEST_BLOCKS = 4
 def launches_within(budget_s: float, *, wanted: int, launching: float, launch_s: float, block_s: float = 0.0) -> int:
     """How many of the launches `wanted` are worth their time; what is needed always is.
 
-    A launch takes `launch_s` seconds, and all together at most the part `launching` of `budget_s`. As soon as it is
-    known that a block takes `block_s`, there are no more launches than have `FEWEST_BLOCKS` each.
+    A launch takes `launch_s` seconds, and all together at most the part `launching` of `budget_s`. Where that is not
+    all of it, and once a block is known to take `block_s`, there are no more than have `FEWEST_BLOCKS` each.
     """
     fitting = int(launching * budget_s / launch_s) if launch_s > 0 else wanted
-    with_blocks = int(budget_s / (launch_s + FEWEST_BLOCKS * block_s)) if block_s > 0 else wanted
+    with_blocks = int(budget_s / (launch_s + FEWEST_BLOCKS * block_s)) if block_s > 0 and launching < 1 else wanted
     return min(wanted, max(NEEDED_LAUNCHES, min(fitting, with_blocks)))
 
 

@@ -12,6 +12,7 @@ from harness.perf.made_history import Made, made_run
 from harness.records.run import RunData
 from harness.records.scenario import Mode
 from harness.store.runs import RunStore
+from reports import run_pages
 from reports.context import Context
 from reports.headline import headline
 from reports.history import Book
@@ -62,13 +63,8 @@ def test_nothing_is_drawn_again_when_nothing_changed(
     assert contents(tmp_path) == before
 
 
-def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
-    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from reports import run_pages
-
-    ids = nights(store, TINY, range(FULL + 3))
-    write_site(store, tmp_path / "step by step")
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs whose pages are drawn from now on."""
     drawn: list[str] = []
     write_run = run_pages._write_run
 
@@ -77,6 +73,15 @@ def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
         return write_run(directory, view)
 
     monkeypatch.setattr(run_pages, "_write_run", spy)
+    return drawn
+
+
+def test_a_new_run_costs_its_own_page_and_one_that_is_shortened(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = nights(store, TINY, range(FULL + 3))
+    write_site(store, tmp_path / "step by step")
+    drawn = spied(monkeypatch)
     (new,) = nights(store, TINY, range(FULL + 3, FULL + 4))
     write_site(store, tmp_path / "step by step")
     assert sorted(drawn) == sorted([new, ids[3]])
@@ -97,18 +102,9 @@ def test_two_processes_draw_the_site_that_one_draws(
 def test_a_promotion_draws_the_pages_again_that_it_is_a_reference_of(
     store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reports import run_pages
-
     ids = nights(store, TINY, range(5))
     write_site(store, tmp_path / "step by step")
-    drawn: list[str] = []
-    write_run = run_pages._write_run
-
-    def spy(directory: Path, view: RunView) -> RunView:
-        drawn.append(view.id)
-        return write_run(directory, view)
-
-    monkeypatch.setattr(run_pages, "_write_run", spy)
+    drawn = spied(monkeypatch)
     context = Context(marks=Marks(promoted=frozenset({ids[2]})))
     write_site(store, tmp_path / "step by step", context=context)
     assert sorted(drawn) == ids[3:]
