@@ -15,10 +15,13 @@ from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode
 from harness.records.verdict import Estimate
 from reports.arms import Arms, arms
-from reports.marks import Axis, Dot, axis, scale_line, strip
+from reports.marks import Axis, Dot, axis, round_step, scale_line, strip
+from reports.naming import names_of
 from reports.words import NARROW, NOTHING, Scale, arm_parts, better, level, listed, metric_of, number, percent, scale
 from reports.words import sentence as capitalised
 
+_TICKS = 4
+"""About as many ticks as stand on a court, which is a third of a page wide at most."""
 _COURTS = ("rtf", "mcd", "model_size")
 """Speed, sound and size: what the arms are drawn by, side by side."""
 
@@ -70,6 +73,7 @@ class Choices:
     run: str
     advice: tuple[Advice, ...]
     heard: bool
+    common: str
     courts: tuple[Court, ...]
     lines: tuple[ArmMarks, ...]
     arms: Arms
@@ -78,15 +82,18 @@ class Choices:
 def choices(data: RunData, values: RunValues | None = None) -> Choices:
     """What a run says of its arms. Who has the run's values already hands them in."""
     known = values or RunValues(data)
-    names = {
-        each.arm: " · ".join(arm_parts(each)) for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)
-    }
+    named = names_of(data)
+    spoken = [each for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)]
+    names = {each.arm: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
+    texts = {each.id.removeprefix(f"{each.arm.id}/"): named.of(each.id).what for each in spoken}
     typical = {metric: _typical(data, list(names), metric) for metric in _COURTS}
     axes = {metric: _axis(metric, values) for metric, values in typical.items() if values}
+    advice = [_advice(known, each, names, texts) for each in OBJECTIVES.values()] if len(names) > 1 else []
     return Choices(
         run=data.run.id,
-        advice=_together([_advice(known, each, names) for each in OBJECTIVES.values()]) if len(names) > 1 else (),
+        advice=_together(advice),
         heard=bool(typical["mcd"]),
+        common=named.common,
         courts=tuple(
             Court(title=metric_of(metric).title, better=better(metric), axis=scale_line(on))
             for metric, on in axes.items()
@@ -124,21 +131,23 @@ def _typical(data: RunData, every: Sequence[Arm], metric: str) -> dict[str, floa
 
 def _axis(metric: str, values: Mapping[str, float]) -> Axis:
     on = scale(metric, values.values())
-    high = max(values.values()) or 1.0
-    places = 0 if high * on.factor >= 5 else 1 if high * on.factor >= 0.5 else 2
+    high = 1.05 * (max(values.values()) or 1.0)
+    step = round_step(high / _TICKS)
+    places = max(0, -math.floor(math.log10(step * on.factor) + 1e-9))
     unit = f"{NARROW}{on.unit}" if on.unit else ""
-    return axis(0.0, 1.05 * high, lambda value: f"{number(value * on.factor, places)}{unit if value else ''}")
+    return axis(0.0, high, lambda value: f"{number(value * on.factor, places)}{unit}" if value else "0", about=_TICKS)
 
 
 def _mark(metric: str, value: float | None, on: Axis) -> Markup:
     if value is None:
-        return Markup('<span class="quiet">not known</span>')
+        return Markup('<span></span><span class="quiet figure">not known</span>')
     said = scale(metric, [value]).full(value)
     dots = [Dot(value=value, lane=0, title=said)]
-    return strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {said}")
+    drawn = strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {said}")
+    return drawn + Markup('<span class="figure" aria-hidden="true">{}</span>').format(said)
 
 
-def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str]) -> Advice:
+def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str], texts: Mapping[str, str]) -> Advice:
     """What was found best, or why nothing can be said."""
     try:
         found = recommend([known.data], objective, values_of=lambda scenario, _: known.of(scenario))
@@ -153,19 +162,24 @@ def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str]) ->
             excluded=(),
         )
     on = scale(objective.metric, [each.figure for each in found.candidates])
-    excluded = tuple(
-        f"{next((name for arm, name in names.items() if arm.id == each.arm_id), each.arm_id)}: {each.reason}"
-        for each in found.excluded
-    )
+    by_id = {arm.id: name for arm, name in names.items()}
+    excluded = tuple(f"{by_id.get(each.arm_id, each.arm_id)}: {_worded(each.reason, texts)}" for each in found.excluded)
     return Advice(
         purpose=objective.name,
         meaning=objective.meaning,
         sentence=sentence(found, lambda arm: names[arm]).replace(" %", f"{NARROW}%"),
         figure=metric_of(objective.metric).title,
         places=tuple(_places(found, on, names)),
-        basis=_basis(found),
+        basis=_basis(found, texts),
         excluded=excluded,
     )
+
+
+def _worded(reason: str, texts: Mapping[str, str]) -> str:
+    """A reason with the names that texts have for people, the longest first, because one may begin another."""
+    for text in sorted(texts, key=len, reverse=True):
+        reason = reason.replace(text, f"“{texts[text]}”")
+    return reason
 
 
 def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[Place]:
@@ -174,8 +188,8 @@ def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[
         Place(
             name=names[candidate.arm],
             figure=on.full(candidate.figure),
-            behind=_behind(lead.behind),
-            said="level with the best" if lead.level and lead.told else "" if lead.told else "too few pairs to tell",
+            behind=_behind(lead.behind) or percent(candidate.figure / found.best.figure - 1),
+            said="too few pairs to tell" if not lead.told else "level with the best" if lead.level else "behind",
         )
         for candidate, lead in zip(found.candidates[1:], found.leads, strict=True)
     ]
@@ -184,16 +198,17 @@ def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[
 
 def _behind(lead: Estimate | None) -> str:
     if lead is None:
-        return NOTHING
+        return ""
     point, low, high = (percent(math.expm1(each)) for each in (lead.point, lead.low, lead.high))
     return f"{point} ({low} to {high})"
 
 
-def _basis(found: Recommendation) -> str:
+def _basis(found: Recommendation, texts: Mapping[str, str]) -> str:
     """What the figures are, and how the intervals were made."""
     levels = {lead.behind.level for lead in found.leads if lead.behind}
     intervals = f"; intervals at {level(levels.pop())} each, from pairs played in the same blocks" if levels else ""
-    return f"Geometric mean over {listed(list(found.texts))}{intervals}."
+    over = listed([f"“{texts.get(text, text)}”" for text in found.texts])
+    return f"Geometric mean over {over}{intervals}."
 
 
 def _medians(data: RunData, arm: Arm, metric: str) -> list[float]:

@@ -10,8 +10,9 @@ from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
 from harness.records.run import RunData
-from harness.records.scenario import Arm, Mode, Scenario, reference_of
+from harness.records.scenario import Arm, Mode, ModelVariant, Scenario, reference_of
 from harness.records.verdict import VerdictKind
+from reports.naming import names_of
 from reports.words import NOTHING, Scale, arm_parts, metric_of, percent, request_parts, scale
 
 SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", "lsd", "mcd", "duration_ratio")
@@ -60,10 +61,12 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
         for name in FIGURES
         if name in METRICS
     }
-    lines = tuple(_line(each, shown[each.id], scales, data) for each in spoken)
+    named = names_of(data)
+    names = {each.id: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
+    lines = tuple(_line(each, names[each.id], shown[each.id], scales, data) for each in spoken)
     columns = {name: _title(name) for name in FIGURES if any(name in line.figures for line in lines)}
     request = ", ".join(request_parts(spoken[0])[:2]) if spoken else ""
-    against = f" The change is against {' · '.join(arm_parts(reference))}, pair by pair." if reference else ""
+    against = f" The change is against {names[reference.id]}, pair by pair." if reference else ""
     return Arms(
         columns=columns,
         lines=lines,
@@ -120,16 +123,24 @@ def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -
     return found
 
 
-def _line(scenario: Scenario, found: Mapping[str, float], scales: Mapping[str, Scale], data: RunData) -> ArmLine:
+def _line(
+    scenario: Scenario, name: str, found: Mapping[str, float], scales: Mapping[str, Scale], data: RunData
+) -> ArmLine:
     model = scenario.arm.model
     figures = {name: scales[name].full(value) if name in scales else percent(value) for name, value in found.items()}
     return ArmLine(
         id=scenario.arm.id,
-        name=" · ".join(arm_parts(scenario)),
-        origin=", ".join(part for part in (model.origin, model.recipe) if part) if model else scenario.arm.engine,
+        name=name,
+        origin=_origin(model) if model else scenario.arm.engine,
         figures=figures,
         remark=_remark(scenario, data),
     )
+
+
+def _origin(model: ModelVariant) -> str:
+    """Where a model comes from, and how it was quantised; the settings of a replica are in its name."""
+    made = "" if "=" in model.recipe else model.recipe
+    return ", ".join(part for part in (model.origin, made) if part)
 
 
 def _remark(scenario: Scenario, data: RunData) -> str:

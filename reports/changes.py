@@ -10,7 +10,7 @@ from harness.records.run import Concluded
 from harness.records.verdict import Estimate, Verdict, VerdictKind
 from reports.marks import Axis, Range, axis, forest, scale_line
 from reports.naming import Key, Label, Names
-from reports.words import VERDICT_WORDS, change_words, metric_of, percent, scale, value_change
+from reports.words import VERDICT_WORDS, change_words, metric_of, percent, scale, sentence, typeset, value_change
 
 Medians = Mapping[Key, float | None]
 
@@ -26,18 +26,22 @@ class ChangeLine:
     value: str
     change: str
     interval: str
+    detectable: str
     mark: Markup
     note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeGroup:
-    """The changed figures of one scenario, largest first, with what may have caused them."""
+    """The changed figures of one scenario, largest first, with what may have caused them.
+
+    `advice` is what to do next, where it is the same for all of them; else it is in their notes.
+    """
 
     label: Label
     lines: tuple[ChangeLine, ...]
     suspects: tuple[str, ...]
-    reference: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,21 @@ class Changes:
     better: tuple[ChangeGroup, ...]
     unclear: tuple[ChangeGroup, ...]
     axis: Markup
+
+    @property
+    def worse_advice(self) -> str:
+        """What to do next, where it is the same for all that got worse."""
+        return _common_advice(self.worse)
+
+    @property
+    def unclear_advice(self) -> str:
+        """What to do next, where it is the same for all that is unclear."""
+        return _common_advice(self.unclear)
+
+
+def _common_advice(groups: tuple[ChangeGroup, ...]) -> str:
+    found = {group.advice for group in groups}
+    return found.pop() if len(found) == 1 else ""
 
 
 def changes(data: Concluded, named: Names) -> Changes:
@@ -87,21 +106,33 @@ def change_axis(verdicts: Iterable[Verdict]) -> Axis:
 
 def _group(name: Label, verdicts: list[Verdict], medians: Medians, on: Axis) -> ChangeGroup:
     ordered = sorted(verdicts, key=lambda verdict: (-_size(verdict), verdict.metric))
+    advised = {_advice(verdict) for verdict in ordered}
+    shared = advised.pop() if len(advised) == 1 else ""
     return ChangeGroup(
         label=name,
-        lines=tuple(_line(verdict, medians.get((verdict.scenario_id, verdict.metric)), on) for verdict in ordered),
-        suspects=tuple(dict.fromkeys(suspect for verdict in ordered for suspect in verdict.suspects)),
-        reference=", ".join(dict.fromkeys(verdict.reference for verdict in ordered if verdict.reference)),
+        lines=tuple(
+            _line(verdict, medians.get((verdict.scenario_id, verdict.metric)), on, note="" if shared else None)
+            for verdict in ordered
+        ),
+        suspects=tuple(dict.fromkeys(typeset(suspect) for verdict in ordered for suspect in verdict.suspects)),
+        advice=sentence(shared),
     )
 
 
-def _line(verdict: Verdict, value: float | None, on: Axis) -> ChangeLine:
+def _advice(verdict: Verdict) -> str:
+    """What to do next; not that the report has more to say, which whoever reads this has before him."""
+    return "" if "`kokoro-bench report`" in verdict.advice else verdict.advice
+
+
+def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) -> ChangeLine:
+    """A figure; its `note` is its own advice, unless another is given. The reason only repeats a known change."""
     words = VERDICT_WORDS[verdict.kind]
     title = metric_of(verdict.metric).title
     shown = scale(verdict.metric, [value]).full(value)
-    notes = [part for part in (verdict.reason, verdict.advice) if part]
+    notes = ("" if verdict.change else verdict.reason, _advice(verdict) if note is None else note)
+    detectable = ""
     if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.detectable is not None:
-        notes.insert(0, f"could have found a change of {percent(math.expm1(verdict.detectable)).lstrip('+')}")
+        detectable = percent(math.expm1(verdict.detectable)).lstrip("+")
     if verdict.change is None:
         mark, point, interval = Markup(""), "", ""
     else:
@@ -122,8 +153,9 @@ def _line(verdict: Verdict, value: float | None, on: Axis) -> ChangeLine:
         value=shown,
         change=point,
         interval=interval,
+        detectable=detectable,
         mark=mark,
-        note="; ".join(notes),
+        note=typeset("; ".join(part for part in notes if part)),
     )
 
 

@@ -9,7 +9,18 @@ from harness.records.verdict import Summary
 from reports.facts import Fact, differences
 from reports.naming import Key, Label, names
 from reports.summary import escape, table
-from reports.words import NOTHING, arm_parts, count, in_order, metric_of, moment, percent, request_parts, scale
+from reports.words import (
+    NOTHING,
+    arm_parts,
+    count,
+    in_order,
+    listed,
+    metric_of,
+    moment,
+    percent,
+    request_parts,
+    scale,
+)
 
 MOST = 20
 """Lines of a comparison in Markdown."""
@@ -54,13 +65,9 @@ def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
     old, new = _summaries(before), _summaries(after)
     shared = [key for key in new if key in old]
     pairs = _ordered(_pair(named.of(key[0]), old[key], new[key]) for key in shared)
-    apart = sum(pair.css != "same" for pair in pairs)
     return Comparison(
         title=f"{after.run.id} against {before.run.id}",
-        sentence=(
-            f"Of {count(len(pairs), 'figure')} in both runs, {apart} lie apart beyond their intervals; "
-            f"{len(new) - len(shared)} are only in the later run and {len(old) - len(shared)} only in the earlier."
-        ),
+        sentence=_sentence(pairs, "runs", only_later=len(new) - len(shared), only_earlier=len(old) - len(shared)),
         before=before.run.id,
         after=after.run.id,
         before_when=moment(before.run.started_at),
@@ -86,14 +93,10 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
     ]
     found = [(old, new) for old, new in keys if old in summaries]
     pairs = _ordered(_pair(replace(named.of(new[0]), arm=""), summaries[old], summaries[new]) for old, new in found)
-    apart = sum(pair.css != "same" for pair in pairs)
-    before, after = (" · ".join(arm_parts(side)) for side in duel.pairs[0])
+    before, after = _told_apart(*duel.pairs[0])
     return Comparison(
         title=f"{after} against {before}",
-        sentence=(
-            f"The two arms of duel {data.run.id}. Of {count(len(pairs), 'figure')} of both, {apart} lie apart beyond "
-            "their intervals."
-        ),
+        sentence=f"The two arms of duel {data.run.id}. {_sentence(pairs, 'arms')}",
         before=before,
         after=after,
         before_when="the reference",
@@ -105,6 +108,25 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
         heads=("Reference", "Candidate"),
         of="arms",
     )
+
+
+def _told_apart(before: Scenario, after: Scenario) -> tuple[str, str]:
+    """The two arms by their models and by what else they do not share."""
+    old, new = arm_parts(before), arm_parts(after)
+    shared = set(old[1:]) & set(new[1:])
+    names = [" · ".join((first, *(part for part in rest if part not in shared))) for first, *rest in (old, new)]
+    return names[0], names[1]
+
+
+def _sentence(pairs: tuple[Pair, ...], of: str, *, only_later: int = 0, only_earlier: int = 0) -> str:
+    """How many figures lie apart, and how many stand alone."""
+    apart = sum(pair.css != "same" for pair in pairs)
+    figures = f"{count(len(pairs), 'figure')} that both {of} have"
+    lie = f"{apart} {'lies' if apart == 1 else 'lie'}" if apart else "none lies"
+    only = [f"{number} only in the {which}" for number, which in ((only_later, "later"), (only_earlier, "earlier"))
+            if number]  # fmt: skip
+    alone = f" Without a counterpart: {listed(only)}." if only else ""
+    return f"Of the {figures}, {lie} apart beyond their intervals.{alone}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,9 +226,9 @@ def _apart(old: Summary, new: Summary) -> tuple[str, str]:
         return "same", "no interval"
     if metric_of(new.metric).share and not metric_of(new.metric).gated:  # a stage's share: of another whole, no better
         beyond = new.interval.low > old.interval.high or old.interval.low > new.interval.high
-        return ("none", "apart") if beyond else ("same", "within the intervals")
+        return ("none", "apart") if beyond else ("same", "not apart")
     if new.interval.low <= old.interval.high and old.interval.low <= new.interval.high:
-        return "same", "within the intervals"
+        return "same", "not apart"
     rose = new.interval.point > old.interval.point
     return ("worse", "worse") if rose == metric_of(new.metric).lower_is_better else ("better", "better")
 
@@ -214,18 +236,21 @@ def _apart(old: Summary, new: Summary) -> tuple[str, str]:
 def _interval(summary: Summary) -> str:
     if summary.interval is None:
         return NOTHING
-    on = scale(summary.metric, [summary.interval.high])
-    return f"{on.bare(summary.interval.low)} to {on.full(summary.interval.high)}"
+    low, high = summary.interval.low, summary.interval.high
+    on, lower = scale(summary.metric, [high]), scale(summary.metric, [low])
+    far = low and on.unit != lower.unit and abs(low) < abs(high) / 100
+    return f"{lower.full(low) if far else on.bare(low)} to {on.full(high)}"
 
 
 def _ordered(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    """Those that lie apart first, the largest difference first; their metrics by title."""
+    """Those that lie apart first, then what is judged, the largest difference first; their metrics by title."""
     found = list(pairs)
     metrics = in_order({pair.metric for pair in found})
     found.sort(
         key=lambda pair: (
             pair.css == "same",
             pair.css == "none",
+            not metric_of(pair.metric).gated,
             -abs(float(pair.sort or 0)),
             metrics.index(pair.metric),
         )

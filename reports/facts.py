@@ -88,6 +88,8 @@ def _run(run: RunRecord) -> Iterable[Fact]:
     yield Fact(name="Started", value=moment(run.started_at))
     if run.ended_at is not None:
         yield Fact(name="Lasted", value=f"{span(run.ended_at - run.started_at)} of a budget of {span(run.budget_s)}")
+    if run.reason:
+        yield Fact(name="Ended", value=run.reason)
     yield Fact(name="Selection", value=run.selection or NOTHING)
     yield Fact(name="Scenarios", value=str(len(run.scenarios)))
     yield Fact(name="Seed", value=str(run.seed))
@@ -169,11 +171,15 @@ def gaps(data: Concluded, named: Names) -> tuple[Gap, ...]:
         reasons.setdefault((failed, reason or "no reason was recorded"), {}).setdefault(scenario_id, set()).add(metric)
 
     lost = {(each.scenario_id, each.metric) for each in data.verdicts if each.kind in _LOST}
+    never = _never_started(data)
+    for scenario_id, reason in never.items():
+        add(scenario_id, "", reason, failed=True)
     for verdict in data.verdicts:
         if verdict.kind in _LOST:
             add(verdict.scenario_id, verdict.metric, verdict.reason, failed=True)
     for summary in data.summaries:
-        if summary.n == 0 and (summary.scenario_id, summary.metric) not in lost:
+        untold = summary.scenario_id not in never and (summary.scenario_id, summary.metric) not in lost
+        if summary.n == 0 and untold:
             add(summary.scenario_id, summary.metric, summary.reason, failed=False)
     for repetition_reason, scenario_ids in _invalid(data).items():
         for scenario_id in scenario_ids:
@@ -194,6 +200,15 @@ def gaps(data: Concluded, named: Names) -> tuple[Gap, ...]:
 
 
 _LOST = (VerdictKind.FAILED, VerdictKind.MISSING)
+
+
+def _never_started(data: Concluded) -> dict[str, str]:
+    """Scenario → why no worker of its arm ever answered, where no verdict says so: nothing of it was measured."""
+    valid = {each.arm_id for each in data.launches if each.outcome.valid}
+    reasons = {each.arm_id: each.outcome.reason for each in data.launches if each.arm_id not in valid}
+    judged = {each.scenario_id for each in data.verdicts}
+    arms = {each.id: each.arm.id for each in data.run.scenarios} if reasons else {}
+    return {each: reasons[arm] for each, arm in arms.items() if arm in reasons and each not in judged}
 
 
 def _what(found: dict[str, set[str]]) -> str:

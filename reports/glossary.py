@@ -29,7 +29,7 @@ def glossary() -> tuple[Entry, ...]:
         Entry(
             name=each.name,
             title=each.title,
-            unit=each.unit,
+            unit=f"A {each.unit}" if each.unit in ("ratio", "count") else f"In {each.unit}",
             better=better(each.name),
             formula=each.formula,
             meaning=each.meaning,
@@ -37,7 +37,7 @@ def glossary() -> tuple[Entry, ...]:
             fooled_by=each.fooled_by,
             gate="shown, not judged" if each.tolerance is None else f"tolerance {percent(each.tolerance).lstrip('+')}",
             beside=METRICS[each.beside].title if each.beside in METRICS else "",
-            definition=f"definition {each.definition}",
+            definition=f"version {each.definition} of this definition",
         )
         for each in METRICS.values()
     )

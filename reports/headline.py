@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from harness.records.run import Concluded, RunRecord, RunStatus
 from harness.records.verdict import TargetKind, Verdict, VerdictKind
 from reports.naming import Names, names_of
-from reports.words import VERDICT_WORDS, change_words, count, listed, metric_of, sentence
+from reports.words import VERDICT_WORDS, change_words, count, metric_of, sentence
 
 _COMPARED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
+_NOTHING = (VERDICT_WORDS[VerdictKind.FAILED].css, VERDICT_WORDS[VerdictKind.FAILED].glyph)
 _STATUS_WORDS = {
     RunStatus.RUNNING: "This run is still going on; what has finished is shown.",
     RunStatus.PARTIAL: "This run ended before it was done: its budget was spent.",
@@ -46,12 +47,14 @@ def headline(data: Concluded, named: Names | None = None) -> Headline:
     """What a run says, in one sentence, with the largest change beside it."""
     kinds = Counter(verdict.kind for verdict in data.verdicts)
     missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
-    word = _word(kinds, missed)
-    ended = sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
+    word = _word(kinds, missed) if kinds or _measured(data) else _NOTHING
+    # That a run which is complete has played its blocks is no news; the table of facts has it.
+    complete = data.run.status is RunStatus.COMPLETE
+    ended = "" if complete else sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
     return Headline(
         css=word[0],
         glyph=word[1],
-        sentence=verdict_sentence(kinds, missed=missed),
+        sentence=verdict_sentence(kinds, missed=missed) if kinds else _unjudged(data, missed),
         detail=_detail(data, named or names_of(data)),
         status=" ".join(part for part in (ended, uncommitted(data.run)) if part),
         tallies=tuple(
@@ -70,6 +73,20 @@ def uncommitted(run: RunRecord) -> str:
     return f"The work tree was measured as it is: with uncommitted changes on revision {run.subject.revision[:12]}."
 
 
+def _measured(data: Concluded) -> int:
+    """How many figures there are, whether judged or not."""
+    return sum(summary.n > 0 for summary in data.summaries)
+
+
+def _unjudged(data: Concluded, missed: int) -> str:
+    """The sentence of a run without a verdict, such as a load, or one that lost everything."""
+    figures = _measured(data)
+    if not figures:
+        return "Nothing was measured."
+    were = "was" if figures == 1 else "were"
+    return f"{count(figures, 'figure')} {were} measured, none is judged{_missed_clause(missed)}."
+
+
 def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
     """The verdict of a whole run: the urgent first, and how much it rests on."""
     tally: Counter[VerdictKind] = Counter(kinds)
@@ -84,26 +101,31 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
         open_ = tally[VerdictKind.NO_BASELINE]
         why = "no baseline exists yet" if open_ else "the reference is not comparable"
         lost_clause = f", {lost} could not be measured" if lost else ""
-        of = f"{total - lost} of {count(total, 'figure')}"
+        of = f"{total - lost} of {count(total, 'figure')}" if lost else f"any of {count(total, 'figure')}"
         return f"Nothing to compare with: {why} for {of}{lost_clause}{_missed_clause(missed)}."
+    lost_clause = f"; {lost} could not be measured" if lost else ""
+    return f"{_moved(tally, compared)}{lost_clause}{_missed_clause(missed)}."
+
+
+def _moved(tally: Mapping[VerdictKind, int], compared: int) -> str:
+    """What moved of the figures that could be compared. What is unclear is no proof that nothing got worse."""
     worse, better = tally[VerdictKind.REGRESSED], tally[VerdictKind.IMPROVED]
-    if not (worse or better or lost):
-        unclear = tally[VerdictKind.INCONCLUSIVE]
-        clause = f", {unclear} {'is' if unclear == 1 else 'are'} unclear" if unclear else ""
-        shown = tally[VerdictKind.UNCHANGED]
-        of = f"{shown} of {count(compared, 'figure')}"
-        return f"Nothing got worse: {of} shown to be unchanged{clause}{_missed_clause(missed)}."
-    clauses = []
+    same, unclear = tally[VerdictKind.UNCHANGED], tally[VerdictKind.INCONCLUSIVE]
+    of = count(compared, "figure")
     if worse:
-        clauses.append(f"{worse} of {count(compared, 'figure')} got worse")
-    if lost:
-        clauses.append(f"{lost} could not be measured")
-    if missed:
-        clauses.append(f"{count(missed, 'target')} {'is' if missed == 1 else 'are'} missed")
+        return f"{worse} of {of} got worse" + (f" and {better} got better" if better else "")
+    unclear_clause = f", {unclear} {'is' if unclear == 1 else 'are'} unclear" if unclear else ""
     if better:
-        clauses.append(f"{better} got better")
-    text = listed(clauses)
-    return text + "." if worse else f"Nothing got worse; {text}."
+        return f"{better} of {of} got better{unclear_clause or ', nothing got worse'}"
+    if not unclear:
+        return f"Nothing got worse: {_all(same)} shown to be unchanged"
+    if not same:
+        return f"No change is shown, nor its absence: {_all(unclear)} unclear"
+    return f"No change is shown: {same} of {of} {'is' if same == 1 else 'are'} unchanged{unclear_clause}"
+
+
+def _all(figures: int) -> str:
+    return "the one figure is" if figures == 1 else f"all {count(figures, 'figure')} are"
 
 
 def most_changed(data: Concluded) -> Verdict | None:
@@ -143,9 +165,12 @@ def _word(kinds: Mapping[VerdictKind, int], missed: int) -> tuple[str, str]:
             return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
     if missed:
         return "unclear", "!"
-    for kind in (VerdictKind.IMPROVED, VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE):
-        if kinds.get(kind):
-            return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
+    if kinds.get(VerdictKind.IMPROVED):
+        return VERDICT_WORDS[VerdictKind.IMPROVED].css, VERDICT_WORDS[VerdictKind.IMPROVED].glyph
+    # Of the two that are left, the one that most figures have.
+    rest = max((VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE), key=lambda kind: kinds.get(kind, 0))
+    if kinds.get(rest):
+        return VERDICT_WORDS[rest].css, VERDICT_WORDS[rest].glyph
     return "none", VERDICT_WORDS[VerdictKind.NO_BASELINE].glyph
 
 

@@ -11,11 +11,11 @@ from harness.records.verdict import VerdictKind
 from harness.store.rows import RunRow
 from reports.headline import Headline
 
-BOOK_FORMAT = 4
+BOOK_FORMAT = 5
 """Version of the book's form; one of another version is made anew.
 
 History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
-whole lines, as change points.
+whole lines, as change points; 5, a run knows what was selected.
 """
 
 _LETTERS = {
@@ -46,6 +46,7 @@ class PastRun:
     fingerprint: str
     started_at: float
     machine: str
+    selection: str
     status: str
     css: str
     glyph: str
@@ -85,6 +86,7 @@ class Book:
             fingerprint=fingerprint,
             started_at=data.run.started_at,
             machine=data.run.machine.key,
+            selection=data.run.selection,
             status=data.run.status.value,
             css=str(head.css),
             glyph=str(head.glyph),

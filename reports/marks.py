@@ -67,9 +67,9 @@ class Range:
     high: float
 
 
-def axis(low: float, high: float, label: Callable[[float], str], *, origin: float = 0.0) -> Axis:
-    """An axis from `low` to `high` with about six round ticks."""
-    step = _round_step((high - low) / 6)
+def axis(low: float, high: float, label: Callable[[float], str], *, origin: float = 0.0, about: int = 6) -> Axis:
+    """An axis from `low` to `high` with `about` so many round ticks."""
+    step = round_step((high - low) / about)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     values = [step * index for index in range(first, last + 1)]
@@ -90,7 +90,8 @@ def _grid_line(tick: Tick) -> str:
     return f'<line class="{"g0" if tick.is_origin else "g"}" x1="{at}" x2="{at}"'
 
 
-def _round_step(rough: float) -> float:
+def round_step(rough: float) -> float:
+    """The least of 1, 2, 2.5 and 5 times a power of ten that is not below `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= rough * 0.999)
 

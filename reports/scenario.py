@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from markupsafe import Markup
 
 from harness.records.repetition import Phase, Repetition
 from harness.records.run import RunData
-from reports.charts import Timeline, timeline, trend
+from reports.charts import Event, Timeline, timeline, trend
 from reports.distributions import OwnStrips
 from reports.naming import Label
 from reports.sound import Sound
 from reports.trends import Lines, Trend, of_scenario
-from reports.words import Scale, count, scale
+from reports.words import count, finer, scale
 
 _URGENT = ("worse", "failed", "better", "unclear")
 
@@ -94,7 +95,12 @@ def _memory(ours: Sequence[Repetition]) -> tuple[Markup, str]:
     known = [size for size in sizes if size is not None]
     if not known:
         return Markup(""), ""
-    on: Scale = scale("rss_peak", known)
+    on = finer(scale("rss_peak", known), (max(known) - min(known)) / 2)
     launches = count(len({each.launch for each in ordered}), "launch", "launches")
     finding = f"Resident size from {on.full(min(known))} to {on.full(max(known))} over {launches}."
-    return trend(sizes, label=on.full, events=(), finding=finding), finding
+    starts = [
+        Event(index=index, what=f"launch {now.launch + 1} begins", css="subject")
+        for index, (before, now) in enumerate(pairwise(ordered), 1)
+        if now.launch != before.launch
+    ]
+    return trend(sizes, label=on.full, events=starts, finding=finding), finding

@@ -39,6 +39,9 @@ from reports.words import VERDICT_WORDS, day
 
 FULL = 8
 """So many of the newest runs show every repetition; an older page shows its figures and verdicts, and says so."""
+_FILTERS = {"worse": "worse", "failed": "failed", "unclear": "unclear", "better": "better", "same": "unchanged",
+            "none": "nothing to compare with"}  # fmt: skip
+"""What a list of runs can be narrowed down to, by the class of their headlines."""
 LISTED = 40
 """Runs on the index; all of them are on a page of their own. A scenario that none of them has is not followed."""
 
@@ -51,7 +54,9 @@ class RunLine:
     id: str
     when: str
     machine: str
+    selection: str
     css: str
+    word: str
     glyph: str
     sentence: str
 
@@ -223,7 +228,9 @@ def _lines(book: Book, limit: int | None) -> Iterator[RunLine]:
             id=run.id,
             when=day(run.started_at),
             machine=run.machine,
+            selection=run.selection,
             css=run.css,
+            word="target missed" if run.glyph == "!" else _FILTERS[run.css],
             glyph=run.glyph,
             sentence=run.sentence,
         )

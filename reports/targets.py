@@ -26,6 +26,18 @@ class TargetLine:
     cells: Markup
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTally:
+    """A target with how its scenarios fared; `worst` is the observed figure that comes last, and whose."""
+
+    metric: str
+    limit: str
+    css: str
+    glyph: str
+    said: str
+    worst: str
+
+
 _TARGET_WORDS = {
     TargetKind.MISSED: ("✕", "missed", "worse"),
     TargetKind.UNKNOWN: ("?", "unknown", "unclear"),
@@ -50,6 +62,37 @@ def targets(data: Concluded, named: Names, *, kinds: Sequence[TargetKind]) -> tu
     )
 
 
+def tallies(data: Concluded, named: Names) -> tuple[TargetTally, ...]:
+    """Each target once, with how many scenarios missed it; those that were missed come first."""
+    by_target: dict[tuple[str, float], list[TargetResult]] = {}
+    for target in data.targets:
+        by_target.setdefault((target.metric, target.limit), []).append(target)
+    ordered = sorted(by_target.values(), key=lambda those: min(map(_urgency, those)))
+    return tuple(_tally(those, named) for those in ordered)
+
+
+def _urgency(target: TargetResult) -> int:
+    return list(_TARGET_WORDS).index(target.kind)
+
+
+def _tally(those: Sequence[TargetResult], named: Names) -> TargetTally:
+    first = those[0]
+    metric = metric_of(first.metric)
+    kinds = Counter(target.kind for target in those)
+    urgent = min(those, key=_urgency).kind
+    on = scale(first.metric, [first.limit, *(target.observed.value for target in those)])
+    seen = {target.scenario_id: target.observed.value for target in those if target.observed.value is not None}
+    worst = ""
+    if seen:
+        scenario_id, value = (max if metric.lower_is_better else min)(seen.items(), key=lambda item: item[1])
+        worst = f"{on.full(value)}: {named.of(scenario_id).full}"
+    parts = [f"{kinds[kind]} {_TARGET_WORDS[kind][1]}" for kind in _TARGET_WORDS if kinds[kind]]
+    glyph, _, css = _TARGET_WORDS[urgent]
+    return TargetTally(
+        metric=metric.title, limit=_limit(first, on), css=css, glyph=glyph, said=", ".join(parts), worst=worst
+    )
+
+
 def targets_sentence(data: Concluded) -> str:
     """How many targets were met, missed, unknown."""
     tally = Counter(target.kind for target in data.targets)
@@ -65,7 +108,7 @@ def _target(target: TargetResult, name: Label, on: Scale) -> TargetLine:
     glyph, word, css = _TARGET_WORDS[target.kind]
     metric = metric_of(target.metric)
     title, reason = metric.title, target.reason or target.observed.reason
-    limit = f"{'under' if metric.lower_is_better else 'over'} {_trimmed(target.limit, on)}"
+    limit = _limit(target, on)
     observed = on.full(target.observed.value) if target.observed.known else "unknown"
     why = f' <span class="quiet">{escape(reason)}</span>' if reason else ""
     cells = (
@@ -82,6 +125,10 @@ def _target(target: TargetResult, name: Label, on: Scale) -> TargetLine:
         reason=reason,
         cells=Markup(cells),  # noqa: S704 - numbers, words of ours and escaped texts
     )
+
+
+def _limit(target: TargetResult, on: Scale) -> str:
+    return f"{'under' if metric_of(target.metric).lower_is_better else 'over'} {_trimmed(target.limit, on)}"
 
 
 def _trimmed(limit: float, on: Scale) -> str:

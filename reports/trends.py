@@ -15,7 +15,7 @@ from reports.history import Book, PastRun, subject_changes
 from reports.marks import spark
 from reports.naming import Key, Label, Names
 from reports.steps import NO_MARKS, Marks, Step, Told
-from reports.words import VERDICT_WORDS, better, count, day, in_order, metric_of, percent, scale
+from reports.words import VERDICT_WORDS, better, count, day, finer, in_order, metric_of, percent, scale
 
 SPARK_RUNS = 30
 """Runs in a sparkline."""
@@ -29,6 +29,8 @@ class Trend:
     metric: str
     title: str
     now: str
+    before: str
+    """The last figure that there is, where the latest run has none; else ""."""
     range: str
     css: str
     glyph: str
@@ -160,9 +162,11 @@ def _trend(
     on = scale(metric, (low, high))
     title = metric_of(metric).title
     since = f", {percent(last / first - 1)} since the first" if len(known) > 1 and first > 0 else ""
-    span = f"{on.full(low)} to {on.full(high)}"
-    now = on.full(last) if values[-1] is not None else f"not in the latest run; before {on.full(last)}"
-    finding = f"{title}: {now}{since}; {count(len(known), 'run')}, from {span}."
+    on = finer(on, (high - low) / 2)
+    span = f"{on.full(low)} to {on.full(high)}" if low < high else f"always {on.full(low)}"
+    before = "" if values[-1] is not None else on.full(last)
+    now = f"not in the latest run; before {before}" if before else on.full(last)
+    finding = f"{title}: {now}{since}; {count(len(known), 'run')}, {span}."
     word = VERDICT_WORDS[kind] if kind else None
     most = 1.0 if metric_of(metric).share else math.inf
     return Trend(
@@ -170,6 +174,7 @@ def _trend(
         metric=metric,
         title=title,
         now=now,
+        before=before,
         range=span if len(known) > 1 else "",
         css=word.css if word else "bare",
         glyph=word.glyph if word else "",
@@ -198,13 +203,18 @@ def _page(metric: str, drawn: Lines) -> TrendPage:
     )
 
 
+_COLUMNS = 7
+"""Texts side by side in a table of the overview; more are shared out over tables of about the same width."""
 HEADLINES = ("ttfa", "rtf", "rss_peak", "load_time", "success_rate")
 """What the overview of trends shows of every model, provider and text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendCell:
-    """A figure of the overview with the line of its last runs, and the scenario whose page has more."""
+    """A figure of the overview with the line of its last runs, and the scenario whose page has more.
+
+    `now` is the latest figure there is; `word` says so where the latest run has none.
+    """
 
     scenario_id: str
     now: str
@@ -216,42 +226,51 @@ class TrendCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendTable:
-    """One metric: a row for each arm, a column for each text and mode; None where an arm was not asked that."""
+    """Texts of one metric: a row for each arm, a column for each text and mode; None where an arm was not asked that.
+
+    `follows` says that the table before it is of the same metric.
+    """
 
     metric: str
     title: str
     better: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[TrendCell | None, ...]], ...]
+    follows: bool
 
 
 def overview(drawn: Lines) -> tuple[TrendTable, ...]:
     """The headline metrics of one machine, each as far as any run has it."""
-    return tuple(_table(metric, drawn) for metric in HEADLINES if any(name == metric for _, name in drawn.trends))
+    known = {name for _, name in drawn.trends}
+    return tuple(table for metric in HEADLINES if metric in known for table in _tables(metric, drawn))
 
 
-def _table(metric: str, drawn: Lines) -> TrendTable:
+def _tables(metric: str, drawn: Lines) -> Iterable[TrendTable]:
     found = {
         (each.label.arm, each.label.what): TrendCell(
             scenario_id=scenario_id,
-            now=each.now,
+            now=each.before or each.now,
             css=each.css,
             glyph=each.glyph,
-            word=each.word,
+            word="not in the latest run" if each.before else each.word,
             mark=drawn.sparks[scenario_id, metric],
         )
         for (scenario_id, name), each in drawn.trends.items()
         if name == metric
     }
-    columns = tuple(dict.fromkeys(what for _, what in found))
-    arms = dict.fromkeys(arm for arm, _ in found)
-    return TrendTable(
-        metric=metric,
-        title=metric_of(metric).title,
-        better=better(metric),
-        columns=columns,
-        rows=tuple((arm or "every text", tuple(found.get((arm, what)) for what in columns)) for arm in arms),
-    )
+    every = list(dict.fromkeys(what for _, what in found))
+    width = math.ceil(len(every) / math.ceil(len(every) / _COLUMNS))
+    for start in range(0, len(every), width):
+        columns = tuple(every[start : start + width])
+        arms = dict.fromkeys(arm for arm, what in found if what in columns)
+        yield TrendTable(
+            metric=metric,
+            title=metric_of(metric).title,
+            better=better(metric),
+            columns=columns,
+            rows=tuple((arm or "every text", tuple(found.get((arm, what)) for what in columns)) for arm in arms),
+            follows=start > 0,
+        )
 
 
 def _span(runs: Sequence[PastRun]) -> str:

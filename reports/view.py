@@ -19,8 +19,8 @@ from reports.headline import Headline, headline
 from reports.matrix import Matrix, matrices
 from reports.naming import Key, Names, names_of
 from reports.players import Players
-from reports.targets import OPEN, TargetLine, targets, targets_sentence
-from reports.words import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment, sentence
+from reports.targets import OPEN, TargetLine, TargetTally, tallies, targets, targets_sentence
+from reports.words import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment, percent, sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +42,14 @@ class RunView:
     id: str
     when: str
     machine: str
+    selection: str
     common: str
     headline: Headline
     changes: Changes
     open_targets: tuple[TargetLine, ...]
     met_targets: tuple[TargetLine, ...]
     targets_sentence: str
+    tallies: tuple[TargetTally, ...]
     arms: Arms | None
     matrices: tuple[Matrix, ...]
     figures: tuple[Figure, ...]
@@ -84,12 +86,14 @@ def run_view(
         id=data.run.id,
         when=moment(data.run.started_at),
         machine=data.run.machine.key,
+        selection=data.run.selection,
         common=named.common,
         headline=head,
         changes=changes(data, named),
         open_targets=targets(data, named, kinds=OPEN),
         met_targets=targets(data, named, kinds=(TargetKind.MET,)) if values else (),
         targets_sentence=targets_sentence(data),
+        tallies=tallies(data, named) if data.targets else (),
         arms=beside if beside and len(beside.lines) > 1 else None,
         matrices=matrices(data, named),
         figures=_figures(values, named, reference) if values else (),
@@ -161,8 +165,15 @@ def _rules(data: Concluded) -> str:
     changes_made = [verdict.change for verdict in data.verdicts if verdict.change]
     if not changes_made:
         return ""
-    methods = listed(list(dict.fromkeys(change.method for change in changes_made)))
-    references = listed(list(dict.fromkeys(each.reference for each in data.verdicts if each.reference))[:3])
+    methods = "; ".join(dict.fromkeys(change.method for change in changes_made))
+    references = listed(list(dict.fromkeys(_named(each.reference) for each in data.verdicts if each.reference))[:3])
+    bands = sorted({math.expm1(each.tolerance) for each in data.verdicts if each.change and each.tolerance is not None})
+    band = " to ".join(dict.fromkeys(percent(end).lstrip("+") for end in (*bands[:1], *bands[-1:])))
     levels = sorted({change.level for change in changes_made})
     at = level(levels[0]) if len(levels) == 1 else f"{level(levels[0])} to {level(levels[-1])}"
-    return f"Compared with {references or 'its reference'}. Intervals at {at}, by {methods}. The band is the tolerance."
+    tolerance = f" The band is the tolerance, {band} either way." if band else ""
+    return f"Compared with {references or 'its reference'}. Intervals at {at} (by {methods}).{tolerance}"
+
+
+def _named(reference: str) -> str:
+    return "the baseline" if reference == "baseline" else reference

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from markupsafe import Markup
@@ -121,7 +121,7 @@ def scale(name: str, values: Iterable[float | None]) -> Scale:
     sizes = [abs(value) for value in values if value]
     chosen = metric.axis_unit(max(sizes, default=1.0))
     if metric.share:
-        return Scale(factor=chosen.factor, decimals=1, unit=chosen.unit, share=True)
+        return Scale(factor=chosen.factor, decimals=_share_places(sizes), unit=chosen.unit, share=True)
     largest, smallest = (chosen.factor * end(sizes, default=1.0) for end in (max, min))
     return Scale(factor=chosen.factor, decimals=_places(largest, smallest), unit=chosen.unit)
 
@@ -130,6 +130,19 @@ def _places(largest: float, smallest: float) -> int:
     """Places that give the largest figure three digits, and the smallest two as far as three places do that."""
     needed, wished = 2 - math.floor(math.log10(largest)), 1 - math.floor(math.log10(smallest))
     return max(0, min(MOST_PLACES, needed), min(3, wished))
+
+
+def _share_places(sizes: list[float]) -> int:
+    """Places of a share in per cent: one, but more where all of them are below one per cent and would read alike."""
+    largest = 100 * max(sizes, default=1.0)
+    return 1 if largest >= 1 else min(3, 1 - math.floor(math.log10(largest)))
+
+
+def finer(on: Scale, step: float) -> Scale:
+    """The scale with as many places as tell two figures apart that differ by `step` (in the metric's own unit)."""
+    size = abs(step) * on.factor
+    wished = -math.floor(math.log10(size)) if size > 0 else 0
+    return replace(on, decimals=max(on.decimals, min(wished, MOST_PLACES)))
 
 
 def number(value: float, places: int) -> str:
@@ -177,8 +190,16 @@ def change_words(metric: str, estimate: Estimate) -> ChangeWords:
 
 
 def level(probability: float) -> str:
-    """A level of confidence: 0.999 → "99.9 %"."""
-    return f"{100 * probability:g}{NARROW}%"
+    """A level of confidence with as many digits as tell it from 1: 0.999 → "99.9 %", 0.996715 → "99.67 %"."""
+    if not 0 < probability < 1:
+        return f"{100 * probability:g}{NARROW}%"
+    digits = max(1, math.ceil(-math.log10(1 - probability) - 1e-9) - 1)
+    return f"{round(100 * probability, digits):g}{NARROW}%"
+
+
+def typeset(text: str) -> str:
+    """A recorded sentence with true minus signs, and with its per cent signs kept beside their numbers."""
+    return re.sub(r"(?<=\d) ?%(?!\w)", f"{NARROW}%", re.sub(r"(?<![\w.`-])-(?=\d)", MINUS, text))
 
 
 def moment(seconds: float) -> str:
@@ -239,6 +260,8 @@ def arm_parts(scenario: Scenario) -> tuple[str, ...]:
         parts.append(arm.runtime.name)
     parts += [f"{key}={value}" for key, value in (*arm.provider_options, *arm.session_options)]
     parts += [part for part in (arm.url, arm.revision and f"revision {arm.revision}") if part]
+    if arm.side:
+        parts.append(arm.side)
     if arm.slowdown:
         parts.append(f"slowed by {arm.slowdown:g}")
     return tuple(parts)

@@ -28,5 +28,5 @@ def sentence(found: Recommendation, name_of: Callable[[Arm], str] = _ID) -> str:
     second = name_of(found.leads[0].arm)
     if behind is None:
         return f"{best}; the second best is {second}."
-    interval = f"{percent(behind.low)} … {percent(behind.high)}"
-    return f"{best}; the second best, {second}, lies {percent(behind.point)} behind it ({interval})."
+    point, low, high = (percent(each).removeprefix("+") for each in (behind.point, behind.low, behind.high))
+    return f"{best}; the second best, {second}, lies {point} behind it (interval {low} to {high})."

@@ -37,7 +37,7 @@
   for (const table of document.querySelectorAll("table[data-filter]")) {
     const words = control("input", "Show rows that contain");
     words.type = "search";
-    words.placeholder = "Filter, e.g. medium int8";
+    words.placeholder = "Filter by words";
     const kinds = control("select", "Show rows with this verdict");
     const present = new Map([["", "all verdicts"]]);
     for (const cell of table.querySelectorAll("td[data-verdict]")) {
@@ -46,7 +46,9 @@
     for (const [value, text] of present) kinds.append(new Option(text, value));
     const box = document.createElement("div");
     box.className = "controls";
-    box.append(words, kinds);
+    const told = document.createElement("output");
+    told.className = "quiet";
+    box.append(words, kinds, told);
     table.before(box);
     const show = () => {
       const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -56,6 +58,9 @@
         const judged = !kinds.value || [...row.cells].some((cell) => cell.dataset.verdict === kinds.value);
         row.hidden = !(named && judged);
       }
+      const all = [...table.tBodies[0].rows];
+      const left = all.filter((row) => !row.hidden).length;
+      told.textContent = left < all.length ? `${left} of ${all.length}` : "";
     };
     words.addEventListener("input", show);
     kinds.addEventListener("change", show);

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from .conftest import SMALL, keep
 pytestmark = pytest.mark.browser
 
 WIDTHS = (1280, 390)
-SINGLE = ("single.html", "hostile.html", "failed.html", "compare.html")
+SINGLE = ("single.html", "hostile.html", "failed.html", "compare.html", "wide/trends.html")
+WIDE = replace(SMALL, classes=("tiny", "short", "medium", "long", "page", "chapter"), launches=1, blocks=2)
+"""As many texts as the nightly selection has."""
 ARGUMENTS = (
     "--no-sandbox",
     "--autoplay-policy=no-user-gesture-required",
@@ -58,6 +61,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory, hostile: RunData, all_failed
         for night in range(18, 24):
             keep(store, made_run(SMALL, night))
         site = write_site(store, directory / "site").parent
+    with open_store(directory / "wide.sqlite") as store:
+        keep(store, made_run(WIDE, 18))
+        write_site(store, directory / "wide")
     write_run_page(made_run(SMALL, 30), directory / "single.html")
     write_run_page(hostile, directory / "hostile.html")
     write_run_page(all_failed, directory / "failed.html")
@@ -178,6 +184,7 @@ def test_rows_are_filtered_by_words_and_by_verdict(browser: Any, pages: dict[str
     page.locator("input[type=search]").first.fill("medium whole")
     visible = [row for row in rows.all() if row.is_visible()]
     assert 0 < len(visible) < everything
+    assert page.locator(".controls output").first.inner_text() == f"{len(visible)} of {everything}"
     assert all("medium, whole" in row.inner_text() for row in visible)
     page.locator("input[type=search]").first.fill("")
     page.locator(".controls select").first.select_option("worse")

@@ -23,8 +23,8 @@ SERIES = 60
 
 def past(run: int, medians: tuple[float | None, ...], *, machine: str = "m", status: str = "complete") -> PastRun:
     return PastRun(
-        id=f"{machine}{run}", fingerprint="", started_at=float(run), machine=machine, status=status, css="", glyph="",
-        sentence="", subject=(), medians=medians, kinds=" " * len(medians),
+        id=f"{machine}{run}", fingerprint="", started_at=float(run), machine=machine, selection="", status=status,
+        css="", glyph="", sentence="", subject=(), medians=medians, kinds=" " * len(medians),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from .conftest import SMALL
 def test_the_verdict_comes_first_then_the_largest_changes(run: RunData) -> None:
     lines = markdown_summary(run).splitlines()
     assert (
-        lines[0] == "## ▲ 6 of 94 figures got worse, 12 could not be measured, 15 targets are missed and 6 got better."
+        lines[0] == "## ▲ 6 of 94 figures got worse and 6 got better; 12 could not be measured; 15 targets are missed."
     )
     assert "### Worse" in lines
     assert lines.index("### Worse") < lines.index("### Better") < lines.index("### Targets")
@@ -54,7 +54,7 @@ def test_a_run_compared_with_itself_shows_no_difference(run: RunData) -> None:
     view = comparison_of_runs(run, run)
     assert all(pair.css == "same" for pair in view.pairs)
     assert view.differences == ()
-    assert ", 0 lie apart beyond their intervals" in view.sentence
+    assert view.sentence.endswith("that both runs have, none lies apart beyond their intervals.")
 
 
 def test_a_planted_step_lies_apart_and_comes_first() -> None:
@@ -70,6 +70,13 @@ def test_a_planted_step_lies_apart_and_comes_first() -> None:
     assert text.startswith(f"## {after.run.id} against {before.run.id}")
     assert "| medium, whole" in text
     assert f"<h1>{after.run.id} against {before.run.id}</h1>" in compare_html(comparison_of_runs(before, after))
+
+
+def test_what_is_in_one_run_only_is_counted_by_side(run: RunData) -> None:
+    known = [each for each in run.summaries if each.median is not None]
+    fewer = replace(run, summaries=tuple(known[3:]))
+    assert comparison_of_runs(fewer, run).sentence.endswith(" Without a counterpart: 3 only in the later.")
+    assert comparison_of_runs(run, fewer).sentence.endswith(" Without a counterpart: 3 only in the earlier.")
 
 
 def test_runs_of_two_machines_come_with_a_warning(run: RunData) -> None:

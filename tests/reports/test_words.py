@@ -11,7 +11,20 @@ from harness.records.verdict import Estimate, VerdictKind
 from reports.headline import verdict_sentence
 from reports.marks import Range, axis, forest, spark
 from reports.naming import names
-from reports.words import VERDICT_WORDS, change_words, listed, metric_of, number, percent, scale, span, value_change
+from reports.words import (
+    VERDICT_WORDS,
+    change_words,
+    finer,
+    level,
+    listed,
+    metric_of,
+    number,
+    percent,
+    scale,
+    span,
+    typeset,
+    value_change,
+)
 
 N = "\u202f"
 
@@ -29,6 +42,7 @@ N = "\u202f"
         ("rtf", [0.51, 0.00021], 1e-17, "0.000"),
         ("rtf", [0.0021], 0.00213, "0.00213"),
         ("success_rate", [0.5, 1.0], 0.99, f"99.0{N}%"),
+        ("stage_share_phonemise", [0.0003, 0.0004], 0.00032, f"0.032{N}%"),
         ("latency", [None, 2.0], None, "–"),
         ("stall", [0.0, 0.0], 0.0, f"0.00{N}s"),
     ],
@@ -44,6 +58,26 @@ def test_signs_are_true_minus_signs_and_zero_has_none() -> None:
     assert percent(-0.083) == f"\u22128.3{N}%"
     assert number(-0.0001, 2) == "0.00"
     assert number(1234567.0, 0) == f"1{N}234{N}567"
+
+
+def test_a_level_has_as_many_digits_as_tell_it_from_certainty() -> None:
+    said = {0.95: "95", 0.9: "90", 0.999: "99.9", 0.996715: "99.67", 0.999343: "99.934", 0.99989: "99.989", 1.0: "100"}
+    assert {each: level(each) for each in said} == {each: f"{text}{N}%" for each, text in said.items()}
+
+
+def test_recorded_sentences_get_true_signs_and_keep_names_as_they_are() -> None:
+    assert (
+        typeset("inference: -6.3% of the whole, -1 % there")
+        == f"inference: \u22126.3{N}% of the whole, \u22121{N}% there"
+    )
+    assert typeset("model-8bit of 2026-01-02, `--take -1`, 5%x") == "model-8bit of 2026-01-02, `--take \u22121`, 5%x"
+
+
+def test_two_figures_that_would_read_alike_get_more_places() -> None:
+    on = scale("rss_peak", [7.201e8, 7.209e8])
+    assert on.full(7.201e8) == f"720{N}MB"
+    assert finer(on, 4e5).full(7.201e8) == f"720.1{N}MB"
+    assert finer(on, 0.0) == on
 
 
 def test_a_change_is_in_the_direction_of_the_value() -> None:
@@ -67,24 +101,32 @@ def test_a_metric_that_the_registry_has_forgotten_keeps_its_name() -> None:
 @pytest.mark.parametrize(
     ("kinds", "missed", "text"),
     [
-        ({VerdictKind.UNCHANGED: 80}, 0, "Nothing got worse: 80 of 80 figures shown to be unchanged."),
+        ({VerdictKind.UNCHANGED: 80}, 0, "Nothing got worse: all 80 figures are shown to be unchanged."),
         (
             {VerdictKind.UNCHANGED: 79, VerdictKind.INCONCLUSIVE: 1},
             1,
-            "Nothing got worse: 79 of 80 figures shown to be unchanged, 1 is unclear; 1 target is missed.",
+            "No change is shown: 79 of 80 figures are unchanged, 1 is unclear; 1 target is missed.",
         ),
         ({VerdictKind.REGRESSED: 1, VerdictKind.UNCHANGED: 9}, 0, "1 of 10 figures got worse."),
         (
             {VerdictKind.REGRESSED: 2, VerdictKind.IMPROVED: 3, VerdictKind.FAILED: 1, VerdictKind.UNCHANGED: 5},
             2,
-            "2 of 10 figures got worse, 1 could not be measured, 2 targets are missed and 3 got better.",
+            "2 of 10 figures got worse and 3 got better; 1 could not be measured; 2 targets are missed.",
         ),
-        ({VerdictKind.IMPROVED: 1, VerdictKind.UNCHANGED: 1}, 0, "Nothing got worse; 1 got better."),
-        ({VerdictKind.NO_BASELINE: 4}, 0, "Nothing to compare with: no baseline exists yet for 4 of 4 figures."),
+        ({VerdictKind.IMPROVED: 1, VerdictKind.UNCHANGED: 1}, 0, "1 of 2 figures got better, nothing got worse."),
+        ({VerdictKind.IMPROVED: 2, VerdictKind.INCONCLUSIVE: 3}, 0, "2 of 5 figures got better, 3 are unclear."),
+        ({VerdictKind.INCONCLUSIVE: 24}, 0, "No change is shown, nor its absence: all 24 figures are unclear."),
+        ({VerdictKind.INCONCLUSIVE: 1}, 0, "No change is shown, nor its absence: the one figure is unclear."),
+        ({VerdictKind.NO_BASELINE: 4}, 0, "Nothing to compare with: no baseline exists yet for any of 4 figures."),
+        (
+            {VerdictKind.NO_BASELINE: 4, VerdictKind.FAILED: 2},
+            0,
+            "Nothing to compare with: no baseline exists yet for 4 of 6 figures, 2 could not be measured.",
+        ),
         (
             {VerdictKind.INCOMPARABLE: 1},
             0,
-            "Nothing to compare with: the reference is not comparable for 1 of 1 figure.",
+            "Nothing to compare with: the reference is not comparable for any of 1 figure.",
         ),
         ({VerdictKind.FAILED: 2}, 0, "Nothing could be measured validly: 2 figures failed."),
         ({}, 0, "Nothing was judged."),
