@@ -16,10 +16,11 @@ from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import VerdictKind
 
-CALIBRATION_FORMAT = 2
-"""Version of the file. History: 1, the first; 2, with the pairs of duels of an arm against itself."""
+CALIBRATION_FORMAT = 3
+"""Version of the file. History: 1, the first; 2, with the pairs of duels of an arm against itself; 3, with whether the
+sides of a pair worked at the same time."""
 
-READABLE_FORMATS = (1, 2)
+READABLE_FORMATS = (1, 2, 3)
 
 FEWEST_DUELS = 10
 """Duels of an arm against itself from which on they tell what launches differ by, better than what is presumed."""
@@ -95,14 +96,17 @@ def add(baselines: Path, machine_key: str, trial: Trial) -> CalibrationFile:
     return after
 
 
-def curves(baselines: Path, machine_key: str) -> dict[str, OperatingCurve]:
-    """Scenario id → its curve."""
-    return {curve.scenario_id: curve for curve in operating_curves(load(baselines, machine_key).trials)}
+def curves(baselines: Path, machine_key: str, *, in_slices: bool | None = None) -> dict[str, OperatingCurve]:
+    """Scenario id → its curve, of duels with pairs in slices or without; None: as the newest were played."""
+    trials = load(baselines, machine_key).trials
+    wanted = trials[-1].in_slices if in_slices is None and trials else in_slices
+    return {curve.scenario_id: curve for curve in operating_curves([t for t in trials if t.in_slices == wanted])}
 
 
-def launch_effect(baselines: Path, machine_key: str) -> LaunchEffect | None:
+def launch_effect(baselines: Path, machine_key: str, *, in_slices: bool) -> LaunchEffect | None:
     """What this machine's own duels of a thing against itself say of launches; None while they are too few."""
-    known = [trial.pairs for trial in load(baselines, machine_key).trials if len(trial.pairs) > 1]
+    trials = [trial for trial in load(baselines, machine_key).trials if trial.in_slices == in_slices]
+    known = [trial.pairs for trial in trials if len(trial.pairs) > 1]
     return LaunchEffect(inflation=launch_inflation(known), duels=len(known)) if len(known) >= FEWEST_DUELS else None
 
 
@@ -113,7 +117,8 @@ def sentences(baselines: Path, machine_key: str) -> dict[str, str]:
 
 def quotes(baselines: Path, data: RunData) -> list[str]:
     """What is known of the gate's errors on this machine, for whoever reads the run's verdicts."""
-    known = curves(baselines, data.run.machine.key)
+    slices = {bool(block.slice_ns) for block in data.blocks}
+    known = curves(baselines, data.run.machine.key, in_slices=slices.pop() if len(slices) == 1 else None)
     plain = (replace(each, arm=replace(each.arm, side="", slowdown=0.0)).id for each in data.run.scenarios)
     found = [f"{name}: {known[name].sentence()}" for name in dict.fromkeys(plain) if name in known]
     return found or [UNCALIBRATED]
@@ -130,6 +135,7 @@ def trial_of(data: RunData, *, scenario: Scenario, planted: float, pairs: Groupe
         improved=VerdictKind.IMPROVED in kinds,
         seconds=seconds,
         pairs=tuple(tuple(round(pair, 6) for pair in launch) for launch in pairs),
+        in_slices=any(block.slice_ns for block in data.blocks),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from harness.engines.providers import find_provider
 from harness.errors import MeasurementError, UsageError
 from harness.judge.comparison import Comparison, NotComparable, Policy
 from harness.judge.comparison import Duel as Paired
@@ -61,13 +62,37 @@ def duel_scenarios(opponents: Opponents, *, texts: Sequence[str], voice: str, mo
     )
 
 
+def why_whole(opponents: Opponents) -> str:
+    """Why the two arms cannot speak in slices of time, "" where they can.
+
+    The work must stand still when its process does.
+    """
+    for arm in (opponents.candidate, opponents.reference):
+        provider = find_provider(arm.provider)
+        device = dict(arm.provider_options).get("device_type", "CPU")
+        if arm.url:
+            return f"{arm.id} is a server, which works on while its client is halted"
+        if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
+            return f"{arm.id} works on a device that goes on while its process is halted"
+    return ""
+
+
 class DuelJudging:
     """Judges a duel while it goes on and once it has ended, by one stopping rule whose looks share the error."""
 
     def __init__(
-        self, *, effect: float, budget_s: float, launches: int, policy: Policy, launching: float = 1.0
+        self,
+        *,
+        effect: float,
+        budget_s: float,
+        launches: int,
+        policy: Policy,
+        launching: float = 1.0,
+        whole: str = "",
     ) -> None:
+        """`whole` says why the pairs are not spoken in slices, "" where they are or where that is not asked for."""
         self.policy = policy
+        self._whole = whole
         self._tolerance = tolerance_for(effect)
         self._budget_s = budget_s
         self._launches = launches
@@ -97,7 +122,15 @@ class DuelJudging:
             summaries=summarise_all(data, all_values(data)),
             verdicts=tuple(_with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),
             targets=(),
+            notes=self._how_paired(data),
         )
+
+    def _how_paired(self, data: RunData) -> tuple[str, ...]:
+        """Whether both sides of a pair met the same moments of the machine."""
+        slices = {block.slice_ns for block in data.blocks} - {0}
+        if slices:
+            return (f"the sides of a pair worked at the same time, in turns of {max(slices) / 1e6:g} ms",)
+        return (f"the sides of a pair worked one after the other: {self._whole}",) if self._whole else ()
 
     def explain(self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario], Profile]) -> Conclusions:
         """The verdicts that found a change with the operators that moved, by one profile of each side.

@@ -94,6 +94,8 @@ class Judging:
     """Whether nothing can be said without an arm: one that cannot be made is told, and nothing is measured."""
     launching: float = 1.0
     """Share of the budget that launches may take."""
+    slice_s: float = 0.0
+    """How long each side of a duel works before it is the other's turn; 0: they speak one after the other."""
 
 
 Conduct = Callable[[Plan, Staff, Clock, Listener, Watch], Conductor]
@@ -138,7 +140,7 @@ def measure(
         load_baselines(config.baselines, equipment.machine.key)
         judging = against_baseline(config)
     with _ending() as ending, _alone(config, equipment, selection, report), open_store(config.results) as store:
-        plan, refusals = _plan(config, equipment, scenarios, selection, launching=judging.launching)
+        plan, refusals = _plan(config, equipment, scenarios, selection, judging)
         if refusals and judging.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
         store.mark_abandoned(machine_key=equipment.machine.key, boot=equipment.boot)
@@ -217,7 +219,7 @@ def _own_text(config: Config) -> Utterance | None:
 
 
 def _plan(
-    config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str, *, launching: float
+    config: Config, equipment: Equipment, scenarios: Sequence[Scenario], selection: str, judging: Judging
 ) -> tuple[Plan, Mapping[str, str]]:
     """Resolve every model once, and join scenarios, texts and pace; beside it, why some arms cannot even be started."""
     arms, refusals = resolve_all(equipment, [scenario.arm for scenario in scenarios])
@@ -229,8 +231,9 @@ def _plan(
         warmups=config["warmups"],
         timeout_s=config["answer-timeout"],
         seed=config["seed"],
-        launching=launching,
+        launching=judging.launching,
         memory=config["workers-memory"] or equipment.memory_for_workers(),
+        slice_s=judging.slice_s,
     )
     plan = make_plan(
         [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],

@@ -77,9 +77,9 @@ def keep(directory: Path, pairs: Sequence[tuple[tuple[float, ...], ...]]) -> Non
 def test_what_launches_differ_by_is_learned_from_ten_duels_of_a_thing_against_itself(tmp_path: Path) -> None:
     pairs = duels(10, between=0.04)
     keep(tmp_path, pairs[:9])
-    assert calibration.launch_effect(tmp_path, "machine") is None
+    assert calibration.launch_effect(tmp_path, "machine", in_slices=False) is None
     keep(tmp_path, pairs[9:])
-    effect = calibration.launch_effect(tmp_path, "machine")
+    effect = calibration.launch_effect(tmp_path, "machine", in_slices=False)
     assert effect is not None
     assert effect.duels == 10
     # By arithmetic 1 + 8 (0.04 / 0.02)² = 33.
@@ -89,7 +89,7 @@ def test_what_launches_differ_by_is_learned_from_ten_duels_of_a_thing_against_it
 
 def test_launches_that_do_not_differ_widen_nothing(tmp_path: Path) -> None:
     keep(tmp_path, duels(30, between=0.0))
-    effect = calibration.launch_effect(tmp_path, "machine")
+    effect = calibration.launch_effect(tmp_path, "machine", in_slices=False)
     assert effect is not None
     assert 1 <= effect.inflation < 1.5
 
@@ -98,7 +98,7 @@ def test_a_calibration_without_pairs_is_still_read(tmp_path: Path) -> None:
     old = {"format": 1, "machine": "machine", "trials": [vars_of(TRIAL)]}
     calibration.place(tmp_path, "machine").write_text(json.dumps(old))
     assert calibration.load(tmp_path, "machine").trials == (TRIAL,)
-    assert calibration.launch_effect(tmp_path, "machine") is None
+    assert calibration.launch_effect(tmp_path, "machine", in_slices=False) is None
 
 
 def vars_of(trial: Trial) -> dict[str, object]:

@@ -49,12 +49,14 @@ def calibrate(
     from harness import calibration
     from harness.cli.duel import launches_here, per_cent
     from harness.console import make_console
+    from harness.duel import Opponents
 
     console = make_console()
     if not show_only:
         wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
         # Read once: what the trials themselves teach must not change the rule that they are to try.
-        launches = launches_here(config)
+        reference = one_arm(config)
+        launches = launches_here(config, Opponents(candidate=reference, reference=reference))
         for number, planted in enumerate(calibration.order_of(sizes, duels)):
             console.print(f"duel {number + 1} of {duels * len(sizes)}: planted {planted:.1%}")
             code = _trial(config, planted, number, wanted=wanted, launches=launches)
@@ -62,7 +64,9 @@ def calibrate(
                 return int(code)
     for curve in calibration.curves(config.baselines, machine_key(config)).values():
         console.print(f"{curve.scenario_id}: {curve.sentence()}")
-    if effect_of_launches := calibration.launch_effect(config.baselines, machine_key(config)):
+    if effect_of_launches := calibration.launch_effect(
+        config.baselines, machine_key(config), in_slices=bool(config["slice"])
+    ):
         console.print(effect_of_launches.sentence())
     return int(ExitCode.OK)
 

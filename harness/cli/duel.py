@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BUDGET_S = 60.0
 TEXTS = ("chars-60",)
 LAUNCHES = 4
+LAUNCHES_IN_SLICES = 16
+"""Pairs in slices scatter less than launches differ: many launches of few pairs tell more than few of many."""
 LAUNCHING = 0.5
 """Where launches would take more than this share of the budget, fewer are made: pairs decide, not starts."""
 MANY_BLOCKS = 10_000
@@ -72,7 +74,7 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     if otherwise := _measured_otherwise(config, sides):
         make_console().print(otherwise, markup=False)
     selection = f"duel: {candidate} against {reference}"
-    launches = launches_here(config)
+    launches = launches_here(config, sides)
     finished = conduct(config, sides, effect=effect, selection=selection, launches=launches, streamed=streamed)
     notes = [*quotes(config.baselines, finished.data), *write_outputs(finished.data, config)]
     if launches is not None:
@@ -98,16 +100,22 @@ def conduct(
     from harness import laboratory
     from harness.beside import unexplained
     from harness.console import LiveConsole
-    from harness.duel import DuelJudging, duel_scenarios
+    from harness.duel import DuelJudging, duel_scenarios, why_whole
+    from harness.judge.paired import SLICED_INFLATION
     from harness.records.scenario import Mode
     from harness.verdicts import policy_of
 
-    config = _with_a_duels_own(config)
+    whole = why_whole(sides)
+    slice_s = 0.0 if whole else config["slice"]
     launching = LAUNCHING if config.origins["launches"] == "default" else 1.0
+    config = _with_a_duels_own(config, launches=LAUNCHES_IN_SLICES if slice_s else LAUNCHES)
     policy = policy_of(config)
     if launches is not None:
         policy = replace(policy, launch_inflation=launches.inflation)
+    elif slice_s:
+        policy = replace(policy, launch_inflation=SLICED_INFLATION)
     judging = DuelJudging(
+        whole=whole if config["slice"] else "",
         effect=effect,
         budget_s=config["budget"],
         launches=config["launches"],
@@ -131,13 +139,14 @@ def conduct(
                     explain=unexplained if quiet else judging.explain,
                     needs_every_arm=True,
                     launching=launching,
+                    slice_s=slice_s,
                 ),
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished
 
 
-def _with_a_duels_own(config: Config) -> Config:
+def _with_a_duels_own(config: Config, *, launches: int) -> Config:
     """With what a duel does where nothing was asked for."""
     from harness.plan.config import with_values
 
@@ -145,17 +154,19 @@ def _with_a_duels_own(config: Config) -> Config:
         config,
         {
             "budget": config["budget"] or BUDGET_S,
-            "launches": config.chosen("launches", LAUNCHES),
+            "launches": config.chosen("launches", launches),
             "blocks": config.chosen("blocks", MANY_BLOCKS),
         },
     )
 
 
-def launches_here(config: Config) -> "LaunchEffect | None":
+def launches_here(config: Config, sides: "Opponents") -> "LaunchEffect | None":
     """What calibration has learned of launches on this machine, so that three of a duel need not tell it."""
     from harness.calibration import launch_effect
+    from harness.duel import why_whole
 
-    return launch_effect(config.baselines, machine_key(config))
+    in_slices = bool(config["slice"]) and not why_whole(sides)
+    return launch_effect(config.baselines, machine_key(config), in_slices=in_slices)
 
 
 def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """`name` is ours, `ort` is ONNX Runtime's, `wheel` the package on PyPI whose build has it."""
+    """`name` is ours, `ort` is ONNX Runtime's, `wheel` the package on PyPI whose build has it.
+
+    `on_cpu` says that the work is done by the process's own threads, unless options name another device.
+    """
 
     name: str
     ort: str
     wheel: str
+    on_cpu: bool = False
 
 
 PROVIDERS: tuple[Provider, ...] = (
-    Provider(name="cpu", ort="CPUExecutionProvider", wheel="onnxruntime"),
+    Provider(name="cpu", ort="CPUExecutionProvider", wheel="onnxruntime", on_cpu=True),
     Provider(name="coreml", ort="CoreMLExecutionProvider", wheel="onnxruntime (macOS)"),
     Provider(name="cuda", ort="CUDAExecutionProvider", wheel="onnxruntime-gpu"),
     Provider(name="tensorrt", ort="TensorrtExecutionProvider", wheel="onnxruntime-gpu"),
     Provider(name="directml", ort="DmlExecutionProvider", wheel="onnxruntime-directml"),
-    Provider(name="openvino", ort="OpenVINOExecutionProvider", wheel="onnxruntime-openvino"),
+    Provider(name="openvino", ort="OpenVINOExecutionProvider", wheel="onnxruntime-openvino", on_cpu=True),
     Provider(name="rocm", ort="ROCMExecutionProvider", wheel="onnxruntime-rocm"),
     Provider(name="migraphx", ort="MIGraphXExecutionProvider", wheel="onnxruntime-migraphx"),
-    Provider(name="xnnpack", ort="XnnpackExecutionProvider", wheel="a build of your own (--use_xnnpack)"),
+    Provider(name="xnnpack", ort="XnnpackExecutionProvider", wheel="a build of your own (--use_xnnpack)", on_cpu=True),
     Provider(name="qnn", ort="QNNExecutionProvider", wheel="onnxruntime-qnn"),
 )
 

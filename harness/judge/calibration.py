@@ -24,7 +24,8 @@ class Trial:
 
     `planted` is the slowdown as a ratio, 0 for an arm against itself; `regressed` and `improved` say whether any gated
     metric was given that verdict; `seconds` is what the duel took, launches included. `pairs` are the log-ratios of the
-    latency, launch by launch, of an arm against itself: what its launches differ by is learned from them.
+    latency, launch by launch, of an arm against itself: what its launches differ by is learned from them. `in_slices`
+    says that both sides of a pair worked at the same time: a way of measuring of its own, with errors of its own.
     """
 
     scenario_id: str
@@ -33,6 +34,7 @@ class Trial:
     improved: bool
     seconds: float
     pairs: tuple[tuple[float, ...], ...] = ()
+    in_slices: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from harness.measure.desks import Desk
-from harness.measure.messages import CrowdAnswer
+from harness.measure.handle import WorkerLost
+from harness.measure.messages import CrowdAnswer, SpeakOrder
 from harness.measure.orders import Originals, crowd_order, crowd_timeout, speak_order
+from harness.measure.slices import Speaking, haltable, speak_in_slices
 from harness.measure.staff import Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Phase, Repetition
@@ -36,7 +38,59 @@ class Asking:
         """
         if scenario.is_crowd:
             return self.crowd(scenario, desk, block=block, phase=phase).repetitions
-        order = speak_order(
+        order = self._order(
+            scenario, desk, utterance=utterance, block=block, position=position, phase=phase, opening=opening
+        )
+        repetition = desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
+        self._originals.hear(scenario, repetition)
+        return [repetition]
+
+    def together(
+        self,
+        pair: tuple[Scenario, Scenario],
+        desks: tuple[Desk, Desk],
+        *,
+        utterance: Utterance,
+        block: int,
+        position: int,
+        opening: tuple[bool, bool],
+    ) -> tuple[Repetition | WorkerLost, ...]:
+        """One text by both sides of a duel at the same time, in slices; the first begins."""
+        sides = tuple(
+            Speaking(
+                worker=haltable(desk.worker),
+                order=self._order(
+                    scenario,
+                    desk,
+                    utterance=utterance,
+                    block=block,
+                    position=position + place,
+                    phase=Phase.MEASURED,
+                    opening=opening[place],
+                ),
+            )
+            for place, (scenario, desk) in enumerate(zip(pair, desks, strict=True))
+        )
+        # Each has the machine half of the time.
+        timeout_s = 2 * self._plan.pace.timeout_for(utterance.characters)
+        found = speak_in_slices((sides[0], sides[1]), slice_s=self._plan.pace.slice_s, timeout_s=timeout_s)
+        for scenario, each in zip(pair, found, strict=True):
+            if not isinstance(each, WorkerLost):
+                self._originals.hear(scenario, each)
+        return found
+
+    def _order(
+        self,
+        scenario: Scenario,
+        desk: Desk,
+        *,
+        utterance: Utterance,
+        block: int,
+        position: int,
+        phase: Phase,
+        opening: bool,
+    ) -> SpeakOrder:
+        return speak_order(
             scenario,
             utterance,
             launch=desk.launch,
@@ -46,9 +100,6 @@ class Asking:
             original_seconds=self._originals.seconds_for(scenario, utterance),
             audio_path=self._staff.audio(scenario, desk.launch) if opening else "",
         )
-        repetition = desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
-        self._originals.hear(scenario, repetition)
-        return [repetition]
 
     def crowd(self, scenario: Scenario, desk: Desk, *, block: int, phase: Phase) -> CrowdAnswer:
         """Many requests. What they ask for while warming up, no block asks for: a server may keep its answers."""

@@ -8,7 +8,7 @@ asked after each block, is all that can end a group of blocks or a run before it
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -17,13 +17,13 @@ from harness.measure.asking import Asking
 from harness.measure.desks import Desks
 from harness.measure.events import BlockDone, Event, Listener, WarmedUp
 from harness.measure.groups import Group, arrange, overfull, shares
-from harness.measure.handle import WorkerLost
 from harness.measure.memory_needs import MemoryNeeds
-from harness.measure.orders import NO_BLOCK, is_derived
+from harness.measure.orders import is_derived
 from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
 from harness.measure.roster import Roster
 from harness.measure.staff import CanaryKeeper, Staff, ask_server
 from harness.measure.start_ups import StartUps
+from harness.measure.turns import Taken, Turn, Turns
 from harness.plan.matrix import Plan
 from harness.records.repetition import (
     Block,
@@ -65,6 +65,7 @@ class Conductor:
         self._desks = Desks(plan, staff=staff, clock=clock, emit=self._emit)
         self._canary = CanaryKeeper(staff)
         self._asking = Asking(plan, staff)
+        self._turns = Turns(asking=self._asking, desks=self._desks, clock=clock)
         self._pacing = Pacing(plan.pace, clock)
         self._restarts: dict[Arm, int] = {}
         self._extra_launches = 0
@@ -139,7 +140,7 @@ class Conductor:
         """Start a group's workers and play its blocks; False where the run has been ended."""
         group = self._groups[number]
         began = self._clock.now_ns()
-        for arm in self._plan.shuffled(group.arms, "arms", launch):
+        for arm in self._plan.turned(group.arms, "arms", launch):
             self._open_desk(arm, launch)
         in_group = [each for each in self._roster.in_blocks if each.arm in group.arms]
         for scenario in self._warm_up_order(in_group, launch):
@@ -198,15 +199,12 @@ class Conductor:
                 wall_ns=wall_ns,
                 canary=canary,
                 group=group,
+                slice_ns=round(self._plan.pace.slice_s * 1e9) if sides else 0,
             )
 
+        sides = self._turns.sides(order) if self._plan.pace.slice_s else {}
         try:
-            for position, scenario in enumerate(order):
-                soaking = self._pacing.soaking(self._soaks())
-                for turn in range(scenario.repeats):
-                    if scenario not in self._roster or not soaking(turn):
-                        break
-                    done += self._repeat(scenario, position=position, phase=Phase.MEASURED, turn=turn)
+            self._speak(order, sides, done)
         except KeyboardInterrupt:
             # What was spoken of this block is as good as any; a request to end costs the repetition under way.
             if done:
@@ -214,6 +212,25 @@ class Conductor:
             raise
         self._keep_block(played(), done, ask=True)
         return True
+
+    def _speak(self, order: Sequence[Scenario], sides: Mapping[Scenario, Scenario], done: list[Repetition]) -> None:
+        """One turn of each; `done` gets what was spoken, as it is. Of `sides` both speak when the first is due."""
+        spoken: set[Scenario] = set()
+        for scenario in order:
+            if scenario in spoken:
+                continue
+            position = len(spoken)
+            spoken.add(scenario)
+            other = sides.get(scenario)
+            if other is not None and scenario in self._roster and other in self._roster:
+                spoken.add(other)
+                done += self._repeat_both((scenario, other), position=position)
+                continue
+            soaking = self._pacing.soaking(self._soaks())
+            for turn in range(scenario.repeats):
+                if scenario not in self._roster or not soaking(turn):
+                    break
+                done += self._repeat(scenario, position=position, phase=Phase.MEASURED, turn=turn)
 
     def _soaks(self) -> int:
         """How many soaks there are in a round of the launch's blocks."""
@@ -251,7 +268,7 @@ class Conductor:
         Among equals the seed decides: the arms of a duel are warmed up last, just before the blocks, equally often.
         """
         return sorted(
-            self._plan.shuffled(list(scenarios), "warm-ups", launch),
+            self._plan.turned(scenarios, "warm-ups", launch),
             key=lambda scenario: (is_derived(scenario), self._utterance(scenario).characters),
         )
 
@@ -261,31 +278,32 @@ class Conductor:
 
     def _repeat(self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0) -> Sequence[Repetition]:
         """One repetition, or those of a crowd; a worker that is lost costs its scenario, and its arm gets a new one."""
-        desk = self._desks[scenario.arm]
-        utterance = self._utterance(scenario, turn=turn)
         self._say(scenario.id)
-        began_at, began = self._clock.wall(), self._clock.now_ns()
-        try:
-            return self._asking.repetitions(
-                scenario,
-                desk,
-                utterance=utterance,
-                block=self._blocks,
-                position=position,
-                phase=phase,
-                opening=phase is Phase.MEASURED and scenario.arm in self._opening and not turn,
-            )
-        except WorkerLost as lost:
-            outcome = lost.outcome
-        repetition = Repetition(
-            scenario_id=scenario.id, launch=desk.launch, block=self._blocks if phase is Phase.MEASURED else NO_BLOCK,
-            position=position, phase=phase, variant=utterance.variant, characters=utterance.characters,
-            started_at=began_at, end_ns=self._clock.now_ns() - began, outcome=outcome,
-        )  # fmt: skip
-        self._roster.lose(scenario, outcome)
-        self._desks.close(scenario.arm)
-        self._reopen(scenario.arm)
-        return [repetition]
+        when = self._turn(scenario, position=position, phase=phase, turn=turn)
+        return self._settled_with([self._turns.one(scenario, when)])
+
+    def _repeat_both(self, pair: tuple[Scenario, Scenario], *, position: int) -> Sequence[Repetition]:
+        """One repetition of each side of a duel, at the same time."""
+        self._say(f"{pair[0].id} and {pair[1].arm.id}")
+        return self._settled_with(self._turns.both(pair, self._turn(pair[0], position=position, phase=Phase.MEASURED)))
+
+    def _turn(self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0) -> Turn:
+        return Turn(
+            utterance=self._utterance(scenario, turn=turn),
+            block=self._blocks,
+            position=position,
+            phase=phase,
+            opening=self._opening if phase is Phase.MEASURED and not turn else frozenset(),
+        )
+
+    def _settled_with(self, taken: Sequence[Taken]) -> list[Repetition]:
+        """What was spoken. Who was lost over it leaves the run, and its arm gets a new worker."""
+        for each in taken:
+            if each.lost is not None:
+                self._roster.lose(each.scenario, each.lost)
+                self._desks.close(each.scenario.arm)
+                self._reopen(each.scenario.arm)
+        return [repetition for each in taken for repetition in each.repetitions]
 
     def _open_desk(self, arm: Arm, launch: int) -> None:
         """Start an arm's worker; an arm that cannot be loaded costs all its scenarios."""

@@ -74,11 +74,12 @@ class Watch:
         self._switches = involuntary_switches()
         self._times = cpu_times()
 
-    def end(self, own_cpu_ns: int, wall_ns: int) -> Disturbance:
+    def end(self, own_cpu_ns: int, wall_ns: int, *, stood_ns: int = 0, instead_ns: int = 0) -> Disturbance:
         """Judge what happened since `begin`.
 
         `own_cpu_ns` (CPU time of all threads of this process) and `wall_ns` must span the same stretch, from `begin` to
-        here: own work left out of them would be taken for somebody else's.
+        here: own work left out of them would be taken for somebody else's. For `stood_ns` more the process was halted,
+        while the other side of its pair used `instead_ns` of CPU time.
         """
         before, after = self._times, cpu_times()
         switches_before, switches_after = self._switches, involuntary_switches()
@@ -89,7 +90,8 @@ class Watch:
             before,
             after,
             own_cpu_ns=own_cpu_ns,
-            wall_ns=wall_ns,
+            wall_ns=wall_ns + stood_ns,
+            instead_ns=instead_ns,
             switches=switches,
             cpus=os.cpu_count() or 1,
             limits=self._limits,
@@ -104,17 +106,22 @@ def judge_disturbance(
     wall_ns: int,
     switches: int | None,
     cpus: int,
+    instead_ns: int = 0,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Disturbance:
-    """Turn two readings of the machine's clocks into shares and marks (definitions at the head of this module)."""
+    """Turn two readings of the machine's clocks into shares and marks (definitions at the head of this module).
+
+    `instead_ns` is CPU time of whoever worked while this process was halted: nobody's disturbance.
+    """
     own_s, wall_s = own_cpu_ns / 1e9, wall_ns / 1e9
+    accounted_s = own_s + instead_ns / 1e9
     marks = []
     steal_share = others_share = None
     if before is not None and after is not None and wall_s >= limits.shortest_wall_s:
         busy_s = after.busy_s - before.busy_s
         resolution_s = _TICK_S * (1 + busy_s / wall_s)
-        if _truthful(busy_s=busy_s, own_s=own_s, resolution_s=resolution_s):
-            others_s = max(0.0, busy_s - own_s)
+        if _truthful(busy_s=busy_s, own_s=accounted_s, resolution_s=resolution_s):
+            others_s = max(0.0, busy_s - accounted_s)
             others_share = others_s / wall_s
             allowed = max(limits.others_share, limits.others_machine_share * cpus)
             if others_s - resolution_s > allowed * wall_s:

@@ -34,6 +34,7 @@ from harness.measure.messages import (
     write_order,
 )
 from harness.measure.probes import ScriptedProbes
+from harness.measure.standstill import SUPPORTED, VARIABLE, Halter
 from harness.measure.worker import Worker
 from harness.records.repetition import Canary, Launch, Outcome, OutcomeKind, Repetition, ServerFigures
 
@@ -118,20 +119,25 @@ class ProcessHandle:
     def __init__(self, place: WorkerPlace = HERE) -> None:
         # Closed in `close`; a context manager would end with this constructor.
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._halter = Halter() if SUPPORTED else None
         try:
             self._process = subprocess.Popen(
                 command(place.python, str(place.harness), "harness.measure.worker"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                env=_environment(dict(place.environment)),
+                env=_environment(dict(place.environment), self._halter),
+                pass_fds=(self._halter.descriptor,) if self._halter else (),
                 # Ctrl-C is the conductor's to handle: a worker in the same group would die in mid-answer.
                 start_new_session=os.name == "posix",
             )
         except OSError as error:
             self._stderr.close()
+            if self._halter:
+                self._halter.close()
             raise WorkerLost(OutcomeKind.CRASHED, f"cannot start {place.python}: {error.strerror}") from error
         self._answering = False
+        self._halts = False
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._reader = threading.Thread(target=self._read_lines, daemon=True, name=f"worker {self._process.pid}")
         self._reader.start()
@@ -140,6 +146,9 @@ class ProcessHandle:
             if greeting is None or greeting.protocol != PROTOCOL:
                 said = greeting.protocol if greeting else "no version"
                 self._lose(OutcomeKind.CRASHED, f"the worker speaks protocol {said}, this conductor speaks {PROTOCOL}")
+            if self._halter:
+                self._halter.watch(self.pid)
+            self._halts = greeting.halts
         except BaseException:
             self.close()
             raise
@@ -149,13 +158,35 @@ class ProcessHandle:
         """The worker's process id."""
         return self._process.pid
 
+    @property
+    def halter(self) -> Halter | None:
+        """What halts it; None where it does not know how to stand still, as workers of older revisions."""
+        return self._halter if self._halts else None
+
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm."""
         return _expect(self._ask(order, timeout_s, doing="loading").launch)
 
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
-        return _expect(self._ask(order, timeout_s, doing=f"synthesising {order.text_summary}").repetition)
+        return _expect(self._ask(order, timeout_s, doing=_speaking(order)).repetition)
+
+    def begin(self, order: SpeakOrder) -> None:
+        """Order a repetition that is to be heard of by `heard`."""
+        self._order(order, doing=_speaking(order))
+
+    def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
+        """The repetition that `begin` has ordered; None where it is not done within that time."""
+        try:
+            line = self._lines.get(timeout=within_s)
+        except queue.Empty:
+            return None
+        return _expect(self._read(line, doing=_speaking(order)).repetition)
+
+    def give_up(self, order: SpeakOrder, *, after_s: float) -> NoReturn:
+        """Kill it: what `begin` has ordered takes too long."""
+        self._process.kill()
+        self._lose(OutcomeKind.TIMEOUT, _silence(after_s, _speaking(order)))
 
     def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
         """Ask a server for many texts at once."""
@@ -181,6 +212,8 @@ class ProcessHandle:
 
     def close(self) -> None:
         """Close the worker's input, which ends it; kill it where that does not, or where nobody awaits its answer."""
+        if self._halter:
+            self._halter.go_on()
         with contextlib.suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
@@ -195,8 +228,14 @@ class ProcessHandle:
         if self._process.stdout:
             self._process.stdout.close()
         self._stderr.close()
+        if self._halter:
+            self._halter.close()
 
     def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
+        self._order(order, doing=doing)
+        return self._receive(timeout_s, doing=doing)
+
+    def _order(self, order: Order, *, doing: str) -> None:
         assert self._process.stdin is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
         self._answering = True
         try:
@@ -204,7 +243,6 @@ class ProcessHandle:
             self._process.stdin.flush()
         except OSError:
             self._lose_ended(doing)
-        return self._receive(timeout_s, doing=doing)
 
     def _receive(self, timeout_s: float, *, doing: str) -> Answer:
         try:
@@ -212,6 +250,9 @@ class ProcessHandle:
         except queue.Empty:
             self._process.kill()
             self._lose(OutcomeKind.TIMEOUT, _silence(timeout_s, doing))
+        return self._read(line, doing=doing)
+
+    def _read(self, line: bytes, *, doing: str) -> Answer:
         self._answering = False
         if not line:
             self._lose_ended(doing)
@@ -267,7 +308,7 @@ class ScriptedHandle:
 
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition; a script may say that the process crashes or hangs instead."""
-        return _expect(self._ask(order, timeout_s, doing=f"synthesising {order.text_summary}").repetition)
+        return _expect(self._ask(order, timeout_s, doing=_speaking(order)).repetition)
 
     def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
         """A scripted engine has no server."""
@@ -304,10 +345,14 @@ class ScriptedHandle:
         raise WorkerLost(OutcomeKind.CRASHED, f"the worker ended while {doing}: {how}")
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+def _environment(extra: Mapping[str, str], halter: Halter | None) -> dict[str, str]:
     """Ours, without what would change the engine behind the record's back."""
     ours = {name: value for name, value in os.environ.items() if name not in ("ONNX_PROVIDER", "PYTHONPATH")}
-    return {**ours, **extra}
+    return {**ours, **extra, **({VARIABLE: str(halter.descriptor)} if halter else {})}
+
+
+def _speaking(order: SpeakOrder) -> str:
+    return f"synthesising {order.text_summary}"
 
 
 def _expect(part: Part | None) -> Part:

@@ -104,11 +104,12 @@ class CanaryOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
-    """A worker's first line."""
+    """A worker's first line. `halts` says that its clock stands still while it is halted."""
 
     protocol: int
     pid: int
     python: str
+    halts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

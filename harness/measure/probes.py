@@ -2,23 +2,27 @@
 
 import gc
 import os
-import time
 from pathlib import Path
 
+from harness.clock import Clock, SystemClock
 from harness.measure.disturbance import Watch
 from harness.measure.memory import Mark, begin, memory, usage
 from harness.measure.rest import await_rest
+from harness.measure.standstill import Account
 from harness.records.repetition import Disturbance, Memory
 
 CHUNK = 1 << 22
 
 
 class SystemProbes:
-    """The worker's own process."""
+    """The worker's own process. `account` says how long it was halted, and what worked in its stead."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None, account: Account | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._account = account
         self._watch = Watch()
         self._mark: Mark | None = None
+        self._missed = (0, 0)
 
     def settle(self) -> None:
         """What loading left behind is not looked at again by the collector, which makes it cheap from here on."""
@@ -32,16 +36,24 @@ class SystemProbes:
         """
         gc.collect()
         self._mark = begin()
+        self._missed = self._missed_ns()
         self._watch.begin()
 
     def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
-        """What happened since `begin`; the counters first, since they are still moving."""
-        disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns)
+        """What happened since `begin`; the counters first, since they are still moving.
+
+        They count on while the process is halted, and whoever works meanwhile is no disturbance.
+        """
+        stood_ns, used_ns = (now - then for now, then in zip(self._missed_ns(), self._missed, strict=True))
+        disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns, instead_ns=used_ns, stood_ns=stood_ns)
         return memory(self._mark) if self._mark else Memory(), disturbance
 
     def rest(self) -> None:
         """Wait until the engine's threads have stopped looking for work."""
-        await_rest(time.process_time_ns, sleep=time.sleep)
+        await_rest(self._clock.cpu_ns, sleep=self._clock.sleep)
+
+    def _missed_ns(self) -> tuple[int, int]:
+        return (self._account.stood_ns, self._account.used_ns) if self._account else (0, 0)
 
     def resident(self) -> int | None:
         """Resident size now, in bytes."""

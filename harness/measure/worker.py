@@ -351,14 +351,18 @@ def serve(worker: Worker, lines: Iterator[bytes], answers: BinaryIO) -> None:
 def main() -> None:
     """Speak the protocol on the standard streams."""
     from harness.measure.probes import SystemProbes
+    from harness.measure.standstill import OwnClock, inherited
 
+    account = inherited()
+    clock = OwnClock(account) if account else SystemClock()
     # Libraries print where they like; the protocol keeps a descriptor of its own.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    greeting = Greeting(protocol=PROTOCOL, pid=os.getpid(), python=platform.python_version())
+    greeting = Greeting(protocol=PROTOCOL, pid=os.getpid(), python=platform.python_version(), halts=account is not None)
     answers.write(write_answer(Answer(greeting=greeting)))
     answers.flush()
-    serve(Worker(clock=SystemClock(), probes=SystemProbes()), iter(sys.stdin.buffer.readline, b""), answers)
+    worker = Worker(clock=clock, probes=SystemProbes(clock, account))
+    serve(worker, iter(sys.stdin.buffer.readline, b""), answers)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class Pace:
     """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed.
 
     `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
-    fewer are made. `memory` is what workers may hold at once, in bytes; None sets no bound.
+    fewer are made. `memory` is what workers may hold at once, in bytes; None sets no bound. `slice_s` is how long each
+    of two arms works before it is the other's turn, in seconds; with 0 they speak one after the other.
     """
 
     budget_s: float
@@ -56,6 +57,7 @@ class Pace:
     seed: int
     launching: float = 1.0
     memory: int | None = None
+    slice_s: float = 0.0
 
     def timeout_for(self, characters: int) -> float:
         """Seconds after which an answer to a text of so many characters is given up."""
@@ -85,6 +87,11 @@ class Plan:
         shuffled = list(things)
         random.Random(f"{self.pace.seed}/{what}/{number}").shuffle(shuffled)  # noqa: S311 - an order, no secret
         return shuffled
+
+    def turned(self, things: Iterable[Thing], what: str, number: int) -> list[Thing]:
+        """`shuffled`, but every second order is the one before turned round: what a place does cancels out."""
+        order = self.shuffled(things, what, number - number % 2)
+        return order[::-1] if number % 2 else order
 
     def utterance(self, scenario: Scenario, round_number: int, *, turn: int = 0) -> Utterance:
         """The text of a scenario in a round of blocks; `turn` counts where a block speaks several."""

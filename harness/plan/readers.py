@@ -76,10 +76,10 @@ def _positive(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment
 
 
 def as_seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """Seconds, or text such as 90s, 5m, 1.5h."""
+    """Seconds, or text such as 25ms, 90s, 5m, 1.5h."""
     if isinstance(value, str):
         text = value.strip().lower()
-        for unit, scale in (("s", 1.0), ("m", 60.0), ("h", 3600.0)):
+        for unit, scale in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
             if text.endswith(unit):
                 return _positive(text.removesuffix(unit)) * scale
     return _positive(value)

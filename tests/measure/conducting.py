@@ -163,9 +163,10 @@ def perform(
     startable: bool = True,
     speed: dict[str, float] | None = None,
     audio: Callable[[Scenario, int], str] = lambda _scenario, _launch: "",
+    agency: Agency | None = None,
 ) -> Played:
-    clock = ScriptedClock()
-    agency = Agency(clock, rule, startable=startable, speed=speed or {})
+    agency = agency or Agency(ScriptedClock(), rule, startable=startable, speed=speed or {})
+    clock = agency.clock
     events: list[Event] = []
     watch = Watch(ends_run=enough, ends_group=settled)
     conductor = Conductor(

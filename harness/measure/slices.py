@@ -1,0 +1,115 @@
+"""Two workers that speak at the same time, in slices: while one works, the other is halted and its clock stands still.
+
+A machine that others use as well is slow for some seconds and fast for some. Of two texts spoken one after the other
+each meets moments of its own; in slices of some milliseconds both meet the same ones, and their ratio hardly scatters.
+At any moment one worker works, as always.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import NoReturn, Protocol, runtime_checkable
+
+from harness.measure.handle import WorkerHandle, WorkerLost
+from harness.measure.messages import SpeakOrder
+from harness.measure.standstill import Halter
+from harness.records.repetition import Repetition
+
+
+@runtime_checkable
+class Haltable(Protocol):
+    """A worker that may be halted while it speaks."""
+
+    @property
+    def halter(self) -> Halter | None:
+        """What halts it; None where it does not know how to stand still."""
+        ...
+
+    def begin(self, order: SpeakOrder) -> None:
+        """Order a repetition."""
+        ...
+
+    def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
+        """The repetition, None where it is not done within that time. WorkerLost."""
+        ...
+
+    def give_up(self, order: SpeakOrder, *, after_s: float) -> NoReturn:
+        """Kill it. WorkerLost, always."""
+        ...
+
+
+def can_halt(worker: WorkerHandle) -> bool:
+    """Whether a worker can take part in slices: one that has a process, on a system and of a revision that can."""
+    return isinstance(worker, Haltable) and worker.halter is not None
+
+
+def haltable(worker: WorkerHandle) -> Haltable:
+    """A worker of which that is known."""
+    assert isinstance(worker, Haltable)  # noqa: S101 - for the type checker; `can_halt` was asked before
+    return worker
+
+
+@dataclass(slots=True)
+class Speaking:
+    """One side of a pair: its worker, what is ordered, and what came of it."""
+
+    worker: Haltable
+    order: SpeakOrder
+    found: Repetition | WorkerLost | None = None
+
+    @property
+    def halter(self) -> Halter:
+        """What halts it."""
+        assert self.worker.halter is not None  # noqa: S101 - for the type checker; `can_halt` was asked before
+        return self.worker.halter
+
+    def begin(self, other: "Speaking") -> None:
+        """Order it of a worker that stands still, so that it begins with its first slice."""
+        self.halter.halt(instead=other.halter)
+        try:
+            self.worker.begin(self.order)
+        except WorkerLost as lost:
+            self.found = lost
+
+    def work(self, seconds: float) -> None:
+        """Let it work so long, or until it has answered."""
+        self.halter.go_on()
+        try:
+            self.found = self.worker.heard(self.order, within_s=seconds)
+        except WorkerLost as lost:
+            self.found = lost
+
+    def give_up(self, *, after_s: float) -> None:
+        """It takes too long."""
+        try:
+            self.worker.give_up(self.order, after_s=after_s)
+        except WorkerLost as lost:
+            self.found = lost
+
+
+def speak_in_slices(
+    sides: tuple[Speaking, Speaking], *, slice_s: float, timeout_s: float
+) -> tuple[Repetition | WorkerLost, ...]:
+    """What came of both, in their order, of which the first begins; `timeout_s` is for both together.
+
+    It begins with half a slice, so that neither is ahead of the other on average. Who is left works on alone.
+    """
+    until = time.monotonic() + timeout_s
+    now, then = sides
+    try:
+        now.begin(then)
+        then.begin(now)
+        part_s = slice_s / 2
+        while now.found is None or then.found is None:
+            if now.found is None:
+                left_s = until - time.monotonic()
+                if left_s <= 0:
+                    now.give_up(after_s=timeout_s)
+                else:
+                    now.work(left_s if then.found else min(part_s, left_s))
+                    now.halter.halt(instead=then.halter)
+                part_s = slice_s
+            now, then = then, now
+    finally:
+        for side in sides:
+            side.halter.go_on()
+    return tuple(side.found for side in sides if side.found is not None)

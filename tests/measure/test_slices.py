@@ -1,0 +1,117 @@
+"""Two real workers that speak at the same time, in slices."""
+
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from harness.clock import ScriptedClock
+from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerLost
+from harness.measure.messages import LoadOrder, SpeakOrder
+from harness.measure.slices import Speaking, can_halt, haltable, speak_in_slices
+from harness.measure.standstill import SUPPORTED
+from harness.records.repetition import OutcomeKind, Repetition
+
+needs_halts = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
+
+PATIENCE_S = 60.0
+SHORT, LONG = 12, 40
+"""Characters of a text that a planted fault spares (as it does the first inference's), and of one that it strikes."""
+
+
+def load_order(*, slowdown: float = 0.0, **script: str) -> LoadOrder:
+    script = {"pace": "2", "quick_start": "1", "noise": "0", "fault_text": str(LONG), **script}
+    return LoadOrder(
+        arm_id="scripted.cpu.t1", launch=0, engine={"engine": "scripted", "script": script}, slowdown=slowdown
+    )
+
+
+def speak_order(characters: int = SHORT) -> SpeakOrder:
+    return SpeakOrder(
+        scenario_id="scripted.cpu.t1/whole/own/none",
+        launch=0,
+        block=0,
+        position=0,
+        phase="measured",
+        variant=0,
+        text="a" * characters,
+        voice="none",
+    )
+
+
+@pytest.fixture
+def workers() -> Iterator[tuple[ProcessHandle, ProcessHandle]]:
+    pair = ProcessHandle(HERE), ProcessHandle(HERE)
+    yield pair
+    for each in pair:
+        each.close()
+
+
+def speak(
+    workers: tuple[ProcessHandle, ProcessHandle], characters: int = SHORT, *, timeout_s: float = PATIENCE_S
+) -> tuple[Repetition | WorkerLost, ...]:
+    one, other = (Speaking(worker=haltable(each), order=speak_order(characters)) for each in workers)
+    return speak_in_slices((one, other), slice_s=0.025, timeout_s=timeout_s)
+
+
+def heard(found: Repetition | WorkerLost) -> Repetition:
+    assert isinstance(found, Repetition)
+    assert found.outcome.valid
+    return found
+
+
+def test_a_scripted_worker_has_no_process_to_halt() -> None:
+    assert not can_halt(ScriptedHandle(ScriptedClock()))
+
+
+@needs_halts
+def test_each_is_timed_as_if_it_had_been_alone(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
+    """The script waits some 0.3 s. Both together take twice as long, and neither sees that."""
+    assert all(map(can_halt, workers))
+    for each in workers:
+        each.load(load_order(), timeout_s=PATIENCE_S)
+    alone = heard(workers[0].speak(speak_order(), timeout_s=PATIENCE_S))
+    for found in speak(workers):
+        together = heard(found)
+        assert together.chunks[-1].at_ns <= together.end_ns
+        assert alone.end_ns * 0.9 < together.end_ns < alone.end_ns * 1.5
+        assert all(mark.end_ns <= together.end_ns for mark in together.stages)
+
+
+@needs_halts
+def test_a_planted_delay_is_in_time_of_its_own(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
+    workers[0].load(load_order(), timeout_s=PATIENCE_S)
+    workers[1].load(load_order(slowdown=1.0), timeout_s=PATIENCE_S)
+    plain, slowed = map(heard, speak(workers))
+    assert slowed.end_ns / plain.end_ns == pytest.approx(2.0, rel=0.25)
+
+
+@needs_halts
+def test_who_crashes_costs_itself_alone(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
+    workers[0].load(load_order(fault="crash"), timeout_s=PATIENCE_S)
+    workers[1].load(load_order(), timeout_s=PATIENCE_S)
+    lost, found = speak(workers, LONG)
+    assert isinstance(lost, WorkerLost)
+    assert lost.kind is OutcomeKind.CRASHED
+    heard(found)
+
+
+@needs_halts
+def test_who_hangs_is_killed_and_the_other_is_heard(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
+    workers[0].load(load_order(), timeout_s=PATIENCE_S)
+    workers[1].load(load_order(fault="hang"), timeout_s=PATIENCE_S)
+    found, lost = speak(workers, LONG, timeout_s=4.0)
+    heard(found)
+    assert isinstance(lost, WorkerLost)
+    assert lost.kind is OutcomeKind.TIMEOUT
+    assert "4 s" in lost.reason
+
+
+@needs_halts
+def test_a_worker_that_has_ended_is_lost(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
+    for each in workers:
+        each.load(load_order(), timeout_s=PATIENCE_S)
+    psutil.Process(workers[0].pid).kill()
+    lost, found = speak(workers)
+    assert isinstance(lost, WorkerLost)
+    heard(found)

@@ -1,0 +1,172 @@
+"""Halted processes, and the clock that stands still with them: in real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from harness.clock import SystemClock
+from harness.measure.handle import HERE, ProcessHandle
+from harness.measure.standstill import SUPPORTED, VARIABLE, Account, Halter, OwnClock, inherited
+
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
+
+HALTED_S = 0.3
+
+CONDUCTOR = """
+import time
+from harness.measure.handle import ProcessHandle
+handle = ProcessHandle()
+handle.halter.halt()
+print(handle.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def worker() -> Iterator[ProcessHandle]:
+    handle = ProcessHandle(HERE)
+    yield handle
+    handle.close()
+    assert not psutil.pid_exists(handle.pid)
+
+
+def state(pid: int) -> str:
+    return str(psutil.Process(pid).status())
+
+
+def await_state(pid: int, *wanted: str) -> None:
+    until = time.monotonic() + 20
+    while state(pid) not in wanted:
+        assert time.monotonic() < until, f"{pid} is {state(pid)}"
+        time.sleep(0.005)
+
+
+def test_a_worker_says_that_it_can_be_halted_and_is(worker: ProcessHandle) -> None:
+    halter = worker.halter
+    assert halter is not None
+    halter.halt()
+    await_state(worker.pid, psutil.STATUS_STOPPED)
+    assert halter.halted
+    halter.go_on()
+    await_state(worker.pid, psutil.STATUS_SLEEPING, psutil.STATUS_RUNNING)
+    assert not halter.halted
+
+
+def test_a_halted_worker_is_ended_by_its_close() -> None:
+    handle = ProcessHandle(HERE)
+    assert handle.halter is not None
+    handle.halter.halt()
+    await_state(handle.pid, psutil.STATUS_STOPPED)
+    handle.close()
+    assert not psutil.pid_exists(handle.pid)
+
+
+def test_a_halted_worker_does_not_outlive_its_conductor() -> None:
+    conductor = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            CONDUCTOR,
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert conductor.stdout is not None
+    pid = int(conductor.stdout.readline())
+    await_state(pid, psutil.STATUS_STOPPED)
+    conductor.kill()
+    conductor.communicate()
+    until = time.monotonic() + 20
+    while psutil.pid_exists(pid) and state(pid) != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_worker_without_an_account_cannot_be_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert inherited() is None
+    monkeypatch.setenv(VARIABLE, "no descriptor")
+    assert inherited() is None
+
+
+def test_the_clock_leaves_out_what_was_booked() -> None:
+    halter = Halter()
+    account = Account(halter.descriptor)
+    own, real = OwnClock(account), SystemClock()
+    before = own.now_ns() - real.now_ns()
+    account.book(stood_ns=5_000_000_000, used_ns=7)
+    assert own.now_ns() - real.now_ns() - before == pytest.approx(-5e9, abs=5e7)
+    assert account.used_ns == 7
+    account.close()
+    halter.close()
+
+
+CHILD = """
+import sys, time
+from harness.clock import SystemClock
+from harness.measure.standstill import OwnClock, inherited
+clock = OwnClock(inherited())
+print("ready", flush=True)
+sys.stdin.readline()
+own, real = clock.now_ns(), time.perf_counter_ns()
+clock.sleep(0.2)
+print((clock.now_ns() - own) / 1e9, (time.perf_counter_ns() - real) / 1e9, flush=True)
+"""
+
+
+def test_what_a_process_waits_for_is_time_of_its_own() -> None:
+    """Halted in the middle of a wait of 0.2 s, it waits for the rest of it afterwards."""
+    halter = Halter()
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, VARIABLE: str(halter.descriptor)},
+        pass_fds=(halter.descriptor,),
+        start_new_session=True,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    halter.watch(child.pid)
+    assert child.stdout.readline() == "ready\n"
+    child.stdin.write("go\n")
+    child.stdin.flush()
+    time.sleep(0.05)
+    halter.halt()
+    time.sleep(HALTED_S)
+    halter.go_on()
+    own_s, real_s = map(float, child.stdout.readline().split())
+    child.communicate()
+    halter.close()
+    # The child may have waited for a CPU as well, but it was halted for the difference.
+    assert own_s >= 0.2
+    assert real_s - own_s == pytest.approx(HALTED_S, abs=0.05)
+
+
+def test_the_cpu_time_of_whoever_works_instead_is_booked(worker: ProcessHandle) -> None:
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+    other = Halter()
+    other.watch(burner.pid)
+    halter = worker.halter
+    assert halter is not None
+    account = Account(halter.descriptor)
+    halter.halt(instead=other)
+    until = time.monotonic() + 20
+    while other.cpu_ns() < 100_000_000:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    halter.go_on()
+    burner.send_signal(signal.SIGKILL)
+    burner.wait()
+    assert account.used_ns > 50_000_000
+    assert account.stood_ns >= account.used_ns / 2
+    assert other.cpu_ns() == 0
+    account.close()
+    other.close()
