@@ -117,8 +117,9 @@ def sentences(baselines: Path, machine_key: str) -> dict[str, str]:
 
 def quotes(baselines: Path, data: RunData) -> list[str]:
     """What is known of the gate's errors on this machine, for whoever reads the run's verdicts."""
-    slices = {bool(block.slice_ns) for block in data.blocks}
-    known = curves(baselines, data.run.machine.key, in_slices=slices.pop() if len(slices) == 1 else None)
+    in_slices = any(block.slice_ns for block in data.blocks)
+    key = data.run.machine.key
+    known = curves(baselines, key, in_slices=in_slices) or curves(baselines, key)
     plain = (replace(each, arm=replace(each.arm, side="", slowdown=0.0)).id for each in data.run.scenarios)
     found = [f"{name}: {known[name].sentence()}" for name in dict.fromkeys(plain) if name in known]
     return found or [UNCALIBRATED]

@@ -22,6 +22,7 @@ from harness.metrics.derive import Values, paired_log_ratios, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.corpus import TEXT_CLASSES
+from harness.plan.matrix import ALL_LAUNCHES, Rhythm
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Verdict, VerdictKind
@@ -70,6 +71,8 @@ def why_whole(opponents: Opponents) -> str:
     for arm in (opponents.candidate, opponents.reference):
         provider = find_provider(arm.provider)
         device = dict(arm.provider_options).get("device_type", "CPU")
+        if arm.engine == "scripted":
+            return "the scripted engine has no process of its own"
         if arm.url:
             return f"{arm.id} is a server, which works on while its client is halted"
         if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
@@ -87,7 +90,7 @@ class DuelJudging:
         budget_s: float,
         launches: int,
         policy: Policy,
-        launching: float = 1.0,
+        rhythm: Rhythm = ALL_LAUNCHES,
         whole: str = "",
     ) -> None:
         """`whole` says why the pairs are not spoken in slices, "" where they are or where that is not asked for."""
@@ -96,7 +99,7 @@ class DuelJudging:
         self._tolerance = tolerance_for(effect)
         self._budget_s = budget_s
         self._launches = launches
-        self._launching = launching
+        self._rhythm = rhythm
         self._rule: StoppingRule | None = None
 
     def enough(self, data: RunData) -> str:
@@ -205,7 +208,7 @@ class DuelJudging:
         launches = launches_within(
             self._budget_s,
             wanted=self._launches,
-            launching=self._launching,
+            rhythm=self._rhythm,
             launch_s=overhead_s,
             block_s=block_s,
         )

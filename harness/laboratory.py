@@ -28,7 +28,7 @@ from harness.measure.staff import Staff
 from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
-from harness.plan.matrix import Pace, Plan, Wish, expand, make_plan
+from harness.plan.matrix import ALL_LAUNCHES, Pace, Plan, Rhythm, Wish, expand, make_plan
 from harness.plan.wishes import is_for, wish_here
 from harness.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.records.scenario import Mode, Scenario, Utterance
@@ -92,10 +92,8 @@ class Judging:
     settled: Callable[[RunData], str] = undecided
     needs_every_arm: bool = False
     """Whether nothing can be said without an arm: one that cannot be made is told, and nothing is measured."""
-    launching: float = 1.0
-    """Share of the budget that launches may take."""
-    slice_s: float = 0.0
-    """How long each side of a duel works before it is the other's turn; 0: they speak one after the other."""
+    rhythm: Rhythm = ALL_LAUNCHES
+    """How time is divided between launches, blocks and arms."""
 
 
 Conduct = Callable[[Plan, Staff, Clock, Listener, Watch], Conductor]
@@ -231,9 +229,8 @@ def _plan(
         warmups=config["warmups"],
         timeout_s=config["answer-timeout"],
         seed=config["seed"],
-        launching=judging.launching,
+        rhythm=judging.rhythm,
         memory=config["workers-memory"] or equipment.memory_for_workers(),
-        slice_s=judging.slice_s,
     )
     plan = make_plan(
         [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],

@@ -32,6 +32,21 @@ def test_trials_are_kept_in_order_and_make_a_curve(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [calibration.place(tmp_path, "machine")]
 
 
+def test_duels_in_slices_have_a_curve_of_their_own(tmp_path: Path) -> None:
+    calibration.add(tmp_path, "machine", replace(TRIAL, regressed=True))
+    calibration.add(tmp_path, "machine", replace(TRIAL, in_slices=True))
+    for in_slices, alarms in ((False, 1), (True, 0), (None, 0)):
+        (curve,) = calibration.curves(tmp_path, "machine", in_slices=in_slices).values()
+        assert curve.false_alarms is not None
+        assert (curve.false_alarms.count, curve.false_alarms.trials) == (alarms, 1)
+        assert ("both sides at once" in curve.sentence()) is (in_slices is not False)
+
+
+def test_what_launches_differ_by_is_learned_apart_for_duels_in_slices(tmp_path: Path) -> None:
+    keep(tmp_path, duels(10, between=0.04))
+    assert calibration.launch_effect(tmp_path, "machine", in_slices=True) is None
+
+
 def test_a_machine_without_trials_has_no_curve(tmp_path: Path) -> None:
     assert calibration.curves(tmp_path, "machine") == {}
 

@@ -12,7 +12,7 @@ import pytest
 from harness import laboratory
 from harness.calibration import LaunchEffect
 from harness.cli.duel import conduct
-from harness.duel import DuelJudging, Opponents, duel_scenarios, pairs_of
+from harness.duel import DuelJudging, Opponents, duel_scenarios, pairs_of, why_whole
 from harness.equipment import equip, wanted_arms
 from harness.errors import BenchError, ExitCode, RuntimeBuildError, UsageError
 from harness.judge.comparison import Policy
@@ -51,6 +51,32 @@ def opponents(config: Config, candidate: str, reference: str) -> Opponents:
 
 def play(config: Config, candidate: str, reference: str) -> Finished:
     return conduct(config, opponents(config, candidate, reference), effect=0.05, selection="duel", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, ""),
+        ({"provider": "openvino"}, ""),
+        ({"provider": "openvino", "provider_options": (("device_type", "GPU"),)}, "a device that goes on"),
+        ({"provider": "cuda"}, "a device that goes on"),
+        ({"url": "http://127.0.0.1:8880"}, "is a server"),
+        ({"engine": "scripted"}, "no process of its own"),
+    ],
+)
+def test_only_work_that_stands_still_with_its_process_is_done_in_slices(
+    changes: dict[str, object], reason: str
+) -> None:
+    plain = Arm(engine="kokoro")
+    other = replace(plain, **changes)  # type: ignore[arg-type]
+    for sides in ((plain, other), (other, plain)):
+        found = why_whole(Opponents(candidate=sides[0], reference=sides[1]))
+        assert reason in found
+        assert bool(found) is bool(reason)
+
+
+def test_a_duel_says_why_its_sides_did_not_work_at_the_same_time(faster: Finished) -> None:
+    assert any("one after the other: the scripted engine" in note for note in faster.data.run.notes)
 
 
 def test_launches_that_are_known_to_differ_widen_every_interval(config: Config, faster: Finished) -> None:

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from harness.calibration import LaunchEffect
     from harness.duel import Opponents
     from harness.laboratory import Finished
+    from harness.plan.matrix import Rhythm
     from harness.records.scenario import Arm
 
 BUDGET_S = 60.0
 TEXTS = ("chars-60",)
 LAUNCHES = 4
-LAUNCHES_IN_SLICES = 16
-"""Pairs in slices scatter less than launches differ: many launches of few pairs tell more than few of many."""
 LAUNCHING = 0.5
 """Where launches would take more than this share of the budget, fewer are made: pairs decide, not starts."""
+FEWEST_PAIRS = 4
+"""Of a launch: with one or two it has hardly a degree of freedom."""
+LAUNCHES_IN_SLICES, LAUNCHING_IN_SLICES, FEWEST_IN_SLICES = 16, 0.6, 3
+"""The same where both sides work at once: pairs scatter less than launches differ, and so launches decide."""
 MANY_BLOCKS = 10_000
 COMMIT = 12
 """Characters of a commit's name that tell it from every other."""
@@ -106,21 +109,17 @@ def conduct(
     from harness.verdicts import policy_of
 
     whole = why_whole(sides)
-    slice_s = 0.0 if whole else config["slice"]
-    launching = LAUNCHING if config.origins["launches"] == "default" else 1.0
-    config = _with_a_duels_own(config, launches=LAUNCHES_IN_SLICES if slice_s else LAUNCHES)
-    policy = policy_of(config)
-    if launches is not None:
-        policy = replace(policy, launch_inflation=launches.inflation)
-    elif slice_s:
-        policy = replace(policy, launch_inflation=SLICED_INFLATION)
+    rhythm = _rhythm(config, slice_s=0.0 if whole else config["slice"])
+    config = _with_a_duels_own(config, launches=LAUNCHES_IN_SLICES if rhythm.slice_s else LAUNCHES)
+    presumed = SLICED_INFLATION if rhythm.slice_s else 1.0
+    policy = replace(policy_of(config), launch_inflation=launches.inflation if launches else presumed)
     judging = DuelJudging(
         whole=whole if config["slice"] else "",
         effect=effect,
         budget_s=config["budget"],
         launches=config["launches"],
         policy=policy,
-        launching=launching,
+        rhythm=rhythm,
     )
     mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(sides, texts=config["text"] or TEXTS, voice=config["voice"], mode=mode)
@@ -138,12 +137,23 @@ def conduct(
                     policy=judging.policy,
                     explain=unexplained if quiet else judging.explain,
                     needs_every_arm=True,
-                    launching=launching,
-                    slice_s=slice_s,
+                    rhythm=rhythm,
                 ),
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished
+
+
+def _rhythm(config: Config, *, slice_s: float) -> "Rhythm":
+    """Launches that are asked for outright are made, whatever they take."""
+    from harness.plan.matrix import Rhythm
+
+    share = LAUNCHING_IN_SLICES if slice_s else LAUNCHING
+    return Rhythm(
+        launching=share if config.origins["launches"] == "default" else 1.0,
+        fewest_blocks=FEWEST_IN_SLICES if slice_s else FEWEST_PAIRS,
+        slice_s=slice_s,
+    )
 
 
 def _with_a_duels_own(config: Config, *, launches: int) -> Config:

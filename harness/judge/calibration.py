@@ -61,7 +61,8 @@ class OperatingCurve:
     """What the gate does on one machine with one scenario.
 
     The two kinds of false alarm are kept apart: a gate without bias gives as many of each. `seconds` is the median
-    duel of an arm against itself. Either is None where no such duel was played.
+    duel of an arm against itself. Either is None where no such duel was played. `in_slices` says how the duels were
+    played.
     """
 
     scenario_id: str
@@ -70,6 +71,7 @@ class OperatingCurve:
     false_alarms: Rate | None
     power: tuple[PowerPoint, ...]
     seconds: float | None
+    in_slices: bool = False
 
     def sentence(self) -> str:
         """What is quoted beside a verdict."""
@@ -85,7 +87,8 @@ class OperatingCurve:
             f"{point.seconds:.0f} s each"
             for point in self.power
         ]
-        return "calibrated here: " + "; ".join(parts) if parts else UNCALIBRATED
+        how = "calibrated here, both sides at once: " if self.in_slices else "calibrated here: "
+        return how + "; ".join(parts) if parts else UNCALIBRATED
 
 
 def rate(count: int, trials: int) -> Rate:
@@ -117,6 +120,7 @@ def _curve(scenario_id: str, trials: list[Trial]) -> OperatingCurve:
         false_alarms=rate(sum(t.regressed or t.improved for t in equal), len(equal)) if equal else None,
         power=tuple(_point(size, [trial for trial in trials if trial.planted == size]) for size in sizes),
         seconds=median(t.seconds for t in equal) if equal else None,
+        in_slices=any(t.in_slices for t in trials),
     )
 
 

@@ -73,7 +73,7 @@ class Asking:
         )
         # Each has the machine half of the time.
         timeout_s = 2 * self._plan.pace.timeout_for(utterance.characters)
-        found = speak_in_slices((sides[0], sides[1]), slice_s=self._plan.pace.slice_s, timeout_s=timeout_s)
+        found = speak_in_slices((sides[0], sides[1]), slice_s=self._plan.pace.rhythm.slice_s, timeout_s=timeout_s)
         for scenario, each in zip(pair, found, strict=True):
             if not isinstance(each, WorkerLost):
                 self._originals.hear(scenario, each)

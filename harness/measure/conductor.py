@@ -199,10 +199,10 @@ class Conductor:
                 wall_ns=wall_ns,
                 canary=canary,
                 group=group,
-                slice_ns=round(self._plan.pace.slice_s * 1e9) if sides else 0,
+                slice_ns=round(self._plan.pace.rhythm.slice_s * 1e9) if sides else 0,
             )
 
-        sides = self._turns.sides(order) if self._plan.pace.slice_s else {}
+        sides = self._turns.sides(order) if self._plan.pace.rhythm.slice_s else {}
         try:
             self._speak(order, sides, done)
         except KeyboardInterrupt:
@@ -308,7 +308,8 @@ class Conductor:
     def _open_desk(self, arm: Arm, launch: int) -> None:
         """Start an arm's worker; an arm that cannot be loaded costs all its scenarios."""
         self._say(f"loading {arm.id}")
-        outcome = self._desks.open(arm, launch)
+        # A duel in slices has many launches; the first has shown that its arms can speak.
+        outcome = self._desks.open(arm, launch, speak_first=launch == 0 or not self._plan.pace.rhythm.slice_s)
         if not outcome.valid:
             for scenario in self._roster.at_work(arm):
                 self._roster.lose(scenario, outcome)

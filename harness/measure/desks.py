@@ -41,9 +41,9 @@ class Desks:
     def __iter__(self) -> Iterator[Desk]:
         return iter(self._open.values())
 
-    def open(self, arm: Arm, launch: int) -> Outcome:
+    def open(self, arm: Arm, launch: int, *, speak_first: bool = True) -> Outcome:
         """Start an arm's worker and seat it. Where it cannot be loaded there is no desk, and the outcome says why."""
-        worker, done = self.start(arm, launch)
+        worker, done = self.start(arm, launch, speak_first=speak_first)
         if worker is not None and done.outcome.valid:
             self._open[arm] = Desk(arm=arm, worker=worker, launch=launch)
         elif worker is not None:

@@ -111,7 +111,8 @@ def judge_disturbance(
 ) -> Disturbance:
     """Turn two readings of the machine's clocks into shares and marks (definitions at the head of this module).
 
-    `instead_ns` is CPU time of whoever worked while this process was halted: nobody's disturbance.
+    `instead_ns` is CPU time of whoever worked while this process was halted: nobody's disturbance. Halts preempt it
+    several times each, so that its switches are given and not marked.
     """
     own_s, wall_s = own_cpu_ns / 1e9, wall_ns / 1e9
     accounted_s = own_s + instead_ns / 1e9
@@ -133,7 +134,12 @@ def judge_disturbance(
                 steal_share = steal_s / wanted_s
                 if steal_s - resolution_s > limits.steal_share * wanted_s:
                     marks.append("steal")
-    if switches is not None and switches >= limits.fewest_switches and switches > limits.switches_per_cpu_s * own_s:
+    if (
+        switches is not None
+        and not instead_ns
+        and switches >= limits.fewest_switches
+        and switches > limits.switches_per_cpu_s * own_s
+    ):
         marks.append("switches")
     return Disturbance(
         steal_share=steal_share,

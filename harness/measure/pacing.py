@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from harness.clock import Clock
 from harness.measure.events import Progress
-from harness.plan.matrix import Pace
+from harness.plan.matrix import Pace, Rhythm
 
 NEEDED_LAUNCHES = 2
 """Launched whatever the budget: with one launch a process cannot be told from a change."""
@@ -13,18 +13,15 @@ LEAST_TURNS = 50
 """Of a soak, spoken in a block whatever the budget: fewer tell no growth of memory."""
 
 
-FEWEST_BLOCKS = 4
-"""Blocks that a launch has where its launches may be fewer: with one or two it has hardly a degree of freedom."""
-
-
-def launches_within(budget_s: float, *, wanted: int, launching: float, launch_s: float, block_s: float = 0.0) -> int:
+def launches_within(budget_s: float, *, wanted: int, rhythm: Rhythm, launch_s: float, block_s: float = 0.0) -> int:
     """How many of the launches `wanted` are worth their time; what is needed always is.
 
-    A launch takes `launch_s` seconds, and all together at most the part `launching` of `budget_s`. Where that is not
-    all of it, and once a block is known to take `block_s`, there are no more than have `FEWEST_BLOCKS` each.
+    A launch takes `launch_s` seconds, and all together no more of `budget_s` than the rhythm allows. Where that is not
+    all of it, and once a block is known to take `block_s`, there are no more than have the fewest blocks each.
     """
-    fitting = int(launching * budget_s / launch_s) if launch_s > 0 else wanted
-    with_blocks = int(budget_s / (launch_s + FEWEST_BLOCKS * block_s)) if block_s > 0 and launching < 1 else wanted
+    fitting = int(rhythm.launching * budget_s / launch_s) if launch_s > 0 else wanted
+    least_s = launch_s + rhythm.fewest_blocks * block_s
+    with_blocks = int(budget_s / least_s) if block_s > 0 and rhythm.launching < 1 else wanted
     return min(wanted, max(NEEDED_LAUNCHES, min(fitting, with_blocks)))
 
 
@@ -120,11 +117,11 @@ class Pacing:
         )
 
     def _settle_launches(self) -> None:
-        if self._pace.launching < 1:
+        if self._pace.rhythm.launching < 1:
             self.launches = launches_within(
                 self._pace.budget_s,
                 wanted=self._pace.launches,
-                launching=self._pace.launching,
+                rhythm=self._pace.rhythm,
                 launch_s=self._launch_s(),
                 block_s=self._blocks_ns / 1e9,
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.judge.power import tolerance_for
-from harness.perf.judge_tables import EFFECT, duels, first_found, history, long_history, small_baselines
+from harness.perf.judge_tables import EFFECT, duels, first_found, history, long_history, sliced_duels, small_baselines
 from harness.perf.noise import ACCEPTED, DAY_SD, FAMILIES, log_times
 from harness.perf.precision_table import early_ends
 from harness.perf.rules import PEERS, Found, gate_baselines, gate_duels
@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         lambda rng: sixty_duels(rng, count=2000 // part),
         lambda rng: sixty_baselines(rng, count=2000 // part),
         lambda rng: duels(rng, count=4000 // part),
+        lambda rng: sliced_duels(rng, count=4000 // part),
         lambda rng: small_baselines(rng, count=8000 // part),
         lambda rng: early_ends(rng, count=4000 // part),
         lambda rng: history(rng, count=1500 // part),

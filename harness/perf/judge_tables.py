@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.judge.change_points import ALPHA, STRICTEST, change_points_of
 from harness.judge.leaps import LEAP, steps_of_lines
+from harness.judge.paired import SLICED_INFLATION
 from harness.judge.power import tolerance_for
 from harness.judge.stopping import StoppingRule
 from harness.perf.noise import FAMILIES, half_speed, log_times
@@ -26,6 +27,14 @@ DISTURBED = "half speed in 3 %"
 
 PLANS = ((0.03, 0.05, (12, 15, 18, 24)), (0.03, 0.02, (48, 60, 72)), (0.013, 0.01, (48, 60, 72)))
 """Standard deviation of a pair's log-ratio, effect sought, planned pairs."""
+
+
+SLICED_SD = 0.014
+SLICED_PLANS = ((0.05, 2, 7), (0.05, 3, 5), (0.02, 8, 5), (0.01, 16, 5))
+"""Effect sought, launches, pairs of each: one minute on two cores, the same where launches are quicker, three, six."""
+
+BETWEEN = (0.0, 0.004, 0.008, 0.012)
+"""Standard deviation between launches of pairs in slices."""
 
 
 def first_found(found: Found) -> int:
@@ -76,6 +85,35 @@ def _duel_line(
     )
 
 
+def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
+    """Pairs in slices: they scatter little, and launches differ beyond it."""
+    lines = [
+        f"Duels in slices of one scenario with {METRICS} metrics (correlation {ALIKE}), {count} a line: pairs scatter",
+        f"by {SLICED_SD:.1%}, and launches are presumed to differ {SLICED_INFLATION:g} times as much as they explain.",
+        "",
+        row("sought", "launches", "pairs of each", "sd of launches", "alarm", "found"),
+    ]
+    for effect, launches, each in SLICED_PLANS:
+        for between in BETWEEN:
+            shape = (count, METRICS, launches, each)
+            ratios = _ratios(rng, "Gaussian", sd=SLICED_SD, shape=shape)
+            ratios = ratios + between * rng.standard_normal((count, 1, launches, 1))
+            tolerance = tolerance_for(effect)
+            quiet, _ = _play(ratios, tolerance=tolerance, launch_inflation=SLICED_INFLATION)
+            found, _ = _play(ratios + np.log1p(effect), tolerance=tolerance, launch_inflation=SLICED_INFLATION)
+            lines.append(
+                row(
+                    f"{effect:.0%}",
+                    str(launches),
+                    str(each),
+                    f"{between:.1%}",
+                    f"{100 * quiet.calls() / count:.2f} %",
+                    f"{100 * first_found(found) / count:.1f} %",
+                )
+            )
+    return "\n".join(lines) + "\n"
+
+
 def _ratios(rng: np.random.Generator, family: str, *, sd: float, shape: tuple[int, int, int, int]) -> FloatArray:
     """Log-ratios of shape (duels, metrics, launches, blocks of a launch), alike between metrics."""
     kind = "Gaussian" if family == DISTURBED else family
@@ -89,7 +127,7 @@ def _ratios(rng: np.random.Generator, family: str, *, sd: float, shape: tuple[in
     return np.asarray(ratios)
 
 
-def _play(ratios: FloatArray, *, tolerance: float) -> tuple[Found, FloatArray]:
+def _play(ratios: FloatArray, *, tolerance: float, launch_inflation: float = 1.0) -> tuple[Found, FloatArray]:
     """Look as the stopping rule does, stop a duel once all its metrics are called, and say after how many pairs."""
     duels, metrics, launches, each = ratios.shape
     blocks = launches * each
@@ -101,7 +139,13 @@ def _play(ratios: FloatArray, *, tolerance: float) -> tuple[Found, FloatArray]:
     place = np.arange(blocks).reshape(launches, each)
     for look in rule.looks():
         seen = np.where(place < look, ratios[going], np.nan)
-        found = gate_duels(seen, tolerance=tolerance, share=rule.share(look), one_scenario=True)
+        found = gate_duels(
+            seen,
+            tolerance=tolerance,
+            share=rule.share(look),
+            one_scenario=True,
+            launch_inflation=launch_inflation,
+        )
         worse[going], better[going] = found.worse, found.better
         called = (found.worse | found.better).all(-1)
         pairs[going[called]] = look

@@ -39,14 +39,22 @@ class Found:
         return int(np.count_nonzero((self.worse | self.better).any(-1)))
 
 
-def gate_duels(log_ratios: FloatArray, *, tolerance: float, share: float = 1.0, one_scenario: bool = False) -> Found:
+def gate_duels(
+    log_ratios: FloatArray,
+    *,
+    tolerance: float,
+    share: float = 1.0,
+    one_scenario: bool = False,
+    launch_inflation: float = 1.0,
+) -> Found:
     """The gate on duels (`paired.interims`, then `gate.judge`); blocks not measured yet are NaN.
 
     The pairs are of a scenario each, or all of one.
     """
     fit = nested.fit(log_ratios)
     pairs = log_ratios.shape[1]
-    spread = nested.spread(fit, nested.common(fit, groups=np.zeros(pairs, int) if one_scenario else np.arange(pairs)))
+    groups = np.zeros(pairs, int) if one_scenario else np.arange(pairs)
+    spread = nested.spread(fit, nested.common(fit, presumed=launch_inflation, groups=groups))
     found = _decide(spread.point, spread.error, np.maximum(spread.freedom, 1.0), tolerance=tolerance, share=share)
     enough = fit.launches > 1
     return Found(worse=found.worse & enough, better=found.better & enough)

@@ -41,12 +41,27 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """How time is divided between launches and blocks, and between the arms of a block.
+
+    `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
+    fewer are made, and no more than leave `fewest_blocks` to each. `slice_s` is how long each of two arms works before
+    it is the other's turn, in seconds; with 0 they speak one after the other.
+    """
+
+    launching: float = 1.0
+    fewest_blocks: int = 1
+    slice_s: float = 0.0
+
+
+ALL_LAUNCHES = Rhythm()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed.
 
-    `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
-    fewer are made. `memory` is what workers may hold at once, in bytes; None sets no bound. `slice_s` is how long each
-    of two arms works before it is the other's turn, in seconds; with 0 they speak one after the other.
+    `memory` is what workers may hold at once, in bytes; None sets no bound.
     """
 
     budget_s: float
@@ -55,9 +70,8 @@ class Pace:
     warmups: int
     timeout_s: float
     seed: int
-    launching: float = 1.0
+    rhythm: Rhythm = ALL_LAUNCHES
     memory: int | None = None
-    slice_s: float = 0.0
 
     def timeout_for(self, characters: int) -> float:
         """Seconds after which an answer to a text of so many characters is given up."""

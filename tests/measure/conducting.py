@@ -51,8 +51,16 @@ FOUR = (
 LOADS = (scenario(ORIGINAL, "", Mode.LOAD_WARM), scenario(DERIVED, "", Mode.LOAD_COLD))
 
 
-def plan(scenarios: Sequence[Scenario] = FOUR, **pace: float) -> Plan:
-    given = {"budget_s": 1_000.0, "launches": 2, "blocks": 2, "warmups": 1, "timeout_s": 5.0, "seed": 0, **pace}
+def plan(scenarios: Sequence[Scenario] = FOUR, **pace: object) -> Plan:
+    given: dict[str, object] = {
+        "budget_s": 1_000.0,
+        "launches": 2,
+        "blocks": 2,
+        "warmups": 1,
+        "timeout_s": 5.0,
+        "seed": 0,
+        **pace,
+    }
     return Plan(
         scenarios=tuple(scenarios),
         utterances=TEXTS,

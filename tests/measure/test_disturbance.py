@@ -82,6 +82,28 @@ def test_a_second_beside_a_spinning_process_is_marked() -> None:
     assert found.marks == ("others", "switches")
 
 
+def test_whoever_worked_while_a_process_was_halted_does_not_disturb_it() -> None:
+    """Two seconds of the machine, one of each side's: nobody else did anything. Halts are no preemptions to mark."""
+    after = later(busy_s=2.0)
+    found = judge_disturbance(
+        IDLE, after, own_cpu_ns=SECOND, wall_ns=2 * SECOND, instead_ns=SECOND, switches=300, cpus=2
+    )
+    assert found.others_cpu_share == 0
+    assert found.involuntary_switches == 300
+    assert found.marks == ()
+    alone = judge_disturbance(IDLE, after, own_cpu_ns=SECOND, wall_ns=2 * SECOND, switches=300, cpus=2)
+    assert alone.marks == ("others", "switches")
+
+
+def test_a_watch_adds_the_time_that_a_process_was_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([IDLE, later(busy_s=1.3)])
+    monkeypatch.setattr(disturbance, "cpu_times", lambda: next(times))
+    watch = Watch()
+    watch.begin()
+    found = watch.end(own_cpu_ns=SECOND // 2, wall_ns=SECOND // 2, stood_ns=SECOND // 2, instead_ns=SECOND // 2)
+    assert found.others_cpu_share == pytest.approx(0.3)
+
+
 def test_steal_is_a_share_of_the_cpu_time_that_was_wanted() -> None:
     found = judged(later(busy_s=0.9, steal_s=0.1), own_s=0.9)
     assert found.steal_share == pytest.approx(0.1)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.measure.events import BlockDone, Progress
+from harness.plan.matrix import Rhythm
 from tests.measure.conducting import (
     BLOCK_MS,
     ORIGINAL,
@@ -58,16 +59,16 @@ class TestBudget:
 
     def test_launches_that_would_take_too_much_of_the_budget_are_fewer_and_longer(self) -> None:
         # Half of 30 s is room for two launches of 5.5924 s; each then has 15 s, as in the test above.
-        played = perform(plan(budget_s=30.0, launches=4, blocks=100, launching=0.5))
+        played = perform(plan(budget_s=30.0, launches=4, blocks=100, rhythm=Rhythm(launching=0.5)))
         assert [event.block.launch for event in played.blocks] == [0, 0, 0, 1, 1, 1]
         assert played.conductor.complete
         # Half of 12 s has room for one: two are needed all the same.
-        short = perform(plan(budget_s=12.0, launches=4, blocks=100, launching=0.5))
+        short = perform(plan(budget_s=12.0, launches=4, blocks=100, rhythm=Rhythm(launching=0.5)))
         assert [event.block.launch for event in short.blocks] == [0, 1]
 
     def test_launches_that_would_have_hardly_a_block_are_fewer(self) -> None:
         # 45 s have room for seven launches of 5.5924 s, but for two with four blocks of 2.834 s each.
-        played = perform(plan(budget_s=45.0, launches=4, blocks=100, launching=0.9))
+        played = perform(plan(budget_s=45.0, launches=4, blocks=100, rhythm=Rhythm(launching=0.9, fewest_blocks=4)))
         assert [event.block.launch for event in played.blocks].count(0) == 5
         assert {event.block.launch for event in played.blocks} == {0, 1}
         # Launches that are asked for outright are made.

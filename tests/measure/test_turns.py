@@ -9,6 +9,7 @@ from harness.measure.events import BlockDone
 from harness.measure.handle import WorkerLost, WorkerPlace
 from harness.measure.messages import SpeakOrder
 from harness.measure.standstill import Halter
+from harness.plan.matrix import Rhythm
 from harness.records.repetition import OutcomeKind, Repetition
 from tests.measure.conducting import (
     DERIVED,
@@ -90,7 +91,7 @@ class SlicedAgency(Agency):
 
 def play(*, able: bool = True, rule: Rule = lambda _order: None, **pace: float) -> tuple[Played, SlicedAgency]:
     agency = SlicedAgency(ScriptedClock(), rule=rule, able=able)
-    return perform(plan(PAIRS, slice_s=0.025, **pace), agency=agency), agency
+    return perform(plan(PAIRS, rhythm=Rhythm(slice_s=0.025), **pace), agency=agency), agency
 
 
 def spoken(block: BlockDone) -> list[str]:

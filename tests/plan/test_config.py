@@ -95,6 +95,8 @@ class TestValues:
             ("threads", 4, (4,)),
             ("threads", [0, 2], (0, 2)),
             ("budget", "90s", 90.0),
+            ("slice", "25ms", 0.025),
+            ("slice", "0", 0.0),
             ("workers-memory", "4GB", 4_000_000_000),
             ("workers-memory", "1.5 GiB", 1_610_612_736),
             ("workers-memory", "512mb", 512_000_000),
