@@ -104,15 +104,18 @@ def conduct(
     from harness.beside import unexplained
     from harness.console import LiveConsole
     from harness.duel import DuelJudging, duel_scenarios, why_whole
-    from harness.judge.paired import SLICED_INFLATION
+    from harness.judge.paired import SLICED_LAUNCH_SD
     from harness.records.scenario import Mode
     from harness.verdicts import policy_of
 
     whole = why_whole(sides)
     rhythm = _rhythm(config, slice_s=0.0 if whole else config["slice"])
     config = _with_a_duels_own(config, launches=LAUNCHES_IN_SLICES if rhythm.slice_s else LAUNCHES)
-    presumed = SLICED_INFLATION if rhythm.slice_s else 1.0
-    policy = replace(policy_of(config), launch_inflation=launches.inflation if launches else presumed)
+    policy = policy_of(config)
+    if launches is not None:
+        policy = replace(policy, launch_inflation=launches.inflation)
+    elif rhythm.slice_s:
+        policy = replace(policy, launch_sd=SLICED_LAUNCH_SD)
     judging = DuelJudging(
         whole=whole if config["slice"] else "",
         effect=effect,

@@ -100,7 +100,8 @@ class Policy:
     `fdr` is the false-discovery rate over all gated pairs of a run; `power` the probability that `detectable` refers
     to; with fewer than `min_launches` launches nothing is decided, since a process cannot be told from a change;
     `launch_inflation` is how many times more the launches of a duel are presumed to differ than their pairs explain
-    (`paired.launch_inflation` measures it).
+    (`paired.launch_inflation` measures it), and `launch_sd` a standard deviation of the launches' own log-ratios that
+    is presumed beside it.
     `require_answer` turns inconclusive and incomparable verdicts and unknown targets into exit code 4,
     `require_baseline` a missing baseline; `allow_missing` forgives scenarios that the baseline has and the run has not.
     """
@@ -109,6 +110,7 @@ class Policy:
     power: float = 0.9
     min_launches: int = 2
     launch_inflation: float = 1.0
+    launch_sd: float = 0.0
     require_answer: bool = False
     require_baseline: bool = False
     allow_missing: bool = False

@@ -119,7 +119,9 @@ def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
     # The metrics of one scenario come from the same repetitions: many of them are no further witness of the machine.
     scenarios = {one.scenario_id for one in comparisons if isinstance(one.data, AgainstBaseline)}
     played = [one.scenario_id for one in comparisons if isinstance(one.data, Duel)]
-    pairs = iter(interims(duels, scenarios=played, launch_inflation=policy.launch_inflation))
+    pairs = iter(
+        interims(duels, scenarios=played, launch_inflation=policy.launch_inflation, launch_sd=policy.launch_sd)
+    )
     against = iter(against_baselines(baselines, pool=len(scenarios) >= SCENARIOS_TO_POOL))
     cases = []
     for comparison in comparisons:

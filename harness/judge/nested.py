@@ -148,7 +148,14 @@ def fit(values: FloatArray) -> Nested:
     )
 
 
-def common(nested: Nested, *, presumed: float = 1.0, groups: IntArray | None = None) -> Common:
+def inflated(nested: Nested, *, launch_sd: float) -> FloatArray:
+    """How many times more launches differ than blocks explain, where they scatter by `launch_sd` of their own."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beyond = nested.n / nested.launches * launch_sd**2 / nested.within
+    return np.where(nested.within > 0, 1 + beyond, 1.0)
+
+
+def common(nested: Nested, *, presumed: float | FloatArray = 1.0, groups: IntArray | None = None) -> Common:
     """What the data sets along the last axis say together of the machine that they were measured on.
 
     Three launches of a few blocks say little about how much launches differ and how long a disturbance lasts, but the
@@ -195,7 +202,7 @@ def _witness(nested: Nested, rho: FloatArray, *, votes: FloatArray) -> tuple[Flo
     return weight, weight * usual * ratio / _growth(_memory(nested, rho), nested.n / nested.launches)
 
 
-def _presumed(prior: float, *, told: FloatArray, weight: FloatArray) -> FloatArray:
+def _presumed(prior: float | FloatArray, *, told: FloatArray, weight: FloatArray) -> FloatArray:
     return np.maximum(1.0, (PRIOR_FREEDOM * prior + told) / (PRIOR_FREEDOM + weight))
 
 

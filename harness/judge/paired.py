@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 FEWEST_PAIRS = 3
 """Pairs without which a duel says nothing."""
 
-SLICED_INFLATION = 3.0
+SLICED_LAUNCH_SD = 0.008
 """What is presumed of pairs in slices before a machine's own duels have told it (`launch_inflation`).
 
-Two workers that meet the same moments of the machine differ as processes: pairs of 12 characters (two shared cores,
-full replica) scatter by 1.4 %, and the means of thirteen launches of seven by 0.97 %, where pairs explain 0.53 %.
+Two workers that meet the same moments of the machine differ as processes. Of 12 characters (two shared cores, full
+replica) pairs scatter by 1.2 to 2.1 %, and the means of fourteen launches of seven pairs by 1.15 %, where pairs explain
+0.5 %; those of fifteen launches of four by 1.05 %, which pairs explain.
 """
 
 
@@ -45,13 +46,18 @@ def log_ratios(candidate: Grouped, reference: Grouped) -> Grouped:
 
 
 def interims(
-    duels: Sequence[Grouped], *, scenarios: Sequence[str] | None = None, launch_inflation: float = 1.0
+    duels: Sequence[Grouped],
+    *,
+    scenarios: Sequence[str] | None = None,
+    launch_inflation: float = 1.0,
+    launch_sd: float = 0.0,
 ) -> list[Interim | None]:
     """One estimate per duel; None where there are fewer than three pairs.
 
     All duels of a run are estimated together, because how much launches differ and how long a disturbance lasts is
-    learned from all of them (`nested.common`), beside the `launch_inflation` that is presumed. `scenarios` names the
-    scenario of each duel: metrics of one scenario are read from the same repetitions and count as one witness.
+    learned from all of them (`nested.common`), beside the `launch_inflation` and the `launch_sd` that are presumed.
+    `scenarios` names the scenario of each duel: metrics of one scenario are read from the same repetitions and count as
+    one witness.
     """
     duels = [occupied(pairs) for pairs in duels]
     places = [place for place, pairs in enumerate(duels) if count(pairs) >= FEWEST_PAIRS]
@@ -65,7 +71,8 @@ def interims(
     fit = nested.fit(_stacked([duels[place] for place in places]))
     names = [scenarios[place] if scenarios else str(place) for place in places]
     groups = np.array([names.index(name) for name in names])
-    spread = nested.spread(fit, nested.common(fit, presumed=launch_inflation, groups=groups))
+    presumed = launch_inflation - 1 + nested.inflated(fit, launch_sd=launch_sd)
+    spread = nested.spread(fit, nested.common(fit, presumed=presumed, groups=groups))
     alone = ~np.isfinite(fit.within)
     for index, place in enumerate(places):
         pairs = duels[place]

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.judge.change_points import ALPHA, STRICTEST, change_points_of
 from harness.judge.leaps import LEAP, steps_of_lines
-from harness.judge.paired import SLICED_INFLATION
+from harness.judge.paired import SLICED_LAUNCH_SD
 from harness.judge.power import tolerance_for
 from harness.judge.stopping import StoppingRule
 from harness.perf.noise import FAMILIES, half_speed, log_times
@@ -89,7 +89,7 @@ def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
     """Pairs in slices: they scatter little, and launches differ beyond it."""
     lines = [
         f"Duels in slices of one scenario with {METRICS} metrics (correlation {ALIKE}), {count} a line: pairs scatter",
-        f"by {SLICED_SD:.1%}, and launches are presumed to differ {SLICED_INFLATION:g} times as much as they explain.",
+        f"by {SLICED_SD:.1%}, and launches are presumed to do so by {SLICED_LAUNCH_SD:.1%}.",
         "",
         row("sought", "launches", "pairs of each", "sd of launches", "alarm", "found"),
     ]
@@ -99,8 +99,8 @@ def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
             ratios = _ratios(rng, "Gaussian", sd=SLICED_SD, shape=shape)
             ratios = ratios + between * rng.standard_normal((count, 1, launches, 1))
             tolerance = tolerance_for(effect)
-            quiet, _ = _play(ratios, tolerance=tolerance, launch_inflation=SLICED_INFLATION)
-            found, _ = _play(ratios + np.log1p(effect), tolerance=tolerance, launch_inflation=SLICED_INFLATION)
+            quiet, _ = _play(ratios, tolerance=tolerance, launch_sd=SLICED_LAUNCH_SD)
+            found, _ = _play(ratios + np.log1p(effect), tolerance=tolerance, launch_sd=SLICED_LAUNCH_SD)
             lines.append(
                 row(
                     f"{effect:.0%}",
@@ -127,7 +127,7 @@ def _ratios(rng: np.random.Generator, family: str, *, sd: float, shape: tuple[in
     return np.asarray(ratios)
 
 
-def _play(ratios: FloatArray, *, tolerance: float, launch_inflation: float = 1.0) -> tuple[Found, FloatArray]:
+def _play(ratios: FloatArray, *, tolerance: float, launch_sd: float = 0.0) -> tuple[Found, FloatArray]:
     """Look as the stopping rule does, stop a duel once all its metrics are called, and say after how many pairs."""
     duels, metrics, launches, each = ratios.shape
     blocks = launches * each
@@ -144,7 +144,7 @@ def _play(ratios: FloatArray, *, tolerance: float, launch_inflation: float = 1.0
             tolerance=tolerance,
             share=rule.share(look),
             one_scenario=True,
-            launch_inflation=launch_inflation,
+            launch_sd=launch_sd,
         )
         worse[going], better[going] = found.worse, found.better
         called = (found.worse | found.better).all(-1)

@@ -45,7 +45,7 @@ def gate_duels(
     tolerance: float,
     share: float = 1.0,
     one_scenario: bool = False,
-    launch_inflation: float = 1.0,
+    launch_sd: float = 0.0,
 ) -> Found:
     """The gate on duels (`paired.interims`, then `gate.judge`); blocks not measured yet are NaN.
 
@@ -54,7 +54,8 @@ def gate_duels(
     fit = nested.fit(log_ratios)
     pairs = log_ratios.shape[1]
     groups = np.zeros(pairs, int) if one_scenario else np.arange(pairs)
-    spread = nested.spread(fit, nested.common(fit, presumed=launch_inflation, groups=groups))
+    presumed = nested.inflated(fit, launch_sd=launch_sd)
+    spread = nested.spread(fit, nested.common(fit, presumed=presumed, groups=groups))
     found = _decide(spread.point, spread.error, np.maximum(spread.freedom, 1.0), tolerance=tolerance, share=share)
     enough = fit.launches > 1
     return Found(worse=found.worse & enough, better=found.better & enough)
