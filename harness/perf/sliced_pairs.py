@@ -1,0 +1,136 @@
+"""What slices are worth: how much pairs of an arm against itself scatter in slices, and spoken one after the other.
+
+Two workers of one arm speak the same text in both ways in turns, so that both meet the same minutes. Beside it, whether
+slices change the figure itself: the latency in slices against that of a whole text by the same worker, by the medians
+of each launch, with the interval over launches and workers.
+"""
+
+import argparse
+import math
+import random
+import sys
+from dataclasses import dataclass, field
+from statistics import mean, median, stdev
+
+from scipy import stats
+
+from harness.measure.handle import ProcessHandle, WorkerLost
+from harness.measure.messages import LoadOrder, SpeakOrder
+from harness.measure.slices import Speaking, can_halt, speak_in_slices
+from harness.records.repetition import Repetition
+
+TIMEOUT_S = 120.0
+NORMAL = 1.4826
+"""1 / Φ⁻¹(3/4): from a median absolute deviation to a normal standard deviation."""
+
+Pair = tuple[int, int]
+"""Latencies of both workers, in ns."""
+
+
+@dataclass
+class Seen:
+    """The log-ratios of each way, launch by launch, and how far a worker's figures lie apart between the ways."""
+
+    whole: list[list[float]] = field(default_factory=list)
+    sliced: list[list[float]] = field(default_factory=list)
+    apart: list[float] = field(default_factory=list)
+
+
+def main() -> int:
+    """Print both ways side by side."""
+    parser = argparse.ArgumentParser(prog="python -m harness.perf.sliced_pairs", description=__doc__)
+    parser.add_argument("--model", default="replica")
+    parser.add_argument("--text", default="chars-12")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--launches", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=6, help="of each way in each launch")
+    parser.add_argument("--slice", type=float, default=25.0, help="milliseconds")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    from harness.models.catalogue import Catalogue
+    from harness.plan.corpus import Corpus
+
+    files = Catalogue().resolve(given.model, report=print)
+    engine = {
+        "engine": "kokoro",
+        "model_path": str(files.model_path),
+        "voices_path": str(files.voices_path),
+        "voice": "af_heart",
+        "threads": given.threads,
+    }
+    speak = SpeakOrder(
+        scenario_id="scenario",
+        launch=0,
+        block=0,
+        position=0,
+        phase="measured",
+        variant=0,
+        text=Corpus().utterance(given.text).text,
+        voice="af_heart",
+    )
+    rng = random.Random(given.seed)  # noqa: S311 - an order, no secret
+    seen = Seen()
+    for _ in range(given.launches):
+        if not _launch(engine, speak, pairs=given.pairs, slice_s=given.slice / 1e3, rng=rng, seen=seen):
+            sys.stderr.write("this system does not end a halted worker with its conductor: there are no slices here\n")
+            return 1
+    print(f"{given.model}, {given.text}, {given.threads or 'default'} threads, slices of {given.slice:g} ms,")
+    print(f"{given.launches} launches of {given.pairs} pairs each way, seed {given.seed}")
+    for name, launches in (("one after the other", seen.whole), ("in slices", seen.sliced)):
+        inside = [value - mean(launch) for launch in launches for value in launch]
+        sd = math.sqrt(sum(value**2 for value in inside) / (len(inside) - len(launches)))
+        robust = NORMAL * median(abs(value - median(launch)) for launch in launches for value in launch)
+        means = ", ".join(f"{mean(launch):+.2%}" for launch in launches)
+        print(f"{name}: pairs scatter by {sd:.2%} within a launch (robust {robust:.2%}); means of launches {means}")
+    half = float(stats.t.ppf(0.975, len(seen.apart) - 1)) * stdev(seen.apart) / math.sqrt(len(seen.apart))
+    print(f"latency in slices / of a whole text: {mean(seen.apart):+.2%} ± {half:.2%} (95 %)")
+    return 0
+
+
+def _launch(
+    engine: dict[str, object], speak: SpeakOrder, *, pairs: int, slice_s: float, rng: random.Random, seen: Seen
+) -> bool:
+    """Two new workers; False where they cannot be halted."""
+    workers = ProcessHandle(), ProcessHandle()
+    try:
+        if not all(map(can_halt, workers)):
+            return False
+        for worker in workers:
+            worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=TIMEOUT_S)
+            worker.speak(speak, timeout_s=TIMEOUT_S)
+        whole: list[Pair] = []
+        sliced: list[Pair] = []
+        for _ in range(pairs):
+            first = rng.randrange(2)
+            for in_slices in rng.sample((False, True), 2):
+                if in_slices:
+                    sliced.append(_sliced(workers, speak, first, slice_s=slice_s))
+                else:
+                    whole.append(_whole(workers, speak, first))
+    finally:
+        for worker in workers:
+            worker.close()
+    seen.whole.append([math.log(one / other) for one, other in whole])
+    seen.sliced.append([math.log(one / other) for one, other in sliced])
+    for place in range(2):
+        seen.apart.append(math.log(median(pair[place] for pair in sliced) / median(pair[place] for pair in whole)))
+    return True
+
+
+def _whole(workers: tuple[ProcessHandle, ProcessHandle], speak: SpeakOrder, first: int) -> Pair:
+    took = {place: workers[place].speak(speak, timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
+    return took[0], took[1]
+
+
+def _sliced(workers: tuple[ProcessHandle, ProcessHandle], speak: SpeakOrder, first: int, *, slice_s: float) -> Pair:
+    sides = [Speaking(worker=worker, order=speak) for worker in workers]
+    found = speak_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
+    for each in found:
+        if isinstance(each, WorkerLost):
+            raise each
+    took = [each.end_ns for each in found if isinstance(each, Repetition)]
+    return took[first], took[1 - first]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
