@@ -141,7 +141,7 @@ def test_an_order_says_nothing_that_an_older_worker_might_not_know_unless_it_mat
 
 def test_what_is_unset_in_an_answer_is_not_said() -> None:
     said = json.loads(write_answer(Answer(greeting=Greeting(protocol=PROTOCOL, pid=1, python="3.13.0"))))
-    assert said == {"greeting": {"protocol": PROTOCOL, "pid": 1, "python": "3.13.0"}}
+    assert said == {"greeting": {"protocol": PROTOCOL, "pid": 1, "python": "3.13.0", "halts": False}}
 
 
 @pytest.mark.parametrize(
