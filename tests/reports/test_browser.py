@@ -26,6 +26,8 @@ from .conftest import SMALL, keep
 pytestmark = pytest.mark.browser
 
 WIDTHS = (1280, 390)
+PAPER = 1030
+"""Pixels across A4 paper that lies on its side, within the margins of the style sheet."""
 SINGLE = ("single.html", "hostile.html", "failed.html", "compare.html", "wide/trends.html")
 WIDE = replace(SMALL, classes=("tiny", "short", "medium", "long", "page", "chapter"), launches=1, blocks=2)
 """As many texts as the nightly selection has."""
@@ -127,6 +129,17 @@ def test_light_and_dark_are_both_legible(browser: Any, pages: dict[str, Path]) -
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
         worst = page.evaluate(CONTRAST)
         assert worst["ratio"] >= 4.5, worst
+        page.context.close()
+
+
+def test_paper_is_white_and_as_wide_as_a_table(browser: Any, pages: dict[str, Path]) -> None:
+    for name in ("single.html", "wide/trends.html", "compare.html"):
+        page = open_page(browser, pages[name], width=PAPER, scheme="dark")
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert page.evaluate("document.documentElement.scrollWidth") <= PAPER, name
+        assert page.locator("table thead").first.is_visible(), "a table, not a list of cards"
+        assert not page.locator(".controls").first.is_visible()
         page.context.close()
 
 
