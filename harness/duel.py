@@ -32,6 +32,9 @@ from harness.verdicts import Conclusions, all_values, look_at, loss, summarise_a
 CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
 
+UNABLE = "this system, or a side's revision of the harness, does not halt workers"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opponents:
     """The two arms; a change is the candidate's, from the reference."""
@@ -132,8 +135,9 @@ class DuelJudging:
         """Whether both sides of a pair met the same moments of the machine."""
         slices = {block.slice_ns for block in data.blocks} - {0}
         if slices:
-            return (f"the sides of a pair worked at the same time, in turns of {max(slices) / 1e6:g} ms",)
-        return (f"the sides of a pair worked one after the other: {self._whole}",) if self._whole else ()
+            return (f"the sides of a pair worked at the same time, in turns of up to {max(slices) / 1e6:g} ms",)
+        why = self._whole or (UNABLE if self._rhythm.slice_s else "")
+        return (f"the sides of a pair worked one after the other: {why}",) if why else ()
 
     def explain(self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario], Profile]) -> Conclusions:
         """The verdicts that found a change with the operators that moved, by one profile of each side.

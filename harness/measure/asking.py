@@ -12,6 +12,12 @@ from harness.plan.matrix import Plan
 from harness.records.repetition import Phase, Repetition
 from harness.records.scenario import Scenario, Utterance
 
+SLICES_A_TEXT = 8
+"""Turns that a side has at least: where a text takes only a few, both do not meet the same moments."""
+
+SHORTEST_SLICE_S = 0.004
+"""A turn costs two signals, a third of a millisecond each."""
+
 
 class Asking:
     """Gives the orders of one run. WorkerLost where a worker does not answer."""
@@ -20,6 +26,8 @@ class Asking:
         self._plan = plan
         self._staff = staff
         self._originals = Originals()
+        self._took: dict[str, int] = {}
+        """Scenario id → ns of its newest repetition."""
 
     def repetitions(
         self,
@@ -42,7 +50,7 @@ class Asking:
             scenario, desk, utterance=utterance, block=block, position=position, phase=phase, opening=opening
         )
         repetition = desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
-        self._originals.hear(scenario, repetition)
+        self._hear(scenario, repetition)
         return [repetition]
 
     def together(
@@ -73,11 +81,22 @@ class Asking:
         )
         # Each has the machine half of the time.
         timeout_s = 2 * self._plan.pace.timeout_for(utterance.characters)
-        found = speak_in_slices((sides[0], sides[1]), slice_s=self._plan.pace.rhythm.slice_s, timeout_s=timeout_s)
+        found = speak_in_slices((sides[0], sides[1]), slice_s=self._slice_s(pair), timeout_s=timeout_s)
         for scenario, each in zip(pair, found, strict=True):
             if not isinstance(each, WorkerLost):
-                self._originals.hear(scenario, each)
+                self._hear(scenario, each)
         return found
+
+    def _hear(self, scenario: Scenario, repetition: Repetition) -> None:
+        self._originals.hear(scenario, repetition)
+        if repetition.outcome.valid:
+            self._took[scenario.id] = repetition.end_ns
+
+    def _slice_s(self, pair: tuple[Scenario, Scenario]) -> float:
+        """As asked for, and shorter where the faster side would have few turns."""
+        asked_s = self._plan.pace.rhythm.slice_s
+        known = [self._took[each.id] / 1e9 for each in pair if each.id in self._took]
+        return min(asked_s, max(SHORTEST_SLICE_S, min(known) / SLICES_A_TEXT)) if known else asked_s
 
     def _order(
         self,

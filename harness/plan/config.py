@@ -75,7 +75,7 @@ KEYS: tuple[Key, ...] = (
     Key(name="warmups", default=1, parse=as_whole(1), meaning="warm-up repetitions of each text in each launch"),
     Key(name="answer-timeout", default=30.0, parse=as_seconds, meaning="seconds for an answer, and 0.25 s a character"),
     Key(name="slice", default=0.025, parse=as_pause,
-        meaning="how long each side of a duel works before it is the other's turn: 25ms; 0: a whole text each"),
+        meaning="how long each side of a duel works at most before it is the other's turn: 25ms; 0: a whole text each"),
     Key(name="workers-memory", default=0, parse=as_size,
         meaning="what workers may hold at once: 4GB, 512MB; 0: 80 % of what is free. Arms that do not fit take turns"),
     Key(name="seed", default=0, parse=as_whole(0), meaning="seed of the order and of the engine's generator"),

@@ -45,8 +45,8 @@ class Rhythm:
     """How time is divided between launches and blocks, and between the arms of a block.
 
     `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
-    fewer are made, and no more than leave `fewest_blocks` to each. `slice_s` is how long each of two arms works before
-    it is the other's turn, in seconds; with 0 they speak one after the other.
+    fewer are made, and no more than leave `fewest_blocks` to each. `slice_s` is how long each of two arms works at
+    most before it is the other's turn, in seconds; with 0 they speak one after the other.
     """
 
     launching: float = 1.0

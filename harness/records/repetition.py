@@ -244,8 +244,8 @@ class Block:
     `wall_ns` runs from its first request to its last answer.
     Where the workers of a launch are not all there at once, `group` counts the groups of arms that take turns, and a
     block is a round of its group's scenarios. A block with a `load` is one scenario's, and `started_at` and `wall_ns`
-    are its window. Where two arms spoke each text at the same time, `slice_ns` is how long each worked before it was
-    the other's turn; 0 where they spoke one after the other.
+    are its window. Where two arms spoke each text at the same time, `slice_ns` is how long each worked at most before
+    it was the other's turn; 0 where they spoke one after the other.
     """
 
     block: int

@@ -71,6 +71,7 @@ class HaltableHand(Hand):
 
     def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
         assert order is self.order
+        cast("SlicedAgency", self.agency).parts.append(within_s)
         assert not self.fake.halted
         return self.speak(order, timeout_s=within_s)
 
@@ -81,6 +82,7 @@ class HaltableHand(Hand):
 @dataclass
 class SlicedAgency(Agency):
     halts: list[str] = field(default_factory=list)
+    parts: list[float] = field(default_factory=list)
     able: bool = True
 
     def start(self, _place: WorkerPlace) -> Hand:
@@ -145,3 +147,10 @@ def test_who_is_lost_over_it_costs_itself_alone() -> None:
     assert lost.variant == beside.variant
     for block in others:
         assert sorted(spoken(block)) == ["8bit short", "fp32 long", "fp32 short"]
+
+
+def test_a_short_text_has_shorter_turns() -> None:
+    """Of 10 characters the faster side takes 115 ms, of 100 more than a second; the first turn is half a one."""
+    _, agency = play(launches=1, blocks=1)
+    # Who is left has the time that is left, which is seconds.
+    assert {round(seconds, 4) for seconds in agency.parts if seconds < 1} == {0.0125, round(0.115 / 8 / 2, 4)}
