@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -12,6 +13,9 @@ from harness.metrics.playback import NS, play
 from harness.records.repetition import Repetition, StageMark
 from reports.marks import Axis, axis, escape, opened, place, scale_line
 from reports.words import Scale, count, number
+
+if TYPE_CHECKING:
+    from harness.judge.grouped import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +30,14 @@ class Event:
 _LEAST_STALL_S = 1e-6
 _STAGES = ("phonemise", "inference", "postprocess")
 _CHART = 96
+_HEIGHTS = tuple(f"{tenth / 10:g}" for tenth in range(1001))
+"""Every height that a line can have, from the top: a chart is a thousand pixels by a hundred."""
 _BINS = 200
 """A longer series is drawn by the least and the greatest value of each of so many stretches: no extreme is lost."""
 
 
 def trend(
-    values: Sequence[float | None],
+    values: "Sequence[float | None] | FloatArray",
     *,
     label: Callable[[float], str],
     events: Sequence[Event],
@@ -41,14 +47,18 @@ def trend(
 ) -> Markup:
     """A line over all runs, oldest left, with events marked; the scale begins where the values do.
 
-    The scale does not go beyond `most`. From `on` the page's script knows what a height is, for whoever points there.
+    None, or NaN, is a gap. The scale does not go beyond `most`. From `on` the page's script knows what a height is, for
+    whoever points there.
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    import numpy as np
+
+    every = np.array(values, dtype=float)
+    known = every[~np.isnan(every)]
+    if not len(known):
         return Markup('<p class="quiet">No run has a figure of this.</p>')
     if len(known) == 1:
         return Markup('<p class="quiet">One value so far: no line yet.</p>')
-    low, high = min(known), max(known)
+    low, high = float(known.min()), float(known.max())
     room = 0.08 * ((high - low) or abs(high) or 1.0)
     low, high = low - room, max(high, min(high + room, most))
     opening = opened("trend", _CHART, finding)
@@ -67,7 +77,7 @@ def trend(
     parts += [_event(event, len(values)) for event in events]
     parts.append(
         f'<svg width="100%" height="{_CHART}" viewBox="0 0 1000 100" preserveAspectRatio="none">'
-        f'<path class="line" d="{_line(values, low, high)}"/></svg></svg>'
+        f'<path class="line" d="{_line(every, low, high)}"/></svg></svg>'
     )
     return Markup("".join(parts))  # noqa: S704 - made of numbers and escaped texts alone
 
@@ -90,24 +100,26 @@ def _places(runs: int) -> tuple[str, ...]:
     return tuple(f"{round(start * across, 1):g}" for start in stretch_starts(runs))
 
 
-def _line(values: Sequence[float | None], low: float, high: float) -> str:
+def _line(values: "FloatArray", low: float, high: float) -> str:
+    """The way of the pen over `values`, all between `low` and `high`; in a stretch of several runs it goes up and down.
+
+    Where a stretch has no figure at all, the line is broken.
+    """
     import numpy as np
 
-    up = 100 / (high - low)
-    starts = stretch_starts(len(values))
-    every = np.array(values, dtype=float)  # None becomes NaN, which fmin and fmax pass over
-    least, most = np.fmin.reduceat(every, starts), np.fmax.reduceat(every, starts)
-    known = np.add.reduceat(~np.isnan(every), starts, dtype=int)
-    parts = []
-    pen = "M"
-    columns = ((100 - (least - low) * up).tolist(), (100 - (most - low) * up).tolist(), known.tolist())
-    for x, bottom, top, count_ in zip(_places(len(values)), *columns, strict=True):
-        if not count_:
-            pen = "M"
-            continue
-        parts.append(f"{pen}{x} {bottom:.1f}V{top:.1f}" if count_ > 1 else f"{pen}{x} {bottom:.1f}")
-        pen = "L"
-    return "".join(parts)
+    starts = np.arange(0, len(values), stretch_starts(len(values)).step)
+    ends = [np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)]  # both pass over NaN
+    gaps = np.isnan(ends[0])
+    tenths = [np.rint(1000 * (high - end) / (high - low), where=~gaps, out=np.zeros(len(starts))) for end in ends]
+    bottoms, tops = (end.astype(int).tolist() for end in tenths)
+    heights = _HEIGHTS
+    if len(starts) == len(values):
+        points = [f"{x} {heights[top]}" for x, top in zip(_places(len(values)), tops, strict=True)]
+    else:
+        spans = zip(_places(len(values)), bottoms, tops, strict=True)
+        points = [f"{x} {heights[bottom]}V{heights[top]}" for x, bottom, top in spans]
+    edges = np.flatnonzero(np.diff(gaps, prepend=True, append=True)).tolist()  # a stroke's beginning, its end, …
+    return "".join("M" + "L".join(points[begin:end]) for begin, end in zip(edges[::2], edges[1::2], strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 
 from markupsafe import Markup
@@ -247,12 +248,15 @@ def _dots(row: _Row, on: Scale, at: Callable[[float], float]) -> list[Dot]:
     dots = []
     for lane, (launch, blocks, inner) in enumerate(zip(values.launches, values.blocks, values.grouped, strict=True)):
         for block, value in zip(blocks, inner, strict=True):
-            where = f"launch {launch + 1}" if block == NO_BLOCK else f"launch {launch + 1}, block {block + 1}"
             marked = (launch, block) in row.disturbed
-            disturbed = ", machine disturbed" if marked else ""
-            title = f"{on.full(value)} · {where}{disturbed}"
-            dots.append(Dot(value=at(value), lane=lane, title=title, disturbed=marked))
+            title = f"{on.full(value)} · {_where(launch, block)}{', machine disturbed' if marked else ''}"
+            dots.append(Dot(at(value), lane, title, marked))
     return dots
+
+
+@lru_cache(maxsize=1024)  # the same few dozen places in every row
+def _where(launch: int, block: int) -> str:
+    return f"launch {launch + 1}" if block == NO_BLOCK else f"launch {launch + 1}, block {block + 1}"
 
 
 def _range(estimate: Estimate | None, at: Callable[[float], float]) -> Range | None:

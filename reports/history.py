@@ -1,21 +1,27 @@
 """What a site remembers of each run, so that a new one can be added without reading the old ones again."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import math
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.judge.change_points import ChangePoint
 from harness.records.run import Concluded
 from harness.records.verdict import VerdictKind
-from harness.store.rows import RunRow
-from reports.headline import Headline
 
-BOOK_FORMAT = 5
+if TYPE_CHECKING:
+    from harness.store.rows import RunRow
+    from reports.headline import Headline
+
+BOOK_FORMAT = 6
 """Version of the book's form; one of another version is made anew.
 
 History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
-whole lines, as change points; 5, a run knows what was selected.
+whole lines, as change points; 5, a run knows what was selected; 6, its medians are packed.
 """
 
 _LETTERS = {
@@ -40,7 +46,11 @@ _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun:
-    """A run in the book; `medians` and `kinds` (a letter each, a space for no verdict) are in the order of its keys."""
+    """A run in the book.
+
+    `medians` (`packed`) and `kinds` (a letter each, a space for no verdict) are in the order of the book's keys; those
+    that came later are missing at their ends.
+    """
 
     id: str
     fingerprint: str
@@ -52,14 +62,24 @@ class PastRun:
     glyph: str
     sentence: str
     subject: tuple[tuple[str, str], ...]
-    medians: tuple[float | None, ...]
+    medians: bytes
     kinds: str
     calibrated: bool = False
     """Its truth was known before: an arm against itself, or slowed on purpose. It says nothing of the subject."""
 
+    @property
+    def figures(self) -> Sequence[float]:
+        """The medians; NaN for one that is not known."""
+        return memoryview(self.medians).cast("d")
+
     def kind(self, index: int) -> VerdictKind | None:
         """The verdict of the key at `index`."""
         return _KINDS.get(self.kinds[index]) if index < len(self.kinds) else None
+
+
+def packed(medians: Iterable[float | None]) -> bytes:
+    """Medians as the book keeps them: doubles, because there are half a million of them in a thousand runs."""
+    return array("d", (math.nan if median is None else median for median in medians)).tobytes()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +95,7 @@ class Book:
     steps: dict[str, tuple[ChangePoint, ...]] = field(default_factory=dict)
     """Digest of a line, or of its runs up to where steps settled → its steps."""
 
-    def enter(self, data: Concluded, fingerprint: str, head: Headline) -> PastRun:
+    def enter(self, data: Concluded, fingerprint: str, head: "Headline") -> PastRun:
         """Take a run in, or take it in anew."""
         medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
         kinds = {(each.scenario_id, each.metric): _LETTERS[each.kind] for each in data.verdicts}
@@ -92,7 +112,7 @@ class Book:
             glyph=str(head.glyph),
             sentence=head.sentence,
             subject=(*data.run.subject.packages, ("Python", data.run.subject.python), *data.run.subject.models),
-            medians=tuple(medians.get(key) for key in self.keys),
+            medians=packed(medians.get(key) for key in self.keys),
             kinds="".join(kinds.get(key, " ") for key in self.keys),
             calibrated=any(each.arm.slowdown or each.arm.side for each in data.run.scenarios),
         )
@@ -107,7 +127,8 @@ class Book:
         order = [places.get(key, -1) for key in self.keys]
         for run in other.runs.values():
             if order != list(range(len(order))):
-                medians = tuple(run.medians[at] if 0 <= at < len(run.medians) else None for at in order)
+                figures = run.figures
+                medians = packed(figures[at] if 0 <= at < len(figures) else None for at in order)
                 kinds = "".join(run.kinds[at] if 0 <= at < len(run.kinds) else " " for at in order)
                 run = replace(run, medians=medians, kinds=kinds)  # noqa: PLW2901 - the same run in this book's order
             self.runs[run.id] = run
@@ -120,13 +141,13 @@ class Book:
 
     def scenarios_of(self, run: PastRun) -> set[str]:
         """Every scenario that a run has a figure or a verdict of."""
-        places = zip(self.keys, run.medians, run.kinds, strict=False)
-        return {scenario_id for (scenario_id, _), median, kind in places if median is not None or kind != " "}
+        places = zip(self.keys, run.figures, run.kinds, strict=False)
+        return {scenario_id for (scenario_id, _), median, kind in places if kind != " " or not math.isnan(median)}
 
     def knows(self, run: PastRun, metric: str) -> bool:
         """Whether a run has a figure of a metric."""
-        places = zip(self.keys, run.medians, strict=False)
-        return any(name == metric and median is not None for (_, name), median in places)
+        places = zip(self.keys, run.figures, strict=False)
+        return any(name == metric and not math.isnan(median) for (_, name), median in places)
 
     def newest_first(self) -> list[PastRun]:
         """All runs."""
@@ -135,10 +156,10 @@ class Book:
 
 def comparable(book: Book, newest: Sequence[str]) -> str | None:
     """The newest of the runs before the first of `newest` that has a figure in common with it."""
-    latest = book.runs[newest[0]].medians
+    latest = book.runs[newest[0]].figures
     for run_id in newest[1:]:
-        pairs = zip(latest, book.runs[run_id].medians, strict=False)
-        if any(ours is not None and theirs is not None for ours, theirs in pairs):
+        pairs = zip(latest, book.runs[run_id].figures, strict=False)
+        if any(not math.isnan(ours) and not math.isnan(theirs) for ours, theirs in pairs):
             return run_id
     return None
 
@@ -167,15 +188,18 @@ def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:
             yield index, "; ".join(changed)
 
 
-def fingerprint(row: RunRow) -> str:
+def fingerprint(row: "RunRow") -> str:
     """Changes whenever anything was written to the run."""
     return hashlib.sha256(repr(row).encode()).hexdigest()[:16]
 
 
 def code_digest() -> str:
-    """Changes whenever the report does, or what it derives, judges and advises by: then everything is drawn again."""
+    """Changes whenever the report does, or what it derives, judges and advises by: then everything is drawn again.
+
+    So it does where bytes have another order, in which the book's medians would be read wrongly.
+    """
     here = Path(__file__).parent
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(sys.byteorder.encode())
     ours = [*here.glob("*.py"), *here.glob("templates/*"), *here.glob("static/*")]
     theirs = [file for room in ("metrics", "judge", "advice", "records") for file in _room(room).rglob("*.py")]
     for file in sorted([*ours, *theirs]):

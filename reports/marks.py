@@ -5,8 +5,10 @@ distorted, on a laptop, a telephone and paper alike. Colours are classes; the st
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from markupsafe import Markup
 from markupsafe import escape as escape_html
@@ -16,6 +18,8 @@ from reports.words import visible
 LANE = 9
 """Pixels between two launches' lanes in a strip."""
 EDGE = 6
+_WIDE, _HIGH, _PAD = 96.0, 22.0, 3.0
+"""The size of a line of the last runs, and the room around it, in pixels."""
 SHAPES = 4
 """Launches take these shapes in turn: circle, square, diamond, triangle (see the definitions in base.html)."""
 
@@ -48,9 +52,11 @@ class Axis:
         return self.low <= value <= self.high
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dot:
-    """One repetition in a strip; `title` is what the pointer shows."""
+class Dot(NamedTuple):
+    """One repetition in a strip; `title`, which the pointer shows, is made of numbers and words of ours.
+
+    A tuple, because a page has thousands of them.
+    """
 
     value: float
     lane: int
@@ -110,7 +116,7 @@ def strip(
     parts = [opened("strip", height, finding), *_grid(on, height)]
     if reference is not None:
         parts.append(_band(on, reference, 0, height, "ref"))
-    parts += [_dot(on, dot) for dot in dots]
+    parts += _dots(on, dots)
     if own is not None:
         parts.append(_whisker(on, own, height - EDGE / 2 - 1))
     parts.append("</svg>")
@@ -138,43 +144,35 @@ def scale_line(on: Axis) -> Markup:
     return Markup(f'<svg class="axis" width="100%" height="16" aria-hidden="true">{body}</svg>')  # noqa: S704 - escaped
 
 
-def spark(values: Sequence[float | None], *, marks: Iterable[int] = (), finding: str) -> Markup:
+def spark(values: Sequence[float | None], *, finding: str) -> Markup:
     """A line over the last runs, oldest left, with gaps where a run has no figure; nothing for a single value."""
-    width, height, pad = 96.0, 22.0, 3.0
     known = [value for value in values if value is not None]
     if not known:
         return Markup('<span class="quiet">no figures</span>')
     if len(known) == 1:
         return Markup("")
     low, high = min(known), max(known)
-    room = (high - low) or 1.0
-    step = (width - 2 * pad) / max(1, len(values) - 1)
-    points = [
-        None
-        if value is None
-        else (
-            pad + index * step,
-            (height - pad - (height - 2 * pad) * (value - low) / room) if high > low else height / 2,
-        )
-        for index, value in enumerate(values)
-    ]
-    lines = []
-    pen = "M"
-    for point in points:
-        if point is None:
+    floor, up = (_HIGH - _PAD, (_HIGH - 2 * _PAD) / (high - low)) if high > low else (_HIGH / 2, 0.0)
+    parts, pen, end = [], "M", ("", "")
+    for x, value in zip(_spread(len(values)), values, strict=True):
+        if value is None:
             pen = "M"
             continue
-        lines.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
+        end = x, f"{floor - up * (value - low):.1f}"
+        parts.append(f"{pen}{end[0]} {end[1]}")
         pen = "L"
-    body = f'<path d="{"".join(lines)}"/>'
-    for index in marks:
-        body += f'<path class="mark" d="M{pad + index * step:.1f} 0v{height:g}"/>'
-    last = next(point for point in reversed(points) if point is not None)
-    body += f'<circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="2.2"/>'
     return Markup(  # noqa: S704 - made of numbers and an escaped text
-        f'<svg class="spark" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
-        f' role="img" aria-label="{escape(finding)}">{body}</svg>'
+        f'<svg class="spark" width="{_WIDE:g}" height="{_HIGH:g}" viewBox="0 0 {_WIDE:g} {_HIGH:g}"'
+        f' role="img" aria-label="{escape(finding)}"><path d="{"".join(parts)}"/>'
+        f'<circle cx="{end[0]}" cy="{end[1]}" r="2.2"/></svg>'
     )
+
+
+@cache
+def _spread(runs: int) -> tuple[str, ...]:
+    """How far across each of so many runs stands in a line of the last ones."""
+    step = (_WIDE - 2 * _PAD) / max(1, runs - 1)
+    return tuple(f"{_PAD + index * step:.1f}" for index in range(runs))
 
 
 def place(per_cent: float) -> str:
@@ -201,14 +199,20 @@ def _band(on: Axis, band: Range, top: float, height: float, css: str) -> str:
     )
 
 
-def _dot(on: Axis, dot: Dot) -> str:
-    y = EDGE + LANE * dot.lane + LANE / 2 - 1
-    if not on.holds(dot.value):
-        shape = "mr" if dot.value > on.high else "ml"
-    else:
-        shape = "mx" if dot.disturbed else f"m{dot.lane % SHAPES}"
-    css = ' class="d"' if dot.disturbed else ""
-    return f'<use href="#{shape}" x="{place(on.at(dot.value))}" y="{y:g}"{css}><title>{escape(dot.title)}</title></use>'
+def _dots(on: Axis, dots: Sequence[Dot]) -> Iterator[str]:
+    low, high, across = on.low, on.high, 100 / (on.high - on.low)
+    for value, lane, title, disturbed in dots:
+        if low <= value <= high:
+            x, shape = place(across * (value - low)), "mx" if disturbed else f"m{lane % SHAPES}"
+        else:
+            x, shape = ("100%", "mr") if value > high else ("0%", "ml")
+        css = ' class="d"' if disturbed else ""
+        yield f'<use href="#{shape}" x="{x}" y="{_lane_middle(lane)}"{css}><title>{title}</title></use>'
+
+
+@cache
+def _lane_middle(lane: int) -> str:
+    return f"{EDGE + LANE * lane + LANE / 2 - 1:g}"
 
 
 def _whisker(on: Axis, own: Range, y: float) -> str:

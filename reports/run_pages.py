@@ -1,25 +1,19 @@
-"""The pages of runs in a site: where they are, and drawing many of them on two cores."""
+"""The pages of a site that need one run or two: where they are, and each of them as a task of its own."""
 
-import gc
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
-from harness.metrics.derive import RunValues
-from harness.records.scenario import slug
-from harness.store.runs import RunStore, open_store
-from reports.history import Book, book_bytes, book_of
+from harness.records.scenario import Scenario, slug
+from harness.store.runs import RunStore
+from reports.context import Context
+from reports.history import Book
+from reports.loaded import Runs
 from reports.rendering import render, write
-from reports.view import NO_REFERENCE, Reference, RunView, run_view
+from reports.trends import ScenarioTrends
+from reports.view import NO_REFERENCE, Reference, RunView, quotes, run_view
 
-MANY = 40
-"""From so many runs on a second process is worth its start."""
 _PART = 10
 _SHARE, _LEAST = 4, 2
 """A process takes so many runs at a time; towards the end a share of what is left, so that both end together."""
@@ -83,46 +77,8 @@ class Due:
     invalid: int = 0
 
 
-@contextmanager
-def older_pages(store: RunStore, directory: Path, due: Sequence[Due]) -> Iterator[Iterator[Book]]:
-    """Draw the short pages of `due`; gives books with their runs, in that order.
-
-    Where there are many, a second process begins at once, and whoever asks for the books draws with it: each takes the
-    next few runs whenever it is done with its last.
-    """
-    parts = list(_parts(due))
-    address = store.address
-    if len(due) < MANY or address is None:
-        yield (_draw_part(store, directory, part) for part in parts)
-        return
-    left = deque(enumerate(parts))
-    # A fresh process, not a fork: the store's connections and threads are not its business.
-    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_collect_seldom)
-
-    def ask() -> dict[int, Book]:
-        futures = ((at, pool.submit(_draw_there, address, directory, part)) for at, part in _taken(left))
-        return {at: book_of(future.result()) for at, future in futures}
-
-    # Two threads ask it, so that it need not wait for the next part; nobody waits for its end.
-    with ThreadPoolExecutor(2) as threads:
-        try:
-            yield _together(store, directory, left, [threads.submit(ask) for _ in range(2)])
-        finally:
-            left.clear()
-            pool.shutdown(wait=False)
-
-
-def _taken(left: deque[tuple[int, Sequence[Due]]]) -> Iterator[tuple[int, Sequence[Due]]]:
-    """Part after part, each for whoever asks first."""
-    while True:
-        try:
-            part = left.popleft()
-        except IndexError:
-            return
-        yield part
-
-
-def _parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
+def parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
+    """The runs in parts that are drawn at once: each table of the store is asked once for all of them."""
     start = 0
     while start < len(due):
         most = min(_PART, max(_LEAST, (len(due) - start) // _SHARE))
@@ -133,64 +89,93 @@ def _parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
         start += len(part)
 
 
-def _together(
-    store: RunStore,
-    directory: Path,
-    left: deque[tuple[int, Sequence[Due]]],
-    there: Sequence[Future[dict[int, Book]]],
-) -> Iterator[Book]:
-    books = {at: _draw_part(store, directory, part) for at, part in _taken(left)}
-    for future in there:
-        books |= future.result()
-    yield from (books[at] for at in sorted(books))
-
-
-def _draw_part(store: RunStore, directory: Path, part: Sequence[Due]) -> Book:
+def draw_short(runs: Runs, part: Sequence[Due], directory: Path) -> Book:
+    """Draw the pages of older runs, and enter them in a book."""
     book = Book(code="")
-    references = {accepted: reference(store, accepted) for accepted in {each.accepted for each in part}}
-    for each, data in zip(part, store.outlines([each.run_id for each in part]), strict=True):
+    references = {accepted: _reference(runs.store, accepted) for accepted in {each.accepted for each in part}}
+    for each, data in zip(part, runs.store.outlines([each.run_id for each in part]), strict=True):
         view = _write_run(directory, run_view(data, reference=references[each.accepted]))
         book.enter(data, each.fingerprint, view.headline)
     return book
 
 
-def _draw_there(address: str | Path, directory: Path, part: Sequence[Due]) -> bytes:
-    return book_bytes(_draw_part(_opened(address), directory, part))
+def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
+    """Draw a run's page with every repetition."""
+    values = runs.once(due.run_id)
+    accepted = _reference(runs.store, due.accepted)
+    view = run_view(values.data, values=values, reference=accepted, quotes=quotes(values.data, context))
+    _write_run(directory, view)
 
 
-@cache
-def _opened(address: str | Path) -> RunStore:
-    """The store, opened once in the life of the other process."""
-    return open_store(address)
-
-
-def _collect_seldom() -> None:
-    """A page is thousands of small objects without cycles: looking for cycles among them took a third of its time."""
-    gc.set_threshold(100_000)
-
-
-@contextmanager
-def collecting_seldom() -> Iterator[None]:
-    """While it lasts."""
-    before = gc.get_threshold()
-    _collect_seldom()
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
-def reference(store: RunStore, accepted: str) -> Reference:
+def _reference(store: RunStore, accepted: str) -> Reference:
     """What a run's page names as its reference: the run of the id `accepted`, none where that is ""."""
     return Reference(run=store.head(accepted)) if accepted else NO_REFERENCE
-
-
-def write_full_page(directory: Path, values: RunValues, *, reference: Reference, quotes: tuple[str, ...]) -> RunView:
-    """Draw a run's page with every repetition, and return what it shows, so that other pages need not make it again."""
-    return _write_run(directory, run_view(values.data, values=values, reference=reference, quotes=quotes))
 
 
 def _write_run(directory: Path, view: RunView) -> RunView:
     site = Site(root="../", here="runs.html")
     write(directory / run_page(view.id), render("run.html", run=view, legend=view.legend, site=site))
     return view
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """A scenario of a machine that has a page, the latest run that has it, and how it has gone."""
+
+    machine: str
+    scenario: Scenario
+    run_id: str
+    over_time: ScenarioTrends
+
+    @property
+    def address(self) -> str:
+        """From the index."""
+        return scenario_address(self.machine, self.scenario.id)
+
+
+def draw_scenarios(runs: Runs, some: Sequence[Followed], audio: Path | None, directory: Path) -> None:
+    """Draw the pages of scenarios; `audio` is the folder of the runs' recordings."""
+    from reports.scenario import scenario_page
+    from reports.sound import sound
+
+    site = Site(root="../", here="trends.html")
+    for each in some:
+        data = runs.of(each.run_id)
+        page = scenario_page(
+            data,
+            each.over_time,
+            strips=runs.distributions(each.run_id).of_scenario(each.scenario),
+            sound=sound(data, each.scenario, audio) if audio else None,
+        )
+        href = f"../{run_page(each.run_id)}"
+        write(directory / each.address, render("scenario.html", site=site, page=page, href=href))
+
+
+def draw_comparison(runs: Runs, pairs: Sequence[tuple[str, str | None]], directory: Path) -> None:
+    """The page that compares: of `pairs` of a run and one before it, newest first, the first that can be.
+
+    A duel is compared with itself. A run before which there is none like it stands alone in its pair.
+    """
+    from reports.compare import comparison_of_arms, comparison_of_runs
+
+    view = None
+    for run_id, before in pairs:
+        view = comparison_of_arms(runs.of(run_id))
+        if view is None and before is not None:
+            view = comparison_of_runs(runs.of(before), runs.of(run_id))
+        if view is not None:
+            break
+    write_page(directory, "compare.html", compare=view)
+
+
+def draw_choices(runs: Runs, newest: Sequence[str], directory: Path) -> None:
+    """The page of models and providers: of `newest`, the first run in which there is a choice; else the very first."""
+    from reports.advice import choices
+
+    run_id = next(filter(runs.of_several_arms, newest), newest[0])
+    write_page(directory, "models.html", choices=choices(runs.of(run_id), runs.values(run_id)), href=run_page(run_id))
+
+
+def write_page(directory: Path, name: str, **values: object) -> None:
+    """Write one of the pages that have a place in the site's navigation."""
+    write(directory / name, render(name, site=Site(root="", here=name), **values))

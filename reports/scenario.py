@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from harness.records.repetition import Phase, Repetition
 from harness.records.run import RunData
 from reports.charts import Event, Timeline, timeline, trend
-from reports.distributions import OwnStrips
 from reports.naming import Label
-from reports.sound import Sound
-from reports.trends import Lines, Trend, of_scenario
+from reports.trends import ScenarioTrends, Trend
 from reports.words import count, finer, scale
+
+if TYPE_CHECKING:
+    from reports.distributions import OwnStrips
+    from reports.sound import Sound
 
 _URGENT = ("worse", "failed", "better", "unclear")
 
@@ -29,8 +32,8 @@ class ScenarioPage:
     sentence: str
     css: str
     glyph: str
-    strips: tuple[OwnStrips, ...]
-    sound: Sound | None
+    strips: "tuple[OwnStrips, ...]"
+    sound: "Sound | None"
     timeline: Timeline | None
     timeline_of: str
     memory: Markup
@@ -41,16 +44,16 @@ class ScenarioPage:
 
 
 def scenario_page(
-    data: RunData, label: Label, *, strips: tuple[OwnStrips, ...], drawn: Lines, sound: Sound | None = None
+    data: RunData, over_time: ScenarioTrends, *, strips: "tuple[OwnStrips, ...]", sound: "Sound | None" = None
 ) -> ScenarioPage:
     """The page of a scenario; `strips` and `sound` are those of `data`, the latest run that has it."""
+    label, trends = over_time.label, over_time.trends
     ours = [
         each
         for each in data.repetitions
         if each.scenario_id == label.id and each.phase is Phase.MEASURED and each.outcome.valid
     ]
     typical = _typical(ours)
-    trends = tuple(of_scenario(drawn, label.id))
     memory, memory_finding = _memory(ours)
     urgent = next((each for css in _URGENT for each in trends if each.css == css), None)
     return ScenarioPage(
@@ -67,8 +70,8 @@ def scenario_page(
         memory=memory,
         memory_finding=memory_finding,
         trends=trends,
-        events=drawn.events,
-        span=drawn.span,
+        events=over_time.events,
+        span=over_time.span,
     )
 
 

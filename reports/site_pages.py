@@ -2,39 +2,38 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.metrics.derive import RunValues
-from harness.records.run import RunData
+from harness.records.run import Concluded
 from harness.records.scenario import Scenario
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
-from reports.advice import choices
-from reports.compare import comparison_of_arms, comparison_of_runs
 from reports.context import Context
-from reports.distributions import Distributions
 from reports.glossary import glossary
+from reports.hands import Hands, hands
+from reports.headline import headline
 from reports.history import Book, book_bytes, code_digest, comparable, fingerprint, newest_with, read_book
 from reports.matrix import matrices
 from reports.naming import names, names_of
 from reports.rendering import render, write
 from reports.run_pages import (
     Due,
+    Followed,
     Site,
-    collecting_seldom,
-    older_pages,
-    reference,
+    draw_choices,
+    draw_comparison,
+    draw_full,
+    draw_scenarios,
+    draw_short,
+    parts,
     run_page,
-    scenario_address,
     trend_address,
-    write_full_page,
+    write_page,
 )
-from reports.scenario import scenario_page
-from reports.sound import sound
 from reports.steps import Step, find_steps
-from reports.trends import Lines, lines, overview, pages
-from reports.view import implied, quotes, run_view
+from reports.trends import Lines, lines, of_scenarios, overview, pages
+from reports.view import quotes, run_view
 from reports.words import VERDICT_WORDS, day
 
 FULL = 8
@@ -44,6 +43,8 @@ _FILTERS = {"worse": "worse", "failed": "failed", "unclear": "unclear", "better"
 """What a list of runs can be narrowed down to, by the class of their headlines."""
 LISTED = 40
 """Runs on the index; all of them are on a page of their own. A scenario that none of them has is not followed."""
+AT_ONCE = 6
+"""Scenarios whose pages are one task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,33 +62,6 @@ class RunLine:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Runs:
-    """Whole runs, each read once."""
-
-    store: RunStore
-    loaded: dict[str, RunValues] = field(default_factory=dict)
-    distributed: dict[str, Distributions] = field(default_factory=dict)
-
-    def of(self, run_id: str) -> RunData:
-        """A run with everything."""
-        return self.values(run_id).data
-
-    def values(self, run_id: str) -> RunValues:
-        """The values of a run's scenarios."""
-        if run_id not in self.loaded:
-            self.loaded[run_id] = RunValues(self.store.load(run_id))
-        return self.loaded[run_id]
-
-    def distributions(self, run_id: str) -> Distributions:
-        """The repetitions of a run, to be drawn."""
-        if run_id not in self.distributed:
-            data = self.of(run_id)
-            drawn = Distributions(self.values(run_id), names_of(data), reference=implied(data))
-            self.distributed[run_id] = drawn
-        return self.distributed[run_id]
-
-
 def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
     """Bring the site up to date with the store, and return its index."""
     book_file = directory / ".book.msgpack"
@@ -99,23 +73,22 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
         (directory / run_page(run_id)).unlink(missing_ok=True)
     newest = [row.id for row in rows[:FULL]]
     due = _due(book, rows, newest, context)
-    older = [each for run_id, each in due.items() if run_id not in newest]
-    runs = _Runs(store=store)
-    with collecting_seldom(), older_pages(store, directory, older) as books:
-        for each in (due[run_id] for run_id in newest if run_id in due):
-            values = RunValues(store.load(each.run_id))
-            accepted = reference(store, each.accepted)
-            view = write_full_page(directory, values, reference=accepted, quotes=quotes(values.data, context))
-            book.enter(values.data, each.fingerprint, view.headline)
-            if each.run_id in newest[:2]:
-                runs.loaded[each.run_id] = values
-        for more in books:
+    with hands(store, pages=len(due)) as both:
+        for more in both.share(draw_short, [*parts([due[each] for each in due if each not in newest])], directory):
             book.take(more)
+        fresh = [due[run_id] for run_id in newest if run_id in due]
+        for each, data in zip(fresh, store.outlines([each.run_id for each in fresh]), strict=True):
+            book.enter(data, each.fingerprint, headline(data))
         book.drawn_in_full = newest
         book.marks = hashlib.sha256(repr((context.marks.told, sorted(context.marks.promoted))).encode()).hexdigest()
         changed = book_bytes(book) != before or not (directory / "index.html").is_file()
         if changed:
-            _write_overview(directory, book, runs, find_steps(book), context)
+            _ask_for_newest(directory, book, both)
+        for each in fresh:
+            both.ask(draw_full, each, context, directory)
+        if changed:
+            _write_overview(directory, book, both, find_steps(book), context)
+        both.finish()
     if changed:
         write(book_file, book_bytes(book))
     return directory / "index.html"
@@ -163,49 +136,62 @@ def _known(book: Book, run_id: str) -> str:
     return book.runs[run_id].fingerprint if run_id in book.runs else ""
 
 
-def _write_overview(directory: Path, book: Book, runs: _Runs, steps: Sequence[Step], context: Context) -> None:
-    """Every page but those of the runs."""
+def _ask_for_newest(directory: Path, book: Book, both: Hands) -> None:
+    """Have the pages drawn that show the newest runs of the machine which ran last."""
+    known = book.newest_first()
+    if not known:
+        return
+    newest = [run.id for run in reversed(book.of_machine(known[0].machine))][:LISTED]
+    compared = newest[:FULL]
+    both.ask(draw_comparison, [(id_, comparable(book, compared[at:])) for at, id_ in enumerate(compared)], directory)
+    heard = [run_id for run_id in newest if book.knows(book.runs[run_id], "mcd")]
+    both.ask(draw_choices, [*heard, *newest], directory)
+
+
+def _write_overview(directory: Path, book: Book, both: Hands, steps: Sequence[Step], context: Context) -> None:
+    """Every page that shows all runs, or the lines over all of them."""
     known = book.newest_first()
     if not known:
         write(directory / "index.html", render("empty.html", site=Site(root="", here="index.html")))
         return
     machines = list(dict.fromkeys(run.machine for run in known))
+    store = both.runs.store
     trend_lists = []
     for machine in machines:
         homes = newest_with(book, machine, among=LISTED)
-        followed = _followed(homes, runs)
-        links = _links(machine, (each.id for each in followed), root="")
-        drawn = lines(book, machine, names(followed), found=steps, marks=context.marks)
-        trend_lists.append(_write_machine(directory, machine, followed, homes, runs, drawn, context))
+        scenarios = _followed(homes, store)
+        drawn = lines(book, machine, names(tuple(scenarios)), found=steps, marks=context.marks)
+        over_time = of_scenarios(drawn)
+        followed = [
+            Followed(machine=machine, scenario=each, run_id=run_id, over_time=over_time[each.id])
+            for each, run_id in scenarios.items()
+        ]
+        for start in range(0, len(followed), AT_ONCE):
+            both.ask(draw_scenarios, followed[start : start + AT_ONCE], context.audio, directory)
+        addresses = {each.scenario.id: each.address for each in followed}
+        trend_lists.append(_write_trends(directory, machine, drawn, addresses))
         if machine == machines[0]:
-            newest = [run.id for run in reversed(book.of_machine(machine))]
-            data = runs.of(newest[0])
-            _write_index(directory, data, drawn, book, links=links, quotes=quotes(data, context))
-            _write_compare(directory, newest[:FULL], book, runs)
-            _write_models(directory, newest[:LISTED], book, runs)
-    _page(directory, "trends.html", machines=trend_lists)
-    _page(directory, "runs.html", runs=[*_lines(book, None)])
-    _page(directory, "glossary.html", entries=glossary(), legend=tuple(VERDICT_WORDS.values()))
+            (data,) = store.outlines([book.of_machine(machine)[-1].id])
+            _write_index(directory, data, drawn, book, links=addresses, quotes=quotes(data, context))
+    write_page(directory, "trends.html", machines=trend_lists)
+    write_page(directory, "runs.html", runs=[*_lines(book, None)])
+    write_page(directory, "glossary.html", entries=glossary(), legend=tuple(VERDICT_WORDS.values()))
 
 
-def _followed(homes: Mapping[str, str], runs: _Runs) -> tuple[Scenario, ...]:
-    """The scenarios that have pages: not those which are there to calibrate the gate."""
+def _followed(homes: Mapping[str, str], store: RunStore) -> dict[Scenario, str]:
+    """The scenarios that have pages, and the newest runs of them: not those which are there to calibrate the gate."""
     every = {
-        (each.id, run_id): each for run_id in dict.fromkeys(homes.values()) for each in runs.of(run_id).run.scenarios
+        (each.id, run_id): each for run_id in dict.fromkeys(homes.values()) for each in store.head(run_id).scenarios
     }
-    found = (every.get(home) for home in homes.items())  # a run may have but the verdict that it is missing
-    return tuple(each for each in found if each and not each.arm.slowdown and not each.arm.side)
-
-
-def _page(directory: Path, name: str, **values: object) -> None:
-    write(directory / name, render(name, site=Site(root="", here=name), **values))
+    found = {every[home]: home[1] for home in homes.items() if home in every}  # a run may but miss one
+    return {each: run_id for each, run_id in found.items() if not each.arm.slowdown and not each.arm.side}
 
 
 def _write_index(
-    directory: Path, data: RunData, drawn: Lines, book: Book, *, links: Mapping[str, str], quotes: tuple[str, ...]
+    directory: Path, data: Concluded, drawn: Lines, book: Book, *, links: Mapping[str, str], quotes: tuple[str, ...]
 ) -> None:
     view = run_view(data, quotes=quotes)
-    _page(
+    write_page(
         directory,
         "index.html",
         run=view,
@@ -215,10 +201,6 @@ def _write_index(
         runs=[*_lines(book, LISTED)],
         legend=view.legend,
     )
-
-
-def _links(machine: str, scenario_ids: Iterable[str], *, root: str) -> dict[str, str]:
-    return {each: root + scenario_address(machine, each) for each in scenario_ids}
 
 
 def _lines(book: Book, limit: int | None) -> Iterator[RunLine]:
@@ -236,61 +218,20 @@ def _lines(book: Book, limit: int | None) -> Iterator[RunLine]:
         )
 
 
-def _write_machine(
-    directory: Path,
-    machine: str,
-    followed: Sequence[Scenario],
-    homes: Mapping[str, str],
-    runs: _Runs,
-    drawn: Lines,
-    context: Context,
-) -> dict[str, object]:
-    """The scenario and trend pages of one machine; what the overview of trends says of it."""
+def _write_trends(directory: Path, machine: str, drawn: Lines, addresses: Mapping[str, str]) -> dict[str, object]:
+    """The trend pages of one machine; what the overview of trends says of it."""
     site = Site(root="../", here="trends.html")
-    links = _links(machine, (each.id for each in followed), root="../")
-    for scenario in followed:
-        run_id = homes[scenario.id]
-        data = runs.of(run_id)
-        page = scenario_page(
-            data,
-            drawn.names.of(scenario.id),
-            strips=runs.distributions(run_id).of_scenario(scenario),
-            drawn=drawn,
-            sound=sound(data, scenario, context.audio) if context.audio else None,
-        )
-        address = scenario_address(machine, scenario.id)
-        write(directory / address, render("scenario.html", site=site, page=page, href=f"../{run_page(run_id)}"))
+    links = {scenario_id: f"../{address}" for scenario_id, address in addresses.items()}
     listed = []
-    for trend_page in pages(drawn):
-        address = trend_address(machine, trend_page.metric)
-        write(directory / address, render("trend.html", site=site, page=trend_page, machine=machine, links=links))
-        listed.append((address, trend_page))
+    for page in pages(drawn):
+        address = trend_address(machine, page.metric)
+        write(directory / address, render("trend.html", site=site, page=page, machine=machine, links=links))
+        listed.append((address, page))
     return {
         "machine": machine,
         "span": drawn.span,
         "events": drawn.events,
         "tables": overview(drawn),
-        "links": _links(machine, (each.id for each in followed), root=""),
+        "links": addresses,
         "pages": listed,
     }
-
-
-def _write_compare(directory: Path, newest: Sequence[str], book: Book, runs: _Runs) -> None:
-    """Of the newest runs, the first that can be compared: a duel with itself, another with one before it."""
-    view = None
-    for index, run_id in enumerate(newest):
-        view = comparison_of_arms(runs.of(run_id))
-        before = comparable(book, newest[index:])
-        if view is None and before is not None:
-            view = comparison_of_runs(runs.of(before), runs.of(run_id))
-        if view is not None:
-            break
-    _page(directory, "compare.html", compare=view)
-
-
-def _write_models(directory: Path, newest: Sequence[str], book: Book, runs: _Runs) -> None:
-    """The newest run in which there is a choice, one in which sound was compared if there is one; else the latest."""
-    chosen = [run_id for run_id in newest if len({each.arm for each in runs.store.head(run_id).scenarios}) > 1]
-    heard = next((run_id for run_id in chosen if book.knows(book.runs[run_id], "mcd")), None)
-    run_id = heard or next(iter(chosen), newest[0])
-    _page(directory, "models.html", choices=choices(runs.of(run_id), runs.values(run_id)), href=run_page(run_id))

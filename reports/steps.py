@@ -6,13 +6,16 @@ sought again. An alert is what the schedule said on the morning after a run: it 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, zip_longest
+from typing import TYPE_CHECKING
 
 from harness.judge.leaps import Changes, share_of_alpha, steps_of_lines
 from harness.metrics.registry import METRICS
 from harness.records.run import RunStatus
 from reports.history import Book, PastRun
 from reports.naming import Key
+
+if TYPE_CHECKING:
+    from harness.judge.grouped import IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +51,10 @@ NO_MARKS = Marks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """A figure's known medians, oldest first, and the runs that they are of."""
+    """A figure's known medians, oldest first, and the places of the runs that they are of."""
 
     key: Key
-    run_ids: Sequence[str]
+    runs: "IntArray"
     medians: Sequence[float]
 
 
@@ -60,12 +63,13 @@ def find_steps(book: Book) -> tuple[Step, ...]:
     kept: dict[str, Changes] = {}
     steps: list[Step] = []
     for machine in dict.fromkeys(run.machine for run in book.runs.values()):
-        every = list(_lines(book, book.of_machine(machine)))
+        finished = [run for run in book.of_machine(machine) if RunStatus(run.status).is_finished]
+        every = list(_lines(book, finished))
         found = steps_of_lines(
             [line.medians for line in every], alpha=share_of_alpha(len(every)), known=book.steps, kept=kept
         )
         steps += [
-            Step(run_id=line.run_ids[each.index], scenario_id=line.key[0], metric=line.key[1], size=each.size)
+            Step(run_id=finished[line.runs[each.index]].id, scenario_id=line.key[0], metric=line.key[1], size=each.size)
             for line, changes in zip(every, found, strict=True)
             for each in changes
         ]
@@ -74,13 +78,13 @@ def find_steps(book: Book) -> tuple[Step, ...]:
 
 
 def _lines(book: Book, runs: Sequence[PastRun]) -> Iterator[_Line]:
-    """Each gated figure's line, of the runs that came to their end."""
-    finished = [run for run in runs if RunStatus(run.status).is_finished]
-    ids = [run.id for run in finished]
-    # All figures turned from runs to keys at once; a run from before a key was known is shorter.
-    for key, column in zip(book.keys, zip_longest(*(run.medians for run in finished)), strict=False):
+    """Each gated figure's line over the runs."""
+    import numpy as np
+
+    from reports.columns import Columns
+
+    for key, medians in zip(book.keys, Columns(book, runs).medians, strict=True):
         if key[1] in METRICS and METRICS[key[1]].gated:
-            known = [value if value and value > 0 else None for value in column]
-            medians = tuple(value for value in known if value)
-            if medians:
-                yield _Line(key=key, run_ids=tuple(compress(ids, known)), medians=medians)
+            known = np.flatnonzero(medians > 0)
+            if len(known):
+                yield _Line(key=key, runs=known, medians=medians[known].tolist())

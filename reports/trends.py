@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -16,6 +16,9 @@ from reports.marks import spark
 from reports.naming import Key, Label, Names
 from reports.steps import NO_MARKS, Marks, Step, Told
 from reports.words import VERDICT_WORDS, better, count, day, finer, in_order, metric_of, percent, scale
+
+if TYPE_CHECKING:
+    from harness.judge.grouped import FloatArray
 
 SPARK_RUNS = 30
 """Runs in a sparkline."""
@@ -75,8 +78,22 @@ class Lines:
     span: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioTrends:
+    """All trends of one scenario, in the registry's order."""
+
+    label: Label
+    trends: tuple[Trend, ...]
+    events: tuple[str, ...]
+    span: str
+
+
 def lines(book: Book, machine: str, names: Names, *, found: Sequence[Step] = (), marks: Marks = NO_MARKS) -> Lines:
     """Draw every trend of a machine with its `marks` and the steps that were `found`."""
+    import numpy as np
+
+    from reports.columns import Columns
+
     runs = book.of_machine(machine)
     shared = [
         Event(index=index, what=f"{day(runs[index].started_at)}: {what}", css="subject")
@@ -90,19 +107,20 @@ def lines(book: Book, machine: str, names: Names, *, found: Sequence[Step] = (),
     steps = _steps(found, marks.told, runs)
     trends: dict[Key, Trend] = {}
     sparks: dict[Key, Markup] = {}
-    having = _having(book, runs)
-    days = {scenario_id: _days([runs[index] for index in kept]) for scenario_id, kept in having.items()}
-    # All figures turned from runs to keys at once; a run from before a key was known is shorter.
-    columns = zip_longest(*(run.medians for run in runs))
-    for place, ((scenario_id, metric), values) in enumerate(zip(book.keys, columns, strict=False)):
-        if scenario_id not in names.labels or not any(value is not None for value in values):
+    columns = Columns(book, runs)
+    having = columns.having()
+    every_day = _days(runs)
+    for place, ((scenario_id, metric), medians) in enumerate(zip(book.keys, columns.medians, strict=True)):
+        if scenario_id not in names.labels or np.isnan(medians).all():
             continue
         key = (scenario_id, metric)
         own = sorted([*shared, *steps.get(key, ())], key=lambda event: event.index)
-        kept = having[scenario_id]
-        its, own = (values, own) if len(kept) == len(runs) else ([values[index] for index in kept], _moved(own, kept))
-        trends[key] = _trend(names.of(scenario_id), metric, its, own, days[scenario_id], runs[kept[-1]].kind(place))
-        sparks[key] = spark(its[-SPARK_RUNS:], finding=f"the last {min(SPARK_RUNS, len(its))} runs")
+        kept = having[scenario_id].tolist()
+        its, days = medians, every_day
+        if len(kept) < len(runs):
+            its, own, days = medians[kept], _moved(own, kept), _days([runs[index] for index in kept])
+        trends[key] = _trend(names.of(scenario_id), metric, its, own, days, runs[kept[-1]].kind(place))
+        sparks[key] = spark(_known_or_none(its[-SPARK_RUNS:]), finding=f"the last {min(SPARK_RUNS, len(its))} runs")
     return Lines(
         trends=trends, sparks=sparks, names=names, events=tuple(event.what for event in shared), span=_span(runs)
     )
@@ -134,13 +152,8 @@ def _days(runs: Sequence[PastRun]) -> str:
     return " ".join(day(runs[index].started_at) for index in stretch_starts(len(runs)))
 
 
-def _having(book: Book, runs: Sequence[PastRun]) -> dict[str, list[int]]:
-    """Scenario → the runs that have it: a run of another selection is no gap in its line."""
-    found: dict[str, list[int]] = {}
-    for index, run in enumerate(runs):
-        for scenario_id in book.scenarios_of(run):
-            found.setdefault(scenario_id, []).append(index)
-    return found
+def _known_or_none(values: "FloatArray") -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _moved(events: Iterable[Event], kept: Sequence[int]) -> list[Event]:
@@ -152,19 +165,21 @@ def _moved(events: Iterable[Event], kept: Sequence[int]) -> list[Event]:
 def _trend(
     label: Label,
     metric: str,
-    values: Sequence[float | None],
+    values: "FloatArray",
     events: list[Event],
     when: str,
     kind: VerdictKind | None,
 ) -> Trend:
-    known = [value for value in values if value is not None]
-    first, last, low, high = known[0], known[-1], min(known), max(known)
+    import numpy as np
+
+    known = values[~np.isnan(values)]
+    first, last, low, high = map(float, (known[0], known[-1], known.min(), known.max()))
     on = scale(metric, (low, high))
     title = metric_of(metric).title
     since = f", {percent(last / first - 1)} since the first" if len(known) > 1 and first > 0 else ""
     on = finer(on, (high - low) / 2)
     span = f"{on.full(low)} to {on.full(high)}" if low < high else f"always {on.full(low)}"
-    before = "" if values[-1] is not None else on.full(last)
+    before = "" if values[-1] == last else on.full(last)
     now = f"not in the latest run; before {before}" if before else on.full(last)
     finding = f"{title}: {now}{since}; {count(len(known), 'run')}, {span}."
     word = VERDICT_WORDS[kind] if kind else None
@@ -281,7 +296,17 @@ def _span(runs: Sequence[PastRun]) -> str:
     return f"{count(len(runs), 'run')}, {day(runs[0].started_at)} to {day(runs[-1].started_at)}"
 
 
-def of_scenario(drawn: Lines, scenario_id: str) -> Iterable[Trend]:
-    """The trends of one scenario, in the registry's order."""
-    ours = {metric: each for (owner, metric), each in drawn.trends.items() if owner == scenario_id}
-    return [ours[metric] for metric in in_order(ours)]
+def of_scenarios(drawn: Lines) -> dict[str, ScenarioTrends]:
+    """The trends of each scenario that has any."""
+    ours: dict[str, dict[str, Trend]] = {scenario_id: {} for scenario_id in drawn.names.labels}
+    for (scenario_id, metric), each in drawn.trends.items():
+        ours[scenario_id][metric] = each
+    return {
+        scenario_id: ScenarioTrends(
+            label=drawn.names.of(scenario_id),
+            trends=tuple(found[metric] for metric in in_order(found)),
+            events=drawn.events,
+            span=drawn.span,
+        )
+        for scenario_id, found in ours.items()
+    }

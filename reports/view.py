@@ -113,7 +113,7 @@ def _figures(values: RunValues, named: Names, reference: Reference) -> tuple[Fig
     return Distributions(values, named, reference=estimates).figures()
 
 
-def quotes(data: RunData, context: Context) -> tuple[str, ...]:
+def quotes(data: Concluded, context: Context) -> tuple[str, ...]:
     """What calibration has found of the run's scenarios on its machine; that there was none, where there was none."""
     known, named = context.curves.get(data.run.machine.key, {}), names_of(data)
     plain = {scenario.id: replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0)).id

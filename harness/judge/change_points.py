@@ -97,7 +97,7 @@ def change_points_of(
     """The steps of each of many series, of whatever lengths, as `change_points` finds them."""
     import numpy as np
 
-    smooth = [without_outliers(np.asarray(each, dtype=float)) for each in series]
+    smooth = _all_without_outliers(series)
     worth = [line for line, values in enumerate(smooth) if len(values) >= SHORTEST and np.ptp(values) >= least]
     splits: dict[int, dict[int, float]] = {line: {} for line in worth}
     parts = [_Part(line=line, start=0, stop=len(smooth[line])) for line in worth]
@@ -168,19 +168,33 @@ def _search(parts: Sequence[_Part], smooth: Sequence[FloatArray], *, alpha: floa
     return hits
 
 
-def without_outliers(values: FloatArray) -> FloatArray:
-    """The series with single runs drawn in to `CLIP` robust standard deviations from the running median."""
+def _all_without_outliers(series: Sequence[Sequence[float]]) -> list[FloatArray]:
+    """Each series without its outliers; those of one length are worked on together."""
     import numpy as np
 
-    if len(values) < WINDOW:
+    alike: dict[int, list[int]] = {}
+    for line, values in enumerate(series):
+        alike.setdefault(len(values), []).append(line)
+    smooth: dict[int, FloatArray] = {}
+    for lines in alike.values():
+        smooth |= zip(lines, without_outliers(np.array([series[line] for line in lines], dtype=float)), strict=True)
+    return [smooth[line] for line in range(len(series))]
+
+
+def without_outliers(values: FloatArray) -> FloatArray:
+    """Series along the last axis, with single runs drawn in to `CLIP` robust deviations from the running median."""
+    import numpy as np
+
+    if values.shape[-1] < WINDOW:
         return values
-    windows = np.lib.stride_tricks.sliding_window_view(values, WINDOW)
+    windows = np.lib.stride_tricks.sliding_window_view(values, WINDOW, axis=-1)
     edge = WINDOW // 2
-    level = np.pad(np.sort(windows, axis=-1)[:, edge], edge, mode="edge")
+    middle = np.sort(windows, axis=-1)[..., edge]
+    level = np.pad(middle, [(0, 0)] * (values.ndim - 1) + [(edge, edge)], mode="edge")
     distance = values - level
     # 1.25: a value lies nearer to a median of five that it is one of than to the true level (by simulation).
-    limit = CLIP * 1.25 * 1.4826 * float(np.median(np.abs(distance)))
-    smooth: FloatArray = level + np.clip(distance, -limit, limit) if limit > 0 else values
+    limit = CLIP * 1.25 * 1.4826 * np.median(np.abs(distance), axis=-1, keepdims=True)
+    smooth: FloatArray = np.where(limit > 0, level + np.clip(distance, -limit, limit), values)
     return smooth
 
 

@@ -83,6 +83,8 @@ class _Line:
         self.found = {end: known[digest] for end, digest in self.digests.items() if digest in known}
         self.ends = [end for end in self.ends if end > max(self.found, default=0)]
         self._values = values
+        self._logs: list[float] = []
+        """Of the values from the first on that was searched here."""
 
     @property
     def changes(self) -> Changes:
@@ -91,7 +93,10 @@ class _Line:
 
     def part(self) -> list[float]:
         """What is to be searched next, as logarithms."""
-        return [math.log(value) for value in self._values[self._start() : self.ends[0]]]
+        start, stop = self._start(), self.ends[0]
+        self._logs = self._logs or [math.log(value) for value in self._values[start:]]
+        first = len(self._values) - len(self._logs)
+        return self._logs[start - first : stop - first]
 
     def take(self, changes: Changes) -> None:
         """Note what was found in it."""

@@ -64,13 +64,13 @@ def _sounding(repetition: Repetition) -> dict[str, Reading]:
 
 def _playback(repetition: Repetition, audio: AudioFeatures) -> dict[str, Reading]:
     chunks, rate = repetition.chunks, audio.sample_rate
-    stalls = playback.play(chunks, rate).stalls
+    played = playback.play(chunks, rate)
     return {
-        "ttfa": playback.ttfa(chunks, rate, onset_frame=audio.onset_frame, reason=audio.onset_reason),
-        "stall": known(stalls.seconds),
-        "stall_count": known(stalls.count),
+        "ttfa": playback.ttfa(played, onset_frame=audio.onset_frame, reason=audio.onset_reason),
+        "stall": known(played.stalls.seconds),
+        "stall_count": known(played.stalls.count),
         "prebuffer": playback.prebuffer(chunks, rate),
-        "streaming_efficiency": playback.streaming_efficiency(chunks, rate),
+        "streaming_efficiency": playback.streaming_efficiency(played),
         "delivery_speed": playback.delivery_speed(chunks, rate, total_s=total_ns(repetition) / NS),
     }
 

@@ -49,7 +49,7 @@ class Playback:
 
 def audible(chunks: Sequence[ChunkMark]) -> tuple[ChunkMark, ...]:
     """The chunks that carry audio."""
-    return tuple(chunk for chunk in chunks if chunk.frames > 0)
+    return tuple([chunk for chunk in chunks if chunk.frames > 0])
 
 
 def play(chunks: Sequence[ChunkMark], sample_rate: int, *, delay_s: float = 0.0) -> Playback:
@@ -82,11 +82,11 @@ def ttfc(chunks: Sequence[ChunkMark]) -> Reading:
     return known(carrying[0].at_ns / NS) if carrying else unknown(NO_AUDIO)
 
 
-def ttfa(chunks: Sequence[ChunkMark], sample_rate: int, *, onset_frame: int | None, reason: str = "") -> Reading:
-    """When the onset is heard, played without a pre-buffer; `reason` says why `onset_frame` is None."""
+def ttfa(played: Playback, *, onset_frame: int | None, reason: str = "") -> Reading:
+    """When the onset is heard, as it was played; `reason` says why `onset_frame` is None."""
     if onset_frame is None:
         return unknown(reason or "no onset was found")
-    heard = play(chunks, sample_rate).heard_at(onset_frame)
+    heard = played.heard_at(onset_frame)
     return known(heard) if heard is not None else unknown("the onset lies beyond the audio that arrived")
 
 
@@ -94,11 +94,6 @@ def gaps(chunks: Sequence[ChunkMark]) -> tuple[float, ...]:
     """Seconds between arrivals of audio; none for a single chunk."""
     arrivals = [chunk.at_ns for chunk in audible(chunks)]
     return tuple((later - earlier) / NS for earlier, later in pairwise(arrivals))
-
-
-def stalls(chunks: Sequence[ChunkMark], sample_rate: int) -> Stalls | None:
-    """The stops of playback without a pre-buffer; None where there is no audio."""
-    return play(chunks, sample_rate).stalls if audible(chunks) else None
 
 
 def prebuffer(chunks: Sequence[ChunkMark], sample_rate: int) -> Reading:
@@ -118,13 +113,12 @@ def prebuffer(chunks: Sequence[ChunkMark], sample_rate: int) -> Reading:
     return known(_seconds(needed, sample_rate))
 
 
-def streaming_efficiency(chunks: Sequence[ChunkMark], sample_rate: int) -> Reading:
+def streaming_efficiency(played: Playback) -> Reading:
     """D / (D + stall)."""
-    stopped = stalls(chunks, sample_rate)
-    if stopped is None:
+    if not played.chunks:
         return unknown(NO_AUDIO)
-    seconds = audio_seconds(chunks, sample_rate)
-    return known(seconds / (seconds + stopped.seconds))
+    seconds = audio_seconds(played.chunks, played.sample_rate)
+    return known(seconds / (seconds + played.stalls.seconds))
 
 
 def overlap(chunks: Sequence[ChunkMark], *, total_s: float) -> Reading:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist, median
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from harness.errors import MeasurementError
 from harness.records.reading import Reading
@@ -60,9 +60,8 @@ class Values:
         return tuple(value for launch in self.grouped for value in launch)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """One reading and where it comes from."""
+class Placed(NamedTuple):
+    """One reading and where it comes from. A tuple, because a run has a hundred thousand of them."""
 
     launch: int
     reading: Reading
@@ -76,20 +75,22 @@ def collect(
 
     Where none is known, the reason is the most frequent of theirs, or `reason` where there is no reading at all.
     """
-    known: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    known: dict[int, list[float]] = defaultdict(list)
+    places: dict[int, list[int]] = defaultdict(list)
     reasons = Counter[str]()
-    for each in placed:
-        if each.reading.value is None:
-            reasons[each.reading.reason] += 1
+    for launch, reading, block in placed:
+        if reading.value is None:
+            reasons[reading.reason] += 1
         else:
-            known[each.launch].append((each.block, each.reading.value))
+            known[launch].append(reading.value)
+            places[launch].append(block)
     launches = tuple(sorted(known))
     why = reasons.most_common(1)[0][0] if reasons else reason
     return Values(
         metric=metric,
         counts=counts,
-        grouped=tuple(tuple(value for _, value in known[launch]) for launch in launches),
-        blocks=tuple(tuple(block for block, _ in known[launch]) for launch in launches),
+        grouped=tuple(tuple(known[launch]) for launch in launches),
+        blocks=tuple(tuple(places[launch]) for launch in launches),
         launches=launches,
         unknown=reasons.total(),
         reason="" if known else why,

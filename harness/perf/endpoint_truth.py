@@ -125,8 +125,8 @@ def expected(script: Script, text: str) -> Seen:
 
 def figures(seen: Seen) -> dict[str, float]:
     """The figures of one stream, in ms."""
-    stalls = playback.play(seen.chunks, 24_000).stalls
-    heard = playback.ttfa(seen.chunks, 24_000, onset_frame=seen.onset).value
+    played = playback.play(seen.chunks, 24_000)
+    stalls, heard = played.stalls, playback.ttfa(played, onset_frame=seen.onset).value
     read = {
         "ttfb": seen.first_byte_ns / 1e6,
         "ttfc": seen.chunks[0].at_ns / 1e6,

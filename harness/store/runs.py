@@ -87,7 +87,7 @@ class RunStore:
         return self._database.file or self._database.readers.url.render_as_string(hide_password=False)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whatever is asked afterwards opens one again."""
         self._database.dispose()
 
     # Writing, in the order of a run.

@@ -17,7 +17,7 @@ from reports.context import Context
 from reports.headline import headline
 from reports.history import Book
 from reports.pages import write_site
-from reports.run_pages import Due, _parts, run_page
+from reports.run_pages import Due, parts, run_page
 from reports.site_pages import FULL
 from reports.steps import Marks, Told
 from reports.view import RunView, run_view
@@ -64,7 +64,8 @@ def test_nothing_is_drawn_again_when_nothing_changed(
 
 
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs whose pages are drawn from now on."""
+    """The runs whose pages are drawn from now on, all by this process."""
+    monkeypatch.setattr("reports.hands._may_fork", lambda: False)
     drawn: list[str] = []
     write_run = run_pages._write_run
 
@@ -94,7 +95,7 @@ def test_two_processes_draw_the_site_that_one_draws(
 ) -> None:
     nights(store, TINY, range(FULL + 5))
     write_site(store, tmp_path / "one")
-    monkeypatch.setattr("reports.run_pages.MANY", 2)
+    monkeypatch.setattr("reports.hands.MANY", 2)
     write_site(store, tmp_path / "two")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
@@ -119,6 +120,7 @@ def test_a_changed_template_draws_its_pages_again(
 
     from reports import history, rendering
 
+    monkeypatch.setattr("reports.hands._may_fork", lambda: False)
     source = shutil.copytree(Path(history.__file__).parent, tmp_path / "reports")
     monkeypatch.setattr(history, "__file__", str(source / "history.py"))
     nights(store, TINY, range(FULL + 1))
@@ -138,12 +140,12 @@ def test_a_changed_template_draws_its_pages_again(
 def test_a_process_takes_few_runs_at_a_time_where_much_failed_and_towards_the_end() -> None:
     invalid = (3000, 2500, 1000, 9000, *(1 for _ in range(56)))
     due = [Due(run_id=str(n), fingerprint="", invalid=number) for n, number in enumerate(invalid)]
-    parts = list(_parts(due))
-    lengths = [len(part) for part in parts]
+    found = list(parts(due))
+    lengths = [len(part) for part in found]
     assert lengths[:5] == [1, 2, 1, 10, 10]
     assert lengths[3:-1] == sorted(lengths[3:-1], reverse=True)
     assert lengths[-1] <= 2
-    assert [each for part in parts for each in part] == due
+    assert [each for part in found for each in part] == due
 
 
 def test_a_book_takes_runs_in_whose_figures_are_in_another_order() -> None:

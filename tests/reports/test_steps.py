@@ -10,7 +10,7 @@ import pytest
 from harness.judge import leaps
 from harness.perf.made_history import made_run
 from harness.store.runs import RunStore
-from reports.history import Book, PastRun
+from reports.history import Book, PastRun, packed
 from reports.pages import write_site
 from reports.steps import find_steps
 
@@ -24,7 +24,7 @@ SERIES = 60
 def past(run: int, medians: tuple[float | None, ...], *, machine: str = "m", status: str = "complete") -> PastRun:
     return PastRun(
         id=f"{machine}{run}", fingerprint="", started_at=float(run), machine=machine, selection="", status=status,
-        css="", glyph="", sentence="", subject=(), medians=medians, kinds=" " * len(medians),
+        css="", glyph="", sentence="", subject=(), medians=packed(medians), kinds=" " * len(medians),
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_a_line_is_searched_again_only_where_it_has_changed(book: Book, monkeypa
     assert find_steps(book) == before
     assert searched == []
     changed = book.runs["m7"]
-    book.runs["m7"] = replace(changed, medians=(changed.medians[0] or 0.0, 2.0, *changed.medians[2:]))
+    book.runs["m7"] = replace(changed, medians=packed([changed.figures[0], 2.0, *changed.figures[2:]]))
     assert find_steps(book) == before
     assert searched == [RUNS]
     del book.runs["m39"]

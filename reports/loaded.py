@@ -1,0 +1,50 @@
+"""Whole runs as several pages need them: each is read, and its values are derived, once."""
+
+from typing import TYPE_CHECKING
+
+from harness.metrics.derive import RunValues
+from harness.records.run import RunData
+from harness.store.runs import RunStore
+from reports.naming import names_of
+
+if TYPE_CHECKING:
+    from reports.distributions import Distributions
+
+
+class Runs:
+    """The runs of a store."""
+
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
+        self._values: dict[str, RunValues] = {}
+        self._distributions: dict[str, Distributions] = {}
+
+    def of(self, run_id: str) -> RunData:
+        """A run with everything."""
+        return self.values(run_id).data
+
+    def values(self, run_id: str) -> RunValues:
+        """The values of a run's scenarios."""
+        if run_id not in self._values:
+            self._values[run_id] = RunValues(self.store.load(run_id))
+        return self._values[run_id]
+
+    def once(self, run_id: str) -> RunValues:
+        """The same, of a run that nobody else may need: it is not kept if it was not there already."""
+        return self._values.get(run_id) or RunValues(self.store.load(run_id))
+
+    def of_several_arms(self, run_id: str) -> bool:
+        """Whether a run had a choice."""
+        run = self.of(run_id).run if run_id in self._values else self.store.head(run_id)
+        return len({each.arm for each in run.scenarios}) > 1
+
+    def distributions(self, run_id: str) -> "Distributions":
+        """The repetitions of a run, to be drawn."""
+        if run_id not in self._distributions:
+            from reports.distributions import Distributions
+            from reports.view import implied
+
+            data = self.of(run_id)
+            drawn = Distributions(self.values(run_id), names_of(data), reference=implied(data))
+            self._distributions[run_id] = drawn
+        return self._distributions[run_id]
