@@ -54,7 +54,9 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
     """
     known = values or RunValues(data)
     spoken = _common(data.run.scenarios)
-    reference = reference_of(spoken)
+    held_against = {verdict.reference for verdict in data.verdicts}
+    # A duel's verdicts name the side that is the reference; of other runs it is the plainest arm.
+    reference = next((each for each in spoken if each.arm.id in held_against), None) or reference_of(spoken)
     shown = {each.id: _numbers(each, reference, known) for each in spoken}
     scales = {
         name: scale(name, [found[name] for found in shown.values() if name in found])

@@ -68,6 +68,18 @@ def test_the_change_is_pair_by_pair_against_the_original_that_has_none(data: Run
     assert found["scripted-8bit.cpu.tdefault"].figures[CHANGE] == percent(math.expm1(ratio))
 
 
+def test_of_a_duel_the_reference_is_the_side_that_its_verdicts_name(data: RunData) -> None:
+    verdict = Verdict(
+        scenario_id="scripted.cpu.tdefault/whole/chars-60/af_heart",
+        metric="latency",
+        kind=VerdictKind.INCONCLUSIVE,
+        reference="scripted-8bit.cpu.tdefault",
+    )
+    found = arms(replace(data, verdicts=(verdict,)))
+    assert found.reference == "scripted-8bit.cpu.tdefault"
+    assert [line.id for line in found.lines if CHANGE not in line.figures] == ["scripted-8bit.cpu.tdefault"]
+
+
 def test_an_arm_that_could_not_be_started_has_its_reason_in_place_of_figures(data: RunData) -> None:
     arm = "scripted-8bit.cpu.t1"
     refused = Outcome(kind=OutcomeKind.REFUSED, reason="provider 'rocm' is not in this build")
