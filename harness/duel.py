@@ -32,6 +32,10 @@ from harness.verdicts import Conclusions, all_values, look_at, loss, summarise_a
 CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
 
+LATER_LAUNCH = 0.75
+"""The part of the first launch's time that a later one takes in slices, without a first inference. Where that says too
+little, more is planned than there is time for, which costs nothing; a plan too short ends a duel before its time."""
+
 UNABLE = "this system, or a side's revision of the harness, does not halt workers"
 
 
@@ -216,7 +220,8 @@ class DuelJudging:
             launch_s=overhead_s,
             block_s=block_s,
         )
-        left_s = self._budget_s - launches * overhead_s
+        later = LATER_LAUNCH if self._rhythm.slice_s else 1.0
+        left_s = self._budget_s - (1 + later * (launches - 1)) * overhead_s
         return max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1
 
 

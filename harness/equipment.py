@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness.clock import Clock, ScriptedClock, SystemClock
 from harness.errors import BenchError, ModelError, RuntimeBuildError, UsageError, nearest
-from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerPlace
+from harness.measure.handle import HERE, ProcessHandle, WorkerPlace
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
 from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
 from harness.plan.config import Config

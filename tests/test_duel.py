@@ -19,6 +19,7 @@ from harness.judge.comparison import Policy
 from harness.laboratory import Finished
 from harness.measure.operators import Profile
 from harness.plan.config import Config, load_config
+from harness.plan.matrix import Rhythm
 from harness.plan.sides import parse_side
 from harness.records.repetition import Outcome, OutcomeKind
 from harness.records.run import RunData
@@ -151,6 +152,21 @@ def test_a_duel_is_not_stopped_between_its_looks(faster: Finished) -> None:
     said = {blocks: judging.enough(replace(data, blocks=data.blocks[:blocks])) for blocks in range(1, len(data.blocks))}
     # Looks are at halves of halves of the plan, from six blocks on; whatever the data say, no other block ends it.
     assert not any(said[blocks] for blocks in range(1, 6))
+
+
+def planned(data: RunData, rhythm: Rhythm) -> int:
+    """The blocks after which a duel of a minute is ended by its plan."""
+    judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy(), rhythm=rhythm)
+    many = data.blocks * 40
+    ends = (
+        blocks for blocks in range(1, len(many)) if "planned" in judging.enough(replace(data, blocks=many[:blocks]))
+    )
+    return next(ends)
+
+
+def test_a_duel_in_slices_plans_for_quicker_launches_after_the_first(faster: Finished) -> None:
+    """A plan that is too short would end it before its time."""
+    assert planned(faster.data, Rhythm(slice_s=0.025)) > planned(faster.data, Rhythm())
 
 
 def test_the_command_prints_the_duel_and_ends_with_its_code(tmp_path: Path) -> None:

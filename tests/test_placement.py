@@ -5,9 +5,10 @@ import pytest
 
 from harness import placement
 from harness.errors import ExitCode
-from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerLost
+from harness.measure.handle import HERE, ProcessHandle, WorkerLost
 from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.operators import Profile, read_profile
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
 from harness.placement import Proof, fallen_back, prove
 from harness.placement import placement as told

@@ -11,8 +11,8 @@ from _pytest.pytester import SysModulesSnapshot
 
 from harness import laboratory
 from harness.errors import ExitCode
-from harness.measure.handle import ScriptedHandle
 from harness.measure.messages import SpeakOrder
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.records.repetition import Phase, Repetition
 from harness.records.run import RunData, RunStatus
 from harness.store.runs import open_store

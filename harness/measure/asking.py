@@ -1,6 +1,7 @@
 """What the conductor asks of a worker at its desk: one text, many at once, or a load."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from harness.measure.desks import Desk
 from harness.measure.handle import WorkerLost
@@ -10,13 +11,24 @@ from harness.measure.slices import Speaking, haltable, speak_in_slices
 from harness.measure.staff import Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Phase, Repetition
-from harness.records.scenario import Scenario, Utterance
+from harness.records.scenario import Arm, Scenario, Utterance
 
 SLICES_A_TEXT = 8
 """Turns that a side has at least: where a text takes only a few, both do not meet the same moments."""
 
 SHORTEST_SLICE_S = 0.004
 """A turn costs two signals, a third of a millisecond each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """When it is and what is spoken. Of the arms that are `opening`, audio may be kept: a launch's first turn."""
+
+    utterance: Utterance
+    block: int
+    position: int
+    phase: Phase
+    opening: frozenset[Arm] = frozenset()
 
 
 class Asking:
@@ -29,59 +41,29 @@ class Asking:
         self._took: dict[str, int] = {}
         """Scenario id → ns of its newest repetition."""
 
-    def repetitions(
-        self,
-        scenario: Scenario,
-        desk: Desk,
-        *,
-        utterance: Utterance,
-        block: int,
-        position: int,
-        phase: Phase,
-        opening: bool = False,
-    ) -> Sequence[Repetition]:
-        """What a scenario gives in one turn of a block: one repetition of a text, or those of so many texts at once.
-
-        `opening` is a launch's first turn, of which audio may be kept.
-        """
+    def repetitions(self, scenario: Scenario, desk: Desk, turn: Turn) -> Sequence[Repetition]:
+        """What a scenario gives in a turn: one repetition of a text, or those of so many texts at once."""
         if scenario.is_crowd:
-            return self.crowd(scenario, desk, block=block, phase=phase).repetitions
-        order = self._order(
-            scenario, desk, utterance=utterance, block=block, position=position, phase=phase, opening=opening
-        )
-        repetition = desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(utterance.characters))
+            return self.crowd(scenario, desk, block=turn.block, phase=turn.phase).repetitions
+        order = self._order(scenario, desk, turn)
+        repetition = desk.worker.speak(order, timeout_s=self._plan.pace.timeout_for(turn.utterance.characters))
         self._hear(scenario, repetition)
         return [repetition]
 
     def together(
-        self,
-        pair: tuple[Scenario, Scenario],
-        desks: tuple[Desk, Desk],
-        *,
-        utterance: Utterance,
-        block: int,
-        position: int,
-        opening: tuple[bool, bool],
+        self, pair: tuple[Scenario, Scenario], desks: tuple[Desk, Desk], turn: Turn
     ) -> tuple[Repetition | WorkerLost, ...]:
         """One text by both sides of a duel at the same time, in slices; the first begins."""
-        sides = tuple(
+        one, other = (
             Speaking(
                 worker=haltable(desk.worker),
-                order=self._order(
-                    scenario,
-                    desk,
-                    utterance=utterance,
-                    block=block,
-                    position=position + place,
-                    phase=Phase.MEASURED,
-                    opening=opening[place],
-                ),
+                order=self._order(scenario, desk, replace(turn, position=turn.position + place)),
             )
             for place, (scenario, desk) in enumerate(zip(pair, desks, strict=True))
         )
         # Each has the machine half of the time.
-        timeout_s = 2 * self._plan.pace.timeout_for(utterance.characters)
-        found = speak_in_slices((sides[0], sides[1]), slice_s=self._slice_s(pair), timeout_s=timeout_s)
+        timeout_s = 2 * self._plan.pace.timeout_for(turn.utterance.characters)
+        found = speak_in_slices((one, other), slice_s=self._slice_s(pair), timeout_s=timeout_s)
         for scenario, each in zip(pair, found, strict=True):
             if not isinstance(each, WorkerLost):
                 self._hear(scenario, each)
@@ -98,26 +80,16 @@ class Asking:
         known = [self._took[each.id] / 1e9 for each in pair if each.id in self._took]
         return min(asked_s, max(SHORTEST_SLICE_S, min(known) / SLICES_A_TEXT)) if known else asked_s
 
-    def _order(
-        self,
-        scenario: Scenario,
-        desk: Desk,
-        *,
-        utterance: Utterance,
-        block: int,
-        position: int,
-        phase: Phase,
-        opening: bool,
-    ) -> SpeakOrder:
+    def _order(self, scenario: Scenario, desk: Desk, turn: Turn) -> SpeakOrder:
         return speak_order(
             scenario,
-            utterance,
+            turn.utterance,
             launch=desk.launch,
-            block=block,
-            position=position,
-            phase=phase,
-            original_seconds=self._originals.seconds_for(scenario, utterance),
-            audio_path=self._staff.audio(scenario, desk.launch) if opening else "",
+            block=turn.block,
+            position=turn.position,
+            phase=turn.phase,
+            original_seconds=self._originals.seconds_for(scenario, turn.utterance),
+            audio_path=self._staff.audio(scenario, desk.launch) if scenario.arm in turn.opening else "",
         )
 
     def crowd(self, scenario: Scenario, desk: Desk, *, block: int, phase: Phase) -> CrowdAnswer:

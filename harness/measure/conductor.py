@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from harness.clock import Clock
-from harness.measure.asking import Asking
+from harness.measure.asking import Asking, Turn
 from harness.measure.desks import Desks
 from harness.measure.events import BlockDone, Event, Listener, WarmedUp
 from harness.measure.groups import Group, arrange, overfull, shares
@@ -23,7 +23,7 @@ from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
 from harness.measure.roster import Roster
 from harness.measure.staff import CanaryKeeper, Staff, ask_server
 from harness.measure.start_ups import StartUps
-from harness.measure.turns import Taken, Turn, Turns
+from harness.measure.turns import Taken, Turns
 from harness.plan.matrix import Plan
 from harness.records.repetition import (
     Block,

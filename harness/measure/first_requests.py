@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from harness.measure.asking import Asking
+from harness.measure.asking import Asking, Turn
 from harness.measure.desks import Desk
 from harness.measure.orders import NO_BLOCK
 from harness.plan.matrix import Plan
@@ -18,6 +18,5 @@ def first_requests(plan: Plan, asking: Asking, scenario: Scenario, desk: Desk) -
     for phase in (Phase.WARMUP, Phase.MEASURED):
         for number in range(texts):
             utterance = plan.utterance(scenario, number)
-            yield from asking.repetitions(
-                scenario, desk, utterance=utterance, block=NO_BLOCK, position=number, phase=phase
-            )
+            turn = Turn(utterance=utterance, block=NO_BLOCK, position=number, phase=phase)
+            yield from asking.repetitions(scenario, desk, turn)

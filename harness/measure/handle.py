@@ -1,4 +1,4 @@
-"""The conductor's end of a worker: a process behind pipes, or, scripted, an object behind nothing.
+"""The conductor's end of a worker: a process behind pipes.
 
 Whatever goes wrong on the other side becomes `WorkerLost`, with the kind of failure, one sentence and the end of the
 worker's standard error.
@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn, Protocol, TypeVar
 
-from harness.clock import Clock
-from harness.engines.scripted import ScriptedEnd
 from harness.loading import command
 from harness.measure.messages import (
     PROTOCOL,
@@ -33,9 +31,7 @@ from harness.measure.messages import (
     read_answer,
     write_order,
 )
-from harness.measure.probes import ScriptedProbes
 from harness.measure.standstill import SUPPORTED, VARIABLE, Halter
-from harness.measure.worker import Worker
 from harness.records.repetition import Canary, Launch, Outcome, OutcomeKind, Repetition, ServerFigures
 
 GREETING_TIMEOUT_S = 60.0
@@ -165,15 +161,15 @@ class ProcessHandle:
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm."""
-        return _expect(self._ask(order, timeout_s, doing="loading").launch)
+        return expected(self._ask(order, timeout_s, doing="loading").launch)
 
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
-        return _expect(self._ask(order, timeout_s, doing=_speaking(order)).repetition)
+        return expected(self._ask(order, timeout_s, doing=speaking(order)).repetition)
 
     def begin(self, order: SpeakOrder) -> None:
         """Order a repetition that is to be heard of by `heard`."""
-        self._order(order, doing=_speaking(order))
+        self._order(order, doing=speaking(order))
 
     def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
         """The repetition that `begin` has ordered; None where it is not done within that time."""
@@ -181,16 +177,16 @@ class ProcessHandle:
             line = self._lines.get(timeout=within_s)
         except queue.Empty:
             return None
-        return _expect(self._read(line, doing=_speaking(order)).repetition)
+        return expected(self._read(line, doing=speaking(order)).repetition)
 
     def give_up(self, order: SpeakOrder, *, after_s: float) -> NoReturn:
         """Kill it: what `begin` has ordered takes too long."""
         self._process.kill()
-        self._lose(OutcomeKind.TIMEOUT, _silence(after_s, _speaking(order)))
+        self._lose(OutcomeKind.TIMEOUT, silence(after_s, speaking(order)))
 
     def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
         """Ask a server for many texts at once."""
-        return _expect(self._ask(order, timeout_s, doing=order.summary).crowd)
+        return expected(self._ask(order, timeout_s, doing=order.summary).crowd)
 
     def cut_short(self) -> CrowdAnswer | None:
         """End the load under way by SIGINT, which its event loop hears; None where the system has no such signal."""
@@ -204,11 +200,11 @@ class ProcessHandle:
 
     def status(self, *, timeout_s: float) -> ServerFigures:
         """What the arm's server says of itself."""
-        return _expect(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
+        return expected(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
         """Do the two fixed pieces of work."""
-        return _expect(self._ask(order, timeout_s, doing="the canary").canary)
+        return expected(self._ask(order, timeout_s, doing="the canary").canary)
 
     def close(self) -> None:
         """Close the worker's input, which ends it; kill it where that does not, or where nobody awaits its answer."""
@@ -249,7 +245,7 @@ class ProcessHandle:
             line = self._lines.get(timeout=timeout_s)
         except queue.Empty:
             self._process.kill()
-            self._lose(OutcomeKind.TIMEOUT, _silence(timeout_s, doing))
+            self._lose(OutcomeKind.TIMEOUT, silence(timeout_s, doing))
         return self._read(line, doing=doing)
 
     def _read(self, line: bytes, *, doing: str) -> Answer:
@@ -270,7 +266,7 @@ class ProcessHandle:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        self._lose(OutcomeKind.CRASHED, f"the worker ended while {doing}: {_how(code)}")
+        self._lose(OutcomeKind.CRASHED, f"the worker ended while {doing}: {how_it_ended(code)}")
 
     def _lose(self, kind: OutcomeKind, reason: str) -> NoReturn:
         raise WorkerLost(kind, reason, self._tail())
@@ -290,82 +286,30 @@ class ProcessHandle:
         self._lines.put(b"")
 
 
-class ScriptedHandle:
-    """A worker in this process, on the conductor's own scripted clock."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._worker = Worker(clock=clock, probes=ScriptedProbes())
-
-    @property
-    def pid(self) -> int:
-        """No process of its own."""
-        return 0
-
-    def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
-        """Load its arm; a script may say that the process ends or hangs instead."""
-        return _expect(self._ask(order, timeout_s, doing="loading").launch)
-
-    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
-        """Make one repetition; a script may say that the process crashes or hangs instead."""
-        return _expect(self._ask(order, timeout_s, doing=_speaking(order)).repetition)
-
-    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
-        """A scripted engine has no server."""
-        return _expect(self._ask(order, timeout_s, doing=order.summary).crowd)
-
-    def cut_short(self) -> CrowdAnswer | None:
-        """Nothing is ever under way: it answers at once."""
-        return None
-
-    def status(self, *, timeout_s: float) -> ServerFigures:
-        """A scripted engine has no server."""
-        return _expect(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
-
-    def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
-        """A machine that is always equally fast."""
-        del order, timeout_s
-        self._clock.sleep(0.05)
-        return Canary(numpy_ns=20_000_000, graph_ns=30_000_000)
-
-    def close(self) -> None:
-        """Close the engine."""
-        self._worker.close()
-
-    def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
-        try:
-            return self._worker.answer(order)
-        except SystemExit as end:
-            how = _how(int(end.code or 0))
-        except ScriptedEnd as end:
-            if end.hangs:
-                self._clock.sleep(timeout_s)
-                raise WorkerLost(OutcomeKind.TIMEOUT, _silence(timeout_s, doing)) from end
-            how = str(end)
-        raise WorkerLost(OutcomeKind.CRASHED, f"the worker ended while {doing}: {how}")
-
-
 def _environment(extra: Mapping[str, str], halter: Halter | None) -> dict[str, str]:
     """Ours, without what would change the engine behind the record's back."""
     ours = {name: value for name, value in os.environ.items() if name not in ("ONNX_PROVIDER", "PYTHONPATH")}
     return {**ours, **extra, **({VARIABLE: str(halter.descriptor)} if halter else {})}
 
 
-def _speaking(order: SpeakOrder) -> str:
+def speaking(order: SpeakOrder) -> str:
+    """What a worker does with an order to speak."""
     return f"synthesising {order.text_summary}"
 
 
-def _expect(part: Part | None) -> Part:
+def expected(part: Part | None) -> Part:
+    """The part of an answer that was asked for. WorkerLost where the worker has answered something else."""
     if part is None:
         raise WorkerLost(OutcomeKind.CRASHED, "the worker answered something else than it was asked")
     return part
 
 
-def _silence(timeout_s: float, doing: str) -> str:
+def silence(timeout_s: float, doing: str) -> str:
+    """That a worker did not answer."""
     return f"no answer within {timeout_s:g} s while {doing}; the worker was killed"
 
 
-def _how(code: int) -> str:
+def how_it_ended(code: int) -> str:
     """A process's end in words."""
     if code >= 0:
         return f"exit code {code}"

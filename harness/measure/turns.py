@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.clock import Clock
-from harness.measure.asking import Asking
+from harness.measure.asking import Asking, Turn
 from harness.measure.desks import Desk, Desks
 from harness.measure.handle import WorkerLost
 from harness.measure.orders import NO_BLOCK
 from harness.measure.slices import can_halt
 from harness.records.repetition import Outcome, Phase, Repetition
-from harness.records.scenario import Arm, Scenario, Utterance
+from harness.records.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +20,6 @@ class Taken:
     scenario: Scenario
     repetitions: Sequence[Repetition]
     lost: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """When it is and what is spoken. Of the arms that are `opening` it is the first turn of a launch."""
-
-    utterance: Utterance
-    block: int
-    position: int
-    phase: Phase
-    opening: frozenset[Arm] = frozenset()
 
 
 class Turns:
@@ -46,15 +35,7 @@ class Turns:
         desk = self._desks[scenario.arm]
         began_at, began = self._clock.wall(), self._clock.now_ns()
         try:
-            repetitions = self._asking.repetitions(
-                scenario,
-                desk,
-                utterance=turn.utterance,
-                block=turn.block,
-                position=turn.position,
-                phase=turn.phase,
-                opening=scenario.arm in turn.opening,
-            )
+            repetitions = self._asking.repetitions(scenario, desk, turn)
         except WorkerLost as lost:
             return self._lost(scenario, desk, turn, lost, began_at=began_at, end_ns=self._clock.now_ns() - began)
         return Taken(scenario=scenario, repetitions=repetitions)
@@ -63,14 +44,7 @@ class Turns:
         """One repetition of each side of a duel, in slices; the first begins. Who is lost costs itself alone."""
         desks = self._desks[pair[0].arm], self._desks[pair[1].arm]
         began_at, began = self._clock.wall(), self._clock.now_ns()
-        found = self._asking.together(
-            pair,
-            desks,
-            utterance=turn.utterance,
-            block=turn.block,
-            position=turn.position,
-            opening=(pair[0].arm in turn.opening, pair[1].arm in turn.opening),
-        )
+        found = self._asking.together(pair, desks, turn)
         end_ns = self._clock.now_ns() - began
         return [
             self._lost(

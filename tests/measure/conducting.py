@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from harness.clock import Clock, ScriptedClock
 from harness.measure.conductor import Conductor, Watch, never
 from harness.measure.events import BlockDone, Event, Launched, ScenarioLost, WarmedUp
-from harness.measure.handle import HERE, ScriptedHandle, WorkerLost, WorkerPlace
+from harness.measure.handle import HERE, WorkerLost, WorkerPlace
 from harness.measure.messages import CanaryOrder, LoadOrder, SpeakOrder
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
 from harness.plan.matrix import Pace, Plan
 from harness.records.repetition import Canary, Launch, Outcome, OutcomeKind, Repetition

@@ -14,34 +14,15 @@ import pytest
 
 import harness
 from harness.clock import ScriptedClock
-from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerHandle, WorkerLost, WorkerPlace
-from harness.measure.messages import PROTOCOL, CanaryOrder, LoadOrder, SpeakOrder
+from harness.measure.handle import HERE, ProcessHandle, WorkerHandle, WorkerLost, WorkerPlace
+from harness.measure.messages import PROTOCOL, CanaryOrder
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.records.repetition import OutcomeKind
+from tests.measure.asked import LONG, PATIENCE_S, SHORT, load_order, speak_order
 
 HARNESS = Path(harness.__path__[0])
-PATIENCE_S = 60.0
-SHORT, LONG = 12, 40
-"""Characters of a text that a planted fault spares (as it does the first inference's), and of one that it strikes."""
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-
-
-def load_order(**script: str) -> LoadOrder:
-    script = {"pace": "0.001", "quick_start": "1", "noise": "0", "fault_text": str(LONG), **script}
-    return LoadOrder(arm_id="scripted.cpu.t1", launch=0, engine={"engine": "scripted", "script": script})
-
-
-def speak_order(characters: int = SHORT) -> SpeakOrder:
-    return SpeakOrder(
-        scenario_id="scripted.cpu.t1/whole/own/none",
-        launch=0,
-        block=0,
-        position=0,
-        phase="measured",
-        variant=0,
-        text="a" * characters,
-        voice="none",
-    )
 
 
 Start = Callable[..., ProcessHandle]

@@ -6,9 +6,10 @@ import pytest
 
 from harness.clock import ScriptedClock
 from harness.measure.events import BlockDone, Event, ScenarioLost
-from harness.measure.handle import HERE, ScriptedHandle, WorkerLost, WorkerPlace
+from harness.measure.handle import HERE, WorkerLost, WorkerPlace
 from harness.measure.loads import LoadConductor
 from harness.measure.messages import CrowdAnswer, CrowdOrder, LoadOrder
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
 from harness.plan.corpus import Corpus
 from harness.plan.matrix import Pace, make_plan

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from harness.clock import ScriptedClock
-from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerLost
+from harness.measure.handle import HERE, ProcessHandle, WorkerLost
 from harness.measure.operators import Profile, profile_arm, read_profile
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
 from harness.models.files import ModelFiles
 from harness.records.repetition import OutcomeKind

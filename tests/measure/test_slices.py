@@ -6,37 +6,17 @@ import psutil
 import pytest
 
 from harness.clock import ScriptedClock
-from harness.measure.handle import HERE, ProcessHandle, ScriptedHandle, WorkerLost
-from harness.measure.messages import LoadOrder, SpeakOrder
+from harness.measure.handle import HERE, ProcessHandle, WorkerLost
+from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.slices import Speaking, can_halt, haltable, speak_in_slices
 from harness.measure.standstill import SUPPORTED
 from harness.records.repetition import OutcomeKind, Repetition
+from tests.measure.asked import LONG, PATIENCE_S, SHORT, load_order, speak_order
+
+PACE = "2"
+"""A text takes some 0.3 s: several turns."""
 
 needs_halts = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
-
-PATIENCE_S = 60.0
-SHORT, LONG = 12, 40
-"""Characters of a text that a planted fault spares (as it does the first inference's), and of one that it strikes."""
-
-
-def load_order(*, slowdown: float = 0.0, **script: str) -> LoadOrder:
-    script = {"pace": "2", "quick_start": "1", "noise": "0", "fault_text": str(LONG), **script}
-    return LoadOrder(
-        arm_id="scripted.cpu.t1", launch=0, engine={"engine": "scripted", "script": script}, slowdown=slowdown
-    )
-
-
-def speak_order(characters: int = SHORT) -> SpeakOrder:
-    return SpeakOrder(
-        scenario_id="scripted.cpu.t1/whole/own/none",
-        launch=0,
-        block=0,
-        position=0,
-        phase="measured",
-        variant=0,
-        text="a" * characters,
-        voice="none",
-    )
 
 
 @pytest.fixture
@@ -69,7 +49,7 @@ def test_each_is_timed_as_if_it_had_been_alone(workers: tuple[ProcessHandle, Pro
     """The script waits some 0.3 s. Both together take twice as long, and neither sees that."""
     assert all(map(can_halt, workers))
     for each in workers:
-        each.load(load_order(), timeout_s=PATIENCE_S)
+        each.load(load_order(pace=PACE), timeout_s=PATIENCE_S)
     alone = heard(workers[0].speak(speak_order(), timeout_s=PATIENCE_S))
     for found in speak(workers):
         together = heard(found)
@@ -80,16 +60,16 @@ def test_each_is_timed_as_if_it_had_been_alone(workers: tuple[ProcessHandle, Pro
 
 @needs_halts
 def test_a_planted_delay_is_in_time_of_its_own(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
-    workers[0].load(load_order(), timeout_s=PATIENCE_S)
-    workers[1].load(load_order(slowdown=1.0), timeout_s=PATIENCE_S)
+    workers[0].load(load_order(pace=PACE), timeout_s=PATIENCE_S)
+    workers[1].load(load_order(pace=PACE, slowdown=1.0), timeout_s=PATIENCE_S)
     plain, slowed = map(heard, speak(workers))
     assert slowed.end_ns / plain.end_ns == pytest.approx(2.0, rel=0.25)
 
 
 @needs_halts
 def test_who_crashes_costs_itself_alone(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
-    workers[0].load(load_order(fault="crash"), timeout_s=PATIENCE_S)
-    workers[1].load(load_order(), timeout_s=PATIENCE_S)
+    workers[0].load(load_order(pace=PACE, fault="crash"), timeout_s=PATIENCE_S)
+    workers[1].load(load_order(pace=PACE), timeout_s=PATIENCE_S)
     lost, found = speak(workers, LONG)
     assert isinstance(lost, WorkerLost)
     assert lost.kind is OutcomeKind.CRASHED
@@ -98,8 +78,8 @@ def test_who_crashes_costs_itself_alone(workers: tuple[ProcessHandle, ProcessHan
 
 @needs_halts
 def test_who_hangs_is_killed_and_the_other_is_heard(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
-    workers[0].load(load_order(), timeout_s=PATIENCE_S)
-    workers[1].load(load_order(fault="hang"), timeout_s=PATIENCE_S)
+    workers[0].load(load_order(pace=PACE), timeout_s=PATIENCE_S)
+    workers[1].load(load_order(pace=PACE, fault="hang"), timeout_s=PATIENCE_S)
     found, lost = speak(workers, LONG, timeout_s=4.0)
     heard(found)
     assert isinstance(lost, WorkerLost)
@@ -110,7 +90,7 @@ def test_who_hangs_is_killed_and_the_other_is_heard(workers: tuple[ProcessHandle
 @needs_halts
 def test_a_worker_that_has_ended_is_lost(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
     for each in workers:
-        each.load(load_order(), timeout_s=PATIENCE_S)
+        each.load(load_order(pace=PACE), timeout_s=PATIENCE_S)
     psutil.Process(workers[0].pid).kill()
     lost, found = speak(workers)
     assert isinstance(lost, WorkerLost)
