@@ -235,7 +235,9 @@ def _enter_wal_mode(cursor: "sqlite3.Cursor", *, lock_wait_s: float) -> None:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+            # The lower byte: who comes upon another's recovery is told so in the upper one (SQLITE_BUSY_RECOVERY).
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > until:
                 raise
             time.sleep(_SWITCH_PAUSE_S)
         else:

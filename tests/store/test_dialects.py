@@ -24,8 +24,9 @@ class Cursor:
             raise error
 
 
-def test_a_switch_that_another_process_is_making_is_waited_for() -> None:
-    cursor = Cursor(refusals=3)
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY])
+def test_a_switch_that_another_process_is_making_is_waited_for(code: int) -> None:
+    cursor = Cursor(refusals=3, code=code)
     _enter_wal_mode(cursor, lock_wait_s=60)  # type: ignore[arg-type]
     assert cursor.statements == ["PRAGMA journal_mode=WAL"] * 4
 
