@@ -11,6 +11,7 @@ import pytest
 
 from harness import laboratory
 from harness.calibration import LaunchEffect
+from harness.cli.baseline import _check as check_accepted
 from harness.cli.duel import conduct
 from harness.duel import DuelJudging, Opponents, duel_scenarios, pairs_of, why_whole
 from harness.equipment import equip, wanted_arms
@@ -152,6 +153,13 @@ def test_a_duel_is_not_stopped_between_its_looks(faster: Finished) -> None:
     said = {blocks: judging.enough(replace(data, blocks=data.blocks[:blocks])) for blocks in range(1, len(data.blocks))}
     # Looks are at halves of halves of the plan, from six blocks on; whatever the data say, no other block ends it.
     assert not any(said[blocks] for blocks in range(1, 6))
+
+
+def test_figures_in_slices_are_no_baseline(faster: Finished) -> None:
+    blocks = tuple(replace(block, slice_ns=25_000_000) for block in faster.data.blocks)
+    with pytest.raises(UsageError, match="no standard"):
+        check_accepted(replace(faster.data, blocks=blocks), despite_regressions=True)
+    check_accepted(faster.data, despite_regressions=True)
 
 
 def planned(data: RunData, rhythm: Rhythm) -> int:

@@ -97,13 +97,19 @@ def _load(config: Config, run: str) -> "RunData":
 
 
 def _check(data: "RunData", *, despite_regressions: bool) -> None:
-    """A run that was not finished, or got worse, is no standard for others."""
+    """A run that was not finished, was measured in slices, or got worse, is no standard for others."""
     from harness.records.run import RunStatus
     from harness.records.verdict import VerdictKind
 
     if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
         raise UsageError(
             f"a run that is {data.run.status.value} cannot be accepted", where=data.run.id, remedy="kokoro-bench run"
+        )
+    if any(block.slice_ns for block in data.blocks):
+        raise UsageError(
+            "a duel whose sides worked at the same time is for their ratio; its figures are no standard for a run's",
+            where=data.run.id,
+            remedy="kokoro-bench run",
         )
     worse = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.REGRESSED]
     if worse and not despite_regressions:
