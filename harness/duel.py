@@ -31,7 +31,6 @@ from harness.verdicts import Conclusions, all_values, look_at, loss, summarise_a
 
 CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
-
 LATER_LAUNCH = 0.75
 """The part of the first launch's time that a later one takes in slices, without a first inference. Where that says too
 little, more is planned than there is time for, which costs nothing; a plan too short ends a duel before its time."""
@@ -140,7 +139,8 @@ class DuelJudging:
         slices = {block.slice_ns for block in data.blocks} - {0}
         if slices:
             return (f"the sides of a pair worked at the same time, in turns of up to {max(slices) / 1e6:g} ms",)
-        why = self._whole or (UNABLE if self._rhythm.slice_s else "")
+        # Without a block nobody has been asked whether it can be halted.
+        why = self._whole or (UNABLE if self._rhythm.slice_s and data.blocks else "")
         return (f"the sides of a pair worked one after the other: {why}",) if why else ()
 
     def explain(self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario], Profile]) -> Conclusions:

@@ -155,6 +155,15 @@ def test_a_duel_is_not_stopped_between_its_looks(faster: Finished) -> None:
     assert not any(said[blocks] for blocks in range(1, 6))
 
 
+@pytest.mark.parametrize(("blocks", "told"), [(slice(None), 1), (slice(0), 0)])
+def test_workers_that_turn_out_not_to_be_halted_are_told_of_once_there_were_any(
+    faster: Finished, blocks: slice, told: int
+) -> None:
+    judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy(), rhythm=Rhythm(slice_s=0.025))
+    data = replace(faster.data, blocks=faster.data.blocks[blocks])
+    assert sum("does not halt workers" in note for note in judging.conclude(data).notes) == told
+
+
 def test_figures_in_slices_are_no_baseline(faster: Finished) -> None:
     blocks = tuple(replace(block, slice_ns=25_000_000) for block in faster.data.blocks)
     with pytest.raises(UsageError, match="no standard"):
