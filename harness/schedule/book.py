@@ -42,7 +42,9 @@ class Book:
         self._journal = journal
         table = f"bench_jobs_{hashlib.sha256(runner.encode()).hexdigest()[:10]}"
         self._shelf = _Shelf(timezone=UTC)
-        self._shelf.add_jobstore(SQLAlchemyJobStore(engine=journal.engine, tablename=table))
+        store = SQLAlchemyJobStore(engine=journal.engine, tablename=table)
+        journal.provide(store.jobs_t)
+        self._shelf.add_jobstore(store)
         with journal.explained():
             self._shelf.start(paused=True)
 

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from harness.records.schedule import Alert, AlertKind, Fire, FireOutcome, FireState, Keeper
-from harness.store.dialects import Database
+from harness.store.dialects import Database, lock_for_migration
 from harness.store.faults import explain
 from harness.store.schema import ALERTS, FIRES, KEEPERS
 
@@ -35,8 +35,21 @@ class Journal:
 
     @property
     def engine(self) -> Engine:
-        """For a job store that keeps its table in the same database, and writes in transactions of one statement."""
+        """For a job store that keeps its table (see `provide`) here, and writes in transactions of one statement."""
         return self._database.readers if self.is_local else self._database.writers
+
+    def provide(self, table: Table) -> None:
+        """Make a job store's `table` where it is not there yet.
+
+        In a transaction that announces itself as a writer's, because the job store's own would look first and write
+        then: on SQLite that is refused at once where anybody else is writing just then.
+        """
+        with self._reading() as connection:
+            if inspect(connection).has_table(table.name):
+                return
+        with self._writing() as connection:
+            lock_for_migration(connection)
+            table.create(connection, checkfirst=True)
 
     # Due times.
 

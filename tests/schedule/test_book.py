@@ -1,6 +1,10 @@
 """The book of jobs in APScheduler's store, on both kinds of database, for several runners."""
 
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +32,20 @@ def test_a_job_stays_when_its_scheduler_goes(journal: Journal) -> None:
     with Book(journal, "one") as book:
         [booked] = book.all()
     assert (booked.job, booked.next_at, booked.origin) == (NIGHTLY, NIGHT + 86_400, "file")
+
+
+def test_a_new_book_waits_for_whoever_is_writing(tmp_path: Path) -> None:
+    """A run may begin, or the database be made, in the very moment in which a schedule gets its table."""
+    file = tmp_path / "results.sqlite"
+    with open_store(file) as store, closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor() as pool:
+            opening = pool.submit(Book, store.journal(), "one")
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.3)
+            writer.execute("COMMIT")
+            with opening.result(timeout=60) as book:
+                assert book.all() == ()
 
 
 def test_each_runner_has_jobs_of_its_own(journal: Journal) -> None:
