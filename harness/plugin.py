@@ -83,6 +83,7 @@ class Bench:
 
 
 BENCH = pytest.StashKey[Bench]()
+_DISTRIBUTED = "kokoro-bench: distributed"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -159,26 +160,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells what there is to run
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Gather the scenarios of the tests that are left."""
     bench = session.config.stash[BENCH]
-    if bench.refusal is not None:
+    told: dict[str, object] | None = getattr(session.config, "workeroutput", None)  # there in a worker of pytest-xdist
+    if bench.refusal is not None and told is None:
         _refuse(bench.refusal)
     bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
     if not session.items and session.config.option.table_only and not bench.faults:
         chosen = " ".join(_chosen(session.config))
         remedy = "`pytest suites --collect-only --selection=nightly` shows all that there is"
         bench.failure = UsageError("nothing to measure", where=chosen or bench.selection, remedy=remedy)
-    if bench.gathered and (
-        hasattr(session.config, "workerinput") or getattr(session.config.option, "numprocesses", None)
-    ):
-        _refuse(
-            UsageError(
-                "pytest-xdist would measure in several processes at once, each disturbing the others",
-                where="-n",
-                remedy="run the suites without it; kokoro-bench plays its own workers against one another",
-            )
-        )
+    if told is not None and (bench.gathered or bench.refusal):
+        # Who ends a worker has another one started in its place: it is left without tests, and its session says why.
+        told[_DISTRIBUTED] = True
+        session.items.clear()
     for item in session.items:
         if _scenario(item) and session.config.pluginmanager.hasplugin("timeout"):
             # The first test waits for the whole run; each answer has a time-out of its own.
@@ -188,6 +185,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
             # pytest-benchmark reads its clock through this marker: it gets the worker's durations, and only those.
             item.add_marker(pytest.mark.benchmark(timer=ReplayTimer(), warmup=False))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist is not there to be asked for its types
+    """Refuse what a worker of pytest-xdist was to measure."""
+    if getattr(node, "workeroutput", {}).get(_DISTRIBUTED):
+        node.config.stash[BENCH].failure = UsageError(
+            "pytest-xdist would measure in several processes at once, each disturbing the others",
+            where="-n",
+            remedy="run the suites without it; kokoro-bench plays its own workers against one another",
+        )
 
 
 @pytest.fixture

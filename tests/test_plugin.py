@@ -57,7 +57,8 @@ def forget(directory: Path) -> None:
 def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Session:
     """Run pytest on the suite: one model, two launches of three blocks."""
     # In a CI pytest does not shorten its summary, and adds to the job's.
-    for name in ("CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY"):
+    # pytest-benchmark leaves its timing be where pytest-xdist runs these tests.
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(SysModulesSnapshot, "restore", lambda _self: forget(pytester.path))
     pytester.makeconftest('pytest_plugins = ["harness.plugin"]')
@@ -305,15 +306,13 @@ class TestRefusals:
     def test_pytest_xdist_is_refused_before_anything_is_measured(
         self, session: Session, pytester: pytest.Pytester
     ) -> None:
-        pytester.makeconftest(
-            'pytest_plugins = ["harness.plugin"]\n'
-            "def pytest_addoption(parser):\n    parser.addoption('--workers', dest='numprocesses', type=int)\n"
-        )
-        result = session("--workers=2")
+        result = session("-n", "2")
         result.stdout.fnmatch_lines(["*-n: pytest-xdist would measure in several processes at once*"])
         assert result.ret == ExitCode.USAGE
         assert not (pytester.path / ".kokoro-bench").exists()
-        assert session("--workers=2", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+    def test_other_tests_are_not_refused_under_pytest_xdist(self, session: Session) -> None:
+        assert session("-n", "2", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 class TestOwnAssertions:

@@ -157,13 +157,14 @@ def test_the_scheduler_is_killed_and_its_run_taken_over(make_site: Callable[...,
     scheduler, run = site.measuring()
     scheduler.kill()
     scheduler.wait()
-    before = site.blocks()
     second = site.command("schedule", "run", "--once")
+    assert second.stdout is not None
+    assert any(f"still under way (process {run})" in line for line in second.stdout)  # as soon as it says so
+    before = site.blocks()
     site.until(lambda: site.blocks() > before)
     assert not gone(run)
     os.kill(run, signal.SIGTERM)
-    output, _ = second.communicate(timeout=PATIENCE_S)
-    assert f"still under way (process {run})" in output
+    second.communicate(timeout=PATIENCE_S)
     [fire] = site.fires()
     assert (fire.state, fire.outcome, fire.reason) == (FireState.ENDED, FireOutcome.INTERRUPTED, "ended by SIGTERM")
 
@@ -200,7 +201,7 @@ def test_sigterm_ends_scheduler_and_run_within_ten_seconds(make_site: Callable[.
 
 
 def test_over_its_limit_a_run_is_kept_as_partial(make_site: Callable[..., Site]) -> None:
-    site = make_site(limit='limit = "12s"')
+    site = make_site(limit='limit = "25s"')
     site.measuring(blocks=1)
     site.started[-1].communicate(timeout=PATIENCE_S)
     [fire] = site.fires()

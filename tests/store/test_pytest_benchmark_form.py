@@ -123,6 +123,7 @@ def test_pytest_benchmark_compares_two_runs(tmp_path: Path, small_run: RunData) 
 
 def _run(*command: str, at: Path) -> str:
     environment = os.environ | {"PYTHONWARNINGS": "default", "COLUMNS": "300"}
+    environment.pop("PYTEST_XDIST_WORKER", None)  # where it is set, pytest-benchmark times nothing
     done = subprocess.run(command, cwd=at, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
