@@ -118,7 +118,7 @@ def _second_process(store: RunStore, pages: int) -> ProcessPoolExecutor | None:
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin)
     else:
         return None
-    pool.submit(_begin)  # starts it now
+    pool.submit(_prepare)  # starts it now
     return pool
 
 
@@ -136,6 +136,11 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _collect_seldom()
+
+
+def _prepare() -> None:
+    """Import what takes longest of what pages need, while the first process still finds out which are due."""
+    import scipy.special  # noqa: F401
 
 
 def _do(address: str | Path, task: Callable[..., _Result], arguments: tuple[Any, ...]) -> _Result:

@@ -83,10 +83,11 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
         book.marks = hashlib.sha256(repr((context.marks.told, sorted(context.marks.promoted))).encode()).hexdigest()
         changed = book_bytes(book) != before or not (directory / "index.html").is_file()
         if changed:
-            _ask_for_newest(directory, book, both)
+            _ask_for_choices(directory, book, both)  # first, because it takes longest
         for each in fresh:
             both.ask(draw_full, each, context, directory)
         if changed:
+            _ask_for_comparison(directory, book, both)
             _write_overview(directory, book, both, find_steps(book), context)
         both.finish()
     if changed:
@@ -136,16 +137,25 @@ def _known(book: Book, run_id: str) -> str:
     return book.runs[run_id].fingerprint if run_id in book.runs else ""
 
 
-def _ask_for_newest(directory: Path, book: Book, both: Hands) -> None:
-    """Have the pages drawn that show the newest runs of the machine which ran last."""
-    known = book.newest_first()
-    if not known:
-        return
-    newest = [run.id for run in reversed(book.of_machine(known[0].machine))][:LISTED]
-    compared = newest[:FULL]
-    both.ask(draw_comparison, [(id_, comparable(book, compared[at:])) for at, id_ in enumerate(compared)], directory)
+def _ask_for_choices(directory: Path, book: Book, both: Hands) -> None:
+    """Have the page of models and providers drawn: of the newest run in which there was a choice, rather with sound."""
+    newest = _newest(book)
     heard = [run_id for run_id in newest if book.knows(book.runs[run_id], "mcd")]
-    both.ask(draw_choices, [*heard, *newest], directory)
+    if newest:
+        both.ask(draw_choices, [*heard, *newest], directory)
+
+
+def _ask_for_comparison(directory: Path, book: Book, both: Hands) -> None:
+    """Have the newest runs drawn side by side."""
+    newest = _newest(book)[:FULL]
+    if newest:
+        both.ask(draw_comparison, [(id_, comparable(book, newest[at:])) for at, id_ in enumerate(newest)], directory)
+
+
+def _newest(book: Book) -> list[str]:
+    """The newest runs of the machine which ran last."""
+    known = book.newest_first()
+    return [run.id for run in reversed(book.of_machine(known[0].machine))][:LISTED] if known else []
 
 
 def _write_overview(directory: Path, book: Book, both: Hands, steps: Sequence[Step], context: Context) -> None:
