@@ -125,7 +125,7 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
         tell(console, line, "red")
     tell(console, _headline(data), "bold")
     if data.run.status is RunStatus.COMPLETE and data.run.reason:
-        tell(console, f"ended early: {data.run.reason}", "dim")
+        tell(console, f"measuring ended: {data.run.reason}", "dim")
     for note in (*data.run.notes, *notes):
         tell(console, note)
     tell(console, _meaning(finished.code, data), "dim")

@@ -93,14 +93,14 @@ def changes(data: Concluded, named: Names) -> Changes:
 
 
 def change_axis(verdicts: Iterable[Verdict]) -> Axis:
-    """One axis for the intervals of all changes, in ratios to 1; a change beyond −60 % or +150 % ends at the edge."""
+    """One axis for the intervals of all changes, in ratios to 1; a change beyond −58 % or +138 % ends at the edge."""
     ends = [
         value_change(each.metric, end)
         for each in verdicts
         if each.change
         for end in (each.change.low, each.change.high)
     ]
-    low, high = max(-0.6, min([-0.06, *ends])), min(1.5, max([0.06, *ends]))
+    low, high = max(-0.58, min([-0.06, *ends])), min(1.38, max([0.06, *ends]))
     return axis(low - 0.01, high + 0.01, lambda value: percent(value, 0) if value else "0")
 
 

@@ -56,6 +56,7 @@ def matrices(data: Concluded, named: Names, *, marks: Mapping[Key, Markup] | Non
         verdicts={(each.scenario_id, each.metric): each for each in data.verdicts},
         medians={(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None},
         marks=marks or {},
+        references=_references(data),
     )
     tables = []
     for kind, members in _by_kind(data, named):
@@ -68,6 +69,16 @@ def matrices(data: Concluded, named: Names, *, marks: Mapping[Key, Markup] | Non
                 some = metrics[start : start + COLUMNS]
                 tables.append(_matrix(kind, some, rows, cells, folded=folded))
     return tuple(tables)
+
+
+def _references(data: Concluded) -> frozenset[Key]:
+    """What another arm of the run was held against, as in a duel, and has no verdict of its own."""
+    arms: dict[str, list[str]] = {}
+    for each in data.run.scenarios:
+        arms.setdefault(each.arm.id, []).append(each.id)
+    judged = {(each.scenario_id, each.metric) for each in data.verdicts}
+    against = {(each.reference, each.metric) for each in data.verdicts}
+    return frozenset((id_, metric) for arm, metric in against for id_ in arms.get(arm, ())) - judged
 
 
 def _by_kind(data: Concluded, named: Names) -> list[tuple[str, list[str]]]:
@@ -85,6 +96,7 @@ class _Cells:
     verdicts: Mapping[Key, Verdict]
     medians: Mapping[Key, float]
     marks: Mapping[Key, Markup]
+    references: frozenset[Key]
 
     def scale(self, metric: str, members: Sequence[Label]) -> Scale:
         """One scale for a column."""
@@ -100,7 +112,7 @@ class _Cells:
             frame = frames[verdict.kind if verdict else None]
             sort = "" if value is None else f"{value:.9g}"
             title = f' title="{escape(verdict.reason)}"' if verdict and verdict.reason else ""
-            said = frame.said
+            said = _REFERENCE if key in self.references else frame.said
             if verdict and verdict.change:
                 said = f"{frame.glyph}{percent(math.expm1(sign * verdict.change.point))}</span>"
             yield f"{frame.start}{sort}{frame.verdict}{title}><b>{on.bare(value)}</b>{said}{mark}</td>"
@@ -133,6 +145,7 @@ def _frame(kind: VerdictKind | None, head: Markup) -> _Frame:
 
 
 _NOTHING = Markup("")
+_REFERENCE = "<span>reference</span>"
 _UNJUDGED = VerdictWord(glyph=_NOTHING, word=_NOTHING, css=Markup("bare"), meaning=_NOTHING)
 
 

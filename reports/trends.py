@@ -15,7 +15,7 @@ from reports.history import Book, PastRun, subject_changes
 from reports.marks import spark
 from reports.naming import Key, Label, Names
 from reports.steps import NO_MARKS, Marks, Step, Told
-from reports.words import VERDICT_WORDS, better, count, day, finer, in_order, metric_of, percent, scale
+from reports.words import VERDICT_WORDS, Scale, better, count, day, finer, in_order, metric_of, percent, scale
 
 if TYPE_CHECKING:
     from harness.judge.grouped import FloatArray
@@ -120,7 +120,7 @@ def lines(book: Book, machine: str, names: Names, *, found: Sequence[Step] = (),
         if len(kept) < len(runs):
             its, own, days = medians[kept], _moved(own, kept), _days([runs[index] for index in kept])
         trends[key] = _trend(names.of(scenario_id), metric, its, own, days, runs[kept[-1]].kind(place))
-        sparks[key] = spark(_known_or_none(its[-SPARK_RUNS:]), finding=f"the last {min(SPARK_RUNS, len(its))} runs")
+        sparks[key] = _spark(metric, its[-SPARK_RUNS:])
     return Lines(
         trends=trends, sparks=sparks, names=names, events=tuple(event.what for event in shared), span=_span(runs)
     )
@@ -173,12 +173,10 @@ def _trend(
     import numpy as np
 
     known = values[~np.isnan(values)]
-    first, last, low, high = map(float, (known[0], known[-1], known.min(), known.max()))
-    on = scale(metric, (low, high))
+    first, last = float(known[0]), float(known[-1])
+    on, span = _range(metric, known)
     title = metric_of(metric).title
     since = f", {percent(last / first - 1)} since the first" if len(known) > 1 and first > 0 else ""
-    on = finer(on, (high - low) / 2)
-    span = f"{on.full(low)} to {on.full(high)}" if low < high else f"always {on.full(low)}"
     before = "" if values[-1] == last else on.full(last)
     now = f"not in the latest run; before {before}" if before else on.full(last)
     finding = f"{title}: {now}{since}; {count(len(known), 'run')}, {span}."
@@ -198,6 +196,25 @@ def _trend(
         finding=finding,
         days=when if len(known) > 1 else "",
     )
+
+
+def _spark(metric: str, values: "FloatArray") -> Markup:
+    """The line of the last runs; its alternative text says between what it went, and where it ended."""
+    import numpy as np
+
+    known = values[~np.isnan(values)]
+    said = ""
+    if len(known) > 1:
+        on, span = _range(metric, known)
+        said = f": {span}" + (f", lastly {on.full(float(known[-1]))}" if known.min() < known.max() else "")
+    return spark(_known_or_none(values), finding=f"the last {len(values)} runs{said}")
+
+
+def _range(metric: str, known: "FloatArray") -> tuple[Scale, str]:
+    """The scale for `known` values, and between what they lie."""
+    low, high = float(known.min()), float(known.max())
+    on = finer(scale(metric, (low, high)), (high - low) / 2)
+    return on, f"{on.full(low)} to {on.full(high)}" if low < high else f"always {on.full(low)}"
 
 
 def pages(drawn: Lines) -> tuple[TrendPage, ...]:

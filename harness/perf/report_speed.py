@@ -1,7 +1,8 @@
 """How long the site of a long history takes, from nothing and for one run more; beside it, `asv publish` on the same.
 
 A made history (seed below) of nightly runs, 60 scenarios of 8 metrics each; the newest have their repetitions too.
-Each step is a process of its own, so that its time holds imports; memory is the sum over the process and its children.
+Each step is `kokoro-bench report`, a process of its own, so that its time holds imports; memory is the sum over the
+process and its children.
 Python's bytecode is there beforehand, as an installed package has it, whatever the environment says of writing it.
 asv comes from the package index; where it cannot be had, that is said, and the exit code is 1.
 """
@@ -41,11 +42,7 @@ def main() -> int:
     """Make the history, then the site, then add a run; then let asv publish the same."""
     parser = argparse.ArgumentParser(prog="python -m harness.perf.report_speed", description=__doc__)
     parser.add_argument("--nights", type=int, default=NIGHTS)
-    parser.add_argument("--step", nargs=2, metavar=("DATABASE", "SITE"), help="(for its own processes)")
     arguments = parser.parse_args()
-    if arguments.step:
-        _step(*map(Path, arguments.step))
-        return 0
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         database, site = directory / "results.sqlite", directory / "site"
@@ -112,20 +109,15 @@ def _with_bytecode(directory: Path) -> dict[str, str]:
 
 
 def _command(database: Path, site: Path) -> list[str]:
-    return [sys.executable, "-m", "harness.perf.report_speed", "--step", str(database), str(site)]
+    given = {"--results": database, "--report": site, "--baselines": database.with_name("baselines")}
+    options = [text for name, value in given.items() for text in (name, str(value))]
+    return [sys.executable, "-m", "harness.cli", "report", *options]
 
 
 def _site(name: str, database: Path, site: Path, environment: dict[str, str]) -> Used:
     used = used_by(_command(database, site), environment=environment)
     print(f"{name:<14} {used}")
     return used
-
-
-def _step(database: Path, site: Path) -> None:
-    from reports.pages import write_site
-
-    with open_store(database) as store:
-        write_site(store, site)
 
 
 def _sizes(site: Path) -> None:

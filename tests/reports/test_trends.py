@@ -46,3 +46,12 @@ def test_a_line_that_never_moved_has_no_range() -> None:
     drawn = drawn_of(1, 2)
     ranges = {each.range for (_, metric), each in drawn.trends.items() if metric == "success_rate"}
     assert "always 100.0\u202f%" in ranges
+
+
+def test_a_line_of_the_last_runs_says_between_what_it_went_and_where_it_ended() -> None:
+    drawn = drawn_of(1, 2, 3)
+    said = {key: str(mark).partition('aria-label="')[2].partition('"')[0] for key, mark in drawn.sparks.items()}
+    key = next(key for key in said if key[1] == "latency")
+    shown = drawn.trends[key]
+    assert said[key] == f"the last 3 runs: {shown.range}, lastly {shown.now}"
+    assert "the last 3 runs: always 100.0\u202f%" in said.values()
