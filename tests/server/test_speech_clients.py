@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from harness.clock import SystemClock
@@ -67,13 +68,21 @@ def url() -> Iterator[str]:
         yield served.url
 
 
-@schema.parametrize()
-@settings(
-    max_examples=20,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
+@pytest.mark.parametrize(
+    "operation", [found.ok() for found in schema.get_all_operations()], ids=lambda operation: operation.label
 )
-def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case, url: str) -> None:
-    # A text that is well-formed may still have nothing to speak in it, and a name may be no voice's.
-    case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance], timeout=10)
+def test_whatever_is_sent_is_answered_as_described(
+    operation: schemathesis.schemas.APIOperation[Any, Any, Any, Any], url: str
+) -> None:
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=20,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def holds(case: schemathesis.Case) -> None:
+        # A text that is well-formed may still have nothing to speak in it, and a name may be no voice's.
+        case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance], timeout=10)
+
+    holds()
