@@ -73,12 +73,13 @@ def matrices(data: Concluded, named: Names, *, marks: Mapping[Key, Markup] | Non
 
 def _references(data: Concluded) -> frozenset[Key]:
     """What another arm of the run was held against, as in a duel, and has no verdict of its own."""
-    arms: dict[str, list[str]] = {}
-    for each in data.run.scenarios:
-        arms.setdefault(each.arm.id, []).append(each.id)
-    judged = {(each.scenario_id, each.metric) for each in data.verdicts}
+    held_against = {each.reference for each in data.verdicts}
+    sides = [each for each in data.run.scenarios if each.arm.id in held_against]
+    if not sides:  # most runs are held against a baseline
+        return frozenset()
     against = {(each.reference, each.metric) for each in data.verdicts}
-    return frozenset((id_, metric) for arm, metric in against for id_ in arms.get(arm, ())) - judged
+    judged = {(each.scenario_id, each.metric) for each in data.verdicts}
+    return frozenset((side.id, metric) for side in sides for arm, metric in against if arm == side.arm.id) - judged
 
 
 def _by_kind(data: Concluded, named: Names) -> list[tuple[str, list[str]]]:
