@@ -31,9 +31,10 @@ from harness.verdicts import Conclusions, all_values, look_at, loss, summarise_a
 
 CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
-LATER_LAUNCH = 0.75
-"""The part of the first launch's time that a later one takes in slices, without a first inference. Where that says too
-little, more is planned than there is time for, which costs nothing; a plan too short ends a duel before its time."""
+LATER_LAUNCH = 0.55
+"""The part of the first launch's time that a later one takes in slices: without a first inference, both sides loading
+at once. Where that says too little, more is planned than there is time for, which costs nothing; a plan too short ends
+a duel before its time."""
 
 UNABLE = "this system, or a side's revision of the harness, does not halt workers"
 

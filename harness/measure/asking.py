@@ -7,7 +7,7 @@ from harness.measure.desks import Desk
 from harness.measure.handle import WorkerLost
 from harness.measure.messages import CrowdAnswer, SpeakOrder
 from harness.measure.orders import Originals, crowd_order, crowd_timeout, speak_order
-from harness.measure.slices import Speaking, haltable, speak_in_slices
+from harness.measure.slices import Speaking, haltable, speak_at_once, speak_in_slices
 from harness.measure.staff import Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Phase, Repetition
@@ -53,7 +53,10 @@ class Asking:
     def together(
         self, pair: tuple[Scenario, Scenario], desks: tuple[Desk, Desk], turn: Turn
     ) -> tuple[Repetition | WorkerLost, ...]:
-        """One text by both sides of a duel at the same time, in slices; the first begins."""
+        """One text by both sides of a duel at the same time, in slices; the first begins.
+
+        What warms up is not measured, and is spoken without slices: whoever has a core of their own does not wait.
+        """
         one, other = (
             Speaking(
                 worker=haltable(desk.worker),
@@ -63,7 +66,10 @@ class Asking:
         )
         # Each has the machine half of the time.
         timeout_s = 2 * self._plan.pace.timeout_for(turn.utterance.characters)
-        found = speak_in_slices((one, other), slice_s=self._slice_s(pair), timeout_s=timeout_s)
+        if turn.phase is Phase.WARMUP:
+            found = speak_at_once((one, other), timeout_s=timeout_s)
+        else:
+            found = speak_in_slices((one, other), slice_s=self._slice_s(pair), timeout_s=timeout_s)
         for scenario, each in zip(pair, found, strict=True):
             if not isinstance(each, WorkerLost):
                 self._hear(scenario, each)

@@ -140,11 +140,9 @@ class Conductor:
         """Start a group's workers and play its blocks; False where the run has been ended."""
         group = self._groups[number]
         began = self._clock.now_ns()
-        for arm in self._plan.turned(group.arms, "arms", launch):
-            self._open_desk(arm, launch)
+        self._open_desks(self._plan.turned(group.arms, "arms", launch), launch)
         in_group = [each for each in self._roster.in_blocks if each.arm in group.arms]
-        for scenario in self._warm_up_order(in_group, launch):
-            self._warm_up(scenario)
+        self._warm_up_all(self._warm_up_order(in_group, launch))
         self._pacing.launched(began, groups=len(self._groups))
         for block in range(self._plan.pace.blocks):
             self._opening = frozenset(group.arms) if block == 0 else frozenset()
@@ -224,7 +222,7 @@ class Conductor:
             other = sides.get(scenario)
             if other is not None and scenario in self._roster and other in self._roster:
                 spoken.add(other)
-                done += self._repeat_both((scenario, other), position=position)
+                done += self._repeat_both((scenario, other), position=position, phase=Phase.MEASURED)
                 continue
             soaking = self._pacing.soaking(self._soaks())
             for turn in range(scenario.repeats):
@@ -255,6 +253,26 @@ class Conductor:
         if interrupt is not None:
             raise interrupt
 
+    def _warm_up_all(self, scenarios: Sequence[Scenario]) -> None:
+        """Warm up one after the other; both sides of a duel at once where neither needs the other's core."""
+        sides = self._turns.sides(scenarios) if self._plan.pace.rhythm.slice_s else {}
+        both: set[Scenario] = set()
+        for scenario in scenarios:
+            other = sides.get(scenario)
+            if other is None or any(arm.threads != 1 for arm in (scenario.arm, other.arm)):
+                self._warm_up(scenario)
+            elif scenario not in both:
+                both |= {scenario, other}
+                self._warm_up_both((scenario, other))
+
+    def _warm_up_both(self, pair: tuple[Scenario, Scenario]) -> None:
+        for _ in range(self._plan.pace.warmups):
+            if any(each not in self._roster for each in pair):
+                # A duel that has lost a side is over.
+                return
+            for repetition in self._repeat_both(pair, position=0, phase=Phase.WARMUP):
+                self._emit(WarmedUp(repetition=repetition))
+
     def _warm_up(self, scenario: Scenario) -> None:
         for _ in range(self._plan.pace.warmups):
             if scenario not in self._roster:
@@ -282,10 +300,10 @@ class Conductor:
         when = self._turn(scenario, position=position, phase=phase, turn=turn)
         return self._settled_with([self._turns.one(scenario, when)])
 
-    def _repeat_both(self, pair: tuple[Scenario, Scenario], *, position: int) -> Sequence[Repetition]:
+    def _repeat_both(self, pair: tuple[Scenario, Scenario], *, position: int, phase: Phase) -> Sequence[Repetition]:
         """One repetition of each side of a duel, at the same time."""
         self._say(f"{pair[0].id} and {pair[1].arm.id}")
-        return self._settled_with(self._turns.both(pair, self._turn(pair[0], position=position, phase=Phase.MEASURED)))
+        return self._settled_with(self._turns.both(pair, self._turn(pair[0], position=position, phase=phase)))
 
     def _turn(self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0) -> Turn:
         return Turn(
@@ -305,11 +323,26 @@ class Conductor:
                 self._reopen(each.scenario.arm)
         return [repetition for each in taken for repetition in each.repetitions]
 
+    def _open_desks(self, arms: Sequence[Arm], launch: int) -> None:
+        """Start the arms' workers, one after the other.
+
+        A duel in slices has many launches. The first has shown that its arms can speak, and what loading them takes:
+        in later ones both load at once and speak nothing yet.
+        """
+        if launch and self._plan.pace.rhythm.slice_s:
+            self._say(f"loading {' and '.join(arm.id for arm in arms)}")
+            for arm, outcome in self._desks.open_at_once(arms, launch).items():
+                self._hear_of_load(arm, outcome)
+            return
+        for arm in arms:
+            self._open_desk(arm, launch)
+
     def _open_desk(self, arm: Arm, launch: int) -> None:
-        """Start an arm's worker; an arm that cannot be loaded costs all its scenarios."""
         self._say(f"loading {arm.id}")
-        # A duel in slices has many launches; the first has shown that its arms can speak.
-        outcome = self._desks.open(arm, launch, speak_first=launch == 0 or not self._plan.pace.rhythm.slice_s)
+        self._hear_of_load(arm, self._desks.open(arm, launch))
+
+    def _hear_of_load(self, arm: Arm, outcome: Outcome) -> None:
+        """An arm that cannot be loaded costs all its scenarios."""
         if not outcome.valid:
             for scenario in self._roster.at_work(arm):
                 self._roster.lose(scenario, outcome)

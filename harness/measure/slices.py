@@ -65,6 +65,10 @@ class Speaking:
     def begin(self, other: "Speaking") -> None:
         """Order it of a worker that stands still, so that it begins with its first slice."""
         self.halter.halt(instead=other.halter)
+        self.ask()
+
+    def ask(self) -> None:
+        """Order it."""
         try:
             self.worker.begin(self.order)
         except WorkerLost as lost:
@@ -112,4 +116,17 @@ def speak_in_slices(
     finally:
         for side in sides:
             side.halter.go_on()
+    return tuple(side.found for side in sides if side.found is not None)
+
+
+def speak_at_once(sides: tuple[Speaking, Speaking], *, timeout_s: float) -> tuple[Repetition | WorkerLost, ...]:
+    """What came of both, in their order, which both work at all the time: nothing to compare."""
+    until = time.monotonic() + timeout_s
+    for side in sides:
+        side.ask()
+    for side in sides:
+        if side.found is None:
+            side.work(max(0.0, until - time.monotonic()))
+        if side.found is None:
+            side.give_up(after_s=timeout_s)
     return tuple(side.found for side in sides if side.found is not None)

@@ -8,7 +8,7 @@ import pytest
 from harness.clock import ScriptedClock
 from harness.measure.handle import HERE, ProcessHandle, WorkerLost
 from harness.measure.scripted_handle import ScriptedHandle
-from harness.measure.slices import Speaking, can_halt, haltable, speak_in_slices
+from harness.measure.slices import Speaking, can_halt, haltable, speak_at_once, speak_in_slices
 from harness.measure.standstill import SUPPORTED
 from harness.records.repetition import OutcomeKind, Repetition
 from tests.measure.asked import LONG, PATIENCE_S, SHORT, load_order, speak_order
@@ -95,3 +95,29 @@ def test_a_worker_that_has_ended_is_lost(workers: tuple[ProcessHandle, ProcessHa
     lost, found = speak(workers)
     assert isinstance(lost, WorkerLost)
     heard(found)
+
+
+def at_once(workers: tuple[ProcessHandle, ProcessHandle], *, timeout_s: float) -> tuple[Repetition | WorkerLost, ...]:
+    one, other = (Speaking(worker=haltable(each), order=speak_order(LONG)) for each in workers)
+    return speak_at_once((one, other), timeout_s=timeout_s)
+
+
+@needs_halts
+def test_both_work_at_once(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
+    """Each is told that it took as long as from its order to its end, which lies within that of the other."""
+    for each in workers:
+        each.load(load_order(pace=PACE), timeout_s=PATIENCE_S)
+    one, other = map(heard, at_once(workers, timeout_s=PATIENCE_S))
+    assert abs(one.started_at - other.started_at) < min(one.end_ns, other.end_ns) / 1e9
+
+
+@needs_halts
+def test_of_two_at_once_who_hangs_is_killed_and_the_other_is_heard(
+    workers: tuple[ProcessHandle, ProcessHandle],
+) -> None:
+    workers[0].load(load_order(pace=PACE, fault="hang"), timeout_s=PATIENCE_S)
+    workers[1].load(load_order(pace=PACE), timeout_s=PATIENCE_S)
+    lost, found = at_once(workers, timeout_s=4.0)
+    heard(found)
+    assert isinstance(lost, WorkerLost)
+    assert lost.kind is OutcomeKind.TIMEOUT

@@ -1,16 +1,20 @@
 """Both sides of a duel at the same time: what the conductor makes of it, with workers that only seem to be halted."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from threading import Barrier, Event, current_thread, main_thread
 from typing import NoReturn, cast
+
+import pytest
 
 from harness.clock import ScriptedClock
 from harness.measure.events import BlockDone
 from harness.measure.handle import WorkerLost, WorkerPlace
-from harness.measure.messages import SpeakOrder
+from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.standstill import Halter
 from harness.plan.matrix import Rhythm
-from harness.records.repetition import OutcomeKind, Repetition
+from harness.records.repetition import Launch, OutcomeKind, Repetition
+from harness.records.scenario import Scenario
 from tests.measure.conducting import (
     DERIVED,
     ORIGINAL,
@@ -66,7 +70,8 @@ class HaltableHand(Hand):
         return cast("Halter", self.fake)
 
     def begin(self, order: SpeakOrder) -> None:
-        assert self.fake.halted
+        # What is measured begins with its slice; what warms up, at once.
+        assert self.fake.halted == (order.phase == "measured")
         self.order = order
 
     def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
@@ -154,3 +159,123 @@ def test_a_short_text_has_shorter_turns() -> None:
     _, agency = play(launches=1, blocks=1)
     # Who is left has the time that is left, which is seconds.
     assert {round(seconds, 4) for seconds in agency.parts if seconds < 1} == {0.0125, round(0.115 / 8 / 2, 4)}
+
+
+PATIENCE_S = 20.0
+ONE_THREAD = tuple(replace(each, arm=replace(each.arm, threads=1)) for each in PAIRS)
+
+
+def test_both_sides_of_a_later_launch_load_at_once() -> None:
+    """In the first, whose loading is told, one after the other."""
+    meeting = Barrier(2)
+
+    def rule(order: object) -> None:
+        if not isinstance(order, LoadOrder):
+            return
+        assert order.speak_first == (order.launch == 0)
+        if order.launch:
+            meeting.wait(PATIENCE_S)
+        else:
+            assert current_thread() is main_thread()
+
+    played, agency = play(launches=3, blocks=1, rule=rule)
+    assert [order.launch for order in agency.loads] == [0, 0, 1, 1, 2, 2]
+    assert [launch.launch for launch in played.launches] == [0, 0, 1, 1, 2, 2]
+    assert len(played.blocks) == 3
+    assert not meeting.broken
+
+
+def test_a_side_that_does_not_load_again_costs_itself_alone() -> None:
+    def rule(order: object) -> None:
+        if isinstance(order, LoadOrder) and order.launch and "8bit" in order.arm_id:
+            lose(OutcomeKind.CRASHED, "killed by SIGKILL")
+
+    played, _ = play(launches=2, blocks=1, rule=rule)
+    assert {brief(name): outcome.reason for name, outcome in played.lost.items()} == dict.fromkeys(
+        ("8bit short", "8bit long"), "killed by SIGKILL"
+    )
+    assert [len(block.repetitions) for block in played.blocks] == [4, 2]
+
+
+def test_a_run_that_is_ended_while_both_load_leaves_no_worker_behind() -> None:
+    """The second worker's start is interrupted while the first loads: the first hears of its end, and is awaited."""
+    loading, closed = Event(), Event()
+
+    class Waiting(HaltableHand):
+        def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
+            if not order.launch:
+                return super().load(order, timeout_s=timeout_s)
+            loading.set()
+            assert closed.wait(PATIENCE_S)
+            raise WorkerLost(OutcomeKind.CRASHED, "closed")
+
+        def close(self) -> None:
+            if loading.is_set():
+                closed.set()
+            super().close()
+
+    class Interrupted(SlicedAgency):
+        def start(self, _place: WorkerPlace) -> Hand:
+            if loading.is_set():
+                raise KeyboardInterrupt
+            if len(self.log) > 2:
+                # The later launch's first: the canary and both of the first launch have been there.
+                hand = Waiting(self)
+                self.open.append(hand)
+                return hand
+            return super().start(_place)
+
+    agency = Interrupted(ScriptedClock())
+    with pytest.raises(KeyboardInterrupt):
+        perform(plan(PAIRS, rhythm=Rhythm(slice_s=0.025), launches=2, blocks=1), agency=agency)
+    assert closed.is_set()
+    assert not agency.open
+
+
+def warm_ups_begun(scenarios: tuple[Scenario, ...]) -> list[list[str]]:
+    """What each warm-up was begun beside: those that had been begun and not heard of."""
+    begun: list[list[str]] = []
+    waiting: list[str] = []
+
+    class Noted(HaltableHand):
+        def begin(self, order: SpeakOrder) -> None:
+            super().begin(order)
+            if order.phase == "warmup":
+                begun.append(list(waiting))
+                waiting.append(self.name)
+
+        def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
+            if self.name in waiting:
+                waiting.remove(self.name)
+            return super().heard(order, within_s=within_s)
+
+    class Agents(SlicedAgency):
+        def start(self, _place: WorkerPlace) -> Hand:
+            hand = Noted(self)
+            self.open.append(hand)
+            return hand
+
+    agency = Agents(ScriptedClock())
+    played = perform(plan(scenarios, rhythm=Rhythm(slice_s=0.025), launches=2, blocks=1), agency=agency)
+    assert len(played.warm_ups) == 8
+    return begun
+
+
+def test_sides_of_one_thread_are_warmed_up_at_once() -> None:
+    begun = warm_ups_begun(ONE_THREAD)
+    assert [len(others) for others in begun] == [0, 1] * 4
+
+
+def test_sides_that_want_every_core_are_warmed_up_one_after_the_other() -> None:
+    assert warm_ups_begun(PAIRS) == []
+
+
+def test_a_side_that_is_lost_over_its_warm_up_costs_itself_alone() -> None:
+    def rule(order: object) -> None:
+        if isinstance(order, SpeakOrder) and order.phase == "warmup" and brief(order.scenario_id) == "8bit short":
+            lose(OutcomeKind.CRASHED, "killed by SIGSEGV")
+
+    agency = SlicedAgency(ScriptedClock(), rule=rule)
+    played = perform(plan(ONE_THREAD, rhythm=Rhythm(slice_s=0.025), launches=1, blocks=1, warmups=2), agency=agency)
+    assert [brief(name) for name in played.lost] == ["8bit short"]
+    assert [sorted(spoken(block)) for block in played.blocks] == [["8bit long", "fp32 long", "fp32 short"]]
