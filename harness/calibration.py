@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import BaselineError
 from harness.judge.calibration import UNCALIBRATED, OperatingCurve, Trial, operating_curves
 from harness.judge.grouped import Grouped
-from harness.judge.paired import launch_inflation
+from harness.judge.paired import launch_inflation, launch_scatter
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import VerdictKind
@@ -28,17 +28,24 @@ FEWEST_DUELS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchEffect:
-    """How many times more the launches of a duel differ here than their pairs explain, learned from `duels` duels."""
+    """What the launches of a duel differ by here, learned from `duels` duels.
 
-    inflation: float
+    In slices it is the standard deviation `sd` of their log-ratios, whatever their pairs do; where the sides speak one
+    after the other, None, and launches differ `inflation` times as much as their pairs explain.
+    """
+
     duels: int
+    inflation: float = 1.0
+    sd: float | None = None
 
     def sentence(self) -> str:
         """What is quoted beside a duel's verdicts."""
-        return (
-            f"launches differ {self.inflation:.2g} times as much here as their pairs explain "
-            f"({self.duels} duels of a thing against itself): the intervals allow for it"
+        what = (
+            f"launches differ {self.inflation:.2g} times as much here as their pairs explain"
+            if self.sd is None
+            else f"launches scatter by {self.sd:.1%} of their own here"
         )
+        return f"{what} ({self.duels} duels of a thing against itself): the intervals allow for it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +114,11 @@ def launch_effect(baselines: Path, machine_key: str, *, in_slices: bool) -> Laun
     """What this machine's own duels of a thing against itself say of launches; None while they are too few."""
     trials = [trial for trial in load(baselines, machine_key).trials if trial.in_slices == in_slices]
     known = [trial.pairs for trial in trials if len(trial.pairs) > 1]
-    return LaunchEffect(inflation=launch_inflation(known), duels=len(known)) if len(known) >= FEWEST_DUELS else None
+    if len(known) < FEWEST_DUELS:
+        return None
+    if in_slices:
+        return LaunchEffect(duels=len(known), sd=launch_scatter(known))
+    return LaunchEffect(duels=len(known), inflation=launch_inflation(known))
 
 
 def sentences(baselines: Path, machine_key: str) -> dict[str, str]:

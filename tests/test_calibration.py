@@ -102,6 +102,16 @@ def test_what_launches_differ_by_is_learned_from_ten_duels_of_a_thing_against_it
     assert "10 duels of a thing against itself" in effect.sentence()
 
 
+def test_of_duels_in_slices_the_scatter_of_launches_is_learned(tmp_path: Path) -> None:
+    for pairs in duels(20, between=0.04):
+        calibration.add(tmp_path, "machine", replace(TRIAL, pairs=pairs, in_slices=True))
+    effect = calibration.launch_effect(tmp_path, "machine", in_slices=True)
+    assert effect is not None
+    assert effect.inflation == 1
+    assert effect.sd == pytest.approx(0.04, rel=0.3)
+    assert "launches scatter by" in effect.sentence()
+
+
 def test_launches_that_do_not_differ_widen_nothing(tmp_path: Path) -> None:
     keep(tmp_path, duels(30, between=0.0))
     effect = calibration.launch_effect(tmp_path, "machine", in_slices=False)

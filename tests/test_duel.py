@@ -12,7 +12,7 @@ import pytest
 from harness import laboratory
 from harness.calibration import LaunchEffect
 from harness.cli.baseline import _check as check_accepted
-from harness.cli.duel import conduct
+from harness.cli.duel import conduct, turn_of
 from harness.duel import DuelJudging, Opponents, duel_scenarios, pairs_of, why_whole
 from harness.equipment import equip, wanted_arms
 from harness.errors import BenchError, ExitCode, RuntimeBuildError, UsageError
@@ -77,6 +77,19 @@ def test_only_work_that_stands_still_with_its_process_is_done_in_slices(
         assert bool(found) is bool(reason)
 
 
+@pytest.mark.parametrize(
+    ("threads", "given", "slice_s"),
+    [((1, 1), {}, 0.01), ((0, 0), {}, 0.025), ((1, 2), {}, 0.025), ((1, 1), {"slice": "25ms"}, 0.025)],
+)
+def test_sides_of_one_thread_take_shorter_turns(
+    tmp_path: Path, threads: tuple[int, int], given: dict[str, str], slice_s: float
+) -> None:
+    config = load_config(given, start=tmp_path, environment={})
+    candidate, reference = (Arm(engine="kokoro", provider="cpu", threads=each) for each in threads)
+    sides = Opponents(candidate=candidate, reference=reference)
+    assert turn_of(config, sides) == slice_s
+
+
 def test_a_duel_says_why_its_sides_did_not_work_at_the_same_time(faster: Finished) -> None:
     assert any("one after the other: the scripted engine" in note for note in faster.data.run.notes)
 
@@ -92,6 +105,20 @@ def test_launches_that_are_known_to_differ_widen_every_interval(config: Config, 
     # The wary one went on for twice the pairs, and is wider all the same.
     widths = [(change.high - change.low) * math.sqrt(change.n) for change in changes if change]
     assert widths[1] > 2 * widths[0]
+
+
+def test_launches_that_are_known_to_scatter_widen_every_interval(config: Config, faster: Finished) -> None:
+    """The scripted engine has no slices; what is known of launches is presumed all the same."""
+    sides = opponents(config, "model=scripted-8bit", "model=scripted")
+    launches = LaunchEffect(sd=0.2, duels=10)
+    wary = conduct(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
+    errors = [
+        (change.high - change.low) * math.sqrt(change.n)
+        for each in (faster, wary)
+        for change in [next(v.change for v in each.data.verdicts if v.metric == "latency")]
+        if change
+    ]
+    assert errors[1] > 2 * errors[0]
 
 
 def kind_of(finished: Finished, metric: str) -> VerdictKind:

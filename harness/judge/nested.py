@@ -183,6 +183,36 @@ def whole_inflation(nested: Nested) -> float:
     return float(_presumed(1.0, told=told.sum(-1), weight=weight.sum(-1)))
 
 
+def own_scatter(nested: Nested, *, presumed: float) -> float:
+    """The standard deviation by which the launches of all data sets (one axis) scatter of their own; at least 0.
+
+    It is the one with which their F ratios are, on average, what was to be expected (the estimating equation of Paule
+    and Mandel 1982, over many data sets): so a data set whose blocks scatter widely, which tells little of launches,
+    weighs little. That `presumed` counts as `PRIOR_FREEDOM` degrees of launches that scattered just so.
+    """
+    from scipy.optimize import brentq
+
+    votes = (nested.within > 0).astype(float)
+    weight, told = _witness(nested, _mean_correlation(nested, votes), votes=votes)
+    if not weight.any():
+        return presumed
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(votes > 0, nested.n / nested.launches / nested.within, 0.0)
+    usual = float(np.median(slope[weight > 0]))
+
+    def beyond(variance: float) -> float:
+        """By how much the ratios exceed what they would be with that variance."""
+        own = PRIOR_FREEDOM * ((1 + usual * presumed**2) / (1 + usual * variance) - 1)
+        return own + float((told / (1 + slope * variance) - weight).sum())
+
+    if beyond(0.0) <= 0:
+        return 0.0
+    high = max(presumed**2, 1 / usual)
+    while beyond(high) > 0:
+        high *= 2
+    return float(np.sqrt(brentq(beyond, 0.0, high)))
+
+
 def _mean_correlation(nested: Nested, votes: FloatArray) -> FloatArray:
     mean = (votes * nested.rho).sum(-1, keepdims=True) / np.maximum(votes.sum(-1, keepdims=True), 1e-9)
     correlation: FloatArray = np.clip(mean, 0.0, 0.9)

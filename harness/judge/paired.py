@@ -20,7 +20,7 @@ FEWEST_PAIRS = 3
 """Pairs without which a duel says nothing."""
 
 SLICED_LAUNCH_SD = 0.008
-"""What is presumed of pairs in slices before a machine's own duels have told it (`launch_inflation`).
+"""What is presumed of pairs in slices before a machine's own duels have told it (`launch_scatter`).
 
 Two workers that meet the same moments of the machine differ as processes. Of 12 characters (two shared cores, full
 replica) pairs scatter by 1.2 to 2.1 %, and the means of fourteen launches of seven pairs by 1.15 %, where pairs explain
@@ -115,6 +115,21 @@ def launch_inflation(duels: Sequence[Grouped]) -> float:
     from harness.judge import nested
 
     return nested.whole_inflation(nested.fit(_stacked(duels)))
+
+
+def launch_scatter(duels: Sequence[Grouped], *, presumed: float = SLICED_LAUNCH_SD) -> float:
+    """By what standard deviation the launches of these duels in slices scatter of their own, as log-ratios.
+
+    In slices both sides meet the same moments, so that what is left between launches belongs to the processes, and is
+    the same in quiet minutes and in loud ones. Measured on duels of a thing against itself, it is what
+    `Policy.launch_sd` presumes of later ones; `presumed` is what was believed before.
+    """
+    duels = [pairs for pairs in map(occupied, duels) if count(pairs) > len(pairs) > 1]
+    if not duels:
+        return presumed
+    from harness.judge import nested
+
+    return nested.own_scatter(nested.fit(_stacked(duels)), presumed=presumed)
 
 
 def _stacked(duels: Sequence[Grouped]) -> FloatArray:

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from harness.errors import MeasurementError
 from harness.judge.grouped import Grouped
-from harness.judge.paired import interims, launch_inflation, log_ratio_estimate, log_ratios
+from harness.judge.paired import (
+    SLICED_LAUNCH_SD,
+    interims,
+    launch_inflation,
+    launch_scatter,
+    log_ratio_estimate,
+    log_ratios,
+)
 
 
 def table(seed: int, *, launches: int = 3, blocks: int = 8, sd: float = 0.03) -> Grouped:
@@ -74,6 +81,31 @@ def test_calibration_tells_what_three_launches_cannot() -> None:
     assert wary.error > 4 * lucky.error
     assert launch_inflation([table(seed) for seed in range(200)]) == pytest.approx(1.0, abs=0.2)
     assert launch_inflation([((0.1,), (0.2,))]) == 1.0
+
+
+def sliced(number: int, *, launch_sd: float, seed: int = 1) -> list[Grouped]:
+    """Duels of four launches of five pairs, of which every other is played in loud minutes."""
+    rng = np.random.default_rng(seed)
+    found: list[Grouped] = []
+    for duel in range(number):
+        pairs = rng.normal(0, launch_sd, (4, 1)) + rng.normal(0, 0.04 if duel % 2 else 0.01, (4, 5))
+        found.append(tuple(map(tuple, pairs.tolist())))
+    return found
+
+
+def test_what_launches_scatter_by_of_their_own_is_learned_in_quiet_minutes_and_in_loud_ones() -> None:
+    known = [launch_scatter(sliced(200, launch_sd=sd)) for sd in (0.0, 0.006, 0.03)]
+    assert known == pytest.approx([0.0, 0.006, 0.03], rel=0.1, abs=0.003)
+    assert launch_scatter(sliced(200, launch_sd=0.006)[1::2]) == pytest.approx(0.006, abs=0.006)
+
+
+def test_what_was_presumed_of_launches_is_left_slowly() -> None:
+    assert launch_scatter([]) == SLICED_LAUNCH_SD
+    assert launch_scatter([((0.1,), (0.2,))]) == SLICED_LAUNCH_SD, "one pair a launch tells nothing of launches"
+    few, many = (launch_scatter(sliced(number, launch_sd=0.0), presumed=0.008) for number in (2, 100))
+    assert 0.008 > few > many
+    assert launch_scatter(sliced(2, launch_sd=0.0), presumed=0.0) == 0.0
+    assert launch_scatter([((0.0,) * 4,) * 3] * 10) == SLICED_LAUNCH_SD, "what never varies tells nothing either"
 
 
 @given(st.integers(0, 10_000), st.floats(0.001, 0.3))

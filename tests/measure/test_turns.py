@@ -36,6 +36,9 @@ PAIRS = (
     scenario(DERIVED, "long"),
 )
 
+ONE_THREAD = tuple(replace(each, arm=replace(each.arm, threads=1)) for each in PAIRS)
+PATIENCE_S = 20.0
+
 
 @dataclass
 class FakeHalter:
@@ -154,15 +157,13 @@ def test_who_is_lost_over_it_costs_itself_alone() -> None:
         assert sorted(spoken(block)) == ["8bit short", "fp32 long", "fp32 short"]
 
 
-def test_a_short_text_has_shorter_turns() -> None:
+def test_a_short_text_has_shorter_turns_where_there_is_one_thread() -> None:
     """Of 10 characters the faster side takes 115 ms, of 100 more than a second; the first turn is half a one."""
-    _, agency = play(launches=1, blocks=1)
-    # Who is left has the time that is left, which is seconds.
-    assert {round(seconds, 4) for seconds in agency.parts if seconds < 1} == {0.0125, round(0.115 / 8 / 2, 4)}
-
-
-PATIENCE_S = 20.0
-ONE_THREAD = tuple(replace(each, arm=replace(each.arm, threads=1)) for each in PAIRS)
+    for scenarios, expected in ((ONE_THREAD, {0.0125, round(0.115 / 8 / 2, 4)}), (PAIRS, {0.0125})):
+        agency = SlicedAgency(ScriptedClock())
+        perform(plan(scenarios, rhythm=Rhythm(slice_s=0.025), launches=1, blocks=1), agency=agency)
+        # Who is left has the time that is left, which is seconds.
+        assert {round(seconds, 4) for seconds in agency.parts if seconds < 1} == expected
 
 
 def test_both_sides_of_a_later_launch_load_at_once() -> None:
