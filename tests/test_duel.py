@@ -12,7 +12,7 @@ import pytest
 from harness import laboratory
 from harness.calibration import LaunchEffect
 from harness.cli.baseline import _check as check_accepted
-from harness.cli.duel import conduct, turn_of
+from harness.cli.duel import conduct
 from harness.duel import DuelJudging, Opponents, duel_scenarios, pairs_of, why_whole
 from harness.equipment import equip, wanted_arms
 from harness.errors import BenchError, ExitCode, RuntimeBuildError, UsageError
@@ -75,19 +75,6 @@ def test_only_work_that_stands_still_with_its_process_is_done_in_slices(
         found = why_whole(Opponents(candidate=sides[0], reference=sides[1]))
         assert reason in found
         assert bool(found) is bool(reason)
-
-
-@pytest.mark.parametrize(
-    ("threads", "given", "slice_s"),
-    [((1, 1), {}, 0.01), ((0, 0), {}, 0.025), ((1, 2), {}, 0.025), ((1, 1), {"slice": "25ms"}, 0.025)],
-)
-def test_sides_of_one_thread_take_shorter_turns(
-    tmp_path: Path, threads: tuple[int, int], given: dict[str, str], slice_s: float
-) -> None:
-    config = load_config(given, start=tmp_path, environment={})
-    candidate, reference = (Arm(engine="kokoro", provider="cpu", threads=each) for each in threads)
-    sides = Opponents(candidate=candidate, reference=reference)
-    assert turn_of(config, sides) == slice_s
 
 
 def test_a_duel_says_why_its_sides_did_not_work_at_the_same_time(faster: Finished) -> None:

@@ -24,9 +24,6 @@ FEWEST_PAIRS = 4
 """Of a launch: with one or two it has hardly a degree of freedom."""
 LAUNCHES_IN_SLICES, LAUNCHING_IN_SLICES, FEWEST_IN_SLICES = 16, 0.6, 3
 """The same where both sides work at once: pairs scatter less than launches differ, and so launches decide."""
-ONE_THREAD_SLICE_S = 0.01
-"""A side's turn where both have one thread: pairs scatter by 1.5 to 1.8 % instead of 2.5 to 2.9. More threads wait for
-one another whenever they are let go on, which in such short turns made pairs scatter by 6.8 instead of 2.5 %."""
 MANY_BLOCKS = 10_000
 COMMIT = 12
 """Characters of a commit's name that tell it from every other."""
@@ -112,7 +109,7 @@ def conduct(
     from harness.verdicts import policy_of
 
     whole = why_whole(sides)
-    rhythm = _rhythm(config, slice_s=0.0 if whole else turn_of(config, sides))
+    rhythm = _rhythm(config, slice_s=0.0 if whole else config["slice"])
     config = _with_a_duels_own(config, launches=LAUNCHES_IN_SLICES if rhythm.slice_s else LAUNCHES)
     policy = policy_of(config)
     if launches is not None:
@@ -148,12 +145,6 @@ def conduct(
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished
-
-
-def turn_of(config: Config, sides: "Opponents") -> float:
-    """How long a side's turn is, where that was not asked for outright."""
-    one_thread = sides.candidate.threads == sides.reference.threads == 1
-    return float(config.chosen("slice", ONE_THREAD_SLICE_S) if one_thread else config["slice"])
 
 
 def _rhythm(config: Config, *, slice_s: float) -> "Rhythm":

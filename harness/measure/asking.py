@@ -14,11 +14,10 @@ from harness.records.repetition import Phase, Repetition
 from harness.records.scenario import Arm, Scenario, Utterance
 
 SLICES_A_TEXT = 8
-"""Turns that a side of one thread has at least: where a text takes only a few, both do not meet the same moments.
-Several threads lose more by being let go on so often than that is worth."""
+"""Turns that a side has at least: where a text takes only a few, both do not meet the same moments."""
 
-SHORTEST_SLICE_S = 0.004
-"""A turn costs two signals, a third of a millisecond each."""
+SHORTEST_SLICE_S = 0.025
+"""Shorter turns than that cost more than they are worth: see docs/method.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +81,8 @@ class Asking:
             self._took[scenario.id] = repetition.end_ns
 
     def _slice_s(self, pair: tuple[Scenario, Scenario]) -> float:
-        """As asked for; of one thread, shorter where the faster side would have few turns."""
+        """As asked for, and shorter where the faster side would have few turns."""
         asked_s = self._plan.pace.rhythm.slice_s
-        if any(each.arm.threads != 1 for each in pair):
-            return asked_s
         known = [self._took[each.id] / 1e9 for each in pair if each.id in self._took]
         return min(asked_s, max(SHORTEST_SLICE_S, min(known) / SLICES_A_TEXT)) if known else asked_s
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.judge import nested
 from harness.judge.change_points import ALPHA, STRICTEST, change_points_of
 from harness.judge.leaps import LEAP, steps_of_lines
 from harness.judge.paired import SLICED_LAUNCH_SD
@@ -35,6 +36,12 @@ SLICED_PLANS = ((0.05, 2, 7), (0.05, 3, 5), (0.02, 8, 5), (0.01, 16, 5))
 
 BETWEEN = (0.0, 0.004, 0.008, 0.012)
 """Standard deviation between launches of pairs in slices."""
+
+LEARNED = 12
+"""Duels of a thing against itself that have told it."""
+
+HISTORIES = 20
+"""Times that it is learned anew."""
 
 
 def first_found(found: Found) -> int:
@@ -89,29 +96,38 @@ def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
     """Pairs in slices: they scatter little, and launches differ beyond it."""
     lines = [
         f"Duels in slices of one scenario with {METRICS} metrics (correlation {ALIKE}), {count} a line: pairs scatter",
-        f"by {SLICED_SD:.1%}, and launches are presumed to do so by {SLICED_LAUNCH_SD:.1%}.",
+        f"by {SLICED_SD:.1%}. Presumed: launches scatter by {SLICED_LAUNCH_SD:.1%}. Learned: by what {LEARNED} duels",
+        f"of a thing against itself told, {HISTORIES} times.",
         "",
-        row("sought", "launches", "pairs of each", "sd of launches", "alarm", "found"),
+        row("sought", "launches", "pairs of each", "sd of launches", "alarm", "found", "learned: alarm", "found"),
     ]
     for effect, launches, each in SLICED_PLANS:
         for between in BETWEEN:
-            shape = (count, METRICS, launches, each)
-            ratios = _ratios(rng, "Gaussian", sd=SLICED_SD, shape=shape)
-            ratios = ratios + between * rng.standard_normal((count, 1, launches, 1))
+            ratios = _sliced_ratios(rng, between=between, shape=(count, METRICS, launches, each))
             tolerance = tolerance_for(effect)
-            quiet, _ = _play(ratios, tolerance=tolerance, launch_sd=SLICED_LAUNCH_SD)
-            found, _ = _play(ratios + np.log1p(effect), tolerance=tolerance, launch_sd=SLICED_LAUNCH_SD)
-            lines.append(
-                row(
-                    f"{effect:.0%}",
-                    str(launches),
-                    str(each),
-                    f"{between:.1%}",
-                    f"{100 * quiet.calls() / count:.2f} %",
-                    f"{100 * first_found(found) / count:.1f} %",
-                )
-            )
+            told = [_learned(rng, between=between) for _ in range(HISTORIES)]
+            parts = np.array_split(ratios, HISTORIES)
+            figures = []
+            for some in ([(ratios, SLICED_LAUNCH_SD)], [*zip(parts, told, strict=True)]):
+                quiet = [_play(part, tolerance=tolerance, launch_sd=sd)[0] for part, sd in some]
+                found = [_play(part + np.log1p(effect), tolerance=tolerance, launch_sd=sd)[0] for part, sd in some]
+                figures.append(f"{100 * sum(each.calls() for each in quiet) / count:.2f} %")
+                figures.append(f"{100 * sum(map(first_found, found)) / count:.1f} %")
+            lines.append(row(f"{effect:.0%}", str(launches), str(each), f"{between:.1%}", *figures))
     return "\n".join(lines) + "\n"
+
+
+def _sliced_ratios(rng: np.random.Generator, *, between: float, shape: tuple[int, int, int, int]) -> FloatArray:
+    """Log-ratios in slices whose launches, alike for all metrics, scatter by `between` of their own."""
+    count, _, launches, _ = shape
+    ratios = _ratios(rng, "Gaussian", sd=SLICED_SD, shape=shape)
+    return np.asarray(ratios + between * rng.standard_normal((count, 1, launches, 1)))
+
+
+def _learned(rng: np.random.Generator, *, between: float) -> float:
+    """What calibration learns of launches from a minute's duels of a thing against itself (`launch_scatter`)."""
+    known = _sliced_ratios(rng, between=between, shape=(LEARNED, 1, *SLICED_PLANS[1][1:]))[:, 0]
+    return nested.own_scatter(nested.fit(known), presumed=SLICED_LAUNCH_SD)
 
 
 def _ratios(rng: np.random.Generator, family: str, *, sd: float, shape: tuple[int, int, int, int]) -> FloatArray:

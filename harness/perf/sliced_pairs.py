@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--launches", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=6, help="of each way in each launch")
-    parser.add_argument("--slice", type=float, default=25.0, help="milliseconds")
+    parser.add_argument("--slice", type=float, default=100.0, help="milliseconds")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     from harness.models.catalogue import Catalogue
