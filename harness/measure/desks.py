@@ -68,9 +68,9 @@ class Desks:
     def __iter__(self) -> Iterator[Desk]:
         return iter(self._open.values())
 
-    def open(self, arm: Arm, launch: int, *, speak_first: bool = True) -> Outcome:
+    def open(self, arm: Arm, launch: int) -> Outcome:
         """Start an arm's worker and seat it. Where it cannot be loaded there is no desk, and the outcome says why."""
-        worker, done = self.start(arm, launch, speak_first=speak_first)
+        worker, done = self.start(arm, launch)
         return self._seat(arm, worker, done)
 
     def open_at_once(self, arms: Sequence[Arm], launch: int) -> Mapping[Arm, Outcome]:
@@ -86,16 +86,15 @@ class Desks:
                     # Begun in this thread, as any: the system ends a worker with the thread that has started it.
                     starts.append(self._begin(arm, launch, speak_first=False))
                     loading.append(pool.submit(starts[-1].load))
-                for each in loading:
-                    each.result()
+                for future in loading:
+                    future.result()
             except BaseException:
-                for start in starts:
-                    start.abandon()
+                for each in starts:
+                    each.abandon()
                 raise
-        outcomes = {}
-        for arm, start in zip(arms, starts, strict=True):
-            self._emit(Launched(launch=start.launch))
-            outcomes[arm] = self._seat(arm, start.worker, start.launch)
+        outcomes = {arm: self._seat(arm, each.worker, each.launch) for arm, each in zip(arms, starts, strict=True)}
+        for each in starts:
+            self._emit(Launched(launch=each.launch))
         return outcomes
 
     def close(self, arm: Arm) -> None:
