@@ -1,8 +1,8 @@
 """Two workers that speak at the same time, in slices: while one works, the other is halted and its clock stands still.
 
 A machine that others use as well is slow for some seconds and fast for some. Of two texts spoken one after the other
-each meets moments of its own; in slices of some milliseconds both meet the same ones, and their ratio hardly scatters.
-At any moment one worker works, as always.
+each meets moments of its own; in slices of a tenth of a second both meet the same ones, and their ratio hardly
+scatters. At any moment one worker works, as always.
 """
 
 import time

@@ -1,8 +1,8 @@
 """Processes that are halted for a while, and a clock that stands still while its process is halted.
 
-Two workers that speak at the same time, each for some milliseconds while the other is halted, meet the same moments of
-the machine. Each must then be timed as if it had had the machine to itself: the conductor keeps an account of how long
-a worker stood still, in memory that both share, and books a halt before it ends. So whatever the worker stamps,
+Two workers that speak at the same time, each for a tenth of a second while the other is halted, meet the same moments
+of the machine. Each must then be timed as if it had had the machine to itself: the conductor keeps an account of how
+long a worker stood still, in memory that both share, and books a halt before it ends. So whatever the worker stamps,
 and whatever it waits for, is in time of its own, and nothing has to be put right afterwards.
 
 Only where a worker is sure to end with its conductor is it ever halted: a halted process hears of nothing, and would

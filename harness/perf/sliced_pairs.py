@@ -1,8 +1,9 @@
 """What slices are worth: how much pairs of an arm against itself scatter in slices, and spoken one after the other.
 
-Two workers of one arm speak the same text in both ways in turns, so that both meet the same minutes. Beside it, whether
-slices change the figure itself: the latency in slices against that of a whole text by the same worker, by the medians
-of each launch, with the interval over launches and workers.
+Two workers of one arm speak the same text in both ways, and in turns of several lengths where those are given, each as
+often and in a drawn order, so that all meet the same minutes. Beside it, whether slices change the figure itself: the
+latency in slices against that of a whole text by the same worker, by the medians of each launch, with the interval over
+launches and workers.
 """
 
 import argparse
@@ -26,14 +27,17 @@ NORMAL = 1.4826
 Pair = tuple[int, int]
 """Latencies of both workers, in ns."""
 
+WHOLE = 0.0
+"""The length of a turn, in ms, of texts that are spoken one after the other."""
+
 
 @dataclass
 class Seen:
-    """The log-ratios of each way, launch by launch, and how far a worker's figures lie apart between the ways."""
+    """Of a way: the log-ratios, launch by launch, and how far a worker's figures lie from those of whole texts."""
 
-    whole: list[list[float]] = field(default_factory=list)
-    sliced: list[list[float]] = field(default_factory=list)
+    ratios: list[list[float]] = field(default_factory=list)
     apart: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
 
 
 def main() -> int:
@@ -44,7 +48,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--launches", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=6, help="of each way in each launch")
-    parser.add_argument("--slice", type=float, default=100.0, help="milliseconds")
+    parser.add_argument("--slice", type=_lengths, default=(100.0,), help="milliseconds; several, joined by commas")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     from harness.models.catalogue import Catalogue
@@ -69,26 +73,34 @@ def main() -> int:
         voice="af_heart",
     )
     rng = random.Random(given.seed)  # noqa: S311 - an order, no secret
-    seen = Seen()
+    seen = {way: Seen() for way in (WHOLE, *given.slice)}
     for _ in range(given.launches):
-        if not _launch(engine, speak, pairs=given.pairs, slice_s=given.slice / 1e3, rng=rng, seen=seen):
+        if not _launch(engine, speak, pairs=given.pairs, rng=rng, seen=seen):
             sys.stderr.write("this system does not end a halted worker with its conductor: there are no slices here\n")
             return 1
-    print(f"{given.model}, {given.text}, {given.threads or 'default'} threads, slices of {given.slice:g} ms,")
+    print(f"{given.model}, {given.text}, {given.threads or 'default'} threads,")
     print(f"{given.launches} launches of {given.pairs} pairs each way, seed {given.seed}")
-    for name, launches in (("one after the other", seen.whole), ("in slices", seen.sliced)):
-        inside = [value - mean(launch) for launch in launches for value in launch]
-        sd = math.sqrt(sum(value**2 for value in inside) / (len(inside) - len(launches)))
-        robust = NORMAL * median(abs(value - median(launch)) for launch in launches for value in launch)
-        means = ", ".join(f"{mean(launch):+.2%}" for launch in launches)
+    for way, each in seen.items():
+        name = f"in slices of {way:g} ms" if way else "one after the other"
+        inside = [value - mean(launch) for launch in each.ratios for value in launch]
+        sd = math.sqrt(sum(value**2 for value in inside) / (len(inside) - len(each.ratios)))
+        robust = NORMAL * median(abs(value - median(launch)) for launch in each.ratios for value in launch)
+        means = ", ".join(f"{mean(launch):+.2%}" for launch in each.ratios)
         print(f"{name}: pairs scatter by {sd:.2%} within a launch (robust {robust:.2%}); means of launches {means}")
-    half = float(stats.t.ppf(0.975, len(seen.apart) - 1)) * stdev(seen.apart) / math.sqrt(len(seen.apart))
-    print(f"latency in slices / of a whole text: {mean(seen.apart):+.2%} ± {half:.2%} (95 %)")
+        print(f"  latency {median(each.latencies):.3f} s", end="")
+        if way:
+            half = float(stats.t.ppf(0.975, len(each.apart) - 1)) * stdev(each.apart) / math.sqrt(len(each.apart))
+            print(f", / of a whole text: {mean(each.apart):+.2%} ± {half:.2%} (95 %)", end="")
+        print()
     return 0
 
 
+def _lengths(given: str) -> tuple[float, ...]:
+    return tuple(float(each) for each in given.split(","))
+
+
 def _launch(
-    engine: dict[str, object], speak: SpeakOrder, *, pairs: int, slice_s: float, rng: random.Random, seen: Seen
+    engine: dict[str, object], speak: SpeakOrder, *, pairs: int, rng: random.Random, seen: dict[float, Seen]
 ) -> bool:
     """Two new workers; False where they cannot be halted."""
     workers = ProcessHandle(), ProcessHandle()
@@ -98,22 +110,23 @@ def _launch(
         for worker in workers:
             worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=TIMEOUT_S)
             worker.speak(speak, timeout_s=TIMEOUT_S)
-        whole: list[Pair] = []
-        sliced: list[Pair] = []
+        found: dict[float, list[Pair]] = {way: [] for way in seen}
         for _ in range(pairs):
             first = rng.randrange(2)
-            for in_slices in rng.sample((False, True), 2):
-                if in_slices:
-                    sliced.append(_sliced(workers, speak, first, slice_s=slice_s))
+            for way in rng.sample([*seen], len(seen)):
+                if way:
+                    found[way].append(_sliced(workers, speak, first, slice_s=way / 1e3))
                 else:
-                    whole.append(_whole(workers, speak, first))
+                    found[way].append(_whole(workers, speak, first))
     finally:
         for worker in workers:
             worker.close()
-    seen.whole.append([math.log(one / other) for one, other in whole])
-    seen.sliced.append([math.log(one / other) for one, other in sliced])
-    for place in range(2):
-        seen.apart.append(math.log(median(pair[place] for pair in sliced) / median(pair[place] for pair in whole)))
+    for way, each in seen.items():
+        each.ratios.append([math.log(one / other) for one, other in found[way]])
+        each.latencies += [took / 1e9 for pair in found[way] for took in pair]
+        for place in range(2):
+            medians = [median(pair[place] for pair in found[which]) for which in (way, WHOLE)]
+            each.apart.append(math.log(medians[0] / medians[1]))
     return True
 
 
