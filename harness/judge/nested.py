@@ -178,8 +178,7 @@ def common(nested: Nested, *, presumed: float | FloatArray = 1.0, groups: IntArr
 
 def whole_inflation(nested: Nested) -> float:
     """The inflation that all data sets (one axis) show together, nobody left out."""
-    votes = (nested.within > 0).astype(float)
-    weight, told = _witness(nested, _mean_correlation(nested, votes), votes=votes)
+    weight, told = _witnesses(nested)
     return float(_presumed(1.0, told=told.sum(-1), weight=weight.sum(-1)))
 
 
@@ -192,12 +191,11 @@ def own_scatter(nested: Nested, *, presumed: float) -> float:
     """
     from scipy.optimize import brentq
 
-    votes = (nested.within > 0).astype(float)
-    weight, told = _witness(nested, _mean_correlation(nested, votes), votes=votes)
+    weight, told = _witnesses(nested)
     if not weight.any():
         return presumed
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(votes > 0, nested.n / nested.launches / nested.within, 0.0)
+        slope = np.where(weight > 0, nested.n / nested.launches / nested.within, 0.0)
     usual = float(np.median(slope[weight > 0]))
 
     def beyond(variance: float) -> float:
@@ -211,6 +209,12 @@ def own_scatter(nested: Nested, *, presumed: float) -> float:
     while beyond(high) > 0:
         high *= 2
     return float(np.sqrt(brentq(beyond, 0.0, high)))
+
+
+def _witnesses(nested: Nested) -> tuple[FloatArray, FloatArray]:
+    """What each of the data sets (one axis) says of launches (`_witness`), each standing for itself."""
+    votes = (nested.within > 0).astype(float)
+    return _witness(nested, _mean_correlation(nested, votes), votes=votes)
 
 
 def _mean_correlation(nested: Nested, votes: FloatArray) -> FloatArray:

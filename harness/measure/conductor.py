@@ -263,21 +263,18 @@ class Conductor:
                 self._warm_up(scenario)
             elif scenario not in both:
                 both |= {scenario, other}
-                self._warm_up_both((scenario, other))
+                self._warm_up(scenario, other)
 
-    def _warm_up_both(self, pair: tuple[Scenario, Scenario]) -> None:
+    def _warm_up(self, scenario: Scenario, beside: Scenario | None = None) -> None:
+        """Warm up one, or both sides of a duel at once; what has lost a side is over."""
         for _ in range(self._plan.pace.warmups):
-            if any(each not in self._roster for each in pair):
-                # A duel that has lost a side is over.
+            if scenario not in self._roster or (beside is not None and beside not in self._roster):
                 return
-            for repetition in self._repeat_both(pair, position=0, phase=Phase.WARMUP):
-                self._emit(WarmedUp(repetition=repetition))
-
-    def _warm_up(self, scenario: Scenario) -> None:
-        for _ in range(self._plan.pace.warmups):
-            if scenario not in self._roster:
-                return
-            for repetition in self._repeat(scenario, position=0, phase=Phase.WARMUP):
+            if beside is None:
+                done = self._repeat(scenario, position=0, phase=Phase.WARMUP)
+            else:
+                done = self._repeat_both((scenario, beside), position=0, phase=Phase.WARMUP)
+            for repetition in done:
                 self._emit(WarmedUp(repetition=repetition))
 
     def _warm_up_order(self, scenarios: Sequence[Scenario], launch: int) -> list[Scenario]:

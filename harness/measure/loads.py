@@ -38,7 +38,7 @@ class LoadConductor(Conductor):
         self._desks.close_all()
         return True
 
-    def _warm_up(self, scenario: Scenario) -> None:
+    def _warm_up(self, scenario: Scenario, beside: Scenario | None = None) -> None:
         """A load warms up by itself, before its window."""
 
     def _play_load(self, scenario: Scenario) -> None:
