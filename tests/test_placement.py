@@ -119,7 +119,7 @@ class TestBadProviders:
         reason = "the worker ended while loading: killed by SIGSEGV"
 
         def crash(handle: ScriptedHandle, order: LoadOrder, *, timeout_s: float) -> Launch:
-            if order.engine["provider"] == "openvino":
+            if order.engine.provider == "openvino":
                 raise WorkerLost(OutcomeKind.CRASHED, reason, "the end of its stderr")
             return load(handle, order, timeout_s=timeout_s)
 
@@ -134,7 +134,7 @@ class TestBadProviders:
         providers: dict[ScriptedHandle, object] = {}
 
         def loaded(handle: ScriptedHandle, order: LoadOrder, *, timeout_s: float) -> Launch:
-            providers[handle] = order.engine["provider"]
+            providers[handle] = order.engine.provider
             return load(handle, order, timeout_s=timeout_s)
 
         def nonsense(handle: ScriptedHandle, order: SpeakOrder, *, timeout_s: float) -> Repetition:

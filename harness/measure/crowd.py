@@ -52,7 +52,7 @@ def attend(
 ) -> CrowdAnswer:
     """Do what is ordered of a server. Faults are outcomes."""
     if order.traffic is not None:
-        return _load(order, Traffic(**order.traffic), target=target, server=server, clock=clock)
+        return _load(order, order.traffic, target=target, server=server, clock=clock)
 
     def ask(programme: Programme, keep: KeepAudio, *, alone: bool) -> LoadResult:
         texts = len(programme.utterances)
@@ -131,7 +131,7 @@ def _together(order: CrowdOrder, ask: _Ask, *, sample_rate: int, account: Accoun
     after = account()
     counted = after.since(before) if before and after else None
     repetitions = [
-        replace(_placed(each, order, Phase(order.phase), result), account=counted, disturbance=result.disturbance)
+        replace(_placed(each, order, order.phase, result), account=counted, disturbance=result.disturbance)
         for each in result.repetitions
     ]
     if order.compare:
@@ -175,21 +175,13 @@ def _compared(
 
 
 def _programme(order: CrowdOrder, texts: Sequence[Spoken]) -> Programme:
-    bands: Mapping[Utterance, Band] = {
-        _utterance(each): Band(low=each["band_low"], high=each["band_high"]) for each in texts
-    }
+    bands: Mapping[Utterance, Band] = {each.utterance: Band(low=each.band_low, high=each.band_high) for each in texts}
     return Programme(
         scenario_id=order.scenario_id,
-        utterances=tuple(_utterance(each) for each in texts),
+        utterances=tuple(each.utterance for each in texts),
         band=bands.__getitem__,
         voice=order.voice,
         speed=order.speed,
-    )
-
-
-def _utterance(spoken: Spoken) -> Utterance:
-    return Utterance(
-        text_class=spoken["text_class"], variant=spoken["variant"], text=spoken["text"], language=spoken["language"]
     )
 
 

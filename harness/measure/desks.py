@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.clock import Clock
 from harness.measure.events import Launched, Listener
 from harness.measure.handle import WorkerHandle, WorkerLost
-from harness.measure.messages import LoadOrder
+from harness.measure.messages import LoadOrder, PageCache
 from harness.measure.orders import load_order
 from harness.measure.staff import LOAD_TIMEOUT_S, Staff
 from harness.plan.matrix import Plan
@@ -109,7 +109,13 @@ class Desks:
             self.close(arm)
 
     def start(
-        self, arm: Arm, launch: int, *, page_cache: str = "warm", dedicated: bool = False, speak_first: bool = True
+        self,
+        arm: Arm,
+        launch: int,
+        *,
+        page_cache: PageCache = "warm",
+        dedicated: bool = False,
+        speak_first: bool = True,
     ) -> tuple[WorkerHandle | None, Launch]:
         """Start a worker and load its arm, at no desk. The launch is said as an event, whatever came of it."""
         start = self._begin(arm, launch, page_cache=page_cache, dedicated=dedicated, speak_first=speak_first)
@@ -122,7 +128,7 @@ class Desks:
         return start.worker, start.launch
 
     def _begin(
-        self, arm: Arm, launch: int, *, page_cache: str = "warm", dedicated: bool = False, speak_first: bool
+        self, arm: Arm, launch: int, *, page_cache: PageCache = "warm", dedicated: bool = False, speak_first: bool
     ) -> Start:
         """Start a worker that loads nothing yet."""
         start = Start(

@@ -4,10 +4,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.codec import CodecError, decode
 from harness.measure.events import Begun, BlockDone, Event, Launched, Listener, Progress, ScenarioLost
 
 EVENTS_VARIABLE = "KOKORO_BENCH_EVENTS"
@@ -71,9 +73,11 @@ def read_events(path: Path) -> Watched:
     lost = 0
     for line in _ends(path):
         said = {name: value for name, value in line.items() if name in Watched.__dataclass_fields__}
-        lost += line.get("event") == "lost"
-        found |= said
-    return Watched(**{**found, "lost": lost})
+        with suppress(CodecError):  # a line that no run has written says nothing
+            decode(Watched, said)
+            found |= said
+            lost += line.get("event") == "lost"
+    return decode(Watched, {**found, "lost": lost})
 
 
 def _line(event: Event) -> dict[str, Any] | None:

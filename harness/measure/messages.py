@@ -1,27 +1,33 @@
 """What a conductor and a worker say to each other: one JSON object a line, over the worker's standard streams.
 
-An order's fields are JSON's own types, so that a worker needs the standard library alone to read them; an answer's are
-records, read back and checked by msgspec on the conductor's side.
+Orders and answers are dataclasses. `harness.codec` writes and reads both of them on both sides, so a field arrives with
+the type that it was sent with, or the message is refused with the field's name.
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeAlias, TypedDict
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
-from harness.records.repetition import Canary, Launch, LoadNote, Repetition, ServerFigures
+from harness.codec import CodecError, decode, encode
+from harness.engines.protocol import EngineOrder
+from harness.records.repetition import Canary, Launch, LoadNote, Phase, Repetition, ServerFigures
+from harness.records.scenario import Traffic, Utterance
 
 PROTOCOL = 1
 """Version of these messages. A worker of another version is refused. History: 1, the first."""
 
 
+PageCache: TypeAlias = Literal["warm", "cold"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOrder:
-    """Start an engine. The first field group is `EngineOrder`'s; `page_cache` is "warm" or "cold"."""
+    """Start an engine, with its model file in the page cache ("warm") or evicted from it ("cold")."""
 
     arm_id: str
     launch: int
-    engine: dict[str, Any]
-    page_cache: str = "warm"
+    engine: EngineOrder
+    page_cache: PageCache = "warm"
     dedicated: bool = False
     slowdown: float = 0.0
     speak_first: bool = True
@@ -36,7 +42,7 @@ class SpeakOrder:
     launch: int
     block: int
     position: int
-    phase: str
+    phase: Phase
     variant: int
     text: str
     voice: str
@@ -55,7 +61,8 @@ class SpeakOrder:
         return f"{len(self.text)} characters ({self.scenario_id})"
 
 
-class Spoken(TypedDict):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
     """A text of a crowd. `band_*` are plausible seconds of audio per character at speed 1."""
 
     text_class: str
@@ -65,10 +72,15 @@ class Spoken(TypedDict):
     band_low: float
     band_high: float
 
+    @property
+    def utterance(self) -> Utterance:
+        """The text itself."""
+        return Utterance(text_class=self.text_class, variant=self.variant, text=self.text, language=self.language)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrowdOrder:
-    """Ask a server for many texts: all at once, or as the load `traffic` says, whose fields it holds.
+    """Ask a server for many texts: all at once, or as the load `traffic` says.
 
     With `compare` every answer is held against the one that is given alone.
     """
@@ -76,12 +88,12 @@ class CrowdOrder:
     scenario_id: str
     launch: int
     block: int
-    phase: str
-    texts: list[Spoken]
+    phase: Phase
+    texts: tuple[Spoken, ...]
     voice: str
     speed: float = 1.0
     seed: int = 0
-    traffic: dict[str, Any] | None = None
+    traffic: Traffic | None = None
     compare: bool = False
 
     @property
@@ -146,35 +158,52 @@ ORDERS: dict[str, type[LoadOrder | SpeakOrder | CrowdOrder | StatusOrder | Canar
 
 
 def write_order(order: Order) -> bytes:
-    """One line. What is at its default is left out, so that an older worker takes what it could always do."""
+    """One line. What is at its default is left out, so that an older worker takes what it could always do.
+
+    ValueError names the field that holds something else than it is declared to.
+    """
     name = next(name for name, kind in ORDERS.items() if isinstance(order, kind))
-    defaults = {each.name: each.default for each in fields(order)}
-    said = {field: value for field, value in asdict(order).items() if value != defaults[field]}
-    return json.dumps({"order": name, **said}).encode() + b"\n"
+    return _line({"order": name, **encode(order, skip_defaults=True)})
 
 
 def read_order(line: bytes) -> Order:
-    """Read a line. ValueError where it is no order of this protocol."""
+    """Read a line. ValueError where it is no order of this protocol; it names the field that is wrong."""
+    plain = _object(line, what="an order")
+    name = plain.pop("order", None)
+    if not isinstance(name, str) or name not in ORDERS:
+        raise _refusal("an order", f"order: {name!r} is not one of {', '.join(ORDERS)}", line)
     try:
-        fields = json.loads(line)
-        kind = ORDERS[fields.pop("order")]
-        return kind(**fields)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"not an order of protocol {PROTOCOL}: {reason}: {line[:200]!r}") from error
+        return decode(ORDERS[name], plain)
+    except CodecError as error:
+        raise _refusal("an order", f"{name}.{error}", line) from error
 
 
 def write_answer(answer: Answer) -> bytes:
-    """One line; what is unset is left out."""
-    said = {name: value for name, value in asdict(answer).items() if value}
-    return json.dumps(said).encode() + b"\n"
+    """One line; the parts that are unset are left out. ValueError names the field that holds something undeclared."""
+    return _line({name: value for name, value in encode(answer).items() if value})
 
 
 def read_answer(line: bytes) -> Answer:
-    """Read a line. ValueError where it is no answer of this protocol."""
-    import msgspec
-
+    """Read a line, without fields that only a newer worker has. ValueError where it is no answer of this protocol."""
     try:
-        return msgspec.json.decode(line, type=Answer)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"not an answer of protocol {PROTOCOL}: {error}: {line[:200]!r}") from error
+        return decode(Answer, _object(line, what="an answer"), ignore_unknown=True)
+    except CodecError as error:
+        raise _refusal("an answer", str(error), line) from error
+
+
+def _line(plain: dict[str, object]) -> bytes:
+    return json.dumps(plain, allow_nan=False).encode() + b"\n"
+
+
+def _object(line: bytes, *, what: str) -> dict[str, object]:
+    try:
+        plain = json.loads(line)
+    except ValueError as error:
+        raise _refusal(what, f"{error}", line) from error
+    if not isinstance(plain, dict):
+        raise _refusal(what, "it is no JSON object", line)
+    return plain
+
+
+def _refusal(what: str, reason: str, line: bytes) -> ValueError:
+    return ValueError(f"not {what} of protocol {PROTOCOL}: {reason}: {line[:200]!r}")

@@ -13,8 +13,9 @@ from typing import Any
 
 from harness.measure.handle import WorkerHandle, WorkerLost
 from harness.measure.messages import LoadOrder, SpeakOrder
-from harness.measure.orders import engine_fields
+from harness.measure.orders import engine_order
 from harness.measure.staff import LOAD_TIMEOUT_S, Staff
+from harness.records.repetition import Phase
 from harness.records.scenario import Arm, Utterance
 
 REPETITIONS = 3
@@ -112,7 +113,7 @@ def _play(
 ) -> None:
     worker = staff.start(staff.place(arm))
     try:
-        engine = engine_fields(arm, staff.files(arm), voice=voice, seed=seed) | {"profile": prefix}
+        engine = engine_order(arm, staff.files(arm), voice=voice, seed=seed, profile=prefix)
         order = LoadOrder(arm_id=arm.id, launch=0, engine=engine)
         launch = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
         if not launch.outcome.valid:
@@ -130,7 +131,7 @@ def _speak(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
         launch=0,
         block=-1,
         position=0,
-        phase="warmup",
+        phase=Phase.WARMUP,
         variant=utterance.variant,
         text=utterance.text,
         voice=voice,

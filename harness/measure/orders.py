@@ -1,9 +1,10 @@
 """What the conductor orders: from scenarios and arms to messages."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from harness.measure.messages import CrowdOrder, LoadOrder, SpeakOrder, Spoken
+from harness.engines.protocol import EngineOrder
+from harness.measure.messages import CrowdOrder, LoadOrder, PageCache, SpeakOrder, Spoken
 from harness.measure.staff import ArmFiles
 from harness.plan.corpus import seconds_per_character
 from harness.plan.matrix import Pace, Plan
@@ -54,7 +55,7 @@ def speak_order(
         launch=launch,
         block=block if phase is Phase.MEASURED else NO_BLOCK,
         position=position,
-        phase=phase.value,
+        phase=phase,
         variant=utterance.variant,
         text=utterance.text,
         voice=scenario.voice,
@@ -77,12 +78,12 @@ def crowd_order(
         scenario_id=scenario.id,
         launch=launch,
         block=block if phase is Phase.MEASURED else NO_BLOCK,
-        phase=phase.value,
-        texts=[_spoken(each) for each in texts],
+        phase=phase,
+        texts=tuple(map(_spoken, texts)),
         voice=scenario.voice,
         speed=scenario.speed,
         seed=seed,
-        traffic=asdict(scenario.traffic) if scenario.traffic else None,
+        traffic=scenario.traffic,
         compare=scenario.traffic is None and phase is Phase.MEASURED,
     )
 
@@ -118,7 +119,7 @@ def load_order(
     *,
     plan: Plan,
     launch: int,
-    page_cache: str = "warm",
+    page_cache: PageCache = "warm",
     dedicated: bool = False,
     speak_first: bool = True,
 ) -> LoadOrder:
@@ -132,26 +133,37 @@ def load_order(
         speak_first=speak_first,
         slowdown=arm.slowdown,
         # The same seed for every arm of a launch: what the generator's noise does, it does to all.
-        engine=engine_fields(arm, files, voice=voice, seed=1 + plan.pace.seed * 1_000 + launch)
-        | {"script": dict(plan.script)},
+        engine=engine_order(
+            arm, files, voice=voice, seed=1 + plan.pace.seed * 1_000 + launch, script=dict(plan.script)
+        ),
     )
 
 
-def engine_fields(arm: Arm, files: ArmFiles, *, voice: str, seed: int) -> dict[str, object]:
-    """What an arm is to its engine: the fields of `EngineOrder`."""
-    return {
-        "engine": arm.engine,
-        "model": arm.model.name if arm.model else "",
-        "model_path": files.model_path,
-        "voices_path": files.voices_path,
-        "voice": voice,
-        "provider": arm.provider,
-        "threads": arm.threads,
-        "provider_options": dict(arm.provider_options),
-        "session_options": dict(arm.session_options),
-        "url": arm.url,
-        "seed": seed,
-    }
+def engine_order(
+    arm: Arm,
+    files: ArmFiles,
+    *,
+    voice: str,
+    seed: int,
+    profile: str = "",
+    script: Mapping[str, str] = MappingProxyType({}),
+) -> EngineOrder:
+    """What an arm is to its engine."""
+    return EngineOrder(
+        engine=arm.engine,
+        model=arm.model.name if arm.model else "",
+        model_path=files.model_path,
+        voices_path=files.voices_path,
+        voice=voice,
+        provider=arm.provider,
+        threads=arm.threads,
+        provider_options=dict(arm.provider_options),
+        session_options=dict(arm.session_options),
+        url=arm.url,
+        seed=seed,
+        profile=profile,
+        script=script,
+    )
 
 
 def _spoken_alike(scenario: Scenario, variant: int) -> tuple[object, ...]:

@@ -4,6 +4,8 @@ Between blocks they would let time pass in which the machine changes. As with la
 budget.
 """
 
+from typing import TYPE_CHECKING
+
 from harness.clock import Clock
 from harness.measure.asking import Asking
 from harness.measure.desks import Desk, Desks
@@ -14,6 +16,9 @@ from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
 from harness.measure.roster import Roster
 from harness.plan.matrix import Plan
 from harness.records.scenario import Mode, Scenario
+
+if TYPE_CHECKING:
+    from harness.measure.messages import PageCache
 
 
 class StartUps:
@@ -44,7 +49,7 @@ class StartUps:
 
     def _start_up(self, scenario: Scenario, launch: int) -> None:
         """A start of its own, while no other worker is there."""
-        page_cache = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
+        page_cache: PageCache = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
         worker, done = self._desks.start(
             scenario.arm, launch, page_cache=page_cache, dedicated=True, speak_first=scenario.mode.is_load
         )

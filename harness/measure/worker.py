@@ -58,7 +58,6 @@ from harness.records.repetition import (
     Memory,
     Outcome,
     OutcomeKind,
-    Phase,
     Repetition,
     ServerFigures,
     StageMark,
@@ -160,7 +159,7 @@ class Worker:
         return ServerFigures(reason="the engine has no server that could say anything")
 
     def _load(self, order: LoadOrder) -> Launch:
-        engine_order = EngineOrder(**order.engine)
+        engine_order = order.engine
         started_at = self._clock.wall()
         page_cache = self._probes.prepare_cache(engine_order.model_path, wanted=order.page_cache)
         stages = Stages(self._clock, order.slowdown)
@@ -278,7 +277,7 @@ class Worker:
             launch=order.launch,
             block=order.block,
             position=order.position,
-            phase=Phase(order.phase),
+            phase=order.phase,
             variant=order.variant,
             characters=len(order.text),
             end_ns=end_ns,
@@ -343,9 +342,17 @@ def serve(worker: Worker, lines: Iterator[bytes], answers: BinaryIO) -> None:
             said = Answer(error=str(error))
         else:
             said = worker.answer(order)
-        answers.write(write_answer(said))
+        answers.write(_written(said))
         answers.flush()
     worker.close()
+
+
+def _written(answer: Answer) -> bytes:
+    """The answer's line, or that of an error where the engine put something into a field that it cannot hold."""
+    try:
+        return write_answer(answer)
+    except ValueError as error:
+        return write_answer(Answer(error=f"it cannot answer: {error}"))
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ import numpy as np
 
 from harness.clock import SystemClock
 from harness.engines.dialects import OPENAI
+from harness.engines.protocol import EngineOrder
 from harness.engines.target import Target, read_address, read_settings
 from harness.event_loop import run
 from harness.measure.arrivals import constant
@@ -37,7 +38,7 @@ from harness.measure.probes import SystemProbes
 from harness.measure.worker import Worker
 from harness.metrics import playback
 from harness.metrics.onset import onset_frame
-from harness.records.repetition import ChunkMark, Repetition
+from harness.records.repetition import ChunkMark, Phase, Repetition
 from harness.records.scenario import Band, Utterance
 from harness.server.reading import find_script
 from harness.server.script import Script
@@ -212,9 +213,9 @@ def by_engine(url: str, count: int) -> list[Repetition]:
     """`count` repetitions of a worker, one after the other."""
     worker = Worker(clock=SystemClock(), probes=SystemProbes())
     options = {"dialect": "openai"}
-    worker.answer(LoadOrder(arm_id="truth", launch=0, engine={"engine": "endpoint", "url": url, "voice": "af_heart",
-                                                              "session_options": options}))  # fmt: skip
-    order = SpeakOrder(scenario_id="truth", launch=0, block=0, position=0, phase="measured", variant=0, text=TEXT,
+    engine = EngineOrder(engine="endpoint", url=url, voice="af_heart", session_options=options)
+    worker.answer(LoadOrder(arm_id="truth", launch=0, engine=engine))
+    order = SpeakOrder(scenario_id="truth", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, text=TEXT,
                        voice="af_heart", stream=True)  # fmt: skip
     texts = range(TEXTS, TEXTS + count)
     found = [worker.answer(replace(order, variant=number, text=text_of(number))).repetition for number in texts]

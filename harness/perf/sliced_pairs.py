@@ -15,10 +15,11 @@ from statistics import mean, median, stdev
 
 from scipy import stats
 
+from harness.engines.protocol import EngineOrder
 from harness.measure.handle import ProcessHandle, WorkerLost
 from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.slices import Speaking, can_halt, speak_in_slices
-from harness.records.repetition import Repetition
+from harness.records.repetition import Phase, Repetition
 
 TIMEOUT_S = 120.0
 NORMAL = 1.4826
@@ -55,19 +56,19 @@ def main() -> int:
     from harness.plan.corpus import Corpus
 
     files = Catalogue().resolve(given.model, report=print)
-    engine = {
-        "engine": "kokoro",
-        "model_path": str(files.model_path),
-        "voices_path": str(files.voices_path),
-        "voice": "af_heart",
-        "threads": given.threads,
-    }
+    engine = EngineOrder(
+        engine="kokoro",
+        model_path=str(files.model_path),
+        voices_path=str(files.voices_path),
+        voice="af_heart",
+        threads=given.threads,
+    )
     speak = SpeakOrder(
         scenario_id="scenario",
         launch=0,
         block=0,
         position=0,
-        phase="measured",
+        phase=Phase.MEASURED,
         variant=0,
         text=Corpus().utterance(given.text).text,
         voice="af_heart",
@@ -99,9 +100,7 @@ def _lengths(given: str) -> tuple[float, ...]:
     return tuple(float(each) for each in given.split(","))
 
 
-def _launch(
-    engine: dict[str, object], speak: SpeakOrder, *, pairs: int, rng: random.Random, seen: dict[float, Seen]
-) -> bool:
+def _launch(engine: EngineOrder, speak: SpeakOrder, *, pairs: int, rng: random.Random, seen: dict[float, Seen]) -> bool:
     """Two new workers; False where they cannot be halted."""
     workers = ProcessHandle(), ProcessHandle()
     try:

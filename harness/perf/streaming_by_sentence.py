@@ -11,10 +11,12 @@ import json
 import sys
 from statistics import median
 
+from harness.engines.protocol import EngineOrder
 from harness.measure.handle import ProcessHandle
 from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.metrics.figures import repetition_figures
 from harness.models.files import ModelFiles
+from harness.records.repetition import Phase
 
 FIGURES = ("ttfa", "rtf", "latency", "stall", "stall_count")
 TTFA_AT_MOST = 0.2
@@ -97,13 +99,13 @@ def _slowed(files: ModelFiles, text: str, *, threads: int, rtf: float) -> list[F
 
 def _worker(files: ModelFiles, engine: str, *, threads: int, slowdown: float = 0.0) -> ProcessHandle:
     worker = ProcessHandle()
-    order = {
-        "engine": engine,
-        "model_path": str(files.model_path),
-        "voices_path": str(files.voices_path),
-        "voice": "af_heart",
-        "threads": threads,
-    }
+    order = EngineOrder(
+        engine=engine,
+        model_path=str(files.model_path),
+        voices_path=str(files.voices_path),
+        voice="af_heart",
+        threads=threads,
+    )
     launch = worker.load(LoadOrder(arm_id=engine, launch=0, engine=order, slowdown=slowdown), timeout_s=TIMEOUT_S)
     if not launch.outcome.valid:
         sys.exit(f"{engine}: {launch.outcome.reason}")
@@ -112,8 +114,8 @@ def _worker(files: ModelFiles, engine: str, *, threads: int, slowdown: float = 0
 
 def _speak(worker: ProcessHandle, text: str) -> Figures:
     order = SpeakOrder(
-        scenario_id="stream", launch=0, block=0, position=0, phase="measured", variant=0, text=text, voice="af_heart",
-        stream=True,
+        scenario_id="stream", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, text=text,
+        voice="af_heart", stream=True,
     )  # fmt: skip
     repetition = worker.speak(order, timeout_s=TIMEOUT_S)
     figures = repetition_figures(repetition)

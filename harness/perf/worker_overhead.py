@@ -61,20 +61,29 @@ def main() -> None:
 
 def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> list[float]:
     """One process of each kind, `pairs` turns in ABBA order."""
+    from harness.engines.protocol import EngineOrder
     from harness.measure.handle import ProcessHandle
     from harness.measure.messages import LoadOrder, SpeakOrder
+    from harness.records.repetition import Phase
 
     worker = ProcessHandle()
-    engine = {
-        "engine": "kokoro",
-        "model_path": model,
-        "voices_path": voices,
-        "voice": "af_heart",
-        "threads": threads,
-    }
+    engine = EngineOrder(
+        engine="kokoro",
+        model_path=model,
+        voices_path=voices,
+        voice="af_heart",
+        threads=threads,
+    )
     worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=120)
     speak = SpeakOrder(
-        scenario_id="scenario", launch=0, block=0, position=0, phase="measured", variant=0, text=text, voice="af_heart"
+        scenario_id="scenario",
+        launch=0,
+        block=0,
+        position=0,
+        phase=Phase.MEASURED,
+        variant=0,
+        text=text,
+        voice="af_heart",
     )
     bare = subprocess.Popen(
         [sys.executable, "-c", BARE, model, voices, text, str(threads)],

@@ -3,10 +3,11 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from harness.codec import decode, encode
 from harness.errors import ConfigError, nearest
 from harness.plan.config import KEYS, SECTION, Config
 
@@ -122,14 +123,13 @@ def limit_of(job: Job, budgets_s: Mapping[str, float]) -> float:
 
 def to_plain(job: Job) -> dict[str, Any]:
     """A job as what every version can read back."""
-    return asdict(job)
+    plain: dict[str, Any] = encode(job)
+    return plain
 
 
 def from_plain(plain: Mapping[str, Any]) -> Job:
     """The job that `to_plain` was given; what a newer version added is left out."""
-    known = {entry.name for entry in fields(Job)}
-    values = {name: value for name, value in plain.items() if name in known}
-    return Job(**values | {"options": tuple((name, text) for name, text in values.get("options", ()))})
+    return decode(Job, dict(plain), ignore_unknown=True)
 
 
 def duration(seconds: float) -> str:

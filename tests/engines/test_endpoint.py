@@ -16,7 +16,7 @@ from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.probes import SystemProbes
 from harness.measure.worker import Worker
 from harness.metrics.figures import repetition_figures
-from harness.records.repetition import Launch, OutcomeKind, Repetition
+from harness.records.repetition import Launch, OutcomeKind, Phase, Repetition
 from harness.server.builtin import SCRIPTS
 from harness.server.script import Answer, Script, Step
 from harness.server.scripted import serving
@@ -28,7 +28,7 @@ NATURAL_S = len(TEXT) * SECONDS_PER_CHARACTER
 
 def launched(url: str, **options: str) -> tuple[Worker, Launch]:
     worker = Worker(clock=SystemClock(), probes=SystemProbes())
-    engine = {"engine": "endpoint", "url": url, "voice": "af_heart", "session_options": options}
+    engine = EngineOrder(engine="endpoint", url=url, voice="af_heart", session_options=options)
     launch = worker.answer(LoadOrder(arm_id="arm", launch=0, engine=engine)).launch
     assert launch is not None
     return worker, launch
@@ -36,7 +36,7 @@ def launched(url: str, **options: str) -> tuple[Worker, Launch]:
 
 def spoken(worker: Worker, text: str = TEXT, *, streaming: bool = True) -> Repetition:
     order = SpeakOrder(
-        scenario_id="s", launch=0, block=0, position=0, phase="measured", variant=0, text=text, voice="af_heart",
+        scenario_id="s", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, text=text, voice="af_heart",
         stream=streaming, band_low=0.03, band_high=0.28,
     )  # fmt: skip
     repetition = worker.answer(order).repetition

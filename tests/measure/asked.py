@@ -1,6 +1,8 @@
 """What the tests of real workers ask of them: the scripted engine's work, and its faults."""
 
+from harness.engines.protocol import EngineOrder
 from harness.measure.messages import LoadOrder, SpeakOrder
+from harness.records.repetition import Phase
 
 PATIENCE_S = 60.0
 SHORT, LONG = 12, 40
@@ -10,7 +12,7 @@ SHORT, LONG = 12, 40
 def load_order(*, slowdown: float = 0.0, **script: str) -> LoadOrder:
     script = {"pace": "0.001", "quick_start": "1", "noise": "0", "fault_text": str(LONG), **script}
     return LoadOrder(
-        arm_id="scripted.cpu.t1", launch=0, engine={"engine": "scripted", "script": script}, slowdown=slowdown
+        arm_id="scripted.cpu.t1", launch=0, engine=EngineOrder(engine="scripted", script=script), slowdown=slowdown
     )
 
 
@@ -20,7 +22,7 @@ def speak_order(characters: int = SHORT) -> SpeakOrder:
         launch=0,
         block=0,
         position=0,
-        phase="measured",
+        phase=Phase.MEASURED,
         variant=0,
         text="a" * characters,
         voice="none",

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.clock import SCRIPTED_EPOCH, ScriptedClock
+from harness.engines.protocol import EngineOrder
 from harness.measure.conductor import Conductor
 from harness.measure.events import BlockDone, Event, ScenarioLost, WarmedUp
 from harness.measure.messages import LoadOrder
@@ -122,25 +123,23 @@ class TestLaunches:
             launch=0,
             page_cache="warm",
             slowdown=0.05,
-            engine={
-                "engine": "scripted",
-                "model": "scripted",
-                "model_path": "m",
-                "voices_path": "v",
-                "voice": "af_heart",
-                "provider": "cpu",
-                "threads": 2,
-                "provider_options": {},
-                "session_options": {"arena": "off"},
-                "url": "",
-                "seed": 3_001,
-                "script": {"noise": "0"},
-            },
+            engine=EngineOrder(
+                engine="scripted",
+                model="scripted",
+                model_path="m",
+                voices_path="v",
+                voice="af_heart",
+                provider="cpu",
+                threads=2,
+                session_options={"arena": "off"},
+                seed=3_001,
+                script={"noise": "0"},
+            ),
         )
 
     def test_all_arms_of_a_launch_share_a_seed_that_no_other_launch_has(self) -> None:
         loads = perform(plan(launches=3, seed=2)).agency.loads
-        assert {(order.launch, order.engine["seed"]) for order in loads} == {(0, 2_001), (1, 2_002), (2, 2_003)}
+        assert {(order.launch, order.engine.seed) for order in loads} == {(0, 2_001), (1, 2_002), (2, 2_003)}
 
     def test_every_launch_is_said(self) -> None:
         launches = perform(plan(launches=2)).launches

@@ -6,7 +6,7 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.engines.dialects import OPENAI
-from harness.engines.protocol import ServerProcess
+from harness.engines.protocol import EngineOrder, ServerProcess
 from harness.engines.target import Target, read_address, read_settings
 from harness.measure.arrivals import starts_of
 from harness.measure.crowd import attend
@@ -22,16 +22,15 @@ from harness.server.scripted import serving
 STEPS = (Step(wait_ms=50), Step(audio_share=0.5), Step(wait_ms=50), Step(audio_share=0.5))
 QUICK = Script(name="quick", answers=(Answer(steps=STEPS),))
 # Their tones lie in bands of their own.
-TEXTS: list[Spoken] = [
-    {"text_class": "c", "variant": number, "text": text, "language": "en-us", "band_low": 0.06, "band_high": 0.08}
+TEXTS: tuple[Spoken, ...] = tuple(
+    Spoken(text_class="c", variant=number, text=text, language="en-us", band_low=0.06, band_high=0.08)
     for number, text in enumerate(("The first text.", "Another one here.", "Rain on the roof.", "A long way home."))
-]
-WINDOW = {"seconds": 0.4, "warm_up_s": 0.2, "cool_down_s": 0.2}
+)
 
 
 def order(**changes: object) -> CrowdOrder:
     fields: dict[str, object] = {
-        "scenario_id": "s", "launch": 1, "block": 2, "phase": "measured", "texts": TEXTS, "voice": "af_heart",
+        "scenario_id": "s", "launch": 1, "block": 2, "phase": Phase.MEASURED, "texts": TEXTS, "voice": "af_heart",
     }  # fmt: skip
     return CrowdOrder(**(fields | changes))  # type: ignore[arg-type]
 
@@ -45,8 +44,8 @@ def attended(url: str, given: CrowdOrder) -> CrowdAnswer:
     return attend(sent, target=target, server=server, clock=SystemClock())
 
 
-def traffic(arrivals: Arrivals, level: float, **changes: float) -> dict[str, object]:
-    return {"arrivals": arrivals.value, "level": level, **WINDOW, **changes}
+def traffic(arrivals: Arrivals, level: float, *, first: float = 0.0) -> Traffic:
+    return Traffic(arrivals=arrivals, level=level, first=first, seconds=0.4, warm_up_s=0.2, cool_down_s=0.2)
 
 
 def test_texts_at_once_are_asked_for_in_one_moment_and_compared_with_themselves_alone() -> None:
@@ -119,6 +118,6 @@ TAKES = "many requests at once take a server, or an engine that several may ask 
 
 def test_an_engine_for_one_says_that_it_takes_no_crowd() -> None:
     worker = Worker(clock=SystemClock(), probes=ScriptedProbes())
-    worker.answer(LoadOrder(arm_id="a", launch=0, engine={"engine": "scripted", "script": {"quick_start": "1"}}))
+    worker.answer(LoadOrder(arm_id="a", launch=0, engine=EngineOrder(engine="scripted", script={"quick_start": "1"})))
     assert worker.answer(order()).error == TAKES
     worker.close()

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from harness.measure.event_file import EVENTS_VARIABLE, EventFile, Watched, listeners_from, read_events
 from harness.measure.events import Begun, BlockDone, Launched, Progress, ScenarioLost, WarmedUp
 from harness.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind, Phase, Repetition
@@ -41,6 +43,13 @@ def test_half_a_line_and_a_long_middle_are_passed_over(tmp_path: Path) -> None:
         stream.write('{"event": "block", "blocks": 7}\n{"event": "blo')
     found = read_events(file)
     assert (found.run_id, found.blocks) == ("run-1", 7)
+
+
+@pytest.mark.parametrize("line", ['{"event": "block", "blocks": "7"}', '{"share": null}', '{"run_id": 7}'])
+def test_a_line_with_a_value_of_another_type_is_passed_over(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "events"
+    file.write_text(f'{{"event": "begun", "run_id": "run-1"}}\n{line}\n')
+    assert read_events(file) == Watched(run_id="run-1", doing="starting")
 
 
 def test_no_file_is_a_run_that_starts(tmp_path: Path) -> None:

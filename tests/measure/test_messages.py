@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.engines.protocol import EngineOrder
 from harness.measure.messages import (
     PROTOCOL,
     Answer,
@@ -35,7 +36,7 @@ from harness.records.repetition import (
 LOAD = LoadOrder(
     arm_id="replica.cpu.t2",
     launch=1,
-    engine={"engine": "kokoro", "threads": 2, "session_options": {"arena": "off"}},
+    engine=EngineOrder(engine="kokoro", threads=2, session_options={"arena": "off"}),
     page_cache="cold",
     dedicated=True,
     slowdown=0.05,
@@ -45,7 +46,7 @@ SPEAK = SpeakOrder(
     launch=1,
     block=-1,
     position=3,
-    phase="warmup",
+    phase=Phase.WARMUP,
     variant=7,
     text="Grüße, 世界 \N{SLIGHTLY SMILING FACE}\nnext line",
     voice="af_heart",
@@ -132,7 +133,7 @@ def test_a_message_is_one_line_of_ascii(line: bytes) -> None:
 
 
 def test_an_order_says_nothing_that_an_older_worker_might_not_know_unless_it_matters() -> None:
-    order = LoadOrder(arm_id="a", launch=0, engine={"engine": "scripted"})
+    order = LoadOrder(arm_id="a", launch=0, engine=EngineOrder(engine="scripted"))
     assert json.loads(write_order(order)) == {
         "order": "load", "arm_id": "a", "launch": 0, "engine": {"engine": "scripted"}
     }  # fmt: skip
@@ -152,10 +153,11 @@ def test_what_is_unset_in_an_answer_is_not_said() -> None:
         (b"[1, 2]\n", "not an order of protocol"),
         (b'"load"\n', "not an order of protocol"),
         (b"{}\n", "not an order of protocol"),
-        (b'{"order": "sing"}\n', "not an order of protocol"),
+        (b'{"order": "sing"}\n', "not one of load, speak"),
         (b'{"order": ["load"]}\n', "not an order of protocol"),
-        (b'{"order": "load", "arm_id": "a"}\n', "missing 2 required keyword-only arguments"),
-        (b'{"order": "canary", "rounds": 1, "loud": true}\n', "unexpected keyword argument 'loud'"),
+        (b'{"order": "load", "arm_id": "a"}\n', r"load\.launch: missing"),
+        (b'{"order": "load", "arm_id": "a", "launch": 0, "engine": {}}\n', r"load\.engine\.engine: missing"),
+        (b'{"order": "canary", "rounds": 1, "loud": true}\n', r"canary\.loud: unknown"),
     ],
 )
 def test_what_is_no_order_is_refused_with_the_reason(line: bytes, reason: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.clock import SystemClock
-from harness.engines.protocol import SpeechRequest
+from harness.engines.protocol import EngineOrder, SpeechRequest
 from harness.measure.crowd import attend_here
 from harness.measure.messages import CrowdAnswer, CrowdOrder, LoadOrder, Spoken
 from harness.measure.probes import ScriptedProbes
@@ -17,10 +17,10 @@ from harness.records.repetition import Account, EngineFacts, OutcomeKind, Phase
 from tests.conftest import SMALL
 
 RATE = 24_000
-TEXTS: list[Spoken] = [
-    {"text_class": "c", "variant": number, "text": text, "language": "en-us", "band_low": 0.0, "band_high": 9.0}
+TEXTS: tuple[Spoken, ...] = tuple(
+    Spoken(text_class="c", variant=number, text=text, language="en-us", band_low=0.0, band_high=9.0)
     for number, text in enumerate(("The first text.", "Another one here.", "Rain on the roof.", "A long way home."))
-]
+)
 
 
 class Tones:
@@ -43,7 +43,7 @@ class Tones:
         try:
             if request.text == self._fails_at:
                 raise RuntimeError("no breath")
-            pitch = 200 + 400 * [each["text"] for each in TEXTS].index(request.text)
+            pitch = 200 + 400 * [each.text for each in TEXTS].index(request.text)
             pitch = 3_000 if self._mixes and crowded else pitch
             tone = 0.1 * np.sin(2 * np.pi * pitch * np.arange(RATE) / RATE)
             # It comes and goes, so that there is a course to compare.
@@ -66,13 +66,13 @@ class Tones:
         """Nothing to give back."""
 
 
-def order(texts: list[Spoken], *, compare: bool = True) -> CrowdOrder:
+def order(texts: tuple[Spoken, ...], *, compare: bool = True) -> CrowdOrder:
     return CrowdOrder(
-        scenario_id="s", launch=1, block=2, phase="measured", texts=texts, voice="af_heart", compare=compare
+        scenario_id="s", launch=1, block=2, phase=Phase.MEASURED, texts=texts, voice="af_heart", compare=compare
     )
 
 
-def attended(engine: Tones, texts: list[Spoken]) -> CrowdAnswer:
+def attended(engine: Tones, texts: tuple[Spoken, ...]) -> CrowdAnswer:
     return attend_here(order(texts), engine=engine, clock=SystemClock(), probes=ScriptedProbes())
 
 
@@ -105,7 +105,7 @@ def test_audio_that_differs_from_that_alone_is_not_valid() -> None:
 
 
 def test_a_failure_is_its_own_listeners() -> None:
-    answer = attended(Tones(fails_at=TEXTS[1]["text"]), TEXTS)
+    answer = attended(Tones(fails_at=TEXTS[1].text), TEXTS)
     assert [each.outcome.kind for each in answer.repetitions] == [
         OutcomeKind.VALID, OutcomeKind.ERROR, OutcomeKind.VALID, OutcomeKind.VALID
     ]  # fmt: skip
@@ -122,10 +122,10 @@ def test_a_stampede_is_compared_with_one_text_alone_and_held_to_its_promise() ->
 
 def worker(files: ModelFiles, **options: str) -> Worker:
     made = Worker(clock=SystemClock(), probes=ScriptedProbes())
-    engine = {
-        "engine": "kokoro-sentences", "model": SMALL, "model_path": str(files.model_path),
-        "voices_path": str(files.voices_path), "voice": "af_heart", "threads": 1, "session_options": options,
-    }  # fmt: skip
+    engine = EngineOrder(
+        engine="kokoro-sentences", model=SMALL, model_path=str(files.model_path),
+        voices_path=str(files.voices_path), voice="af_heart", threads=1, session_options=options,
+    )  # fmt: skip
     launch = made.answer(LoadOrder(arm_id="a", launch=0, engine=engine)).launch
     assert launch is not None
     assert launch.outcome.valid
@@ -150,7 +150,7 @@ def test_a_pool_speaks_to_each_his_own_and_says_which_session_spoke(pool: Worker
 
 
 def test_a_stampede_into_its_cache_is_computed_once(pool: Worker) -> None:
-    crowd = pool.answer(order([TEXTS[2]] * 32)).crowd
+    crowd = pool.answer(order((TEXTS[2],) * 32)).crowd
     assert crowd is not None
     assert [each.outcome.reason for each in crowd.repetitions] == [""] * 32
     account = crowd.repetitions[0].account

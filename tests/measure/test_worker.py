@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.clock import SCRIPTED_EPOCH, ScriptedClock
+from harness.engines.protocol import EngineOrder
 from harness.measure.messages import (
     Answer,
     CanaryOrder,
@@ -55,7 +56,7 @@ class RestlessProbes(ScriptedProbes):
 
 def load_order(slowdown: float = 0.0, **script: str) -> LoadOrder:
     script = {"noise": "0", **script}
-    engine = {"engine": "scripted", "model": "scripted", "voice": "af_heart", "script": script}
+    engine = EngineOrder(engine="scripted", model="scripted", voice="af_heart", script=script)
     return LoadOrder(arm_id="scripted.cpu.tdefault", launch=2, engine=engine, slowdown=slowdown)
 
 
@@ -65,7 +66,7 @@ def speak_order(characters: int = 20, **changes: Any) -> SpeakOrder:
         launch=2,
         block=5,
         position=3,
-        phase="measured",
+        phase=Phase.MEASURED,
         variant=1,
         text="a" * characters,
         voice="af_heart",
@@ -244,7 +245,7 @@ def test_a_refusal_is_the_launchs_outcome(worker: Worker) -> None:
 
 
 def test_an_engine_that_is_not_installed_there_is_an_outcome(worker: Worker) -> None:
-    order = replace(load_order(), engine={"engine": "absent"})
+    order = replace(load_order(), engine=EngineOrder(engine="absent"))
     outcome = loaded(worker, order).outcome
     assert outcome.kind is OutcomeKind.REFUSED
     assert outcome.reason.startswith("this environment has no engine 'absent'; it has ")
