@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option(
     "--log",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="a file that gets, for each answer, when it was asked for and when each of its pieces was really sent",
+    help="a file that gets a line of JSON for each connection and each request: all that the server saw and sent",
 )
 @click.option("--list", "listing", is_flag=True, help="the built-in scripts, and what each does")
 def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> None:  # noqa: FBT001 - click's own
@@ -35,8 +35,20 @@ def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> 
     content_type, framing ("chunked", "length", "until-close"), missing, gzip, coalesce, sample_rate, channels, voice
     ("own", "first", "other", "mixed") and unasked; a script name, meaning, cycle, dialect, cached and freeze.
 
-    A --log has a line of JSON for each answer: text, asked_ns and a list, sent_ns, in nanoseconds of the machine's
-    monotonic clock. What a client on this machine stamps on the same clock can be held against it.
+    A --log has one JSON object a line. Times are nanoseconds of the machine's monotonic clock, so that what a client on
+    this machine stamps on the same clock can be held against them. `kind` tells the lines apart:
+
+    \b
+      connection  connection (from 1), accepted_ns
+      answer      one request for speech, written when its answer is over:
+        number, connection, open   which one (from 0), on which connection, and how many were open when it came,
+                                   itself included
+        method, path, headers, body, text    as received; of a key only its length is kept
+        asked_ns, turn_ns, end_ns  when it had come, when its answer began, when its answer was over
+        sent_ns, sent_bytes, sent_frames     for each write: when, the body's bytes and frames of audio in it
+        status, bytes, frames      as answered, and the sums of what was sent
+        complete, gone_ns          whether all was sent; when the client went away, null where it did not
+      other       any other request: connection, open, method, path, headers, body, asked_ns, status, end_ns
     """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     from harness.errors import UsageError
     from harness.server.builtin import SCRIPTS

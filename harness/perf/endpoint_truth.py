@@ -267,8 +267,12 @@ def _lag(result: LoadResult) -> str:
 
 def read_log(path: Path) -> dict[str, Logged]:
     """What the server has logged so far, by text: of a text that came again, the last."""
-    said = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {each["text"]: Logged(asked_ns=each["asked_ns"], sent_ns=tuple(each["sent_ns"])) for each in said}
+    said = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {
+        each["text"]: Logged(asked_ns=each["asked_ns"], sent_ns=tuple(each["sent_ns"]))
+        for each in said
+        if each["kind"] == "answer"
+    }
 
 
 def _frozen(seconds: float) -> None:

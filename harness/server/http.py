@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import SupportsIndex
 
 from harness.server.script import Answer, Framing
@@ -23,24 +23,46 @@ PHRASES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it came; `at` is the loop's time at which the last of it had come."""
+    """One request as it came; `at` is the loop's time at which the last of it had come.
+
+    `headers` have lower-case names.
+    """
 
     method: str
     path: str
     body: bytes
     keep_alive: bool
     at: float
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class StampedReader(asyncio.StreamReader):
-    """Knows when bytes last came: whoever reads them is told some tenths of a millisecond later."""
+    """Knows when bytes last came, and when the client went: whoever reads is told some tenths of a millisecond later.
+
+    `gone_at` is the loop's time at which the client had closed its side or the connection was lost, None before.
+    """
 
     fed_at = 0.0
+    gone_at: float | None = None
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         """Stamp first."""
         self.fed_at = asyncio.get_running_loop().time()
         super().feed_data(data)
+
+    def feed_eof(self) -> None:
+        """Stamp first."""
+        self._go()
+        super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        """Stamp first."""
+        self._go()
+        super().set_exception(exc)
+
+    def _go(self) -> None:
+        if self.gone_at is None:
+            self.gone_at = asyncio.get_running_loop().time()
 
 
 async def read_request(reader: StampedReader, writer: asyncio.StreamWriter) -> Request | None:
@@ -65,6 +87,7 @@ async def read_request(reader: StampedReader, writer: asyncio.StreamWriter) -> R
         body=body,
         keep_alive=headers.get("connection", "").lower() != "close",
         at=reader.fed_at,
+        headers=headers,
     )
 
 

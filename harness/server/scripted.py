@@ -15,9 +15,10 @@ from typing import TextIO
 from harness.engines.dialects import DIALECTS, OPENAI
 from harness.event_loop import new_event_loop
 from harness.server.http import HEAD_LIMIT, Request, StampedReader, answer_head, framed, read_request, reply
+from harness.server.request_log import Answered, Piece, RequestLog
 from harness.server.script import Answer, End, Framing, Script, Voice
 from harness.server.sound import tone
-from harness.server.timeline import Asked, frozen, streams, timeline
+from harness.server.timeline import Asked, Sent, frozen, streams, timeline
 
 LOOPBACK = "127.0.0.1"
 SPEECH = "/v1/audio/speech"
@@ -52,13 +53,13 @@ SETTLING_ROUNDS = 10
 class ScriptedServer:
     """Answers on one loop. `start` binds; `close` ends every connection.
 
-    `log` gets an answer as a line of JSON: its text, when it was asked for, and when each piece was sent, in ns of the
-    machine's monotonic clock, which every process of the machine shares.
+    `log` gets a line of JSON for each connection, each answer and each other request (`RequestLog`).
     """
 
     def __init__(self, script: Script, *, log: TextIO | None = None) -> None:
         self.script = script
-        self._log = log
+        self._log = RequestLog(log)
+        self._connections = 0
         self.tally = Tally()
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -84,8 +85,9 @@ class ScriptedServer:
         """Stop listening, and end what is still being answered."""
         await self._stop_listening()
         for task, writer in list(self._open.items()):
-            writer.transport.abort()
+            # Cancelled first, so that the log does not take our own end of the connection for the client's.
             task.cancel()
+            writer.transport.abort()
         await asyncio.gather(*self._open, return_exceptions=True)
         # Transports that were aborted are closed in the loop's next round.
         await _rounds(SETTLING_ROUNDS)
@@ -110,10 +112,14 @@ class ScriptedServer:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker; start_server calls this in a task
         self._open[task] = writer
+        self._connections += 1
+        number = self._connections
+        self._log.connection(number, accepted_ns=time.monotonic_ns())
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while (request := await read_request(reader, writer)) is not None:
-                    if not await self._answer(request, reader, writer) or not request.keep_alive:
+                    line = _Line(number, reader, writer)
+                    if not await self._answer(request, line, writer) or not request.keep_alive:
                         break
         finally:
             writer.close()
@@ -121,15 +127,22 @@ class ScriptedServer:
                 await writer.wait_closed()
             del self._open[task]
 
-    async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, request: Request, line: "_Line", writer: asyncio.StreamWriter) -> bool:
         """Answer; False where the connection cannot go on."""
+        status, said = self._aside(request)
         if request.method == "POST" and request.path.partition("?")[0] == SPEECH:
             asked = understand(request.body, self.script)
             if isinstance(asked, Asked):
-                return await self._speak(asked, request, reader, writer)
-            await reply(writer, 422, {"detail": [asked]})
-            return True
-        await reply(writer, *self._aside(request))
+                return await self._speak(asked, request, line)
+            status, said = 422, {"detail": [asked]}
+        await reply(writer, status, said)
+        self._log.other(
+            request,
+            connection=line.connection,
+            now_open=self.tally.active,
+            status=status,
+            end_ns=time.monotonic_ns(),
+        )
         return True
 
     def _aside(self, request: Request) -> tuple[int, object]:
@@ -149,11 +162,9 @@ class ScriptedServer:
             }
         return 404, {"detail": "Not Found"}
 
-    async def _speak(
-        self, asked: Asked, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
-        text = asked.texts[0]
-        answer = self.script.answer(self.tally.requests)
+    async def _speak(self, asked: Asked, request: Request, line: "_Line") -> bool:
+        text, number = asked.texts[0], self.tally.requests
+        answer = self.script.answer(number)
         quick = self.script.cached and request.body in self._seen
         self._seen.add(request.body)
         self.tally.requests += 1
@@ -162,6 +173,15 @@ class ScriptedServer:
         self._speaking.append(text)
         if self._first_at is None:
             self._first_at = request.at
+        answered = Answered(
+            text=text,
+            number=number,
+            connection=line.connection,
+            now_open=self.tally.active,
+            turn_ns=round(request.at * 1e9),
+            status=answer.status,
+            pieces=line.pieces,
+        )
         try:
             heard = Asked(
                 texts=self._voices(text, answer.voice),
@@ -169,19 +189,14 @@ class ScriptedServer:
                 stream=asked.stream,
                 speed=asked.speed,
             )
-            line = _Line(reader, writer)
-            try:
-                return await self._play(answer, heard, request, line, quick=quick)
-            finally:
-                self._note(text, request, line)
+            goes_on = await self._play(answer, heard, request, line, quick=quick)
+            answered.complete = True
+            return goes_on
         finally:
             self.tally.active -= 1
             self._speaking.remove(text)
-
-    def _note(self, text: str, request: Request, line: "_Line") -> None:
-        if self._log is not None:
-            said = {"text": text, "asked_ns": round(request.at * 1e9), "sent_ns": line.sent_ns}
-            self._log.write(json.dumps(said) + "\n")
+            answered.end_ns, answered.gone_ns = time.monotonic_ns(), line.gone_ns
+            self._log.answer(request, answered)
 
     def _voices(self, text: str, voice: Voice) -> tuple[str, ...]:
         others = [each for each in self._speaking if each != text]
@@ -208,10 +223,10 @@ class ScriptedServer:
             payload = head + framed(each, framing)
             await self._sleep_until(request.at + due_ms / 1000)
             if each.end is not None:
-                return await line.end_badly(each.end, payload if each.body else b"")
+                return await line.end_badly(each, payload if each.body else b"")
             head = b""
             if payload:
-                await line.send(payload)
+                await line.send(payload, each)
         if framing is Framing.CHUNKED:
             await line.send(head + b"0\r\n\r\n")
         return framing is not Framing.UNTIL_CLOSE
@@ -225,29 +240,34 @@ class ScriptedServer:
 
 
 class _Line:
-    """One connection while it answers."""
+    """One connection while it answers one request."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, connection: int, reader: StampedReader, writer: asyncio.StreamWriter) -> None:
+        self.connection = connection
         self._reader = reader
         self._writer = writer
-        self.sent_ns: list[int] = []
+        self.pieces: list[Piece] = []
 
-    async def send(self, payload: bytes) -> None:
-        self.sent_ns.append(time.monotonic_ns())
+    @property
+    def gone_ns(self) -> int | None:
+        """When the client went away, as far as it is known by now."""
+        return None if self._reader.gone_at is None else round(self._reader.gone_at * 1e9)
+
+    async def send(self, payload: bytes, carried: Sent | None = None) -> None:
+        """Write `payload`, in which `carried` is; ConnectionError where the client has gone."""
+        body, frames = (len(carried.body), carried.frames) if carried else (0, 0)
+        self.pieces.append(Piece(sent_ns=time.monotonic_ns(), body_bytes=body, frames=frames))
         self._writer.write(payload)
         await self._writer.drain()
 
-    async def end_badly(self, end: End, last: bytes) -> bool:
+    async def end_badly(self, sent: Sent, last: bytes) -> bool:
         """Close in mid-answer, reset, or fall silent until the client goes; the connection cannot go on."""
-        if end is End.HANG:
-            if last:
-                await self.send(last)
+        if last:
+            await self.send(last, sent)
+        if sent.end is End.HANG:
             while await self._reader.read(HEAD_LIMIT):
                 pass
-            return False
-        if last:
-            await self.send(last)
-        if end is End.RESET:
+        elif sent.end is End.RESET:
             # Closing with a linger time of 0 sends a reset (socket(7)); time for what was sent to be read.
             await asyncio.sleep(0.05)
             connection = self._writer.get_extra_info("socket")

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from harness.server.builtin import SCRIPTS
-from harness.server.script import Answer, Script, Step
+from harness.server.script import Answer, End, Script, Step
 from harness.server.scripted import serving
 
 QUICK = Script(name="quick", answers=(Answer(steps=(Step(audio_ms=10),)),))
@@ -67,6 +69,11 @@ def test_the_server_says_its_health_and_what_it_has_done() -> None:
     assert after["late_ms"]["max"] >= 0
 
 
+def logged(log: io.StringIO, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
 def test_a_log_says_when_each_piece_was_really_sent_on_the_clock_that_a_client_reads_too() -> None:
     paced = Script(name="paced", answers=(Answer(steps=(Step(wait_ms=20), Step(audio_ms=10), Step(wait_ms=30),
                                                         Step(audio_ms=10))),))  # fmt: skip
@@ -77,7 +84,7 @@ def test_a_log_says_when_each_piece_was_really_sent_on_the_clock_that_a_client_r
             request(url, "POST", "/v1/audio/speech", {"input": text, "response_format": "pcm"})
         assert server.tally.requests == 2
     after = time.perf_counter_ns()
-    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    lines = logged(log, "answer")
     assert [line["text"] for line in lines] == ["One.", "Two."]
     for line in lines:
         first, second, end = line["sent_ns"]
@@ -87,6 +94,72 @@ def test_a_log_says_when_each_piece_was_really_sent_on_the_clock_that_a_client_r
         assert first - asked >= 20_000_000 - 1_000
         assert second - asked >= 50_000_000 - 1_000
     assert lines[0]["sent_ns"][-1] <= lines[1]["asked_ns"]
+
+
+def test_a_log_says_what_was_asked_on_which_connection_and_what_was_sent() -> None:
+    log = io.StringIO()
+    said = {"input": "One.", "response_format": "wav", "stream": True}
+    key = {"Authorization": "Bearer abc"}
+    with serving(QUICK, log=log) as (url, _):
+        place = urlsplit(url)
+        assert place.hostname is not None
+        kept = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+        for text in ("One.", "Two."):
+            kept.request("POST", "/v1/audio/speech", json.dumps(said | {"input": text}), key)
+            assert len(kept.getresponse().read()) == 44 + 480
+        kept.close()
+        request(url, "POST", "/v1/audio/speech", {})
+        request(url, "GET", "/health")
+    first, second = logged(log, "answer")
+    assert (first["method"], first["path"], first["body"]) == ("POST", "/v1/audio/speech", said)
+    assert first["headers"]["authorization"] == "Bearer (3 characters)"
+    assert [(each["number"], each["connection"], each["open"]) for each in (first, second)] == [(0, 1, 1), (1, 1, 1)]
+    # A piece of audio behind its header, and the end of the chunked body.
+    assert (first["sent_bytes"], first["sent_frames"]) == ([44 + 480, 0], [240, 0])
+    assert (first["status"], first["bytes"], first["frames"]) == (200, 524, 240)
+    assert first["complete"]
+    assert first["gone_ns"] is None
+    assert first["asked_ns"] <= first["turn_ns"] <= first["sent_ns"][0] <= first["end_ns"] <= second["asked_ns"]
+    others = logged(log, "other")
+    assert [(each["connection"], each["path"], each["status"]) for each in others] == [
+        (2, "/v1/audio/speech", 422),
+        (3, "/health", 200),
+    ]
+    accepted = logged(log, "connection")
+    assert [each["connection"] for each in accepted] == [1, 2, 3]
+    assert accepted[0]["accepted_ns"] <= first["asked_ns"]
+
+
+def test_a_log_counts_what_is_open_and_says_which_clients_went_away() -> None:
+    log = io.StringIO()
+    script = Script(name="hangs", answers=(Answer(steps=(Step(audio_ms=10), Step(end=End.HANG))),))
+    with serving(script, log=log) as (url, server):
+        place = urlsplit(url)
+        waiting = []
+        for number in (1, 2):
+            waiting.append(socket.create_connection((place.hostname, place.port), timeout=10))
+            body = json.dumps({"input": f"Text {number}."}).encode()
+            head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            waiting[-1].sendall(head.encode() + body)
+            # The first bytes of an answer show that its request is open.
+            assert waiting[-1].recv(1)
+        left_ns = time.monotonic_ns()
+        waiting[0].close()
+        until(lambda: server.tally.active == 1)
+        seen_ns = time.monotonic_ns()
+    waiting[1].close()
+    first, second = logged(log, "answer")
+    assert [each["open"] for each in (first, second)] == [1, 2]
+    assert left_ns <= first["gone_ns"] <= seen_ns
+    # The server's own end is no client's leaving.
+    assert (second["complete"], second["gone_ns"]) == (False, None)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"input": ""}', b'{"input": 5}', b'{"input": "a", "speed": "x"}'])
