@@ -18,6 +18,7 @@ PHRASES = {
     404: "Not Found",
     422: "Unprocessable Content",
     429: "Too Many Requests",
+    503: "Service Unavailable",
 }
 
 

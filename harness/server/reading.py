@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import UsageError, nearest
 from harness.server.builtin import SCRIPTS
-from harness.server.script import Answer, End, Framing, Freeze, Script, Step, Voice
+from harness.server.script import Answer, End, Framing, Freeze, Script, Step, Voice, WhenFull
 
 LEAST = {"status": 200, "sample_rate": 1, "channels": 1}
 """The least value of a count that must not be 0."""
@@ -44,6 +44,8 @@ def read_script(said: object, *, name: str, where: str) -> Script:
     if not isinstance(answers, list) or not answers:
         raise _wrong(where, "`answers` is a list with at least one answer")
     freeze = table.pop("freeze", None)
+    if "when_full" in table:
+        table["when_full"] = _word(WhenFull, table["when_full"], f"{where}, when_full")
     script = Script(
         name=str(table.pop("name", name)),
         answers=tuple(_read_answer(each, f"{where}, answer {number}") for number, each in enumerate(answers, 1)),

@@ -26,6 +26,15 @@ class Framing(StrEnum):
     UNTIL_CLOSE = "until-close"
 
 
+class WhenFull(StrEnum):
+    """What becomes of a request that comes while a server with a capacity has all its places taken."""
+
+    WAIT = "wait"
+    """It waits for its turn, in the order in which requests came."""
+    REFUSE = "refuse"
+    """It is answered with status 503 at once."""
+
+
 class Voice(StrEnum):
     """Whose text is heard."""
 
@@ -89,7 +98,9 @@ class Freeze:
 class Script:
     """A server's behaviour. Request n gets answer n; then the last for ever, or all again in a `cycle`.
 
-    `dialect` is "openai", "raycast" or "both"; `cached` answers a request that it has seen before without waits.
+    `dialect` is "openai", "raycast" or "both"; `cached` answers a request that it has seen before without waits. At
+    most `capacity` requests are answered at once (0: any number), and `when_full` says what becomes of the others. A
+    place is free again when its answer has ended, whether its client is still there or not.
     """
 
     name: str
@@ -99,6 +110,8 @@ class Script:
     dialect: str = "both"
     cached: bool = False
     freeze: Freeze | None = None
+    capacity: int = 0
+    when_full: WhenFull = WhenFull.WAIT
 
     def answer(self, number: int) -> Answer:
         """The answer to request `number`, from 0."""

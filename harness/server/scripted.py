@@ -16,7 +16,7 @@ from harness.engines.dialects import DIALECTS, OPENAI
 from harness.event_loop import new_event_loop
 from harness.server.http import HEAD_LIMIT, Request, StampedReader, answer_head, framed, read_request, reply
 from harness.server.request_log import Answered, Piece, RequestLog
-from harness.server.script import Answer, End, Framing, Script, Voice
+from harness.server.script import Answer, End, Framing, Script, Step, Voice, WhenFull
 from harness.server.sound import tone
 from harness.server.timeline import Asked, Sent, frozen, streams, timeline
 
@@ -46,6 +46,14 @@ class Tally:
 EARLY_S = 0.000_3
 """What waking up takes: the server is awake so long before it has to send, so as not to be late by it."""
 
+FULL = Answer(
+    status=503,
+    headers=(("Retry-After", "1"),),
+    steps=(Step(body=b'{"error": {"message": "all places are taken", "type": "server_error"}}'),),
+    content_type="application/json",
+)
+"""The answer of a script whose capacity is used up and that does not let requests wait."""
+
 SETTLING_ROUNDS = 10
 """Of the loop, in which what was begun comes to stand and what was ended comes to lie."""
 
@@ -66,6 +74,7 @@ class ScriptedServer:
         self._seen: set[bytes] = set()
         self._speaking: list[str] = []
         self._first_at: float | None = None
+        self._places = asyncio.Semaphore(script.capacity) if script.capacity else None
 
     async def start(self, port: int = 0) -> int:
         """Listen on loopback; returns the port. OSError where it is taken."""
@@ -164,7 +173,10 @@ class ScriptedServer:
 
     async def _speak(self, asked: Asked, request: Request, line: "_Line") -> bool:
         text, number = asked.texts[0], self.tally.requests
-        answer = self.script.answer(number)
+        places = self._places
+        waits = places is not None and places.locked()
+        refused = waits and self.script.when_full is WhenFull.REFUSE
+        answer = FULL if refused else self.script.answer(number)
         quick = self.script.cached and request.body in self._seen
         self._seen.add(request.body)
         self.tally.requests += 1
@@ -189,7 +201,10 @@ class ScriptedServer:
                 stream=asked.stream,
                 speed=asked.speed,
             )
-            goes_on = await self._play(answer, heard, request, line, quick=quick)
+            async with contextlib.nullcontext() if refused or places is None else places:
+                turn_at = asyncio.get_running_loop().time() if waits and not refused else request.at
+                answered.turn_ns = round(turn_at * 1e9)
+                goes_on = await self._play(answer, heard, turn_at, line, quick=quick)
             answered.complete = True
             return goes_on
         finally:
@@ -206,8 +221,8 @@ class ScriptedServer:
             return (others[-1],)
         return (text, others[-1]) if voice is Voice.MIXED and others else (text,)
 
-    async def _play(self, answer: Answer, asked: Asked, request: Request, line: "_Line", *, quick: bool) -> bool:
-        """Send everything at its time."""
+    async def _play(self, answer: Answer, asked: Asked, turn_at: float, line: "_Line", *, quick: bool) -> bool:
+        """Send everything at its time, counted from `turn_at` on the loop's clock."""
         sent = timeline(answer, asked)
         framing = answer.framing if streams(answer, asked) else Framing.LENGTH
         length = 0
@@ -216,12 +231,12 @@ class ScriptedServer:
             length = sum(len(each.body) for each in whole) + answer.missing
             sent = iter(whole)
         head = answer_head(answer, asked, framing, length=length)
-        arrived_ms = (request.at - (self._first_at or request.at)) * 1000
+        arrived_ms = (turn_at - (self._first_at or turn_at)) * 1000
         for each in sent:
             # Made before its time comes, so that making it delays nothing.
             due_ms = 0.0 if quick else frozen(each.at_ms, arrived_ms=arrived_ms, freeze=self.script.freeze)
             payload = head + framed(each, framing)
-            await self._sleep_until(request.at + due_ms / 1000)
+            await self._sleep_until(turn_at + due_ms / 1000)
             if each.end is not None:
                 return await line.end_badly(each, payload if each.body else b"")
             head = b""

@@ -8,7 +8,7 @@ from harness.cli.scripted_server import scripted_server
 from harness.errors import UsageError
 from harness.server.builtin import SCRIPTS
 from harness.server.reading import find_script
-from harness.server.script import Answer, End, Framing, Freeze, Script, Step, Voice
+from harness.server.script import Answer, End, Framing, Freeze, Script, Step, Voice, WhenFull
 
 FULL = """
 meaning = "everything that a script can say"
@@ -16,6 +16,8 @@ dialect = "raycast"
 cycle = true
 cached = true
 freeze = { at_ms = 100, for_ms = 50 }
+capacity = 3
+when_full = "refuse"
 
 [[answers]]
 framing = "length"
@@ -44,6 +46,8 @@ def test_a_script_is_read_from_toml_and_json_alike(tmp_path: Path) -> None:
         cycle=True,
         cached=True,
         freeze=Freeze(at_ms=100, for_ms=50),
+        capacity=3,
+        when_full=WhenFull.REFUSE,
         answers=(
             Answer(
                 framing=Framing.LENGTH,
@@ -92,6 +96,8 @@ def test_a_script_is_read_from_toml_and_json_alike(tmp_path: Path) -> None:
         ("[[answers]]\ngzip = 1", "`gzip` is true or false, not 1"),
         ("[[answers]]\nsample_rate = 0", "`sample_rate` is a whole number, at least 1, not 0"),
         ("[[answers]]\nheaders = 1", "`headers` is a table"),
+        ("capacity = -1\n[[answers]]", "`capacity` is a whole number, at least 0, not -1"),
+        ("when_full = 'shout'\n[[answers]]", "when_full: 'shout' is none of wait, refuse"),
         ("dialect = 'french'\n[[answers]]", "`dialect` is openai, raycast or both, not 'french'"),
         ("cycle = 'yes'\n[[answers]]", "`cycle` is true or false, not 'yes'"),
         ("freeze = {at_ms = 1}\n[[answers]]", "freeze: a freeze has at_ms and for_ms"),

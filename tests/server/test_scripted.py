@@ -8,14 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from harness.server.builtin import SCRIPTS
-from harness.server.script import Answer, End, Script, Step
+from harness.server.script import Answer, End, Script, Step, WhenFull
 from harness.server.scripted import serving
 
 QUICK = Script(name="quick", answers=(Answer(steps=(Step(audio_ms=10),)),))
@@ -153,6 +154,43 @@ def test_a_log_counts_what_is_open_and_says_which_clients_went_away() -> None:
     assert left_ns <= first["gone_ns"] <= seen_ns
     # The server's own end is no client's leaving.
     assert (second["complete"], second["gone_ns"]) == (False, None)
+
+
+def speak_at_once(url: str, texts: Sequence[str]) -> list[tuple[int, bytes]]:
+    with ThreadPoolExecutor(len(texts)) as clients:
+        said = [{"input": text, "stream": True, "response_format": "pcm"} for text in texts]
+        answers = clients.map(lambda each: request(url, "POST", "/v1/audio/speech", each), said)
+        return [(status, body) for status, _, body in answers]
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_a_server_with_a_capacity_lets_others_wait_for_their_turn(capacity: int) -> None:
+    log = io.StringIO()
+    script = Script(name="full", answers=(Answer(steps=(Step(wait_ms=30), Step(audio_ms=10))),), capacity=capacity)
+    with serving(script, log=log) as (url, _):
+        found = speak_at_once(url, ["One.", "Two.", "Three.", "Four."])
+    assert [(status, len(body)) for status, body in found] == [(200, 480)] * 4
+    answers = sorted(logged(log, "answer"), key=lambda each: each["number"])
+    for number, each in enumerate(answers):
+        # Whoever came before and had not ended when it began: their turns come in the order of the requests.
+        earlier = answers[:number]
+        assert sum(other["end_ns"] > each["turn_ns"] for other in earlier) < capacity
+        assert all(other["turn_ns"] <= each["turn_ns"] for other in earlier)
+
+
+def test_a_server_that_refuses_when_it_is_full_says_so_at_once() -> None:
+    log = io.StringIO()
+    hangs = Answer(steps=(Step(audio_ms=10), Step(end=End.HANG)))
+    script = Script(name="full", answers=(hangs,), capacity=1, when_full=WhenFull.REFUSE)
+    with serving(script, log=log) as (url, _):
+        place = urlsplit(url)
+        with socket.create_connection((place.hostname, place.port), timeout=10) as waiting:
+            body = json.dumps({"input": "One."}).encode()
+            waiting.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            assert waiting.recv(1)
+            status, headers, _ = request(url, "POST", "/v1/audio/speech", {"input": "Two."})
+    assert (status, headers["Retry-After"]) == (503, "1")
+    assert [each["status"] for each in logged(log, "answer")] == [503, 200]
 
 
 def until(condition: Callable[[], bool]) -> None:
