@@ -244,10 +244,10 @@ def _headline(data: RunData) -> str:
 
 
 def _left(event: events.Progress) -> str:
-    """The time that remains; before the first block the budget is all that is known of it."""
-    if event.remaining_s is None:
-        return f"at most {_minutes(event.budget_left_s)} left"
-    return f"{_minutes(event.remaining_s)} left"
+    """The time that remains; before the first block it is unknown, and the budget bounds only what can be left out."""
+    if event.remaining_s is not None:
+        return f"{'at most ' if event.at_most else ''}{_minutes(event.remaining_s)} left"
+    return f"{_minutes(event.budget_left_s)} of the budget left" if event.budget_left_s > 0 else "past its budget"
 
 
 def _minutes(seconds: float) -> str:

@@ -18,7 +18,7 @@ from harness.engines.line import Line
 from harness.engines.protocol import SpeechRequest, Stages
 from harness.engines.target import Target, check_format_known, read_address, read_settings
 from harness.measure.arrivals import starts_of
-from harness.measure.client import HEARTBEAT_S
+from harness.measure.client import HEARTBEAT_S, unfinished
 from harness.measure.judging import LAG_STEP_NS, Attempt, Judge, Programme, Served
 from harness.plan.corpus import Corpus, seconds_per_character
 from harness.plan.matrix import CROWD_TEXTS
@@ -68,6 +68,8 @@ class ListenerDesk:
         self._asked = 0
         self._coming = 0
         self._under_way = 0
+        self._open: set[Line] = set()
+        self._given_up = False
 
     @property
     def asking(self) -> int:
@@ -126,6 +128,12 @@ class ListenerDesk:
         finally:
             self._lines.append((line, stages))
 
+    def give_up(self) -> None:
+        """End the requests that are open: they are unfinished. One that is still connecting takes another call."""
+        self._given_up = True
+        for line in list(self._open):
+            line.interrupt()
+
     def close(self) -> None:
         """Close the connections that `play` has made."""
         while self._lines:
@@ -147,12 +155,16 @@ class ListenerDesk:
         )  # fmt: skip
         exchange, pieces = line.converse(self._target.ask(request))
         self._under_way += 1
+        self._open.add(line)
         try:
             for heard in pieces:
                 served.heard.append(heard)
         except EndpointFault as fault:
             served.outcome = Outcome(kind=fault.kind, reason=str(fault), fault=fault.fault)
+            if self._given_up:
+                served.outcome = unfinished(exchange.answer.bytes)
         finally:
+            self._open.discard(line)
             self._under_way -= 1
         served.first_byte_ns = exchange.answer.first_byte_ns
         served.end_ns = exchange.answer.end_ns or self._clock.now_ns()

@@ -42,7 +42,7 @@ from harness.verdicts import policy_of
 APART_S = 0.5
 """Clocks of two machines that differ by more put requests into the wrong part of a window."""
 CUT_SHORT = "the load ended before its window did"
-NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "listen")
+NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "drain", "listen")
 """Options of `kokoro-bench load` that a load by other processes has too."""
 SAMPLING_S = 0.1
 """Between two readings of the server's memory."""
@@ -94,7 +94,7 @@ class Gathering:
         self._store = store
         self._equipment = equipment
         pace = Pace(
-            budget_s=traffic.total_s, launches=1, blocks=1, warmups=1, timeout_s=config["answer-timeout"],
+            budget_s=traffic.longest_s, launches=1, blocks=1, warmups=1, timeout_s=config["answer-timeout"],
             seed=config["seed"],
         )  # fmt: skip
         plan = make_plan([scenario], corpus=Corpus(), pace=pace, selection="load (locust)")

@@ -4,6 +4,7 @@ A load is borne where more of its requests meet every target than the target of 
 the median meets and one listener in twenty does not is not met here.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -37,7 +38,7 @@ def wanted_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...
     kinds = [name for name in ("listeners", "rate", "ramp") if given[name]]
     if len(kinds) > 1:
         raise UsageError("a load is one of them", where=f"--{kinds[0]}, --{kinds[1]}", remedy=f"leave --{kinds[1]} out")
-    times = {name: _seconds(given, name) for name in ("seconds", "warm_up", "cool_down")}
+    times = {name: _seconds(given, name) for name in ("seconds", "warm_up", "cool_down", "drain")}
     if not times["seconds"]:
         raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
     if given["listen"] and kinds not in ([], ["listeners"]):
@@ -49,6 +50,7 @@ def wanted_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...
         warm_up_s=times["warm_up"],
         cool_down_s=times["cool_down"],
         listen=bool(given["listen"]),
+        drain_s=times["drain"],
     )
     if given["ramp"]:
         first, last = _ramp(str(given["ramp"]))
@@ -71,6 +73,22 @@ def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
     if twice := [one for one, other in pairwise(found) if one == other]:
         raise UsageError(f"{twice[0]:g} comes twice", where=option, remedy="name each load once")
     return tuple(replace(window, level=level) for level in found)
+
+
+def within_budget(traffic: Sequence[Traffic], budget_s: float, *, rounds: int) -> tuple[Traffic, ...]:
+    """The loads, each played `rounds` times, with waiting for last answers cut so that all end within the budget.
+
+    UsageError where the loads alone take longer than that.
+    """
+    alone_s = rounds * sum(each.total_s for each in traffic)
+    if alone_s > budget_s:
+        raise UsageError(
+            f"the loads take {alone_s:g} s, more than the budget of {budget_s:g} s",
+            where="--budget",
+            remedy=f"--budget {math.ceil(alone_s)}s, fewer loads, or a shorter --seconds",
+        )
+    left_s = (budget_s - alone_s) / (rounds * len(traffic))
+    return tuple(replace(each, drain_s=min(each.drain_s, left_s)) for each in traffic)
 
 
 def holds(scenario: Scenario, repetitions: Sequence[Repetition], targets: Targets) -> bool:

@@ -38,8 +38,8 @@ from harness.run_table import results_table
 from harness.store.runs import RunStore, open_store
 
 IDLE_S = 0.05
-STOP_S = 60.0
-"""For the answers under way when the load ends."""
+STOP_S = 30.0
+"""For the clients' last reports, once no answer is waited for any more."""
 
 
 class Session:
@@ -86,6 +86,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument("--seconds", default="30s", help="the window that is measured")
     group.add_argument("--warm-up", default="5s", help="load before the window")
     group.add_argument("--cool-down", default="2s", help="load after the window")
+    group.add_argument("--drain", default="30s", help="how long answers are waited for after the load")
     group.add_argument("--text-class", default="chars-200", help="class of the texts")
     group.add_argument("--listen", action="store_true", help="listeners hear an answer out before they ask again")
 
@@ -106,7 +107,7 @@ class Listeners(LoadTestShape):
             return None
         # Users of Locust's that are told to stop are not waited for until their last reports are here: so all have
         # stopped asking by themselves, and handed in, before they are told.
-        if traffic is not None and run_time > traffic.total_s + STOP_S:
+        if traffic is not None and run_time > traffic.longest_s + STOP_S:
             return None
         if traffic is not None and traffic.arrivals is not Arrivals.CLOSED:
             # Users ask for nothing here, but a client without one is not told that the load begins.
@@ -239,7 +240,10 @@ def hand_in(environment: Environment, desk: ListenerDesk, playing: gevent.Greenl
     """When the load is over: wait for the answers under way, judge what is left, and report for the last time."""
     gevent.sleep((SESSION.ends_ns - SESSION.clock.now_ns()) / 1e9)
     playing.join()
+    traffic = SESSION.scenario.traffic if SESSION.scenario else None
     while desk.asking:
+        if traffic is not None and SESSION.clock.now_ns() >= SESSION.ends_ns + round(traffic.drain_s * 1e9):
+            desk.give_up()
         gevent.sleep(IDLE_S)
     desk.close()
     if SESSION.beating is not None:

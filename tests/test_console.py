@@ -48,11 +48,19 @@ class TestProgress:
         assert shown.startswith("replica-u8")
         assert "40%" in shown
 
-    def test_before_the_first_block_the_budget_bounds_it(self) -> None:
+    @pytest.mark.parametrize(
+        ("event", "said"),
+        [
+            (Progress(doing="x", share=0.0, remaining_s=None, budget_left_s=240.0), "4:00 of the budget left"),
+            (Progress(doing="x", share=1.0, remaining_s=None, budget_left_s=0.0), "past its budget"),
+            (Progress(doing="x", share=0.2, remaining_s=67.0, budget_left_s=9.0, at_most=True), "at most 1:07 left"),
+        ],
+    )
+    def test_no_end_is_promised_before_one_is_known(self, event: Progress, said: str) -> None:
         console, file = screen(100, terminal=True)
         with LiveConsole(console) as live:
-            live(Progress(doing="loading", share=0.0, remaining_s=None, budget_left_s=240.0))
-        assert any("at most 4:00 left" in line for line in plain(file))
+            live(event)
+        assert any(line.endswith(said) for line in plain(file))
 
     def test_a_log_has_a_line_for_each_stage_and_each_block(self) -> None:
         console, file = screen(120, terminal=False)
@@ -72,7 +80,7 @@ class TestProgress:
         assert plain(file) == [
             "start-ups: measuring",
             "launch 1: measuring",
-            "  block 1: 0 of 0 valid, 2.5 s; at most 1:40 left",
+            "  block 1: 0 of 0 valid, 2.5 s; 1:40 of the budget left",
             "  block 2: 0 of 0 valid, 2.5 s; 1:01 left",
             "launch 2: measuring",
             "lost: a/whole: exit code 7",

@@ -151,7 +151,14 @@ def test_the_parts_of_an_open_loop_are_its_schedule() -> None:
 
 
 def test_options_are_those_of_the_command(config: Config) -> None:
-    given = {"seconds": "10s", "warm_up": "5s", "cool_down": "2s", "listen": False, "text_class": "chars-12"}
+    given = {
+        "seconds": "10s",
+        "warm_up": "5s",
+        "cool_down": "2s",
+        "drain": "30s",
+        "listen": False,
+        "text_class": "chars-12",
+    }
     assert asked_scenario(config, given, listeners=4) == loaded(config)
     ramp = asked_scenario(config, given | {"ramp": "0:10"}, listeners=4).traffic
     assert ramp == replace(LOAD, arrivals=Arrivals.RAMP, first=0.0, level=10.0)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from harness.records.scenario import Scenario, Traffic
 
 TEXTS = ("chars-200",)
-DRAIN_S = 30.0
-"""For the answers that are still under way when a load ends; the budget is only what is announced."""
 
 
 @click.command()
@@ -37,6 +35,13 @@ DRAIN_S = 30.0
 @click.option("--seconds", metavar="TIME", default="30s", show_default=True, help="the window that is measured")
 @click.option("--warm-up", metavar="TIME", default="5s", show_default=True, help="load before the window")
 @click.option("--cool-down", metavar="TIME", default="2s", show_default=True, help="load after the window")
+@click.option(
+    "--drain",
+    metavar="TIME",
+    default="30s",
+    show_default=True,
+    help="how long answers are waited for after a load; those that are not complete then are unfinished",
+)
 @click.option("--listen", is_flag=True, help="listeners hear an answer to its end before they ask again")
 @click.option("--sweep", is_flag=True, help="from light to heavy until a load is not borne; names the highest that was")
 def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
@@ -53,8 +58,7 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     from harness.outputs import write_outputs
     from harness.run_table import results_table
 
-    traffic = wanted_traffic(given)
-    config = settled(config, traffic)
+    config, traffic = settled(config, wanted_traffic(given))
     sweep = bool(given["sweep"])
     finished = play(config, traffic, sweep=sweep)
     data = finished.data
@@ -75,16 +79,23 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     return int(code)
 
 
-def settled(config: Config, traffic: "Sequence[Traffic]") -> Config:
-    """One launch, and one block unless more are asked for; the budget is the time that the loads take."""
+def settled(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequence[Traffic]]":
+    """One launch, and one block unless more are asked for; the budget is what the loads take at most.
+
+    A budget that was given is kept: it bounds how long last answers are waited for. UsageError where the loads alone
+    take longer.
+    """
+    from harness.loads import within_budget
     from harness.plan.config import with_values
 
     if not config["url"]:
         raise UsageError("a load takes a server", where="load", remedy="--url http://127.0.0.1:8880")
     blocks = config.chosen("blocks", 1)
-    texts = len(config["text"] or TEXTS)
-    budget = blocks * texts * sum(each.total_s + DRAIN_S for each in traffic)
-    return with_values(config, {"launches": 1, "blocks": blocks, "budget": budget})
+    rounds = blocks * (len(config["text"]) + bool(config["say"]) or len(TEXTS))
+    if config["budget"]:
+        traffic = within_budget(traffic, config["budget"], rounds=rounds)
+    budget = rounds * sum(each.longest_s for each in traffic)
+    return with_values(config, {"launches": 1, "blocks": blocks, "budget": budget}), traffic
 
 
 def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finished":

@@ -62,6 +62,7 @@ def play(config: Config) -> "Finished":
     from harness import laboratory
     from harness.console import LiveConsole
     from harness.plan.config import with_values
+    from harness.plan.matrix import Rhythm
     from harness.records.run import RunData
     from harness.records.verdict import VerdictKind
     from harness.verdicts import Conclusions, conclude, policy_of
@@ -81,7 +82,13 @@ def play(config: Config) -> "Finished":
                 selection="validate",
                 listeners=[console],
                 report=console.report,
-                judging=laboratory.Judging(conclude=judge, enough=laboratory.undecided, policy=policy_of(config)),
+                judging=laboratory.Judging(
+                    conclude=judge,
+                    enough=laboratory.undecided,
+                    policy=policy_of(config),
+                    # Nothing is compared with another run here, so that the budget may end it after one launch.
+                    rhythm=Rhythm(needed_launches=1),
+                ),
             )
         except laboratory.Interrupted as interrupted:
             return interrupted.finished

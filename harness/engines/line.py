@@ -41,6 +41,12 @@ class Line:
         if not self._settings.keep_alive:
             self.close()
 
+    def interrupt(self) -> None:
+        """End an exchange that another thread is carrying out: there it fails as if the server had hung up."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close the connection, where there is one."""
         if self._socket is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.measure.desks import Desk
-from harness.measure.handle import WorkerLost
+from harness.measure.handle import Overdue, WorkerLost
 from harness.measure.messages import CrowdAnswer, SpeakOrder
 from harness.measure.orders import Originals, crowd_order, crowd_timeout, speak_order
 from harness.measure.slices import Speaking, haltable, speak_at_once, speak_in_slices
@@ -98,10 +98,15 @@ class Asking:
             audio_path=self._staff.audio(scenario, desk.launch) if scenario.arm in turn.opening else "",
         )
 
-    def crowd(self, scenario: Scenario, desk: Desk, *, block: int, phase: Phase) -> CrowdAnswer:
-        """Many requests. What they ask for while warming up, no block asks for: a server may keep its answers."""
+    def crowd(
+        self, scenario: Scenario, desk: Desk, *, block: int, phase: Phase, overdue: Overdue | None = None
+    ) -> CrowdAnswer:
+        """Many requests. What they ask for while warming up, no block asks for: a server may keep its answers.
+
+        `overdue` is told where it takes longer than that says.
+        """
         texts = self._plan.crowd(scenario, block if phase is Phase.MEASURED else -1 - desk.launch)
         order = crowd_order(
             scenario, texts, launch=desk.launch, block=block, phase=phase, seed=self._plan.pace.seed + block
         )
-        return desk.worker.attend(order, timeout_s=crowd_timeout(scenario, texts, self._plan.pace))
+        return desk.worker.attend(order, timeout_s=crowd_timeout(scenario, texts, self._plan.pace), overdue=overdue)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from harness.engines.target import Target
 from harness.measure.judging import Attempt, Judge, KeepAudio, Programme, Served
 from harness.measure.server_watch import ServerWatch
 from harness.measure.streams import Aside, StreamPool
-from harness.records.repetition import Disturbance, Memory, Outcome, Repetition
+from harness.records.repetition import Disturbance, Memory, Outcome, OutcomeKind, Repetition
 
 if TYPE_CHECKING:
     from harness.records.scenario import Utterance
@@ -68,6 +69,12 @@ class Prepared:
     opening: bytes
 
 
+def unfinished(received: int) -> Outcome:
+    """The outcome of a request that was still open when waiting for answers ended; `received` is in bytes of body."""
+    reason = f"not complete when waiting for answers ended; {received} bytes of body had come"
+    return Outcome(kind=OutcomeKind.UNFINISHED, reason=reason)
+
+
 class LoadClient:
     """What all requests of one load share. Everything happens within `working`."""
 
@@ -96,14 +103,16 @@ class LoadClient:
         self._judging: list[asyncio.Future[Attempt]] = []
         self._loop_lag_ns: list[int] = []
         self._prepared = 0
+        self._gives_up_ns: int | None = None
         self.began_ns = 0
 
     @asynccontextmanager
-    async def working(self, *, at_once: int, connections: int = 0) -> AsyncIterator[None]:
+    async def working(self, *, at_once: int, connections: int = 0, longest_s: float = math.inf) -> AsyncIterator[None]:
         """The load begins; its end finds every request judged and every connection closed.
 
         So many requests, `at_once`, are prepared before their time, and so many `connections` are made beforehand.
-        Where that fails the requests find out themselves.
+        Where that fails the requests find out themselves. No answer is waited for longer than `longest_s` seconds after
+        the beginning.
         """
         if self._watch is not None:
             self._watch.begin()
@@ -119,6 +128,7 @@ class LoadClient:
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self.began_ns = self._judge.began_ns = self._clock.now_ns()
+        self._gives_up_ns = None if math.isinf(longest_s) else self.began_ns + round(longest_s * 1e9)
         self._judge.began_at = self._clock.wall()
         beating = asyncio.create_task(self._beat())
         try:
@@ -141,10 +151,15 @@ class LoadClient:
         served = Served(number=prepared.number, listener=listener, intended_ns=intended_ns, ready_ns=ready_ns)
         served.sent_ns = self._clock.now_ns()
         self._aside.put(self._prepare)
+        left_s = None if self._gives_up_ns is None else (self._gives_up_ns - served.sent_ns) / 1e9
         try:
-            await self._exchange(prepared, served)
+            async with asyncio.timeout(left_s):
+                await self._exchange(prepared, served)
         except EndpointFault as fault:
             served.outcome = Outcome(kind=fault.kind, reason=str(fault), fault=fault.fault)
+            served.end_ns = self._clock.now_ns()
+        except TimeoutError:
+            served.outcome = unfinished(prepared.exchange.answer.bytes)
             served.end_ns = self._clock.now_ns()
         if self._watch is not None:
             served.resident = self._watch.latest

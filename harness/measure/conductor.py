@@ -19,7 +19,7 @@ from harness.measure.events import BlockDone, Event, Listener, WarmedUp
 from harness.measure.groups import Group, arrange, overfull, shares
 from harness.measure.memory_needs import MemoryNeeds
 from harness.measure.orders import is_derived
-from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
+from harness.measure.pacing import Pacing
 from harness.measure.roster import Roster
 from harness.measure.staff import CanaryKeeper, Staff, ask_server
 from harness.measure.start_ups import StartUps
@@ -91,7 +91,7 @@ class Conductor:
             for launch in count():
                 if launch == self._pacing.launches:
                     break
-                if launch >= NEEDED_LAUNCHES and not self._pacing.fits_launch():
+                if launch >= self._plan.pace.rhythm.needed_launches and not self._pacing.fits_launch():
                     self.reason = f"the budget of {self._plan.pace.budget_s:g} s was spent after {launch} launches"
                     return
                 if not self._play_launch(launch):

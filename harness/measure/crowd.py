@@ -93,11 +93,12 @@ def _load(order: CrowdOrder, traffic: Traffic, *, target: Target, server: Server
                 # Listeners do not all come in one moment; by the window's beginning all are there.
                 stagger_s=traffic.warm_up_s,
                 listen=traffic.listen,
+                longest_s=traffic.longest_s,
             )
         )
     else:
         starts = starts_of(traffic, seed=order.seed)
-        result = run(open_loop(client, starts_ns=starts))
+        result = run(open_loop(client, starts_ns=starts, longest_s=traffic.longest_s))
     begins_ns, ends_ns = traffic.warm_up_s * NS, (traffic.warm_up_s + traffic.seconds) * NS
     repetitions = []
     for each in result.attempts:

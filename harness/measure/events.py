@@ -18,13 +18,14 @@ class Begun:
 class Progress:
     """What is being done, the share of the run that lies behind, and the seconds that remain.
 
-    Before the first block nobody knows what remains: `remaining_s` is None, and `budget_left_s` is its upper bound.
+    Before the first block nobody knows what remains: `remaining_s` is None. With `at_most` it is an upper bound.
     """
 
     doing: str
     share: float
     remaining_s: float | None
     budget_left_s: float
+    at_most: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,14 @@ class WorkerLost(Exception):  # noqa: N818 - it is what happened
         return Outcome(kind=self.kind, reason=self.reason, stderr_tail=self.stderr_tail)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """What to do where an answer is not there after `after_s` seconds; it is awaited further."""
+
+    after_s: float
+    tell: Callable[[], None]
+
+
 class WorkerHandle(Protocol):
     """One started worker."""
 
@@ -72,8 +80,8 @@ class WorkerHandle(Protocol):
         """Make one repetition."""
         ...
 
-    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
-        """Ask a server for many texts at once."""
+    def attend(self, order: CrowdOrder, *, timeout_s: float, overdue: Overdue | None = None) -> CrowdAnswer:
+        """Ask a server for many texts at once. `overdue` is told where that takes longer than it says."""
         ...
 
     def cut_short(self) -> CrowdAnswer | None:
@@ -184,9 +192,9 @@ class ProcessHandle:
         self._process.kill()
         self._lose(OutcomeKind.TIMEOUT, silence(after_s, speaking(order)))
 
-    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
-        """Ask a server for many texts at once."""
-        return expected(self._ask(order, timeout_s, doing=order.summary).crowd)
+    def attend(self, order: CrowdOrder, *, timeout_s: float, overdue: Overdue | None = None) -> CrowdAnswer:
+        """Ask a server for many texts at once. `overdue` is told where that takes longer than it says."""
+        return expected(self._ask(order, timeout_s, doing=order.summary, overdue=overdue).crowd)
 
     def cut_short(self) -> CrowdAnswer | None:
         """End the load under way by SIGINT, which its event loop hears; None where the system has no such signal."""
@@ -227,9 +235,9 @@ class ProcessHandle:
         if self._halter:
             self._halter.close()
 
-    def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
+    def _ask(self, order: Order, timeout_s: float, *, doing: str, overdue: Overdue | None = None) -> Answer:
         self._order(order, doing=doing)
-        return self._receive(timeout_s, doing=doing)
+        return self._receive(timeout_s, doing=doing, overdue=overdue)
 
     def _order(self, order: Order, *, doing: str) -> None:
         assert self._process.stdin is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
@@ -240,13 +248,23 @@ class ProcessHandle:
         except OSError:
             self._lose_ended(doing)
 
-    def _receive(self, timeout_s: float, *, doing: str) -> Answer:
+    def _receive(self, timeout_s: float, *, doing: str, overdue: Overdue | None = None) -> Answer:
         try:
-            line = self._lines.get(timeout=timeout_s)
+            line = self._line(timeout_s, overdue)
         except queue.Empty:
             self._process.kill()
             self._lose(OutcomeKind.TIMEOUT, silence(timeout_s, doing))
         return self._read(line, doing=doing)
+
+    def _line(self, timeout_s: float, overdue: Overdue | None) -> bytes:
+        """The next line of the worker's. queue.Empty where none comes."""
+        if overdue is not None and overdue.after_s < timeout_s:
+            try:
+                return self._lines.get(timeout=overdue.after_s)
+            except queue.Empty:
+                overdue.tell()
+                timeout_s -= overdue.after_s
+        return self._lines.get(timeout=timeout_s)
 
     def _read(self, line: bytes, *, doing: str) -> Answer:
         self._answering = False

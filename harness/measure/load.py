@@ -7,6 +7,7 @@ window without warm-up and cool-down is taken afterwards (`harness.metrics.load.
 """
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -30,11 +31,13 @@ async def closed_loop(
     stagger_s: float = 0.0,
     listen: bool = False,
     connections: int = 0,
+    longest_s: float = math.inf,
 ) -> LoadResult:
     """`listeners` who ask again as soon as they are served or, with `listen`, have heard it to the end.
 
     They come evenly over the first `stagger_s` seconds. No request begins after `seconds`; those in progress are waited
-    for. So many `connections` are made beforehand.
+    for until `longest_s` seconds after the load's beginning, and are unfinished then. So many `connections` are made
+    beforehand.
     """
 
     async def attend(listener: int) -> None:
@@ -46,19 +49,28 @@ async def closed_loop(
             next_ns = next_start_ns(served, listen=listen, sample_rate=client.sample_rate)
 
     with _until_cut_short():
-        async with client.working(at_once=listeners, connections=connections), asyncio.TaskGroup() as group:
+        async with (
+            client.working(at_once=listeners, connections=connections, longest_s=longest_s),
+            asyncio.TaskGroup() as group,
+        ):
             for listener in range(listeners):
                 group.create_task(attend(listener))
     return client.result()
 
 
 async def open_loop(
-    client: LoadClient, *, starts_ns: Sequence[int], places: int = 0, connections: int = 0
+    client: LoadClient,
+    *,
+    starts_ns: Sequence[int],
+    places: int = 0,
+    connections: int = 0,
+    longest_s: float = math.inf,
 ) -> LoadResult:
     """A request at each of `starts_ns`, whatever became of those before; `places` bounds how many are open, 0 does not.
 
-    A request that waits for a place waits in its own latency. `starts_ns` are in ascending order (`arrivals`). So many
-    `connections` are made beforehand.
+    A request that waits for a place waits in its own latency. `starts_ns` are in ascending order (`arrivals`). Answers
+    that are not complete `longest_s` seconds after the load's beginning are unfinished. So many `connections` are made
+    beforehand.
     """
     free = asyncio.Semaphore(places or len(starts_ns) or 1)
 
@@ -70,7 +82,7 @@ async def open_loop(
 
     with _until_cut_short():
         async with (
-            client.working(at_once=max(AT_ONCE, connections), connections=connections),
+            client.working(at_once=max(AT_ONCE, connections), connections=connections, longest_s=longest_s),
             asyncio.TaskGroup() as group,
         ):
             for number, start_ns in enumerate(starts_ns):

@@ -1,15 +1,19 @@
 """The conductor of loads: one after the other from light to heavy, each a block of its own with a window of time."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from harness.clock import Clock
 from harness.measure.conductor import Conductor
-from harness.measure.events import Listener
-from harness.measure.handle import WorkerLost
+from harness.measure.events import Listener, Progress
+from harness.measure.handle import Overdue, WorkerLost
 from harness.measure.staff import Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Block, Phase, Repetition
-from harness.records.scenario import Scenario
+from harness.records.scenario import Scenario, Traffic
+
+STARTING_S = 1.0
+"""For a client to begin a load, and to judge what came: so long after a load's end it may still be at work."""
 
 Holds = Callable[[Scenario, Block, Sequence[Repetition]], bool]
 """Whether a load was borne, by what was observed of it."""
@@ -27,14 +31,23 @@ class LoadConductor(Conductor):
     def __init__(self, plan: Plan, *, staff: Staff, clock: Clock, emit: Listener, holds: Holds = try_all) -> None:
         super().__init__(plan, staff=staff, clock=clock, emit=emit)
         self._holds = holds
+        self._played_s = 0.0
+        """Seconds that the loads played so far were planned to take at most."""
+        self._waiting = [each for each in plan.scenarios if each.traffic is not None]
+        """Loads of this round, the one under way first."""
+        self._rounds_left = plan.pace.blocks - 1
 
     def _play_launch(self, launch: int) -> bool:
         for arm in dict.fromkeys(scenario.arm for scenario in self._roster.in_blocks):
             self._open_desk(arm, launch)
-        for _ in range(self._plan.pace.blocks):
-            for scenario in sorted(self._roster.alive, key=_weight):
+        for number in range(self._plan.pace.blocks):
+            self._rounds_left = self._plan.pace.blocks - number - 1
+            self._waiting = sorted(self._roster.alive, key=_weight)
+            while self._waiting:
+                scenario = self._waiting[0]
                 if scenario in self._roster:
                     self._play_load(scenario)
+                self._waiting.remove(scenario)
         self._desks.close_all()
         return True
 
@@ -50,8 +63,9 @@ class LoadConductor(Conductor):
         self._say(scenario.id)
         began = self._clock.now_ns()
         seconds, interrupt = traffic.seconds, None
+        overdue = Overdue(after_s=traffic.total_s + STARTING_S, tell=partial(self._say_draining, scenario, traffic))
         try:
-            crowd = self._asking.crowd(scenario, desk, block=self._blocks, phase=Phase.MEASURED)
+            crowd = self._asking.crowd(scenario, desk, block=self._blocks, phase=Phase.MEASURED, overdue=overdue)
         except KeyboardInterrupt as error:
             cut = desk.worker.cut_short()
             seconds = min(seconds, (self._clock.now_ns() - began) / 1e9 - traffic.warm_up_s)
@@ -73,11 +87,29 @@ class LoadConductor(Conductor):
             load=crowd.note,
         )
         self._pacing.played(self._clock.now_ns() - began)
+        self._played_s += traffic.longest_s
         self._keep_block(block, crowd.repetitions, ask=interrupt is None)
         if interrupt is not None:
             raise interrupt
         if not self._holds(scenario, block, crowd.repetitions):
             self._leave_out(scenario)
+
+    def _say(self, doing: str) -> None:
+        """Say what is done, and how long all loads that are left take at most, this one and its answers included."""
+        self._emit(self._progress(doing))
+
+    def _say_draining(self, scenario: Scenario, traffic: Traffic) -> None:
+        """Say that a load is over, and that its last answers are waited for."""
+        self._emit(self._progress(f"{scenario.id}: waiting for its last answers", passed_s=traffic.total_s))
+
+    def _progress(self, doing: str, *, passed_s: float = 0.0) -> Progress:
+        """`passed_s` of the load under way lie behind."""
+        alive = [each for each in self._roster.alive if each.traffic is not None]
+        left = [each for each in self._waiting if each in self._roster] + alive * self._rounds_left
+        left_s = sum(each.traffic.longest_s for each in left if each.traffic is not None) - passed_s
+        done_s = self._played_s + passed_s
+        share = done_s / (done_s + left_s) if done_s + left_s > 0 else 1.0
+        return Progress(doing=doing, share=share, remaining_s=left_s, budget_left_s=left_s, at_most=True)
 
     def _leave_out(self, borne_not: Scenario) -> None:
         heavier = [

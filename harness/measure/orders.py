@@ -94,9 +94,9 @@ def crowd_timeout(scenario: Scenario, texts: Sequence[Utterance], pace: Pace) ->
     Its requests have time-outs of their own: this is for a client that hangs, so the longest that those allow is added
     to the load's own time.
     """
-    answer_s = float(dict(scenario.arm.session_options).get("total_timeout", 300.0))
     if scenario.traffic is not None:
-        return scenario.traffic.total_s + answer_s + pace.timeout_s + 60.0
+        return scenario.traffic.longest_s + pace.timeout_s + 60.0
+    answer_s = float(dict(scenario.arm.session_options).get("total_timeout", 300.0))
     # All at once, and each alone, twice.
     return min(answer_s, pace.timeout_for(max(each.characters for each in texts))) * (1 + 2 * len(texts)) + 60.0
 

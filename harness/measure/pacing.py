@@ -6,9 +6,6 @@ from harness.clock import Clock
 from harness.measure.events import Progress
 from harness.plan.matrix import Pace, Rhythm
 
-NEEDED_LAUNCHES = 2
-"""Launched whatever the budget: with one launch a process cannot be told from a change."""
-
 LEAST_TURNS = 50
 """Of a soak, spoken in a block whatever the budget: fewer tell no growth of memory."""
 
@@ -22,7 +19,7 @@ def launches_within(budget_s: float, *, wanted: int, rhythm: Rhythm, launch_s: f
     fitting = int(rhythm.launching * budget_s / launch_s) if launch_s > 0 else wanted
     least_s = launch_s + rhythm.fewest_blocks * block_s
     with_blocks = int(budget_s / least_s) if block_s > 0 and rhythm.launching < 1 else wanted
-    return min(wanted, max(NEEDED_LAUNCHES, min(fitting, with_blocks)))
+    return min(wanted, max(rhythm.needed_launches, min(fitting, with_blocks)))
 
 
 class Pacing:
@@ -106,7 +103,9 @@ class Pacing:
             before_s = self._starting_ns / 1e9
             total = min(total, before_s + self._needs_s(self.launches, blocks=self._pace.blocks))
             # What is played whatever the budget may take longer than it.
-            total = max(total, before_s + self._needs_s(min(NEEDED_LAUNCHES, self.launches), blocks=1))
+            total = max(
+                total, before_s + self._needs_s(min(self._pace.rhythm.needed_launches, self.launches), blocks=1)
+            )
         elapsed = self._elapsed_s()
         share = min(1.0, elapsed / total) if total else 1.0
         return Progress(

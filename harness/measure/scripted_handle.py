@@ -2,7 +2,7 @@
 
 from harness.clock import Clock
 from harness.engines.scripted import ScriptedEnd
-from harness.measure.handle import WorkerLost, expected, how_it_ended, silence, speaking
+from harness.measure.handle import Overdue, WorkerLost, expected, how_it_ended, silence, speaking
 from harness.measure.messages import (
     Answer,
     CanaryOrder,
@@ -38,8 +38,9 @@ class ScriptedHandle:
         """Make one repetition; a script may say that the process crashes or hangs instead."""
         return expected(self._ask(order, timeout_s, doing=speaking(order)).repetition)
 
-    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
+    def attend(self, order: CrowdOrder, *, timeout_s: float, overdue: Overdue | None = None) -> CrowdAnswer:
         """A scripted engine has no server."""
+        del overdue
         return expected(self._ask(order, timeout_s, doing=order.summary).crowd)
 
     def cut_short(self) -> CrowdAnswer | None:

@@ -12,7 +12,7 @@ from harness.measure.desks import Desk, Desks
 from harness.measure.events import Listener, WarmedUp
 from harness.measure.first_requests import first_requests
 from harness.measure.handle import WorkerLost
-from harness.measure.pacing import NEEDED_LAUNCHES, Pacing
+from harness.measure.pacing import Pacing
 from harness.measure.roster import Roster
 from harness.plan.matrix import Plan
 from harness.records.scenario import Mode, Scenario
@@ -38,7 +38,9 @@ class StartUps:
         """Play them; why there were not as many rounds as launches, "" where there were."""
         pace = self._plan.pace
         for launch in range(pace.launches if self._roster.start_ups else 0):
-            if launch >= NEEDED_LAUNCHES and not pacing.fits_start_ups(alone=not self._roster.in_blocks):
+            if launch >= self._plan.pace.rhythm.needed_launches and not pacing.fits_start_ups(
+                alone=not self._roster.in_blocks
+            ):
                 return f"the budget of {pace.budget_s:g} s had no time for more than {launch} start-ups"
             began = self._clock.now_ns()
             for scenario in self._plan.shuffled(self._roster.start_ups, "load", launch):

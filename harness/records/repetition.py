@@ -26,6 +26,8 @@ class OutcomeKind(StrEnum):
     ERROR = "error"
     """The engine raised, or the server answered with an error."""
     TIMEOUT = "timeout"
+    UNFINISHED = "unfinished"
+    """The load was over, and its answer was not complete when waiting for it ended."""
     CRASHED = "crashed"
     """The worker process ended."""
     BROKEN_PROMISE = "broken-promise"

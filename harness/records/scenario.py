@@ -163,7 +163,8 @@ class Traffic:
     """A load on a server: `level` is the number of listeners, or the requests per second (a ramp's last).
 
     A ramp begins at `first` requests per second. The window of `seconds` lies between `warm_up_s` and `cool_down_s`,
-    under load as well. With `listen` a listener hears an answer to its end before asking again.
+    under load as well. With `listen` a listener hears an answer to its end before asking again. Answers that are not
+    complete `drain_s` seconds after the load's end are unfinished.
     """
 
     arrivals: Arrivals
@@ -173,11 +174,17 @@ class Traffic:
     warm_up_s: float = 5.0
     cool_down_s: float = 2.0
     listen: bool = False
+    drain_s: float = 30.0
 
     @property
     def total_s(self) -> float:
         """From the first possible start to the last, in seconds."""
         return self.warm_up_s + self.seconds + self.cool_down_s
+
+    @property
+    def longest_s(self) -> float:
+        """From the first possible start until no answer is waited for any more, in seconds."""
+        return self.total_s + self.drain_s
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ from harness.metrics.load import steady, within
 from harness.records.repetition import OutcomeKind
 from harness.records.scenario import Band, Utterance
 from harness.server.builtin import SCRIPTS
-from harness.server.script import Answer, Freeze, Script, Step
+from harness.server.script import Answer, End, Freeze, Script, Step
 from harness.server.scripted import serving
 
 MS = 1_000_000
@@ -68,6 +68,23 @@ def listening(url: str, *, listeners: int, seconds: float, listen: bool = False,
 
 def scheduled(url: str, starts: Sequence[int], *, places: int = 0, **options: str) -> LoadResult:
     return run(open_loop(client(url, **options), starts_ns=starts, places=places))
+
+
+def test_answers_that_are_not_complete_when_waiting_ends_are_unfinished() -> None:
+    quick = Answer(steps=(Step(audio_share=1.0),))
+    stuck = Answer(steps=(Step(audio_share=0.5), Step(end=End.HANG)))
+    with serving(Script(name="stuck", answers=(quick, stuck))) as (url, _):
+        result = run(open_loop(client(url), starts_ns=(0, 0), longest_s=0.5))
+        kept = run(closed_loop(client(url), listeners=1, seconds=0.1, longest_s=0.3))
+    first, second = sorted(result.repetitions, key=lambda each: each.outcome.valid)
+    assert second.outcome.valid
+    assert (first.outcome.kind, first.outcome.fault) == (OutcomeKind.UNFINISHED, "")
+    # What had come before is told, and so is how long it was waited for; it is no figure.
+    assert "waiting for answers ended" in first.outcome.reason
+    assert first.outcome.reason.split("; ")[1] != "0 bytes of body had come"
+    assert first.end_ns >= 500 * MS
+    assert all(figure.value is None for figure in repetition_figures(first).values())
+    assert [each.outcome.kind for each in kept.repetitions] == [OutcomeKind.UNFINISHED]
 
 
 def test_a_closed_loop_keeps_each_listener_busy_with_one_request_after_the_other() -> None:

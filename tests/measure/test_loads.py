@@ -1,12 +1,13 @@
 """The conductor of loads, with workers that answer at once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from harness.clock import ScriptedClock
-from harness.measure.events import BlockDone, Event, ScenarioLost
-from harness.measure.handle import HERE, WorkerLost, WorkerPlace
+from harness.measure.events import BlockDone, Event, Progress, ScenarioLost
+from harness.measure.handle import HERE, Overdue, WorkerLost, WorkerPlace
 from harness.measure.loads import LoadConductor
 from harness.measure.messages import CrowdAnswer, CrowdOrder, LoadOrder
 from harness.measure.scripted_handle import ScriptedHandle
@@ -38,11 +39,11 @@ class Hand(ScriptedHandle):
         del timeout_s
         return Launch(arm_id=order.arm_id, launch=order.launch, started_at=0.0, page_cache="warm")
 
-    def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
-        del timeout_s
+    def attend(self, order: CrowdOrder, *, timeout_s: float, overdue: Overdue | None = None) -> CrowdAnswer:
+        del timeout_s, overdue
         assert order.traffic is not None
         self._orders.append(order)
-        if order.traffic["level"] == self._lost_at:
+        if order.traffic.level == self._lost_at:
             raise WorkerLost(OutcomeKind.CRASHED, "killed by SIGKILL")
         began = self._time.wall()
         self._time.sleep(14.0)
@@ -80,9 +81,42 @@ def played(
     return events, orders, conductor
 
 
+def test_what_is_left_is_the_loads_to_come_with_the_longest_that_their_answers_are_waited_for() -> None:
+    events, _, _ = played((4, 1))
+    said = [each for each in events if isinstance(each, Progress)]
+    assert all(each.at_most for each in said)
+    # Each of 14 s and up to 30 s for its answers, two levels, two rounds; the canary comes before each load.
+    left = [each.remaining_s for each in said if "/poisson-" in each.doing]
+    assert left == [176, 132, 88, 44]
+    assert said[0].remaining_s == 176
+    assert [each.share for each in said if "/poisson-" in each.doing] == [0, 0.25, 0.5, 0.75]
+
+
+def test_that_last_answers_are_waited_for_is_said_with_the_time_that_it_may_take() -> None:
+    class Slow(Hand):
+        def attend(self, order: CrowdOrder, *, timeout_s: float, overdue: Overdue | None = None) -> CrowdAnswer:
+            assert overdue is not None
+            assert overdue.after_s == pytest.approx(14, abs=1)
+            overdue.tell()
+            return super().attend(order, timeout_s=timeout_s)
+
+    clock, events = ScriptedClock(), list[Event]()
+    LoadConductor(
+        make_plan([load(1)], corpus=Corpus(), pace=replace(PACE, blocks=1)),
+        staff=Staff(
+            start=lambda _place: Slow(clock, [], lost_at=0.0), place=lambda _arm: HERE, files=lambda _arm: ArmFiles()
+        ),
+        clock=clock,
+        emit=events.append,
+    ).play()
+    last = [each for each in events if isinstance(each, Progress)][-1]
+    assert last.doing.endswith("poisson-1: waiting for its last answers")
+    assert last.remaining_s == 30
+
+
 def test_loads_go_from_light_to_heavy_in_each_round_and_have_a_block_and_a_window_each() -> None:
     events, orders, conductor = played((4, 1, 2))
-    assert [order.traffic["level"] for order in orders if order.traffic] == [1, 2, 4, 1, 2, 4]
+    assert [order.traffic.level for order in orders if order.traffic] == [1, 2, 4, 1, 2, 4]
     blocks = [each.block for each in events if isinstance(each, BlockDone)]
     assert [block.block for block in blocks] == list(range(6))
     assert [block.order for block in blocks[:3]] == [(load(level).id,) for level in (1, 2, 4)]
@@ -102,13 +136,13 @@ def test_arrivals_are_drawn_anew_in_each_round_from_the_runs_seed() -> None:
 
 def test_what_is_heavier_than_a_load_that_was_not_borne_is_not_tried_and_the_run_says_so() -> None:
     _, orders, conductor = played((1, 2, 4, 8), borne_up_to=1)
-    assert [order.traffic["level"] for order in orders if order.traffic] == [1, 2, 1, 2]
+    assert [order.traffic.level for order in orders if order.traffic] == [1, 2, 1, 2]
     assert conductor.reason == "poisson-4, poisson-8: not tried, since poisson-2 did not meet every target"
 
 
 def test_a_client_that_is_lost_costs_its_load_and_the_others_go_on() -> None:
     events, orders, conductor = played((1, 2, 4), lost_at=2)
-    assert [order.traffic["level"] for order in orders if order.traffic] == [1, 2, 4, 1, 4]
+    assert [order.traffic.level for order in orders if order.traffic] == [1, 2, 4, 1, 4]
     (lost,) = (each for each in events if isinstance(each, ScenarioLost))
     assert lost.scenario_id == load(2).id
     assert lost.outcome.reason == "killed by SIGKILL"
@@ -119,8 +153,8 @@ def test_a_load_that_is_interrupted_keeps_what_was_measured_of_it() -> None:
     clock, events, orders = ScriptedClock(), list[Event](), list[CrowdOrder]()
 
     class Cut(Hand):
-        def attend(self, order: CrowdOrder, *, timeout_s: float) -> CrowdAnswer:
-            self._whole = super().attend(order, timeout_s=timeout_s)
+        def attend(self, order: CrowdOrder, *, timeout_s: float, overdue: Overdue | None = None) -> CrowdAnswer:
+            self._whole = super().attend(order, timeout_s=timeout_s, overdue=overdue)
             self._time.elapsed_ns -= 6_000_000_000
             raise KeyboardInterrupt
 

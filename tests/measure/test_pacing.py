@@ -44,6 +44,10 @@ class TestBudget:
         assert not played.conductor.complete
         assert played.conductor.reason == "the budget of 0.001 s was spent after 2 launches"
 
+    def test_where_nothing_is_compared_one_launch_is_enough(self) -> None:
+        played = perform(plan(budget_s=0.001, launches=5, blocks=4, rhythm=Rhythm(needed_launches=1)))
+        assert [(event.block.launch, event.block.block) for event in played.blocks] == [(0, 0)]
+
     def test_a_launch_plays_blocks_up_to_its_share(self) -> None:
         # 30 s for 2 launches: the first has 15 s, of which its start takes 5.6424 s; three blocks end at 14.1444 s.
         played = perform(plan(budget_s=30.0, launches=2, blocks=100))
