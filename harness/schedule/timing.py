@@ -8,12 +8,13 @@ back does not keep a job waiting for longer than its own rhythm.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from harness.errors import ConfigError
+from harness.schedule.wall_clock import next_matching_moment, next_named_time
 
 if TYPE_CHECKING:
     from harness.schedule.jobs import Job
@@ -26,6 +27,8 @@ SHORTHANDS: Final = {
     "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *",
 }
+EVERY_HOUR: Final = ("*", "*/1", "0-23")
+"""Hour fields of a cron that goes by elapsed time; any other names hours of the day, each of which comes once a day."""
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """What intervals count from, so that their times do not depend on when somebody started a scheduler."""
 COUNTED: Final = 10_000
@@ -83,29 +86,37 @@ def _move(booked: Booked, now: float) -> Move | None:
 
 
 def next_after(job: "Job", moment_s: float) -> float | None:
-    """The first time of `job` after a moment; None where there is none."""
+    """The first time of `job` after a moment, both in seconds since the epoch; None where there is none."""
     trigger = trigger_of(job)
-    fixed_hour = bool(job.cron) and not _fields(job.cron)[1].startswith("*")
     at = datetime.fromtimestamp(moment_s, tz=UTC)
-    while True:
-        found: datetime | None = trigger.get_next_fire_time(None, at + _STEP)
-        if found is None:
-            return None
-        if not (fixed_hour and found.fold):
-            return found.timestamp()
-        # The hour that comes twice when the clocks go back: the job had its time in the first of them.
-        at = found.astimezone(UTC)
+    found: datetime | None
+    if not job.cron:
+        found = trigger.get_next_fire_time(None, at + _STEP)
+    else:
+        every_hour = _fields(job.cron)[1] in EVERY_HOUR
+        following = partial(_following_wall_time, trigger)
+        found = (next_matching_moment if every_hour else next_named_time)(following, ZoneInfo(job.timezone), at)
+    return None if found is None else found.timestamp()
 
 
 @lru_cache(maxsize=256)
 def trigger_of(job: "Job") -> Any:  # noqa: ANN401 - APScheduler ships no types
-    """APScheduler's trigger. Raises ValueError or LookupError where the times make no sense."""
-    zone = ZoneInfo(job.timezone)
+    """APScheduler's trigger. Raises ValueError or LookupError where the times make no sense.
+
+    A cron trigger counts wall times, written as if they were UTC: APScheduler loses a time that clocks skip, and the
+    whole day with it where they skip midnight. `wall_clock` finds the moments.
+    """
     if job.cron:
-        return _cron(job.cron, zone)
+        ZoneInfo(job.timezone)
+        return _cron(job.cron)
     from apscheduler.triggers.interval import IntervalTrigger
 
     return IntervalTrigger(seconds=round(job.every_s), start_date=EPOCH, timezone=UTC)
+
+
+def _following_wall_time(trigger: Any, wall: datetime) -> datetime | None:  # noqa: ANN401 - as above
+    found: datetime | None = trigger.get_next_fire_time(None, wall.replace(tzinfo=UTC))
+    return None if found is None else found.replace(tzinfo=None)
 
 
 def check_job(job: "Job", *, where: str) -> None:
@@ -138,7 +149,7 @@ def _fields(cron: str) -> list[str]:
     return SHORTHANDS.get(cron, cron).split()
 
 
-def _cron(text: str, zone: tzinfo) -> Any:  # noqa: ANN401 - APScheduler ships no types
+def _cron(text: str) -> Any:  # noqa: ANN401 - APScheduler ships no types
     """A crontab's five fields. APScheduler counts weekdays from Monday, crontabs from Sunday: they go by name here."""
     from apscheduler.triggers.cron import CronTrigger
 
@@ -151,7 +162,7 @@ def _cron(text: str, zone: tzinfo) -> Any:  # noqa: ANN401 - APScheduler ships n
             "a day of the month and a weekday at once: cron programs disagree on its meaning; use two jobs"
         )
     return CronTrigger(
-        minute=minute, hour=hour, day=day, month=month.lower(), day_of_week=_weekdays(weekday.lower()), timezone=zone
+        minute=minute, hour=hour, day=day, month=month.lower(), day_of_week=_weekdays(weekday.lower()), timezone=UTC
     )
 
 

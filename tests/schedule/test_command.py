@@ -5,12 +5,15 @@ import shlex
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from configparser import ConfigParser
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 import harness
 from harness.cli import main
+from tests.schedule.cron_walk import changes
 
 DOCS = Path(harness.__file__).parents[1] / "docs"
 Said = Callable[..., tuple[int, str]]
@@ -53,6 +56,16 @@ def test_a_job_is_added_paused_resumed_and_removed(said: Said) -> None:
     assert "often" not in said("list")[1]
     assert "30 2 * * * Europe/Berlin, next" in said("add", "nightly")[1]
     assert "brings it back" in said("remove", "nightly")[1]
+
+
+def test_a_midnight_that_clocks_skip_is_announced_for_the_first_moment_after_it(said: Said) -> None:
+    zone = ZoneInfo("Asia/Beirut")
+    now = datetime.now(UTC)
+    moments = [change for year in (now.year, now.year + 1) for change in changes("Asia/Beirut", year)]
+    forward = next(each for each in moments if each > now and each.astimezone(zone).strftime("%H:%M") == "01:00")
+    there = forward.astimezone(zone)
+    code, output = said("add", "n", "--cron", f"0 0 {there.day} {there.month} *", "--timezone", "Asia/Beirut")
+    assert (code, output.rpartition("next ")[2]) == (0, f"{forward:%Y-%m-%d %H:%M:%S} UTC\n")
 
 
 @pytest.mark.parametrize(

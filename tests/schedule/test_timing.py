@@ -52,8 +52,8 @@ def walk(job: Job, start: float, end: float, step: float = 60.0) -> list[float]:
 
 def test_clocks_forward_a_night_is_neither_lost_nor_doubled() -> None:
     start = at("2026-03-28T00:00", BERLIN)
-    # 02:30 does not exist on the 29th: the job comes when the clocks show 03:30.
-    assert times(nightly(), start, 3) == ["03-28 01:30", "03-29 01:30", "03-30 00:30"]
+    # 02:30 does not exist on the 29th: the job comes at the first moment that does, when the clocks show 03:00.
+    assert times(nightly(), start, 3) == ["03-28 01:30", "03-29 01:00", "03-30 00:30"]
     assert len(walk(nightly(), start, start + 3 * DAY)) == 3
 
 
