@@ -5,6 +5,7 @@ Pure, on phonemes. The same text is always cut alike, whatever the machine's spe
 
 import re
 from collections.abc import Iterator
+from unicodedata import category
 
 FIRST = 48
 """Phonemes of the first piece at most: about 3 s of speech, and all of the wait for the first sound."""
@@ -69,19 +70,31 @@ def _best_end(text: str, *, limit: int, least: int) -> int:
     """Where a piece of at most `limit` ends: sentence and clause in its later half, then earlier, then the last word.
 
     A piece that ends early buys its successor less time, but a cut within a clause is heard. Whatever follows the last
-    cut is no shorter than a tail, or half of one behind a mark. Where there is nothing to cut at, the piece goes on to
-    the first space beyond.
+    cut is no shorter than a tail, or half of one behind a mark, unless the limit leaves no such place. Only a word that
+    is longer than the limit exceeds it, and is then a piece of its own.
     """
     sentences, clauses = (_ends(marks, text, min(limit, len(text) - TAIL // 2)) for marks in _BOUNDARIES[:-1])
     for floor in (max(limit // 2, least), least):
         for found in (sentences, clauses):
             if found and found[-1] >= floor:
                 return found[-1]
-    words = _ends(_BOUNDARIES[-1], text, min(limit, len(text) - TAIL))
-    if words and words[-1] >= TAIL:
-        return words[-1]
+    words = _ends(_BOUNDARIES[-1], text, limit)
+    long_enough = [end for end in words if TAIL <= end <= len(text) - TAIL]
+    if long_enough:
+        return long_enough[-1]
+    if words:
+        # One side is short wherever the cut is: the one is taken that makes it the least short.
+        return max(words, key=lambda end: min(end, len(text) - end))
     beyond = _BOUNDARIES[-1].search(text, limit)
-    return min(beyond.start() if beyond else len(text), LONGEST_UNBROKEN)
+    return _before_mark(text, min(beyond.start() if beyond else len(text), LONGEST_UNBROKEN))
+
+
+def _before_mark(text: str, end: int) -> int:
+    """`end`, or before the letter whose combining marks (nasal, syllabic, …) it would cut off."""
+    start = end
+    while start < len(text) and start > 1 and category(text[start]).startswith("M"):
+        start -= 1
+    return start if start > 1 else end
 
 
 def _ends(boundary: re.Pattern[str], text: str, limit: int) -> list[int]:

@@ -1,6 +1,7 @@
 """Where a text is cut."""
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.engines.pieces import FIRST, LONGEST, LONGEST_UNBROKEN, PACE, STRETCH, TAIL, cut
@@ -49,16 +50,69 @@ def test_a_later_sentence_is_not_swallowed_by_the_first_word_beyond() -> None:
     assert [len(piece) for piece in cut(f"{'a' * 50} {'b' * 600}")] == [50, 510, 90]
 
 
+def test_the_last_words_do_not_lengthen_the_first_piece() -> None:
+    text = "aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaa, aaaaaaaaa,"
+    assert cut(text) == ("aaaaaaaaaaaa, aaaaaaaaaaaa,", "aaaaaaaaa, aaaaaaaaa,")
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [
+        (f"a {'b' * 200}", [1, 200]),
+        (f"{'a' * 20} {'b' * 20} {'c' * 300}", [41, 300]),
+        (f"{'a' * 47} b", [47, 1]),
+        (f"{'a' * 48} {'b' * 48}", [48, 48]),
+        (f"{'a' * 49} {'b' * 12}", [49, 12]),
+        (f"{'a' * 23} {'b' * 23}.", [48]),
+        (f"{'a' * 23} {'b' * 23}, ", [48]),
+        (f"{'a' * 23} {'b' * 24}, ", [23, 25]),
+        (f"{'a' * 24} {'b' * 12} {'c' * 12},", [24, 26]),
+    ],
+)
+def test_only_a_word_longer_than_the_limit_exceeds_it(text: str, lengths: list[int]) -> None:
+    assert [len(piece) for piece in cut(text)] == lengths
+
+
+def test_a_run_without_spaces_is_not_cut_between_a_letter_and_its_marks() -> None:
+    nasal = "e\u0303"
+    pieces = cut("b" * 509 + nasal + "d" * 20)
+    assert pieces == ("b" * 509, nasal + "d" * 20)
+    assert [len(piece) for piece in cut("\u0303" * 600)] == [LONGEST_UNBROKEN, 90]
+
+
+@example("aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaa, aaaaaaaaa,")
 @given(texts)
 def test_no_phoneme_is_lost_or_moved(text: str) -> None:
     assert " ".join(cut(text)) == text
 
 
+@example("aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaa, aaaaaaaaa,")
 @given(texts)
 def test_every_piece_fits_and_the_first_is_short(text: str) -> None:
     lengths = [len(piece) for piece in cut(text)]
     assert lengths[0] <= FIRST
     assert max(lengths) <= LONGEST * STRETCH
+
+
+any_word = st.one_of(
+    st.text(alphabet="abe\u02d0\u0303\u0329", min_size=1, max_size=14),
+    st.integers(1, 1_100).map(lambda length: "x" * length),
+    st.integers(20, 60).map(lambda length: "e\u0303" * length),
+)
+separators = st.sampled_from([" ", "  ", "\n", "\t", "\u00a0", "\u2003", "\u2028", "\x1f", ", ", ". ", " … ", ",", "—"])
+any_texts = st.lists(st.tuples(any_word, separators), max_size=40).map(lambda parts: "".join(map("".join, parts)))
+
+
+@given(any_texts)
+def test_every_text_keeps_its_phonemes_and_every_piece_its_limit(text: str) -> None:
+    """What is longer than its limit is one word. The limit is the one at which no piece is late at the pace."""
+    pieces = cut(text)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+    assert all(piece == piece.strip() != "" for piece in pieces)
+    for number, piece in enumerate(pieces):
+        before = [len(each) for each in pieces[:number]]
+        limit = max(TAIL, min(LONGEST, int(sum(before) / PACE - sum(before[1:])))) * STRETCH if number else FIRST
+        assert len(piece) <= limit or (" " not in piece and len(piece) <= LONGEST_UNBROKEN)
 
 
 @given(texts)
