@@ -1,13 +1,14 @@
 """What is under test: versions of the packages that a figure depends on, the Python, the models, the revision."""
 
-import os
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.records.environment import Subject
+from harness.runtimes.git import git
 
 PACKAGES = (
     "espeakng-loader",
@@ -54,17 +55,8 @@ def installed(packages: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says of the checkout around `root`; "" when it says nothing or is not there.
-
-    A hook's GIT_DIR would point at another repository, and an optional lock would get in the way of whoever works in
-    this one.
-    """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ("git", "--no-optional-locks", "-C", str(root), *arguments)
+    """What git says of the checkout around `root`; "" when it says nothing or is not there."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=10, check=False, env=environment
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return git(root, *arguments, timeout_s=10.0).strip()
+    except (UsageError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

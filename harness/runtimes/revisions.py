@@ -1,25 +1,38 @@
 """Other revisions of the source, as git worktrees in the cache: one per commit, never changed."""
 
-import subprocess
+import shutil
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.runtimes.git import GitError, git
 
 MEASURING = ("harness/measure", "harness/engines", "harness/metrics", "harness/records", "harness/clock.py")
 """What runs in a worker: where two revisions differ in it, they measure differently."""
 
 
 def checkout(root: Path, revision: str, *, cache: Path) -> Path:
-    """The directory of the harness package at `revision`. UsageError where the revision or git is not there."""
+    """The directory of the harness package at `revision`.
+
+    Raises UsageError where the revision or git is not there, or the revision cannot be laid out.
+    """
     from filelock import FileLock
 
     commit = resolve(root, revision)
     folder = cache / "revisions" / commit
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(folder) + ".lock"):
-        if not (folder / "harness" / "__init__.py").is_file():
-            _git(root, "worktree", "prune")
-            _git(root, "worktree", "add", "--force", "--detach", str(folder), commit)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(folder) + ".lock"):
+            if not _is_whole(folder, commit):
+                # What is left of a checkout that was interrupted, or that somebody changed.
+                shutil.rmtree(folder, ignore_errors=True)
+                git(root, "worktree", "prune")
+                git(root, "worktree", "add", "--force", "--detach", str(folder), commit)
+    except OSError as error:
+        raise UsageError(
+            f"revision {revision} cannot be laid out ({error.strerror or error})",
+            where=str(folder),
+            remedy="set KOKORO_BENCH_CACHE to a folder that can be written",
+        ) from error
     if not (folder / "harness" / "measure" / "worker.py").is_file():
         raise UsageError(
             f"revision {revision} has no worker",
@@ -30,39 +43,45 @@ def checkout(root: Path, revision: str, *, cache: Path) -> Path:
 
 
 def resolve(root: Path, revision: str) -> str:
-    """The commit that `revision` names. UsageError where there is none."""
+    """The commit that `revision` names. UsageError where there is none, or git cannot tell."""
     try:
-        _git(root, "rev-parse", "--git-dir")
-    except subprocess.CalledProcessError as error:
+        git(root, "rev-parse", "--git-dir")
+    except GitError as error:
+        if "not a git repository" not in error.said:
+            raise
         raise UsageError(
             f"{revision!r} is neither a model nor a requirement, and {root} lies in no git repository with revisions",
             where="duel",
             remedy="kokoro-bench models list shows models; revisions are those of a clone of kokoro-bench",
         ) from error
     try:
-        return _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
-    except subprocess.CalledProcessError as error:
+        return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
+    except GitError as error:
+        if error.said.strip():
+            raise
+        shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
         raise UsageError(
-            f"{revision!r} is neither a model, a requirement nor a git revision",
+            f"{revision!r} is neither a model, a requirement nor a git revision"
+            + (" that this shallow clone has" if shallow else ""),
             where="duel",
-            remedy="git log --oneline shows revisions, kokoro-bench models list shows models",
+            remedy="git fetch --unshallow gets every revision"
+            if shallow
+            else "git log --oneline shows revisions, kokoro-bench models list shows models",
         ) from error
 
 
 def measuring_changes(root: Path, *, commit: str, other: str = "") -> tuple[str, ...]:
     """Files of the measuring code that differ between `commit` and `other`, "" being the tree as it is."""
     commits = [commit, other] if other else [commit]
-    said = _git(root, "diff", "--name-only", *commits, "--", *MEASURING)
-    return tuple(said.split())
+    return tuple(git(root, "diff", "--name-only", *commits, "--", *MEASURING).split())
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _is_whole(folder: Path, commit: str) -> bool:
+    """That `folder` is a checkout of `commit` with every file as it was committed."""
+    if not folder.is_dir():
+        return False
     try:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments],  # noqa: S607 - the user's own git
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except FileNotFoundError as error:
-        raise UsageError("git is not installed", where="duel", remedy="install git") from error
+        there = git(folder, "rev-parse", "HEAD").strip() == commit
+        return there and not git(folder, "status", "--porcelain", "--untracked-files=no")
+    except GitError:
+        return False

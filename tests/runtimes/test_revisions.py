@@ -66,3 +66,22 @@ def test_changes_of_the_measuring_code_are_told_from_others(repository: Path) ->
     assert measuring_changes(repository, commit="HEAD") == ()
     (repository / "README.md").write_text("third\n")
     assert measuring_changes(repository, commit="HEAD") == ()
+
+
+@pytest.mark.parametrize("change", ["changed", "removed", "interrupted", "moved"])
+def test_a_checkout_that_is_not_as_it_was_committed_is_laid_out_anew(
+    repository: Path, tmp_path: Path, change: str
+) -> None:
+    cache = tmp_path / "cache"
+    worker = checkout(repository, "v1", cache=cache) / "measure" / "worker.py"
+    if change == "changed":
+        worker.write_text("SECOND = True\n")
+    elif change == "removed":
+        worker.unlink()
+    elif change == "interrupted":
+        (worker.parents[2] / ".git").unlink()
+        worker.unlink()
+    else:
+        repository = repository.rename(tmp_path / "elsewhere")
+    again = checkout(repository, "v1", cache=cache)
+    assert (again / "measure" / "worker.py").read_text() == "FIRST = True\n"
