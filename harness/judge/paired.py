@@ -79,7 +79,7 @@ def interims(
         if alone[index]:
             found[place] = _one_pair_a_launch(pairs)
             continue
-        overruled = len(pairs) > 1 and bool(spread.overruled[index])
+        overruled = bool(spread.overruled[index])
         found[place] = Interim(
             point=float(spread.point[index]),
             error=float(spread.error[index]),

@@ -36,9 +36,8 @@ def onset_frame(audio: "NDArray[np.float32]", sample_rate: int) -> int | None:
     if first is None:
         return None
     start = int(starts[first])
-    above = np.abs(audio[start : start + window]) > threshold
-    # An RMS above the level implies a frame above it; only rounding at the very level could leave none.
-    return start + int(np.argmax(above)) if above.any() else start
+    # An RMS above the level implies a frame above it; if rounding at the very level leaves none, argmax gives `start`.
+    return start + int(np.argmax(np.abs(audio[start : start + window]) > threshold))
 
 
 def _first_run(loud: "NDArray[np.bool_]", needed: int) -> int | None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from harness.errors import ExitCode, UsageError
 from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, Duel, NotComparable, Policy, Target
 from harness.judge.gate import check_targets, decide, exit_code, judge
 from harness.judge.grouped import Grouped
+from harness.judge.paired import interims
 from harness.records.reading import known, unknown
 from harness.records.verdict import Estimate, TargetKind, TargetResult, Verdict, VerdictKind
 
@@ -50,12 +52,16 @@ def estimate(*, low: float, point: float, high: float) -> Estimate:
     [
         (0.01, 0.05, 0.09, VerdictKind.REGRESSED),
         (0.001, 0.02, 0.03, VerdictKind.REGRESSED),
+        (0.0, 0.05, 0.1, VerdictKind.INCONCLUSIVE),
         (-0.001, 0.05, 0.1, VerdictKind.INCONCLUSIVE),
         (0.001, 0.019, 0.021, VerdictKind.INCONCLUSIVE),
         (0.001, 0.010, 0.019, VerdictKind.UNCHANGED),
         (-0.019, 0.0, 0.019, VerdictKind.UNCHANGED),
         (-0.02, 0.0, 0.019, VerdictKind.INCONCLUSIVE),
+        (-0.019, 0.0, 0.02, VerdictKind.INCONCLUSIVE),
         (-0.09, -0.05, -0.01, VerdictKind.IMPROVED),
+        (-0.09, -0.05, 0.0, VerdictKind.INCONCLUSIVE),
+        (-0.03, -0.02, -0.001, VerdictKind.IMPROVED),
         (-0.03, -0.019, -0.001, VerdictKind.INCONCLUSIVE),
     ],
 )
@@ -95,6 +101,73 @@ def test_sixty_pairs_are_read_at_the_level_of_benjamini_and_yekutieli() -> None:
     assert level == pytest.approx([2 * unit, 2 * unit])
     same = [1 - v.change.level for v in verdicts if v.change and v.kind is VerdictKind.UNCHANGED]
     assert same == pytest.approx([len(same) * unit] * len(same)), "equivalences are a family of their own"
+
+
+def test_duels_of_the_fewest_launches_that_decide_count_in_the_run() -> None:
+    verdicts = judge([duel(noise(seed, shift=0.3, launches=2)) for seed in (1, 2)])
+    assert [verdict.kind for verdict in verdicts] == [VerdictKind.REGRESSED] * 2
+    # Two p-values, both rejected: α = 2 · 0.01 / (2 · (1 + 1/2)).
+    assert [1 - v.change.level for v in verdicts if v.change] == pytest.approx([0.01 / 1.5] * 2)
+
+
+def test_a_look_before_the_last_reads_both_families_at_its_share() -> None:
+    verdicts = judge([duel(noise(1, shift=0.3)), duel(noise(2))], share=0.25)
+    assert [verdict.kind for verdict in verdicts] == [VerdictKind.REGRESSED, VerdictKind.UNCHANGED]
+    # Two pairs, one p-value rejected in each family: α = 0.25 · 0.01 / (2 · (1 + 1/2)).
+    assert [1 - v.change.level for v in verdicts if v.change] == pytest.approx([0.25 * 0.01 / 3] * 2)
+
+
+def test_duels_are_estimated_with_their_scenarios_and_the_presumed_scatter_of_launches() -> None:
+    tables = [noise(1), noise(2), noise(3)]
+    names = ["one", "one", "other"]
+    policy = Policy(launch_inflation=3.0, launch_sd=0.004)
+    compared = [replace(duel(pairs), scenario_id=name) for pairs, name in zip(tables, names, strict=True)]
+    expected = interims(tables, scenarios=names, launch_inflation=3.0, launch_sd=0.004)
+    for verdict, interim in zip(judge(compared, policy), expected, strict=True):
+        assert verdict.change is not None
+        assert interim is not None
+        assert verdict.change == interim.estimate(verdict.change.level)
+    # Each of the three makes a difference here.
+    for less in (
+        interims(tables, launch_inflation=3.0, launch_sd=0.004),
+        interims(tables, scenarios=names, launch_sd=0.004),
+        interims(tables, scenarios=names, launch_inflation=3.0),
+    ):
+        assert less[0] != expected[0]
+
+
+@pytest.mark.parametrize(("scenarios", "pooled"), [(4, False), (5, True)])
+def test_baselines_of_five_scenarios_moderate_one_another(scenarios: int, pooled: bool) -> None:  # noqa: FBT001
+    values = tuple(tuple(math.exp(v) for v in launch) for launch in noise(1))
+    # Three metrics each, so that there are enough spreads to learn from in both cases.
+    compared = [
+        replace(baseline(values, 6), scenario_id=f"s{number}", metric=metric)
+        for number in range(scenarios)
+        for metric in ("a", "b", "c")
+    ]
+    assert all(("moderated" in verdict.reason) is pooled for verdict in judge(compared))
+
+
+def test_verdicts_name_what_was_compared_against_what() -> None:
+    nothing = Comparison(
+        scenario_id="gone",
+        metric="ttfa",
+        tolerance=0.1,
+        reference="main",
+        data=NotComparable(kind=VerdictKind.MISSING, reason="", advice="look there"),
+    )
+    absent, measured = judge([nothing, replace(duel(noise(1)), reference="rev=HEAD~1")])
+    assert (absent.scenario_id, absent.metric, absent.reference) == ("gone", "ttfa", "main")
+    assert (absent.tolerance, absent.advice) == (math.log1p(0.1), "look there")
+    assert (measured.scenario_id, measured.metric, measured.reference) == ("s", "latency", "rev=HEAD~1")
+    assert measured.reason.endswith("99.0 %)"), "no rule stands behind a duel's interval"
+
+
+def test_what_would_have_been_found_depends_on_the_asked_power() -> None:
+    sizes = [judge([duel(noise(3, sd=0.05))], Policy(power=power))[0].detectable for power in (0.5, 0.9, 0.99)]
+    assert None not in sizes
+    assert sizes == sorted(sizes, key=lambda size: size or 0.0)
+    assert len(set(sizes)) == 3
 
 
 def test_figures_that_do_not_vary_are_known_exactly() -> None:
@@ -164,8 +237,10 @@ def test_verdicts_keep_the_order_of_the_comparisons() -> None:
 
 @pytest.mark.parametrize("tolerance", [0.0, -0.1, math.inf, math.nan])
 def test_a_senseless_tolerance_is_refused(tolerance: float) -> None:
-    with pytest.raises(UsageError, match="tolerance"):
+    with pytest.raises(UsageError, match="tolerance") as refused:
         judge([duel(noise(1), tolerance=tolerance)])
+    assert refused.value.where == "s latency"
+    assert "0.05" in refused.value.remedy
 
 
 def target(value: float | None, *, limit: float = 0.8, higher_is_better: bool = False) -> Target:
@@ -181,17 +256,25 @@ def target(value: float | None, *, limit: float = 0.8, higher_is_better: bool = 
 
 def test_targets_are_met_missed_or_unknown() -> None:
     results = check_targets(
-        [target(0.79), target(0.81), target(0.8), target(0.95, higher_is_better=True), target(None)]
+        [
+            target(0.79),
+            target(0.81),
+            target(0.8),
+            target(0.95, higher_is_better=True),
+            target(0.8, higher_is_better=True),
+            target(None),
+        ]
     )
     assert [r.kind for r in results] == [
         TargetKind.MET,
         TargetKind.MISSED,
         TargetKind.MISSED,
         TargetKind.MET,
+        TargetKind.MISSED,
         TargetKind.UNKNOWN,
     ]
     assert results[1].reason == "0.81 is not below 0.8, but the limit lies within its interval, 0.7 to 0.85"
-    assert results[4].reason == "no onset found"
+    assert results[5].reason == "no onset found"
 
 
 def of(kind: VerdictKind) -> Verdict:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,13 @@ def test_where_nothing_speaks_the_level_is_that_of_the_first_rank() -> None:
 
 def test_one_pair_has_the_whole_per_cent_and_none_has_it_too() -> None:
     assert cut([0.009], fdr=0.01).rejected == 1
-    assert cut([], fdr=0.01).alpha == 0.01
+    nothing = cut([], fdr=0.01, share=0.5)
+    assert (nothing.rejected, nothing.alpha) == (0, 0.005)
+
+
+def test_a_p_value_at_its_threshold_is_rejected() -> None:
+    assert cut([0.01], fdr=0.01).rejected == 1
+    assert cut([math.nextafter(0.01, 1)], fdr=0.01).rejected == 0
 
 
 def test_a_look_may_spend_only_its_share() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import MeasurementError
+from harness.judge import nested
 from harness.judge.grouped import Grouped
 from harness.judge.paired import (
     SLICED_LAUNCH_SD,
@@ -46,6 +47,50 @@ def test_one_pair_a_launch_is_students_over_launches() -> None:
     assert estimate.point == pytest.approx(0.02)
     assert estimate.high - estimate.point == pytest.approx(4.302653 * 0.01 / math.sqrt(3), rel=1e-6)
     assert estimate.method == "paired log-ratio, t over launches"
+
+
+def test_one_pair_a_launch_among_ordinary_duels_stops_nothing() -> None:
+    first, second = interims([((0.01,), (0.02,), (0.03,)), table(1)])
+    assert first is not None
+    assert second is not None
+    assert first.method == "paired log-ratio, t over launches"
+    assert second.method == "paired log-ratio, t over pairs"
+
+
+def test_two_launches_that_disagree_leave_one_degree_of_freedom() -> None:
+    differing = tuple(tuple(level + value for value in row) for level, row in zip((0, 0.5), table(1), strict=False))
+    (found,) = interims([differing])
+    assert found is not None
+    assert (found.freedom, found.launches) == (1.0, 2)
+    assert found.method == "paired log-ratio, t over launches, which disagree"
+
+
+def test_the_presumed_inflation_and_the_presumed_scatter_add_up() -> None:
+    duels = [table(1), table(2), table(3)]
+    fitted = nested.fit(np.array(duels))
+    # A mean of eight pairs has a variance of within / 8; launches of their own scatter add 0.02².
+    presumed = 3.0 + 8 * 0.02**2 / fitted.within
+    shared = nested.common(fitted, presumed=presumed, groups=np.array([0, 1, 0]))
+    expected = nested.spread(fitted, shared)
+    found = interims(duels, scenarios=["a", "b", "a"], launch_inflation=3.0, launch_sd=0.02)
+    assert [one.error for one in found if one] == pytest.approx(expected.error.tolist(), rel=1e-12)
+    assert [one.point for one in found if one] == pytest.approx(expected.point.tolist(), rel=1e-12)
+
+
+def test_duels_without_named_scenarios_are_witnesses_each() -> None:
+    duels = [table(1), table(2), table(3)]
+    unnamed, each, one = (
+        interims(duels, scenarios=names, launch_inflation=3.0) for names in (None, ["a", "b", "c"], ["a", "a", "a"])
+    )
+    assert unnamed == each != one
+
+
+def test_duels_of_two_launches_tell_how_much_launches_differ() -> None:
+    apart = [
+        tuple(tuple(shift + v for v in row) for shift, row in zip((0, 0.3), table(n), strict=False)) for n in range(9)
+    ]
+    assert launch_inflation(apart) > 10
+    assert launch_scatter(apart) > 0.1
 
 
 def test_launches_that_disagree_decide_by_themselves() -> None:

@@ -69,6 +69,31 @@ def test_a_dip_shorter_than_a_window_does_not() -> None:
     assert onset_frame(audio, RATE) == 0
 
 
+def test_the_first_frame_above_the_level_is_the_onset_and_one_at_the_level_is_not() -> None:
+    at = np.full(40, np.float32(0.01))
+    assert onset_frame(np.concatenate([at, level(0.2, 0.3)]), RATE) == 40
+
+
+def test_windows_lie_one_millisecond_apart() -> None:
+    # Barely above the level, so a window counts only if sound fills it; 50 ms that begin between two windows' starts.
+    sound = np.concatenate([silence(0.0005, 8_000), level(0.050, 0.010001, 8_000), silence(0.1, 8_000)])
+    assert onset_frame(sound, 8_000) is None
+    assert onset_frame(sound[4:], 8_000) == 0
+
+
+@pytest.mark.parametrize("extra", range(9))
+def test_a_last_window_that_does_not_fit_is_not_looked_at(extra: int) -> None:
+    assert onset_frame(level(0.05, 0.3, 8_000)[: 400 + extra], 8_000) == 0
+    assert onset_frame(level(0.06, 0.3, 8_000)[: 400 + extra], 8_000) == 0
+
+
+def test_a_faint_sound_is_found_after_minutes_of_clicks() -> None:
+    # Sums in single precision would be off by more than the level after so much energy.
+    clicks = np.tile(np.concatenate([level(0.02, 0.9), silence(0.02)]), 3000)
+    assert onset_frame(np.concatenate([clicks, silence(0.1)]), RATE) is None
+    assert onset_frame(np.concatenate([clicks, level(0.2, 0.0101)]), RATE) == len(clicks)
+
+
 def slow_onset(audio: np.ndarray, rate: int) -> int | None:
     """The definition, window by window."""
     window, hop, run = round(0.01 * rate), round(0.001 * rate), 0
