@@ -43,6 +43,8 @@ class Equipment:
     boot: str
     memory_for_workers: Callable[[], int | None] = lambda: None
     """Bytes that workers may take now; None where they take none, or where nobody knows."""
+    notes: Callable[[], Sequence[str]] = tuple
+    """What is unusual about the files that were resolved: sentences for the run."""
 
 
 def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
@@ -172,6 +174,7 @@ class Shelf:
     config: Config
     report: Reporter
     _files: "dict[str, ModelFiles]" = field(default_factory=dict)
+    _notes: dict[str, None] = field(default_factory=dict)
     _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
 
     def files(self, name: str) -> "ModelFiles":
@@ -179,7 +182,7 @@ class Shelf:
         label = _label(name)
         if label not in self._files:
             from harness.models.catalogue import Catalogue
-            from harness.models.examine import check_voice
+            from harness.models.voices import check_voice
 
             paths = {_label(given): given for given in self.config["model"]}
             wanted = name if _is_file(name) else paths.get(name, name)
@@ -187,7 +190,7 @@ class Shelf:
             found = Catalogue(calibration_texts=calibration_texts).resolve(
                 Path(wanted) if _is_file(wanted) else wanted, voices=voices, report=self.report
             )
-            check_voice(found.voices_path, self.config["voice"])
+            self._notes |= dict.fromkeys(check_voice(found.voices_path, self.config["voice"]))
             self._files[label] = found
         return self._files[label]
 
@@ -199,6 +202,10 @@ class Shelf:
         if arm.model is None:
             return arm
         return replace(arm, model=replace(self.files(arm.model.name).variant, name=_label(arm.model.name)))
+
+    def notes(self) -> Sequence[str]:
+        """What is unusual about the voices, each said once."""
+        return tuple(self._notes)
 
     def arm_files(self, arm: Arm) -> ArmFiles:
         """The paths that a worker is given."""
@@ -246,6 +253,7 @@ def _real(config: Config, report: Reporter) -> Equipment:
         pid=os.getpid(),
         boot=machine.boot_id(),
         memory_for_workers=memory_for_workers,
+        notes=shelf.notes,
     )
 
 

@@ -107,7 +107,7 @@ def _check_installed() -> None:
 def _files(config: Config) -> "ModelFiles":
     """The one model that is served."""
     from harness.models.catalogue import Catalogue
-    from harness.models.examine import check_voice
+    from harness.models.voices import check_voice
 
     for name in ("model", "provider", "threads"):
         if len(config[name]) > 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ModelError, nearest
 from harness.models import public, quantise
 from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_versions
-from harness.models.examine import Examiner, GraphFacts, check_face, read_voices
+from harness.models.examine import Examiner, GraphFacts, check_face
 from harness.models.fetch import Progress, fetch, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
 from harness.models.listing import Entry, list_entries
@@ -17,6 +17,7 @@ from harness.models.quantise.calibration import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
 from harness.models.replicas import BuiltReplicas, Replicas, described, needed_bytes, replica_key
 from harness.models.verify import Verification, verify
+from harness.models.voices import read_voices
 from harness.records.scenario import ModelVariant, slug
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a model file and a voices file contain, and whether they are Kokoro's.
+"""What a model file contains, and whether it is Kokoro's.
 
 The graph's facts depend on the file's bytes alone, so they are remembered by its SHA-256: a model of 325 MB is parsed
 the first time that it is seen, and not at every run.
@@ -9,21 +9,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
-from harness.errors import ModelError, nearest
+from harness.errors import ModelError
 from harness.models.files import write_atomically
-
-if TYPE_CHECKING:
-    from zipfile import ZipFile
 
 TOKEN_INPUTS = ("input_ids", "tokens")
 OTHER_INPUTS = ("style", "speed")
-VOICE_SHAPE = (510, 1, 256)
-FORMAT = 1
-"""Version of the remembered facts. 1: the first."""
+FORMAT = 2
+"""Version of the remembered facts. 1: the first. 2: initialisers are no inputs."""
 
 _MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
 """Field numbers of ONNX's ModelProto (onnx.proto)."""
@@ -97,6 +93,8 @@ def read_graph(path: Path) -> GraphFacts:
         raise ModelError(
             "is damaged: its graph cannot be parsed", where=str(path), remedy="get the file again"
         ) from None
+    # Up to IR version 3 an initialiser is listed among the inputs: its default, so that nobody has to give it.
+    given = {initialiser.name for initialiser in model.graph.initializer}
     imports = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     elements = 0
     external: dict[str, int] = {}
@@ -115,7 +113,7 @@ def read_graph(path: Path) -> GraphFacts:
         opset=imports.get("ai.onnx", 0),
         domains=imports,
         producer=f"{model.producer_name} {model.producer_version}".strip(),
-        inputs=tuple(_tensor(value) for value in model.graph.input),
+        inputs=tuple(_tensor(value) for value in model.graph.input if value.name not in given),
         outputs=tuple(_tensor(value) for value in model.graph.output),
         operators=dict(sorted(Counter(node.op_type for node in _nodes(model.graph)).items())),
         elements=elements,
@@ -211,55 +209,6 @@ def check_face(path: Path, facts: GraphFacts) -> None:
         raise ModelError(
             f"is not a Kokoro graph: its outputs are {given}", where=str(path), remedy="the first must be the audio"
         )
-
-
-def read_voices(path: Path) -> tuple[str, ...]:
-    """The names of the voices in a file, sorted.
-
-    Raises ModelError unless it is an npz archive of at least one float32 array, each [510, 1, 256]. Only the arrays'
-    headers are read.
-    """
-    from zipfile import BadZipFile, ZipFile
-
-    if not path.is_file():
-        raise ModelError("no such voices file", where=str(path), remedy="give the file's path with --voices FILE")
-    try:
-        with ZipFile(path) as archive:
-            shapes = {name.removesuffix(".npy"): _array_header(archive, name) for name in archive.namelist()}
-    except (BadZipFile, ValueError, EOFError, OSError) as error:
-        raise ModelError(
-            f"is not a voices file: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            where=str(path),
-            remedy="a voices file is an npz archive, name to float32 [510, 1, 256]",
-        ) from None
-    if not shapes:
-        raise ModelError("holds no voice", where=str(path), remedy="give another file with --voices FILE")
-    for name, (dtype, shape) in shapes.items():
-        if dtype != "float32" or shape != VOICE_SHAPE:
-            raise ModelError(
-                f"voice {name} is {dtype} {list(shape)}",
-                where=str(path),
-                remedy=f"Kokoro's voices are float32 {list(VOICE_SHAPE)}",
-            )
-    return tuple(sorted(shapes))
-
-
-def check_voice(path: Path, voice: str) -> None:
-    """Raise ModelError unless the voices file has `voice`; the remedy names the nearest."""
-    known = read_voices(path)
-    if voice not in known:
-        raise ModelError(f"no voice {voice!r}", where=str(path), remedy=nearest(voice, known))
-
-
-def _array_header(archive: "ZipFile", name: str) -> tuple[str, tuple[int, ...]]:
-    """Type and shape of an array in an npz archive (numpy.lib.format, versions 1 to 3)."""
-    from numpy.lib import format as npy
-
-    with archive.open(name) as member:
-        major, _ = npy.read_magic(member)
-        read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-        shape, _, dtype = read(member)
-    return str(dtype), shape
 
 
 def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types

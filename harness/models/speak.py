@@ -5,6 +5,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.models.voices import read_voices
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,8 +41,7 @@ def speak(model: Path, voices: Path) -> dict[str, float | str]:
     onnxruntime.set_default_logger_severity(4)
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     vocabulary, dtypes = embedded_vocab(session) or DEFAULT_VOCAB, input_dtypes(session)
-    styles = np.load(voices)
-    names = sorted(styles.files)
+    styles, names = np.load(voices), read_voices(voices)
     facts: dict[str, float | str] = {}
     for phrase, voice in zip(PHRASES, (names[0], names[-1]), strict=True):
         tokens = [vocabulary[phoneme] for phoneme in phrase if phoneme in vocabulary]
@@ -54,7 +55,7 @@ def token_feed(
 ) -> "dict[str, NDArray[Any]]":
     """One synthesis's inputs, as kokoro-onnx makes them: padded tokens [1, n + 2], a style row [1, 256], the speed [1].
 
-    `voice` is [510, 1, 256]; `dtypes` are those of the graph's inputs, by name.
+    `voice` is [rows, 1, 256]; `dtypes` are those of the graph's inputs, by name.
     """
     import numpy as np
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from harness.errors import ModelError
 from harness.models.child import Job, Speak, run_child
-from harness.models.examine import check_external, check_face, read_graph, read_voices
+from harness.models.examine import check_external, check_face, read_graph
 from harness.models.files import sha256_of
 from harness.models.public import BY_SHA256
+from harness.models.voices import describe_voices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +76,9 @@ def _graph(path: Path) -> Check:
 
 def _voices(path: Path) -> Check:
     try:
-        names = read_voices(path)
+        return Check(name="voices", passed=True, detail=describe_voices(path))
     except ModelError as error:
         return Check(name="voices", passed=False, detail=error.what)
-    return Check(name="voices", passed=True, detail=f"{len(names)} voices")
 
 
 def _speech(model: Path, voices: Path) -> Check:

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from harness.errors import ModelError
-from harness.models.examine import Examiner, GraphFacts, check_face, check_voice, read_graph, read_voices
+from harness.models.examine import Examiner, GraphFacts, check_face, read_graph
 
 Make = Callable[..., Path]
 
@@ -150,59 +150,13 @@ def test_another_graph_is_refused(tmp_path: Path, model_file: Make, options: dic
         check_face(tmp_path / "a.onnx", facts_of(tmp_path, model_file, **options))
 
 
-def test_the_voices_of_a_file(tmp_path: Path, voices_file: Make) -> None:
-    assert read_voices(voices_file(tmp_path / "v.bin", "bf_emma", "af_heart")) == ("af_heart", "bf_emma")
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"shape": (511, 1, 256)}, r"voice af_heart is float32 \[511, 1, 256\]"),
-        ({"shape": (510, 256)}, r"voice af_heart is float32 \[510, 256\]"),
-        ({"dtype": "float64"}, r"voice af_heart is float64 \[510, 1, 256\]"),
-    ],
-)
-def test_voices_of_another_shape_are_refused(
-    tmp_path: Path, voices_file: Make, options: dict[str, object], said: str
-) -> None:
-    with pytest.raises(ModelError, match=rf"v\.bin: {said} — Kokoro's voices are float32 \[510, 1, 256\]"):
-        read_voices(voices_file(tmp_path / "v.bin", **options))
-
-
-@pytest.mark.parametrize("cut", [None, 0, 1000])
-def test_what_is_no_archive_holds_no_voices(tmp_path: Path, voices_file: Make, cut: int | None) -> None:
-    path = tmp_path / "v.bin"
-    if cut is None:
-        np.save(tmp_path / "v.npy", np.zeros((510, 1, 256), dtype=np.float32))
-        path = tmp_path / "v.npy"
-    else:
-        path.write_bytes(voices_file(path).read_bytes()[:cut])
-    with pytest.raises(ModelError, match=r"is not a voices file: .* — a voices file is an npz archive"):
-        read_voices(path)
-
-
-def test_an_archive_of_something_else_holds_no_voices(tmp_path: Path) -> None:
-    import zipfile
-
-    with zipfile.ZipFile(tmp_path / "v.bin", "w") as archive:
-        archive.writestr("readme.txt", "no arrays here")
-    with pytest.raises(ModelError, match="is not a voices file"):
-        read_voices(tmp_path / "v.bin")
-
-
-def test_an_empty_archive_holds_no_voice(tmp_path: Path) -> None:
-    np.savez(tmp_path / "v.npz")
-    with pytest.raises(ModelError, match="holds no voice"):
-        read_voices(tmp_path / "v.npz")
-
-
-def test_a_missing_voices_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such voices file — give the file's path with --voices FILE"):
-        read_voices(tmp_path / "v.bin")
-
-
-def test_an_unknown_voice_has_a_nearest(tmp_path: Path, voices_file: Make) -> None:
-    path = voices_file(tmp_path / "v.bin", "af_heart", "bm_george")
-    check_voice(path, "af_heart")
-    with pytest.raises(ModelError, match="no voice 'af_hart' — did you mean 'af_heart'"):
-        check_voice(path, "af_hart")
+def test_an_initialiser_that_is_listed_as_an_input_need_not_be_given(tmp_path: Path, model_file: Make) -> None:
+    model = onnx.load(model_file(tmp_path / "a.onnx"))
+    # As exporters wrote it up to IR version 3: every initialiser is an input with a default.
+    model.ir_version = 3
+    for each in model.graph.initializer:
+        model.graph.input.append(onnx.helper.make_tensor_value_info(each.name, each.data_type, each.dims))
+    onnx.save(model, tmp_path / "old.onnx")
+    facts = read_graph(tmp_path / "old.onnx")
+    assert [each.name for each in facts.inputs] == ["input_ids", "style", "speed"]
+    check_face(tmp_path / "old.onnx", facts)

@@ -9,6 +9,7 @@ from harness.errors import ModelError
 from harness.models.examine import GraphFacts
 from harness.models.files import ModelFiles
 from harness.models.speak import token_feed
+from harness.models.voices import read_voices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +37,8 @@ def calibration_feeds(
     tokenizer = Tokenizer(vocab=json.loads(embedded)["vocab"] if embedded else DEFAULT_VOCAB)
     dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in facts.inputs}
     feeds: list[dict[str, NDArray[Any]]] = []
+    names = read_voices(files.voices_path)
     with np.load(files.voices_path) as voices:
-        names = sorted(voices.files)
         for text in texts:
             phonemes = " ".join(tokenizer.phonemize(text, language).split())
             for part in split_phonemes(phonemes, MAX_PHONEME_LENGTH):
