@@ -9,6 +9,7 @@ from typing import Self
 from harness.equipment import Equipment
 from harness.likeness import Recording, compare_all, with_likeness
 from harness.measure.operators import Profile, profile_arm
+from harness.measure.orders import order_language
 from harness.measure.staff import Staff
 from harness.placement import prove
 from harness.plan.matrix import Plan
@@ -64,6 +65,7 @@ class Beside:
     def _profile(self, scenario: Scenario) -> Profile:
         """Operator times of a scenario's text, in a worker of its own."""
         text = self._plan.utterance(scenario, 0)
+        text = replace(text, language=order_language(scenario, text))
         return profile_arm(scenario.arm, staff=self._staff, voice=scenario.voice, seed=self._seed, utterance=text)
 
 

@@ -57,7 +57,10 @@ class ListenerDesk:
         self._target = target
         self._clock = clock
         self._programme = Programme(
-            scenario_id=scenario.id, utterances=tuple(texts), band=seconds_per_character, voice=scenario.voice,
+            scenario_id=scenario.id,
+            # A server is told the language that the user has chosen, and no other.
+            utterances=tuple(replace(each, language=scenario.language) for each in texts),
+            band=seconds_per_character, voice=scenario.voice,
             speed=scenario.speed,
         )  # fmt: skip
         self._judge = Judge(self._programme, sample_rate=target.settings.sample_rate)

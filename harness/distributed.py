@@ -51,7 +51,13 @@ SAMPLING_S = 0.1
 def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> Scenario:
     """The one scenario of such a load."""
     return Scenario(
-        arm=arm, mode=Mode.ENDPOINT, text_class=text_class, voice=config["voice"], variant=None, traffic=traffic
+        arm=arm,
+        mode=Mode.ENDPOINT,
+        text_class=text_class,
+        voice=config["voice"],
+        language=config["language"],
+        variant=None,
+        traffic=traffic,
     )
 
 

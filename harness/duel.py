@@ -58,13 +58,15 @@ class Opponents:
         return replace(self, reference=replace(self.reference, side="reference"))
 
 
-def duel_scenarios(opponents: Opponents, *, texts: Sequence[str], voice: str, mode: Mode) -> tuple[Scenario, ...]:
+def duel_scenarios(
+    opponents: Opponents, *, texts: Sequence[str], voice: str, mode: Mode, language: str = ""
+) -> tuple[Scenario, ...]:
     """Each text by each arm."""
     for name in texts:
         if name not in TEXT_CLASSES:
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy="kokoro-bench duel --help")
     return tuple(
-        Scenario(arm=arm, mode=mode, text_class=name, voice=voice)
+        Scenario(arm=arm, mode=mode, text_class=name, voice=voice, language=language)
         for name in texts
         for arm in (opponents.candidate, opponents.reference)
     )

@@ -65,6 +65,7 @@ def wanted_scenarios(config: Config, wishes: Sequence[Wish], selection: str) -> 
             wish_here(wish, config),
             arms=wanted_arms(config, selection, recipes=wish.recipes),
             voice=config["voice"],
+            language=config["language"],
             texts=config["text"],
             own=_own_text(config),
         )
@@ -174,7 +175,7 @@ def _conclude(
     observed = store.load(run_id)
     observed = replace(observed, run=replace(observed.run, status=status, reason=reason))
     conclusions = beside.complete(judging.conclude(observed), observed, judging.explain)
-    conclusions = replace(conclusions, notes=(*conclusions.notes, *keeper.notes))
+    conclusions = replace(conclusions, notes=(*conclusions.notes, *equipment.notes(), *keeper.notes))
     store.conclude(run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
     if status in (RunStatus.COMPLETE, RunStatus.PARTIAL) and _any_failed(conclusions.verdicts):
         status = RunStatus.FAILED

@@ -51,6 +51,7 @@ class Tuning:
     metric: str
     text: str
     voice: str
+    language: str = ""
     changes: Sequence[str] = DEFAULT_CHANGES
 
     def search(self, measure: Measure, *, budget_s: float) -> Search:
@@ -87,7 +88,7 @@ class Tuning:
         return Round(run_id=data.run.id, found=found, kept=survivors(pairs))
 
     def _scenario(self, arm: Arm) -> Scenario:
-        return Scenario(arm=arm, mode=Mode.WHOLE, text_class=self.text, voice=self.voice)
+        return Scenario(arm=arm, mode=Mode.WHOLE, text_class=self.text, voice=self.voice, language=self.language)
 
     def _distinct(self, changes: Sequence[str]) -> list[str]:
         """Every change that makes another arm than the base, once."""

@@ -125,7 +125,9 @@ def conduct(
         rhythm=rhythm,
     )
     mode = Mode.STREAM if streamed else Mode.WHOLE
-    scenarios = duel_scenarios(sides, texts=config["text"] or TEXTS, voice=config["voice"], mode=mode)
+    scenarios = duel_scenarios(
+        sides, texts=config["text"] or TEXTS, voice=config["voice"], language=config["language"], mode=mode
+    )
     with LiveConsole() as console:
         try:
             return laboratory.measure(

@@ -48,7 +48,12 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     size = per_cent(click.get_current_context(), click.Option(["--effect"]), effect)
     text = _single(config["text"], "--text") or TEXT
     tuning = Tuning(
-        base=one_arm(config), metric=METRIC[goal], text=text, voice=config["voice"], changes=changes or DEFAULT_CHANGES
+        base=one_arm(config),
+        metric=METRIC[goal],
+        text=text,
+        voice=config["voice"],
+        language=config["language"],
+        changes=changes or DEFAULT_CHANGES,
     )
     try:
         search = tuning.search(lambda *asked: _round(config, *asked), budget_s=config["budget"] or BUDGET_S)

@@ -48,7 +48,7 @@ def validate(config: Config) -> int:
     console.print(targets_table(data, promised(config)))
     for line in failures(data):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for note in write_outputs(data, config):
+    for note in (*data.run.notes, *write_outputs(data, config)):
         console.print(note, markup=False, soft_wrap=True)
     code = finished.code if finished.code is ExitCode.INTERRUPTED else code_of(data, promised(config))
     console.print(f"exit code {int(code)}: {_meaning(code)}", style="dim")

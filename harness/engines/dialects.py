@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from harness.engines.languages import letter_of
 from harness.engines.protocol import SpeechRequest
 
 SAMPLE_RATE = 24_000
@@ -25,34 +26,46 @@ class Dialect:
     voices_path: str
     state_paths: tuple[str, ...] = ()
     """Where a server says more of itself than at its /status."""
+    letters: bool = False
+    """Whether a language is named by Kokoro's letter, and not by its tag."""
 
-    def body(self, request: SpeechRequest, *, container: str, stream: bool, model: str) -> bytes:
-        """The request's body: `stream` and the format are always said, since the defaults differ."""
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field that a request may have beside its text."""
+        named = ("voice", self.format_field, "stream", "speed", self.language_field, self.model_field)
+        return tuple(name for name in named if name)
+
+    def body(
+        self,
+        request: SpeechRequest,
+        *,
+        container: str,
+        stream: bool,
+        model: str,
+        leave_out: Collection[str] = (),
+    ) -> bytes:
+        """The request's body: what was asked for, and nothing else but what makes the answer a known one.
+
+        Always there: the text and the voice, which the figures name; the format and `stream`, whose defaults differ
+        from server to server; in openai's dialect the model, which OpenAI's own endpoint demands. Only where it was
+        asked for: the language, and a speed other than 1. `leave_out` names fields that a server refuses to see.
+        """
         said: dict[str, object] = {
             self.text_field: request.text,
             "voice": request.voice,
             self.format_field: container,
             "stream": stream,
-            "speed": request.speed,
         }
+        if request.speed != 1.0:
+            said["speed"] = request.speed
         if self.model_field:
             said[self.model_field] = model
-        if language := self._language(request):
-            said[self.language_field] = language
-        return json.dumps(said, ensure_ascii=False).encode()
+        if request.language:
+            said[self.language_field] = letter_of(request.language) if self.letters else request.language
+        return json.dumps(
+            {name: value for name, value in said.items() if name not in leave_out}, ensure_ascii=False
+        ).encode()
 
-    def _language(self, request: SpeechRequest) -> str:
-        """`lang` is a tag; `lang_code` a letter that only needs saying where the voice's own does not say it."""
-        if self.language_field == "lang":
-            return request.language
-        letter = LETTERS.get(request.language.lower(), request.language)
-        return "" if request.voice[:1] == letter else letter
-
-
-LETTERS: Mapping[str, str] = MappingProxyType(
-    {"en-us": "a", "en-gb": "b", "es": "e", "fr-fr": "f", "hi": "h", "it": "i", "ja": "j", "pt-br": "p", "cmn": "z"}
-)
-"""Language tag → Kokoro's letter for it, with which the names of its voices begin."""
 
 OPENAI = Dialect(
     name="openai",
@@ -60,6 +73,7 @@ OPENAI = Dialect(
     format_field="response_format",
     language_field="lang_code",
     model_field="model",
+    letters=True,
     formats=("pcm", "wav", "mp3", "opus", "flac"),
     voices_path="/v1/audio/voices",
 )
@@ -84,7 +98,8 @@ def wanted_dialect(body: bytes) -> Dialect | None:
     try:
         answer = json.loads(body)
     except ValueError:
-        return None
+        # Frameworks that answer in plain text: "missing field `input` at line 1 column 2".
+        answer = {"message": body.decode("utf-8", errors="replace")}
     missing = set(_missing_fields(answer))
     found = [dialect for dialect in DIALECTS.values() if dialect.text_field in missing]
     return found[0] if len(found) == 1 else None

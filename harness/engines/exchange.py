@@ -4,6 +4,7 @@ The engine drives it over a blocking socket, the load generator over an event lo
 the same way. h11 hands on every piece of body as it comes, and blocks nothing together.
 """
 
+import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,14 +13,17 @@ from typing import TYPE_CHECKING, Protocol
 import h11
 
 from harness.engines.containers import HEADER_LIMIT, KEPT, Decoder, make_decoder
-from harness.engines.dialects import Dialect, wanted_dialect
+from harness.engines.dialects import Dialect
 from harness.engines.faults import EndpointFault, Fault, excerpt, status_fault
+from harness.engines.refusals import refusal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 READ_SIZE = 1 << 16
+GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+"""zlib tells the two apart by their headers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,16 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request. `container` and `sample_rate` (Hz) say what a 200 has to hold; "" takes any body."""
+    """One request. `container` and `sample_rate` (Hz) say what a 200 has to hold; "" takes any body.
+
+    A `dialect` says that `body` is a request for speech in it; `left_out` are the fields that it lacks on purpose.
+    """
 
     method: str
     path: str
     body: bytes = b""
     dialect: Dialect | None = None
+    left_out: tuple[str, ...] = ()
     container: str = ""
     sample_rate: int = 0
     max_bytes: int = 1 << 26
@@ -67,6 +75,11 @@ class Inflater(Protocol):
     @property
     def eof(self) -> bool:
         """Whether the coded data have come to their end."""
+        ...
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came behind that end."""
         ...
 
     def decompress(self, data: bytes, /) -> bytes:
@@ -192,7 +205,7 @@ class Exchange:
             raise self._too_large(f"{announced} bytes are announced")
         coding = self.answer.header("content-encoding").strip().lower()
         if coding in ("gzip", "x-gzip", "deflate"):
-            self._inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+            self._inflater = zlib.decompressobj(wbits=GZIP_OR_ZLIB)
         elif coding not in ("", "identity"):
             raise EndpointFault(Fault.NOT_AUDIO, f"the body is coded as {coding!r}, which was not asked for")
         if self.ask.container and response.status_code == 200:
@@ -208,7 +221,7 @@ class Exchange:
                 raise EndpointFault(
                     Fault.FORMAT, f"the answer is announced with {name}={value}, expected was {name}={expected}"
                 )
-        self._decoder = make_decoder(self.ask.container, sample_rate=self.ask.sample_rate)
+        self._decoder = make_decoder(self.ask.container, sample_rate=self.ask.sample_rate, limit=self.ask.max_bytes)
 
     def _note(self, data: bytes, at_ns: int) -> None:
         answer = self.answer
@@ -221,10 +234,7 @@ class Exchange:
 
     def _decode(self, data: bytes, at_ns: int) -> list[Heard]:
         if self._inflater is not None:
-            try:
-                data = self._inflater.decompress(data)
-            except zlib.error as error:
-                raise EndpointFault(Fault.NOT_AUDIO, f"the body's compression is damaged: {error}") from error
+            data = self._inflate(data)
         kept = KEPT if self._decoder else HEADER_LIMIT
         if len(self.answer.body) < kept:
             self.answer.body += data[: kept - len(self.answer.body)]
@@ -237,6 +247,20 @@ class Exchange:
         if self._decoder.playable > before:
             self._pending.append((at_ns, self._decoder.playable))
         return []
+
+    def _inflate(self, data: bytes) -> bytes:
+        """Uncompressed. A body may be several members, one behind the other (RFC 1952, section 2.2)."""
+        inflater = self._inflater
+        assert inflater is not None  # noqa: S101 - for the type checker; `_begin` made it
+        try:
+            out = inflater.decompress(data)
+            while inflater.eof and (rest := inflater.unused_data.lstrip(b"\0")):
+                inflater = zlib.decompressobj(wbits=GZIP_OR_ZLIB)
+                out += inflater.decompress(rest)
+        except zlib.error as error:
+            raise EndpointFault(Fault.NOT_AUDIO, f"the body's compression is damaged: {error}") from error
+        self._inflater = inflater
+        return out
 
     def _finish(self, at_ns: int) -> list[Heard]:
         """The answer has come whole: judge it as a whole, and hand out what was decoded only now."""
@@ -253,22 +277,37 @@ class Exchange:
             return []
         if self._inflater is not None and not self._inflater.eof:
             raise EndpointFault(Fault.TRUNCATED, f"the body's compression ends early, after {self.answer.bytes} bytes")
-        return list(_cut_up(self._decoder.finish(), self._pending, at_ns))
+        self._check_nothing_behind()
+        return list(_cut_up(self._decoder.finish(in_order=self._ended_in_order()), self._pending, at_ns))
+
+    def _ended_in_order(self) -> bool:
+        """Whether the end of the body is proven: by its length, its last chunk or the end of its compression.
+
+        An answer without them ends with its connection (RFC 9112, section 6.3), as does one that is cut off.
+        """
+        return bool(self._inflater or self.answer.header("content-length") or self.answer.header("transfer-encoding"))
+
+    def _check_nothing_behind(self) -> None:
+        """EndpointFault where the server has sent more than it announced: a client that stops there loses the rest.
+
+        Only what came with the answer's last bytes is seen. What comes later costs the connection (`Line`).
+        """
+        behind, _ = self.connection.trailing_data
+        if behind:
+            announced = self.answer.header("content-length")
+            end = f"its Content-Length of {announced} bytes" if announced else "its last chunk"
+            raise EndpointFault(Fault.TRUNCATED, f"{len(behind)} bytes follow the answer's end, {end}")
 
     def _refused(self) -> EndpointFault:
-        status, body = self.answer.status, self.answer.body
-        mine = self.ask.dialect
-        wanted = wanted_dialect(body) if status in (400, 422) else None
-        if mine is not None and wanted is not None and wanted is not mine:
-            return EndpointFault(
-                Fault.DIALECT,
-                f"the server rejects the dialect {mine.name} ({status}, it misses {wanted.text_field!r}): "
-                f"try dialect={wanted.name}",
-                status=status,
-            )
-        wait = self.answer.header("retry-after")
-        later = f", Retry-After: {wait}" if wait else ""
-        return status_fault(status, f"the server answered {status}{later}: {excerpt(body)}")
+        ask = self.ask
+        return refusal(
+            self.answer.status,
+            self.answer.body,
+            dialect=ask.dialect,
+            sent=json.loads(ask.body) if ask.dialect else (),
+            left_out=ask.left_out,
+            retry_after=self.answer.header("retry-after"),
+        )
 
     def _broken(self, error: h11.RemoteProtocolError, *, ended: bool) -> EndpointFault:
         if ended:

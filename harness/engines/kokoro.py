@@ -6,9 +6,10 @@ but for stamps around `run` and `phonemize`.
 
 import asyncio
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.engines.languages import DEFAULT, spoken_language
 from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
 from harness.engines.session import StampedSession, open_session, run_options
 from harness.records.repetition import EngineFacts
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from harness.clock import Clock
 
 SAMPLE_RATE = 24_000
+BLEND = "+"
+"""Joins the names of the voices of a blend."""
 REPORTED_PACKAGES = (
     "espeakng-loader", "kokoro-onnx", "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino",
     "onnxruntime-directml", "onnxruntime-qnn", "onnxruntime-rocm", "phonemizer", "phonemizer-fork",
@@ -34,6 +37,7 @@ class KokoroEngine:
         self._facts = facts
         self._profiled = profiled
         self._loop = asyncio.new_event_loop()
+        self._blends: dict[str, NDArray[np.float32]] = {}
 
     @property
     def facts(self) -> EngineFacts:
@@ -43,9 +47,9 @@ class KokoroEngine:
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """Chunks as kokoro-onnx hands them out."""
         spoken = {
-            "voice": request.voice,
+            "voice": self._voice(request.voice),
             "speed": request.speed,
-            "lang": request.language,
+            "lang": request.language or spoken_language(request.voice),
             "is_phonemes": request.is_phonemes,
         }
         if not request.stream:
@@ -62,6 +66,14 @@ class KokoroEngine:
                 yield audio
         finally:
             self._loop.run_until_complete(chunks.aclose())
+
+    def _voice(self, name: str) -> Any:  # noqa: ANN401 - untyped library
+        """What kokoro-onnx is given for a voice: its name; for a blend, which it has no name for, the style."""
+        if BLEND not in name:
+            return name
+        if name not in self._blends:
+            self._blends[name] = blended([self._kokoro.get_voice_style(voice) for voice in name.split(BLEND)])
+        return self._blends[name]
 
     def close(self) -> None:
         """Close the event loop; the session goes with the object, a profile is written first."""
@@ -85,7 +97,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
         kokoro = open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
     with stages.stage("phonemiser"):
         # espeak-ng reads its data at the first call, and kokoro-onnx imports no sooner what it needs of it.
-        kokoro.tokenizer.phonemize("Hello.", "en-us")
+        try_language(kokoro, order)
     kokoro.tokenizer.phonemize = _stamped(kokoro.tokenizer.phonemize, stages)
     return KokoroEngine(kokoro, _facts(order, session), session if order.profile else None)
 
@@ -106,15 +118,32 @@ def open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -
     try:
         kokoro = kokoro_onnx.Kokoro.from_session(session, order.voices_path)
         names = sorted(kokoro.get_voices())
-        if order.voice not in names:
-            raise EngineRefusal(f"voice {order.voice!r} is not in the voices file; it has {', '.join(names)}")
-        kokoro.get_voice_style(order.voice)
+        for voice in order.voice.split(BLEND):
+            if voice not in names:
+                raise EngineRefusal(f"voice {voice!r} is not in the voices file; it has {', '.join(names)}")
+            kokoro.get_voice_style(voice)
     except Exception as error:
         close_voices(kokoro)
         if isinstance(error, EngineRefusal):
             raise
         raise EngineRefusal(f"kokoro-onnx cannot use the voices file: {error}") from error
     return kokoro
+
+
+def try_language(kokoro: Any, order: EngineOrder) -> None:  # noqa: ANN401 - untyped library
+    """Phonemise a word in the chosen language. EngineRefusal where espeak-ng has no such language."""
+    try:
+        kokoro.tokenizer.phonemize("Hello.", order.language or DEFAULT)
+    except RuntimeError as error:
+        raise EngineRefusal(f"the language {order.language!r} cannot be spoken: {error}") from error
+
+
+def blended(styles: "Sequence[NDArray[np.float32]]") -> "NDArray[np.float32]":
+    """The mean of the styles of a blend's voices, [rows, 1, 256], as Kokoro-FastAPI has it; one by itself as it is."""
+    import numpy as np
+
+    rows = min(map(len, styles))
+    return styles[0] if len(styles) == 1 else np.mean([style[:rows] for style in styles], axis=0, dtype=np.float32)
 
 
 def close_voices(kokoro: Any) -> None:  # noqa: ANN401 - untyped library

@@ -49,12 +49,16 @@ def one_line(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechRequest:
-    """One text to speak. `stream` asks for chunks as they come; otherwise one chunk holds all."""
+    """One text to speak. `stream` asks for chunks as they come; otherwise one chunk holds all.
+
+    `language` is a tag such as "en-gb"; "" leaves it to whoever speaks: a server to itself, an engine in process to
+    `languages.spoken_language`.
+    """
 
     text: str
     voice: str
     speed: float = 1.0
-    language: str = "en-us"
+    language: str = ""
     is_phonemes: bool = False
     stream: bool = False
 
@@ -63,7 +67,8 @@ class SpeechRequest:
 class EngineOrder:
     """All that is needed to start an engine. Paths are "" where the engine needs none; `seed` fixes its generator.
 
-    `profile` is how the name of a profile begins that the engine is to write when it is closed; "" for none.
+    `profile` is how the name of a profile begins that the engine is to write when it is closed; "" for none. `language`
+    is the tag that the user has chosen, "" for none.
     """
 
     engine: str
@@ -71,6 +76,7 @@ class EngineOrder:
     model_path: str = ""
     voices_path: str = ""
     voice: str = ""
+    language: str = ""
     provider: str = "cpu"
     threads: int = 0
     provider_options: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.kokoro import REPORTED_PACKAGES, close_voices, import_kokoro, installed, open_voices
+from harness.engines.kokoro import REPORTED_PACKAGES, close_voices, import_kokoro, installed, open_voices, try_language
 from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
 from harness.engines.session import SWITCHES, StampedSession, open_session, run_options
 from harness.engines.speaker import SAMPLE_RATE, Speaker, check_package
@@ -156,7 +156,7 @@ def open_speaker(
         _close_all(kokoros)
         raise
     with stages.stage("phonemiser"):
-        kokoros[0].tokenizer.phonemize("Hello.", "en-us")
+        try_language(kokoros[0], order)
     facts = EngineFacts(
         providers=tuple(kokoro.sess.get_providers()[0] for kokoro in kokoros),
         packages=installed(REPORTED_PACKAGES),

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.engines.cached import Cache, CacheState, Source
+from harness.engines.kokoro import BLEND, blended
+from harness.engines.languages import spoken_language
 from harness.engines.pieces import PAUSE_CLAUSE_S, PAUSE_SENTENCE_S, cut
 from harness.engines.pool import Pool
 from harness.engines.protocol import EngineRefusal, SpeechFailure, SpeechRequest, Stages
@@ -241,9 +243,10 @@ class Speaker:
     def _phonemes(self, request: SpeechRequest) -> str:
         if request.is_phonemes:
             return self._known(request.text)
+        language = request.language or spoken_language(request.voice)
         try:
             with self._phonemiser, self._stages.stage("phonemise"):
-                phonemes: str = self._front.tokenizer.phonemize(request.text, request.language)
+                phonemes: str = self._front.tokenizer.phonemize(request.text, language)
         except RuntimeError as error:
             raise SpeechFailure(" ".join(str(error).split()), fault="language") from error
         return phonemes
@@ -257,17 +260,14 @@ class Speaker:
         """A voice, or the mean of several joined by "+". SpeechFailure where there is none of a name."""
         import numpy as np
 
-        names = voice.split("+")
+        names = voice.split(BLEND)
         if unknown := [name for name in names if name not in self._voices]:
             raise SpeechFailure(f"there is no voice {unknown[0][:80]!r}", fault="voice")
         with self._phonemiser:  # the voices file is one open archive
             for name in names:
                 if name not in self._styles:
                     self._styles[name] = np.asarray(self._front.get_voice_style(name), dtype=np.float32)
-        if len(names) == 1:
-            return self._styles[voice]
-        mean: NDArray[np.float32] = np.mean([self._styles[name] for name in names], axis=0, dtype=np.float32)
-        return mean
+        return blended([self._styles[name] for name in names])
 
 
 class _Session:

@@ -25,6 +25,7 @@ ENDPOINT_OPTIONS: Mapping[str, str] = {
     "max_bytes": "a body larger than this is refused",
     "sample_rate": "Hz that the audio has to have",
     "model": "what the openai dialect names as its model",
+    "leave_out": "fields that requests must not have, joined by +, such as stream+lang_code",
     "key_from": "environment variable with a key that is sent as a bearer token",
     "pid": "process whose tree is the server, for its memory and CPU time",
 }
@@ -45,6 +46,7 @@ class Settings:
     max_bytes: int = 1 << 26
     sample_rate: int = SAMPLE_RATE
     model: str = "kokoro"
+    leave_out: tuple[str, ...] = ()
     key_from: str = ""
     pid: int = 0
 
@@ -64,8 +66,15 @@ class Target:
         return Ask(
             method="POST",
             path=self.address.path,
-            body=self.dialect.body(request, container=settings.format, stream=stream, model=settings.model),
+            body=self.dialect.body(
+                request,
+                container=settings.format,
+                stream=stream,
+                model=settings.model,
+                leave_out=settings.leave_out,
+            ),
             dialect=self.dialect,
+            left_out=settings.leave_out,
             container=settings.format,
             sample_rate=settings.sample_rate,
             max_bytes=settings.max_bytes,
@@ -114,7 +123,12 @@ def read_settings(options: Mapping[str, str]) -> Settings:
 
 
 def check_format_known(dialect: Dialect, settings: Settings) -> None:
-    """EngineRefusal where the dialect has no such format."""
+    """EngineRefusal where the dialect has no such format, or no such field to be left out."""
+    for name in settings.leave_out:
+        if name not in dialect.fields:
+            raise EngineRefusal(
+                f"the dialect {dialect.name} has no field {name!r} to leave out; it has {', '.join(dialect.fields)}"
+            )
     if settings.format not in dialect.formats:
         raise EngineRefusal(
             f"the dialect {dialect.name} has no format {settings.format!r}; it has {', '.join(dialect.formats)}"
@@ -143,6 +157,16 @@ def _one_of(*allowed: str) -> Callable[[str, str], str]:
         return value
 
     return read
+
+
+def _fields(name: str, value: str) -> tuple[str, ...]:
+    """Names of fields, joined by "+"."""
+    found = tuple(dict.fromkeys(part.strip() for part in value.split("+") if part.strip()))
+    known = sorted({field for dialect in DIALECTS.values() for field in dialect.fields})
+    for each in found:
+        if each not in known:
+            raise EngineRefusal(f"endpoint option {name} has no field {each!r}; a request has {', '.join(known)}")
+    return found
 
 
 def _switch(name: str, value: str) -> bool:
@@ -176,4 +200,5 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "max_bytes": _positive(int),
     "sample_rate": _positive(int),
     "pid": _positive(int),
+    "leave_out": _fields,
 }

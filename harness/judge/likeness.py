@@ -78,4 +78,5 @@ def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario |
 
 def _text(scenario: Scenario) -> tuple[object, ...]:
     """What must be equal for two scenarios to say the same in the same way."""
-    return scenario.mode, scenario.text_class, scenario.variant, scenario.voice, scenario.speed, scenario.concurrency
+    spoken = scenario.text_class, scenario.variant, scenario.voice, scenario.language, scenario.speed
+    return scenario.mode, spoken, scenario.concurrency

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from harness.engines.languages import spoken_language
 from harness.engines.protocol import EngineOrder
 from harness.measure.messages import CrowdOrder, LoadOrder, PageCache, SpeakOrder, Spoken
 from harness.measure.staff import ArmFiles
@@ -60,7 +61,7 @@ def speak_order(
         text=utterance.text,
         voice=scenario.voice,
         speed=scenario.speed,
-        language=utterance.language,
+        language=order_language(scenario, utterance),
         is_phonemes=utterance.is_phonemes,
         stream=scenario.mode in (Mode.STREAM, Mode.ENDPOINT),
         band_low=band.low,
@@ -79,13 +80,20 @@ def crowd_order(
         launch=launch,
         block=block if phase is Phase.MEASURED else NO_BLOCK,
         phase=phase,
-        texts=tuple(map(_spoken, texts)),
+        texts=tuple(_spoken(scenario, each) for each in texts),
         voice=scenario.voice,
         speed=scenario.speed,
         seed=seed,
         traffic=scenario.traffic,
         compare=scenario.traffic is None and phase is Phase.MEASURED,
     )
+
+
+def order_language(scenario: Scenario, utterance: Utterance) -> str:
+    """The language that an order names: the user's, else the voice's own. A server is told the user's alone."""
+    if scenario.language or scenario.arm.url:
+        return scenario.language
+    return spoken_language(scenario.voice, written=utterance.language)
 
 
 def crowd_timeout(scenario: Scenario, texts: Sequence[Utterance], pace: Pace) -> float:
@@ -101,13 +109,13 @@ def crowd_timeout(scenario: Scenario, texts: Sequence[Utterance], pace: Pace) ->
     return min(answer_s, pace.timeout_for(max(each.characters for each in texts))) * (1 + 2 * len(texts)) + 60.0
 
 
-def _spoken(utterance: Utterance) -> Spoken:
+def _spoken(scenario: Scenario, utterance: Utterance) -> Spoken:
     band = seconds_per_character(utterance)
     return Spoken(
         text_class=utterance.text_class,
         variant=utterance.variant,
         text=utterance.text,
-        language=utterance.language,
+        language=order_language(scenario, utterance),
         band_low=band.low,
         band_high=band.high,
     )
@@ -124,7 +132,7 @@ def load_order(
     speak_first: bool = True,
 ) -> LoadOrder:
     """The start of an arm's engine."""
-    voice = next(scenario.voice for scenario in plan.scenarios if scenario.arm == arm)
+    scenario = next(scenario for scenario in plan.scenarios if scenario.arm == arm)
     return LoadOrder(
         arm_id=arm.id,
         launch=launch,
@@ -134,7 +142,13 @@ def load_order(
         slowdown=arm.slowdown,
         # The same seed for every arm of a launch: what the generator's noise does, it does to all.
         engine=engine_order(
-            arm, files, voice=voice, seed=1 + plan.pace.seed * 1_000 + launch, script=dict(plan.script)
+            arm,
+            files,
+            voice=scenario.voice,
+            # The harness of another revision may not know the field.
+            language="" if arm.revision else scenario.language,
+            seed=1 + plan.pace.seed * 1_000 + launch,
+            script=dict(plan.script),
         ),
     )
 
@@ -145,6 +159,7 @@ def engine_order(
     *,
     voice: str,
     seed: int,
+    language: str = "",
     profile: str = "",
     script: Mapping[str, str] = MappingProxyType({}),
 ) -> EngineOrder:
@@ -155,6 +170,7 @@ def engine_order(
         model_path=files.model_path,
         voices_path=files.voices_path,
         voice=voice,
+        language=language,
         provider=arm.provider,
         threads=arm.threads,
         provider_options=dict(arm.provider_options),
@@ -168,4 +184,4 @@ def engine_order(
 
 def _spoken_alike(scenario: Scenario, variant: int) -> tuple[object, ...]:
     """What must be equal for two arms to speak equally long."""
-    return scenario.text_class, variant, scenario.voice, scenario.speed, scenario.mode
+    return scenario.text_class, variant, scenario.voice, scenario.language, scenario.speed, scenario.mode

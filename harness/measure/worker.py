@@ -199,7 +199,13 @@ class Worker:
     def _first_inference(self, order: EngineOrder) -> tuple[Outcome, int]:
         """The first synthesis after loading: part of the start-up, and never a repetition."""
         assert self._engine is not None  # noqa: S101 - for the type checker; `_load` has just set it
-        request = SpeechRequest(text=FIRST_TEXT, voice=order.voice)
+        request = SpeechRequest(
+            text=FIRST_TEXT,
+            voice=order.voice,
+            language=order.language,
+            # A server is asked as in every repetition: it may do one thing and not the other.
+            stream=bool(order.url),
+        )
         start = self._clock.now_ns()
         try:
             frames = sum(len(chunk) for chunk in self._engine.synthesise(request))

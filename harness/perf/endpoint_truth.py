@@ -250,7 +250,9 @@ def _target(url: str) -> Target:
 
 
 def _programme() -> Programme:
-    texts = tuple(Utterance(text_class="truth", variant=number, text=text_of(number)) for number in range(TEXTS))
+    texts = tuple(
+        Utterance(text_class="truth", variant=number, text=text_of(number), language="") for number in range(TEXTS)
+    )
     return Programme(scenario_id="truth", utterances=texts, band=_any_length, voice="af_heart")
 
 

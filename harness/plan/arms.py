@@ -3,8 +3,6 @@
 An axis that such an engine has not is not in its arms: a provider or a thread count of the configuration is for others.
 """
 
-from collections.abc import Sequence
-
 from harness.errors import UsageError
 from harness.plan.config import Config
 from harness.records.scenario import Arm
@@ -49,7 +47,9 @@ def endpoint_arm(config: Config) -> Arm:
 
 def plain_arm(config: Config) -> Arm:
     """The arm of an engine without model, provider and threads."""
-    _refuse_given(config, f"the engine {config['engine']}", {})
+    _refuse_given(
+        config, f"the engine {config['engine']}", {"language": "its voices are languages: --voice"}, "language"
+    )
     return Arm(engine=config["engine"], provider=NO_PROVIDER)
 
 
@@ -63,13 +63,9 @@ def takes_models(engine: str) -> bool:
     return engine in MODELLED
 
 
-def _refuse_given(config: Config, what: str, instead: dict[str, str]) -> None:
+def _refuse_given(config: Config, what: str, instead: dict[str, str], *more: str) -> None:
     """Refuse an option that was given for this command and would be without effect. A file's keys are for all."""
-    for name in _options(config):
+    for name in (each for each in (*_ONNX, *more) if each in config.given):
         raise UsageError(
             f"{what} has no such thing", where=f"--{name}", remedy=instead.get(name, f"leave --{name} out")
         )
-
-
-def _options(config: Config) -> Sequence[str]:
-    return [name for name in _ONNX if name in config.given]

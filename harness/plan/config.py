@@ -14,6 +14,8 @@ from harness.errors import ConfigError, nearest
 from harness.plan.readers import (
     as_choice,
     as_endpoint_options,
+    as_fields,
+    as_language,
     as_limits,
     as_pairs,
     as_pause,
@@ -56,6 +58,8 @@ KEYS: tuple[Key, ...] = (
     Key(name="url", default="", parse=as_text, meaning="speech server to measure, such as http://127.0.0.1:8880"),
     Key(name="endpoint-options", default=(), parse=as_endpoint_options,
         meaning="name=value options for the server: dialect, format, keep_alive, pid, time-outs"),
+    Key(name="leave-out", default=(), parse=as_fields,
+        meaning="fields that requests must not have, for a server that refuses what it does not know: stream,speed"),
     Key(name="pid", default=0, parse=as_whole(0), meaning="process whose tree is the server; else found by its port"),
     Key(name="model", default=(), parse=as_texts, meaning="models by name or file; none: original and quantised"),
     Key(name="voices", default="", parse=as_text, meaning="voices file of a model of your own"),
@@ -67,6 +71,8 @@ KEYS: tuple[Key, ...] = (
     Key(name="text", default=(), parse=as_texts, meaning="text classes, instead of the suites' own"),
     Key(name="say", default="", parse=as_spoken, meaning="a text of your own, instead of the suites' texts"),
     Key(name="voice", default="af_heart", parse=as_text, meaning="the voice that speaks"),
+    Key(name="language", default="", parse=as_language,
+        meaning="its language: en-gb, or Kokoro's letter b; none: the voice's own, which a server is not told"),
     Key(name="budget", default=0.0, parse=as_seconds, meaning="time for measuring: 90s, 4m, 1h"),
     Key(name="launches", default=3, parse=as_whole(1), meaning="how often each worker is started in a run"),
     Key(name="blocks", default=12, parse=as_whole(1), meaning="blocks in each launch at most"),
@@ -210,6 +216,14 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
             )
         if origins["engine"] == "default":
             values["engine"], origins["engine"] = "endpoint", f"implied by url, {origins['url']}"
+    if values["leave-out"]:
+        if values["engine"] != "endpoint":
+            raise ConfigError(
+                "only a request to a server has fields", where=origins["leave-out"], remedy="--url with it"
+            )
+        others = tuple(option for option in values["endpoint-options"] if option[0] != "leave_out")
+        merged = (*others, ("leave_out", "+".join(values["leave-out"])))
+        _set(values, origins, name="endpoint-options", value=dict(merged), origin=origins["leave-out"])
     if values["pid"]:
         if values["engine"] != "endpoint":
             raise ConfigError("a process id is that of a server", where=origins["pid"], remedy="--url with it")

@@ -188,8 +188,11 @@ def text_class_names() -> tuple[str, ...]:
     return tuple(TEXT_CLASSES)
 
 
-def user_text(text: str, *, is_phonemes: bool = False, language: str = "en-us") -> Utterance:
-    """A text of the user's own, without the white space around it. UsageError where nothing else is there."""
+def user_text(text: str, *, is_phonemes: bool = False, language: str = "") -> Utterance:
+    """A text of the user's own, without the white space around it. UsageError where nothing else is there.
+
+    `language` is the one that it is written in, "" where that is its voice's own.
+    """
     spoken = text.strip()
     if not spoken:
         raise UsageError("the text is empty", where="--say", remedy="give at least one word")

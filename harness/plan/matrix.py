@@ -161,15 +161,21 @@ def _answered_together(one: Scenario, other: Scenario) -> bool:
 
 
 def expand(
-    wish: Wish, *, arms: Sequence[Arm], voice: str, texts: Sequence[str] = (), own: Utterance | None = None
+    wish: Wish,
+    *,
+    arms: Sequence[Arm],
+    voice: str,
+    language: str = "",
+    texts: Sequence[str] = (),
+    own: Utterance | None = None,
 ) -> tuple[Scenario, ...]:
     """Every scenario of a wish: arms × changes × texts × speeds. What the user gives replaces the wish's own texts.
 
-    `texts` are classes of the corpus, `own` is a text of the user's own.
+    `texts` are classes of the corpus, `own` is a text of the user's own, `language` the one that the user has chosen.
     """
     arms = [parse_side(change, base=arm, models=()) for arm in arms for change in wish.changes or CURRENT[:1]]
     if wish.mode.is_load:
-        return tuple(Scenario(arm=arm, mode=wish.mode, text_class="", voice=voice) for arm in arms)
+        return tuple(Scenario(arm=arm, mode=wish.mode, text_class="", voice=voice, language=language) for arm in arms)
     for name in texts:
         if name not in TEXT_CLASSES:
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy=nearest(name, list(TEXT_CLASSES)))
@@ -180,6 +186,7 @@ def expand(
             mode=wish.mode,
             text_class=name,
             voice=voice,
+            language=language,
             speed=speed,
             variant=None if traffic or concurrency > 1 else wish.variant,
             concurrency=concurrency,

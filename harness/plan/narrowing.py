@@ -7,7 +7,7 @@ from harness.plan.config import Config
 
 KEYS = (
     "engine", "url", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text", "say",
-    "voice",
+    "voice", "language",
 )  # fmt: skip
 """Keys that decide what is measured."""
 

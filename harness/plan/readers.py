@@ -145,6 +145,20 @@ def as_endpoint_options(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN
     return pairs
 
 
+def as_fields(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """Names of fields of a request, without the one that holds the text."""
+    fields = tuple(dict.fromkeys(as_texts(value)))
+    as_endpoint_options({"leave_out": "+".join(fields)})
+    return fields
+
+
+def as_language(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """A language's tag, given as such or as Kokoro's letter; "" for none."""
+    from harness.engines.languages import read_language
+
+    return read_language(as_text(value))
+
+
 def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 

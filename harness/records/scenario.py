@@ -51,6 +51,7 @@ class Utterance:
     text: str
     is_phonemes: bool = False
     language: str = "en-us"
+    """The tag of the language that it is written in; "" where nobody knows. In an order: that it is to be spoken in."""
 
     @property
     def characters(self) -> int:
@@ -61,7 +62,7 @@ class Utterance:
     def digest(self) -> str:
         """SHA-256 (hex) of all that decides what is spoken."""
         kind = "phonemes" if self.is_phonemes else "text"
-        return hashlib.sha256(f"{self.language}\n{kind}\n{self.text}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.language or 'en-us'}\n{kind}\n{self.text}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +201,7 @@ class Scenario:
     `variant` is the text of the class that every repetition speaks; None goes through the variants, one a block, or one
     a request under a load. With a `concurrency` above 1 a block's repetitions are so many texts asked for at once, in a
     `stampede` all the same one; with `repeats` above 1 they are so many one after the other, and a `variant` of None
-    changes with each.
+    changes with each. `language` is the tag of the one that the user has chosen, "" for none: the voice's own.
     """
 
     arm: Arm
@@ -213,6 +214,7 @@ class Scenario:
     traffic: Traffic | None = None
     repeats: int = 1
     stampede: bool = False
+    language: str = ""
 
     @property
     def is_crowd(self) -> bool:
@@ -230,6 +232,8 @@ class Scenario:
         parts = [self.mode.value]
         if not self.mode.is_load:
             parts += [self.text_class, slug(self.voice)]
+            if self.language:
+                parts.append(f"lang-{slug(self.language)}")
             if self.speed != 1.0:
                 parts.append(f"speed-{self.speed:g}")
             if self.variant is None:

@@ -15,6 +15,8 @@ from harness.server.script import Answer, End, Framing, Freeze, Script, Step, Vo
 
 LEAST = {"status": 200, "sample_rate": 1, "channels": 1}
 """The least value of a count that must not be 0."""
+MOST = {"wav_size": 0xFFFFFFFF}
+"""The greatest value of a count for which there is one."""
 
 
 def find_script(name: str) -> Script:
@@ -125,13 +127,14 @@ def _plain(table: Mapping[str, object], kind: type, where: str) -> dict[str, Any
     """Fields whose type is that of their default: a switch, a count, a word."""
     defaults = {field.name: field.default for field in fields(kind)}
     for key, value in table.items():
-        default, least = defaults[key], LEAST.get(key, 0)
+        default, least, most = defaults[key], LEAST.get(key, 0), MOST.get(key, 1 << 62)
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise _wrong(where, f"`{key}` is true or false, not {value!r}")
         elif isinstance(default, int):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise _wrong(where, f"`{key}` is a whole number, at least {least}, not {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                bounds = f"{least} to {most}" if key in MOST else f"at least {least}"
+                raise _wrong(where, f"`{key}` is a whole number, {bounds}, not {value!r}")
         elif not isinstance(value, str):
             raise _wrong(where, f"`{key}` is a word, not {value!r}")
     return dict(table)

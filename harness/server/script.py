@@ -82,6 +82,10 @@ class Answer:
     coalesce: int = 0
     sample_rate: int = 24_000
     channels: int = 1
+    wav_size: int = -1
+    """The bytes of audio that a WAV's header says, right or wrong; -1: the right number, or none in a stream."""
+    wav_pieces: bool = False
+    """Whether each piece of audio is a WAV of its own, with its own header and the right size."""
     voice: Voice = Voice.OWN
     unasked: bool = False
 
@@ -100,7 +104,8 @@ class Script:
 
     `dialect` is "openai", "raycast" or "both"; `cached` answers a request that it has seen before without waits. At
     most `capacity` requests are answered at once (0: any number), and `when_full` says what becomes of the others. A
-    place is free again when its answer has ended, whether its client is still there or not.
+    place is free again when its answer has ended, whether its client is still there or not. `refuses` are fields,
+    separated by commas: a request that has one of them is answered with 422.
     """
 
     name: str
@@ -109,6 +114,7 @@ class Script:
     cycle: bool = False
     dialect: str = "both"
     cached: bool = False
+    refuses: str = ""
     freeze: Freeze | None = None
     capacity: int = 0
     when_full: WhenFull = WhenFull.WAIT

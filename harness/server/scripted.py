@@ -303,6 +303,9 @@ def understand(body: bytes, script: Script) -> Asked | dict[str, object]:
         if not isinstance(text, str) or not text:
             continue
         speed = said.get("speed", 1.0)
+        for name in filter(None, (each.strip() for each in script.refuses.split(","))):
+            if name in said:
+                return {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted"}
         if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0.25 <= speed <= 4:
             return {"type": "float_type", "loc": ["body", "speed"], "msg": "Input should be between 0.25 and 4"}
         container = said.get(dialect.format_field)

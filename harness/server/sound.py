@@ -57,7 +57,7 @@ def to_pcm(audio: "NDArray[np.float32]", channels: int) -> bytes:
 
 def wav_header(*, sample_rate: int, channels: int, data_bytes: int | None) -> bytes:
     """44 bytes; sizes of 0xFFFFFFFF where the length is not known yet, as streaming servers say it."""
-    riff, data = (0xFFFFFFFF, 0xFFFFFFFF) if data_bytes is None else (36 + data_bytes, data_bytes)
+    riff, data = (0xFFFFFFFF, 0xFFFFFFFF) if data_bytes is None else ((36 + data_bytes) & 0xFFFFFFFF, data_bytes)
     form = struct.pack("<IHHIIHH", 16, 1, channels, sample_rate, 2 * channels * sample_rate, 2 * channels, 16)
     return b"RIFF" + struct.pack("<I", riff) + b"WAVEfmt " + form + b"data" + struct.pack("<I", data)
 

@@ -125,23 +125,29 @@ def _encoded(pieces: Iterable[_Piece], answer: Answer, asked: Asked) -> Iterator
     if asked.container in ("mp3", "opus", "flac"):
         yield from _compressed(list(pieces), answer, asked.container)
         return
+    size: int | None = None
     if asked.container == "wav" and not streams(answer, asked):
         pieces = list(pieces)
-        whole = sum(2 * answer.channels * len(piece.audio) for piece in pieces if piece.audio is not None)
-        header = wav_header(sample_rate=answer.sample_rate, channels=answer.channels, data_bytes=whole)
-    else:
-        header = wav_header(sample_rate=answer.sample_rate, channels=answer.channels, data_bytes=None)
-    waiting = header if asked.container == "wav" else b""
+        size = sum(2 * answer.channels * len(piece.audio) for piece in pieces if piece.audio is not None)
+    if answer.wav_size >= 0:
+        size = answer.wav_size
+    waiting = _header(answer, size) if asked.container == "wav" else b""
     for piece in pieces:
         if piece.header:
             yield Sent(at_ms=piece.at_ms, body=waiting)
             waiting = b""
         elif piece.audio is not None:
-            body = waiting + to_pcm(piece.audio, answer.channels)
-            waiting = b""
+            pcm = to_pcm(piece.audio, answer.channels)
+            if answer.wav_pieces and asked.container == "wav":
+                waiting = _header(answer, len(pcm))
+            body, waiting = waiting + pcm, b""
             yield Sent(at_ms=piece.at_ms, body=body, frames=len(piece.audio))
         else:
             yield Sent(at_ms=piece.at_ms, body=piece.body, end=piece.end)
+
+
+def _header(answer: Answer, size: int | None) -> bytes:
+    return wav_header(sample_rate=answer.sample_rate, channels=answer.channels, data_bytes=size)
 
 
 def _compressed(pieces: Sequence[_Piece], answer: Answer, container: str) -> Iterator[Sent]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.clock import SystemClock
-from harness.engines.kokoro import KokoroEngine, start
+from harness.engines.kokoro import KokoroEngine, blended, start
 from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
 from harness.models.files import ModelFiles
 
@@ -201,3 +201,31 @@ def test_session_options_do_not_keep_it_from_speaking(begin: Start, options: dic
 )
 def test_a_session_option_that_makes_no_sense_is_refused(begin: Start, name: str, value: str, told: str) -> None:
     assert refusal(begin, session_options={name: value}).startswith(told)
+
+
+def test_a_text_is_phonemised_in_the_voices_own_language_or_in_the_chosen_one(begin: Start) -> None:
+    engine = begin(voice="af_heart+af_bella")
+    asked: list[str] = []
+    phonemise = engine._kokoro.tokenizer.phonemize
+
+    def listen(text: str, lang: str) -> str:
+        asked.append(lang)
+        return str(phonemise(text, lang))
+
+    engine._kokoro.tokenizer.phonemize = listen
+    for language in ("", "en-gb"):
+        request = SpeechRequest(text="A bath.", voice="af_heart+af_bella", language=language)
+        assert sum(map(len, engine.synthesise(request))) > 0
+    assert asked == ["en-us", "en-gb"]
+
+
+def test_a_blend_is_the_mean_of_its_voices() -> None:
+    first, second = np.full((511, 1, 256), 1.0), np.full((510, 1, 256), 4.0, dtype=np.float32)
+    blend = blended([first, second])
+    assert blend.shape == (510, 1, 256)
+    assert (blend == 2.5).all()
+    assert blended([second]) is second
+
+
+def test_a_language_that_espeak_lacks_is_refused_at_the_start(begin: Start) -> None:
+    assert "the language 'xx' cannot be spoken: " in refusal(begin, language="xx")

@@ -1,12 +1,11 @@
 """What a request may say, in the two dialects of `POST /v1/audio/speech`, and what both come down to."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from harness.engines.dialects import LETTERS
+from harness.engines.languages import TAGS
 from harness.engines.protocol import SpeechRequest
 from harness.engines.speaker import FASTEST, SLOWEST
 
@@ -14,7 +13,6 @@ LONGEST_TEXT = 4_500
 Voice = Annotated[str, Field(min_length=1, max_length=200, description="a voice, or several joined by + and averaged")]
 Speed = Annotated[float, Field(ge=SLOWEST, le=FASTEST, allow_inf_nan=False)]
 Language = Annotated[str, Field(min_length=1, max_length=20)]
-TAGS: Mapping[str, str] = {letter: tag for tag, letter in LETTERS.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +40,8 @@ class OpenAiSpeech(BaseModel):
 
     def spoken(self) -> Spoken:
         """What it comes down to."""
-        code = self.lang_code or self.voice[0]
-        language = TAGS.get(code, code if self.lang_code else "en-us")
+        code = self.lang_code or ""
+        language = TAGS.get(code, code)
         request = SpeechRequest(
             text=speakable(self.input), voice=self.voice, speed=self.speed, language=language, stream=self.stream
         )
