@@ -260,6 +260,7 @@ def _meaning(code: ExitCode, data: RunData) -> str:
         ExitCode.WORSE: "a regression or a missed target",
         ExitCode.MEASUREMENT: "something could not be measured validly; what could be is stored",
         ExitCode.UNDECIDED: "no answer where --require asks for one",
+        ExitCode.INTERNAL: "an error after the measurement, which is stored",
         ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
     }
     partial = f" ({data.run.reason})" if data.run.status is RunStatus.PARTIAL else ""

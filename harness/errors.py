@@ -20,8 +20,10 @@ class ExitCode(IntEnum):
     """Something could not be measured validly; what could be is stored."""
     UNDECIDED = 4
     """Inconclusive, or no baseline, where the policy requires an answer."""
+    INTERNAL = 70
+    """An error that nobody foresaw: one line says what it was, and names a file with the traceback."""
     INTERRUPTED = 130
-    """Ended by Ctrl-C; finished blocks are stored."""
+    """Ended by Ctrl-C or SIGTERM; finished blocks are stored."""
 
 
 class BenchError(Exception):
@@ -73,6 +75,12 @@ class MeasurementError(BenchError):
     """The measuring itself went wrong: a worker that crashed, hung, or does not speak our protocol."""
 
     exit_code = ExitCode.MEASUREMENT
+
+
+class InternalError(BenchError):
+    """An error that nobody foresaw, of which a file has been written: `what` names it."""
+
+    exit_code = ExitCode.INTERNAL
 
 
 class Interruption(BenchError):  # noqa: N818 - it is a wish, not an accident

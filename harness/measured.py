@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import pytest
-
 from harness.explain import explained
 from harness.metrics.derive import scenario_values
 from harness.metrics.registry import metric
 from harness.records.run import RunData
 from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind
+from harness.session_outcome import Finding, Unmeasured
 
 Benchmark: TypeAlias = Any
 """pytest-benchmark's fixture, which has no types."""
@@ -63,7 +62,9 @@ class Measured:
         values = self._known(name)
         if not values:
             reason = scenario_values(self.scenario, self.data)[name].reason
-            pytest.fail(f"{self.scenario_id}: {name} was not measured: {reason}", pytrace=False)
+            failed = any(verdict.kind is VerdictKind.FAILED for verdict in self.verdicts)
+            kind = Finding if failed else Unmeasured
+            raise kind(f"{self.scenario_id}: {name} was not measured: {reason}", pytrace=False)
         return values
 
     def _known(self, name: str) -> tuple[float, ...]:
@@ -93,7 +94,7 @@ class Measured:
         """Fail the test where the scenario got worse, missed a target, or was not validly measured."""
         complaints = [*_complaints(self.verdicts), *_missed(self.targets)]
         if complaints:
-            pytest.fail("\n".join([self.scenario_id, *(f"  {line}" for line in complaints)]), pytrace=False)
+            raise Finding("\n".join([self.scenario_id, *(f"  {line}" for line in complaints)]), pytrace=False)
 
 
 def _medians(data: RunData, scenario_id: str) -> dict[str, float]:

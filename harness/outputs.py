@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.crash_report import crash_line
 from harness.errors import BenchError
+from harness.output_files import append_whole, check_directory, check_file
 from harness.plan.config import Config
 from harness.records.run import RunData
 from harness.store.baselines import list_machines
@@ -13,6 +15,18 @@ if TYPE_CHECKING:
     from harness.store.runs import RunStore
     from reports.context import Context
     from reports.steps import Marks
+
+
+def check_outputs(config: Config) -> None:
+    """Make the places of the report and the summary. UsageError, before anything is measured, where one cannot be."""
+    check_directory(config.report, where=_option("report", config))
+    if config["summary"]:
+        check_file(Path(config["summary"]), where=_option("summary", config))
+
+
+def _option(name: str, config: Config) -> str:
+    origin = config.origins[name]
+    return f"--{name}" if origin == "default" else f"{name} ({origin})"
 
 
 def write_outputs(data: RunData, config: Config) -> list[str]:
@@ -27,17 +41,16 @@ def write_outputs(data: RunData, config: Config) -> list[str]:
     except BenchError as error:
         notes.append(f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a page, the run is measured, judged and stored
-        notes.append(f"report: failed: {type(error).__name__}: {error} — this is a fault of the harness")
+        notes.append(f"report: not written: {crash_line(error)}")
     summaries = [path for path in (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY")) if path]
     for path in summaries:
         from reports.summary import markdown_summary
 
         try:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(markdown_summary(data))
+            append_whole(Path(path), markdown_summary(data).encode(), where="summary")
             notes.append(f"summary: {path}")
-        except OSError as error:
-            notes.append(f"summary: not written: {path}: {error.strerror} — choose another file with --summary FILE")
+        except BenchError as error:
+            notes.append(f"{error.where}: not written: {error.what}")
     return notes
 
 

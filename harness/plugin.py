@@ -4,18 +4,20 @@ Loaded by the project's `conftest.py` (`pytest_plugins`), or elsewhere by `-p ha
 measure with `@scenarios(…)`; its tests take the `measured` fixture. Nothing is measured until the first test asks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
-from harness.errors import BenchError, ExitCode, Interruption, MeasurementError, UsageError
+from harness.crash_report import crash_line
+from harness.errors import BenchError, ExitCode, InternalError, Interruption, UsageError
 from harness.plan.config import KEYS, Config, joined, load_config
 from harness.plan.matrix import Wish
 from harness.plan.narrowing import label
 from harness.records.scenario import Mode, Scenario
+from harness.session_outcome import Failures, Finding
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -78,11 +80,12 @@ class Bench:
     failure: BenchError | None = None
     """Why nothing could be measured."""
     notes: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    """What tests and suites failed at that is no finding of ours: an assertion of their own, a syntax error."""
+    failures: Failures = field(default_factory=Failures)
 
 
 BENCH = pytest.StashKey[Bench]()
+COMMAND = "kokoro-bench run"
+"""The name of the plugin by which the command, which prints the outcome itself, takes part in a session."""
 _DISTRIBUTED = "kokoro-bench: distributed"
 
 
@@ -96,7 +99,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             action="append" if key.many else "store",
             default=None,
             metavar=key.metavar,
-            help=key.meaning,
+            help=key.meaning.replace("%", "%%"),  # argparse fills a help text in
         )
     group.addoption("--selection", choices=LEVELS, default="quick", help="which scenarios: quick, full or nightly")
     group.addoption(
@@ -114,7 +117,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         bench = Bench(config=load_config(options, start=config.rootpath), selection=config.getoption("selection"))
     except BenchError as error:
-        _refuse(error)
+        _refuse(config, error)
     config.stash[BENCH] = bench
 
 
@@ -166,9 +169,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     bench = session.config.stash[BENCH]
     told: dict[str, object] | None = getattr(session.config, "workeroutput", None)  # there in a worker of pytest-xdist
     if bench.refusal is not None and told is None:
-        _refuse(bench.refusal)
+        _refuse(session.config, bench.refusal)
     bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
-    if not session.items and session.config.option.table_only and not bench.faults:
+    if not session.items and session.config.option.table_only and not bench.failures.collecting:
         chosen = " ".join(_chosen(session.config))
         remedy = "`pytest suites --collect-only --selection=nightly` shows all that there is"
         bench.failure = UsageError("nothing to measure", where=chosen or bench.selection, remedy=remedy)
@@ -205,20 +208,18 @@ def measured(request: pytest.FixtureRequest) -> "Measured":
 
     bench = request.config.stash[BENCH]
     if bench.failure is not None:
-        pytest.fail(str(bench.failure), pytrace=False)
+        raise Finding(str(bench.failure), pytrace=False)
     if bench.finished is None:
         try:
             bench.finished = _measure(request.config, bench)
         except BenchError as error:
             bench.failure = error
-            pytest.fail(str(error), pytrace=False)
+            raise Finding(str(error), pytrace=False) from None
         except pytest.exit.Exception:
             raise
         except Exception as error:
-            # A fault of ours: it is shown once, with its traceback, and not once per test.
-            bench.failure = MeasurementError(
-                f"{type(error).__name__}: {error}", remedy="this is a fault of the harness"
-            )
+            # Every other test gets the line alone, and not the traceback again.
+            bench.failure = InternalError(crash_line(error))
             raise
     return Measured(data=bench.finished.data, scenario_id=request.param.id)
 
@@ -231,23 +232,35 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     return ("error" if report.failed and report.when != "call" else report.outcome), "", ""
 
 
-def pytest_exception_interact(
-    node: pytest.Item | pytest.Collector,
-    call: pytest.CallInfo[Any],
-) -> None:
-    """Note what fails by itself: our own findings fail by `pytest.fail`, and stand in the table."""
-    if call.excinfo is not None and not call.excinfo.errisinstance(pytest.fail.Exception):
-        told = call.excinfo.exconly(tryshort=True).strip().splitlines() or [call.excinfo.typename]
-        # An error of collecting says first where it is, and last what.
-        node.config.stash[BENCH].faults.append(f"{node.nodeid}: {told[0 if isinstance(node, pytest.Item) else -1]}")
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]) -> None:
+    """Note a file that cannot be collected."""
+    if call.excinfo is not None and isinstance(node, pytest.Collector):
+        # It says first where it is, and last what.
+        said = (call.excinfo.exconly(tryshort=True).strip().splitlines() or [call.excinfo.typename])[-1]
+        node.config.stash[BENCH].failures.collecting.append(f"{node.nodeid}: {said}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note what fails by itself: our own findings stand in the table."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    said = call.excinfo.exconly(tryshort=True) if call.excinfo else str(report.longrepr or "")
+    first = (said.strip().splitlines() or [type(error).__name__])[0]
+    item.config.stash[BENCH].failures.note_test(report, error, first)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: "TerminalReporter", exitstatus: int, config: pytest.Config) -> None:
     """Our table: results, verdicts, targets, and where the report lies."""
     bench = config.stash[BENCH]
+    if config.pluginmanager.has_plugin(COMMAND):
+        return
     if config.option.table_only:
-        for fault in bench.faults:
-            terminalreporter.write_line(f"test failed: {fault}", red=True)
+        for line in bench.failures.lines:
+            terminalreporter.write_line(f"test failed: {line}", red=True)
     if bench.failure is not None:
         terminalreporter.write_line(f"kokoro-bench: {bench.failure}", red=True)
     if bench.finished is None:
@@ -264,15 +277,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if bench.failure is not None:
         session.exitstatus = bench.failure.exit_code
     elif bench.finished is not None:
-        internal = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        code = _code(bench, bench.finished, exitstatus)
-        session.exitstatus = exitstatus if internal and not code else code
+        session.exitstatus = _code(bench, bench.finished, exitstatus)
 
 
 def _code(bench: Bench, finished: "Finished", exitstatus: int) -> ExitCode:
-    """The run's exit code; a suite's own assertion that failed is no success, whatever the gate says."""
-    failed = exitstatus == pytest.ExitCode.TESTS_FAILED and bench.faults
-    return ExitCode.WORSE if failed and finished.code in (ExitCode.OK, ExitCode.UNDECIDED) else finished.code
+    """The exit code of a session in which something was measured; pytest's own statuses have other meanings."""
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+        return ExitCode.WORSE if finished.code is ExitCode.WORSE else ExitCode.INTERNAL
+    ended_early = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    return bench.failures.code(ExitCode.INTERRUPTED if ended_early else finished.code)
 
 
 def _measure(config: pytest.Config, bench: Bench) -> "Finished":
@@ -280,8 +293,9 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
     from harness import laboratory
     from harness.calibration import quotes
     from harness.console import LiveConsole
-    from harness.outputs import write_outputs
+    from harness.outputs import check_outputs, write_outputs
 
+    check_outputs(bench.config)
     capture: Any = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled(), LiveConsole() as console:
         try:
@@ -315,8 +329,10 @@ def _chosen(config: pytest.Config) -> list[str]:
     return [*(f"{flag} {given}" for flag, given in flags if given), *names]
 
 
-def _refuse(error: BenchError) -> NoReturn:
+def _refuse(config: pytest.Config, error: BenchError) -> NoReturn:
     """End the session before anything is measured, with one line and the exit code that the command has for it."""
+    if config.pluginmanager.has_plugin(COMMAND):
+        raise error
     pytest.exit(f"kokoro-bench: {error}", returncode=error.exit_code)
 
 

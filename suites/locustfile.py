@@ -23,6 +23,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from harness.clock import SystemClock
 from harness.console import failures, make_console
+from harness.crash_report import crash_line
 from harness.desk import ListenerDesk, own_starts, settle, texts_of
 from harness.distributed import Gathering, asked_scenario
 from harness.engines.faults import EndpointFault
@@ -307,8 +308,11 @@ def configured(environment: Environment) -> tuple[Config, Scenario]:
 
 def give_up(environment: Environment, error: Exception) -> None:
     """One line, and the end of the load with the exit code that the command has for it."""
-    print_line(f"kokoro-bench: {error}")
-    code = error.exit_code if isinstance(error, BenchError) else ExitCode.MEASUREMENT
+    if isinstance(error, BenchError):
+        said, code = str(error), error.exit_code
+    else:
+        said, code = crash_line(error), ExitCode.INTERNAL
+    print_line(f"kokoro-bench: {said}")
     environment.process_exit_code = int(code)
     if environment.runner is not None:
         gevent.spawn(environment.runner.quit)

@@ -62,11 +62,11 @@ def small_replica(model_cache: Path) -> ModelFiles:
 
 
 @pytest.fixture
-def user_environment(model_cache: Path) -> dict[str, str]:
-    """The environment of a user who has set nothing but where the models are."""
+def user_environment(model_cache: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a user who has set nothing but where the models are, and where files of errors go."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
     ours.pop("GITHUB_STEP_SUMMARY", None)
-    return {**ours, ROOT_VARIABLE: str(model_cache), "PYTHONUTF8": "1"}
+    return {**ours, ROOT_VARIABLE: str(model_cache), "XDG_STATE_HOME": str(tmp_path / ".state"), "PYTHONUTF8": "1"}
 
 
 @pytest.fixture

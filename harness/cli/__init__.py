@@ -1,16 +1,25 @@
 """The command `kokoro-bench`: thin, and lazy, so that `--help` needs none of what a subcommand needs.
 
-The one place that catches `BenchError`: it prints one line and ends with the error's exit code.
+The one place that catches errors: it prints one line and ends with the exit code. An error that nobody foresaw leaves a
+file with its traceback.
 """
 
 import atexit
 import gc
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from types import FrameType
+from typing import NoReturn
 
 import click
 
+from harness.cli.exit_codes import called, document, exit_codes
+from harness.cli.streams import Losses, steady_streams
 from harness.errors import BenchError, ExitCode
 
 COMMANDS = {
@@ -47,12 +56,12 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
-        """Import it."""
+        """Import it, and add its exit codes to its help."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
+        found: click.Command = getattr(import_module(module), attribute)
+        return document(found, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -79,30 +88,105 @@ def command() -> None:
     """Measure Kokoro text-to-speech on ONNX Runtime, compare, and explain.
 
     Exit codes: 0 nothing worse; 1 a regression or a missed target; 2 usage; 3 something could not be measured;
-    4 inconclusive or no baseline, where --require asks for an answer; 130 interrupted.
+    4 inconclusive or no baseline, where --require asks for an answer; 70 internal error, with its traceback in a file;
+    130 interrupted. The help of each command has its own.
     """
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command and exit with its code. No traceback for what a user can mend."""
+COMPLETION = "_KOKORO_BENCH_COMPLETE"
+"""Set by the shell that asks for completions."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command and exit with its code. No exception leaves it as a traceback."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     # Python looks for cycles among all that a process still holds when it ends: a quarter of a second after a report.
     atexit.register(gc.freeze)
+    with steady_streams() as losses, _terminable():
+        try:
+            code = _answer(given)
+        except KeyboardInterrupt:  # once more, while the first was being answered
+            code = ExitCode.INTERRUPTED
+        code = _finished(code, losses)
+    sys.exit(int(code))
+
+
+def _answer(arguments: Sequence[str]) -> ExitCode:
+    """Run the command; every way in which it can end has its exit code."""
     try:
-        code: Any = command.main(args=arguments, prog_name="kokoro-bench", standalone_mode=False)
+        return _invoke(arguments)
     except BenchError as error:
-        click.echo(f"kokoro-bench: {error}", err=True)
-        code = error.exit_code
-    except click.exceptions.Abort:
-        click.echo("kokoro-bench: interrupted", err=True)
-        code = ExitCode.INTERRUPTED
-    except KeyboardInterrupt:
-        click.echo("kokoro-bench: interrupted", err=True)
-        code = ExitCode.INTERRUPTED
+        _say(str(error))
+        return error.exit_code
+    except click.exceptions.Exit as ended:  # --help, --version
+        return ExitCode.USAGE if ended.exit_code else ExitCode.OK
     except click.ClickException as error:
         error.show()
-        code = ExitCode.USAGE
-    except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more while it flushes.
-        sys.stderr.close()
-        code = ExitCode.OK
-    sys.exit(int(code) if isinstance(code, int) else ExitCode.OK)
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return ExitCode.INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - also a SystemExit of a library: its code is not ours
+        from harness.crash_report import crash_line
+
+        _say(crash_line(error, arguments))
+        return ExitCode.INTERNAL
+
+
+def _invoke(arguments: Sequence[str]) -> ExitCode:
+    """Click's own `main` would end a reader that has gone with 1, and call every EOFError an interruption."""
+    if instruction := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
+        failed = shell_complete(command, {}, "kokoro-bench", COMPLETION, instruction)
+        return ExitCode.USAGE if failed else ExitCode.OK
+    with command.make_context("kokoro-bench", list(arguments)) as context:
+        try:
+            code = command.invoke(context)
+        except BenchError as error:
+            return _documented(called(context), error.exit_code, cause=error)
+        return _documented(called(context), code)
+
+
+def _documented(path: str, code: object, cause: BenchError | None = None) -> ExitCode:
+    """The exit code that a command gave, if its help names it; raises `cause` where it says why.
+
+    Raises RuntimeError for any other: it would be read as something that it does not mean.
+    """
+    found = ExitCode.OK if code is None else code
+    if path and found not in exit_codes(path):
+        raise RuntimeError(f"{path} ended with {code!r}, which is not among its exit codes") from cause
+    if cause is not None:
+        raise cause
+    return ExitCode(found)  # type: ignore[arg-type]  # one of those that are documented
+
+
+def _finished(code: ExitCode, losses: Losses) -> ExitCode:
+    """The code, and 2 instead of 0 where a part of what the command printed is lost."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    for stream_name, reason in losses.found.items():
+        where = f"{stream_name}: cannot be written: {reason}"
+        _say(f"{where} — the rest of the output is lost; what was measured is stored")
+    return ExitCode.USAGE if losses.found and code is ExitCode.OK else code
+
+
+def _say(line: str) -> None:
+    click.echo(f"kokoro-bench: {line}", err=True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is Ctrl-C, for whatever has no answer of its own to it: what is under way is put in order."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

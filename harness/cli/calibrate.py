@@ -6,6 +6,7 @@ import click
 
 from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.errors import ExitCode, UsageError
+from harness.output_files import check_directory
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def calibrate(
     from harness.duel import Opponents
 
     console = make_console()
+    lost = 0
     if not show_only:
+        check_directory(config.baselines, where="--baselines")
         wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
         # Read once: what the trials themselves teach must not change the rule that they are to try.
         reference = one_arm(config)
@@ -62,13 +65,16 @@ def calibrate(
             code = _trial(config, planted, number, wanted=wanted, launches=launches)
             if code is ExitCode.INTERRUPTED:
                 return int(code)
+            lost += code is ExitCode.MEASUREMENT
     for curve in calibration.curves(config.baselines, machine_key(config)).values():
         console.print(f"{curve.scenario_id}: {curve.sentence()}")
     if effect_of_launches := calibration.launch_effect(
         config.baselines, machine_key(config), in_slices=bool(config["slice"])
     ):
         console.print(effect_of_launches.sentence())
-    return int(ExitCode.OK)
+    if lost:
+        console.print(f"{lost} duels could not be measured validly and were left out: `kokoro-bench runs list`")
+    return int(ExitCode.MEASUREMENT if lost else ExitCode.OK)
 
 
 def _trial(
@@ -81,6 +87,7 @@ def _trial(
     from harness.cli.duel import conduct
     from harness.duel import Opponents, latency_pairs
     from harness.plan.config import with_values
+    from harness.records.verdict import VerdictKind
 
     reference = one_arm(config)
     if config["text"] and len(config["text"]) > 1:
@@ -98,9 +105,12 @@ def _trial(
     data = finished.data
     if finished.code is ExitCode.INTERRUPTED:
         return finished.code
+    if any(verdict.kind is VerdictKind.FAILED for verdict in data.verdicts):
+        # It says nothing of the gate: it found no change because it had no figures.
+        return ExitCode.MEASUREMENT
     scenario = data.run.scenarios[1]
     plain = replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0))
     pairs = () if planted else latency_pairs(data)
     trial = calibration.trial_of(data, scenario=plain, planted=planted, pairs=pairs)
     calibration.add(config.baselines, data.run.machine.key, trial)
-    return finished.code
+    return ExitCode.OK

@@ -20,7 +20,7 @@ SIGNS = {
 @configured("results")
 @click.option("--json", "as_json", is_flag=True, help="the findings as JSON")
 def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
-    """Say what this machine is and what may disturb a measurement. Exit code 3 where nothing valid can be measured."""
+    """Say what this machine is and what may disturb a measurement."""
     from harness.doctor import examine, exit_code
     from harness.doctor.checkup import look
     from harness.models.cache import Cache

@@ -69,8 +69,9 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     """Play a duel on the terminal, and print what came of it."""
     from harness.calibration import quotes
     from harness.console import make_console, print_duel
-    from harness.outputs import write_outputs
+    from harness.outputs import check_outputs, write_outputs
 
+    check_outputs(config)
     sides = _opponents(config, candidate, reference)
     if sides.same:
         make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")

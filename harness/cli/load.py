@@ -50,15 +50,14 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     Each load has a window of its own between a warm-up and a cool-down; with --blocks N it is played N times, which
     is how a soak is made: growth of the server's memory per request is rss_slope. A load is borne where more than 99 %
     of its requests (the target of success_rate) meet every target.
-
-    Exit codes: 0 every target met, or in a sweep the lightest load borne; 1 not so; 3 something could not be measured.
     """
     from harness.console import failures, make_console
     from harness.loads import sustained, wanted_traffic
-    from harness.outputs import write_outputs
+    from harness.outputs import check_outputs, write_outputs
     from harness.run_table import results_table
 
     config, traffic = settled(config, wanted_traffic(given))
+    check_outputs(config)
     sweep = bool(given["sweep"])
     finished = play(config, traffic, sweep=sweep)
     data = finished.data

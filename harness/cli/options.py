@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import UsageError
+from harness.output_files import write_whole
 from harness.plan.config import KEYS, Config, joined, load_config
 
 if TYPE_CHECKING:
@@ -92,21 +93,15 @@ def open_results(config: Config) -> "Iterator[RunStore]":
 
 
 def write_output(content: bytes, output: str) -> None:
-    """To a file, whole or not at all, or to standard output for "-"."""
-    import os
-    import tempfile
+    """UTF-8 to a file, whole or not at all, or to standard output for "-". UsageError where it cannot be written.
 
-    if output in ("", "-"):
+    A terminal gets it as text, so that what it cannot show is replaced.
+    """
+    if output not in ("", "-"):
+        write_whole(Path(output).expanduser(), content, where=f"--output {output}")
+    elif sys.stdout.isatty():
+        sys.stdout.write(content.decode())
+    else:
+        sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
-        return
-    path = Path(output)
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            file.write(content)
-        Path(file.name).chmod(0o644)
-        os.replace(file.name, path)  # noqa: PTH105 - the same thing by its common name
-    except OSError as error:
-        raise UsageError(
-            f"cannot write: {error.strerror}", where=output, remedy="choose a place that you may write"
-        ) from error

@@ -1,8 +1,11 @@
 """`kokoro-bench report` and `kokoro-bench compare`: pages of stored runs."""
 
+from pathlib import Path
+
 import click
 
 from harness.cli.options import configured, open_results, write_output
+from harness.output_files import check_file
 from harness.plan.config import Config
 
 
@@ -12,18 +15,19 @@ from harness.plan.config import Config
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="where that file goes")
 def report(config: Config, run: str | None, output: str) -> None:
     """Bring the report of all stored runs up to date; or write one run's page as a single file."""
-    from pathlib import Path
-
     from harness.outputs import context_of, write_report
     from reports.pages import write_run_page
 
+    place = Path(output).expanduser()
+    if run is not None:
+        check_file(place, where=f"--output {output}")
     with open_results(config) as store:
         if run is None:
             click.echo(f"report: {write_report(store, config)}")
             return
         data = store.load(store.resolve(run))
         context = context_of(store, config)
-    click.echo(f"report: {write_run_page(data, Path(output), context=context)}")
+    click.echo(f"report: {write_run_page(data, place, context=context)}")
 
 
 @click.command()

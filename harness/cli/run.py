@@ -1,12 +1,14 @@
 """`kokoro-bench run`: pytest on the suites, with our table in place of pytest's."""
 
-import os
-import sys
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from harness.cli.options import MEASURING, configured
+from harness.errors import UsageError
+from harness.output_files import check_file, write_whole
 from harness.plan.config import Config
 
 
@@ -33,35 +35,60 @@ def run(
 
     What follows -- goes to pytest.
     """
-    import pytest
-
     from harness import laboratory
+    from harness.cli.suite_session import SuiteSession, own_settings
+    from harness.console import print_outcome
+    from harness.crash_report import crash_line
+    from harness.outputs import check_outputs
 
     laboratory.check(config, selection)
-    arguments = [str(find_suites(config)), "-p", "harness.plugin", "-p", "no:cacheprovider", "--no-header"]
-    # Where the suites lie says nothing of where the user is: pytest must neither look for its settings there nor put
-    # the results there.
-    settings = config.root / "pyproject.toml"
-    arguments += ["--rootdir", str(config.root), "-c", str(settings if settings.is_file() else os.devnull)]
-    # Where pytest-benchmark would otherwise make a directory beside the user's own.
-    arguments.append(f"--benchmark-storage=file://{config.root / '.kokoro-bench' / 'pytest-benchmark'}")
-    # A list is asked for to be read, and pytest's quietest one only counts.
-    listed = {"--collect-only", "--co"} & {*pytest_arguments}
-    arguments += ["-q"] if pytest_output or listed else ["-qq", "--tb=no", "-rN", "--benchmark-quiet", "--table-only"]
-    arguments += [f"--selection={selection}"]
-    arguments += [f"--{name}={value}" for name, value in config.given.items()]
-    if expression:
-        arguments += ["-k", expression]
+    check_outputs(config)
     if json_path:
-        arguments.append(f"--benchmark-json={json_path}")
-    sys.stdout.flush()
-    return int(pytest.main([*arguments, *pytest_arguments]))
+        check_file(Path(json_path).expanduser(), where="--json")
+    suites = find_suites(config)
+    arguments = [str(suites), *own_settings(root=config.root, suites=suites), f"--selection={selection}"]
+    # A list is asked for to be read, and pytest's quietest one only counts.
+    listed = bool({"--collect-only", "--co"} & {*pytest_arguments})
+    listing, silent = ["-q", "--tb=no", "--disable-warnings"], ["--table-only", "--benchmark-quiet"]
+    arguments += listing if listed else ["-q"] if pytest_output else silent
+    arguments += [f"--{name}={value}" for name, value in config.given.items()]
+    arguments += ["-k", expression] if expression else []
+    session = SuiteSession(quiet=not (listed or pytest_output))
+    with TemporaryDirectory(prefix="kokoro-bench-") as directory:
+        made = Path(directory) / "benchmark.json"
+        arguments += [f"--benchmark-json={made}"] if json_path else []
+        status = session.play([*arguments, *pytest_arguments])
+        notes = deliver(made, json_path) if json_path else []
+    code = session.code(status)
+    bench = session.bench
+    if bench is not None and not listed:
+        for line in bench.failures.lines:
+            click.secho(f"test failed: {line}", fg="red")
+        if bench.finished is not None:
+            print_outcome(replace(bench.finished, code=code), notes=[*bench.notes, *notes])
+    if session.error is not None:
+        click.echo(f"kokoro-bench: {crash_line(session.error)}", err=True)
+    return int(code)
+
+
+def deliver(made: Path, json_path: str) -> list[str]:
+    """Put pytest-benchmark's JSON in its place, whole or not at all; says where it is, or why it is not there."""
+    if not made.is_file():
+        return [f"json: not written: {json_path}: nothing was measured that has a place in it"]
+    try:
+        write_whole(Path(json_path).expanduser(), made.read_bytes(), where="json")
+    except UsageError as error:
+        return [f"json: not written: {error.what}"]
+    return [f"json: {json_path}"]
 
 
 def find_suites(config: Config) -> Path:
-    """The suites beside pyproject.toml, else the ones that were installed."""
+    """The suites beside pyproject.toml, else the ones that were installed.
+
+    A folder of that name may hold tests of another kind: a suite of ours imports `harness.plugin`.
+    """
     beside = config.root / "suites"
-    if beside.is_dir():
+    if any(b"harness.plugin" in file.read_bytes() for file in beside.glob("**/test_*.py")):
         return beside
     import suites
 

@@ -91,7 +91,17 @@ def delete(config: Config, run: str, yes: bool) -> None:  # noqa: FBT001 - click
         if store.head(run_id).ended_at is None:
             raise UsageError("the run is still running", where=run_id, remedy="end it first, or wait for it")
         if not yes:
-            click.confirm(f"Delete {run_id}?", abort=True)
+            _confirm(run_id)
         store.delete(run_id)
     delete_audio(config.audio, run_id)
     click.echo(f"deleted {run_id}")
+
+
+def _confirm(run_id: str) -> None:
+    try:
+        agreed = click.confirm(f"Delete {run_id}?")
+    except click.Abort:
+        # Click makes an end of the input, as in a script, the same as Ctrl-C; that one is told by its cause.
+        agreed = False
+    if not agreed:
+        raise UsageError("not deleted, since nobody agreed", where=run_id, remedy="answer with y, or give --yes")

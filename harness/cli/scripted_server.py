@@ -1,6 +1,6 @@
 """`kokoro-bench scripted-server`: a speech server on loopback that does as its script says."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,18 +65,25 @@ def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> 
         raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench scripted-server --list")
     served = find_script(script)
     with ExitStack() as stack:
-        try:
-            # Line by line, so that a client that has its answer finds the line of it.
-            written = stack.enter_context(log.open("w", encoding="utf-8", buffering=1)) if log else None
-        except OSError as error:
-            raise UsageError(
-                f"cannot write the log: {error.strerror}", where=f"--log {log}", remedy="name a file that can be made"
-            ) from error
+        written = stack.enter_context(_opened(log.expanduser())) if log else None
         _serve(served, port, written)
 
 
+def _opened(log: Path) -> "TextIO":
+    """Line by line, so that a client that has its answer finds the line of it."""
+    from harness.errors import UsageError
+    from harness.output_files import REMEDY, check_file
+
+    where = f"--log {log}"
+    check_file(log, where=where)
+    try:
+        return log.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=where, remedy=REMEDY) from error
+
+
 def _serve(script: "Script", port: int, log: "TextIO | None") -> None:
-    """Until Ctrl-C."""
+    """Until Ctrl-C or SIGTERM."""
     import asyncio
     import gc
 
@@ -98,4 +105,5 @@ def _serve(script: "Script", port: int, log: "TextIO | None") -> None:
         finally:
             await server.close()
 
-    run(serve(), early_s=EARLY_S)
+    with suppress(KeyboardInterrupt):
+        run(serve(), early_s=EARLY_S)

@@ -133,8 +133,10 @@ def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
         click.echo(f"{tuning.metric}: not shown to be better than the configured arm, which stays")
     if command := duel_command(tuning.arm(winner), tuning.base, texts=(tuning.text,)):
         click.echo(f"to check it again, pair by pair: {command}")
-    interrupted = finished.code is ExitCode.INTERRUPTED
-    return int(ExitCode.INTERRUPTED if interrupted else ExitCode.OK)
+    if finished.code is ExitCode.INTERRUPTED:
+        return int(ExitCode.INTERRUPTED)
+    failed = VerdictKind.FAILED in verdicts.values()
+    return int(ExitCode.MEASUREMENT if failed else ExitCode.OK)
 
 
 def _single(given: "Sequence[str]", option: str) -> str:

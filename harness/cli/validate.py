@@ -36,7 +36,6 @@ def validate(config: Config) -> int:
     """Hold a server (--url) or a model (--model) against its targets: TTFA, RTF, streaming efficiency, success.
 
     Everything is streamed. The limits are those of [tool.kokoro-bench.targets] or --targets where they name a metric.
-    Exit codes: 0 every target met; 1 one was missed; 3 one could not be measured.
     """
     from harness.console import failures, make_console
     from harness.outputs import write_outputs
@@ -61,12 +60,14 @@ def play(config: Config) -> "Finished":
 
     from harness import laboratory
     from harness.console import LiveConsole
+    from harness.outputs import check_outputs
     from harness.plan.config import with_values
     from harness.plan.matrix import Rhythm
     from harness.records.run import RunData
     from harness.records.verdict import VerdictKind
     from harness.verdicts import Conclusions, conclude, policy_of
 
+    check_outputs(config)
     config = with_values(config, {"budget": config["budget"] or BUDGET_S, "targets": (*PROMISES, *config["targets"])})
 
     def judge(data: RunData) -> Conclusions:

@@ -46,7 +46,9 @@ def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) ->
 def _at_limit(row: RunRow | None) -> Found:
     if row is None or not row.blocks:
         return Found(outcome=FireOutcome.FAILED, reason="its time limit was reached before a block was measured")
-    return Found(outcome=FireOutcome.PARTIAL, reason="its time limit was reached")
+    # What it found in its time is found: a regression does not depend on what was left out.
+    worse = bool(row.regressed or row.missed)
+    return Found(outcome=FireOutcome.WORSE if worse else FireOutcome.PARTIAL, reason="its time limit was reached")
 
 
 def _of_code(code: int, *, row: RunRow | None, log: Path) -> Found:

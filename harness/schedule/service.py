@@ -163,6 +163,8 @@ def keep_schedule(
             if once and daemon.drained():
                 break
             clock.sleep(STOPPING_PAUSE_S if daemon.stopping else pause_s)
+    if once and daemon.stopping:
+        return ExitCode.INTERRUPTED
     return _code(daemon)
 
 
@@ -269,7 +271,7 @@ def _code(daemon: Daemon) -> ExitCode:
     seen = {outcome for outcome, count in daemon.outcomes.items() if count}
     if FireOutcome.WORSE in seen:
         return ExitCode.WORSE
-    if seen & {FireOutcome.FAILED, FireOutcome.SKIPPED}:
+    if seen & {FireOutcome.FAILED, FireOutcome.SKIPPED} or (FireOutcome.INTERRUPTED in seen and not daemon.stopping):
         return ExitCode.MEASUREMENT
     if FireOutcome.UNDECIDED in seen:
         return ExitCode.UNDECIDED
