@@ -104,6 +104,13 @@ else:
         session.run("codespell", ".")
 
     @nox.session
+    def mutants(session: nox.Session) -> None:
+        """Check that the tests notice changes of the code; modules choose: `-- harness/judge/gate.py`."""
+        install(session)
+        session.install("--quiet", "mutmut==3.8.1")
+        session.run("python", "tests/mutation/run.py", "--work", f"{session.create_tmp()}/work", *session.posargs)
+
+    @nox.session
     def report(session: nox.Session) -> None:
         """Write the report of the stored runs."""
         install(session)
