@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
+from harness.metrics.playback import ttfc
 from harness.records.repetition import Account, Outcome, OutcomeKind, Repetition
 
 STARVED = 4.0
@@ -48,21 +49,20 @@ def _computed_again(account: Account, listeners: int) -> Outcome | None:
 
 def _starved(repetitions: Sequence[Repetition]) -> list[Repetition]:
     """With the outcome of those who waited far longer for their first chunk than the others."""
-    waits = [each.chunks[0].at_ns for each in repetitions if each.outcome.valid and each.chunks]
+    # As ttfc: a chunk without frames is not heard.
+    heard = [ttfc(each.chunks).value if each.outcome.valid else None for each in repetitions]
+    waits = [wait_s for wait_s in heard if wait_s is not None]
     if len(waits) < FEWEST_LISTENERS:
         return list(repetitions)
     typical = median(waits)
 
-    def judged(each: Repetition) -> Repetition:
-        if not each.outcome.valid or not each.chunks or each.chunks[0].at_ns <= STARVED * typical:
+    def judged(each: Repetition, wait_s: float | None) -> Repetition:
+        if wait_s is None or wait_s <= STARVED * typical:
             return each
-        wait_s = each.chunks[0].at_ns / 1e9
-        told = (
-            f"This listener waited {wait_s:.2f} s for sound; the median of all {len(waits)} is {typical / 1e9:.2f} s."
-        )
+        told = f"This listener waited {wait_s:.2f} s for sound; the median of all {len(waits)} is {typical:.2f} s."
         return replace(each, outcome=_broken("starved", told))
 
-    return [judged(each) for each in repetitions]
+    return [judged(each, wait_s) for each, wait_s in zip(repetitions, heard, strict=True)]
 
 
 def _broken(promise: str, reason: str) -> Outcome:

@@ -6,7 +6,7 @@ from statistics import median
 
 from harness.metrics import load
 from harness.metrics.load import Window
-from harness.metrics.playback import NS
+from harness.metrics.playback import NS, ttfc
 from harness.metrics.values import Counts, Placed, Values, collect
 from harness.records.reading import Reading, known, unknown
 from harness.records.repetition import Block, Repetition
@@ -67,13 +67,12 @@ def wait_values(
     return {"longest_wait": collect("longest_wait", placed, counts=counts, reason=reason)}
 
 
-def hit_values(measured: Sequence[Repetition], *, scenario: Scenario, counts: Counts, reason: str) -> dict[str, Values]:
+def hit_values(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> dict[str, Values]:
     """`cache_hit_rate`: per block; only scenarios of engines that have a cache and count its hits have it."""
     placed = []
     for (launch, block), members in _by_block(measured).items():
+        # Texts that were asked for at once share one account, which leaves the ratio as it is.
         accounts = [each.account for each in members if each.account and each.account.cache_limit]
-        # Texts that were asked for at once have one account between them.
-        accounts = accounts[:1] if scenario.concurrency > 1 else accounts
         asked = sum(each.asked for each in accounts)
         if asked:
             rate = known(sum(each.hits for each in accounts) / asked)
@@ -89,8 +88,10 @@ def _by_block(repetitions: Sequence[Repetition]) -> Mapping[tuple[int, int], lis
 
 
 def _longest_wait(members: Sequence[Repetition]) -> Reading:
-    waits = [each.chunks[0].at_ns for each in members if each.outcome.valid and each.chunks]
-    typical = median(waits) if waits else 0
+    # As ttfc: a chunk without frames is not heard.
+    found = [ttfc(each.chunks).value for each in members if each.outcome.valid]
+    waits = [wait for wait in found if wait is not None]
+    typical = median(waits) if waits else 0.0
     return known(max(waits) / typical) if typical else unknown("nobody heard anything")
 
 

@@ -152,7 +152,7 @@ def _synthesis(
     if scenario.mode is Mode.WARM_UP:
         values["warm_up_cost"] = warm_up_values(ours, counts=counts, reason=reason)
     values |= wait_values(scenario, measured=measured, counts=counts, reason=reason)
-    values |= hit_values(measured, scenario=scenario, counts=counts, reason=reason)
+    values |= hit_values(measured, counts=counts, reason=reason)
     values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
     return values | {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
 

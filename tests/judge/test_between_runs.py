@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from harness.judge.between_runs import against_baselines, baseline_estimate, canary_helps
 from harness.judge.comparison import AgainstBaseline, BaselineRun
+from harness.judge.estimate import median_interim
 from harness.judge.grouped import Grouped
 from harness.judge.moderation import _trigamma_inverse, learn
 
@@ -91,6 +92,110 @@ def test_a_slow_day_is_not_a_regression_where_the_canary_saw_it() -> None:
     assert corrected.rule == "spread between 10 accepted runs, each corrected by its canary"
     assert abs(corrected.estimate.point) < 0.01
     assert corrected.estimate.high - corrected.estimate.low < (blind.estimate.high - blind.estimate.low) / 3
+
+
+def test_a_canary_that_did_not_help_corrects_nothing() -> None:
+    runs = with_canary(0.0)
+    assert baseline_estimate(run_at(0.08), runs, level=0.99, canary_log=0.08) == baseline_estimate(
+        run_at(0.08), runs, level=0.99
+    )
+
+
+def test_a_canary_at_its_usual_speed_corrects_by_nothing() -> None:
+    runs = with_canary(1.0)
+    usual, faster = (baseline_estimate(run_at(0.0), runs, level=0.99, canary_log=log) for log in (0.0, -0.5))
+    assert usual is not None
+    assert faster is not None
+    assert usual.rule == faster.rule
+    assert faster.estimate.point == pytest.approx(usual.estimate.point + 0.5)
+    # One of the accepted runs was taken at the canary's usual speed too.
+    level = [BaselineRun(run_id=r.run_id, log_median=r.log_median - (r.canary_log or 0.0), n=24, launches=3,
+                         canary_log=r.canary_log) for r in runs]  # fmt: skip
+    moved = tuple(
+        BaselineRun(run_id=r.run_id, log_median=r.log_median + c, n=24, launches=3, canary_log=c)
+        for r, c in zip(level, (0.0, *(r.canary_log or 0.0 for r in runs[1:])), strict=True)
+    )
+    again = baseline_estimate(run_at(0.0), moved, level=0.99, canary_log=0.0)
+    assert again is not None
+    assert again.rule.endswith("corrected by its canary")
+    assert again.estimate.point == pytest.approx(usual.estimate.point, abs=1e-12)
+
+
+def test_the_canary_helps_from_half_of_its_swing_on() -> None:
+    # Var(y) = Var(y − c) at y = c / 2: below it dividing by the canary adds more than it takes away.
+    assert not canary_helps(with_canary(0.4, runs=40))
+    assert canary_helps(with_canary(0.6, runs=40))
+
+
+def test_a_canary_that_stands_still_or_moves_with_twice_the_figure_proves_nothing() -> None:
+    def runs(medians: list[float], canary: list[float]) -> tuple[BaselineRun, ...]:
+        return tuple(
+            BaselineRun(run_id=str(i), log_median=y, n=24, launches=3, canary_log=c)
+            for i, (y, c) in enumerate(zip(medians, canary, strict=True))
+        )
+
+    steps = [0.0, 0.25] * 5
+    assert not canary_helps(runs(steps, [0.125] * 10))
+    assert not canary_helps(runs(steps, [0.0, 0.5] * 5)), "2y − c is the same every time"
+    assert canary_helps(runs(steps, steps)), "two speeds are enough"
+
+
+def test_five_runs_speak_for_themselves() -> None:
+    found = baseline_estimate(run_at(0.0), accepted(MEDIANS[:5]), level=0.99)
+    assert found is not None
+    assert found.rule == "spread between 5 accepted runs"
+
+
+@pytest.mark.parametrize(
+    ("runs", "said", "method"),
+    [
+        (1, "1 accepted run of the 5 that tell the spread between runs; the missing 4 count", "1 accepted run, t"),
+        (2, "2 accepted runs of the 5 that tell the spread between runs; the missing 3 count", "2 accepted runs, t"),
+    ],
+)
+def test_one_run_is_spoken_of_as_one(runs: int, said: str, method: str) -> None:
+    found = baseline_estimate(run_at(0.0), accepted(MEDIANS[:runs]), level=0.95)
+    assert found is not None
+    assert found.rule == f"{said} as a presumed spread of 2 %"
+    assert found.estimate.method == f"prediction from {method}"
+
+
+def test_a_run_whose_launches_differ_by_more_than_the_prior_says_is_the_better_witness() -> None:
+    values = tuple(tuple(math.exp(v) for v in launch) for launch in np.random.default_rng(2).normal(0, 0.3, (3, 8)))
+    own = median_interim(tuple(tuple(math.log(v) for v in launch) for launch in values))
+    found = baseline_estimate(values, accepted(MEDIANS[:2]), level=0.95)
+    assert own is not None
+    assert found is not None
+    assert own.error > 0.02
+    half = 2.776445 * own.error * math.sqrt(1 + 1 / 2)
+    assert found.estimate.high - found.estimate.point == pytest.approx(half, rel=1e-6)
+
+
+def test_a_shorter_run_adds_what_its_own_median_is_unsure_of() -> None:
+    values = run_at(0.0, n=2)
+    own = median_interim(tuple(tuple(math.log(v) for v in launch) for launch in values))
+    found = baseline_estimate(values, accepted(), level=0.99)
+    assert own is not None
+    assert found is not None
+    # Six values where 24 are usual.
+    variance = float(np.var(MEDIANS, ddof=1)) * 1.1 + own.error**2 * (1 - 6 / 24)
+    assert found.estimate.high - found.estimate.point == pytest.approx(3.249836 * math.sqrt(variance), rel=1e-6)
+
+
+def test_only_spreads_of_enough_runs_that_vary_moderate_one_another() -> None:
+    rng = np.random.default_rng(7)
+    ordinary = [AgainstBaseline(values=run_at(0.0), runs=accepted(tuple(rng.normal(0, 0.01, 10)))) for _ in range(20)]
+    others = [
+        AgainstBaseline(values=((3.0,) * 3,), runs=accepted((math.log(3.0),) * 6)),
+        AgainstBaseline(values=run_at(0.0), runs=accepted((0.0,) * 6)),
+        AgainstBaseline(values=run_at(0.0), runs=accepted(MEDIANS[:3])),
+    ]
+    alone = against_baselines(others, pool=False)
+    among = against_baselines([*ordinary, *others], pool=True)
+    assert among[:20] == against_baselines(ordinary, pool=True)
+    assert (among[20], among[22]) == (alone[0], alone[2])
+    assert among[21] is not None
+    assert among[21].rule.endswith("moderated by the 20 baselines of this run")
 
 
 def test_without_two_values_or_a_run_there_is_no_estimate() -> None:

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from harness.errors import UsageError
-from harness.judge.comparison import Comparison, Duel
+from harness.judge.comparison import Comparison, Duel, Policy
 from harness.judge.gate import judge
 from harness.judge.grouped import Grouped
+from harness.judge.paired import interims
 from harness.judge.stopping import StoppingRule, blocks_in
 from harness.records.verdict import VerdictKind
 
@@ -68,5 +69,36 @@ def test_one_open_pair_goes_on_and_the_plan_ends_it() -> None:
 
 def test_a_budget_without_a_block_is_refused() -> None:
     assert blocks_in(60.0, seconds_per_block=2.5) == 24
-    with pytest.raises(UsageError, match="--budget"):
+    with pytest.raises(UsageError, match="single block") as refused:
         StoppingRule(planned_blocks=blocks_in(1.0, seconds_per_block=2.5))
+    assert (refused.value.where, refused.value.remedy) == ("--budget", "give it more time")
+
+
+@pytest.mark.parametrize(
+    ("planned", "reason"), [(1, "the one block that fits is done"), (2, "the planned 2 blocks are done")]
+)
+def test_the_plans_end_is_named(planned: int, reason: str) -> None:
+    assert StoppingRule(planned_blocks=planned).after(planned, []).reason == reason
+
+
+def test_open_pairs_are_counted() -> None:
+    open_pair = duel(0.02, sd=0.05)
+    reasons = [StoppingRule(planned_blocks=72).after(36, [open_pair] * number).reason for number in (1, 2, 3)]
+    assert reasons == ["1 gated pair undecided", "2 gated pairs undecided", "3 gated pairs undecided"]
+
+
+def test_a_look_judges_by_the_duels_policy() -> None:
+    clear = [duel(0.05)]
+    assert StoppingRule(planned_blocks=72).after(36, clear).stop
+    assert not StoppingRule(planned_blocks=72, policy=Policy(min_launches=4)).after(36, clear).stop
+
+
+def test_what_only_the_whole_error_would_decide_does_not_stop_a_duel_early() -> None:
+    # The look at half of the plan may spend 12/64 of the error. A change that is certain at 0.5 % alone is not enough.
+    rule = StoppingRule(planned_blocks=72)
+    (interim,) = interims([table(0.0, sd=0.05)])
+    assert interim is not None
+    shift = interim.half_width(0.005) - interim.point
+    (whole,) = judge([duel(shift, sd=0.05)])
+    assert whole.kind is VerdictKind.REGRESSED
+    assert not rule.after(36, [duel(shift, sd=0.05)]).stop

@@ -1,5 +1,7 @@
 """What is promised of many requests at once, on records that are made up."""
 
+from dataclasses import replace
+
 from harness.measure.promises import kept_promises
 from harness.records.repetition import (
     Account,
@@ -39,6 +41,18 @@ def test_who_waits_more_than_four_times_the_median_is_starved() -> None:
     assert (last.outcome.kind, last.outcome.fault) == (OutcomeKind.BROKEN_PROMISE, "starved")
     assert last.outcome.reason == "This listener waited 8.10 s for sound; the median of all 4 is 2.00 s."
     assert faults(crowd(1.0, 2.0, 2.0, 8.0, account=Account()), texts=4) == [""] * 4
+
+
+def test_an_empty_chunk_ends_no_wait() -> None:
+    waited = [
+        replace(each, chunks=(ChunkMark(at_ns=0, frames=0), *each.chunks))
+        for each in crowd(1.0, 2.0, 2.0, 8.1, account=Account())
+    ]
+    assert faults(waited, texts=4) == ["", "", "", "starved"]
+    early = [replace(waited[0], chunks=(ChunkMark(at_ns=0, frames=0), *waited[2].chunks[1:])), *waited[1:3]]
+    assert faults(early, texts=3) == [""] * 3
+    soundless = [replace(each, chunks=each.chunks[:1]) for each in waited]
+    assert faults(soundless, texts=4) == [""] * 4
 
 
 def test_of_an_engine_without_accounts_nothing_is_promised() -> None:

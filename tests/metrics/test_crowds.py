@@ -72,6 +72,88 @@ def test_a_loads_peak_is_the_servers_or_unknown_with_the_reason(made: Any) -> No
     assert scenario_values(scenario, unknown)["rss_peak"].reason == "elsewhere"
 
 
+def loaded(made: Any, *, noted: dict[str, Any], **changes: Any) -> Any:
+    """A run of one load with one request."""
+    scenario = replace(made.scenario(), traffic=LOAD)
+    data = made.data(replace(made.repetition(**changes), scenario_id=scenario.id))
+    data = replace(data, run=replace(data.run, scenarios=(scenario,)), blocks=(block(scenario.id, **noted),))
+    return scenario_values(scenario, data)
+
+
+def test_a_loads_peak_that_nobody_read_says_so(made: Any) -> None:
+    assert loaded(made, noted={})["rss_peak"].reason == "the server's memory was not read"
+    assert loaded(made, noted={"memory": Memory()})["rss_peak"].reason == "the server's memory was not read"
+
+
+def test_a_load_without_lags_is_not_said_to_ask_one_by_one(made: Any) -> None:
+    assert loaded(made, noted={})["client_lag"].reason == "no value"
+
+
+def test_each_load_has_the_blocks_of_its_own(made: Any) -> None:
+    first, second = (replace(made.scenario(), traffic=replace(LOAD, level=level)) for level in (1, 2))
+    blocks = (
+        replace(block(first.id, memory=Memory(peak=1), timer_lag=((1, 1),)), block=3),
+        replace(block(second.id, memory=Memory(peak=2), timer_lag=((2, 2),)), block=4),
+        # A block that no load was played in, and one that a load shared with another scenario.
+        replace(block(first.id), load=None, block=5),
+        replace(block(first.id, memory=Memory(peak=9), timer_lag=((9, 9),)), order=(first.id, "another"), block=6),
+    )
+    data = made.data(replace(made.repetition(block=4, started_at=106.0), scenario_id=second.id))
+    data = replace(data, run=replace(data.run, scenarios=(first, second)), blocks=blocks)
+    (ours, theirs) = (scenario_values(each, data, targets={"latency": 9.0}) for each in (first, second))
+    assert (ours["rss_peak"].flat, theirs["rss_peak"].flat) == ((1.0,), (2.0,))
+    assert ours["client_lag"].flat == pytest.approx((0.0001,))
+    assert theirs["client_lag"].flat == pytest.approx((0.0002, 0.0002))
+    assert (ours["throughput"].flat, theirs["throughput"].flat) == ((0.0,), (0.1,))
+    for name in ("rss_peak", "throughput", "goodput"):
+        assert (ours[name].blocks, theirs[name].blocks) == (((3,),), ((4,),)), name
+        assert (ours[name].metric, theirs[name].metric) == (name, name)
+    assert theirs["client_lag"].blocks == ((4, 4),)
+    assert theirs["client_lag"].metric == "client_lag"
+
+
+def test_what_a_crowds_blocks_tell_carries_its_block_and_its_name(made: Any) -> None:
+    scenario = replace(made.scenario(), concurrency=2)
+    account = Account(hits=1, misses=1, cache_limit=9)
+    ours = [
+        replace(made.repetition(block=7, started_at=100.0 + lag), scenario_id=scenario.id, lag_ns=lag, account=account)
+        for lag in (1, 2)
+    ]
+    data = made.data(*ours, scenarios=(scenario,))
+    values = scenario_values(scenario, data, targets={"latency": 9.0})
+    for name, number in (
+        ("throughput", 1),
+        ("goodput", 1),
+        ("longest_wait", 1),
+        ("cache_hit_rate", 1),
+        ("client_lag", 2),
+    ):
+        assert values[name].blocks == ((7,) * number,), name
+        assert values[name].metric == name
+
+
+def test_the_longest_wait_is_for_sound_and_of_valid_answers(made: Any) -> None:
+    scenario = replace(made.scenario(), concurrency=4)
+    # Each begins with a chunk without frames, at once; one never sounds, and one that failed was slowest.
+    chunks = (((0, 0), (100, 50)), ((0, 0), (100, 50)), ((0, 0), (300, 50)), ((0, 0),), ((900, 50),))
+    failed = Outcome(kind=OutcomeKind.ERROR, reason="no", fault="http-503")
+    ours = [
+        replace(
+            made.repetition(chunks=each, outcome=failed if number == 4 else Outcome()),
+            scenario_id=scenario.id,
+            position=number,
+        )
+        for number, each in enumerate(chunks)
+    ]
+    values = scenario_values(scenario, made.data(*ours, scenarios=(scenario,)))
+    assert values["longest_wait"].flat == pytest.approx((3.0,))
+    silent = scenario_values(scenario, made.data(*ours[3:], scenarios=(scenario,)))
+    assert silent["longest_wait"].reason == "nobody heard anything"
+    at_once = [replace(each, chunks=made.marks((0, 50)), block=1) for each in ours[:2]]
+    mostly_at_once = scenario_values(scenario, made.data(*at_once, replace(ours[2], block=1), scenarios=(scenario,)))
+    assert mostly_at_once["longest_wait"].n == 0, "no multiple of nothing"
+
+
 def test_the_longest_wait_is_of_a_block_against_its_median(made: Any) -> None:
     scenario = replace(made.scenario(), concurrency=3)
     ours = [

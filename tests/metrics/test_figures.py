@@ -89,6 +89,7 @@ def test_the_time_ends_with_the_answer_or_its_last_chunk(made: Any) -> None:
     assert total_ns(made.repetition(end_ms=600)) == 600_000_000
     assert total_ns(made.repetition(end_ms=400)) == 500_000_000
     assert total_ns(made.repetition(chunks=(), end_ms=3)) == 3_000_000
+    assert total_ns(made.repetition(chunks=(), end_ms=0)) == 0
 
 
 def test_audio_is_counted_in_decoded_frames(made: Any) -> None:

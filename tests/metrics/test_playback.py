@@ -157,6 +157,23 @@ def test_no_onset_is_unknown_with_its_reason(made: Any) -> None:
     assert playback.ttfa(played, onset_frame=200).reason == "the onset lies beyond the audio that arrived"
 
 
+def test_an_onset_that_is_not_known_needs_no_reason(made: Any) -> None:
+    played = playback.play(made.marks((10, 200)), RATE)
+    assert playback.ttfa(played, onset_frame=None).reason == "no onset was found"
+
+
+def test_a_chunk_of_one_frame_is_audio_and_one_of_none_is_not() -> None:
+    chunks = (ChunkMark(at_ns=NS_PER_MS, frames=0), ChunkMark(at_ns=2 * NS_PER_MS, frames=1))
+    assert playback.audible(chunks) == chunks[1:]
+
+
+@pytest.mark.parametrize(("rate", "seconds", "stalled"), [(0, 0.0, 0.0), (1, 2.0, 3.0), (2, 1.0, 3.5)])
+def test_a_sample_rate_of_zero_gives_no_time_and_the_lowest_rates_do(rate: int, seconds: float, stalled: float) -> None:
+    chunks = (ChunkMark(at_ns=0, frames=1), ChunkMark(at_ns=4_000_000_000, frames=1))
+    assert playback.audio_seconds(chunks, rate) == seconds
+    assert playback.play(chunks, rate).stalls.seconds == stalled
+
+
 def test_one_chunk_does_not_stream(made: Any) -> None:
     chunks = made.marks((500, 1000))
     assert playback.overlap(chunks, total_s=0.5).reason == playback.NOT_STREAMING

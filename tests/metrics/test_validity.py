@@ -38,6 +38,10 @@ def test_plausible_audio_is_valid(made: Any, frames: int) -> None:
             {"clipped_share": 0.0101},
             "The audio is clipped: 1.0 % of its frames are at full scale, more than 1 %.",
         ),
+        (
+            {"clipped_share": 0.5},
+            "The audio is clipped: 50.0 % of its frames are at full scale, more than 1 %.",
+        ),
         ({"sample_rate": 22_050, "frames": 8 * 22_050}, "The sample rate is 22050 Hz, not 1000 Hz."),
         ({"sample_rate": 0}, "The sample rate is 0 Hz, not 1000 Hz."),
         ({"channels": 2}, "The number of channels is 2, not 1."),

@@ -93,6 +93,9 @@ def test_zero_has_no_ratio() -> None:
     with pytest.raises(MeasurementError, match="has the value 0") as raised:
         paired_log_ratios(values(l0=[(0, 0.0)]), values(l0=[(0, 1.0)]))
     assert raised.value.where == "launch 0, block 0"
+    with pytest.raises(MeasurementError, match="has the value 0") as raised:
+        paired_log_ratios(values(l2=[(5, 1.0)]), values(l2=[(5, 0.0)]))
+    assert raised.value.where == "launch 2, block 5"
 
 
 def test_arms_that_shared_no_block_are_compared_through_one_that_played_with_both() -> None:
@@ -120,5 +123,15 @@ def test_a_reference_that_did_not_play_with_both_in_one_launch_tells_nothing() -
 
 def test_of_two_references_the_one_with_more_pairs_is_taken() -> None:
     ours, theirs = values(l0=[(0, 2.0), (1, 2.0)]), values(l0=[(2, 1.0), (3, 1.0)])
-    few, many = values(l0=[(0, 9.0), (2, 1.0)]), values(l0=[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)])
-    assert log_ratios_through(ours, theirs, [few, many]) == ((math.log(2), math.log(2)),)
+    many = values(l0=[(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)])
+    for other in (0.1, 9.0):
+        few = values(l0=[(0, other), (2, 1.0)])
+        for references in ([few, many], [many, few]):
+            assert log_ratios_through(ours, theirs, references) == ((math.log(2), math.log(2)),)
+
+
+def test_a_reference_that_played_less_with_one_of_both_tells_as_far_as_both_go() -> None:
+    ours, theirs = values(l0=[(0, 2.0), (1, 2.0)]), values(l0=[(2, 1.0)])
+    reference = values(l0=[(0, 1.0), (1, 8.0), (2, 1.0)])
+    assert log_ratios_through(ours, theirs, [reference]) == ((math.log(2),),)
+    assert log_ratios_through(theirs, ours, [reference]) == ((-math.log(2),),)
