@@ -43,7 +43,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Keep Hypothesis from trying constants of whatever modules a process happens to have imported before a test."""
-    if settings.get_current_profile_name() == "gate":
+    if settings.get_current_profile_name() != "fuzz":
         known = providers._local_constants
         providers._get_local_constants = lambda: known
 

@@ -301,6 +301,7 @@ def run_mutmut(plan: Plan, work: Path, tried: Sequence[Mutant]) -> dict[str, int
         **os.environ,
         "PYTHONPATH": str(HERE),
         "PYTHONUTF8": "1",
+        "PYTHONHASHSEED": "0",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_PLUGINS": "_hypothesis_pytestplugin,quick_properties",
     }
