@@ -204,8 +204,10 @@ class Shelf:
         return replace(arm, model=replace(self.files(arm.model.name).variant, name=_label(arm.model.name)))
 
     def notes(self) -> Sequence[str]:
-        """What is unusual about the voices, each said once."""
-        return tuple(self._notes)
+        """What is unusual about the voices and this environment, each said once."""
+        here = bool(self._files) and any(runtime == CURRENT_RUNTIME for runtime, _ in self._places)
+        environment = _environment_note() if here else ""
+        return (*self._notes, *([environment] if environment else []))
 
     def arm_files(self, arm: Arm) -> ArmFiles:
         """The paths that a worker is given."""
@@ -254,6 +256,19 @@ def _real(config: Config, report: Reporter) -> Equipment:
         boot=machine.boot_id(),
         memory_for_workers=memory_for_workers,
         notes=shelf.notes,
+    )
+
+
+def _environment_note() -> str:
+    """That ONNX Runtime is installed twice in this environment, "" where it is not."""
+    from harness.engines.builds import MODULE, overwriting
+
+    several = overwriting()
+    if not several:
+        return ""
+    return (
+        f"{' and '.join(several)} overwrite one another: all of them install the module {MODULE}, so that nobody knows "
+        "which was measured; kokoro-bench doctor says how to keep one."
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.kokoro import REPORTED_PACKAGES, close_voices, import_kokoro, installed, open_voices, try_language
+from harness.engines.kokoro import close_voices, import_kokoro, open_voices, reported_packages, try_language
 from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
 from harness.engines.session import SWITCHES, StampedSession, open_session, run_options
 from harness.engines.speaker import SAMPLE_RATE, Speaker, check_package
@@ -159,7 +159,7 @@ def open_speaker(
         try_language(kokoros[0], order)
     facts = EngineFacts(
         providers=tuple(kokoro.sess.get_providers()[0] for kokoro in kokoros),
-        packages=installed(REPORTED_PACKAGES),
+        packages=reported_packages(),
         options=(*sorted(order.session_options.items()), *_told(settings, names)),
         sample_rate=SAMPLE_RATE,
         python=platform.python_version(),

@@ -6,24 +6,12 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from harness.engines.builds import BUILDS
 from harness.errors import UsageError
 from harness.records.environment import Subject
 from harness.runtimes.git import git
 
-PACKAGES = (
-    "espeakng-loader",
-    "kokoro-onnx",
-    "numpy",
-    "onnxruntime",
-    "onnxruntime-directml",
-    "onnxruntime-gpu",
-    "onnxruntime-migraphx",
-    "onnxruntime-openvino",
-    "onnxruntime-qnn",
-    "onnxruntime-rocm",
-    "phonemizer",
-    "phonemizer-fork",
-)
+PACKAGES = ("espeakng-loader", "kokoro-onnx", "numpy", *BUILDS, "phonemizer", "phonemizer-fork")
 """What runs in a timed synthesis; the rest of the environment cannot change a figure."""
 
 

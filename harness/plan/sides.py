@@ -23,6 +23,7 @@ from harness.engines.target import ENDPOINT_OPTIONS
 from harness.errors import UsageError, nearest
 from harness.plan.arms import MODELLED
 from harness.records.scenario import Arm, ModelVariant, Runtime, slug
+from harness.runtimes.resolve import refuse_several_builds
 
 CURRENT = ("current", ".")
 OWN_OPTIONS: Mapping[str, Mapping[str, str]] = {
@@ -47,6 +48,7 @@ def parse_side(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
         else:
             arm = _change(arm, item, models)
     if requirements:
+        refuse_several_builds(requirements, where="duel")
         name = "_".join(slug(requirement) for requirement in requirements)
         arm = replace(arm, runtime=Runtime(name=name, requirements=tuple(sorted(requirements))))
     return arm

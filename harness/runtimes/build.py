@@ -12,11 +12,16 @@ from pathlib import Path
 
 from harness.errors import RuntimeBuildError, UsageError, nearest
 from harness.records.scenario import Runtime, slug
-from harness.runtimes.resolve import resolve, run_uv
+from harness.runtimes.resolve import refuse_several_builds, resolve, run_uv
 
 MARKER = "kokoro-bench.json"
 """Written last: an environment without it was never finished."""
-CHECK = "import kokoro_onnx, numpy, onnxruntime, psutil; print(onnxruntime.__version__)"
+CHECK = """
+import kokoro_onnx, numpy, onnxruntime, psutil
+from importlib import metadata
+print(*sorted(set(metadata.packages_distributions().get("onnxruntime", ()))))
+"""
+"""Prints the distributions that brought ONNX Runtime: every one but the last installed has lost files to another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,7 @@ def declared(tables: Mapping[str, object]) -> dict[str, Runtime]:
                 where="[tool.kokoro-bench.runtimes]",
                 remedy=f'{name} = ["onnxruntime==1.20.1"]',
             )
+        refuse_several_builds(requirements, where=f"[tool.kokoro-bench.runtimes] {name}")
         found[name] = Runtime(name=slug(name), requirements=tuple(requirements))
     return found
 
@@ -117,6 +123,7 @@ def runtime_of(text: str, known: Mapping[str, Runtime]) -> Runtime:
         return known[text]
     if not any(sign in text for sign in "<>=~!"):
         raise UsageError(f"no runtime {text!r}", where="--runtime", remedy=nearest(text, list(known)))
+    refuse_several_builds(text.split(), where="--runtime")
     return Runtime(name=slug(text), requirements=tuple(sorted(text.split())))
 
 
@@ -133,4 +140,11 @@ def _check(path: Path, runtime: Runtime) -> None:
             f"installed, but it does not import: {reason[0]}",
             where=runtime.name,
             remedy="choose versions that go together",
+        )
+    brought_by = done.stdout.splitlines()[-1].split()
+    if len(brought_by) > 1:
+        raise RuntimeBuildError(
+            f"{' and '.join(brought_by)} overwrite one another: all of them install the module onnxruntime",
+            where=runtime.name,
+            remedy="ask for packages that bring one of them",
         )

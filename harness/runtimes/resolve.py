@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.errors import RuntimeBuildError
+from harness.engines.builds import MODULE, PLAIN, canonical, is_build
+from harness.errors import RuntimeBuildError, UsageError
 
 NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 WHEELS = ("onnxruntime", "kokoro-onnx", "psutil", "numpy")
@@ -29,11 +30,11 @@ class Resolution:
 def complete(requirements: Sequence[str]) -> tuple[str, ...]:
     """What is asked for, and what a worker needs besides: our own versions, where nothing else is said.
 
-    Any wheel of the onnxruntime family stands in for `onnxruntime`: they install the same module.
+    Another build of ONNX Runtime stands in for `onnxruntime`: it installs the same module.
     """
     names = {_name(requirement) for requirement in requirements}
     found = list(requirements)
-    if not any(_is_onnxruntime(name) for name in names):
+    if not builds_in(requirements):
         found.append(f"onnxruntime=={version('onnxruntime')}")
     if "kokoro-onnx" not in names:
         found.append(f"kokoro-onnx=={version('kokoro-onnx')}")
@@ -42,10 +43,31 @@ def complete(requirements: Sequence[str]) -> tuple[str, ...]:
 
 
 def overrides(requirements: Sequence[str]) -> tuple[str, ...]:
-    """Keeps kokoro-onnx from bringing the plain wheel where another of the family was asked for."""
-    others = [name for name in map(_name, requirements) if _is_onnxruntime(name) and name != "onnxruntime"]
+    """Keeps kokoro-onnx from bringing the plain distribution where another build was asked for."""
     # A marker that never holds removes a requirement: uv documents overrides as replacements.
-    return ("onnxruntime; python_version < '3'",) if others else ()
+    return (f"{PLAIN}; python_version < '3'",) if builds_in(requirements) not in ((), (PLAIN,)) else ()
+
+
+def builds_in(requirements: Sequence[str]) -> tuple[str, ...]:
+    """The builds of ONNX Runtime that are asked for."""
+    found = []
+    for requirement in requirements:
+        name = _name(requirement)
+        exact = re.search(r"(?:===?|>=|~=)\s*(\d+)", requirement)
+        if is_build(name, exact[1] if exact else ""):
+            found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def refuse_several_builds(requirements: Sequence[str], *, where: str) -> None:
+    """Raise UsageError where more than one build of ONNX Runtime is asked for."""
+    builds = builds_in(requirements)
+    if len(builds) > 1:
+        raise UsageError(
+            f"{_listed(builds)} overwrite one another: all of them install the module {MODULE}",
+            where=where,
+            remedy="name one of them; compare two in two runtimes",
+        )
 
 
 def resolve(requirements: Sequence[str], *, remembered: Path, anew: bool = False) -> Resolution:
@@ -60,7 +82,27 @@ def resolve(requirements: Sequence[str], *, remembered: Path, anew: bool = False
         half.replace(file)
     lines = file.read_text(encoding="utf-8").splitlines()
     pinned = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    _refuse_brought_builds(pinned, wanted)
     return Resolution(pinned=pinned, digest=_digest([*pinned, *_here()]))
+
+
+def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None:
+    """A package that was asked for may depend on a build of ONNX Runtime beside the one that is there already."""
+    builds = builds_in(pinned)
+    if len(builds) > 1:
+        others = [name for name in builds if name != PLAIN]
+        raise RuntimeBuildError(
+            f"{_listed(builds)} would overwrite one another: all of them install the module {MODULE}, and "
+            "the requirements bring all of them",
+            where=", ".join(wanted),
+            remedy=f"ask for {others[0]} by name, and it takes the place of {PLAIN}"
+            if len(others) == 1
+            else "leave out the package that brings one of them",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def run_uv(*arguments: str, given: str = "", what: str) -> str:
@@ -107,11 +149,7 @@ def _name(requirement: str) -> str:
     match = NAME.match(requirement)
     if match is None:
         raise RuntimeBuildError(f"{requirement!r} is no requirement", where="--runtime", remedy="onnxruntime==1.22.1")
-    return match[1].lower().replace("_", "-")
-
-
-def _is_onnxruntime(name: str) -> bool:
-    return name == "onnxruntime" or name.startswith("onnxruntime-")
+    return canonical(match[1])
 
 
 def _here() -> list[str]:
