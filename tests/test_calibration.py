@@ -140,7 +140,7 @@ def test_one_calibration_is_judged_by_one_rule(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("harness.cli.duel.conduct", noted)
-    given = ["--engine=scripted", "--model=scripted", "--sizes=0", "--launches=2", "--blocks=2"]
+    given = ["--engine=scripted", "--model=scripted", "--text=chars-12", "--sizes=0", "--launches=2", "--blocks=2"]
     for number in (FEWEST_DUELS + 1, 1):
         outcome = CliRunner().invoke(calibrate, [*given, f"--duels={number}"], standalone_mode=False)
         assert outcome.exception is None

@@ -113,12 +113,13 @@ def _best_fit(stretch: "NDArray[np.float64]", wanted: "NDArray[np.float64]", *, 
     import numpy as np
 
     length = len(wanted)
-    cuts = np.lib.stride_tricks.sliding_window_view(stretch, length)
-    energy = np.sqrt(np.square(cuts).sum(axis=1))
-    likeness = np.divide(cuts @ wanted, energy, out=np.zeros(len(cuts)), where=energy > 1e-9)
+    energy = np.sqrt(np.correlate(np.square(stretch), np.ones(length)))
+    product = np.correlate(stretch, wanted)
+    likeness = np.divide(product, energy, out=np.zeros(len(product)), where=energy > 1e-9)
     best = int(np.argmax(likeness))
     # An improvement within rounding is none: silence and steady tones stay where the path puts them.
-    return np.asarray(cuts[best if likeness[best] > likeness[search] * (1 + 1e-9) + 1e-12 else search])
+    begin = best if likeness[best] > likeness[search] * (1 + 1e-9) + 1e-12 else search
+    return stretch[begin : begin + length]
 
 
 def _resampled(signal: "Signal", from_rate: int, to_rate: int) -> "NDArray[np.float64]":
