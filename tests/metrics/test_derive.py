@@ -10,7 +10,7 @@ from harness.metrics import start_up
 from harness.metrics.derive import RunValues, scenario_values
 from harness.metrics.registry import METRICS
 from harness.perf.made_history import Made, made_run
-from harness.records.repetition import Outcome, OutcomeKind, Phase
+from harness.records.repetition import LoadPart, Outcome, OutcomeKind, Phase
 from harness.records.scenario import Arm, Mode
 
 SILENT = Outcome(kind=OutcomeKind.INVALID_AUDIO, reason="The audio is silent: every sample is 0.")
@@ -101,6 +101,9 @@ def test_every_metric_of_a_start_up_has_values_or_a_reason(made: Any) -> None:
             "success_rate",
         }
         assert all(bool(each.grouped) != bool(each.reason) for each in found.values())
+        assert all(each.metric == name for name, each in found.items())
+        assert {each.counts.disturbed for each in found.values()} == {0}
+        assert found["model_size"].launches == (0,), "what belongs to no launch stands in the first"
 
 
 def test_gaps_of_all_repetitions_with_their_blocks(made: Any) -> None:
@@ -174,6 +177,22 @@ def test_slope_is_scipy_s(sizes: list[int]) -> None:
     assert slope == pytest.approx(theilslopes(sizes).slope)
 
 
+def test_slope_counts_no_repetition_of_another_arms_worker(made: Any) -> None:
+    other = made.scenario(arm=Arm(engine="another"))
+    repetitions = [
+        made.repetition(block=block, position=position, scenario_id=scenario.id, rss_after=1_000 + 50 * block)
+        for block in range(5)
+        for position, scenario in enumerate((made.scenario(), other, other))
+    ]
+    data = made.data(*repetitions, scenarios=(made.scenario(), other))
+    assert scenario_values(made.scenario(), data)["rss_slope"].grouped == ((50.0,),)
+
+
+def test_of_a_long_load_every_other_size_tells_the_slope() -> None:
+    sizes = [(number, 3 * number if number % 2 == 0 else 0) for number in range(1_500)]
+    assert start_up._slope(sizes).value == 3.0
+
+
 def test_slope_starts_anew_with_each_launch(made: Any) -> None:
     repetitions = [
         made.repetition(launch=launch, block=5 * launch + n, rss_after=1000 * (launch + 1) - 10 * launch * n)
@@ -214,6 +233,14 @@ def test_load_time_and_its_parts(made: Any) -> None:
     assert found["rss_loaded"].grouped == ((420_000_000.0,),)
 
 
+def test_parts_of_one_name_are_one_part(made: Any) -> None:
+    launch = made.launch(0, parts={"import": 400, "session": 100, "first_inference": 50})
+    twice = replace(launch, parts=(*launch.parts, LoadPart(name="session", ns=700_000_000)))
+    found = scenario_values(made.scenario(Mode.LOAD_WARM), made.data(launches=[twice]))
+    assert found["load_session"].grouped == ((0.8,),)
+    assert found["load_time"].grouped == ((1.25,),)
+
+
 def test_cold_and_warm_starts_are_never_mixed(made: Any) -> None:
     cold = {"import": 900, "session": 2000, "first_inference": 300}
     launches = [
@@ -237,6 +264,13 @@ def test_reasons_of_a_start_up(made: Any) -> None:
     cold = scenario_values(made.scenario(Mode.LOAD_COLD), blind)
     assert cold["load_time"].reason == "no launch with a cold page cache (unknown: no permission)"
     assert cold["success_rate"].reason == cold["load_time"].reason
+    assert cold["load_time"].reason == cold["rss_loaded"].reason
+    elsewhere = made.data(
+        launches=[made.launch(0, page_cache="cold"), made.launch(0, arm_id="b", page_cache="unknown: b")]
+    )
+    assert scenario_values(made.scenario(Mode.LOAD_WARM), elsewhere)["load_time"].reason == (
+        "no launch with a warm page cache"
+    )
     failed = made.data(launches=[made.launch(0, parts={}, outcome=CRASHED)])
     warm = scenario_values(made.scenario(Mode.LOAD_WARM), failed)
     assert warm["load_time"].reason == "none of 1 is valid (crashed: killed by SIGKILL)"
@@ -298,6 +332,7 @@ class TestWarmUpCost:
         )
         assert values["warm_up_cost"].flat == pytest.approx((0.85, -0.001))
         assert values["latency"].flat == pytest.approx((0.1, 0.35, 0.101)), "the later requests' alone"
+        assert values["warm_up_cost"].metric == "warm_up_cost"
 
     def test_a_text_that_failed_once_is_in_no_sum(self, made: Any) -> None:
         values = self.values(
