@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -5,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.measure.arrivals import constant, poisson, ramp
+from harness.measure.arrivals import constant, poisson, ramp, starts_of
+from harness.records.scenario import Arrivals, Traffic
 
 NS = 1_000_000_000
 
@@ -53,8 +55,32 @@ def test_starts_ascend_and_lie_within_the_load(first: float, last: float, second
         assert all(0 <= start <= seconds * NS for start in starts)
 
 
-@pytest.mark.parametrize("wrong", [lambda: constant(0, 1), lambda: constant(1, 0), lambda: ramp(-1, 2, 1),
-                                   lambda: ramp(0, 0, 1), lambda: poisson(float("inf"), 1, seed=0)])  # fmt: skip
+def test_a_load_starts_its_requests_as_its_arrivals_say_over_warm_up_window_and_cool_down() -> None:
+    load = Traffic(arrivals=Arrivals.CONSTANT, level=7, first=3, warm_up_s=2, seconds=10, cool_down_s=1)
+    assert load.total_s == 13
+    assert starts_of(load, seed=4) == constant(7, 13)
+    assert starts_of(replace(load, arrivals=Arrivals.POISSON), seed=4) == poisson(7, 13, seed=4)
+    assert starts_of(replace(load, arrivals=Arrivals.RAMP), seed=4) == ramp(3, 7, 13)
+
+
+@pytest.mark.parametrize(("seconds", "rate", "where"), [(0.0, 1.0, "duration"), (1.0, 0.0, "rate")])
+def test_what_is_refused_says_which_of_both_it_is(seconds: float, rate: float, where: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        constant(rate, seconds)
+    assert refused.value.where == where
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: constant(0, 1),
+        lambda: constant(1, 0),
+        lambda: constant(1, float("inf")),
+        lambda: ramp(-1, 2, 1),
+        lambda: ramp(0, 0, 1),
+        lambda: poisson(float("inf"), 1, seed=0),
+    ],
+)
 def test_a_load_without_a_rate_or_a_length_is_refused(wrong: object) -> None:
     assert callable(wrong)
     with pytest.raises(UsageError, match="positive number"):

@@ -179,3 +179,13 @@ def test_what_is_no_answer_is_refused_and_shown(line: bytes) -> None:
     with pytest.raises(ValueError, match=f"not an answer of protocol {PROTOCOL}") as caught:
         read_answer(line)
     assert repr(line)[2:-3] in str(caught.value)
+
+
+def test_an_answer_of_a_newer_worker_is_read_without_what_it_added() -> None:
+    line = b'{"greeting": {"protocol": 1, "pid": 7, "python": "3.14.0", "mood": "good"}, "weather": "fine"}\n'
+    assert read_answer(line) == Answer(greeting=Greeting(protocol=1, pid=7, python="3.14.0"))
+
+
+def test_an_answer_is_refused_by_its_field() -> None:
+    with pytest.raises(ValueError, match=r"canary\.numpy_ns: 'fast' is not a whole number"):
+        read_answer(b'{"canary": {"numpy_ns": "fast", "graph_ns": 1}}\n')
