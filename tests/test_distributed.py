@@ -1,5 +1,7 @@
 """A load whose clients are elsewhere, without the tool that drives it: reports in, a run out."""
 
+import io
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +22,7 @@ from harness.records.repetition import AudioFeatures, ChunkMark, Phase, Repetiti
 from harness.records.run import RunStatus
 from harness.records.scenario import Arrivals, Scenario, Traffic
 from harness.server.builtin import SCRIPTS
+from harness.server.script import Answer, Step
 from harness.server.scripted import serving
 from harness.store.runs import RunStore, open_store
 
@@ -140,6 +143,24 @@ def test_a_desk_asks_judges_and_hands_out_what_came_once(config: Config) -> None
     assert first.variant != second.variant
     assert drained["lag"] == [(2, 1)]
     assert msgspec.json.decode(desk.drain()["repetitions"]) == []
+
+
+@pytest.mark.parametrize("language", ["", "b"])
+def test_a_desk_sends_the_language_that_was_chosen_and_no_other(tmp_path: Path, language: str) -> None:
+    from harness.clock import SystemClock
+
+    clock, log = SystemClock(), io.StringIO()
+    script = replace(SCRIPTS["steady"], answers=(Answer(steps=(Step(audio_share=1.0),)),), dialect="openai")
+    with serving(script, log=log) as (url, _):
+        config = load_config({"url": url, "voice": "bf_emma", "language": language}, start=tmp_path, environment={})
+        scenario = scenario_of(config, endpoint_arm(config), "chars-12", LOAD)
+        desk = ListenerDesk(settle(scenario.arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
+        line, stages = desk.line()
+        desk.ask(line, stages, listener=0, intended_ns=clock.now_ns())
+        line.close()
+    (asked,) = [line for line in map(json.loads, log.getvalue().splitlines()) if line["kind"] == "answer"]
+    fixed = {"input": asked["text"], "voice": "bf_emma", "response_format": "pcm", "stream": True, "model": "kokoro"}
+    assert asked["body"] == fixed | ({"lang_code": "b"} if language else {})
 
 
 def test_the_parts_of_an_open_loop_are_its_schedule() -> None:

@@ -3,6 +3,8 @@
 Decoded audio is float32, shape (frames,), full scale 1.0.
 """
 
+import contextlib
+import json
 import re
 import struct
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +19,8 @@ HEADER_LIMIT = 1 << 16
 """A WAV whose audio begins later than this is not one that anybody streams."""
 KEPT = 4_096
 """Bytes of a body that are kept, for its nature and for messages."""
+TAIL = 1_024
+"""Bytes of a body's end that are looked at for an error."""
 BODY_LIMIT = 1 << 26
 """Bytes of body that are taken where nothing else is said."""
 _WAV_HEADER = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
@@ -64,6 +68,27 @@ class HeaderSearch:
         return next((begins + found.start() for found in _WAV_HEADER.finditer(window) if begins + found.start()), None)
 
 
+class Tail:
+    """The last bytes of a body, in which a server that fails half-way may have sent an error behind the audio."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+
+    def keep(self, data: bytes) -> None:
+        """More of the body."""
+        self._kept = (self._kept + data[-TAIL:])[-TAIL:]
+
+    def check(self) -> None:
+        """EndpointFault where the body ends with a JSON object: its bytes would be played as noise."""
+        at = -1
+        while (at := self._kept.find(b'{"', at + 1)) >= 0:
+            with contextlib.suppress(ValueError):
+                json.loads(self._kept[at:])
+                raise EndpointFault(
+                    Fault.NOT_AUDIO, f"the audio ends with text, which is none: {excerpt(self._kept[at:])}"
+                )
+
+
 class PcmDecoder:
     """Signed 16-bit little endian, without a header."""
 
@@ -71,10 +96,12 @@ class PcmDecoder:
         self._rest = b""
         self._head = b""
         self._headers = HeaderSearch()
+        self._tail = Tail()
         self.playable = 0
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
         """Whole frames; an odd byte waits for its other half."""
+        self._tail.keep(data)
         if len(self._head) < KEPT:
             self._head += data[: KEPT - len(self._head)]
             self._check_head()
@@ -91,6 +118,7 @@ class PcmDecoder:
         del in_order
         if is_text(self._head):
             raise EndpointFault(Fault.NOT_AUDIO, f"the body is not audio but text: {excerpt(self._head)}")
+        self._tail.check()
         if self._rest:
             raise _half_a_frame(self.playable)
         return _no_audio()
@@ -119,6 +147,7 @@ class WavDecoder:
         self._expected_rate = sample_rate
         self._limit = limit
         self._headers = HeaderSearch()
+        self._tail = Tail()
         self._waiting = b""
         self._came = 0
         self._audio_at = 0
@@ -133,6 +162,7 @@ class WavDecoder:
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
         """Whole frames of the data chunk; headers and other chunks are no audio."""
+        self._tail.keep(data)
         second = self._headers.look(data)
         self._came += len(data)
         self._waiting += data
@@ -163,6 +193,7 @@ class WavDecoder:
             if is_text(self._waiting) or (self._waiting and not b"RIFF".startswith(self._waiting[:4])):
                 raise _not_wav(self._waiting)
             raise EndpointFault(Fault.TRUNCATED, f"the WAV ends within its header, after {len(self._waiting)} bytes")
+        self._tail.check()
         if self._left == 0:
             # A chunk of odd length is padded, but not every writer pads the last one.
             if self._waiting or self._skip > 1:
