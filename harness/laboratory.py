@@ -13,7 +13,7 @@ from hashlib import sha256
 from harness.beside import Beside, Explain, unexplained
 from harness.clock import Clock, ScriptedClock
 from harness.equipment import BUDGETS_S, Equipment, Reporter, equip, resolve_all, wanted_arms
-from harness.errors import BenchError, ExitCode
+from harness.errors import BenchError, ExitCode, UsageError
 from harness.judge.comparison import Policy
 from harness.judge.gate import exit_code
 from harness.judge.precision import Precision
@@ -196,8 +196,13 @@ def _any_failed(verdicts: Sequence[Verdict]) -> bool:
 
 def _ending() -> Ending:
     """Ctrl-C and SIGTERM end the run in order, which its time limit, where it was given one, makes partial."""
-    until = os.environ.get(UNTIL_VARIABLE)
-    return Ending(until=float(until) if until else None)
+    until = os.environ.get(UNTIL_VARIABLE, "").strip()
+    try:
+        return Ending(until=float(until) if until else None)
+    except ValueError as error:
+        raise UsageError(
+            f"{until!r} is no time in seconds since the epoch", where=UNTIL_VARIABLE, remedy=f"unset {UNTIL_VARIABLE}"
+        ) from error
 
 
 def _alone(config: Config, equipment: Equipment, selection: str, report: Reporter) -> AbstractContextManager[None]:

@@ -42,7 +42,8 @@ def write_outputs(data: RunData, config: Config) -> list[str]:
         notes.append(f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a page, the run is measured, judged and stored
         notes.append(f"report: not written: {crash_line(error)}")
-    summaries = [path for path in (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY")) if path]
+    named = (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY", ""))
+    summaries = [path for path in named if path.strip()]
     for path in summaries:
         from reports.summary import markdown_summary
 

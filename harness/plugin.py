@@ -115,10 +115,10 @@ def pytest_configure(config: pytest.Config) -> None:
     given = {key: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
     options = {key.name: joined(value) if key.many else value for key, value in given.items()}
     try:
-        bench = Bench(config=load_config(options, start=config.rootpath), selection=config.getoption("selection"))
+        loaded = load_config(options, start=config.rootpath, shell=config.invocation_params.dir)
     except BenchError as error:
         _refuse(config, error)
-    config.stash[BENCH] = bench
+    config.stash[BENCH] = Bench(config=loaded, selection=config.getoption("selection"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

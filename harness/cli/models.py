@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from harness.cli.options import UserPath
 from harness.errors import UsageError
 
 NAME = click.argument("name")
-VOICES = click.option("--voices", type=click.Path(path_type=Path), help="voices file of a model of your own")
+VOICES = click.option("--voices", type=UserPath(), help="voices file of a model of your own")
 
 
 @click.group()

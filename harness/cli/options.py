@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import UsageError
-from harness.output_files import write_whole
+from harness.output_files import check_file, write_whole
 from harness.plan.config import KEYS, Config, joined, load_config
+from harness.user_paths import user_path
 
 if TYPE_CHECKING:
     from harness.records.scenario import Arm
@@ -45,6 +46,20 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         return decorated
 
     return decorate
+
+
+class UserPath(click.Path):
+    """A path in which `~` is the user's home."""
+
+    name = "path"
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's own
+        """Click's own, of the path that is meant."""
+        where = param.opts[0] if param else ""
+        return super().convert(user_path(value, where=where), param, ctx)
 
 
 def _joined(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> str | None:
@@ -92,13 +107,21 @@ def open_results(config: Config) -> "Iterator[RunStore]":
         yield store
 
 
+def check_output(output: str) -> None:
+    """Make the folder of a file that is to be written. UsageError, before any work is done for it, where it cannot."""
+    if output not in ("", "-"):
+        where = f"--output {output}"
+        check_file(user_path(output, where=where), where=where)
+
+
 def write_output(content: bytes, output: str) -> None:
     """UTF-8 to a file, whole or not at all, or to standard output for "-". UsageError where it cannot be written.
 
     A terminal gets it as text, so that what it cannot show is replaced.
     """
     if output not in ("", "-"):
-        write_whole(Path(output).expanduser(), content, where=f"--output {output}")
+        where = f"--output {output}"
+        write_whole(user_path(output, where=where), content, where=where)
     elif sys.stdout.isatty():
         sys.stdout.write(content.decode())
     else:

@@ -1,12 +1,10 @@
 """`kokoro-bench report` and `kokoro-bench compare`: pages of stored runs."""
 
-from pathlib import Path
-
 import click
 
-from harness.cli.options import configured, open_results, write_output
-from harness.output_files import check_file
+from harness.cli.options import check_output, configured, open_results, write_output
 from harness.plan.config import Config
+from harness.user_paths import user_path
 
 
 @click.command()
@@ -18,9 +16,9 @@ def report(config: Config, run: str | None, output: str) -> None:
     from harness.outputs import context_of, write_report
     from reports.pages import write_run_page
 
-    place = Path(output).expanduser()
+    place = user_path(output, where=f"--output {output}")
     if run is not None:
-        check_file(place, where=f"--output {output}")
+        check_output(output)
     with open_results(config) as store:
         if run is None:
             click.echo(f"report: {write_report(store, config)}")
@@ -44,6 +42,7 @@ def compare(config: Config, form: str, output: str, before: str, after: str | No
     """
     from reports.compare import compare_html, compare_markdown, comparison_of_arms, comparison_of_runs
 
+    check_output(output)
     with open_results(config) as store:
         first = store.load(store.resolve(before))
         view = None if after else comparison_of_arms(first)

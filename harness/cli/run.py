@@ -10,6 +10,7 @@ from harness.cli.options import MEASURING, configured
 from harness.errors import UsageError
 from harness.output_files import check_file, write_whole
 from harness.plan.config import Config
+from harness.user_paths import user_path
 
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True})
@@ -44,7 +45,7 @@ def run(
     laboratory.check(config, selection)
     check_outputs(config)
     if json_path:
-        check_file(Path(json_path).expanduser(), where="--json")
+        check_file(user_path(json_path, where="--json"), where="--json")
     suites = find_suites(config)
     arguments = [str(suites), *own_settings(root=config.root, suites=suites), f"--selection={selection}"]
     # A list is asked for to be read, and pytest's quietest one only counts.
@@ -76,7 +77,7 @@ def deliver(made: Path, json_path: str) -> list[str]:
     if not made.is_file():
         return [f"json: not written: {json_path}: nothing was measured that has a place in it"]
     try:
-        write_whole(Path(json_path).expanduser(), made.read_bytes(), where="json")
+        write_whole(user_path(json_path, where="json"), made.read_bytes(), where="json")
     except UsageError as error:
         return [f"json: not written: {error.what}"]
     return [f"json: {json_path}"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from harness.cli.options import configured, open_results, write_output
+from harness.cli.options import check_output, configured, open_results, write_output
 from harness.errors import UsageError
 from harness.plan.config import Config
 
@@ -73,6 +73,7 @@ def export(config: Config, run: str, form: str, output: str) -> None:
     from harness.metrics.derive import repetition_figures
     from harness.store.exports import export as export_run
 
+    check_output(output)
     with open_results(config) as store:
         data = store.load(store.resolve(run))
     write_output(export_run(data, form, figures_of=repetition_figures), output)

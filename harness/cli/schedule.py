@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import configured
+from harness.cli.options import UserPath, configured
 from harness.errors import UsageError
 from harness.plan.config import Config
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.records.schedule import Fire
     from harness.schedule.jobs import Declared
 
-FILE = click.option("--config", "file", type=click.Path(path_type=Path), help="a TOML file with [schedule.NAME]")
+FILE = click.option("--config", "file", type=UserPath(), help="a TOML file with [schedule.NAME]")
 STORED = ("results", "baselines", "report")
 
 
@@ -94,7 +94,7 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
         table: dict[str, Any] = {key: value for key, value in given.items() if value and key != "expression"}
         table |= {"k": given["expression"]} if given["expression"] else {}
         table["options"] = _pairs(options)
-        job, origin = parse_job(name, table, where=f"schedule add {name}"), "command"
+        job, origin = parse_job(name, table, where=f"schedule add {name}", base=Path.cwd()), "command"
     else:
         found = next((job for job in declared.jobs if job.name == name), None)
         if found is None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.options import UserPath
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0 takes a free one")
 @click.option(
     "--log",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UserPath(dir_okay=False),
     help="a file that gets a line of JSON for each connection and each request: all that the server saw and sent",
 )
 @click.option("--list", "listing", is_flag=True, help="the built-in scripts, and what each does")
@@ -65,7 +67,7 @@ def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> 
         raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench scripted-server --list")
     served = find_script(script)
     with ExitStack() as stack:
-        written = stack.enter_context(_opened(log.expanduser())) if log else None
+        written = stack.enter_context(_opened(log)) if log else None
         _serve(served, port, written)
 
 

@@ -50,7 +50,7 @@ class EventFile:
 def listeners_from(environment: Mapping[str, str] = os.environ) -> list[Listener]:
     """The listener that the environment asks for, if it asks for one."""
     path = environment.get(EVENTS_VARIABLE)
-    return [EventFile(Path(path))] if path else []
+    return [EventFile(Path(path))] if path and path.strip() else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

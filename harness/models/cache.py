@@ -19,6 +19,7 @@ import msgspec
 from harness.errors import ModelError
 from harness.models.files import Digests, ModelFiles, Report, put_in_place, sha256_of
 from harness.records.scenario import ModelVariant
+from harness.user_paths import user_path
 
 ROOT_VARIABLE = "KOKORO_BENCH_CACHE"
 FORMAT = 1
@@ -62,8 +63,8 @@ class Plan:
 def default_root() -> Path:
     """The user's cache folder of this program; KOKORO_BENCH_CACHE names another."""
     chosen = os.environ.get(ROOT_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    if chosen and chosen.strip():
+        return user_path(chosen, where=ROOT_VARIABLE).absolute()
     import platformdirs
 
     return platformdirs.user_cache_path("kokoro-bench", appauthor=False)

@@ -4,15 +4,19 @@ from pathlib import Path
 
 from harness.models import public
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe
+from harness.user_paths import user_path
 
 
 def as_path(name_or_path: str | Path) -> Path | None:
-    """The path that is meant, None where it is a name: a file's name has a folder or ends in .onnx."""
+    """The path that is meant, None where it is a name: a file's name has a folder or ends in .onnx.
+
+    UsageError for a `~name` that is no user.
+    """
     if isinstance(name_or_path, Path):
-        return name_or_path.expanduser()
+        return user_path(name_or_path, where="--model")
     path = Path(name_or_path)
     looks_like_a_file = path.suffix in (".onnx", ".ort") or len(path.parts) > 1
-    return path.expanduser() if looks_like_a_file else None
+    return user_path(path, where="--model") if looks_like_a_file else None
 
 
 def derived_name(parent: str, recipe: QuantiseRecipe) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, nearest
+from harness.plan.places import placed, placed_models
 from harness.plan.readers import (
     as_choice,
     as_endpoint_options,
@@ -41,6 +42,8 @@ class Key:
     default: Any
     parse: Callable[[Any], Any]
     meaning: str
+    place: Callable[[Any, Path, str], Any] | None = None
+    """Of one that names files: makes (value, folder where it was written, origin) a value that begins at no folder."""
 
     @property
     def many(self) -> bool:
@@ -61,8 +64,9 @@ KEYS: tuple[Key, ...] = (
     Key(name="leave-out", default=(), parse=as_fields,
         meaning="fields that requests must not have, for a server that refuses what it does not know: stream,speed"),
     Key(name="pid", default=0, parse=as_whole(0), meaning="process whose tree is the server; else found by its port"),
-    Key(name="model", default=(), parse=as_texts, meaning="models by name or file; none: original and quantised"),
-    Key(name="voices", default="", parse=as_text, meaning="voices file of a model of your own"),
+    Key(name="model", default=(), parse=as_texts, place=placed_models,
+        meaning="models by name or file; none: original and quantised"),
+    Key(name="voices", default="", parse=as_text, place=placed, meaning="voices file of a model of your own"),
     Key(name="provider", default=("cpu",), parse=as_texts, meaning="execution providers"),
     Key(name="provider-options", default=(), parse=as_pairs, meaning="name=value options for the provider"),
     Key(name="session-options", default=(), parse=as_pairs, meaning="name=value options for ONNX Runtime's session"),
@@ -86,10 +90,11 @@ KEYS: tuple[Key, ...] = (
         meaning="what workers may hold at once: 4GB, 512MB; 0: 80 % of what is free. Arms that do not fit take turns"),
     Key(name="seed", default=0, parse=as_whole(0), meaning="seed of the order and of the engine's generator"),
     Key(name="wait", default=300.0, parse=as_pause, meaning="how long to wait for another measurement on this machine"),
-    Key(name="results", default="", parse=as_text, meaning="results database: a file or an SQLAlchemy URL"),
-    Key(name="baselines", default="", parse=as_text, meaning="directory of the accepted figures"),
-    Key(name="report", default="", parse=as_text, meaning="directory of the report"),
-    Key(name="summary", default="", parse=as_text, meaning="file that gets a Markdown summary"),
+    Key(name="results", default="", parse=as_text, place=placed,
+        meaning="results database: a file or an SQLAlchemy URL"),
+    Key(name="baselines", default="", parse=as_text, place=placed, meaning="directory of the accepted figures"),
+    Key(name="report", default="", parse=as_text, place=placed, meaning="directory of the report"),
+    Key(name="summary", default="", parse=as_text, place=placed, meaning="file that gets a Markdown summary"),
     Key(name="targets", default=(), parse=as_limits, meaning="metric=limit pairs, gated in every scenario"),
     Key(name="require", default="nothing", parse=as_choice("nothing", "baseline", "answer"),
         meaning="exit 4 without a baseline (baseline), or also when inconclusive (answer)"),
@@ -179,24 +184,32 @@ def load_config(
     options: Mapping[str, Any] | None = None,
     *,
     start: Path | None = None,
+    shell: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Config:
-    """Read all sources. `options` holds what was given on the command line; None values are not given."""
+    """Read all sources. `options` holds what was given on the command line; None values are not given.
+
+    The file is looked for from `start` upwards. Relative paths of the file begin at its folder; those of options and of
+    variables at `shell`, which is `start` unless given. A variable that is empty is not set: a CI passes on so what
+    nobody has filled in.
+    """
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    root = find_root(start or Path.cwd())
+    start = start or Path.cwd()
+    shell = (shell or start).absolute()
+    root = find_root(start)
     values: dict[str, Any] = {key.name: key.default for key in KEYS}
     origins = {key.name: "default" for key in KEYS}
     section, file = _read_section(root)
     tables = {name: section.pop(name) for name in TABLES if name in section}
     environment = os.environ if environment is None else environment
     for name, value in section.items():
-        _set(values, origins, name=name, value=value, origin=f"{file} [{SECTION}]")
+        _set(values, origins, name=name, value=value, origin=f"{file} [{SECTION}]", base=root)
     for variable, value in sorted(environment.items()):
-        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_CONFIGURATION:
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_CONFIGURATION and value.strip():
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
-            _set(values, origins, name=name, value=value, origin=f"environment variable {variable}")
+            _set(values, origins, name=name, value=value, origin=f"environment variable {variable}", base=shell)
     for name, value in given.items():
-        _set(values, origins, name=name, value=value, origin=f"option --{name}")
+        _set(values, origins, name=name, value=value, origin=f"option --{name}", base=shell)
     _imply(values, origins)
     return Config(root=root, values=values, origins=origins, given=given, tables=tables)
 
@@ -223,7 +236,7 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
             )
         others = tuple(option for option in values["endpoint-options"] if option[0] != "leave_out")
         merged = (*others, ("leave_out", "+".join(values["leave-out"])))
-        _set(values, origins, name="endpoint-options", value=dict(merged), origin=origins["leave-out"])
+        _set(values, origins, name="endpoint-options", value=dict(merged), origin=origins["leave-out"], base=Path())
     if values["pid"]:
         if values["engine"] != "endpoint":
             raise ConfigError("a process id is that of a server", where=origins["pid"], remedy="--url with it")
@@ -272,13 +285,22 @@ def _read_section(root: Path) -> tuple[dict[str, Any], Path]:
     return content, file
 
 
-def _set(values: dict[str, Any], origins: dict[str, str], *, name: str, value: Any, origin: str) -> None:  # noqa: ANN401
+def _set(
+    values: dict[str, Any],
+    origins: dict[str, str],
+    *,
+    name: str,
+    value: Any,  # noqa: ANN401 - from TOML, the environment or an option
+    origin: str,
+    base: Path,
+) -> None:
     key = next((key for key in KEYS if key.name == name), None)
     if key is None:
         known = [key.name for key in KEYS] + list(TABLES)
         raise ConfigError(f"unknown key {name!r}", where=origin, remedy=nearest(name, known))
     try:
-        values[name] = key.parse(value)
+        parsed = key.parse(value)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{name} {error}", where=origin, remedy=f"{name}: {key.meaning}") from error
+    values[name] = key.place(parsed, base, origin) if key.place else parsed
     origins[name] = origin

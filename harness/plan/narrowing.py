@@ -14,8 +14,19 @@ KEYS = (
 
 def label(selection: str, config: Config, *, chosen: Sequence[str] = ()) -> str:
     """The selection, every key that was set, and what was `chosen` beyond that, as on a command line."""
-    narrowing = [f"--{name} {_as_text(config[name])}" for name in KEYS if config.origins[name] != "default"]
+    values = {name: config[name] for name in KEYS if config.origins[name] != "default"}
+    if "model" in values:
+        values["model"] = tuple(map(_without_folder, values["model"]))
+    narrowing = [f"--{name} {_as_text(value)}" for name, value in values.items()]
     return " ".join([selection, *narrowing, *chosen])
+
+
+def _without_folder(model: str) -> str:
+    """Where a file lies says nothing of what was measured."""
+    from harness.models.naming import as_path
+
+    path = as_path(model)
+    return model if path is None else path.name
 
 
 def _as_text(value: Any) -> str:  # noqa: ANN401 - each key has its own type

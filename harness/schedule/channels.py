@@ -11,6 +11,7 @@ from string import Template
 from typing import Any, Final
 
 from harness.errors import BenchError, ConfigError
+from harness.user_paths import user_path
 
 TIMEOUT_S: Final = 15.0
 
@@ -87,7 +88,7 @@ def tell(channels: Sequence[Channel], message: Message) -> str:
 def _channel(text: str, declared: str, root: Path) -> Channel:
     kind, _, rest = text.partition(":")
     if kind == "file" and rest:
-        path = root / rest
+        path = user_path(rest, base=root, where="alerts")
         return Channel(name=f"file {rest}", send=lambda message: _append(path, message))
     if kind == "command" and rest:
         try:
@@ -110,7 +111,7 @@ def _channel(text: str, declared: str, root: Path) -> Channel:
 def _filled(text: str, environment: Mapping[str, str]) -> str:
     """Secrets stay out of files that are shared: `${NAME}` is taken from the environment."""
     try:
-        return Template(text).substitute(environment)
+        return Template(text).substitute({name: value for name, value in environment.items() if value.strip()})
     except KeyError as error:
         missing = error.args[0]
         raise ConfigError(f"the environment has no {missing}", where="alerts", remedy=f"set {missing}") from error

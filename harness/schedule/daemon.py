@@ -15,6 +15,7 @@ from harness.clock import Clock
 from harness.equipment import BUDGETS_S
 from harness.errors import BenchError
 from harness.measure.event_file import read_events
+from harness.output_files import check_directory
 from harness.plan.config import Config
 from harness.records.schedule import Fire, FireOutcome, FireState, Keeper
 from harness.schedule.aftermath import Aftermath
@@ -214,7 +215,7 @@ class Daemon:
 
     def _start(self, fire: Fire, job: Job, now: float) -> None:
         around = self.around
-        around.logs.mkdir(parents=True, exist_ok=True)
+        check_directory(around.logs, where="logs of scheduled runs")
         stamp = datetime.fromtimestamp(now, tz=UTC).strftime("%Y%m%d-%H%M%S")
         log = around.logs / f"{stamp}-{fire.key}-{job.name}.log"
         until = now + limit_of(job, BUDGETS_S)

@@ -68,26 +68,30 @@ class Declared:
     settings: Settings
     jobs: tuple[Job, ...] = ()
     where: str = field(default="")
+    base: Path = field(default_factory=Path.cwd)
+    """The folder of the file that says so, at which its relative paths begin."""
 
 
 def declared(config: Config, file: Path | None = None) -> Declared:
     """The schedule of pyproject.toml, or of `file`; ConfigError for what makes no sense."""
     if file is None:
         table: Any = config.tables.get("schedule", {})
-        where = f"{config.root / 'pyproject.toml'} [{SECTION}.schedule]"
+        where, base = f"{config.root / 'pyproject.toml'} [{SECTION}.schedule]", config.root
     else:
-        table, where = _read(file), str(file)
+        table, where, base = _read(file), str(file), file.absolute().parent
     if not isinstance(table, Mapping):
         raise ConfigError("is not a table", where=where, remedy=f"write [{SECTION}.schedule.NAME]")
     jobs = tuple(
-        parse_job(name, value, where=f"{where}, job {name}") for name, value in table.items() if _is_table(value)
+        parse_job(name, value, where=f"{where}, job {name}", base=base)
+        for name, value in table.items()
+        if _is_table(value)
     )
     plain = {name: value for name, value in table.items() if not _is_table(value)}
-    return Declared(settings=_settings(plain, where=where), jobs=jobs, where=where)
+    return Declared(settings=_settings(plain, where=where), jobs=jobs, where=where, base=base)
 
 
-def parse_job(name: str, table: Mapping[str, Any], *, where: str) -> Job:
-    """One job. ConfigError names the key that is wrong."""
+def parse_job(name: str, table: Mapping[str, Any], *, where: str, base: Path) -> Job:
+    """One job; relative paths among its options begin at `base`. ConfigError names the key that is wrong."""
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} is no name for a job", where=where, remedy="small letters, digits, - and _, at most 60"
@@ -103,7 +107,7 @@ def parse_job(name: str, table: Mapping[str, Any], *, where: str) -> Job:
         timezone=_text(table, "timezone", "UTC", where),
         selection=_choice(table, "selection", SELECTIONS, default="nightly", where=where),
         expression=_text(table, "k", "", where),
-        options=_options(table.get("options", {}), where),
+        options=_options(table.get("options", {}), where, base),
         budget_s=budget_s,
         limit_s=_seconds(table, "limit", 0.0, where),
         promote=_choice(table, "promote", PROMOTIONS, default="never", where=where),
@@ -237,8 +241,11 @@ def _seconds(table: Mapping[str, Any], name: str, default: float, where: str) ->
     return seconds
 
 
-def _options(table: object, where: str) -> tuple[tuple[str, str], ...]:
-    """Checked by the reader that the run itself will use, so that a mistake is told today and not at night."""
+def _options(table: object, where: str, base: Path) -> tuple[tuple[str, str], ...]:
+    """Checked by the reader that the run itself will use, so that a mistake is told today and not at night.
+
+    The run is started elsewhere, so paths become absolute.
+    """
     if not isinstance(table, Mapping):
         raise ConfigError("options must be a table", where=where, remedy='options = { model = "replica" }')
     keys = {key.name: key for key in KEYS if key.name not in NOT_A_JOBS}
@@ -248,8 +255,12 @@ def _options(table: object, where: str) -> tuple[tuple[str, str], ...]:
             raise ConfigError(f"unknown option {name!r}", where=where, remedy=nearest(name, tuple(keys)))
         text = as_text(value)
         try:
-            keys[name].parse(text)
+            parsed = keys[name].parse(text)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{name} {error}", where=where, remedy=f"{name}: {keys[name].meaning}") from error
+        place = keys[name].place
+        if place is not None:
+            placed = place(parsed, base, where)
+            text = ",".join(placed) if keys[name].many else placed
         found.append((name, text))
     return tuple(sorted(found))

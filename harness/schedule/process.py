@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Final, Protocol
 from harness.errors import MeasurementError
 from harness.measure.ending import UNTIL_VARIABLE
 from harness.measure.event_file import EVENTS_VARIABLE
-from harness.plan.config import Config
+from harness.models.cache import ROOT_VARIABLE, default_root
+from harness.plan.config import ENVIRONMENT_PREFIX, KEYS, Config
 from harness.schedule.jobs import Job
 from harness.store.liveness import process_alive
 
@@ -101,12 +103,26 @@ def arguments_of(job: Job, config: Config, *, wait_s: float) -> tuple[str, ...]:
     return ("run", f"--{job.selection}", *named, *(("-k", job.expression) if job.expression else ()))
 
 
+def absolute_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that starts in another folder: paths that begin at this one made absolute."""
+    found = dict(environment)
+    for key in KEYS:
+        variable = ENVIRONMENT_PREFIX + key.name.upper().replace("-", "_")
+        if key.place is not None and (text := found.get(variable, "").strip()):
+            placed = key.place(key.parse(text), Path.cwd(), variable)
+            found[variable] = ",".join(placed) if key.many else placed
+    if found.get(ROOT_VARIABLE, "").strip():
+        found[ROOT_VARIABLE] = str(default_root())
+    return found
+
+
 class SystemLauncher:
     """Real processes."""
 
     def start(self, order: Order) -> Process:
         """Start one. MeasurementError where the system refuses."""
-        environment = {**os.environ, EVENTS_VARIABLE: str(order.events), UNTIL_VARIABLE: repr(order.until)}
+        environment = absolute_variables(os.environ)
+        environment |= {EVENTS_VARIABLE: str(order.events), UNTIL_VARIABLE: repr(order.until)}
         environment["PYTHONPATH"] = os.pathsep.join(
             part for part in (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")) if part
         )

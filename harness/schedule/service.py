@@ -130,7 +130,7 @@ def keep_schedule(
     now = clock.wall()
     for job in declared.jobs:
         check_job_options(job, here.config)
-    told = channels(declared.settings.alerts, root=here.config.root)
+    told = channels(declared.settings.alerts, root=declared.base)
     keeper = Keeper(
         runner=here.runner, pid=os.getpid(), host=platform.node(), boot=here.boot, since=now, seen_at=now, doing=""
     )

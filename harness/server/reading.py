@@ -6,12 +6,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, nearest
 from harness.server.builtin import SCRIPTS
 from harness.server.script import Answer, End, Framing, Freeze, Script, Step, Voice, WhenFull
+from harness.user_paths import user_path
 
 LEAST = {"status": 200, "sample_rate": 1, "channels": 1}
 """The least value of a count that must not be 0."""
@@ -23,7 +23,7 @@ def find_script(name: str) -> Script:
     """A built-in script by its name, or one from a file. UsageError where there is neither."""
     if name in SCRIPTS:
         return SCRIPTS[name]
-    path = Path(name)
+    path = user_path(name, where="SCRIPT")
     if path.suffix not in (".json", ".toml"):
         raise UsageError(f"no built-in script {name!r}", where="SCRIPT", remedy=nearest(name, list(SCRIPTS)))
     try:

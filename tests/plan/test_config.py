@@ -89,7 +89,7 @@ class TestValues:
     @pytest.mark.parametrize(
         ("name", "given", "read"),
         [
-            ("model", "replica, mine.onnx ,", ("replica", "mine.onnx")),
+            ("model", "replica, /mine.onnx ,", ("replica", "/mine.onnx")),
             ("model", ["replica"], ("replica",)),
             ("threads", "1,2", (1, 2)),
             ("threads", 4, (4,)),

@@ -33,7 +33,7 @@ k = "whole"
 
 
 def parse(**table: Any) -> Job:
-    return parse_job("nightly", {"cron": "30 2 * * *", **table}, where="here")
+    return parse_job("nightly", {"cron": "30 2 * * *", **table}, where="here", base=Path())
 
 
 def test_a_whole_declaration(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_mistakes_are_told_when_they_are_made(table: dict[str, Any], says: str) 
 @pytest.mark.parametrize("name", ["", "Nightly", "a b", "-x", "../x", "x" * 61])
 def test_names_that_would_not_be_file_names_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="no name"):
-        parse_job(name, {"cron": "@daily"}, where="here")
+        parse_job(name, {"cron": "@daily"}, where="here", base=Path())
 
 
 @pytest.mark.parametrize(
