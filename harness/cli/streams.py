@@ -109,6 +109,14 @@ class _Steady(io.BufferedIOBase):
     def _lose(self, error: OSError) -> None:
         self._lost = True
         self._losses.add(self._name, error)
+        self._discard()
+
+    def settle(self) -> None:
+        """Before the command ends: whoever captured the descriptor, as pytest does, has put the old one back."""
+        if self._lost:
+            self._discard()
+
+    def _discard(self) -> None:
         # What Python still holds for the stream is written when it ends, and processes of ours inherit the stream.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
@@ -132,6 +140,8 @@ def steady_streams() -> Iterator[Losses]:
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+            if isinstance(steady := getattr(stream, "buffer", None), _Steady):
+                steady.settle()
         sys.stdin, sys.stdout, sys.stderr = before
 
 

@@ -41,12 +41,13 @@ def speak(model: Path, voices: Path) -> dict[str, float | str]:
     onnxruntime.set_default_logger_severity(4)
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     vocabulary, dtypes = embedded_vocab(session) or DEFAULT_VOCAB, input_dtypes(session)
-    styles, names = np.load(voices), read_voices(voices)
+    names = read_voices(voices)
     facts: dict[str, float | str] = {}
-    for phrase, voice in zip(PHRASES, (names[0], names[-1]), strict=True):
-        tokens = [vocabulary[phoneme] for phoneme in phrase if phoneme in vocabulary]
-        feed = token_feed(tokens, styles[voice], dtypes=dtypes)
-        facts = check_audio(session.run(None, feed)[0], tokens=len(tokens) + 2)
+    with np.load(voices) as styles:
+        for phrase, voice in zip(PHRASES, (names[0], names[-1]), strict=True):
+            tokens = [vocabulary[phoneme] for phoneme in phrase if phoneme in vocabulary]
+            feed = token_feed(tokens, styles[voice], dtypes=dtypes)
+            facts = check_audio(session.run(None, feed)[0], tokens=len(tokens) + 2)
     return facts
 
 
