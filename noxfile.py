@@ -13,8 +13,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BOOTSTRAP = HERE / ".nox" / "bootstrap"
 LOCK = "requirements.lock"
-IN_PARALLEL = ("--numprocesses=logical", "--dist=loadfile")
-SAME_EACH_TIME = {"PYTHONHASHSEED": "0"}
 OLDEST = (3, 11)
 
 # uv brings certificates of its own; a company's proxy is known to the system's alone.
@@ -78,20 +76,7 @@ else:
     def tests(session: nox.Session) -> None:
         """The project's own tests, file by file on every core; `-- -n 0` runs them in one process."""
         install(session)
-        session.run("pytest", *IN_PARALLEL, "--timeout=300", *session.posargs, env=SAME_EACH_TIME)
-
-    @nox.session
-    def exhaustive(session: nox.Session) -> None:
-        """The tests that take minutes each; the session `tests` leaves them out."""
-        install(session)
-        session.run("pytest", "-m", "exhaustive", *IN_PARALLEL, "--timeout=1800", *session.posargs, env=SAME_EACH_TIME)
-
-    @nox.session
-    def fuzz(session: nox.Session) -> None:
-        """Search for counterexamples at random, ten times as long as the tests do, and keep those that are found."""
-        install(session)
-        chosen = ("-m", "hypothesis", "--hypothesis-profile=fuzz")
-        session.run("pytest", *chosen, *IN_PARALLEL, "--timeout=3600", *session.posargs)
+        session.run("pytest", "--timeout=300", "--numprocesses=logical", "--dist=loadfile", *session.posargs)
 
     @nox.session
     def lint(session: nox.Session) -> None:

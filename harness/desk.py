@@ -25,13 +25,22 @@ from harness.plan.matrix import CROWD_TEXTS
 from harness.records.repetition import Outcome, Repetition
 from harness.records.scenario import Arm, Arrivals, Scenario, Traffic, Utterance
 
+MOST_CLIENTS = 100_003
+"""More than there will ever be; a prime, so that a seed and a client make no other seed's client."""
+
 
 def own_starts(traffic: Traffic, *, seed: int, client: int, clients: int) -> tuple[int, ...]:
     """One client's part of an open loop, in ns since its beginning: all parts together are the schedule. () if closed.
 
-    Clients take turns, so that each has an even rate where the schedule has one.
+    Clients take turns, so that each has an even rate where the schedule has one. Of Poisson arrivals each makes an
+    equal share of its own: such parts are a Poisson process together however far apart clients begin, and every other
+    start of one process would not be.
     """
-    return () if traffic.arrivals is Arrivals.CLOSED else starts_of(traffic, seed=seed)[client::clients]
+    if traffic.arrivals is Arrivals.CLOSED:
+        return ()
+    if traffic.arrivals is Arrivals.POISSON and clients > 1:
+        return starts_of(replace(traffic, level=traffic.level / clients), seed=seed * MOST_CLIENTS + client)
+    return starts_of(traffic, seed=seed)[client::clients]
 
 
 def texts_of(text_class: str, *, client: int = 0) -> tuple[Utterance, ...]:
@@ -61,7 +70,7 @@ class ListenerDesk:
             speed=scenario.speed,
         )  # fmt: skip
         self._judge = Judge(self._programme, sample_rate=target.settings.sample_rate)
-        self._judge.began_ns, self._judge.began_at = clock.now_ns(), clock.wall()
+        self.begin()
         self._lines: list[tuple[Line, Stages]] = []
         self._done: deque[Repetition] = deque()
         self._lag: Counter[int] = Counter()
@@ -70,6 +79,11 @@ class ListenerDesk:
         self._under_way = 0
         self._open: set[Line] = set()
         self._given_up = False
+
+    def begin(self) -> int:
+        """The load begins now: the moment, in ns on the clock."""
+        self._judge.began_ns, self._judge.began_at = self._clock.now_ns(), self._clock.wall()
+        return self._judge.began_ns
 
     @property
     def asking(self) -> int:
@@ -96,9 +110,10 @@ class ListenerDesk:
     ) -> None:
         """An open loop: a request at each of `starts_ns`, whatever became of those before; each `served` is told.
 
-        Returns when the last has begun. `sleep` and `spawn` are those of the tool that drives the load.
+        They count from `begin`. Returns when the last has begun. `sleep` and `spawn` are those of the tool that drives
+        the load.
         """
-        began_ns = self._clock.now_ns()
+        began_ns = self._judge.began_ns
 
         def attend(number: int, intended_ns: int) -> None:
             served(*self._answer(listener=number, intended_ns=intended_ns))

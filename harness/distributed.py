@@ -102,22 +102,27 @@ class Gathering:
         self._keeper = Keeper(
             store=store, head=replace(head, id=store.begin(head)), clock=equipment.clock, report=_silent
         )
-        self._began_at = equipment.clock.wall()
-        self._window = Window(
-            start=self._began_at + traffic.warm_up_s, end=self._began_at + traffic.warm_up_s + traffic.seconds
-        )
+        self._traffic = traffic
         self._listeners = listeners_from()
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
         address, settings = read_address(scenario.arm.url), read_settings(dict(scenario.arm.session_options))
         self._server = find_server(address, pid=settings.pid)
         self._watch = ServerWatch(self._server, interval_s=SAMPLING_S)
-        self._watch.begin()
-        self._charged_ns = 0
         self._ended: set[str] = set()
         self._silent = 0
+        self.begin()
         for listener in self._listeners:
             listener(Begun(run_id=self._keeper.run_id))
+
+    def begin(self) -> None:
+        """The load begins now, and with it its warm-up: every client is ready."""
+        self._began_at = self._equipment.clock.wall()
+        start = self._began_at + self._traffic.warm_up_s
+        self._window = Window(start=start, end=start + self._traffic.seconds)
+        self._charged_ns = 0
+        self._watch.end()
+        self._watch.begin()
 
     @property
     def ended(self) -> int:

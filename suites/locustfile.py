@@ -33,13 +33,15 @@ from harness.measure.judging import Served
 from harness.measure.load import next_start_ns
 from harness.outputs import write_outputs
 from harness.plan.config import Config, load_config
-from harness.records.scenario import Arrivals, Scenario, Utterance
+from harness.records.scenario import Arrivals, Scenario, Traffic, Utterance
 from harness.run_table import results_table
 from harness.store.runs import RunStore, open_store
 
 IDLE_S = 0.05
 STOP_S = 30.0
 """For the clients' last reports, once no answer is waited for any more."""
+PREPARING_S = 120.0
+"""For every client to be ready, from the start on."""
 
 
 class Session:
@@ -59,8 +61,12 @@ class Session:
         self.beating: gevent.Greenlet | None = None
         self.over = False
         """Whether this client has handed in its last report."""
+        self.began_ns: int | None = None
+        """When the load began, which is when every client was ready."""
         self.ends_ns = 0
         """No request begins after this."""
+        self.ready: set[str] = set()
+        """The clients that are, as the gatherer knows it."""
         self.expected = 0
         """How many clients there are to report."""
         self.part = (0, 1)
@@ -107,12 +113,19 @@ class Listeners(LoadTestShape):
             return None
         # Users of Locust's that are told to stop are not waited for until their last reports are here: so all have
         # stopped asking by themselves, and handed in, before they are told.
-        if traffic is not None and run_time > traffic.longest_s + STOP_S:
+        if traffic is not None and is_overdue(traffic, run_time):
             return None
         if traffic is not None and traffic.arrivals is not Arrivals.CLOSED:
             # Users ask for nothing here, but a client without one is not told that the load begins.
             return max(1, SESSION.expected), max(1, SESSION.expected)
         return options.num_users or 1, options.spawn_rate or 1
+
+
+def is_overdue(traffic: Traffic, run_time: float) -> bool:
+    """Whether the load has lasted longer than it may, `run_time` s after the start, or has not begun in time."""
+    if SESSION.began_ns is None:
+        return run_time > PREPARING_S
+    return (SESSION.clock.now_ns() - SESSION.began_ns) / 1e9 > traffic.longest_s + STOP_S
 
 
 class Listener(User):
@@ -124,7 +137,7 @@ class Listener(User):
         """A connection of its own."""
         assert SESSION.desk is not None
         self.line, self.stages = SESSION.desk.line()
-        self.next_ns = SESSION.clock.now_ns()
+        self.next_ns: int | None = None
 
     def on_stop(self) -> None:
         """Give it back."""
@@ -136,7 +149,12 @@ class Listener(User):
         desk, options = SESSION.desk, self.environment.parsed_options
         assert desk is not None
         assert SESSION.judges is not None
-        if SESSION.is_open or max(self.next_ns, SESSION.clock.now_ns()) >= SESSION.ends_ns:
+        now_ns = SESSION.clock.now_ns()
+        if SESSION.is_open or SESSION.began_ns is None:
+            gevent.sleep(IDLE_S)
+            return
+        self.next_ns = now_ns if self.next_ns is None else self.next_ns
+        if max(self.next_ns, now_ns) >= SESSION.ends_ns:
             gevent.sleep(IDLE_S)
             return
         gevent.sleep(max(0.0, (self.next_ns - SESSION.clock.now_ns()) / 1e9))
@@ -162,9 +180,11 @@ def prepare(environment: Environment, **_: object) -> None:
     """What takes long, before anybody waits for it."""
     if isinstance(environment.runner, WorkerRunner):
         environment.runner.register_message("kokoro-part", take_part)
+        environment.runner.register_message("kokoro-begin", take_beginning)
         return
     if isinstance(environment.runner, MasterRunner):
         environment.runner.register_message("kokoro", take_last)
+        environment.runner.register_message("kokoro-ready", take_ready)
     try:
         config = load_config({})
         SESSION.store = open_store(config.results)
@@ -177,7 +197,7 @@ def prepare(environment: Environment, **_: object) -> None:
 
 @events.test_start.add_listener
 def start(environment: Environment, **_: object) -> None:
-    """A client reaches the server; the gatherer begins the run."""
+    """A client reaches the server and makes ready; the gatherer opens the run. Alone, it then begins the load."""
     try:
         config, scenario = configured(environment)
         SESSION.config, SESSION.scenario = config, scenario
@@ -188,24 +208,39 @@ def start(environment: Environment, **_: object) -> None:
             print_line(f"kokoro-bench: run {SESSION.gathering.run_id}")
             SESSION.expected = len(getattr(environment.runner, "clients", ("this process",)))
         if not isinstance(environment.runner, MasterRunner):
-            client, clients = SESSION.part
-            texts = texts_of(scenario.text_class, client=client)
+            texts = texts_of(scenario.text_class, client=SESSION.part[0])
             SESSION.desk = ListenerDesk(target, scenario, texts, clock=SESSION.clock)
             SESSION.judges, SESSION.over = ThreadPool(1), False
-            SESSION.beating = gevent.spawn(SESSION.desk.keep_time, gevent.sleep)
-            traffic = scenario.traffic
-            assert traffic is not None
-            SESSION.ends_ns = SESSION.clock.now_ns() + round(traffic.total_s * 1e9)
-            starts = own_starts(traffic, seed=config["seed"], client=client, clients=clients)
-            served = partial(pass_on, environment, SESSION.desk)
-            playing = gevent.spawn(SESSION.desk.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, served=served)
-            gevent.spawn(hand_in, environment, SESSION.desk, playing)
+            if isinstance(environment.runner, WorkerRunner):
+                environment.runner.send_message("kokoro-ready", {})
+            else:
+                begin(environment)
         elif SESSION.gathering is not None:
             for number, client_id in enumerate(environment.runner.clients):
                 part = {"client": number, "clients": SESSION.expected}
                 environment.runner.send_message("kokoro-part", part, client_id)
     except (BenchError, EngineRefusal, EndpointFault) as error:
         give_up(environment, error)
+
+
+def begin(environment: Environment) -> None:
+    """The load begins: everything that takes time has been done before."""
+    desk, scenario, config = SESSION.desk, SESSION.scenario, SESSION.config
+    assert scenario is not None
+    assert scenario.traffic is not None
+    if SESSION.gathering is not None:
+        SESSION.gathering.begin()
+    if desk is None or config is None:
+        SESSION.began_ns = SESSION.clock.now_ns()
+        return
+    client, clients = SESSION.part
+    starts = own_starts(scenario.traffic, seed=config["seed"], client=client, clients=clients)
+    SESSION.beating = gevent.spawn(desk.keep_time, gevent.sleep)
+    SESSION.began_ns = desk.begin()
+    SESSION.ends_ns = SESSION.began_ns + round(scenario.traffic.total_s * 1e9)
+    served = partial(pass_on, environment, desk)
+    playing = gevent.spawn(desk.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, served=served)
+    gevent.spawn(hand_in, environment, desk, playing)
 
 
 @events.report_to_master.add_listener
@@ -228,6 +263,22 @@ def take_part(environment: Environment, msg: Message, **_: object) -> None:
     """A client learns which one it is, before the load begins."""
     del environment
     SESSION.part = (int(msg.data["client"]), int(msg.data["clients"]))
+
+
+def take_ready(environment: Environment, msg: Message, **_: object) -> None:
+    """The gatherer begins the load once every client is ready: whatever they prepare is no part of the warm-up."""
+    SESSION.ready.add(str(msg.node_id))
+    if SESSION.began_ns is None and SESSION.gathering is not None and len(SESSION.ready) >= SESSION.expected:
+        begin(environment)
+        assert isinstance(environment.runner, MasterRunner)
+        for client_id in list(environment.runner.clients):
+            environment.runner.send_message("kokoro-begin", {}, client_id)
+
+
+def take_beginning(environment: Environment, msg: Message, **_: object) -> None:
+    """A client begins when the gatherer says so."""
+    del msg
+    begin(environment)
 
 
 def take_last(environment: Environment, msg: Message, **_: object) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.internal.conjecture import providers
+from hypothesis import settings
 
 from harness import laboratory
 from harness.measure.events import Listener
@@ -27,25 +26,11 @@ from harness.verdicts import baseline_entries
 POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
 SMALL = "replica-small"
 
-# What gates is the same every time: the same examples, whatever was found before and however busy the machine is.
-settings.register_profile(
-    "gate", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-# `nox -s fuzz`: other examples each time, and ten times as many. What fails is kept in .hypothesis/ and tried first.
-settings.register_profile(
-    "fuzz", deadline=None, max_examples=1_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("gate")
+# No test asserts a speed, and a machine may be busy with others.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_configure() -> None:
-    """Keep Hypothesis from trying constants of whatever modules a process happens to have imported before a test."""
-    if settings.get_current_profile_name() == "gate":
-        known = providers._local_constants
-        providers._get_local_constants = lambda: known
 
 
 @pytest.fixture(scope="session")

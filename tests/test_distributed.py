@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from scipy import stats
 
 from harness.clock import ScriptedClock
 from harness.desk import ListenerDesk, own_starts, settle, texts_of
@@ -142,12 +144,26 @@ def test_a_desk_asks_judges_and_hands_out_what_came_once(config: Config) -> None
     assert msgspec.json.decode(desk.drain()["repetitions"]) == []
 
 
-def test_the_parts_of_an_open_loop_are_its_schedule() -> None:
-    traffic = replace(LOAD, arrivals=Arrivals.POISSON, level=5)
+@pytest.mark.parametrize("arrivals", [Arrivals.CONSTANT, Arrivals.RAMP])
+def test_the_parts_of_an_open_loop_are_its_schedule(arrivals: Arrivals) -> None:
+    traffic = replace(LOAD, arrivals=arrivals, level=5)
     parts = [own_starts(traffic, seed=3, client=client, clients=3) for client in range(3)]
     assert sorted(each for part in parts for each in part) == list(starts_of(traffic, seed=3))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert own_starts(LOAD, seed=3, client=0, clients=1) == ()
+
+
+def test_the_parts_of_poisson_arrivals_are_a_poisson_process_however_far_apart_they_begin() -> None:
+    traffic = replace(LOAD, arrivals=Arrivals.POISSON, level=60, seconds=30)
+    assert own_starts(traffic, seed=3, client=0, clients=1) == starts_of(traffic, seed=3)
+    parts = [own_starts(traffic, seed=3, client=client, clients=3) for client in range(3)]
+    assert len(set(parts)) == 3
+    for apart_s in (0.0, 0.35):
+        together = sorted(each / 1e9 + apart_s * client for client, part in enumerate(parts) for each in part)
+        inner = [at for at in together if 1 <= at <= traffic.total_s]
+        gaps = np.diff(inner)
+        assert stats.kstest(gaps, stats.expon(scale=1 / 60).cdf).pvalue > 0.001
+        assert len(inner) == pytest.approx(60 * (traffic.total_s - 1), rel=0.05)
 
 
 def test_options_are_those_of_the_command(config: Config) -> None:

@@ -14,7 +14,6 @@ from tests.conftest import Command
 GOOD = (Step(wait_ms=50), Step(audio_share=0.5), Step(wait_ms=50), Step(audio_share=0.5))
 EASY = ("--targets", "ttfa=30,rtf=100,streaming_efficiency=0.01")
 """Limits that a machine meets on which much else runs."""
-BUSY = Answer(status=503, steps=(Step(body=b'{"error": "busy"}'),), content_type="application/json")
 SHORT = ("--text", "chars-12", "--seconds", "1s", "--warm-up", "0.3s", "--cool-down", "0.3s")
 
 
@@ -54,20 +53,6 @@ def test_loads_are_measured_stored_shown_and_reported(kokoro_bench: Command, tmp
     assert "requests a second, evenly" in page
 
 
-def test_a_sweep_goes_up_to_the_load_that_is_not_borne(kokoro_bench: Command, tmp_path: Path) -> None:
-    # Fourteen answers come: the first inference, and a load of 10 a second over 1.3 s. Then the server is busy.
-    options = ("--sweep", "--rate", "10,20,40", "--arrivals", "constant", "--cool-down", "0")
-    with serving(script(*[Answer(steps=GOOD)] * 14, BUSY)) as (url, _):
-        found = kokoro_bench("load", "--url", url, *SHORT, *EASY, *options)
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "highest load that was borne: 10 (" in found.stdout
-    assert "constant-40: not tried, since constant-20 did not meet every target" in found.stdout
-    assert "not tried" in found.stdout
-    data = stored(tmp_path)
-    assert len(data.blocks) == 2
-    assert {each.scenario_id.rpartition("-")[2] for each in data.targets} == {"10", "20"}
-
-
 def test_a_server_that_bears_nothing_fails_a_sweep(kokoro_bench: Command) -> None:
     late = Answer(steps=(Step(wait_ms=1_000), Step(audio_share=1.0)))
     with serving(script(late)) as (url, _):
@@ -89,15 +74,6 @@ def test_listeners_hear_it_out_in_each_block_and_stalls_are_counted(kokoro_bench
     stalls = next(each for each in data.summaries if each.metric == "stall_count")
     assert stalls.median == 1
     assert "streaming_efficiency" in {each.metric for each in data.targets if each.kind.value == "missed"}
-
-
-def test_failures_are_counted_by_kind(kokoro_bench: Command) -> None:
-    mixed = Script(name="mixed", answers=(Answer(steps=GOOD), Answer(steps=(Step(body=b"\0\0"),)), BUSY), cycle=True)
-    with serving(mixed) as (url, _):
-        found = kokoro_bench("load", "--url", url, *SHORT, "--rate", "10")
-    assert found.returncode == 1, found.stdout + found.stderr
-    assert "× error (http-503): " in found.stdout
-    assert "× invalid-audio: " in found.stdout
 
 
 def test_a_server_that_is_not_there_cannot_be_loaded(kokoro_bench: Command) -> None:

@@ -8,10 +8,10 @@ back does not keep a job waiting for longer than its own rhythm.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from harness.errors import ConfigError
 from harness.schedule.wall_clock import next_matching_moment, next_named_time
@@ -95,7 +95,7 @@ def next_after(job: "Job", moment_s: float) -> float | None:
     else:
         every_hour = _fields(job.cron)[1] in EVERY_HOUR
         following = partial(_following_wall_time, trigger)
-        found = (next_matching_moment if every_hour else next_named_time)(following, zone_of(job), at)
+        found = (next_matching_moment if every_hour else next_named_time)(following, ZoneInfo(job.timezone), at)
     return None if found is None else found.timestamp()
 
 
@@ -106,17 +106,12 @@ def trigger_of(job: "Job") -> Any:  # noqa: ANN401 - APScheduler ships no types
     A cron trigger counts wall times, written as if they were UTC: APScheduler loses a time that clocks skip, and the
     whole day with it where they skip midnight. `wall_clock` finds the moments.
     """
-    zone_of(job)
     if job.cron:
+        ZoneInfo(job.timezone)
         return _cron(job.cron)
     from apscheduler.triggers.interval import IntervalTrigger
 
     return IntervalTrigger(seconds=round(job.every_s), start_date=EPOCH, timezone=UTC)
-
-
-def zone_of(job: "Job") -> tzinfo:
-    """The time zone of `job`. UTC needs no database of zones; LookupError or OSError where there is no such zone."""
-    return UTC if job.timezone == "UTC" else ZoneInfo(job.timezone)
 
 
 def _following_wall_time(trigger: Any, wall: datetime) -> datetime | None:  # noqa: ANN401 - as above
@@ -130,12 +125,6 @@ def check_job(job: "Job", *, where: str) -> None:
         trigger_of(job)
         never = next_after(job, EPOCH.timestamp()) is None
     except (ZoneInfoNotFoundError, IsADirectoryError, PermissionError) as error:
-        if not available_timezones():
-            raise ConfigError(
-                f"time zone {job.timezone!r} cannot be read: this Python has no database of time zones",
-                where=where,
-                remedy="pip install tzdata",
-            ) from error
         raise ConfigError(
             f"unknown time zone {job.timezone!r}", where=where, remedy='timezone = "Europe/Berlin", or leave it out'
         ) from error

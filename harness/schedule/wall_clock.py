@@ -6,8 +6,9 @@ change at any hour, midnight included (Cairo, Beirut, Santiago, Havana).
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 Following = Callable[[datetime], datetime | None]
 """The first wall time of a job at or after a given one; None where there is none."""
@@ -17,7 +18,7 @@ _PROBE_S: Final = 12 * 3_600
 _STEP: Final = timedelta(microseconds=1)
 
 
-def next_named_time(following: Following, zone: tzinfo, after: datetime) -> datetime | None:
+def next_named_time(following: Following, zone: ZoneInfo, after: datetime) -> datetime | None:
     """The next moment of a job at named times of the day: each comes once, whatever clocks do. In UTC."""
     wall = following(_wall(zone, after) + _STEP)
     while wall is not None:
@@ -29,7 +30,7 @@ def next_named_time(following: Following, zone: tzinfo, after: datetime) -> date
     return None
 
 
-def next_matching_moment(following: Following, zone: tzinfo, after: datetime) -> datetime | None:
+def next_matching_moment(following: Following, zone: ZoneInfo, after: datetime) -> datetime | None:
     """The next moment of a job that comes every hour: whenever the clock shows one of its times. In UTC.
 
     An hour that comes twice has its times twice, and one that is skipped has none, so that elapsed time decides.
@@ -47,7 +48,7 @@ def next_matching_moment(following: Following, zone: tzinfo, after: datetime) ->
         start = change
 
 
-def moment_of(wall: datetime, zone: tzinfo) -> datetime:
+def moment_of(wall: datetime, zone: ZoneInfo) -> datetime:
     """The first moment at which the clocks of `zone` show `wall`, or have just skipped it. In UTC."""
     before, after = (_offset_at(wall, zone, fold) for fold in (0, 1))
     first = (wall - before).replace(tzinfo=UTC)
@@ -57,7 +58,7 @@ def moment_of(wall: datetime, zone: tzinfo) -> datetime:
     return first if change is None else change
 
 
-def _change(zone: tzinfo, start: datetime, end: datetime) -> datetime | None:
+def _change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
     """The first moment after `start`, and not after `end`, at which the offset of `zone` becomes another."""
     offset = _offset(zone, start)
     low, last = int(start.timestamp()), int(end.timestamp())
@@ -72,7 +73,7 @@ def _change(zone: tzinfo, start: datetime, end: datetime) -> datetime | None:
     return None
 
 
-def _wall(zone: tzinfo, moment: datetime) -> datetime:
+def _wall(zone: ZoneInfo, moment: datetime) -> datetime:
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
@@ -80,10 +81,10 @@ def _utc(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, tz=UTC)
 
 
-def _offset(zone: tzinfo, moment: datetime) -> timedelta:
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
     return _offset_at(_wall(zone, moment), zone, moment.astimezone(zone).fold)
 
 
-def _offset_at(wall: datetime, zone: tzinfo, fold: int) -> timedelta:
+def _offset_at(wall: datetime, zone: ZoneInfo, fold: int) -> timedelta:
     """What `zone` is ahead of UTC at a wall time; where it is skipped, fold 0 tells the offset before the change."""
     return zone.utcoffset(wall.replace(tzinfo=zone, fold=fold)) or timedelta()

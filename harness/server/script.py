@@ -100,7 +100,8 @@ class Script:
 
     `dialect` is "openai", "raycast" or "both"; `cached` answers a request that it has seen before without waits. At
     most `capacity` requests are answered at once (0: any number), and `when_full` says what becomes of the others. A
-    place is free again when its answer has ended, whether its client is still there or not.
+    place is free again when its answer has ended, whether its client is still there or not. Each answer leaves
+    `leak_bytes` in the server's memory.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Script:
     freeze: Freeze | None = None
     capacity: int = 0
     when_full: WhenFull = WhenFull.WAIT
+    leak_bytes: int = 0
 
     def answer(self, number: int) -> Answer:
         """The answer to request `number`, from 0."""

@@ -2,20 +2,17 @@
 
 import json
 import shlex
-import sys
 import xml.etree.ElementTree as ET
-import zoneinfo
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from configparser import ConfigParser
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 import harness
 from harness.cli import main
-from tests.conftest import Command
 from tests.schedule.cron_walk import changes
 
 DOCS = Path(harness.__file__).parents[1] / "docs"
@@ -62,7 +59,7 @@ def test_a_job_is_added_paused_resumed_and_removed(said: Said) -> None:
 
 
 def test_a_midnight_that_clocks_skip_is_announced_for_the_first_moment_after_it(said: Said) -> None:
-    zone = zoneinfo.ZoneInfo("Asia/Beirut")
+    zone = ZoneInfo("Asia/Beirut")
     now = datetime.now(UTC)
     moments = [change for year in (now.year, now.year + 1) for change in changes("Asia/Beirut", year)]
     forward = next(each for each in moments if each > now and each.astimezone(zone).strftime("%H:%M") == "01:00")
@@ -71,38 +68,9 @@ def test_a_midnight_that_clocks_skip_is_announced_for_the_first_moment_after_it(
     assert (code, output.rpartition("next ")[2]) == (0, f"{forward:%Y-%m-%d %H:%M:%S} UTC\n")
 
 
-def test_zones_are_known_on_a_system_without_a_database_of_them(kokoro_bench: Command) -> None:
-    found = kokoro_bench("schedule", "add", "n", "--cron", "0 0 * * *", "--timezone", "Africa/Cairo", PYTHONTZPATH="")
-    assert (found.returncode, found.stderr) == (0, "")
-    assert "n: 0 0 * * * Africa/Cairo, next 2" in found.stdout
-    assert any(each.startswith("tzdata") for each in metadata.requires("kokoro-bench") or ())
-
-
-@pytest.fixture
-def _no_zones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As on a system without a database of zones, in an environment without tzdata."""
-    monkeypatch.setitem(sys.modules, "tzdata", None)
-    zoneinfo.reset_tzpath(to=())
-    zoneinfo.ZoneInfo.clear_cache()
-    yield
-    zoneinfo.reset_tzpath()
-    zoneinfo.ZoneInfo.clear_cache()
-
-
-@pytest.mark.usefixtures("_no_zones")
-def test_utc_needs_no_database_and_other_zones_name_what_is_missing(said: Said) -> None:
-    Path("pyproject.toml").write_text("")
-    assert said("add", "n", "--every", "6h")[0] == 0
-    assert said("add", "n", "--cron", "30 2 * * *")[1].endswith(" 02:30:00 UTC\n")
-    code, output = said("add", "n", "--cron", "30 2 * * *", "--timezone", "Europe/Berlin")
-    assert code == 2
-    assert "this Python has no database of time zones — pip install tzdata" in output
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("add", "x", "--every", "6h", "--timezone", "Nowhere"), "unknown time zone 'Nowhere'"),
         (("add", "other"), "give --cron or --every"),
         (("add", "x", "--cron", "nonsense"), "1 fields instead of 5"),
         (("add", "x", "--every", "6h", "--option", "model"), "NAME=VALUE"),
