@@ -70,7 +70,8 @@ class ListenerDesk:
             speed=scenario.speed,
         )  # fmt: skip
         self._judge = Judge(self._programme, sample_rate=target.settings.sample_rate)
-        self.begin()
+        self._judge.began_ns, self._judge.began_at = clock.now_ns(), clock.wall()
+        self._begun = False
         self._lines: list[tuple[Line, Stages]] = []
         self._done: deque[Repetition] = deque()
         self._lag: Counter[int] = Counter()
@@ -82,6 +83,7 @@ class ListenerDesk:
 
     def begin(self) -> int:
         """The load begins now: the moment, in ns on the clock."""
+        self._begun = True
         self._judge.began_ns, self._judge.began_at = self._clock.now_ns(), self._clock.wall()
         return self._judge.began_ns
 
@@ -203,4 +205,5 @@ class ListenerDesk:
             "repetitions": msgspec.json.encode(done),
             "lag": sorted(lag.items()),
             "wall": self._clock.wall(),
+            "began": self._judge.began_at if self._begun else None,
         }

@@ -41,6 +41,8 @@ from harness.verdicts import policy_of
 
 APART_S = 0.5
 """Clocks of two machines that differ by more put requests into the wrong part of a window."""
+BEGAN_APART_S = 0.1
+"""Clients that begin further apart than that make another schedule than the one that was asked for."""
 CUT_SHORT = "the load ended before its window did"
 NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "drain", "listen")
 """Options of `kokoro-bench load` that a load by other processes has too."""
@@ -106,6 +108,8 @@ class Gathering:
         self._listeners = listeners_from()
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        """When each client began, by its own clock."""
         address, settings = read_address(scenario.arm.url), read_settings(dict(scenario.arm.session_options))
         self._server = find_server(address, pid=settings.pid)
         self._watch = ServerWatch(self._server, interval_s=SAMPLING_S)
@@ -118,11 +122,15 @@ class Gathering:
     def begin(self) -> None:
         """The load begins now, and with it its warm-up: every client is ready."""
         self._began_at = self._equipment.clock.wall()
-        start = self._began_at + self._traffic.warm_up_s
-        self._window = Window(start=start, end=start + self._traffic.seconds)
         self._charged_ns = 0
         self._watch.end()
         self._watch.begin()
+
+    def _window(self, client: str = "") -> Window:
+        """The window as a client's own beginning places it; of all, that of the first to begin."""
+        began = self._began.get(client, min(self._began.values(), default=self._began_at))
+        start = began + self._traffic.warm_up_s
+        return Window(start=start, end=start + self._traffic.seconds)
 
     @property
     def ended(self) -> int:
@@ -145,9 +153,12 @@ class Gathering:
         self._apart_s[client] = max(self._apart_s.get(client, 0.0), abs(now - report["wall"]))
         for steps, times in report["lag"]:
             self._lag[steps] += times
+        if report.get("began") is not None:
+            self._began[client] = report["began"]
+        window = self._window(client)
         placed = [
-            # Only the gatherer knows how many listeners there are in all, and when the window is.
-            replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=self._window.phase(each.started_at))
+            # Only the gatherer knows how many listeners there are in all.
+            replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=window.phase(each.started_at))
             for each in repetitions
         ]
         if report.get("last"):
@@ -173,18 +184,19 @@ class Gathering:
         """The load is over: its block, its judgement, its end. One that ends within its window is partial."""
         memory, cpu_ns = self._watch.end()
         clock, traffic = self._equipment.clock, self._scenario.traffic
-        ended_early = CUT_SHORT if clock.wall() < self._window.end else ""
+        window = self._window()
+        ended_early = CUT_SHORT if clock.wall() < window.end else ""
         assert traffic is not None  # noqa: S101 - for the type checker
         options = (
             ("clients", str(len(self._apart_s))), ("driver", "locust"), ("server_process", self._server.found),
-            ("url", self._scenario.arm.url),
+            ("url", self._scenario.arm.url), ("began", ", ".join(f"{apart:.6f}" for apart in self._beginnings())),
         )  # fmt: skip
         launch = Launch(
             arm_id=self._scenario.arm.id, launch=0, started_at=self._began_at,
             page_cache="unknown: the engine is a server", facts=EngineFacts(options=options),
         )  # fmt: skip
         block = Block(
-            block=0, launch=0, order=(self._scenario.id,), started_at=self._window.start,
+            block=0, launch=0, order=(self._scenario.id,), started_at=window.start,
             wall_ns=round(traffic.seconds * 1e9),
             canary=Canary(numpy_ns=None, graph_ns=None, reason="the clients are on machines of their own"),
             load=LoadNote(timer_lag=tuple(sorted(self._lag.items())), memory=memory, server_cpu_ns=cpu_ns),
@@ -206,11 +218,19 @@ class Gathering:
         code = exit_code(data.verdicts, data.targets, policy_of(self._config))
         return Finished(data=data, code=code if data.targets and not ended_early else ExitCode.MEASUREMENT)
 
+    def _beginnings(self) -> list[float]:
+        """Seconds from the first client's beginning to each client's."""
+        began = sorted(self._began.values())
+        return [each - began[0] for each in began]
+
     def _notes(self) -> tuple[str, ...]:
         lost = f"{self._silent} of the clients did not hand in their last report: some of their requests are missing"
         unseen = f"the server's memory and CPU time are not known: {self._server.found}"
+        late = max(self._beginnings(), default=0.0)
+        apart = f"clients began {late:.1f} s apart, and so lie the parts of the load"
         return (
             *([lost] if self._silent else []), *([unseen] if self._server.pid is None else []), *self._clock_notes(),
+            *([apart] if late > BEGAN_APART_S else []),
         )  # fmt: skip
 
     def _clock_notes(self) -> tuple[str, ...]:

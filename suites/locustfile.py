@@ -15,7 +15,7 @@ from typing import Any
 
 import gevent
 from gevent.threadpool import ThreadPool
-from locust import LoadTestShape, User, constant, events, task
+from locust import LoadTestShape, User, constant, events, runners, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.rpc import Message
@@ -42,6 +42,8 @@ STOP_S = 30.0
 """For the clients' last reports, once no answer is waited for any more."""
 PREPARING_S = 120.0
 """For every client to be ready, from the start on."""
+runners.HEARTBEAT_LIVENESS = 20
+"""Seconds of silence after which a client is given up. Locust's own 3 are too few for a machine that is busy."""
 
 
 class Session:
@@ -65,8 +67,12 @@ class Session:
         """When the load began, which is when every client was ready."""
         self.ends_ns = 0
         """No request begins after this."""
-        self.ready: set[str] = set()
-        """The clients that are, as the gatherer knows it."""
+        self.listeners = 0
+        """Users of Locust's that this client has started."""
+        self.ready: dict[str, int] = {}
+        """Clients that are ready, each with its listeners, as the gatherer knows them."""
+        self.started = False
+        """Whether the run has been opened, so that what is missing from now on has ended."""
         self.expected = 0
         """How many clients there are to report."""
         self.part = (0, 1)
@@ -103,13 +109,11 @@ class Listeners(LoadTestShape):
     use_common_options = True
 
     def tick(self) -> tuple[int, float] | None:
-        """How many there are to be now; None ends the load."""
+        """How many there are to be now; None ends the load. All are started at once, and come when the load says so."""
         options = self.runner.environment.parsed_options if self.runner else None
         gathering, run_time = SESSION.gathering, float(self.get_run_time())
         traffic = SESSION.scenario.traffic if SESSION.scenario else None
-        if options is None or (run_time > 1 and traffic is None):
-            return None
-        if run_time > 1 and (gathering is None or gathering.ended >= SESSION.expected):
+        if options is None or (SESSION.started and (gathering is None or gathering.ended >= SESSION.expected)):
             return None
         # Users of Locust's that are told to stop are not waited for until their last reports are here: so all have
         # stopped asking by themselves, and handed in, before they are told.
@@ -118,7 +122,7 @@ class Listeners(LoadTestShape):
         if traffic is not None and traffic.arrivals is not Arrivals.CLOSED:
             # Users ask for nothing here, but a client without one is not told that the load begins.
             return max(1, SESSION.expected), max(1, SESSION.expected)
-        return options.num_users or 1, options.spawn_rate or 1
+        return options.num_users or 1, options.num_users or 1
 
 
 def is_overdue(traffic: Traffic, run_time: float) -> bool:
@@ -134,10 +138,14 @@ class Listener(User):
     wait_time = constant(0)
 
     def on_start(self) -> None:
-        """A connection of its own."""
+        """A connection of its own, and a number: listeners come one after the other, whichever client they are of."""
         assert SESSION.desk is not None
         self.line, self.stages = SESSION.desk.line()
         self.next_ns: int | None = None
+        client, clients = SESSION.part
+        self.number = SESSION.listeners * clients + client
+        SESSION.listeners += 1
+        tell_ready(self.environment)
 
     def on_stop(self) -> None:
         """Give it back."""
@@ -153,7 +161,9 @@ class Listener(User):
         if SESSION.is_open or SESSION.began_ns is None:
             gevent.sleep(IDLE_S)
             return
-        self.next_ns = now_ns if self.next_ns is None else self.next_ns
+        if self.next_ns is None:
+            rate = float((options.spawn_rate if options else None) or 1)
+            self.next_ns = max(now_ns, SESSION.began_ns + round(self.number / rate * 1e9))
         if max(self.next_ns, now_ns) >= SESSION.ends_ns:
             gevent.sleep(IDLE_S)
             return
@@ -208,19 +218,38 @@ def start(environment: Environment, **_: object) -> None:
             print_line(f"kokoro-bench: run {SESSION.gathering.run_id}")
             SESSION.expected = len(getattr(environment.runner, "clients", ("this process",)))
         if not isinstance(environment.runner, MasterRunner):
-            texts = texts_of(scenario.text_class, client=SESSION.part[0])
+            # Composing texts takes a second and more: in a thread, so that the client goes on saying that it is there.
+            composing = gevent.get_hub().threadpool.spawn(texts_of, scenario.text_class, client=SESSION.part[0])
+            texts = composing.get()
             SESSION.desk = ListenerDesk(target, scenario, texts, clock=SESSION.clock)
             SESSION.judges, SESSION.over = ThreadPool(1), False
-            if isinstance(environment.runner, WorkerRunner):
-                environment.runner.send_message("kokoro-ready", {})
-            else:
-                begin(environment)
+            tell_ready(environment)
         elif SESSION.gathering is not None:
             for number, client_id in enumerate(environment.runner.clients):
                 part = {"client": number, "clients": SESSION.expected}
                 environment.runner.send_message("kokoro-part", part, client_id)
+        SESSION.started = True
     except (BenchError, EngineRefusal, EndpointFault) as error:
         give_up(environment, error)
+
+
+def tell_ready(environment: Environment) -> None:
+    """This client has prepared what takes time, and started so many listeners by now."""
+    if isinstance(environment.runner, WorkerRunner):
+        environment.runner.send_message("kokoro-ready", {"listeners": SESSION.listeners})
+    else:
+        SESSION.ready["this process"] = SESSION.listeners
+        if are_all_ready(environment):
+            begin(environment)
+
+
+def are_all_ready(environment: Environment) -> bool:
+    """Whether the load may begin, which it has not: every client is ready, and of a closed loop every listener."""
+    if SESSION.began_ns is not None or len(SESSION.ready) < SESSION.expected:
+        return False
+    options = environment.parsed_options
+    wanted = int((options.num_users if options else None) or 1)
+    return SESSION.is_open or sum(SESSION.ready.values()) >= wanted
 
 
 def begin(environment: Environment) -> None:
@@ -267,8 +296,8 @@ def take_part(environment: Environment, msg: Message, **_: object) -> None:
 
 def take_ready(environment: Environment, msg: Message, **_: object) -> None:
     """The gatherer begins the load once every client is ready: whatever they prepare is no part of the warm-up."""
-    SESSION.ready.add(str(msg.node_id))
-    if SESSION.began_ns is None and SESSION.gathering is not None and len(SESSION.ready) >= SESSION.expected:
+    SESSION.ready[str(msg.node_id)] = int(msg.data["listeners"])
+    if SESSION.gathering is not None and are_all_ready(environment):
         begin(environment)
         assert isinstance(environment.runner, MasterRunner)
         for client_id in list(environment.runner.clients):

@@ -98,6 +98,7 @@ class Played:
     @cached_property
     def loads(self) -> dict[str, Load]:
         """Every load by the name of its traffic. The log's first answer is the launch's first inference, if any."""
+        assert "repetition" in self._records, self.said
         scenarios = {each.id: each for each in self.run.scenarios}
         answers = self.log.answers
         first = sum(any(part.name == "first_inference" for part in launch.parts) for launch in self.launches)
