@@ -9,7 +9,8 @@ from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
-    from harness.calibration import LaunchEffect
+    from harness.calibration import KnownLaunches
+    from harness.laboratory import Finished
 
 SIZES = "0,1%,2%,5%,10%"
 
@@ -48,32 +49,32 @@ def calibrate(
     """
     from harness import calibration
     from harness.cli.duel import launches_here, per_cent
-    from harness.console import make_console
-    from harness.duel import Opponents
+    from harness.console import make_console, tell
 
     console = make_console()
     if not show_only:
         wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
         # Read once: what the trials themselves teach must not change the rule that they are to try.
-        reference = one_arm(config)
-        launches = launches_here(config, Opponents(candidate=reference, reference=reference))
+        launches = launches_here(config)
         for number, planted in enumerate(calibration.order_of(sizes, duels)):
             console.print(f"duel {number + 1} of {duels * len(sizes)}: planted {planted:.1%}")
-            code = _trial(config, planted, number, wanted=wanted, launches=launches)
-            if code is ExitCode.INTERRUPTED:
-                return int(code)
+            finished = _trial(config, planted, number, wanted=wanted, launches=launches)
+            if finished.code is ExitCode.INTERRUPTED:
+                return int(finished.code)
+            if not number:
+                # How pairs are played is a way of measuring of its own, and why is the same in every trial.
+                for note in finished.data.run.notes:
+                    tell(console, note)
     for curve in calibration.curves(config.baselines, machine_key(config)).values():
         console.print(f"{curve.scenario_id}: {curve.sentence()}")
-    if effect_of_launches := calibration.launch_effect(
-        config.baselines, machine_key(config), in_slices=bool(config["slice"])
-    ):
+    if effect_of_launches := calibration.launch_effect(config.baselines, machine_key(config)):
         console.print(effect_of_launches.sentence())
     return int(ExitCode.OK)
 
 
 def _trial(
-    config: Config, planted: float, number: int, *, wanted: float | None, launches: "LaunchEffect | None"
-) -> ExitCode:
+    config: Config, planted: float, number: int, *, wanted: float | None, launches: "KnownLaunches"
+) -> "Finished":
     """One duel; its outcome is kept before the next begins."""
     from dataclasses import replace
 
@@ -97,10 +98,10 @@ def _trial(
     )
     data = finished.data
     if finished.code is ExitCode.INTERRUPTED:
-        return finished.code
+        return finished
     scenario = data.run.scenarios[1]
     plain = replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0))
-    pairs = () if planted else latency_pairs(data)
+    pairs = () if planted else latency_pairs(data.counted)
     trial = calibration.trial_of(data, scenario=plain, planted=planted, pairs=pairs)
     calibration.add(config.baselines, data.run.machine.key, trial)
-    return finished.code
+    return finished

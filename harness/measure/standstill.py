@@ -7,6 +7,9 @@ and whatever it waits for, is in time of its own, and nothing has to be put righ
 
 Only where a worker is sure to end with its conductor is it ever halted: a halted process hears of nothing, and would
 be left behind for good. That is Linux, which kills it (prctl(2), PR_SET_PDEATHSIG).
+
+A clock of the engine's own does not stand still, and what the engine waits for may come while it is halted. So the
+account also tells the conductor what it needs to find that out (`harness.measure.fitness`).
 """
 
 import mmap
@@ -16,22 +19,42 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from enum import IntEnum
 from typing import Any
 
 from harness.clock import SystemClock
+from harness.measure.thread_states import WORKING, Snapshot, Threads
 
 VARIABLE = "KOKORO_BENCH_STANDSTILL"
 """Holds the file descriptor of its account in the environment of a worker that may be halted."""
 
 SUPPORTED = sys.platform == "linux"
 
-_SIZE = 16
-_STOOD, _USED = range(2)
+_STOOD, _USED, _FOLLOW, _TELLS, _DOING, _LOOPED = range(6)
+_SIZE = 8 * 6
+"""Older revisions map the first two fields alone."""
 _PARENT_DEATH_SIGNAL = 1
+
+_perf_counter_ns, _sleep, _time = time.perf_counter_ns, time.sleep, time.time
+"""The machine's own, whatever stands in `time` later: see `harness.measure.engine_clocks`."""
+
+
+class Doing(IntEnum):
+    """What a worker is about, as far as its conductor has to know."""
+
+    OTHER = 0
+    SYNTHESIS = 1
+    """The timed part of a repetition."""
+    OWN_WAIT = 2
+    """Within that, it waits on a clock that stands still with it: a planted delay, or the scripted engine's work."""
 
 
 class Account:
-    """What a process has missed, in ns: how long it was halted, and the CPU time that was used in its stead."""
+    """Six numbers that a worker and its conductor share.
+
+    The conductor writes what the process has missed, in ns (how long it was halted, and the CPU time that was used in
+    its stead), and whether its engine's clocks are to follow; the worker, what it is doing.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _SIZE)
@@ -52,6 +75,42 @@ class Account:
         self._fields[_USED] += used_ns
         self._fields[_STOOD] += stood_ns
 
+    @property
+    def follow(self) -> bool:
+        """Whether the clocks that the engine finds in `time` are to stand still with the process."""
+        return bool(self._fields[_FOLLOW])
+
+    @follow.setter
+    def follow(self, wanted: bool) -> None:
+        self._fields[_FOLLOW] = wanted
+
+    @property
+    def tells(self) -> bool:
+        """Whether the worker keeps the fields that follow: those of older revisions do not."""
+        return bool(self._fields[_TELLS])
+
+    @tells.setter
+    def tells(self, done: bool) -> None:
+        self._fields[_TELLS] = done
+
+    @property
+    def doing(self) -> Doing:
+        """What the worker is about."""
+        return Doing(self._fields[_DOING])
+
+    @doing.setter
+    def doing(self, what: Doing) -> None:
+        self._fields[_DOING] = what
+
+    @property
+    def looped_ns(self) -> int:
+        """How long the engine has been in loops that read a clock of `time` again and again."""
+        return self._fields[_LOOPED]
+
+    def add_looped(self, ns: int) -> None:
+        """The engine was in such a loop for so long."""
+        self._fields[_LOOPED] += ns
+
     def close(self) -> None:
         """Let go of the memory."""
         self._fields.release()
@@ -66,13 +125,21 @@ class OwnClock(SystemClock):
 
     def now_ns(self) -> int:
         """Nanoseconds that the process was not halted."""
-        return time.perf_counter_ns() - self._account.stood_ns
+        return _perf_counter_ns() - self._account.stood_ns
+
+    def wall(self) -> float:
+        """Seconds of the machine's `time.time`: a date is the same for everybody."""
+        return _time()
 
     def sleep(self, seconds: float) -> None:
         """Wait so long in time of its own: what a halt takes of it is waited for again."""
+        before = self._account.doing
+        if before is Doing.SYNTHESIS:
+            self._account.doing = Doing.OWN_WAIT
         until = self.now_ns() + round(seconds * 1e9)
         while (left := until - self.now_ns()) > 0:
-            time.sleep(left / 1e9)
+            _sleep(left / 1e9)
+        self._account.doing = before
 
 
 def inherited() -> Account | None:
@@ -81,7 +148,9 @@ def inherited() -> Account | None:
     if not descriptor or not SUPPORTED or not _ends_with_parent():
         return None
     with suppress(OSError, ValueError):
-        return Account(int(descriptor))
+        account = Account(int(descriptor))
+        account.tells = True
+        return account
     return None
 
 
@@ -107,6 +176,7 @@ class Halter:
         self._file.truncate(_SIZE)
         self._account = Account(self._file.fileno())
         self._pid = 0
+        self._threads: Threads | None = None
         self._halted_ns = 0
         self._instead: Halter | None = None
         self._used_ns = 0
@@ -124,6 +194,35 @@ class Halter:
     def watch(self, pid: int) -> None:
         """The worker has started; it leads a process group, which is halted as a whole."""
         self._pid = pid
+        self._threads = Threads(pid)
+
+    @property
+    def tells(self) -> bool:
+        """Whether it can be found out what the worker waits for: it says what it is about, and the system lets us look.
+
+        It is known once the worker has greeted.
+        """
+        return self._account.tells and self._threads is not None and self._threads.readable
+
+    @property
+    def looped_ns(self) -> int:
+        """How long the worker's engine has been in loops that read a clock of Python's."""
+        return self._account.looped_ns
+
+    @property
+    def doing(self) -> Doing:
+        """What the worker is about."""
+        return self._account.doing
+
+    def follow(self) -> None:
+        """From its next order to load on, the clocks that the worker's engine reads stand still with it."""
+        self._account.follow = True
+
+    def look(self, *, at_all: bool = False) -> Snapshot | None:
+        """What the worker's threads do now; None where that cannot be told."""
+        if self._account.doing is Doing.OWN_WAIT:
+            return Snapshot(main=WORKING)
+        return self._threads.look(at_all=at_all) if self._threads else None
 
     def halt(self, *, instead: "Halter | None" = None) -> None:
         """Let it stand still. `instead` works meanwhile, whose CPU time is no stranger's."""

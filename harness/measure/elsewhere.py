@@ -1,0 +1,33 @@
+"""What of a process's work goes on while the process is halted: on a device, or in processes that it has started."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+DEVICES = ("/dev/nvidia", "/dev/dri/", "/dev/kfd", "/dev/accel", "/dev/davinci", "/dev/dxg")
+"""How the files of accelerators begin."""
+
+
+def works_elsewhere(pid: int, *, proc: Path = Path("/proc")) -> str:
+    """What a process does elsewhere, "" where nothing is found.
+
+    Processes of its own group are halted with it, but what they read as a clock is theirs: they may not be there.
+    """
+    with suppress(psutil.Error):
+        if children := psutil.Process(pid).children(recursive=True):
+            return f"has started another process ({children[0].name()}), whose clocks do not stand still"
+    if device := _device(proc / str(pid) / "fd"):
+        return f"has opened {device}, a device that goes on while its process is halted"
+    return ""
+
+
+def _device(descriptors: Path) -> str:
+    """The first accelerator among what a process has open."""
+    with suppress(OSError):
+        for each in sorted(descriptors.iterdir()):
+            with suppress(OSError):
+                target = str(each.readlink())
+                if target.startswith(DEVICES):
+                    return target
+    return ""

@@ -1,0 +1,42 @@
+"""One worker speaks, without halts, and its threads are looked at meanwhile, to see whether it waits for anything."""
+
+import time
+from dataclasses import dataclass, field
+
+from harness.measure.slices import Speaking
+from harness.measure.standstill import Doing
+from harness.measure.thread_states import Snapshot, State, states_of
+
+LOOK_EVERY_S = 0.002
+
+
+@dataclass(slots=True)
+class Looks:
+    """What was seen of one repetition: within its timed part, and from then on until it had answered."""
+
+    during: list[Snapshot] = field(default_factory=list)
+    after: list[Snapshot] = field(default_factory=list)
+
+    def states(self) -> list[State]:
+        """What the process did in the timed part."""
+        return states_of(self.during, self.after)
+
+
+def speak_watched(side: Speaking, *, timeout_s: float, look_every_s: float = LOOK_EVERY_S) -> Looks:
+    """Let one side speak alone; what came of it is in `side.found`."""
+    until = time.monotonic() + timeout_s
+    looks = Looks()
+    side.ask()
+    while side.found is None:
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            side.give_up(after_s=timeout_s)
+            break
+        side.work(min(look_every_s, left_s))
+        doing = side.halter.doing
+        # What it does before its timed part is as little of interest as that it has answered.
+        if doing is Doing.OTHER and not looks.during:
+            continue
+        if seen := side.halter.look(at_all=doing is Doing.OTHER):
+            (looks.after if doing is Doing.OTHER else looks.during).append(seen)
+    return looks
