@@ -34,7 +34,9 @@ FEWEST_LOOKS = 20
 
 UNABLE = "this system, or a side's revision of the harness, does not halt workers"
 
-CANNOT_TELL = "whether {arm} waits for anything cannot be told here"
+CANNOT_TELL = "whether {arm} waits for anything cannot be told: {why}"
+UNTOLD = "this system, or its revision of the harness, does not say"
+TOO_SHORT = "its texts take too little time"
 
 
 @dataclass(slots=True)
@@ -133,7 +135,7 @@ class Slicing:
         """The same after the warm-up, which must have seen enough of each arm."""
         for arm in arms:
             if self.of(arm).looks < FEWEST_LOOKS:
-                self.refuse(f"{CANNOT_TELL.format(arm=arm)}: its texts take too little time")
+                self.refuse(CANNOT_TELL.format(arm=arm, why=TOO_SHORT))
         self.settle()
 
     def refuse_if(self, reason: str) -> None:

@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from enum import IntEnum
@@ -122,6 +123,8 @@ class OwnClock(SystemClock):
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self._waits = 0
+        self._lock = threading.Lock()
 
     def now_ns(self) -> int:
         """Nanoseconds that the process was not halted."""
@@ -133,13 +136,20 @@ class OwnClock(SystemClock):
 
     def sleep(self, seconds: float) -> None:
         """Wait so long in time of its own: what a halt takes of it is waited for again."""
-        before = self._account.doing
-        if before is Doing.SYNTHESIS:
-            self._account.doing = Doing.OWN_WAIT
-        until = self.now_ns() + round(seconds * 1e9)
-        while (left := until - self.now_ns()) > 0:
-            _sleep(left / 1e9)
-        self._account.doing = before
+        self._say_wait(+1)
+        try:
+            until = self.now_ns() + round(seconds * 1e9)
+            while (left := until - self.now_ns()) > 0:
+                _sleep(left / 1e9)
+        finally:
+            self._say_wait(-1)
+
+    def _say_wait(self, more: int) -> None:
+        """One more thread waits here within a synthesis, or one less."""
+        with self._lock:
+            self._waits += more
+            if self._account.doing is not Doing.OTHER:
+                self._account.doing = Doing.OWN_WAIT if self._waits else Doing.SYNTHESIS
 
 
 def inherited() -> Account | None:

@@ -6,7 +6,7 @@ from typing import Protocol
 from harness.measure.desks import Desks
 from harness.measure.elsewhere import works_elsewhere
 from harness.measure.events import Listener, WarmedUp
-from harness.measure.fitness import CANNOT_TELL, ENOUGH_LOOKS, UNABLE, Slicing
+from harness.measure.fitness import CANNOT_TELL, ENOUGH_LOOKS, UNABLE, UNTOLD, Slicing
 from harness.measure.roster import Roster
 from harness.measure.slices import can_halt, halter_of
 from harness.measure.turns import Turns
@@ -104,6 +104,6 @@ class WarmUps:
             if not can_halt(worker):
                 self._slicing.refuse(UNABLE)
             elif not halter_of(worker).tells:
-                self._slicing.refuse(CANNOT_TELL.format(arm=arm.id))
+                self._slicing.refuse(CANNOT_TELL.format(arm=arm.id, why=UNTOLD))
             elif elsewhere := works_elsewhere(worker.pid):
                 self._slicing.refuse(f"{arm.id} {elsewhere}")

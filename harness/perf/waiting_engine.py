@@ -6,7 +6,7 @@ measuring makes of a delay of a known share. Its options:
 - ``wait``: what the delay is: ``none``, ``sleep``, ``spin`` (a loop that reads `time.perf_counter`), ``cpu`` (a
   loop that reads the thread's CPU time) or ``socket`` (an answer from ``peer``, a `Peer`);
 - ``share``: how long it is, as a ratio to the piece before it, by the engine's own `time.perf_counter`;
-- ``work``: how much is computed, in units of about a millisecond.
+- ``work``: how much is computed, in units of about a millisecond, in so many ``pieces``.
 
 With a model it is the engine `kokoro` with such a delay in each `session.run`.
 """
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 24_000
 SECONDS_PER_CHARACTER = 0.07
-PIECES = 12
 
 Wait = Callable[[float], None]
 """Lets so many seconds pass."""
@@ -65,10 +64,13 @@ class _Answering(socketserver.StreamRequestHandler):
 class WaitingEngine:
     """Computes, and waits after each piece."""
 
-    def __init__(self, *, work: int, delayed: Callable[[Callable[[], None]], None], stages: Stages) -> None:
+    def __init__(
+        self, *, work: int, pieces: int, delayed: Callable[[Callable[[], None]], None], stages: Stages
+    ) -> None:
         import numpy as np
 
-        self._work = work
+        self._pieces = pieces
+        self._each = max(1, work // pieces)
         self._delayed = delayed
         self._stages = stages
         self._numbers = np.linspace(0.0, 1.0, 100_000)
@@ -78,7 +80,7 @@ class WaitingEngine:
         """A tone, after the work of all pieces."""
         import numpy as np
 
-        for _ in range(PIECES):
+        for _ in range(self._pieces):
             with self._stages.stage("inference"):
                 self._delayed(self._compute)
         frames = round(len(request.text) * SECONDS_PER_CHARACTER / request.speed * SAMPLE_RATE)
@@ -90,7 +92,7 @@ class WaitingEngine:
     def _compute(self) -> None:
         import numpy as np
 
-        for _ in range(max(1, self._work // PIECES)):
+        for _ in range(self._each):
             np.sqrt(np.sin(self._numbers))
 
 
@@ -100,6 +102,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> Engine:
     try:
         wait = _waits(options.get("peer", ""))[options.get("wait", "none")]
         share, work = float(options.get("share", "0")), int(options.get("work", "60"))
+        pieces = int(options.get("pieces", "12"))
     except (KeyError, ValueError) as error:
         raise EngineRefusal(f"the waiting engine has no such option: {error}") from error
 
@@ -110,7 +113,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> Engine:
         return given
 
     if not order.model_path:
-        return WaitingEngine(work=work, delayed=delayed, stages=stages)
+        return WaitingEngine(work=work, pieces=pieces, delayed=delayed, stages=stages)
     import onnxruntime
 
     from harness.engines import kokoro

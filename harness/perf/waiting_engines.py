@@ -1,7 +1,8 @@
 """What a duel makes of a delay of a known share: slept, spun by the wall clock, spun by CPU time, or waited for.
 
-Two workers, of which one has the delay, speak the same text in slices and one after the other, each way as often and in
-a drawn order. The table has the estimate of both with its interval at 95 %, and what the duel would do.
+Two workers, of which one has the delay, speak the same text in slices, with clocks that run on while they are halted
+and with clocks that do not, and one after the other: each way as often, in a drawn order. The table has the estimate of
+each with its interval at 95 %, and what a duel would do by what it sees in the warm-up.
 """
 
 import argparse
@@ -18,9 +19,11 @@ from pathlib import Path
 import harness
 from harness.engines.protocol import EngineOrder
 from harness.judge.paired import log_ratio_estimate
+from harness.measure.fitness import Evidence
 from harness.measure.handle import ProcessHandle, WorkerLost, WorkerPlace
 from harness.measure.messages import LoadOrder, SpeakOrder
-from harness.measure.slices import Speaking, haltable, speak_in_slices
+from harness.measure.slices import Speaking, haltable, halter_of, speak_in_slices
+from harness.measure.watched import speak_watched
 from harness.perf.waiting_engine import Peer
 from harness.records.repetition import Phase
 
@@ -45,21 +48,6 @@ def installed(home: Path) -> Path:
     return home / "bin/python"
 
 
-@dataclass
-class Way:
-    """The log-ratios of one way, launch by launch."""
-
-    ratios: list[list[float]] = field(default_factory=list)
-
-    def told(self) -> str:
-        """Estimate and interval, in per cent."""
-        found = log_ratio_estimate(tuple(map(tuple, self.ratios)), level=0.95)
-        if found is None:
-            return "–"
-        point, low, high = (math.expm1(each) for each in (found.point, found.low, found.high))
-        return f"{point:+.1%} ({low:+.1%} … {high:+.1%})"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """How much is played: launches, and pairs of each way in each."""
@@ -70,6 +58,29 @@ class Course:
     seed: int
 
 
+WAYS = ("slices, its clocks run on", "slices", "one after the other")
+
+
+@dataclass
+class Line:
+    """A delay: the log-ratios of each way, launch by launch, and what its warm-ups showed."""
+
+    ratios: dict[str, list[list[float]]] = field(default_factory=lambda: {way: [] for way in WAYS})
+    seen: Evidence = field(default_factory=Evidence)
+
+    def cells(self) -> list[str]:
+        """Estimate and interval of each way, in per cent, and what a duel does."""
+        return [*map(_estimate, self.ratios.values()), self.seen.reason("it") or "slices"]
+
+
+def _estimate(ratios: Sequence[Sequence[float]]) -> str:
+    found = log_ratio_estimate(tuple(map(tuple, ratios)), level=0.95)
+    if found is None:
+        return "–"
+    point, low, high = (math.expm1(each) for each in (found.point, found.low, found.high))
+    return f"{point:+.1%} ({low:+.1%} … {high:+.1%})"
+
+
 def main() -> int:
     """Print a line for each kind of delay and each share."""
     parser = argparse.ArgumentParser(prog="python -m harness.perf.waiting_engines", description=__doc__)
@@ -78,7 +89,8 @@ def main() -> int:
     parser.add_argument("--model", default="", help="of the catalogue; else the engine only computes")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--work", type=int, default=600, help="about so many milliseconds, where there is no model")
-    parser.add_argument("--launches", type=int, default=4)
+    parser.add_argument("--pieces", type=int, default=1, help="of the work, each with a delay after it")
+    parser.add_argument("--launches", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=6, help="of each way in each launch")
     parser.add_argument("--slice", type=float, default=100.0, help="milliseconds")
     parser.add_argument("--seed", type=int, default=1)
@@ -88,17 +100,20 @@ def main() -> int:
     peer = Peer()
     peer.begin()
     print(f"{given.model or 'computing only'}, {given.launches} launches of {given.pairs} pairs each way")
-    print("delay | planted | in slices | one after the other")
+    print(" | ".join(("delay", "planted", *WAYS, "what a duel does")))
     with tempfile.TemporaryDirectory() as home:
         place = WorkerPlace(python=str(installed(Path(home))))
         for kind in given.kinds:
             for share in given.shares if kind != "none" else (0.0,):
-                options = {"wait": kind, "share": str(share), "work": str(given.work), "peer": peer.address}
-                plain = {**options, "wait": "none"}
-                sliced, whole = _play(
-                    place, [replace(engine, session_options=each) for each in (options, plain)], course
-                )
-                print(f"{kind} | {share:.0%} | {sliced.told()} | {whole.told()}", flush=True)
+                options = {
+                    "wait": kind,
+                    "share": str(share),
+                    "work": str(given.work),
+                    "pieces": str(given.pieces),
+                    "peer": peer.address,
+                }
+                sides = [replace(engine, session_options=each) for each in (options, {**options, "wait": "none"})]
+                print(" | ".join((kind, f"{share:.0%}", *_play(place, sides, course).cells())), flush=True)
     peer.shutdown()
     return 0
 
@@ -118,40 +133,58 @@ def _engine(model: str, *, threads: int) -> EngineOrder:
     )
 
 
-def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) -> tuple[Way, Way]:
-    """Both ways, in slices and one after the other, of the first engine against the second."""
+def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) -> Line:
+    """The first engine against the second, each way."""
     rng = random.Random(course.seed)  # noqa: S311 - an order, no secret
-    sliced, whole = Way(), Way()
+    line = Line()
     for launch in range(course.launches):
-        workers = [ProcessHandle(place) for _ in engines]
+        # Clocks that follow the process do so from its load on: those of two workers do, and those of two do not.
+        running: list[ProcessHandle] = []
+        following: list[ProcessHandle] = []
         try:
-            for worker, engine in zip(workers, engines, strict=True):
-                worker.load(
-                    LoadOrder(arm_id=engine.session_options["wait"], launch=launch, engine=engine), timeout_s=TIMEOUT_S
-                )
-                worker.speak(_order(), timeout_s=TIMEOUT_S)
-            for way in (sliced, whole):
-                way.ratios.append([])
+            for workers, follow in ((running, False), (following, True)):
+                for engine in engines:
+                    workers.append(ProcessHandle(place))
+                    _load(workers[-1], engine, launch=launch, follow=follow)
+            _watch(following[0], line.seen)
+            for ratios in line.ratios.values():
+                ratios.append([])
             for _ in range(course.pairs):
                 first = rng.randrange(2)
-                for way in rng.sample((sliced, whole), 2):
-                    took = _slices(workers, first, course.slice_s) if way is sliced else _one_by_one(workers, first)
-                    way.ratios[-1].append(math.log(took[0] / took[1]))
+                for way in rng.sample(WAYS, len(WAYS)):
+                    workers = running if way is WAYS[0] else following
+                    took = _one_by_one(workers, first) if way is WAYS[-1] else _slices(workers, first, course.slice_s)
+                    line.ratios[way][-1].append(math.log(took[0] / took[1]))
         finally:
-            for worker in workers:
+            for worker in (*running, *following):
                 worker.close()
-    return sliced, whole
+    return line
+
+
+def _load(worker: ProcessHandle, engine: EngineOrder, *, launch: int, follow: bool) -> None:
+    if follow:
+        halter_of(worker).follow()
+    worker.load(LoadOrder(arm_id=NAME, launch=launch, engine=engine), timeout_s=TIMEOUT_S)
+    worker.speak(_order(), timeout_s=TIMEOUT_S)
+
+
+def _watch(worker: ProcessHandle, seen: Evidence) -> None:
+    """Look at a worker as the warm-up of a duel does."""
+    side, before_ns = Speaking(worker=haltable(worker), order=_order()), halter_of(worker).looped_ns
+    seen.looked(speak_watched(side, timeout_s=TIMEOUT_S).states())
+    seen.spoke(worked_ns=_took(side), looped_ns=halter_of(worker).looped_ns - before_ns)
 
 
 def _slices(workers: Sequence[ProcessHandle], first: int, slice_s: float) -> list[int]:
     sides = [Speaking(worker=haltable(worker), order=_order()) for worker in workers]
     speak_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
-    took = []
-    for side in sides:
-        if isinstance(side.found, WorkerLost):
-            raise side.found
-        took.append(side.found.end_ns if side.found else 0)
-    return took
+    return [_took(side) for side in sides]
+
+
+def _took(side: Speaking) -> int:
+    if isinstance(side.found, WorkerLost):
+        raise side.found
+    return side.found.end_ns if side.found else 0
 
 
 def _one_by_one(workers: Sequence[ProcessHandle], first: int) -> list[int]:

@@ -118,6 +118,24 @@ def test_a_planted_delay_is_told_from_an_engines_own(
     assert told == [Doing.OTHER, Doing.OWN_WAIT]
 
 
+def test_a_planted_delay_in_one_thread_does_not_end_that_of_another(
+    account: Account, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first waits, a second waits and is done."""
+    clock, told = OwnClock(account), []
+
+    def sleep(seconds: float) -> None:
+        if seconds > 0.15:
+            clock.sleep(0.1)
+            told.append(account.doing)
+        machine.now_ns += round(seconds * 1e9)
+
+    monkeypatch.setattr(standstill, "_sleep", sleep)
+    account.doing = Doing.SYNTHESIS
+    clock.sleep(0.2)
+    assert (told, account.doing) == ([Doing.OWN_WAIT], Doing.SYNTHESIS)
+
+
 def test_the_argument_of_a_sleep_is_judged_as_ever(account: Account) -> None:
     account.follow = True
     clocks = SimpleNamespace(

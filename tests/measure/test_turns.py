@@ -9,7 +9,7 @@ import pytest
 
 from harness.clock import ScriptedClock
 from harness.measure.events import BlockDone
-from harness.measure.fitness import CANNOT_TELL, ENOUGH_LOOKS, UNABLE
+from harness.measure.fitness import CANNOT_TELL, ENOUGH_LOOKS, UNABLE, UNTOLD
 from harness.measure.handle import WorkerLost, WorkerPlace
 from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.standstill import Doing, Halter
@@ -174,7 +174,7 @@ def test_workers_that_cannot_be_halted_speak_one_after_the_other() -> None:
 
 def test_workers_that_do_not_tell_what_they_wait_for_speak_one_after_the_other() -> None:
     first = "scripted.cpu.tdefault"
-    reasons = [CANNOT_TELL.format(arm=name) for name in (first, "scripted-8bit.cpu.tdefault")]
+    reasons = [CANNOT_TELL.format(arm=name, why=UNTOLD) for name in (first, "scripted-8bit.cpu.tdefault")]
     agency = SlicedAgency(ScriptedClock(), tells=False)
     played = perform(plan(PAIRS, rhythm=IN_SLICES, launches=3), agency=agency)
     assert {each.block.whole for each in played.blocks} <= set(reasons)
