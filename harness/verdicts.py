@@ -61,8 +61,8 @@ def conclude(data: RunData, *, config: Config) -> Conclusions:
     ]
     comparisons += _missing(data, baselines)
     verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in judge(comparisons, policy_of(config)))
-    failed = {verdict.scenario_id for verdict in verdicts if verdict.kind is VerdictKind.FAILED}
-    targets = check_targets(_targets(summaries, config, failed=failed))
+    lost = {scenario.id for scenario in data.run.scenarios if loss(scenario, data)}
+    targets = check_targets(_targets(summaries, config, lost=lost))
     split = symmetry(verdicts)
     notes = (*server_notes(data), *account_notes(data), *([split.sentence()] if split else []))
     return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets, notes=notes)
@@ -262,8 +262,12 @@ def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
     return found
 
 
-def _targets(summaries: tuple[Summary, ...], config: Config, *, failed: Collection[str]) -> list[Target]:
-    """Every limit on every scenario whose id its pattern matches. What was not measured has met and missed nothing."""
+def _targets(summaries: tuple[Summary, ...], config: Config, *, lost: Collection[str]) -> list[Target]:
+    """Every limit on every scenario whose id its pattern matches.
+
+    A figure without a value has met and missed nothing, nor has a scenario that was given up on the way. One that only
+    failed has a success rate all the same: that of its failures.
+    """
     return [
         Target(
             scenario_id=summary.scenario_id,
@@ -271,9 +275,10 @@ def _targets(summaries: tuple[Summary, ...], config: Config, *, failed: Collecti
             limit=limit,
             higher_is_better=not METRICS[summary.metric].lower_is_better,
             observed=unknown(NOT_MEASURED)
-            if summary.scenario_id in failed
+            if summary.scenario_id in lost
             else Reading(value=summary.median, reason=summary.reason),
-            interval=None if summary.scenario_id in failed else summary.interval,
+            interval=None if summary.scenario_id in lost else summary.interval,
+            shown=METRICS[summary.metric].format,
         )
         for summary in summaries
         if (limit := limits(config.targets, summary.scenario_id).get(summary.metric)) is not None

@@ -96,7 +96,7 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
     if not total:
         return f"Nothing was judged{_missed_clause(missed)}."
     if lost == total:
-        return f"Nothing could be measured validly: {count(lost, 'figure')} failed."
+        return f"Nothing could be measured validly: {count(lost, 'figure')} failed{_missed_clause(missed)}."
     if not compared:
         open_ = tally[VerdictKind.NO_BASELINE]
         why = "no baseline exists yet" if open_ else "the reference is not comparable"

@@ -64,11 +64,13 @@ class TestRun:
         assert url in page
         assert "default threads" not in page
 
-    def test_a_server_that_gives_no_audio_is_not_measurable(self, kokoro_bench: Command) -> None:
+    def test_a_server_that_gives_no_audio_misses_its_success_rate(self, kokoro_bench: Command) -> None:
         with serving(SCRIPTS["two-bytes"]) as (url, _):
             found = kokoro_bench("run", "--url", url, *SHORT, "--blocks", "1")
-        assert found.returncode == 3
+        assert found.returncode == 1
         assert "block 1: 0 of 2 valid" in found.stdout
+        assert found.stdout.count("success_rate 0.0 %, limit 99.0 %") == 2
+        assert "2 figures failed; 2 targets are missed" in found.stdout
 
     @pytest.mark.parametrize(
         ("options", "listed"), [((), False), (("--url", "http://127.0.0.1:9"), True), (("--engine", "espeak"), False)]
@@ -121,13 +123,7 @@ class TestValidate:
         assert found.returncode == 1, found.stdout + found.stderr
         assert table(found.stdout)["ttfa"] == "✗ missed"
 
-    def test_a_server_that_fails_cannot_be_validated(self, kokoro_bench: Command) -> None:
-        with serving(SCRIPTS["http-500"]) as (url, _):
-            found = kokoro_bench("validate", "--url", url, *SHORT, "--blocks", "1")
-        assert found.returncode == 3, found.stdout + found.stderr
-        assert "http-500" in found.stdout or "500" in found.stdout
-
-    def test_nor_can_one_that_is_not_there(self, kokoro_bench: Command) -> None:
+    def test_one_that_is_not_there_cannot_be_validated(self, kokoro_bench: Command) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

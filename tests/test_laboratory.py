@@ -187,15 +187,19 @@ class TestTargets:
 
 class TestFailures:
     @pytest.mark.parametrize(
-        ("fault", "kind"),
+        ("fault", "kind", "rate", "code"),
         [
-            ("crash", OutcomeKind.CRASHED),
-            ("hang", OutcomeKind.TIMEOUT),
-            ("raise", OutcomeKind.ERROR),
-            ("silent", OutcomeKind.INVALID_AUDIO),
+            # Of a scenario that was given up the rest of its repetitions is not known, and so its rate is not.
+            ("crash", OutcomeKind.CRASHED, TargetKind.UNKNOWN, ExitCode.MEASUREMENT),
+            ("hang", OutcomeKind.TIMEOUT, TargetKind.UNKNOWN, ExitCode.MEASUREMENT),
+            # One that goes on and only fails has a success rate of zero.
+            ("raise", OutcomeKind.ERROR, TargetKind.MISSED, ExitCode.WORSE),
+            ("silent", OutcomeKind.INVALID_AUDIO, TargetKind.MISSED, ExitCode.WORSE),
         ],
     )
-    def test_one_costs_its_scenario_and_the_run_goes_on(self, lab: Laboratory, fault: str, kind: OutcomeKind) -> None:
+    def test_one_costs_its_scenario_and_the_run_goes_on(
+        self, lab: Laboratory, fault: str, kind: OutcomeKind, rate: TargetKind, code: ExitCode
+    ) -> None:
         # Texts of chars-12 have up to 15 characters, as has the first inference: the longer text alone is struck.
         finished = lab.run(script=f"fault={fault},fault_text=40" if fault != "silent" else "fault=silent")
         failed = {each.outcome.kind for each in finished.data.repetitions if not each.outcome.valid}
@@ -204,9 +208,10 @@ class TestFailures:
         if fault != "silent":
             assert kinds(finished)[SHORT, "latency"] is VerdictKind.NO_BASELINE
             assert len([each for each in finished.data.repetitions if each.scenario_id == SHORT]) >= 12
-        assert {each.kind for each in finished.data.targets if each.scenario_id == LONGER} == {TargetKind.UNKNOWN}
+        targets = {each.metric: each.kind for each in finished.data.targets if each.scenario_id == LONGER}
+        assert targets == {"rtf": TargetKind.UNKNOWN, "success_rate": rate}
         assert finished.data.run.status is RunStatus.FAILED
-        assert finished.code is ExitCode.MEASUREMENT
+        assert finished.code is code
 
     def test_a_worker_that_is_lost_in_the_middle_fails_its_scenario_whatever_it_gave_before(
         self, lab: Laboratory

@@ -259,11 +259,21 @@ class TestFailing:
         assert "Traceback" not in result.stdout.str()
         assert "measured.check()" not in result.stdout.str()
 
-    def test_an_invalid_measurement_fails_its_test_and_exits_with_3(self, session: Session) -> None:
-        result = session("--script=fault=raise,fault_text=40")
+    @pytest.mark.parametrize(
+        ("fault", "said", "code"),
+        [
+            ("raise", "*ScriptedFault: the script asked for an error*", ExitCode.WORSE),
+            ("crash", "*killed by SIGABRT*", ExitCode.MEASUREMENT),
+        ],
+    )
+    def test_what_only_fails_misses_its_success_rate_and_what_is_lost_is_not_measured(
+        self, session: Session, fault: str, said: str, code: ExitCode
+    ) -> None:
+        result = session(f"--script=fault={fault},fault_text=40")
         result.assert_outcomes(passed=2, failed=1, deselected=3)
-        result.stdout.fnmatch_lines(["*ScriptedFault: the script asked for an error*"])
-        assert result.ret == ExitCode.MEASUREMENT
+        result.stdout.fnmatch_lines([said])
+        assert ("success_rate: target missed. 0.0 % is not above 99.0 %" in result.stdout.str()) is (fault == "raise")
+        assert result.ret == code
 
     def test_without_a_baseline_where_one_is_required_it_exits_with_4(self, session: Session) -> None:
         result = session("--require=baseline")

@@ -172,11 +172,14 @@ class TestFailed:
             VerdictKind.NO_BASELINE
         )
 
-    def test_what_failed_has_met_and_missed_no_target(self, judged: Any, data: RunData) -> None:
+    def test_what_only_failed_has_missed_its_success_rate_and_no_other_target(self, judged: Any, data: RunData) -> None:
         bad = without(data, LONGER, kind=OutcomeKind.ERROR, reason="ValueError: no phonemes")
-        kinds = {(each.scenario_id, each.metric): each.kind for each in judged(bad).targets}
-        assert kinds[LONGER, "success_rate"] is TargetKind.UNKNOWN
-        assert kinds[SHORT, "success_rate"] is TargetKind.MET
+        targets = {(each.scenario_id, each.metric): each for each in judged(bad).targets}
+        assert targets[LONGER, "success_rate"].kind is TargetKind.MISSED
+        assert targets[LONGER, "success_rate"].observed.value == 0
+        assert targets[LONGER, "rtf"].kind is TargetKind.UNKNOWN
+        assert "none of 12 is valid (error: ValueError: no phonemes)" in targets[LONGER, "rtf"].reason
+        assert targets[SHORT, "success_rate"].kind is TargetKind.MET
 
     def test_a_start_up_that_could_not_be_done_is_a_failure(self, judged: Any, data: RunData) -> None:
         refused = Outcome(kind=OutcomeKind.REFUSED, reason="no such provider")

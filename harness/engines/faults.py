@@ -31,6 +31,10 @@ class Fault(StrEnum):
 
 _TIMEOUTS = frozenset({Fault.TIMEOUT_CONNECT, Fault.TIMEOUT_IDLE, Fault.TIMEOUT_TOTAL})
 _INVALID = frozenset({Fault.NOT_AUDIO, Fault.FORMAT, Fault.TRUNCATED})
+_ANSWERED = _INVALID | {Fault.CLOSED, Fault.TOO_LARGE}
+TOO_MANY_REQUESTS = 429
+SERVER_ERRORS = range(500, 600)
+"""Other statuses than these two say that the request was wrong, or its address."""
 
 
 class EndpointFault(SpeechFailure):
@@ -38,7 +42,8 @@ class EndpointFault(SpeechFailure):
 
     def __init__(self, fault: Fault | str, sentence: str, *, status: int | None = None) -> None:
         self.status = status
-        super().__init__(sentence, fault=str(fault), kind=_kind(fault))
+        failed = status is not None and (status == TOO_MANY_REQUESTS or status in SERVER_ERRORS)
+        super().__init__(sentence, fault=str(fault), kind=_kind(fault), answered=failed or fault in _ANSWERED)
 
 
 def status_fault(status: int, sentence: str) -> EndpointFault:

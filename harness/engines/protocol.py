@@ -26,12 +26,17 @@ class EngineRefusal(Exception):  # noqa: N818 - it is an answer, not an accident
 class SpeechFailure(Exception):  # noqa: N818 - it is an answer, not an accident
     """A text was not spoken, for a reason that the engine can name.
 
-    `fault` is the engine's short name for it, by which failures are counted; the message is one sentence.
+    `fault` is the engine's short name for it, by which failures are counted; the message is one sentence. `answered`
+    says that a server took the request and gave a bad answer: that counts against its success rate, whereas a server
+    that cannot be reached or understood has not been measured at all.
     """
 
-    def __init__(self, message: str, *, fault: str, kind: OutcomeKind = OutcomeKind.ERROR) -> None:
+    def __init__(
+        self, message: str, *, fault: str, kind: OutcomeKind = OutcomeKind.ERROR, answered: bool = False
+    ) -> None:
         self.fault = fault
         self.kind = kind
+        self.answered = answered
         super().__init__(message)
 
 

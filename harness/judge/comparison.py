@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.judge.grouped import Grouped
     from harness.records.reading import Reading
     from harness.records.verdict import Estimate, VerdictKind
@@ -82,7 +84,8 @@ class Comparison:
 class Target:
     """What a user is owed: `observed` (a median, a rate) must lie below `limit`, or above it if `higher_is_better`.
 
-    `interval` is the observed figure's, where there is one: it does not decide, it says how near the limit is.
+    `interval` is the observed figure's, where there is one: it does not decide, it says how near the limit is. `shown`
+    writes a figure with its unit.
     """
 
     scenario_id: str
@@ -91,6 +94,7 @@ class Target:
     higher_is_better: bool
     observed: Reading
     interval: Estimate | None = None
+    shown: Callable[[float], str] = "{:.4g}".format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,10 +104,11 @@ def advice_without_data(comparison: Comparison, kind: VerdictKind) -> str:
 def target_reason(target: Target, *, value: float, met: bool) -> str:
     """Which side of the limit the figure lies on, and whether its interval says the same."""
     side = "above" if target.higher_is_better else "below"
-    sentence = f"{value:.4g} is {'' if met else 'not '}{side} {target.limit:.4g}"
+    shown = target.shown
+    sentence = f"{shown(value)} is {'' if met else 'not '}{side} {shown(target.limit)}"
     interval = target.interval
     if interval is not None and interval.low <= target.limit <= interval.high:
-        sentence += f", but the limit lies within its interval, {interval.low:.4g} to {interval.high:.4g}"
+        sentence += f", but the limit lies within its interval, {shown(interval.low)} to {shown(interval.high)}"
     return sentence
 
 

@@ -25,6 +25,7 @@ from harness.engines.protocol import (
     Remote,
     SelfReporting,
     Shared,
+    SpeechFailure,
     SpeechRequest,
     Stages,
     one_line,
@@ -180,9 +181,11 @@ class Worker:
         if isinstance(self._engine, Remote):
             self._watch = ServerWatch(self._engine.server)
         rss_loaded = self._watch.resident() if self._watch else self._probes.resident()
-        outcome, first_ns = self._first_inference(engine_order) if order.speak_first else (Outcome(), 0)
+        outcome, first_ns = Outcome(), None
+        if order.speak_first:
+            outcome, first_ns = self._first_inference(engine_order, start_up=order.dedicated)
         self._probes.settle()
-        if outcome.valid and order.speak_first:
+        if first_ns is not None:
             parts.append(LoadPart(name="first_inference", ns=first_ns))
         return Launch(
             arm_id=order.arm_id,
@@ -196,9 +199,14 @@ class Worker:
             outcome=outcome,
         )
 
-    def _first_inference(self, order: EngineOrder) -> tuple[Outcome, int]:
-        """The first synthesis after loading: part of the start-up, and never a repetition."""
+    def _first_inference(self, order: EngineOrder, *, start_up: bool) -> tuple[Outcome, int | None]:
+        """The first synthesis after loading: part of the start-up, and never a repetition. Its time in ns, if it spoke.
+
+        A server that answers badly is there and can be measured, since its repetitions count its failures; only where
+        its `start_up` is what is measured has that failed.
+        """
         assert self._engine is not None  # noqa: S101 - for the type checker; `_load` has just set it
+        counted = isinstance(self._engine, Remote) and not start_up
         request = SpeechRequest(
             text=FIRST_TEXT,
             voice=order.voice,
@@ -210,12 +218,16 @@ class Worker:
         try:
             frames = sum(len(chunk) for chunk in self._engine.synthesise(request))
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
+            self._stages.take()
+            if counted and isinstance(error, SpeechFailure) and error.answered:
+                return Outcome(), None
             failed = outcome_of(error)
-            return replace(failed, reason=f"the first inference failed: {failed.reason}"), 0
+            return replace(failed, reason=f"the first inference failed: {failed.reason}"), None
         end = self._clock.now_ns()
         self._stages.take()
         if not frames:
-            return Outcome(kind=OutcomeKind.INVALID_AUDIO, reason="the first inference gave no audio"), 0
+            silent = Outcome(kind=OutcomeKind.INVALID_AUDIO, reason="the first inference gave no audio")
+            return Outcome() if counted else silent, None
         return Outcome(), end - start
 
     def _speak(self, order: SpeakOrder) -> Repetition:
@@ -315,7 +327,7 @@ def _heard(
         expected_sample_rate=sample_rate,
         original_seconds=order.original_seconds,
     )
-    if order.audio_path:
+    if order.audio_path and chunks:
         _keep(chunks, order.audio_path)
     return audio, outcome
 
