@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.arm_table import arm_table
 from harness.errors import ExitCode
 from harness.explain import explained
-from harness.judge.wording import percent, unsigned
+from harness.judge.wording import percent, span, unsigned
 from harness.laboratory import Finished
 from harness.measure import events
 from harness.measure.groups import sentence
@@ -154,7 +154,7 @@ def print_duel(
             texts[verdict.scenario_id],
             verdict.metric,
             percent(change.point) if change else "–",
-            f"{percent(change.low)} … {percent(change.high)}" if change else "–",
+            span(change, between=" … ") if change else "–",
             Text(sign, style=style),
             unsigned(seen) if seen is not None else "–",
         )

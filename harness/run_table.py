@@ -19,6 +19,7 @@ SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
 AT_ONCE = ("ttfa", "latency", "throughput", "longest_wait")
 SOAK = ("latency", "rtf", "rss_peak", "rss_slope")
 """Columns of the tables; every other figure is in the report."""
+NO_INTERVAL = "A figure without ± is of fewer than three values, or of values too far apart for an interval."
 PIPED_WIDTH = 140
 WIDE = 100
 
@@ -60,7 +61,17 @@ def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
         for shown in (STARTUP, FIRST_REQUESTS, SYNTHESIS, AT_ONCE, SOAK)
         if (found := [scenario for scenario in others if _shown(scenario) is shown])
     ]
-    return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []))
+    few = [Text(NO_INTERVAL, style="dim")] if width >= WIDE and _lacks_interval(data, others) else []
+    return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []), *few)
+
+
+def _lacks_interval(data: RunData, scenarios: Sequence[Scenario]) -> bool:
+    """Whether a figure of the tables has no interval, though more values would give it one."""
+    shown = {(scenario.id, name) for scenario in scenarios for name in _shown(scenario)}
+    return any(
+        each.median is not None and each.interval is None and (each.scenario_id, each.metric) in shown
+        for each in data.summaries
+    )
 
 
 def _shown(scenario: Scenario) -> Sequence[str]:
@@ -121,7 +132,7 @@ def _figure(summary: Summary | None, *, interval: bool) -> str:
         return text
     half = (summary.interval.high - summary.interval.low) / 2 / abs(summary.median)
     # An interval as wide as the figure says only that too little was measured.
-    return f"{text} ±{half:.1%}" if half < 1 else f"{text} ±>100%"
+    return f"{text} ±{half:.1%}" if half < 1 else text
 
 
 def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:

@@ -14,7 +14,7 @@ from harness.judge.estimate import summarise
 from harness.judge.gate import check_targets, judge
 from harness.judge.symmetry import symmetry
 from harness.metrics.derive import RunValues, Values
-from harness.metrics.registry import METRICS
+from harness.metrics.registry import METRICS, Per
 from harness.plan.config import Config
 from harness.records.reading import Reading, unknown
 from harness.records.repetition import OutcomeKind
@@ -95,6 +95,7 @@ def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:
                 definition=METRICS[name].definition,
                 values=found.grouped,
                 level=SUMMARY_LEVEL,
+                bounds=METRICS[name].bounds,
                 reason=found.reason,
             )
         ]
@@ -278,6 +279,7 @@ def _targets(summaries: tuple[Summary, ...], config: Config, *, lost: Collection
             if summary.scenario_id in lost
             else Reading(value=summary.median, reason=summary.reason),
             interval=None if summary.scenario_id in lost else summary.interval,
+            n=0 if METRICS[summary.metric].per is Per.SCENARIO else summary.n,
             shown=METRICS[summary.metric].format,
         )
         for summary in summaries

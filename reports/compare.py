@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
+from harness.judge.wording import no_interval
 from harness.records.verdict import Summary
 from reports.facts import Fact, differences
 from reports.naming import Key, Label, names
@@ -235,7 +236,7 @@ def _apart(old: Summary, new: Summary) -> tuple[str, str]:
 
 def _interval(summary: Summary) -> str:
     if summary.interval is None:
-        return NOTHING
+        return no_interval(summary.n)
     low, high = summary.interval.low, summary.interval.high
     on, lower = scale(summary.metric, [high]), scale(summary.metric, [low])
     far = low and on.unit != lower.unit and abs(low) < abs(high) / 100

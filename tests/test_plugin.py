@@ -272,7 +272,7 @@ class TestFailing:
         result = session(f"--script=fault={fault},fault_text=40")
         result.assert_outcomes(passed=2, failed=1, deselected=3)
         result.stdout.fnmatch_lines([said])
-        assert ("success_rate: target missed. 0.0 % is not above 99.0 %" in result.stdout.str()) is (fault == "raise")
+        assert ("success_rate 0.0 %, limit 99.0 %" in result.stdout.str()) is (fault == "raise")
         assert result.ret == code
 
     def test_without_a_baseline_where_one_is_required_it_exits_with_4(self, session: Session) -> None:
