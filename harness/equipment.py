@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from harness.errors import BenchError, ModelError, RuntimeBuildError, UsageError
 from harness.measure.handle import HERE, ProcessHandle, WorkerPlace
 from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
+from harness.models.naming import as_path, derivations, label_of, labels_of
 from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
-from harness.plan.config import Config
+from harness.plan.config import Config, with_values
+from harness.plan.readers import join_list
 from harness.records.environment import Conditions, Machine, Subject
-from harness.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime, slug
+from harness.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime
 from harness.runtimes.build import declared, runtime_of
 
 if TYPE_CHECKING:
@@ -60,13 +63,12 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
     if not has_axes(engine):
         return (plain_arm(config),)
     _check_providers(config["provider"])
-    models: list[str] = [_label(given) for given in config["model"]]
+    _check_commas(config)
+    models = list(model_labels(config["model"]).values())
     if not models and takes_models(engine):
         models = _default_models(engine, QUANTISED[selection] if recipes is None else recipes)
     known = declared(config.tables)
     runtimes = [runtime_of(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
-    if twice := [name for name in models if models.count(name) > 1]:
-        raise UsageError(f"two models are called {twice[0]!r}", where="--model", remedy="give one file another name")
     return tuple(
         Arm(
             engine=engine,
@@ -90,8 +92,6 @@ def resolve_all(equipment: Equipment, arms: Sequence[Arm]) -> tuple[Mapping[Arm,
     Only what the tools of this machine fail at is forgiven: a model that cannot be derived, packages that cannot be
     installed. A name or a file that is not there is told at once, as is a run of which nothing is left.
     """
-    from harness.models.naming import derivations
-
     resolved: dict[Arm, Arm] = {}
     refusals: dict[str, str] = {}
     first: BenchError | None = None
@@ -150,6 +150,17 @@ def _check_providers(providers: Sequence[str]) -> None:
             raise UsageError(f"unknown provider {provider!r}", where="--provider", remedy=remedy)
 
 
+def _check_commas(config: Config) -> None:
+    """Point the way where the path of one file was read as a list."""
+    text = config.given.get("model")
+    if isinstance(text, str) and len(config["model"]) > 1 and Path(text).is_file():
+        raise UsageError(
+            f"{text} is a file, and the commas in its path were read as those of a list",
+            where="--model",
+            remedy=f"write {join_list([text])}",
+        )
+
+
 def calibration_texts() -> list[str]:
     """Real sentences, for recipes that calibrate on what the model will see."""
     from harness.plan.corpus import Corpus
@@ -158,16 +169,37 @@ def calibration_texts() -> list[str]:
     return [utterance.text for name in ("chars-60", "chars-200") for utterance in corpus.variants(name)]
 
 
-def _label(given: str) -> str:
-    """A model's name in every table: a file goes by its stem, a catalogue name by itself."""
-    return slug(Path(given).stem) if _is_file(given) else given
+def model_labels(given: Sequence[str]) -> dict[str, str]:
+    """What each of several models, names or files, is called in ids and tables. UsageError where one is given twice."""
+
+    def digest_of(path: Path) -> str:
+        from harness.models.cache import Cache
+
+        return Cache().digests.of(path)
+
+    return labels_of(given, digest_of)
 
 
-def _is_file(given: str) -> bool:
-    return given.endswith(".onnx") or os.sep in given
+def label_models(config: Config, arms: Sequence[Arm]) -> tuple[Config, list[Arm]]:
+    """Arms whose models are names or files as somebody wrote them, with labels that tell them apart.
+
+    The configuration that comes back finds the files by these labels.
+    """
+
+    def written(name: str) -> str:
+        path = as_path(name)
+        return name if path is None else str(path.absolute())
+
+    given = [written(arm.model.name) if arm.model else "" for arm in arms]
+    labels = model_labels([name for name in dict.fromkeys(given) if name])
+    labelled = [
+        replace(arm, model=replace(arm.model, name=labels[name])) if arm.model else arm
+        for arm, name in zip(arms, given, strict=True)
+    ]
+    return with_values(config, {"model": tuple(labels)}), labelled
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Shelf:
     """Where a real run finds what its arms name: model files, environments, revisions. Each is fetched once."""
 
@@ -178,21 +210,22 @@ class Shelf:
     _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
 
     def files(self, name: str) -> "ModelFiles":
-        """Model and voices by the catalogue's name, a file's path, or the label that a file got."""
-        label = _label(name)
-        if label not in self._files:
+        """Model and voices by the catalogue's name, a file's path, or the label that a configured file got."""
+        given = {label: each for each, label in self._labels.items()}.get(name, name)
+        if given not in self._files:
             from harness.models.catalogue import Catalogue
             from harness.models.voices import check_voice
 
-            paths = {_label(given): given for given in self.config["model"]}
-            wanted = name if _is_file(name) else paths.get(name, name)
             voices = Path(self.config["voices"]) if self.config["voices"] else None
-            found = Catalogue(calibration_texts=calibration_texts).resolve(
-                Path(wanted) if _is_file(wanted) else wanted, voices=voices, report=self.report
-            )
+            catalogue = Catalogue(calibration_texts=calibration_texts)
+            found = catalogue.resolve(given, voices=voices, report=self.report)
             self._notes |= dict.fromkeys(check_voice(found.voices_path, self.config["voice"]))
-            self._files[label] = found
-        return self._files[label]
+            self._files[given] = found
+        return self._files[given]
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        return model_labels(self.config["model"])
 
     def resolve(self, arm: Arm) -> Arm:
         """The arm with its model known by digest, and its environment and revision ready."""
@@ -201,7 +234,9 @@ class Shelf:
         self.place(arm)
         if arm.model is None:
             return arm
-        return replace(arm, model=replace(self.files(arm.model.name).variant, name=_label(arm.model.name)))
+        known = arm.model.name in self._labels.values()
+        label = arm.model.name if known else label_of(arm.model.name)
+        return replace(arm, model=replace(self.files(arm.model.name).variant, name=label))
 
     def notes(self) -> Sequence[str]:
         """What is unusual about the voices and this environment, each said once."""

@@ -72,7 +72,7 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     from harness.outputs import check_outputs, write_outputs
 
     check_outputs(config)
-    sides = _opponents(config, candidate, reference)
+    config, sides = _opponents(config, candidate, reference)
     if sides.same:
         make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
     if otherwise := _measured_otherwise(config, sides):
@@ -185,20 +185,24 @@ def launches_here(config: Config, sides: "Opponents") -> "LaunchEffect | None":
     return launch_effect(config.baselines, machine_key(config), in_slices=in_slices)
 
 
-def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":
+def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, Opponents]":
+    """The two sides, and the configuration by which their models are found."""
     from harness.duel import Opponents
-    from harness.equipment import model_names
-    from harness.plan.sides import parse_side
+    from harness.equipment import label_models, model_names
+    from harness.plan.sides import parse_side, with_model
     from harness.runtimes.revisions import resolve
 
     base, names = one_arm(config), model_names(config)
+    if config["model"]:
+        base = with_model(base, config["model"][0])
 
     def side(text: str) -> "Arm":
         """A name of a revision may be another commit's tomorrow: the arm has the commit."""
         arm = parse_side(text, base=base, models=names)
         return replace(arm, revision=resolve(config.root, arm.revision)[:COMMIT]) if arm.revision else arm
 
-    return Opponents(candidate=side(candidate), reference=side(reference)).told_apart()
+    config, arms = label_models(config, [side(candidate), side(reference)])
+    return config, Opponents(candidate=arms[0], reference=arms[1]).told_apart()
 
 
 def _measured_otherwise(config: Config, sides: "Opponents") -> str:

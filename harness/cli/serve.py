@@ -114,9 +114,8 @@ def _files(config: Config) -> "ModelFiles":
             raise UsageError(f"a server has one {name}", where=f"--{name}", remedy="give one; --sessions takes several")
     catalogue = Catalogue()
     name = config["model"][0] if config["model"] else catalogue.default_name()
-    wanted = Path(name) if name.endswith(".onnx") else name
     voices = Path(config["voices"]) if config["voices"] else None
-    files = catalogue.resolve(wanted, voices=voices, report=lambda message: click.echo(message, err=True))
+    files = catalogue.resolve(name, voices=voices, report=lambda message: click.echo(message, err=True))
     check_voice(files.voices_path, config["voice"])
     return files
 

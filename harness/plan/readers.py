@@ -4,7 +4,8 @@ Each reader raises ValueError or TypeError with words that follow the key's name
 """
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from harness.errors import nearest
@@ -27,9 +28,19 @@ def as_spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment o
     return text
 
 
+def split_list(text: str) -> list[str]:
+    """The items of a list with commas, as `join_list` writes them: a comma within an item has a backslash before it."""
+    return [part.replace("\\,", ",").strip() for part in re.split(r"(?<!\\),", text)]
+
+
+def join_list(items: Iterable[str]) -> str:
+    """A list as the one text that `split_list` reads."""
+    return ",".join(item.replace(",", "\\,") for item in items)
+
+
 def as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
     """A list of texts, or one text with commas."""
-    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    items = split_list(value) if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"must be a list of texts, not {value!r}")
     return tuple(item for item in items if item)

@@ -1,6 +1,6 @@
 """The sides of a duel, as a person writes them: what differs from the configured arm.
 
-`current` is the arm as configured. Otherwise a comma-separated list of changes, each one of
+`current` is the arm as configured. Otherwise a list of changes with commas, each one of those below. A comma within a change has a backslash before it.
 
 - a requirement, such as `onnxruntime==1.22.1`: other packages, in a runtime of their own;
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
@@ -21,7 +21,9 @@ from harness.engines.served import OPTIONS as SERVED_OPTIONS
 from harness.engines.session import SESSION_OPTIONS
 from harness.engines.target import ENDPOINT_OPTIONS
 from harness.errors import UsageError, nearest
+from harness.models.naming import SUFFIXES
 from harness.plan.arms import MODELLED
+from harness.plan.readers import split_list
 from harness.records.scenario import Arm, ModelVariant, Runtime, slug
 from harness.runtimes.resolve import refuse_several_builds
 
@@ -40,7 +42,7 @@ def parse_side(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
         raise UsageError("an empty side", where="duel", remedy="say what differs, or `current`")
     arm = base
     requirements: list[str] = []
-    for item in (part.strip() for part in text.split(",")):
+    for item in split_list(text):
         if item in CURRENT or not item:
             continue
         if REQUIREMENT.fullmatch(item):
@@ -72,7 +74,7 @@ def side_of(arm: Arm) -> str:
 def settings_of(text: str) -> frozenset[str]:
     """The keys of the configuration that a side changes: what a user gives there replaces it."""
     found = set()
-    for item in (part.strip() for part in text.split(",")):
+    for item in split_list(text):
         name = item.partition("=")[0]
         if REQUIREMENT.fullmatch(item):
             found.add("runtime")
@@ -103,13 +105,17 @@ def _options(arm: Arm) -> Mapping[str, str]:
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
-    """A word by itself: a model, else a revision."""
-    if item in models or item.endswith(".onnx") or Path(item).is_file():
-        return _with_model(arm, item)
+    """A word by itself: a model, else a revision, which may have slashes as a path has."""
+    path = Path(item)
+    if item in models or path.suffix.lower() in SUFFIXES:
+        return with_model(arm, item)
+    if path.is_file():
+        return with_model(arm, str(path.absolute()))
     return replace(arm, revision=item)
 
 
-def _with_model(arm: Arm, name: str) -> Arm:
+def with_model(arm: Arm, name: str) -> Arm:
+    """The arm with another model, by its name or its file; nothing is known of it yet."""
     return replace(arm, model=ModelVariant(name=name, sha256="", size=0, origin="unresolved"))
 
 
@@ -133,7 +139,7 @@ def _with_threads(arm: Arm, count: str) -> Arm:
 
 CHANGES: Mapping[str, Callable[[Arm, str], Arm]] = {
     "engine": _with_engine,
-    "model": _with_model,
+    "model": with_model,
     "provider": _with_provider,
     "threads": _with_threads,
     "rev": lambda arm, revision: replace(arm, revision=revision),

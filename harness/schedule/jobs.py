@@ -10,6 +10,7 @@ from typing import Any, Final
 from harness.codec import decode, encode
 from harness.errors import ConfigError, nearest
 from harness.plan.config import KEYS, SECTION, Config
+from harness.plan.readers import join_list
 
 SELECTIONS: Final = ("quick", "full", "nightly")
 PROMOTIONS: Final = ("never", "clean")
@@ -145,9 +146,9 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, Mapping):
-        return ",".join(f"{name}={as_text(each)}" for name, each in value.items())
+        return join_list(f"{name}={as_text(each)}" for name, each in value.items())
     if isinstance(value, list):
-        return ",".join(as_text(each) for each in value)
+        return join_list(as_text(each) for each in value)
     return str(value)
 
 
