@@ -310,6 +310,8 @@ def give_up(environment: Environment, error: Exception) -> None:
     """One line, and the end of the load with the exit code that the command has for it."""
     if isinstance(error, BenchError):
         said, code = str(error), error.exit_code
+    elif isinstance(error, EngineRefusal | EndpointFault):
+        said, code = str(error), ExitCode.MEASUREMENT
     else:
         said, code = crash_line(error), ExitCode.INTERNAL
     print_line(f"kokoro-bench: {said}")
