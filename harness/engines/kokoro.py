@@ -98,7 +98,11 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
         kokoro = open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
     with stages.stage("phonemiser"):
         # espeak-ng reads its data at the first call, and kokoro-onnx imports no sooner what it needs of it.
-        try_language(kokoro, order)
+        try:
+            try_language(kokoro, order)
+        except BaseException:
+            close_voices(kokoro)
+            raise
     kokoro.tokenizer.phonemize = _stamped(kokoro.tokenizer.phonemize, stages)
     return KokoroEngine(kokoro, _facts(order, session), session if order.profile else None)
 

@@ -152,11 +152,11 @@ def open_speaker(
                 stand_in = StampedSession(session, stages, run_options(order))
                 kokoros.append(open_voices(kokoro_onnx, order, stand_in))
             names.append(f"{provider}:{plan.threads or 'default'}")
+        with stages.stage("phonemiser"):
+            try_language(kokoros[0], order)
     except BaseException:
         _close_all(kokoros)
         raise
-    with stages.stage("phonemiser"):
-        try_language(kokoros[0], order)
     facts = EngineFacts(
         providers=tuple(kokoro.sess.get_providers()[0] for kokoro in kokoros),
         packages=reported_packages(),
