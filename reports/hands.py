@@ -70,11 +70,15 @@ class Hands:
         self._there.clear()
         return [done[number] for number in sorted(done)]
 
-    def stop(self) -> None:
-        """Leave what nobody has begun, and wait for nobody."""
+    def stop(self, *, wait: bool = False) -> None:
+        """Leave what nobody has begun; `wait` until the second process has ended, or let it end by itself.
+
+        A pool that nobody has waited for may still be closing its pipe when Python ends, and Python then writes a
+        traceback to standard error.
+        """
         self._left.clear()
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(wait=wait, cancel_futures=True)
 
     def _next(self) -> _Asked | None:
         with self._lock:
@@ -102,8 +106,11 @@ def hands(store: RunStore, *, pages: int) -> Iterator[Hands]:
     both = Hands(Runs(store), _second_process(store, pages))
     try:
         yield both
+        both.stop(wait=True)
+    except BaseException:
+        both.stop()  # whoever interrupts waits for no page
+        raise
     finally:
-        both.stop()
         gc.set_threshold(*before)
 
 

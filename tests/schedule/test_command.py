@@ -15,6 +15,7 @@ import pytest
 
 import harness
 from harness.cli import main
+from harness.schedule.timing import trigger_of
 from tests.conftest import Command
 from tests.schedule.cron_walk import changes
 
@@ -81,12 +82,16 @@ def test_zones_are_known_on_a_system_without_a_database_of_them(kokoro_bench: Co
 @pytest.fixture
 def _no_zones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As on a system without a database of zones, in an environment without tzdata."""
-    monkeypatch.setitem(sys.modules, "tzdata", None)
+    # Whatever an earlier test has loaded of it would still be found.
+    for name in ("tzdata", *(each for each in sys.modules if each.startswith("tzdata."))):
+        monkeypatch.setitem(sys.modules, name, None)
     zoneinfo.reset_tzpath(to=())
     zoneinfo.ZoneInfo.clear_cache()
+    trigger_of.cache_clear()
     yield
     zoneinfo.reset_tzpath()
     zoneinfo.ZoneInfo.clear_cache()
+    trigger_of.cache_clear()
 
 
 @pytest.mark.usefixtures("_no_zones")
