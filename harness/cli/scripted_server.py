@@ -36,14 +36,15 @@ def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> 
     hex, end ("close", "reset", "hang"), or steps with a repeat (0: for ever). An answer may also say status, headers,
     content_type, framing ("chunked", "length", "until-close"), missing, gzip, coalesce, sample_rate, channels,
     wav_size, wav_pieces, voice ("own", "first", "other", "mixed") and unasked; a script name, meaning, cycle, dialect,
-    cached, freeze, refuses (fields, separated by commas, that are answered with 422), and a capacity: how many requests
-    it answers at once; when_full says whether others "wait" or it "refuse"s them with 503.
+    cached, freeze, refuses (fields, separated by commas, that are answered with 422), leak_bytes (what each answer
+    leaves in memory), and a capacity: how many requests it answers at once; when_full says whether others "wait" or it
+    "refuse"s them with 503.
 
     A --log has one JSON object a line. Times are nanoseconds of the machine's monotonic clock, so that what a client on
     this machine stamps on the same clock can be held against them. `kind` tells the lines apart:
 
     \b
-      connection  connection (from 1), accepted_ns
+      connection  connection (from 1), accepted_ns, cpu_ns (of the server's process, by now, in every line)
       answer      one request for speech, written when its answer is over:
         number, connection, open   which one (from 0), on which connection, and how many were open when it came,
                                    itself included

@@ -77,7 +77,9 @@ async def read_request(reader: StampedReader, writer: asyncio.StreamWriter) -> R
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return None
     method, _, rest = head[0].partition(" ")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)
+    }
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > BODY_LIMIT:
         return None

@@ -4,6 +4,7 @@ All times are nanoseconds of the machine's monotonic clock, which every process 
 """
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -95,6 +96,7 @@ class RequestLog:
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._out is not None:
+            line["cpu_ns"] = time.process_time_ns()
             self._out.write(json.dumps(line) + "\n")
 
 

@@ -105,7 +105,8 @@ class Script:
     `dialect` is "openai", "raycast" or "both"; `cached` answers a request that it has seen before without waits. At
     most `capacity` requests are answered at once (0: any number), and `when_full` says what becomes of the others. A
     place is free again when its answer has ended, whether its client is still there or not. `refuses` are fields,
-    separated by commas: a request that has one of them is answered with 422.
+    separated by commas: a request that has one of them is answered with 422. Each answer leaves
+    `leak_bytes` in the server's memory.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Script:
     freeze: Freeze | None = None
     capacity: int = 0
     when_full: WhenFull = WhenFull.WAIT
+    leak_bytes: int = 0
 
     def answer(self, number: int) -> Answer:
         """The answer to request `number`, from 0."""

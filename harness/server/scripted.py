@@ -74,6 +74,7 @@ class ScriptedServer:
         self._seen: set[bytes] = set()
         self._speaking: list[str] = []
         self._first_at: float | None = None
+        self._leaked: list[bytes] = []
         self._places = asyncio.Semaphore(script.capacity) if script.capacity else None
 
     async def start(self, port: int = 0) -> int:
@@ -183,6 +184,9 @@ class ScriptedServer:
         self.tally.active += 1
         self.tally.first_text = self.tally.first_text or text
         self._speaking.append(text)
+        if self.script.leak_bytes:
+            # Written to, since untouched pages are not resident.
+            self._leaked.append(b"\1" * self.script.leak_bytes)
         if self._first_at is None:
             self._first_at = request.at
         answered = Answered(

@@ -17,6 +17,7 @@ cycle = true
 cached = true
 freeze = { at_ms = 100, for_ms = 50 }
 capacity = 3
+leak_bytes = 4096
 when_full = "refuse"
 
 [[answers]]
@@ -47,6 +48,7 @@ def test_a_script_is_read_from_toml_and_json_alike(tmp_path: Path) -> None:
         cached=True,
         freeze=Freeze(at_ms=100, for_ms=50),
         capacity=3,
+        leak_bytes=4_096,
         when_full=WhenFull.REFUSE,
         answers=(
             Answer(
