@@ -25,6 +25,20 @@ class Clock(Protocol):
         ...
 
 
+READINGS = 8
+
+
+def both_now(clock: Clock) -> tuple[int, float]:
+    """One moment on both clocks: monotonic nanoseconds, and seconds since the epoch.
+
+    A process may be interrupted between the two readings, and then they are of different moments. So the wall clock is
+    read several times between two monotonic readings, and the pair that lie closest together counts.
+    """
+    readings = [(clock.now_ns(), clock.wall(), clock.now_ns()) for _ in range(READINGS)]
+    before_ns, wall, after_ns = min(readings, key=lambda each: each[2] - each[0])
+    return (before_ns + after_ns) // 2, wall
+
+
 class SystemClock:
     """The machine's clocks."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from harness.clock import Clock
+from harness.clock import Clock, both_now
 from harness.engines.endpoint import settle_dialect
 from harness.engines.faults import EndpointFault
 from harness.engines.line import Line
@@ -25,13 +25,25 @@ from harness.plan.matrix import CROWD_TEXTS
 from harness.records.repetition import Outcome, Repetition
 from harness.records.scenario import Arm, Arrivals, Scenario, Traffic, Utterance
 
+MOST_CLIENTS = 100_003
+"""More clients than a load ever has, so that no two pairs of seed and client draw the same arrivals."""
+
+LOOKING_S = 0.05
+"""Between two looks at whether all answers are there."""
+
 
 def own_starts(traffic: Traffic, *, seed: int, client: int, clients: int) -> tuple[int, ...]:
     """One client's part of an open loop, in ns since its beginning: all parts together are the schedule. () if closed.
 
-    Clients take turns, so that each has an even rate where the schedule has one.
+    Clients take turns, so that each has an even rate where the schedule has one. For Poisson arrivals each client draws
+    an independent process at its share of the rate: the superposition is a Poisson process at the whole rate, no matter
+    how far apart the clients begin. Every n-th arrival of one process has gaps that are not exponential.
     """
-    return () if traffic.arrivals is Arrivals.CLOSED else starts_of(traffic, seed=seed)[client::clients]
+    if traffic.arrivals is Arrivals.CLOSED:
+        return ()
+    if traffic.arrivals is Arrivals.POISSON and clients > 1:
+        return starts_of(replace(traffic, level=traffic.level / clients), seed=seed * MOST_CLIENTS + client)
+    return starts_of(traffic, seed=seed)[client::clients]
 
 
 def texts_of(text_class: str, *, client: int = 0) -> tuple[Utterance, ...]:
@@ -65,6 +77,7 @@ class ListenerDesk:
         )  # fmt: skip
         self._judge = Judge(self._programme, sample_rate=target.settings.sample_rate)
         self._judge.began_ns, self._judge.began_at = clock.now_ns(), clock.wall()
+        self._begun = False
         self._lines: list[tuple[Line, Stages]] = []
         self._done: deque[Repetition] = deque()
         self._lag: Counter[int] = Counter()
@@ -73,6 +86,12 @@ class ListenerDesk:
         self._under_way = 0
         self._open: set[Line] = set()
         self._given_up = False
+
+    def begin(self) -> int:
+        """Begin the load now. Returns the moment in ns on the clock."""
+        self._begun = True
+        self._judge.began_ns, self._judge.began_at = both_now(self._clock)
+        return self._judge.began_ns
 
     @property
     def asking(self) -> int:
@@ -99,9 +118,10 @@ class ListenerDesk:
     ) -> None:
         """An open loop: a request at each of `starts_ns`, whatever became of those before; each `served` is told.
 
-        Returns when the last has begun. `sleep` and `spawn` are those of the tool that drives the load.
+        Starts count from `begin`. Returns when the last has begun. `sleep` and `spawn` are those of the tool that
+        drives the load.
         """
-        began_ns = self._clock.now_ns()
+        began_ns = self._judge.began_ns
 
         def attend(number: int, intended_ns: int) -> None:
             served(*self._answer(listener=number, intended_ns=intended_ns))
@@ -136,6 +156,14 @@ class ListenerDesk:
         self._given_up = True
         for line in list(self._open):
             line.interrupt()
+
+    def wait_out(self, *, gives_up_ns: int, sleep: Callable[[float], object]) -> None:
+        """Wait for the answers under way, until `gives_up_ns` on the clock at most; close the connections of `play`."""
+        while self.asking:
+            if self._clock.now_ns() >= gives_up_ns:
+                self.give_up()
+            sleep(LOOKING_S)
+        self.close()
 
     def close(self) -> None:
         """Close the connections that `play` has made."""
@@ -191,4 +219,5 @@ class ListenerDesk:
             "repetitions": msgspec.json.encode(done),
             "lag": sorted(lag.items()),
             "wall": self._clock.wall(),
+            "began": self._judge.began_at if self._begun else None,
         }

@@ -35,15 +35,22 @@ from harness.records.repetition import (
     Repetition,
 )
 from harness.records.run import RunStatus
-from harness.records.scenario import Arm, Mode, Scenario, Traffic
+from harness.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
 from harness.store.runs import RunStore
 from harness.verdicts import policy_of
 
 APART_S = 0.5
 """Clocks of two machines that differ by more put requests into the wrong part of a window."""
+BEGAN_APART_S = 0.1
+"""Clients that begin further apart than this make a schedule that is visibly not the one asked for."""
 CUT_SHORT = "the load ended before its window did"
+NOT_BEGUN = "the load did not begin: a client left, or was not ready in time"
 NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "drain", "listen")
 """Options of `kokoro-bench load` that a load by other processes has too."""
+PREPARING_S = 120.0
+"""How long the clients may take to be ready."""
+STOP_S = 30.0
+"""How long the clients' last reports are waited for, once no answer is waited for any more."""
 SAMPLING_S = 0.1
 """Between two readings of the server's memory."""
 
@@ -92,7 +99,10 @@ class Window:
 class Gathering:
     """One run of a load whose clients are elsewhere: stored as they report, judged at the end."""
 
-    def __init__(self, config: Config, scenario: Scenario, store: RunStore, equipment: Equipment) -> None:
+    def __init__(
+        self, config: Config, scenario: Scenario, store: RunStore, equipment: Equipment, *, clients: Sequence[str]
+    ) -> None:
+        """Open the run. It begins when all `clients` are ready. EngineRefusal."""
         traffic = scenario.traffic
         assert traffic is not None  # noqa: S101 - for the type checker; `scenario_of` gives every scenario one
         self._config = config
@@ -108,31 +118,79 @@ class Gathering:
         self._keeper = Keeper(
             store=store, head=replace(head, id=store.begin(head)), clock=equipment.clock, report=_silent
         )
-        self._began_at = equipment.clock.wall()
-        self._window = Window(
-            start=self._began_at + traffic.warm_up_s, end=self._began_at + traffic.warm_up_s + traffic.seconds
-        )
+        self._traffic = traffic
         self._listeners = listeners_from()
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        """When each client began, in seconds since the epoch by its own clock."""
         address, settings = read_address(scenario.arm.url), read_settings(dict(scenario.arm.session_options))
         self._server = find_server(address, pid=settings.pid)
         self._watch = ServerWatch(self._server, interval_s=SAMPLING_S)
-        self._watch.begin()
-        self._charged_ns = 0
         self._ended: set[str] = set()
-        self._silent = 0
+        self._watch.begin()
+        self.clients = tuple(clients)
+        """Who takes part, by the names that they report under."""
+        self._users = round(traffic.level) if traffic.arrivals is Arrivals.CLOSED else 0
+        self._ready: dict[str, int] = {}
+        """Client that is ready → how many users it has started. Locust's users do nothing in an open loop."""
+        self._begun = False
+        self._began_at = equipment.clock.wall()
+        self._charged_ns = 0
         for listener in self._listeners:
             listener(Begun(run_id=self._keeper.run_id))
 
-    @property
-    def ended(self) -> int:
-        """How many clients have said that they have no more to say."""
-        return len(self._ended)
+    def note_ready(self, client: str, users: int) -> bool:
+        """Note that a client is ready and how many users it has started by now.
 
-    def expect(self, clients: int) -> None:
-        """So many were to say so; where fewer did, the run is told of it."""
-        self._silent = max(0, clients - self.ended)
+        The load begins when all clients are ready and all users of a closed loop are there: True for that one call.
+        """
+        self._ready[client] = users
+        complete = self._ready.keys() >= set(self.clients) and sum(self._ready.values()) >= self._users
+        if self._begun or not complete:
+            return False
+        self._begun = True
+        self._began_at = self._equipment.clock.wall()
+        # What the server did before is not the load's.
+        self._watch.end()
+        self._watch.begin()
+        self._charged_ns = 0
+        return True
+
+    def user_starts(self, per_second: float) -> dict[str, list[int]]:
+        """Client → when each of its users sends its first request, in ns after the client has begun.
+
+        All users come evenly, `per_second`, and clients take turns.
+        """
+        turns = sorted((turn, client) for client, users in self._ready.items() for turn in range(users))
+        starts: dict[str, list[int]] = {client: [] for client in self._ready}
+        for place, (_, client) in enumerate(turns):
+            starts[client].append(round(place / per_second * 1e9))
+        return starts
+
+    def is_over(self, connected: int, *, waited_s: float) -> bool:
+        """Whether there is nothing more to wait for, or no reason to wait any longer.
+
+        `connected` is how many clients are still there, `waited_s` how long ago the run was opened.
+        """
+        if self._ended >= set(self.clients):
+            return True
+        if not self._begun:
+            return connected < len(self.clients) or waited_s > PREPARING_S
+        return self._equipment.clock.wall() - self._began_at > self._traffic.longest_s + STOP_S
+
+    def _window(self, client: str = "") -> Window:
+        """The window of a client, by its own clock and beginning; without a client, that of the first to begin."""
+        began = self._began.get(client, min(self._began.values(), default=self._began_at))
+        start = began + self._traffic.warm_up_s
+        return Window(start=start, end=start + self._traffic.seconds)
+
+    def _cut_short(self) -> str:
+        """Why the load is not whole; "" where it is. By the gatherer's own clock, which began before the clients."""
+        if not self._begun:
+            return NOT_BEGUN
+        whole_s = self._traffic.warm_up_s + self._traffic.seconds
+        return CUT_SHORT if self._equipment.clock.wall() < self._began_at + whole_s else ""
 
     @property
     def run_id(self) -> str:
@@ -146,9 +204,12 @@ class Gathering:
         self._apart_s[client] = max(self._apart_s.get(client, 0.0), abs(now - report["wall"]))
         for steps, times in report["lag"]:
             self._lag[steps] += times
+        if report.get("began") is not None:
+            self._began[client] = report["began"]
+        window = self._window(client)
         placed = [
-            # Only the gatherer knows how many listeners there are in all, and when the window is.
-            replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=self._window.phase(each.started_at))
+            # Only the gatherer knows how many listeners there are in all.
+            replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=window.phase(each.started_at))
             for each in repetitions
         ]
         if report.get("last"):
@@ -174,18 +235,20 @@ class Gathering:
         """The load is over: its block, its judgement, its end. One that ends within its window is partial."""
         memory, cpu_ns = self._watch.end()
         clock, traffic = self._equipment.clock, self._scenario.traffic
-        ended_early = CUT_SHORT if clock.wall() < self._window.end else ""
+        window = self._window()
+        ended_early = self._cut_short()
         assert traffic is not None  # noqa: S101 - for the type checker
         options = (
             ("clients", str(len(self._apart_s))), ("driver", "locust"), ("server_process", self._server.found),
             ("url", self._scenario.arm.url),
+            ("clients_began_s", ", ".join(f"{apart:.6f}" for apart in self._beginnings())),
         )  # fmt: skip
         launch = Launch(
             arm_id=self._scenario.arm.id, launch=0, started_at=self._began_at,
             page_cache="unknown: the engine is a server", facts=EngineFacts(options=options),
         )  # fmt: skip
         block = Block(
-            block=0, launch=0, order=(self._scenario.id,), started_at=self._window.start,
+            block=0, launch=0, order=(self._scenario.id,), started_at=window.start,
             wall_ns=round(traffic.seconds * 1e9),
             canary=Canary(numpy_ns=None, graph_ns=None, reason="the clients are on machines of their own"),
             load=LoadNote(timer_lag=tuple(sorted(self._lag.items())), memory=memory, server_cpu_ns=cpu_ns),
@@ -207,11 +270,20 @@ class Gathering:
         code = exit_code(data.verdicts, data.targets, policy_of(self._config))
         return Finished(data=data, code=code if data.targets and not ended_early else ExitCode.MEASUREMENT)
 
+    def _beginnings(self) -> list[float]:
+        """Seconds from the first client's beginning to each client's."""
+        began = sorted(self._began.values())
+        return [each - began[0] for each in began]
+
     def _notes(self) -> tuple[str, ...]:
-        lost = f"{self._silent} of the clients did not hand in their last report: some of their requests are missing"
+        silent = len(set(self.clients) - self._ended)
+        lost = f"{silent} of the clients did not hand in their last report: some of their requests are missing"
         unseen = f"the server's memory and CPU time are not known: {self._server.found}"
+        late = max(self._beginnings(), default=0.0)
+        apart = f"clients began {late:.1f} s apart: the parts of the schedule are as far from one another"
         return (
-            *([lost] if self._silent else []), *([unseen] if self._server.pid is None else []), *self._clock_notes(),
+            *([lost] if silent else []), *([unseen] if self._server.pid is None else []), *self._clock_notes(),
+            *([apart] if late > BEGAN_APART_S else []),
         )  # fmt: skip
 
     def _clock_notes(self) -> tuple[str, ...]:

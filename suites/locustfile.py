@@ -10,71 +10,35 @@ checks, texts and metrics are the harness's own; the run lands in the same store
 configuration comes from [tool.kokoro-bench] and KOKORO_BENCH_… variables. See docs/load.md.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import gevent
-from gevent.threadpool import ThreadPool
-from locust import LoadTestShape, User, constant, events, task
+from locust import LoadTestShape, User, constant, events, runners, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import MasterRunner, Runner, WorkerRunner
 
-from harness.clock import SystemClock
-from harness.console import failures, make_console
+from harness.cli.load import show_load
 from harness.crash_report import crash_line
 from harness.desk import ListenerDesk, own_starts, settle, texts_of
 from harness.distributed import Gathering, asked_scenario
 from harness.engines.faults import EndpointFault
 from harness.engines.protocol import EngineRefusal
-from harness.equipment import Equipment, equip
+from harness.equipment import equip
 from harness.errors import BenchError, ExitCode
 from harness.measure.judging import Served
 from harness.measure.load import next_start_ns
-from harness.outputs import write_outputs
 from harness.plan.config import Config, load_config
-from harness.records.scenario import Arrivals, Scenario, Utterance
-from harness.run_table import results_table
-from harness.store.runs import RunStore, open_store
+from harness.records.scenario import Scenario, Utterance
+from harness.store.runs import open_store
+from suites.locust_session import ALONE, SESSION, print_line
 
 IDLE_S = 0.05
-STOP_S = 30.0
-"""For the clients' last reports, once no answer is waited for any more."""
-
-
-class Session:
-    """What one process of Locust is to the run: a client with a desk, the gatherer, or, alone, both."""
-
-    def __init__(self) -> None:
-        self.clock = SystemClock()
-        self.desk: ListenerDesk | None = None
-        self.gathering: Gathering | None = None
-        self.store: RunStore | None = None
-        self.config: Config | None = None
-        self.scenario: Scenario | None = None
-        self.equipment: Equipment | None = None
-        self.judges: ThreadPool | None = None
-        self.judging: list[Any] = []
-        """What the judges have been given and nobody has looked after yet: gevent's results."""
-        self.beating: gevent.Greenlet | None = None
-        self.over = False
-        """Whether this client has handed in its last report."""
-        self.ends_ns = 0
-        """No request begins after this."""
-        self.expected = 0
-        """How many clients there are to report."""
-        self.part = (0, 1)
-        """Which of how many clients this one is: what it takes of an open loop."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests begin by a schedule, and not when a listener has been served."""
-        traffic = self.scenario.traffic if self.scenario else None
-        return traffic is not None and traffic.arrivals is not Arrivals.CLOSED
-
-
-SESSION = Session()
+runners.HEARTBEAT_LIVENESS = 20
+"""Seconds of silence after which a client is given up. Locust's own 3 are too few for a machine that is busy."""
 
 
 @events.init_command_line_parser.add_listener
@@ -98,22 +62,19 @@ class Listeners(LoadTestShape):
     use_common_options = True
 
     def tick(self) -> tuple[int, float] | None:
-        """How many there are to be now; None ends the load."""
-        options = self.runner.environment.parsed_options if self.runner else None
-        gathering, run_time = SESSION.gathering, float(self.get_run_time())
-        traffic = SESSION.scenario.traffic if SESSION.scenario else None
-        if options is None or (run_time > 1 and traffic is None):
+        """How many there are to be now; None ends the load. All are started at once and begin when they are told to."""
+        options, gathering = self.runner.environment.parsed_options if self.runner else None, SESSION.gathering
+        if options is None or (SESSION.scenario is not None and gathering is None):
             return None
-        if run_time > 1 and (gathering is None or gathering.ended >= SESSION.expected):
+        # Locust does not wait for the last reports of users that it stops: all have handed in before they are stopped.
+        if gathering is not None and gathering.is_over(
+            len(clients_of(self.runner)), waited_s=float(self.get_run_time())
+        ):
             return None
-        # Users of Locust's that are told to stop are not waited for until their last reports are here: so all have
-        # stopped asking by themselves, and handed in, before they are told.
-        if traffic is not None and run_time > traffic.longest_s + STOP_S:
-            return None
-        if traffic is not None and traffic.arrivals is not Arrivals.CLOSED:
-            # Users ask for nothing here, but a client without one is not told that the load begins.
-            return max(1, SESSION.expected), max(1, SESSION.expected)
-        return options.num_users or 1, options.spawn_rate or 1
+        if gathering is not None and SESSION.is_open:
+            # Users ask for nothing here, but Locust wants one.
+            return len(gathering.clients), len(gathering.clients)
+        return options.num_users or 1, options.num_users or 1
 
 
 class Listener(User):
@@ -122,10 +83,12 @@ class Listener(User):
     wait_time = constant(0)
 
     def on_start(self) -> None:
-        """A connection of its own."""
+        """Make a connection of its own, and say that there is one listener more."""
         assert SESSION.desk is not None
         self.line, self.stages = SESSION.desk.line()
-        self.next_ns = SESSION.clock.now_ns()
+        self.next_ns: int | None = None
+        self.number, SESSION.listeners = SESSION.listeners, SESSION.listeners + 1
+        tell_ready(self.environment)
 
     def on_stop(self) -> None:
         """Give it back."""
@@ -136,8 +99,13 @@ class Listener(User):
         """One request; its end is the next one's intended start."""
         desk, options = SESSION.desk, self.environment.parsed_options
         assert desk is not None
-        assert SESSION.judges is not None
-        if SESSION.is_open or max(self.next_ns, SESSION.clock.now_ns()) >= SESSION.ends_ns:
+        if SESSION.is_open:
+            gevent.sleep(IDLE_S)
+            return
+        SESSION.begun.wait()
+        if self.next_ns is None:
+            self.next_ns = SESSION.began_ns + SESSION.user_starts_ns[self.number]
+        if max(self.next_ns, SESSION.clock.now_ns()) >= SESSION.ends_ns:
             gevent.sleep(IDLE_S)
             return
         gevent.sleep(max(0.0, (self.next_ns - SESSION.clock.now_ns()) / 1e9))
@@ -149,7 +117,6 @@ class Listener(User):
 
 def pass_on(environment: Environment, desk: ListenerDesk, served: Served, utterance: Utterance) -> None:
     """To the judges, and to Locust's own statistics."""
-    assert SESSION.judges is not None
     SESSION.judging.append(SESSION.judges.spawn(desk.judge, served, utterance))
     environment.events.request.fire(
         request_type="POST", name=utterance.text_class, response_time=(served.end_ns - served.intended_ns) / 1e6,
@@ -163,9 +130,11 @@ def prepare(environment: Environment, **_: object) -> None:
     """What takes long, before anybody waits for it."""
     if isinstance(environment.runner, WorkerRunner):
         environment.runner.register_message("kokoro-part", take_part)
+        environment.runner.register_message("kokoro-begin", take_beginning)
         return
     if isinstance(environment.runner, MasterRunner):
         environment.runner.register_message("kokoro", take_last)
+        environment.runner.register_message("kokoro-ready", take_ready)
     try:
         config = load_config({})
         SESSION.store = open_store(config.results)
@@ -178,35 +147,56 @@ def prepare(environment: Environment, **_: object) -> None:
 
 @events.test_start.add_listener
 def start(environment: Environment, **_: object) -> None:
-    """A client reaches the server; the gatherer begins the run."""
+    """A client reaches the server and makes ready; the gatherer opens the run. Alone, it then begins the load."""
     try:
         config, scenario = configured(environment)
         SESSION.config, SESSION.scenario = config, scenario
         # The gatherer tries it too: it is the one that a person is looking at.
         target = settle(scenario.arm, clock=SESSION.clock)
         if SESSION.store is not None and SESSION.equipment is not None:
-            SESSION.gathering = Gathering(config, scenario, SESSION.store, SESSION.equipment)
+            clients = clients_of(environment.runner)
+            SESSION.gathering = Gathering(config, scenario, SESSION.store, SESSION.equipment, clients=clients)
             print_line(f"kokoro-bench: run {SESSION.gathering.run_id}")
-            SESSION.expected = len(getattr(environment.runner, "clients", ("this process",)))
+        SESSION.start_anew()
         if not isinstance(environment.runner, MasterRunner):
-            client, clients = SESSION.part
-            texts = texts_of(scenario.text_class, client=client)
+            # Composing texts takes a second and more: in a thread, so that the client goes on saying that it is there.
+            composing = gevent.get_hub().threadpool.spawn(texts_of, scenario.text_class, client=SESSION.part[0])
+            texts = composing.get()
             SESSION.desk = ListenerDesk(target, scenario, texts, clock=SESSION.clock)
-            SESSION.judges, SESSION.over = ThreadPool(1), False
-            SESSION.beating = gevent.spawn(SESSION.desk.keep_time, gevent.sleep)
-            traffic = scenario.traffic
-            assert traffic is not None
-            SESSION.ends_ns = SESSION.clock.now_ns() + round(traffic.total_s * 1e9)
-            starts = own_starts(traffic, seed=config["seed"], client=client, clients=clients)
-            served = partial(pass_on, environment, SESSION.desk)
-            playing = gevent.spawn(SESSION.desk.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, served=served)
-            gevent.spawn(hand_in, environment, SESSION.desk, playing)
+            tell_ready(environment)
         elif SESSION.gathering is not None:
-            for number, client_id in enumerate(environment.runner.clients):
-                part = {"client": number, "clients": SESSION.expected}
+            for number, client_id in enumerate(SESSION.gathering.clients):
+                part = {"client": number, "clients": len(SESSION.gathering.clients)}
                 environment.runner.send_message("kokoro-part", part, client_id)
     except (BenchError, EngineRefusal, EndpointFault) as error:
         give_up(environment, error)
+
+
+def tell_ready(environment: Environment) -> None:
+    """Say that this client has prepared what takes time, and how many listeners it has started by now."""
+    if isinstance(environment.runner, WorkerRunner):
+        environment.runner.send_message("kokoro-ready", {"listeners": SESSION.listeners})
+    elif SESSION.gathering is not None and SESSION.gathering.note_ready(ALONE, SESSION.listeners):
+        begin(environment, SESSION.gathering.user_starts(users_per_second(environment))[ALONE])
+
+
+def begin(environment: Environment, user_starts_ns: Sequence[int]) -> None:
+    """Begin this client's load: all that takes time has been done before. `user_starts_ns` are those of its users."""
+    desk, scenario, config = SESSION.desk, SESSION.scenario, SESSION.config
+    assert desk is not None
+    assert scenario is not None
+    assert scenario.traffic is not None
+    assert config is not None
+    client, clients = SESSION.part
+    starts = own_starts(scenario.traffic, seed=config["seed"], client=client, clients=clients)
+    SESSION.beating = gevent.spawn(desk.keep_time, gevent.sleep)
+    SESSION.user_starts_ns = user_starts_ns
+    SESSION.began_ns = desk.begin()
+    SESSION.ends_ns = SESSION.began_ns + round(scenario.traffic.total_s * 1e9)
+    served = partial(pass_on, environment, desk)
+    playing = gevent.spawn(desk.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, served=served)
+    gevent.spawn(hand_in, environment, desk, playing)
+    SESSION.begun.set()
 
 
 @events.report_to_master.add_listener
@@ -214,7 +204,7 @@ def report(client_id: str, data: dict[str, Any]) -> None:
     """A client's part since its last report goes with Locust's own."""
     del client_id
     if SESSION.desk is not None and not SESSION.over:
-        look_after(wait=False)
+        SESSION.look_after(wait=False)
         data["kokoro"] = SESSION.desk.drain()
 
 
@@ -231,6 +221,20 @@ def take_part(environment: Environment, msg: Message, **_: object) -> None:
     SESSION.part = (int(msg.data["client"]), int(msg.data["clients"]))
 
 
+def take_ready(environment: Environment, msg: Message, **_: object) -> None:
+    """The gatherer begins the load once every client is ready: what they prepare is no part of the warm-up."""
+    gathering, runner = SESSION.gathering, environment.runner
+    if gathering is not None and gathering.note_ready(str(msg.node_id), int(msg.data["listeners"])):
+        assert isinstance(runner, MasterRunner)
+        for client_id, starts_ns in gathering.user_starts(users_per_second(environment)).items():
+            runner.send_message("kokoro-begin", {"user_starts_ns": starts_ns}, client_id)
+
+
+def take_beginning(environment: Environment, msg: Message, **_: object) -> None:
+    """A client begins when the gatherer says so."""
+    begin(environment, msg.data["user_starts_ns"])
+
+
 def take_last(environment: Environment, msg: Message, **_: object) -> None:
     """The gatherer stores a client's last report."""
     del environment
@@ -242,27 +246,23 @@ def hand_in(environment: Environment, desk: ListenerDesk, playing: gevent.Greenl
     gevent.sleep((SESSION.ends_ns - SESSION.clock.now_ns()) / 1e9)
     playing.join()
     traffic = SESSION.scenario.traffic if SESSION.scenario else None
-    while desk.asking:
-        if traffic is not None and SESSION.clock.now_ns() >= SESSION.ends_ns + round(traffic.drain_s * 1e9):
-            desk.give_up()
-        gevent.sleep(IDLE_S)
-    desk.close()
+    assert traffic is not None
+    desk.wait_out(gives_up_ns=SESSION.ends_ns + round(traffic.drain_s * 1e9), sleep=gevent.sleep)
     if SESSION.beating is not None:
         SESSION.beating.kill()
-    look_after(wait=True)
+    SESSION.look_after(wait=True)
     SESSION.over = True
     last = desk.drain() | {"last": True}
     if isinstance(environment.runner, WorkerRunner):
         environment.runner.send_message("kokoro", last)
     elif SESSION.gathering is not None:
-        SESSION.gathering.add("this process", last)
+        SESSION.gathering.add(ALONE, last)
 
 
 @events.test_stop.add_listener
 def stop(environment: Environment, **_: object) -> None:
     """The gatherer judges all."""
     if SESSION.gathering is not None:
-        SESSION.gathering.expect(SESSION.expected)
         conclude(environment)
 
 
@@ -274,16 +274,6 @@ def end(environment: Environment, **_: object) -> None:
         SESSION.store.close()
 
 
-def look_after(*, wait: bool) -> None:
-    """Raise what a judge has raised; with `wait`, once all have judged."""
-    given, SESSION.judging = SESSION.judging, []
-    for each in given:
-        if wait or each.ready():
-            each.get()
-        else:
-            SESSION.judging.append(each)
-
-
 def conclude(environment: Environment) -> None:
     """Judge, show and report; Locust ends with our exit code."""
     gathering, config = SESSION.gathering, SESSION.config
@@ -291,12 +281,18 @@ def conclude(environment: Environment) -> None:
         return
     SESSION.gathering = None
     finished = gathering.finish()
-    console = make_console()
-    console.print(results_table(finished.data))
-    for line in (*failures(finished.data), *finished.data.run.notes, *write_outputs(finished.data, config)):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"exit code {int(finished.code)}", style="dim")
+    show_load(finished.data, config).print(f"exit code {int(finished.code)}", style="dim")
     environment.process_exit_code = int(finished.code)
+
+
+def clients_of(runner: Runner | None) -> list[str]:
+    """The processes that ask: the master's clients, or the one that does it all."""
+    return list(runner.clients) if isinstance(runner, MasterRunner) else [ALONE]
+
+
+def users_per_second(environment: Environment) -> float:
+    """How many listeners come each second (-r). Locust tells it to the master alone."""
+    return float((environment.parsed_options and environment.parsed_options.spawn_rate) or 1)
 
 
 def configured(environment: Environment) -> tuple[Config, Scenario]:
@@ -318,8 +314,3 @@ def give_up(environment: Environment, error: Exception) -> None:
     environment.process_exit_code = int(code)
     if environment.runner is not None:
         gevent.spawn(environment.runner.quit)
-
-
-def print_line(message: str) -> None:
-    """To the terminal that Locust shares with us."""
-    make_console().print(message, markup=False, soft_wrap=True)

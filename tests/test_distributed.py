@@ -8,11 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from scipy import stats
 
 from harness.clock import ScriptedClock
 from harness.desk import ListenerDesk, own_starts, settle, texts_of
 from harness.distributed import Gathering, asked_scenario, scenario_of
+from harness.engines.dialects import OPENAI
+from harness.engines.target import Target, read_address, read_settings
 from harness.equipment import Equipment, equip
 from harness.errors import ExitCode, UsageError
 from harness.measure.arrivals import starts_of
@@ -70,7 +74,13 @@ def loaded(config: Config) -> Scenario:
 def test_what_clients_report_becomes_one_run(config: Config, store: RunStore, equipment: Equipment) -> None:
     scenario, clock = loaded(config), equipment.clock
     assert isinstance(clock, ScriptedClock)
-    gathering = Gathering(config, scenario, store, equipment)
+    gathering = Gathering(config, scenario, store, equipment, clients=("a", "b"))
+    # What the clients prepare takes as long as it takes: the warm-up begins when both are ready, with all listeners.
+    clock.sleep(30)
+    assert not gathering.note_ready("a", 4)
+    clock.sleep(30)
+    assert gathering.note_ready("b", 0)
+    assert not gathering.note_ready("b", 0)
     began = clock.wall()
     # The clients do not know how many they are: their scenario has another name.
     clock.sleep(6)
@@ -78,6 +88,8 @@ def test_what_clients_report_becomes_one_run(config: Config, store: RunStore, eq
     assert len(store.load(gathering.run_id).repetitions) == 2
     clock.sleep(12)
     gathering.add("b", report([answered("closed-1", started_at=began + at) for at in (7, 16)], wall=clock.wall()))
+    for client in "ab":
+        gathering.add(client, report([], wall=clock.wall()) | {"lag": [], "last": True})
     finished = gathering.finish()
     data = finished.data
     assert finished.code is ExitCode.OK
@@ -99,7 +111,8 @@ def test_what_clients_report_becomes_one_run(config: Config, store: RunStore, eq
 def test_a_load_that_is_cut_short_is_partial_and_no_success(
     config: Config, store: RunStore, equipment: Equipment
 ) -> None:
-    gathering = Gathering(config, loaded(config), store, equipment)
+    gathering = Gathering(config, loaded(config), store, equipment, clients=("a",))
+    gathering.note_ready("a", 4)
     began = equipment.clock.wall()
     equipment.clock.sleep(7)
     gathering.add("a", report([answered("", started_at=began + 6)], wall=equipment.clock.wall()))
@@ -109,8 +122,72 @@ def test_a_load_that_is_cut_short_is_partial_and_no_success(
     assert finished.code is ExitCode.MEASUREMENT
 
 
+@pytest.mark.parametrize("ready", [{}, {"a": 3}, {"a": 3, "b": 0}])
+def test_a_load_that_never_began_is_no_success(
+    config: Config, store: RunStore, equipment: Equipment, ready: dict[str, int]
+) -> None:
+    gathering = Gathering(config, loaded(config), store, equipment, clients=("a", "b"))
+    for client, users in ready.items():
+        # Of four listeners, three.
+        assert not gathering.note_ready(client, users)
+    assert not gathering.is_over(2, waited_s=100)
+    assert gathering.is_over(1, waited_s=1)
+    assert gathering.is_over(2, waited_s=121)
+    equipment.clock.sleep(1_000)
+    finished = gathering.finish()
+    assert finished.data.run.status is RunStatus.PARTIAL
+    assert finished.data.run.reason == "the load did not begin: a client left, or was not ready in time"
+    assert finished.code is ExitCode.MEASUREMENT
+
+
+def test_a_load_ends_with_the_last_report_or_when_that_is_long_overdue(
+    config: Config, store: RunStore, equipment: Equipment
+) -> None:
+    gathering = Gathering(config, loaded(config), store, equipment, clients=("a", "b"))
+    assert not gathering.note_ready("a", 2)
+    assert gathering.note_ready("b", 2)
+    gathering.add("a", report([], wall=equipment.clock.wall()) | {"last": True})
+    assert not gathering.is_over(1, waited_s=500)
+    # 17 s of load, 30 s for its answers, and as long again for the report.
+    equipment.clock.sleep(76.9)
+    assert not gathering.is_over(1, waited_s=500)
+    equipment.clock.sleep(0.2)
+    assert gathering.is_over(1, waited_s=500)
+    assert gathering.finish().data.run.notes[0].startswith("1 of the clients did not hand in")
+    gathering.add("b", report([], wall=equipment.clock.wall()) | {"last": True})
+    assert gathering.is_over(2, waited_s=0)
+
+
+def test_listeners_of_all_clients_come_evenly_and_clients_take_turns(
+    config: Config, store: RunStore, equipment: Equipment
+) -> None:
+    gathering = Gathering(config, loaded(config), store, equipment, clients=("a", "b", "c"))
+    for client, users in {"a": 3, "b": 0, "c": 1}.items():
+        gathering.note_ready(client, users)
+    half_s = 500_000_000
+    assert gathering.user_starts(2.0) == {"a": [0, 2 * half_s, 3 * half_s], "b": [], "c": [half_s]}
+
+
+def test_a_clients_window_is_placed_by_its_own_beginning(config: Config, store: RunStore, equipment: Equipment) -> None:
+    gathering = Gathering(config, loaded(config), store, equipment, clients=("a", "b"))
+    gathering.note_ready("a", 2)
+    gathering.note_ready("b", 2)
+    began = equipment.clock.wall()
+    equipment.clock.sleep(20)
+    for client, late in (("a", 0.25), ("b", 1.0)):
+        # The warm-up lasts 5 s: these are its last request and the window's first.
+        requests = [answered("", started_at=began + late + at) for at in (4.999, 5.001)]
+        gathering.add(client, report(requests, wall=equipment.clock.wall()) | {"began": began + late})
+    data = gathering.finish().data
+    assert [each.phase for each in data.repetitions] == [Phase.WARMUP, Phase.MEASURED] * 2
+    assert data.blocks[0].started_at == pytest.approx(began + 5.25)
+    assert dict(data.launches[0].facts.options)["clients_began_s"] == "0.000000, 0.750000"
+    assert "clients began 0.8 s apart: the parts of the schedule are as far from one another" in data.run.notes
+
+
 def test_clocks_that_differ_are_told(config: Config, store: RunStore, equipment: Equipment) -> None:
-    gathering = Gathering(config, loaded(config), store, equipment)
+    gathering = Gathering(config, loaded(config), store, equipment, clients=("far",))
+    gathering.note_ready("far", 4)
     equipment.clock.sleep(20)
     gathering.add("far", report([], wall=equipment.clock.wall() - 3.0))
     note = gathering.finish().data.run.notes[-1]
@@ -163,12 +240,40 @@ def test_a_desk_sends_the_language_that_was_chosen_and_no_other(tmp_path: Path, 
     assert asked["body"] == fixed | ({"lang_code": "b"} if language else {})
 
 
-def test_the_parts_of_an_open_loop_are_its_schedule() -> None:
-    traffic = replace(LOAD, arrivals=Arrivals.POISSON, level=5)
+@pytest.mark.parametrize("arrivals", [Arrivals.CONSTANT, Arrivals.RAMP])
+def test_the_parts_of_an_open_loop_are_its_schedule(arrivals: Arrivals) -> None:
+    traffic = replace(LOAD, arrivals=arrivals, level=5)
     parts = [own_starts(traffic, seed=3, client=client, clients=3) for client in range(3)]
     assert sorted(each for part in parts for each in part) == list(starts_of(traffic, seed=3))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert own_starts(LOAD, seed=3, client=0, clients=1) == ()
+
+
+def test_parts_of_poisson_arrivals_are_a_poisson_process_however_far_apart_clients_begin() -> None:
+    traffic = replace(LOAD, arrivals=Arrivals.POISSON, level=60, seconds=30)
+    assert own_starts(traffic, seed=3, client=0, clients=1) == starts_of(traffic, seed=3)
+    parts = [own_starts(traffic, seed=3, client=client, clients=3) for client in range(3)]
+    assert len(set(parts)) == 3
+    for apart_s in (0.0, 0.35):
+        together = sorted(each / 1e9 + apart_s * client for client, part in enumerate(parts) for each in part)
+        inner = [at for at in together if 1 <= at <= traffic.total_s]
+        assert stats.kstest(np.diff(inner), stats.expon(scale=1 / 60).cdf).pvalue > 0.001
+        assert len(inner) == pytest.approx(60 * (traffic.total_s - 1), rel=0.05)
+
+
+def test_requests_of_an_open_loop_count_from_when_the_load_began(config: Config) -> None:
+    clock = ScriptedClock()
+    target = Target(address=read_address(config["url"]), settings=read_settings({}), dialect=OPENAI)
+    desk = ListenerDesk(target, loaded(config), texts_of("chars-12"), clock=clock)
+    clock.sleep(3)
+    assert desk.drain()["began"] is None
+    began_ns = desk.begin()
+    assert began_ns == 3_000_000_000
+    clock.sleep(0.5)
+    meant: list[int] = []
+    desk.play([0, 2_000_000_000], sleep=clock.sleep, spawn=lambda _, _number, at: meant.append(at), served=print)
+    assert meant == [began_ns, began_ns + 2_000_000_000]
+    assert desk.drain()["began"] == clock.epoch + 3
 
 
 def test_options_are_those_of_the_command(config: Config) -> None:
@@ -196,11 +301,13 @@ def test_the_servers_process_is_watched_where_it_is_on_the_gatherers_machine(
 ) -> None:
     with serving(SCRIPTS["steady"]) as (url, _):
         scenario = scenario_of(config, replace(endpoint_arm(config), url=url), "chars-12", LOAD)
-        gathering = Gathering(config, scenario, store, equipment)
+        gathering = Gathering(config, scenario, store, equipment, clients=("a",))
+        gathering.note_ready("a", 4)
         began = equipment.clock.wall()
         for start in (1, 6, 7):
             equipment.clock.sleep(6)
-            gathering.add("a", report([answered("", started_at=began + start)] * 2, wall=equipment.clock.wall()))
+            requests = report([answered("", started_at=began + start)] * 2, wall=equipment.clock.wall())
+            gathering.add("a", requests | {"last": start == 7})
         data = gathering.finish().data
     assert f"({os.getpid()}), which listens at port" in dict(data.launches[0].facts.options)["server_process"]
     load = data.blocks[0].load

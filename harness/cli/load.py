@@ -11,8 +11,11 @@ from harness.plan.config import Config
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from harness.laboratory import Conduct, Finished
     from harness.records.repetition import Block, Repetition
+    from harness.records.run import RunData
     from harness.records.scenario import Scenario, Traffic
 
 TEXTS = ("chars-200",)
@@ -51,23 +54,15 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     is how a soak is made: growth of the server's memory per request is rss_slope. A load is borne where more than 99 %
     of its requests (the target of success_rate) meet every target.
     """
-    from harness.console import failures, make_console
     from harness.loads import sustained, wanted_traffic
-    from harness.outputs import check_outputs, write_outputs
-    from harness.run_table import results_table
+    from harness.outputs import check_outputs
 
     config, traffic = settled(config, wanted_traffic(given))
     check_outputs(config)
     sweep = bool(given["sweep"])
     finished = play(config, traffic, sweep=sweep)
     data = finished.data
-    console = make_console()
-    console.print()
-    console.print(results_table(data))
-    for line in failures(data):
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for note in (*data.run.notes, *([data.run.reason] if data.run.reason else []), *write_outputs(data, config)):
-        console.print(note, markup=False, soft_wrap=True)
+    console = show_load(data, config)
     found = sustained(data, config.targets)
     for name, reading in found if sweep else ():
         said = f"{reading.value:g}" if reading.value is not None else f"none: {reading.reason}"
@@ -76,6 +71,22 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     code = _code(finished, sweep=sweep, borne=borne)
     console.print(f"exit code {int(code)}: {_meaning(code, sweep=sweep)}", style="dim")
     return int(code)
+
+
+def show_load(data: "RunData", config: Config) -> "Console":
+    """Print a run of loads: its table, its failures and notes, and what was written. Returns the console."""
+    from harness.console import failures, make_console
+    from harness.outputs import write_outputs
+    from harness.run_table import results_table
+
+    console = make_console()
+    console.print()
+    console.print(results_table(data))
+    for line in failures(data):
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+    for note in (*data.run.notes, *([data.run.reason] if data.run.reason else []), *write_outputs(data, config)):
+        console.print(note, markup=False, soft_wrap=True)
+    return console
 
 
 def settled(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequence[Traffic]]":

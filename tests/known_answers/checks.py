@@ -9,11 +9,12 @@ from scipy import stats
 from tests.known_answers.witness import NS, ROUNDING_NS, Load, most_open
 
 
-def check_closed_loop(load: Load, *, listeners: int, clients: int = 1) -> None:
+def check_closed_loop(load: Load, *, listeners: int, clients: int = 1) -> list[int]:
     """As many open as there are listeners and never more, and each asks again when, and only when, it was served.
 
     Every request but each listener's first is meant to begin at the end of another, and each end begins another until
-    the load is over. Where there are several `clients`, it is not over in the same moment for all.
+    the load is over. Where there are several `clients`, it is not over in the same moment for all. Returns when the
+    first request of each listener was meant to begin, in order.
     """
     load.check_stamps()
     traffic = load.scenario.traffic
@@ -33,6 +34,7 @@ def check_closed_loop(load: Load, *, listeners: int, clients: int = 1) -> None:
     assert len(ends) == listeners
     if clients == 1:
         assert min(ends) >= max(starts)
+    return first
 
 
 def server_starts_ns(load: Load) -> list[int]:
@@ -40,18 +42,21 @@ def server_starts_ns(load: Load) -> list[int]:
     return sorted(each.seen.asked_ns - (each.repetition.lag_ns or 0) for each in load.pairs)
 
 
-def check_poisson(load: Load, *, rate: float, seconds: float) -> None:
+def check_poisson(load: Load, *, rate: float, seconds: float, apart_s: float = 0.0) -> None:
     """Exponential gaps, as many as the rate makes. Seeds are fixed, so what is rare by chance never comes.
 
     The starts that are tested are those that the run has, which the server's times allow (`check_stamps`). Where the
-    server was told quickly enough for its own times to tell gaps apart, those are tested too.
+    server was told quickly enough for its own times to tell gaps apart, those are tested too. Of clients that began
+    `apart_s` seconds apart, only the time in which all of them were there is tested.
     """
     load.check_stamps()
     tested = [sorted(each.intended_ns for each in load.pairs)]
     if load.slack_ns < NS / rate / 3:
         tested.append(server_starts_ns(load))
     for starts in tested:
-        gaps_s = [(later - earlier) / NS for earlier, later in pairwise(starts)]
+        first_ns, last_ns = starts[0] + round(apart_s * NS), starts[0] + round(seconds * NS)
+        together = [start for start in starts if first_ns <= start <= last_ns]
+        gaps_s = [(later - earlier) / NS for earlier, later in pairwise(together)]
         assert stats.kstest(gaps_s, stats.expon(scale=1 / rate).cdf).pvalue > 0.001
     low, high = stats.poisson(rate * seconds).interval(0.999)
     assert low <= len(load.pairs) <= high

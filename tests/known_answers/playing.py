@@ -98,6 +98,7 @@ class Played:
     @cached_property
     def loads(self) -> dict[str, Load]:
         """Every load by the name of its traffic. The log's first answer is the launch's first inference, if any."""
+        assert "repetition" in self._records, self.said
         scenarios = {each.id: each for each in self.run.scenarios}
         answers = self.log.answers
         first = sum(any(part.name == "first_inference" for part in launch.parts) for launch in self.launches)
@@ -112,6 +113,11 @@ class Played:
             first += len(ours)
         assert first == len(answers), "the server was asked for something that the run does not have"
         return found
+
+    @cached_property
+    def began_s(self) -> tuple[float, ...]:
+        """Of a load with several clients: when each began, in seconds after the first to begin."""
+        return tuple(float(each) for each in dict(self.launches[0].facts.options)["clients_began_s"].split(", "))
 
     def row(self, name: str) -> list[str]:
         """The cells of the printed table's line that begins with `name`, which is its first word."""
@@ -154,21 +160,26 @@ def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def distribute(root: Path, script: Script, *arguments: str, workers: int) -> Played:
-    """Run a load by Locust: a master and `workers` processes; with 0 one process that does it all."""
+def distribute(root: Path, script: Script, *arguments: str, workers: int, targets: str = EASY[1]) -> Played:
+    """Run a load by Locust: a master and `workers` processes; with 0 one process that does it all.
+
+    What is no option of Locust's comes from variables: the `targets`, and a seed of 7.
+    """
     log = io.StringIO()
     with serving(script, log=log) as (url, _):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
+        chosen = {"KOKORO_BENCH_TARGETS": targets, "KOKORO_BENCH_SEED": "7"}
         clients = [
-            _locust(root, "--worker", "--master-host", "127.0.0.1", "--master-port", port) for _ in range(workers)
+            _locust(root, chosen, "--worker", "--master-host", "127.0.0.1", "--master-port", port)
+            for _ in range(workers)
         ]
         gathers = (
             "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", str(workers),
             "--expect-workers-max-wait", "120",
         )  # fmt: skip
-        master = _locust(root, "--headless", "--host", url, *arguments, *(gathers if workers else ()))
+        master = _locust(root, chosen, "--headless", "--host", url, *arguments, *(gathers if workers else ()))
         try:
             said, _ = master.communicate(timeout=240)
         finally:
@@ -178,13 +189,12 @@ def distribute(root: Path, script: Script, *arguments: str, workers: int) -> Pla
     return stored(root, subprocess.CompletedProcess([], master.returncode, said, ""), log.getvalue())
 
 
-def _locust(root: Path, *arguments: str) -> subprocess.Popen[str]:
+def _locust(root: Path, chosen: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(LOCUSTFILE.parents[1]), *sys.path[1:]])
-    limits = {"KOKORO_BENCH_TARGETS": EASY[1], "PYTHONPATH": path}
     return subprocess.Popen(
         [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--only-summary", *arguments],
         cwd=root,
-        env={**environment(root), **limits},
+        env={**environment(root), **chosen, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

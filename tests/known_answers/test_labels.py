@@ -32,7 +32,8 @@ NOT_BY_A_LOAD = {
 }
 
 OTHERS = (
-    "listening", "keep_alive:on", "keep_alive:off", "dialect", "concurrency", "sweep", "drain", "capacity", "frames",
+    "listening", "keep_alive:on", "keep_alive:off", "dialect", "concurrency", "stampede", "sweep", "drain", "capacity",
+    "frames",
     "metric:percentiles", "metric:summaries", "table:load", "table:failures", "table:validate", "table:concurrency",
 )  # fmt: skip
 """Labels that no enumeration has."""
