@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.arm_table import arm_table
 from harness.errors import ExitCode
 from harness.explain import explained
-from harness.judge.wording import percent, unsigned
+from harness.judge.wording import percent, span, unsigned
 from harness.laboratory import Finished
 from harness.measure import events
 from harness.measure.groups import sentence
@@ -26,6 +26,7 @@ from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.scenario import Arm
 from harness.records.verdict import TargetKind, Verdict, VerdictKind
 from harness.run_table import PIPED_WIDTH, SIGNS, WIDE, results_table
+from harness.verdicts import without_interval
 from reports.headline import headline
 
 BAR_WIDTH = 24
@@ -154,7 +155,7 @@ def print_duel(
             texts[verdict.scenario_id],
             verdict.metric,
             percent(change.point) if change else "–",
-            f"{percent(change.low)} … {percent(change.high)}" if change else "–",
+            span(change, between=" … ") if change else "–",
             Text(sign, style=style),
             unsigned(seen) if seen is not None else "–",
         )
@@ -229,9 +230,11 @@ def _named(outcome: Outcome) -> str:
 
 def missed_targets(data: RunData) -> list[str]:
     """One line for each target that was missed."""
+    alone = without_interval(data)
     return [
         f"target missed: {target.scenario_id}: {target.metric} {METRICS[target.metric].format(target.observed.value)}, "
         f"limit {METRICS[target.metric].format(target.limit)}"
+        + (f"; {alone[key]}" if (key := (target.scenario_id, target.metric)) in alone else "")
         for target in data.targets
         if target.kind is TargetKind.MISSED and target.observed.value is not None
     ]

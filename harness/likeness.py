@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from harness.judge.estimate import summarise
 from harness.judge.likeness import find_wrong, original_of
 from harness.metrics.definitions.likeness import LIKENESS
+from harness.metrics.registry import METRICS
 from harness.records.reading import Reading
 from harness.records.repetition import Phase
 from harness.records.run import RunData
@@ -174,6 +175,7 @@ def _summary(before: Summary, found: Likeness) -> Summary:
         definition=before.definition,
         values=known,
         level=SUMMARY_LEVEL,
+        bounds=METRICS[before.metric].bounds,
         reason=reason,
     )
 

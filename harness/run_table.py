@@ -12,6 +12,7 @@ from harness.plain_table import PlainTable
 from harness.records.run import RunData
 from harness.records.scenario import Mode, Scenario
 from harness.records.verdict import Summary, Verdict, VerdictKind
+from harness.verdicts import without_interval
 
 STARTUP = ("load_time", "load_first_inference", "rss_loaded")
 FIRST_REQUESTS = ("warm_up_cost", "latency", "rtf", "rss_peak")
@@ -60,7 +61,15 @@ def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
         for shown in (STARTUP, FIRST_REQUESTS, SYNTHESIS, AT_ONCE, SOAK)
         if (found := [scenario for scenario in others if _shown(scenario) is shown])
     ]
-    return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []))
+    few = _without_interval(data, others) if width >= WIDE else []
+    return Group(head, *tables, *([loads_table(under_load, data)] if under_load else []), *few)
+
+
+def _without_interval(data: RunData, scenarios: Sequence[Scenario]) -> list[Text]:
+    """A line for the figures in the tables that stand without an interval; none where each has one."""
+    shown = {(scenario.id, name) for scenario in scenarios for name in _shown(scenario)}
+    said = sorted({words for key, words in without_interval(data).items() if key in shown})
+    return [Text(f"figures without ±: {'; '.join(said)}", style="dim")] if said else []
 
 
 def _shown(scenario: Scenario) -> Sequence[str]:
@@ -117,12 +126,15 @@ def _count(summaries: Sequence[Summary | None]) -> str:
 def _figure(summary: Summary | None, *, interval: bool) -> str:
     if summary is None or summary.median is None:
         return "–"
-    text = METRICS[summary.metric].format(summary.median)
-    if summary.interval is None or not summary.median or not interval:
+    metric, found = METRICS[summary.metric], summary.interval
+    text = metric.format(summary.median)
+    if found is None or not summary.median or not interval:
         return text
-    half = (summary.interval.high - summary.interval.low) / 2 / abs(summary.median)
-    # An interval as wide as the figure says only that too little was measured.
-    return f"{text} ±{half:.1%}" if half < 1 else f"{text} ±>100%"
+    half = (found.high - found.low) / 2
+    if half < abs(summary.median) and metric.least <= summary.median - half:
+        return f"{text} ±{half / abs(summary.median):.1%}"
+    # A symmetrical width would reach beyond what the figure can be, or is no part of a figure near zero.
+    return f"{text} ({metric.format(found.low)} to {metric.format(found.high)})"
 
 
 def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:

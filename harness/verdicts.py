@@ -13,8 +13,9 @@ from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, N
 from harness.judge.estimate import summarise
 from harness.judge.gate import check_targets, judge
 from harness.judge.symmetry import symmetry
+from harness.judge.wording import no_interval
 from harness.metrics.derive import RunValues, Values
-from harness.metrics.registry import METRICS
+from harness.metrics.registry import METRICS, lacks_interval
 from harness.plan.config import Config
 from harness.records.reading import Reading, unknown
 from harness.records.repetition import OutcomeKind
@@ -95,6 +96,7 @@ def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:
                 definition=METRICS[name].definition,
                 values=found.grouped,
                 level=SUMMARY_LEVEL,
+                bounds=METRICS[name].bounds,
                 reason=found.reason,
             )
         ]
@@ -278,11 +280,17 @@ def _targets(summaries: tuple[Summary, ...], config: Config, *, lost: Collection
             if summary.scenario_id in lost
             else Reading(value=summary.median, reason=summary.reason),
             interval=None if summary.scenario_id in lost else summary.interval,
+            n=summary.n if lacks_interval(summary) else 0,
             shown=METRICS[summary.metric].format,
         )
         for summary in summaries
         if (limit := limits(config.targets, summary.scenario_id).get(summary.metric)) is not None
     ]
+
+
+def without_interval(data: RunData) -> Mapping[tuple[str, str], str]:
+    """(scenario id, metric) → "2 values: no interval", for each figure that stands alone."""
+    return {(each.scenario_id, each.metric): no_interval(each.n) for each in data.summaries if lacks_interval(each)}
 
 
 def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Verdict:

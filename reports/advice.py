@@ -10,6 +10,7 @@ from markupsafe import Markup
 from harness.advice.recommend import OBJECTIVES, Objective, Recommendation, recommend
 from harness.advice.wording import sentence
 from harness.errors import UsageError
+from harness.judge.wording import no_interval, says_little
 from harness.metrics.derive import RunValues
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode
@@ -200,7 +201,7 @@ def _behind(lead: Estimate | None) -> str:
     if lead is None:
         return ""
     point, low, high = (percent(math.expm1(each)) for each in (lead.point, lead.low, lead.high))
-    return f"{point} ({low} to {high})"
+    return f"{point} ({no_interval(lead.n) if says_little(lead) else f'{low} to {high}'})"
 
 
 def _basis(found: Recommendation, texts: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from harness.judge.wording import says_little
 from harness.records.run import Concluded
 from harness.records.verdict import Estimate, Verdict, VerdictKind
 from reports.marks import Axis, Range, axis, forest, scale_line
@@ -143,7 +144,7 @@ def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) 
             on=on,
             tolerance=None if verdict.tolerance is None else math.expm1(verdict.tolerance),
             css=words.css,
-            finding=f"{title} {point}, interval {interval}",
+            finding=f"{title} {point}, {'' if says_little(verdict.change) else 'interval '}{interval}",
         )
     return ChangeLine(
         metric=title,

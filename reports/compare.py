@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from harness.judge.wording import no_interval
+from harness.metrics.registry import lacks_interval
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import Summary
@@ -235,7 +237,7 @@ def _apart(old: Summary, new: Summary) -> tuple[str, str]:
 
 def _interval(summary: Summary) -> str:
     if summary.interval is None:
-        return NOTHING
+        return no_interval(summary.n) if lacks_interval(summary) else NOTHING
     low, high = summary.interval.low, summary.interval.high
     on, lower = scale(summary.metric, [high]), scale(summary.metric, [low])
     far = low and on.unit != lower.unit and abs(low) < abs(high) / 100

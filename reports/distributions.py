@@ -7,7 +7,9 @@ from statistics import median
 
 from markupsafe import Markup
 
+from harness.judge.wording import no_interval
 from harness.metrics.derive import RunValues
+from harness.metrics.registry import lacks_interval
 from harness.metrics.values import NO_BLOCK, Values
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
@@ -275,6 +277,8 @@ def _note(row: _Row, on: Scale) -> str:
         notes.append(f"{failed} of {counts.attempted} not valid")
     if counts.disturbed:
         notes.append(f"{counts.disturbed} disturbed")
+    if row.summary and lacks_interval(row.summary):
+        notes.append(no_interval(row.summary.n))
     return "; ".join(notes)
 
 

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from harness.judge.wording import no_interval
+from harness.metrics.registry import lacks_interval
 from harness.records.run import RunData
+from harness.records.verdict import TargetKind
 from reports.changes import ChangeGroup, changes
 from reports.facts import Gap, gaps
 from reports.headline import headline
 from reports.naming import Names, names_of
 from reports.targets import OPEN, targets, targets_sentence
-from reports.words import count, moment, visible
+from reports.words import count, listed, metric_of, moment, visible
 
 MOST = 10
 """Lines per table; what is beyond is counted."""
@@ -90,12 +93,23 @@ def _targets(data: RunData, named: Names) -> list[str]:
         (f"{line.glyph} {line.label.full}", line.metric, line.limit, line.observed, line.reason)
         for line in open_lines[:MOST]
     ]
-    said = ["### Targets", escape(targets_sentence(data))]
+    said = ["### Targets", escape(targets_sentence(data)), *_met_without_interval(data)]
     return (
         [*said, table(("Scenario", "Figure", "Target", "Observed", ""), rows), *_more(len(open_lines))]
         if rows
         else said
     )
+
+
+def _met_without_interval(data: RunData) -> list[str]:
+    """Which targets were met by figures that have no interval: nothing is decided by a point alone in silence."""
+    met = {(each.scenario_id, each.metric) for each in data.targets if each.kind is TargetKind.MET}
+    alone: dict[str, list[str]] = {}
+    for each in data.summaries:
+        if (each.scenario_id, each.metric) in met and lacks_interval(each):
+            alone.setdefault(no_interval(each.n), []).append(metric_of(each.metric).title)
+    found = [f"{listed(list(dict.fromkeys(titles)))} ({words})" for words, titles in alone.items()]
+    return [escape(f"Met by the figure alone: {'; '.join(found)}.")] if found else []
 
 
 def _gaps(failed: Sequence[Gap]) -> list[str]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
+from harness.judge.wording import no_interval, says_little
 from harness.metrics.metric import MOST_PLACES, Direction, Metric, telling_places
 from harness.metrics.registry import METRICS
 from harness.records.scenario import PLAIN_ENGINES, Arrivals, Scenario, Traffic
@@ -184,7 +185,7 @@ def change_words(metric: str, estimate: Estimate) -> ChangeWords:
     low, high = (percent(end).removesuffix(f"{NARROW}%") for end in ends)
     return ChangeWords(
         point=percent(value_change(metric, estimate.point)),
-        interval=f"{low} to {high}{NARROW}%",
+        interval=no_interval(estimate.n) if says_little(estimate) else f"{low} to {high}{NARROW}%",
         level=level(estimate.level),
     )
 

@@ -47,7 +47,7 @@ def print_recommendation(found: "Recommendation") -> None:
 
     from harness.advice.wording import sentence
     from harness.console import make_console
-    from harness.judge.wording import percent
+    from harness.judge.wording import percent, span
     from harness.metrics.registry import METRICS
     from harness.plain_table import PlainTable
 
@@ -59,7 +59,7 @@ def print_recommendation(found: "Recommendation") -> None:
     table.add_row(found.best.arm.id, metric.format(found.best.figure), "–", "best")
     for candidate, lead in zip(found.candidates[1:], found.leads, strict=True):
         behind = lead.behind
-        shown = f"{percent(behind.point)} ({percent(behind.low)} … {percent(behind.high)})" if behind else "–"
+        shown = f"{percent(behind.point)} ({span(behind, between=' … ')})" if behind else "–"
         said = "level" if lead.level else ""
         table.add_row(
             candidate.arm.id, metric.format(candidate.figure), shown, said if lead.told else "too few pairs to tell"

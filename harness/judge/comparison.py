@@ -84,8 +84,8 @@ class Comparison:
 class Target:
     """What a user is owed: `observed` (a median, a rate) must lie below `limit`, or above it if `higher_is_better`.
 
-    `interval` is the observed figure's, where there is one: it does not decide, it says how near the limit is. `shown`
-    writes a figure with its unit.
+    `interval` is the observed figure's, where there is one: it does not decide, it says how near the limit is. `n` is
+    how many values have no interval, 0 where there is one or none is needed. `shown` writes a figure with its unit.
     """
 
     scenario_id: str
@@ -94,6 +94,7 @@ class Target:
     higher_is_better: bool
     observed: Reading
     interval: Estimate | None = None
+    n: int = 0
     shown: Callable[[float], str] = "{:.4g}".format
 
 

@@ -6,11 +6,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.judge.grouped import count, flat, logs, occupied, padded
+from harness.judge.bounded import ANY, says_nothing, scaled
+from harness.judge.grouped import count, flat, occupied, padded
 from harness.judge.interim import Interim
 from harness.records.verdict import Summary
 
 if TYPE_CHECKING:
+    from harness.judge.bounded import Bounds
     from harness.judge.grouped import Grouped
     from harness.records.verdict import Estimate
 
@@ -23,8 +25,8 @@ MEDIAN_ERROR = math.sqrt(math.pi / 2)
 BANCROFT = 0.25
 """The liberal level of the preliminary test on whether launches differ (Bancroft 1964 recommends about a quarter)."""
 
-LOG_RANGE = (-300.0, 300.0)
-"""Where a bound that says nothing is held, so that it stays a finite number."""
+FEWEST_VALUES = 3
+"""Values without which there is no interval: two leave Student's t one degree of freedom, and 12.7 standard errors."""
 
 
 def median_interim(values: Grouped) -> Interim | None:
@@ -57,32 +59,49 @@ def median_interim(values: Grouped) -> Interim | None:
     )
 
 
-def median_estimate(values: Grouped, *, level: float) -> Estimate | None:
-    """The median with its hierarchical interval at `level`, in the values' unit; None where there are fewer than two.
+def median_estimate(values: Grouped, *, level: float, bounds: Bounds = ANY) -> Estimate | None:
+    """The median with its hierarchical interval at `level`, in the values' unit.
+
+    None where there are fewer than `FEWEST_VALUES` values, and where the interval would say nothing. It lies within
+    `bounds`, which all values must (`bounded.scaled` says how).
 
     Robust to heavy tails (values far from their launch's median count only up to 2.5 robust standard deviations) and
-    to drift, which shows as correlation of neighbouring blocks and widens the interval. Values that are all above zero
-    are treated as logarithms, so that the interval is too.
+    to drift, which shows as correlation of neighbouring blocks and widens the interval.
     """
-    log_values = logs(values)
-    interim = median_interim(values if log_values is None else log_values)
+    values = occupied(values)
+    if count(values) < FEWEST_VALUES:
+        return None
+    scale = scaled(values, bounds)
+    interim = median_interim(scale.values)
     if interim is None:
         return None
-    estimate = interim.estimate(level)
-    if log_values is None:
-        return estimate
     import numpy as np
 
+    estimate = interim.estimate(level)
     point = float(np.median(flat(values)))
     # The median of an even number of logarithms is that of the values but for the middle two; the interval holds both.
-    low, high = np.exp(np.clip((estimate.low, estimate.high), *LOG_RANGE))
-    return replace(estimate, point=point, low=min(float(low), point), high=max(float(high), point))
+    low = min(max(scale.back(estimate.low), bounds[0]), point)
+    high = max(min(scale.back(estimate.high), bounds[1]), point)
+    if says_nothing(point, low, high, bounds=bounds, scale=scale.name):
+        return None
+    method = f"{estimate.method}, on {scale.name}" if scale.name == "logits" else estimate.method
+    return replace(estimate, point=point, low=low, high=high, method=method)
 
 
 def summarise(  # the record's own fields
-    *, scenario_id: str, metric: str, definition: int, values: Grouped, level: float, reason: str = ""
+    *,
+    scenario_id: str,
+    metric: str,
+    definition: int,
+    values: Grouped,
+    level: float,
+    bounds: Bounds = ANY,
+    reason: str = "",
 ) -> Summary:
-    """A metric over the valid repetitions of a scenario. `reason` is kept where there is no value at all."""
+    """A metric over the valid repetitions of a scenario, which lie within `bounds`.
+
+    `reason` is kept where there is no value at all.
+    """
     values = occupied(values)
     everything = flat(values)
     n = len(everything)
@@ -109,7 +128,7 @@ def summarise(  # the record's own fields
         p99=tails[99],
         minimum=min(everything),
         maximum=max(everything),
-        interval=median_estimate(values, level=level),
+        interval=median_estimate(values, level=level, bounds=bounds),
     )
 
 

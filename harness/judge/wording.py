@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from harness.judge.interim import Interim
     from harness.records.verdict import Estimate
 
+LN_2 = math.log(2)
+"""An interval of a log-ratio that reaches this far to both sides excludes neither half the figure nor twice as much."""
+
 LONGEST_BUDGET_S = 4 * 3600.0
 """Beyond this a longer run is no advice."""
 
@@ -50,21 +53,20 @@ def unsigned(log_ratio: float) -> str:
 def reason(facts: Facts) -> str:
     """What was found."""
     change = facts.change
-    interval = f"interval {percent(change.low)} to {percent(change.high)}, level {_level(change.level)}"
-    span = f"{percent(change.point)} ({interval})"
+    found_at = f"{with_span(change).removesuffix(')')}, level {_level(change.level)})"
     bound = unsigned(facts.tolerance)
     if facts.few_launches is not None:
         made = _launches(change.launches)
-        found = f"{span}, from {made}; below {facts.few_launches} a process cannot be told from a change"
+        found = f"{found_at}, from {made}; below {facts.few_launches} a process cannot be told from a change"
     elif facts.kind is VerdictKind.REGRESSED:
-        found = f"worse by {span}, at or beyond the tolerance of {bound}"
+        found = f"worse by {found_at}, at or beyond the tolerance of {bound}"
     elif facts.kind is VerdictKind.IMPROVED:
-        found = f"better: {span}, at or beyond the tolerance of {bound}"
+        found = f"better: {found_at}, at or beyond the tolerance of {bound}"
     elif facts.kind is VerdictKind.UNCHANGED:
-        found = f"shown to be within ±{bound}: {span}"
+        found = f"shown to be within ±{bound}: {found_at}"
     else:
         found = (
-            f"neither a change nor its absence is shown: {span}; "
+            f"neither a change nor its absence is shown: {found_at}; "
             f"a change of {unsigned(facts.detectable)} would have been found"
         )
     return f"{found}; {facts.rule}" if facts.rule else found
@@ -107,9 +109,33 @@ def target_reason(target: Target, *, value: float, met: bool) -> str:
     shown = target.shown
     sentence = f"{shown(value)} is {'' if met else 'not '}{side} {shown(target.limit)}"
     interval = target.interval
-    if interval is not None and interval.low <= target.limit <= interval.high:
+    if interval is None:
+        return f"{sentence}; {no_interval(target.n)}" if target.n else sentence
+    if interval.low <= target.limit <= interval.high:
         sentence += f", but the limit lies within its interval, {shown(interval.low)} to {shown(interval.high)}"
     return sentence
+
+
+def no_interval(n: int) -> str:
+    """What stands in place of an interval where `n` values (at least one) have none that says anything."""
+    return "1 value: no interval" if n == 1 else f"{n} values: no interval"
+
+
+def says_little(change: Estimate) -> bool:
+    """Whether both a halving and a doubling lie within the interval of a log-ratio."""
+    return change.low <= -LN_2 and change.high >= LN_2
+
+
+def span(change: Estimate, *, between: str = " to ") -> str:
+    """The interval of a log-ratio as percentages, or that its values have none that says anything."""
+    if says_little(change):
+        return no_interval(change.n)
+    return f"{percent(change.low)}{between}{percent(change.high)}"
+
+
+def with_span(change: Estimate) -> str:
+    """A change and its interval in brackets: "+5.0 % (interval +3.8 % to +7.7 %)"."""
+    return f"{percent(change.point)} ({'' if says_little(change) else 'interval '}{span(change)})"
 
 
 def _settle_duel(facts: Facts) -> str:

@@ -61,8 +61,9 @@ class Metric:
     """One metric. Tables, gate, axes and glossary read it; a figure is comparable only within one `definition`.
 
     `tolerance` is the change that is put up with, as a ratio (0.05 is 5 %); None: shown, but not gated. `decimals` are
-    the places of a figure whose unit has no steps. `share` marks parts of a whole, which are written in per cent.
-    `beside` names the metric without which this one misleads.
+    the places of a figure whose unit has no steps. `share` marks parts of a whole, which are written in per cent and
+    lie between 0 and 1. `least` and `most` are the values beyond which the metric cannot be, in its unit. `beside`
+    names the metric without which this one misleads.
     """
 
     name: str
@@ -78,6 +79,8 @@ class Metric:
     tolerance: float | None = None
     decimals: int = 3
     share: bool = False
+    least: float = 0.0
+    most: float = math.inf
     beside: str = ""
     optional_package: str = ""
 
@@ -90,6 +93,11 @@ class Metric:
     def gated(self) -> bool:
         """Whether a change of it can fail a run."""
         return self.tolerance is not None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value that it can have, infinite where it has no bound."""
+        return (self.least, min(self.most, 1.0) if self.share else self.most)
 
     def axis_unit(self, largest: float) -> Scale:
         """The scale for a column or an axis whose largest magnitude is `largest`, in the metric's own unit."""

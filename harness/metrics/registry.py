@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError, nearest
 from harness.metrics.definitions.likeness import LIKENESS
@@ -11,7 +12,10 @@ from harness.metrics.definitions.speed import SPEED, STAGES
 from harness.metrics.definitions.streaming import STREAMING
 from harness.metrics.metric import Direction, Metric, Per, Scale
 
-__all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "metric"]
+if TYPE_CHECKING:
+    from harness.records.verdict import Summary
+
+__all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "lacks_interval", "metric"]
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {each.name: each for each in (*SPEED, *STREAMING, *STAGES, *LOADING, *FIRST, *MEMORY, *SERVICE, *LIKENESS)}
@@ -25,3 +29,9 @@ def metric(name: str) -> Metric:
     if found is None:
         raise UsageError(f"unknown metric {name!r}", where="metric", remedy=nearest(name, list(METRICS)))
     return found
+
+
+def lacks_interval(summary: "Summary") -> bool:
+    """Whether its values are too few, or too far apart, for an interval; not where one value is all there can be."""
+    found = METRICS.get(summary.metric)
+    return summary.n > 0 and summary.interval is None and found is not None and found.per is not Per.SCENARIO

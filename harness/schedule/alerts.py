@@ -20,6 +20,7 @@ from harness.records.run import RunData
 from harness.records.schedule import Alert, AlertKind
 from harness.records.verdict import TargetKind, VerdictKind
 from harness.store.rows import SeriesPoint
+from harness.verdicts import without_interval
 
 NEAR: Final = 60
 """The newest runs of a trend, in which a fresh step shows if there is one."""
@@ -104,6 +105,7 @@ def of_verdicts(data: RunData) -> Findings:
                     sentence=f"{verdict.metric} of {verdict.scenario_id} is worse by {span}",
                 )
             )  # fmt: skip
+    alone = without_interval(data)
     for target in data.targets:
         key = (AlertKind.TARGET, target.scenario_id, target.metric)
         if target.kind is TargetKind.MET:
@@ -112,6 +114,8 @@ def of_verdicts(data: RunData) -> Findings:
             shown = METRICS[target.metric].format
             observed = "unknown" if target.observed.value is None else shown(target.observed.value)
             sentence = f"{target.metric} of {target.scenario_id} misses its target: {observed}, {shown(target.limit)}"
+            if key[1:] in alone:
+                sentence += f"; {alone[key[1:]]}"
             wrong.append(Finding(kind=key[0], subject=key[1], metric=key[2], run_id=data.run.id, sentence=sentence))
     return Findings(wrong=tuple(wrong), right=frozenset(right))
 

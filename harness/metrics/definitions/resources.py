@@ -1,5 +1,7 @@
 """What it takes to start, and to stay: time to load, memory, size."""
 
+import math
+
 from harness.metrics.metric import Direction, Metric, Per
 
 
@@ -70,6 +72,7 @@ FIRST = (
         unit="s",
         direction=Direction.LOWER,
         per=Per.LAUNCH,
+        least=-math.inf,
         formula="per launch: Σ (T of a text among the first 20 requests of the process − T of the same text when it is "
         "asked for again, after all of them)",
         meaning="What the first listeners of a process that was just started wait longer than later ones.",
@@ -112,6 +115,7 @@ MEMORY = (
         unit="B/repetition",
         direction=Direction.LOWER,
         per=Per.LAUNCH,
+        least=-math.inf,
         formula="per launch: Theil–Sen slope of the resident size after each measured repetition over the number of "
         "repetitions that the worker had made by then",
         meaning="What leaks with every repetition.",

@@ -46,6 +46,7 @@ SERVICE = (
         unit="ratio",
         direction=Direction.LOWER,
         per=Per.WINDOW,
+        least=1.0,
         formula="largest ttfc / median ttfc, over the listeners who ask in the same moment",
         meaning="How much longer the last of many listeners waits for sound than the one in the middle.",
         moved_by="The order in which waiting work is done, and how much of one answer comes before others' turn.",
