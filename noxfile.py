@@ -87,6 +87,12 @@ else:
         session.run("pytest", "-m", "exhaustive", *IN_PARALLEL, "--timeout=1800", *session.posargs, env=SAME_EACH_TIME)
 
     @nox.session
+    def steady(session: nox.Session) -> None:
+        """Play the tests ten times while busy processes want every core: is the verdict the same each time?"""
+        install(session)
+        session.run("python", "tests/steady.py", *IN_PARALLEL, "--timeout=900", *session.posargs, env=SAME_EACH_TIME)
+
+    @nox.session
     def fuzz(session: nox.Session) -> None:
         """Search for counterexamples at random, ten times as long as the tests do, and keep those that are found."""
         install(session)

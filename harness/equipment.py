@@ -135,9 +135,9 @@ def _default_models(engine: str, recipes: Sequence[str]) -> list[str]:
 
 
 def _check_engine(engine: str) -> None:
-    from harness.engines.registry import engine_names
+    from harness.engines.registry import engine_names, is_engine
 
-    if engine not in engine_names():
+    if not is_engine(engine):
         raise UsageError(f"unknown engine {engine!r}", where="--engine", remedy=nearest(engine, list(engine_names())))
 
 

@@ -28,6 +28,11 @@ def engine_names() -> tuple[str, ...]:
     return (*BUILT_IN, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS)))
 
 
+def is_engine(name: str) -> bool:
+    """Whether there is an engine of that name. The installed packages are only searched for a name that is not ours."""
+    return name in BUILT_IN or name in engine_names()
+
+
 def find_starter(name: str) -> "EngineStarter":
     """The function that starts an engine. EngineRefusal where this environment has none of that name."""
     if name in BUILT_IN:

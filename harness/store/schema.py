@@ -4,7 +4,8 @@ Raw observations are kept whole, as payloads (`harness.store.payload`), beside t
 Summaries are kept as columns: trends over a thousand nights read them and nothing else. Every table is named
 `bench_…`, so that a server's database can be shared with other applications.
 
-SQLite creates them by the migrations in `harness/store/migrations`, like every other database; a test compares both.
+An empty database gets these tables; an older one gets them by the migrations in `harness/store/migrations`. A test
+compares both.
 """
 
 from typing import Final

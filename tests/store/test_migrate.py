@@ -53,9 +53,16 @@ def future(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def test_the_migrations_make_the_schema_that_the_code_reads(store_url: str) -> None:
+@pytest.fixture
+def the_migrations(tmp_path: Path) -> Path:
+    """A copy of the migrations: from another place than the product's own, an empty database is stepped up by them."""
+    return Path(shutil.copytree(MIGRATIONS, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+@pytest.mark.parametrize("way", ["by-migrations", "at-once"])
+def test_the_migrations_make_the_schema_that_the_code_reads(store_url: str, the_migrations: Path, way: str) -> None:
     with database_at(store_url) as database:
-        bring_up_to_date(database)
+        bring_up_to_date(database, migrations=the_migrations if way == "by-migrations" else MIGRATIONS)
         with database.writers.connect() as connection:
             ours = {*METADATA.tables, VERSION_TABLE}
             context = MigrationContext.configure(
@@ -67,6 +74,35 @@ def test_the_migrations_make_the_schema_that_the_code_reads(store_url: str) -> N
                 },
             )
             assert compare_metadata(context, METADATA) == []
+
+
+def described(database: Database) -> object:
+    """All that the database itself says of our tables, those of Alembic included."""
+    with database.readers.begin() as connection:
+        reader = inspect(connection)
+        tables = sorted({*METADATA.tables, VERSION_TABLE} & set(reader.get_table_names()))
+        version = connection.scalar(text("SELECT version_num FROM bench_version"))
+        return version, {
+            table: (
+                [{**column, "type": repr(column["type"])} for column in reader.get_columns(table)],
+                reader.get_pk_constraint(table),
+                sorted(reader.get_foreign_keys(table), key=str),
+                sorted(reader.get_indexes(table), key=str),
+                sorted(reader.get_unique_constraints(table), key=str),
+            )
+            for table in tables
+        }
+
+
+def test_an_empty_database_gets_what_the_migrations_would_have_made(store_url: str, the_migrations: Path) -> None:
+    with database_at(store_url) as database:
+        bring_up_to_date(database, migrations=the_migrations)
+        stepped = described(database)
+        with database.writers.begin() as connection:
+            METADATA.drop_all(connection)
+            connection.execute(text("DROP TABLE bench_version"))
+        bring_up_to_date(database)
+        assert described(database) == stepped
 
 
 def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:
