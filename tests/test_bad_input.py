@@ -21,7 +21,7 @@ from tests.conftest import Command, Laboratory
 
 SCRIPTED = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "2", "--blocks", "2", "-k", "chars-12")
 SMALL = ("run", "--model", "replica-small", "--launches", "1", "-k", "whole", "--text", "chars-12")
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and limits are POSIX's")
 

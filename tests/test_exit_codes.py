@@ -465,7 +465,7 @@ class TestSignals:
         self, server: "subprocess.Popen[str]", number: signal.Signals
     ) -> None:
         server.send_signal(number)
-        _, err = server.communicate(timeout=60)
+        _, err = server.communicate(timeout=240)
         assert (server.returncode, err) == (OK, "")
 
     def test_sigterm_is_ctrl_c_for_a_command_that_has_no_answer_of_its_own(self, here: Command, world: World) -> None:

@@ -17,7 +17,7 @@ from harness.plan.sides import parse_side, side_of
 from harness.records.scenario import Arm, ModelVariant
 
 TEXT = "A quick brown fox jumps over the dog. Then it rests for a while."
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 
 
 def order_of(files: ModelFiles, **options: str) -> EngineOrder:

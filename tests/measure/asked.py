@@ -4,7 +4,7 @@ from harness.engines.protocol import EngineOrder
 from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.records.repetition import Phase
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 SHORT, LONG = 12, 40
 """Characters of a text that a planted fault spares (as it does the first inference's), and of one that it strikes."""
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from harness.clock import SystemClock
 from harness.measure.handle import HERE, ProcessHandle
 from harness.measure.standstill import SUPPORTED, VARIABLE, Account, Halter, OwnClock, inherited
 
@@ -41,7 +40,7 @@ def state(pid: int) -> str:
 
 
 def await_state(pid: int, *wanted: str) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 240
     while state(pid) not in wanted:
         assert time.monotonic() < until, f"{pid} is {state(pid)}"
         time.sleep(0.005)
@@ -82,7 +81,7 @@ def test_a_halted_worker_does_not_outlive_its_conductor() -> None:
     await_state(pid, psutil.STATUS_STOPPED)
     conductor.kill()
     conductor.communicate()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 240
     while psutil.pid_exists(pid) and state(pid) != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -98,25 +97,31 @@ def test_a_worker_without_an_account_cannot_be_halted(monkeypatch: pytest.Monkey
 def test_the_clock_leaves_out_what_was_booked() -> None:
     halter = Halter()
     account = Account(halter.descriptor)
-    own, real = OwnClock(account), SystemClock()
-    before = own.now_ns() - real.now_ns()
-    account.book(stood_ns=5_000_000_000, used_ns=7)
-    assert own.now_ns() - real.now_ns() - before == pytest.approx(-5e9, abs=5e7)
-    assert account.used_ns == 7
+    own = OwnClock(account)
+    for booked_ns in (0, 5_000_000_000):
+        account.book(stood_ns=booked_ns, used_ns=7)
+        # Between the two readings of the real clock, however long this process waits for a core.
+        before, at, after = time.perf_counter_ns(), own.now_ns(), time.perf_counter_ns()
+        assert before - at <= booked_ns <= after - at
+    assert account.used_ns == 14
     account.close()
     halter.close()
 
 
 CHILD = """
-import sys, time
-from harness.clock import SystemClock
+import select, sys, time
 from harness.measure.standstill import OwnClock, inherited
 clock = OwnClock(inherited())
 print("ready", flush=True)
-sys.stdin.readline()
-own, real = clock.now_ns(), time.perf_counter_ns()
-clock.sleep(0.2)
-print((clock.now_ns() - own) / 1e9, (time.perf_counter_ns() - real) / 1e9, flush=True)
+shortest = 9e9
+while True:
+    own = clock.now_ns()
+    clock.sleep(0.2)
+    shortest = min(shortest, clock.now_ns() - own)
+    if select.select([sys.stdin], [], [], 0)[0]:
+        break
+before, at, after = time.perf_counter_ns(), clock.now_ns(), time.perf_counter_ns()
+print(int(shortest), before - at, after - at, flush=True)
 """
 
 
@@ -136,18 +141,19 @@ def test_what_a_process_waits_for_is_time_of_its_own() -> None:
     assert child.stdout is not None
     halter.watch(child.pid)
     assert child.stdout.readline() == "ready\n"
-    child.stdin.write("go\n")
-    child.stdin.flush()
-    time.sleep(0.05)
     halter.halt()
     time.sleep(HALTED_S)
     halter.go_on()
-    own_s, real_s = map(float, child.stdout.readline().split())
+    child.stdin.write("enough\n")
+    child.stdin.flush()
+    shortest_ns, least_ns, most_ns = map(int, child.stdout.readline().split())
     child.communicate()
+    account = Account(halter.descriptor)
+    assert shortest_ns >= 200_000_000
+    assert account.stood_ns >= HALTED_S * 1e9
+    assert least_ns <= account.stood_ns <= most_ns
+    account.close()
     halter.close()
-    # The child may have waited for a CPU as well, but it was halted for the difference.
-    assert own_s >= 0.2
-    assert real_s - own_s == pytest.approx(HALTED_S, abs=0.05)
 
 
 def test_the_cpu_time_of_whoever_works_instead_is_booked(worker: ProcessHandle) -> None:
@@ -158,7 +164,7 @@ def test_the_cpu_time_of_whoever_works_instead_is_booked(worker: ProcessHandle) 
     assert halter is not None
     account = Account(halter.descriptor)
     halter.halt(instead=other)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 240
     while other.cpu_ns() < 100_000_000:
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -37,7 +37,7 @@ PAIRS = (
 )
 
 ONE_THREAD = tuple(replace(each, arm=replace(each.arm, threads=1)) for each in PAIRS)
-PATIENCE_S = 20.0
+PATIENCE_S = 240.0
 
 
 @dataclass

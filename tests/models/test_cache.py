@@ -89,7 +89,7 @@ def test_the_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.Mo
 def test_two_processes_share_one_build(cache: Cache, tmp_path: Path) -> None:
     log = tmp_path / "log"
     processes = [builder(cache, log, seconds=1.0) for _ in range(2)]
-    said = [process.communicate(timeout=60)[0].splitlines() for process in processes]
+    said = [process.communicate(timeout=240)[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert log.read_text() == "built\n"
     assert said[0][-1] == said[1][-1] == cache.make(plan(), never, silent).variant.sha256
@@ -102,7 +102,7 @@ def test_a_killed_build_is_no_model_and_blocks_nobody(cache: Cache, tmp_path: Pa
     assert process.stdout is not None
     assert process.stdout.readline() == "half\n"
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert (cache.find(KEY), cache.manifests()) == (None, ())
     assert names(cache) == [f".building-{KEY}"]
     made = cache.make(plan(), write, silent)

@@ -44,7 +44,7 @@ def test_a_new_book_waits_for_whoever_is_writing(tmp_path: Path) -> None:
             with pytest.raises(TimeoutError):
                 opening.result(timeout=0.3)
             writer.execute("COMMIT")
-            with opening.result(timeout=60) as book:
+            with opening.result(timeout=240) as book:
                 assert book.all() == ()
 
 

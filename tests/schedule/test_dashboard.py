@@ -45,7 +45,7 @@ def serve(bench: Any, site: Path) -> Iterator[Callable[..., Any]]:
         boards.append(board)
 
         def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
-            connection = http.client.HTTPConnection("127.0.0.1", board.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", board.port, timeout=240)
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             body = answer.read().decode()
@@ -146,7 +146,7 @@ def test_what_ended_is_counted(serve: Any, bench: Any, make_run: Callable[..., s
 
 def test_a_stream_tells_what_changes(serve: Any, bench: Any) -> None:
     ask = serve()
-    connection = http.client.HTTPConnection("127.0.0.1", ask.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", ask.port, timeout=240)
     connection.request("GET", "/live/events")
     answer = connection.getresponse()
     assert answer.getheader("content-type") == "text/event-stream"

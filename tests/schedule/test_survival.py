@@ -23,7 +23,7 @@ from harness.store.runs import RunStore, open_store
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
 
 PROJECT = Path(harness.__file__).parents[1]
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 JOB = """
 [tool.kokoro-bench.schedule]
 busy-cpus = 1000

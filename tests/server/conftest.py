@@ -25,7 +25,7 @@ from harness.server.speech.running import bind, make_server
 from harness.server.speech.service import Service
 from harness.server.speech.settings import Settings
 
-PATIENCE = 20.0
+PATIENCE = 240.0
 FRAMES_PER_PHONEME = 1_200
 VOICES = ("af_heart", "am_puck")
 MARKS = " .,!?"

@@ -105,7 +105,7 @@ def test_two_hundred_at_once_get_their_own_audio_or_an_honest_no(serve: Serve) -
         before = process.memory_info().rss
         texts = [f"this is number {number}." for number in range(200)]
         limits = httpx.Limits(max_connections=None)
-        with httpx.Client(limits=limits, timeout=60) as client, ThreadPoolExecutor(200) as threads:
+        with httpx.Client(limits=limits, timeout=240) as client, ThreadPoolExecutor(200) as threads:
             answers = list(threads.map(lambda text: client.post(served.url + SPEECH, json={"text": text}), texts))
         grown = process.memory_info().rss - before
         account = served.report(requests=200)["requests"]
@@ -216,7 +216,7 @@ def test_a_model_that_does_not_load_ends_the_command_with_its_reason(
     (tmp_path / "broken.onnx").write_bytes(b"nothing")
     process = subprocess.run(
         [sys.executable, "-m", "harness.cli", "serve", "--model", "broken.onnx", "--port", "0"],
-        cwd=tmp_path, env=user_environment, capture_output=True, text=True, check=False, timeout=60,
+        cwd=tmp_path, env=user_environment, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert process.returncode == 2
     assert "broken.onnx" in process.stderr

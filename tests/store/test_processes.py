@@ -42,7 +42,7 @@ def assert_whole(data: RunData, *, blocks: int) -> None:
 def test_two_runs_at_once_do_not_disturb_each_other(store_url: str) -> None:
     """Both also create the store, name the same scenarios, and wish for the same id."""
     with child(store_url, "night", "30") as one, child(store_url, "night", "30") as other:
-        outputs = [process.communicate(timeout=120) for process in (one, other)]
+        outputs = [process.communicate(timeout=240) for process in (one, other)]
     assert [errors for _, errors in outputs] == ["", ""]
     assert {output.split()[0] for output, _ in outputs} == {"night", "night-2"}
     with open_store(store_url) as store:
@@ -53,7 +53,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(store_url: str) -> None:
 def test_many_processes_may_create_the_store_together(store_url: str) -> None:
     with ExitStack() as stack:
         children = [stack.enter_context(child(store_url, "run", "1")) for _ in range(4)]
-        assert [process.communicate(timeout=120)[1] for process in children] == [""] * 4
+        assert [process.communicate(timeout=240)[1] for process in children] == [""] * 4
     with open_store(store_url) as store:
         assert sorted(row.id for row in store.list()) == ["run", "run-2", "run-3", "run-4"]
 
@@ -66,7 +66,7 @@ def test_what_a_killed_process_had_stored_is_there(store_url: str, after: int) -
         process.kill()
         said += process.stdout.read().split()
         pid = process.pid
-        process.wait(timeout=60)
+        process.wait(timeout=240)
     stored = len(said) - 1
     with open_store(store_url) as store:
         data = store.load("night")
@@ -104,5 +104,5 @@ def test_a_writer_waits_for_another(tmp_path: Path) -> None:
             with store._database.writers.begin():
                 time.sleep(1.5)  # the child starts up, and then has to wait
                 assert process.poll() is None
-            assert process.communicate(timeout=60)[1] == ""
+            assert process.communicate(timeout=240)[1] == ""
         assert store.resolve("latest") == "night"
