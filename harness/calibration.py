@@ -49,6 +49,18 @@ class LaunchEffect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLaunches:
+    """What is known of launches in slices, and where the sides speak one after the other; None: what is presumed."""
+
+    in_slices: LaunchEffect | None = None
+    whole: LaunchEffect | None = None
+
+    def of(self, data: RunData) -> LaunchEffect | None:
+        """What holds for a duel, as it was played."""
+        return self.in_slices if data.in_slices else self.whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationFile:
     """All trials of one machine, oldest first."""
 
@@ -110,9 +122,15 @@ def curves(baselines: Path, machine_key: str, *, in_slices: bool | None = None) 
     return {curve.scenario_id: curve for curve in operating_curves([t for t in trials if t.in_slices == wanted])}
 
 
-def launch_effect(baselines: Path, machine_key: str, *, in_slices: bool) -> LaunchEffect | None:
-    """What this machine's own duels of a thing against itself say of launches; None while they are too few."""
-    trials = [trial for trial in load(baselines, machine_key).trials if trial.in_slices == in_slices]
+def launch_effect(baselines: Path, machine_key: str, *, in_slices: bool | None = None) -> LaunchEffect | None:
+    """What this machine's own duels of a thing against itself say of launches; None while they are too few.
+
+    Of duels with pairs in slices or without; where that is not said, as the newest were played.
+    """
+    trials = load(baselines, machine_key).trials
+    if in_slices is None:
+        in_slices = bool(trials) and trials[-1].in_slices
+    trials = tuple(trial for trial in trials if trial.in_slices == in_slices)
     known = [trial.pairs for trial in trials if len(trial.pairs) > 1]
     if len(known) < FEWEST_DUELS:
         return None
@@ -128,9 +146,8 @@ def sentences(baselines: Path, machine_key: str) -> dict[str, str]:
 
 def quotes(baselines: Path, data: RunData) -> list[str]:
     """What is known of the gate's errors on this machine, for whoever reads the run's verdicts."""
-    in_slices = any(block.slice_ns for block in data.blocks)
     key = data.run.machine.key
-    known = curves(baselines, key, in_slices=in_slices) or curves(baselines, key)
+    known = curves(baselines, key, in_slices=data.in_slices) or curves(baselines, key)
     plain = (replace(each, arm=replace(each.arm, side="", slowdown=0.0)).id for each in data.run.scenarios)
     found = [f"{name}: {known[name].sentence()}" for name in dict.fromkeys(plain) if name in known]
     return found or [UNCALIBRATED]
@@ -147,7 +164,7 @@ def trial_of(data: RunData, *, scenario: Scenario, planted: float, pairs: Groupe
         improved=VerdictKind.IMPROVED in kinds,
         seconds=seconds,
         pairs=tuple(tuple(round(pair, 6) for pair in launch) for launch in pairs),
-        in_slices=any(block.slice_ns for block in data.blocks),
+        in_slices=data.in_slices,
     )
 
 

@@ -197,6 +197,8 @@ def print_run(data: RunData, *, console: Console | None = None) -> None:
         tell(console, f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}", style)
     for line in (*missed_targets(data), *failures(data)):
         tell(console, line, "yellow")
+    for note in data.run.notes:
+        tell(console, note)
     outcomes = [launch.outcome for launch in data.launches]
     outcomes += [repetition.outcome for repetition in data.repetitions]
     for tail in dict.fromkeys(outcome.stderr_tail for outcome in outcomes if outcome.stderr_tail):

@@ -21,6 +21,7 @@ from harness.measure.pacing import launches_within
 from harness.metrics.derive import Values, paired_log_ratios, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
+from harness.plan.arms import SERVED
 from harness.plan.corpus import TEXT_CLASSES
 from harness.plan.matrix import ALL_LAUNCHES, Rhythm
 from harness.records.run import RunData
@@ -35,8 +36,6 @@ LATER_LAUNCH = 0.55
 """The part of the first launch's time that a later one takes in slices: without a first inference, both sides loading
 at once. Where that says too little, more is planned than there is time for, which costs nothing; a plan too short ends
 a duel before its time."""
-
-UNABLE = "this system, or a side's revision of the harness, does not halt workers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +83,28 @@ def why_whole(opponents: Opponents) -> str:
             return "the scripted engine has no process of its own"
         if arm.url:
             return f"{arm.id} is a server, which works on while its client is halted"
+        if arm.engine == SERVED:
+            return f"{arm.id} is a server, whose clocks run on while it is halted"
         if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
             return f"{arm.id} works on a device that goes on while its process is halted"
     return ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How the pairs of a duel are played and judged: in slices, or one side after the other."""
+
+    launches: int
+    policy: Policy
+    rhythm: Rhythm = ALL_LAUNCHES
+
+
 class DuelJudging:
-    """Judges a duel while it goes on and once it has ended, by one stopping rule whose looks share the error."""
+    """Judges a duel while it goes on and once it has ended, by one stopping rule whose looks share the error.
+
+    A duel that turns out not to suit slices goes on by the terms `otherwise`, with a rule of its own, and nothing that
+    was played in slices counts.
+    """
 
     def __init__(
         self,
@@ -100,51 +114,64 @@ class DuelJudging:
         launches: int,
         policy: Policy,
         rhythm: Rhythm = ALL_LAUNCHES,
-        whole: str = "",
+        otherwise: Terms | None = None,
     ) -> None:
-        """`whole` says why the pairs are not spoken in slices, "" where they are or where that is not asked for."""
+        """`policy` also says what is asked of the run as a whole."""
         self.policy = policy
-        self._whole = whole
         self._tolerance = tolerance_for(effect)
         self._budget_s = budget_s
-        self._launches = launches
-        self._rhythm = rhythm
-        self._rule: StoppingRule | None = None
+        self._terms = Terms(launches=launches, policy=policy, rhythm=rhythm)
+        self._otherwise = otherwise or self._terms
+        self._rules: dict[bool, StoppingRule] = {}
 
     def enough(self, data: RunData) -> str:
         """The reason to stop after the blocks so far, or "" to go on."""
+        data = data.counted
         lost = [_lost(pair, data) for pair in pairs_of(data)]
         if all(lost):
             return f"a duel takes two: {lost[0]}"
-        if self._rule is None:
-            self._rule = StoppingRule(planned_blocks=self._planned_blocks(data), policy=self.policy)
         blocks = len(data.blocks)
-        if blocks not in self._rule.looks():
+        if not blocks:
+            return ""
+        rule = self._rules.setdefault(
+            data.in_slices,
+            StoppingRule(planned_blocks=self._planned_blocks(data), policy=self._terms_of(data).policy),
+        )
+        if blocks not in rule.looks():
             return ""
         # What is read once a launch gains nothing from further blocks, and must not keep a decided duel open.
         open_to_more = [each for each in self.comparisons(data) if METRICS[each.metric].per is Per.REPETITION]
-        decision = self._rule.after(blocks, open_to_more)
+        decision = rule.after(blocks, open_to_more)
         return decision.reason if decision.stop else ""
 
     def conclude(self, data: RunData) -> Conclusions:
         """Summaries of both arms, and one verdict per text and gated metric, of the candidate against the reference."""
-        share = self._rule.share(len(data.blocks)) if self._rule else 1.0
-        verdicts = judge(self.comparisons(data), self.policy, share=share)
+        notes = self._how_paired(data)
+        data = data.counted
+        rule = self._rules.get(data.in_slices)
+        share = rule.share(len(data.blocks)) if rule else 1.0
+        verdicts = judge(self.comparisons(data), self._terms_of(data).policy, share=share)
         return Conclusions(
             summaries=summarise_all(data, all_values(data)),
             verdicts=tuple(_with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),
             targets=(),
-            notes=self._how_paired(data),
+            notes=notes,
         )
 
+    def _terms_of(self, data: RunData) -> Terms:
+        """By which terms a duel was played, as far as it counts."""
+        return self._terms if data.in_slices or not data.blocks else self._otherwise
+
     def _how_paired(self, data: RunData) -> tuple[str, ...]:
-        """Whether both sides of a pair met the same moments of the machine."""
-        slices = {block.slice_ns for block in data.blocks} - {0}
-        if slices:
+        """Whether both sides of a pair met the same moments of the machine, and why where they did not."""
+        slices = [block.slice_ns for block in data.blocks if block.slice_ns]
+        if data.in_slices:
             return (f"the sides of a pair worked at the same time, in turns of up to {max(slices) / 1e6:g} ms",)
-        # Without a block nobody has been asked whether it can be halted.
-        why = self._whole or (UNABLE if self._rhythm.slice_s and data.blocks else "")
-        return (f"the sides of a pair worked one after the other: {why}",) if why else ()
+        why = next((block.whole for block in data.blocks if block.whole), "")
+        told = (f"the sides of a pair worked one after the other: {why}",) if why else ()
+        if slices:
+            return (*told, f"what was measured in turns before that was found does not count: {len(slices)} blocks")
+        return told
 
     def explain(self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario], Profile]) -> Conclusions:
         """The verdicts that found a change with the operators that moved, by one profile of each side.
@@ -206,7 +233,7 @@ class DuelJudging:
             return verdict
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
-        needed_s = self._launches * overhead_s + EARLIEST_BLOCKS * first.wall_ns / 1e9
+        needed_s = self._terms_of(data).launches * overhead_s + EARLIEST_BLOCKS * first.wall_ns / 1e9
         budget_s = max(10, math.ceil(needed_s / 10) * 10)
         advice = f"{EARLIEST_BLOCKS} pairs take about {budget_s} s here: `--budget {budget_s}s` or more"
         return replace(verdict, advice=advice)
@@ -216,14 +243,15 @@ class DuelJudging:
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
         block_s = first.wall_ns / 1e9
+        terms = self._terms_of(data)
         launches = launches_within(
             self._budget_s,
-            wanted=self._launches,
-            rhythm=self._rhythm,
+            wanted=terms.launches,
+            rhythm=terms.rhythm,
             launch_s=overhead_s,
             block_s=block_s,
         )
-        later = LATER_LAUNCH if self._rhythm.slice_s else 1.0
+        later = LATER_LAUNCH if terms.rhythm.slice_s else 1.0
         left_s = self._budget_s - (1 + later * (launches - 1)) * overhead_s
         return max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1
 

@@ -132,9 +132,9 @@ def vars_of(trial: Trial) -> dict[str, object]:
 
 def test_one_calibration_is_judged_by_one_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten trials would teach the next what launches differ by; they must not change the rule that they try."""
-    known: list[calibration.LaunchEffect | None] = []
+    known: list[calibration.KnownLaunches] = []
 
-    def noted(*given: Any, launches: calibration.LaunchEffect | None, **named: Any) -> Finished:
+    def noted(*given: Any, launches: calibration.KnownLaunches, **named: Any) -> Finished:
         known.append(launches)
         return conduct(*given, launches=launches, **named)
 
@@ -144,6 +144,6 @@ def test_one_calibration_is_judged_by_one_rule(tmp_path: Path, monkeypatch: pyte
     for number in (FEWEST_DUELS + 1, 1):
         outcome = CliRunner().invoke(calibrate, [*given, f"--duels={number}"], standalone_mode=False)
         assert outcome.exception is None
-    assert known[:-1] == [None] * (FEWEST_DUELS + 1)
-    assert known[-1] is not None
-    assert known[-1].duels == FEWEST_DUELS + 1
+    assert [each.whole for each in known[:-1]] == [None] * (FEWEST_DUELS + 1)
+    assert known[-1].whole is not None
+    assert known[-1].whole.duels == FEWEST_DUELS + 1

@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from harness import laboratory
-from harness.calibration import LaunchEffect
+from harness.calibration import KnownLaunches, LaunchEffect, trial_of
 from harness.cli.baseline import _check as check_accepted
 from harness.cli.duel import conduct
-from harness.duel import DuelJudging, Opponents, duel_scenarios, pairs_of, why_whole
+from harness.duel import DuelJudging, Opponents, Terms, duel_scenarios, pairs_of, why_whole
 from harness.equipment import equip, wanted_arms
 from harness.errors import BenchError, ExitCode, RuntimeBuildError, UsageError
 from harness.judge.comparison import Policy
 from harness.laboratory import Finished
 from harness.measure.operators import Profile
+from harness.metrics.derive import scenario_values
 from harness.plan.config import Config, load_config
 from harness.plan.matrix import Rhythm
 from harness.plan.sides import parse_side
-from harness.records.repetition import Outcome, OutcomeKind
+from harness.records.repetition import Outcome, OutcomeKind, Phase
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import VerdictKind
@@ -64,6 +65,7 @@ def play(config: Config, candidate: str, reference: str) -> Finished:
         ({"provider": "cuda"}, "a device that goes on"),
         ({"url": "http://127.0.0.1:8880"}, "is a server"),
         ({"engine": "scripted"}, "no process of its own"),
+        ({"engine": "kokoro-server"}, "is a server"),
     ],
 )
 def test_only_work_that_stands_still_with_its_process_is_done_in_slices(
@@ -83,7 +85,7 @@ def test_a_duel_says_why_its_sides_did_not_work_at_the_same_time(faster: Finishe
 
 def test_launches_that_are_known_to_differ_widen_every_interval(config: Config, faster: Finished) -> None:
     sides = opponents(config, "model=scripted-8bit", "model=scripted")
-    launches = LaunchEffect(inflation=25.0, duels=10)
+    launches = KnownLaunches(whole=LaunchEffect(inflation=25.0, duels=10))
     wary = conduct(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
     changes = [next(v.change for v in each.data.verdicts if v.metric == "latency") for each in (faster, wary)]
     assert changes[0] is not None
@@ -97,7 +99,7 @@ def test_launches_that_are_known_to_differ_widen_every_interval(config: Config, 
 def test_launches_that_are_known_to_scatter_widen_every_interval(config: Config, faster: Finished) -> None:
     """The scripted engine has no slices; what is known of launches is presumed all the same."""
     sides = opponents(config, "model=scripted-8bit", "model=scripted")
-    launches = LaunchEffect(sd=0.2, duels=10)
+    launches = KnownLaunches(whole=LaunchEffect(sd=0.2, duels=10))
     wary = conduct(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
     errors = [
         (change.high - change.low) * math.sqrt(change.n)
@@ -169,13 +171,95 @@ def test_a_duel_is_not_stopped_between_its_looks(faster: Finished) -> None:
     assert not any(said[blocks] for blocks in range(1, 6))
 
 
-@pytest.mark.parametrize(("blocks", "told"), [(slice(None), 1), (slice(0), 0)])
-def test_workers_that_turn_out_not_to_be_halted_are_told_of_once_there_were_any(
-    faster: Finished, blocks: slice, told: int
-) -> None:
-    judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy(), rhythm=Rhythm(slice_s=0.025))
-    data = replace(faster.data, blocks=faster.data.blocks[blocks])
-    assert sum("does not halt workers" in note for note in judging.conclude(data).notes) == told
+UNFIT = "a sleeps for about 10 % of its time"
+
+
+def in_slices(data: RunData, count: int, *, unfit: bool = False) -> RunData:
+    """A duel whose first blocks were in slices; the last of these found out that it should not have been."""
+    blocks = [
+        replace(
+            block, slice_ns=25_000_000 if number < count else 0, whole=UNFIT if unfit and number >= count - 1 else ""
+        )
+        for number, block in enumerate(data.blocks)
+    ]
+    return replace(data, blocks=tuple(blocks))
+
+
+class TestADuelThatTurnsOutNotToSuitSlices:
+    """It goes on one side after the other, and that alone counts."""
+
+    def test_what_was_in_slices_is_left_out_of_every_figure(self, faster: Finished) -> None:
+        data = faster.data
+        scenario, count = data.run.scenarios[0], len(data.blocks)
+        for played, left in (
+            (data, count),
+            (in_slices(data, count), count),
+            (in_slices(data, 2, unfit=True), count - 2),
+            (in_slices(data, count, unfit=True), 0),
+        ):
+            assert len(played.counted.blocks) == left
+            assert scenario_values(scenario, played)["latency"].n == left
+            # What the warm-up tells is the same either way.
+            assert [each for each in played.counted.repetitions if each.phase is Phase.WARMUP] == [
+                each for each in data.repetitions if each.phase is Phase.WARMUP
+            ]
+
+    def test_the_note_says_why_and_what_does_not_count(self, faster: Finished) -> None:
+        judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy(), rhythm=Rhythm(slice_s=0.025))
+        count = len(faster.data.blocks)
+        for data, notes in (
+            (in_slices(faster.data, count), ("the sides of a pair worked at the same time, in turns of up to 25 ms",)),
+            (in_slices(faster.data, 0, unfit=True), (f"the sides of a pair worked one after the other: {UNFIT}",)),
+            (
+                in_slices(faster.data, 2, unfit=True),
+                (
+                    f"the sides of a pair worked one after the other: {UNFIT}",
+                    "what was measured in turns before that was found does not count: 2 blocks",
+                ),
+            ),
+        ):
+            assert judging.conclude(data).notes == notes
+
+    def test_it_is_judged_by_the_terms_of_such_a_duel(self, faster: Finished) -> None:
+        """Launches in slices are presumed to scatter by so much here that nothing could be found."""
+        judging = DuelJudging(
+            effect=0.05,
+            budget_s=60,
+            launches=16,
+            policy=Policy(launch_sd=1.0),
+            rhythm=Rhythm(slice_s=0.025),
+            otherwise=Terms(launches=4, policy=Policy()),
+        )
+        count = len(faster.data.blocks)
+        kinds = [
+            next(verdict.kind for verdict in judging.conclude(data).verdicts if verdict.metric == "latency")
+            for data in (in_slices(faster.data, count), in_slices(faster.data, 0, unfit=True))
+        ]
+        assert kinds == [VerdictKind.INCONCLUSIVE, VerdictKind.IMPROVED]
+
+    def test_it_ends_by_what_counts(self, faster: Finished) -> None:
+        """As a duel would that had asked for no slices; without a block that counts there is nothing to look at."""
+        whole = Terms(launches=4, policy=Policy(), rhythm=Rhythm(launching=0.5, fewest_blocks=4))
+        plain = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy(), rhythm=whole.rhythm)
+        judging = DuelJudging(
+            effect=0.05, budget_s=60, launches=16, policy=Policy(), rhythm=Rhythm(slice_s=0.025), otherwise=whole
+        )
+        count = len(faster.data.blocks)
+        assert judging.enough(in_slices(faster.data, count, unfit=True)) == ""
+        prefixes = [replace(faster.data, blocks=faster.data.blocks[:blocks]) for blocks in range(1, count + 1)]
+        expected = [plain.enough(data) for data in prefixes]
+        assert any(expected)
+        assert [judging.enough(in_slices(data, 0, unfit=True)) for data in prefixes] == expected
+
+    def test_it_is_no_baseline_either(self, faster: Finished) -> None:
+        with pytest.raises(UsageError, match="is for their ratio"):
+            check_accepted(in_slices(faster.data, 2, unfit=True), despite_regressions=True)
+
+    def test_calibration_keeps_it_as_what_it_was(self, faster: Finished) -> None:
+        scenario = faster.data.run.scenarios[1]
+        count = len(faster.data.blocks)
+        assert trial_of(in_slices(faster.data, count), scenario=scenario, planted=0.0).in_slices
+        assert not trial_of(in_slices(faster.data, 2, unfit=True), scenario=scenario, planted=0.0).in_slices
 
 
 def test_figures_in_slices_are_no_baseline(faster: Finished) -> None:

@@ -10,7 +10,8 @@ from harness.output_files import check_directory
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
-    from harness.calibration import LaunchEffect
+    from harness.calibration import KnownLaunches
+    from harness.laboratory import Finished
 
 SIZES = "0,1%,2%,5%,10%"
 
@@ -49,8 +50,7 @@ def calibrate(
     """
     from harness import calibration
     from harness.cli.duel import launches_here, per_cent
-    from harness.console import make_console
-    from harness.duel import Opponents
+    from harness.console import make_console, tell
 
     console = make_console()
     lost = 0
@@ -58,19 +58,20 @@ def calibrate(
         check_directory(config.baselines, where="--baselines")
         wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
         # Read once: what the trials themselves teach must not change the rule that they are to try.
-        reference = one_arm(config)
-        launches = launches_here(config, Opponents(candidate=reference, reference=reference))
+        launches = launches_here(config)
         for number, planted in enumerate(calibration.order_of(sizes, duels)):
             console.print(f"duel {number + 1} of {duels * len(sizes)}: planted {planted:.1%}")
-            code = _trial(config, planted, number, wanted=wanted, launches=launches)
-            if code is ExitCode.INTERRUPTED:
-                return int(code)
-            lost += code is ExitCode.MEASUREMENT
+            finished, measured = _trial(config, planted, number, wanted=wanted, launches=launches)
+            if finished.code is ExitCode.INTERRUPTED:
+                return int(finished.code)
+            lost += not measured
+            if not number:
+                # How pairs are played is a way of measuring of its own, and why is the same in every trial.
+                for note in finished.data.run.notes:
+                    tell(console, note)
     for curve in calibration.curves(config.baselines, machine_key(config)).values():
         console.print(f"{curve.scenario_id}: {curve.sentence()}")
-    if effect_of_launches := calibration.launch_effect(
-        config.baselines, machine_key(config), in_slices=bool(config["slice"])
-    ):
+    if effect_of_launches := calibration.launch_effect(config.baselines, machine_key(config)):
         console.print(effect_of_launches.sentence())
     if lost:
         console.print(f"{lost} duels could not be measured validly and were left out: `kokoro-bench runs list`")
@@ -78,9 +79,9 @@ def calibrate(
 
 
 def _trial(
-    config: Config, planted: float, number: int, *, wanted: float | None, launches: "LaunchEffect | None"
-) -> ExitCode:
-    """One duel; its outcome is kept before the next begins."""
+    config: Config, planted: float, number: int, *, wanted: float | None, launches: "KnownLaunches"
+) -> "tuple[Finished, bool]":
+    """One duel, and whether it could be measured; its outcome is kept before the next begins."""
     from dataclasses import replace
 
     from harness import calibration
@@ -104,13 +105,13 @@ def _trial(
     )
     data = finished.data
     if finished.code is ExitCode.INTERRUPTED:
-        return finished.code
+        return finished, False
     if any(verdict.kind is VerdictKind.FAILED for verdict in data.verdicts):
         # It says nothing of the gate: it found no change because it had no figures.
-        return ExitCode.MEASUREMENT
+        return finished, False
     scenario = data.run.scenarios[1]
     plain = replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0))
-    pairs = () if planted else latency_pairs(data)
+    pairs = () if planted else latency_pairs(data.counted)
     trial = calibration.trial_of(data, scenario=plain, planted=planted, pairs=pairs)
     calibration.add(config.baselines, data.run.machine.key, trial)
-    return ExitCode.OK
+    return finished, True

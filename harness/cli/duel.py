@@ -9,10 +9,10 @@ from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
-    from harness.calibration import LaunchEffect
-    from harness.duel import Opponents
+    from harness.calibration import KnownLaunches, LaunchEffect
+    from harness.duel import Opponents, Terms
+    from harness.judge.comparison import Policy
     from harness.laboratory import Finished
-    from harness.plan.matrix import Rhythm
     from harness.records.scenario import Arm
 
 BUDGET_S = 60.0
@@ -78,11 +78,11 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     if otherwise := _measured_otherwise(config, sides):
         make_console().print(otherwise, markup=False)
     selection = f"duel: {candidate} against {reference}"
-    launches = launches_here(config, sides)
+    launches = launches_here(config)
     finished = conduct(config, sides, effect=effect, selection=selection, launches=launches, streamed=streamed)
     notes = [*quotes(config.baselines, finished.data), *write_outputs(finished.data, config)]
-    if launches is not None:
-        notes.insert(0, launches.sentence())
+    if known := launches.of(finished.data):
+        notes.insert(0, known.sentence())
     print_duel(finished, candidate=candidate, reference=reference, notes=notes)
     return finished
 
@@ -93,7 +93,7 @@ def conduct(
     *,
     effect: float,
     selection: str,
-    launches: "LaunchEffect | None" = None,
+    launches: "KnownLaunches | None" = None,
     streamed: bool = False,
     quiet: bool = False,
 ) -> "Finished":
@@ -103,27 +103,24 @@ def conduct(
     """
     from harness import laboratory
     from harness.beside import unexplained
+    from harness.calibration import KnownLaunches
     from harness.console import LiveConsole
     from harness.duel import DuelJudging, duel_scenarios, why_whole
-    from harness.judge.paired import SLICED_LAUNCH_SD
     from harness.records.scenario import Mode
-    from harness.verdicts import policy_of
 
-    whole = why_whole(sides)
-    rhythm = _rhythm(config, slice_s=0.0 if whole else config["slice"])
-    config = _with_a_duels_own(config, launches=LAUNCHES_IN_SLICES if rhythm.slice_s else LAUNCHES)
-    policy = policy_of(config)
-    if launches is not None:
-        policy = replace(policy, launch_inflation=launches.inflation, launch_sd=launches.sd or 0.0)
-    elif rhythm.slice_s:
-        policy = replace(policy, launch_sd=SLICED_LAUNCH_SD)
+    known = launches or KnownLaunches()
+    unfit = why_whole(sides) if config["slice"] else ""
+    otherwise = _terms(config, known.whole, slice_s=0.0)
+    terms = otherwise if unfit or not config["slice"] else _terms(config, known.in_slices, slice_s=config["slice"])
+    rhythm = replace(terms.rhythm, whole=unfit, otherwise=otherwise.rhythm)
+    config = _with_a_duels_own(config, launches=terms.launches)
     judging = DuelJudging(
-        whole=whole if config["slice"] else "",
         effect=effect,
         budget_s=config["budget"],
-        launches=config["launches"],
-        policy=policy,
+        launches=terms.launches,
+        policy=terms.policy,
         rhythm=rhythm,
+        otherwise=otherwise,
     )
     mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(
@@ -150,16 +147,31 @@ def conduct(
             return interrupted.finished
 
 
-def _rhythm(config: Config, *, slice_s: float) -> "Rhythm":
-    """Launches that are asked for outright are made, whatever they take."""
+def _terms(config: Config, known: "LaunchEffect | None", *, slice_s: float) -> "Terms":
+    """How a duel is played and judged, in slices or without. Launches that are asked for outright are made."""
+    from harness.duel import Terms
     from harness.plan.matrix import Rhythm
 
+    launches = config.chosen("launches", LAUNCHES_IN_SLICES if slice_s else LAUNCHES)
     share = LAUNCHING_IN_SLICES if slice_s else LAUNCHING
-    return Rhythm(
+    rhythm = Rhythm(
         launching=share if config.origins["launches"] == "default" else 1.0,
         fewest_blocks=FEWEST_IN_SLICES if slice_s else FEWEST_PAIRS,
         slice_s=slice_s,
+        launches=launches,
     )
+    return Terms(launches=launches, policy=_policy(config, known, in_slices=bool(slice_s)), rhythm=rhythm)
+
+
+def _policy(config: Config, known: "LaunchEffect | None", *, in_slices: bool) -> "Policy":
+    """What the gate asks for, with what is known of launches, or presumed of those in slices."""
+    from harness.judge.paired import SLICED_LAUNCH_SD
+    from harness.verdicts import policy_of
+
+    policy = policy_of(config)
+    if known is not None:
+        return replace(policy, launch_inflation=known.inflation, launch_sd=known.sd or 0.0)
+    return replace(policy, launch_sd=SLICED_LAUNCH_SD) if in_slices else policy
 
 
 def _with_a_duels_own(config: Config, *, launches: int) -> Config:
@@ -176,13 +188,15 @@ def _with_a_duels_own(config: Config, *, launches: int) -> Config:
     )
 
 
-def launches_here(config: Config, sides: "Opponents") -> "LaunchEffect | None":
+def launches_here(config: Config) -> "KnownLaunches":
     """What calibration has learned of launches on this machine, so that three of a duel need not tell it."""
-    from harness.calibration import launch_effect
-    from harness.duel import why_whole
+    from harness.calibration import KnownLaunches, launch_effect
 
-    in_slices = bool(config["slice"]) and not why_whole(sides)
-    return launch_effect(config.baselines, machine_key(config), in_slices=in_slices)
+    key = machine_key(config)
+    return KnownLaunches(
+        in_slices=launch_effect(config.baselines, key, in_slices=True),
+        whole=launch_effect(config.baselines, key, in_slices=False),
+    )
 
 
 def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":

@@ -67,7 +67,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     sides = Opponents(candidate=tuning.arm(search.winner), reference=tuning.base)
     limited = with_values(config, {"budget": search.duel_s, "text": (text,)})
     selection = f"tune: {search.winner} against current"
-    finished = conduct(limited, sides, effect=size, selection=selection, launches=launches_here(config, sides))
+    finished = conduct(limited, sides, effect=size, selection=selection, launches=launches_here(config))
     print_duel(finished, candidate=search.winner, reference="current")
     return _answer(finished, tuning, winner=search.winner)
 

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.measure.desks import Desk
+from harness.measure.fitness import Slicing
 from harness.measure.handle import Overdue, WorkerLost
 from harness.measure.messages import CrowdAnswer, SpeakOrder
 from harness.measure.orders import Originals, crowd_order, crowd_timeout, speak_order
 from harness.measure.slices import Speaking, haltable, speak_at_once, speak_in_slices
 from harness.measure.staff import Staff
+from harness.measure.thread_states import states_of
+from harness.measure.watched import speak_watched
 from harness.plan.matrix import Plan
 from harness.records.repetition import Phase, Repetition
 from harness.records.scenario import Arm, Scenario, Utterance
@@ -34,9 +37,10 @@ class Turn:
 class Asking:
     """Gives the orders of one run. WorkerLost where a worker does not answer."""
 
-    def __init__(self, plan: Plan, staff: Staff) -> None:
+    def __init__(self, plan: Plan, staff: Staff, slicing: Slicing | None = None) -> None:
         self._plan = plan
         self._staff = staff
+        self._slicing = slicing or Slicing(plan.pace.rhythm)
         self._originals = Originals()
         self._took: dict[str, int] = {}
         """Scenario id → ns of its newest repetition."""
@@ -57,23 +61,48 @@ class Asking:
 
         What warms up is not measured, and is spoken without slices: whoever has a core of their own does not wait.
         """
-        one, other = (
-            Speaking(
-                worker=haltable(desk.worker),
-                order=self._order(scenario, desk, replace(turn, position=turn.position + place)),
-            )
+        sides = [
+            self._speaking(scenario, desk, replace(turn, position=turn.position + place))
             for place, (scenario, desk) in enumerate(zip(pair, desks, strict=True))
-        )
+        ]
+        one, other = sides
+        looped_ns = [side.halter.looped_ns for side in sides]
         # Each has the machine half of the time.
         timeout_s = 2 * self._plan.pace.timeout_for(turn.utterance.characters)
         if turn.phase is Phase.WARMUP:
             found = speak_at_once((one, other), timeout_s=timeout_s)
         else:
             found = speak_in_slices((one, other), slice_s=self._slice_s(pair), timeout_s=timeout_s)
-        for scenario, each in zip(pair, found, strict=True):
-            if not isinstance(each, WorkerLost):
-                self._hear(scenario, each)
+        for scenario, side, before_ns in zip(pair, sides, looped_ns, strict=True):
+            if isinstance(side.found, Repetition):
+                self._hear(scenario, side.found)
+                self._learn(scenario, side, looped_ns=before_ns)
         return found
+
+    def watched(self, scenario: Scenario, desk: Desk, turn: Turn) -> Sequence[Repetition]:
+        """One text by a side of a duel, by itself, whose threads are looked at meanwhile. WorkerLost."""
+        side = self._speaking(scenario, desk, turn)
+        before_ns = side.halter.looped_ns
+        looks = speak_watched(side, timeout_s=self._plan.pace.timeout_for(turn.utterance.characters))
+        if isinstance(side.found, WorkerLost):
+            raise side.found
+        assert side.found is not None  # noqa: S101 - for the type checker; it has spoken or is lost
+        self._hear(scenario, side.found)
+        self._slicing.of(scenario.arm.id).looked(looks.states())
+        self._learn(scenario, side, looped_ns=before_ns)
+        return [side.found]
+
+    def _speaking(self, scenario: Scenario, desk: Desk, turn: Turn) -> Speaking:
+        return Speaking(worker=haltable(desk.worker), order=self._order(scenario, desk, turn))
+
+    def _learn(self, scenario: Scenario, side: Speaking, *, looped_ns: int) -> None:
+        """What a repetition has shown of an arm; `looped_ns` is what its engine had looped before."""
+        seen = self._slicing.of(scenario.arm.id)
+        seen.halted(states_of(side.halts))
+        if isinstance(side.found, Repetition) and side.found.outcome.valid:
+            # Where others take the CPU, a loop gets no more of it than the work does.
+            worked_ns = min(side.found.end_ns, side.found.cpu_ns or side.found.end_ns)
+            seen.spoke(worked_ns=worked_ns, looped_ns=side.halter.looped_ns - looped_ns)
 
     def _hear(self, scenario: Scenario, repetition: Repetition) -> None:
         self._originals.hear(scenario, repetition)
@@ -82,7 +111,7 @@ class Asking:
 
     def _slice_s(self, pair: tuple[Scenario, Scenario]) -> float:
         """As asked for, and shorter where the faster side would have few turns."""
-        asked_s = self._plan.pace.rhythm.slice_s
+        asked_s = self._slicing.slice_s
         known = [self._took[each.id] / 1e9 for each in pair if each.id in self._took]
         return min(asked_s, max(SHORTEST_SLICE_S, min(known) / SLICES_A_TEXT)) if known else asked_s
 

@@ -15,7 +15,8 @@ from itertools import count
 from harness.clock import Clock
 from harness.measure.asking import Asking, Turn
 from harness.measure.desks import Desks
-from harness.measure.events import BlockDone, Event, Listener, WarmedUp
+from harness.measure.events import BlockDone, Event, Listener
+from harness.measure.fitness import Slicing
 from harness.measure.groups import Group, arrange, overfull, shares
 from harness.measure.memory_needs import MemoryNeeds
 from harness.measure.orders import is_derived
@@ -24,6 +25,7 @@ from harness.measure.roster import Roster
 from harness.measure.staff import CanaryKeeper, Staff, ask_server
 from harness.measure.start_ups import StartUps
 from harness.measure.turns import Taken, Turns
+from harness.measure.warm_ups import WarmUps
 from harness.plan.matrix import Plan
 from harness.records.repetition import (
     Block,
@@ -62,10 +64,20 @@ class Conductor:
         self._watch = watch or Watch()
         self._needs = MemoryNeeds(plan)
         self._roster = Roster(plan, clock=clock, emit=self._emit)
-        self._desks = Desks(plan, staff=staff, clock=clock, emit=self._emit)
+        self._slicing = Slicing(plan.pace.rhythm)
+        self._desks = Desks(plan, staff=staff, clock=clock, emit=self._emit, slicing=self._slicing)
         self._canary = CanaryKeeper(staff)
-        self._asking = Asking(plan, staff)
-        self._turns = Turns(asking=self._asking, desks=self._desks, clock=clock)
+        self._asking = Asking(plan, staff, self._slicing)
+        self._turns = Turns(asking=self._asking, desks=self._desks, clock=clock, slicing=self._slicing)
+        self._warm_ups = WarmUps(
+            plan,
+            roster=self._roster,
+            desks=self._desks,
+            turns=self._turns,
+            slicing=self._slicing,
+            repeat=self._warm_up,
+            emit=self._emit,
+        )
         self._pacing = Pacing(plan.pace, clock)
         self._restarts: dict[Arm, int] = {}
         self._extra_launches = 0
@@ -142,7 +154,9 @@ class Conductor:
         began = self._clock.now_ns()
         self._open_desks(self._plan.turned(group.arms, "arms", launch), launch)
         in_group = [each for each in self._roster.in_blocks if each.arm in group.arms]
-        self._warm_up_all(self._warm_up_order(in_group, launch))
+        self._warm_ups.play(self._warm_up_order(in_group, launch), launch)
+        if not launch and self._slicing.reason and (rhythm := self._plan.pace.rhythm.otherwise):
+            self._pacing.take(rhythm)
         self._pacing.launched(began, groups=len(self._groups))
         for block in range(self._plan.pace.blocks):
             self._opening = frozenset(group.arms) if block == 0 else frozenset()
@@ -197,10 +211,11 @@ class Conductor:
                 wall_ns=wall_ns,
                 canary=canary,
                 group=group,
-                slice_ns=round(self._plan.pace.rhythm.slice_s * 1e9) if sides else 0,
+                slice_ns=slice_ns if sides else 0,
+                whole=self._slicing.reason,
             )
 
-        sides = self._turns.sides(order) if self._plan.pace.rhythm.slice_s else {}
+        sides, slice_ns = self._turns.sides(order), round(self._slicing.slice_s * 1e9)
         try:
             self._speak(order, sides, done)
         except KeyboardInterrupt:
@@ -208,6 +223,7 @@ class Conductor:
             if done:
                 self._keep_block(played(), done, ask=False)
             raise
+        self._slicing.settle()
         self._keep_block(played(), done, ask=True)
         return True
 
@@ -253,30 +269,6 @@ class Conductor:
         if interrupt is not None:
             raise interrupt
 
-    def _warm_up_all(self, scenarios: Sequence[Scenario]) -> None:
-        """Warm up one after the other; both sides of a duel at once where neither needs the other's core."""
-        sides = self._turns.sides(scenarios) if self._plan.pace.rhythm.slice_s else {}
-        both: set[Scenario] = set()
-        for scenario in scenarios:
-            other = sides.get(scenario)
-            if other is None or any(arm.threads != 1 for arm in (scenario.arm, other.arm)):
-                self._warm_up(scenario)
-            elif scenario not in both:
-                both |= {scenario, other}
-                self._warm_up(scenario, other)
-
-    def _warm_up(self, scenario: Scenario, beside: Scenario | None = None) -> None:
-        """Warm up one, or both sides of a duel at once; what has lost a side is over."""
-        for _ in range(self._plan.pace.warmups):
-            if scenario not in self._roster or (beside is not None and beside not in self._roster):
-                return
-            if beside is None:
-                done = self._repeat(scenario, position=0, phase=Phase.WARMUP)
-            else:
-                done = self._repeat_both((scenario, beside), position=0, phase=Phase.WARMUP)
-            for repetition in done:
-                self._emit(WarmedUp(repetition=repetition))
-
     def _warm_up_order(self, scenarios: Sequence[Scenario], launch: int) -> list[Scenario]:
         """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first.
 
@@ -291,11 +283,20 @@ class Conductor:
         """What is spoken next. Of a server, which may keep its answers, no group asks what another has asked."""
         return self._plan.utterance(scenario, self._blocks if scenario.arm.url else self._round, turn=turn)
 
-    def _repeat(self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0) -> Sequence[Repetition]:
+    def _warm_up(self, *scenarios: Scenario, watched: bool = False) -> Sequence[Repetition]:
+        """One repetition before anything is measured, or one of both sides of a duel."""
+        if len(scenarios) == 2:
+            one, other = scenarios
+            return self._repeat_both((one, other), position=0, phase=Phase.WARMUP)
+        return self._repeat(scenarios[0], position=0, phase=Phase.WARMUP, watched=watched)
+
+    def _repeat(
+        self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0, watched: bool = False
+    ) -> Sequence[Repetition]:
         """One repetition, or those of a crowd; a worker that is lost costs its scenario, and its arm gets a new one."""
         self._say(scenario.id)
         when = self._turn(scenario, position=position, phase=phase, turn=turn)
-        return self._settled_with([self._turns.one(scenario, when)])
+        return self._settled_with([self._turns.one(scenario, when, watched=watched)])
 
     def _repeat_both(self, pair: tuple[Scenario, Scenario], *, position: int, phase: Phase) -> Sequence[Repetition]:
         """One repetition of each side of a duel, at the same time."""
@@ -326,7 +327,7 @@ class Conductor:
         A duel in slices has many launches. The first has shown that its arms can speak, and what loading them takes:
         in later ones both load at once and speak nothing yet.
         """
-        if launch and self._plan.pace.rhythm.slice_s:
+        if launch and self._slicing.slice_s:
             self._say(f"loading {' and '.join(arm.id for arm in arms)}")
             for arm, outcome in self._desks.open_at_once(arms, launch).items():
                 self._hear_of_load(arm, outcome)
@@ -359,7 +360,7 @@ class Conductor:
         self._open_desk(arm, self._plan.pace.launches - 1 + self._extra_launches)
         for scenario in remaining:
             if arm in self._desks:
-                self._warm_up(scenario)
+                self._warm_ups.warm_up(scenario)
 
     def _give_up(self, scenario: Scenario, outcome: Outcome) -> None:
         self._roster.give_up(scenario, outcome, launch=self._plan.pace.launches - 1 + self._extra_launches)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 from harness.clock import Clock
 from harness.measure.events import Launched, Listener
+from harness.measure.fitness import Slicing
 from harness.measure.handle import WorkerHandle, WorkerLost
 from harness.measure.messages import LoadOrder, PageCache
 from harness.measure.orders import load_order
+from harness.measure.slices import can_halt, halter_of
 from harness.measure.staff import LOAD_TIMEOUT_S, Staff
 from harness.plan.matrix import Plan
 from harness.records.repetition import Launch, Outcome, OutcomeKind
@@ -52,8 +54,9 @@ class Start:
 class Desks:
     """The arms at work, each at one desk."""
 
-    def __init__(self, plan: Plan, *, staff: Staff, clock: Clock, emit: Listener) -> None:
+    def __init__(self, plan: Plan, *, staff: Staff, clock: Clock, emit: Listener, slicing: Slicing) -> None:
         self._plan = plan
+        self._slicing = slicing
         self._staff = staff
         self._clock = clock
         self._emit = emit
@@ -144,6 +147,8 @@ class Desks:
             if reason := self._staff.refusals.get(arm.id):
                 raise WorkerLost(OutcomeKind.REFUSED, reason)
             start.worker = self._staff.start(self._staff.place(arm))
+            if self._slicing.slice_s and can_halt(start.worker):
+                halter_of(start.worker).follow()
             start.order = load_order(
                 arm,
                 self._staff.files(arm),

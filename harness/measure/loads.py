@@ -51,8 +51,10 @@ class LoadConductor(Conductor):
         self._desks.close_all()
         return True
 
-    def _warm_up(self, scenario: Scenario, beside: Scenario | None = None) -> None:
+    def _warm_up(self, *scenarios: Scenario, watched: bool = False) -> Sequence[Repetition]:
         """A load warms up by itself, before its window."""
+        del scenarios, watched
+        return ()
 
     def _play_load(self, scenario: Scenario) -> None:
         """One load, its canary before it."""

@@ -1,6 +1,7 @@
 """How far a run is against the earlier of its two ends: all blocks played, or the budget spent."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from harness.clock import Clock
 from harness.measure.events import Progress
@@ -38,6 +39,11 @@ class Pacing:
         self._groups = 1
         self.launches = pace.launches
         """Launches that there will be; settled when the first, and its first block, have shown what they take."""
+
+    def take(self, rhythm: Rhythm) -> None:
+        """Divide what is left by another rhythm."""
+        self._pace = replace(self._pace, rhythm=rhythm, launches=rhythm.launches or self._pace.launches)
+        self.launches = self._pace.launches
 
     def started_up(self, since_ns: int) -> None:
         """A round of start-ups has taken from `since_ns` until now."""

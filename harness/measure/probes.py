@@ -8,7 +8,7 @@ from harness.clock import Clock, SystemClock
 from harness.measure.disturbance import Watch
 from harness.measure.memory import Mark, begin, memory, usage
 from harness.measure.rest import await_rest
-from harness.measure.standstill import Account
+from harness.measure.standstill import Account, Doing
 from harness.records.repetition import Disturbance, Memory
 
 CHUNK = 1 << 22
@@ -38,12 +38,14 @@ class SystemProbes:
         self._mark = begin()
         self._missed = self._missed_ns()
         self._watch.begin()
+        self._say(Doing.SYNTHESIS)
 
     def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
         """What happened since `begin`; the counters first, since they are still moving.
 
         They count on while the process is halted, and whoever works meanwhile is no disturbance.
         """
+        self._say(Doing.OTHER)
         stood_ns, used_ns = (now - then for now, then in zip(self._missed_ns(), self._missed, strict=True))
         disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns, instead_ns=used_ns, stood_ns=stood_ns)
         return memory(self._mark) if self._mark else Memory(), disturbance
@@ -51,6 +53,10 @@ class SystemProbes:
     def rest(self) -> None:
         """Wait until the engine's threads have stopped looking for work."""
         await_rest(self._clock.cpu_ns, sleep=self._clock.sleep)
+
+    def _say(self, what: Doing) -> None:
+        if self._account:
+            self._account.doing = what
 
     def _missed_ns(self) -> tuple[int, int]:
         return (self._account.stood_ns, self._account.used_ns) if self._account else (0, 0)

@@ -6,12 +6,13 @@ scatters. At any moment one worker works, as always.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, runtime_checkable
 
 from harness.measure.handle import WorkerHandle, WorkerLost
 from harness.measure.messages import SpeakOrder
-from harness.measure.standstill import Halter
+from harness.measure.standstill import Doing, Halter
+from harness.measure.thread_states import Snapshot
 from harness.records.repetition import Repetition
 
 
@@ -48,6 +49,13 @@ def haltable(worker: WorkerHandle) -> Haltable:
     return worker
 
 
+def halter_of(worker: WorkerHandle | Haltable) -> Halter:
+    """What halts a worker of which that is known."""
+    assert isinstance(worker, Haltable)  # noqa: S101 - for the type checker; `can_halt` was asked before
+    assert worker.halter is not None  # noqa: S101 - the same
+    return worker.halter
+
+
 @dataclass(slots=True)
 class Speaking:
     """One side of a pair: its worker, what is ordered, and what came of it."""
@@ -55,12 +63,13 @@ class Speaking:
     worker: Haltable
     order: SpeakOrder
     found: Repetition | WorkerLost | None = None
+    halts: list[Snapshot] = field(default_factory=list)
+    """What its threads were doing at each of its halts within the timed part."""
 
     @property
     def halter(self) -> Halter:
         """What halts it."""
-        assert self.worker.halter is not None  # noqa: S101 - for the type checker; `can_halt` was asked before
-        return self.worker.halter
+        return halter_of(self.worker)
 
     def begin(self, other: "Speaking") -> None:
         """Order it of a worker that stands still, so that it begins with its first slice."""
@@ -76,11 +85,17 @@ class Speaking:
 
     def work(self, seconds: float) -> None:
         """Let it work so long, or until it has answered."""
+        self._note_halt()
         self.halter.go_on()
         try:
             self.found = self.worker.heard(self.order, within_s=seconds)
         except WorkerLost as lost:
             self.found = lost
+
+    def _note_halt(self) -> None:
+        """Look at where it was halted, before it goes on: by now all of its threads stand still."""
+        if self.halter.halted and self.halter.doing is not Doing.OTHER and (seen := self.halter.look()):
+            self.halts.append(seen)
 
     def give_up(self, *, after_s: float) -> None:
         """It takes too long."""

@@ -7,6 +7,9 @@ and whatever it waits for, is in time of its own, and nothing has to be put righ
 
 Only where a worker is sure to end with its conductor is it ever halted: a halted process hears of nothing, and would
 be left behind for good. That is Linux, which kills it (prctl(2), PR_SET_PDEATHSIG).
+
+A halt stops neither a clock that the engine reads by itself nor what the engine waits for. The account also holds what
+the conductor needs to detect that (`harness.measure.fitness`).
 """
 
 import mmap
@@ -14,24 +17,46 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from enum import IntEnum
 from typing import Any
 
 from harness.clock import SystemClock
+from harness.measure.thread_states import WORKING, Snapshot, Threads
 
 VARIABLE = "KOKORO_BENCH_STANDSTILL"
 """Holds the file descriptor of its account in the environment of a worker that may be halted."""
 
 SUPPORTED = sys.platform == "linux"
 
-_SIZE = 16
-_STOOD, _USED = range(2)
+_STOOD, _USED, _FOLLOW, _TELLS, _DOING, _LOOPED = range(6)
+_SIZE = 8 * 6
+"""Older revisions map the first two fields alone."""
 _PARENT_DEATH_SIGNAL = 1
+
+_perf_counter_ns, _sleep, _time = time.perf_counter_ns, time.sleep, time.time
+"""The machine's own, whatever stands in `time` later: see `harness.measure.engine_clocks`."""
+
+
+class Doing(IntEnum):
+    """What a worker is doing, as far as its conductor has to know."""
+
+    OTHER = 0
+    SYNTHESIS = 1
+    """The timed part of a repetition."""
+    OWN_WAIT = 2
+    """It waits on a clock that stops with it, within the timed part: a planted delay, or the scripted engine's work."""
 
 
 class Account:
-    """What a process has missed, in ns: how long it was halted, and the CPU time that was used in its stead."""
+    """Six numbers that a worker and its conductor share.
+
+    The conductor writes what the process has missed, in ns (how long it was halted, and the CPU time that was used in
+    its stead), and whether its engine's clocks are to follow; the worker, what it is doing.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, _SIZE)
@@ -47,10 +72,57 @@ class Account:
         """The CPU time that whoever worked meanwhile has used."""
         return self._fields[_USED]
 
+    def own_ns(self, read_ns: Callable[[], int]) -> int:
+        """A clock's reading in ns, less the halts so far.
+
+        A halt may fall between the two readings that this takes: then they do not belong together, and are repeated.
+        """
+        while True:
+            stood_ns = self.stood_ns
+            now_ns = read_ns()
+            if stood_ns == self.stood_ns:
+                return now_ns - stood_ns
+
     def book(self, *, stood_ns: int, used_ns: int) -> None:
         """One more halt."""
         self._fields[_USED] += used_ns
         self._fields[_STOOD] += stood_ns
+
+    @property
+    def follow(self) -> bool:
+        """Whether the clocks that the engine finds in `time` are to stand still with the process."""
+        return bool(self._fields[_FOLLOW])
+
+    @follow.setter
+    def follow(self, wanted: bool) -> None:
+        self._fields[_FOLLOW] = wanted
+
+    @property
+    def tells(self) -> bool:
+        """Whether the worker keeps the fields that follow: those of older revisions do not."""
+        return bool(self._fields[_TELLS])
+
+    @tells.setter
+    def tells(self, done: bool) -> None:
+        self._fields[_TELLS] = done
+
+    @property
+    def doing(self) -> Doing:
+        """What the worker is about."""
+        return Doing(self._fields[_DOING])
+
+    @doing.setter
+    def doing(self, what: Doing) -> None:
+        self._fields[_DOING] = what
+
+    @property
+    def looped_ns(self) -> int:
+        """How long the engine has been in loops that read a clock of `time` again and again."""
+        return self._fields[_LOOPED]
+
+    def add_looped(self, ns: int) -> None:
+        """The engine was in such a loop for so long."""
+        self._fields[_LOOPED] += ns
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -63,16 +135,33 @@ class OwnClock(SystemClock):
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self._waits = 0
+        self._lock = threading.Lock()
 
     def now_ns(self) -> int:
         """Nanoseconds that the process was not halted."""
-        return time.perf_counter_ns() - self._account.stood_ns
+        return self._account.own_ns(_perf_counter_ns)
+
+    def wall(self) -> float:
+        """Seconds of the machine's `time.time`: a date is the same for everybody."""
+        return _time()
 
     def sleep(self, seconds: float) -> None:
         """Wait so long in time of its own: what a halt takes of it is waited for again."""
-        until = self.now_ns() + round(seconds * 1e9)
-        while (left := until - self.now_ns()) > 0:
-            time.sleep(left / 1e9)
+        self._say_wait(+1)
+        try:
+            until = self.now_ns() + round(seconds * 1e9)
+            while (left := until - self.now_ns()) > 0:
+                _sleep(left / 1e9)
+        finally:
+            self._say_wait(-1)
+
+    def _say_wait(self, more: int) -> None:
+        """One more thread waits here within a synthesis, or one less."""
+        with self._lock:
+            self._waits += more
+            if self._account.doing is not Doing.OTHER:
+                self._account.doing = Doing.OWN_WAIT if self._waits else Doing.SYNTHESIS
 
 
 def inherited() -> Account | None:
@@ -81,7 +170,9 @@ def inherited() -> Account | None:
     if not descriptor or not SUPPORTED or not _ends_with_parent():
         return None
     with suppress(OSError, ValueError):
-        return Account(int(descriptor))
+        account = Account(int(descriptor))
+        account.tells = True
+        return account
     return None
 
 
@@ -107,6 +198,7 @@ class Halter:
         self._file.truncate(_SIZE)
         self._account = Account(self._file.fileno())
         self._pid = 0
+        self._threads: Threads | None = None
         self._halted_ns = 0
         self._instead: Halter | None = None
         self._used_ns = 0
@@ -124,6 +216,35 @@ class Halter:
     def watch(self, pid: int) -> None:
         """The worker has started; it leads a process group, which is halted as a whole."""
         self._pid = pid
+        self._threads = Threads(pid)
+
+    @property
+    def tells(self) -> bool:
+        """Whether the conductor can find out what the worker waits for; known once the worker has greeted.
+
+        The worker must say what it is doing, and the system must show what its threads do.
+        """
+        return self._account.tells and self._threads is not None and self._threads.readable
+
+    @property
+    def looped_ns(self) -> int:
+        """How long the worker's engine has been in loops that read a clock of Python's."""
+        return self._account.looped_ns
+
+    @property
+    def doing(self) -> Doing:
+        """What the worker is about."""
+        return self._account.doing
+
+    def follow(self) -> None:
+        """From the next order to load on, Python's clocks in the worker stop with it."""
+        self._account.follow = True
+
+    def look(self, *, at_all: bool = False) -> Snapshot | None:
+        """What the worker's threads do now; None where that cannot be told."""
+        if self._account.doing is Doing.OWN_WAIT:
+            return Snapshot(main=WORKING)
+        return self._threads.look(at_all=at_all) if self._threads else None
 
     def halt(self, *, instead: "Halter | None" = None) -> None:
         """Let it stand still. `instead` works meanwhile, whose CPU time is no stranger's."""

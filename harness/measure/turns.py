@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from harness.clock import Clock
 from harness.measure.asking import Asking, Turn
 from harness.measure.desks import Desk, Desks
+from harness.measure.fitness import Slicing
 from harness.measure.handle import WorkerLost
 from harness.measure.orders import NO_BLOCK
 from harness.measure.slices import can_halt
@@ -25,17 +26,19 @@ class Taken:
 class Turns:
     """Takes the turns of one run."""
 
-    def __init__(self, *, asking: Asking, desks: Desks, clock: Clock) -> None:
+    def __init__(self, *, asking: Asking, desks: Desks, clock: Clock, slicing: Slicing) -> None:
         self._asking = asking
+        self._slicing = slicing
         self._desks = desks
         self._clock = clock
 
-    def one(self, scenario: Scenario, turn: Turn) -> Taken:
-        """One repetition, or those of a crowd."""
+    def one(self, scenario: Scenario, turn: Turn, *, watched: bool = False) -> Taken:
+        """One repetition, or those of a crowd; `watched` is for a side of a duel that is looked at meanwhile."""
         desk = self._desks[scenario.arm]
         began_at, began = self._clock.wall(), self._clock.now_ns()
+        ask = self._asking.watched if watched else self._asking.repetitions
         try:
-            repetitions = self._asking.repetitions(scenario, desk, turn)
+            repetitions = ask(scenario, desk, turn)
         except WorkerLost as lost:
             return self._lost(scenario, desk, turn, lost, began_at=began_at, end_ns=self._clock.now_ns() - began)
         return Taken(scenario=scenario, repetitions=repetitions)
@@ -56,7 +59,12 @@ class Turns:
         ]
 
     def sides(self, scenarios: Sequence[Scenario]) -> dict[Scenario, Scenario]:
-        """Scenario → the one that differs from it in its arm alone, of all whose workers can be halted."""
+        """Scenario → the one that differs from it in its arm alone, of all whose workers can be halted.
+
+        None where nothing is spoken in slices.
+        """
+        if not self._slicing.slice_s:
+            return {}
         ready = [each for each in scenarios if can_halt(self._desks[each.arm].worker)]
         return {
             one: other for one in ready for other in ready if one is not other and replace(one, arm=other.arm) == other

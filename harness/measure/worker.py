@@ -9,8 +9,9 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from harness.clock import Clock, SystemClock
@@ -100,12 +101,17 @@ class Probes(Protocol):
         ...
 
 
-class Worker:
-    """Answers orders. Transport, clock and probes are passed in."""
+def nothing() -> None:
+    """Nothing has to be done before an engine is imported."""
 
-    def __init__(self, *, clock: Clock, probes: Probes) -> None:
+
+class Worker:
+    """Answers orders. Transport, clock, probes and what is done before an engine is imported are passed in."""
+
+    def __init__(self, *, clock: Clock, probes: Probes, before_load: Callable[[], None] = nothing) -> None:
         self._clock = clock
         self._probes = probes
+        self._before_load = before_load
         self._engine: Engine | None = None
         self._watch: ServerWatch | None = None
         self._stages = Stages(clock)
@@ -165,6 +171,7 @@ class Worker:
         page_cache = self._probes.prepare_cache(engine_order.model_path, wanted=order.page_cache)
         stages = Stages(self._clock, order.slowdown)
         outcome = Outcome()
+        self._before_load()
         try:
             self._engine = find_starter(engine_order.engine)(engine_order, clock=self._clock, stages=stages)
         except EngineRefusal as refusal:
@@ -375,6 +382,7 @@ def _written(answer: Answer) -> bytes:
 
 def main() -> None:
     """Speak the protocol on the standard streams."""
+    from harness.measure.engine_clocks import follow
     from harness.measure.probes import SystemProbes
     from harness.measure.standstill import OwnClock, inherited
 
@@ -386,7 +394,8 @@ def main() -> None:
     greeting = Greeting(protocol=PROTOCOL, pid=os.getpid(), python=platform.python_version(), halts=account is not None)
     answers.write(write_answer(Answer(greeting=greeting)))
     answers.flush()
-    worker = Worker(clock=clock, probes=SystemProbes(clock, account))
+    before_load = partial(follow, account) if account else nothing
+    worker = Worker(clock=clock, probes=SystemProbes(clock, account), before_load=before_load)
     serve(worker, iter(sys.stdin.buffer.readline, b""), answers)
 
 

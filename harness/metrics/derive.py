@@ -47,11 +47,14 @@ NOT_COMPARED = "its audio was not compared with the original's"
 
 
 class RunValues:
-    """The values of the scenarios of one run: its records are sorted once, and each scenario is derived once."""
+    """The values of the scenarios of one run: its records are sorted once, and each scenario is derived once.
+
+    What does not count (`RunData.counted`) is left out.
+    """
 
     def __init__(self, data: RunData) -> None:
         self.data = data
-        self._records = _Records(data)
+        self._records = _Records(data.counted)
         self._known: dict[str, Mapping[str, Values]] = {}
 
     def of(self, scenario: Scenario) -> Mapping[str, Values]:

@@ -18,7 +18,7 @@ from scipy import stats
 from harness.engines.protocol import EngineOrder
 from harness.measure.handle import ProcessHandle, WorkerLost
 from harness.measure.messages import LoadOrder, SpeakOrder
-from harness.measure.slices import Speaking, can_halt, speak_in_slices
+from harness.measure.slices import Speaking, can_halt, halter_of, speak_in_slices
 from harness.records.repetition import Phase, Repetition
 
 TIMEOUT_S = 120.0
@@ -107,6 +107,7 @@ def _launch(engine: EngineOrder, speak: SpeakOrder, *, pairs: int, rng: random.R
         if not all(map(can_halt, workers)):
             return False
         for worker in workers:
+            halter_of(worker).follow()
             worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=TIMEOUT_S)
             worker.speak(speak, timeout_s=TIMEOUT_S)
         found: dict[float, list[Pair]] = {way: [] for way in seen}

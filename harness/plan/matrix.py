@@ -46,14 +46,19 @@ class Rhythm:
 
     `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
     fewer are made, and no more than leave `fewest_blocks` to each. `needed_launches` are made whatever the budget: with
-    one launch a process cannot be told from a change. `slice_s` is how long each of two arms works at
-    most before it is the other's turn, in seconds; with 0 they speak one after the other.
+    one launch a process cannot be told from a change. `slice_s` is how long each of two arms works at most before it
+    is the other's turn, in seconds; with 0 they speak one after the other, and `whole` says why where slices are asked
+    for. `otherwise` is taken where arms turn out to be unfit for slices, with as many `launches`.
     """
 
     launching: float = 1.0
     fewest_blocks: int = 1
     needed_launches: int = 2
     slice_s: float = 0.0
+    whole: str = ""
+    launches: int | None = None
+    """None: as many as the pace says."""
+    otherwise: "Rhythm | None" = None
 
 
 ALL_LAUNCHES = Rhythm()

@@ -247,7 +247,9 @@ class Block:
     Where the workers of a launch are not all there at once, `group` counts the groups of arms that take turns, and a
     block is a round of its group's scenarios. A block with a `load` is one scenario's, and `started_at` and `wall_ns`
     are its window. Where two arms spoke each text at the same time, `slice_ns` is how long each worked at most before
-    it was the other's turn; 0 where they spoke one after the other.
+    it was the other's turn; 0 where they spoke one after the other, and `whole` says why where slices were asked for.
+    A block in slices with such a reason is the one that gave it: its figures, and those of earlier ones in slices, do
+    not count.
     """
 
     block: int
@@ -261,3 +263,4 @@ class Block:
     """(Arm id, what its server says after the block) of every arm that is a server."""
     group: int = 0
     slice_ns: int = 0
+    whole: str = ""

@@ -1,11 +1,11 @@
 """One run as it is kept: readable at every moment, also when it was killed halfway."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from harness.records.environment import Conditions, Machine, Subject
-from harness.records.repetition import Block, Launch, Repetition
+from harness.records.repetition import Block, Launch, Phase, Repetition
 from harness.records.scenario import Scenario
 from harness.records.verdict import Median, Summary, TargetResult, Verdict
 
@@ -77,6 +77,25 @@ class RunData:
     summaries: tuple[Summary, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     targets: tuple[TargetResult, ...] = field(default=())
+
+    @property
+    def in_slices(self) -> bool:
+        """Whether the sides of a duel's pairs worked at the same time, as far as their figures count."""
+        return any(block.slice_ns for block in self.blocks) and not any(block.whole for block in self.blocks)
+
+    @property
+    def counted(self) -> "RunData":
+        """What counts of it: where slices turned out not to suit an arm, only the blocks that were not in slices."""
+        unfit = {block.block for block in self.blocks if block.slice_ns} if not self.in_slices else set()
+        if not unfit:
+            return self
+        return replace(
+            self,
+            blocks=tuple(block for block in self.blocks if block.block not in unfit),
+            repetitions=tuple(
+                each for each in self.repetitions if each.phase is not Phase.MEASURED or each.block not in unfit
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

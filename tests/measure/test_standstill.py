@@ -1,5 +1,6 @@
 """Halted processes, and the clock that stands still with them: in real processes."""
 
+import mmap
 import os
 import signal
 import subprocess
@@ -11,7 +12,9 @@ import psutil
 import pytest
 
 from harness.measure.handle import HERE, ProcessHandle
-from harness.measure.standstill import SUPPORTED, VARIABLE, Account, Halter, OwnClock, inherited
+from harness.measure.probes import SystemProbes
+from harness.measure.standstill import SUPPORTED, VARIABLE, Account, Doing, Halter, OwnClock, inherited
+from harness.measure.thread_states import WORKING, Snapshot, Threads
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
 
@@ -104,6 +107,48 @@ def test_the_clock_leaves_out_what_was_booked() -> None:
         before, at, after = time.perf_counter_ns(), own.now_ns(), time.perf_counter_ns()
         assert before - at <= booked_ns <= after - at
     assert account.used_ns == 14
+    account.close()
+    halter.close()
+
+
+def test_a_worker_says_what_it_is_about_and_that_it_does() -> None:
+    halter = Halter()
+    account = Account(halter.descriptor)
+    assert not halter.tells, "nobody has greeted yet"
+    account.tells = True
+    halter.watch(os.getpid())
+    assert halter.tells is Threads(os.getpid()).readable
+    probes = SystemProbes(account=account)
+    assert halter.doing is Doing.OTHER
+    probes.begin()
+    assert halter.doing is Doing.SYNTHESIS
+    probes.end(cpu_ns=0, wall_ns=1)
+    assert halter.doing is Doing.OTHER
+    account.close()
+    halter.close()
+
+
+def test_a_wait_that_stands_still_with_the_process_is_seen_as_work() -> None:
+    halter = Halter()
+    account = Account(halter.descriptor)
+    account.doing = Doing.OWN_WAIT
+    assert halter.look() == Snapshot(main=WORKING)
+    account.doing = Doing.SYNTHESIS
+    assert halter.look() is None, "no process has been named"
+    account.close()
+    halter.close()
+
+
+def test_a_worker_of_an_older_revision_says_nothing() -> None:
+    """It maps the two fields that it knows, and can be halted all the same."""
+    halter = Halter()
+    older = mmap.mmap(halter.descriptor, 16)
+    account = Account(halter.descriptor)
+    account.book(stood_ns=5, used_ns=7)
+    assert (int.from_bytes(older[:8], sys.byteorder), int.from_bytes(older[8:], sys.byteorder)) == (5, 7)
+    halter.watch(os.getpid())
+    assert not halter.tells
+    older.close()
     account.close()
     halter.close()
 

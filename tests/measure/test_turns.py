@@ -9,9 +9,13 @@ import pytest
 
 from harness.clock import ScriptedClock
 from harness.measure.events import BlockDone
+from harness.measure.fitness import CANNOT_TELL, ENOUGH_LOOKS, UNABLE, UNTOLD
 from harness.measure.handle import WorkerLost, WorkerPlace
 from harness.measure.messages import LoadOrder, SpeakOrder
-from harness.measure.standstill import Halter
+from harness.measure.standstill import Doing, Halter
+from harness.measure.thread_states import SLEEP, SOCKET, WORKING, Snapshot, State
+from harness.measure.warm_ups import MOST_WATCHED
+from harness.measure.watched import LOOK_EVERY_S
 from harness.plan.matrix import Rhythm
 from harness.records.repetition import Launch, OutcomeKind, Repetition
 from harness.records.scenario import Scenario
@@ -38,6 +42,7 @@ PAIRS = (
 
 ONE_THREAD = tuple(replace(each, arm=replace(each.arm, threads=1)) for each in PAIRS)
 PATIENCE_S = 240.0
+IN_SLICES = Rhythm(slice_s=0.025, otherwise=Rhythm(launches=2))
 
 
 @dataclass
@@ -46,7 +51,21 @@ class FakeHalter:
 
     log: list[str]
     name: Callable[[], str]
+    states: Callable[[str], State]
     halted: bool = False
+    tells: bool = True
+    doing: Doing = Doing.SYNTHESIS
+    looped_ns: int = 0
+    looks: int = 0
+    follows: bool = False
+
+    def follow(self) -> None:
+        self.follows = True
+
+    def look(self, *, at_all: bool = False) -> Snapshot:
+        del at_all
+        self.looks += 1
+        return Snapshot(main=self.states(self.name()))
 
     def halt(self, *, instead: object = None) -> None:
         del instead
@@ -66,7 +85,7 @@ class HaltableHand(Hand):
     def __init__(self, agency: "SlicedAgency") -> None:
         super().__init__(agency)
         self.order: SpeakOrder | None = None
-        self.fake = FakeHalter(agency.halts, lambda: self.name)
+        self.fake = FakeHalter(agency.halts, lambda: self.name, agency.states, tells=agency.tells)
 
     @property
     def halter(self) -> Halter | None:
@@ -79,8 +98,14 @@ class HaltableHand(Hand):
 
     def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
         assert order is self.order
-        cast("SlicedAgency", self.agency).parts.append(within_s)
         assert not self.fake.halted
+        agency = cast("SlicedAgency", self.agency)
+        if within_s <= LOOK_EVERY_S:
+            # It is watched, and speaks until it has been looked at often enough.
+            if self.fake.looks < agency.looks:
+                return None
+        else:
+            agency.parts.append(within_s)
         return self.speak(order, timeout_s=within_s)
 
     def give_up(self, order: SpeakOrder, *, after_s: float) -> NoReturn:
@@ -92,6 +117,10 @@ class SlicedAgency(Agency):
     halts: list[str] = field(default_factory=list)
     parts: list[float] = field(default_factory=list)
     able: bool = True
+    tells: bool = True
+    looks: int = ENOUGH_LOOKS
+    states: Callable[[str], State] = lambda _arm: WORKING
+    """Arm id → what its worker does, whenever it is looked at."""
 
     def start(self, _place: WorkerPlace) -> Hand:
         hand = HaltableHand(self) if self.able else Hand(self)
@@ -99,9 +128,9 @@ class SlicedAgency(Agency):
         return hand
 
 
-def play(*, able: bool = True, rule: Rule = lambda _order: None, **pace: float) -> tuple[Played, SlicedAgency]:
-    agency = SlicedAgency(ScriptedClock(), rule=rule, able=able)
-    return perform(plan(PAIRS, rhythm=Rhythm(slice_s=0.025), **pace), agency=agency), agency
+def play(*, rule: Rule = lambda _order: None, **pace: float) -> tuple[Played, SlicedAgency]:
+    agency = SlicedAgency(ScriptedClock(), rule=rule)
+    return perform(plan(PAIRS, rhythm=IN_SLICES, **pace), agency=agency), agency
 
 
 def spoken(block: BlockDone) -> list[str]:
@@ -129,11 +158,86 @@ def test_who_begins_is_turned_round_with_the_block() -> None:
     assert first[2] != first[3]
 
 
-def test_workers_that_cannot_be_halted_speak_one_after_the_other() -> None:
-    played, agency = play(able=False)
-    assert {block.block.slice_ns for block in played.blocks} == {0}
-    assert all(len(block.repetitions) == 4 for block in played.blocks)
+def whole(agency: SlicedAgency, reason: str, **pace: float) -> Played:
+    """A run that is to be played one side after the other, for this reason, with as many launches as that has."""
+    played = perform(plan(PAIRS, rhythm=IN_SLICES, launches=8, **pace), agency=agency)
+    assert {(each.block.slice_ns, each.block.launch) for each in played.blocks} == {(0, 0), (0, 1)}
+    assert {each.block.whole for each in played.blocks} == {reason}
+    assert all(len(each.repetitions) == 4 for each in played.blocks)
     assert not agency.halts
+    return played
+
+
+def test_workers_that_cannot_be_halted_speak_one_after_the_other() -> None:
+    whole(SlicedAgency(ScriptedClock(), able=False), UNABLE)
+
+
+def test_workers_that_do_not_tell_what_they_wait_for_speak_one_after_the_other() -> None:
+    first = "scripted.cpu.tdefault"
+    reasons = [CANNOT_TELL.format(arm=name, why=UNTOLD) for name in (first, "scripted-8bit.cpu.tdefault")]
+    agency = SlicedAgency(ScriptedClock(), tells=False)
+    played = perform(plan(PAIRS, rhythm=IN_SLICES, launches=3), agency=agency)
+    assert {each.block.whole for each in played.blocks} <= set(reasons)
+    assert {each.block.slice_ns for each in played.blocks} == {0}
+
+
+def test_workers_that_are_hardly_seen_speak_one_after_the_other() -> None:
+    agency = SlicedAgency(ScriptedClock(), looks=0)
+    played = perform(plan(PAIRS, rhythm=IN_SLICES, launches=3), agency=agency)
+    assert all("its texts take too little time" in each.block.whole for each in played.blocks)
+    assert {each.block.slice_ns for each in played.blocks} == {0}
+    # Each text was spoken as often as may be, to see more of it.
+    assert len([each for each in played.warm_ups if each.launch == 0]) == 4 * MOST_WATCHED
+
+
+def test_a_side_that_waits_in_its_warm_up_is_not_halted() -> None:
+    def states(arm: str) -> State:
+        return SLEEP if "8bit" in arm else WORKING
+
+    arm = "scripted-8bit.cpu.tdefault"
+    agency = SlicedAgency(ScriptedClock(), states=states)
+    played = whole(agency, f"{arm} sleeps for about 100 % of its time, which would go by while it is halted", blocks=2)
+    assert len(played.warm_ups) == 8
+    # Later launches are those of a run without slices: one side loads after the other, and speaks its first text.
+    assert all(order.speak_first for order in agency.loads)
+
+
+def test_an_engines_clocks_follow_its_process_only_where_that_may_be_halted() -> None:
+    for states, launches in ((lambda _arm: WORKING, 3), (lambda _arm: SLEEP, 1)):
+        followed: list[bool] = []
+
+        class Noted(HaltableHand):
+            def load(self, order: LoadOrder, *, timeout_s: float, told: list[bool] = followed) -> Launch:
+                told.append(self.fake.follows)
+                return super().load(order, timeout_s=timeout_s)
+
+        class Agents(SlicedAgency):
+            def start(self, _place: WorkerPlace, kind: type[HaltableHand] = Noted) -> Hand:
+                self.open.append(kind(self))
+                return self.open[-1]
+
+        perform(plan(PAIRS, rhythm=IN_SLICES, launches=3), agency=Agents(ScriptedClock(), states=states))
+        assert followed.count(True) == 2 * launches
+
+
+def test_a_wait_that_is_found_at_the_halts_ends_the_slices() -> None:
+    """It works while it warms up, and waits at every halt from the second block on."""
+    blocks: list[int] = []
+
+    def states(arm: str) -> State:
+        return SOCKET if "8bit" in arm and blocks[-1:] and blocks[-1] else WORKING
+
+    def rule(order: object) -> None:
+        if isinstance(order, SpeakOrder) and order.phase == "measured":
+            blocks.append(order.block)
+
+    agency = SlicedAgency(ScriptedClock(), rule=rule, states=states)
+    played = perform(plan(PAIRS, rhythm=IN_SLICES, launches=1, blocks=8), agency=agency)
+    told = [each.block.whole for each in played.blocks]
+    first = next(number for number, reason in enumerate(told) if reason)
+    assert first > 0
+    assert all("waits for a socket" in reason for reason in told[first:])
+    assert [bool(each.block.slice_ns) for each in played.blocks] == [number <= first for number in range(8)]
 
 
 def test_who_is_lost_over_it_costs_itself_alone() -> None:
@@ -262,13 +366,14 @@ def warm_ups_begun(scenarios: tuple[Scenario, ...]) -> list[list[str]]:
     return begun
 
 
-def test_sides_of_one_thread_are_warmed_up_at_once() -> None:
+def test_sides_of_one_thread_are_warmed_up_at_once_once_they_have_been_looked_at() -> None:
     begun = warm_ups_begun(ONE_THREAD)
-    assert [len(others) for others in begun] == [0, 1] * 4
+    assert [len(others) for others in begun] == [0] * 4 + [0, 1] * 2
 
 
 def test_sides_that_want_every_core_are_warmed_up_one_after_the_other() -> None:
-    assert warm_ups_begun(PAIRS) == []
+    """In the first launch each is looked at meanwhile; later ones are only ordered to speak, and begin nothing."""
+    assert warm_ups_begun(PAIRS) == [[]] * 4
 
 
 def test_a_side_that_is_lost_over_its_warm_up_costs_itself_alone() -> None:

@@ -1,0 +1,33 @@
+"""Finds work of a process that goes on while the process is halted: on a device, or in its child processes."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+DEVICES = ("/dev/nvidia", "/dev/dri/", "/dev/kfd", "/dev/accel", "/dev/davinci", "/dev/dxg")
+"""How the files of accelerators begin."""
+
+
+def works_elsewhere(pid: int, *, proc: Path = Path("/proc")) -> str:
+    """What a process does elsewhere, in words; "" if nothing is found.
+
+    Child processes of its group are halted with it, but their clocks do not leave the halts out.
+    """
+    with suppress(psutil.Error):
+        if children := psutil.Process(pid).children(recursive=True):
+            return f"has started another process ({children[0].name()}), whose clocks do not stand still"
+    if device := _device(proc / str(pid) / "fd"):
+        return f"has opened {device}, a device that goes on while its process is halted"
+    return ""
+
+
+def _device(descriptors: Path) -> str:
+    """The first accelerator among what a process has open."""
+    with suppress(OSError):
+        for each in sorted(descriptors.iterdir()):
+            with suppress(OSError):
+                target = str(each.readlink())
+                if target.startswith(DEVICES):
+                    return target
+    return ""

@@ -1,0 +1,105 @@
+"""The real duel of an engine that waits: told in the table, the report and the stored blocks."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.measure.standstill import SUPPORTED
+from harness.measure.thread_states import Threads
+from harness.perf.waiting_engine import Peer
+from harness.perf.waiting_engines import installed
+from harness.records.run import RunData
+from harness.store.runs import open_store
+
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
+
+AT_ONCE = "the sides of a pair worked at the same time, in turns of up to 100 ms"
+ONE_BY_ONE = "the sides of a pair worked one after the other: waiting.cpu.tdefault."
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not Threads(os.getpid()).readable:
+        pytest.skip("this system does not show what a process waits for")
+    return installed(tmp_path_factory.mktemp("environment"))
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    peer = Peer()
+    peer.begin()
+    yield peer
+    peer.shutdown()
+    peer.server_close()
+
+
+def waiting(**options: str) -> list[str]:
+    """The options for the waiting engine."""
+    told = ",".join(f"{name}={value}" for name, value in {"work": "100", **options}.items())
+    return ["--engine", "waiting", "--session-options", told, "--text", "chars-12"]
+
+
+def duel(python: Path, folder: Path, environment: dict[str, str], options: list[str]) -> tuple[str, RunData]:
+    """What the command prints of a duel of one engine against itself, and what is stored of it."""
+    command = ["duel", "current", "current", *options]
+    short = ["--launches", "1", "--blocks", "1"]
+    done = subprocess.run(
+        [python, "-m", "harness.cli", *command, *short],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with open_store(folder / ".kokoro-bench/results.sqlite") as store:
+        return " ".join(done.stdout.split()), store.load(store.resolve("latest"))
+
+
+def test_onnx_runtime_whose_threads_spin_is_measured_in_slices(
+    python: Path, tmp_path: Path, user_environment: dict[str, str]
+) -> None:
+    """Four threads spin at the barriers of their pool, also where the machine has fewer cores."""
+    options = ["--model", "replica-small", "--threads", "4", "--text", "chars-60"]
+    printed, data = duel(python, tmp_path, user_environment, options)
+    assert AT_ONCE in printed
+    assert [(block.slice_ns, block.whole) for block in data.blocks] == [(100_000_000, "")]
+
+
+@pytest.mark.parametrize(
+    ("wait", "reason"),
+    [("sleep", "sleeps for about"), ("socket", "waits for a socket for about"), ("spin", "reads a clock in a loop")],
+)
+def test_an_engine_that_waits_half_of_its_time_is_played_one_side_after_the_other(
+    wait: str, reason: str, *, python: Path, tmp_path: Path, user_environment: dict[str, str], peer: Peer
+) -> None:
+    printed, data = duel(python, tmp_path, user_environment, waiting(wait=wait, share="1", peer=peer.address))
+    assert ONE_BY_ONE in printed
+    assert reason in printed
+    (block,) = data.blocks
+    assert block.slice_ns == 0
+    assert reason in block.whole
+    (note,) = [note for note in data.run.notes if "one after the other" in note]
+    assert note.endswith(block.whole)
+    page = (tmp_path / f"reports/site/runs/{data.run.id}.html").read_text(encoding="utf-8")
+    assert reason in page
+    if wait != "sleep":
+        return
+    for command in (["runs", "show", "latest"], ["runs", "export", "latest", "--format", "jsonl"]):
+        shown = subprocess.run(
+            [sys.executable, "-m", "harness.cli", *command],
+            cwd=tmp_path,
+            env=user_environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        ).stdout
+        assert reason in " ".join(shown.split())
+    blocks = [line["record"] for line in map(json.loads, shown.splitlines()) if line["kind"] == "block"]
+    assert [each["whole"] for each in blocks] == [block.whole]
