@@ -8,7 +8,7 @@ from typing import Self
 
 from harness.equipment import Equipment
 from harness.likeness import Recording, compare_all, with_likeness
-from harness.measure.operators import Profile, profile_arm
+from harness.measure.operators import Profiles, profile_pair
 from harness.measure.orders import order_language
 from harness.measure.staff import Staff
 from harness.placement import prove
@@ -17,7 +17,8 @@ from harness.records.run import RunData, RunStatus
 from harness.records.scenario import Scenario
 from harness.verdicts import Conclusions
 
-Profiler = Callable[[Scenario], Profile]
+Profiler = Callable[[Scenario, Scenario], Profiles]
+"""Profiles a candidate's and a reference's speaking of one text."""
 Explain = Callable[[Conclusions, RunData, Profiler], Conclusions]
 
 
@@ -27,6 +28,7 @@ class Beside:
     def __init__(self, plan: Plan, equipment: Equipment, *, audio: Path, refusals: Mapping[str, str]) -> None:
         self._plan = plan
         self._staff = equipment.staff
+        self._clock = equipment.clock
         self._recording = Recording(audio)
         self._refusals = dict(refusals)
         self._notes: Sequence[str] = ()
@@ -62,11 +64,20 @@ class Beside:
     def _keep(self, scenario: Scenario, launch: int) -> str:
         return self._recording.place(scenario, launch, characters=self._plan.utterance(scenario, 0).characters)
 
-    def _profile(self, scenario: Scenario) -> Profile:
-        """Operator times of a scenario's text, in a worker of its own."""
-        text = self._plan.utterance(scenario, 0)
-        text = replace(text, language=order_language(scenario, text))
-        return profile_arm(scenario.arm, staff=self._staff, voice=scenario.voice, seed=self._seed, utterance=text)
+    def _profile(self, candidate: Scenario, reference: Scenario) -> Profiles:
+        """Operator times of a pair's text, in workers of their own."""
+        text = self._plan.utterance(candidate, 0)
+        text = replace(text, language=order_language(candidate, text))
+        return profile_pair(
+            candidate.arm,
+            reference.arm,
+            staff=self._staff,
+            clock=self._clock,
+            voice=candidate.voice,
+            seed=self._seed,
+            utterance=text,
+            script=dict(self._plan.script),
+        )
 
 
 def unexplained(conclusions: Conclusions, data: RunData, profile: Profiler) -> Conclusions:

@@ -16,7 +16,7 @@ from harness.judge.gate import judge
 from harness.judge.grouped import Grouped
 from harness.judge.power import tolerance_for
 from harness.judge.stopping import EARLIEST_BLOCKS, StoppingRule, blocks_in
-from harness.measure.operators import Profile
+from harness.measure.operators import Profiles
 from harness.measure.pacing import launches_within
 from harness.metrics.derive import Values, paired_log_ratios, scenario_values
 from harness.metrics.metric import Per
@@ -27,7 +27,7 @@ from harness.plan.matrix import ALL_LAUNCHES, Rhythm
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode, Scenario
 from harness.records.verdict import Verdict, VerdictKind
-from harness.suspects import TIMED, operator_suspects, suspects_of, with_operators
+from harness.suspects import PROFILED, operator_suspects, suspects_of, with_operators
 from harness.verdicts import Conclusions, all_values, look_at, loss, summarise_all
 
 CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
@@ -153,7 +153,7 @@ class DuelJudging:
         verdicts = judge(self.comparisons(data), self._terms_of(data).policy, share=share)
         return Conclusions(
             summaries=summarise_all(data, all_values(data)),
-            verdicts=tuple(_with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),
+            verdicts=tuple(self._with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),
             targets=(),
             notes=notes,
         )
@@ -173,24 +173,24 @@ class DuelJudging:
             return (*told, f"what was measured in turns before that was found does not count: {len(slices)} blocks")
         return told
 
-    def explain(self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario], Profile]) -> Conclusions:
-        """The verdicts that found a change with the operators that moved, by one profile of each side.
+    def explain(
+        self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario, Scenario], Profiles]
+    ) -> Conclusions:
+        """The verdicts that found a change, with the operators that moved, by profiles of both sides in turns.
 
         Profiled after all is measured, and only where something was found.
         """
-        found = {verdict.scenario_id for verdict in conclusions.verdicts if verdict.kind in CHANGED}
-        suspects = {
-            candidate.id: operator_suspects(profile(candidate), profile(reference))
-            for candidate, reference in pairs_of(data)
-            if candidate.id in found
-        }
-        verdicts = tuple(
-            replace(verdict, suspects=with_operators(verdict.suspects, suspects[verdict.scenario_id]))
-            if verdict.kind in CHANGED and verdict.metric in TIMED
-            else verdict
-            for verdict in conclusions.verdicts
-        )
-        return replace(conclusions, verdicts=verdicts)
+        found = {verdict.scenario_id for verdict in conclusions.verdicts if _is_profiled(verdict)}
+        pairs = {pair[0].id: pair for pair in pairs_of(data) if pair[0].id in found}
+        profiles = {scenario_id: profile(*pair) for scenario_id, pair in pairs.items()}
+
+        def explained(verdict: Verdict) -> Verdict:
+            if not _is_profiled(verdict):
+                return verdict
+            operators = operator_suspects(verdict, profiles[verdict.scenario_id], *pairs[verdict.scenario_id], data)
+            return replace(verdict, suspects=with_operators(verdict.suspects, operators))
+
+        return replace(conclusions, verdicts=tuple(map(explained, conclusions.verdicts)))
 
     def comparisons(self, data: RunData) -> list[Comparison]:
         """One per text and gated metric; a text of which a side was lost is one failure."""
@@ -226,6 +226,12 @@ class DuelJudging:
             run_id=data.run.id,
             seconds_per_block=median(walls) if walls else None,
         )
+
+    def _with_suspects(self, verdict: Verdict, data: RunData) -> Verdict:
+        if verdict.kind not in CHANGED:
+            return verdict
+        candidate, reference = next(pair for pair in pairs_of(data) if pair[0].id == verdict.scenario_id)
+        return replace(verdict, suspects=suspects_of(verdict, candidate, reference, data, self.policy))
 
     def _with_time(self, verdict: Verdict, data: RunData) -> Verdict:
         """Of too few pairs for any interval, the budget that would allow the first look."""
@@ -290,8 +296,6 @@ def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
         return NotComparable(kind=VerdictKind.INCOMPARABLE, reason=error.what, advice=error.remedy)
 
 
-def _with_suspects(verdict: Verdict, data: RunData) -> Verdict:
-    if verdict.kind not in CHANGED:
-        return verdict
-    candidate, reference = next(pair for pair in pairs_of(data) if pair[0].id == verdict.scenario_id)
-    return replace(verdict, suspects=suspects_of(verdict.metric, candidate, reference, data))
+def _is_profiled(verdict: Verdict) -> bool:
+    """Whether a change was found that the times of operators may explain."""
+    return verdict.kind in CHANGED and verdict.metric in PROFILED

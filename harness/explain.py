@@ -1,6 +1,15 @@
 """Why a figure may have moved: what differs between the accepted subject and this one, strongest first."""
 
+from collections.abc import Sequence
+from math import exp
+from statistics import median
+
+from harness.judge.grouped import Grouped
+from harness.judge.movement import added
+from harness.metrics.figures import repetition_figures
+from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
+from harness.records.repetition import Phase, Repetition
 from harness.records.run import RunData
 from harness.records.verdict import Verdict
 from harness.store.baselines import PromotedRun
@@ -9,11 +18,15 @@ DISTURBED_SHARE = 0.2
 """From this share of disturbed repetitions on, the machine is a suspect itself."""
 
 
-def differences(accepted: PromotedRun, data: RunData, scenario_id: str, *, metric: str) -> tuple[str, ...]:
-    """Sentences without a full stop: model, packages, source, and of what takes time the machine."""
-    # Other work on the machine takes time from a process, and no memory that would count as its own.
-    machine = [] if METRICS[metric].unit.startswith("B") else _machine(data, scenario_id)
-    return (*_model(accepted, data, scenario_id), *_packages(accepted, data), *_source(accepted, data), *machine)
+def differences(accepted: PromotedRun, data: RunData, verdict: Verdict) -> tuple[str, ...]:
+    """Sentences without a full stop: model, packages, source, and what other work on the machine added."""
+    machine = _machine(data, verdict)
+    return (
+        *_model(accepted, data, verdict.scenario_id),
+        *_packages(accepted, data),
+        *_source(accepted, data),
+        *machine,
+    )
 
 
 def _model(accepted: PromotedRun, data: RunData, scenario_id: str) -> list[str]:
@@ -42,12 +55,43 @@ def _source(accepted: PromotedRun, data: RunData) -> list[str]:
     return found
 
 
-def _machine(data: RunData, scenario_id: str) -> list[str]:
-    ours = [repetition for repetition in data.repetitions if repetition.scenario_id == scenario_id]
-    disturbed = sum(bool(repetition.disturbance.marks) for repetition in ours)
-    if not ours or disturbed / len(ours) < DISTURBED_SHARE:
+def _machine(data: RunData, verdict: Verdict) -> list[str]:
+    """That other work on the machine made a figure worse, by how much, and where it was shown to do so.
+
+    It takes time from a process and makes nothing better.
+    """
+    change, metric = verdict.change, METRICS[verdict.metric]
+    timed = metric.per is Per.REPETITION and metric.lower_is_better and not metric.unit.startswith("B")
+    if not timed or change is None or change.point <= 0:
         return []
-    return [f"{disturbed} of {len(ours)} repetitions were disturbed by other work on the machine"]
+    ours = [
+        each
+        for each in data.repetitions
+        if each.scenario_id == verdict.scenario_id and each.phase is Phase.MEASURED and each.outcome.valid
+    ]
+    marked = [each for each in ours if each.disturbance.marks]
+    if not marked or len(marked) / len(ours) < DISTURBED_SHARE:
+        return []
+    launches = sorted({each.launch for each in ours})
+    disturbed = _values(marked, verdict.metric, launches)
+    calm = _values([each for each in ours if not each.disturbance.marks], verdict.metric, launches)
+    added_by_others = added(disturbed, calm)
+    if added_by_others is None or added_by_others.low <= 0:
+        return []
+    now = median(value for launch in (*disturbed, *calm) for value in launch)
+    point, low, high, whole = map(
+        metric.format, (added_by_others.point, added_by_others.low, added_by_others.high, now - now / exp(change.point))
+    )
+    share = f"{len(marked)} of {len(ours)} repetitions were disturbed by other work on the machine"
+    return [f"{share}: +{point} (+{low} to +{high} at {100 * added_by_others.level:.0f} %) of +{whole}"]
+
+
+def _values(repetitions: Sequence[Repetition], metric: str, launches: Sequence[int]) -> Grouped:
+    """The known values of `metric`, launch by launch."""
+    known = [
+        (each.launch, value) for each in repetitions if (value := repetition_figures(each)[metric].value) is not None
+    ]
+    return tuple(tuple(value for launch, value in known if launch == wanted) for wanted in launches)
 
 
 def explained(verdict: Verdict) -> str:

@@ -299,8 +299,7 @@ def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Ver
     points = baselines.for_pair(verdict.scenario_id, verdict.metric)
     if not points:
         return verdict
-    suspects = differences(points[-1].run, data, verdict.scenario_id, metric=verdict.metric)
-    return replace(verdict, suspects=suspects)
+    return replace(verdict, suspects=differences(points[-1].run, data, verdict))
 
 
 def _promoted(data: RunData) -> PromotedRun:

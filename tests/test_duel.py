@@ -18,7 +18,7 @@ from harness.equipment import equip, wanted_arms
 from harness.errors import BenchError, ExitCode, RuntimeBuildError, UsageError
 from harness.judge.comparison import Policy
 from harness.laboratory import Finished
-from harness.measure.operators import Profile
+from harness.measure.operators import Profile, Profiles
 from harness.metrics.derive import scenario_values
 from harness.plan.config import Config, load_config
 from harness.plan.matrix import Rhythm
@@ -121,7 +121,7 @@ def test_a_faster_model_is_found_with_its_stage_as_the_first_suspect(faster: Fin
     assert verdict.change is not None
     # The script's inference takes 0.8 of the time and is nearly all of it: ln 0.8 = -0.223.
     assert verdict.change.point == pytest.approx(-0.22, abs=0.02)
-    assert verdict.suspects[0].startswith("inference:")
+    assert verdict.suspects[0].startswith("stage inference: -")
     assert MODELS_DIFFER in verdict.suspects
 
 
@@ -308,7 +308,7 @@ def test_the_command_prints_the_duel_and_ends_with_its_code(tmp_path: Path) -> N
 
 
 def profile(**milliseconds: float) -> Profile:
-    return Profile(operators={name: 1e3 * each for name, each in milliseconds.items()})
+    return Profile(operators={name: (1e3 * each,) * 4 for name, each in milliseconds.items()})
 
 
 class TestOperatorSuspects:
@@ -316,17 +316,17 @@ class TestOperatorSuspects:
         judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy())
         data = faster.data
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
-        profiled: list[str] = []
+        profiled: list[tuple[str, str]] = []
 
-        def profiler(scenario: Scenario) -> Profile:
-            profiled.append(scenario.arm.id)
-            return profile(Conv=8.0) if "8bit" in scenario.arm.id else profile(Conv=10.0)
+        def profiler(candidate: Scenario, reference: Scenario) -> Profiles:
+            profiled.append((candidate.arm.id, reference.arm.id))
+            return Profiles(candidate=(profile(Conv=8.0),), reference=(profile(Conv=10.0),))
 
         after = judging.explain(before, data, profiler)
-        assert profiled == ["scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault"], "once each"
+        assert profiled == [("scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault")], "once, both sides together"
         latency = next(verdict for verdict in after.verdicts if verdict.metric == "latency")
-        assert latency.suspects[0].startswith("inference:")
-        assert latency.suspects[1] == "operator Conv: -20.0% of all nodes' time (10.0 → 8.0 ms)"
+        assert latency.suspects[0].startswith("stage inference:")
+        assert latency.suspects[1] == "operator Conv: -2.0 ms (-2.0 to -2.0 at 99.00 %) of -2.0 ms (10.0 → 8.0)"
         assert MODELS_DIFFER in latency.suspects[2:]
         memory = next(verdict for verdict in after.verdicts if verdict.metric == "rss_peak")
         assert not any(suspect.startswith("operator") for suspect in memory.suspects)
@@ -336,7 +336,7 @@ class TestOperatorSuspects:
         judging = DuelJudging(effect=0.05, budget_s=60, launches=4, policy=Policy())
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
 
-        def profiler(_scenario: Scenario) -> Profile:
+        def profiler(_candidate: Scenario, _reference: Scenario) -> Profiles:
             raise AssertionError
 
         assert judging.explain(before, data, profiler) == before

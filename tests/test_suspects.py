@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from harness.measure.operators import Profile
+from harness.judge.comparison import Policy
+from harness.measure.operators import Profile, Profiles
 from harness.plan.matrix import Wish
-from harness.records.repetition import Phase
+from harness.records.repetition import Phase, Repetition
 from harness.records.run import RunData
 from harness.records.scenario import Mode
-from harness.suspects import STAGES, operator_suspects, suspects_of
+from harness.records.verdict import Estimate, Verdict, VerdictKind
+from harness.suspects import operator_suspects, suspects_of, with_operators
 from tests.conftest import Laboratory
 
 MB = 1_000_000
@@ -19,27 +21,18 @@ WISH = Wish(mode=Mode.WHOLE, texts=("chars-12",))
 
 
 def profile(**milliseconds: float) -> Profile:
-    return Profile(operators={name: 1e3 * each for name, each in milliseconds.items()})
+    return Profile(operators={name: (1e3 * each,) * 4 for name, each in milliseconds.items()})
 
 
-class TestOperatorSuspects:
-    def test_those_that_moved_come_the_strongest_first_and_the_others_not_at_all(self) -> None:
-        ours = profile(Conv=70.0, LSTM=20.0, ConvInteger=15.0, Add=10.5)
-        theirs = profile(Conv=60.0, LSTM=30.0, Add=10.0)
-        assert operator_suspects(ours, theirs) == [
-            "operator ConvInteger: +15.0% of all nodes' time (0.0 → 15.0 ms)",
-            "operator Conv: +10.0% of all nodes' time (60.0 → 70.0 ms)",
-            "operator LSTM: -10.0% of all nodes' time (30.0 → 20.0 ms)",
-        ]
+def profiles(ours: Profile, theirs: Profile) -> Profiles:
+    return Profiles(candidate=(ours,) * 3, reference=(theirs,) * 3)
 
-    def test_five_are_enough(self) -> None:
-        names = [f"Op{number}" for number in range(9)]
-        ours, theirs = profile(**dict.fromkeys(names, 2.0)), profile(**dict.fromkeys(names, 1.0))
-        assert len(operator_suspects(ours, theirs)) == 5
 
-    def test_without_a_profile_the_reason_is_said(self) -> None:
-        said = operator_suspects(profile(Conv=1.0), Profile(reason="the engine wrote no profile"))
-        assert said == ["operators: not profiled (the engine wrote no profile)"]
+def verdict(metric: str, *, worse: bool) -> Verdict:
+    size = 0.2 if worse else -0.2
+    change = Estimate(point=size, low=size, high=size, level=0.99, method="", n=12, launches=3)
+    kind = VerdictKind.REGRESSED if worse else VerdictKind.IMPROVED
+    return Verdict(scenario_id="", metric=metric, kind=kind, change=change)
 
 
 @pytest.fixture(scope="module")
@@ -58,38 +51,147 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> RunData:
     )
 
 
-def told(metric: str, data: RunData, **changes: Any) -> tuple[str, ...]:
+def told(metric: str, data: RunData, *, worse: bool = False, **changes: Any) -> tuple[str, ...]:
     """The suspects of the second scenario against the first, once its arm has `changes`."""
     reference, candidate = data.run.scenarios
-    return suspects_of(metric, replace(candidate, arm=replace(candidate.arm, **changes)), reference, data)
+    candidate = replace(candidate, arm=replace(candidate.arm, **changes))
+    return suspects_of(verdict(metric, worse=worse), candidate, reference, data, Policy())
 
 
-def test_a_figure_of_time_is_explained_by_its_stages(both: RunData) -> None:
-    for metric in ("latency", "rtf", "ttfa", "cpu_per_audio"):
+def operators(ours: Profile, theirs: Profile, data: RunData, *, worse: bool, metric: str = "latency") -> list[str]:
+    reference, candidate = data.run.scenarios
+    return operator_suspects(verdict(metric, worse=worse), profiles(ours, theirs), candidate, reference, data)
+
+
+class TestOperators:
+    def test_those_that_moved_the_verdicts_way_come_the_strongest_first_and_no_other(self, both: RunData) -> None:
+        ours = profile(Conv=70.0, LSTM=20.0, ConvInteger=15.0, Add=10.5)
+        theirs = profile(Conv=60.0, LSTM=30.0, Add=10.0)
+        assert operators(ours, theirs, both, worse=True) == [
+            "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 99.75 %) of +15.5 ms (0.0 → 15.0)",
+            "operator Conv: +10.0 ms (+10.0 to +10.0 at 99.75 %) of +15.5 ms (60.0 → 70.0)",
+        ]
+
+    def test_a_gain_is_not_laid_to_what_became_slower(self, both: RunData) -> None:
+        """The case that was seen: everything 6 % faster, and the one name given was that of an operator 5 % slower."""
+        ours, theirs = profile(Conv=80.0, ConvInteger=15.0), profile(Conv=91.0, ConvInteger=10.0)
+        found = operators(ours, theirs, both, worse=False)
+        assert [each.split(":")[0] for each in found] == ["operator Conv"]
+
+    def test_five_are_enough(self, both: RunData) -> None:
+        names = [f"Op{number}" for number in range(9)]
+        ours, theirs = profile(**dict.fromkeys(names, 2.0)), profile(**dict.fromkeys(names, 1.0))
+        assert len(operators(ours, theirs, both, worse=True)) == 5
+
+    def test_where_none_moved_that_is_said(self, both: RunData) -> None:
+        same = profile(Conv=60.0, LSTM=30.0)
+        assert operators(same, same, both, worse=True) == ["no operator stands out"]
+
+    def test_without_a_profile_the_reason_is_said(self, both: RunData) -> None:
+        found = operators(profile(Conv=1.0), Profile(reason="the engine wrote no profile"), both, worse=True)
+        assert found == ["operators: not profiled (the engine wrote no profile)"]
+
+    @pytest.mark.parametrize("metric", ["cpu_per_audio", "rss_peak"])
+    def test_what_does_not_pass_with_a_clock_is_not_theirs(self, both: RunData, metric: str) -> None:
+        assert operators(profile(Conv=2.0), profile(Conv=1.0), both, worse=True, metric=metric) == []
+
+    def test_a_profile_without_repetitions_names_nothing(self, both: RunData) -> None:
+        assert operators(Profile(nodes={"CPU": 1}), Profile(nodes={"CPU": 1}), both, worse=True) == []
+
+
+def test_operators_stand_between_the_stages_and_what_differs() -> None:
+    given = ("stage inference: +1.0 ms", MODELS_DIFFER)
+    assert with_operators(given, ["operator Conv: +1.0 ms"])[1] == "operator Conv: +1.0 ms"
+    assert with_operators(("no stage stands out",), ["no operator stands out"])[0] == "no stage stands out"
+
+
+def longer(data: RunData, *, ratio: float) -> RunData:
+    """The second arm's audio of another length: so many frames more in its one chunk."""
+
+    def stretched(each: Repetition) -> Repetition:
+        if "8bit" not in each.scenario_id:
+            return each
+        chunks = tuple(replace(chunk, frames=round(chunk.frames * ratio)) for chunk in each.chunks)
+        return replace(each, chunks=chunks)
+
+    return replace(data, repetitions=tuple(map(stretched, data.repetitions)))
+
+
+class TestStages:
+    @pytest.mark.parametrize("metric", ["latency", "rtf", "ttfa"])
+    def test_a_figure_of_time_is_explained_by_its_stages(self, both: RunData, metric: str) -> None:
         first, *others = told(metric, both)
-        assert first.startswith("inference: -")
-        assert others[-1] == MODELS_DIFFER
+        assert first.startswith("stage inference: -")
+        assert "ms (-" in first, "with its interval"
+        assert others == [MODELS_DIFFER]
+
+    def test_one_sentence_serves_all_figures_that_moved_alike(self, both: RunData) -> None:
+        assert len({told(metric, both) for metric in ("latency", "rtf", "ttfa")}) == 1
+
+    def test_a_stage_that_moved_the_other_way_is_not_named(self, both: RunData) -> None:
+        assert told("latency", both, worse=True) == ("no stage stands out", MODELS_DIFFER)
+
+    def test_of_cpu_time_no_stage_is_known(self, both: RunData) -> None:
+        assert told("cpu_per_audio", both) == (MODELS_DIFFER,)
+
+    def test_where_the_audio_differs_in_length_a_factor_is_explained_per_second_of_speech(self, both: RunData) -> None:
+        """Twice as much speech in 0.8 of the time: the factor fell by more than half, in ms per second of speech."""
+        first, *_ = told("rtf", longer(both, ratio=2.0))
+        assert "ms per second of speech" in first
+        assert told("latency", longer(both, ratio=2.0)) == told("latency", both)
+
+    def test_an_answer_without_stages_accuses_none(self, both: RunData) -> None:
+        unmarked = replace(both, repetitions=tuple(replace(each, stages=()) for each in both.repetitions))
+        assert told("latency", unmarked) == (MODELS_DIFFER,)
 
 
-def test_one_of_memory_by_what_is_held_and_what_speaking_takes_and_by_no_stage(both: RunData) -> None:
-    assert told("rss_peak", both) == ("once loaded: -25.0% of the whole (300.0 → 200.0 MB)", MODELS_DIFFER)
-    needy = tuple(
-        replace(each, memory=replace(each.memory, peak=each.memory.peak + 60 * MB))
-        if each.phase is not Phase.MEASURED and "8bit" in each.scenario_id and each.memory.peak
-        else each
-        for each in both.repetitions
-    )
-    found = told("rss_peak", replace(both, repetitions=needy))
-    assert found[:2] == (
-        "once loaded: -25.0% of the whole (300.0 → 200.0 MB)",
-        "speaking: +15.0% of the whole (100.0 → 160.0 MB)",
-    )
-    assert not any(suspect.split(":")[0] in STAGES for suspect in found)
+class TestMemory:
+    def test_what_is_held_and_what_speaking_takes(self, both: RunData) -> None:
+        assert told("rss_peak", both) == (
+            "memory once loaded: -100.0 MB (-100.0 to -100.0 at 99.50 %) of -100.0 MB (300.0 → 200.0)",
+            MODELS_DIFFER,
+        )
+
+    def test_only_what_moved_the_verdicts_way(self, both: RunData) -> None:
+        needy = tuple(
+            replace(each, memory=replace(each.memory, peak=each.memory.peak + 160 * MB))
+            if each.phase is not Phase.MEASURED and "8bit" in each.scenario_id and each.memory.peak
+            else each
+            for each in both.repetitions
+        )
+        assert told("rss_peak", replace(both, repetitions=needy), worse=True) == (
+            "memory speaking: +160.0 MB (+160.0 to +160.0 at 99.50 %) of +60.0 MB (100.0 → 260.0)",
+            MODELS_DIFFER,
+        )
+
+    def test_what_was_not_read_accuses_no_part_of_it(self, both: RunData) -> None:
+        unread = tuple(replace(each, rss_loaded=None) for each in both.launches)
+        assert told("rss_peak", replace(both, launches=unread)) == (MODELS_DIFFER,)
+
+    def test_what_is_held_once_loaded_is_not_explained_by_itself(self, both: RunData) -> None:
+        assert told("rss_loaded", both) == (MODELS_DIFFER,)
 
 
-def test_memory_that_was_not_read_accuses_no_part_of_it(both: RunData) -> None:
-    unread = tuple(replace(each, rss_loaded=None) for each in both.launches)
-    assert told("rss_peak", replace(both, launches=unread)) == (MODELS_DIFFER,)
+class TestStartUp:
+    def slow(self, data: RunData, part: str) -> RunData:
+        """The second arm's launches with half a second more in one phase."""
+        launches = tuple(
+            replace(
+                each,
+                parts=tuple(replace(one, ns=one.ns + 500_000_000 * (one.name == part)) for one in each.parts),
+            )
+            if "8bit" in each.arm_id
+            else each
+            for each in data.launches
+        )
+        return replace(data, launches=launches)
+
+    def test_the_phase_that_moved_is_named(self, both: RunData) -> None:
+        first, *_ = told("load_time", self.slow(both, "session"), worse=True)
+        assert first.startswith("phase session: +500.0 ms (+500.0 to +500.0 at ")
+
+    def test_where_none_moved_that_way_it_is_said(self, both: RunData) -> None:
+        assert told("load_time", both, worse=True) == ("no phase stands out", MODELS_DIFFER)
 
 
 @pytest.mark.parametrize("metric", ["latency", "rss_peak"])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from harness.clock import ScriptedClock
 from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
+from harness.engines.scripted_profile import ScriptedProfile
 from harness.records.repetition import EngineFacts
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ class ScriptedEngine:
         self._clock = clock
         self._stages = stages
         self._generator = np.random.Generator(np.random.Philox(_seed(order)))
+        self._profile = (
+            ScriptedProfile(order.profile, factor=self._factor, noise=self._script.noise) if order.profile else None
+        )
         self._facts = EngineFacts(providers=(order.provider,), sample_rate=SAMPLE_RATE, python="scripted")
 
     @property
@@ -111,12 +115,17 @@ class ScriptedEngine:
             noise = float(self._generator.standard_normal()) * self._script.noise
             with self._stages.stage("inference"):
                 self._clock.sleep(0.2 * seconds * self._factor * (1 + noise))
+            if self._profile is not None:
+                self._profile.add(0.2 * seconds, self._generator)
             with self._stages.stage("postprocess"):
                 self._clock.sleep(0.001 * self._script.pace)
             yield self._sound(seconds, first=number == 0)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Write the profile, where one was ordered."""
+        if self._profile is not None:
+            self._profile.write()
+            self._profile = None
 
     def _strike_before(self) -> None:
         match self._script.fault:

@@ -73,6 +73,17 @@ class Interim:
             launches=self.launches,
         )
 
+    def scaled(self, factor: float) -> Interim:
+        """The same in another unit: times `factor`, which is above 0."""
+        return Interim(
+            point=self.point * factor,
+            error=self.error * factor,
+            freedom=self.freedom,
+            method=self.method,
+            n=self.n,
+            launches=self.launches,
+        )
+
 
 def quantile(tail: float, freedom: float) -> float:
     """Student's t that is exceeded with probability `tail`; the normal quantile where `freedom` is infinite."""

@@ -7,10 +7,14 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from harness.clock import Clock
+from harness.engines.protocol import EngineOrder
 from harness.measure.handle import WorkerHandle, WorkerLost
 from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.orders import engine_order
@@ -18,7 +22,10 @@ from harness.measure.staff import LOAD_TIMEOUT_S, Staff
 from harness.records.repetition import Phase
 from harness.records.scenario import Arm, Utterance
 
-REPETITIONS = 3
+LAUNCHES, REPETITIONS = 3, 4
+"""Processes a side, and repetitions of each: an operator's time differs from process to process."""
+LONGEST_S = 45.0
+"""No further launch is begun after it: the verdict stands already, this only says where to look."""
 SPEAK_TIMEOUT_S = 120.0
 CONTAINERS = ("Loop", "If", "Scan")
 """Operators whose time is that of the nodes inside them, which have events of their own."""
@@ -29,13 +36,13 @@ KERNEL = "_kernel_time"
 class Profile:
     """Microseconds and executions of nodes. By provider (ONNX Runtime's name) over everything that ran.
 
-    `operators` is the time of one repetition by operator type, the median over the `repetitions` after the warm-up;
-    empty where none was asked for. `reason` says why there is no profile, where there is none.
+    `operators` is the time of each of the `repetitions` after the warm-up by operator type, in their order; empty where
+    none was asked for. `reason` says why there is no profile, where there is none.
     """
 
     nodes: Mapping[str, int] = field(default_factory=dict)
     microseconds: Mapping[str, int] = field(default_factory=dict)
-    operators: Mapping[str, float] = field(default_factory=dict)
+    operators: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     reason: str = ""
 
     def node_share(self, provider: str) -> float:
@@ -73,59 +80,133 @@ def read_profile(content: bytes, *, repetitions: int = 0) -> Profile:
     return Profile(nodes=dict(nodes), microseconds=dict(microseconds), operators=operators)
 
 
-def profile_arm(
-    arm: Arm, *, staff: Staff, voice: str, seed: int, utterance: Utterance | None = None, repetitions: int = REPETITIONS
-) -> Profile:
-    """Start a worker of the arm with profiling on, and read what it wrote.
+def profile_arm(arm: Arm, *, staff: Staff, voice: str, seed: int) -> Profile:
+    """Start a worker of the arm with profiling on, and read what it wrote of its first inference.
 
-    Without an `utterance` its first inference is all that runs: enough to see where nodes are placed.
+    That is enough to see where nodes are placed.
     """
-    repetitions = repetitions if utterance else 0
+    ((profile,),) = _profile([arm], staff=staff, voice=voice, seed=seed)
+    return profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiles:
+    """Profiles of a pair's two sides, launch by launch."""
+
+    candidate: tuple[Profile, ...]
+    reference: tuple[Profile, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why there is nothing to compare; "" where there is."""
+        return next((profile.reason for profile in (*self.candidate, *self.reference) if profile.reason), "")
+
+
+def profile_pair(
+    candidate: Arm,
+    reference: Arm,
+    *,
+    staff: Staff,
+    clock: Clock,
+    voice: str,
+    seed: int,
+    utterance: Utterance,
+    script: Mapping[str, str] = MappingProxyType({}),
+) -> Profiles:
+    """Profiles of two arms that speak `utterance` in turns, so that both meet the same moments of the machine.
+
+    Each launch starts both anew, with the same generator's seed. It ends with the first that cannot be profiled, and
+    begins no launch after `LONGEST_S`.
+    """
+    began_ns = clock.now_ns()
+    found: list[tuple[Profile, ...]] = []
+    while len(found) < LAUNCHES and (clock.now_ns() - began_ns) / 1e9 < LONGEST_S:
+        found += _profile(
+            [candidate, reference],
+            staff=staff,
+            voice=voice,
+            seed=seed + len(found),
+            utterance=utterance,
+            repetitions=REPETITIONS,
+            script=script,
+        )
+        if any(profile.reason for profile in found[-1]):
+            break
+    return Profiles(candidate=tuple(ours for ours, _ in found), reference=tuple(theirs for _, theirs in found))
+
+
+def _profile(
+    arms: Sequence[Arm],
+    *,
+    staff: Staff,
+    voice: str,
+    seed: int,
+    utterance: Utterance | None = None,
+    repetitions: int = 0,
+    script: Mapping[str, str] = MappingProxyType({}),
+) -> list[tuple[Profile, ...]]:
+    """One launch: a profile of each arm. One that is lost costs them all theirs, with its reason."""
     with tempfile.TemporaryDirectory(prefix="kokoro-bench-profile-", ignore_cleanup_errors=True) as folder:
+        prefixes = [f"{folder}/profile-{number}-" for number in range(len(arms))]
+        orders = [
+            engine_order(arm, staff.files(arm), voice=voice, seed=seed, profile=prefix, script=script)
+            for arm, prefix in zip(arms, prefixes, strict=True)
+        ]
         try:
-            _play(
-                arm, staff, voice=voice, seed=seed, utterance=utterance, times=repetitions, prefix=f"{folder}/profile"
-            )
+            with ExitStack() as open_workers:
+                workers = [_started(arm, order, staff, open_workers) for arm, order in zip(arms, orders, strict=True)]
+                if utterance is not None:
+                    _speak_in_turns(workers, utterance, voice=voice, times=1 + repetitions)
         except WorkerLost as lost:
-            return Profile(reason=lost.reason)
-        written = sorted(Path(folder).glob("profile*.json"))
-        if not written:
-            return Profile(reason="the engine wrote no profile")
-        return _together([read_profile(each.read_bytes(), repetitions=repetitions) for each in written])
+            return [(Profile(reason=lost.reason),) * len(arms)]
+        return [tuple(_read_all(prefix, repetitions=repetitions) for prefix in prefixes)]
+
+
+def _speak_in_turns(workers: Sequence[WorkerHandle], utterance: Utterance, *, voice: str, times: int) -> None:
+    for number in range(times):
+        # Turned round each time, as the blocks of a duel are.
+        for worker in workers[:: -1 if number % 2 else 1]:
+            _speak(worker, utterance, voice=voice)
+
+
+def _read_all(prefix: str, *, repetitions: int) -> Profile:
+    written = sorted(Path(prefix).parent.glob(f"{Path(prefix).name}*.json"))
+    if not written:
+        return Profile(reason="the engine wrote no profile")
+    return _together([read_profile(each.read_bytes(), repetitions=repetitions) for each in written])
+
+
+def _started(arm: Arm, engine: EngineOrder, staff: Staff, open_workers: ExitStack) -> WorkerHandle:
+    worker = staff.start(staff.place(arm))
+    open_workers.callback(worker.close)
+    launch = worker.load(LoadOrder(arm_id=arm.id, launch=0, engine=engine), timeout_s=LOAD_TIMEOUT_S)
+    if not launch.outcome.valid:
+        raise WorkerLost(launch.outcome.kind, launch.outcome.reason)
+    return worker
 
 
 def _together(profiles: Sequence[Profile]) -> Profile:
     """One profile of an engine's sessions, each of which wrote its own."""
     if failed := next((profile for profile in profiles if profile.reason), None):
         return failed
-    nodes, microseconds, operators = Counter[str](), Counter[str](), Counter[str]()
+    nodes, microseconds = Counter[str](), Counter[str]()
     for profile in profiles:
         nodes.update(profile.nodes)
         microseconds.update(profile.microseconds)
-        operators.update(profile.operators)
     # Where pieces fell to sessions unevenly, what one repetition took is not known of any of them.
     told = all(profile.operators for profile in profiles)
-    return Profile(nodes=nodes, microseconds=microseconds, operators=operators if told else {})
+    return Profile(nodes=nodes, microseconds=microseconds, operators=_added(profiles) if told else {})
 
 
-def _play(
-    arm: Arm, staff: Staff, *, voice: str, seed: int, utterance: Utterance | None, times: int, prefix: str
-) -> None:
-    worker = staff.start(staff.place(arm))
-    try:
-        engine = engine_order(arm, staff.files(arm), voice=voice, seed=seed, profile=prefix)
-        order = LoadOrder(arm_id=arm.id, launch=0, engine=engine)
-        launch = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
-        if not launch.outcome.valid:
-            raise WorkerLost(launch.outcome.kind, launch.outcome.reason)
-        if utterance is not None:
-            for _ in range(1 + times):
-                _speak(worker, utterance, voice=voice)
-    finally:
-        worker.close()
+def _added(profiles: Sequence[Profile]) -> dict[str, tuple[float, ...]]:
+    """Operator type → its time in all sessions, repetition by repetition."""
+    names = sorted({name for profile in profiles for name in profile.operators})
+    of_each = [[each.operators[name] for each in profiles if name in each.operators] for name in names]
+    return {name: tuple(map(sum, zip(*times, strict=True))) for name, times in zip(names, of_each, strict=True)}
 
 
 def _speak(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
+    """One repetition. A worker that is lost, or speech that is not valid, ends the profile."""
     order = SpeakOrder(
         scenario_id="profile",
         launch=0,
@@ -138,7 +219,9 @@ def _speak(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
         language=utterance.language,
         is_phonemes=utterance.is_phonemes,
     )
-    worker.speak(order, timeout_s=SPEAK_TIMEOUT_S)
+    spoken = worker.speak(order, timeout_s=SPEAK_TIMEOUT_S)
+    if not spoken.outcome.valid:
+        raise WorkerLost(spoken.outcome.kind, spoken.outcome.reason)
 
 
 def _own_times(kernels: list[dict[str, Any]]) -> list[int]:
@@ -163,10 +246,8 @@ def _within(inner: Mapping[str, Any], outer: Mapping[str, Any]) -> bool:
 
 def _per_repetition(
     events: list[dict[str, Any]], kernels: list[dict[str, Any]], own: list[int], *, repetitions: int
-) -> Mapping[str, float]:
-    """Operator type → median microseconds of a repetition."""
-    from statistics import median
-
+) -> Mapping[str, tuple[float, ...]]:
+    """Operator type → microseconds of each repetition."""
     runs = sorted((each for each in events if each.get("name") == "model_run"), key=lambda each: int(each["ts"]))
     each_has = (len(runs) - 1) // (1 + repetitions)
     if each_has < 1:
@@ -179,7 +260,7 @@ def _per_repetition(
                 totals[place // each_has][_operator(event)] += duration
                 break
     names = {name for total in totals for name in total}
-    return {name: float(median(total[name] for total in totals)) for name in sorted(names)}
+    return {name: tuple(float(total[name]) for total in totals) for name in sorted(names)}
 
 
 def _operator(event: Mapping[str, Any]) -> str:

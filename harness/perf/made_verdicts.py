@@ -154,7 +154,12 @@ def _verdict(made: "Made", summary: Summary, night: int) -> Verdict:
         detectable=half * 1.4,
         reason="the interval is wider than the tolerance" if kind is VerdictKind.INCONCLUSIVE else "",
         advice="kokoro-bench run --budget 600" if kind is VerdictKind.INCONCLUSIVE else "",
-        suspects=("onnxruntime 1.31.1 → 1.32.0", "stage inference: 93 % of the time, 94 % before") if moved else (),
+        suspects=(
+            "onnxruntime 1.31.1 → 1.32.0",
+            "stage inference: +41.2 ms (+36.0 to +46.4 at 99.75 %) of +43.0 ms (400.1 → 441.3)",
+        )
+        if moved
+        else (),
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 from harness.records.repetition import Launch, OutcomeKind, Repetition
 from harness.records.run import RunOutline
 from harness.records.verdict import Median, TargetResult, Verdict
+from harness.store.earlier import with_proven_suspects
 from harness.store.queries import heads_of, payloads_of
 from harness.store.schema import LAUNCHES, REPETITIONS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
 
@@ -33,7 +34,7 @@ def outlines(connection: Connection, run_ids: Sequence[str]) -> tuple[RunOutline
             repetitions=failures[key],
             tries=tries[key],
             summaries=medians[key],
-            verdicts=verdicts[key],
+            verdicts=with_proven_suspects(verdicts[key]),
             targets=targets[key],
         )
         for run_id, key in zip(run_ids, keys, strict=True)

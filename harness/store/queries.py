@@ -11,6 +11,7 @@ from harness.errors import UsageError, nearest
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.verdict import Summary, TargetResult, Verdict
+from harness.store.earlier import with_proven_suspects
 from harness.store.payload import decode, decode_all
 from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
@@ -59,7 +60,9 @@ def load(connection: Connection, run_id: str) -> RunData:
         blocks=payloads_of(connection, BLOCKS, Block, formats=formats, order=BLOCKS.c.key)[key],
         repetitions=payloads_of(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key)[key],
         summaries=_summaries(connection, key),
-        verdicts=payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)[key],
+        verdicts=with_proven_suspects(
+            payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)[key]
+        ),
         targets=payloads_of(connection, TARGETS, TargetResult, formats=formats, order=TARGETS.c.position)[key],
     )
 

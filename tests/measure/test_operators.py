@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 
-from harness.clock import ScriptedClock
+from harness.clock import ScriptedClock, SystemClock
+from harness.engines.scripted_profile import ScriptedProfile
+from harness.measure import operators
 from harness.measure.handle import HERE, ProcessHandle, WorkerLost
-from harness.measure.operators import Profile, profile_arm, read_profile
+from harness.measure.operators import (
+    LAUNCHES,
+    REPETITIONS,
+    Profile,
+    Profiles,
+    profile_arm,
+    profile_pair,
+    read_profile,
+)
 from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
 from harness.models.files import ModelFiles
@@ -50,7 +60,7 @@ def test_a_loop_is_not_charged_with_what_ran_inside_it() -> None:
     one = read(run(0, 5), run(5, 5), node("Loop", 100, 100), *(
         {**each, "ts": each["ts"] + 100} for each in inner
     ), run(100, 100), repetitions=1)  # fmt: skip
-    assert one.operators == {"Loop": 50.0, "Add": 20.0, "If": 10.0, "Mul": 20.0}
+    assert one.operators == {"Loop": (50.0,), "Add": (20.0,), "If": (10.0,), "Mul": (20.0,)}
 
 
 def test_operators_are_those_of_the_repetitions_after_the_warm_up() -> None:
@@ -59,12 +69,12 @@ def test_operators_are_those_of_the_repetitions_after_the_warm_up() -> None:
     took = [999, 500, 500, 10, 20, 40, 60, 10, 10]
     nodes = [node("Conv", 1_000 * number, each) for number, each in enumerate(took)]
     found = read(*runs, *nodes, repetitions=3)
-    assert found.operators == {"Conv": 30.0}, "the median of 10 + 20, 40 + 60 and 10 + 10 µs"
+    assert found.operators == {"Conv": (30.0, 100.0, 20.0)}, "10 + 20, 40 + 60 and 10 + 10 µs, each by itself"
 
 
 def test_a_subgraph_goes_by_the_name_of_its_provider() -> None:
     found = read(run(0, 1), run(10, 1), run(20, 9), node("OpenVINO-EP-subgraph_3", 21, 5, OPENVINO), repetitions=1)
-    assert found.operators == {"OpenVINO-EP-subgraph": 5.0}
+    assert found.operators == {"OpenVINO-EP-subgraph": (5.0,)}
 
 
 @pytest.mark.parametrize(
@@ -78,8 +88,9 @@ def scripted_staff(clock: ScriptedClock) -> Staff:
     return Staff(start=lambda _place: ScriptedHandle(clock), place=lambda _arm: HERE, files=lambda _arm: ArmFiles())
 
 
-def test_an_engine_without_profiles_says_so() -> None:
-    found = profile_arm(SCRIPTED, staff=scripted_staff(ScriptedClock()), voice="v", seed=1, utterance=HELLO)
+def test_an_engine_without_profiles_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptedProfile, "write", lambda _self: None)
+    found = profile_arm(SCRIPTED, staff=scripted_staff(ScriptedClock()), voice="v", seed=1)
     assert found == Profile(reason="the engine wrote no profile")
 
 
@@ -91,12 +102,41 @@ def test_a_worker_that_cannot_start_costs_the_profile_alone() -> None:
     assert profile_arm(SCRIPTED, staff=staff, voice="v", seed=1).reason == "cannot start python: gone"
 
 
+class TestAPair:
+    """Two arms profiled in turns, in processes that are started anew."""
+
+    def profiles(self, clock: ScriptedClock, **script: str) -> Profiles:
+        return profile_pair(
+            SCRIPTED, SCRIPTED, staff=scripted_staff(clock), clock=clock, voice="v", seed=1, utterance=HELLO,
+            script=script,
+        )  # fmt: skip
+
+    def test_every_repetition_of_every_launch_is_kept(self) -> None:
+        found = self.profiles(ScriptedClock())
+        for side in (found.candidate, found.reference):
+            assert len(side) == LAUNCHES
+            assert {len(times) for each in side for times in each.operators.values()} == {REPETITIONS}
+        assert found.reason == ""
+
+    def test_one_that_fails_to_speak_costs_the_pair_its_profile(self) -> None:
+        found = self.profiles(ScriptedClock(), fault="silent")
+        assert "silent" in found.reason
+        assert len(found.candidate) == 1, "nothing more is started"
+
+    def test_no_launch_begins_once_it_has_taken_long(self) -> None:
+        found = self.profiles(ScriptedClock(), pace="500")
+        assert len(found.candidate) == 1
+
+
 def profiled(replica: ModelFiles, arm: Arm) -> Profile:
     files = ArmFiles(model_path=str(replica.model_path), voices_path=str(replica.voices_path))
     staff = Staff(start=ProcessHandle, place=lambda _arm: HERE, files=lambda _arm: files)
-    return profile_arm(
-        replace(arm, model=replica.variant), staff=staff, voice="af_heart", seed=1, utterance=HELLO, repetitions=2
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operators, "LAUNCHES", 1)
+        patch.setattr(operators, "REPETITIONS", 2)
+        arms = [replace(arm, model=replica.variant)] * 2
+        found = profile_pair(*arms, staff=staff, clock=SystemClock(), voice="af_heart", seed=1, utterance=HELLO)
+    return found.candidate[0]
 
 
 @pytest.mark.parametrize("engine", ["kokoro", "kokoro-sentences"])

@@ -1,0 +1,135 @@
+"""What a figure is made of: the parts that add up to it, repetition by repetition or launch by launch.
+
+A figure of speech is made of its stages, the start of an engine of its phases, peak memory of what is held once loaded
+and of what speaking adds to it. Figures that are not here (CPU time, the model's size) have no parts that are measured.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, TypeAlias
+
+from harness.metrics import playback
+from harness.metrics.figures import audio_seconds, repetition_figures, total_ns
+from harness.metrics.stages import StageTimes, stage_times
+from harness.metrics.start_up import LOAD_PARTS, launch_figures, launches_of
+from harness.records.repetition import Phase, Repetition, StageMark
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.records.run import RunData
+    from harness.records.scenario import Scenario
+
+STAGES = ("phonemise", "inference", "postprocess", "rest")
+SILENCE = "leading silence"
+NS = playback.NS
+
+Place: TypeAlias = tuple[int, int]
+"""Launch and block; the block of what is read once a launch is `WHOLE_LAUNCH`."""
+WHOLE_LAUNCH = -1
+
+Parts: TypeAlias = "Mapping[Place, Mapping[str, float]]"
+"""Place → part → its value in seconds, seconds a second of speech (rtf), or bytes."""
+
+
+def parts_of(metric: str, scenario: Scenario, data: RunData) -> Parts:
+    """The parts of each value of `metric`; nothing where the metric has none, or none was measured.
+
+    Places whose parts are not all known are left out.
+    """
+    if metric in ("latency", "rtf", "ttfa", "ttfc"):
+        return _of_speech(metric, scenario, data)
+    if metric == "rss_peak":
+        return _of_memory(scenario, data)
+    return _of_start_up(scenario, data) if metric == "load_time" else {}
+
+
+def speech_seconds(scenario: Scenario, data: RunData) -> Mapping[Place, float]:
+    """The length of the audio of each valid measured repetition; of several in a block, the last one's."""
+    return {
+        (each.launch, each.block): seconds for each in _measured(scenario, data) if (seconds := audio_seconds(each))
+    }
+
+
+def _measured(scenario: Scenario, data: RunData) -> list[Repetition]:
+    return [
+        each
+        for each in data.repetitions
+        if each.scenario_id == scenario.id and each.phase is Phase.MEASURED and each.outcome.valid
+    ]
+
+
+def _of_speech(metric: str, scenario: Scenario, data: RunData) -> Parts:
+    found: dict[Place, Mapping[str, float]] = {}
+    for each in _measured(scenario, data):
+        parts = _first_sound(each, metric) if metric in ("ttfa", "ttfc") else _stages(each, until_ns=total_ns(each))
+        seconds = audio_seconds(each) if metric == "rtf" else 1.0
+        if parts and seconds:
+            found[each.launch, each.block] = {name: value / seconds for name, value in parts.items()}
+    return found
+
+
+def _stages(repetition: Repetition, *, until_ns: int) -> dict[str, float]:
+    """Seconds in each stage from the start to `until_ns`; nothing where the stages are unknown."""
+    marks = [
+        StageMark(stage=mark.stage, start_ns=mark.start_ns, end_ns=min(mark.end_ns, until_ns))
+        for mark in repetition.stages
+        if mark.start_ns < until_ns
+    ]
+    arrivals = [chunk.at_ns for chunk in playback.audible(repetition.chunks) if chunk.at_ns <= until_ns]
+    times = stage_times(marks, last_chunk_ns=arrivals[-1] if arrivals else 0, total_ns=until_ns)
+    if not isinstance(times, StageTimes):
+        return {}
+    return {stage: getattr(times, stage) / NS for stage in STAGES}
+
+
+def _first_sound(repetition: Repetition, metric: str) -> dict[str, float]:
+    """The stages up to the first chunk and, of ttfa, the silence that the audio begins with.
+
+    Where all comes in one chunk the stages are those of the whole answer: what little follows the chunk is taken from
+    the silence, so that the stages are the latency's own.
+    """
+    chunks = playback.audible(repetition.chunks)
+    figure = repetition_figures(repetition)[metric].value
+    if figure is None or not chunks:
+        return {}
+    until_ns = chunks[0].at_ns if len(chunks) > 1 else total_ns(repetition)
+    stages = _stages(repetition, until_ns=until_ns)
+    if not stages or metric == "ttfc":
+        return stages
+    return {**stages, SILENCE: figure - until_ns / NS}
+
+
+def _of_memory(scenario: Scenario, data: RunData) -> Parts:
+    """Bytes: what is held once loaded (the model above all), and what speaking adds."""
+    loaded = {
+        launch.launch: launch.rss_loaded
+        for launch in data.launches
+        if launch.arm_id == scenario.arm.id
+        and launch.outcome.valid
+        and not launch.dedicated
+        and launch.rss_loaded is not None
+    }
+    peaks: dict[int, int] = defaultdict(int)
+    for each in data.repetitions:
+        if each.scenario_id == scenario.id and each.phase is not Phase.MEASURED and each.outcome.valid:
+            peaks[each.launch] = max(peaks[each.launch], each.memory.peak or 0)
+    return {
+        (launch, WHOLE_LAUNCH): {"once loaded": float(loaded[launch]), "speaking": float(peak - loaded[launch])}
+        for launch, peak in peaks.items()
+        if peak and launch in loaded
+    }
+
+
+def _of_start_up(scenario: Scenario, data: RunData) -> Parts:
+    """Seconds of each phase, and of what an engine does beside those that all have."""
+    found: dict[Place, Mapping[str, float]] = {}
+    for launch in launches_of(scenario, data.launches):
+        figures = launch_figures(launch)
+        whole = figures["load_time"].value
+        if not launch.outcome.valid or whole is None:
+            continue
+        parts = {name.replace("_", " "): figures[f"load_{name}"].value or 0.0 for name in LOAD_PARTS}
+        found[launch.launch, WHOLE_LAUNCH] = {**parts, "other phases": max(0.0, whole - sum(parts.values()))}
+    return found
