@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from harness.comma_lists import join_list, split_list
+
 PACKAGES = (
     "kokoro-bench", "kokoro-onnx", "onnxruntime", "onnx", "numpy", "scipy", "click", "rich", "msgspec", "sqlalchemy",
     "pytest", "pytest-benchmark", "httpx", "h11", "locust",
@@ -88,7 +90,7 @@ def report_text(error: BaseException, command: Sequence[str]) -> str:
 def without_folders(argument: str) -> str:
     """A part of a command line in which every path is its last component, and no URL names a user."""
     option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
-    return option + equals + ",".join(_name_alone(part) for part in value.split(","))
+    return option + equals + join_list(_name_alone(part) for part in split_list(value))
 
 
 def without_users(text: str) -> str:

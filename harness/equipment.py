@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from harness.errors import BenchError, ModelError, RuntimeBuildError, UsageError
 from harness.measure.handle import HERE, ProcessHandle, WorkerPlace
 from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
+from harness.models.naming import derivations, label_of, split_label
 from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
 from harness.plan.config import Config
+from harness.plan.labels import configured_labels, labels
 from harness.records.environment import Conditions, Machine, Subject
-from harness.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime, slug
+from harness.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime
 from harness.runtimes.build import declared, runtime_of
 
 if TYPE_CHECKING:
@@ -60,13 +63,11 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
     if not has_axes(engine):
         return (plain_arm(config),)
     _check_providers(config["provider"])
-    models: list[str] = [_label(given) for given in config["model"]]
+    models = list(configured_labels(config).values())
     if not models and takes_models(engine):
         models = _default_models(engine, QUANTISED[selection] if recipes is None else recipes)
     known = declared(config.tables)
     runtimes = [runtime_of(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
-    if twice := [name for name in models if models.count(name) > 1]:
-        raise UsageError(f"two models are called {twice[0]!r}", where="--model", remedy="give one file another name")
     return tuple(
         Arm(
             engine=engine,
@@ -90,8 +91,6 @@ def resolve_all(equipment: Equipment, arms: Sequence[Arm]) -> tuple[Mapping[Arm,
     Only what the tools of this machine fail at is forgiven: a model that cannot be derived, packages that cannot be
     installed. A name or a file that is not there is told at once, as is a run of which nothing is left.
     """
-    from harness.models.naming import derivations
-
     resolved: dict[Arm, Arm] = {}
     refusals: dict[str, str] = {}
     first: BenchError | None = None
@@ -158,16 +157,7 @@ def calibration_texts() -> list[str]:
     return [utterance.text for name in ("chars-60", "chars-200") for utterance in corpus.variants(name)]
 
 
-def _label(given: str) -> str:
-    """A model's name in every table: a file goes by its stem, a catalogue name by itself."""
-    return slug(Path(given).stem) if _is_file(given) else given
-
-
-def _is_file(given: str) -> bool:
-    return given.endswith(".onnx") or os.sep in given
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Shelf:
     """Where a real run finds what its arms name: model files, environments, revisions. Each is fetched once."""
 
@@ -178,21 +168,23 @@ class Shelf:
     _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
 
     def files(self, name: str) -> "ModelFiles":
-        """Model and voices by the catalogue's name, a file's path, or the label that a file got."""
-        label = _label(name)
-        if label not in self._files:
+        """Model and voices by the catalogue's name, a file's path, or the label that a configured file got."""
+        _, wanted = split_label(self._given.get(name, name))
+        if wanted not in self._files:
             from harness.models.catalogue import Catalogue
             from harness.models.voices import check_voice
 
-            paths = {_label(given): given for given in self.config["model"]}
-            wanted = name if _is_file(name) else paths.get(name, name)
             voices = Path(self.config["voices"]) if self.config["voices"] else None
-            found = Catalogue(calibration_texts=calibration_texts).resolve(
-                Path(wanted) if _is_file(wanted) else wanted, voices=voices, report=self.report
-            )
+            catalogue = Catalogue(calibration_texts=calibration_texts)
+            found = catalogue.resolve(wanted, voices=voices, report=self.report)
             self._notes |= dict.fromkeys(check_voice(found.voices_path, self.config["voice"]))
-            self._files[label] = found
-        return self._files[label]
+            self._files[wanted] = found
+        return self._files[wanted]
+
+    @cached_property
+    def _given(self) -> Mapping[str, str]:
+        """Label → the model as it was configured."""
+        return {label: each for each, label in labels(self.config["model"]).items()}
 
     def resolve(self, arm: Arm) -> Arm:
         """The arm with its model known by digest, and its environment and revision ready."""
@@ -201,7 +193,8 @@ class Shelf:
         self.place(arm)
         if arm.model is None:
             return arm
-        return replace(arm, model=replace(self.files(arm.model.name).variant, name=_label(arm.model.name)))
+        label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
+        return replace(arm, model=replace(self.files(arm.model.name).variant, name=label))
 
     def notes(self) -> Sequence[str]:
         """What is unusual about the voices and this environment, each said once."""

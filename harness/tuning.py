@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.advice.halving import Grouped, budgets, combined, location, survivors
+from harness.comma_lists import split_list
 from harness.errors import MeasurementError, UsageError
 from harness.metrics.derive import RunValues, Values, log_ratios_through
 from harness.plan.sides import CURRENT, parse_side
@@ -116,4 +117,4 @@ def _pairs(ours: Values, theirs: Values, others: Sequence[Values]) -> Grouped:
 
 def _names(change: str) -> list[str]:
     """The settings that a change is about."""
-    return [item.partition("=")[0].strip() for item in change.split(",")]
+    return [item.partition("=")[0].strip() for item in split_list(change)]

@@ -26,6 +26,7 @@ def logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     ("argument", "kept"),
     [
         ("--model=/home/me/models/k.onnx,~/other/v.onnx", "--model=k.onnx,v.onnx"),
+        (r"--model=/home/me\, us/x/k.onnx,my\, own.onnx", r"--model=k.onnx,my\, own.onnx"),
         ("/home/me/models/k.onnx", "k.onnx"),
         ("models/k.onnx", "k.onnx"),
         (r"C:\Users\me\k.onnx", r"C:\Users\me\k.onnx" if crash_report.os.sep == "/" else "k.onnx"),

@@ -78,7 +78,7 @@ class TestRun:
             ({"provider": "cpuu"}, "--provider: unknown provider 'cpuu' — did you mean 'cpu'?"),
             ({"text": "char-12"}, "--text: unknown text class 'char-12' — did you mean 'chars-12'?"),
             ({"model": "script"}, "--model: the scripted engine has no model 'script' — did you mean 'scripted'?"),
-            ({"model": "scripted,scripted"}, "--model: two models are called 'scripted' — give one file another name"),
+            ({"model": "scripted,scripted"}, "--model: two models are called 'scripted' — leave one of them out"),
         ],
     )
     def test_a_name_that_there_is_not_names_the_nearest(

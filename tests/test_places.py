@@ -120,6 +120,18 @@ class TestPlaces:
         assert found.results == "sqlite:///x.db"
         assert found["model"] == ("replica", "replica-u8")
 
+    def test_a_models_file_begins_there_and_keeps_its_commas_and_its_name(self, project: Project) -> None:
+        found = project.config({"model": r"x\, y/m.onnx,mine=k.onnx,./a=b.onnx"})
+        assert [Path(each).name for each in found["model"]] == ["m.onnx", "k.onnx", "a=b.onnx"]
+        comma, named, equals = found["model"]
+        assert comma.endswith("x, y/m.onnx")
+        assert named.startswith(f"mine={comma.removesuffix('x, y/m.onnx')}")
+        assert Path(equals).is_absolute()
+        # A file that is there is what was meant.
+        Path(comma.removesuffix("x, y/m.onnx"), "c=d.onnx").write_bytes(b"")
+        (there,) = project.config({"model": "c=d.onnx"})["model"]
+        assert there == comma.replace("x, y/m.onnx", "c=d.onnx")
+
     @pytest.mark.skipif(os.name != "posix", reason="users are the system's")
     @pytest.mark.parametrize(
         "arguments",

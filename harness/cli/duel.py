@@ -72,7 +72,8 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     from harness.outputs import check_outputs, write_outputs
 
     check_outputs(config)
-    sides = _opponents(config, candidate, reference)
+    config, sides = _opponents(config, candidate, reference)
+    candidate, reference = _said(candidate, sides.candidate), _said(reference, sides.reference)
     if sides.same:
         make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
     if otherwise := _measured_otherwise(config, sides):
@@ -199,20 +200,32 @@ def launches_here(config: Config) -> "KnownLaunches":
     )
 
 
-def _opponents(config: Config, candidate: str, reference: str) -> "Opponents":
+def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, Opponents]":
+    """The two sides, and the configuration by which their models are found."""
     from harness.duel import Opponents
     from harness.equipment import model_names
-    from harness.plan.sides import parse_side
+    from harness.plan.labels import label_models
+    from harness.plan.sides import parse_side, with_model
     from harness.runtimes.revisions import resolve
 
     base, names = one_arm(config), model_names(config)
+    if config["model"] and base.model:
+        base = with_model(base, config["model"][0])
 
     def side(text: str) -> "Arm":
         """A name of a revision may be another commit's tomorrow: the arm has the commit."""
         arm = parse_side(text, base=base, models=names)
         return replace(arm, revision=resolve(config.root, arm.revision)[:COMMIT]) if arm.revision else arm
 
-    return Opponents(candidate=side(candidate), reference=side(reference)).told_apart()
+    config, (ours, theirs) = label_models(config, [side(candidate), side(reference)])
+    return config, Opponents(candidate=ours, reference=theirs).told_apart()
+
+
+def _said(side: str, arm: "Arm") -> str:
+    """A side as it is published: with its model's label, and without the user's folders."""
+    from harness.plan.sides import with_label
+
+    return with_label(side, arm.model.name) if arm.model else side
 
 
 def _measured_otherwise(config: Config, sides: "Opponents") -> str:

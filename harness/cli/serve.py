@@ -107,6 +107,7 @@ def _check_installed() -> None:
 def _files(config: Config) -> "ModelFiles":
     """The one model that is served."""
     from harness.models.catalogue import Catalogue
+    from harness.models.naming import split_label
     from harness.models.voices import check_voice
 
     for name in ("model", "provider", "threads"):
@@ -114,7 +115,7 @@ def _files(config: Config) -> "ModelFiles":
             raise UsageError(f"a server has one {name}", where=f"--{name}", remedy="give one; --sessions takes several")
     catalogue = Catalogue()
     name = config["model"][0] if config["model"] else catalogue.default_name()
-    wanted = Path(name) if name.endswith(".onnx") else name
+    _, wanted = split_label(name)
     voices = Path(config["voices"]) if config["voices"] else None
     files = catalogue.resolve(wanted, voices=voices, report=lambda message: click.echo(message, err=True))
     check_voice(files.voices_path, config["voice"])

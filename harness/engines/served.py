@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
+from harness.comma_lists import join_list
 from harness.engines.endpoint import EndpointEngine
 from harness.engines.endpoint import start as reach
 from harness.engines.protocol import EngineOrder, EngineRefusal, ServerProcess, SpeechRequest, Stages
@@ -206,7 +207,7 @@ def _arguments(order: EngineOrder) -> list[str]:
     ours = {name: given.pop(name) for name in OPTIONS if name in given}
     arguments = [
         "serve", "--attached", "--port", "0", "--concurrency", str(MOST_LISTENERS),
-        "--model", order.model_path, "--voices", order.voices_path, "--voice", order.voice,
+        "--model", join_list([order.model_path]), "--voices", order.voices_path, "--voice", order.voice,
         "--provider", order.provider, "--threads", str(order.threads), "--seed", str(order.seed),
         "--sessions", ours.get("sessions", "1"),
         "--cache", ours.get("cache", "0"), "--cache-ttl", ours.get("cache_ttl", "3600"),
@@ -214,5 +215,5 @@ def _arguments(order: EngineOrder) -> list[str]:
     ]  # fmt: skip
     for option, pairs in (("--session-options", given), ("--provider-options", order.provider_options)):
         if pairs:
-            arguments += [option, ",".join(f"{name}={value}" for name, value in pairs.items())]
+            arguments += [option, join_list(f"{name}={value}" for name, value in pairs.items())]
     return arguments

@@ -12,13 +12,13 @@ from harness.models.examine import Examiner, GraphFacts, check_face
 from harness.models.fetch import Progress, fetch, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
 from harness.models.listing import Entry, list_entries
-from harness.models.naming import as_path, derivations, derived_name
+from harness.models.naming import as_path, derivations, derived_name, label_of
 from harness.models.quantise.calibration import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
 from harness.models.replicas import BuiltReplicas, Replicas, described, needed_bytes, replica_key
 from harness.models.verify import Verification, verify
 from harness.models.voices import read_voices
-from harness.records.scenario import ModelVariant, slug
+from harness.records.scenario import ModelVariant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -222,8 +222,7 @@ class Catalogue:
 
     def _own(self, path: Path, voices: Path | None) -> ModelFiles:
         """A file of the user's. A digest that nobody has seen before is as good as any other."""
-        if not path.is_file():
-            raise ModelError("no such model file", where=str(path), remedy="check the path given with --model")
+        _check_file(path)
         sha256 = self.cache.digests.of(path)
         graph = self.examiner.graph(path, sha256)
         check_face(path, graph)
@@ -239,10 +238,17 @@ class Catalogue:
             variant = ModelVariant(name=model.name, sha256=sha256, size=size, origin="public", recipe=model.meaning)
         else:
             sha256 = joined_digest([sha256, *(self.cache.digests.of(file) for file in external)])
-            name = f"{slug(path.stem)}-{sha256[:8]}"
+            name = f"{label_of(str(path))}-{sha256[:8]}"
             variant = ModelVariant(name=name, sha256=sha256, size=size, origin="user")
         variant = replace(variant, voices_sha256=self.cache.digests.of(voices))
         return ModelFiles(variant=variant, model_path=path.absolute(), voices_path=voices.absolute())
+
+    def content_digest(self, path: Path) -> str:
+        """The SHA-256 (hex) of a model file and the files of its weights. ModelError where it is not there."""
+        _check_file(path)
+        sha256 = self.cache.digests.of(path)
+        external = sorted(self.examiner.graph(path, sha256).external)
+        return joined_digest([sha256, *(self.cache.digests.of(path.parent / name) for name in external)])
 
     def _with_voices(self, files: ModelFiles, voices: Path) -> ModelFiles:
         read_voices(voices)
@@ -272,3 +278,8 @@ class Catalogue:
             if parent is not None and not derivation.calibrated:
                 return self.cache.find(quantise.cache_key(name, self.cache.files(parent), derivation))
         return next((one for one in self.cache.manifests() if one.variant.name == name), None)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError("no such model file", where=str(path), remedy="check the path given with --model")

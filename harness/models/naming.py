@@ -1,32 +1,100 @@
 """What models are called, and what a name may mean."""
 
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.models import public
-from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe
+from harness.errors import UsageError
+from harness.records.scenario import slug
 from harness.user_paths import user_path
+
+if TYPE_CHECKING:
+    from harness.models.quantise.recipes import QuantiseRecipe
+
+SUFFIXES = (".onnx", ".ort")
+_NO_SLUG = "-"
+"""What `slug` makes of a text of which it keeps nothing."""
 
 
 def as_path(name_or_path: str | Path) -> Path | None:
-    """The path that is meant, None where it is a name: a file's name has a folder or ends in .onnx.
+    """The path that is meant, None where it is a name: a file's name has a folder or ends in .onnx, in any case.
 
     UsageError for a `~name` that is no user.
     """
     if isinstance(name_or_path, Path):
         return user_path(name_or_path, where="--model")
-    path = Path(name_or_path)
-    looks_like_a_file = path.suffix in (".onnx", ".ort") or len(path.parts) > 1
-    return user_path(path, where="--model") if looks_like_a_file else None
+    looks_like_a_file = Path(name_or_path).suffix.lower() in SUFFIXES or _has_folder(name_or_path)
+    return user_path(name_or_path, where="--model") if looks_like_a_file else None
 
 
-def derived_name(parent: str, recipe: QuantiseRecipe) -> str:
+def _has_folder(text: str) -> bool:
+    return "/" in text or os.sep in text
+
+
+def split_label(given: str) -> tuple[str, str]:
+    """The label and the file of `LABEL=FILE`, which is how a user says what a file is called; "" and `given` otherwise.
+
+    A file with an equals sign in its own name is written `./a=b.onnx`. UsageError for a label that ids cannot have.
+    """
+    label, equals, file = given.partition("=")
+    if not equals or not label or _has_folder(label) or as_path(file) is None:
+        return "", given
+    if slug(label) != label:
+        remedy = f"letters, digits and _ . + -, such as {slug(label)}={file}; a file by itself is ./{given}"
+        raise UsageError(f"{label!r} cannot be a model's name", where="--model", remedy=remedy)
+    return label, file
+
+
+def label_of(given: str) -> str:
+    """What a model is called in tables and ids: a name by itself, a file by its stem, and never by its folder.
+
+    A stem of which a slug keeps nothing, such as one in Chinese, is told apart from others by a digest of itself.
+    """
+    label, file = split_label(given)
+    path = as_path(file)
+    if label or path is None:
+        return label or given
+    label = slug(path.stem)
+    if label != _NO_SLUG:
+        return label
+    plain = slug(unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode())
+    digest = sha256(path.stem.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{'model' if plain == _NO_SLUG else plain}-{digest[:6]}"
+
+
+def labels_of(given: Sequence[str], digest_of: Callable[[Path], str]) -> dict[str, str]:
+    """What each of several models is called: names, files, or files with labels.
+
+    Files that would be called alike have a part of their SHA-256 (hex, `digest_of`) in their labels, so that a label
+    stays with a file wherever it lies and in whichever order the models are given. Labels that differ only in case are
+    alike: they are names of files, too. Two have the same label only where they are the same model, or were given it.
+    """
+    labels = {each: label_of(each) for each in given}
+    times = Counter(label.casefold() for label in labels.values())
+    for each, label in labels.items():
+        chosen, file = split_label(each)
+        path = as_path(file)
+        if path is not None and not chosen and times[label.casefold()] > 1:
+            labels[each] = f"{label}-{digest_of(path)[:8]}"
+    return labels
+
+
+def derived_name(parent: str, recipe: "QuantiseRecipe") -> str:
     """What a variant is called. Where a public file has that name, ours says that it was converted."""
+    from harness.models import public
+
     name = f"{parent}-{recipe.suffix}"
     return f"{parent}-converted-{recipe.suffix}" if name in public.BY_NAME else name
 
 
-def derivations(name: str) -> tuple[tuple[str, QuantiseRecipe], ...]:
+def derivations(name: str) -> "tuple[tuple[str, QuantiseRecipe], ...]":
     """The parents and recipes that `name` may mean, longest suffix first."""
+    from harness.models.quantise.recipes import BY_SUFFIX
+
     found = []
     for suffix, recipe in sorted(BY_SUFFIX.items(), key=lambda item: -len(item[0])):
         base = name.removesuffix(f"-{suffix}")

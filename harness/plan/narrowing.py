@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from harness.comma_lists import join_list
 from harness.plan.config import Config
 
 KEYS = (
@@ -23,13 +24,14 @@ def label(selection: str, config: Config, *, chosen: Sequence[str] = ()) -> str:
 
 def _without_folder(model: str) -> str:
     """Where a file lies says nothing of what was measured."""
-    from harness.models.naming import as_path
+    from harness.models.naming import as_path, split_label
 
-    path = as_path(model)
-    return model if path is None else path.name
+    label, file = split_label(model)
+    path = as_path(file)
+    return model if path is None else f"{label}={path.name}" if label else path.name
 
 
 def _as_text(value: Any) -> str:  # noqa: ANN401 - each key has its own type
     if isinstance(value, tuple):
-        return ",".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
+        return join_list("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
     return str(value)

@@ -11,7 +11,16 @@ def placed(value: str, base: Path, origin: str) -> str:
 
 
 def placed_models(value: tuple[str, ...], base: Path, origin: str) -> tuple[str, ...]:
-    """The files among models from `base` on, names as they are."""
-    from harness.models.naming import as_path
+    """The files among models from `base` on, labels and names as they are."""
+    return tuple(_placed_model(each, base, origin) for each in value)
 
-    return tuple(placed(each, base, origin) if as_path(each) is not None else each for each in value)
+
+def _placed_model(given: str, base: Path, origin: str) -> str:
+    from harness.models.naming import as_path, split_label
+
+    if as_path(given) is not None and user_path(given, base=base, where=origin).is_file():
+        return placed(given, base, origin)
+    label, file = split_label(given)
+    if as_path(file) is None:
+        return given
+    return f"{label}={placed(file, base, origin)}" if label else placed(file, base, origin)

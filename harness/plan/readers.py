@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.comma_lists import split_list
 from harness.errors import nearest
 
 SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -28,8 +29,8 @@ def as_spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment o
 
 
 def as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
-    """A list of texts, or one text with commas."""
-    items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    r"""A list of texts, or one text with commas; a comma within an item is `\,` there."""
+    items = split_list(value) if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"must be a list of texts, not {value!r}")
     return tuple(item for item in items if item)

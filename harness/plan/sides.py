@@ -1,6 +1,6 @@
-"""The sides of a duel, as a person writes them: what differs from the configured arm.
+r"""The sides of a duel, as a person writes them: what differs from the configured arm.
 
-`current` is the arm as configured. Otherwise a comma-separated list of changes, each one of
+`current` is the arm as configured. Otherwise a list of changes with commas (`\,` is a comma within one), each one of
 
 - a requirement, such as `onnxruntime==1.22.1`: other packages, in a runtime of their own;
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
@@ -15,12 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.comma_lists import join_list, split_list
 from harness.engines.providers import provider_names
 from harness.engines.sentences import OPTIONS as SENTENCES_OPTIONS
 from harness.engines.served import OPTIONS as SERVED_OPTIONS
 from harness.engines.session import SESSION_OPTIONS
 from harness.engines.target import ENDPOINT_OPTIONS
 from harness.errors import UsageError, nearest
+from harness.models.naming import SUFFIXES
 from harness.plan.arms import MODELLED
 from harness.records.scenario import Arm, ModelVariant, Runtime, slug
 from harness.runtimes.resolve import refuse_several_builds
@@ -40,7 +42,7 @@ def parse_side(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
         raise UsageError("an empty side", where="duel", remedy="say what differs, or `current`")
     arm = base
     requirements: list[str] = []
-    for item in (part.strip() for part in text.split(",")):
+    for item in split_list(text):
         if item in CURRENT or not item:
             continue
         if REQUIREMENT.fullmatch(item):
@@ -66,13 +68,25 @@ def side_of(arm: Arm) -> str:
     changes += arm.runtime.requirements
     changes += [f"{name}={value}" for name, value in arm.session_options]
     changes += [f"rev={arm.revision}"] if arm.revision else []
-    return ",".join(changes)
+    return join_list(changes)
+
+
+def with_label(text: str, label: str) -> str:
+    """A side as `text` describes it, with its model's label for the model's name or file."""
+    said = []
+    for item in split_list(text):
+        name, equals, value = item.partition("=")
+        if name == "model" and equals and value:
+            said.append(f"model={label}")
+        else:
+            said.append(label if not equals and _is_file(item) else item)
+    return join_list(said)
 
 
 def settings_of(text: str) -> frozenset[str]:
     """The keys of the configuration that a side changes: what a user gives there replaces it."""
     found = set()
-    for item in (part.strip() for part in text.split(",")):
+    for item in split_list(text):
         name = item.partition("=")[0]
         if REQUIREMENT.fullmatch(item):
             found.add("runtime")
@@ -103,13 +117,20 @@ def _options(arm: Arm) -> Mapping[str, str]:
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
-    """A word by itself: a model, else a revision."""
-    if item in models or item.endswith(".onnx") or Path(item).is_file():
-        return _with_model(arm, item)
+    """A word by itself: a model, else a revision, which may have slashes as a path has."""
+    if item in models:
+        return with_model(arm, item)
+    if _is_file(item):
+        return with_model(arm, str(Path(item).expanduser().absolute()))
     return replace(arm, revision=item)
 
 
-def _with_model(arm: Arm, name: str) -> Arm:
+def _is_file(item: str) -> bool:
+    return Path(item).suffix.lower() in SUFFIXES or Path(item).is_file()
+
+
+def with_model(arm: Arm, name: str) -> Arm:
+    """The arm with another model, by its name or its file; nothing is known of it yet."""
     return replace(arm, model=ModelVariant(name=name, sha256="", size=0, origin="unresolved"))
 
 
@@ -133,7 +154,7 @@ def _with_threads(arm: Arm, count: str) -> Arm:
 
 CHANGES: Mapping[str, Callable[[Arm, str], Arm]] = {
     "engine": _with_engine,
-    "model": _with_model,
+    "model": with_model,
     "provider": _with_provider,
     "threads": _with_threads,
     "rev": lambda arm, revision: replace(arm, revision=revision),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from harness.comma_lists import split_list
 from harness.engines.providers import offers
 from harness.plan.arms import ENDPOINT, has_axes, takes_models
 from harness.plan.config import Config
@@ -44,7 +45,7 @@ def wish_here(wish: Wish, config: Config) -> Wish:
     kept = [
         change
         for change in wish.changes
-        if not (settings_of(change) - ({"engine"} if same in change.split(",") else set())) & settled
+        if not (settings_of(change) - ({"engine"} if same in split_list(change) else set())) & settled
     ]
     if not wish.changes or not kept:
         return replace(wish, changes=("current",))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.codec import decode, encode
+from harness.comma_lists import join_list
 from harness.errors import ConfigError, nearest
 from harness.plan.config import KEYS, SECTION, Config
 
@@ -149,9 +150,9 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, Mapping):
-        return ",".join(f"{name}={as_text(each)}" for name, each in value.items())
+        return join_list(f"{name}={as_text(each)}" for name, each in value.items())
     if isinstance(value, list):
-        return ",".join(as_text(each) for each in value)
+        return join_list(as_text(each) for each in value)
     return str(value)
 
 
@@ -261,6 +262,6 @@ def _options(table: object, where: str, base: Path) -> tuple[tuple[str, str], ..
         place = keys[name].place
         if place is not None:
             placed = place(parsed, base, where)
-            text = ",".join(placed) if keys[name].many else placed
+            text = join_list(placed) if keys[name].many else placed
         found.append((name, text))
     return tuple(sorted(found))

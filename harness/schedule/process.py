@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from harness.comma_lists import join_list
 from harness.errors import MeasurementError
 from harness.measure.ending import UNTIL_VARIABLE
 from harness.measure.event_file import EVENTS_VARIABLE
@@ -110,7 +111,7 @@ def absolute_variables(environment: Mapping[str, str]) -> dict[str, str]:
         variable = ENVIRONMENT_PREFIX + key.name.upper().replace("-", "_")
         if key.place is not None and (text := found.get(variable, "").strip()):
             placed = key.place(key.parse(text), Path.cwd(), variable)
-            found[variable] = ",".join(placed) if key.many else placed
+            found[variable] = join_list(placed) if key.many else placed
     if found.get(ROOT_VARIABLE, "").strip():
         found[ROOT_VARIABLE] = str(default_root())
     return found

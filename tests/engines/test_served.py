@@ -1,6 +1,8 @@
 """The project's own server as an engine: a real process on the small replica, heard over a real socket."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,16 @@ def test_a_server_that_cannot_start_is_a_refusal(small_replica: ModelFiles, tmp_
     clock = SystemClock()
     with pytest.raises(EngineRefusal, match="the server ended with exit code"):
         served.start(order, clock=clock, stages=Stages(clock))
+
+
+def test_a_path_with_a_comma_is_one_model_to_the_server(small_replica: ModelFiles, tmp_path: Path) -> None:
+    odd = tmp_path / "x, y"
+    odd.mkdir()
+    (odd / "m.onnx").write_bytes(small_replica.model_path.read_bytes())
+    files = replace(small_replica, model_path=odd / "m.onnx")
+    clock = SystemClock()
+    with closing(served.start(order_of(files), clock=clock, stages=Stages(clock))) as engine:
+        assert len(spoken(engine)[0])
 
 
 ARM = Arm(engine="kokoro", model=ModelVariant(name="replica", sha256="", size=0, origin="unresolved"), provider="cpu")

@@ -22,3 +22,8 @@ def test_whatever_decides_what_is_measured_stands_behind_it(tmp_path: Path) -> N
 def test_every_key_is_one_of_the_configuration(tmp_path: Path) -> None:
     config = load_config({}, start=tmp_path, environment={})
     assert set(KEYS) <= set(config.values)
+
+
+def test_models_stand_there_by_name_without_their_folders(tmp_path: Path) -> None:
+    config = load_config({"model": r"some/m\, n.onnx,mine=some/k.onnx,replica"}, start=tmp_path, environment={})
+    assert label("quick", config) == r"quick --model m\, n.onnx,mine=k.onnx,replica"

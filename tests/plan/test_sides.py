@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import UsageError
-from harness.plan.sides import parse_side, side_of
+from harness.plan.sides import parse_side, side_of, with_label
 from harness.records.scenario import Arm, ModelVariant
 
 MODELS = ("replica", "replica-u8")
@@ -92,3 +92,17 @@ def test_what_no_side_can_say_is_not_written() -> None:
     assert side_of(replace(BASE, provider_options=(("device_type", "CPU"),))) == ""
     assert side_of(replace(BASE, model=None)) == ""
     assert side_of(replace(side("onnxruntime>=1.20"), slowdown=0.1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model=folder/k.onnx,threads=1", "model=k-12345678,threads=1"),
+        (r"x\, y/K.ONNX , arena=off", "k-12345678,arena=off"),
+        ("model=mine=folder/k.onnx", "model=k-12345678"),
+        ("onnxruntime==1.22.1,rev=feature/x", "onnxruntime==1.22.1,rev=feature/x"),
+        ("current", "current"),
+    ],
+)
+def test_a_side_is_published_with_its_models_label_in_place_of_the_file(text: str, said: str) -> None:
+    assert with_label(text, "k-12345678") == said

@@ -1,0 +1,75 @@
+"""What the models of a run are called."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.comma_lists import join_list
+from harness.errors import UsageError
+from harness.models.naming import as_path, labels_of, split_label
+from harness.plan.config import Config, with_values
+from harness.plan.places import placed_models
+from harness.records.scenario import Arm
+
+
+def configured_labels(config: Config) -> dict[str, str]:
+    """Model as it is configured → its label. UsageError where one is given twice; otherwise as `labels`."""
+    _check_commas(config)
+    given = config["model"]
+    found = labels(given)
+    called = Counter(found[each].casefold() for each in given)
+    for each, label in found.items():
+        if called[label.casefold()] > 1:
+            raise _called_alike(label, each, where="--model")
+    return found
+
+
+def label_models(config: Config, arms: Sequence[Arm]) -> tuple[Config, list[Arm]]:
+    """Arms whose models are names or files as somebody wrote them, with labels that tell different models apart.
+
+    The configuration that comes back finds the files by these labels.
+    """
+    given = [placed_models((arm.model.name,), Path.cwd(), "--model")[0] if arm.model else "" for arm in arms]
+    found = labels([name for name in dict.fromkeys(given) if name])
+    called = Counter(label.casefold() for label in found.values())
+    for each, label in found.items():
+        # Files that are alike have one label, and nothing to tell apart; a label that somebody chose is of one model.
+        if called[label.casefold()] > 1 and (split_label(each)[0] or as_path(each) is None):
+            raise _called_alike(label, each, where="duel")
+    labelled = [
+        replace(arm, model=replace(arm.model, name=found[name])) if arm.model else arm
+        for arm, name in zip(arms, given, strict=True)
+    ]
+    return with_values(config, {"model": tuple(found)}), labelled
+
+
+def labels(given: Sequence[str]) -> dict[str, str]:
+    """Model, a name or a file → what it is called in ids and tables (`labels_of`).
+
+    ModelError where files have to be told apart by their contents and one is not there.
+    """
+
+    def digest_of(path: Path) -> str:
+        from harness.models.catalogue import Catalogue
+
+        return Catalogue().content_digest(path)
+
+    return labels_of(given, digest_of)
+
+
+def _called_alike(label: str, given: str, *, where: str) -> UsageError:
+    path = as_path(split_label(given)[1])
+    remedy = "leave one of them out" + (f", or give it a name of its own: NAME={path.name}" if path else "")
+    return UsageError(f"two models are called {label!r}", where=where, remedy=remedy)
+
+
+def _check_commas(config: Config) -> None:
+    """Say how to write it, where the path of one file was read as a list. UsageError."""
+    text = config.given.get("model")
+    if isinstance(text, str) and len(config["model"]) > 1 and Path(text).expanduser().is_file():
+        raise UsageError(
+            f"{text} is a file, and the commas in its path were read as those of a list",
+            where="--model",
+            remedy=f"write {join_list([text])}",
+        )
