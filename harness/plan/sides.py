@@ -57,9 +57,12 @@ def parse_side(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
 
 
 def side_of(arm: Arm) -> str:
-    """How a person writes `arm` from one that has nothing set; "" where a side cannot say it."""
+    """How a person writes `arm` from one that has nothing set; "" where a side cannot say it.
+
+    A file of the user's own cannot be said: a run keeps its label, and not where it lies.
+    """
     unsaid = arm.provider_options or arm.url or arm.slowdown or any("," in each for each in arm.runtime.requirements)
-    if arm.model is None or arm.engine not in MODELLED or unsaid:
+    if arm.model is None or arm.model.origin == "user" or arm.engine not in MODELLED or unsaid:
         return ""
     changes = [f"model={arm.model.name}"]
     changes += [f"engine={arm.engine}"] if arm.engine in OWN_OPTIONS else []

@@ -92,6 +92,8 @@ def test_what_no_side_can_say_is_not_written() -> None:
     assert side_of(replace(BASE, provider_options=(("device_type", "CPU"),))) == ""
     assert side_of(replace(BASE, model=None)) == ""
     assert side_of(replace(side("onnxruntime>=1.20"), slowdown=0.1)) == ""
+    assert BASE.model is not None
+    assert side_of(replace(BASE, model=replace(BASE.model, name="k", origin="user"))) == ""
 
 
 @pytest.mark.parametrize(
