@@ -13,9 +13,10 @@ NARROW = ("model_size", "load_time", "change", "rtf", "rss_peak", "mcd")
 HEADS = {
     "model_size": "size",
     "load_time": "load",
-    "change": "against *",
+    "change": "change *",
     "rss_peak": "peak",
-    "duration_ratio": "duration",
+    "mcd": "mcd *",
+    "duration_ratio": "duration *",
 }
 
 HEAD, TAIL = 32, 64
@@ -28,7 +29,7 @@ def arm_table(data: RunData, *, wide: bool) -> Table | None:
     if len(found.lines) < 2:
         return None
     shown = [name for name in (COLUMNS if wide else NARROW) if name in found.columns]
-    table = PlainTable(f"Side by side: {found.request} (* {found.reference}, pair by pair)")
+    table = PlainTable(f"Side by side: {found.request} (* against {found.reference}; the change pair by pair)")
     table.add_column("combination", overflow="fold", min_width=20)
     for name in shown:
         table.add_column(HEADS.get(name, name), justify="right", overflow="fold")

@@ -51,7 +51,8 @@ class Beside:
     def complete(self, conclusions: Conclusions, data: RunData, explain: Explain) -> Conclusions:
         """The conclusions with what the audio and the profiles say; of an interrupted run, only what is at hand."""
         if data.run.status is not RunStatus.INTERRUPTED:
-            conclusions = with_likeness(conclusions, compare_all(data, self._recording))
+            references = {verdict.reference for verdict in conclusions.verdicts}
+            conclusions = with_likeness(conclusions, compare_all(data, self._recording, references=references))
             conclusions = explain(conclusions, data, self._profile)
         kept = self._recording.save(data)
         notes = (*conclusions.notes, *self._notes, *([kept] if kept else []))

@@ -280,7 +280,7 @@ def _scripted() -> Equipment:
     """Everything scripted: the run takes no time, and its bytes are the same each time."""
     import hashlib
 
-    from harness.engines.scripted import SCRIPTED_MODELS
+    from harness.engines.scripted import SCRIPTED_MODELS, SCRIPTED_PARENTS
     from harness.measure.machine import boot_id
 
     clock = ScriptedClock()
@@ -293,9 +293,15 @@ def _scripted() -> Equipment:
             remedy = nearest(name, list(SCRIPTED_MODELS))
             raise UsageError(f"the scripted engine has no model {name!r}", where="--model", remedy=remedy)
         digest = hashlib.sha256(name.encode()).hexdigest()
-        parent = "" if name == "scripted" else hashlib.sha256(b"scripted").hexdigest()
-        size = round((100 << 20) * SCRIPTED_MODELS[name])
-        return replace(arm, model=ModelVariant(name=name, sha256=digest, size=size, origin="scripted", parent=parent))
+        parent = SCRIPTED_PARENTS.get(name, "")
+        variant = ModelVariant(
+            name=name,
+            sha256=digest,
+            size=round((100 << 20) * SCRIPTED_MODELS[name]),
+            origin="scripted" if name in SCRIPTED_PARENTS else "user",
+            parent=hashlib.sha256(parent.encode()).hexdigest() if parent else "",
+        )
+        return replace(arm, model=variant)
 
     return Equipment(
         clock=clock,

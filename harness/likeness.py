@@ -1,12 +1,13 @@
 """How much each arm's audio sounds like the original's: kept while a run measures, compared once it has ended.
 
 A scenario is held against its original: the same text, voice and speed by the model that it was made from, on the CPU.
-The original is held against itself in another launch, whose generator has another seed: its own row of a table is what
-the rows of its variants are read beside.
+One whose original is not known, or not in the run, is held against the arm that the others stand beside
+(`judge.likeness.counterpart_of`). What others are held against is held against itself in another launch, whose
+generator has another seed; that has metrics of its own (`lsd_itself`, `mcd_itself`), which the others are read beside.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +15,17 @@ from statistics import median
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from harness.judge.comparison import Target
 from harness.judge.estimate import summarise
-from harness.judge.likeness import find_wrong, original_of
-from harness.metrics.definitions.likeness import LIKENESS
+from harness.judge.gate import check_targets
+from harness.judge.likeness import counterpart_of, find_wrong, is_yardstick
+from harness.metrics.definitions.likeness import LIKENESS, NOISE
 from harness.metrics.registry import METRICS
 from harness.records.reading import Reading
 from harness.records.repetition import Phase
 from harness.records.run import RunData
 from harness.records.scenario import Mode, Scenario
-from harness.records.verdict import Summary, Verdict, VerdictKind
+from harness.records.verdict import Summary, TargetResult, Verdict, VerdictKind
 from harness.store.audio import KEPT_LAUNCHES, audio_path, prune_audio, write_audio
 from harness.verdicts import SUMMARY_LEVEL, Conclusions
 
@@ -34,27 +37,30 @@ LONGEST_CHARACTERS = 250
 """Texts up to this are kept: chars-200 and below."""
 PERCEPTION_S = 8.0
 """PESQ takes as long as the speech: it is left to utterances up to this."""
-NO_ORIGINAL = "the run has no original of it on the CPU to compare with"
-ONE_LAUNCH = "one launch: the original has no other seed to be compared with"
+NO_OTHER_SIDE = "the run has nothing else with this text to compare it with"
+IS_THE_REFERENCE = "the others are held against it"
+OTHER_RATE = "its sample rate is not that of what it is held against"
+ONE_LAUNCH = "one launch: there is no other seed to compare it with"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likeness:
     """A scenario's figures of likeness, one mapping (metric → reading) per launch compared.
 
-    `reference_id` is the original's scenario, the scenario's own id where it is the original itself under another seed;
-    `reason` says why there are no figures, where there are none.
+    `reference` is what it was held against, None where there is nothing; `known` says whether that is its known
+    original, `itself` whether it is the scenario under another seed. `reason` says why there are no figures.
     """
 
     scenario_id: str
-    reference_id: str = ""
+    reference: Scenario | None = None
+    known: bool = False
     figures: tuple[Mapping[str, Reading], ...] = ()
     reason: str = ""
 
     @property
     def itself(self) -> bool:
-        """Whether an original was held against itself."""
-        return self.reference_id == self.scenario_id
+        """Whether a scenario was held against itself."""
+        return self.reference is not None and self.reference.id == self.scenario_id
 
     def typical(self, metric: str) -> float | None:
         """The median over the launches."""
@@ -87,6 +93,10 @@ class Recording:
             return ""
         return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
 
+    def keeps(self, scenario_id: str, launch: int) -> bool:
+        """Whether a worker was to leave that audio."""
+        return (scenario_id, launch) in self._kept
+
     def audio(self, scenario_id: str, launch: int) -> "NDArray[np.float32] | None":
         """Mono audio, None where none was kept."""
         import numpy as np
@@ -111,58 +121,102 @@ class Recording:
         return ""
 
 
-def compare_all(data: RunData, recording: Recording) -> tuple[Likeness, ...]:
-    """The likeness of every scenario whose audio was to be kept."""
+def compare_all(data: RunData, recording: Recording, *, references: Collection[str] = ()) -> tuple[Likeness, ...]:
+    """The likeness of every scenario whose audio was kept: to its other side, and to itself where others' is read so.
+
+    `references` are the arms that the run's verdicts name as their other side.
+    """
     rates = _sample_rates(data)
+    kept = [
+        each
+        for each in data.run.scenarios
+        if each.mode is Mode.WHOLE
+        and any((each.id, launch) in rates and recording.keeps(each.id, launch) for launch in range(KEPT_LAUNCHES))
+    ]
     found = []
-    for scenario in data.run.scenarios:
-        if (
-            not any((scenario.id, launch) in rates for launch in range(KEPT_LAUNCHES))
-            or scenario.mode is not Mode.WHOLE
-        ):
-            continue
-        original = original_of(scenario, data.run.scenarios)
-        if original is None:
-            found.append(Likeness(scenario_id=scenario.id, reason=NO_ORIGINAL))
-        elif recording.audio(scenario.id, 0) is not None:
-            found.append(_compare(scenario, original, recording, rates))
+    for scenario in kept:
+        other = counterpart_of(scenario, data.run.scenarios, references=references)
+        yardstick = is_yardstick(scenario, data.run.scenarios, references=references)
+        if other is not None:
+            found.append(_compare(scenario, other, recording, rates, known=_is_made_from(scenario, other)))
+        else:
+            found.append(Likeness(scenario_id=scenario.id, reason=IS_THE_REFERENCE if yardstick else NO_OTHER_SIDE))
+        if yardstick:
+            found.append(_compare(scenario, scenario, recording, rates))
     return tuple(found)
 
 
 def with_likeness(conclusions: Conclusions, found: Sequence[Likeness]) -> Conclusions:
-    """The conclusions with figures of likeness in place of the unknown ones, and a failure for what sounds wrong."""
-    figures = {(each.scenario_id, name): each for each in found for name in (metric.name for metric in LIKENESS)}
+    """The conclusions with figures of likeness in place of the unknown ones, and a failure for what sounds wrong.
+
+    Targets on such figures are checked anew. A scenario held against anything but its known original is told of.
+    """
+    names = {False: [metric.name for metric in LIKENESS], True: [metric.name for metric in NOISE]}
+    figures = {(each.scenario_id, name): each for each in found for name in names[each.itself]}
     summaries = tuple(
         _summary(summary, figures[summary.scenario_id, summary.metric])
         if (summary.scenario_id, summary.metric) in figures
         else summary
         for summary in conclusions.summaries
     )
-    originals = {each.scenario_id: each for each in found if each.itself}
-    verdicts = tuple(verdict for each in found if (verdict := _verdict(each, originals)))
-    return replace(conclusions, summaries=summaries, verdicts=(*conclusions.verdicts, *verdicts))
+    yardsticks = {each.scenario_id: each for each in found if each.itself}
+    verdicts = tuple(verdict for each in found if (verdict := _verdict(each, yardsticks)))
+    return replace(
+        conclusions,
+        summaries=summaries,
+        verdicts=(*conclusions.verdicts, *verdicts),
+        targets=_targets(conclusions.targets, summaries),
+        notes=(*conclusions.notes, *_notes(found)),
+    )
+
+
+def _is_made_from(scenario: Scenario, other: Scenario) -> bool:
+    """Whether `other` has the model that the scenario's was made from, or the very same."""
+    ours, theirs = scenario.arm.model, other.arm.model
+    return ours is not None and theirs is not None and theirs.sha256 in (ours.parent, ours.sha256)
 
 
 def _compare(
-    scenario: Scenario, original: Scenario, recording: Recording, rates: Mapping[tuple[str, int], int]
+    scenario: Scenario,
+    other: Scenario,
+    recording: Recording,
+    rates: Mapping[tuple[str, int], int],
+    *,
+    known: bool = False,
 ) -> Likeness:
-    """A variant against its original in each launch; an original against itself in the other."""
+    """A scenario against another in each launch, or against itself in the other launch."""
     from harness.metrics.similarity import compare
 
-    itself = original.id == scenario.id
+    itself = other.id == scenario.id
     if itself and scenario.variant is None:
-        return Likeness(scenario_id=scenario.id, reason="each launch speaks another text")
+        return Likeness(scenario_id=scenario.id, reference=other, reason="each launch speaks another text")
     pairs = [(1, 0)] if itself else [(launch, launch) for launch in range(KEPT_LAUNCHES)]
     figures: list[Mapping[str, Reading]] = []
+    reason = ONE_LAUNCH if itself else f"the audio of {other.arm.id} was not kept"
     for ours, theirs in pairs:
-        variant, reference = recording.audio(scenario.id, ours), recording.audio(original.id, theirs)
+        variant, reference = recording.audio(scenario.id, ours), recording.audio(other.id, theirs)
         rate = rates.get((scenario.id, ours))
         if variant is None or reference is None or rate is None:
             continue
+        if rates.get((other.id, theirs)) != rate:
+            reason = OTHER_RATE
+            continue
         listened = not figures and len(reference) <= PERCEPTION_S * rate
-        figures.append(compare(variant, reference, rate, perception=listened))
-    reason = "" if figures else ONE_LAUNCH if itself else "the original's audio was not kept"
-    return Likeness(scenario_id=scenario.id, reference_id=original.id, figures=tuple(figures), reason=reason)
+        figures.append(_named(compare(variant, reference, rate, perception=listened), itself=itself))
+    return Likeness(
+        scenario_id=scenario.id,
+        reference=other,
+        known=known,
+        figures=tuple(figures),
+        reason="" if figures else reason,
+    )
+
+
+def _named(figures: Mapping[str, Reading], *, itself: bool) -> Mapping[str, Reading]:
+    """Of what was held against itself the distances alone, under names of their own."""
+    if not itself:
+        return figures
+    return {each.name: figures[each.name.removesuffix("_itself")] for each in NOISE}
 
 
 def _summary(before: Summary, found: Likeness) -> Summary:
@@ -175,19 +229,53 @@ def _summary(before: Summary, found: Likeness) -> Summary:
         definition=before.definition,
         values=known,
         level=SUMMARY_LEVEL,
-        bounds=METRICS[before.metric].bounds,
         reason=reason,
     )
 
 
-def _verdict(found: Likeness, originals: Mapping[str, Likeness]) -> Verdict | None:
-    """A failure where a variant sounds wrong."""
-    original = originals.get(found.reference_id)
-    if found.itself or not found.figures:
+def _targets(before: Sequence[TargetResult], summaries: Sequence[Summary]) -> tuple[TargetResult, ...]:
+    """The targets, those on how a scenario sounds by what is known only now."""
+    names = {each.name for each in (*LIKENESS, *NOISE)}
+    known = {(each.scenario_id, each.metric): each for each in summaries if each.metric in names}
+    return tuple(
+        check_targets([_target(each, known[each.scenario_id, each.metric])])[0]
+        if (each.scenario_id, each.metric) in known
+        else each
+        for each in before
+    )
+
+
+def _target(before: TargetResult, summary: Summary) -> Target:
+    metric = METRICS[before.metric]
+    return Target(
+        scenario_id=before.scenario_id,
+        metric=before.metric,
+        limit=before.limit,
+        higher_is_better=not metric.lower_is_better,
+        observed=Reading(value=summary.median, reason=summary.reason),
+        interval=summary.interval,
+        shown=metric.format,
+    )
+
+
+def _notes(found: Sequence[Likeness]) -> list[str]:
+    """Which arms are held against what is not their known original: the figures alone do not say it."""
+    told = dict.fromkeys(
+        (each.scenario_id.partition("/")[0], each.reference.arm.id)
+        for each in found
+        if each.figures and each.reference is not None and not each.known and not each.itself
+    )
+    return [f"sound: {ours} is held against {theirs}: the run has no known original of it" for ours, theirs in told]
+
+
+def _verdict(found: Likeness, yardsticks: Mapping[str, Likeness]) -> Verdict | None:
+    """A failure where a variant sounds wrong beside its known original; of any other arm nobody knows what is right."""
+    if not found.known or found.reference is None or not found.figures:
         return None
+    own = yardsticks.get(found.reference.id)
     wrong = find_wrong(
         mcd=found.typical("mcd"),
-        own_mcd=original.typical("mcd") if original else None,
+        own_mcd=own.typical("mcd_itself") if own else None,
         duration_ratio=found.typical("duration_ratio"),
     )
     if wrong is None:
@@ -196,7 +284,7 @@ def _verdict(found: Likeness, originals: Mapping[str, Likeness]) -> Verdict | No
         scenario_id=found.scenario_id,
         metric=wrong.metric,
         kind=VerdictKind.FAILED,
-        reference=found.reference_id,
+        reference=found.reference.id,
         reason=wrong.reason,
         advice="listen to it: its audio is kept beside the results; however fast it is, it does not do the same",
     )

@@ -15,7 +15,7 @@ from harness.metrics.derive import RunValues
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Mode
 from harness.records.verdict import Estimate
-from reports.arms import Arms, arms
+from reports.arms import ITSELF, Arms, arms
 from reports.marks import Axis, Dot, axis, round_step, scale_line, strip
 from reports.naming import names_of
 from reports.words import NARROW, NOTHING, Scale, arm_parts, better, level, listed, metric_of, number, percent, scale
@@ -88,6 +88,7 @@ def choices(data: RunData, values: RunValues | None = None) -> Choices:
     names = {each.arm: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
     texts = {each.id.removeprefix(f"{each.arm.id}/"): named.of(each.id).what for each in spoken}
     typical = {metric: _typical(data, list(names), metric) for metric in _COURTS}
+    itself = _typical(data, list(names), ITSELF["mcd"])
     axes = {metric: _axis(metric, values) for metric, values in typical.items() if values}
     advice = [_advice(known, each, names, texts) for each in OBJECTIVES.values()] if len(names) > 1 else []
     return Choices(
@@ -101,7 +102,13 @@ def choices(data: RunData, values: RunValues | None = None) -> Choices:
         ),
         lines=tuple(
             ArmMarks(
-                name=name, marks=tuple(_mark(metric, typical[metric].get(arm.id), on) for metric, on in axes.items())
+                name=name,
+                marks=tuple(
+                    _mark(
+                        metric, typical[metric].get(arm.id), on, itself=itself.get(arm.id) if metric == "mcd" else None
+                    )
+                    for metric, on in axes.items()
+                ),
             )
             for arm, name in names.items()
         ),
@@ -139,7 +146,11 @@ def _axis(metric: str, values: Mapping[str, float]) -> Axis:
     return axis(0.0, high, lambda value: f"{number(value * on.factor, places)}{unit}" if value else "0", about=_TICKS)
 
 
-def _mark(metric: str, value: float | None, on: Axis) -> Markup:
+def _mark(metric: str, value: float | None, on: Axis, *, itself: float | None) -> Markup:
+    """A figure on its axis; without one, `itself` where the others are held against the arm."""
+    if value is None and itself is not None:
+        own = scale(metric, [itself]).full(itself)
+        return Markup('<span></span><span class="quiet figure">{} (itself)</span>').format(own)
     if value is None:
         return Markup('<span></span><span class="quiet figure">not known</span>')
     said = scale(metric, [value]).full(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness.errors import MeasurementError
+from harness.judge.likeness import counterpart_of
 from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
@@ -18,6 +19,8 @@ from reports.words import NOTHING, Scale, arm_parts, metric_of, percent, request
 SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", "lsd", "mcd", "duration_ratio")
 """Figures of one text."""
 SOUNDS = ("lsd", "mcd", "duration_ratio")
+ITSELF = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
+"""Figure of likeness → that of what the others are held against: two syntheses of one model."""
 CHANGE = "change"
 FIGURES = ("model_size", "load_time", "latency", CHANGE, *SPOKEN[1:])
 """Columns, in order; `change` is the latency against the reference's, pair by pair."""
@@ -54,21 +57,30 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
     """
     known = values or RunValues(data)
     spoken = _common(data.run.scenarios)
-    held_against = {verdict.reference for verdict in data.verdicts}
+    held_against = references_of(data)
     # A duel's verdicts name the side that is the reference; of other runs it is the plainest arm.
     reference = next((each for each in spoken if each.arm.id in held_against), None) or reference_of(spoken)
     shown = {each.id: _numbers(each, reference, known) for each in spoken}
     scales = {
         name: scale(name, [found[name] for found in shown.values() if name in found])
-        for name in FIGURES
+        for name in (*FIGURES, *ITSELF.values())
         if name in METRICS
     }
     named = names_of(data)
     names = {each.id: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
-    lines = tuple(_line(each, names[each.id], shown[each.id], scales, data) for each in spoken)
+    others = {each.id: counterpart_of(each, data.run.scenarios, references=held_against) for each in spoken}
+    lines = tuple(
+        _line(each, names[each.id], shown[each.id], scales, data, beside=_beside(others[each.id], reference, names))
+        for each in spoken
+    )
     columns = {name: _title(name) for name in FIGURES if any(name in line.figures for line in lines)}
     request = ", ".join(request_parts(spoken[0])[:2]) if spoken else ""
     against = f" The change is against {names[reference.id]}, pair by pair." if reference else ""
+    if reference and columns.keys() & set(SOUNDS):
+        against += (
+            f" What sounds differ by is against {names[reference.id]} too, where nothing else is said; “itself” is "
+            "one model under two seeds."
+        )
     return Arms(
         columns=columns,
         lines=lines,
@@ -81,6 +93,18 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
         ),
         basis=f"Medians of {request} in run {data.run.id}; starts with the file in the page cache.{against}",
     )
+
+
+def references_of(data: RunData) -> frozenset[str]:
+    """The arms that the verdicts of a run name as their other side, as those of a duel do."""
+    return frozenset(verdict.reference for verdict in data.verdicts)
+
+
+def _beside(other: Scenario | None, reference: Scenario | None, names: Mapping[str, str]) -> str:
+    """What a figure of likeness says of its other side, where that is not the table's reference."""
+    if other is None or (reference is not None and other.id == reference.id):
+        return ""
+    return f" (against {names.get(other.id) or ' · '.join(arm_parts(other))})"
 
 
 def _common(scenarios: Sequence[Scenario]) -> list[Scenario]:
@@ -101,7 +125,7 @@ def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -
     found = {
         each.metric: each.median
         for each in data.summaries
-        if each.scenario_id == own and each.metric in SPOKEN and each.median is not None
+        if each.scenario_id == own and each.metric in (*SPOKEN, *ITSELF.values()) and each.median is not None
     }
     model = scenario.arm.model
     if model and model.size:
@@ -126,10 +150,21 @@ def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -
 
 
 def _line(
-    scenario: Scenario, name: str, found: Mapping[str, float], scales: Mapping[str, Scale], data: RunData
+    scenario: Scenario,
+    name: str,
+    found: Mapping[str, float],
+    scales: Mapping[str, Scale],
+    data: RunData,
+    *,
+    beside: str,
 ) -> ArmLine:
     model = scenario.arm.model
     figures = {name: scales[name].full(value) if name in scales else percent(value) for name, value in found.items()}
+    for each in SOUNDS:
+        if each in figures:
+            figures[each] += beside
+        elif ITSELF.get(each) in figures:
+            figures[each] = f"{figures[ITSELF[each]]} (itself)"
     return ArmLine(
         id=scenario.arm.id,
         name=name,

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from markupsafe import Markup
 
-from harness.judge.likeness import original_of
+from harness.judge.likeness import counterpart_of, is_yardstick
 from harness.metrics.registry import METRICS
 from harness.records.run import RunData
 from harness.records.scenario import Mode, Scenario
 from harness.store.audio import KEPT_LAUNCHES, audio_path
+from reports.arms import references_of
 from reports.marks import Axis, axis, opened, place, scale_line
 from reports.words import arm_parts, metric_of, number, scale
 
@@ -41,6 +42,7 @@ _APART_DB = 12.0
 _PAUSE_DB = -70.0
 """Where both are below, there is nothing to compare."""
 _LIKENESS = ("mcd", "lsd", "duration_ratio")
+_ITSELF = ("mcd_itself", "lsd_itself")
 _LARGEST = 1_200_000
 """Bytes of a recording that a page carries; a page is to stay below 3 MB."""
 
@@ -84,18 +86,21 @@ class _Heard:
 def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
     """The sound of a scenario of a run whose audio lies under `folder`; None where none was kept.
 
-    An original is held against itself under the other launch's seed: what its variants' differences are read beside.
+    What the others are held against stands beside itself under the other launch's seed: their differences are read
+    beside that.
     """
     if scenario.mode.is_load:
         return None
-    original = original_of(scenario, data.run.scenarios)
+    original = counterpart_of(scenario, data.run.scenarios, references=references_of(data))
+    if original is None and is_yardstick(scenario, data.run.scenarios, references=references_of(data)):
+        original = scenario
     found = _pair(data, scenario, original, folder)
     if not found:
         return None
     itself = original is not None and original.id == scenario.id
     peak = max(float(abs(each.samples).max()) for each in found) or 1.0
     on = axis(0.0, 1.01 * max(each.seconds for each in found), lambda seconds: f"{number(seconds, 0)} s")
-    names = ("launch 1", "launch 2, another seed") if itself else ("original", "this one")
+    names = ("launch 1", "launch 2, another seed") if itself else (_other_side(scenario, original), "this one")
     arms = [original or scenario, scenario] if len(found) > 1 else [scenario]
     takes = tuple(
         _take(heard, name if len(found) > 1 else "this one", arm, on, peak=peak)
@@ -111,6 +116,13 @@ def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
         difference=_difference(first, second, on, peak=peak),
         reading=_reading(first, second, peak=peak),
     )
+
+
+def _other_side(scenario: Scenario, other: Scenario | None) -> str:
+    """What the first recording is called: the original, where it is known to be that."""
+    ours, theirs = scenario.arm.model, other.arm.model if other else None
+    made_from = ours is not None and theirs is not None and theirs.sha256 in (ours.parent, ours.sha256)
+    return "original" if made_from or other is None else " · ".join(arm_parts(other))
 
 
 def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[_Heard]:
@@ -164,7 +176,7 @@ def _take(heard: _Heard, name: str, scenario: Scenario, on: Axis, *, peak: float
 
 def _alone(scenario: Scenario, original: Scenario | None) -> str:
     if original is None:
-        return "The run has no original of it on the CPU to listen to beside it."
+        return "The run has nothing with this text to listen to beside it."
     if original.id == scenario.id and scenario.mode is not Mode.WHOLE:
         return "One repetition of this original was kept; its variants are laid beside it on their own pages."
     return "There is no second recording of the same launch to hold it against."
@@ -172,23 +184,23 @@ def _alone(scenario: Scenario, original: Scenario | None) -> str:
 
 def _finding(data: RunData, scenario: Scenario, original: Scenario | None) -> str:
     """The metrics of likeness, and those of the original against itself to read them beside."""
-    ours = _medians(data, scenario)
+    ours = _medians(data, scenario, _ITSELF if original is None else _LIKENESS)
     known = [f"{metric_of(name).title} {scale(name, [value]).full(value)}" for name, value in ours.items()]
     if not known:
         return "How far the two are apart was not computed."
     if original is None:
         return f"The same model under two seeds: {', '.join(known)}. What a variant differs by is read beside this."
-    own = _medians(data, original)
-    beside = [
-        f"{scale(name, [own[name]]).full(own[name])}" for name in ours if name in own and name != "duration_ratio"
-    ]
-    against = f"; the original against itself under another seed: {', '.join(beside)}" if beside else ""
-    return f"{', '.join(known)}{against}."
+    own = _medians(data, original, _ITSELF)
+    beside = [f"{scale(name, [value]).full(value)}" for name, value in own.items()]
+    other = _other_side(scenario, original)
+    other = f"the {other}" if other == "original" else other
+    against = f"; {other} against itself under another seed: {', '.join(beside)}" if beside else ""
+    return f"Against {other}: {', '.join(known)}{against}."
 
 
-def _medians(data: RunData, scenario: Scenario) -> Mapping[str, float]:
+def _medians(data: RunData, scenario: Scenario, names: Iterable[str]) -> Mapping[str, float]:
     found = {each.metric: each.median for each in data.summaries if each.scenario_id == scenario.id}
-    return {name: value for name in _LIKENESS if name in METRICS and (value := found.get(name)) is not None}
+    return {name: value for name in names if name in METRICS and (value := found.get(name)) is not None}
 
 
 def _reading(first: _Heard, second: _Heard, *, peak: float) -> str:

@@ -106,7 +106,7 @@ class TestOutcome:
         start = next(number for number, line in enumerate(lines) if line.startswith("Side by side: chars-60, whole"))
         table = lines[start:]
         head = next(line for line in table if "combination" in line)
-        for column in ("size", "load", "latency", "against *", "rtf", "peak", "mcd", "duration"):
+        for column in ("size", "load", "latency", "change *", "rtf", "peak", "mcd *", "duration *"):
             assert column in head
         (smaller,) = [line for line in table if line.strip().startswith("scripted-8bit.cpu")]
         # The script lets it take four fifths of the original's time, with some noise.

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from harness.engines.protocol import SpeechRequest
 from harness.engines.scripted import ScriptedEngine
 from harness.errors import ExitCode
-from harness.likeness import NO_ORIGINAL, ONE_LAUNCH, original_of
+from harness.judge.likeness import counterpart_of, is_yardstick
+from harness.likeness import IS_THE_REFERENCE, NO_OTHER_SIDE, ONE_LAUNCH
 from harness.plan.matrix import Wish
 from harness.records.run import RunData, RunStatus
-from harness.records.scenario import Arm, Mode, ModelVariant, Runtime, Scenario
+from harness.records.scenario import Arm, Mode, ModelVariant, Runtime, Scenario, original_of
 from harness.records.verdict import Summary, VerdictKind
 from harness.store.audio import audio_path
 from tests.conftest import Laboratory
@@ -46,13 +47,19 @@ def speaking(monkeypatch: pytest.MonkeyPatch, distort: Callable[[NDArray[np.floa
     monkeypatch.setattr(ScriptedEngine, "synthesise", synthesise)
 
 
-def test_an_original_is_held_against_itself_and_a_variant_against_the_original(lab: Laboratory) -> None:
+def test_a_variant_is_held_against_its_original_which_has_its_own_noise_by_another_name(lab: Laboratory) -> None:
     finished = lab.run(wishes=WISHES, model=BOTH)
-    for scenario_id, launches in ((ORIGINAL, 1), (DERIVED, 2)):
-        ratio = summary(finished.data, scenario_id, "duration_ratio")
-        assert (ratio.n, ratio.median) == (launches, 1.0)
-        # The scripted tone has no noise: it is the same in every launch and by every model.
-        assert summary(finished.data, scenario_id, "mcd").median == 0.0
+    ratio = summary(finished.data, DERIVED, "duration_ratio")
+    assert (ratio.n, ratio.median) == (2, 1.0)
+    # The scripted tone has no noise: it is the same in every launch and by every model.
+    assert summary(finished.data, DERIVED, "mcd").median == 0.0
+    for metric in ("lsd", "mcd", "duration_ratio"):
+        own = summary(finished.data, ORIGINAL, metric)
+        assert (own.n, own.median, own.reason) == (0, None, IS_THE_REFERENCE), "nothing is held against itself"
+    itself = summary(finished.data, ORIGINAL, "mcd_itself")
+    assert (itself.n, itself.median) == (1, 0.0)
+    assert summary(finished.data, DERIVED, "mcd_itself").n == 0
+    assert not [note for note in finished.data.run.notes if note.startswith("sound:")], "its original is known"
     assert finished.code is ExitCode.OK
 
 
@@ -104,12 +111,12 @@ def test_a_variant_that_speaks_too_long_is_called_wrong(lab: Laboratory, monkeyp
 
 def test_a_variant_without_its_original_says_so(lab: Laboratory) -> None:
     data = lab.run(wishes=WISHES[:1], model="scripted-8bit").data
-    assert summary(data, DERIVED, "lsd").reason == NO_ORIGINAL
+    assert summary(data, DERIVED, "lsd").reason == NO_OTHER_SIDE
 
 
 def test_one_launch_has_no_other_seed(lab: Laboratory) -> None:
     data = lab.run(wishes=WISHES[:1], model="scripted", launches="1").data
-    assert summary(data, ORIGINAL, "lsd").reason == ONE_LAUNCH
+    assert summary(data, ORIGINAL, "lsd_itself").reason == ONE_LAUNCH
 
 
 def test_a_folder_that_cannot_be_written_costs_a_sentence_and_not_the_run(lab: Laboratory, tmp_path: Path) -> None:
@@ -119,6 +126,53 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence_and_not_the_run(lab: L
     assert finished.code is ExitCode.OK
     assert finished.data.run.notes[-1].startswith("audio: not kept: ")
     assert summary(finished.data, DERIVED, "mcd").median == 0.0
+
+
+FILE = ModelVariant(name="mine", sha256="d" * 64, size=1, origin="user")
+OTHER = ModelVariant(name="other", sha256="e" * 64, size=1, origin="user")
+OF_MINE = ModelVariant(name="mine-int4", sha256="f" * 64, size=1, origin="quantised", parent="d" * 64)
+
+
+class TestTheOtherSide:
+    """What a scenario's audio is held against."""
+
+    def test_of_files_of_unknown_origin_the_first_is_what_the_others_are_held_against(self) -> None:
+        one, two, made = scenario(FILE), scenario(OTHER), scenario(OF_MINE)
+        every = [one, two, made]
+        assert [counterpart_of(each, every) for each in every] == [None, one, one]
+        assert [is_yardstick(each, every) for each in every] == [True, False, False]
+
+    def test_one_file_alone_has_none(self) -> None:
+        alone = scenario(FILE)
+        assert counterpart_of(alone, [alone]) is None
+        assert not is_yardstick(alone, [alone])
+
+    def test_a_known_original_comes_before_the_arm_that_the_table_stands_beside(self) -> None:
+        mine, original, variant = scenario(FILE), scenario(REPLICA), scenario(U8)
+        assert counterpart_of(variant, [mine, original, variant]) == original
+
+    def test_a_variant_whose_original_is_not_there_is_held_against_the_plainest(self) -> None:
+        mine, variant = scenario(FILE), scenario(U8)
+        assert counterpart_of(variant, [variant, mine]) == mine
+
+    def test_a_known_original_is_held_against_no_other(self) -> None:
+        mine, original = scenario(FILE), scenario(REPLICA)
+        assert counterpart_of(original, [mine, original]) is None
+        assert is_yardstick(original, [original]), "its noise is worth knowing by itself"
+
+    def test_the_reference_of_a_duel_is_the_other_side(self) -> None:
+        one, two = scenario(FILE), scenario(OTHER)
+        assert counterpart_of(one, [one, two], references=[two.arm.id]) == two
+        assert counterpart_of(two, [one, two], references=[two.arm.id]) is None
+
+    def test_another_text_is_no_other_side(self) -> None:
+        one = scenario(FILE)
+        assert counterpart_of(replace(one, text_class="chars-12"), [one]) is None
+
+    @pytest.mark.parametrize(("recipe", "known"), [("fp32, tokens", True), ("16-bit floats, tokens", False)])
+    def test_of_published_files_only_the_full_ones_are_known_originals(self, recipe: str, *, known: bool) -> None:
+        published = scenario(replace(FILE, origin="public", recipe=recipe))
+        assert is_yardstick(published, [published]) is known
 
 
 class TestOriginal:

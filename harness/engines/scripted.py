@@ -34,6 +34,8 @@ LEADING_SILENCE_S = 0.05
 
 SCRIPTED_MODELS: Mapping[str, float] = {"scripted": 1.0, "scripted-8bit": 0.8}
 """Model → its inference time as a ratio of the original's."""
+SCRIPTED_PARENTS: Mapping[str, str] = {"scripted": "", "scripted-8bit": "scripted"}
+"""Model → what it was made from, "" for an original; one that is not here is of unknown origin, as a user's file is."""
 
 
 KNOWN = ("pace", "noise", "fault", "fault_text", "quick_start")

@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from harness.records.scenario import original_of, reference_of, same_request
 
-    from harness.records.scenario import Scenario
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from harness.records.scenario import ModelVariant, Scenario
 
 MCD_FACTOR = 2.0
 MCD_MARGIN_DB = 3.0
@@ -54,29 +56,48 @@ def find_wrong(*, mcd: float | None, own_mcd: float | None, duration_ratio: floa
     return None
 
 
-def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
-    """What a scenario should sound like: its model's original on the CPU, with the same packages where there are such.
+def counterpart_of(
+    scenario: Scenario, scenarios: Sequence[Scenario], *, references: Collection[str] = ()
+) -> Scenario | None:
+    """What a scenario's audio is held against: its known original, else the arm that the others stand beside.
 
-    None where the run has none. Of several, the first: an arm with other threads is held against it as well.
+    `references` are the arm ids that verdicts name as their other side (a duel's reference); where there are none, it
+    is the plainest arm with the same text (`reference_of`). None where the run has no other side: the scenario is alone
+    with its text, or is itself what the others are held against.
     """
     model = scenario.arm.model
     if model is None or not model.sha256:
         return None
-    wanted = model.parent or model.sha256
+    original = original_of(scenario, scenarios)
+    if original is not None and original.id != scenario.id:
+        return original
+    if is_known_original(model):
+        return None
     alike = [
         each
         for each in scenarios
-        if each.arm.model is not None
-        and each.arm.model.sha256 == wanted
-        and each.arm.provider == "cpu"
-        and each.arm.engine == scenario.arm.engine
-        and _text(each) == _text(scenario)
+        if each.arm.model is not None and each.arm.model.sha256 and same_request(each, scenario)
     ]
-    same = [each for each in alike if each.arm.runtime == scenario.arm.runtime]
-    return next(iter(same or alike), None)
+    named = next((each for each in alike if each.arm.id in references), None)
+    reference = named or reference_of(alike)
+    return None if reference is None or reference.id == scenario.id else reference
 
 
-def _text(scenario: Scenario) -> tuple[object, ...]:
-    """What must be equal for two scenarios to say the same in the same way."""
-    spoken = scenario.text_class, scenario.variant, scenario.voice, scenario.language, scenario.speed
-    return scenario.mode, spoken, scenario.concurrency
+def is_known_original(model: ModelVariant) -> bool:
+    """Whether nothing that a model was made from is left out: of a user's file, or a published variant, nobody says."""
+    made_here = model.origin in ("replica", "scripted")
+    return not model.parent and (made_here or (model.origin == "public" and model.recipe.startswith("fp32")))
+
+
+def is_yardstick(scenario: Scenario, scenarios: Sequence[Scenario], *, references: Collection[str] = ()) -> bool:
+    """Whether a scenario is also held against itself under another seed: what the others' distances are read beside.
+
+    So is an original that is known as one, and any other that something in the run is held against.
+    """
+    original = original_of(scenario, scenarios)
+    if original is None or original.id != scenario.id:
+        return False
+    if scenario.arm.model is not None and is_known_original(scenario.arm.model):
+        return True
+    others = (counterpart_of(each, scenarios, references=references) for each in scenarios if each.id != scenario.id)
+    return any(each is not None and each.id == scenario.id for each in others)

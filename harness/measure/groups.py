@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from harness.judge.likeness import original_of
 from harness.measure.events import Grouped
 from harness.measure.orders import is_derived
 from harness.plan.matrix import Plan
-from harness.records.scenario import Arm, Scenario, reference_of
+from harness.records.scenario import Arm, Scenario, original_of, reference_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness.metrics.crowds import hit_values, lag_values, load_peaks, wait_values, window_values
-from harness.metrics.definitions.likeness import LIKENESS
+from harness.metrics.definitions.likeness import LIKENESS, NOISE
 from harness.metrics.figures import REPETITION_METRICS, repetition_figures, told
 from harness.metrics.playback import NOT_STREAMING, gaps
 from harness.metrics.start_up import (
@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 NOT_COMPARED = "its audio was not compared with the original's"
+NO_YARDSTICK = "nothing in the run is held against it"
 
 
 class RunValues:
@@ -157,7 +158,8 @@ def _synthesis(
     values |= wait_values(scenario, measured=measured, counts=counts, reason=reason)
     values |= hit_values(measured, counts=counts, reason=reason)
     values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
-    return values | {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
+    values |= {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
+    return values | {each.name: _whole(each.name, unknown(NO_YARDSTICK), counts=counts) for each in NOISE}
 
 
 def _per_repetition(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> dict[str, Values]:

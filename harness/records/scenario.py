@@ -264,6 +264,38 @@ def _settings(arm: Arm) -> tuple[int, ...]:
     return int(derived), int(arm.provider != "cpu"), int(arm.engine not in PLAIN_ENGINES), settings
 
 
+def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
+    """What a scenario should sound like: its model's original on the CPU, with the same packages where there are such.
+
+    None where the run has none. Of several, the first: an arm with other threads is held against it as well.
+    """
+    model = scenario.arm.model
+    if model is None or not model.sha256:
+        return None
+    wanted = model.parent or model.sha256
+    alike = [
+        each
+        for each in scenarios
+        if each.arm.model is not None
+        and each.arm.model.sha256 == wanted
+        and each.arm.provider == "cpu"
+        and each.arm.engine == scenario.arm.engine
+        and same_request(each, scenario)
+    ]
+    same = [each for each in alike if each.arm.runtime == scenario.arm.runtime]
+    return next(iter(same or alike), None)
+
+
+def same_request(one: Scenario, other: Scenario) -> bool:
+    """Whether two scenarios say the same in the same way: mode, text, voice, language, speed and how many at once."""
+    return _request(one) == _request(other)
+
+
+def _request(scenario: Scenario) -> tuple[object, ...]:
+    spoken = scenario.text_class, scenario.variant, scenario.voice, scenario.language, scenario.speed
+    return scenario.mode, spoken, scenario.concurrency
+
+
 def slug(text: str) -> str:
     """`text` in the characters that file names, addresses and pytest's -k all take."""
     return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text).strip("-") or "-"

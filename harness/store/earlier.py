@@ -1,10 +1,18 @@
 """What earlier versions stored and this one does not show as it stands."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
-from harness.records.verdict import Verdict
+from harness.records.scenario import Scenario, original_of
+from harness.records.verdict import Median, Summary, Verdict
+
+SELF_COMPARED: Final = ("lsd", "mcd", "duration_ratio", "pesq", "stoi")
+"""Metrics that in their definition 1 were also of a model against itself, and said nothing of it."""
+SELF_DEFINITION: Final = 1
+_ITSELF: Final = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
+AGAINST_ITSELF: Final = "an earlier version held it against itself"
 
 _BARE_CLAIM = re.compile(
     r"(operator \S+|phonemise|inference|postprocess|rest|once loaded|speaking): "
@@ -22,3 +30,51 @@ def with_proven_suspects(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
         else verdict
         for verdict in verdicts
     )
+
+
+def self_compared(scenarios: Sequence[Scenario]) -> frozenset[str]:
+    """The ids of the scenarios that an earlier version held against themselves."""
+    originals = {each.id: original_of(each, scenarios) for each in scenarios}
+    return frozenset(own for own, original in originals.items() if original is not None and original.id == own)
+
+
+def without_self_comparisons(summaries: Sequence[Summary], scenarios: Sequence[Scenario]) -> tuple[Summary, ...]:
+    """The summaries with a model's distances from itself under the names that they have now, and no other of itself."""
+    old = [each for each in summaries if each.metric in SELF_COMPARED and each.definition == SELF_DEFINITION and each.n]
+    ours = self_compared(scenarios) if old else frozenset()
+    moved = {(each.scenario_id, each.metric) for each in old if each.scenario_id in ours}
+    if not moved:
+        return tuple(summaries)
+    named = [replace(each, metric=_ITSELF[each.metric]) for each in old if _is_named(each, moved)]
+    replaced = {(each.scenario_id, each.metric) for each in named}
+    kept = [
+        Summary(
+            scenario_id=each.scenario_id, metric=each.metric, definition=each.definition, n=0, reason=AGAINST_ITSELF
+        )
+        if (each.scenario_id, each.metric) in moved
+        else each
+        for each in summaries
+        if (each.scenario_id, each.metric) not in replaced
+    ]
+    return (*kept, *named)
+
+
+def medians_without_self_comparisons(
+    medians: Sequence[Median], scenarios: Sequence[Scenario], old: Collection[tuple[str, str]]
+) -> tuple[Median, ...]:
+    """The same of medians; `old` are the scenario and metric of those in definition 1."""
+    ours = self_compared(scenarios) if old else frozenset()
+    moved = {(scenario_id, metric) for scenario_id, metric in old if scenario_id in ours}
+    if not moved:
+        return tuple(medians)
+    named = [each._replace(metric=_ITSELF[each.metric]) for each in medians if _is_named(each, moved)]
+    kept = [
+        each._replace(n=0, median=None, reason=AGAINST_ITSELF) if (each.scenario_id, each.metric) in moved else each
+        for each in medians
+    ]
+    return (*kept, *named)
+
+
+def _is_named(each: Summary | Median, moved: Collection[tuple[str, str]]) -> bool:
+    """Whether it is among those moved, and has a name of its own now."""
+    return (each.scenario_id, each.metric) in moved and each.metric in _ITSELF

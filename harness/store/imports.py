@@ -8,7 +8,7 @@ from harness.errors import StoreError
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord
 from harness.records.verdict import Summary, TargetResult, Verdict
-from harness.store.earlier import with_proven_suspects
+from harness.store.earlier import with_proven_suspects, without_self_comparisons
 from harness.store.exports import JSONL_FORMAT, LINE_KINDS
 
 _TYPES: Final[dict[str, type[Any]]] = {
@@ -50,6 +50,7 @@ def read_jsonl(content: bytes, *, where: str = "") -> RunData:
         expected = "one run with its records and a last line that counts them"
         raise StoreError(f"is cut short or joined of several: expected {expected}", where=where, remedy=_REMEDY)
     [run] = found["run"]
+    found["summary"] = list(without_self_comparisons(found["summary"], run.scenarios))
     found["verdict"] = list(with_proven_suspects(found["verdict"]))
     return RunData(run=run, **{name: tuple(found[kind]) for kind, name in LINE_KINDS.items()})
 

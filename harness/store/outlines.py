@@ -1,6 +1,6 @@
 """Reading many runs for the little that is shown of an old one: no columns and no payloads beyond that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -8,7 +8,12 @@ from sqlalchemy import Connection, func, select
 from harness.records.repetition import Launch, OutcomeKind, Repetition
 from harness.records.run import RunOutline
 from harness.records.verdict import Median, TargetResult, Verdict
-from harness.store.earlier import with_proven_suspects
+from harness.store.earlier import (
+    SELF_COMPARED,
+    SELF_DEFINITION,
+    medians_without_self_comparisons,
+    with_proven_suspects,
+)
 from harness.store.queries import heads_of, payloads_of
 from harness.store.schema import LAUNCHES, REPETITIONS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
 
@@ -25,6 +30,7 @@ def outlines(connection: Connection, run_ids: Sequence[str]) -> tuple[RunOutline
     failures = payloads_of(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key, where=failed)
     tries = _tries(connection, keys)
     medians = _medians(connection, keys)
+    old = _earlier_likeness(connection, keys)
     verdicts = payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)
     targets = payloads_of(connection, TARGETS, TargetResult, formats=formats, order=TARGETS.c.position)
     return tuple(
@@ -33,7 +39,7 @@ def outlines(connection: Connection, run_ids: Sequence[str]) -> tuple[RunOutline
             launches=launches[key],
             repetitions=failures[key],
             tries=tries[key],
-            summaries=medians[key],
+            summaries=medians_without_self_comparisons(medians[key], heads[run_id].run.scenarios, old[key]),
             verdicts=with_proven_suspects(verdicts[key]),
             targets=targets[key],
         )
@@ -69,3 +75,18 @@ def _medians(connection: Connection, keys: Sequence[int]) -> Mapping[int, tuple[
     for key, *values in rows:
         found[key].append(Median._make(values))
     return {key: tuple(medians) for key, medians in found.items()}
+
+
+def _earlier_likeness(connection: Connection, keys: Sequence[int]) -> Mapping[int, Collection[tuple[str, str]]]:
+    """Run's number → scenario and metric of the figures that may be of a model against itself."""
+    question = (
+        select(SUMMARIES.c.run, SCENARIOS.c.id, SERIES.c.metric)
+        .join_from(SUMMARIES, SERIES, SERIES.c.key == SUMMARIES.c.series)
+        .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
+        .where(SUMMARIES.c.run.in_(keys), SERIES.c.metric.in_(SELF_COMPARED))
+        .where(SUMMARIES.c.definition == SELF_DEFINITION, SUMMARIES.c.n > 0)
+    )
+    found: dict[int, set[tuple[str, str]]] = {key: set() for key in keys}
+    for key, scenario_id, metric in connection.execute(question):
+        found[key].add((scenario_id, metric))
+    return found

@@ -11,7 +11,7 @@ from harness.errors import UsageError, nearest
 from harness.records.repetition import Block, Launch, Repetition
 from harness.records.run import RunData, RunRecord, RunStatus
 from harness.records.verdict import Summary, TargetResult, Verdict
-from harness.store.earlier import with_proven_suspects
+from harness.store.earlier import with_proven_suspects, without_self_comparisons
 from harness.store.payload import decode, decode_all
 from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
@@ -59,7 +59,7 @@ def load(connection: Connection, run_id: str) -> RunData:
         launches=payloads_of(connection, LAUNCHES, Launch, formats=formats, order=LAUNCHES.c.key)[key],
         blocks=payloads_of(connection, BLOCKS, Block, formats=formats, order=BLOCKS.c.key)[key],
         repetitions=payloads_of(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key)[key],
-        summaries=_summaries(connection, key),
+        summaries=without_self_comparisons(_summaries(connection, key), head.run.scenarios),
         verdicts=with_proven_suspects(
             payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)[key]
         ),

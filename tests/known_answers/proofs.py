@@ -29,7 +29,8 @@ WITHOUT_A_SERVER = {
     "model_size": "a server has no model file that is known",
     "cache_hit_rate": "of engines that count, not of servers",
     **dict.fromkeys(
-        ("lsd", "mcd", "duration_ratio", "pesq", "stoi"), "held against an original, of which a server has none"
+        ("lsd", "mcd", "duration_ratio", "pesq", "stoi", "lsd_itself", "mcd_itself"),
+        "of a model's audio against another's or its own; a server's is not compared",
     ),
 }
 """Metrics that never have a value for a server, and why."""

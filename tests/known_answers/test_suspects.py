@@ -74,9 +74,10 @@ def test_a_suspect_of_an_earlier_version_without_an_interval_is_not_shown(here: 
             )
     shown = here("runs", "show", "latest").stdout
     exported = here("runs", "export", "latest", "--format", "jsonl").stdout
-    here("report", "--output", str(tmp_path / "second"))
+    here("report", "--report", str(tmp_path / "second"))
     pages = [page.read_text(encoding="utf-8") for page in (tmp_path / "second").rglob("*.html")]
     assert "onnxruntime 1.31.1 → 1.32.0" in shown
+    assert any("onnxruntime 1.31.1 → 1.32.0" in page for page in pages)
     for text in (shown, exported, *pages):
         assert "ConvInteger" not in text
         assert "of the whole" not in text

@@ -1,4 +1,7 @@
-"""How much a variant sounds like its original: same text, voice, speed and seed."""
+"""How much a variant sounds like its original, or like the arm it stands beside: same text, voice, speed and seed.
+
+Definition 2 of them: never against itself. What an original is from itself under another seed has figures of its own.
+"""
 
 from harness.metrics.metric import Direction, Metric, Per
 
@@ -7,9 +10,40 @@ _NOISE = (
     "the original from the original with another seed."
 )
 
+NOISE = (
+    Metric(
+        name="lsd_itself",
+        title="Log-spectral distance from itself",
+        unit="dB",
+        direction=Direction.LOWER,
+        per=Per.SCENARIO,
+        decimals=2,
+        formula="lsd of one model's audio against its own under another seed",
+        meaning="How far the generator's noise alone parts an original from itself: what lsd is read beside.",
+        moved_by="The generator's noise, the text.",
+        fooled_by="It says nothing of whether the model sounds right.",
+        beside="lsd",
+    ),
+    Metric(
+        name="mcd_itself",
+        title="Mel-cepstral distortion from itself",
+        unit="dB",
+        direction=Direction.LOWER,
+        per=Per.SCENARIO,
+        decimals=2,
+        formula="mcd of one model's audio against its own under another seed",
+        meaning="How far the generator's noise alone parts an original from itself: what mcd is read beside.",
+        moved_by="The generator's noise, the text.",
+        fooled_by="It says nothing of whether the model sounds right.",
+        beside="mcd",
+    ),
+)
+"""Of what the others are held against: one model, two syntheses."""
+
 LIKENESS = (
     Metric(
         name="lsd",
+        definition=2,
         title="Log-spectral distance",
         unit="dB",
         direction=Direction.LOWER,
@@ -22,6 +56,7 @@ LIKENESS = (
     ),
     Metric(
         name="mcd",
+        definition=2,
         title="Mel-cepstral distortion",
         unit="dB",
         direction=Direction.LOWER,
@@ -34,6 +69,7 @@ LIKENESS = (
     ),
     Metric(
         name="duration_ratio",
+        definition=2,
         title="Ratio of durations",
         unit="ratio",
         direction=Direction.ONE,
@@ -45,6 +81,7 @@ LIKENESS = (
     ),
     Metric(
         name="pesq",
+        definition=2,
         title="PESQ",
         unit="MOS-LQO",
         direction=Direction.HIGHER,
@@ -60,6 +97,7 @@ LIKENESS = (
     ),
     Metric(
         name="stoi",
+        definition=2,
         title="Short-time objective intelligibility",
         unit="ratio",
         direction=Direction.HIGHER,
