@@ -1,5 +1,6 @@
 """What all tests may ask for: models, the command, scripted laboratories, databases."""
 
+import gc
 import importlib.util
 import os
 import subprocess
@@ -46,6 +47,12 @@ def pytest_configure() -> None:
     if settings.get_current_profile_name() != "fuzz":
         known = providers._local_constants
         providers._get_local_constants = lambda: known
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been collected out of each later search for garbage: it stays until the end, and is large."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.clock import ScriptedClock
@@ -143,17 +144,24 @@ class ScriptedEngine:
                 raise ScriptedFault("the script asked for an error")
 
     def _sound(self, seconds: float, *, first: bool) -> "NDArray[np.float32]":
-        import numpy as np
-
         if self._script.fault == "truncate":
             seconds = 0.0001
         frames = max(1, round(seconds * SAMPLE_RATE))
-        audio = 0.14 * np.sin(2 * np.pi * 220 / SAMPLE_RATE * np.arange(frames, dtype=np.float64))
-        if first:
-            audio[: round(LEADING_SILENCE_S * SAMPLE_RATE)] = 0.0
-        if self._script.fault == "silent":
-            audio[:] = 0.0
-        return audio.astype(np.float32)
+        silent_frames = round(LEADING_SILENCE_S * SAMPLE_RATE) if first else 0
+        return _tone(frames, frames if self._script.fault == "silent" else silent_frames)
+
+
+# A scripted run speaks few texts many times, and this is most of what one of its repetitions costs.
+@lru_cache(maxsize=32)
+def _tone(frames: int, silent_frames: int) -> "NDArray[np.float32]":
+    """A tone of 220 Hz after so many silent frames, not to be written to."""
+    import numpy as np
+
+    audio = 0.14 * np.sin(2 * np.pi * 220 / SAMPLE_RATE * np.arange(frames, dtype=np.float64))
+    audio[:silent_frames] = 0.0
+    found = audio.astype(np.float32)
+    found.setflags(write=False)
+    return found
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ScriptedEngine:
