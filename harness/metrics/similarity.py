@@ -3,8 +3,10 @@
 Read a distance beside that of the original from itself under another seed, which this module measures just the same.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.metrics.alignment import Alignment, align
@@ -50,8 +52,29 @@ def compare(
 
     Without `perception`, PESQ and STOI are left out.
     """
+    return dict(_compared(_Signal(variant), _Signal(original), sample_rate, perception))
+
+
+class _Signal:
+    """Samples that are equal where their bytes are."""
+
+    def __init__(self, samples: "NDArray[np.floating]") -> None:
+        self.samples = samples
+        self._digest = (samples.dtype, hashlib.sha256(samples.tobytes()).digest())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Signal) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest[1])
+
+
+# An engine that gives the same samples in every launch gives the same pairs, and one takes as long as its speech.
+@lru_cache(maxsize=8)
+def _compared(x: _Signal, y: _Signal, sample_rate: int, perception: bool) -> Mapping[str, Reading]:  # noqa: FBT001 - lru_cache knows the order
     from harness.metrics.perception import pesq, stoi, warp
 
+    variant, original = x.samples, y.samples
     if not len(variant) or not len(original):
         return dict.fromkeys(("lsd", "mcd", "duration_ratio", "pesq", "stoi"), unknown(NO_AUDIO))
     path, aligned = _aligned(variant, original, sample_rate)

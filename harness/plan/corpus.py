@@ -10,9 +10,10 @@ not on how many variants are asked for, on the other classes or on the order of 
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import permutations
 from types import MappingProxyType
@@ -212,15 +213,17 @@ def seconds_per_character(utterance: Utterance) -> Band:
     return Band(low=0.01, high=0.6 + 2.5 / utterance.characters)
 
 
+@cache
 def _pools() -> Mapping[Source, tuple[str, ...]]:
     sentences = _lines("sentences.txt")
     plain = (sentence for sentence in sentences if _PLAIN.fullmatch(sentence))
-    return {
+    found = {
         Source.SENTENCES: sentences,
         Source.UNPUNCTUATED: tuple(re.sub(r"[,.?!]", "", sentence).lower() for sentence in plain),
         Source.PHONEMES: _lines("phonemes.txt"),
         Source.WORDS: _lines("words.txt"),
     }
+    return MappingProxyType(found)
 
 
 def _lines(name: str) -> tuple[str, ...]:
@@ -232,8 +235,10 @@ def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _in_order(pieces: Iterable[str], key: str) -> list[str]:
-    return sorted(pieces, key=lambda piece: _sha256(f"{key}\n{piece}"))
+# Each corpus of a process composes the same texts.
+@lru_cache(maxsize=1024)
+def _in_order(pieces: tuple[str, ...], key: str) -> tuple[str, ...]:
+    return tuple(sorted(pieces, key=lambda piece: _sha256(f"{key}\n{piece}")))
 
 
 def _first_fit(pieces: Iterable[str], text_class: TextClass) -> str | None:
@@ -248,7 +253,7 @@ def _first_fit(pieces: Iterable[str], text_class: TextClass) -> str | None:
     return None
 
 
-def _exact_fit(words: list[str], length: int) -> str | None:
+def _exact_fit(words: Sequence[str], length: int) -> str | None:
     """Words with a mark after every fourth, exactly `length` symbols; None where no last two words fit."""
     taken: list[str] = []
     left = length + 1  # each word is charged with the space after it, which the last one lacks
