@@ -25,7 +25,7 @@ from harness.models.quantise.tools import converted, read_feeds, write_feeds
 
 ROOT = Path(__file__).parents[2]
 SENTENCES = tuple(
-    f"The {what} stood at the end of a long road, and nobody knew why it was there."
+    f"The {what} stood at the end of a road."
     for what in ("house", "tower", "statue", "garden", "bridge", "lantern", "horse", "bakery", "piano")
 )
 Make = Callable[..., Path]
