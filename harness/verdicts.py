@@ -12,6 +12,7 @@ from harness.explain import differences
 from harness.judge.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
 from harness.judge.estimate import summarise
 from harness.judge.gate import check_targets, judge
+from harness.judge.launch_prior import EarlierLaunches, launch_prior
 from harness.judge.symmetry import symmetry
 from harness.judge.wording import no_interval
 from harness.metrics.derive import RunValues, Values
@@ -53,8 +54,8 @@ def policy_of(config: Config) -> Policy:
 def conclude(data: RunData, *, config: Config) -> Conclusions:
     """Everything that follows from a run's observations and the accepted figures."""
     values = all_values(data, config.targets)
-    summaries = summarise_all(data, values)
     baselines = load_baselines(config.baselines, data.run.machine.key)
+    summaries = summarise_all(data, values, baselines)
     comparisons = [
         comparison
         for scenario in data.run.scenarios
@@ -83,8 +84,12 @@ def limits(targets: Sequence[tuple[str, str, float | None]], scenario_id: str) -
     return {name: limit for name, limit in last.items() if limit is not None}
 
 
-def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:
-    """One summary per scenario and metric, also of what has no value, with its reason."""
+def summarise_all(data: RunData, values: ScenarioValues, baselines: Baselines | None = None) -> tuple[Summary, ...]:
+    """One summary per scenario and metric, also of what has no value, with its reason.
+
+    `baselines` are the machine's: how much the launches of accepted runs differed is known of later ones.
+    """
+    priors = {name: launch_prior(METRICS[name].launch_sd, _earlier_launches(name, baselines)) for name in METRICS}
     return tuple(
         replace(summary, interval=found.interval) if found.interval else summary
         for scenario in data.run.scenarios
@@ -97,10 +102,21 @@ def summarise_all(data: RunData, values: ScenarioValues) -> tuple[Summary, ...]:
                 values=found.grouped,
                 level=SUMMARY_LEVEL,
                 bounds=METRICS[name].bounds,
+                prior=priors[name],
                 reason=found.reason,
             )
         ]
     )
+
+
+def _earlier_launches(name: str, baselines: Baselines | None) -> list[EarlierLaunches]:
+    """What the accepted runs of all scenarios tell of the launches of this metric, under today's definition."""
+    points = [point for file in baselines.files.values() for point in file.metrics.get(name, ())] if baselines else []
+    return [
+        EarlierLaunches(spread=point.spread, launches=point.launches, values=point.n / point.launches)
+        for point in points
+        if point.spread is not None and point.definition == METRICS[name].definition
+    ]
 
 
 def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:

@@ -5,6 +5,7 @@ the tests of worker processes use it. `EngineOrder.script` may hold:
 
 - ``pace``: a factor on all costs (1.0);
 - ``noise``: the coefficient of variation of a synthesis (0.02);
+- ``launch_noise``: the standard deviation by which the costs of one start differ from another's, as a log-ratio (0);
 - ``fault``: ``crash``, ``hang``, ``raise``, ``silent``, ``truncate``, ``refuse`` or ``exit-at-load``;
 - ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all);
 - ``quick_start``: starting takes a hundredth of its time.
@@ -39,7 +40,7 @@ SCRIPTED_PARENTS: Mapping[str, str] = {"scripted": "", "scripted-8bit": "scripte
 """Model → what it was made from, "" for an original; one that is not here is of unknown origin, as a user's file is."""
 
 
-KNOWN = ("pace", "noise", "fault", "fault_text", "quick_start")
+KNOWN = ("pace", "noise", "launch_noise", "fault", "fault_text", "quick_start")
 FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
 
 
@@ -49,6 +50,7 @@ class Script:
 
     pace: float = 1.0
     noise: float = 0.02
+    launch_noise: float = 0.0
     fault: str = ""
     fault_text: int = 0
 
@@ -66,6 +68,7 @@ class Script:
             return cls(
                 pace=float(script.get("pace", "1")),
                 noise=float(script.get("noise", "0.02")),
+                launch_noise=float(script.get("launch_noise", "0")),
                 fault=fault,
                 fault_text=int(script.get("fault_text", "0")),
             )
@@ -96,6 +99,8 @@ class ScriptedEngine:
         self._clock = clock
         self._stages = stages
         self._generator = np.random.Generator(np.random.Philox(_seed(order)))
+        if self._script.launch_noise:
+            self._factor *= float(np.exp(self._script.launch_noise * self._generator.standard_normal()))
         self._profile = (
             ScriptedProfile(order.profile, factor=self._factor, noise=self._script.noise) if order.profile else None
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,27 +13,20 @@ from harness.records.verdict import Summary
 if TYPE_CHECKING:
     from harness.judge.bounded import Bounds
     from harness.judge.grouped import Grouped
+    from harness.judge.launch_prior import LaunchPrior
     from harness.records.verdict import Estimate
 
 PERCENTILE_NEEDS = {90: 20, 95: 40, 99: 200}
 """How many values a percentile takes to mean anything; with fewer it is not printed."""
 
-MEDIAN_ERROR = math.sqrt(math.pi / 2)
-"""Standard error of the median over that of the mean, for a Gaussian; heavier tails have less."""
-
-BANCROFT = 0.25
-"""The liberal level of the preliminary test on whether launches differ (Bancroft 1964 recommends about a quarter)."""
-
 FEWEST_VALUES = 3
 """Values without which there is no interval: two leave Student's t one degree of freedom, and 12.7 standard errors."""
 
 
-def median_interim(values: Grouped) -> Interim | None:
+def median_interim(values: Grouped, *, prior: LaunchPrior | None = None) -> Interim | None:
     """The median of all values and its standard error; None where fewer than two values leave nothing to judge by.
 
-    Processes of one arm do differ, so unlike in a duel nothing is presumed about launches: unless they agree so well
-    that a quarter of chance alone would part them more, the launches are the values, and three of them give Student's
-    t with two degrees of freedom: wide, and rightly so. Where they agree, the blocks count, less their correlation.
+    `prior` is what is known of how much launches differ (`launches`), on the scale of the values.
     """
     values = occupied(values)
     n = count(values)
@@ -43,27 +35,28 @@ def median_interim(values: Grouped) -> Interim | None:
     import numpy as np
 
     from harness.judge import nested
+    from harness.judge.launches import median_spread
 
-    fit = nested.fit(padded(values)[None])
-    if not np.isfinite(fit.within[0]):
-        return _launches_alone(values)
-    spread = nested.spread(fit, nested.common(fit), presumption=0.0, contradiction=BANCROFT)
-    by_launch = bool(spread.freedom[0] == len(values) - 1) and len(values) > 1
+    spread = median_spread(nested.fit(padded(values)[None]), prior)
     return Interim(
         point=float(np.median(flat(values))),
-        error=float(spread.error[0]) * MEDIAN_ERROR,
-        freedom=max(float(spread.freedom[0]), 1.0),
-        method="median, t over launches" if by_launch else _pooled_method(len(values)),
+        error=float(spread.error[0]),
+        freedom=float(spread.freedom[0]),
+        method=_method(
+            len(values), differ=bool(spread.differ[0]), moderated=prior.source if prior and spread.moderated[0] else ""
+        ),
         n=n,
         launches=len(values),
     )
 
 
-def median_estimate(values: Grouped, *, level: float, bounds: Bounds = ANY) -> Estimate | None:
+def median_estimate(
+    values: Grouped, *, level: float, bounds: Bounds = ANY, prior: LaunchPrior | None = None
+) -> Estimate | None:
     """The median with its hierarchical interval at `level`, in the values' unit.
 
     None where there are fewer than `FEWEST_VALUES` values, and where the interval would say nothing. It lies within
-    `bounds`, which all values must (`bounded.scaled` says how).
+    `bounds`, which all values must (`bounded.scaled` says how). `prior` is what is known of launches, as log-ratios.
 
     Robust to heavy tails (values far from their launch's median count only up to 2.5 robust standard deviations) and
     to drift, which shows as correlation of neighbouring blocks and widens the interval.
@@ -72,7 +65,7 @@ def median_estimate(values: Grouped, *, level: float, bounds: Bounds = ANY) -> E
     if count(values) < FEWEST_VALUES:
         return None
     scale = scaled(values, bounds)
-    interim = median_interim(scale.values)
+    interim = median_interim(scale.values, prior=prior if scale.name else None)
     if interim is None:
         return None
     import numpy as np
@@ -96,11 +89,12 @@ def summarise(  # the record's own fields
     values: Grouped,
     level: float,
     bounds: Bounds = ANY,
+    prior: LaunchPrior | None = None,
     reason: str = "",
 ) -> Summary:
     """A metric over the valid repetitions of a scenario, which lie within `bounds`.
 
-    `reason` is kept where there is no value at all.
+    `prior` is what is known of how much launches differ; `reason` is kept where there is no value at all.
     """
     values = occupied(values)
     everything = flat(values)
@@ -128,26 +122,15 @@ def summarise(  # the record's own fields
         p99=tails[99],
         minimum=min(everything),
         maximum=max(everything),
-        interval=median_estimate(values, level=level, bounds=bounds),
+        interval=median_estimate(values, level=level, bounds=bounds, prior=prior),
     )
 
 
-def _launches_alone(values: Grouped) -> Interim:
-    """One value per launch (start-up times): Student's t over the launches."""
-    import numpy as np
-
-    everything = flat(values)
-    return Interim(
-        point=float(np.median(everything)),
-        error=float(np.std(everything, ddof=1)) / math.sqrt(len(everything)) * MEDIAN_ERROR,
-        freedom=len(everything) - 1.0,
-        method="median, t over launches",
-        n=len(everything),
-        launches=len(values),
-    )
-
-
-def _pooled_method(launches: int) -> str:
+def _method(launches: int, *, differ: bool, moderated: str) -> str:
+    if moderated:
+        return f"median, t over launches, whose spread is moderated by {moderated}"
+    if differ:
+        return "median, t over launches"
     if launches == 1:
         return "median, t over blocks of one launch: what differs between processes is not in it"
     return "median, t over blocks, launches agreeing"

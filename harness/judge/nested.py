@@ -61,13 +61,15 @@ class Nested:
 
     `within` is the variance of one value inside a launch (NaN where no launch has two), `between` the mean square
     between launches (equal to it where there is one launch); `rho` is the correlation of neighbouring blocks; `n` and
-    `launches` count. `together` is the location of all values as one sample, `around` the variance of one value about
-    it, and `kept` the share of values that were not drawn in for it.
+    `launches` count. `apart` is `between` without the allowance for values drawn in, which few values exaggerate: how
+    far the launches' locations lie apart. `together` is the location of all values as one sample, `around` the variance
+    of one value about it, and `kept` the share of values that were not drawn in for it.
     """
 
     point: FloatArray
     within: FloatArray
     between: FloatArray
+    apart: FloatArray
     together: FloatArray
     around: FloatArray
     kept: FloatArray
@@ -132,13 +134,15 @@ def fit(values: FloatArray) -> Nested:
     freedom = n - launches
     with np.errstate(divide="ignore", invalid="ignore"):
         within = np.where(freedom > 0, (rest**2).sum((-2, -1)) / freedom / untouched**2, np.nan)
-        between = (sizes * (means - point[..., None]) ** 2).sum(-1) / (launches - 1)
-        between = np.where(launches > 1, between / untouched**2, within)
+        apart = (sizes * (means - point[..., None]) ** 2).sum(-1) / (launches - 1)
+        between = np.where(launches > 1, apart / untouched**2, within)
+        apart = np.where(launches > 1, apart, within)
     together, around, kept = _together(values.reshape(*values.shape[:-2], -1), sd)
     return Nested(
         point=point,
         within=within,
         between=between,
+        apart=apart,
         together=together,
         around=around,
         kept=kept,
@@ -241,7 +245,12 @@ def _presumed(prior: float | FloatArray, *, told: FloatArray, weight: FloatArray
 
 
 def spread(
-    nested: Nested, shared: Common, *, presumption: float = PRIOR_FREEDOM, contradiction: float = CONTRADICTION
+    nested: Nested,
+    shared: Common,
+    *,
+    presumption: float = PRIOR_FREEDOM,
+    contradiction: float = CONTRADICTION,
+    own_memory: float = OWN_MEMORY,
 ) -> Spread:
     """The location with its standard error and freedom; `shared` broadcasts against the fits.
 
@@ -249,11 +258,12 @@ def spread(
     the launches' own (Smyth 2004, eq. 4); without any presumption it is the larger of the two. The location is that of
     all values together where launches are presumed alike (`ONE_SAMPLE`), else the mean of the launches. Where chance
     alone would part launches that far with a probability below `contradiction`, they alone decide, with one degree of
-    freedom fewer than there are launches. Correlated blocks carry fewer, by (1 − ρ²) / (1 + ρ²) (Bartlett 1935).
+    freedom fewer than there are launches. Correlated blocks carry fewer, by (1 − ρ²) / (1 + ρ²) (Bartlett 1935); a data
+    set's own correlation weighs as much as the shared one where it has `own_memory` blocks.
     """
     from scipy.special import fdtrc
 
-    rho = _memory(nested, shared.rho)
+    rho = _memory(nested, shared.rho, own_memory)
     presumed = _growth(rho, nested.n / nested.launches) * shared.inflation
     weight = nested.launches - 1
     alike = (1 - rho**2) / (1 + rho**2)
@@ -347,9 +357,9 @@ def _neighbours(rest: FloatArray, *, length: FloatArray) -> FloatArray:
     return np.where(long, (length * raw + 1) / np.maximum(length - 3, 1), 0.0)
 
 
-def _memory(nested: Nested, rho: FloatArray) -> FloatArray:
+def _memory(nested: Nested, rho: FloatArray, own_memory: float = OWN_MEMORY) -> FloatArray:
     """A data set's own correlation moderated by the one that the run shows, between 0 and 0.9."""
-    own = nested.n / (nested.n + OWN_MEMORY)
+    own = nested.n / (nested.n + own_memory)
     return np.clip(own * nested.rho + (1 - own) * rho, 0.0, 0.9)
 
 

@@ -52,6 +52,9 @@ _STEPS = {
 """Unit → (from this magnitude on, scale), largest first. Bytes are decimal, as file sizes are published."""
 
 
+LAUNCH_SD = 0.03
+"""How much launches are presumed to differ: two shared cores showed 3.5 % at default threads and 0.8 % at one."""
+
 MOST_PLACES = 9
 """What is less than they show is the arithmetic's own error, and 0."""
 
@@ -62,8 +65,9 @@ class Metric:
 
     `tolerance` is the change that is put up with, as a ratio (0.05 is 5 %); None: shown, but not gated. `decimals` are
     the places of a figure whose unit has no steps. `share` marks parts of a whole, which are written in per cent and
-    lie between 0 and 1. `least` and `most` are the values beyond which the metric cannot be, in its unit. `beside`
-    names the metric without which this one misleads.
+    lie between 0 and 1. `least` and `most` are the values beyond which the metric cannot be, in its unit. `launch_sd`
+    is the presumed standard deviation by which launches of one arm differ, as a log-ratio (0: nothing is presumed).
+    `beside` names the metric without which this one misleads.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Metric:
     share: bool = False
     least: float = 0.0
     most: float = math.inf
+    launch_sd: float = LAUNCH_SD
     beside: str = ""
     optional_package: str = ""
 

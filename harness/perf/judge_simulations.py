@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.judge.power import tolerance_for
 from harness.perf.judge_tables import EFFECT, duels, first_found, history, long_history, sliced_duels, small_baselines
+from harness.perf.launch_table import launch_scatter
 from harness.perf.noise import ACCEPTED, DAY_SD, FAMILIES, log_times
 from harness.perf.precision_table import early_ends
 from harness.perf.rules import PEERS, Found, gate_baselines, gate_duels
@@ -41,19 +42,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.perf.judge_simulations", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the draws, in less than a minute")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of every table")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="sixty-duels, launches, …; without any, all")
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     part = 10 if options.quick else 1
-    tables: tuple[Callable[[np.random.Generator], str], ...] = (
-        lambda rng: sixty_duels(rng, count=2000 // part),
-        lambda rng: sixty_baselines(rng, count=2000 // part),
-        lambda rng: duels(rng, count=4000 // part),
-        lambda rng: sliced_duels(rng, count=4000 // part),
-        lambda rng: small_baselines(rng, count=8000 // part),
-        lambda rng: early_ends(rng, count=4000 // part),
-        lambda rng: history(rng, count=1500 // part),
-        lambda rng: long_history(rng, count=150 // part),
-    )
-    for table in tables:
+    tables: dict[str, Callable[[np.random.Generator], str]] = {
+        "sixty-duels": lambda rng: sixty_duels(rng, count=2000 // part),
+        "sixty-baselines": lambda rng: sixty_baselines(rng, count=2000 // part),
+        "duels": lambda rng: duels(rng, count=4000 // part),
+        "slices": lambda rng: sliced_duels(rng, count=4000 // part),
+        "baselines": lambda rng: small_baselines(rng, count=8000 // part),
+        "early-ends": lambda rng: early_ends(rng, count=4000 // part),
+        "launches": lambda rng: launch_scatter(rng, count=20000 // part),
+        "history": lambda rng: history(rng, count=1500 // part),
+        "long-history": lambda rng: long_history(rng, count=150 // part),
+    }
+    if unknown := set(options.tables) - tables.keys():
+        parser.error(f"no table {min(unknown)!r}; there are {', '.join(tables)}")
+    for table in [tables[name] for name in options.tables or tables]:
         began = time.perf_counter()
         sys.stdout.write(table(np.random.default_rng(options.seed)))
         sys.stdout.write(f"(seed {options.seed}, {time.perf_counter() - began:.0f} s)\n\n")

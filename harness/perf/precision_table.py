@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from harness.judge import nested
-from harness.judge.estimate import BANCROFT, MEDIAN_ERROR
+from harness.judge.launches import median_spread
 from harness.judge.power import tolerance_for
 from harness.judge.precision import EARLIEST, LEVEL, Precision
 from harness.perf.judge_tables import EFFECT, row
@@ -67,9 +67,8 @@ def ended_early(values: FloatArray) -> FloatArray:
 
 def _median_error(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Standard error and freedom as `median_interim` finds them, of values of shape (..., 1, launches, blocks)."""
-    fit = nested.fit(values)
-    spread = nested.spread(fit, nested.common(fit), presumption=0.0, contradiction=BANCROFT)
-    return spread.error * MEDIAN_ERROR, np.maximum(spread.freedom, 1.0)
+    spread = median_spread(nested.fit(values))
+    return spread.error, spread.freedom
 
 
 def _covered(noise: FloatArray) -> float:
