@@ -234,3 +234,59 @@ def test_an_order_with_a_wrong_field_is_refused_by_its_name_on_either_side() -> 
     line = b'{"order": "crowd", "scenario_id": "s", "launch": 0, "block": 0, "phase": "measured", "texts": [], '
     with pytest.raises(ValueError, match=r"crowd\.traffic\.arrivals: 'shut' is not one of closed, constant"):
         read_order(line + b'"voice": "v", "traffic": {"arrivals": "shut", "level": 1}}')
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (None, None),
+        (NoneType, None),
+        (list[int], [1, 2]),
+        (list[Inner], [Inner(count=1), Inner()]),
+        (tuple[int | None, ...], (1, None, 2)),
+        (tuple[int], (1,)),
+        (tuple[Inner, str, float], (Inner(count=2), "a", 0.5)),
+        (dict[str, list[Level]], {"a": [Level.LOW], "b": []}),
+        (bool | int | str, True),
+        (bool | int | str, 1),
+        (bool | int | str, "1"),
+        (int | str | None, None),
+        (list[int] | str, [1]),
+        (list[int] | str, "a"),
+    ],
+)
+def test_every_form_of_annotation_comes_back_as_itself(annotation: Any, value: object) -> None:
+    assert same(decode(annotation, encode(value)), value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "plain", "message"),
+    [
+        (None, 0, "0 is not null"),
+        (NoneType, "", "'' is not null"),
+        (list[int], {}, "{} is not a list"),
+        (list[int], [1, "a"], "[1]: 'a' is not a whole number"),
+        (tuple[int, ...], {}, "{} is not a list"),
+        (tuple[int], [], "[] is not a list of 1"),
+        (tuple[int], [1, 2], "[1, 2] is not a list of 1"),
+        (tuple[int, str], "ab", "'ab' is not a list of 2"),
+        (dict[str, int], {"a": None}, "['a']: None is not a whole number"),
+        (bool | int, None, "None is not true or false or a whole number"),
+        (int | str | None, 0.5, "0.5 is not a whole number or a text or null"),
+        (Literal["a", 1], "b", "'b' is not one of 'a', 1"),
+        # Of a long value a message shows 60 characters, quotes included.
+        (int, "x" * 58, f"'{'x' * 58}' is not a whole number"),
+        (int, "x" * 59, f"'{'x' * 58}… is not a whole number"),
+    ],
+)
+def test_what_does_not_fit_an_annotation_is_refused_in_its_words(annotation: Any, plain: object, message: str) -> None:
+    with pytest.raises(CodecError) as caught:
+        decode(annotation, plain)
+    assert str(caught.value) == message
+
+
+def test_an_annotation_without_a_form_is_a_mistake_of_the_program_and_names_itself() -> None:
+    with pytest.raises(TypeError, match=r"no form for the annotation <class 'bytes'>"):
+        decode(bytes, b"")
+    with pytest.raises(TypeError, match=r"no form for the annotation <class 'bytes'>"):
+        decode(list[bytes], [])
