@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock, ScriptedClock, SystemClock
-from harness.errors import BenchError, ModelError, RuntimeBuildError, UsageError, nearest
+from harness.errors import BenchError, ModelError, PackageError, RuntimeBuildError, UsageError, nearest
 from harness.measure.handle import HERE, ProcessHandle, WorkerPlace
 from harness.measure.scripted_handle import ScriptedHandle
 from harness.measure.staff import ArmFiles, Staff
@@ -89,7 +89,7 @@ def resolve_all(equipment: Equipment, arms: Sequence[Arm]) -> tuple[Mapping[Arm,
     """Every arm resolved, and why some could not be (arm id → reason): those cost their scenarios, and not the run.
 
     Only what the tools of this machine fail at is forgiven: a model that cannot be derived, packages that cannot be
-    installed. A name or a file that is not there is told at once, as is a run of which nothing is left.
+    installed or imported. A name or a file that is not there is told at once, as is a run of which nothing is left.
     """
     resolved: dict[Arm, Arm] = {}
     refusals: dict[str, str] = {}
@@ -99,7 +99,8 @@ def resolve_all(equipment: Equipment, arms: Sequence[Arm]) -> tuple[Mapping[Arm,
         try:
             resolved[arm] = equipment.resolve(arm)
         except (ModelError, RuntimeBuildError) as error:
-            if isinstance(error, ModelError) and not (arm.model and derivations(arm.model.name)):
+            forgiven = isinstance(error, PackageError) or (arm.model and derivations(arm.model.name))
+            if isinstance(error, ModelError) and not forgiven:
                 raise
             first = first or error
             refusals[arm.id] = str(error)
@@ -198,9 +199,11 @@ class Shelf:
 
     def notes(self) -> Sequence[str]:
         """What is unusual about the voices and this environment, each said once."""
+        from harness.engines.installed import unknown_providers
+
         here = bool(self._files) and any(runtime == CURRENT_RUNTIME for runtime, _ in self._places)
-        environment = _environment_note() if here else ""
-        return (*self._notes, *([environment] if environment else []))
+        environment = (_environment_note() if here else "", unknown_providers())
+        return (*self._notes, *(note for note in environment if note))
 
     def arm_files(self, arm: Arm) -> ArmFiles:
         """The paths that a worker is given."""

@@ -59,6 +59,10 @@ class ModelError(BenchError):
     """A model or voices file that is missing, damaged, not what it should be, or cannot be made."""
 
 
+class PackageError(ModelError):
+    """A package that work on a model needs, and whose import fails or ends the process."""
+
+
 class StoreError(BenchError):
     """The results database cannot be opened, read or written."""
 

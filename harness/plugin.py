@@ -127,13 +127,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None or "measured" not in metafunc.fixturenames:
         return
     from harness.laboratory import wanted_scenarios
+    from harness.plan.wishes import without_every_provider
 
-    bench = metafunc.config.stash[BENCH]
-    parameters = []
+    bench, parameters = metafunc.config.stash[BENCH], []
+    included = LEVELS if metafunc.config.option.markexpr else _included(bench)
     for level, texts in marker.kwargs["levels"].items():
         if not texts:
             continue
         wish = replace(marker.kwargs["wish"], texts=texts)
+        if level not in included:
+            wish = without_every_provider(wish)
         try:
             wanted = wanted_scenarios(bench.config, [wish], bench.selection)
         except BenchError as error:
@@ -151,7 +154,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A test about a server has no scenario without --url, and any other has none with it. -m overrules the selection.
     """
-    included = set(LEVELS[: LEVELS.index(config.stash[BENCH].selection) + 1])
+    included = _included(config.stash[BENCH])
     left_out = [
         item
         for item in items
@@ -346,6 +349,11 @@ def _scenario(item: pytest.Item) -> Scenario | None:
 def _is_ours(item: pytest.Item) -> bool:
     """Whether a test would measure a scenario."""
     return item.get_closest_marker("scenarios") is not None and "measured" in getattr(item, "fixturenames", ())
+
+
+def _included(bench: Bench) -> set[str]:
+    """The levels of the selection that is asked for."""
+    return set(LEVELS[: LEVELS.index(bench.selection) + 1])
 
 
 def _levels(item: pytest.Item) -> set[str]:

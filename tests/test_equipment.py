@@ -9,7 +9,7 @@ import pytest
 
 from harness import laboratory
 from harness.equipment import Equipment, equip, resolve_all
-from harness.errors import BenchError, ExitCode, ModelError, RuntimeBuildError, UsageError
+from harness.errors import BenchError, ExitCode, ModelError, PackageError, RuntimeBuildError, UsageError
 from harness.models.cache import ROOT_VARIABLE, Cache
 from harness.plan.config import load_config
 from harness.plan.matrix import Wish
@@ -28,6 +28,7 @@ def arm(name: str, runtime: str = "") -> Arm:
 
 
 ORIGINAL, U8, ELSEWHERE = arm("replica"), arm("replica-u8"), arm("replica", "onnxruntime==0.0.1")
+PLAIN = arm("replica-plain")
 
 
 def failing(wrong: dict[Arm, BenchError]) -> Equipment:
@@ -47,10 +48,15 @@ def test_a_recipe_that_fails_and_packages_that_cannot_be_installed_cost_their_ar
     wrong = {
         U8: ModelError("the tools fail", where="replica-u8", remedy="another recipe"),
         ELSEWHERE: RuntimeBuildError("no such version"),
+        PLAIN: PackageError("importing onnx ends the process"),
     }
-    resolved, refusals = resolve_all(failing(wrong), [ORIGINAL, U8, ELSEWHERE, U8])
-    assert refusals == {U8.id: "replica-u8: the tools fail — another recipe", ELSEWHERE.id: "no such version"}
-    assert list(resolved) == [ORIGINAL, U8, ELSEWHERE]
+    resolved, refusals = resolve_all(failing(wrong), [ORIGINAL, U8, ELSEWHERE, U8, PLAIN])
+    assert refusals == {
+        U8.id: "replica-u8: the tools fail — another recipe",
+        ELSEWHERE.id: "no such version",
+        PLAIN.id: "importing onnx ends the process",
+    }
+    assert list(resolved) == [ORIGINAL, U8, ELSEWHERE, PLAIN]
     assert resolved[U8] == U8
     found = resolved[ORIGINAL].model
     assert found is not None

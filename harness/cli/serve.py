@@ -48,11 +48,17 @@ def serve(
     /health says when it is warm; /status and /metrics what it has done. There is no authentication: it listens to this
     machine alone unless --host says otherwise.
     """
+    from harness.imports import REMEDY, ImportCheck
+
+    # Importing them may end the process. The child finds out while this process does what it must do anyway.
+    importable = ImportCheck("onnxruntime", "kokoro_onnx")
     _check_installed()
     from harness.server.speech.running import bind
     from harness.server.speech.running import serve as run
 
     files = _files(config)
+    if broken := importable.failure():
+        raise UsageError(f"cannot serve: {broken}", where="serve", remedy=REMEDY)
     switch = "on" if warm_up else "off"
     options = {"sessions": sessions, "cache": f"{cache:g}", "cache_ttl": f"{cache_ttl:g}", "warm_up": switch}
     service = _service(config, files, options, limits)

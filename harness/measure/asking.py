@@ -100,9 +100,7 @@ class Asking:
         seen = self._slicing.of(scenario.arm.id)
         seen.halted(states_of(side.halts))
         if isinstance(side.found, Repetition) and side.found.outcome.valid:
-            # Where others take the CPU, a loop gets no more of it than the work does.
-            worked_ns = min(side.found.end_ns, side.found.cpu_ns or side.found.end_ns)
-            seen.spoke(worked_ns=worked_ns, looped_ns=side.halter.looped_ns - looped_ns)
+            seen.spoke(side.found, looped_ns=side.halter.looped_ns - looped_ns)
 
     def _hear(self, scenario: Scenario, repetition: Repetition) -> None:
         self._originals.hear(scenario, repetition)

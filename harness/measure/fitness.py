@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from harness.measure.thread_states import Activity, State
 from harness.plan.matrix import Rhythm
+from harness.records.repetition import Repetition
 
 MOST = 0.01
 """The share of a synthesis that may pass in waits, and the share that may pass in loops that read a clock."""
@@ -72,9 +73,10 @@ class Evidence:
                 self.halted_waits[state.doing] += 1
             self.halted_clocks += state.activity is Activity.CLOCK
 
-    def spoke(self, *, worked_ns: int, looped_ns: int) -> None:
-        """Count a synthesis and, of its time, what was spent in loops that read a clock; both in ns."""
-        self.worked_ns += worked_ns
+    def spoke(self, found: Repetition, *, looped_ns: int) -> None:
+        """Count a synthesis, and how much of its time was spent in loops that read a clock, in ns."""
+        # CPU time, because a loop that has to share the CPU gets no more of it than the work does.
+        self.worked_ns += min(found.end_ns, found.cpu_ns or found.end_ns)
         self.looped_ns += looped_ns
 
     def reason(self, arm: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn, Protocol, TypeVar
 
+from harness.imports import REMEDY, how_it_ended, import_failure
 from harness.loading import command
 from harness.measure.messages import (
     PROTOCOL,
@@ -121,6 +122,7 @@ class ProcessHandle:
     """A worker process. Answers come through a thread that reads lines, so that a wait can have an end everywhere."""
 
     def __init__(self, place: WorkerPlace = HERE) -> None:
+        self._place = place
         # Closed in `close`; a context manager would end with this constructor.
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._halter = Halter() if SUPPORTED else None
@@ -168,8 +170,13 @@ class ProcessHandle:
         return self._halter if self._halts else None
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
-        """Load its arm."""
-        return expected(self._ask(order, timeout_s, doing="loading").launch)
+        """Load its arm. WorkerLost, whose reason names a package whose import has ended the worker."""
+        try:
+            return expected(self._ask(order, timeout_s, doing="loading").launch)
+        except WorkerLost as lost:
+            if lost.kind is OutcomeKind.CRASHED and order.engine.model_path:
+                lost.reason += _broken_import(self._place)
+            raise
 
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
@@ -310,6 +317,12 @@ def _environment(extra: Mapping[str, str], halter: Halter | None) -> dict[str, s
     return {**ours, **extra, **({VARIABLE: str(halter.descriptor)} if halter else {})}
 
 
+def _broken_import(place: WorkerPlace) -> str:
+    """Names the package whose import ends such a worker, as the end of a reason; "" if all can be imported."""
+    failure = import_failure("onnxruntime", "kokoro_onnx", command=(place.python, "-I"))
+    return f"; {failure}: {REMEDY}" if failure else ""
+
+
 def speaking(order: SpeakOrder) -> str:
     """What a worker does with an order to speak."""
     return f"synthesising {order.text_summary}"
@@ -325,14 +338,3 @@ def expected(part: Part | None) -> Part:
 def silence(timeout_s: float, doing: str) -> str:
     """That a worker did not answer."""
     return f"no answer within {timeout_s:g} s while {doing}; the worker was killed"
-
-
-def how_it_ended(code: int) -> str:
-    """A process's end in words."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"killed by {name}"

@@ -2,7 +2,8 @@
 
 from harness.clock import Clock
 from harness.engines.scripted import ScriptedEnd
-from harness.measure.handle import Overdue, WorkerLost, expected, how_it_ended, silence, speaking
+from harness.imports import how_it_ended
+from harness.measure.handle import Overdue, WorkerLost, expected, silence, speaking
 from harness.measure.messages import (
     Answer,
     CanaryOrder,

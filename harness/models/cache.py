@@ -11,12 +11,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from harness.errors import ModelError
+from harness.imports import version_of
 from harness.models.files import Digests, ModelFiles, Report, put_in_place, sha256_of
 from harness.records.scenario import ModelVariant
 from harness.user_paths import user_path
@@ -71,17 +71,8 @@ def default_root() -> Path:
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of the two packages that make models.
-
-    Other providers' wheels of ONNX Runtime have other names and give the same module: then that is asked.
-    """
-    try:
-        version = metadata.version("onnxruntime")
-    except metadata.PackageNotFoundError:
-        import onnxruntime
-
-        version = str(onnxruntime.__version__)
-    return {"onnx": metadata.version("onnx"), "onnxruntime": version}
+    """Versions of the two packages that make models, without importing them."""
+    return {name: version_of(name) for name in ("onnx", "onnxruntime")}
 
 
 class Cache:

@@ -1,8 +1,8 @@
 """Work on models that happens in a process of its own.
 
 ONNX Runtime's tools log to the root logger, warn, leave files in the temporary folder and hold several copies of the
-model; a damaged model may take the whole process down. So they run in a child: `python -m harness.models.child JOB`
-reads its job from a file and writes its answer to another.
+model; a damaged model may take the whole process down, as may the mere import of ONNX or ONNX Runtime. So they run in a
+child: `python -m harness.models.child JOB` reads its job from a file and writes its answer to another.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import ModelError
+from harness.errors import ModelError, PackageError
+from harness.imports import REMEDY, how_it_ended, import_failure
 
 TIMEOUT_S = 1800.0
 """The slowest job, a calibration of the full model on two cores, takes some minutes."""
@@ -42,29 +43,77 @@ class Quantise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What a child does: quantise, let speak, or the one after the other."""
+class Examine:
+    """Parse the graph of `model`, and write its `GraphFacts` as JSON to the file `facts`.
 
+    `check` also has onnx check the graph, and the external weights and inputs for Kokoro's.
+    """
+
+    model: str
+    facts: str
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Write calibration inputs, made from `texts` and the file `voices`, as an npz archive to `target`.
+
+    `facts` is the file of the `GraphFacts` (JSON) of the graph that takes them.
+    """
+
+    voices: str
+    facts: str
+    texts: tuple[str, ...]
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicate:
+    """Build the replica with these fields of a `Recipe`."""
+
+    recipe: dict[str, str | int | float | None]
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a child does: all that is given, in this order."""
+
+    replicate: Replicate | None = None
+    examine: Examine | None = None
+    feed: Feed | None = None
     quantise: Quantise | None = None
     speak: Speak | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A ModelError of the child's."""
+
+    what: str
+    where: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What it came to: `error` is "" or the last line of the reason, `facts` what was measured on the way.
 
-    `made` says whether the quantising was done, so that an error after it is one of speaking.
+    `refusal` is set where the job is refused with a remedy. `made` says whether the quantising was done, so that an
+    error after it is one of speaking.
     """
 
     error: str = ""
     made: bool = False
     facts: dict[str, float | str] = field(default_factory=dict)
+    refusal: Refusal | None = None
 
 
 def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
     """Do `job` in a child process whose temporary files lie in `work`; it ends when we do.
 
-    Raises ModelError where the child dies or takes longer than `timeout_s`. An error of the tools is an answer.
+    Raises ModelError where the child dies, takes longer than `timeout_s` or refuses the job, and PackageError where
+    it dies because a package cannot be imported. An error of the tools is an answer.
     """
     job_file, answer_file, log_file = work / "job.json", work / "answer.json", work / "log.txt"
     answer_file.unlink(missing_ok=True)
@@ -87,12 +136,15 @@ def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
             if child.stdin is not None:
                 child.stdin.close()
     if not answer_file.is_file():
-        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if broken := import_failure():
+            raise PackageError(f"nothing can be done with models here: {broken}", remedy=REMEDY)
         raise ModelError(
-            f"the process that worked on the model died ({reason}): {last_line(log_file)}",
-            remedy="a signal 9 is mostly want of memory; otherwise try other versions of onnx and onnxruntime",
+            f"the process that worked on the model died ({how_it_ended(code)}): {last_line(log_file)}",
+            remedy="SIGKILL is mostly want of memory; otherwise try other versions of onnx and onnxruntime",
         )
     answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer)
+    if refused := answer.refusal:
+        raise ModelError(refused.what, where=refused.where, remedy=refused.remedy)
     # The working folder will be gone when the reason is read.
     return replace(answer, error=answer.error.replace(f"{work}{os.sep}", ""))
 
@@ -118,6 +170,18 @@ def _do(job: Job) -> Answer:
     facts: dict[str, float | str] = {}
     made = False
     try:
+        if job.replicate is not None:
+            from harness.models.replica import Recipe, build_model
+
+            build_model(Recipe(**job.replicate.recipe), Path(job.replicate.model))  # type: ignore[arg-type]
+        if job.examine is not None:
+            from harness.models.examine import examine_file
+
+            examine_file(job.examine)
+        if job.feed is not None:
+            from harness.models.quantise.calibration import feed_file
+
+            feed_file(job.feed)
         if job.quantise is not None:
             from harness.models.quantise.tools import quantise_file
 
@@ -127,6 +191,8 @@ def _do(job: Job) -> Answer:
             from harness.models.speak import speak
 
             facts |= speak(Path(job.speak.model), Path(job.speak.voices))
+    except ModelError as error:
+        return Answer(error=error.what, refusal=Refusal(what=error.what, where=error.where, remedy=error.remedy))
     except Exception as error:  # noqa: BLE001 - whatever the tools raise is the answer
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"

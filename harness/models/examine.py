@@ -5,6 +5,7 @@ the first time that it is seen, and not at every run.
 """
 
 import contextlib
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from harness.errors import ModelError
+from harness.models.child import Examine, Job, run_child
 from harness.models.files import write_atomically
 
 TOKEN_INPUTS = ("input_ids", "tokens")
@@ -74,15 +76,50 @@ class Examiner:
         with contextlib.suppress(OSError, msgspec.DecodeError):
             facts = msgspec.json.decode(memory.read_bytes(), type=GraphFacts)
         if facts is None or facts.format != FORMAT:
-            facts = read_graph(path)
+            facts = examine(path)
             with contextlib.suppress(OSError):
                 write_atomically(memory, msgspec.json.encode(facts))
         check_external(path, facts)
         return facts
 
 
+def examine(path: Path, *, check: bool = False) -> GraphFacts:
+    """Parse a model file in a child process; `check` also has onnx check it, and its face and external weights.
+
+    Raises ModelError where it is truncated, not ONNX, or fails a check.
+    """
+    check_container(path)
+    with tempfile.TemporaryDirectory(prefix="kokoro-bench-", ignore_cleanup_errors=True) as work:
+        found = Path(work) / "facts.json"
+        answer = run_child(Job(examine=Examine(model=str(path.absolute()), facts=str(found), check=check)), Path(work))
+        if answer.error:
+            remedy = "kokoro-bench doctor shows what is installed"
+            raise ModelError(f"cannot be examined: {answer.error}", where=str(path), remedy=remedy)
+        return msgspec.json.decode(found.read_bytes(), type=GraphFacts)
+
+
+def examine_file(job: Examine) -> None:
+    """Do such a job, in the child. Raises ModelError."""
+    path = Path(job.model)
+    facts = read_graph(path)
+    if job.check:
+        check_external(path, facts)
+        check_face(path, facts)
+        _check_by_onnx(path)
+    Path(job.facts).write_bytes(msgspec.json.encode(facts))
+
+
+def _check_by_onnx(path: Path) -> None:
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise ModelError(str(error).strip().splitlines()[0], where=str(path), remedy="get the file again") from None
+
+
 def read_graph(path: Path) -> GraphFacts:
-    """Parse a model file. Raises ModelError where it is truncated or not ONNX."""
+    """Parse a model file in this process. Raises ModelError where it is truncated or not ONNX."""
     check_container(path)
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types

@@ -1,10 +1,13 @@
 """The replica's recipes by name, and the disk that each takes."""
 
 import re
-from dataclasses import fields
+from dataclasses import asdict, fields
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from harness.errors import ModelError
+from harness.models.child import Job, Replicate, run_child
 
 if TYPE_CHECKING:
     from harness.models.replica import Recipe
@@ -58,10 +61,13 @@ class BuiltReplicas:
         )
 
     def build(self, recipe: "Recipe", *, model: Path, voices: Path) -> None:
-        """Write both files."""
-        from harness.models.replica import build_model, build_voices
+        """Write both files, the model in a child process. Raises ModelError."""
+        from harness.models.replica import build_voices
 
-        build_model(recipe, model)
+        answer = run_child(Job(replicate=Replicate(recipe=asdict(recipe), model=str(model))), model.parent)
+        if answer.error:
+            remedy = "kokoro-bench doctor shows what is installed"
+            raise ModelError(f"cannot be built: {answer.error}", where=recipe.name, remedy=remedy)
         build_voices(recipe, voices)
 
 

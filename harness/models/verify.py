@@ -5,9 +5,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import ModelError
+from harness.errors import ModelError, PackageError
 from harness.models.child import Job, Speak, run_child
-from harness.models.examine import check_external, check_face, read_graph
+from harness.models.examine import examine
 from harness.models.files import sha256_of
 from harness.models.public import BY_SHA256
 from harness.models.voices import describe_voices
@@ -40,7 +40,7 @@ def verify(model: Path, voices: Path, *, expected: str = "") -> Verification:
     """Hash a model anew, parse it, look at its voices and let it speak.
 
     `expected` is the digest that it should have, "" where nobody knows: a digest never seen before is told and is no
-    fault. Raises ModelError only where there is nothing to verify.
+    fault. Raises ModelError only where there is nothing to verify, or nothing to verify it with (PackageError).
     """
     sha256 = sha256_of(model)
     checks = [_digest(sha256, expected), _graph(model), _voices(voices)]
@@ -58,17 +58,12 @@ def _digest(sha256: str, expected: str) -> Check:
 
 
 def _graph(path: Path) -> Check:
-    import onnx
-
     try:
-        facts = read_graph(path)
-        check_external(path, facts)
-        check_face(path, facts)
-        onnx.checker.check_model(str(path))
+        facts = examine(path, check=True)
+    except PackageError:
+        raise
     except ModelError as error:
         return Check(name="graph", passed=False, detail=error.what)
-    except onnx.checker.ValidationError as error:
-        return Check(name="graph", passed=False, detail=str(error).strip().splitlines()[0])
     nodes = sum(facts.operators.values())
     detail = f"opset {facts.opset}, {nodes:,} nodes of {len(facts.operators)} types, {facts.elements:,} elements"
     return Check(name="graph", passed=True, detail=detail)
@@ -85,6 +80,8 @@ def _speech(model: Path, voices: Path) -> Check:
     work = Path(tempfile.mkdtemp(prefix="kokoro-bench-"))
     try:
         answer = run_child(Job(speak=Speak(model=str(model.absolute()), voices=str(voices.absolute()))), work)
+    except PackageError:
+        raise
     except ModelError as error:
         return Check(name="speech", passed=False, detail=error.what)
     finally:

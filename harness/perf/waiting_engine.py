@@ -5,7 +5,8 @@ measuring makes of a delay of a known share. Its options:
 
 - ``wait``: what the delay is: ``none``, ``sleep``, ``spin`` (a loop that reads `time.perf_counter`), ``cpu`` (a
   loop that reads the thread's CPU time) or ``socket`` (an answer from ``peer``, a `Peer`);
-- ``share``: how long it is, as a ratio to the piece before it, by the engine's own `time.perf_counter`;
+- ``share``: how long it is, as a ratio to the piece before it, by the engine's own `time.perf_counter`, or by the CPU
+  time of its thread where the delay is ``cpu``;
 - ``work``: how much is computed, in units of about a millisecond, in so many ``pieces``.
 
 With a model it is the engine `kokoro` with such a delay in each `session.run`.
@@ -99,17 +100,20 @@ class WaitingEngine:
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> Engine:
     """Start it with the options of the order. EngineRefusal where one makes no sense."""
     options = dict(order.session_options)
+    kind = options.get("wait", "none")
+    # A wait is a share of the piece by the clock that the wait goes by.
+    now = time.thread_time if kind == "cpu" else time.perf_counter
     try:
-        wait = _waits(options.get("peer", ""))[options.get("wait", "none")]
+        wait = _waits(options.get("peer", ""))[kind]
         share, work = float(options.get("share", "0")), int(options.get("work", "60"))
         pieces = int(options.get("pieces", "12"))
     except (KeyError, ValueError) as error:
         raise EngineRefusal(f"the waiting engine has no such option: {error}") from error
 
     def delayed(piece: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the piece gives
-        began = time.perf_counter()
+        began = now()
         given = piece()
-        wait((time.perf_counter() - began) * share)
+        wait((now() - began) * share)
         return given
 
     if not order.model_path:

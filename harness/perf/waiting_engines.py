@@ -25,7 +25,7 @@ from harness.measure.messages import LoadOrder, SpeakOrder
 from harness.measure.slices import Speaking, haltable, halter_of, speak_in_slices
 from harness.measure.watched import speak_watched
 from harness.perf.waiting_engine import Peer
-from harness.records.repetition import Phase
+from harness.records.repetition import Phase, Repetition
 
 NAME = "waiting"
 KINDS = ("none", "sleep", "spin", "cpu", "socket")
@@ -88,10 +88,10 @@ def main() -> int:
     parser.add_argument("--shares", type=lambda text: tuple(map(float, text.split(","))), default=SHARES)
     parser.add_argument("--model", default="", help="of the catalogue; else the engine only computes")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--work", type=int, default=200, help="about so many milliseconds, where there is no model")
+    parser.add_argument("--work", type=int, default=300, help="about so many milliseconds, where there is no model")
     parser.add_argument("--pieces", type=int, default=1, help="of the work, each with a delay after it")
     parser.add_argument("--launches", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=5, help="of each way in each launch")
+    parser.add_argument("--pairs", type=int, default=6, help="of each way in each launch")
     parser.add_argument("--slice", type=float, default=25.0, help="milliseconds")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
@@ -172,19 +172,20 @@ def _watch(worker: ProcessHandle, seen: Evidence) -> None:
     """Observe a worker as the warm-up of a duel does."""
     side, before_ns = Speaking(worker=haltable(worker), order=_order()), halter_of(worker).looped_ns
     seen.looked(speak_watched(side, timeout_s=TIMEOUT_S).states())
-    seen.spoke(worked_ns=_took(side), looped_ns=halter_of(worker).looped_ns - before_ns)
+    seen.spoke(_found(side), looped_ns=halter_of(worker).looped_ns - before_ns)
 
 
 def _slices(workers: Sequence[ProcessHandle], first: int, slice_s: float) -> list[int]:
     sides = [Speaking(worker=haltable(worker), order=_order()) for worker in workers]
     speak_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
-    return [_took(side) for side in sides]
+    return [_found(side).end_ns for side in sides]
 
 
-def _took(side: Speaking) -> int:
+def _found(side: Speaking) -> Repetition:
     if isinstance(side.found, WorkerLost):
         raise side.found
-    return side.found.end_ns if side.found else 0
+    assert side.found is not None  # noqa: S101 - for the type checker; it has spoken or is lost
+    return side.found
 
 
 def _one_by_one(workers: Sequence[ProcessHandle], first: int) -> list[int]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from harness.comma_lists import split_list
+from harness.engines.installed import installed_runtime
 from harness.engines.providers import offers
 from harness.plan.arms import ENDPOINT, has_axes, takes_models
 from harness.plan.config import Config
@@ -52,16 +53,23 @@ def wish_here(wish: Wish, config: Config) -> Wish:
     return replace(wish, changes=tuple(each for change in kept for each in _offered(change)))
 
 
+def without_every_provider(wish: Wish) -> Wish:
+    """The wish as if ONNX Runtime had the CPU alone: for what is not measured, so that nobody has to ask it."""
+    return replace(wish, changes=tuple(each for each in wish.changes if each != EVERY_PROVIDER) or ("current",))
+
+
 def _is_phonemes(text_class: str) -> bool:
     known = TEXT_CLASSES.get(text_class)
     return known is not None and known.source is Source.PHONEMES
 
 
 def _offered(change: str) -> list[str]:
-    """A change as it is; every other provider of the installed ONNX Runtime in place of `provider=*`."""
+    """A change as it is; every other provider of the installed ONNX Runtime in place of `provider=*`.
+
+    None if ONNX Runtime cannot be asked; the run then has a note (`unknown_providers`).
+    """
     if change != EVERY_PROVIDER:
         return [change]
-    import onnxruntime
-
-    found = offers(onnxruntime.get_available_providers(), version=onnxruntime.__version__)
+    runtime = installed_runtime()
+    found = offers(runtime.providers, version=runtime.version)
     return [f"provider={each.provider.name}" for each in found if each.here and each.provider.name != "cpu"]

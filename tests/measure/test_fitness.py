@@ -1,5 +1,7 @@
 """When both sides of a duel may be halted, by what was seen of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.measure.fitness import (
@@ -15,6 +17,7 @@ from harness.measure.fitness import (
 )
 from harness.measure.thread_states import EVENTS, READING_A_CLOCK, SLEEP, SOCKET, WORKING, State
 from harness.plan.matrix import Rhythm
+from tests.measure.test_watched import SPOKEN
 
 SECOND = 1_000_000_000
 SLICED = Rhythm(slice_s=0.1)
@@ -72,7 +75,8 @@ def test_halts_tell_it_too(state: State, fewest: int, most: float, words: str) -
 @pytest.mark.parametrize(("looped_ns", "told"), [(0, False), (round(MOST * SECOND), False), (SECOND // 20, True)])
 def test_a_loop_that_reads_a_clock_is_told_with_its_share(*, looped_ns: int, told: bool) -> None:
     seen = Evidence()
-    seen.spoke(worked_ns=SECOND, looped_ns=looped_ns)
+    # Others took the CPU for half of the time, from the loop as from the work.
+    seen.spoke(replace(SPOKEN, end_ns=2 * SECOND, cpu_ns=SECOND), looped_ns=looped_ns)
     assert bool(seen.reason("a")) is told
     if told:
         assert "reads a clock in a loop for about 5 % of its time" in seen.reason("a")

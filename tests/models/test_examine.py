@@ -115,11 +115,12 @@ def test_missing_and_short_external_weights_are_said(tmp_path: Path, model_file:
 def test_a_graph_is_parsed_once(tmp_path: Path, model_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path, examiner = model_file(tmp_path / "a.onnx"), Examiner(tmp_path / "graphs")
     facts = examiner.graph(path, "0" * 64)
-    monkeypatch.setattr("harness.models.examine.read_graph", lambda _: pytest.fail("it was parsed again"))
+    monkeypatch.setattr("harness.models.examine.examine", lambda _: pytest.fail("it was parsed again"))
     assert examiner.graph(path, "0" * 64) == facts
 
 
-def test_damaged_memory_is_no_memory(tmp_path: Path, model_file: Make) -> None:
+def test_damaged_memory_is_no_memory(tmp_path: Path, model_file: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.models.examine.examine", read_graph)
     path, examiner = model_file(tmp_path / "a.onnx"), Examiner(tmp_path / "graphs")
     facts = examiner.graph(path, "0" * 64)
     for content in (b"{}", b'{"format": 0}', b"\x00"):

@@ -19,7 +19,7 @@ from harness.models.child import Answer, Job, Quantise, Speak, run_child
 from harness.models.examine import read_graph
 from harness.models.files import ModelFiles, sha256_of
 from harness.models.quantise import cache_key, quantise
-from harness.models.quantise.calibration import LEAST_FEEDS, calibration_feeds, feeds_digest
+from harness.models.quantise.calibration import LEAST_FEEDS, feeds_digest, make_feeds
 from harness.models.quantise.recipes import BY_NAME, RECIPES, Method
 from harness.models.quantise.tools import converted, read_feeds, write_feeds
 
@@ -104,8 +104,8 @@ def test_a_static_variant_is_calibrated_on_texts(small: Catalogue) -> None:
 def test_other_calibration_makes_another_variant(small: Catalogue) -> None:
     parent = small.resolve("replica-small")
     graph = small.examiner.graph(parent.model_path, parent.variant.sha256)
-    first = calibration_feeds(parent, graph, SENTENCES)
-    other = calibration_feeds(parent, graph, SENTENCES[::-1])
+    first = make_feeds(parent.voices_path, graph, SENTENCES)
+    other = make_feeds(parent.voices_path, graph, SENTENCES[::-1])
     recipe = BY_NAME["static-qdq"]
     assert cache_key("x", parent, recipe, first) != cache_key("x", parent, recipe, other)
     assert cache_key("x", parent, BY_NAME["fp16"], first) == cache_key("x", parent, BY_NAME["fp16"], other)
@@ -122,7 +122,7 @@ def test_a_variant_depends_on_parent_recipe_and_tools(small: Catalogue, monkeypa
 def test_calibration_is_what_kokoro_onnx_would_feed(small: Catalogue) -> None:
     parent = small.resolve("replica-small")
     graph = small.examiner.graph(parent.model_path, parent.variant.sha256)
-    feeds = calibration_feeds(parent, graph, SENTENCES)
+    feeds = make_feeds(parent.voices_path, graph, SENTENCES)
     assert len(feeds) == len(SENTENCES)
     voices = np.load(parent.voices_path)
     for index, feed in enumerate(feeds):
@@ -136,7 +136,7 @@ def test_calibration_is_what_kokoro_onnx_would_feed(small: Catalogue) -> None:
 def test_feeds_survive_their_archive(small: Catalogue, tmp_path: Path) -> None:
     parent = small.resolve("replica-small")
     graph = small.examiner.graph(parent.model_path, parent.variant.sha256)
-    feeds = calibration_feeds(parent, graph, SENTENCES)
+    feeds = make_feeds(parent.voices_path, graph, SENTENCES)
     write_feeds(tmp_path / "feeds.npz", feeds)
     assert feeds_digest(tuple(read_feeds(tmp_path / "feeds.npz"))) == feeds_digest(feeds)
 
@@ -150,8 +150,15 @@ def test_feeds_survive_their_archive(small: Catalogue, tmp_path: Path) -> None:
     ],
 )
 def test_too_few_or_short_texts_are_refused(small: Catalogue, texts: tuple[str, ...], said: str) -> None:
+    parent = small.resolve("replica-small")
+    graph = small.examiner.graph(parent.model_path, parent.variant.sha256)
     with pytest.raises(ModelError, match=f"{said}.* — give more or longer texts"):
-        small.quantise("replica-small", "static-qdq", texts=texts)
+        make_feeds(parent.voices_path, graph, texts)
+
+
+def test_the_childs_refusal_is_ours(small: Catalogue) -> None:
+    with pytest.raises(ModelError, match=r"0 of 0 calibration texts have .* — give more or longer texts"):
+        small.quantise("replica-small", "static-qdq", texts=())
 
 
 def test_without_texts_nothing_is_calibrated(catalogue: Catalogue) -> None:
@@ -248,7 +255,7 @@ def test_a_child_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "import sys, os\nif '-m' in sys.orig_argv:\n    print('dying', file=sys.stderr, flush=True)\n    os.abort()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(ModelError, match=r"died \(signal 6\): .*dying"):
+    with pytest.raises(ModelError, match=r"died \(killed by SIGABRT\): .*dying"):
         run_child(Job(), tmp_path)
 
 

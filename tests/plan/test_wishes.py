@@ -1,13 +1,13 @@
 """What suites wish for, as far as the user has not said otherwise."""
 
-import onnxruntime
 import pytest
 
+from harness.engines.installed import InstalledRuntime
 from harness.laboratory import wanted_scenarios
 from harness.plan.config import load_config
 from harness.plan.matrix import Wish
 from harness.plan.sides import settings_of
-from harness.plan.wishes import wish_here
+from harness.plan.wishes import wish_here, without_every_provider
 from harness.records.scenario import Mode, Scenario
 
 CHANGES = ("current", "threads=1", "arena=off", "provider=openvino,onnxruntime-openvino==1.24.1", "model=replica-plain")
@@ -66,9 +66,17 @@ def test_an_engine_that_is_settled_keeps_what_a_suite_varies_of_it_and_no_other_
 
 
 def test_every_provider_is_each_that_this_build_offers(monkeypatch: pytest.MonkeyPatch) -> None:
-    offered = ["CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    offered = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider")
+    runtime = InstalledRuntime(version="1.32.0", providers=offered)
+    monkeypatch.setattr("harness.plan.wishes.installed_runtime", lambda: runtime)
     assert here(("current", "provider=*")) == ("current", "provider=cuda", "provider=tensorrt")
+
+
+def test_nobody_asks_the_build_for_what_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.plan.wishes.installed_runtime", lambda: pytest.fail("it was asked"))
+    for given, left in ((("current", "provider=*"), ("current",)), (("provider=*",), ("current",))):
+        wish = Wish(mode=Mode.WHOLE, changes=given)
+        assert wish_here(without_every_provider(wish), load_config({}, environment={})).changes == left
 
 
 def test_a_change_makes_an_arm_of_each_arm() -> None:

@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from harness.errors import ModelError
+from harness.models.child import Feed, Job, run_child
 from harness.models.examine import GraphFacts
 from harness.models.files import ModelFiles
+from harness.models.quantise.tools import read_feeds, write_feeds
 from harness.models.speak import token_feed
 from harness.models.voices import read_voices
 
@@ -22,9 +28,33 @@ CONFIG_KEY = "kokoro_config"
 
 
 def calibration_feeds(
-    files: ModelFiles, facts: GraphFacts, texts: Iterable[str], *, language: str = "en-us"
+    files: ModelFiles, facts: GraphFacts, texts: Iterable[str]
 ) -> "tuple[dict[str, NDArray[Any]], ...]":
-    """What kokoro-onnx would feed the graph for `texts`, the voices and some speeds taken in turn.
+    """What kokoro-onnx would feed the graph for `texts`, made in a child process.
+
+    Raises ModelError where too few texts are long enough.
+    """
+    with tempfile.TemporaryDirectory(prefix="kokoro-bench-", ignore_cleanup_errors=True) as work:
+        known, target = Path(work) / "facts.json", Path(work) / "feeds.npz"
+        known.write_bytes(msgspec.json.encode(facts))
+        job = Feed(voices=str(files.voices_path.absolute()), facts=str(known), texts=tuple(texts), target=str(target))
+        answer = run_child(Job(feed=job), Path(work))
+        if answer.error:
+            remedy = "kokoro-bench doctor shows what is installed"
+            raise ModelError(f"its texts cannot be made into inputs: {answer.error}", remedy=remedy)
+        return tuple(read_feeds(target))
+
+
+def feed_file(job: Feed) -> None:
+    """Do such a job, in the child. Raises ModelError."""
+    facts = msgspec.json.decode(Path(job.facts).read_bytes(), type=GraphFacts)
+    write_feeds(Path(job.target), make_feeds(Path(job.voices), facts, job.texts))
+
+
+def make_feeds(
+    voices_path: Path, facts: GraphFacts, texts: Iterable[str], *, language: str = "en-us"
+) -> "tuple[dict[str, NDArray[Any]], ...]":
+    """The inputs for `texts`, with the voices and some speeds taken in turn.
 
     A text of more than 510 phonemes gives several feeds. Raises ModelError where too few texts are long enough.
     """
@@ -37,8 +67,8 @@ def calibration_feeds(
     tokenizer = Tokenizer(vocab=json.loads(embedded)["vocab"] if embedded else DEFAULT_VOCAB)
     dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in facts.inputs}
     feeds: list[dict[str, NDArray[Any]]] = []
-    names = read_voices(files.voices_path)
-    with np.load(files.voices_path) as voices:
+    names = read_voices(voices_path)
+    with np.load(voices_path) as voices:
         for text in texts:
             phonemes = " ".join(tokenizer.phonemize(text, language).split())
             for part in split_phonemes(phonemes, MAX_PHONEME_LENGTH):

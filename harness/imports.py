@@ -1,0 +1,111 @@
+"""The packages whose import may end a process. The conductor never imports them; what needs them runs in a child.
+
+`import onnxruntime` loads native code, which on some machines ends the process: an instruction that the CPU does not
+have, a driver or a library that does not fit. A child process that dies costs one scenario or one model, and the
+functions here find out afterwards which package it was.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import metadata
+
+PACKAGES = ("onnxruntime", "onnx", "kokoro_onnx")
+"""Import names, a package before those that import it."""
+
+REMEDY = "install another version of it; `kokoro-bench doctor` shows what loads here"
+TIMEOUT_S = 120.0
+
+_PROGRAM = """
+import sys
+from importlib import metadata
+
+def version(name):
+    try:
+        return " " + metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+for name in sys.argv[1:]:
+    print(name + version(name), flush=True)
+    try:
+        __import__(name)
+    except BaseException as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+print("all", flush=True)
+"""
+
+
+class ImportCheck:
+    """Imports packages in a child process, which starts at once; `failure` waits for it."""
+
+    def __init__(self, *packages: str, command: Sequence[str] = (sys.executable, "-P")) -> None:
+        """Start the child. `command` is the interpreter with the options of the process that this is asked for."""
+        self._child = subprocess.Popen(
+            [*command, "-c", _PROGRAM, *packages],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+
+    def failure(self) -> str:
+        """Which package cannot be imported, and how that ends, in one sentence; "" if all of them can."""
+        try:
+            output, errors = self._child.communicate(timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired as expired:
+            self._child.kill()
+            output, errors = self._child.communicate()
+            return f"importing {_last(output)} does not end within {expired.timeout:.0f} s"
+        package = _last(output)
+        if package == "all":
+            return ""
+        if self._child.returncode == 1:
+            return f"{package} cannot be imported ({_last(errors)})"
+        return f"importing {package} ends the process ({how_it_ended(self._child.returncode)})"
+
+
+@lru_cache(maxsize=8)
+def import_failure(*packages: str, command: Sequence[str] = (sys.executable, "-P")) -> str:
+    """What `ImportCheck` finds; about a second, once. "" also if the interpreter itself cannot be started."""
+    try:
+        return ImportCheck(*packages or PACKAGES, command=command).failure()
+    except OSError:
+        return ""
+
+
+def version_of(package: str) -> str:
+    """The version of the distribution that installs a package, without importing it; "" if none is known.
+
+    Other builds of ONNX Runtime have other names and install the same package.
+    """
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        names = _distributions().get(package, ())
+        return metadata.version(names[0]) if names else ""
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, Sequence[str]]:
+    """Import name → the distributions that install it; reading all of them takes about a second."""
+    return metadata.packages_distributions()
+
+
+def how_it_ended(code: int) -> str:
+    """The end of a process in words, by its return code."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}"
+
+
+def _last(output: str) -> str:
+    """The last line that says something."""
+    return next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "nothing")
