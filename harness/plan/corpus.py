@@ -238,7 +238,9 @@ def _sha256(text: str) -> bytes:
 # Each corpus of a process composes the same texts.
 @lru_cache(maxsize=1024)
 def _in_order(pieces: tuple[str, ...], key: str) -> tuple[str, ...]:
-    return tuple(sorted(pieces, key=lambda piece: _sha256(f"{key}\n{piece}")))
+    prefix = f"{key}\n".encode()
+    digests = {piece: hashlib.sha256(prefix + piece.encode()).digest() for piece in pieces}
+    return tuple(sorted(pieces, key=digests.__getitem__))
 
 
 def _first_fit(pieces: Iterable[str], text_class: TextClass) -> str | None:
