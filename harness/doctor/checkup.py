@@ -77,7 +77,7 @@ def git_version() -> str:
     """`git --version` without the word git; "" where there is none."""
     command = ("git", "--version")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip().removeprefix("git version ")

@@ -133,7 +133,8 @@ def _python(path: Path) -> Path:
 
 def _check(path: Path, runtime: Runtime) -> None:
     """An environment in which nothing can be imported is told now, and not by a worker that ends."""
-    done = subprocess.run([str(_python(path)), "-I", "-c", CHECK], capture_output=True, text=True, check=False)
+    command = [str(_python(path)), "-I", "-X", "utf8", "-c", CHECK]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise RuntimeBuildError(

@@ -116,7 +116,8 @@ def run_uv(*arguments: str, given: str = "", what: str) -> str:
             [find_uv_bin(), "--no-progress", *arguments],
             input=given,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             env=environment,
         )

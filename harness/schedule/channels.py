@@ -138,7 +138,15 @@ def _append(path: Path, message: Message) -> None:
 def _run(command: Sequence[str], message: Message, root: Path) -> None:
     try:
         done = subprocess.run(
-            command, input=message.as_json(), text=True, cwd=root, capture_output=True, timeout=TIMEOUT_S, check=False
+            command,
+            input=message.as_json(),
+            # Whatever the locale is: JSON is UTF-8, and what a command says need not be text at all.
+            encoding="utf-8",
+            errors="replace",
+            cwd=root,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise AlertError(f"did not end within {TIMEOUT_S:g} s") from error

@@ -1,6 +1,8 @@
 """Channels: each tells, each may fail, none takes the others with it."""
 
 import json
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -69,6 +71,26 @@ def test_a_command_gets_it_on_standard_input(tmp_path: Path) -> None:
     code = "import sys; open('got', 'w').write(sys.stdin.read())"
     assert tell(channels([f'command:{sys.executable} -c "{code}"'], root=tmp_path), MESSAGE) == ""
     assert json.loads((tmp_path / "got").read_text())["event"] == "alert"
+
+
+def test_a_command_gets_utf_8_in_any_locale_and_may_say_what_is_no_text(tmp_path: Path) -> None:
+    text = "−6.2 % ± 1"
+    (tmp_path / "hook.py").write_text(
+        "import sys\nopen('got', 'wb').write(sys.stdin.buffer.read())\n"
+        "sys.stderr.buffer.write(b'caf\\xe9 closed')\nsys.exit(3)\n"
+    )
+    program = (
+        "from tests.schedule.test_channels import MESSAGE\nfrom dataclasses import replace\nfrom pathlib import Path\n"
+        "from harness.schedule.channels import channels, tell\n"
+        f"found = channels(['command:{sys.executable} hook.py'], root=Path.cwd())\n"
+        f"print(ascii(tell(found, replace(MESSAGE, text={text!a}))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert "ended with exit code 3: caf\\ufffd closed" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "got").read_bytes())["text"] == text
 
 
 def test_what_fails_says_so_without_its_secrets_and_the_rest_is_told(hook: Any, tmp_path: Path) -> None:
