@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.engines.compressed import CompressedDecoder, OpusCounter
-from harness.engines.containers import Decoder, PcmDecoder, WavDecoder, is_text
+from harness.engines.containers import Decoder, PcmDecoder, WavDecoder, is_text, make_decoder
 from harness.engines.faults import EndpointFault
 from harness.engines.mp3 import Mp3Counter, mp3_frame
 from harness.server.sound import compress, tone, wav_header
@@ -57,36 +57,30 @@ def test_a_header_alone_is_no_audio_yet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decoder", "body", "fault", "said"),
+    ("asked", "body", "fault", "said"),
     [
-        pytest.param(PcmDecoder(), b"\0\0\0", "truncated", "in the middle of a frame, after 1 frames", id="odd-byte"),
-        pytest.param(PcmDecoder(), b'{"error": "no"}', "not-audio", "not audio but text", id="json"),
+        pytest.param("pcm", b"\0\0\0", "truncated", "in the middle of a frame, after 1 frames", id="odd-byte"),
+        pytest.param("pcm", b'{"error": "no"}', "not-audio", "not audio but text", id="json"),
         pytest.param(
-            PcmDecoder(),
-            wav_header(sample_rate=RATE, channels=1, data_bytes=None),
-            "format",
-            "is a WAV",
-            id="wav-as-pcm",
+            "pcm", wav_header(sample_rate=RATE, channels=1, data_bytes=None), "format", "is a WAV", id="wav-as-pcm"
         ),
-        pytest.param(WavDecoder(RATE), b"<html></html>", "not-audio", "'<html></html>'", id="html"),
-        pytest.param(WavDecoder(RATE), PCM, "not-audio", "begins with bytes 80 c1", id="pcm-as-wav"),
-        pytest.param(WavDecoder(RATE), b"RIFF", "truncated", "within its header, after 4 bytes", id="short-header"),
+        pytest.param("wav", b"<html></html>", "not-audio", "'<html></html>'", id="html"),
+        pytest.param("wav", PCM, "not-audio", "begins with bytes 80 c1", id="pcm-as-wav"),
+        pytest.param("wav", b"RIFF", "truncated", "within its header, after 4 bytes", id="short-header"),
         pytest.param(
-            WavDecoder(RATE),
+            "wav",
             wav_header(sample_rate=22_050, channels=2, data_bytes=None),
             "format",
             "22050 Hz, 2 channels, expected were 24000 Hz, 1 channel",
             id="other-format",
         ),
-        pytest.param(CompressedDecoder("mp3", sample_rate=RATE), b"\0" * 999, "not-audio", "no mp3", id="no-mp3"),
-        pytest.param(CompressedDecoder("mp3", sample_rate=RATE), b"", "not-audio", "nothing", id="empty-mp3"),
+        pytest.param("mp3", b"\0" * 999, "not-audio", "no mp3", id="no-mp3"),
+        pytest.param("mp3", b"", "not-audio", "nothing", id="empty-mp3"),
     ],
 )
-def test_what_is_not_the_audio_that_was_asked_for_is_a_fault(
-    decoder: Decoder, body: bytes, fault: str, said: str
-) -> None:
+def test_what_is_not_the_audio_that_was_asked_for_is_a_fault(asked: str, body: bytes, fault: str, said: str) -> None:
     with pytest.raises(EndpointFault) as caught:
-        fed(decoder, [body])
+        fed(make_decoder(asked, sample_rate=RATE), [body])
     assert caught.value.fault == fault
     assert said in str(caught.value)
 
