@@ -97,13 +97,22 @@ class Mp3Counter:
 
     def _check_end(self) -> None:
         left = self._waiting.rstrip(b"\0")
-        if self._unknown is None and mp3_frame(left[:4])[0]:
+        if self._waiting[:3] == b"ID3":
+            # A tag that is shorter than what is looked at.
+            left = self._waiting[_piece(self._waiting.ljust(_LOOK, b"\0"))[0] :].rstrip(b"\0")
+        if self._unknown is None and self._begins_a_frame(left):
             raise EndpointFault(Fault.TRUNCATED, f"the mp3 ends in the middle of a frame, after {self.seconds:.2f} s")
         place, what = self._unknown or (self._passed, left)
         if what and what[:3] != b"TAG":
             raise EndpointFault(
                 Fault.FORMAT, f"the mp3 holds bytes that are no audio, from byte {place:,} on: {excerpt(what)}"
             )
+
+    def _begins_a_frame(self, left: bytes) -> bool:
+        """Whether a body that ends with these bytes, without a whole frame in them, was cut within one."""
+        if len(left) < 4:
+            return bool(left) and self._first_header[:2].startswith(left[:2])
+        return bool(mp3_frame(left)[0])
 
     def _count(self, frame: bytes, place: int, seconds: float) -> None:
         begins = next((at for at in _TABLE_PLACES if frame[at : at + 4] in _TABLE_NAMES), 0)
