@@ -97,7 +97,7 @@ class PcmDecoder:
         self._head = b""
         self._headers = HeaderSearch()
         self._tail = Tail()
-        self.playable = 0
+        self.playable: int = 0
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
         """Whole frames; an odd byte waits for its other half."""
@@ -158,7 +158,7 @@ class WavDecoder:
         self._size = 0
         self._skip = 0
         """Bytes to come of a chunk behind the audio."""
-        self.playable = 0
+        self.playable: int = 0
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
         """Whole frames of the data chunk; headers and other chunks are no audio."""
