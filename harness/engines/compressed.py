@@ -36,7 +36,7 @@ class Counter(Protocol):
         """More of the body. EndpointFault where it holds what libsndfile would leave out."""
         ...
 
-    def completed(self, body: bytes, *, in_order: bool = True) -> bytes:
+    def completed(self, body: bytes, *, in_order: bool = ...) -> bytes:
         """The body, which has ended, so that libsndfile decodes all of it.
 
         EndpointFault where it ends within a frame or a page, where it holds what is no audio, or where its header
@@ -58,7 +58,7 @@ class OpusCounter:
         self._passed = 0
         """Bytes of the body before `_waiting`."""
         self._pre_skip: int | None = None
-        self.seconds = 0.0
+        self.seconds: float = 0.0
 
     def feed(self, data: bytes) -> None:
         """Count the pages that `data` completes. EndpointFault where a second stream begins."""

@@ -40,7 +40,7 @@ class Decoder(Protocol):
         """The audio that `data` completes; empty where it completes none, or where decoding waits for the end."""
         ...
 
-    def finish(self, *, in_order: bool = True) -> "NDArray[np.float32]":
+    def finish(self, *, in_order: bool = ...) -> "NDArray[np.float32]":
         """The body has ended: the audio that was still waiting. EndpointFault where the end came too early.
 
         `in_order` says that the answer's framing has proven its end: all bytes of its Content-Length, its last chunk,
