@@ -109,3 +109,26 @@ def test_what_accepted_runs_showed_of_launches_narrows_later_intervals(here: Com
 def test_launches_far_apart_are_believed_and_nothing_presumed(here: Command) -> None:
     for each in real_time_factors(here, "--seed", "2", "--script", "noise=0.02,launch_noise=0.2"):
         assert each["interval"] is None or each["interval"]["method"] == "median, t over launches"
+
+
+def test_five_accepted_runs_that_are_equal_decide_nothing_by_themselves(here: Command) -> None:
+    def run(seed: str, script: str) -> dict[str, Any]:
+        found = here(*RUN, "--launches", "3", "--blocks", "2", "--seed", seed, "--script", script)
+        lines = [json.loads(line) for line in here("runs", "export", "latest", "--format", "jsonl").stdout.splitlines()]
+        verdicts = [line["record"] for line in lines if line["kind"] == "verdict"]
+        (latency,) = [each for each in verdicts if each["metric"] == "latency" and "chars-60" in each["scenario_id"]]
+        return {**latency, "code": found.returncode}
+
+    for _ in range(5):
+        run("1", "noise=0.02")
+        assert here("baseline", "promote", "latest").returncode == 0
+    # Its repetitions scatter by 15 %, and by chance its median lies 14 % higher.
+    chance = run("7", "noise=0.15")
+    assert chance["change"]["point"] > 0.1
+    assert (chance["kind"], chance["code"]) == ("inconclusive", 0)
+    assert chance["change"]["low"] < 0 < chance["change"]["high"]
+    assert "differ by less than this run's own repetitions explain" in chance["reason"]
+    assert "promote runs that were made apart" in chance["advice"]
+    slower = run("2", "noise=0.02,pace=1.3")
+    assert (slower["kind"], slower["code"]) == ("regressed", 1)
+    assert slower["change"]["low"] < slower["change"]["point"] < slower["change"]["high"]

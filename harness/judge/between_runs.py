@@ -32,6 +32,9 @@ Three launches on two shared cores had medians 6 % apart, which is a standard de
 2 % for a run of three.
 """
 
+IMPLAUSIBLE = 0.01
+"""Probability of a spread between runs so small that it is not believed beside a run's own repetitions."""
+
 CANARY_RUNS = 8
 """Runs with a canary before its help can be shown at all."""
 
@@ -41,10 +44,14 @@ CANARY_PROOF = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
-    """The new run's log-ratio to the baseline's centre, and in a sentence the rule that was used."""
+    """The new run's log-ratio to the baseline's centre, and in a sentence the rule that was used.
+
+    `too_alike`: the accepted runs lie too close together to say what runs differ by.
+    """
 
     interim: Interim
     rule: str
+    too_alike: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +67,7 @@ class _Standing:
     """A new run and its accepted runs, before it is known how far runs spread.
 
     `variance` is that of one run's log-median, with `freedom` degrees of freedom; `poolable` says that it is the
-    accepted runs' own, with no prior in it.
+    accepted runs' own, with no prior in it; `too_alike` that they say nothing of it.
     """
 
     own: Interim
@@ -70,6 +77,7 @@ class _Standing:
     freedom: float
     rule: str
     poolable: bool
+    too_alike: bool = False
 
 
 def baseline_estimate(
@@ -147,6 +155,8 @@ def _standing(case: AgainstBaseline) -> _Standing | None:
         )
     if len(medians) < ENOUGH_RUNS:
         return _with_prior(own, point=point, runs=case.runs, spread=spread)
+    if _implausible(spread, len(medians) - 1.0, own):
+        return _with_floor(own, point=point, runs=case.runs)
     return _Standing(
         own=own,
         point=point,
@@ -177,6 +187,39 @@ def _with_prior(own: Interim, *, point: float, runs: tuple[BaselineRun, ...], sp
     )
 
 
+def _implausible(spread: float, freedom: float, own: Interim) -> bool:
+    """Whether accepted runs lie closer together than runs can that scatter inside as the new one does.
+
+    A run's median cannot vary by less than its own repetitions make it vary. Runs that are equal to the last digit, for
+    the resolution of a clock or because one run was accepted again and again, say nothing of what runs differ by.
+    """
+    if spread == 0 or own.error == 0:
+        return spread == 0
+    from scipy.special import fdtr
+
+    return bool(fdtr(freedom, own.freedom, spread / own.error**2) < IMPLAUSIBLE)
+
+
+def _with_floor(own: Interim, *, point: float, runs: tuple[BaselineRun, ...]) -> _Standing:
+    """What the new run's own repetitions explain stands in for accepted runs too much alike; else the prior."""
+    explained = own.error > 0
+    rule = (
+        f"the {len(runs)} accepted runs differ by less than this run's own repetitions explain, which count instead"
+        if explained
+        else f"the {len(runs)} accepted runs do not differ; a presumed spread of {PRIOR_SD * 100:g} % counts instead"
+    )
+    return _Standing(
+        own=own,
+        point=point,
+        runs=runs,
+        variance=own.error**2 if explained else PRIOR_SD**2,
+        freedom=own.freedom if explained else len(runs) - 1.0,
+        rule=rule,
+        poolable=False,
+        too_alike=True,
+    )
+
+
 def _against(standing: _Standing, prior: moderation.Prior | None) -> Against:
     """The prediction: how far a further unchanged run would fall from the centre."""
     import numpy as np
@@ -185,6 +228,12 @@ def _against(standing: _Standing, prior: moderation.Prior | None) -> Against:
     if prior is not None and standing.poolable:
         variance, freedom = prior.moderate(variance, freedom)
         rule += f", moderated by the {prior.members} baselines of this run"
+    elif prior is not None and standing.too_alike and prior.variance > variance:
+        variance, freedom = prior.variance, prior.freedom
+        rule = (
+            f"the {len(standing.runs)} accepted runs differ by too little to be believed; what the {prior.members} "
+            "other baselines of this run show counts instead"
+        )
     own, runs = standing.own, standing.runs
     usual = float(np.median([run.n for run in runs]))
     shorter = own.error**2 * max(0.0, 1 - own.n / usual) if variance else 0.0
@@ -198,6 +247,7 @@ def _against(standing: _Standing, prior: moderation.Prior | None) -> Against:
             launches=own.launches,
         ),
         rule=rule,
+        too_alike=standing.too_alike,
     )
 
 

@@ -15,7 +15,7 @@ its false-discovery rate (`multiplicity`). The interval stored with a verdict is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode, UsageError
@@ -51,6 +51,7 @@ class _Case:
     tolerance: float
     interim: Interim | None = None
     rule: str = ""
+    too_alike: bool = False
     instead: NotComparable | None = None
 
     @property
@@ -142,7 +143,7 @@ def _duel(comparison: Comparison, interim: Interim | None) -> _Case:
 
 def _baseline(comparison: Comparison, data: AgainstBaseline, against: Against | None) -> _Case:
     if against is not None:
-        return _case(comparison, against.interim, against.rule)
+        return replace(_case(comparison, against.interim, against.rule), too_alike=against.too_alike)
     values = occupied(data.values)
     if not data.runs:
         return _instead(comparison, VerdictKind.NO_BASELINE, "no accepted run has this metric of this scenario")
@@ -211,6 +212,7 @@ def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut
         alpha=alpha,
         rule=case.rule,
         few_launches=policy.min_launches if few else None,
+        too_alike=case.too_alike,
     )
     return Verdict(
         scenario_id=comparison.scenario_id,

@@ -25,7 +25,10 @@ LONGEST_BUDGET_S = 4 * 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All that a verdict's sentences speak of; `few_launches` is the least that is asked, where there were fewer."""
+    """All that a verdict's sentences speak of; `few_launches` is the least that is asked, where there were fewer.
+
+    `too_alike` says that the accepted runs lie too close together to say what runs differ by.
+    """
 
     comparison: Comparison
     kind: VerdictKind
@@ -36,6 +39,7 @@ class Facts:
     alpha: float
     rule: str
     few_launches: int | None
+    too_alike: bool = False
 
 
 def percent(log_ratio: float) -> str:
@@ -158,6 +162,11 @@ def _settle_baseline(facts: Facts) -> str:
         return (
             f"accept {ENOUGH_RUNS - runs} more good runs: `kokoro-bench baseline promote RUN`; "
             "or use `kokoro-bench duel`, which needs none"
+        )
+    if facts.too_alike:
+        return (
+            "accepted runs that are all alike do not tell what runs differ by: promote runs that were made apart, on "
+            "other days; `kokoro-bench duel` against the baseline's revision needs none"
         )
     return (
         "accepted runs differ by too much for this tolerance and a longer run does not help; "

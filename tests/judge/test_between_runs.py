@@ -195,7 +195,10 @@ def test_only_spreads_of_enough_runs_that_vary_moderate_one_another() -> None:
     assert among[:20] == against_baselines(ordinary, pool=True)
     assert (among[20], among[22]) == (alone[0], alone[2])
     assert among[21] is not None
-    assert among[21].rule.endswith("moderated by the 20 baselines of this run")
+    # Runs that do not differ say nothing of a spread: that of the others stands in for theirs.
+    assert among[21].rule.endswith("what the 20 other baselines of this run show counts instead")
+    assert alone[1] is not None
+    assert among[21].interim.error > alone[1].interim.error > 0
 
 
 def test_without_two_values_or_a_run_there_is_no_estimate() -> None:
@@ -261,3 +264,44 @@ def test_a_change_of_unit_changes_nothing(unit: float) -> None:
     assert other is not None
     assert other.estimate.point == pytest.approx(one.estimate.point, abs=1e-9)
     assert other.estimate.low == pytest.approx(one.estimate.low, abs=1e-9)
+
+
+class TestRunsTooMuchAlike:
+    """Accepted runs that are equal, or nearly so, beside a new run whose own repetitions scatter."""
+
+    @pytest.mark.parametrize("runs", [5, 10, 20])
+    def test_the_new_runs_own_repetitions_count_where_accepted_ones_are_equal(self, runs: int) -> None:
+        values = run_at(0.06, n=2)
+        own = median_interim(tuple(tuple(math.log(value) for value in launch) for launch in values))
+        (found,) = against_baselines([AgainstBaseline(values=values, runs=accepted((0.0,) * runs))], pool=False)
+        assert own is not None
+        assert found is not None
+        assert found.too_alike
+        assert found.interim.freedom == own.freedom
+        assert found.interim.error >= own.error
+        assert found.rule == (
+            f"the {runs} accepted runs differ by less than this run's own repetitions explain, which count instead"
+        )
+
+    def test_nearly_equal_ones_are_no_better(self) -> None:
+        nearly = tuple(1e-6 * each for each in range(6))
+        (found,) = against_baselines([AgainstBaseline(values=run_at(0.06), runs=accepted(nearly))], pool=False)
+        assert found is not None
+        assert found.too_alike
+
+    def test_where_neither_can_tell_a_spread_is_presumed(self) -> None:
+        values: Grouped = ((1.06,), (1.06,))
+        (found,) = against_baselines([AgainstBaseline(values=values, runs=accepted((0.0,) * 5))], pool=False)
+        assert found is not None
+        assert found.interim.error == pytest.approx(0.02 * math.sqrt(1 + 1 / 5))
+        assert found.interim.freedom == 4
+        assert found.rule == "the 5 accepted runs do not differ; a presumed spread of 2 % counts instead"
+
+    @given(st.integers(0, 1000))
+    def test_runs_that_scatter_as_their_repetitions_make_them_are_believed(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        # A run's median of 24 values of 1 % varies by 0.26 %; a lucky one in a hundred is not believed.
+        medians = tuple(rng.normal(0, 0.004, 10))
+        (found,) = against_baselines([AgainstBaseline(values=run_at(0.0), runs=accepted(medians))], pool=False)
+        assert found is not None
+        assert found.too_alike is (float(np.var(medians, ddof=1)) < 1e-6)
