@@ -99,10 +99,15 @@ def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
 
 def test_a_writer_waits_for_another(tmp_path: Path) -> None:
     file = str(tmp_path / "results.sqlite")
-    with open_store(file) as store:
-        with child(file, "night", "1") as process:
-            with store._database.writers.begin():
-                time.sleep(1.5)  # the child starts up, and then has to wait
-                assert process.poll() is None
-            assert process.communicate(timeout=240)[1] == ""
-        assert store.resolve("latest") == "night"
+    with open_store(file) as store, child(file, "night", "100000") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "night\n"
+        with store._database.writers.begin():
+            stored = len(store.load("night").blocks)
+            time.sleep(0.2)  # enough for the child to come to its next block; nothing depends on it
+            assert len(store.load("night").blocks) == stored
+            assert process.poll() is None
+        while int(process.stdout.readline()) <= stored:
+            pass
+        process.kill()
+        assert process.communicate(timeout=240)[1] == ""
