@@ -92,6 +92,11 @@ def test_a_server_is_loaded_all_the_same(command: Callable[..., Done]) -> None:
         done = command("load", "--url", url, *short, "--targets", "ttfa=30,rtf=100,streaming_efficiency=0.01")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not lines_with(NAMED, done)
+    # The canary is another matter: it costs its readings, with the reason.
+    exported = command("runs", "export", "latest", "--format", "jsonl").stdout.splitlines()
+    canaries = [line["record"]["canary"] for line in map(json.loads, exported) if line["kind"] == "block"]
+    assert canaries
+    assert all(each["graph_ns"] is None and NAMED in each["reason"] for each in canaries)
 
 
 @pytest.mark.parametrize(

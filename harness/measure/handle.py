@@ -175,7 +175,7 @@ class ProcessHandle:
             return expected(self._ask(order, timeout_s, doing="loading").launch)
         except WorkerLost as lost:
             if lost.kind is OutcomeKind.CRASHED and order.engine.model_path:
-                lost.reason += _broken_import(self._place)
+                lost.reason += _broken_import(self._place, "onnxruntime", "kokoro_onnx")
             raise
 
     def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
@@ -218,8 +218,13 @@ class ProcessHandle:
         return expected(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
-        """Do the two fixed pieces of work."""
-        return expected(self._ask(order, timeout_s, doing="the canary").canary)
+        """Do the two fixed pieces of work. WorkerLost as for `load`."""
+        try:
+            return expected(self._ask(order, timeout_s, doing="the canary").canary)
+        except WorkerLost as lost:
+            if lost.kind is OutcomeKind.CRASHED:
+                lost.reason += _broken_import(self._place, "onnxruntime", "onnx")
+            raise
 
     def close(self) -> None:
         """Close the worker's input, which ends it; kill it where that does not, or where nobody awaits its answer."""
@@ -317,9 +322,9 @@ def _environment(extra: Mapping[str, str], halter: Halter | None) -> dict[str, s
     return {**ours, **extra, **({VARIABLE: str(halter.descriptor)} if halter else {})}
 
 
-def _broken_import(place: WorkerPlace) -> str:
+def _broken_import(place: WorkerPlace, *packages: str) -> str:
     """Names the package whose import ends such a worker, as the end of a reason; "" if all can be imported."""
-    failure = import_failure("onnxruntime", "kokoro_onnx", command=(place.python, "-I"))
+    failure = import_failure(*packages, command=(place.python, "-I"))
     return f"; {failure}: {REMEDY}" if failure else ""
 
 
