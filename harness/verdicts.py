@@ -18,6 +18,7 @@ from harness.judge.wording import no_interval
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS, lacks_interval
 from harness.plan.config import Config
+from harness.published import published_selection
 from harness.records.reading import Reading, unknown
 from harness.records.repetition import OutcomeKind
 from harness.records.run import RunData, RunStatus
@@ -257,11 +258,12 @@ def _unlike(point: BaselinePoint, name: str, data: RunData) -> list[str]:
 def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
     """Scenarios that a run of the same selection once had, and this one was to have and has not."""
     present = {scenario.id for scenario in data.run.scenarios}
+    selection = published_selection(data.run.selection)
     found = []
     for scenario_id, file in sorted(baselines.files.items()):
         points = [point for points in file.metrics.values() for point in points]
-        selections = {point.run.selection for point in points}
-        if scenario_id in present or data.run.selection not in selections:
+        selections = {published_selection(point.run.selection) for point in points}
+        if scenario_id in present or selection not in selections:
             continue
         found.append(
             Comparison(
@@ -270,7 +272,7 @@ def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
                 tolerance=0.05,
                 data=NotComparable(
                     kind=VerdictKind.MISSING,
-                    reason=f"in the baseline of the selection {data.run.selection!r}, but not in this run",
+                    reason=f"in the baseline of the selection {selection!r}, but not in this run",
                     advice="bring it back, or remove its file from baselines/ if it is gone for good",
                 ),
                 reference="baseline",
@@ -327,7 +329,7 @@ def _promoted(data: RunData) -> PromotedRun:
         date=datetime.fromtimestamp(run.started_at, tz=UTC).isoformat(timespec="seconds"),
         corpus=run.setting.corpus,
         protocol=run.setting.protocol,
-        selection=run.selection,
+        selection=published_selection(run.selection),
         canary_numpy_ns=_median([block.canary.numpy_ns for block in data.blocks]),
         canary_graph_ns=_median([block.canary.graph_ns for block in data.blocks]),
         packages=run.subject.packages,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness.judge.wording import no_interval
 from harness.metrics.registry import lacks_interval
+from harness.published import published
 from harness.records.run import RunData
 from harness.records.scenario import Scenario
 from harness.records.verdict import Summary
@@ -63,6 +64,7 @@ class Comparison:
 
 def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
     """What is different in `after`: the largest differences whose intervals do not meet come first."""
+    before, after = published(before), published(after)
     named = names(tuple({each.id: each for each in (*before.run.scenarios, *after.run.scenarios)}.values()))
     old, new = _summaries(before), _summaries(after)
     shared = [key for key in new if key in old]
@@ -83,6 +85,7 @@ def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
 
 def comparison_of_arms(data: RunData) -> Comparison | None:
     """The two arms of a duel, the reference before and the candidate after; None for a run that is no duel."""
+    data = published(data)
     duel = duel_of(data)
     if duel is None:
         return None

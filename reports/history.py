@@ -202,6 +202,7 @@ def code_digest() -> str:
     digest = hashlib.sha256(sys.byteorder.encode())
     ours = [*here.glob("*.py"), *here.glob("templates/*"), *here.glob("static/*")]
     theirs = [file for room in ("metrics", "judge", "advice", "records") for file in _room(room).rglob("*.py")]
+    theirs += [_room("published.py"), _room("store") / "earlier.py"]  # what is shown of what was stored
     for file in sorted([*ours, *theirs]):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]

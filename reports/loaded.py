@@ -1,9 +1,11 @@
-"""Whole runs as several pages need them: each is read, and its values are derived, once."""
+"""Runs as pages need them, without the user's folders; whole ones are read, and their values derived, once."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.metrics.derive import RunValues
-from harness.records.run import RunData
+from harness.published import published, published_head
+from harness.records.run import RunData, RunOutline, RunRecord
 from harness.store.runs import RunStore
 from reports.naming import names_of
 
@@ -26,16 +28,24 @@ class Runs:
     def values(self, run_id: str) -> RunValues:
         """The values of a run's scenarios."""
         if run_id not in self._values:
-            self._values[run_id] = RunValues(self.store.load(run_id))
+            self._values[run_id] = RunValues(published(self.store.load(run_id)))
         return self._values[run_id]
 
     def once(self, run_id: str) -> RunValues:
         """The same, of a run that nobody else may need: it is not kept if it was not there already."""
-        return self._values.get(run_id) or RunValues(self.store.load(run_id))
+        return self._values.get(run_id) or RunValues(published(self.store.load(run_id)))
+
+    def head(self, run_id: str) -> RunRecord:
+        """A run without its observations."""
+        return published_head(self.store.head(run_id))
+
+    def outlines(self, run_ids: Sequence[str]) -> tuple[RunOutline, ...]:
+        """What the pages of old runs show, in the order asked for."""
+        return tuple(map(published, self.store.outlines(run_ids)))
 
     def of_several_arms(self, run_id: str) -> bool:
         """Whether a run had a choice."""
-        run = self.of(run_id).run if run_id in self._values else self.store.head(run_id)
+        run = self.of(run_id).run if run_id in self._values else self.head(run_id)
         return len({each.arm for each in run.scenarios}) > 1
 
     def distributions(self, run_id: str) -> "Distributions":

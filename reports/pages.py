@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.metrics.derive import RunValues
+from harness.published import published
 from harness.records.run import RunData
 from reports.context import NO_CONTEXT, Context
 from reports.naming import names_of
@@ -26,6 +27,7 @@ def write_run_page(
     """
     from reports.course import course
 
+    data = published(data)
     sound = players(data, names_of(data), context.audio) if context.audio else None
     view = run_view(
         data,

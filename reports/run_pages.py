@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records.scenario import Scenario, slug
-from harness.store.runs import RunStore
 from reports.context import Context
 from reports.history import Book
 from reports.loaded import Runs
@@ -92,8 +91,8 @@ def parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
 def draw_short(runs: Runs, part: Sequence[Due], directory: Path) -> Book:
     """Draw the pages of older runs, and enter them in a book."""
     book = Book(code="")
-    references = {accepted: _reference(runs.store, accepted) for accepted in {each.accepted for each in part}}
-    for each, data in zip(part, runs.store.outlines([each.run_id for each in part]), strict=True):
+    references = {accepted: _reference(runs, accepted) for accepted in {each.accepted for each in part}}
+    for each, data in zip(part, runs.outlines([each.run_id for each in part]), strict=True):
         view = _write_run(directory, run_view(data, reference=references[each.accepted]))
         book.enter(data, each.fingerprint, view.headline)
     return book
@@ -102,14 +101,14 @@ def draw_short(runs: Runs, part: Sequence[Due], directory: Path) -> Book:
 def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
     """Draw a run's page with every repetition."""
     values = runs.once(due.run_id)
-    accepted = _reference(runs.store, due.accepted)
+    accepted = _reference(runs, due.accepted)
     view = run_view(values.data, values=values, reference=accepted, quotes=quotes(values.data, context))
     _write_run(directory, view)
 
 
-def _reference(store: RunStore, accepted: str) -> Reference:
+def _reference(runs: Runs, accepted: str) -> Reference:
     """What a run's page names as its reference: the run of the id `accepted`, none where that is ""."""
-    return Reference(run=store.head(accepted)) if accepted else NO_REFERENCE
+    return Reference(run=runs.head(accepted)) if accepted else NO_REFERENCE
 
 
 def _write_run(directory: Path, view: RunView) -> RunView:

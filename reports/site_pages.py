@@ -9,11 +9,13 @@ from harness.records.run import Concluded
 from harness.records.scenario import Scenario
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
+from reports.chosen import chosen
 from reports.context import Context
 from reports.glossary import glossary
 from reports.hands import Hands, hands
 from reports.headline import headline
 from reports.history import Book, book_bytes, code_digest, comparable, fingerprint, newest_with, read_book
+from reports.loaded import Runs
 from reports.matrix import matrices
 from reports.naming import names, names_of
 from reports.rendering import render, write
@@ -77,7 +79,7 @@ def publish(store: RunStore, directory: Path, *, context: Context) -> Path:
         for more in both.share(draw_short, [*parts([due[each] for each in due if each not in newest])], directory):
             book.take(more)
         fresh = [due[run_id] for run_id in newest if run_id in due]
-        for each, data in zip(fresh, store.outlines([each.run_id for each in fresh]), strict=True):
+        for each, data in zip(fresh, both.runs.outlines([each.run_id for each in fresh]), strict=True):
             book.enter(data, each.fingerprint, headline(data))
         book.drawn_in_full = newest
         book.marks = hashlib.sha256(repr((context.marks.told, sorted(context.marks.promoted))).encode()).hexdigest()
@@ -165,11 +167,10 @@ def _write_overview(directory: Path, book: Book, both: Hands, steps: Sequence[St
         write(directory / "index.html", render("empty.html", site=Site(root="", here="index.html")))
         return
     machines = list(dict.fromkeys(run.machine for run in known))
-    store = both.runs.store
     trend_lists = []
     for machine in machines:
         homes = newest_with(book, machine, among=LISTED)
-        scenarios = _followed(homes, store)
+        scenarios = _followed(homes, both.runs)
         drawn = lines(book, machine, names(tuple(scenarios)), found=steps, marks=context.marks)
         over_time = of_scenarios(drawn)
         followed = [
@@ -181,17 +182,17 @@ def _write_overview(directory: Path, book: Book, both: Hands, steps: Sequence[St
         addresses = {each.scenario.id: each.address for each in followed}
         trend_lists.append(_write_trends(directory, machine, drawn, addresses))
         if machine == machines[0]:
-            (data,) = store.outlines([book.of_machine(machine)[-1].id])
+            (data,) = both.runs.outlines([book.of_machine(machine)[-1].id])
             _write_index(directory, data, drawn, book, links=addresses, quotes=quotes(data, context))
     write_page(directory, "trends.html", machines=trend_lists)
     write_page(directory, "runs.html", runs=[*_lines(book, None)])
     write_page(directory, "glossary.html", entries=glossary(), legend=tuple(VERDICT_WORDS.values()))
 
 
-def _followed(homes: Mapping[str, str], store: RunStore) -> dict[Scenario, str]:
+def _followed(homes: Mapping[str, str], runs: Runs) -> dict[Scenario, str]:
     """The scenarios that have pages, and the newest runs of them: not those which are there to calibrate the gate."""
     every = {
-        (each.id, run_id): each for run_id in dict.fromkeys(homes.values()) for each in store.head(run_id).scenarios
+        (each.id, run_id): each for run_id in dict.fromkeys(homes.values()) for each in runs.head(run_id).scenarios
     }
     found = {every[home]: home[1] for home in homes.items() if home in every}  # a run may but miss one
     return {each: run_id for each, run_id in found.items() if not each.arm.slowdown and not each.arm.side}
@@ -220,7 +221,7 @@ def _lines(book: Book, limit: int | None) -> Iterator[RunLine]:
             id=run.id,
             when=day(run.started_at),
             machine=run.machine,
-            selection=run.selection,
+            selection=chosen(run.selection),
             css=run.css,
             word="target missed" if run.glyph == "!" else _FILTERS[run.css],
             glyph=run.glyph,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.judge.wording import no_interval
 from harness.metrics.registry import lacks_interval
+from harness.published import published
 from harness.records.run import RunData
 from harness.records.verdict import TargetKind
 from reports.changes import ChangeGroup, changes
@@ -22,6 +23,7 @@ _SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\
 
 def markdown_summary(data: RunData) -> str:
     """The verdict, the largest changes with their intervals, missed targets and failures. Ends with a line's end."""
+    data = published(data)
     named = names_of(data)
     head = headline(data, named)
     found = changes(data, named)

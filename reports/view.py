@@ -11,6 +11,7 @@ from harness.records.run import Concluded, RunData, RunRecord
 from harness.records.verdict import Estimate, Summary, TargetKind, Verdict
 from reports.arms import Arms, arms
 from reports.changes import Changes, changes
+from reports.chosen import chosen
 from reports.context import Context
 from reports.distributions import Distributions, Figure
 from reports.drawing import Drawn
@@ -42,7 +43,7 @@ class RunView:
     id: str
     when: str
     machine: str
-    selection: str
+    chosen: str
     common: str
     headline: Headline
     changes: Changes
@@ -86,7 +87,7 @@ def run_view(
         id=data.run.id,
         when=moment(data.run.started_at),
         machine=data.run.machine.key,
-        selection=data.run.selection,
+        chosen=chosen(data.run.selection),
         common=named.common,
         headline=head,
         changes=changes(data, named),

@@ -1,5 +1,6 @@
 """`kokoro-bench runs`: what is stored."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
@@ -7,6 +8,7 @@ import click
 from harness.cli.options import check_output, configured, open_results, write_output
 from harness.errors import UsageError
 from harness.plan.config import Config
+from harness.published import published_record, published_selection
 
 FORMS = ("pytest-benchmark", "csv", "jsonl")
 
@@ -26,7 +28,10 @@ def runs() -> None:
 def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """List the runs, newest first."""
     with open_results(config) as store:
-        rows = store.list(limit=limit)
+        rows = [
+            replace(published_record(row), selection=published_selection(row.selection))
+            for row in store.list(limit=limit)
+        ]
         place = store.place
     if as_json:
         import msgspec

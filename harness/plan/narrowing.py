@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.comma_lists import join_list
 from harness.plan.config import Config
+from harness.published import published_selection
 
 KEYS = (
     "engine", "url", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text", "say",
@@ -19,7 +20,7 @@ def label(selection: str, config: Config, *, chosen: Sequence[str] = ()) -> str:
     if "model" in values:
         values["model"] = tuple(map(_without_folder, values["model"]))
     narrowing = [f"--{name} {_as_text(value)}" for name, value in values.items()]
-    return " ".join([selection, *narrowing, *chosen])
+    return published_selection(" ".join([selection, *narrowing, *chosen]))
 
 
 def _without_folder(model: str) -> str:

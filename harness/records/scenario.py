@@ -93,6 +93,8 @@ class Runtime:
 CURRENT_RUNTIME = Runtime()
 
 
+_FILE = re.compile(r".*\.[A-Za-z0-9_]{1,12}")
+
 PASSING = ("pid",)
 """Options of a server that say nothing of it, and differ each time that it is started."""
 
@@ -134,6 +136,8 @@ class Arm:
         if self.runtime.requirements:
             parts.append(slug(self.runtime.name))
         options = (*self.provider_options, *self.session_options)
+        if not self.url:  # whose options may be paths of an interface
+            options = tuple((key, without_folder(value)) for key, value in options)
         parts += [slug(f"{key}={value}") for key, value in options if not (self.url and key in PASSING)]
         if self.url:
             parts.append(slug(self.url))
@@ -144,6 +148,14 @@ class Arm:
         if self.side:
             parts.append(self.side)
         return ".".join(parts)
+
+
+def without_folder(value: str) -> str:
+    """The value of an option as ids and everything published have it: of a path the file's name, of a folder `…`."""
+    if "/" not in value and "\\" not in value:
+        return value
+    last = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return last if _FILE.fullmatch(last) else "…"
 
 
 class Arrivals(StrEnum):

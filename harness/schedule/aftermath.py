@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from harness.errors import BenchError
 from harness.metrics.registry import METRICS
+from harness.published import published, published_text
 from harness.records.run import RunData
 from harness.records.schedule import Alert, AlertKind, Fire, FireOutcome
 from harness.schedule import alerts
@@ -41,7 +42,7 @@ class Aftermath:
 
     def of(self, fire: Fire, job: Job, *, now: float) -> None:
         """Do it for a due time that has ended."""
-        data = self._try(lambda: self.store.load(fire.run_id)) if fire.run_id else None
+        data = self._try(lambda: published(self.store.load(fire.run_id))) if fire.run_id else None
         self._try(lambda: self._tell_news(fire, data, now=now))
         if data is not None:
             self._try(lambda: self._promote(data, job))
@@ -130,7 +131,7 @@ ENDED_WITH_US = "the scheduler was ended"
 def _failure(fire: Fire) -> str:
     """The reason of a due time without a measurement; a schedule that was ended in order is no failure of the run."""
     if fire.outcome in FAILURES and fire.reason != ENDED_WITH_US:
-        return fire.reason or "no reason is known"
+        return published_text(fire.reason) or "no reason is known"
     return ""
 
 

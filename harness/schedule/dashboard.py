@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from harness.errors import BenchError, UsageError
+from harness.published import published_record, published_text
 from harness.schedule import prometheus
 from harness.schedule.overview import Overview
 
@@ -208,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
                     state = _encoded(found, still=True)
                     line = b"data: " + _encoded(found) + b"\n\n"
                 except BenchError as error:
-                    state = line = b"event: trouble\ndata: " + json.dumps(str(error)).encode() + b"\n\n"
+                    state = line = b"event: trouble\ndata: " + json.dumps(published_text(str(error))).encode() + b"\n\n"
                 if state != last or time.monotonic() - said_at >= SILENT_S:
                     self.wfile.write(line)
                     self.wfile.flush()
@@ -266,8 +267,8 @@ def site_file(site: Path, path: str) -> Path | None:
 
 
 def _encoded(found: Overview, *, still: bool = False) -> bytes:
-    """The overview as JSON; `still`: without what changes though nothing happens."""
+    """The overview as JSON, without the user's folders; `still`: without what changes though nothing happens."""
     if still:
         keeper = replace(found.keeper, seen_at=0.0) if found.keeper else None
         found = replace(found, now=0.0, keeper=keeper)
-    return msgspec.json.encode(found)
+    return msgspec.json.encode(published_record(found))

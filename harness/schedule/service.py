@@ -214,7 +214,7 @@ def _aftermath(here: Here, settings: Settings, told: tuple[Channel, ...], say: C
         channels=told,
         promote=lambda data: promote_run(data, config.baselines),
         publish=lambda: _publish(here),
-        link_of=lambda run_id: _link(config, settings, run_id),
+        link_of=lambda run_id: _link(settings, run_id),
         retention=Retention(
             store=here.store,
             settings=settings,
@@ -233,9 +233,13 @@ def _publish(here: Here) -> None:
     write_report(here.store, here.config)
 
 
-def _link(config: Config, settings: Settings, run_id: str) -> str:
+def _link(settings: Settings, run_id: str) -> str:
+    """The address of a run's page in alerts; where none is configured, its place in the report.
+
+    Alerts leave the machine, so they do not say in which folder the report lies.
+    """
     page = f"runs/{run_id}.html"
-    return f"{settings.link.rstrip('/')}/{page}" if settings.link else str(config.report / page)
+    return f"{settings.link.rstrip('/')}/{page}" if settings.link else page
 
 
 def _address(journal: Journal) -> str:

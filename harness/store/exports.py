@@ -1,12 +1,12 @@
 """A run in the forms that other tools read. Every form returns bytes; only the caller writes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
 from harness.errors import UsageError, nearest
+from harness.published import published
 from harness.records.reading import Reading
 from harness.records.repetition import Repetition
 from harness.records.run import RunData
@@ -52,10 +52,14 @@ def no_figures(_repetition: Repetition) -> Mapping[str, Reading]:
 
 
 def export(data: RunData, form: str, *, figures_of: FiguresOf = no_figures) -> bytes:
-    """The run in `form`, one of `FORMS`; UsageError for another. `figures_of` fills the metrics' columns of the CSV."""
+    """The run in `form`, one of `FORMS`; UsageError for another. `figures_of` fills the metrics' columns of the CSV.
+
+    Without the user's folders, and without which process it was: that says something on its own machine alone, and
+    would make two equal runs differ.
+    """
     if form not in FORMS:
         raise UsageError("this form of export is not known", where=form, remedy=nearest(form, FORMS))
-    return _WRITERS[form](data, figures_of)
+    return _WRITERS[form](published(data), figures_of)
 
 
 def _to_csv(data: RunData, figures_of: FiguresOf) -> bytes:
@@ -103,8 +107,7 @@ def _cells(repetition: Repetition, *, run_id: str) -> dict[str, Any]:
 
 def _to_jsonl(data: RunData, _figures_of: FiguresOf) -> bytes:
     """One record a line: the run, what was observed, what was concluded, and a last line with their number."""
-    # Which process it was says something on its own machine alone, and would make two equal runs differ.
-    records: list[tuple[str, object]] = [("run", replace(data.run, pid=0, boot=""))]
+    records: list[tuple[str, object]] = [("run", data.run)]
     for kind, name in LINE_KINDS.items():
         records += [(kind, record) for record in getattr(data, name)]
     lines: list[dict[str, object]] = [

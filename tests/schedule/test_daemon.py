@@ -7,6 +7,8 @@ import pytest
 
 from harness.records.run import RunStatus
 from harness.records.schedule import FireOutcome, FireState
+from harness.schedule.dashboard import _encoded
+from harness.schedule.overview import overview
 from harness.schedule.process import Exit
 
 START = 1_767_225_600.0
@@ -102,6 +104,24 @@ def test_a_run_that_does_not_heed_its_limit_is_killed(bench: Any) -> None:
     process = bench.launcher.started[-1]
     assert process.asked == 1
     assert process.killed >= 1
+
+
+def test_alerts_and_the_live_page_name_no_folder_of_the_users(bench: Any) -> None:
+    bench.put()
+    bench.at(NIGHT)
+    process = bench.launcher.started[-1]
+    process.order.log.write_text("kokoro-bench: '/home/me/zz-private-folder/k.onnx': no such model\n")
+    process.ends = Exit(code=2)
+    bench.daemon.step()
+    [message] = bench.told
+    assert "k.onnx" in message.text
+    assert "zz-private-folder" not in message.as_json()
+    journal = bench.store.journal()
+    shown = overview(bench.store, journal, bench.book.all(), runner="here", now=bench.clock.wall())
+    live = _encoded(shown).decode()
+    assert "k.onnx" in live
+    assert "zz-private-folder" not in live
+    assert str(bench.config.root) not in live, "where the log lies"
 
 
 def test_while_the_machine_is_busy_nothing_is_measured(bench: Any) -> None:
