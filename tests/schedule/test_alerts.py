@@ -3,7 +3,8 @@
 from typing import Any
 
 from harness.records.schedule import Alert, AlertKind
-from harness.schedule.alerts import Finding, Findings, alert_of, news, of_job
+from harness.schedule.alerts import Finding, Findings, alert_of, news, of_job, of_verdicts
+from tests.conftest import Laboratory
 
 REGRESSION = AlertKind.REGRESSION
 
@@ -69,3 +70,12 @@ def test_a_job_that_fails_is_told_once_until_it_works_again() -> None:
     assert news([failed], [alert]).told == ()
     assert news([of_job("other", run_id="", failed="")], [alert]).recovered == ()
     assert news([of_job("nightly", run_id="r", failed="")], [alert]).recovered == (alert,)
+
+
+def test_a_target_that_a_figure_without_an_interval_misses_says_so(lab: Laboratory) -> None:
+    few = lab.run(launches="1", blocks="2", targets="rtf=0.01").data
+    told_of = {each.subject: each.sentence for each in of_verdicts(few).wrong}
+    assert "scripted.cpu.tdefault/whole/chars-12/af_heart" in told_of
+    assert all(sentence.endswith(", 0.010; 2 values: no interval") for sentence in told_of.values()), told_of
+    enough = lab.run(launches="2", blocks="4", targets="rtf=0.01").data
+    assert not any("no interval" in each.sentence for each in of_verdicts(enough).wrong)
