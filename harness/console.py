@@ -143,7 +143,7 @@ def print_duel(
         _side(candidate, data.run.scenarios[0].arm, data.run),
         _side(reference, data.run.scenarios[1].arm, data.run),
     ]
-    tell(console, f"Duel {data.run.id}: {' against '.join(sides)}, {len(data.blocks)} pairs of each text")
+    tell(console, f"Duel {data.run.id}: {' against '.join(sides)}, {len(data.counted.blocks)} pairs of each text")
     table = PlainTable()
     for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
         table.add_column(column, overflow="fold")

@@ -66,7 +66,7 @@ def _machine(data: RunData, verdict: Verdict) -> list[str]:
         return []
     ours = [
         each
-        for each in data.repetitions
+        for each in data.counted.repetitions
         if each.scenario_id == verdict.scenario_id and each.phase is Phase.MEASURED and each.outcome.valid
     ]
     marked = [each for each in ours if each.disturbance.marks]

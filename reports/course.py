@@ -36,7 +36,7 @@ class _Course:
 
 def course(data: RunData) -> Drawn | None:
     """The run's course, or None where there are fewer than two blocks to draw."""
-    found = _course(data)
+    found = _course(data.counted)
     if len(found.blocks) < 2:
         return None
     return drawn("course", lambda figure: _draw(figure, found), finding=_finding(found), reading=_READING)

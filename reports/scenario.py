@@ -50,7 +50,7 @@ def scenario_page(
     label, trends = over_time.label, over_time.trends
     ours = [
         each
-        for each in data.repetitions
+        for each in data.counted.repetitions
         if each.scenario_id == label.id and each.phase is Phase.MEASURED and each.outcome.valid
     ]
     typical = _typical(ours)

@@ -11,6 +11,7 @@ import pytest
 
 from harness.measure.standstill import SUPPORTED
 from harness.measure.thread_states import Threads
+from harness.measure.warm_ups import MOST_WATCHED
 from harness.perf.waiting_engine import Peer
 from harness.perf.waiting_engines import installed
 from harness.records.run import RunData
@@ -44,10 +45,12 @@ def waiting(**options: str) -> list[str]:
     return ["--engine", "waiting", "--session-options", told, "--text", "chars-12"]
 
 
-def duel(python: Path, folder: Path, environment: dict[str, str], options: list[str]) -> tuple[str, RunData]:
+def duel(
+    python: Path, folder: Path, environment: dict[str, str], options: list[str], *, blocks: int = 1
+) -> tuple[str, RunData]:
     """What the command prints of a duel of one engine against itself, and what is stored of it."""
     command = ["duel", "current", "current", *options]
-    short = ["--launches", "1", "--blocks", "1"]
+    short = ["--launches", "1", "--blocks", f"{blocks}"]
     done = subprocess.run(
         [python, "-m", "harness.cli", *command, *short],
         cwd=folder,
@@ -103,3 +106,23 @@ def test_an_engine_that_waits_half_of_its_time_is_played_one_side_after_the_othe
         assert reason in " ".join(shown.split())
     blocks = [line["record"] for line in map(json.loads, shown.splitlines()) if line["kind"] == "block"]
     assert [each["whole"] for each in blocks] == [block.whole]
+
+
+def test_an_engine_that_waits_only_later_is_found_at_its_halts_and_what_was_measured_in_slices_does_not_count(
+    python: Path, tmp_path: Path, user_environment: dict[str, str]
+) -> None:
+    """It computes alone for more texts than any warm-up has; then it sleeps for most of its time."""
+    options = waiting(wait="sleep", share="3", work="24", after=f"{MOST_WATCHED + 2}")
+    printed, data = duel(python, tmp_path, user_environment, options, blocks=12)
+    assert ONE_BY_ONE in printed
+    in_slices = [block for block in data.blocks if block.slice_ns]
+    assert in_slices
+    assert in_slices == list(data.blocks[: len(in_slices)])
+    assert [bool(block.whole) for block in data.blocks] == [
+        number >= len(in_slices) - 1 for number in range(len(data.blocks))
+    ]
+    assert f"does not count: {len(in_slices)} blocks" in printed
+    counted = len(data.blocks) - len(in_slices)
+    assert counted
+    assert f"{counted} pairs of each text" in printed
+    assert {each.n for each in data.summaries if each.metric == "latency"} == {counted}

@@ -55,7 +55,7 @@ def speech_seconds(scenario: Scenario, data: RunData) -> Mapping[Place, float]:
 def _measured(scenario: Scenario, data: RunData) -> list[Repetition]:
     return [
         each
-        for each in data.repetitions
+        for each in data.counted.repetitions
         if each.scenario_id == scenario.id and each.phase is Phase.MEASURED and each.outcome.valid
     ]
 

@@ -7,7 +7,8 @@ measuring makes of a delay of a known share. Its options:
   loop that reads the thread's CPU time) or ``socket`` (an answer from ``peer``, a `Peer`);
 - ``share``: how long it is, as a ratio to the piece before it, by the engine's own `time.perf_counter`, or by the CPU
   time of its thread where the delay is ``cpu``;
-- ``work``: how much is computed, in units of about a millisecond, in so many ``pieces``.
+- ``work``: how much is computed, in units of about a millisecond, in so many ``pieces``;
+- ``after``: how many texts are synthesised without a delay before the first with one.
 
 With a model it is the engine `kokoro` with such a delay in each `session.run`.
 """
@@ -66,7 +67,7 @@ class WaitingEngine:
     """Computes, and waits after each piece."""
 
     def __init__(
-        self, *, work: int, pieces: int, delayed: Callable[[Callable[[], None]], None], stages: Stages
+        self, *, work: int, pieces: int, after: int, delayed: Callable[[Callable[[], None]], None], stages: Stages
     ) -> None:
         import numpy as np
 
@@ -75,15 +76,20 @@ class WaitingEngine:
         self._delayed = delayed
         self._stages = stages
         self._numbers = np.linspace(0.0, 1.0, 100_000)
+        self._after = after
         self.facts = EngineFacts(sample_rate=SAMPLE_RATE, python="waiting")
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """A tone, after the work of all pieces."""
         import numpy as np
 
+        self._after -= 1
         for _ in range(self._pieces):
             with self._stages.stage("inference"):
-                self._delayed(self._compute)
+                if self._after < 0:
+                    self._delayed(self._compute)
+                else:
+                    self._compute()
         frames = round(len(request.text) * SECONDS_PER_CHARACTER / request.speed * SAMPLE_RATE)
         yield (0.14 * np.sin(2 * np.pi * 220 / SAMPLE_RATE * np.arange(frames))).astype(np.float32)
 
@@ -106,7 +112,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> Engine:
     try:
         wait = _waits(options.get("peer", ""))[kind]
         share, work = float(options.get("share", "0")), int(options.get("work", "60"))
-        pieces = int(options.get("pieces", "12"))
+        pieces, after = int(options.get("pieces", "12")), int(options.get("after", "0"))
     except (KeyError, ValueError) as error:
         raise EngineRefusal(f"the waiting engine has no such option: {error}") from error
 
@@ -117,7 +123,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> Engine:
         return given
 
     if not order.model_path:
-        return WaitingEngine(work=work, pieces=pieces, delayed=delayed, stages=stages)
+        return WaitingEngine(work=work, pieces=pieces, after=after, delayed=delayed, stages=stages)
     import onnxruntime
 
     from harness.engines import kokoro
