@@ -190,8 +190,6 @@ class WavDecoder:
     def finish(self, *, in_order: bool = True) -> "NDArray[np.float32]":
         """A body without a data chunk is a fault, and one that ends within a frame, or too early (see the class)."""
         if not self._in_data:
-            if is_text(self._waiting) or (self._waiting and not b"RIFF".startswith(self._waiting[:4])):
-                raise _not_wav(self._waiting)
             raise EndpointFault(Fault.TRUNCATED, f"the WAV ends within its header, after {len(self._waiting)} bytes")
         self._tail.check()
         if self._left == 0:

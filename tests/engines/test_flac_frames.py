@@ -150,7 +150,8 @@ def test_a_body_that_does_not_end_with_a_whole_frame_is_told_with_its_last_bytes
 @pytest.mark.parametrize("before", [False, True])
 def test_a_second_header_is_the_beginning_of_another_file(only: bool, before: bool) -> None:  # noqa: FBT001
     one = stream(frame(header(0)), only=before)
-    found = fault_of(one + stream(frame(header(0)), only=only) + stream(frame(header(0)), only=not only))
+    others = [stream(frame(header(0)), only=each) for each in (only, not only) * 2]
+    found = fault_of(b"".join([one, *others]))
     assert found.fault == "format"
     assert f"a second FLAC header stands at byte {len(one)}: each piece" in str(found)
 
@@ -159,6 +160,7 @@ def test_a_body_that_is_not_proven_whole_is_held_against_its_header() -> None:
     for counted, short in ((0, False), (FIXED, False), (FIXED + 1, True), ((1 << 36) - 1, True)):
         body = stream(frame(header(0)), counted=counted)
         assert samples_of(body) == FIXED
+        assert completed(body) == completed(body, in_order=True)
         if not short:
             assert samples_of(body, in_order=False) == FIXED
             continue

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness.engines.compressed import CompressedDecoder, OpusCounter
+from harness.engines.compressed import CompressedDecoder, FlacCounter, OpusCounter
 from harness.engines.faults import EndpointFault
 from harness.server.sound import compress, tone
 
@@ -55,7 +55,9 @@ def test_a_stream_lasts_as_long_as_its_last_position_says_behind_the_pre_skip() 
         assert counted(head() + TAGS + page(position)).seconds == 0.0
     assert counted(head() + TAGS + page(PRE_SKIP + 1)).seconds == 1 / SECOND
     # A page on which no packet ends has no position: what was heard before stays.
-    assert counted(body + page(-1)).seconds == 1.0
+    for later in (page(-1), page(PRE_SKIP), page(-1, ())):
+        assert counted(body + later).seconds == 1.0
+        assert counted(body + later).completed(body + later) == body + later
 
 
 @pytest.mark.parametrize("size", [1, 26, 27, 28, 29, 100])
@@ -93,12 +95,14 @@ def test_a_stream_that_ends_within_a_page_is_cut_short(kept: int) -> None:
     assert str(found) == "the Opus stream ends within a page, after 0.50 s"
 
 
-@pytest.mark.parametrize("behind", [b"x", b"Ogg!", b"some text", b"oggS" + bytes(30) + b"x"])
+@pytest.mark.parametrize("behind", [b"x", b"XX", b"Ogg!", b"some text", b"oggS" + bytes(30) + b"x"])
 def test_bytes_that_are_no_page_are_named_by_their_place(behind: bytes) -> None:
     body = head() + TAGS + page(SECOND + PRE_SKIP)
     found = fault_of(body + behind)
     assert found.fault == "format"
     assert f"the Opus stream holds bytes that are no audio, from byte {len(body)} on: " in str(found)
+    # Padding is no part of what is shown.
+    assert str(fault_of(body + behind + b"\0" * 9)) == str(found)
 
 
 def test_nul_bytes_behind_the_last_page_are_padding_and_a_body_without_audio_is_given_back() -> None:
@@ -156,10 +160,55 @@ def test_another_rate_or_number_of_channels_is_a_fault(container: str, rate: int
 
 
 def test_a_body_that_libsndfile_cannot_decode_is_told_in_its_words() -> None:
+    with pytest.raises(soundfile.LibsndfileError) as caught:
+        soundfile.read(io.BytesIO(b"fLaC" + b"\xee" * 100))
+    words = caught.value.error_string
+    assert words.endswith(".")
     found = decoded_fault("flac", b"fLaC" + b"\xee" * 100)
     assert found.fault == "not-audio"
-    assert str(found).startswith(f"the body is no flac that libsndfile {soundfile.__libsndfile_version__} can decode (")
-    assert "it begins with bytes 66 4c 61 43 ee" in str(found)
+    said = (
+        f"the body is no flac that libsndfile {soundfile.__libsndfile_version__} can decode ({words[:-1]}); it begins"
+    )
+    assert str(found).startswith(f"{said} with bytes 66 4c 61 43 ee")
+
+
+def test_a_body_whose_first_bytes_are_text_is_one_whatever_follows() -> None:
+    found = decoded_fault("opus", b"<" + b"x" * 4_095 + b"\0")
+    assert str(found).startswith("the body is not audio but ")
+    assert "libsndfile" in str(decoded_fault("opus", b"<" + b"x" * 4_094 + b"\0"))
+
+
+def test_a_tag_before_a_flac_stream_makes_no_mp3_of_it() -> None:
+    decoder = CompressedDecoder("flac", sample_rate=RATE)
+    decoder.feed(b"ID3\x04\0\0\0\0\0\x14" + bytes(20) + BODIES["flac"])
+    assert len(decoder.finish()) == len(SPEECH)
+
+
+def test_an_end_is_in_order_unless_it_is_said_not_to_be() -> None:
+    fields = int.from_bytes(BODIES["flac"][18:26], "big") + 1
+    counts_more = BODIES["flac"][:18] + fields.to_bytes(8, "big") + BODIES["flac"][26:]
+    assert FlacCounter().completed(counts_more) == BODIES["flac"]
+    decoder = CompressedDecoder("flac", sample_rate=RATE)
+    decoder.feed(counts_more)
+    assert len(decoder.finish()) == len(SPEECH)
+    with pytest.raises(EndpointFault, match="nothing but the closed connection"):
+        decoder.finish(in_order=False)
+
+
+@pytest.mark.parametrize("frames", [18_000, 17_999])
+def test_a_quarter_of_a_second_may_be_the_encoders(frames: int) -> None:
+    class Short(CompressedDecoder):
+        def _read(self, body: bytes) -> np.ndarray:
+            del body
+            return np.zeros(frames, dtype=np.float32)
+
+    decoder = Short("opus", sample_rate=RATE)
+    decoder.feed(head() + TAGS + page(SECOND + PRE_SKIP))
+    if frames == 18_000:
+        assert len(decoder.finish()) == frames
+        return
+    with pytest.raises(EndpointFault, match=r"of 1\.00 s of opus that came, the last 0\.25 s cannot be decoded"):
+        decoder.finish()
 
 
 def test_nothing_is_heard_before_the_end_and_flac_counts_nothing() -> None:

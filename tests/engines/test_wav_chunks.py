@@ -90,6 +90,7 @@ def test_whatever_stands_before_the_audio_it_is_the_same_byte_by_byte(before: tu
         (wav(chunk(b"data", PCM), fmt()), "not-audio", "the WAV has no fmt chunk before its audio"),
         (b"RIFF\0\0\0\0WAVX" + fmt(), "not-audio", "the body is not a WAV: it begins with"),
         (b"RIFX\0\0\0\0WAVE" + fmt(), "not-audio", "the body is not a WAV: it begins with"),
+        (b"RIFF\0\0\0\0WAVX", "not-audio", "the body is not a WAV: it begins with"),
         (b"RI", "truncated", "the WAV ends within its header, after 2 bytes"),
         (b"", "truncated", "the WAV ends within its header, after 0 bytes"),
         (wav(fmt())[:30], "truncated", "the WAV ends within its header, after 30 bytes"),
@@ -104,6 +105,23 @@ def test_whatever_stands_before_the_audio_it_is_the_same_byte_by_byte(before: tu
 def test_what_is_wrong_with_a_wav_is_told(body: bytes, fault: str, said: str) -> None:
     found = fault_of(WavDecoder(RATE), body)
     assert (found.fault, said in str(found)) == (fault, True), str(found)
+
+
+def test_a_second_header_is_told_with_the_audio_before_it_however_the_body_came() -> None:
+    # A long header counts as no audio.
+    one = wav(fmt(), chunk(b"JUNK", bytes(40_000)), chunk(b"data", PCM * 20, size=0))
+    said = f"a second WAV header stands at byte {len(one):,}, after {20 * len(SAMPLES) / RATE:.2f} s of audio"
+    for size in (len(one) + 12, 1_000, 30_000):
+        body = one + wav()
+        assert said in str(fault_of(WavDecoder(RATE), *(body[at : at + size] for at in range(0, len(body), size))))
+
+
+def test_an_end_is_in_order_unless_it_is_said_not_to_be_and_no_audio_may_be_all() -> None:
+    decoder = WavDecoder(RATE)
+    decoder.feed(wav(fmt(), chunk(b"data", PCM, size=len(PCM) + 2)))
+    assert len(decoder.finish()) == 0
+    decoder = WavDecoder(RATE)
+    assert len(decoder.feed(wav(fmt(), chunk(b"data", b"")))) == len(decoder.finish()) == 0
 
 
 def test_a_header_may_be_long_but_not_without_bounds() -> None:
@@ -155,6 +173,7 @@ def test_chunks_behind_the_audio_are_whole_or_a_fault(behind: bytes, whole: bool
 
 
 def test_a_chunk_behind_the_audio_that_is_cut_short_is_told_with_what_is_missing() -> None:
+    assert str(fault_of(WavDecoder(RATE), wav(fmt(), chunk(b"data", PCM)) + b"more")).endswith("no whole chunk: 'more'")
     body = wav(fmt(), chunk(b"data", PCM), chunk(b"LIST", b"ab", size=1_234))
     assert str(fault_of(WavDecoder(RATE), body)).endswith("no whole chunk: 1,232 bytes of one are missing")
 
@@ -198,6 +217,7 @@ def test_a_text_in_place_of_pcm_is_told_at_its_end_however_long_it_is() -> None:
         assert (found.fault, str(found).startswith("the body is not audio but text: '<p>word")) == ("not-audio", True)
     # Only the first bytes are looked at: noise behind them makes no audio of it, and noise in them does.
     assert fault_of(PcmDecoder(), b"<" + b"x" * (KEPT - 1) + b"\0\xff").fault == "not-audio"
+    assert fault_of(PcmDecoder(), b"<", b"x" * (KEPT - 1) + b"\0\xff").fault == "not-audio"
     assert len(heard(PcmDecoder(), b"<" + b"x" * (KEPT - 2) + b"\0" + b"xy")) == KEPT // 2 + 1
 
 
