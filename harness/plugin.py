@@ -13,7 +13,8 @@ import pytest
 
 from harness.crash_report import crash_line
 from harness.errors import BenchError, ExitCode, InternalError, Interruption, UsageError
-from harness.plan.config import KEYS, Config, joined, load_config
+from harness.plan.config import Config, joined, load_config
+from harness.plan.keys import KEYS
 from harness.plan.matrix import Wish
 from harness.plan.narrowing import label
 from harness.records.scenario import Mode, Scenario

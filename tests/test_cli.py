@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import COMMANDS
+from harness.plan.keys import KEYS, Group
 from tests.conftest import Command, Laboratory
 
 RUN = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "2", "--blocks", "2")
@@ -48,6 +49,21 @@ class TestHelp:
             main([name, "--help"])
         assert caught.value.code == 0
         assert capsys.readouterr().out.startswith(f"Usage: kokoro-bench {name}")
+
+    @pytest.mark.parametrize("name", ["run", "validate", "load", "duel", "calibrate", "tune"])
+    def test_options_stand_under_their_group_and_say_what_they_take(
+        self, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from harness.cli import main
+
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        sections = capsys.readouterr().out.split("\n\n")
+        headings = [section.partition("\n")[0] for section in sections]
+        assert [each for each in headings if each.rstrip(":") in set(Group)] == [f"{group}:" for group in Group]
+        for key in KEYS:
+            (section,) = (each for each in sections if each.startswith(f"{key.group}:\n"))
+            assert f"\n  --{key.name} {key.metavar}" in section
 
     def test_nothing_heavy_is_imported_for_it(self, kokoro_bench: Command) -> None:
         found = kokoro_bench("--help", PYTHONPROFILEIMPORTTIME="1")

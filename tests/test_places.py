@@ -8,7 +8,8 @@ import pytest
 from harness.cli.options import STORED
 from harness.measure.machine import identify
 from harness.models.cache import ROOT_VARIABLE, default_root
-from harness.plan.config import ENVIRONMENT_PREFIX, KEYS, NOT_CONFIGURATION, Config, load_config
+from harness.plan.config import ENVIRONMENT_PREFIX, NOT_CONFIGURATION, Config, load_config
+from harness.plan.keys import KEYS
 from harness.plan.narrowing import label
 from harness.schedule.book import Book
 from harness.schedule.jobs import declared

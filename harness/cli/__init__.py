@@ -23,27 +23,27 @@ from harness.cli.streams import Losses, steady_streams
 from harness.errors import BenchError, ExitCode
 
 COMMANDS = {
-    "run": ("harness.cli.run:run", "Measure the suites, judge against the baselines, write the report."),
-    "validate": ("harness.cli.validate:validate", "Hold a server or a model against its targets, in one table."),
-    "load": ("harness.cli.load:load", "Put a server under load: listeners, rates, and the highest that it bears."),
-    "duel": ("harness.cli.duel:duel", "Play two arms against each other, pair by pair."),
-    "calibrate": ("harness.cli.calibrate:calibrate", "Find out how often the gate is wrong on this machine."),
-    "recommend": ("harness.cli.recommend:recommend", "Name the best combination measured here, ready to paste."),
+    "run": ("harness.cli.run:run", "Run the benchmark suites, compare with the baselines, and write the report."),
+    "validate": ("harness.cli.validate:validate", "Check a server or a model against its targets."),
+    "load": ("harness.cli.load:load", "Load-test a server and find the highest load it sustains."),
+    "duel": ("harness.cli.duel:duel", "Compare two arms side by side, pair by pair."),
+    "calibrate": ("harness.cli.calibrate:calibrate", "Measure how often the gate is wrong on this machine."),
+    "recommend": ("harness.cli.recommend:recommend", "Name the best configuration measured on this machine."),
     "tune": ("harness.cli.tune:tune", "Search threads and session options within a budget."),
     "runs": ("harness.cli.runs:runs", "List, show, export or delete stored runs."),
-    "baseline": ("harness.cli.baseline:baseline", "Promote a run to the accepted figures, or show them."),
-    "compare": ("harness.cli.report:compare", "Put two stored runs side by side."),
-    "schedule": ("harness.cli.schedule:schedule", "Measure by the clock: nightly runs that nobody has to watch."),
-    "report": ("harness.cli.report:report", "Bring the report of all stored runs up to date."),
+    "baseline": ("harness.cli.baseline:baseline", "Promote a run to the baseline, or show the baselines."),
+    "compare": ("harness.cli.report:compare", "Compare two stored runs."),
+    "schedule": ("harness.cli.schedule:schedule", "Run the benchmarks on a schedule."),
+    "report": ("harness.cli.report:report", "Update the HTML report of all stored runs."),
     "models": ("harness.cli.models:models", "List, show, build, fetch, verify or quantise models."),
-    "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune environments of other packages."),
-    "serve": ("harness.cli.serve:serve", "Serve speech over HTTP: the project's own server."),
-    "doctor": ("harness.cli.doctor:doctor", "Say what this machine is and what may disturb a measurement."),
+    "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune package environments."),
+    "serve": ("harness.cli.serve:serve", "Serve Kokoro speech over HTTP: the reference server."),
+    "doctor": ("harness.cli.doctor:doctor", "Check this machine and what may disturb a measurement."),
     "scripted-server": (
         "harness.cli.scripted_server:scripted_server",
-        "Serve speech on loopback to a script, faults included.",
+        "Serve scripted answers on loopback, faults included.",
     ),
-    "config": ("harness.cli.config:config", "Print every value of the configuration and where it came from."),
+    "config": ("harness.cli.config:config", "Print every configuration value and its source."),
 }
 """Name → where the command lives, and its line in the help."""
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @click.group()
 def baseline() -> None:
-    """Promote a run to the accepted figures, or show them. They change in no other way."""
+    """Promote a run to the baseline, or show the baselines. Nothing else changes them."""
 
 
 @baseline.command()
 @configured("results", "baselines")
 @click.argument("run", default="latest")
-@click.option("--despite-regressions", is_flag=True, help="accept a run in which something regressed")
+@click.option("--despite-regressions", is_flag=True, help="accept a run with regressions")
 def promote(config: Config, run: str, despite_regressions: bool) -> None:  # noqa: FBT001 - click's own
-    """Accept the figures of RUN: they join the baseline, of which the newest 10 runs stay."""
+    """Add RUN to the baseline. A baseline keeps its 10 newest runs."""
     from harness.store.baselines import promote as accept
     from harness.verdicts import baseline_entries
 
@@ -41,7 +41,7 @@ def promote(config: Config, run: str, despite_regressions: bool) -> None:  # noq
 @configured("results", "baselines")
 @click.argument("run", default="latest")
 def diff(config: Config, run: str) -> None:
-    """Say what promoting RUN would change."""
+    """Show what promoting RUN would change."""
     from harness.store.baselines import diff as compare
     from harness.verdicts import baseline_entries
 
@@ -50,9 +50,9 @@ def diff(config: Config, run: str) -> None:
 
 @baseline.command()
 @configured("baselines")
-@click.option("--machine", help="machine key; this machine's unless given")
+@click.option("--machine", help="machine key (default: this machine's)")
 def show(config: Config, machine: str | None) -> None:
-    """Show the accepted figures of a machine."""
+    """Show the baseline of a machine."""
     from statistics import median
 
     from harness.console import make_console

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.errors import ExitCode, UsageError
 from harness.output_files import check_directory
@@ -31,12 +32,21 @@ def sizes_of(context: click.Context, parameter: click.Parameter, value: tuple[st
     return tuple(sizes)
 
 
-@click.command()
+@command()
 @configured(*MEASURING)
-@click.option("--duels", type=click.IntRange(min=1), default=20, show_default=True, help="duels of each size")
-@click.option("--sizes", multiple=True, show_default=SIZES, callback=sizes_of, help="planted slowdowns; 0 is an A/A")
-@click.option("--effect", default=None, metavar="SIZE", help="the change that every duel is to find; else its own size")
-@click.option("--show", "show_only", is_flag=True, help="only show what is known")
+@click.option(
+    "--duels", type=click.IntRange(min=1), default=20, show_default=True, metavar="COUNT", help="duels per size"
+)
+@click.option(
+    "--sizes",
+    multiple=True,
+    show_default=SIZES,
+    callback=sizes_of,
+    metavar="PERCENT,…",
+    help="planted slowdowns; 0 is an A/A duel",
+)
+@click.option("--effect", default=None, metavar="PERCENT", help="smallest change to detect (default: the planted size)")
+@click.option("--show", "show_only", is_flag=True, help="show the stored rates only")
 def calibrate(
     config: Config,
     duels: int,
@@ -44,9 +54,9 @@ def calibrate(
     effect: str | None,
     show_only: bool,  # noqa: FBT001 - click's own
 ) -> int:
-    """Play the configured arm against itself, also with planted slowdowns, and keep how often the gate was wrong.
+    """Run duels of the configured arm against itself, with and without planted slowdowns, and store the error rates.
 
-    --budget is that of one duel (60 s unless given). Ended early, it keeps what it has.
+    --budget is the budget of one duel (default: 60 s). Finished duels are kept if the command is interrupted.
     """
     from harness import calibration
     from harness.cli.duel import launches_here, per_cent

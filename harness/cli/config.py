@@ -1,12 +1,12 @@
 """`kokoro-bench config`: every value and where it came from."""
 
-import click
-
+from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured
-from harness.plan.config import KEYS, Config
+from harness.plan.config import Config
+from harness.plan.keys import KEYS
 
 
-@click.command()
+@command()
 @configured(*MEASURING)
 def config(config: Config) -> None:
     """Print every value of the configuration and where it came from."""

@@ -18,9 +18,9 @@ SIGNS = {
 
 @click.command()
 @configured("results")
-@click.option("--json", "as_json", is_flag=True, help="the findings as JSON")
+@click.option("--json", "as_json", is_flag=True, help="print the findings as JSON")
 def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
-    """Say what this machine is and what may disturb a measurement."""
+    """Describe this machine and what may disturb a measurement on it."""
     from harness.doctor import examine, exit_code
     from harness.doctor.checkup import look
     from harness.models.cache import Cache

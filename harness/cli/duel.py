@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.plan.config import Config
 
@@ -41,10 +42,12 @@ def per_cent(context: click.Context, parameter: click.Parameter, value: str) -> 
     return ratio
 
 
-@click.command()
+@command()
 @configured(*MEASURING)
-@click.option("--effect", default="5%", show_default=True, callback=per_cent, help="the change that is to be found")
-@click.option("--streamed", is_flag=True, help="stream instead of asking for the whole audio")
+@click.option(
+    "--effect", default="5%", show_default=True, callback=per_cent, metavar="PERCENT", help="smallest change to detect"
+)
+@click.option("--streamed", is_flag=True, help="stream the audio instead of requesting it whole")
 @click.argument("candidate")
 @click.argument("reference", required=False)
 def duel(
@@ -54,10 +57,11 @@ def duel(
     candidate: str,
     reference: str | None,
 ) -> int:
-    """Play CANDIDATE against REFERENCE, pair by pair, and say what changed.
+    """Compare CANDIDATE with REFERENCE, pair by pair, and print what changed.
 
-    A side is `current`, a requirement (onnxruntime==1.22.1), model=NAME, provider=NAME, threads=N, a session option
-    (arena=off), rev=REVISION, or several of them with commas. With one side, it is the reference of `current`.
+    Each is `current`, a requirement (onnxruntime==1.22.1), model=NAME, provider=NAME, threads=N, a session option
+    (arena=off), rev=REVISION, or several of these separated by commas. A single argument is the reference, and
+    `current` is the candidate.
     """
     if reference is None:
         candidate, reference = "current", candidate

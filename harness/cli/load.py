@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.grouped_help import command
 from harness.cli.options import LISTED, MEASURING, configured
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
@@ -21,38 +22,47 @@ if TYPE_CHECKING:
 TEXTS = ("chars-200",)
 
 
-@click.command()
+@command()
 @configured(*MEASURING)
 @click.option(
-    "--listeners", metavar="N[,N…]", help="closed loop: so many listeners, each asking again when served", **LISTED
+    "--listeners",
+    metavar="COUNT,…",
+    help="closed loop: simulated users, each sends its next request when the last is answered",
+    **LISTED,
 )
-@click.option("--rate", metavar="R[,R…]", help="open loop: requests per second, whatever becomes of them", **LISTED)
-@click.option("--ramp", metavar="FIRST:LAST", help="open loop: a rate that rises or falls evenly")
+@click.option("--rate", metavar="RATE,…", help="open loop: requests per second, independent of the answers", **LISTED)
+@click.option("--ramp", metavar="FIRST:LAST", help="open loop: a rate that changes linearly")
 @click.option(
     "--arrivals",
     type=click.Choice(["poisson", "constant"]),
     default="poisson",
     show_default=True,
-    help="how requests at a --rate follow one another",
+    help="distribution of the requests of a --rate",
 )
-@click.option("--seconds", metavar="TIME", default="30s", show_default=True, help="the window that is measured")
-@click.option("--warm-up", metavar="TIME", default="5s", show_default=True, help="load before the window")
-@click.option("--cool-down", metavar="TIME", default="2s", show_default=True, help="load after the window")
+@click.option("--seconds", metavar="DURATION", default="30s", show_default=True, help="measured window")
+@click.option(
+    "--warm-up", metavar="DURATION", default="5s", show_default=True, help="load before the window; not measured"
+)
+@click.option(
+    "--cool-down", metavar="DURATION", default="2s", show_default=True, help="load after the window; not measured"
+)
 @click.option(
     "--drain",
-    metavar="TIME",
+    metavar="DURATION",
     default="30s",
     show_default=True,
-    help="how long answers are waited for after a load; those that are not complete then are unfinished",
+    help="how long to wait for answers after a load; answers that are still incomplete count as unfinished",
 )
-@click.option("--listen", is_flag=True, help="listeners hear an answer to its end before they ask again")
-@click.option("--sweep", is_flag=True, help="from light to heavy until a load is not borne; names the highest that was")
+@click.option("--listen", is_flag=True, help="users listen to the end of an answer before their next request")
+@click.option(
+    "--sweep", is_flag=True, help="increase the load until it is not sustained, and print the highest sustained load"
+)
 def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
-    """Put a server under load (--url): latencies from the intended start, stalls, throughput and goodput.
+    """Load-test a server (--url): latency from the intended start, stalls, throughput and goodput.
 
-    Each load has a window of its own between a warm-up and a cool-down; with --blocks N it is played N times, which
-    is how a soak is made: growth of the server's memory per request is rss_slope. A load is borne where more than 99 %
-    of its requests (the target of success_rate) meet every target.
+    Each load has a measured window between a warm-up and a cool-down. --blocks N repeats it N times, for a soak test:
+    rss_slope is the growth of the server's memory per request. A load is sustained if more than 99 % of its requests
+    (the target of success_rate) meet every target.
     """
     from harness.loads import sustained, wanted_traffic
     from harness.outputs import check_outputs

@@ -8,7 +8,7 @@ from harness.cli.options import UserPath
 from harness.errors import UsageError
 
 NAME = click.argument("name")
-VOICES = click.option("--voices", type=UserPath(), help="voices file of a model of your own")
+VOICES = click.option("--voices", type=UserPath(), help="voices file of your own model")
 
 
 @click.group()

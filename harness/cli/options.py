@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.grouped_help import option
 from harness.errors import UsageError
 from harness.output_files import check_file, write_whole
-from harness.plan.config import KEYS, Config, joined, load_config
+from harness.plan.config import Config, joined, load_config
+from harness.plan.keys import KEYS
 from harness.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         decorated: Callable[..., Any] = run
         for key in reversed([key for key in KEYS if key.name in names]):
             given_again: Any = LISTED if key.many else {}
-            option: Any = click.option(f"--{key.name}", help=key.meaning, metavar=key.metavar, **given_again)
-            decorated = option(decorated)
+            declared = option(f"--{key.name}", group=key.group, help=key.meaning, metavar=key.metavar, **given_again)
+            decorated = declared(decorated)
         return decorated
 
     return decorate

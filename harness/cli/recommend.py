@@ -23,12 +23,12 @@ LOOKED_AT = 50
 
 @click.command()
 @configured("results", "engine")
-@click.option("--for", "goal", type=click.Choice(GOALS), default="ttfa", show_default=True, help="what matters most")
+@click.option("--for", "goal", type=click.Choice(GOALS), default="ttfa", show_default=True, help="what to optimise")
 @click.argument("runs", nargs=-1)
 def recommend(config: Config, goal: str, runs: tuple[str, ...]) -> None:
-    """Name the best combination that was measured, by how much, and how to get it.
+    """Name the best measured configuration, its advantage, and how to use it.
 
-    RUN are runs of one machine; without any, the newest of this machine in which several combinations were measured.
+    RUN: runs of one machine (default: this machine's newest run with several configurations).
     """
     from harness.advice.recommend import OBJECTIVES
     from harness.advice.recommend import recommend as choose

@@ -9,10 +9,10 @@ from harness.user_paths import user_path
 
 @click.command()
 @configured("results", "baselines", "report")
-@click.option("--single-file", "run", metavar="RUN", help="only this run's page (an id, or latest), as one file")
-@click.option("-o", "--output", default="report.html", show_default=True, metavar="FILE", help="where that file goes")
+@click.option("--single-file", "run", metavar="RUN", help="write only this run's page (an id, or latest), as one file")
+@click.option("-o", "--output", default="report.html", show_default=True, metavar="PATH", help="path of that file")
 def report(config: Config, run: str | None, output: str) -> None:
-    """Bring the report of all stored runs up to date; or write one run's page as a single file."""
+    """Update the report of all stored runs, or write one run's page as a single file."""
     from harness.outputs import context_of, write_report
     from reports.pages import write_run_page
 
@@ -32,13 +32,13 @@ def report(config: Config, run: str | None, output: str) -> None:
 @configured("results")
 @click.option("--html", "form", flag_value="html", help="one self-contained page")
 @click.option("--markdown", "form", flag_value="markdown", default=True, help="Markdown (default)")
-@click.option("-o", "--output", default="-", metavar="FILE", help="file to write; - is standard output")
+@click.option("-o", "--output", default="-", metavar="PATH", help="file to write; - is standard output")
 @click.argument("before")
 @click.argument("after", required=False)
 def compare(config: Config, form: str, output: str, before: str, after: str | None) -> None:
-    """Put two runs side by side: BEFORE and AFTER (default: the latest); of a duel alone, its two arms.
+    """Compare two runs, BEFORE and AFTER (default: the latest), or the two arms of one duel.
 
-    It shows; it does not judge. Verdicts come from a baseline or a duel.
+    This command gives no verdicts: they come from a baseline or a duel.
     """
     from reports.compare import compare_html, compare_markdown, comparison_of_arms, comparison_of_runs
 

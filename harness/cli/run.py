@@ -6,23 +6,31 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from harness.cli.grouped_help import command, option
 from harness.cli.options import MEASURING, configured
 from harness.errors import UsageError
 from harness.output_files import check_file, write_whole
 from harness.plan.config import Config
+from harness.plan.keys import Group
 from harness.user_paths import user_path
 
 
-@click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True})
+@command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True})
 @configured(*MEASURING)
-@click.option("--full", "selection", flag_value="full", help="all text lengths, providers, quantised models, options")
-@click.option("--nightly", "selection", flag_value="nightly", help="everything, the longest texts too")
 @click.option(
     "--quick", "selection", flag_value="quick", default=True, help="one provider, two models, three lengths (default)"
 )
-@click.option("-k", "expression", metavar="EXPRESSION", help="only tests whose name matches, as in pytest")
-@click.option("--json", "json_path", metavar="FILE", help="also write the run as pytest-benchmark's JSON")
-@click.option("--pytest-output", is_flag=True, help="show pytest's own report of failures too")
+@click.option("--full", "selection", flag_value="full", help="all text lengths, providers, quantised models, options")
+@click.option("--nightly", "selection", flag_value="nightly", help="everything, with the longest texts")
+@click.option("-k", "expression", metavar="EXPRESSION", help="run only the tests whose names match, as in pytest")
+@option(
+    "--json",
+    "json_path",
+    group=Group.PLACES,
+    metavar="PATH",
+    help="also write the run in pytest-benchmark's JSON format",
+)
+@click.option("--pytest-output", is_flag=True, help="also show pytest's own report of failures")
 @click.argument("pytest_arguments", nargs=-1)
 def run(
     config: Config,
@@ -32,9 +40,9 @@ def run(
     pytest_output: bool,  # noqa: FBT001 - click's own
     pytest_arguments: tuple[str, ...],
 ) -> int:
-    """Measure the suites, judge the figures against the baselines, and write the report.
+    """Run the benchmark suites, compare the results with the baselines, and write the report.
 
-    What follows -- goes to pytest.
+    Arguments after -- are passed to pytest.
     """
     from harness import laboratory
     from harness.cli.suite_session import SuiteSession, own_settings

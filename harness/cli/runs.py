@@ -23,8 +23,8 @@ def runs() -> None:
 
 @runs.command(name="list")
 @configured("results")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="how many, newest first")
-@click.option("--json", "as_json", is_flag=True, help="one JSON list instead of a table")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="number of runs, newest first")
+@click.option("--json", "as_json", is_flag=True, help="print a JSON list instead of a table")
 def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """List the runs, newest first."""
     with open_results(config) as store:
@@ -72,7 +72,7 @@ def show(config: Config, run: str) -> None:
 @configured("results")
 @click.argument("run", default="latest")
 @click.option("--format", "form", type=click.Choice(FORMS), default="jsonl", show_default=True)
-@click.option("-o", "--output", default="-", metavar="FILE", help="file to write; - is standard output")
+@click.option("-o", "--output", default="-", metavar="PATH", help="file to write; - is standard output")
 def export(config: Config, run: str, form: str, output: str) -> None:
     """Export a run: pytest-benchmark's JSON, CSV (a line per repetition), or JSON lines (everything)."""
     from harness.metrics.derive import repetition_figures
@@ -87,7 +87,7 @@ def export(config: Config, run: str, form: str, output: str) -> None:
 @runs.command()
 @configured("results")
 @click.argument("run")
-@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--yes", is_flag=True, help="do not ask for confirmation")
 def delete(config: Config, run: str, yes: bool) -> None:  # noqa: FBT001 - click's own
     """Delete a run with all its repetitions. Baselines that hold its figures keep them."""
     from harness.store.audio import delete_audio

@@ -42,7 +42,7 @@ def list_runtimes(config: Config) -> None:
 @runtimes.command()
 @configured("results")
 @click.argument("name")
-@click.option("--upgrade", is_flag=True, help="choose versions anew where the requirements leave a choice")
+@click.option("--upgrade", is_flag=True, help="resolve the versions again")
 def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - click's own
     """Build NAME: a declared runtime, or requirements such as "onnxruntime==1.22.1"."""
     from harness.models.cache import default_root
@@ -54,7 +54,7 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
 
 @runtimes.command()
 @click.option("--older-than", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="DAYS")
-@click.option("--all", "everything", is_flag=True, help="whatever its age")
+@click.option("--all", "everything", is_flag=True, help="delete all, whatever their age")
 def prune(older_than: float, everything: bool) -> None:  # noqa: FBT001 - click's own
     """Remove environments that were not used for some time."""
     from harness.models.cache import default_root

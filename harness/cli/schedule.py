@@ -20,9 +20,9 @@ STORED = ("results", "baselines", "report")
 
 @click.group()
 def schedule() -> None:
-    """Measure by the clock: nightly runs that nobody has to watch.
+    """Run the benchmarks on a schedule, for example every night.
 
-    Jobs are declared in [tool.kokoro-bench.schedule.NAME] of pyproject.toml, in a --config file, or with `add`.
+    Declare jobs in [tool.kokoro-bench.schedule.NAME] of pyproject.toml, in a --config file, or with `add`.
     """
 
 
@@ -35,10 +35,10 @@ def _declared(config: Config, file: Path | None) -> "Declared":
 @schedule.command()
 @configured(*STORED)
 @FILE
-@click.option("--once", is_flag=True, help="run what is due, then end: for a timer of the system's")
-@click.option("--http", metavar="[HOST:]PORT", help="also serve the dashboard; on loopback unless HOST says otherwise")
+@click.option("--once", is_flag=True, help="run what is due, then exit: for a system timer")
+@click.option("--http", metavar="[HOST:]PORT", help="also serve the dashboard (default HOST: loopback)")
 def run(config: Config, file: Path | None, once: bool, http: str | None) -> int:  # noqa: FBT001 - click's own
-    """Keep the schedule, in the foreground: for systemd, launchd, a container or a terminal."""
+    """Run the scheduler in the foreground, for systemd, launchd, a container or a terminal."""
     from harness.schedule.service import keep_schedule, opened
 
     declared = _declared(config, file)
@@ -74,14 +74,16 @@ def _say(text: str) -> None:
 @click.option("--every", default="", metavar="DURATION", help="30m, 6h, 1d; counted from midnight UTC")
 @click.option("--timezone", default="UTC", show_default=True)
 @click.option("--selection", default="nightly", show_default=True, help="quick, full or nightly")
-@click.option("-k", "expression", default="", metavar="EXPRESSION", help="only tests whose name matches")
+@click.option("-k", "expression", default="", metavar="EXPRESSION", help="run only the tests whose names match")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="an option of `run`; may be repeated")
 @click.option("--budget", default="", metavar="DURATION")
-@click.option("--limit", default="", metavar="DURATION", help="after this a run is ended and kept as partial")
-@click.option("--promote", default="never", show_default=True, help="never, or clean: runs in which nothing is worse")
+@click.option(
+    "--limit", default="", metavar="DURATION", help="time limit of a run; its finished blocks are kept as a partial run"
+)
+@click.option("--promote", default="never", show_default=True, help="never, or clean: promote runs without regressions")
 @click.argument("name")
 def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], **given: str) -> None:
-    """Add the job NAME, or put it in place of its former self. Without a time, the declared job of that name."""
+    """Add or replace the job NAME. Without a time, add the declared job of that name."""
     import time
 
     from harness.schedule.book import Book
@@ -137,7 +139,7 @@ def list_jobs(config: Config, file: Path | None) -> None:
 @FILE
 @click.argument("name")
 def remove(config: Config, file: Path | None, name: str) -> None:
-    """Take a job out. What it measured stays."""
+    """Remove a job. Its results stay."""
     with _book(config, file) as book:
         declared = book.get(name).origin == "file"
         book.remove(name)
@@ -149,7 +151,7 @@ def remove(config: Config, file: Path | None, name: str) -> None:
 @FILE
 @click.argument("name")
 def pause(config: Config, file: Path | None, name: str) -> None:
-    """Let a job rest."""
+    """Pause a job."""
     with _book(config, file) as book:
         book.pause(name)
     click.echo(f"{name} rests until `kokoro-bench schedule resume {name}`")
@@ -160,7 +162,7 @@ def pause(config: Config, file: Path | None, name: str) -> None:
 @FILE
 @click.argument("name")
 def resume(config: Config, file: Path | None, name: str) -> None:
-    """Let a job be due again; what it missed while it rested is not caught up."""
+    """Resume a paused job. Runs missed during the pause are not made up for."""
     import time
 
     from harness.schedule.timing import moment
@@ -175,7 +177,7 @@ def resume(config: Config, file: Path | None, name: str) -> None:
 @FILE
 @click.argument("name")
 def run_now(config: Config, file: Path | None, name: str) -> int:
-    """Run a job now: by the scheduler at work, or here where there is none."""
+    """Run a job now, in the running scheduler if there is one."""
     import time
 
     from harness.schedule.book import Book
@@ -204,9 +206,9 @@ def run_now(config: Config, file: Path | None, name: str) -> int:
 @schedule.command()
 @configured("results")
 @FILE
-@click.option("--json", "as_json", is_flag=True, help="everything, as JSON")
+@click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
 def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's own
-    """Say what runs, what is next, how each job has done, and which alerts are open."""
+    """Show the current run, the next runs, the last results of each job, and the open alerts."""
     import time
 
     from harness.schedule.book import Book
@@ -229,9 +231,11 @@ def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: F
 @schedule.command()
 @configured("results")
 @FILE
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="how many, newest first")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="number of lines, newest first"
+)
 @click.option("--json", "as_json", is_flag=True, help="one JSON list instead of a table")
-@click.option("--all-machines", is_flag=True, help="of every runner that shares the store")
+@click.option("--all-machines", is_flag=True, help="all runners that share the store")
 @click.argument("name", required=False)
 def history(
     config: Config,
@@ -241,7 +245,7 @@ def history(
     all_machines: bool,  # noqa: FBT001 - click's own
     name: str | None,
 ) -> None:
-    """List what was due and what came of it; NAME: of one job."""
+    """List past due times and their outcomes; NAME: of one job."""
     from harness.schedule.service import opened
     from harness.schedule.shown import print_history
 

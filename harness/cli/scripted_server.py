@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @click.command("scripted-server")
 @click.argument("script", required=False, default="")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0 takes a free one")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0: a free port")
 @click.option(
     "--log",
     type=UserPath(dir_okay=False),
-    help="a file that gets a line of JSON for each connection and each request: all that the server saw and sent",
+    help="write a JSON line per connection and request: all that the server received and sent",
 )
-@click.option("--list", "listing", is_flag=True, help="the built-in scripts, and what each does")
+@click.option("--list", "listing", is_flag=True, help="list the built-in scripts")
 def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> None:  # noqa: FBT001 - click's own
     """Serve POST /v1/audio/speech to a SCRIPT: a built-in name, or a .json or .toml file. Ctrl-C ends it.
 

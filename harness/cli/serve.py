@@ -20,17 +20,23 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @click.command()
 @configured("model", "voices", "provider", "provider-options", "session-options", "threads", "voice", "seed")
-@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen at")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0 takes a free one")
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0: a free port")
 @click.option("--sessions", default="1", show_default=True, help="a count, or cpu:1+cpu:1: a provider:threads for each")
 @click.option("--cache", type=click.FloatRange(0, 1e6), default=64.0, show_default=True, help="MiB of audio; 0 is off")
 @click.option("--cache-ttl", type=click.FloatRange(0, 1e8), default=3600.0, show_default=True, help="seconds")
-@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="answers at a time")
-@click.option("--per-client", type=click.IntRange(0), default=0, help="answers at a time to one address; 0: no limit")
+@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="concurrent requests")
+@click.option(
+    "--per-client", type=click.IntRange(0), default=0, help="concurrent requests per client address; 0: no limit"
+)
 @click.option("--max-characters", type=click.IntRange(1, 4_500), default=4_500, show_default=True)
-@click.option("--warm-up/--no-warm-up", default=True, help="three pieces on every session before it is ready")
+@click.option(
+    "--warm-up/--no-warm-up", default=True, help="synthesise three segments on each session before it is ready"
+)
 @click.option("--attached", is_flag=True, hidden=True, help="end when standard input does")
-@click.option("--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="seconds to end answers in")
+@click.option(
+    "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="seconds to finish answers when it stops"
+)
 def serve(
     config: Config,
     *,
@@ -43,10 +49,10 @@ def serve(
     attached: bool,
     **limits: float,
 ) -> None:
-    """Serve POST /v1/audio/speech, by sentence, in the dialects of OpenAI and of Raycast's server. Ctrl-C ends it.
+    """Serve POST /v1/audio/speech, sentence by sentence, in the dialects of OpenAI and Raycast. Ctrl-C stops it.
 
-    /health says when it is warm; /status and /metrics what it has done. There is no authentication: it listens to this
-    machine alone unless --host says otherwise.
+    /health reports when it is warm, /status and /metrics what it has done. There is no authentication: it listens on
+    loopback unless --host says otherwise.
     """
     from harness.imports import REMEDY, ImportCheck
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.duel import conduct, launches_here
+from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, one_arm
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
@@ -28,16 +29,22 @@ class Stopped(Exception):  # noqa: N818 - it is an answer
     """A round was interrupted."""
 
 
-@click.command()
+@command()
 @configured(*MEASURING)
-@click.option("--for", "goal", type=click.Choice(list(METRIC)), default="ttfa", show_default=True, help="what matters")
-@click.option("--try", "changes", multiple=True, metavar="CHANGE", help="a candidate, as a side of a duel; repeatable")
-@click.option("--effect", default="2%", show_default=True, help="the change that the duel at the end is to find")
+@click.option(
+    "--for", "goal", type=click.Choice(list(METRIC)), default="ttfa", show_default=True, help="what to optimise"
+)
+@click.option(
+    "--try", "changes", multiple=True, metavar="CHANGE", help="a candidate, written as an argument of duel; repeatable"
+)
+@click.option(
+    "--effect", default="2%", show_default=True, metavar="PERCENT", help="smallest change that the final duel detects"
+)
 def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> int:
-    """Search threads and session options from the configured arm on, within --budget (10 minutes).
+    """Search thread counts and session options, starting at the configured arm, within --budget (default: 10 minutes).
 
-    Each round plays all that are left against the configured arm, in paired blocks, and drops the worse half; after the
-    first, the best changes join as one. The last is proven in a duel.
+    Each round compares the remaining candidates with the configured arm in paired blocks and drops the worse half.
+    After the first round the best changes are also combined. A duel confirms the winner.
     """
     from harness.cli.duel import per_cent
     from harness.console import make_console, print_duel

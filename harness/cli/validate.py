@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import click
-
+from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured
 from harness.errors import ExitCode, UsageError
 from harness.plan.config import Config
@@ -30,12 +29,12 @@ PROMISES = (
 SIGNS = {"met": ("✓ met", "green"), "missed": ("✗ missed", "bold red"), "unknown": ("? not measured", "yellow")}
 
 
-@click.command()
+@command()
 @configured(*MEASURING)
 def validate(config: Config) -> int:
-    """Hold a server (--url) or a model (--model) against its targets: TTFA, RTF, streaming efficiency, success.
+    """Check a server (--url) or a model (--model) against its targets: TTFA, RTF, streaming efficiency, success rate.
 
-    Everything is streamed. The limits are those of [tool.kokoro-bench.targets] or --targets where they name a metric.
+    All requests stream. --targets and [tool.kokoro-bench.targets] replace the default limits.
     """
     from harness.console import failures, make_console
     from harness.outputs import write_outputs

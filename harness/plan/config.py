@@ -5,101 +5,17 @@ Defaults, then `[tool.kokoro-bench]` in pyproject.toml, then `KOKORO_BENCH_…`,
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, nearest
-from harness.plan.places import placed, placed_models
-from harness.plan.readers import (
-    as_choice,
-    as_endpoint_options,
-    as_fields,
-    as_language,
-    as_limits,
-    as_pairs,
-    as_pause,
-    as_seconds,
-    as_share,
-    as_size,
-    as_spoken,
-    as_text,
-    as_texts,
-    as_whole,
-    as_wholes,
-)
+from harness.plan.keys import KEYS
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
 SECTION = "tool.kokoro-bench"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """One value: its name, its default, how text becomes it, and what it means."""
-
-    name: str
-    default: Any
-    parse: Callable[[Any], Any]
-    meaning: str
-    place: Callable[[Any, Path, str], Any] | None = None
-    """Of one that names files: makes (value, folder where it was written, origin) a value that begins at no folder."""
-
-    @property
-    def many(self) -> bool:
-        """Whether it holds a list: its option takes commas, and may be given again."""
-        return isinstance(self.default, tuple)
-
-    @property
-    def metavar(self) -> str:
-        """What stands for its value in a help text."""
-        return "VALUE[,VALUE…]" if self.many else "VALUE"
-
-
-KEYS: tuple[Key, ...] = (
-    Key(name="engine", default="kokoro", parse=as_text, meaning="kokoro, espeak, scripted, or an installed one"),
-    Key(name="url", default="", parse=as_text, meaning="speech server to measure, such as http://127.0.0.1:8880"),
-    Key(name="endpoint-options", default=(), parse=as_endpoint_options,
-        meaning="name=value options for the server: dialect, format, keep_alive, pid, time-outs"),
-    Key(name="leave-out", default=(), parse=as_fields,
-        meaning="fields that requests must not have, for a server that refuses what it does not know: stream,speed"),
-    Key(name="pid", default=0, parse=as_whole(0), meaning="process whose tree is the server; else found by its port"),
-    Key(name="model", default=(), parse=as_texts, place=placed_models,
-        meaning="models by name or file; none: original and quantised"),
-    Key(name="voices", default="", parse=as_text, place=placed, meaning="voices file of a model of your own"),
-    Key(name="provider", default=("cpu",), parse=as_texts, meaning="execution providers"),
-    Key(name="provider-options", default=(), parse=as_pairs, meaning="name=value options for the provider"),
-    Key(name="session-options", default=(), parse=as_pairs, meaning="name=value options for ONNX Runtime's session"),
-    Key(name="threads", default=(0,), parse=as_wholes, meaning="intra-op thread counts; 0 is ONNX Runtime's default"),
-    Key(name="runtime", default=(), parse=as_texts, meaning="package sets, such as onnxruntime==1.22.1"),
-    Key(name="text", default=(), parse=as_texts, meaning="text classes, instead of the suites' own"),
-    Key(name="say", default="", parse=as_spoken, meaning="a text of your own, instead of the suites' texts"),
-    Key(name="voice", default="af_heart", parse=as_text, meaning="the voice that speaks"),
-    Key(name="language", default="", parse=as_language,
-        meaning="its language: en-gb, or Kokoro's letter b; none: the voice's own, which a server is not told"),
-    Key(name="budget", default=0.0, parse=as_seconds, meaning="time for measuring: 90s, 4m, 1h"),
-    Key(name="launches", default=3, parse=as_whole(1), meaning="how often each worker is started in a run"),
-    Key(name="blocks", default=12, parse=as_whole(1), meaning="blocks in each launch at most"),
-    Key(name="precision", default=0.02, parse=as_share,
-        meaning="how narrowly a launch's blocks must know every gated figure to end it early: 2%; 0 plays them all"),
-    Key(name="warmups", default=1, parse=as_whole(1), meaning="warm-up repetitions of each text in each launch"),
-    Key(name="answer-timeout", default=30.0, parse=as_seconds, meaning="seconds for an answer, and 0.25 s a character"),
-    Key(name="slice", default=0.1, parse=as_pause,
-        meaning="how long a side of a duel works at most before it is the other's turn: 100ms; 0: a whole text each"),
-    Key(name="workers-memory", default=0, parse=as_size,
-        meaning="what workers may hold at once: 4GB, 512MB; 0: 80 % of what is free. Arms that do not fit take turns"),
-    Key(name="seed", default=0, parse=as_whole(0), meaning="seed of the order and of the engine's generator"),
-    Key(name="wait", default=300.0, parse=as_pause, meaning="how long to wait for another measurement on this machine"),
-    Key(name="results", default="", parse=as_text, place=placed,
-        meaning="results database: a file or an SQLAlchemy URL"),
-    Key(name="baselines", default="", parse=as_text, place=placed, meaning="directory of the accepted figures"),
-    Key(name="report", default="", parse=as_text, place=placed, meaning="directory of the report"),
-    Key(name="summary", default="", parse=as_text, place=placed, meaning="file that gets a Markdown summary"),
-    Key(name="targets", default=(), parse=as_limits, meaning="metric=limit pairs, gated in every scenario"),
-    Key(name="require", default="nothing", parse=as_choice("nothing", "baseline", "answer"),
-        meaning="exit 4 without a baseline (baseline), or also when inconclusive (answer)"),
-    Key(name="script", default=(), parse=as_pairs, meaning="name=value pairs for the scripted engine"),
-)  # fmt: skip
 
 DEFAULT_TARGETS = (
     ("*", "rtf", 1.0),

@@ -10,7 +10,8 @@ from typing import Any, Final
 from harness.codec import decode, encode
 from harness.comma_lists import join_list
 from harness.errors import ConfigError, nearest
-from harness.plan.config import KEYS, SECTION, Config
+from harness.plan.config import SECTION, Config
+from harness.plan.keys import KEYS
 
 SELECTIONS: Final = ("quick", "full", "nightly")
 PROMOTIONS: Final = ("never", "clean")

@@ -15,7 +15,8 @@ from harness.errors import MeasurementError
 from harness.measure.ending import UNTIL_VARIABLE
 from harness.measure.event_file import EVENTS_VARIABLE
 from harness.models.cache import ROOT_VARIABLE, default_root
-from harness.plan.config import ENVIRONMENT_PREFIX, KEYS, Config
+from harness.plan.config import ENVIRONMENT_PREFIX, Config
+from harness.plan.keys import KEYS
 from harness.schedule.jobs import Job
 from harness.store.liveness import process_alive
 

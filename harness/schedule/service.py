@@ -16,7 +16,8 @@ from harness.errors import BenchError, ConfigError, ExitCode, UsageError
 from harness.measure import exclusive, processes
 from harness.measure.machine import boot_id, identify
 from harness.models.cache import default_root
-from harness.plan.config import KEYS, Config, with_values
+from harness.plan.config import Config, with_values
+from harness.plan.keys import KEYS
 from harness.records.schedule import FireOutcome, Keeper
 from harness.schedule.aftermath import Aftermath
 from harness.schedule.book import Book

@@ -6,7 +6,8 @@ import pytest
 
 from harness.errors import ConfigError, ExitCode
 from harness.plan.arms import endpoint_arm
-from harness.plan.config import DEFAULT_TARGETS, KEYS, Config, find_root, joined, load_config
+from harness.plan.config import DEFAULT_TARGETS, Config, find_root, joined, load_config
+from harness.plan.keys import KEYS
 
 
 def write(root: Path, section: str) -> Path:

@@ -1,0 +1,148 @@
+"""The keys of the configuration. Each is an option, a key of pyproject.toml and an environment variable."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from harness.plan.places import placed, placed_models
+from harness.plan.readers import (
+    as_choice,
+    as_endpoint_options,
+    as_fields,
+    as_language,
+    as_limits,
+    as_pairs,
+    as_pause,
+    as_seconds,
+    as_share,
+    as_size,
+    as_spoken,
+    as_text,
+    as_texts,
+    as_whole,
+    as_wholes,
+)
+
+
+class Group(StrEnum):
+    """The heading of the help under which an option stands, in the order of the help."""
+
+    SUBJECT = "What to measure"
+    TEXT = "What to say"
+    DURATION = "How long to measure"
+    VERDICT = "How results are judged"
+    PLACES = "Where results go"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One value: its name, its default, how text becomes it, and what it means.
+
+    `place`, of a key that names files, makes (value, folder where it was written, origin) an absolute value.
+    """
+
+    name: str
+    default: Any
+    parse: Callable[[Any], Any]
+    group: Group
+    value: str
+    """What stands for one value in the help, such as DURATION."""
+    meaning: str
+    place: Callable[[Any, Path, str], Any] | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether it holds a list: its option takes commas, and may be given again."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def metavar(self) -> str:
+        """What stands for its value in a help text."""
+        return f"{self.value},…" if self.many else self.value
+
+
+_SUBJECT = (
+    Key(name="engine", default="kokoro", parse=as_text, group=Group.SUBJECT, value="ENGINE",
+        meaning="kokoro, espeak, scripted, or an installed engine"),
+    Key(name="url", default="", parse=as_text, group=Group.SUBJECT, value="URL",
+        meaning="speech server to measure, for example http://127.0.0.1:8880"),
+    Key(name="endpoint-options", default=(), parse=as_endpoint_options, group=Group.SUBJECT, value="NAME=VALUE",
+        meaning="options for the server: dialect, format, keep_alive, pid, timeouts"),
+    Key(name="leave-out", default=(), parse=as_fields, group=Group.SUBJECT, value="FIELD",
+        meaning="request fields to omit, for a server that rejects fields it does not know: stream,speed"),
+    Key(name="pid", default=0, parse=as_whole(0), group=Group.SUBJECT, value="PID",
+        meaning="process whose tree is the server (default: the one that listens on its port)"),
+    Key(name="model", default=(), parse=as_texts, place=placed_models, group=Group.SUBJECT, value="MODEL",
+        meaning="model names or files (default: the original and the quantised model)"),
+    Key(name="voices", default="", parse=as_text, place=placed, group=Group.SUBJECT, value="PATH",
+        meaning="voices file of your own model"),
+    Key(name="provider", default=("cpu",), parse=as_texts, group=Group.SUBJECT, value="PROVIDER",
+        meaning="execution providers"),
+    Key(name="provider-options", default=(), parse=as_pairs, group=Group.SUBJECT, value="NAME=VALUE",
+        meaning="options for the execution provider"),
+    Key(name="session-options", default=(), parse=as_pairs, group=Group.SUBJECT, value="NAME=VALUE",
+        meaning="session options of ONNX Runtime"),
+    Key(name="threads", default=(0,), parse=as_wholes, group=Group.SUBJECT, value="COUNT",
+        meaning="intra-op threads; 0 is ONNX Runtime's default"),
+    Key(name="runtime", default=(), parse=as_texts, group=Group.SUBJECT, value="PACKAGES",
+        meaning="package sets, for example onnxruntime==1.22.1"),
+    Key(name="script", default=(), parse=as_pairs, group=Group.SUBJECT, value="NAME=VALUE",
+        meaning="settings of the scripted engine"),
+)  # fmt: skip
+
+_TEXT = (
+    Key(name="text", default=(), parse=as_texts, group=Group.TEXT, value="CLASS",
+        meaning="text classes instead of the suites' own"),
+    Key(name="say", default="", parse=as_spoken, group=Group.TEXT, value="TEXT",
+        meaning="your own text instead of the suites' texts"),
+    Key(name="voice", default="af_heart", parse=as_text, group=Group.TEXT, value="VOICE", meaning="voice"),
+    Key(name="language", default="", parse=as_language, group=Group.TEXT, value="LANGUAGE",
+        meaning="language: en-gb, or Kokoro's letter b (default: the voice's own; a server gets none)"),
+)  # fmt: skip
+
+_DURATION = (
+    Key(name="budget", default=0.0, parse=as_seconds, group=Group.DURATION, value="DURATION",
+        meaning="measuring time: 90s, 4m, 1h"),
+    Key(name="launches", default=3, parse=as_whole(1), group=Group.DURATION, value="COUNT",
+        meaning="launches of each worker"),
+    Key(name="blocks", default=12, parse=as_whole(1), group=Group.DURATION, value="COUNT",
+        meaning="maximum number of blocks per launch"),
+    Key(name="precision", default=0.02, parse=as_share, group=Group.DURATION, value="PERCENT",
+        meaning="end a launch early when each gated metric is known this precisely; 0 runs all blocks"),
+    Key(name="warmups", default=1, parse=as_whole(1), group=Group.DURATION, value="COUNT",
+        meaning="warm-up repetitions of each text per launch"),
+    Key(name="answer-timeout", default=30.0, parse=as_seconds, group=Group.DURATION, value="DURATION",
+        meaning="timeout of a request; 0.25 s per character are added"),
+    Key(name="slice", default=0.1, parse=as_pause, group=Group.DURATION, value="DURATION",
+        meaning="longest time slice of an arm of a duel: 100ms; 0: a whole text"),
+    Key(name="wait", default=300.0, parse=as_pause, group=Group.DURATION, value="DURATION",
+        meaning="how long to wait until another measurement on this machine has ended"),
+    Key(name="workers-memory", default=0, parse=as_size, group=Group.DURATION, value="SIZE",
+        meaning="memory limit of all workers together: 4GB, 512MB (default: 80 % of free memory); arms that do not fit "
+                "take turns"),
+    Key(name="seed", default=0, parse=as_whole(0), group=Group.DURATION, value="NUMBER",
+        meaning="random seed of the order of repetitions and of the engine"),
+)  # fmt: skip
+
+_VERDICT = (
+    Key(name="targets", default=(), parse=as_limits, group=Group.VERDICT, value="METRIC=LIMIT",
+        meaning="limits that gate every scenario, for example ttfa=0.8"),
+    Key(name="require", default="nothing", parse=as_choice("nothing", "baseline", "answer"), group=Group.VERDICT,
+        value="baseline|answer",
+        meaning="exit with 4 if there is no baseline (baseline), or if the result is inconclusive as well (answer)"),
+)  # fmt: skip
+
+_PLACES = (
+    Key(name="results", default="", parse=as_text, place=placed, group=Group.PLACES, value="PATH|URL",
+        meaning="results database: a file or an SQLAlchemy URL"),
+    Key(name="baselines", default="", parse=as_text, place=placed, group=Group.PLACES, value="PATH",
+        meaning="directory of the baselines"),
+    Key(name="report", default="", parse=as_text, place=placed, group=Group.PLACES, value="PATH",
+        meaning="directory of the HTML report"),
+    Key(name="summary", default="", parse=as_text, place=placed, group=Group.PLACES, value="PATH",
+        meaning="file for a Markdown summary"),
+)  # fmt: skip
+
+KEYS: tuple[Key, ...] = (*_SUBJECT, *_TEXT, *_DURATION, *_VERDICT, *_PLACES)
