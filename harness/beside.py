@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.equipment import Equipment
+from harness.equipment import Equipment, Reporter
 from harness.likeness import Recording, compare_all, with_likeness
-from harness.measure.operators import Profiles, profile_pair
+from harness.measure.operators import LONGEST_S, Profiles, profile_pair
 from harness.measure.orders import order_language
 from harness.measure.staff import Staff
 from harness.placement import prove
@@ -25,12 +25,15 @@ Explain = Callable[[Conclusions, RunData, Profiler], Conclusions]
 class Beside:
     """A context manager around the measuring: `staff` before it, `complete` after it."""
 
-    def __init__(self, plan: Plan, equipment: Equipment, *, audio: Path, refusals: Mapping[str, str]) -> None:
+    def __init__(
+        self, plan: Plan, equipment: Equipment, *, audio: Path, refusals: Mapping[str, str], report: Reporter
+    ) -> None:
         self._plan = plan
         self._staff = equipment.staff
         self._clock = equipment.clock
         self._recording = Recording(audio)
         self._refusals = dict(refusals)
+        self._report = report
         self._notes: Sequence[str] = ()
 
     def __enter__(self) -> Self:
@@ -67,6 +70,7 @@ class Beside:
 
     def _profile(self, candidate: Scenario, reference: Scenario) -> Profiles:
         """Operator times of a pair's text, in workers of their own."""
+        self._report(f"a change was found: profiling both sides (no further launch begins after {LONGEST_S:.0f} s)")
         text = self._plan.utterance(candidate, 0)
         text = replace(text, language=order_language(candidate, text))
         return profile_pair(

@@ -148,7 +148,7 @@ def measure(
         listeners = [*listeners, *listeners_from()]
         for listener in listeners:
             listener(Begun(run_id=keeper.run_id))
-        with Beside(plan, equipment, audio=config.audio, refusals=refusals) as beside:
+        with Beside(plan, equipment, audio=config.audio, refusals=refusals, report=report) as beside:
             status, reason = _conduct(
                 plan,
                 equipment,
