@@ -37,12 +37,13 @@ def wanted_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...
     """The loads that the options ask for. UsageError where they name none, or two kinds."""
     kinds = [name for name in ("listeners", "rate", "ramp") if given[name]]
     if len(kinds) > 1:
-        raise UsageError("a load is one of them", where=f"--{kinds[0]}, --{kinds[1]}", remedy=f"leave --{kinds[1]} out")
+        one, other = (f"--{'users' if name == 'listeners' else name}" for name in kinds[:2])
+        raise UsageError("a load is one of them", where=f"{one}, {other}", remedy=f"leave {other} out")
     times = {name: _seconds(given, name) for name in ("seconds", "warm_up", "cool_down", "drain")}
     if not times["seconds"]:
         raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
     if given["listen"] and kinds not in ([], ["listeners"]):
-        raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--listeners N --listen")
+        raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--users N --listen")
     window = Traffic(
         arrivals=Arrivals.CLOSED,
         level=1,
@@ -60,7 +61,7 @@ def wanted_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...
     if given["rate"] or given["sweep"]:
         rates = str(given["rate"] or ",".join(f"{rate:g}" for rate in SWEPT))
         return loads(replace(window, arrivals=Arrivals(str(given["arrivals"]))), rates)
-    raise UsageError("no load is named", where="load", remedy="--listeners 4, --rate 2, --ramp 1:10, or --sweep")
+    raise UsageError("no load is named", where="load", remedy="--users 4, --rate 2, --ramp 1:10, or --sweep")
 
 
 def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
@@ -68,7 +69,7 @@ def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
 
     UsageError for what is no number of listeners or no rate, and for what comes twice.
     """
-    option = "--listeners" if window.arrivals is Arrivals.CLOSED else "--rate"
+    option = "--users" if window.arrivals is Arrivals.CLOSED else "--rate"
     found = sorted(_level(text.strip(), window.arrivals, option) for text in levels.split(","))
     if twice := [one for one, other in pairwise(found) if one == other]:
         raise UsageError(f"{twice[0]:g} comes twice", where=option, remedy="name each load once")

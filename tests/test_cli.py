@@ -65,6 +65,21 @@ class TestHelp:
             (section,) = (each for each in sections if each.startswith(f"{key.group}:\n"))
             assert f"\n  --{key.name} {key.metavar}" in section
 
+    def test_a_former_name_of_a_command_works_and_says_its_new_one(self, here: Command) -> None:
+        found = here("scripted-server", "--list")
+        assert found.returncode == 0
+        assert found.stderr == "kokoro-bench: scripted-server is now called mock-server\n"
+        assert found.stdout == here("mock-server", "--list").stdout
+        assert "scripted-server" not in here("--help").stdout
+
+    def test_a_former_name_of_an_option_works_and_says_its_new_one(self, here: Command) -> None:
+        loads = [here("load", "--url", "http://127.0.0.1:1", option, "0") for option in ("--listeners", "--users")]
+        said = "kokoro-bench: --listeners is now called --users\n"
+        assert [found.returncode for found in loads] == [2, 2]
+        assert loads[0].stderr == said + loads[1].stderr
+        assert "--users" in loads[1].stderr
+        assert "--listeners" not in here("load", "--help").stdout
+
     def test_nothing_heavy_is_imported_for_it(self, kokoro_bench: Command) -> None:
         found = kokoro_bench("--help", PYTHONPROFILEIMPORTTIME="1")
         imported = {line.rpartition("|")[2].strip().split(".")[0] for line in found.stderr.splitlines()}

@@ -265,7 +265,7 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ),
     ("doctor", OK): Case(("doctor",), _all_well),
     ("doctor", MEASUREMENT): Case(("doctor",), _nothing_valid),
-    ("scripted-server", OK): Case(("scripted-server", "--list")),
+    ("mock-server", OK): Case(("mock-server", "--list")),
     ("config", OK): Case(("config",)),
 }
 """What is reached by a command line of its own. Those with a job to `pause` stand below, and the codes of `load`, which
@@ -274,7 +274,7 @@ takes a server and its time, in `test_load_command.py`."""
 FIRST: dict[str, str] = {
     "models": "harness.models.catalogue.Catalogue.__init__",
     "runtimes prune": "harness.models.cache.default_root",
-    "scripted-server": "harness.server.reading.find_script",
+    "mock-server": "harness.server.reading.find_script",
 }
 """Command or group → what it does first; every other reads its configuration first."""
 
@@ -293,7 +293,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "models verify": ("x",),
     "models quantise": ("x", "--recipe", "y"),
     "runtimes build": ("x",),
-    "scripted-server": ("x",),
+    "mock-server": ("x",),
 }
 """Arguments without which a command is not called at all."""
 
@@ -349,7 +349,7 @@ class TestEveryCommand:
         assert "ZeroDivisionError: by zero" in file.read_text(encoding="utf-8")
 
     def test_ctrl_c_is_130(self, path: str, here: Command, world: World) -> None:
-        if path in ("scripted-server", "serve"):
+        if path in ("mock-server", "serve"):
             pytest.skip("a server that is ended has done what it was to do: see below")
         world.raises(_first(path), KeyboardInterrupt())
         found = here(*path.split(), *NEEDED.get(path, ()))
@@ -451,7 +451,7 @@ class TestSignals:
     @pytest.fixture
     def server(self, tmp_path: Path, user_environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", "scripted-server", "steady", "--port", "0"],
+            [sys.executable, "-m", "harness.cli", "mock-server", "steady", "--port", "0"],
             cwd=tmp_path, env=user_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout is not None

@@ -78,7 +78,7 @@ def test_a_server_that_bears_nothing_fails_a_sweep(kokoro_bench: Command) -> Non
 
 def test_listeners_hear_it_out_in_each_block_and_stalls_are_counted(kokoro_bench: Command, tmp_path: Path) -> None:
     stalling = (Step(audio_share=0.3), Step(wait_share=0.8), Step(audio_share=0.7))
-    options = ("--listeners", "2", "--listen", "--blocks", "2")
+    options = ("--users", "2", "--listen", "--blocks", "2")
     with serving(script(Answer(steps=stalling))) as (url, _):
         found = kokoro_bench("load", "--url", url, *SHORT, *options)
     assert found.returncode == 1, found.stdout + found.stderr
@@ -110,12 +110,12 @@ def test_a_server_that_is_not_there_cannot_be_loaded(kokoro_bench: Command) -> N
     ("options", "said"),
     [
         ((), "no load is named"),
-        (("--rate", "2", "--listeners", "2"), "leave --rate out"),
+        (("--rate", "2", "--users", "2"), "leave --rate out"),
         (("--rate", "fast"), "--rate: 'fast' is not a rate in requests per second"),
         (("--rate", "0"), "'0' is not a rate"),
         (("--rate", "2,2"), "2 comes twice"),
         (("--rate", "4", "--rate", "2,4"), "4 comes twice"),
-        (("--listeners", "1.5"), "'1.5' is not a whole number of listeners"),
+        (("--users", "1.5"), "'1.5' is not a whole number of listeners"),
         (("--ramp", "5"), "'5' is no ramp — --ramp 1:10"),
         (("--rate", "2", "--listen"), "requests at a rate wait for nobody"),
         (("--rate", "2", "--seconds", "0"), "a window needs some length"),

@@ -16,7 +16,7 @@ ONE = ("--engine", "scripted", "--model", "scripted", "--launches", "1", "--bloc
 MEASURING = {
     "run": ("run", *ONE, "-k", "chars-12"),
     "validate": ("validate", *ONE),
-    "load": ("load", "--url", "http://127.0.0.1:9", "--listeners", "1", "--seconds", "1s"),
+    "load": ("load", "--url", "http://127.0.0.1:9", "--users", "1", "--seconds", "1s"),
     "duel": ("duel", *ONE, "model=scripted", "model=scripted"),
     "calibrate": ("calibrate", *ONE, "--duels", "1", "--sizes", "0"),
     "tune": ("tune", *ONE, "--budget", "1s"),
@@ -70,7 +70,7 @@ def test_those_of_a_run_are_made(here: Command, tmp_path: Path) -> None:
         (("compare", "latest", "latest"), "-o"),
         (("compare", "latest", "latest", "--html"), "-o"),
         (("report", "--single-file", "latest"), "-o"),
-        (("scripted-server", "steady", "--port", "0"), "--log"),
+        (("mock-server", "steady", "--port", "0"), "--log"),
         (("report",), "--report"),
         (("baseline", "promote"), "--baselines"),
     ],

@@ -144,8 +144,8 @@ class TestPlaces:
             ("models", "show", "~nosuch-user/x.onnx"),
             ("models", "show", "replica", "--voices", "~nosuch-user/x"),
             ("schedule", "list", "--config", "~nosuch-user/x"),
-            ("scripted-server", "~nosuch-user/x.toml"),
-            ("scripted-server", "steady", "--log", "~nosuch-user/x"),
+            ("mock-server", "~nosuch-user/x.toml"),
+            ("mock-server", "steady", "--log", "~nosuch-user/x"),
         ],
     )
     def test_a_user_that_there_is_not_is_told(self, here: Command, arguments: tuple[str, ...]) -> None:

@@ -39,13 +39,16 @@ COMMANDS = {
     "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune package environments."),
     "serve": ("harness.cli.serve:serve", "Serve Kokoro speech over HTTP: the reference server."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine and what may disturb a measurement."),
-    "scripted-server": (
+    "mock-server": (
         "harness.cli.scripted_server:scripted_server",
         "Serve scripted answers on loopback, faults included.",
     ),
     "config": ("harness.cli.config:config", "Print every configuration value and its source."),
 }
 """Name → where the command lives, and its line in the help."""
+
+FORMER = {"scripted-server": "mock-server"}
+"""Former name of a command → its name. A former name works, is in no help, and says once what it has become."""
 
 
 class LazyGroup(click.Group):
@@ -57,6 +60,9 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """Import it, and add its exit codes to its help."""
+        if cmd_name in FORMER:
+            _say(f"{cmd_name} is now called {FORMER[cmd_name]}")
+            cmd_name = FORMER[cmd_name]
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")

@@ -64,7 +64,7 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
         ExitCode.INTERRUPTED: "with --once: ended by Ctrl-C or SIGTERM before everything due had run",
     },
     "serve": {ExitCode.OK: "ended by Ctrl-C or SIGTERM, after the answers in progress"},
-    "scripted-server": {ExitCode.OK: "ended by Ctrl-C or SIGTERM"},
+    "mock-server": {ExitCode.OK: "ended by Ctrl-C or SIGTERM"},
     "doctor": {
         ExitCode.OK: "valid measurements are possible",
         ExitCode.MEASUREMENT: "nothing valid can be measured on this machine",

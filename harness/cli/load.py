@@ -7,7 +7,7 @@ import click
 from harness.cli.grouped_help import command
 from harness.cli.options import LISTED, MEASURING, configured
 from harness.errors import ExitCode, UsageError
-from harness.plan.config import Config
+from harness.plan.config import Config, joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +25,13 @@ TEXTS = ("chars-200",)
 @command()
 @configured(*MEASURING)
 @click.option(
-    "--listeners",
+    "--users",
+    "listeners",
     metavar="COUNT,…",
     help="closed loop: simulated users, each sends its next request when the last is answered",
     **LISTED,
 )
+@click.option("--listeners", "former", hidden=True, **LISTED)
 @click.option("--rate", metavar="RATE,…", help="open loop: requests per second, independent of the answers", **LISTED)
 @click.option("--ramp", metavar="FIRST:LAST", help="open loop: a rate that changes linearly")
 @click.option(
@@ -67,6 +69,9 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     from harness.loads import sustained, wanted_traffic
     from harness.outputs import check_outputs
 
+    if former := given.pop("former"):
+        click.echo("kokoro-bench: --listeners is now called --users", err=True)
+        given["listeners"] = joined([str(each) for each in (given["listeners"], former) if each])
     config, traffic = settled(config, wanted_traffic(given))
     check_outputs(config)
     sweep = bool(given["sweep"])

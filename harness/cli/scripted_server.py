@@ -1,4 +1,4 @@
-"""`kokoro-bench scripted-server`: a speech server on loopback that does as its script says."""
+"""`kokoro-bench mock-server`: a speech server on loopback that does as its script says."""
 
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.server.script import Script
 
 
-@click.command("scripted-server")
+@click.command("mock-server")
 @click.argument("script", required=False, default="")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0: a free port")
 @click.option(
@@ -65,7 +65,7 @@ def scripted_server(script: str, port: int, log: Path | None, listing: bool) -> 
             click.echo(f"{each.name:<{width}}  {each.meaning}")
         return
     if not script:
-        raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench scripted-server --list")
+        raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench mock-server --list")
     served = find_script(script)
     with ExitStack() as stack:
         written = stack.enter_context(_opened(log)) if log else None

@@ -1,6 +1,6 @@
 """The harness's figures and the server's of the same answers: how far they are apart, over a real socket.
 
-    python -m harness.perf.server_agreement [--model replica] [--listeners 1,4] [--seconds 60]
+    python -m harness.perf.server_agreement [--model replica] [--users 1,4] [--seconds 60]
 
 The project's server runs as a process of its own with its cache off; the harness's load client listens. Both medians
 are of exactly the same answers. They may differ by 2 %.
@@ -40,7 +40,7 @@ def main() -> int:
     """Print a table for each number of listeners."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", default="replica")
-    parser.add_argument("--listeners", default="1,4")
+    parser.add_argument("--users", default="1,4")
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
     apart = []

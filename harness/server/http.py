@@ -105,7 +105,7 @@ async def reply(writer: asyncio.StreamWriter, status: int, said: object) -> None
 def answer_head(answer: Answer, asked: Asked, framing: Framing, *, length: int) -> bytes:
     """Status line and headers of an answer."""
     right = content_type(asked.container, sample_rate=answer.sample_rate, channels=answer.channels)
-    lines = [f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Error')}", "Server: kokoro-bench scripted-server"]
+    lines = [f"HTTP/1.1 {answer.status} {PHRASES.get(answer.status, 'Error')}", "Server: kokoro-bench mock-server"]
     lines.append(f"Content-Type: {answer.content_type or right}")
     lines += [f"{name}: {value}" for name, value in answer.headers]
     if answer.gzip:

@@ -155,4 +155,4 @@ def _word(kind: type[StrEnum], value: object, where: str) -> Any:  # noqa: ANN40
 
 
 def _wrong(where: str, what: str) -> UsageError:
-    return UsageError(what, where=where, remedy="see `kokoro-bench scripted-server --help`")
+    return UsageError(what, where=where, remedy="see `kokoro-bench mock-server --help`")

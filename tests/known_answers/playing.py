@@ -204,9 +204,9 @@ def _locust(root: Path, chosen: Mapping[str, str], *arguments: str) -> subproces
 
 @contextmanager
 def server(root: Path, script: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`kokoro-bench scripted-server` as a process while the block lasts: its URL, and the process."""
+    """`kokoro-bench mock-server` as a process while the block lasts: its URL, and the process."""
     with subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", "scripted-server", script, "--port", "0", *arguments],
+        [sys.executable, "-m", "harness.cli", "mock-server", script, "--port", "0", *arguments],
         cwd=root,
         env=environment(root),
         stdout=subprocess.PIPE,

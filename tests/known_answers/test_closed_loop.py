@@ -1,4 +1,4 @@
-"""`load --listeners`: two loads of one command against `scripted-server --log`, and the figures of streamed answers."""
+"""`load --users`: two loads of one command against `mock-server --log`, and the figures of streamed answers."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +37,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Played, tuple[in
         watched = psutil.Process(process.pid)
         before = watched.memory_info().rss
         ended = command(
-            root, "load", "--url", url, *EASY, "--listeners", "1,3", "--text", "chars-12", "--seconds", "2s",
+            root, "load", "--url", url, *EASY, "--users", "1,3", "--text", "chars-12", "--seconds", "2s",
             "--warm-up", f"{WARM_UP_S}s", "--cool-down", "0.4s", "--endpoint-options", "format=wav",
         )  # fmt: skip
         peak = _peak_bytes(process.pid) or before

@@ -1,4 +1,4 @@
-"""`load --listeners 2 --listen`, over a new connection each, in the raycast dialect: who listens, and what is sent."""
+"""`load --users 2 --listen`, over a new connection each, in the raycast dialect: who listens, and what is sent."""
 
 import pytest
 
@@ -17,7 +17,7 @@ LISTENERS = 2
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return play(
-        tmp_path_factory.mktemp("listening"), QUICK, "load", *EASY, "--listeners", str(LISTENERS), "--listen", "--text",
+        tmp_path_factory.mktemp("listening"), QUICK, "load", *EASY, "--users", str(LISTENERS), "--listen", "--text",
         "chars-12", "--seconds", "2s", "--warm-up", "0.5s", "--cool-down", "0.5s", "--voice", "af_sky",
         "--endpoint-options", "keep_alive=off,dialect=raycast,format=wav",
     )  # fmt: skip

@@ -21,7 +21,7 @@ from tests.conftest import Command
 AUDIO = (Step(audio_share=0.5), Step(wait_ms=20), Step(audio_share=0.5))
 QUICK = Answer(steps=AUDIO)
 ONE = ("--text", "chars-12", "--launches", "1", "--warmups", "1", "--blocks", "1")
-LOAD = ("--text", "chars-12", "--listeners", "2", "--seconds", "600ms", "--warm-up", "100ms", "--cool-down", "50ms")
+LOAD = ("--text", "chars-12", "--users", "2", "--seconds", "600ms", "--warm-up", "100ms", "--cool-down", "50ms")
 OPENAI = {"voice": "af_heart", "response_format": "pcm", "stream": True, "model": "kokoro"}
 RAYCAST = {"voice": "af_heart", "format": "pcm", "stream": True}
 WAV = ("--endpoint-options", "dialect=openai,format=wav")

@@ -137,5 +137,5 @@ def test_every_built_in_script_is_found_by_its_name_and_listed_with_its_meaning(
 
 
 def test_a_server_without_a_script_says_how_to_find_one() -> None:
-    with pytest.raises(UsageError, match="kokoro-bench scripted-server --list"):
+    with pytest.raises(UsageError, match="kokoro-bench mock-server --list"):
         CliRunner().invoke(scripted_server, [], catch_exceptions=False)
