@@ -85,6 +85,14 @@ def test_a_duel_names_the_package(command: Callable[..., Done]) -> None:
     assert NAMED in lines_with("latency: the candidate was lost", done)[0]
 
 
+def test_a_calibration_names_the_package(command: Callable[..., Done]) -> None:
+    options = ("--model", "replica-small", "--text", "chars-12", "--budget", "5s", "--duels", "1", "--sizes", "0")
+    done = command("calibrate", *options)
+    assert done.returncode == 3, done.stdout + done.stderr
+    (line,) = lines_with("not measured: the candidate was lost", done)
+    assert NAMED in line
+
+
 def test_a_server_is_loaded_all_the_same(command: Callable[..., Done]) -> None:
     script = Script(name="test", meaning="a test's own", answers=(Answer(steps=(Step(audio_share=1.0),)),))
     short = ("--text", "chars-12", "--seconds", "1s", "--warm-up", "0.1s", "--cool-down", "0", "--rate", "4")

@@ -74,7 +74,9 @@ def calibrate(
             finished, measured = _trial(config, planted, number, wanted=wanted, launches=launches)
             if finished.code is ExitCode.INTERRUPTED:
                 return int(finished.code)
-            lost += not measured
+            if not measured:
+                lost += 1
+                tell(console, f"not measured: {_why(finished)}")
             if not number:
                 # How pairs are played is a way of measuring of its own, and why is the same in every trial.
                 for note in finished.data.run.notes:
@@ -86,6 +88,14 @@ def calibrate(
     if lost:
         console.print(f"{lost} duels could not be measured validly and were left out: `kokoro-bench runs list`")
     return int(ExitCode.MEASUREMENT if lost else ExitCode.OK)
+
+
+def _why(finished: "Finished") -> str:
+    """Why a duel could not be measured, as its verdict says."""
+    from harness.records.verdict import VerdictKind
+
+    failed = (verdict for verdict in finished.data.verdicts if verdict.kind is VerdictKind.FAILED)
+    return next((verdict.reason for verdict in failed if verdict.reason), "no reason was given")
 
 
 def _trial(
