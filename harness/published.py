@@ -11,13 +11,17 @@ earlier versions are clean as well.
 
 import re
 from dataclasses import fields, is_dataclass, replace
-from functools import lru_cache
-from typing import Any, TypeVar, cast
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.crash_report import without_users
 from harness.records.repetition import Repetition
 from harness.records.run import RunData, RunOutline, RunRecord
 from harness.records.scenario import Arm, Scenario, without_folder
+from harness.records.verdict import Median
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 FOLDER = "…"
 """What stands for a folder."""
@@ -28,6 +32,9 @@ FILE = re.compile(r"[^/\\]*\.[A-Za-z0-9_]{1,12}$")
 
 IDS = ("id", "scenario_id", "arm_id", "metric", "reference", "order", "name")
 """Fields by which records find one another, and names: made of slugs, of stems of files, and of nobody's folders."""
+
+FIGURES = ("int", "float", "bool", "int | None", "float | None")
+"""Types of fields without text."""
 
 _START = r"(?:~[\w.-]*[\\/]|\.{1,2}[\\/]|[A-Za-z]:[\\/]|\\\\|/)"
 _WORD = r"[^\s/\\'\"`<>|:;,()\[\]{}]+"
@@ -100,9 +107,9 @@ def _repetitions(repetitions: tuple[Repetition, ...]) -> tuple[Repetition, ...]:
 
 
 def _may_say_a_path(each: Repetition) -> bool:
-    outcome, audio = each.outcome, each.audio
-    told = outcome.reason or outcome.stderr_tail or each.memory.peak_reason
-    return bool(told or (audio is not None and audio.onset_reason))
+    onset = each.audio.onset_reason if each.audio is not None else ""
+    told = (each.outcome.reason, each.outcome.stderr_tail, each.memory.peak_reason, onset)
+    return any("/" in text or "\\" in text for text in told if text)
 
 
 def published_record(value: _Record) -> _Record:
@@ -125,6 +132,8 @@ def _clean(value: Any, *, within: bool = False) -> Any:  # noqa: ANN401 - whatev
 
 
 def _items(value: tuple[Any, ...], *, within: bool) -> tuple[Any, ...]:
+    if isinstance(value, Median):
+        return value._replace(reason=published_text(value.reason)) if value.reason else value
     # The first of a pair in a list is the name of the second: of a package, a part, an arm.
     named = within and len(value) == 2 and isinstance(value[0], str)
     found = [value[0], _clean(value[1])] if named else [_clean(each, within=True) for each in value]
@@ -134,9 +143,19 @@ def _items(value: tuple[Any, ...], *, within: bool) -> tuple[Any, ...]:
 
 
 def _fields(value: Any) -> Any:  # noqa: ANN401 - any dataclass
-    now = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in IDS}
-    changed = {name: new for name, old in now.items() if (new := _clean(old)) is not old}
+    changed = {}
+    for name in _telling(cast("Hashable", type(value))):
+        old = getattr(value, name)
+        if old and (new := _clean(old)) is not old:
+            changed[name] = new
     return replace(value, **changed) if changed else value
+
+
+@cache
+def _telling(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - any dataclass
+    """The fields of a record that may hold a text: a site of a thousand runs has a million that cannot."""
+    kinds = {field.name: getattr(field.type, "__name__", str(field.type)) for field in fields(kind)}
+    return tuple(name for name, type_name in kinds.items() if name not in IDS and type_name not in FIGURES)
 
 
 def _arm(arm: Arm) -> Arm:
