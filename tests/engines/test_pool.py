@@ -1,7 +1,6 @@
 """Sessions side by side, without ONNX Runtime: what a session does is the test's."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, as_completed, wait
 from itertools import islice
@@ -25,6 +24,23 @@ class ClockOfEachThread(SystemClock):
 
     def sleep(self, seconds: float) -> None:
         self._own.elapsed_ns = self.now_ns() + round(seconds * 1e9)
+
+
+class ClockOnceWarm(ClockOfEachThread):
+    """Costs what the test says while sessions warm up, and is the machine's clock after that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warm = False
+
+    def now_ns(self) -> int:
+        return SystemClock.now_ns(self) if self.warm else super().now_ns()
+
+    def sleep(self, seconds: float) -> None:
+        if self.warm:
+            SystemClock.sleep(self, seconds)
+        else:
+            super().sleep(seconds)
 
 
 class Gate:
@@ -149,18 +165,19 @@ def test_warming_up_fits_every_session_and_raises_what_fails(
 
 def test_a_session_that_hangs_does_not_starve_the_others(gate: Gate, pool_of: Callable[..., Pool[str, str]]) -> None:
     """The quick session hangs: all that would have been its own goes to the slow one."""
-    quick = True
+    clock = ClockOnceWarm()
 
     def quick_one(order: str) -> str:
-        return order if quick else gate(order)
+        clock.sleep(0.001)
+        return gate(order) if clock.warm else order
 
     def slow_one(order: str) -> str:
-        time.sleep(0.02)
+        clock.sleep(0.02)
         return order
 
-    pool = pool_of(slow_one, quick_one)
+    pool = pool_of(slow_one, quick_one, clock=clock)
     pool.warm_up([("x", 10.0), ("x", 100.0)])
-    quick = False
+    clock.warm = True
     futures = [submit(pool, str(number)) for number in range(6)]
     assert len([*islice(as_completed(futures, timeout=PATIENCE), len(futures) - 1)]) == len(futures) - 1
     gate.open.set()
