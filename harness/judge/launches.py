@@ -36,6 +36,9 @@ OWN_MEMORY = 10.0
 """Values after which the autocorrelation of a single figure weighs one half, beside none presumed: that of seven has a
 standard error of 0.7, and where it was believed, one interval in a hundred was forty times too wide."""
 
+MANY = 1e9
+"""Degrees of freedom of a mean square that is known: where launches have one value each, only the prior expects one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MedianSpread:
@@ -61,7 +64,7 @@ def median_spread(fit: Nested, prior: LaunchPrior | None = None) -> MedianSpread
     level = BANCROFT if prior is None else LIBERAL
     found = nested.spread(fit, alone, presumption=0.0, contradiction=level, own_memory=OWN_MEMORY)
     weight = fit.launches - 1
-    single = ~np.isfinite(fit.within) & (weight > 0)
+    single = ~np.isfinite(fit.within)
     differ = found.overruled | single
     moderated = np.zeros_like(differ)
     square = np.where(differ, fit.apart, found.error**2 * fit.n)
@@ -69,9 +72,9 @@ def median_spread(fit: Nested, prior: LaunchPrior | None = None) -> MedianSpread
     if prior is not None:
         within = np.where(np.isfinite(fit.within), fit.within, 0.0)
         expected = within + fit.n / fit.launches * prior.variance(within)
-        inside = np.where(fit.n > fit.launches, fit.n - fit.launches, np.inf)
+        inside = np.where(single, MANY, fit.n - fit.launches)
         with np.errstate(divide="ignore", invalid="ignore"):
-            chance = fdtrc(np.maximum(weight, 1), np.minimum(inside, 1e9), fit.apart / expected)
+            chance = fdtrc(weight, inside, fit.apart / expected)
         moderated = differ & (chance >= CONTRADICTION) & (fit.apart > 0)
         mixed = (prior.freedom * expected + weight * fit.apart) / (prior.freedom + weight)
         square = np.where(moderated, mixed, square)

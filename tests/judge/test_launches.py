@@ -84,6 +84,62 @@ class TestSpread:
         assert known.freedom[0] == 2
         assert known.error[0] == alone.error[0]
 
+    def test_two_launches_of_one_value_have_one_degree_of_freedom(self) -> None:
+        spread = median_spread(self.fit((0.8,), (1.0,)))
+        assert spread.freedom[0] == 1
+        assert spread.error[0] == pytest.approx(math.sqrt(math.pi / 2) * math.sqrt(0.02 / 2))
+        assert median_spread(self.fit((0.8,), (1.0,)), PRIOR).freedom[0] == 1
+
+    def grid(self, ratio: float) -> nested.Nested:
+        """Three launches of (−1, 0, 1) %, whose mean square between is `ratio` times that inside."""
+        apart = math.sqrt(ratio / 3) * 0.01
+        return self.fit(*((middle - 0.01, middle, middle + 0.01) for middle in (-apart, 0.0, apart)))
+
+    def test_the_preliminary_test_is_more_liberal_where_a_prior_is_known(self) -> None:
+        # A ratio of 1.5 with 2 and 6 degrees of freedom is exceeded by chance in 30 % of cases.
+        fit = self.grid(1.5)
+        alone, known = median_spread(fit), median_spread(fit, PRIOR)
+        assert (alone.error.shape, known.error.shape) == (fit.n.shape, fit.n.shape)
+        assert not alone.differ[0]
+        assert alone.freedom[0] == 6
+        assert alone.error[0] == pytest.approx(math.sqrt(math.pi / 2 * 1.5 * 1e-4 / 9))
+        assert known.differ[0]
+        assert known.freedom[0] == 6
+        expected = 1e-4 + 3 * 0.0009
+        assert known.error[0] == pytest.approx(math.sqrt(math.pi / 2 * (4 * expected + 2 * 1.5e-4) / 6 / 9))
+        # In 20 % of cases without, in 45 % with one.
+        assert median_spread(self.grid(2.1)).differ[0]
+        assert not median_spread(self.grid(0.9), PRIOR).differ[0]
+
+    @pytest.mark.parametrize(("times", "moderated"), [(4.5, True), (5.5, False)])
+    def test_launches_contradict_beyond_what_chance_explains_with_their_degrees_of_freedom(
+        self, times: float, *, moderated: bool
+    ) -> None:
+        # F with 2 and 6 degrees of freedom is 5.14 at 5 %.
+        expected = (1e-4 + 3 * 0.0009) / 1e-4
+        assert bool(median_spread(self.grid(times * expected), PRIOR).moderated[0]) is moderated
+
+    @pytest.mark.parametrize(("times", "moderated"), [(2.9, True), (3.1, False)])
+    def test_single_values_contradict_by_the_prior_alone(self, times: float, *, moderated: bool) -> None:
+        # F with 2 and infinitely many degrees of freedom is 3.00 at 5 %.
+        apart = 0.03 * math.sqrt(times)
+        spread = median_spread(self.fit((-apart,), (0.0,), (apart,)), PRIOR)
+        assert bool(spread.moderated[0]) is moderated
+
+    def test_a_prior_of_no_scatter_is_contradicted_by_any(self) -> None:
+        nothing = launch_prior(0.0, [EarlierLaunches(spread=0.0, launches=3, values=4)])
+        spread = median_spread(self.fit((-0.01,), (0.0,), (0.01,)), nothing)
+        assert (spread.freedom[0], bool(spread.moderated[0])) == (2, False)
+        assert median_spread(self.fit((0.01,), (0.01,), (0.01,)), nothing).error[0] == 0
+
+    def test_the_own_autocorrelation_weighs_one_half_from_ten_values_on(self) -> None:
+        values = tuple(math.sin(each / 2) + 0.1 * math.cos(5 * each) for each in range(12))
+        fit = self.fit(values)
+        rho = 12 / (12 + 10) * min(float(fit.rho[0]), 0.9 * 22 / 12)
+        assert 0.3 < rho < 0.9
+        spread = median_spread(fit)
+        assert spread.freedom[0] == pytest.approx(11 * (1 - rho**2) / (1 + rho**2))
+
     def test_one_value_a_launch_is_moderated_too(self) -> None:
         values = ((0.97,), (1.0,), (1.03,))
         alone, known = median_estimate(values, level=0.95), median_estimate(values, level=0.95, prior=PRIOR)
