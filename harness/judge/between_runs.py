@@ -103,7 +103,7 @@ def against_baselines(cases: Sequence[AgainstBaseline], *, pool: bool) -> list[A
     on this machine is like (`moderation`).
     """
     standings = [_standing(case) for case in cases]
-    own = [s for s in standings if s is not None and s.poolable and s.variance > 0]
+    own = [s for s in standings if s is not None and s.poolable]
     prior = moderation.learn([s.variance for s in own], [s.freedom for s in own]) if pool else None
     return [None if standing is None else _against(standing, prior) for standing in standings]
 
@@ -193,7 +193,7 @@ def _implausible(spread: float, freedom: float, own: Interim) -> bool:
     A run's median cannot vary by less than its own repetitions make it vary. Runs that are equal to the last digit, for
     the resolution of a clock or because one run was accepted again and again, say nothing of what runs differ by.
     """
-    if spread == 0 or own.error == 0:
+    if own.error == 0:
         return spread == 0
     from scipy.special import fdtr
 
@@ -236,7 +236,7 @@ def _against(standing: _Standing, prior: moderation.Prior | None) -> Against:
         )
     own, runs = standing.own, standing.runs
     usual = float(np.median([run.n for run in runs]))
-    shorter = own.error**2 * max(0.0, 1 - own.n / usual) if variance else 0.0
+    shorter = own.error**2 * max(0.0, 1 - own.n / usual)
     return Against(
         interim=Interim(
             point=standing.point,

@@ -50,8 +50,7 @@ class Interim:
         Reading the two-sided interval is a little stricter than two one-sided tests (Schuirmann 1987), whose alpha
         would be half of it; in return the interval that is shown is the one that decided.
         """
-        room = tolerance - abs(self.point)
-        return self._alpha_at(room) if room > 0 else 1.0
+        return self._alpha_at(tolerance - abs(self.point))
 
     def _alpha_at(self, distance: float) -> float:
         if distance <= 0:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.judge import nested
 from harness.judge.between_runs import against_baselines, baseline_estimate, canary_helps
 from harness.judge.comparison import AgainstBaseline, BaselineRun
 from harness.judge.estimate import median_interim
@@ -288,6 +289,20 @@ class TestRunsTooMuchAlike:
         (found,) = against_baselines([AgainstBaseline(values=run_at(0.06), runs=accepted(nearly))], pool=False)
         assert found is not None
         assert found.too_alike
+
+    @pytest.mark.parametrize(("share", "too_alike"), [(0.97, True), (1.03, False)])
+    def test_a_spread_is_believed_down_to_one_in_a_hundred(self, share: float, *, too_alike: bool) -> None:
+        from scipy.stats import f
+
+        values = run_at(0.0)
+        own = median_interim(tuple(tuple(math.log(value) for value in launch) for launch in values))
+        assert own is not None
+        shape = np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 1.5])
+        least = own.error**2 * f.ppf(0.01, 5, own.freedom)
+        medians = shape * math.sqrt(share * least / float(nested.fit(shape[None, None]).within[0]))
+        (found,) = against_baselines([AgainstBaseline(values=values, runs=accepted(tuple(medians)))], pool=False)
+        assert found is not None
+        assert found.too_alike is too_alike
 
     def test_where_neither_can_tell_a_spread_is_presumed(self) -> None:
         values: Grouped = ((1.06,), (1.06,))

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import MeasurementError
-from harness.judge.estimate import median_estimate, summarise
+from harness.judge.estimate import median_estimate, median_interim, summarise
 from harness.judge.grouped import Grouped, count, flat, logs
-from harness.records.verdict import Summary
+from harness.judge.launch_prior import LaunchPrior
+from harness.records.verdict import Estimate, Summary
 
 
 def summary(values: Grouped, *, reason: str = "") -> Summary:
@@ -188,3 +190,35 @@ def test_the_thousands_of_values_of_a_load_take_no_more_than_a_few_megabytes() -
     assert summary.interval.low < 1.048 < summary.interval.high
     # All pairs' distances would take 1.6 GB.
     assert peak < 100e6
+
+
+def test_two_values_have_an_error_though_no_interval() -> None:
+    interim = median_interim(((1.0, 1.2),))
+    assert interim is not None
+    assert (interim.point, interim.freedom, interim.n) == (1.1, 1.0, 2)
+    assert median_interim(((1.0,),)) is None
+
+
+def test_a_summary_knows_the_bounds_and_what_is_known_of_launches() -> None:
+    prior = LaunchPrior(sd=0.03)
+    values = ((0.970, 0.971), (0.985, 0.984), (0.996, 0.995))
+
+    def made(**known: Any) -> Estimate:
+        found = summarise(scenario_id="s", metric="m", definition=1, values=values, level=0.95, **known).interval
+        assert found is not None
+        return found
+
+    assert made().method == "median, t over launches"
+    assert made().high > 1
+    assert made(bounds=(0.0, 1.0)).high < 1
+    assert made(prior=prior).method == "median, t over launches, whose spread is moderated by a presumed 3 %"
+    assert made(prior=prior).high - made(prior=prior).low > made().high - made().low
+
+
+def test_of_values_that_have_no_ratio_nothing_is_known_beforehand() -> None:
+    values = ((-1.0, -1.1), (0.0, 0.1), (1.0, 1.1))
+    assert median_estimate(values, level=0.95, prior=LaunchPrior(sd=5.0)) == median_estimate(values, level=0.95)
+
+
+def test_without_a_reason_there_was_no_valid_repetition() -> None:
+    assert summarise(scenario_id="s", metric="m", definition=1, values=(), level=0.95).reason == "no valid repetition"

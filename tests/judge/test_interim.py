@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -53,3 +54,14 @@ def test_mirrored_turns_the_sign_and_nothing_else() -> None:
     assert other.point == -0.05
     assert other.p_difference() == one.p_difference()
     assert other.mirrored() == one
+
+
+def test_another_unit_changes_the_point_and_its_error_alone() -> None:
+    interim = Interim(point=2.0, error=0.5, freedom=7.0, method="made", n=9, launches=3)
+    assert interim.scaled(4.0) == Interim(point=8.0, error=2.0, freedom=7.0, method="made", n=9, launches=3)
+
+
+def test_what_is_known_exactly_has_no_width_at_any_level() -> None:
+    exact = Interim(point=2.0, error=0.0, freedom=7.0, method="made", n=9, launches=3)
+    assert exact.half_width(0.0) == 0.0
+    assert math.isinf(replace(exact, error=0.1).half_width(0.0))
