@@ -8,6 +8,7 @@ from harness.crash_report import crash_line
 from harness.errors import BenchError
 from harness.output_files import append_whole, check_directory, check_file
 from harness.plan.config import Config
+from harness.published import published_text
 from harness.records.run import RunData
 from harness.store.baselines import list_machines
 
@@ -82,7 +83,7 @@ def _marks(store: "RunStore", config: Config) -> "Marks":
     from reports.steps import Marks, Told
 
     told = tuple(
-        Told(run_id=each.run_id, scenario_id=each.subject, metric=each.metric, sentence=each.sentence)
+        Told(run_id=each.run_id, scenario_id=each.subject, metric=each.metric, sentence=published_text(each.sentence))
         for each in store.journal().alerts()
         if each.kind is AlertKind.REGRESSION
     )

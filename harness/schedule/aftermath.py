@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from harness.errors import BenchError
 from harness.metrics.registry import METRICS
-from harness.published import published, published_text
+from harness.published import published, published_record, published_text
 from harness.records.run import RunData
 from harness.records.schedule import Alert, AlertKind, Fire, FireOutcome
 from harness.schedule import alerts
@@ -100,10 +100,11 @@ class Aftermath:
         text += [f"suspects: {'; '.join(suspects)}"] if suspects else []
         text += [f"job {fire.job}, run {fire.run_id or 'none'}, machine {self.machine_key}"]
         text += [f"report: {link}"] if link else []
-        return Message(
+        message = Message(
             event=event, subject=f"kokoro-bench: {word}{first}", text="\n".join(text), run=fire.run_id,
             machine=self.machine_key, job=fire.job, link=link, alerts=lines,
         )  # fmt: skip
+        return published_record(message)  # an alert that an earlier version kept may have a folder in it
 
     def _of_history(self, data: RunData, known: Sequence[Alert]) -> alerts.Findings:
         machine = data.run.machine.key
