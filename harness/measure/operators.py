@@ -80,12 +80,14 @@ def read_profile(content: bytes, *, repetitions: int = 0) -> Profile:
     return Profile(nodes=dict(nodes), microseconds=dict(microseconds), operators=operators)
 
 
-def profile_arm(arm: Arm, *, staff: Staff, voice: str, seed: int) -> Profile:
-    """Start a worker of the arm with profiling on, and read what it wrote of its first inference.
+def profile_arm(
+    arm: Arm, *, staff: Staff, voice: str, seed: int, utterance: Utterance | None = None, repetitions: int = 0
+) -> Profile:
+    """Start a worker of the arm with profiling on, and read what it wrote.
 
-    That is enough to see where nodes are placed.
+    Without an `utterance` its first inference is all that runs: enough to see where nodes are placed.
     """
-    ((profile,),) = _profile([arm], staff=staff, voice=voice, seed=seed)
+    ((profile,),) = _profile([arm], staff=staff, voice=voice, seed=seed, utterance=utterance, repetitions=repetitions)
     return profile
 
 

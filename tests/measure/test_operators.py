@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.clock import ScriptedClock, SystemClock
+from harness.clock import ScriptedClock
 from harness.engines.scripted_profile import ScriptedProfile
-from harness.measure import operators
 from harness.measure.handle import HERE, ProcessHandle, WorkerLost
 from harness.measure.operators import (
     LAUNCHES,
@@ -131,12 +130,9 @@ class TestAPair:
 def profiled(replica: ModelFiles, arm: Arm) -> Profile:
     files = ArmFiles(model_path=str(replica.model_path), voices_path=str(replica.voices_path))
     staff = Staff(start=ProcessHandle, place=lambda _arm: HERE, files=lambda _arm: files)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operators, "LAUNCHES", 1)
-        patch.setattr(operators, "REPETITIONS", 2)
-        arms = [replace(arm, model=replica.variant)] * 2
-        found = profile_pair(*arms, staff=staff, clock=SystemClock(), voice="af_heart", seed=1, utterance=HELLO)
-    return found.candidate[0]
+    return profile_arm(
+        replace(arm, model=replica.variant), staff=staff, voice="af_heart", seed=1, utterance=HELLO, repetitions=2
+    )
 
 
 @pytest.mark.parametrize("engine", ["kokoro", "kokoro-sentences"])
