@@ -24,7 +24,7 @@ from locust.runners import MasterRunner, Runner, WorkerRunner
 from harness.cli.load import show_load
 from harness.crash_report import crash_line
 from harness.desk import ListenerDesk, own_starts, settle, texts_of
-from harness.distributed import Gathering, asked_scenario
+from harness.distributed import PREPARING_S, Gathering, asked_scenario
 from harness.engines.faults import EndpointFault
 from harness.engines.protocol import EngineRefusal
 from harness.equipment import equip
@@ -64,17 +64,16 @@ class Listeners(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """How many there are to be now; None ends the load. All are started at once and begin when they are told to."""
         options, gathering = self.runner.environment.parsed_options if self.runner else None, SESSION.gathering
-        if options is None or (SESSION.scenario is not None and gathering is None):
+        if options is None:
             return None
+        clients, waited_s = clients_of(self.runner), float(self.get_run_time())
+        # Without a gathering the run is not open yet: this is asked for every second, also while that takes its time.
         # Locust does not wait for the last reports of users that it stops: all have handed in before they are stopped.
-        if gathering is not None and gathering.is_over(
-            len(clients_of(self.runner)), waited_s=float(self.get_run_time())
-        ):
+        if waited_s > PREPARING_S if gathering is None else gathering.is_over(len(clients), waited_s=waited_s):
             return None
-        if gathering is not None and SESSION.is_open:
-            # Users ask for nothing here, but Locust wants one.
-            return len(gathering.clients), len(gathering.clients)
-        return options.num_users or 1, options.num_users or 1
+        # Users ask for nothing in an open loop, but Locust wants one. A number that changed would start the load again.
+        users = len(gathering.clients if gathering else clients) if options.rate or options.ramp else options.num_users
+        return users or 1, users or 1
 
 
 class Listener(User):
@@ -132,6 +131,8 @@ def prepare(environment: Environment, **_: object) -> None:
         environment.runner.register_message("kokoro-part", take_part)
         environment.runner.register_message("kokoro-begin", take_beginning)
         return
+    # Whatever ends this process before there is a result, it is no success.
+    environment.process_exit_code = int(ExitCode.MEASUREMENT)
     if isinstance(environment.runner, MasterRunner):
         environment.runner.register_message("kokoro", take_last)
         environment.runner.register_message("kokoro-ready", take_ready)
@@ -141,7 +142,7 @@ def prepare(environment: Environment, **_: object) -> None:
         SESSION.equipment = equip(config, report=print_line)
         SESSION.equipment.subject(())
         SESSION.equipment.observe()
-    except BenchError as error:
+    except Exception as error:  # noqa: BLE001 - Locust would print it and go on
         give_up(environment, error)
 
 
@@ -168,7 +169,7 @@ def start(environment: Environment, **_: object) -> None:
             for number, client_id in enumerate(SESSION.gathering.clients):
                 part = {"client": number, "clients": len(SESSION.gathering.clients)}
                 environment.runner.send_message("kokoro-part", part, client_id)
-    except (BenchError, EngineRefusal, EndpointFault) as error:
+    except Exception as error:  # noqa: BLE001 - Locust would print it and go on
         give_up(environment, error)
 
 

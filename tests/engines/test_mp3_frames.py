@@ -191,8 +191,13 @@ def test_bytes_that_are_no_audio_are_named_by_the_place_of_the_first() -> None:
         assert found.fault == "format"
         assert f"bytes that are no audio, from byte {body.index(strange):,} on: " in str(found)
     assert "from byte 1 on" in str(fault_of(b"\0" + strange + frame() * 2))
+    for few_bytes in (b"X", b"XX"):
+        assert "from byte 384 on" in str(fault_of(frame() * 2 + few_bytes))
     few = fault_of(frame() * 2 + b"few")
     assert str(few) == "the mp3 holds bytes that are no audio, from byte 384 on: 'few'"
+    # However often the body came before.
+    with pytest.raises(EndpointFault, match="from byte 576 on"):
+        counted(frame(), frame(), frame(), strange).completed(frame() * 3 + strange)
     # The first of several, although a frame is cut short at the end.
     assert "from byte 192 on" in str(fault_of(frame() + strange + frame() + strange + frame()[:50]))
     # However the body came.

@@ -160,26 +160,30 @@ def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def distribute(root: Path, script: Script, *arguments: str, workers: int, targets: str = EASY[1]) -> Played:
+def distribute(root: Path, script: Script, *arguments: str, workers: int, slowly: bool = False) -> Played:
     """Run a load by Locust: a master and `workers` processes; with 0 one process that does it all.
 
-    What is no option of Locust's comes from variables: the `targets`, and a seed of 7.
+    What is no option of Locust's comes from variables: limits that are easily met, and a seed of 7. With `slowly` each
+    client takes longer to prepare than Locust lets pass between two looks at how many users there are to be.
     """
     log = io.StringIO()
     with serving(script, log=log) as (url, _):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        chosen = {"KOKORO_BENCH_TARGETS": targets, "KOKORO_BENCH_SEED": "7"}
+        chosen = {"KOKORO_BENCH_TARGETS": EASY[1], "KOKORO_BENCH_SEED": "7"}
+        locustfile = _slow_locustfile(root) if slowly else LOCUSTFILE
         clients = [
-            _locust(root, chosen, "--worker", "--master-host", "127.0.0.1", "--master-port", port)
+            _locust(root, locustfile, chosen, "--worker", "--master-host", "127.0.0.1", "--master-port", port)
             for _ in range(workers)
         ]
         gathers = (
             "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", str(workers),
             "--expect-workers-max-wait", "120",
         )  # fmt: skip
-        master = _locust(root, chosen, "--headless", "--host", url, *arguments, *(gathers if workers else ()))
+        master = _locust(
+            root, locustfile, chosen, "--headless", "--host", url, *arguments, *(gathers if workers else ())
+        )
         try:
             said, _ = master.communicate(timeout=240)
         finally:
@@ -189,10 +193,24 @@ def distribute(root: Path, script: Script, *arguments: str, workers: int, target
     return stored(root, subprocess.CompletedProcess([], master.returncode, said, ""), log.getvalue())
 
 
-def _locust(root: Path, chosen: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
+def _slow_locustfile(root: Path) -> Path:
+    path = root / "slow_locustfile.py"
+    path.write_text(
+        # Texts are composed in a thread of the system's, where gevent's sleep would wait for ever.
+        "import harness.desk\n"
+        "from gevent.monkey import get_original\n"
+        "_texts_of, _sleep = harness.desk.texts_of, get_original('time', 'sleep')\n"
+        "harness.desk.texts_of = lambda *given, **named: (_sleep(2.5), _texts_of(*given, **named))[1]\n"
+        "from suites.locustfile import *\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def _locust(root: Path, locustfile: Path, chosen: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(LOCUSTFILE.parents[1]), *sys.path[1:]])
     return subprocess.Popen(
-        [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--only-summary", *arguments],
+        [sys.executable, "-m", "locust", "-f", str(locustfile), "--only-summary", *arguments],
         cwd=root,
         env={**environment(root), **chosen, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
