@@ -127,6 +127,7 @@ def test_the_last_frame_may_be_long_but_not_without_bounds() -> None:
         b"\xff\xf8\x00\x00\x00",  # no size of a block has the code 0
         b"\xff\xf8\xc0\x00\x80",  # no number begins so
         b"\xff\xf8\xc0\x00\xff",
+        b"\xff\xfa\xc0\x00\x00",  # no frame begins so
         b"\xff\xf8\xc0\x00",
     ],
 )

@@ -193,6 +193,8 @@ def test_bytes_that_are_no_audio_are_named_by_the_place_of_the_first() -> None:
     assert "from byte 1 on" in str(fault_of(b"\0" + strange + frame() * 2))
     for few_bytes in (b"X", b"XX"):
         assert "from byte 384 on" in str(fault_of(frame() * 2 + few_bytes))
+    # A tag in the midst is none of them.
+    assert "from byte 512 on" in str(fault_of(frame() + b"TAG" + b" " * 125 + frame() + strange + frame()))
     few = fault_of(frame() * 2 + b"few")
     assert str(few) == "the mp3 holds bytes that are no audio, from byte 384 on: 'few'"
     # However often the body came before.
