@@ -320,7 +320,8 @@ def scale(values: FloatArray) -> FloatArray:
     if first.size == 0:
         return np.zeros(values.shape[:-2])
     distances = np.abs(values[..., first] - values[..., second])
-    return SHAMOS * np.nan_to_num(median(distances.reshape(*distances.shape[:-2], -1)))
+    found: FloatArray = SHAMOS * np.nan_to_num(median(distances.reshape(*distances.shape[:-2], -1)))
+    return found
 
 
 def _together(values: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
