@@ -193,6 +193,7 @@ def test_bytes_that_are_no_audio_are_named_by_the_place_of_the_first() -> None:
     assert "from byte 1 on" in str(fault_of(b"\0" + strange + frame() * 2))
     for few_bytes in (b"X", b"XX"):
         assert "from byte 384 on" in str(fault_of(frame() * 2 + few_bytes))
+    assert str(fault_of(frame() * 2 + b"few\0\0")) == str(fault_of(frame() * 2 + b"few"))
     # A tag in the midst is none of them.
     assert "from byte 512 on" in str(fault_of(frame() + b"TAG" + b" " * 125 + frame() + strange + frame()))
     few = fault_of(frame() * 2 + b"few")
@@ -207,6 +208,15 @@ def test_bytes_that_are_no_audio_are_named_by_the_place_of_the_first() -> None:
     for edge in accumulate([192] * 5):
         with pytest.raises(EndpointFault, match="from byte 576 on"):
             counted(body[:edge], body[edge:]).completed(body)
+
+
+def test_what_follows_a_short_tag_at_the_end_is_told_without_its_padding() -> None:
+    tag = b"ID3\x04\0\0\0\0\0\x02ab"
+    assert counted(frame() * 3 + tag + b"\0\0").completed(frame() * 3 + tag + b"\0\0")
+    for behind in (b"x", b"X", b" "):
+        found = fault_of(frame() * 3 + tag + behind)
+        assert found.fault == "format"
+        assert str(fault_of(frame() * 3 + tag + behind + b"\0")) == str(found)
 
 
 def test_the_beginning_of_a_tag_at_the_end_is_no_fault() -> None:
