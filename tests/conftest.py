@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +44,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """Keep Hypothesis from trying constants of whatever modules a process happens to have imported before a test."""
+    """Let commands be interrupted; keep Hypothesis from constants of modules that happened to be imported before."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a shell starts what runs in its background, and the commands that the tests start would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if settings.get_current_profile_name() != "fuzz":
         known = providers._local_constants
         providers._get_local_constants = lambda: known

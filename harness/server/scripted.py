@@ -76,6 +76,7 @@ class ScriptedServer:
         self._first_at: float | None = None
         self._leaked: list[bytes] = []
         self._places = asyncio.Semaphore(script.capacity) if script.capacity else None
+        self._freed_ns = 0
 
     async def start(self, port: int = 0) -> int:
         """Listen on loopback; returns the port. OSError where it is taken."""
@@ -206,7 +207,10 @@ class ScriptedServer:
                 speed=asked.speed,
             )
             async with contextlib.nullcontext() if refused or places is None else places:
-                turn_at = asyncio.get_running_loop().time() if waits and not refused else request.at
+                turn_at = request.at
+                if places is not None and not refused:
+                    # One that did not wait may have come before a place was free, and have been looked at afterwards.
+                    turn_at = asyncio.get_running_loop().time() if waits else max(turn_at, self._freed_ns / 1e9)
                 answered.turn_ns = round(turn_at * 1e9)
                 goes_on = await self._play(answer, heard, turn_at, line, quick=quick)
             answered.complete = True
@@ -215,6 +219,7 @@ class ScriptedServer:
             self.tally.active -= 1
             self._speaking.remove(text)
             answered.end_ns, answered.gone_ns = time.monotonic_ns(), line.gone_ns
+            self._freed_ns = self._freed_ns if refused else answered.end_ns
             self._log.answer(request, answered)
 
     def _voices(self, text: str, voice: Voice) -> tuple[str, ...]:
