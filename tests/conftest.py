@@ -82,11 +82,13 @@ def user_environment(model_cache: Path, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def kokoro_bench(tmp_path: Path, user_environment: dict[str, str]) -> Command:
-    """Run `kokoro-bench ARGUMENTS` in an empty directory, as a process of its own."""
+    """Run `kokoro-bench ARGUMENTS` in an empty directory, as a process of its own: of this Python, or of another."""
 
-    def run(*arguments: str, directory: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, directory: Path = tmp_path, python: str | Path = sys.executable, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "harness.cli", *arguments],
+            [python, "-m", "harness.cli", *arguments],
             cwd=directory,
             env={**user_environment, **environment},
             capture_output=True,

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata, util
 from pathlib import Path
 
@@ -45,21 +46,9 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(dead: Path, tmp_path: Path, user_environment: dict[str, str]) -> Callable[..., Done]:
+def command(dead: Path, kokoro_bench: Command) -> Callable[..., Done]:
     """Run `kokoro-bench ARGUMENTS` there."""
-
-    def run(*arguments: str, **environment: str) -> Done:
-        return subprocess.run(
-            [dead, "-m", "harness.cli", *arguments],
-            cwd=tmp_path,
-            env={**user_environment, **environment},
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-
-    return run
+    return partial(kokoro_bench, python=dead)
 
 
 def lines_with(text: str, done: Done) -> list[str]:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from harness.perf.waiting_engine import Peer
 from harness.perf.waiting_engines import installed
 from harness.records.run import RunData
 from harness.store.runs import open_store
+from tests.conftest import Command
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
 
@@ -46,31 +45,22 @@ def waiting(**options: str) -> list[str]:
 
 
 def duel(
-    python: Path, folder: Path, environment: dict[str, str], options: list[str], *, blocks: int = 1
+    kokoro_bench: Command, python: Path, folder: Path, options: list[str], *, blocks: int = 1
 ) -> tuple[str, RunData]:
     """What the command prints of a duel of one engine against itself, and what is stored of it."""
-    command = ["duel", "current", "current", *options]
     short = ["--launches", "1", "--blocks", f"{blocks}"]
-    done = subprocess.run(
-        [python, "-m", "harness.cli", *command, *short],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = kokoro_bench("duel", "current", "current", *options, *short, python=python)
     assert done.returncode == 0, done.stdout + done.stderr
     with open_store(folder / ".kokoro-bench/results.sqlite") as store:
         return " ".join(done.stdout.split()), store.load(store.resolve("latest"))
 
 
 def test_onnx_runtime_whose_threads_spin_is_measured_in_slices(
-    python: Path, tmp_path: Path, user_environment: dict[str, str]
+    python: Path, tmp_path: Path, kokoro_bench: Command
 ) -> None:
     """Four threads spin at the barriers of their pool, also where the machine has fewer cores."""
     options = ["--model", "replica-small", "--threads", "4", "--text", "chars-60"]
-    printed, data = duel(python, tmp_path, user_environment, options)
+    printed, data = duel(kokoro_bench, python, tmp_path, options)
     assert AT_ONCE in printed
     assert [(block.slice_ns, block.whole) for block in data.blocks] == [(100_000_000, "")]
 
@@ -80,9 +70,9 @@ def test_onnx_runtime_whose_threads_spin_is_measured_in_slices(
     [("sleep", "sleeps for about"), ("socket", "waits for a socket for about"), ("spin", "reads a clock in a loop")],
 )
 def test_an_engine_that_waits_half_of_its_time_is_played_one_side_after_the_other(
-    wait: str, reason: str, *, python: Path, tmp_path: Path, user_environment: dict[str, str], peer: Peer
+    wait: str, reason: str, *, python: Path, tmp_path: Path, kokoro_bench: Command, peer: Peer
 ) -> None:
-    printed, data = duel(python, tmp_path, user_environment, waiting(wait=wait, share="1", peer=peer.address))
+    printed, data = duel(kokoro_bench, python, tmp_path, waiting(wait=wait, share="1", peer=peer.address))
     assert ONE_BY_ONE in printed
     assert reason in printed
     (block,) = data.blocks
@@ -95,25 +85,20 @@ def test_an_engine_that_waits_half_of_its_time_is_played_one_side_after_the_othe
     if wait != "sleep":
         return
     for command in (["runs", "show", "latest"], ["runs", "export", "latest", "--format", "jsonl"]):
-        shown = subprocess.run(
-            [sys.executable, "-m", "harness.cli", *command],
-            cwd=tmp_path,
-            env=user_environment,
-            capture_output=True,
-            encoding="utf-8",
-            check=True,
-        ).stdout
+        found = kokoro_bench(*command)
+        assert found.returncode == 0, found.stderr
+        shown = found.stdout
         assert reason in " ".join(shown.split())
     blocks = [line["record"] for line in map(json.loads, shown.splitlines()) if line["kind"] == "block"]
     assert [each["whole"] for each in blocks] == [block.whole]
 
 
 def test_an_engine_that_waits_only_later_is_found_at_its_halts_and_what_was_measured_in_slices_does_not_count(
-    python: Path, tmp_path: Path, user_environment: dict[str, str]
+    python: Path, tmp_path: Path, kokoro_bench: Command
 ) -> None:
     """It computes alone for more texts than any warm-up has; then it sleeps for most of its time."""
     options = waiting(wait="sleep", share="3", work="24", after=f"{MOST_WATCHED + 2}")
-    printed, data = duel(python, tmp_path, user_environment, options, blocks=12)
+    printed, data = duel(kokoro_bench, python, tmp_path, options, blocks=12)
     assert ONE_BY_ONE in printed
     in_slices = [block for block in data.blocks if block.slice_ns]
     assert in_slices

@@ -1,7 +1,6 @@
 """The worked example of docs/engines.md: written out, installed, and measured by the command as it is printed there."""
 
 import re
-import subprocess
 import sys
 import sysconfig
 import tomllib
@@ -12,6 +11,7 @@ import pytest
 
 import harness
 from harness.store.runs import open_store
+from tests.conftest import Command
 
 ROOT = Path(harness.__file__).parents[1]
 PAGE = ROOT / "docs/engines.md"
@@ -44,7 +44,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the environment is laid out as on POSIX")
-def test_the_example_is_measured_by_its_command(python: Path, tmp_path: Path, user_environment: dict[str, str]) -> None:
+def test_the_example_is_measured_by_its_command(python: Path, tmp_path: Path, kokoro_bench: Command) -> None:
     (command,) = [
         line.removeprefix("kokoro-bench ").split()
         for block in blocks("")
@@ -52,15 +52,7 @@ def test_the_example_is_measured_by_its_command(python: Path, tmp_path: Path, us
         if line.startswith("kokoro-bench") and "bells" in line
     ]
     short = ("--launches", "2", "--blocks", "1", "--text", "chars-60")
-    done = subprocess.run(
-        [python, "-m", "harness.cli", *command, *short],
-        cwd=tmp_path,
-        env=user_environment,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = kokoro_bench(*command, *short, python=python)
     assert done.returncode == 0, done.stdout + done.stderr
     with open_store(tmp_path / ".kokoro-bench/results.sqlite") as store:
         data = store.load(store.resolve("latest"))
