@@ -1,6 +1,7 @@
 """The nested analysis of variance against its definition, written out for one duel at a time in plain Python."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from statistics import fmean, median
@@ -14,7 +15,7 @@ from harness.judge import nested
 
 Launches = list[list[float]]
 
-FIELDS = ("point", "within", "between", "together", "around", "kept", "rho", "n", "launches", "ratio")
+FIELDS = ("point", "within", "between", "apart", "together", "around", "kept", "rho", "n", "launches", "ratio")
 
 
 def clip(value: float, limit: float) -> float:
@@ -35,15 +36,15 @@ def fit_one(launches: Launches) -> SimpleNamespace:
     rest = [[value - fmean(part) for value in part] for part in clipped]
     squares = sum(value**2 for part in rest for value in part)
     within = squares / (n - k) / left_alone**2 if n > k else math.nan
-    between = within
+    between = apart = within
     if k > 1:
-        apart = sum(len(launch) * (mean - point) ** 2 for launch, mean in zip(launches, means, strict=True))
-        between = apart / (k - 1) / left_alone**2
+        apart = sum(len(launch) * (mean - point) ** 2 for launch, mean in zip(launches, means, strict=True)) / (k - 1)
+        between = apart / left_alone**2
     ratio = between / within if within > 0 else math.inf if between > 0 and within == 0 else 1.0
     together, around, kept = huber(values, 1.345 * sd)
     return SimpleNamespace(
-        point=point, within=within, between=between, ratio=ratio, together=together, around=around, kept=kept,
-        rho=correlation(rest, squares, n / k), n=n, launches=k,
+        point=point, within=within, between=between, apart=apart, ratio=ratio, together=together, around=around,
+        kept=kept, rho=correlation(rest, squares, n / k), n=n, launches=k,
     )  # fmt: skip
 
 
@@ -87,6 +88,48 @@ def growth(rho: float, length: float) -> float:
     return of_mean / (1 - (of_mean - 1) / max(length - 1, 1))
 
 
+def witness(fit: SimpleNamespace, rho: float) -> float:
+    """What one data set tells of launches: its degrees of freedom times how much more they differ than blocks explain.
+
+    The mean of an F ratio with d degrees of freedom below the line, d / (d - 2), is taken out where there is one.
+    """
+    inside = fit.n - fit.launches
+    usual = (inside - 2) / inside if inside > 2 else 1.0
+    return (fit.launches - 1) * usual * fit.ratio / growth(memory(fit, rho), fit.n / fit.launches)
+
+
+def told_by(fits: Sequence[SimpleNamespace]) -> list[tuple[SimpleNamespace, float, int]]:
+    """(Fit, what it tells, its weight) of those whose blocks vary, each standing for itself."""
+    speaking = [fit for fit in fits if fit.within > 0]
+    rho = max(0.0, min(0.9, fmean(fit.rho for fit in speaking))) if speaking else 0.0
+    return [(fit, witness(fit, rho), fit.launches - 1) for fit in speaking]
+
+
+def whole_of(fits: Sequence[SimpleNamespace]) -> float:
+    told = told_by(fits)
+    return max(1.0, (20 + sum(one for _, one, _ in told)) / (20 + sum(weight for *_, weight in told)))
+
+
+def own_scatter_of(fits: Sequence[SimpleNamespace], presumed: float) -> float:
+    """The root of the estimating equation, by halving."""
+    told = [(fit.n / fit.launches / fit.within, one, weight) for fit, one, weight in told_by(fits) if weight]
+    if not told:
+        return presumed
+    usual = median(slope for slope, *_ in told)
+
+    def beyond(variance: float) -> float:
+        own = 20 * ((1 + usual * presumed**2) / (1 + usual * variance) - 1)
+        return own + sum(one / (1 + slope * variance) - weight for slope, one, weight in told)
+
+    low, high = 0.0, 1e9
+    if beyond(low) <= 0:
+        return 0.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if beyond(middle) > 0 else (low, middle)
+    return math.sqrt(low)
+
+
 def common_of(fits: Sequence[SimpleNamespace], presumed: float, groups: Sequence[int]) -> SimpleNamespace:
     speaking = [fit.within > 0 for fit in fits]
     votes = [
@@ -101,11 +144,8 @@ def common_of(fits: Sequence[SimpleNamespace], presumed: float, groups: Sequence
         told = weight = 0.0
         for fit, vote, other in zip(fits, votes, groups, strict=True):
             if other != group and vote:
-                one = (fit.launches - 1) * vote
-                inside = fit.n - fit.launches
-                usual = (inside - 2) / inside if inside > 2 else 1.0
-                weight += one
-                told += one * usual * fit.ratio / growth(memory(fit, rho), fit.n / fit.launches)
+                weight += (fit.launches - 1) * vote
+                told += vote * witness(fit, rho)
         inflation.append(max(1.0, (20 * presumed + told) / (20 + weight)))
     return SimpleNamespace(rho=rho, inflation=inflation)
 
@@ -196,3 +236,101 @@ def test_the_error_is_what_the_definition_says(seed: int, rho: float, inflation:
         for field in ("point", "error", "freedom", "overruled"):
             value = getattr(spread, field)[number]
             assert value == pytest.approx(getattr(expected, field), rel=1e-9, abs=1e-12), field
+
+
+def several(duels: Sequence[Launches]) -> list[SimpleNamespace]:
+    return [fit_one(duel) for duel in duels]
+
+
+@pytest.mark.parametrize("presumed", [0.0, 0.3, 2.0])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_scatter_of_launches_solves_its_equation(seed: int, presumed: float) -> None:
+    duels = run(seed)
+    fits = nested.fit(stacked(duels))
+    expected = own_scatter_of(several(duels), presumed)
+    assert nested.own_scatter(fits, presumed=presumed) == pytest.approx(expected, rel=1e-6, abs=1e-5)
+    assert nested.whole_inflation(fits) == pytest.approx(whole_of(several(duels)), rel=1e-9)
+
+
+def test_a_scatter_that_is_far_greater_than_presumed_is_found() -> None:
+    # Blocks that hardly vary, launches far apart: the search has to look well beyond where it begins.
+    duel = [[level + 0.001 * block for block in range(4)] for level in (0.0, 50.0, 100.0)]
+    found = nested.own_scatter(nested.fit(stacked([duel] * 30)), presumed=0.001)
+    assert found == pytest.approx(own_scatter_of(several([duel] * 30), 0.001), rel=1e-6)
+    assert 30 < found < 60
+
+
+def test_how_many_times_more_launches_differ_that_scatter_of_their_own() -> None:
+    fits = nested.fit(stacked([[[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]], [[0.5] * 3] * 2, [[1.0, 5.0], [1.0, 5.0]]]))
+    assert fits.within == pytest.approx([1.0, 0.0, 8.0])
+    # Three blocks of variance 1, launches of standard deviation 2: 1 + 3 * 4 / 1. Without variance: not at all.
+    assert nested.inflated(fits, launch_sd=2.0) == pytest.approx([13.0, 1.0, 2.0])
+    assert nested.inflated(fits, launch_sd=0.0) == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_blocks_that_only_drift_are_correlated_by_no_more_than_nine_tenths() -> None:
+    drifting = [[[float(block) for block in range(60)]] * 3] * 2
+    fits = nested.fit(stacked(drifting))
+    assert fits.rho.min() > 0.9
+    assert nested.common(fits).rho == pytest.approx([0.9])
+    expected = common_of(several(drifting), 1.0, [0, 1])
+    assert nested.common(fits).inflation == pytest.approx(expected.inflation, rel=1e-9)
+
+
+@pytest.mark.parametrize("duel", [[[1.0, 2.0], [4.0, 5.5]], [[1.0, 2.0], [4.0, 5.5], [0.0, 0.5]], [[1.0, 2.0], [4.0]]])
+def test_so_few_blocks_that_their_ratio_has_no_mean_count_as_they_are(duel: Launches) -> None:
+    duels = [duel, [[3.0, 4.0, 7.0], [1.0, 2.0, 2.5]]]
+    shared = nested.common(nested.fit(stacked(duels)))
+    assert shared.inflation == pytest.approx(common_of(several(duels), 1.0, [0, 1]).inflation, rel=1e-9)
+
+
+@pytest.mark.parametrize("duel", [[[1.0, 2.0]], [[1.0, 3.0], [2.0]], [[1.0], [2.0], [3.0, 3.5]]])
+def test_the_error_of_the_smallest_duels_is_what_the_definition_says(duel: Launches) -> None:
+    shared = nested.Common(rho=np.zeros(1), inflation=np.ones(1))
+    spread = nested.spread(nested.fit(stacked([duel])), shared)
+    expected = spread_of(fit_one(duel), 0.0, 1.0)
+    for field in ("point", "error", "freedom", "overruled"):
+        assert getattr(spread, field)[0] == pytest.approx(getattr(expected, field), rel=1e-9), field
+
+
+def test_a_single_value_has_a_location_and_no_variance() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = nested.fit(np.array([[[0.25]]]))
+    assert (fit.point[0], fit.together[0], fit.n[0], fit.launches[0], fit.ratio[0]) == (0.25, 0.25, 1, 1, 1.0)
+    assert np.isnan([fit.within[0], fit.between[0], fit.apart[0], fit.around[0]]).all()
+
+
+def test_each_leading_index_is_a_run_of_its_own() -> None:
+    runs = np.random.default_rng(8).normal(0, 1, (2, 3, 4, 7))
+    runs[1, :, :, :2] += 3.0
+    fits = nested.fit(runs)
+    shared = nested.common(fits, presumed=2.0, groups=np.array([0, 0, 1]))
+    spread = nested.spread(fits, shared)
+    for number, one in enumerate(runs):
+        alone = nested.fit(one)
+        for field in FIELDS:
+            assert getattr(fits, field)[number] == pytest.approx(getattr(alone, field), rel=1e-12), field
+        own = nested.common(alone, presumed=2.0, groups=np.array([0, 0, 1]))
+        assert shared.rho[number] == pytest.approx(own.rho)
+        assert shared.inflation[number] == pytest.approx(own.inflation)
+        expected = nested.spread(alone, own)
+        assert spread.point[number] == pytest.approx(expected.point)
+        assert spread.error[number] == pytest.approx(expected.error)
+        assert spread.freedom[number] == pytest.approx(expected.freedom)
+
+
+def test_of_more_values_than_can_be_paired_a_fixed_part_tells_the_scale() -> None:
+    values = np.random.default_rng(9).normal(0, 1, (1, 2, 1_500))
+    found = nested.scale(values)
+    first, second = np.triu_indices(1_500, 1)
+    of_all = 1.0483 * np.median(np.abs(values[..., first] - values[..., second]))
+    assert found[0] != of_all
+    assert found[0] == pytest.approx(of_all, rel=0.05)
+    assert nested.scale(values) == found
+    # A thousand are paired, each with each.
+    thousand = values[..., :1_000]
+    first, second = np.triu_indices(1_000, 1)
+    assert nested.scale(thousand)[0] == pytest.approx(
+        1.0483 * np.median(np.abs(thousand[..., first] - thousand[..., second])), rel=1e-12
+    )
