@@ -1,5 +1,6 @@
 """Small replicas of each kind, built once, and a voice to run them with."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,15 +52,31 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def say(voices: Path) -> Callable[..., Spoken]:
-    """Synthesise in a new session after seeding ONNX Runtime."""
-    styles = np.load(voices)
+def opened() -> Callable[..., onnxruntime.InferenceSession]:
+    """A new session of a model, after seeding ONNX Runtime: the seed decides the noise of the session's syntheses."""
+
+    def start(model: Path, seed: int = 1) -> onnxruntime.InferenceSession:
+        onnxruntime.set_seed(seed)
+        return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def say(voices: Path, opened: Callable[..., onnxruntime.InferenceSession]) -> Callable[..., Spoken]:
+    """Synthesise in the given session, else in one that all tests share for each model: opening takes the longest."""
+    styles = dict(np.load(voices))
+    shared = functools.cache(opened)
 
     def run(
-        model: Path, phonemes: int, *, speed: float = 1.0, seed: int = 1, voice: str = "af_heart", tokens: int = 1
+        model: Path | onnxruntime.InferenceSession,
+        phonemes: int,
+        *,
+        speed: float = 1.0,
+        voice: str = "af_heart",
+        tokens: int = 1,
     ) -> Spoken:
-        onnxruntime.set_seed(seed)
-        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        session = shared(model) if isinstance(model, Path) else model
         names = [entry.name for entry in session.get_inputs()]
         values = [token_numbers(phonemes, tokens), styles[voice][phonemes - 1], np.array([speed], np.float32)]
         outputs = session.run(None, dict(zip(names, values, strict=True)))
