@@ -202,6 +202,9 @@ def test_playback_ends_where_the_last_chunk_has_been_heard() -> None:
     assert heard_out_ns(served, 24_000) == 2_000 * MS
     served.heard += [Heard(at_ns=100 * MS, audio=half), Heard(at_ns=800 * MS, audio=half)]
     assert heard_out_ns(served, 24_000) == 1_300 * MS
+    # The last piece is a quarter of a second, and comes while the others are still playing.
+    served.heard.append(Heard(at_ns=900 * MS, audio=half[:6_000]))
+    assert heard_out_ns(served, 24_000) == 1_550 * MS
 
 
 def test_an_open_loop_starts_when_its_schedule_says_whatever_the_server_does() -> None:

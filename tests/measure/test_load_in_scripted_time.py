@@ -3,12 +3,13 @@
 import asyncio
 import errno
 import gc
-import math
+import json
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -44,33 +45,42 @@ def client(
     url: str = URL,
     keep: KeepAudio | None = None,
     watch: ServerWatch | None = None,
+    stream: bool = True,
     **options: str,
 ) -> LoadClient:
     settings = read_settings({"dialect": "openai"} | options)
     programme = Programme(
-        scenario_id="a load", utterances=texts, band=lambda _: Band(low=0.06, high=0.08), voice="af_heart"
+        scenario_id="a load",
+        utterances=texts,
+        band=lambda _: Band(low=0.06, high=0.08),
+        voice="af_heart",
+        speed=1.02,
+        stream=stream,
     )
     target = Target(address=read_address(url), settings=settings, dialect=OPENAI)
     return LoadClient(target, programme, clock=clock, keep=keep, watch=watch)
 
 
-def at(*starts_ms: float, places: int = 0, connections: int = 0, longest_s: float = math.inf, **given: Any) -> Load:
+LOOPS = frozenset({"places", "connections", "longest_s", "listeners", "stagger_s", "listen"})
+
+
+def parted(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of a loop, and those of its client."""
+    loop = {name: value for name, value in given.items() if name in LOOPS}
+    return loop, {name: value for name, value in given.items() if name not in LOOPS}
+
+
+def at(*starts_ms: float, **given: Any) -> Load:
     """An open loop whose requests start at these milliseconds."""
     starts = [round(start * MS) for start in starts_ms]
-    return lambda clock: open_loop(
-        client(clock, **given), starts_ns=starts, places=places, connections=connections, longest_s=longest_s
-    )
+    loop, rest = parted(given)
+    return lambda clock: open_loop(client(clock, **rest), starts_ns=starts, **loop)
 
 
-def kept_busy(
-    *, listeners: int = 1, seconds: float, stagger_s: float = 0.0, listen: bool = False, **given: Any
-) -> Load:
-    """A closed loop."""
-    connections, longest_s = given.pop("connections", 0), given.pop("longest_s", math.inf)
-    return lambda clock: closed_loop(
-        client(clock, **given), listeners=listeners, seconds=seconds, stagger_s=stagger_s, listen=listen,
-        connections=connections, longest_s=longest_s,
-    )  # fmt: skip
+def kept_busy(*, seconds: float, **given: Any) -> Load:
+    """A closed loop of one listener, if no more are given."""
+    loop, rest = parted({"listeners": 1} | given)
+    return lambda clock: closed_loop(client(clock, **rest), seconds=seconds, **loop)
 
 
 def faults(result: LoadResult) -> list[tuple[OutcomeKind, str, str]]:
@@ -132,6 +142,14 @@ class TestStamps:
         result = play(kept_busy(listeners=4, seconds=0.16, stagger_s=0.08), Server(replies=[ANSWER]))
         begun = sorted((each.intended_ns // MS, each.listener) for each in result.attempts)
         assert begun == [(0, 0), (20, 1), (40, 2), (60, 3), (80, 0), (100, 1), (120, 2), (140, 3)]
+
+    def test_listeners_come_in_one_moment_or_over_whole_seconds(self) -> None:
+        slow = halves(TEXT, 3_000, 3_990)
+        at_once = play(kept_busy(listeners=2, seconds=1), Server(replies=[slow]))
+        assert [each.intended_ns for each in at_once.attempts] == [0, 0]
+        parted = play(kept_busy(listeners=4, seconds=4, stagger_s=4), Server(replies=[slow]))
+        begun = [each.intended_ns for each in parted.attempts]
+        assert begun == [0, 1_000 * MS, 2_000 * MS, 3_000 * MS, 3_990 * MS]
 
     def test_a_listener_who_listens_asks_again_when_the_audio_has_been_heard(self) -> None:
         result = play(kept_busy(seconds=1.2, listen=True), Server(replies=[ANSWER]))
@@ -350,7 +368,17 @@ class TestConnections:
         assert asked == [TEXT, OTHER] * 3
         assert [each.variant for each in result.repetitions] == [0, 1] * 3
         assert [each.position for each in result.repetitions] == [0, 1, 2, 3, 4, 5]
-        assert all(b'"voice": "af_heart"' in body for _, _, body in server.requests)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_a_request_says_all_that_was_chosen(self, stream: bool) -> None:  # noqa: FBT001
+        server = Server(replies=[ANSWER])
+        play(at(0, texts=(replace(ONE[0], language="fr"),), stream=stream), server)
+        (_, _, asked), *_ = server.requests
+        header, _, body = asked.partition(b"\r\n\r\n")
+        assert header.startswith(b"POST /")
+        said = json.loads(body)
+        assert (said["input"], said["voice"], said["speed"], said["stream"]) == (TEXT, "af_heart", 1.02, stream)
+        assert said[OPENAI.language_field] == "fr"
 
 
 class Watch:
