@@ -5,7 +5,6 @@ import importlib.util
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +24,7 @@ from harness.records.run import RunData
 from harness.records.scenario import Mode
 from harness.store.baselines import promote
 from harness.verdicts import baseline_entries
+from tests import forking
 
 POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
 SMALL = "replica-small"
@@ -82,15 +82,21 @@ def user_environment(model_cache: Path, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def kokoro_bench(tmp_path: Path, user_environment: dict[str, str]) -> Command:
-    """Run `kokoro-bench ARGUMENTS` in an empty directory, as a process of its own: of this Python, or of another."""
+    """Run `kokoro-bench ARGUMENTS` in an empty directory, as a process of its own.
+
+    Its interpreter is forked, or truly started where `python` is given or the environment asks for it.
+    """
 
     def run(
-        *arguments: str, directory: Path = tmp_path, python: str | Path = sys.executable, **environment: str
+        *arguments: str, directory: Path = tmp_path, python: str | Path = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
+        env = {**user_environment, **environment}
+        if not python:
+            return forking.run(*arguments, cwd=directory, env=env)
         return subprocess.run(
             [python, "-m", "harness.cli", *arguments],
             cwd=directory,
-            env={**user_environment, **environment},
+            env=env,
             capture_output=True,
             encoding="utf-8",
             check=False,

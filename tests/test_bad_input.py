@@ -17,6 +17,7 @@ import pytest
 from harness.models.cache import ROOT_VARIABLE
 from harness.models.files import ModelFiles
 from harness.store.baseline_files import file_name
+from tests import forking
 from tests.conftest import Command, Laboratory
 
 SCRIPTED = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "2", "--blocks", "2", "-k", "chars-12")
@@ -304,8 +305,8 @@ def background(tmp_path: Path, user_environment: dict[str, str]) -> Iterator[Bac
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", *arguments],
+        process = forking.Started(
+            *arguments,
             cwd=tmp_path,
             env=user_environment,
             stdout=subprocess.PIPE,

@@ -2,10 +2,7 @@
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -284,26 +281,13 @@ def test_a_duel_in_slices_plans_for_quicker_launches_after_the_first(faster: Fin
     assert planned(faster.data, Rhythm(slice_s=0.025)) > planned(faster.data, Rhythm())
 
 
-def test_the_command_prints_the_duel_and_ends_with_its_code(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "harness.cli",
-        "duel",
-        "model=scripted",
-        "model=scripted-8bit",
-        "--engine",
-        "scripted",
-    ]
-    places = ["--results", "r.sqlite", "--baselines", "b", "--report", "site"]
-    done = subprocess.run([*command, *places], cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_the_command_prints_the_duel_and_ends_with_its_code(kokoro_bench: Command) -> None:
+    places = ("--results", "r.sqlite", "--baselines", "b", "--report", "site")
+    done = kokoro_bench("duel", "model=scripted", "model=scripted-8bit", "--engine", "scripted", *places)
     assert done.returncode == 1
     assert "worse" in done.stdout
     assert "could have seen" in done.stdout
-    listed = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "runs", "list", "--json", "--results", "r.sqlite"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    listed = kokoro_bench("runs", "list", "--json", "--results", "r.sqlite")
     assert json.loads(listed.stdout)[0]["selection"] == "duel: model=scripted against model=scripted-8bit"
 
 

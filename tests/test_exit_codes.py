@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from harness.models.files import ModelFiles
 from harness.records.schedule import FireOutcome
 from harness.schedule.outcome import Found
 from harness.schedule.process import Exit
+from tests import forking
 from tests.conftest import Command, Laboratory
 
 README = Path(__file__).parents[1] / "README.md"
@@ -437,10 +437,7 @@ def test_an_answer_other_than_yes_deletes_nothing(
 ) -> None:
     world.run()
     for answer in ("n\n", ""):
-        found = subprocess.run(
-            [sys.executable, "-m", "harness.cli", "runs", "delete", "latest"],
-            cwd=world.directory, env=user_environment, input=answer, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        found = forking.run("runs", "delete", "latest", cwd=world.directory, env=user_environment, typed=answer)
         assert found.returncode == USAGE
         assert "not deleted, since nobody agreed" in found.stderr
     assert here("runs", "show").returncode == OK
@@ -450,10 +447,10 @@ def test_an_answer_other_than_yes_deletes_nothing(
 class TestSignals:
     @pytest.fixture
     def server(self, tmp_path: Path, user_environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "harness.cli", "mock-server", "steady", "--port", "0"],
-            cwd=tmp_path, env=user_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        arguments = ("mock-server", "steady", "--port", "0")
+        process = forking.Started(
+            *arguments, cwd=tmp_path, env=user_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         assert process.stdout is not None
         assert process.stdout.readline().startswith("steady at http://")
         yield process

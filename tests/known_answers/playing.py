@@ -22,6 +22,7 @@ from harness.records.run import RunRecord
 from harness.records.verdict import Summary, TargetResult
 from harness.server.script import Script
 from harness.server.scripted import serving
+from tests import forking
 from tests.known_answers.witness import Load, Log, paired, read_log
 
 EASY = ("--targets", "ttfa=30,rtf=100,streaming_efficiency=0.01")
@@ -149,15 +150,7 @@ def stored(root: Path, ended: subprocess.CompletedProcess[str], log: str) -> Pla
 
 def command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """One command as a user starts it, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *arguments],
-        cwd=root,
-        env=environment(root),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return forking.run(*arguments, cwd=root, env=environment(root))
 
 
 def distribute(root: Path, script: Script, *arguments: str, workers: int, slowly: bool = False) -> Played:
@@ -223,13 +216,12 @@ def _locust(root: Path, locustfile: Path, chosen: Mapping[str, str], *arguments:
 @contextmanager
 def server(root: Path, script: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`kokoro-bench mock-server` as a process while the block lasts: its URL, and the process."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", "mock-server", script, "--port", "0", *arguments],
+    with forking.Started(
+        *("mock-server", script, "--port", "0", *arguments),
         cwd=root,
         env=environment(root),
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
-        text=True,
     ) as process:
         try:
             assert process.stdout is not None

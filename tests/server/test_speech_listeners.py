@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from harness.engines.pieces import cut
+from tests import forking
 from tests.server.conftest import PATIENCE, Serve, Served, Tones, connect, pcm, tone
 
 SPEECH = "/v1/audio/speech"
@@ -193,13 +193,8 @@ def test_the_command_serves_the_small_replica_and_obeys_sigterm(
     user_environment: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ["serve", "--model", "replica-small", "--port", "0", "--threads", "1", "--provider", "rocm"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *arguments],
-        cwd=tmp_path,
-        env=user_environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    with forking.Started(
+        *arguments, cwd=tmp_path, env=user_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -223,10 +218,8 @@ def test_a_model_that_does_not_load_ends_the_command_with_its_reason(
     user_environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"nothing")
-    process = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "serve", "--model", "broken.onnx", "--port", "0"],
-        cwd=tmp_path, env=user_environment, capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
+    arguments = ("serve", "--model", "broken.onnx", "--port", "0")
+    process = forking.run(*arguments, cwd=tmp_path, env=user_environment, timeout=240)
     assert process.returncode == 2
     assert "broken.onnx" in process.stderr
     assert "Traceback" not in process.stderr

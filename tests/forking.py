@@ -1,0 +1,178 @@
+"""Commands that are started by a fork of a process which has imported already what they import.
+
+The imports are most of the CPU time of a short command. A command that is started here is a process of its own, with
+its own environment, directory, streams and signals; only its interpreter did not start from nothing. What is about the
+start itself (closed streams, the locale, an interpreter of another environment) is tested with a true start.
+"""
+
+import array
+import atexit
+import inspect
+import json
+import os
+import re
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+SERVER: Final = Path(__file__).with_name("fork_server.py")
+# A script's own folder would come first in its path, and what is in this one would be importable for the commands.
+START: Final = "import runpy, sys; del sys.path[0]; runpy.run_path(sys.argv[1], run_name='__main__')"
+COMMAND: Final = (sys.executable, "-m", "harness.cli")
+NUMBER: Final = 4
+"""Bytes of each number that goes over a socket, little endian."""
+OURS: Final = {**os.environ, "PYTHONUTF8": "1"}
+"""The environment of the process that forks."""
+LATE: Final = re.compile(r"KOKORO_BENCH_.*|PYTEST_.*|GITHUB_STEP_SUMMARY|XDG_STATE_HOME|COLUMNS|TZ|PWD")
+"""Variables that are read when they are needed. A command for which any other differs gets a true start."""
+SUPPORTED: Final = hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+
+class _Server:
+    """The process that forks. It ends with this one, since it reads a socket that nobody else holds."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", START, str(SERVER), str(theirs.fileno())],
+                env=OURS,
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+
+    def ask(self, request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+        """Have a command started, with the streams and the status socket that are given."""
+        body = json.dumps(request).encode()
+        with self._lock:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+            self._socket.sendmsg([len(body).to_bytes(NUMBER, "little")], ancillary)
+            self._socket.sendall(body)
+
+    def close(self) -> None:
+        """End the process, if it is ours: a fork of the tests' own has a copy of this object."""
+        self._socket.close()
+        if self.owner == os.getpid():
+            self._process.wait()
+        else:
+            self._process.returncode = 0  # it is no child of this process
+
+
+_server: _Server | None = None
+_starting = threading.Lock()
+
+
+def _the_server() -> _Server:
+    global _server  # noqa: PLW0603 - one for each process of the tests
+    with _starting:
+        if _server is None or _server.owner != os.getpid():
+            close()
+            _server = _Server()
+        return _server
+
+
+def close() -> None:
+    """End the process that forks, if there is one."""
+    global _server  # noqa: PLW0603
+    if _server is not None:
+        _server.close()
+        _server = None
+
+
+atexit.register(close)
+
+
+class Started(subprocess.Popen[str]):
+    """`kokoro-bench ARGUMENTS` as a process, with the parameters and methods of `subprocess.Popen`.
+
+    It is started truly where the environment has what is read before a command begins.
+    """
+
+    def __init__(self, *arguments: str, env: Mapping[str, str], **given: Any) -> None:
+        self._forked = SUPPORTED and _may_be_forked(env) and not given.keys() & {"preexec_fn", "pass_fds"}
+        super().__init__([*COMMAND, *arguments], env=env, **{"text": True, **given})
+
+    # The three methods of subprocess.Popen in which a process is started and awaited.
+
+    def _execute_child(self, *given: Any) -> None:
+        started = super()._execute_child  # type: ignore[misc]
+        if not self._forked:
+            started(*given)
+            return
+        named = inspect.signature(started).bind(*given).arguments
+        request = {
+            "arguments": named["args"][len(COMMAND) :],
+            "directory": str(Path(named["cwd"] or "").absolute()),
+            "environment": dict(named["env"]),
+            "session": named["start_new_session"],
+            "group": named["process_group"],
+        }
+        pipes = [named[name] for name in ("p2cread", "c2pwrite", "errwrite")]
+        self._status, theirs = socket.socketpair()
+        with theirs:
+            streams = [pipe if pipe >= 0 else number for number, pipe in enumerate(pipes)]
+            _the_server().ask(request, [*streams, theirs.fileno()])
+        self.pid = self._number()
+        self._child_created = True
+        ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(named[name] for name in ends))  # type: ignore[attr-defined]
+
+    def _internal_poll(self, *given: Any, **named: Any) -> int | None:
+        if not self._forked:
+            return super()._internal_poll(*given, **named)  # type: ignore[misc, no-any-return]
+        if self.returncode is None and self._ended(0):
+            return self._wait(None)
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        if not self._forked:
+            return super()._wait(timeout)  # type: ignore[misc, no-any-return]
+        with self._waitpid_lock:  # type: ignore[attr-defined]
+            if self.returncode is None:
+                if not self._ended(timeout):
+                    assert timeout is not None
+                    raise subprocess.TimeoutExpired(self.args, timeout)
+                self.returncode = os.waitstatus_to_exitcode(self._number())
+                self._status.close()
+        return self.returncode
+
+    def _ended(self, timeout: float | None) -> bool:
+        return bool(select.select([self._status], [], [], timeout)[0])
+
+    def _number(self) -> int:
+        found = self._status.recv(NUMBER, socket.MSG_WAITALL)
+        if len(found) < NUMBER:
+            self._status.close()
+            self.returncode = -1
+            raise RuntimeError("the process that forks for the tests has ended; its reason is in standard error")
+        return int.from_bytes(found, "little")
+
+
+def run(
+    *arguments: str, typed: str | None = None, timeout: float | None = None, **given: Any
+) -> subprocess.CompletedProcess[str]:
+    """`kokoro-bench ARGUMENTS` to its end, with what is `typed` as standard input; its output captured as text."""
+    source = subprocess.DEVNULL if typed is None else subprocess.PIPE
+    streams = {"stdin": source, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    with Started(*arguments, **{**streams, **given}) as process:
+        try:
+            out, err = process.communicate(typed, timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _may_be_forked(environment: Mapping[str, str]) -> bool:
+    """Whether a process with this environment would start as the one that forks did."""
+    names = {*OURS, *environment}
+    return all(OURS.get(name) == environment.get(name) or LATE.fullmatch(name) for name in names)
