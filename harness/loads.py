@@ -147,7 +147,8 @@ def _level(text: str, arrivals: Arrivals, option: str) -> float:
         level = float(text)
     except ValueError:
         level = 0.0
-    whole = arrivals is not Arrivals.CLOSED or level == int(level)
+    # Neither infinity nor NaN is a whole number.
+    whole = arrivals is not Arrivals.CLOSED or level.is_integer()
     if not 0 < level < 1e6 or not whole:
         what = "a whole number of listeners" if arrivals is Arrivals.CLOSED else "a rate in requests per second"
         raise UsageError(f"{text!r} is not {what}", where=option, remedy=f"such as {option} 1,2,4")

@@ -116,6 +116,7 @@ def test_a_server_that_is_not_there_cannot_be_loaded(kokoro_bench: Command) -> N
         (("--rate", "2,2"), "2 comes twice"),
         (("--rate", "4", "--rate", "2,4"), "4 comes twice"),
         (("--users", "1.5"), "'1.5' is not a whole number of listeners"),
+        (("--users", "inf"), "'inf' is not a whole number of listeners"),
         (("--ramp", "5"), "'5' is no ramp — --ramp 1:10"),
         (("--rate", "2", "--listen"), "requests at a rate wait for nobody"),
         (("--rate", "2", "--seconds", "0"), "a window needs some length"),

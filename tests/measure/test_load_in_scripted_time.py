@@ -316,6 +316,15 @@ class TestConnections:
         assert all(b"Connection: close" in asked for _, _, asked in server.requests)
         assert all(each.stages for each in result.repetitions)
 
+    def test_a_server_that_says_it_closes_is_taken_at_its_word(self) -> None:
+        body = spoken(TEXT)
+        closing = head(len(body)).replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body
+        server = Server(replies=[((80, closing),), ANSWER])
+        result = play(at(0, 100), server)
+        assert [line for _, line, _ in server.requests] == [0, 1]
+        assert server.lines[0].closed_ns == 80 * MS
+        assert all(each.outcome.valid for each in result.repetitions)
+
     def test_connections_made_beforehand_are_no_requests_part(self) -> None:
         server = Server(replies=[ANSWER], connect_ms=40)
         result = play(at(0, 0, 0, connections=2), server)
