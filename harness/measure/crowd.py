@@ -99,7 +99,8 @@ def _load(order: CrowdOrder, traffic: Traffic, *, target: Target, server: Server
     else:
         starts = starts_of(traffic, seed=order.seed)
         result = run(open_loop(client, starts_ns=starts, longest_s=traffic.longest_s))
-    begins_ns, ends_ns = traffic.warm_up_s * NS, (traffic.warm_up_s + traffic.seconds) * NS
+    # Whole nanoseconds, as the starts are: 0.2 s + 0.4 s are a little more than 0.6 s in floating point.
+    begins_ns, ends_ns = round(traffic.warm_up_s * NS), round((traffic.warm_up_s + traffic.seconds) * NS)
     repetitions = []
     for each in result.attempts:
         phase = Phase.WARMUP if each.intended_ns < begins_ns else Phase.MEASURED

@@ -150,11 +150,13 @@ class ScriptedLoop(asyncio.SelectorEventLoop):
         return line, protocol
 
 
-def play(main: Callable[[ScriptedClock], Coroutine[Any, Any, Result]], server: Server) -> Result:
-    """Run to the end in scripted time."""
-    clock = ScriptedClock()
-    with asyncio.Runner(loop_factory=lambda: ScriptedLoop(server, clock)) as runner:
-        return runner.run(main(clock))
+def play(
+    main: Callable[[ScriptedClock], Coroutine[Any, Any, Result]], server: Server, clock: ScriptedClock | None = None
+) -> Result:
+    """Run to the end in scripted time, on `clock` where there is one already."""
+    own = clock or ScriptedClock()
+    with asyncio.Runner(loop_factory=lambda: ScriptedLoop(server, own)) as runner:
+        return runner.run(main(own))
 
 
 def spoken(text: str, *, seconds: float | None = None) -> bytes:

@@ -181,7 +181,7 @@ def test_what_an_arm_is_to_its_engine() -> None:
     )
     found = engine_order(arm, FILES, voice="v", seed=5, language="fr", profile="p", script={"n": "0"})
     assert (found.engine, found.model, found.model_path, found.voices_path) == ("scripted", "scripted", "/m", "/v")
-    assert (found.voice, found.language, found.provider, found.threads) == ("v", "fr", "cpu", 3)
+    assert (found.voice, found.language, found.provider, found.threads) == ("v", "fr", "openvino", 3)
     assert (found.session_options, found.provider_options) == ({"a": "b"}, {"c": "d"})
     assert (found.url, found.seed, found.profile, found.script) == ("http://x", 5, "p", {"n": "0"})
     bare = engine_order(SERVER, ArmFiles(), voice="v", seed=5)
