@@ -173,7 +173,7 @@ def test_the_harness_of_another_revision_is_told_no_language() -> None:
 def test_what_an_arm_is_to_its_engine() -> None:
     arm = replace(
         ORIGINAL,
-        provider="cpu",
+        provider="openvino",
         threads=3,
         session_options=(("a", "b"),),
         provider_options=(("c", "d"),),
