@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -70,7 +71,7 @@ class Sound:
     reading: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Heard:
     """A file as it was kept, and the samples in it (mono, full scale 1)."""
 
@@ -81,6 +82,13 @@ class _Heard:
     @property
     def seconds(self) -> float:
         return len(self.samples) / self.rate
+
+    @cached_property
+    def bands(self) -> "Signal":
+        """The power of each mel band, shape (frames, 40): its own picture and the difference both take it."""
+        from harness.metrics.spectra import mel_powers, power_spectra
+
+        return mel_powers(power_spectra(self.samples, self.rate), self.rate)
 
 
 def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
@@ -160,7 +168,7 @@ def _read(path: Path) -> _Heard | None:
 
 
 def _take(heard: _Heard, name: str, scenario: Scenario, on: Axis, *, peak: float) -> Take:
-    from harness.metrics.spectra import mel_spectrogram
+    from harness.metrics.spectra import mel_levels
 
     length = f"{number(heard.seconds, 2)} s"
     share = on.at(heard.seconds)
@@ -170,7 +178,7 @@ def _take(heard: _Heard, name: str, scenario: Scenario, on: Axis, *, peak: float
         source=f"data:audio/flac;base64,{base64.b64encode(heard.content).decode()}",
         length=length,
         wave=_wave(heard.samples / peak, share, f"waveform: {name}, {length}"),
-        mel=_picture(_levels(mel_spectrogram(heard.samples, heard.rate)), share, f"mel spectrogram: {name}"),
+        mel=_picture(_levels(mel_levels(heard.bands)), share, f"mel spectrogram: {name}"),
     )
 
 
@@ -222,14 +230,14 @@ def _difference(first: _Heard, second: _Heard, on: Axis, *, peak: float) -> tupl
 
     from harness.metrics.alignment import align
     from harness.metrics.perception import warp
-    from harness.metrics.spectra import hop_length, mel_cepstra, mel_spectrogram, power_spectra
+    from harness.metrics.spectra import band_cepstra, hop_length, mel_levels
 
-    cepstra = [mel_cepstra(power_spectra(each.samples, each.rate), each.rate) for each in (second, first)]
+    cepstra = [band_cepstra(each.bands) for each in (second, first)]
     path = align(*cepstra, radius=max(100, len(cepstra[1]) // 10))
     alike = len(first.samples) == len(second.samples)
     fitted = second.samples if alike else warp(second.samples, first.samples, path=path, hop=hop_length(first.rate))
     apart = fitted - first.samples
-    theirs, ours = (mel_spectrogram(each.samples, each.rate) for each in (first, second))
+    theirs, ours = (mel_levels(each.bands) for each in (first, second))
     gap = _alongside(ours, path, len(theirs)) - theirs
     gap[np.maximum(theirs, _alongside(ours, path, len(theirs))) < _PAUSE_DB] = 0.0
     share = on.at(first.seconds)

@@ -43,7 +43,9 @@ def power_spectra(audio: "NDArray[np.floating]", sample_rate: int) -> "Floats":
     power = np.empty((frames, transform // 2 + 1))
     for begin in range(0, frames, SLICE):
         part = slice(begin, begin + SLICE)
-        power[part] = np.square(np.abs(np.fft.rfft(cut[part] * window, n=transform, axis=1)))
+        spectrum = np.fft.rfft(cut[part] * window, n=transform, axis=1)
+        # Not the square of np.abs, which takes as long as the transform for the root.
+        power[part] = np.square(spectrum.real) + np.square(spectrum.imag)
     power /= window.sum() ** 2
     return power
 
@@ -58,14 +60,24 @@ def mel_powers(power: "Floats", sample_rate: int) -> "Floats":
     return np.asarray(power @ _mel_bank(power.shape[1], sample_rate).T)
 
 
-def mel_spectrogram(audio: "NDArray[np.floating]", sample_rate: int) -> "Floats":
-    """Shape (frames, 40), in dB, for pictures: not below −100 dB."""
+def mel_levels(bands: "Floats") -> "Floats":
+    """The powers of mel bands in dB, for pictures: not below −100 dB."""
     import numpy as np
 
-    return np.asarray(10 * np.log10(np.maximum(mel_powers(power_spectra(audio, sample_rate), sample_rate), FLOOR)))
+    return np.asarray(10 * np.log10(np.maximum(bands, FLOOR)))
+
+
+def mel_spectrogram(audio: "NDArray[np.floating]", sample_rate: int) -> "Floats":
+    """Shape (frames, 40), in dB, for pictures: not below −100 dB."""
+    return mel_levels(mel_powers(power_spectra(audio, sample_rate), sample_rate))
 
 
 def mel_cepstra(power: "Floats", sample_rate: int) -> "Floats":
+    """Shape (frames, 13): the `band_cepstra` of the mel bands of power spectra."""
+    return band_cepstra(mel_powers(power, sample_rate))
+
+
+def band_cepstra(bands: "Floats") -> "Floats":
     """Shape (frames, 13): c1 … c13 of the mel bands' natural-log amplitude L, without c0.
 
     c_m = (2 / K) Σ_k L_k cos(π m (k + ½) / K), hence L_k = c0 / 2 + Σ_m c_m cos(π m (k + ½) / K): the normalisation in
@@ -73,7 +85,7 @@ def mel_cepstra(power: "Floats", sample_rate: int) -> "Floats":
     """
     import numpy as np
 
-    log_amplitude = 0.5 * np.log(np.maximum(mel_powers(power, sample_rate), FLOOR))
+    log_amplitude = 0.5 * np.log(np.maximum(bands, FLOOR))
     return np.asarray(log_amplitude @ _cosines().T)
 
 
