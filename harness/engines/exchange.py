@@ -169,7 +169,8 @@ class Exchange:
             self.done
             and self.connection.our_state is h11.DONE
             and self.connection.their_state is h11.DONE
-            and not self.connection.trailing_data[0]
+            # Nothing follows, and the server has not closed its side.
+            and self.connection.trailing_data == (b"", False)
         )
 
     def _read_events(self, pieces: list[bytes], at_ns: int) -> None:
