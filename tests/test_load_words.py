@@ -24,7 +24,8 @@ from harness.records.reading import known
 from harness.records.repetition import Block, Canary, LoadNote, Outcome, OutcomeKind, Phase, Repetition
 from harness.records.run import RunData
 from harness.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
-from harness.records.verdict import Summary, VerdictKind
+from harness.records.verdict import Summary, TargetKind, TargetResult, Verdict, VerdictKind
+from harness.verdicts import Conclusions
 from tests.metrics.conftest import make_data, make_repetition
 
 ARM = Arm(engine="endpoint", provider="", url="http://127.0.0.1:1")
@@ -209,6 +210,32 @@ class TestJudged:
         assert {each.scenario_id for each in found.targets} == {played.id}
         assert {each.kind for each in found.verdicts} <= {VerdictKind.FAILED}
         assert {each.scenario_id for each in found.summaries} == {played.id, heavier.id}
+
+    def test_of_the_verdicts_only_failures_of_what_was_tried_stay(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        played, heavier = scenario(1), scenario(2)
+        data = run_of(played, heavier, repetitions=(answered(played),), played=(played,))
+        verdicts = [
+            Verdict(scenario_id=each.id, metric="latency", kind=kind)
+            for each in (played, heavier)
+            for kind in (VerdictKind.FAILED, VerdictKind.REGRESSED, VerdictKind.NO_BASELINE)
+        ]
+        targets = [
+            TargetResult(scenario_id=each.id, metric="ttfa", limit=1.0, kind=TargetKind.MISSED, observed=known(2.0))
+            for each in (played, heavier)
+        ]
+        concluded = Conclusions(
+            summaries=(self.summary(scenario_id=played.id),), verdicts=tuple(verdicts), targets=tuple(targets),
+            notes=("the server's clock was set back",),
+        )  # fmt: skip
+        monkeypatch.setattr("harness.loads.conclude", lambda *_, **__: concluded)
+        found = judge_load(data, load_config({}, start=tmp_path, environment={}))
+        assert found.verdicts == (verdicts[0],)
+        assert found.targets == (targets[0],)
+        assert found.summaries == concluded.summaries
+        assert found.notes == (concluded.notes[0], *lag_notes(replace(data, summaries=concluded.summaries)))
+        assert len(found.notes) == 2
 
     def summary(self, **changes: object) -> Summary:
         fields: dict[str, object] = {"scenario_id": "s", "metric": "client_lag", "definition": 1, "n": 200, "p99": 0.05}
