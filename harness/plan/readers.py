@@ -178,14 +178,19 @@ def as_limits(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401
 
 
 def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # noqa: ANN401 - from TOML or the environment
-    from harness.metrics.registry import METRICS
+    from harness.metrics.registry import METRICS, Direction
 
     if name not in METRICS:
         raise ValueError(f"names no metric: {name!r} — {nearest(name, list(METRICS))}")
     try:
-        return pattern, name, _positive(limit)
+        number = _positive(limit)
     except ValueError as error:
         raise ValueError(f"of {name} {error}") from None
+    most = METRICS[name].bounds[1]
+    if METRICS[name].direction is Direction.HIGHER and number >= most:
+        # A run could only miss it, whatever it measures.
+        raise ValueError(f"of {name} must be below {most:g}, not {limit!r}: a target asks for more than its limit")
+    return pattern, name, number
 
 
 def as_choice(*choices: str) -> Callable[[Any], str]:

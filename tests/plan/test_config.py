@@ -150,6 +150,16 @@ class TestValues:
             ("say", " \n", "say is empty: it must hold at least one word"),
             ("targets", "rtf", "targets must be name=value, not 'rtf'"),
             ("targets", "rtf=fast", "targets of rtf must be a number, not 'fast'"),
+            (
+                "targets",
+                "success_rate=1",
+                "targets of success_rate must be below 1, not '1': a target asks for more than its limit",
+            ),
+            (
+                "targets",
+                {"stoi": 1.5},
+                "targets of stoi must be below 1, not 1.5: a target asks for more than its limit",
+            ),
             ("targets", "rtff=1", "targets names no metric: 'rtff' — did you mean 'rtf'?"),
             ("targets", {"*/whole/*": 0.5}, "targets names no metric: '*/whole/*' — known: "),
         ],
