@@ -206,6 +206,9 @@ class TestFaults:
             name, said = fault(exchange(), head(status=status))
             assert name == "redirect"
             assert f"redirects to nowhere ({status[:3]})" in said
+        with pytest.raises(EndpointFault) as caught:
+            exchange().receive(head(status="301 Moved"), 0)
+        assert caught.value.status == 301
 
     @pytest.mark.parametrize("status", ["299 Odd", "400 Bad Request"])
     def test_other_statuses_are_no_redirect(self, status: str) -> None:
@@ -255,8 +258,20 @@ class TestFaults:
         made.receive(head(f"Content-Type: {kind}", length=14), 0)
         with pytest.raises(EndpointFault) as caught:
             made.receive(b'{"error": "x"}', 0)
-        assert (caught.value.fault, caught.value.answered) == ("not-audio", True)
+        assert (caught.value.fault, caught.value.answered, caught.value.status) == ("not-audio", True, 200)
         assert str(caught.value) == f"""the answer is {kind}, not audio: '{{"error": "x"}}'"""
+
+    def test_a_size_that_no_body_may_have_is_a_placeholder(self) -> None:
+        # Nothing but the connection's end says that it was all: with a size that may be true, it was not.
+        made = exchange(container="wav")
+        made.receive(head(length=None) + wav_header(sample_rate=24_000, channels=1, data_bytes=1_200) + PCM, 0)
+        assert made.receive(b"", 0) == []
+        likely = exchange(container="wav")
+        name, said = fault(
+            likely, head(length=None) + wav_header(sample_rate=24_000, channels=1, data_bytes=900) + PCM, b""
+        )
+        assert name == "truncated"
+        assert "nothing but the closed connection says that this was all" in said
 
     def test_what_follows_the_end_is_told(self) -> None:
         assert fault(exchange(), head(), PCM + b"more") == (
