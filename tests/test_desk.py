@@ -10,16 +10,16 @@ import msgspec
 import pytest
 
 from harness.clock import SCRIPTED_EPOCH, ScriptedClock
-from harness.desk import LOOKING_S, MOST_CLIENTS, ListenerDesk, own_starts, texts_of
-from harness.engines.dialects import OPENAI
+from harness.desk import LOOKING_S, MOST_CLIENTS, ListenerDesk, own_starts, settle, texts_of
+from harness.engines.dialects import OPENAI, RAYCAST
 from harness.engines.exchange import Address, Ask, Exchange, Heard
 from harness.engines.faults import EndpointFault, Fault
-from harness.engines.protocol import Stages
+from harness.engines.protocol import EngineRefusal, Stages
 from harness.engines.target import Settings, Target, read_address, read_settings
 from harness.measure.arrivals import starts_of
 from harness.records.repetition import Outcome, OutcomeKind, Repetition, StageMark
 from harness.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic, Utterance
-from tests.measure.scripted_time import MS, halves, spoken
+from tests.measure.scripted_time import MS, halves, head, spoken
 
 if TYPE_CHECKING:
     from harness.measure.judging import Served
@@ -242,6 +242,39 @@ class TestPlaying:
         assert [line.closed for line in lines] == [True]
         desk.wait_out(gives_up_ns=0, sleep=sleep)
         assert len(given_up) == 2, "nothing is given up where nothing is open"
+
+
+class TestReaching:
+    refusal = json.dumps({"detail": [{"type": "missing", "loc": ["body", "text"], "msg": "Field required"}]}).encode()
+
+    def settled(self, clock: ScriptedClock, monkeypatch: pytest.MonkeyPatch, *options: tuple[str, str]) -> Target:
+        said = head(len(self.refusal), status="422 Unprocessable", kind="application/json") + self.refusal
+        monkeypatch.setattr(ScriptedLine, "reply", ((5, said),))
+        return settle(replace(ASKED.arm, session_options=options), clock=clock)
+
+    def test_the_dialect_is_asked_for_over_a_connection_that_is_not_kept(
+        self, clock: ScriptedClock, lines: list[ScriptedLine], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = self.settled(clock, monkeypatch, ("idle_timeout", "3"))
+        assert (target.dialect, target.address) == (RAYCAST, read_address(ASKED.arm.url))
+        assert target.settings == Settings(idle_timeout=3.0)
+        (line,) = lines
+        assert line.settings == Settings(idle_timeout=3.0, keep_alive=False)
+        assert line._address == target.address
+        assert line._clock is clock
+        assert line._stages.take() == [("connect", 7 * MS, 17 * MS)]
+
+    def test_what_is_configured_is_not_asked_for(
+        self, clock: ScriptedClock, lines: list[ScriptedLine], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.settled(clock, monkeypatch, ("dialect", "openai")).dialect is OPENAI
+        assert not lines[0].asked
+
+    def test_a_format_that_the_dialect_does_not_have_is_refused(
+        self, clock: ScriptedClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(EngineRefusal, match="the dialect raycast has no format 'mp3'"):
+            self.settled(clock, monkeypatch, ("format", "mp3"))
 
 
 class TestTime:

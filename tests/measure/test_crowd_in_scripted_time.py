@@ -79,7 +79,15 @@ def order(
     *texts: Spoken, traffic: Traffic | None = None, compare: bool = False, phase: Phase = Phase.MEASURED
 ) -> CrowdOrder:
     return CrowdOrder(
-        scenario_id="s", launch=3, block=4, phase=phase, texts=texts, voice="af_heart", traffic=traffic, compare=compare
+        scenario_id="s",
+        launch=3,
+        block=4,
+        phase=phase,
+        texts=texts,
+        voice="af_heart",
+        speed=1.02,
+        traffic=traffic,
+        compare=compare,
     )
 
 
@@ -187,7 +195,9 @@ class TestAtOnce:
         assert [(each.launch, each.block, each.phase) for each in found.repetitions] == [(3, 4, Phase.WARMUP)] * 2
         assert [each.stages for each in found.repetitions] == [(), ()]
         assert [each.outcome.valid for each in found.repetitions] == [True, True]
-        assert len(server.requests) == 2, "nothing is asked for again where nothing is to be compared"
+        # Nothing is asked for again where nothing is to be compared.
+        assert [at_ns for at_ns, _, _ in server.requests] == [80 * MS] * 2
+        assert all(b'"speed": 1.02' in body for _, _, body in server.requests)
         assert watches == [(ServerProcess(pid=5, found="here"), 0.02)]
         assert found.began_at == SCRIPTED_EPOCH + 0.08
         assert [each.memory.peak for each in found.repetitions] == [99, 99]
