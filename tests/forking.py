@@ -30,7 +30,8 @@ OURS: Final = {**os.environ, "PYTHONUTF8": "1"}
 """The environment of the process that forks."""
 LATE: Final = re.compile(r"KOKORO_BENCH_.*|PYTEST_.*|GITHUB_STEP_SUMMARY|XDG_STATE_HOME|COLUMNS|TZ|PWD")
 """Variables that are read when they are needed. A command for which any other differs gets a true start."""
-SUPPORTED: Final = hasattr(os, "fork") and hasattr(socket, "send_fds")
+SUPPORTED: Final = sys.platform == "linux"
+"""Elsewhere a fork after such imports is not safe, or there is none."""
 
 
 class _Server:
