@@ -143,6 +143,10 @@ class TestStamps:
         begun = sorted((each.intended_ns // MS, each.listener) for each in result.attempts)
         assert begun == [(0, 0), (20, 1), (40, 2), (60, 3), (80, 0), (100, 1), (120, 2), (140, 3)]
 
+    def test_none_begins_at_the_end_of_whole_seconds(self) -> None:
+        result = play(kept_busy(seconds=4), Server(replies=[halves(TEXT, 500, 1_000)]))
+        assert [each.intended_ns for each in result.attempts] == [0, 1_000 * MS, 2_000 * MS, 3_000 * MS]
+
     def test_listeners_come_in_one_moment_or_over_whole_seconds(self) -> None:
         slow = halves(TEXT, 3_000, 3_990)
         at_once = play(kept_busy(listeners=2, seconds=1), Server(replies=[slow]))
@@ -330,6 +334,8 @@ class TestConnections:
         result = play(at(0, 0, 0, connections=2), server)
         assert [len(each.stages) for each in result.repetitions] == [0, 0, 1]
         assert result.began_ns == 80 * MS, "the load begins once they are made"
+        first = play(kept_busy(seconds=0.05), Server(replies=[ANSWER], connect_ms=40))
+        assert (first.began_ns, len(first.repetitions[0].stages)) == (0, 1), "none where none is asked for"
         busy = Server(replies=[ANSWER], connect_ms=40)
         assert play(kept_busy(listeners=2, seconds=0.05, connections=2), busy).began_ns == 80 * MS
 
