@@ -316,13 +316,13 @@ class TestRefusals:
     def test_pytest_xdist_is_refused_before_anything_is_measured(
         self, session: Session, pytester: pytest.Pytester
     ) -> None:
-        result = session("-n", "2")
+        result = session("-n", "1")
         result.stdout.fnmatch_lines(["*-n: pytest-xdist would measure in several processes at once*"])
         assert result.ret == ExitCode.USAGE
         assert not (pytester.path / ".kokoro-bench").exists()
 
     def test_other_tests_are_not_refused_under_pytest_xdist(self, session: Session) -> None:
-        assert session("-n", "2", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+        assert session("-n", "1", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 class TestOwnAssertions:

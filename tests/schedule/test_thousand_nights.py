@@ -97,13 +97,13 @@ def count_objects() -> int:
     return len(gc.get_objects())
 
 
-@pytest.mark.parametrize("planted", [{60: 0.10}, {60: 0.10, 100: -0.10}, {}])
+@pytest.mark.parametrize("planted", [{40: 0.10}, {40: 0.10, 65: -0.10}, {}])
 def test_without_a_baseline_the_history_tells_each_step_once(
     bench: Any, make_run: Run, planted: dict[int, float]
 ) -> None:
     bench.put()
     nights = Nights(bench, make_run, steps=planted, gate=False)
-    nights.play(0, 130)
+    nights.play(0, 90)
     events = ["alert" if size > 0 else "recovered" for size in planted.values()]
     assert [message.event for message in bench.told] == events
     for message, night in zip(bench.told, planted, strict=True):
@@ -112,5 +112,5 @@ def test_without_a_baseline_the_history_tells_each_step_once(
     alerts = bench.store.journal().alerts()
     assert len(alerts) == sum(size > 0 for size in planted.values())
     for alert in alerts:
-        assert abs((float(alert.run_id[4:]) - START) // DAY - 60) <= 2
+        assert abs((float(alert.run_id[4:]) - START) // DAY - 40) <= 2
         assert "stepped up by" in alert.sentence
