@@ -47,7 +47,9 @@ LINES = range(60, 131)
 
 SCRIPTED = {"KOKORO_BENCH_ENGINE": "scripted", "KOKORO_BENCH_MODEL": "scripted", "KOKORO_BENCH_TEXT": "chars-200"}
 """What the tests measure in place of the real engine: the scripted engine computes its times and waits for nothing."""
-SHORT = {"KOKORO_BENCH_LAUNCHES": "2", "KOKORO_BENCH_BLOCKS": "3"}
+SHORT = {"KOKORO_BENCH_LAUNCHES": "1", "KOKORO_BENCH_BLOCKS": "2"}
+CERTAIN = {**SCRIPTED, "KOKORO_BENCH_LAUNCHES": "2", "KOKORO_BENCH_BLOCKS": "3"}
+"""The least that lets a duel call a change of 20 % better or worse."""
 STAND_INS = (
     ("replica-small-u8", "scripted-8bit"),
     ("replica-small", "scripted"),
@@ -59,8 +61,12 @@ STAND_INS = (
 """(what a page says, what the test puts in its place), in commands and in shown outputs."""
 UNITS = {"ms", "s", "s/s", "1/s", "kB", "MB", "GB", "dB"}
 PORT = "8880"
-OWN_ENVIRONMENT: dict[str, dict[str, str]] = {"measure-your-server": {"KOKORO_BENCH_LAUNCHES": "1"}}
-"""Pages that have their own server need no stand-in for the engine."""
+OWN_ENVIRONMENT: dict[str, dict[str, str]] = {
+    # A page that starts its own server needs no stand-in for the engine.
+    "measure-your-server": {"KOKORO_BENCH_BLOCKS": "1"},
+    "compare-two-versions": CERTAIN,
+    "run-in-ci": CERTAIN,
+}
 
 BLOCK = re.compile(
     r"(?:^<!-- not run by a test: (?P<reason>[^\n]+) -->\n)?^```(?P<info>\w[^\n]*)\n(?P<body>.*?)^```$",
