@@ -1,7 +1,6 @@
 """The load generator against the scripted server, over real sockets. Structure and verdicts; no speeds."""
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -20,7 +19,7 @@ from harness.measure.alone import Reference, alikeness
 from harness.measure.arrivals import constant
 from harness.measure.client import LoadClient, LoadResult
 from harness.measure.judging import KeepAudio, Programme, Served
-from harness.measure.load import FAILURE_PAUSE_S, closed_loop, heard_out_ns, open_loop
+from harness.measure.load import closed_loop, heard_out_ns, open_loop
 from harness.measure.server_watch import ServerWatch
 from harness.measure.streams import PUT_ASIDE, Aside
 from harness.metrics.figures import repetition_figures
@@ -28,7 +27,7 @@ from harness.metrics.load import steady, within
 from harness.records.repetition import OutcomeKind
 from harness.records.scenario import Band, Utterance
 from harness.server.builtin import SCRIPTS
-from harness.server.script import Answer, End, Freeze, Script, Step
+from harness.server.script import Answer, Freeze, Script, Step
 from harness.server.scripted import serving
 
 MS = 1_000_000
@@ -68,23 +67,6 @@ def listening(url: str, *, listeners: int, seconds: float, listen: bool = False,
 
 def scheduled(url: str, starts: Sequence[int], *, places: int = 0, **options: str) -> LoadResult:
     return run(open_loop(client(url, **options), starts_ns=starts, places=places))
-
-
-def test_answers_that_are_not_complete_when_waiting_ends_are_unfinished() -> None:
-    quick = Answer(steps=(Step(audio_share=1.0),))
-    stuck = Answer(steps=(Step(audio_share=0.5), Step(end=End.HANG)))
-    with serving(Script(name="stuck", answers=(quick, stuck))) as (url, _):
-        result = run(open_loop(client(url), starts_ns=(0, 0), longest_s=3.0))
-        kept = run(closed_loop(client(url), listeners=1, seconds=0.1, longest_s=0.3))
-    first, second = sorted(result.repetitions, key=lambda each: each.outcome.valid)
-    assert second.outcome.valid
-    assert (first.outcome.kind, first.outcome.fault) == (OutcomeKind.UNFINISHED, "")
-    # What had come before is told, and so is how long it was waited for; it is no figure.
-    assert "waiting for answers ended" in first.outcome.reason
-    assert first.outcome.reason.split("; ")[1] != "0 bytes of body had come"
-    assert first.end_ns >= 3_000 * MS
-    assert all(figure.value is None for figure in repetition_figures(first).values())
-    assert [each.outcome.kind for each in kept.repetitions] == [OutcomeKind.UNFINISHED]
 
 
 def test_a_closed_loop_keeps_each_listener_busy_with_one_request_after_the_other() -> None:
@@ -145,29 +127,6 @@ def test_what_came_is_looked_at_in_its_order_one_piece_a_round_and_sooner_where_
     assert rounds[:3] == [0, 10, 11]
 
 
-def test_a_connection_on_which_something_follows_the_answer_is_not_used_again() -> None:
-    said = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
-    asked: list[bytes] = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(said + b"rubbish")
-        await writer.drain()
-        await reader.read()
-        writer.close()
-
-    async def loaded() -> LoadResult:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        async with server:
-            return await open_loop(client(f"http://127.0.0.1:{port}"), starts_ns=(0, 0, 0), places=1)
-
-    result = run(loaded())
-    assert [each.outcome.fault for each in result.repetitions] == ["http-503"] * 3
-    assert len(asked) == 3
-    assert all(each.stages for each in result.repetitions), "each had to connect anew"
-
-
 def test_audio_beyond_a_bound_is_judged_while_the_load_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(SHORT) as (url, _):
         later = scheduled(url, (0, 0, 0))
@@ -184,16 +143,6 @@ def test_connections_are_kept_in_a_closed_loop_or_made_anew_for_each_request() -
         cold = listening(url, listeners=2, seconds=0.3, keep_alive="off")
     assert sum(bool(each.stages) for each in kept.repetitions) == 2 < len(kept.repetitions)
     assert all([mark.stage for mark in each.stages] == ["connect"] for each in cold.repetitions)
-
-
-def test_listeners_who_listen_hear_it_to_the_end_before_they_ask_again() -> None:
-    with serving(SHORT) as (url, _):
-        result = listening(url, listeners=1, seconds=1.2, listen=True)
-    first, second = result.attempts[:2]
-    spoken_ns = round(sum(chunk.frames for chunk in first.repetition.chunks) / 24_000 * 1e9)
-    heard = first.repetition.chunks[0].at_ns + spoken_ns
-    # The second half comes well before the first has been heard, so nothing stalls.
-    assert second.intended_ns - first.intended_ns == pytest.approx(heard, abs=2)
 
 
 def test_playback_ends_where_the_last_chunk_has_been_heard() -> None:
@@ -248,14 +197,6 @@ def test_faults_are_outcomes_counted_by_name() -> None:
     faults = [each.outcome.fault for each in result.repetitions]
     assert faults.count("http-503") == 2
     assert faults.count("") == 18
-
-
-def test_a_closed_loop_does_not_hammer_what_refuses() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    result = listening(url, listeners=1, seconds=0.35)
-    assert {each.outcome.fault for each in result.repetitions} == {"refused"}
-    assert 1 <= len(result.attempts) <= 1 + 0.35 / FAILURE_PAUSE_S
 
 
 @pytest.mark.parametrize(
