@@ -64,6 +64,7 @@ PORT = "8880"
 OWN_ENVIRONMENT: dict[str, dict[str, str]] = {
     # A page that starts its own server needs no stand-in for the engine.
     "measure-your-server": {"KOKORO_BENCH_BLOCKS": "1"},
+    "choose-model-and-provider": CERTAIN,
     "compare-two-versions": CERTAIN,
     "run-in-ci": CERTAIN,
 }
