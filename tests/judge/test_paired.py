@@ -77,6 +77,22 @@ def test_the_presumed_inflation_and_the_presumed_scatter_add_up() -> None:
     assert [one.point for one in found if one] == pytest.approx(expected.point.tolist(), rel=1e-12)
 
 
+def test_nothing_is_presumed_of_launches_unless_it_is_said() -> None:
+    duels = [table(1), table(2)]
+    assert (
+        interims(duels) == interims(duels, launch_inflation=1.0, launch_sd=0.0) != interims(duels, launch_inflation=9.0)
+    )
+
+
+def test_a_duel_of_one_launch_or_of_one_pair_a_launch_tells_nothing_of_launches() -> None:
+    rng = np.random.default_rng(5)
+    duels = [tuple(map(tuple, (rng.normal(0, 0.02, (3, 1)) + rng.normal(0, 0.01, (3, 8))).tolist())) for _ in range(9)]
+    drifting: Grouped = (tuple(0.01 * block for block in range(30)),)
+    for silent in (drifting, ((0.1,), (0.9,), (0.4,))):
+        assert launch_inflation([*duels, silent]) == launch_inflation(duels) > 1.0
+        assert launch_scatter([*duels, silent]) == launch_scatter(duels)
+
+
 def test_duels_without_named_scenarios_are_witnesses_each() -> None:
     duels = [table(1), table(2), table(3)]
     unnamed, each, one = (
