@@ -1,3 +1,3 @@
-"""Gives pytest the laboratory: the options, the markers and the `measured` fixture of `harness.plugin`."""
+"""Loads `harness.runner.pytest_plugin`: the options, the markers and the `measured` fixture."""
 
-pytest_plugins = ["harness.plugin"]
+pytest_plugins = ["harness.runner.pytest_plugin"]

@@ -111,7 +111,7 @@ else:
 
     @nox.session
     def mutants(session: nox.Session) -> None:
-        """Check that the tests notice changes of the code; modules choose: `-- harness/judge/gate.py`."""
+        """Check that the tests notice changes of the code; modules choose: `-- harness/analysis/gate.py`."""
         install(session)
         session.install("--quiet", "mutmut==3.8.1")
         session.run("python", "tests/mutation/run.py", "--work", f"{session.create_tmp()}/work", *session.posargs)
@@ -126,4 +126,4 @@ else:
     def perf(session: nox.Session) -> None:
         """The project's own benchmarks; names choose from them: `-- store overhead`."""
         install(session)
-        session.run("python", "-m", "harness.perf", *session.posargs)
+        session.run("python", "-m", "benchmarks", *session.posargs)

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
-from harness.clock import SystemClock
-from harness.console import make_console
-from harness.records.scenario import Arrivals, Scenario
+from harness.core.clock import SystemClock
+from harness.core.records.scenario import Arrivals, Scenario
+from reports.terminal.output import make_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import gevent
 
-    from harness.desk import ListenerDesk
-    from harness.distributed import Gathering
-    from harness.equipment import Equipment
+    from harness.measure.load.external_client import ExternalClient
     from harness.plan.config import Config
+    from harness.runner.distributed_load import LoadCollector
+    from harness.runner.resources import Resources
     from harness.store.runs import RunStore
 
 ALONE = "this process"
@@ -29,12 +29,12 @@ class Session:
 
     def __init__(self) -> None:
         self.clock = SystemClock()
-        self.desk: ListenerDesk | None = None
-        self.gathering: Gathering | None = None
+        self.client: ExternalClient | None = None
+        self.gathering: LoadCollector | None = None
         self.store: RunStore | None = None
         self.config: Config | None = None
         self.scenario: Scenario | None = None
-        self.equipment: Equipment | None = None
+        self.resources: Resources | None = None
         self.judges = ThreadPool(1)
         self.judging: list[Any] = []
         """What the judges have been given and nobody has looked after yet: gevent's results."""
@@ -45,7 +45,7 @@ class Session:
         """When this client's load began; it means something once `begun` is set."""
         self.ends_ns = 0
         """No request begins after this."""
-        self.listeners = 0
+        self.users = 0
         """Users of Locust's that this client has started."""
         self.begun = Event()
         self.user_starts_ns: Sequence[int] = ()
@@ -55,7 +55,7 @@ class Session:
 
     def start_anew(self) -> None:
         """Forget what one load leaves behind, before another in the same process."""
-        self.begun, self.listeners, self.over = Event(), 0, False
+        self.begun, self.users, self.over = Event(), 0, False
 
     def look_after(self, *, wait: bool) -> None:
         """Raise what a judge has raised; with `wait`, once all have judged."""

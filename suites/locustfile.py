@@ -22,17 +22,17 @@ from locust.rpc import Message
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from harness.cli.load import show_load
-from harness.crash_report import crash_line
-from harness.desk import ListenerDesk, own_starts, settle, texts_of
-from harness.distributed import PREPARING_S, Gathering, asked_scenario
-from harness.engines.faults import EndpointFault
-from harness.engines.protocol import EngineRefusal
-from harness.equipment import equip
-from harness.errors import BenchError, ExitCode
-from harness.measure.judging import Served
-from harness.measure.load import next_start_ns
+from harness.core.crash_report import crash_line
+from harness.core.errors import BenchError, ExitCode
+from harness.core.records.scenario import Scenario, Utterance
+from harness.engines.http.errors import EndpointFault
+from harness.engines.speech import EngineRefusal
+from harness.measure.load.external_client import ExternalClient, own_starts, settle, texts_of
+from harness.measure.load.loops import next_start_ns
+from harness.measure.load.records import RequestTrace
 from harness.plan.config import Config, load_config
-from harness.records.scenario import Scenario, Utterance
+from harness.runner.distributed_load import PREPARING_S, LoadCollector, asked_scenario
+from harness.runner.resources import prepare_resources
 from harness.store.runs import open_store
 from suites.locust_session import ALONE, SESSION, print_line
 
@@ -83,21 +83,21 @@ class Listener(User):
 
     def on_start(self) -> None:
         """Make a connection of its own, and say that there is one listener more."""
-        assert SESSION.desk is not None
-        self.line, self.stages = SESSION.desk.line()
+        assert SESSION.client is not None
+        self.connection, self.stages = SESSION.client.connection()
         self.next_ns: int | None = None
-        self.number, SESSION.listeners = SESSION.listeners, SESSION.listeners + 1
+        self.number, SESSION.users = SESSION.users, SESSION.users + 1
         tell_ready(self.environment)
 
     def on_stop(self) -> None:
         """Give it back."""
-        self.line.close()
+        self.connection.close()
 
     @task
     def ask(self) -> None:
         """One request; its end is the next one's intended start."""
-        desk, options = SESSION.desk, self.environment.parsed_options
-        assert desk is not None
+        client, options = SESSION.client, self.environment.parsed_options
+        assert client is not None
         if SESSION.is_open:
             gevent.sleep(IDLE_S)
             return
@@ -108,19 +108,19 @@ class Listener(User):
             gevent.sleep(IDLE_S)
             return
         gevent.sleep(max(0.0, (self.next_ns - SESSION.clock.now_ns()) / 1e9))
-        served, utterance = desk.ask(self.line, self.stages, listener=id(self), intended_ns=self.next_ns)
+        trace, utterance = client.ask(self.connection, self.stages, user=id(self), intended_ns=self.next_ns)
         listen = options is not None and bool(options.listen)
-        self.next_ns = next_start_ns(served, listen=listen, sample_rate=desk.sample_rate)
-        pass_on(self.environment, desk, served, utterance)
+        self.next_ns = next_start_ns(trace, listen=listen, sample_rate=client.sample_rate)
+        pass_on(self.environment, client, trace, utterance)
 
 
-def pass_on(environment: Environment, desk: ListenerDesk, served: Served, utterance: Utterance) -> None:
+def pass_on(environment: Environment, client: ExternalClient, trace: RequestTrace, utterance: Utterance) -> None:
     """To the judges, and to Locust's own statistics."""
-    SESSION.judging.append(SESSION.judges.spawn(desk.judge, served, utterance))
+    SESSION.judging.append(SESSION.judges.spawn(client.judge, trace, utterance))
     environment.events.request.fire(
-        request_type="POST", name=utterance.text_class, response_time=(served.end_ns - served.intended_ns) / 1e6,
-        response_length=2 * served.frames, context={},
-        exception=None if served.outcome.valid else RuntimeError(served.outcome.reason),
+        request_type="POST", name=utterance.text_class, response_time=(trace.end_ns - trace.intended_ns) / 1e6,
+        response_length=2 * trace.frames, context={},
+        exception=None if trace.outcome.valid else RuntimeError(trace.outcome.reason),
     )  # fmt: skip
 
 
@@ -139,9 +139,9 @@ def prepare(environment: Environment, **_: object) -> None:
     try:
         config = load_config({})
         SESSION.store = open_store(config.results)
-        SESSION.equipment = equip(config, report=print_line)
-        SESSION.equipment.subject(())
-        SESSION.equipment.observe()
+        SESSION.resources = prepare_resources(config, report=print_line)
+        SESSION.resources.subject(())
+        SESSION.resources.observe()
     except Exception as error:  # noqa: BLE001 - Locust would print it and go on
         give_up(environment, error)
 
@@ -154,16 +154,16 @@ def start(environment: Environment, **_: object) -> None:
         SESSION.config, SESSION.scenario = config, scenario
         # The gatherer tries it too: it is the one that a person is looking at.
         target = settle(scenario.arm, clock=SESSION.clock)
-        if SESSION.store is not None and SESSION.equipment is not None:
+        if SESSION.store is not None and SESSION.resources is not None:
             clients = clients_of(environment.runner)
-            SESSION.gathering = Gathering(config, scenario, SESSION.store, SESSION.equipment, clients=clients)
+            SESSION.gathering = LoadCollector(config, scenario, SESSION.store, SESSION.resources, clients=clients)
             print_line(f"kokoro-bench: run {SESSION.gathering.run_id}")
         SESSION.start_anew()
         if not isinstance(environment.runner, MasterRunner):
             # Composing texts takes a second and more: in a thread, so that the client goes on saying that it is there.
             composing = gevent.get_hub().threadpool.spawn(texts_of, scenario.text_class, client=SESSION.part[0])
             texts = composing.get()
-            SESSION.desk = ListenerDesk(target, scenario, texts, clock=SESSION.clock)
+            SESSION.client = ExternalClient(target, scenario, texts, clock=SESSION.clock)
             tell_ready(environment)
         elif SESSION.gathering is not None:
             for number, client_id in enumerate(SESSION.gathering.clients):
@@ -176,27 +176,27 @@ def start(environment: Environment, **_: object) -> None:
 def tell_ready(environment: Environment) -> None:
     """Say that this client has prepared what takes time, and how many listeners it has started by now."""
     if isinstance(environment.runner, WorkerRunner):
-        environment.runner.send_message("kokoro-ready", {"listeners": SESSION.listeners})
-    elif SESSION.gathering is not None and SESSION.gathering.note_ready(ALONE, SESSION.listeners):
+        environment.runner.send_message("kokoro-ready", {"listeners": SESSION.users})
+    elif SESSION.gathering is not None and SESSION.gathering.note_ready(ALONE, SESSION.users):
         begin(environment, SESSION.gathering.user_starts(users_per_second(environment))[ALONE])
 
 
 def begin(environment: Environment, user_starts_ns: Sequence[int]) -> None:
     """Begin this client's load: all that takes time has been done before. `user_starts_ns` are those of its users."""
-    desk, scenario, config = SESSION.desk, SESSION.scenario, SESSION.config
-    assert desk is not None
+    client, scenario, config = SESSION.client, SESSION.scenario, SESSION.config
+    assert client is not None
     assert scenario is not None
     assert scenario.traffic is not None
     assert config is not None
-    client, clients = SESSION.part
-    starts = own_starts(scenario.traffic, seed=config["seed"], client=client, clients=clients)
-    SESSION.beating = gevent.spawn(desk.keep_time, gevent.sleep)
+    number, clients = SESSION.part
+    starts = own_starts(scenario.traffic, seed=config["seed"], client=number, clients=clients)
+    SESSION.beating = gevent.spawn(client.keep_time, gevent.sleep)
     SESSION.user_starts_ns = user_starts_ns
-    SESSION.began_ns = desk.begin()
+    SESSION.began_ns = client.begin()
     SESSION.ends_ns = SESSION.began_ns + round(scenario.traffic.total_s * 1e9)
-    served = partial(pass_on, environment, desk)
-    playing = gevent.spawn(desk.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, served=served)
-    gevent.spawn(hand_in, environment, desk, playing)
+    trace = partial(pass_on, environment, client)
+    playing = gevent.spawn(client.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, trace=trace)
+    gevent.spawn(hand_in, environment, client, playing)
     SESSION.begun.set()
 
 
@@ -204,9 +204,9 @@ def begin(environment: Environment, user_starts_ns: Sequence[int]) -> None:
 def report(client_id: str, data: dict[str, Any]) -> None:
     """A client's part since its last report goes with Locust's own."""
     del client_id
-    if SESSION.desk is not None and not SESSION.over:
+    if SESSION.client is not None and not SESSION.over:
         SESSION.look_after(wait=False)
-        data["kokoro"] = SESSION.desk.drain()
+        data["kokoro"] = SESSION.client.drain()
 
 
 @events.worker_report.add_listener
@@ -242,18 +242,18 @@ def take_last(environment: Environment, msg: Message, **_: object) -> None:
     take(str(msg.node_id), {"kokoro": msg.data})
 
 
-def hand_in(environment: Environment, desk: ListenerDesk, playing: gevent.Greenlet) -> None:
+def hand_in(environment: Environment, client: ExternalClient, playing: gevent.Greenlet) -> None:
     """When the load is over: wait for the answers under way, judge what is left, and report for the last time."""
     gevent.sleep((SESSION.ends_ns - SESSION.clock.now_ns()) / 1e9)
     playing.join()
     traffic = SESSION.scenario.traffic if SESSION.scenario else None
     assert traffic is not None
-    desk.wait_out(gives_up_ns=SESSION.ends_ns + round(traffic.drain_s * 1e9), sleep=gevent.sleep)
+    client.wait_out(gives_up_ns=SESSION.ends_ns + round(traffic.drain_s * 1e9), sleep=gevent.sleep)
     if SESSION.beating is not None:
         SESSION.beating.kill()
     SESSION.look_after(wait=True)
     SESSION.over = True
-    last = desk.drain() | {"last": True}
+    last = client.drain() | {"last": True}
     if isinstance(environment.runner, WorkerRunner):
         environment.runner.send_message("kokoro", last)
     elif SESSION.gathering is not None:
@@ -282,7 +282,7 @@ def conclude(environment: Environment) -> None:
         return
     SESSION.gathering = None
     finished = gathering.finish()
-    show_load(finished.data, config).print(f"exit code {int(finished.code)}", style="dim")
+    show_load(finished, config).print(f"exit code {int(finished.code)}", style="dim")
     environment.process_exit_code = int(finished.code)
 
 
@@ -300,7 +300,7 @@ def configured(environment: Environment) -> tuple[Config, Scenario]:
     """The harness's configuration with Locust's host, and the scenario of this load. BenchError."""
     config = load_config({"url": environment.host or ""})
     given = vars(environment.parsed_options) if environment.parsed_options else {}
-    return config, asked_scenario(config, given, listeners=int(given.get("num_users") or 1))
+    return config, asked_scenario(config, given, users=int(given.get("num_users") or 1))
 
 
 def give_up(environment: Environment, error: Exception) -> None:

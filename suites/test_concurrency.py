@@ -5,9 +5,9 @@ load fail here. In process one session of all threads stands beside a pool: what
 which session spoke how much. How much a server bears over time is another question: `kokoro-bench load`.
 """
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 AT_ONCE = (1, 2, 4, 8)
 POOLS = ("engine=kokoro-sentences", "engine=kokoro-sentences,sessions=2")

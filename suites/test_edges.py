@@ -3,9 +3,9 @@
 The same for every model: the original alone is measured.
 """
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 EDGES = ("phonemes-509", "phonemes-510", "phonemes-511", "unpunctuated-700")
 

@@ -1,8 +1,8 @@
 """A speech server as its listeners have it: `--url http://…`. Its texts change from block to block, as caches exist."""
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 CONNECTIONS = ("keep_alive=on", "keep_alive=off")
 """One connection for all requests, and a new one for each, whose making counts."""

@@ -4,9 +4,9 @@ In process, and behind the project's own server (the engine `kokoro-server`, sta
 both: `test_concurrency.py`. A server that runs already is measured by `--url`.
 """
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 BY_SENTENCE = ("current", "engine=kokoro-sentences", "engine=kokoro-server")
 DIALECTS = ("engine=kokoro-server,dialect=openai", "engine=kokoro-server,dialect=raycast")

@@ -3,9 +3,9 @@
 What cannot run here, and what falls back to the CPU, is refused with its reason in the table.
 """
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 OPENVINO = "onnxruntime-openvino==1.24.1,provider=openvino"
 EXPORTED = ("current", "provider=*", OPENVINO)

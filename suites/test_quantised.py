@@ -1,8 +1,8 @@
 """Quantised models beside their original: speed, size, memory, start-up, and whether they still sound like it."""
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 RECIPES = ("u8", "u8-per-channel", "u8-nolstm", "s8", "fp16", "int4")
 COSTLY = (*RECIPES, "u8-matmul", "s8-matmul", "s8-per-channel", "qdq")

@@ -1,8 +1,8 @@
 """Threads and session options, one at a time: what each alone does to the original, beside ONNX Runtime's defaults."""
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 THREADS = ("current", "threads=1", "threads=2")
 OPTIONS = ("current", "spinning=off", "arena=off", "arena_shrink=on")

@@ -3,9 +3,9 @@
 A block speaks a thousand, or as many as fit into a soak's part of --budget (at least 50); --blocks makes it more.
 """
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 REPEATS = 1_000
 A_WHILE = 25

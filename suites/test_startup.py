@@ -1,8 +1,8 @@
 """Start-up: from nothing to a loaded engine with its first inference behind it, and what its first listeners wait."""
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 WARMED = ("current", "engine=kokoro-sentences", "engine=kokoro-sentences,warm_up=on")
 SERVED_WARMED = ("engine=kokoro-server,warm_up=off", "engine=kokoro-server,warm_up=on")

@@ -1,8 +1,8 @@
 """Text lengths: from a word to several minutes of speech, whole and streamed."""
 
-from harness.measured import Benchmark, Measured
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.core.records.scenario import Mode
+from harness.runner.pytest_fixture import Benchmark, Measured
+from harness.runner.pytest_marker import scenarios
 
 SHORT = ("chars-12", "chars-60", "chars-200")
 MEDIUM = ("chars-500", "chars-900")

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
-from harness import laboratory
-from harness.measure.events import Listener
+from harness.analysis.promotion import baseline_entries
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.measure.conductor.events import EventHandler
 from harness.models.cache import ROOT_VARIABLE, Cache
 from harness.models.catalogue import Catalogue
 from harness.models.files import ModelFiles
 from harness.plan.config import Config, load_config
-from harness.plan.matrix import Wish
-from harness.records.run import RunData
-from harness.records.scenario import Mode
+from harness.plan.matrix import ScenarioRequest
+from harness.runner import run as laboratory
 from harness.store.baselines import promote
-from harness.verdicts import baseline_entries
 from tests import forking
 
 POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
@@ -135,7 +135,7 @@ def here(
 class Laboratory:
     """A directory in which scripted runs are made, judged against its own baselines, and promoted."""
 
-    WISHES = (Wish(mode=Mode.LOAD_WARM), Wish(mode=Mode.WHOLE, texts=("chars-12", "chars-60")))
+    REQUESTS = (ScenarioRequest(mode=Mode.LOAD_WARM), ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12", "chars-60")))
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -146,14 +146,12 @@ class Laboratory:
         return load_config(given, start=self.root, environment={})
 
     def run(
-        self, *, wishes: Sequence[Wish] = WISHES, listeners: Sequence[Listener] = (), **options: str
+        self, *, requests: Sequence[ScenarioRequest] = REQUESTS, handlers: Sequence[EventHandler] = (), **options: str
     ) -> laboratory.Finished:
         """One run, from the plan to the verdicts."""
         config = self.config(**options)
-        scenarios = laboratory.wanted_scenarios(config, wishes, "quick")
-        return laboratory.measure(
-            config, scenarios, selection="quick", listeners=listeners, report=lambda _message: None
-        )
+        scenarios = laboratory.wanted_scenarios(config, requests, "quick")
+        return laboratory.measure(config, scenarios, selection="quick", handlers=handlers, report=lambda _message: None)
 
     def promote(self, data: RunData) -> None:
         """Accept a run's figures."""
@@ -205,7 +203,7 @@ def server_url(postgres_url: str) -> str:
     """An empty database of a PostgreSQL server."""
     from sqlalchemy import inspect, text
 
-    from harness.store.dialects import connect
+    from harness.store.databases import connect
 
     database = connect(postgres_url, lock_wait_s=10.0)
     with database.writers.begin() as connection:

@@ -74,7 +74,7 @@ def _own_modules() -> Iterator[str]:
 
     for package in (harness, reports):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.startswith("harness.perf") and not found.name.endswith("__main__"):
+            if not found.name.startswith("benchmarks") and not found.name.endswith("__main__"):
                 yield found.name
 
 

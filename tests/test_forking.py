@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import COMMANDS
-from harness.server.script import Answer, Script, Step
-from harness.server.scripted import serving
+from harness.server.mock.script import Answer, Script, Step
+from harness.server.mock.server import serving
 from tests import forking
 from tests.conftest import Command
 

@@ -20,7 +20,7 @@ import click
 
 from harness.cli.exit_codes import called, document, exit_codes
 from harness.cli.streams import Losses, steady_streams
-from harness.errors import BenchError, ExitCode
+from harness.core.errors import BenchError, ExitCode
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Run the benchmark suites, compare with the baselines, and write the report."),
@@ -40,7 +40,7 @@ COMMANDS = {
     "serve": ("harness.cli.serve:serve", "Serve Kokoro speech over HTTP: the reference server."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine and what may disturb a measurement."),
     "mock-server": (
-        "harness.cli.scripted_server:scripted_server",
+        "harness.cli.mock_server:mock_server",
         "Serve scripted answers on loopback, faults included.",
     ),
     "config": ("harness.cli.config:config", "Print every configuration value and its source."),
@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command where there is none of that name."""
-        from harness.errors import nearest
+        from harness.core.errors import nearest
 
         try:
             return super().resolve_command(ctx, args)
@@ -133,7 +133,7 @@ def _answer(arguments: Sequence[str]) -> ExitCode:
         _say("interrupted")
         return ExitCode.INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - also a SystemExit of a library: its code is not ours
-        from harness.crash_report import crash_line
+        from harness.core.crash_report import crash_line
 
         _say(crash_line(error, arguments))
         return ExitCode.INTERNAL

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import configured, open_results
-from harness.errors import BaselineError, UsageError
+from harness.core.errors import BaselineError, UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.records.run import RunData
+    from harness.core.records.run import RunData
     from harness.store.baselines import BaselineChange
 
 
@@ -26,8 +26,8 @@ def baseline() -> None:
 @click.option("--despite-regressions", is_flag=True, help="accept a run with regressions")
 def promote(config: Config, run: str, despite_regressions: bool) -> None:  # noqa: FBT001 - click's own
     """Add RUN to the baseline. A baseline keeps its 10 newest runs."""
+    from harness.analysis.promotion import baseline_entries
     from harness.store.baselines import promote as accept
-    from harness.verdicts import baseline_entries
 
     data = _load(config, run)
     _check(data, despite_regressions=despite_regressions)
@@ -42,8 +42,8 @@ def promote(config: Config, run: str, despite_regressions: bool) -> None:  # noq
 @click.argument("run", default="latest")
 def diff(config: Config, run: str) -> None:
     """Show what promoting RUN would change."""
+    from harness.analysis.promotion import baseline_entries
     from harness.store.baselines import diff as compare
-    from harness.verdicts import baseline_entries
 
     _print(compare(config.baselines, baseline_entries(_load(config, run))))
 
@@ -55,10 +55,10 @@ def show(config: Config, machine: str | None) -> None:
     """Show the baseline of a machine."""
     from statistics import median
 
-    from harness.console import make_console
     from harness.metrics.registry import metric
-    from harness.plain_table import PlainTable
     from harness.store.baselines import load_baselines
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     key = machine or _this_machine()
     baselines = load_baselines(config.baselines, key)
@@ -98,8 +98,8 @@ def _load(config: Config, run: str) -> "RunData":
 
 def _check(data: "RunData", *, despite_regressions: bool) -> None:
     """A run that was not finished, was measured in slices, or got worse, is no standard for others."""
-    from harness.records.run import RunStatus
-    from harness.records.verdict import VerdictKind
+    from harness.core.records.run import RunStatus
+    from harness.core.records.verdict import VerdictKind
 
     if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
         raise UsageError(
@@ -133,6 +133,6 @@ def _print(changes: "Sequence[BaselineChange]") -> None:
 
 
 def _this_machine() -> str:
-    from harness.measure.machine import identify
+    from harness.measure.system.machine import identify
 
     return identify().key

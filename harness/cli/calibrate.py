@@ -6,13 +6,13 @@ import click
 
 from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, machine_key, one_arm
-from harness.errors import ExitCode, UsageError
-from harness.output_files import check_directory
+from harness.core.errors import ExitCode, UsageError
+from harness.core.output_files import check_directory
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
-    from harness.calibration import KnownLaunches
-    from harness.laboratory import Finished
+    from harness.analysis.finished import Finished
+    from harness.runner.calibration import KnownLaunches
 
 SIZES = "0,1%,2%,5%,10%"
 
@@ -58,9 +58,9 @@ def calibrate(
 
     --budget is the budget of one duel (default: 60 s). Finished duels are kept if the command is interrupted.
     """
-    from harness import calibration
     from harness.cli.duel import launches_here, per_cent
-    from harness.console import make_console, tell
+    from harness.runner import calibration
+    from reports.terminal.output import make_console, tell
 
     console = make_console()
     lost = 0
@@ -92,7 +92,7 @@ def calibrate(
 
 def _why(finished: "Finished") -> str:
     """Why a duel could not be measured, as its verdict says."""
-    from harness.records.verdict import VerdictKind
+    from harness.core.records.verdict import VerdictKind
 
     failed = (verdict for verdict in finished.data.verdicts if verdict.kind is VerdictKind.FAILED)
     return next((verdict.reason for verdict in failed if verdict.reason), "no reason was given")
@@ -104,16 +104,16 @@ def _trial(
     """One duel, and whether it could be measured; its outcome is kept before the next begins."""
     from dataclasses import replace
 
-    from harness import calibration
     from harness.cli.duel import conduct
-    from harness.duel import Opponents, latency_pairs
+    from harness.core.records.verdict import VerdictKind
     from harness.plan.config import with_values
-    from harness.records.verdict import VerdictKind
+    from harness.runner import calibration
+    from harness.runner.duel import DuelArms, latency_pairs
 
     reference = one_arm(config)
     if config["text"] and len(config["text"]) > 1:
         raise UsageError("calibrate takes one text class", where="--text", remedy="calibrate each by itself")
-    sides = Opponents(candidate=replace(reference, slowdown=planted), reference=reference).told_apart()
+    sides = DuelArms(candidate=replace(reference, slowdown=planted), reference=reference).told_apart()
     seeded = with_values(config, {"seed": config["seed"] + number})
     finished = conduct(
         seeded,

@@ -10,8 +10,8 @@ from harness.plan.keys import KEYS
 @configured(*MEASURING)
 def config(config: Config) -> None:
     """Print every value of the configuration and where it came from."""
-    from harness.console import make_console
-    from harness.plain_table import PlainTable
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     table = PlainTable(f"Configuration, root {config.root}")
     for column in ("key", "value", "from", "meaning"):

@@ -21,8 +21,8 @@ SIGNS = {
 @click.option("--json", "as_json", is_flag=True, help="print the findings as JSON")
 def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
     """Describe this machine and what may disturb a measurement on it."""
-    from harness.doctor import examine, exit_code
-    from harness.doctor.checkup import look
+    from harness.measure.doctor import examine, exit_code
+    from harness.measure.doctor.checkup import look
     from harness.models.cache import Cache
 
     results = Path(config.results) if "://" not in config.results else config.root
@@ -34,8 +34,8 @@ def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
         return int(exit_code(findings))
     from rich.text import Text
 
-    from harness.console import make_console
-    from harness.plain_table import PlainTable
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     table = PlainTable()
     for column in ("", "topic", "finding", "what to do"):

@@ -10,11 +10,11 @@ from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
-    from harness.calibration import KnownLaunches, LaunchEffect
-    from harness.duel import Opponents, Terms
-    from harness.judge.comparison import Policy
-    from harness.laboratory import Finished
-    from harness.records.scenario import Arm
+    from harness.analysis.finished import Finished
+    from harness.analysis.stats.comparison import Policy
+    from harness.core.records.scenario import Arm
+    from harness.runner.calibration import KnownLaunches, LaunchEffect
+    from harness.runner.duel import DuelArms, Terms
 
 BUDGET_S = 60.0
 TEXTS = ("chars-60",)
@@ -71,9 +71,9 @@ def duel(
 
 def play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool = False) -> "Finished":
     """Play a duel on the terminal, and print what came of it."""
-    from harness.calibration import quotes
-    from harness.console import make_console, print_duel
-    from harness.outputs import check_outputs, write_outputs
+    from harness.runner.calibration import quotes
+    from harness.runner.outputs import check_outputs, write_outputs
+    from reports.terminal.output import make_console, print_duel
 
     check_outputs(config)
     config, sides = _opponents(config, candidate, reference)
@@ -85,7 +85,7 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     selection = f"duel: {candidate} against {reference}"
     launches = launches_here(config)
     finished = conduct(config, sides, effect=effect, selection=selection, launches=launches, streamed=streamed)
-    notes = [*quotes(config.baselines, finished.data), *write_outputs(finished.data, config)]
+    notes = [*quotes(config.baselines, finished.data), *write_outputs(finished, config)]
     if known := launches.of(finished.data):
         notes.insert(0, known.sentence())
     print_duel(finished, candidate=candidate, reference=reference, notes=notes)
@@ -94,7 +94,7 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
 
 def conduct(
     config: Config,
-    sides: "Opponents",
+    sides: "DuelArms",
     *,
     effect: float,
     selection: str,
@@ -106,25 +106,25 @@ def conduct(
 
     `launches` is what is known of them (`launches_here`); None leaves it to what is presumed.
     """
-    from harness import laboratory
-    from harness.beside import unexplained
-    from harness.calibration import KnownLaunches
-    from harness.console import LiveConsole
-    from harness.duel import DuelJudging, duel_scenarios, why_whole
-    from harness.records.scenario import Mode
+    from harness.core.records.scenario import Mode
+    from harness.runner import run
+    from harness.runner.calibration import KnownLaunches
+    from harness.runner.duel import DuelAnalysis, duel_scenarios, why_whole
+    from harness.runner.progress import LiveConsole
+    from harness.runner.side_tasks import unexplained
 
     known = launches or KnownLaunches()
     unfit = why_whole(sides) if config["slice"] else ""
     otherwise = _terms(config, known.whole, slice_s=0.0)
     terms = otherwise if unfit or not config["slice"] else _terms(config, known.in_slices, slice_s=config["slice"])
-    rhythm = replace(terms.rhythm, whole=unfit, otherwise=otherwise.rhythm)
+    launch_policy = replace(terms.launch_policy, whole=unfit, otherwise=otherwise.launch_policy)
     config = _with_a_duels_own(config, launches=terms.launches)
-    judging = DuelJudging(
+    analysis = DuelAnalysis(
         effect=effect,
         budget_s=config["budget"],
         launches=terms.launches,
         policy=terms.policy,
-        rhythm=rhythm,
+        launch_policy=launch_policy,
         otherwise=otherwise,
     )
     mode = Mode.STREAM if streamed else Mode.WHOLE
@@ -133,45 +133,45 @@ def conduct(
     )
     with LiveConsole() as console:
         try:
-            return laboratory.measure(
+            return run.measure(
                 config,
                 scenarios,
                 selection=selection,
-                listeners=[] if quiet else [console],
+                handlers=[] if quiet else [console],
                 report=console.report,
-                judging=laboratory.Judging(
-                    conclude=judging.conclude,
-                    enough=judging.enough,
-                    policy=judging.policy,
-                    explain=unexplained if quiet else judging.explain,
+                analysis=run.RunAnalysis(
+                    conclude=lambda values: analysis.conclude(values.data, values),
+                    enough=analysis.enough,
+                    policy=analysis.policy,
+                    explain=unexplained if quiet else analysis.explain,
                     needs_every_arm=True,
-                    rhythm=rhythm,
+                    launch_policy=launch_policy,
                 ),
             )
-        except laboratory.Interrupted as interrupted:
+        except run.Interrupted as interrupted:
             return interrupted.finished
 
 
 def _terms(config: Config, known: "LaunchEffect | None", *, slice_s: float) -> "Terms":
     """How a duel is played and judged, in slices or without. Launches that are asked for outright are made."""
-    from harness.duel import Terms
-    from harness.plan.matrix import Rhythm
+    from harness.plan.matrix import LaunchPolicy
+    from harness.runner.duel import Terms
 
     launches = config.chosen("launches", LAUNCHES_IN_SLICES if slice_s else LAUNCHES)
     share = LAUNCHING_IN_SLICES if slice_s else LAUNCHING
-    rhythm = Rhythm(
+    launch_policy = LaunchPolicy(
         launching=share if config.origins["launches"] == "default" else 1.0,
         fewest_blocks=FEWEST_IN_SLICES if slice_s else FEWEST_PAIRS,
         slice_s=slice_s,
         launches=launches,
     )
-    return Terms(launches=launches, policy=_policy(config, known, in_slices=bool(slice_s)), rhythm=rhythm)
+    return Terms(launches=launches, policy=_policy(config, known, in_slices=bool(slice_s)), launch_policy=launch_policy)
 
 
 def _policy(config: Config, known: "LaunchEffect | None", *, in_slices: bool) -> "Policy":
     """What the gate asks for, with what is known of launches, or presumed of those in slices."""
-    from harness.judge.paired import SLICED_LAUNCH_SD
-    from harness.verdicts import policy_of
+    from harness.analysis.conclude import policy_of
+    from harness.analysis.stats.paired import SLICED_LAUNCH_SD
 
     policy = policy_of(config)
     if known is not None:
@@ -195,7 +195,7 @@ def _with_a_duels_own(config: Config, *, launches: int) -> Config:
 
 def launches_here(config: Config) -> "KnownLaunches":
     """What calibration has learned of launches on this machine, so that three of a duel need not tell it."""
-    from harness.calibration import KnownLaunches, launch_effect
+    from harness.runner.calibration import KnownLaunches, launch_effect
 
     key = machine_key(config)
     return KnownLaunches(
@@ -204,13 +204,13 @@ def launches_here(config: Config) -> "KnownLaunches":
     )
 
 
-def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, Opponents]":
+def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, DuelArms]":
     """The two sides, and the configuration by which their models are found."""
-    from harness.duel import Opponents
-    from harness.equipment import model_names
+    from harness.measure.runtimes.revisions import resolve
+    from harness.plan.arm_spec import parse_arm_spec, with_model
     from harness.plan.labels import label_models
-    from harness.plan.sides import parse_side, with_model
-    from harness.runtimes.revisions import resolve
+    from harness.runner.duel import DuelArms
+    from harness.runner.resources import model_names
 
     base, names = one_arm(config), model_names(config)
     if config["model"] and base.model:
@@ -218,23 +218,23 @@ def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config,
 
     def side(text: str) -> "Arm":
         """A name of a revision may be another commit's tomorrow: the arm has the commit."""
-        arm = parse_side(text, base=base, models=names)
+        arm = parse_arm_spec(text, base=base, models=names)
         return replace(arm, revision=resolve(config.root, arm.revision)[:COMMIT]) if arm.revision else arm
 
     config, (ours, theirs) = label_models(config, [side(candidate), side(reference)])
-    return config, Opponents(candidate=ours, reference=theirs).told_apart()
+    return config, DuelArms(candidate=ours, reference=theirs).told_apart()
 
 
 def _said(side: str, arm: "Arm") -> str:
     """A side as it is published: with its model's label, and without the user's folders."""
-    from harness.plan.sides import with_label
+    from harness.plan.arm_spec import with_label
 
     return with_label(side, arm.model.name) if arm.model else side
 
 
-def _measured_otherwise(config: Config, sides: "Opponents") -> str:
+def _measured_otherwise(config: Config, sides: "DuelArms") -> str:
     """That the two sides' own measuring code differs, "" where it does not."""
-    from harness.runtimes.revisions import measuring_changes
+    from harness.measure.runtimes.revisions import measuring_changes
 
     revisions = sorted((sides.candidate.revision, sides.reference.revision), reverse=True)
     if not revisions[0]:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import click
 
-from harness.errors import ExitCode
+from harness.core.errors import ExitCode
 
 COMMON: Mapping[ExitCode, str] = MappingProxyType({
     ExitCode.OK: "done",

@@ -6,7 +6,7 @@ import click
 
 from harness.cli.grouped_help import command
 from harness.cli.options import LISTED, MEASURING, configured
-from harness.errors import ExitCode, UsageError
+from harness.core.errors import ExitCode, UsageError
 from harness.plan.config import Config, joined
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from harness.laboratory import Conduct, Finished
-    from harness.records.repetition import Block, Repetition
-    from harness.records.run import RunData
-    from harness.records.scenario import Scenario, Traffic
+    from harness.analysis.finished import Finished
+    from harness.core.records.repetition import Block, Repetition
+    from harness.core.records.scenario import Scenario, Traffic
+    from harness.runner.run import Conduct
 
 TEXTS = ("chars-200",)
 
@@ -66,18 +66,18 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     rss_slope is the growth of the server's memory per request. A load is sustained if more than 99 % of its requests
     (the target of success_rate) meet every target.
     """
-    from harness.loads import sustained, wanted_traffic
-    from harness.outputs import check_outputs
+    from harness.analysis.load_targets import requested_traffic, sustained
+    from harness.runner.outputs import check_outputs
 
     if former := given.pop("former"):
         click.echo("kokoro-bench: --listeners is now called --users", err=True)
         given["listeners"] = joined([str(each) for each in (given["listeners"], former) if each])
-    config, traffic = settled(config, wanted_traffic(given))
+    config, traffic = settled(config, requested_traffic(given))
     check_outputs(config)
     sweep = bool(given["sweep"])
     finished = play(config, traffic, sweep=sweep)
     data = finished.data
-    console = show_load(data, config)
+    console = show_load(finished, config)
     found = sustained(data, config.targets)
     for name, reading in found if sweep else ():
         said = f"{reading.value:g}" if reading.value is not None else f"none: {reading.reason}"
@@ -88,18 +88,18 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     return int(code)
 
 
-def show_load(data: "RunData", config: Config) -> "Console":
+def show_load(finished: "Finished", config: Config) -> "Console":
     """Print a run of loads: its table, its failures and notes, and what was written. Returns the console."""
-    from harness.console import failures, make_console
-    from harness.outputs import write_outputs
-    from harness.run_table import results_table
+    from harness.runner.outputs import write_outputs
+    from reports.terminal.output import failures, make_console
+    from reports.terminal.run_table import results_table
 
-    console = make_console()
+    console, data = make_console(), finished.data
     console.print()
     console.print(results_table(data))
     for line in failures(data):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for note in (*data.run.notes, *([data.run.reason] if data.run.reason else []), *write_outputs(data, config)):
+    for note in (*data.run.notes, *([data.run.reason] if data.run.reason else []), *write_outputs(finished, config)):
         console.print(note, markup=False, soft_wrap=True)
     return console
 
@@ -110,7 +110,7 @@ def settled(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequ
     A budget that was given is kept: it bounds how long last answers are waited for. UsageError where the loads alone
     take longer.
     """
-    from harness.loads import within_budget
+    from harness.analysis.load_targets import within_budget
     from harness.plan.config import with_values
 
     if not config["url"]:
@@ -125,42 +125,42 @@ def settled(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequ
 
 def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finished":
     """Measure, with the live display; interrupted, what was kept until then."""
-    from harness import laboratory
-    from harness.console import LiveConsole
-    from harness.loads import holds, judge_load
-    from harness.measure.loads import LoadConductor, try_all
-    from harness.plan.matrix import Wish
-    from harness.records.scenario import Mode
-    from harness.verdicts import policy_of
+    from harness.analysis.conclude import policy_of
+    from harness.analysis.load_targets import check_load, holds
+    from harness.core.records.scenario import Mode
+    from harness.measure.conductor.load_runs import LoadConductor, try_all
+    from harness.plan.matrix import ScenarioRequest
+    from harness.runner import run
+    from harness.runner.progress import LiveConsole
 
     def borne(scenario: "Scenario", _block: "Block", repetitions: "Sequence[Repetition]") -> bool:
         return holds(scenario, repetitions, config.targets)
 
-    conduct: Conduct = lambda plan, staff, clock, emit, _watch: LoadConductor(  # noqa: E731 - typed where it stands
-        plan, staff=staff, clock=clock, emit=emit, holds=borne if sweep else try_all
+    conduct: Conduct = lambda plan, worker_factory, clock, emit, _watch: LoadConductor(  # noqa: E731 - typed where it stands
+        plan, worker_factory=worker_factory, clock=clock, emit=emit, holds=borne if sweep else try_all
     )
-    wish = Wish(mode=Mode.ENDPOINT, texts=TEXTS, variant=None, traffic=tuple(traffic))
+    request = ScenarioRequest(mode=Mode.ENDPOINT, texts=TEXTS, variant=None, traffic=tuple(traffic))
     with LiveConsole() as console:
         try:
-            return laboratory.measure(
+            return run.measure(
                 config,
-                laboratory.wanted_scenarios(config, [wish], "quick"),
+                run.wanted_scenarios(config, [request], "quick"),
                 selection="load",
-                listeners=[console],
+                handlers=[console],
                 report=console.report,
-                judging=laboratory.Judging(
-                    conclude=lambda data: judge_load(data, config),
-                    enough=laboratory.undecided,
+                analysis=run.RunAnalysis(
+                    conclude=lambda values: check_load(values.data, config, derived=values),
+                    enough=run.undecided,
                     policy=policy_of(config),
                 ),
                 conduct=conduct,
             )
-        except laboratory.Interrupted as interrupted:
+        except run.Interrupted as interrupted:
             return interrupted.finished
 
 
 def _code(finished: "Finished", *, sweep: bool, borne: bool) -> ExitCode:
-    from harness.records.verdict import TargetKind
+    from harness.core.records.verdict import TargetKind
 
     if finished.code is ExitCode.INTERRUPTED:
         return ExitCode.INTERRUPTED

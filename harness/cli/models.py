@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import UserPath
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 
 NAME = click.argument("name")
 VOICES = click.option("--voices", type=UserPath(), help="voices file of your own model")
@@ -19,9 +19,9 @@ def models() -> None:
 @models.command(name="list")
 def list_models() -> None:
     """List the models: replicas, public files, and what was quantised from them."""
-    from harness.console import make_console
     from harness.models.catalogue import Catalogue
-    from harness.plain_table import PlainTable
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     table = PlainTable()
     for column in ("name", "origin", "here", "size", "SHA-256", "note"):
@@ -99,7 +99,7 @@ def fetch(name: str) -> None:
 @VOICES
 def verify(name: str, voices: Path | None) -> None:
     """Check a model whole: digest, graph, voices, and a word of valid audio."""
-    from harness.errors import ModelError
+    from harness.core.errors import ModelError
     from harness.models.catalogue import Catalogue
 
     found = Catalogue().verify(name, voices)
@@ -116,8 +116,8 @@ def verify(name: str, voices: Path | None) -> None:
 @VOICES
 def quantise(name: str, recipe: str, voices: Path | None) -> None:
     """Make a quantised variant of a model, verified to load and to give valid audio."""
-    from harness.equipment import calibration_texts
     from harness.models.catalogue import Catalogue
+    from harness.runner.resources import calibration_texts
 
     if not recipe:
         raise UsageError("no recipe", where="--recipe", remedy="kokoro-bench models quantise --help")

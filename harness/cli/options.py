@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.grouped_help import option
-from harness.errors import UsageError
-from harness.output_files import check_file, write_whole
+from harness.core.errors import UsageError
+from harness.core.output_files import check_file, write_whole
+from harness.core.user_paths import user_path
 from harness.plan.config import Config, joined, load_config
 from harness.plan.keys import KEYS
-from harness.user_paths import user_path
 
 if TYPE_CHECKING:
-    from harness.records.scenario import Arm
+    from harness.core.records.scenario import Arm
     from harness.store.runs import RunStore
 
 SCRIPTED_KEY = "scripted"
@@ -75,7 +75,7 @@ LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joi
 
 def one_arm(config: Config) -> "Arm":
     """The configured arm, for a command that has one. UsageError where several are configured."""
-    from harness.equipment import wanted_arms
+    from harness.runner.resources import wanted_arms
 
     arms = wanted_arms(config, "quick", recipes=())
     for name in AXES if len(arms) > 1 else ():
@@ -92,7 +92,7 @@ def machine_key(config: Config) -> str:
     """The key under which this machine's runs, or scripted ones, are kept."""
     if config["engine"] == "scripted":
         return SCRIPTED_KEY
-    from harness.measure.machine import identify
+    from harness.measure.system.machine import identify
 
     return identify().key
 
@@ -100,7 +100,7 @@ def machine_key(config: Config) -> str:
 @contextmanager
 def open_results(config: Config) -> "Iterator[RunStore]":
     """The results database; runs that were killed are marked as interrupted on the way."""
-    from harness.measure.machine import boot_id, identify
+    from harness.measure.system.machine import boot_id, identify
     from harness.store.runs import open_store
 
     with open_store(config.results) as store:

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import configured, open_results
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.advice.recommend import Recommendation
-    from harness.records.run import RunData
-    from harness.records.scenario import Arm
+    from harness.analysis.advice.recommend import Recommendation
+    from harness.core.records.run import RunData
+    from harness.core.records.scenario import Arm
     from harness.store.runs import RunStore
 
 GOALS = ("ttfa", "throughput", "memory", "size")
@@ -30,8 +30,8 @@ def recommend(config: Config, goal: str, runs: tuple[str, ...]) -> None:
 
     RUN: runs of one machine (default: this machine's newest run with several configurations).
     """
-    from harness.advice.recommend import OBJECTIVES
-    from harness.advice.recommend import recommend as choose
+    from harness.analysis.advice.recommend import OBJECTIVES
+    from harness.analysis.advice.recommend import recommend as choose
 
     with open_results(config) as store:
         data = [store.load(store.resolve(each)) for each in dict.fromkeys(runs)] or [_newest(config, store)]
@@ -45,11 +45,11 @@ def print_recommendation(found: "Recommendation") -> None:
     """The candidates, best first, with what they lie behind the best, and who was left out."""
     from rich.text import Text
 
-    from harness.advice.wording import sentence
-    from harness.console import make_console
-    from harness.judge.wording import percent, span
+    from harness.analysis.advice.messages import sentence
+    from harness.analysis.messages import percent, span
     from harness.metrics.registry import METRICS
-    from harness.plain_table import PlainTable
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     console = make_console()
     metric = METRICS[found.objective.metric]
@@ -85,17 +85,17 @@ def duel_of(found: "Recommendation") -> str:
 
 def duel_command(candidate: "Arm", reference: "Arm", *, texts: "Sequence[str]") -> str:
     """The command that plays two arms against each other; "" where no side says one of them."""
-    from harness.plan.sides import OWN_OPTIONS, side_of
+    from harness.plan.arm_spec import OWN_OPTIONS, arm_spec_of
 
-    sides = [side_of(candidate), side_of(reference)]
+    sides = [arm_spec_of(candidate), arm_spec_of(reference)]
     engine = "" if candidate.engine in ("kokoro", *OWN_OPTIONS) else f" --engine {candidate.engine}"
     return f"kokoro-bench duel {sides[0]} {sides[1]} --text {','.join(texts)}{engine}" if all(sides) else ""
 
 
 def snippet_of(arm: "Arm") -> str:
     """Python to paste, with the paths of the very files that were measured, as far as they are here."""
-    from harness.advice.snippet import snippet
-    from harness.errors import ModelError
+    from harness.analysis.advice.snippet import snippet
+    from harness.core.errors import ModelError
     from harness.models.catalogue import Catalogue
 
     if arm.model is None:

@@ -3,8 +3,8 @@
 import click
 
 from harness.cli.options import check_output, configured, open_results, write_output
+from harness.core.user_paths import user_path
 from harness.plan.config import Config
-from harness.user_paths import user_path
 
 
 @click.command()
@@ -13,8 +13,8 @@ from harness.user_paths import user_path
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="PATH", help="path of that file")
 def report(config: Config, run: str | None, output: str) -> None:
     """Update the report of all stored runs, or write one run's page as a single file."""
-    from harness.outputs import context_of, write_report
-    from reports.pages import write_run_page
+    from harness.runner.outputs import context_of, write_report
+    from reports.pages.write import write_run_page
 
     place = user_path(output, where=f"--output {output}")
     if run is not None:
@@ -40,7 +40,7 @@ def compare(config: Config, form: str, output: str, before: str, after: str | No
 
     This command gives no verdicts: they come from a baseline or a duel.
     """
-    from reports.compare import compare_html, compare_markdown, comparison_of_arms, comparison_of_runs
+    from reports.views.compare import compare_html, compare_markdown, comparison_of_arms, comparison_of_runs
 
     check_output(output)
     with open_results(config) as store:

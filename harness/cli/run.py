@@ -1,6 +1,8 @@
 """`kokoro-bench run`: pytest on the suites, with our table in place of pytest's."""
 
+import re
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,11 +10,11 @@ import click
 
 from harness.cli.grouped_help import command, option
 from harness.cli.options import MEASURING, configured
-from harness.errors import UsageError
-from harness.output_files import check_file, write_whole
+from harness.core.errors import UsageError
+from harness.core.output_files import check_file, write_whole
+from harness.core.user_paths import user_path
 from harness.plan.config import Config
 from harness.plan.keys import Group
-from harness.user_paths import user_path
 
 
 @command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True})
@@ -44,11 +46,11 @@ def run(
 
     Arguments after -- are passed to pytest.
     """
-    from harness import laboratory
     from harness.cli.suite_session import SuiteSession, own_settings
-    from harness.console import print_outcome
-    from harness.crash_report import crash_line
-    from harness.outputs import check_outputs
+    from harness.core.crash_report import crash_line
+    from harness.runner import run as laboratory
+    from harness.runner.outputs import check_outputs
+    from reports.terminal.output import print_outcome
 
     laboratory.check(config, selection)
     check_outputs(config)
@@ -94,11 +96,12 @@ def deliver(made: Path, json_path: str) -> list[str]:
 def find_suites(config: Config) -> Path:
     """The suites beside pyproject.toml, else the ones that were installed.
 
-    A folder of that name may hold tests of another kind: a suite of ours imports `harness.plugin`.
+    A folder of that name may hold tests of another kind: a suite of ours imports `harness.runner.pytest_plugin`.
     """
     beside = config.root / "suites"
-    if any(b"harness.plugin" in file.read_bytes() for file in beside.glob("**/test_*.py")):
+    if any(re.search(rb"harness\.(runner\.pytest_)?plugin", file.read_bytes()) for file in beside.glob("**/test_*.py")):
         return beside
-    import suites
-
-    return Path(suites.__path__[0])
+    found = find_spec("suites")
+    if found is None or not found.submodule_search_locations:
+        raise UsageError("the suites are not installed", where="suites", remedy="install kokoro-bench again")
+    return Path(found.submodule_search_locations[0])

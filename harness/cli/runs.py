@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import click
 
 from harness.cli.options import check_output, configured, open_results, write_output
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.core.records.redaction import published_record, published_selection
 from harness.plan.config import Config
-from harness.published import published_record, published_selection
 
 FORMS = ("pytest-benchmark", "csv", "jsonl")
 
@@ -42,8 +42,8 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
         click.echo(f"no runs in {place} — kokoro-bench run makes one")
         return
 
-    from harness.console import make_console
-    from harness.plain_table import PlainTable
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     table = PlainTable()
     for column in ("run", "started (UTC)", "status", "selection", "machine", "blocks", "invalid", "worse", "missed"):
@@ -61,7 +61,7 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
 @click.argument("run", default="latest")
 def show(config: Config, run: str) -> None:
     """Show a run: results, verdicts, failures with the end of their worker's stderr."""
-    from harness.console import print_run
+    from reports.terminal.output import print_run
 
     with open_results(config) as store:
         data = store.load(store.resolve(run))
@@ -76,7 +76,7 @@ def show(config: Config, run: str) -> None:
 def export(config: Config, run: str, form: str, output: str) -> None:
     """Export a run: pytest-benchmark's JSON, CSV (a line per repetition), or JSON lines (everything)."""
     from harness.metrics.derive import repetition_figures
-    from harness.store.exports import export as export_run
+    from harness.store.exports.formats import export as export_run
 
     check_output(output)
     with open_results(config) as store:

@@ -19,10 +19,10 @@ def list_runtimes(config: Config) -> None:
     """List what is declared in pyproject.toml, and what is built."""
     from datetime import UTC, datetime
 
-    from harness.console import make_console
+    from harness.measure.runtimes.build import Runtimes, declared
     from harness.models.cache import default_root
-    from harness.plain_table import PlainTable
-    from harness.runtimes.build import Runtimes, declared
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     built = Runtimes(default_root()).list()
     table = PlainTable()
@@ -45,8 +45,8 @@ def list_runtimes(config: Config) -> None:
 @click.option("--upgrade", is_flag=True, help="resolve the versions again")
 def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - click's own
     """Build NAME: a declared runtime, or requirements such as "onnxruntime==1.22.1"."""
+    from harness.measure.runtimes.build import Runtimes, declared, runtime_of
     from harness.models.cache import default_root
-    from harness.runtimes.build import Runtimes, declared, runtime_of
 
     runtime = runtime_of(name, declared(config.tables))
     click.echo(Runtimes(default_root()).build(runtime, report=lambda said: click.echo(said, err=True), anew=upgrade))
@@ -57,8 +57,8 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
 @click.option("--all", "everything", is_flag=True, help="delete all, whatever their age")
 def prune(older_than: float, everything: bool) -> None:  # noqa: FBT001 - click's own
     """Remove environments that were not used for some time."""
+    from harness.measure.runtimes.build import Runtimes
     from harness.models.cache import default_root
-    from harness.runtimes.build import Runtimes
 
     gone = Runtimes(default_root()).prune(unused_s=0.0 if everything else older_than * DAY_S)
     for environment in gone:

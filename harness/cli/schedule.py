@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import UserPath, configured
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
-    from harness.records.schedule import Fire
+    from harness.core.records.schedule import Fire
     from harness.schedule.jobs import Declared
 
 FILE = click.option("--config", "file", type=UserPath(), help="a TOML file with [schedule.NAME]")
@@ -86,10 +86,10 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
     """Add or replace the job NAME. Without a time, add the declared job of that name."""
     import time
 
-    from harness.schedule.book import Book
+    from harness.schedule.job_store import JobStore
     from harness.schedule.jobs import parse_job
     from harness.schedule.service import check_job_options, opened
-    from harness.schedule.timing import moment
+    from harness.schedule.triggers import moment
 
     declared = _declared(config, file)
     if given["cron"] or given["every"]:
@@ -103,7 +103,7 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
             raise UsageError("no job of this name is declared", where=name, remedy="give --cron or --every")
         job, origin = found, "file"
     check_job_options(job, config)
-    with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
+    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as book:
         booked = book.put(job, now=time.time(), origin=origin)
     click.echo(f"{name}: {job.when}, next {moment(booked.next_at)}")
 
@@ -113,14 +113,14 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
 @FILE
 def list_jobs(config: Config, file: Path | None) -> None:
     """List the jobs."""
-    from harness.console import make_console
-    from harness.plain_table import PlainTable
-    from harness.schedule.book import Book
+    from harness.schedule.job_store import JobStore
     from harness.schedule.service import opened
-    from harness.schedule.timing import moment
+    from harness.schedule.triggers import moment
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
 
     declared = _declared(config, file)
-    with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
+    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as book:
         booked = {each.job.name: each for each in book.all()}
     table = PlainTable()
     for column in ("job", "when", "selection", "next", "promote", "from"):
@@ -165,7 +165,7 @@ def resume(config: Config, file: Path | None, name: str) -> None:
     """Resume a paused job. Runs missed during the pause are not made up for."""
     import time
 
-    from harness.schedule.timing import moment
+    from harness.schedule.triggers import moment
 
     with _book(config, file) as book:
         booked = book.resume(name, now=time.time())
@@ -180,13 +180,13 @@ def run_now(config: Config, file: Path | None, name: str) -> int:
     """Run a job now, in the running scheduler if there is one."""
     import time
 
-    from harness.schedule.book import Book
+    from harness.schedule.job_store import JobStore
     from harness.schedule.service import keep_schedule, opened, scheduler_at_work
 
     declared = _declared(config, file)
     with opened(config, declared.settings) as here:
         now = time.time()
-        with Book(here.journal, here.runner) as book:
+        with JobStore(here.journal, here.runner) as book:
             if not any(job.name == name for job in declared.jobs):
                 book.get(name)
             for job in declared.jobs:
@@ -195,9 +195,9 @@ def run_now(config: Config, file: Path | None, name: str) -> int:
         here.journal.enqueue(
             runner=here.runner, job=name, due_at=now, asked=True, missed=0, now=now, machine_key=here.machine_key
         )
-        keeper = scheduler_at_work(here, now=now)
-        if keeper is not None:
-            click.echo(f"{name} is queued for the scheduler at work (process {keeper.pid} on {keeper.host})")
+        recorder = scheduler_at_work(here, now=now)
+        if recorder is not None:
+            click.echo(f"{name} is queued for the scheduler at work (process {recorder.pid} on {recorder.host})")
             return 0
         click.echo(f"no scheduler is at work; {name} runs here")
         return int(keep_schedule(here, declared, say=_say, once=True))
@@ -211,15 +211,15 @@ def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: F
     """Show the current run, the next runs, the last results of each job, and the open alerts."""
     import time
 
-    from harness.schedule.book import Book
-    from harness.schedule.overview import overview
+    from harness.schedule.job_store import JobStore
     from harness.schedule.service import opened
-    from harness.schedule.shown import print_overview
+    from harness.schedule.status import overview
+    from harness.schedule.tables import print_overview
 
     declared = _declared(config, file)
-    with opened(config, declared.settings) as here, Book(here.journal, here.runner) as book:
+    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as book:
         found = overview(here.store, here.journal, book.all(), runner=here.runner, now=time.time())
-        others = [keeper for keeper in here.journal.keepers() if keeper.runner != here.runner]
+        others = [recorder for recorder in here.journal.keepers() if recorder.runner != here.runner]
     if as_json:
         import msgspec
 
@@ -247,7 +247,7 @@ def history(
 ) -> None:
     """List past due times and their outcomes; NAME: of one job."""
     from harness.schedule.service import opened
-    from harness.schedule.shown import print_history
+    from harness.schedule.tables import print_history
 
     declared = _declared(config, file)
     with opened(config, declared.settings) as here:
@@ -264,12 +264,12 @@ def history(
 def _book(config: Config, file: Path | None) -> Any:  # noqa: ANN401 - a context manager of a Book
     from contextlib import contextmanager
 
-    from harness.schedule.book import Book
+    from harness.schedule.job_store import JobStore
     from harness.schedule.service import opened
 
     @contextmanager
     def book() -> Any:  # noqa: ANN401 - an iterator of one Book
-        with opened(config, _declared(config, file).settings) as here, Book(here.journal, here.runner) as found:
+        with opened(config, _declared(config, file).settings) as here, JobStore(here.journal, here.runner) as found:
             yield found
 
     return book()

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import configured
-from harness.errors import ModelError, UsageError
+from harness.core.errors import ModelError, UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
+    from harness.engines.pooled.engine import Fallback
     from harness.engines.protocol import EngineOrder
-    from harness.engines.sentences import Fallback
     from harness.models.files import ModelFiles
-    from harness.server.speech.service import Service
+    from harness.server.reference.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -54,13 +54,13 @@ def serve(
     /health reports when it is warm, /status and /metrics what it has done. There is no authentication: it listens on
     loopback unless --host says otherwise.
     """
-    from harness.imports import REMEDY, ImportCheck
+    from harness.core.native_imports import REMEDY, ImportCheck
 
     # Importing them may end the process. The child finds out while this process does what it must do anyway.
     importable = ImportCheck("onnxruntime", "kokoro_onnx")
     _check_installed()
-    from harness.server.speech.running import bind
-    from harness.server.speech.running import serve as run
+    from harness.server.reference.process import bind
+    from harness.server.reference.process import serve as run
 
     files = _files(config)
     if broken := importable.failure():
@@ -81,7 +81,7 @@ def serve(
     try:
         run(service, listening)
     except Exception as error:
-        from harness.engines.protocol import EngineRefusal
+        from harness.engines.speech import EngineRefusal
 
         if isinstance(error, EngineRefusal):
             raise ModelError(
@@ -135,12 +135,12 @@ def _files(config: Config) -> "ModelFiles":
 
 
 def _service(config: Config, files: "ModelFiles", options: dict[str, str], limits: dict[str, float]) -> "Service":
-    from harness.clock import SystemClock
-    from harness.engines.protocol import EngineRefusal
-    from harness.engines.sentences import Opened, open_speaker, read_settings
-    from harness.engines.speaker import NoStages
-    from harness.server.speech.service import Announce, Service
-    from harness.server.speech.settings import Settings
+    from harness.core.clock import SystemClock
+    from harness.engines.pooled.engine import Opened, open_synthesizer, read_settings
+    from harness.engines.pooled.synthesizer import NoStages
+    from harness.engines.speech import EngineRefusal
+    from harness.server.reference.service import Announce, Service
+    from harness.server.reference.settings import Settings
 
     clock = SystemClock()
     try:
@@ -149,7 +149,7 @@ def _service(config: Config, files: "ModelFiles", options: dict[str, str], limit
         raise UsageError(str(refusal), where="serve", remedy="kokoro-bench serve --help") from refusal
 
     def open_it(announce: Announce) -> Opened:
-        return open_speaker(
+        return open_synthesizer(
             order,
             settings,
             clock=clock,

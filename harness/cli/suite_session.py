@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BenchError, ExitCode, Interruption, UsageError
-from harness.plugin import BENCH, COMMAND, STOPPED, Bench
+from harness.core.errors import BenchError, ExitCode, Interruption, UsageError
+from harness.runner.pytest_plugin import BENCH, COMMAND, STOPPED, Bench
 
 INFORMING = ("help", "showfixtures", "show_fixtures_per_test", "markers", "setupshow", "setuponly", "setupplan")
 """Options of pytest that are given to read what it then prints."""
@@ -52,13 +52,15 @@ class SuiteSession:
         """Run pytest; its status, which `code` makes ours. Raises what kept it from running."""
         import pytest_benchmark.plugin
 
-        import harness.plugin
+        import harness.runner.pytest_plugin
 
         with _own_environment():
             sys.stdout.flush()
             # As modules: by name, pytest would complain that they are imported already.
             try:
-                return int(pytest.main([*arguments], plugins=[self, harness.plugin, pytest_benchmark.plugin]))
+                return int(
+                    pytest.main([*arguments], plugins=[self, harness.runner.pytest_plugin, pytest_benchmark.plugin])
+                )
             except Exception as error:
                 if self.bench is None or self.bench.finished is None:
                     raise

@@ -7,16 +7,16 @@ import click
 from harness.cli.duel import conduct, launches_here
 from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, one_arm
-from harness.errors import ExitCode, UsageError
+from harness.core.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.laboratory import Finished
-    from harness.records.run import RunData
-    from harness.records.scenario import Scenario
-    from harness.tuning import Search, Tuning
+    from harness.analysis.finished import Finished
+    from harness.core.records.run import RunData
+    from harness.core.records.scenario import Scenario
+    from harness.runner.tune import Search, Tuning
 
 BUDGET_S = 600.0
 TEXT = "chars-60"
@@ -47,10 +47,10 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     After the first round the best changes are also combined. A duel confirms the winner.
     """
     from harness.cli.duel import per_cent
-    from harness.console import make_console, print_duel
-    from harness.duel import Opponents
     from harness.plan.config import with_values
-    from harness.tuning import DEFAULT_CHANGES, Tuning
+    from harness.runner.duel import DuelArms
+    from harness.runner.tune import DEFAULT_CHANGES, Tuning
+    from reports.terminal.output import make_console, print_duel
 
     size = per_cent(click.get_current_context(), click.Option(["--effect"]), effect)
     text = _single(config["text"], "--text") or TEXT
@@ -71,7 +71,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     if not search.winner:
         console.print("no candidate could be measured: the configured arm stays")
         return int(ExitCode.MEASUREMENT)
-    sides = Opponents(candidate=tuning.arm(search.winner), reference=tuning.base)
+    sides = DuelArms(candidate=tuning.arm(search.winner), reference=tuning.base)
     limited = with_values(config, {"budget": search.duel_s, "text": (text,)})
     selection = f"tune: {search.winner} against current"
     finished = conduct(limited, sides, effect=size, selection=selection, launches=launches_here(config))
@@ -81,8 +81,8 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
 
 def print_search(search: "Search", tuning: "Tuning") -> None:
     """What each round said."""
-    from harness.console import make_console
-    from harness.judge.wording import percent
+    from harness.analysis.messages import percent
+    from reports.terminal.output import make_console
 
     console = make_console()
     for number, each in enumerate(search.rounds):
@@ -94,11 +94,11 @@ def print_search(search: "Search", tuning: "Tuning") -> None:
 
 def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, number: int) -> "RunData":
     """One round: every candidate and the configured arm in the same blocks."""
-    from harness import laboratory
-    from harness.console import LiveConsole
-    from harness.judge.comparison import Policy
+    from harness.analysis.conclude import Conclusions, all_values, summarise_all
+    from harness.analysis.stats.comparison import Policy
     from harness.plan.config import with_values
-    from harness.verdicts import Conclusions, all_values, summarise_all
+    from harness.runner import run
+    from harness.runner.progress import LiveConsole
 
     limited = with_values(
         config,
@@ -108,29 +108,31 @@ def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, num
             "blocks": config.chosen("blocks", MANY_BLOCKS),
         },
     )
-    judging = laboratory.Judging(
-        conclude=lambda data: Conclusions(summaries=summarise_all(data, all_values(data)), verdicts=(), targets=()),
-        enough=laboratory.undecided,
+    analysis = run.RunAnalysis(
+        conclude=lambda values: Conclusions(
+            summaries=summarise_all(values.data, all_values(values)), verdicts=(), targets=()
+        ),
+        enough=run.undecided,
         policy=Policy(),
     )
     with LiveConsole() as console:
         try:
-            finished = laboratory.measure(
+            finished = run.measure(
                 limited,
                 scenarios,
                 selection=f"tune: round {number + 1}",
-                listeners=[console],
+                handlers=[console],
                 report=console.report,
-                judging=judging,
+                analysis=analysis,
             )
-        except laboratory.Interrupted as interrupted:
+        except run.Interrupted as interrupted:
             raise Stopped from interrupted
     return finished.data
 
 
 def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
     from harness.cli.recommend import duel_command, snippet_of
-    from harness.records.verdict import VerdictKind
+    from harness.core.records.verdict import VerdictKind
 
     verdicts = {verdict.metric: verdict.kind for verdict in finished.data.verdicts}
     won = verdicts.get(tuning.metric) is VerdictKind.IMPROVED

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured
-from harness.errors import ExitCode, UsageError
+from harness.core.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from harness.laboratory import Finished
-    from harness.records.run import RunData
-    from harness.records.scenario import Scenario
-    from harness.records.verdict import TargetResult
+    from harness.analysis.finished import Finished
+    from harness.core.records.run import RunData
+    from harness.core.records.scenario import Scenario
+    from harness.core.records.verdict import TargetResult
 
 BUDGET_S = 60.0
 TEXTS = ("chars-60", "chars-200")
@@ -36,8 +36,8 @@ def validate(config: Config) -> int:
 
     All requests stream. --targets and [tool.kokoro-bench.targets] replace the default limits.
     """
-    from harness.console import failures, make_console
-    from harness.outputs import write_outputs
+    from harness.runner.outputs import write_outputs
+    from reports.terminal.output import failures, make_console
 
     finished = play(config)
     data = finished.data
@@ -46,7 +46,7 @@ def validate(config: Config) -> int:
     console.print(targets_table(data, promised(config)))
     for line in failures(data):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for note in (*data.run.notes, *write_outputs(data, config)):
+    for note in (*data.run.notes, *write_outputs(finished, config)):
         console.print(note, markup=False, soft_wrap=True)
     code = finished.code if finished.code is ExitCode.INTERRUPTED else code_of(data, promised(config))
     console.print(f"exit code {int(code)}: {_meaning(code)}", style="dim")
@@ -57,54 +57,54 @@ def play(config: Config) -> "Finished":
     """Measure, with the live display; interrupted, what was kept until then."""
     from dataclasses import replace
 
-    from harness import laboratory
-    from harness.console import LiveConsole
-    from harness.outputs import check_outputs
+    from harness.analysis.conclude import Conclusions, conclude, policy_of
+    from harness.core.records.verdict import VerdictKind
+    from harness.metrics.derive import RunValues
     from harness.plan.config import with_values
-    from harness.plan.matrix import Rhythm
-    from harness.records.run import RunData
-    from harness.records.verdict import VerdictKind
-    from harness.verdicts import Conclusions, conclude, policy_of
+    from harness.plan.matrix import LaunchPolicy
+    from harness.runner import run
+    from harness.runner.outputs import check_outputs
+    from harness.runner.progress import LiveConsole
 
     check_outputs(config)
     config = with_values(config, {"budget": config["budget"] or BUDGET_S, "targets": (*PROMISES, *config["targets"])})
 
-    def judge(data: RunData) -> Conclusions:
-        """The targets alone: whether something changed is another question, and another command's."""
-        found = conclude(data, config=config)
+    def targets_alone(values: RunValues) -> Conclusions:
+        """Without comparisons: whether something changed is the question of another command."""
+        found = conclude(values.data, config=config, derived=values)
         return replace(found, verdicts=tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED))
 
     with LiveConsole() as console:
         try:
-            return laboratory.measure(
+            return run.measure(
                 config,
                 wanted(config),
                 selection="validate",
-                listeners=[console],
+                handlers=[console],
                 report=console.report,
-                judging=laboratory.Judging(
-                    conclude=judge,
-                    enough=laboratory.undecided,
+                analysis=run.RunAnalysis(
+                    conclude=targets_alone,
+                    enough=run.undecided,
                     policy=policy_of(config),
                     # Nothing is compared with another run here, so that the budget may end it after one launch.
-                    rhythm=Rhythm(needed_launches=1),
+                    launch_policy=LaunchPolicy(needed_launches=1),
                 ),
             )
-        except laboratory.Interrupted as interrupted:
+        except run.Interrupted as interrupted:
             return interrupted.finished
 
 
 def wanted(config: Config) -> "tuple[Scenario, ...]":
     """The streamed scenarios of the one server, or of the models that were named; else of the original."""
-    from harness.laboratory import wanted_scenarios
-    from harness.plan.matrix import Wish
-    from harness.records.scenario import Mode
+    from harness.core.records.scenario import Mode
+    from harness.plan.matrix import ScenarioRequest
+    from harness.runner.run import wanted_scenarios
 
     if config["url"]:
-        wish = Wish(mode=Mode.ENDPOINT, texts=TEXTS, variant=None)
+        request = ScenarioRequest(mode=Mode.ENDPOINT, texts=TEXTS, variant=None)
     else:
-        wish = Wish(mode=Mode.STREAM, texts=TEXTS, variant=None, recipes=())
-    found = wanted_scenarios(config, [wish], "quick")
+        request = ScenarioRequest(mode=Mode.STREAM, texts=TEXTS, variant=None, recipes=())
+    found = wanted_scenarios(config, [request], "quick")
     if not found:
         raise UsageError("nothing to measure", where="validate", remedy="--url http://127.0.0.1:8880, or --model NAME")
     return found
@@ -128,7 +128,7 @@ def targets_table(data: "RunData", metrics: frozenset[str]) -> "Table":
     from rich.text import Text
 
     from harness.metrics.registry import metric
-    from harness.plain_table import PlainTable
+    from reports.terminal.plain_table import PlainTable
 
     table = PlainTable(f"Validation {data.run.id}")
     for column in ("scenario", "target", "measured", "limit", "", "why"):

@@ -1,6 +1,9 @@
 """The distributions that install the module `onnxruntime`: one overwrites the files of another."""
 
 import re
+from collections.abc import Sequence
+
+from harness.core.errors import RuntimeBuildError, UsageError
 
 MODULE = "onnxruntime"
 PLAIN = "onnxruntime"
@@ -38,6 +41,7 @@ BUILDS = (
 )
 """Names of distributions, as `canonical` writes them. `onnxruntime-extensions`, `-genai…` and `-ep-…` install modules
 of their own and stand beside one of these."""
+NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 PLUGIN_SINCE = {"onnxruntime-qnn": 2}
 """From this major version on a build is a plugin, which needs the plain distribution beside it."""
 
@@ -69,3 +73,38 @@ def overwriting() -> tuple[str, ...]:
             if any(file.startswith(f"{MODULE}/") for file in files):
                 found[name] = f"{name} {each.version}"
     return tuple(sorted(found.values())) if len(found) > 1 else ()
+
+
+def builds_in(requirements: Sequence[str]) -> tuple[str, ...]:
+    """The builds of ONNX Runtime that are asked for."""
+    found = []
+    for requirement in requirements:
+        name = distribution_of(requirement)
+        exact = re.search(r"(?:===?|>=|~=)\s*(\d+)", requirement)
+        if is_build(name, exact[1] if exact else ""):
+            found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def refuse_several_builds(requirements: Sequence[str], *, where: str) -> None:
+    """Raise UsageError where more than one build of ONNX Runtime is asked for."""
+    builds = builds_in(requirements)
+    if len(builds) > 1:
+        raise UsageError(
+            f"{listed(builds)} overwrite one another: all of them install the module {MODULE}",
+            where=where,
+            remedy="name one of them; compare two in two runtimes",
+        )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join at least two names for a sentence."""
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def distribution_of(requirement: str) -> str:
+    """The canonical name of the distribution that a requirement names. RuntimeBuildError where it names none."""
+    match = NAME.match(requirement)
+    if match is None:
+        raise RuntimeBuildError(f"{requirement!r} is no requirement", where="--runtime", remedy="onnxruntime==1.22.1")
+    return canonical(match[1])

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from harness.engines.protocol import ARRIVAL, EngineOrder, EngineRefusal, SpeechFailure, SpeechRequest, Stages
-from harness.records.repetition import EngineFacts
+from harness.core.records.repetition import EngineFacts
+from harness.engines.protocol import ARRIVAL, EngineOrder, Stages
+from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.clock import Clock
+    from harness.core.clock import Clock
 
 PIECE_MS = 100
 """How much sound a piece holds at most, but for a frame of rounding."""
@@ -188,7 +189,7 @@ def _settle(done: "Future[bool]") -> None:
 
 
 def _facts(library: Library) -> EngineFacts:
-    from harness.engines.kokoro import installed
+    from harness.engines.kokoro.engine import installed
 
     return EngineFacts(
         packages=(("espeak-ng", library.version), *installed(("espeakng-loader", "numpy"))),

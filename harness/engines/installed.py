@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
-from harness.imports import REMEDY, TIMEOUT_S, import_failure
+from harness.core.native_imports import REMEDY, TIMEOUT_S, import_failure
 
 _PROGRAM = """
 import json, onnxruntime

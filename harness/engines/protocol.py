@@ -8,64 +8,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from harness.records.repetition import Outcome, OutcomeKind
+from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, one_line, outcome_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.clock import Clock
-    from harness.engines.target import Target
-    from harness.records.repetition import Account, EngineFacts, ServerFigures
+    from harness.core.clock import Clock
+    from harness.core.records.repetition import EngineCounters, EngineFacts, ServerFigures
 
-
-class EngineRefusal(Exception):  # noqa: N818 - it is an answer, not an accident
-    """The engine cannot be started as asked: a missing package or provider, a rejected model. The message says why."""
-
-
-class SpeechFailure(Exception):  # noqa: N818 - it is an answer, not an accident
-    """A text was not spoken, for a reason that the engine can name.
-
-    `fault` is the engine's short name for it, by which failures are counted; the message is one sentence. `answered`
-    says that a server took the request and gave a bad answer: that counts against its success rate, whereas a server
-    that cannot be reached or understood has not been measured at all.
-    """
-
-    def __init__(
-        self, message: str, *, fault: str, kind: OutcomeKind = OutcomeKind.ERROR, answered: bool = False
-    ) -> None:
-        self.fault = fault
-        self.kind = kind
-        self.answered = answered
-        super().__init__(message)
-
-
-def outcome_of(error: Exception) -> Outcome:
-    """What an engine raised, as an outcome."""
-    if isinstance(error, SpeechFailure):
-        return Outcome(kind=error.kind, reason=str(error), fault=error.fault)
-    return Outcome(kind=OutcomeKind.ERROR, reason=one_line(error))
-
-
-def one_line(error: BaseException) -> str:
-    """The error's kind and message in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechRequest:
-    """One text to speak. `stream` asks for chunks as they come; otherwise one chunk holds all.
-
-    `language` is a tag such as "en-gb"; "" leaves it to whoever speaks: a server to itself, an engine in process to
-    `languages.spoken_language`.
-    """
-
-    text: str
-    voice: str
-    speed: float = 1.0
-    language: str = ""
-    is_phonemes: bool = False
-    stream: bool = False
+__all__ = [
+    "ARRIVAL",
+    "BODY_END",
+    "FIRST_BYTE",
+    "Engine",
+    "EngineOrder",
+    "EngineRefusal",
+    "EngineStarter",
+    "Remote",
+    "SelfReporting",
+    "ServerProcess",
+    "Shared",
+    "SpeechFailure",
+    "SpeechRequest",
+    "Stages",
+    "one_line",
+    "outcome_of",
+]
+"""What an engine of another package may import from here, `harness.engines.speech` included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,18 +163,8 @@ class Shared(Engine, Protocol):
     They ask from threads or, where the engine is `Reached`, over the network.
     """
 
-    def account(self) -> "Account | None":
+    def account(self) -> "EngineCounters | None":
         """All that was counted since the start; None where it cannot be had. Nothing is synthesised for it."""
-        ...
-
-
-@runtime_checkable
-class Reached(Remote, Protocol):
-    """An engine that stands for a server, which several listeners may ask at once."""
-
-    @property
-    def target(self) -> "Target":
-        """What is asked, and how."""
         ...
 
 

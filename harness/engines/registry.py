@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from harness.engines.protocol import EngineRefusal
+from harness.engines.speech import EngineRefusal
 
 if TYPE_CHECKING:
     from harness.engines.protocol import EngineStarter
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "kokoro_bench.engines"
 
 BUILT_IN = {
-    "endpoint": "harness.engines.endpoint:start",
+    "endpoint": "harness.engines.http.engine:start",
     "espeak": "harness.engines.espeak:start",
-    "kokoro": "harness.engines.kokoro:start",
-    "kokoro-sentences": "harness.engines.sentences:start",
-    "kokoro-server": "harness.engines.served:start",
+    "kokoro": "harness.engines.kokoro.engine:start",
+    "kokoro-sentences": "harness.engines.pooled.engine:start",
+    "kokoro-server": "harness.engines.pooled.over_http:start",
     "scripted": "harness.engines.scripted:start",
 }
 """Name → where its starter lives; imported when it is asked for."""

@@ -18,16 +18,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from harness.clock import ScriptedClock
-from harness.engines.protocol import EngineOrder, EngineRefusal, SpeechRequest, Stages
+from harness.core.clock import ScriptedClock
+from harness.core.records.repetition import EngineFacts
+from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.scripted_profile import ScriptedProfile
-from harness.records.repetition import EngineFacts
+from harness.engines.speech import EngineRefusal, SpeechRequest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.clock import Clock
+    from harness.core.clock import Clock
 
 SAMPLE_RATE = 24_000
 SECONDS_PER_CHARACTER = 0.07

@@ -2,10 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from harness.metrics.crowds import hit_values, lag_values, load_peaks, wait_values, window_values
-from harness.metrics.definitions.likeness import LIKENESS, NOISE
-from harness.metrics.figures import REPETITION_METRICS, repetition_figures, told
+from harness.core.records.repetition import Outcome, OutcomeKind, Phase, Repetition
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Arm, Mode, Scenario
+from harness.core.records.value import Reading, known, unknown
+from harness.core.records.verdict import Estimate
+from harness.metrics.concurrency import hit_values, lag_values, load_peaks, wait_values, window_values
+from harness.metrics.definitions.audio import LIKENESS, NOISE
+from harness.metrics.per_request import REPETITION_METRICS, repetition_figures, reported
 from harness.metrics.playback import NOT_STREAMING, gaps
 from harness.metrics.start_up import (
     LOAD_METRICS,
@@ -26,11 +33,6 @@ from harness.metrics.values import (
     paired_log_ratios,
     wilson,
 )
-from harness.records.reading import Reading, known, unknown
-from harness.records.repetition import Outcome, OutcomeKind, Phase, Repetition
-from harness.records.run import RunData
-from harness.records.scenario import Arm, Mode, Scenario
-from harness.records.verdict import Estimate
 
 __all__ = [
     "Counts",
@@ -50,13 +52,29 @@ NO_YARDSTICK = "nothing in the run is held against it"
 class RunValues:
     """The values of the scenarios of one run: its records are sorted once, and each scenario is derived once.
 
-    What does not count (`RunData.counted`) is left out.
+    Blocks that do not count (`RunData.counted`) are left out.
     """
 
-    def __init__(self, data: RunData) -> None:
+    def __init__(self, data: RunData, *, known: Mapping[str, Mapping[str, Values]] | None = None) -> None:
+        """`known` are values that need no derivation: scenario id → metric → values."""
         self.data = data
-        self._records = _Records(data.counted)
-        self._known: dict[str, Mapping[str, Values]] = {}
+        self._known = dict(known or {})
+
+    @cached_property
+    def _records(self) -> "_Records":
+        return _Records(self.data.counted)
+
+    def for_data(self, data: RunData) -> "RunValues":
+        """These values for `data`, which holds the same observations: with conclusions, or with renamed scenarios."""
+        pairs = zip(self.data.run.scenarios, data.run.scenarios, strict=True)
+        return RunValues(data, known={theirs.id: self.of(ours) for ours, theirs in pairs})
+
+    def against(self, scenario: Scenario, targets: Mapping[str, float]) -> Mapping[str, Values]:
+        """What `of` returns, with goodput counted against `targets` (metric → limit)."""
+        found = self.of(scenario)
+        if not targets or (scenario.traffic is None and scenario.concurrency == 1):
+            return found
+        return {**found, **_window(scenario, _attempts(scenario, self._records), self._records.data, targets=targets)}
 
     def of(self, scenario: Scenario) -> Mapping[str, Values]:
         """What `scenario_values` gives, without targets: goodput is unknown."""
@@ -135,11 +153,9 @@ def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
 def _synthesis(
     scenario: Scenario, records: _Records, *, include_disturbed: bool, targets: Mapping[str, float]
 ) -> Mapping[str, Values]:
-    data, ours = records.data, records.of(scenario.id)
-    attempted = [each for each in ours if each.phase is Phase.MEASURED]
-    counts = _count([each.outcome for each in attempted], disturbed=sum(_disturbed(each) for each in attempted))
-    measured = [each for each in attempted if include_disturbed or not _disturbed(each)]
-    reason = _why_none(ours, attempted=attempted, measured=measured)
+    data, tries = records.data, _attempts(scenario, records, include_disturbed=include_disturbed)
+    ours, attempted, measured = tries.ours, tries.attempted, tries.measured
+    counts, reason = tries.counts, tries.reason
     values = _per_repetition(measured, counts=counts, reason=reason)
     values["gap"] = _gaps(measured, counts=counts, reason=reason)
     values["rss_peak"] = (
@@ -152,7 +168,7 @@ def _synthesis(
     )
     values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
     values["success_rate"] = _success_rate(counts, reason=reason, launches=len({each.launch for each in attempted}))
-    values |= window_values(scenario, data, ours=ours, measured=measured, counts=counts, reason=reason, targets=targets)
+    values |= _window(scenario, tries, data, targets=targets)
     if scenario.mode is Mode.WARM_UP:
         values["warm_up_cost"] = warm_up_values(ours, counts=counts, reason=reason)
     values |= wait_values(scenario, measured=measured, counts=counts, reason=reason)
@@ -160,6 +176,42 @@ def _synthesis(
     values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
     values |= {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
     return values | {each.name: _whole(each.name, unknown(NO_YARDSTICK), counts=counts) for each in NOISE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempts:
+    """The repetitions of a scenario: of every phase, those attempted in the measured phase, and those that count."""
+
+    ours: Sequence[Repetition]
+    attempted: Sequence[Repetition]
+    measured: Sequence[Repetition]
+    counts: Counts
+    reason: str
+
+
+def _attempts(scenario: Scenario, records: _Records, *, include_disturbed: bool = True) -> _Attempts:
+    ours = records.of(scenario.id)
+    attempted = [each for each in ours if each.phase is Phase.MEASURED]
+    measured = [each for each in attempted if include_disturbed or not _disturbed(each)]
+    return _Attempts(
+        ours=ours,
+        attempted=attempted,
+        measured=measured,
+        counts=_count([each.outcome for each in attempted], disturbed=sum(_disturbed(each) for each in attempted)),
+        reason=_why_none(ours, attempted=attempted, measured=measured),
+    )
+
+
+def _window(scenario: Scenario, tries: _Attempts, data: RunData, *, targets: Mapping[str, float]) -> dict[str, Values]:
+    return window_values(
+        scenario,
+        data,
+        ours=tries.ours,
+        measured=tries.measured,
+        counts=tries.counts,
+        reason=tries.reason,
+        targets=targets,
+    )
 
 
 def _per_repetition(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> dict[str, Values]:
@@ -214,7 +266,7 @@ def _why_none(ours: Sequence[Repetition], *, attempted: Sequence[Repetition], me
     """What to say of a metric without values: whatever came first prevented the rest."""
     if not attempted:
         failed = [each.outcome for each in ours if not each.outcome.valid]
-        return f"not measured: the warm-up failed ({told(failed[0])})" if failed else "not measured"
+        return f"not measured: the warm-up failed ({reported(failed[0])})" if failed else "not measured"
     if any(each.outcome.valid for each in attempted) and not any(each.outcome.valid for each in measured):
         return "every valid repetition was disturbed"
     return _no_valid([each.outcome for each in attempted])
@@ -222,7 +274,7 @@ def _why_none(ours: Sequence[Repetition], *, attempted: Sequence[Repetition], me
 
 def _no_valid(outcomes: Sequence[Outcome]) -> str:
     failed = [each for each in outcomes if not each.valid]
-    return f"none of {len(outcomes)} is valid ({told(failed[0])})" if failed else "no value"
+    return f"none of {len(outcomes)} is valid ({reported(failed[0])})" if failed else "no value"
 
 
 def _order(repetition: Repetition) -> tuple[int, int, int, float]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeAlias
 
+from harness.core.records.repetition import Phase, Repetition, StageMark
 from harness.metrics import playback
-from harness.metrics.figures import audio_seconds, repetition_figures, total_ns
+from harness.metrics.per_request import audio_seconds, repetition_figures, total_ns
 from harness.metrics.stages import StageTimes, stage_times
 from harness.metrics.start_up import LOAD_PARTS, launch_figures, launches_of
-from harness.records.repetition import Phase, Repetition, StageMark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.records.run import RunData
-    from harness.records.scenario import Scenario
+    from harness.core.records.run import RunData
+    from harness.core.records.scenario import Scenario
 
 STAGES = ("phonemise", "inference", "postprocess", "rest")
 SILENCE = "leading silence"

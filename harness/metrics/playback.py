@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.records.reading import Reading, known, unknown
-from harness.records.repetition import ChunkMark
+from harness.core.records.repetition import ChunkMark
+from harness.core.records.value import Reading, known, unknown
 
 NS = 1_000_000_000
 NOT_STREAMING = "not streaming: all audio came in one chunk"

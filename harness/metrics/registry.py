@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError, nearest
-from harness.metrics.definitions.likeness import LIKENESS, NOISE
+from harness.core.errors import UsageError, nearest
+from harness.metrics.definitions.audio import LIKENESS, NOISE
 from harness.metrics.definitions.resources import FIRST, LOADING, MEMORY
 from harness.metrics.definitions.service import SERVICE
 from harness.metrics.definitions.speed import SPEED, STAGES
@@ -13,7 +13,7 @@ from harness.metrics.definitions.streaming import STREAMING
 from harness.metrics.metric import Direction, Metric, Per, Scale
 
 if TYPE_CHECKING:
-    from harness.records.verdict import Summary
+    from harness.core.records.verdict import Summary
 
 __all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "lacks_interval", "metric"]
 

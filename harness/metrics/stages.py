@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.records.repetition import StageMark
+from harness.core.records.repetition import StageMark
 
 PHONEMISE, INFERENCE, POSTPROCESS = "phonemise", "inference", "postprocess"
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import median
 
-from harness.metrics.figures import total_ns
+from harness.core.records.repetition import Launch, Memory, Phase, Repetition
+from harness.core.records.scenario import Mode, Scenario
+from harness.core.records.value import Reading, known, unknown
+from harness.metrics.per_request import total_ns
 from harness.metrics.registry import METRICS
 from harness.metrics.values import Counts, Placed, Values, collect
-from harness.records.reading import Reading, known, unknown
-from harness.records.repetition import Launch, Memory, Phase, Repetition
-from harness.records.scenario import Mode, Scenario
 
 NS = 1_000_000_000
 INTERPRETER = "interpreter"

@@ -1,7 +1,7 @@
 """Whether audio may carry figures: fast because wrong is not fast. Runs in workers: the standard library alone."""
 
-from harness.records.repetition import VALID, AudioFeatures, Outcome, OutcomeKind
-from harness.records.scenario import Band
+from harness.core.records.repetition import VALID, AudioFeatures, Outcome, OutcomeKind
+from harness.core.records.scenario import Band
 
 SILENT_DBFS = -60.0
 """RMS over all of the audio. Speech is 30 dB and more above it, 16-bit dither and codec noise are below."""

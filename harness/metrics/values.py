@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import NormalDist, median
 from typing import NamedTuple, TypeAlias
 
-from harness.errors import MeasurementError
-from harness.records.reading import Reading
-from harness.records.repetition import OutcomeKind
-from harness.records.verdict import Estimate
+from harness.core.errors import MeasurementError
+from harness.core.records.repetition import OutcomeKind
+from harness.core.records.value import Reading
+from harness.core.records.verdict import Estimate
 
 Grouped: TypeAlias = tuple[tuple[float, ...], ...]
 """One inner tuple per launch, each in block order."""

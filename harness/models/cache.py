@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import ModelError
-from harness.imports import version_of
+from harness.core.errors import ModelError
+from harness.core.native_imports import version_of
+from harness.core.records.scenario import ModelVariant
+from harness.core.user_paths import user_path
 from harness.models.files import Digests, ModelFiles, Report, put_in_place, sha256_of
-from harness.records.scenario import ModelVariant
-from harness.user_paths import user_path
 
 ROOT_VARIABLE = "KOKORO_BENCH_CACHE"
 FORMAT = 1

@@ -5,20 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ModelError, nearest
+from harness.core.errors import ModelError, nearest
+from harness.core.records.scenario import ModelVariant
 from harness.models import public, quantise
 from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_versions
-from harness.models.examine import Examiner, GraphFacts, check_face
-from harness.models.fetch import Progress, fetch, unwatched
+from harness.models.download import Progress, fetch, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
+from harness.models.inspect import Examiner, GraphFacts, check_face
 from harness.models.listing import Entry, list_entries
 from harness.models.naming import as_path, derivations, derived_name, label_of
-from harness.models.quantise.calibration import calibration_feeds
+from harness.models.quantise.calibration_inputs import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
-from harness.models.replicas import BuiltReplicas, Replicas, described, needed_bytes, replica_key
+from harness.models.replica.catalogue import BuiltReplicas, Replicas, described, needed_bytes, replica_key
 from harness.models.verify import Verification, verify
 from harness.models.voices import read_voices
-from harness.records.scenario import ModelVariant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

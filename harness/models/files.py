@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import ModelError
-from harness.records.scenario import ModelVariant
+from harness.core.errors import ModelError
+from harness.core.records.scenario import ModelVariant
 
 Report = Callable[[str], None]
 """Told in one line what takes time: a build, a wait for another process."""

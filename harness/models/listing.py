@@ -5,7 +5,7 @@ from pathlib import Path
 
 from harness.models import public
 from harness.models.cache import Cache, Manifest, tool_versions
-from harness.models.replicas import Replicas, replica_key
+from harness.models.replica.catalogue import Replicas, replica_key
 
 NOT_FETCHED = "not fetched"
 NOT_BUILT = "not built; its digest is known once it is"

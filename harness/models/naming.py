@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
-from harness.records.scenario import slug
-from harness.user_paths import user_path
+from harness.core.errors import UsageError
+from harness.core.records.scenario import slug
+from harness.core.user_paths import user_path
 
 if TYPE_CHECKING:
     from harness.models.quantise.recipes import QuantiseRecipe

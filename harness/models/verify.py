@@ -5,10 +5,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import ModelError, PackageError
-from harness.models.child import Job, Speak, run_child
-from harness.models.examine import examine
+from harness.core.errors import ModelError, PackageError
 from harness.models.files import sha256_of
+from harness.models.inspect import examine
+from harness.models.jobs import Job, Speak, run_child
 from harness.models.public import BY_SHA256
 from harness.models.voices import describe_voices
 

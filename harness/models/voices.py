@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import ModelError, nearest
+from harness.core.errors import ModelError, nearest
 
 if TYPE_CHECKING:
     from zipfile import ZipFile

@@ -3,9 +3,9 @@
 An axis that such an engine has not is not in its arms: a provider or a thread count of the configuration is for others.
 """
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.core.records.scenario import Arm
 from harness.plan.config import Config
-from harness.records.scenario import Arm
 
 ENDPOINT = "endpoint"
 NO_PROVIDER = ""
@@ -31,8 +31,8 @@ _INSTEAD = {
 
 def endpoint_arm(config: Config) -> Arm:
     """The server at the configured address. UsageError where the address or the combination makes no sense."""
-    from harness.engines.protocol import EngineRefusal
-    from harness.engines.target import read_address
+    from harness.engines.http.target import read_address
+    from harness.engines.speech import EngineRefusal
 
     url = str(config["url"]).strip().rstrip("/")
     if not url:

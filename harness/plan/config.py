@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ConfigError, nearest
+from harness.core.errors import ConfigError, nearest
 from harness.plan.keys import KEYS
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"

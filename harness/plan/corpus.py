@@ -18,8 +18,8 @@ from importlib.resources import files
 from itertools import permutations
 from types import MappingProxyType
 
-from harness.errors import UsageError, nearest
-from harness.records.scenario import Band, Utterance
+from harness.core.errors import UsageError, nearest
+from harness.core.records.scenario import Band, Utterance
 
 COMPOSITION = 1
 """Version of the composing algorithm. 1: the order of hashes, first fit."""

@@ -6,8 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.plan.places import placed, placed_models
-from harness.plan.readers import (
+from harness.plan.parsing import (
     as_choice,
     as_endpoint_options,
     as_fields,
@@ -24,6 +23,7 @@ from harness.plan.readers import (
     as_whole,
     as_wholes,
 )
+from harness.plan.places import placed, placed_models
 
 
 class Group(StrEnum):

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.comma_lists import join_list
-from harness.errors import UsageError
+from harness.core.comma_lists import join_list
+from harness.core.errors import UsageError
+from harness.core.records.scenario import Arm
 from harness.models.naming import as_path, labels_of, split_label
 from harness.plan.config import Config, with_values
 from harness.plan.places import placed_models
-from harness.records.scenario import Arm
 
 
 def configured_labels(config: Config) -> dict[str, str]:

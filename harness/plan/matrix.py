@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.errors import UsageError, nearest
+from harness.core.errors import UsageError, nearest
+from harness.core.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
+from harness.plan.arm_spec import CURRENT, parse_arm_spec
 from harness.plan.arms import SHARED
 from harness.plan.corpus import TEXT_CLASSES, Corpus
-from harness.plan.sides import CURRENT, parse_side
-from harness.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
 
 CROWD_TEXTS = 1_000
 """Different texts of a class that a crowd may ask for before the first comes again."""
@@ -18,7 +18,7 @@ Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ScenarioRequest:
     """What one test of a suite asks for: a mode, text classes, and the markers that put it into a selection.
 
     `variant` None goes through a class's variants. `changes` are what the arms are measured with, each written as a
@@ -41,7 +41,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rhythm:
+class LaunchPolicy:
     """How time is divided between launches and blocks, and between the arms of a block.
 
     `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
@@ -58,14 +58,14 @@ class Rhythm:
     whole: str = ""
     launches: int | None = None
     """None: as many as the pace says."""
-    otherwise: "Rhythm | None" = None
+    otherwise: "LaunchPolicy | None" = None
 
 
-ALL_LAUNCHES = Rhythm()
+ALL_LAUNCHES = LaunchPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RunLimits:
     """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed.
 
     `memory` is what workers may hold at once, in bytes; None sets no bound.
@@ -77,7 +77,7 @@ class Pace:
     warmups: int
     timeout_s: float
     seed: int
-    rhythm: Rhythm = ALL_LAUNCHES
+    launch_policy: LaunchPolicy = ALL_LAUNCHES
     memory: int | None = None
 
     def timeout_for(self, characters: int) -> float:
@@ -91,7 +91,7 @@ class Plan:
 
     scenarios: tuple[Scenario, ...]
     utterances: Mapping[str, tuple[Utterance, ...]]
-    pace: Pace
+    run_limits: RunLimits
     corpus_digest: str
     selection: str = ""
     script: Mapping[str, str] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class Plan:
     def shuffled(self, things: Iterable[Thing], what: str, number: int) -> list[Thing]:
         """In an order that the seed decides, and nothing that was drawn before."""
         shuffled = list(things)
-        random.Random(f"{self.pace.seed}/{what}/{number}").shuffle(shuffled)  # noqa: S311 - an order, no secret
+        random.Random(f"{self.run_limits.seed}/{what}/{number}").shuffle(shuffled)  # noqa: S311 - an order, no secret
         return shuffled
 
     def turned(self, things: Iterable[Thing], what: str, number: int) -> list[Thing]:
@@ -130,7 +130,9 @@ class Plan:
         together = [each for each in self.scenarios if each.is_crowd and _answered_together(each, scenario)]
         before = together[: together.index(scenario)]
         if scenario.traffic is not None:
-            first = (block * len(together) + len(before)) * len(texts) // (len(together) * max(1, self.pace.blocks))
+            first = (
+                (block * len(together) + len(before)) * len(texts) // (len(together) * max(1, self.run_limits.blocks))
+            )
             wanted = len(texts)
         else:
             first = block * sum(map(_different, together)) + sum(map(_different, before))
@@ -166,7 +168,7 @@ def _answered_together(one: Scenario, other: Scenario) -> bool:
 
 
 def expand(
-    wish: Wish,
+    request: ScenarioRequest,
     *,
     arms: Sequence[Arm],
     voice: str,
@@ -178,33 +180,35 @@ def expand(
 
     `texts` are classes of the corpus, `own` is a text of the user's own, `language` the one that the user has chosen.
     """
-    arms = [parse_side(change, base=arm, models=()) for arm in arms for change in wish.changes or CURRENT[:1]]
-    if wish.mode.is_load:
-        return tuple(Scenario(arm=arm, mode=wish.mode, text_class="", voice=voice, language=language) for arm in arms)
+    arms = [parse_arm_spec(change, base=arm, models=()) for arm in arms for change in request.changes or CURRENT[:1]]
+    if request.mode.is_load:
+        return tuple(
+            Scenario(arm=arm, mode=request.mode, text_class="", voice=voice, language=language) for arm in arms
+        )
     for name in texts:
         if name not in TEXT_CLASSES:
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy=nearest(name, list(TEXT_CLASSES)))
-    classes = (*texts, own.text_class) if own else tuple(texts) or wish.texts
+    classes = (*texts, own.text_class) if own else tuple(texts) or request.texts
     return tuple(
         Scenario(
             arm=arm,
-            mode=wish.mode,
+            mode=request.mode,
             text_class=name,
             voice=voice,
             language=language,
             speed=speed,
-            variant=None if traffic or concurrency > 1 else wish.variant,
+            variant=None if traffic or concurrency > 1 else request.variant,
             concurrency=concurrency,
             traffic=traffic,
-            repeats=wish.repeats,
-            stampede=wish.stampede,
+            repeats=request.repeats,
+            stampede=request.stampede,
         )
         for arm in arms
         for name in classes
-        for speed in wish.speeds
-        for concurrency in wish.concurrencies
-        if concurrency == 1 or wish.mode is Mode.ENDPOINT or arm.engine in SHARED
-        for traffic in wish.traffic or (None,)
+        for speed in request.speeds
+        for concurrency in request.concurrencies
+        if concurrency == 1 or request.mode is Mode.ENDPOINT or arm.engine in SHARED
+        for traffic in request.traffic or (None,)
     )
 
 
@@ -212,7 +216,7 @@ def make_plan(
     scenarios: Iterable[Scenario],
     *,
     corpus: Corpus,
-    pace: Pace,
+    run_limits: RunLimits,
     own: Utterance | None = None,
     selection: str = "",
     script: Mapping[str, str] | None = None,
@@ -229,7 +233,7 @@ def make_plan(
     return Plan(
         scenarios=distinct,
         utterances={name: own_texts.get(name) or corpus.variants(name) for name in sorted(classes)},
-        pace=pace,
+        run_limits=run_limits,
         corpus_digest=corpus.digest,
         selection=selection,
         script=dict(script or {}),

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from harness.comma_lists import join_list
+from harness.core.comma_lists import join_list
+from harness.core.records.redaction import published_selection
 from harness.plan.config import Config
-from harness.published import published_selection
 
 KEYS = (
     "engine", "url", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text", "say",

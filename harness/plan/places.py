@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.user_paths import user_path
+from harness.core.user_paths import user_path
 
 
 def placed(value: str, base: Path, origin: str) -> str:

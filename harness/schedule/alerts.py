@@ -1,9 +1,9 @@
 """What is news: a step is told once, at the step, and once more when it has recovered. Pure: trends are handed in.
 
 A step shows in two ways: the gate calls a figure regressed against the baseline, or the history of nights steps up
-(`harness.judge.leaps`, as in the report), which needs no baseline and finds what creeps below the gate's sight.
-Whichever sees it first tells it; what is told already, or is the same step seen in another figure of the scenario, is
-not told again.
+(`harness.analysis.changepoints.incremental`, as in the report), which needs no baseline and
+finds slow drifts that the gate cannot see. Whichever sees it first tells it; what is told already, or is the same step
+seen in another figure of the scenario, is not told again.
 """
 
 import math
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from harness.judge.change_points import WINDOW, ChangePoint, unreported
-from harness.judge.leaps import share_of_alpha, steps_of
-from harness.judge.step_scan import BEFORE
-from harness.judge.wording import percent
+from harness.analysis.changepoints.detect import WINDOW, ChangePoint, unreported
+from harness.analysis.changepoints.incremental import share_of_alpha, steps_of
+from harness.analysis.changepoints.scan import BEFORE
+from harness.analysis.conclude import without_interval
+from harness.analysis.messages import percent
+from harness.core.records.run import RunData
+from harness.core.records.schedule import Alert, AlertKind
+from harness.core.records.verdict import TargetKind, VerdictKind
 from harness.metrics.registry import METRICS
-from harness.records.run import RunData
-from harness.records.schedule import Alert, AlertKind
-from harness.records.verdict import TargetKind, VerdictKind
 from harness.store.rows import SeriesPoint
-from harness.verdicts import without_interval
 
 NEAR: Final = 60
 """The newest runs of a trend, in which a fresh step shows if there is one."""

@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from harness.clock import Clock
-from harness.equipment import BUDGETS_S
-from harness.errors import BenchError
-from harness.measure.event_file import read_events
-from harness.output_files import check_directory
+from harness.core.clock import Clock
+from harness.core.errors import BenchError
+from harness.core.output_files import check_directory
+from harness.core.records.schedule import Fire, FireOutcome, FireState, SchedulerInstance
+from harness.measure.conductor.event_file import read_events
 from harness.plan.config import Config
-from harness.records.schedule import Fire, FireOutcome, FireState, Keeper
-from harness.schedule.aftermath import Aftermath
-from harness.schedule.book import Book
-from harness.schedule.jobs import Job, Settings, duration, limit_of
+from harness.runner.resources import BUDGETS_S
+from harness.schedule.job import Job, Settings, duration, limit_of
+from harness.schedule.job_store import JobStore
+from harness.schedule.launcher import Exit, Launcher, Order, Process, arguments_of, events_of
 from harness.schedule.outcome import Ending, Found, outcome_of
-from harness.schedule.process import Exit, Launcher, Order, Process, arguments_of, events_of
-from harness.schedule.timing import Move, moment, plan
-from harness.store.journal import Journal
-from harness.store.patience import patiently
+from harness.schedule.post_run import PostRunActions
+from harness.schedule.triggers import Move, moment, plan
+from harness.store.retry import with_retries
 from harness.store.runs import RunStore
+from harness.store.schedule_log import ScheduleLog
 
 POLL_S: Final = 1.0
 """Between two looks at a run."""
@@ -42,20 +42,20 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class DaemonContext:
     """All that a daemon takes from outside. `busy` says what keeps the machine from measuring, or ""."""
 
     config: Config
     settings: Settings
     store: RunStore
-    journal: Journal
-    book: Book
-    aftermath: Aftermath
+    journal: ScheduleLog
+    job_store: JobStore
+    post_run: PostRunActions
     launcher: Launcher
     clock: Clock
     busy: Callable[[], str]
     say: Callable[[str], None]
-    keeper: Keeper
+    keeper: SchedulerInstance
     machine_key: str
     logs: Path
     patience_s: float = 90.0
@@ -77,7 +77,7 @@ class Running:
 class Daemon:
     """`recover`, then `step` again and again; `stop` may come from a signal's handler."""
 
-    around: Surroundings
+    context: DaemonContext
     running: Running | None = None
     stopping: bool = False
     doing: str = "waiting"
@@ -91,19 +91,19 @@ class Daemon:
 
     def recover(self) -> None:
         """Take up what a former scheduler left: adopt its run, or note how that ended; what never began is queued."""
-        around = self.around
+        context = self.context
         self._abandon()
-        for fire in self._db(lambda: around.journal.open_fires(around.keeper.runner)):
+        for fire in self._db(lambda: context.journal.open_fires(context.keeper.runner)):
             job = self._job(fire.job) or Job(name=fire.job)
             if fire.outcome is not None:
                 found = Found(outcome=fire.outcome, reason=fire.reason)
-                ended_at = fire.ended_at or around.clock.wall()
+                ended_at = fire.ended_at or context.clock.wall()
                 self._follow(fire, job, found, now=ended_at, run_id=fire.run_id, exit_code=fire.exit_code)
                 continue
             if fire.state is not FireState.RUNNING or self.running is not None:
                 continue
             started_at = fire.started_at or fire.queued_at
-            process = around.launcher.adopt(fire.pid, started_at) if fire.boot == around.keeper.boot else None
+            process = context.launcher.adopt(fire.pid, started_at) if fire.boot == context.keeper.boot else None
             if process is not None:
                 self.running = Running(fire=fire, job=job, process=process, until=started_at + limit_of(job, BUDGETS_S))
                 self._say(f"{fire.job}: a run of an earlier scheduler is still under way (process {fire.pid})")
@@ -115,7 +115,7 @@ class Daemon:
 
     def step(self) -> float:
         """Do what is to be done now, and return how many seconds nothing will be."""
-        now = self.around.clock.wall()
+        now = self.context.clock.wall()
         if self.running is not None:
             self._watch(self.running, now)
         # A clock that was set back must not keep us from looking.
@@ -132,29 +132,29 @@ class Daemon:
         """Ask the run under way to end, and start no other."""
         self.stopping = True
         if self.running is not None and self.running.asked_at is None:
-            self.running.asked_at = self.around.clock.wall()
+            self.running.asked_at = self.context.clock.wall()
             self.running.process.terminate()
 
     def drained(self) -> bool:
         """Nothing runs and nothing is queued."""
-        around = self.around
-        return self.running is None and not self._db(lambda: around.journal.open_fires(around.keeper.runner))
+        context = self.context
+        return self.running is None and not self._db(lambda: context.journal.open_fires(context.keeper.runner))
 
     # Inside.
 
     def _look(self, now: float) -> None:
         """Queue what is due, each due time once, and set the next."""
-        around = self.around
-        for move in plan(self._db(around.book.all), now):
+        context = self.context
+        for move in plan(self._db(context.job_store.all), now):
             if move.note:
                 self._say(f"{move.name}: {move.note}")
             if move.due_at is not None:
                 self._queue(move, now)
-            self._db(lambda move=move: around.book.advance(move.name, move.next_at))  # type: ignore[misc]
+            self._db(lambda move=move: context.job_store.advance(move.name, move.next_at))  # type: ignore[misc]
 
     def _queue(self, move: Move, now: float) -> None:
-        around = self.around
-        fires = self._db(lambda: around.journal.open_fires(around.keeper.runner))
+        context = self.context
+        fires = self._db(lambda: context.journal.open_fires(context.keeper.runner))
         same = next((fire for fire in fires if fire.job == move.name and not fire.asked), None)
         if same is not None:
             # Still queued or running: its figures stand for this time too.
@@ -162,21 +162,21 @@ class Daemon:
             return
         due_at = move.due_at if move.due_at is not None else now
         self._db(
-            lambda: around.journal.enqueue(
-                runner=around.keeper.runner, job=move.name, due_at=due_at, asked=False,
-                missed=move.missed, now=now, machine_key=around.machine_key,
+            lambda: context.journal.enqueue(
+                runner=context.keeper.runner, job=move.name, due_at=due_at, asked=False,
+                missed=move.missed, now=now, machine_key=context.machine_key,
             )
         )  # fmt: skip
         if move.missed:
             self._say(f"{move.name}: {move.missed + 1} times were missed since {moment(due_at)} and are caught up once")
 
     def _start_next(self, now: float) -> None:
-        around = self.around
+        context = self.context
         if self._busy_until - now >= 0:
             return
         queued = [
             fire
-            for fire in self._db(lambda: around.journal.open_fires(around.keeper.runner))
+            for fire in self._db(lambda: context.journal.open_fires(context.keeper.runner))
             if fire.state is FireState.QUEUED
         ]
         self.doing = "waiting"
@@ -187,7 +187,7 @@ class Daemon:
         if job is None:
             self._end(fire, Job(name=fire.job), outcome=FireOutcome.SKIPPED, reason="the job was removed", now=now)
             return
-        if reason := around.busy():
+        if reason := context.busy():
             self._wait(fire, job, reason, now)
             return
         self._waiting.pop(fire.key, None)
@@ -198,8 +198,8 @@ class Daemon:
 
     def _wait(self, fire: Fire, job: Job, reason: str, now: float) -> None:
         """Leave it in the queue while the machine is busy, up to a limit."""
-        around = self.around
-        limit_s = around.settings.busy_wait_s
+        context = self.context
+        limit_s = context.settings.busy_wait_s
         since = self._waiting.setdefault(fire.key, now)
         if now < since:
             self._waiting[fire.key] = since = now  # the clock was set back
@@ -214,15 +214,17 @@ class Daemon:
         self._busy_until = now + BUSY_AGAIN_S
 
     def _start(self, fire: Fire, job: Job, now: float) -> None:
-        around = self.around
-        check_directory(around.logs, where="logs of scheduled runs")
+        context = self.context
+        check_directory(context.logs, where="logs of scheduled runs")
         stamp = datetime.fromtimestamp(now, tz=UTC).strftime("%Y%m%d-%H%M%S")
-        log = around.logs / f"{stamp}-{fire.key}-{job.name}.log"
+        log = context.logs / f"{stamp}-{fire.key}-{job.name}.log"
         until = now + limit_of(job, BUDGETS_S)
-        arguments = arguments_of(job, around.config, wait_s=around.settings.busy_wait_s)
-        process = around.launcher.start(Order(arguments=arguments, directory=around.config.root, log=log, until=until))
+        arguments = arguments_of(job, context.config, wait_s=context.settings.busy_wait_s)
+        process = context.launcher.start(
+            Order(arguments=arguments, directory=context.config.root, log=log, until=until)
+        )
         begun = replace(
-            fire, state=FireState.RUNNING, started_at=now, pid=process.pid, boot=around.keeper.boot, log=str(log)
+            fire, state=FireState.RUNNING, started_at=now, pid=process.pid, boot=context.keeper.boot, log=str(log)
         )
         self._change(
             fire, state=begun.state.value, started_at=now, pid=begun.pid, boot=begun.boot, log=begun.log, reason=""
@@ -252,12 +254,12 @@ class Daemon:
 
     def _settle(self, fire: Fire, job: Job, ended: Exit, ending: Ending) -> None:
         """Note how a run ended, and do what follows from it."""
-        around = self.around
-        now = around.clock.wall()
+        context = self.context
+        now = context.clock.wall()
         log = Path(fire.log)
         run_id = read_events(events_of(log)).run_id
         self._abandon()
-        row = self._db(lambda: around.store.row(run_id)) if run_id else None
+        row = self._db(lambda: context.store.row(run_id)) if run_id else None
         found = outcome_of(ended, ending, row=row, log=log)
         took = duration(round(max(0.0, now - (fire.started_at or now))))
         self._say(f"{fire.job}: {found.outcome.value} after {took}" + (f": {found.reason}" if found.reason else ""))
@@ -274,7 +276,7 @@ class Daemon:
             fire, ended_at=now, outcome=found.outcome.value, reason=found.reason, run_id=run_id, exit_code=exit_code
         )
         self.outcomes[found.outcome] += 1
-        self.around.aftermath.of(ended, job, now=now)
+        self.context.post_run.of(ended, job, now=now)
         self._change(fire, state=FireState.ENDED.value)
 
     def _end(self, fire: Fire, job: Job, *, outcome: FireOutcome, reason: str, now: float) -> None:
@@ -282,22 +284,22 @@ class Daemon:
         self._follow(fire, job, Found(outcome=outcome, reason=reason), now=now)
 
     def _change(self, fire: Fire, **values: object) -> None:
-        self._db(lambda: self.around.journal.change(fire.key, **values))
+        self._db(lambda: self.context.journal.change(fire.key, **values))
 
     def _job(self, name: str) -> Job | None:
-        return next((booked.job for booked in self._db(self.around.book.all) if booked.job.name == name), None)
+        return next((booked.job for booked in self._db(self.context.job_store.all) if booked.job.name == name), None)
 
     def _abandon(self) -> None:
-        around = self.around
-        for key in {around.machine_key, "scripted"}:
-            self._db(lambda key=key: around.store.mark_abandoned(machine_key=key, boot=around.keeper.boot))  # type: ignore[misc]
+        context = self.context
+        for key in {context.machine_key, "scripted"}:
+            self._db(lambda key=key: context.store.mark_abandoned(machine_key=key, boot=context.keeper.boot))  # type: ignore[misc]
 
     def _sign(self, now: float) -> None:
         self._seen_at = now
-        self._db(lambda: self.around.journal.keep(replace(self.around.keeper, seen_at=now, doing=self.doing)))
+        self._db(lambda: self.context.journal.keep(replace(self.context.keeper, seen_at=now, doing=self.doing)))
 
     def _db(self, action: Callable[[], Result]) -> Result:
-        return patiently(action, clock=self.around.clock, report=self._say, wait_s=self.around.patience_s)
+        return with_retries(action, clock=self.context.clock, report=self._say, wait_s=self.context.patience_s)
 
     def _say(self, text: str) -> None:
-        self.around.say(text)
+        self.context.say(text)

@@ -18,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from harness.errors import BenchError, UsageError
-from harness.published import published_record, published_text
+from harness.core.errors import BenchError, UsageError
+from harness.core.records.redaction import published_record, published_text
 from harness.schedule import prometheus
-from harness.schedule.overview import Overview
+from harness.schedule.status import Overview
 
 STALE_S: Final = 180.0
 """A daemon that has not been at work for longer is not well: nothing that it waits for takes that long."""

@@ -7,60 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from harness.codec import decode, encode
-from harness.comma_lists import join_list
-from harness.errors import ConfigError, nearest
+from harness.core.comma_lists import join_list
+from harness.core.errors import ConfigError, nearest
 from harness.plan.config import SECTION, Config
 from harness.plan.keys import KEYS
+from harness.schedule.job import Job, Settings
 
 SELECTIONS: Final = ("quick", "full", "nightly")
 PROMOTIONS: Final = ("never", "clean")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 NOT_A_JOBS: Final = ("budget", "results", "baselines", "report", "wait")
 """Keys that a job has by another way, or must share with the others."""
-SLACK_S: Final = 900.0
-"""Beyond its budget a run builds models, starts workers and is judged: so much, and half the budget, it may take."""
 SHORTEST_S: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What is measured, and when: `cron` (five fields) or every `every_s` seconds, in a time zone.
-
-    `options` are keys of the configuration with their values as text. `budget_s` 0 is the selection's own; after
-    `limit_s` a run is ended and kept as partial. `promote` is "never" or "clean": a run in which nothing got worse, and
-    never while a regression is open.
-    """
-
-    name: str
-    cron: str = ""
-    every_s: float = 0.0
-    timezone: str = "UTC"
-    selection: str = "nightly"
-    expression: str = ""
-    options: tuple[tuple[str, str], ...] = ()
-    budget_s: float = 0.0
-    limit_s: float = 0.0
-    promote: str = "never"
-
-    @property
-    def when(self) -> str:
-        """Its times, in words."""
-        return f"{self.cron} {self.timezone}" if self.cron else f"every {duration(self.every_s)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What holds for all jobs. Durations are in seconds; `keep_…` say what retention leaves alone."""
-
-    runner: str = ""
-    alerts: tuple[str, ...] = ()
-    link: str = ""
-    busy_cpus: float = 0.5
-    busy_wait_s: float = 1_800.0
-    keep_raw_s: float = 90 * 86_400.0
-    keep_raw_runs: int = 100
-    keep_logs_s: float = 180 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +57,7 @@ def parse_job(name: str, table: Mapping[str, Any], *, where: str, base: Path) ->
             f"{name!r} is no name for a job", where=where, remedy="small letters, digits, - and _, at most 60"
         )
     _known(table, ("cron", "every", "timezone", "selection", "k", "options", "budget", "limit", "promote"), where)
-    from harness.schedule.timing import check_job
+    from harness.schedule.triggers import check_job
 
     budget_s = _seconds(table, "budget", 0.0, where)
     job = Job(
@@ -120,30 +78,6 @@ def parse_job(name: str, table: Mapping[str, Any], *, where: str, base: Path) ->
         raise ConfigError("every must be a minute or more", where=where, remedy='every = "6h"')
     check_job(job, where=where)
     return job
-
-
-def limit_of(job: Job, budgets_s: Mapping[str, float]) -> float:
-    """After how many seconds a run of `job` is ended."""
-    return job.limit_s or 1.5 * (job.budget_s or budgets_s[job.selection]) + SLACK_S
-
-
-def to_plain(job: Job) -> dict[str, Any]:
-    """A job as what every version can read back."""
-    plain: dict[str, Any] = encode(job)
-    return plain
-
-
-def from_plain(plain: Mapping[str, Any]) -> Job:
-    """The job that `to_plain` was given; what a newer version added is left out."""
-    return decode(Job, dict(plain), ignore_unknown=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person writes them: 90s, 5m, 1.5h, 2d."""
-    for unit, scale in (("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)):
-        if seconds >= scale and (seconds / scale * 10).is_integer():
-            return f"{seconds / scale:g}{unit}"
-    return f"{seconds:g}s"
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from harness.errors import ExitCode
-from harness.records.run import RunStatus
-from harness.records.schedule import FireOutcome
-from harness.schedule.aftermath import ENDED_WITH_US
-from harness.schedule.process import Exit, last_line
+from harness.core.errors import ExitCode
+from harness.core.records.run import RunStatus
+from harness.core.records.schedule import FireOutcome
+from harness.schedule.launcher import Exit, last_line
+from harness.schedule.post_run import ENDED_WITH_US
 from harness.store.rows import RunRow
 
 

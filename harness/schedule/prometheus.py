@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from harness.records.schedule import AlertKind
-from harness.schedule.overview import Overview, at_work
+from harness.core.records.schedule import AlertKind
+from harness.schedule.status import Overview, at_work
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.records.run import RunData, RunStatus
-from harness.records.schedule import Alert, AlertKind
-from harness.records.verdict import VerdictKind
+from harness.analysis.promotion import baseline_entries
+from harness.core.records.run import RunData, RunStatus
+from harness.core.records.schedule import Alert, AlertKind
+from harness.core.records.verdict import VerdictKind
 from harness.store.baselines import list_machines, promote
-from harness.verdicts import baseline_entries
 
 KEEPS_BACK = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
 

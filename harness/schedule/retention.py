@@ -5,13 +5,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.records.run import RunStatus
-from harness.records.schedule import Fire
-from harness.schedule.jobs import Settings
-from harness.schedule.process import events_of
-from harness.store.journal import Journal
+from harness.core.records.run import RunStatus
+from harness.core.records.schedule import Fire
+from harness.schedule.job import Settings
+from harness.schedule.launcher import events_of
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
+from harness.store.schedule_log import ScheduleLog
 
 FRESH = 50
 """More runs than can be added between two looks."""
@@ -72,7 +72,7 @@ class Retention:
         return thinned
 
 
-def _remove_log(journal: Journal, fire: Fire) -> None:
+def _remove_log(journal: ScheduleLog, fire: Fire) -> None:
     log = Path(fire.log)
     for file in (log, events_of(log)):
         with suppress(OSError):

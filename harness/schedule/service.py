@@ -11,25 +11,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from harness.clock import Clock, SystemClock
-from harness.errors import BenchError, ConfigError, ExitCode, UsageError
-from harness.measure import exclusive, processes
-from harness.measure.machine import boot_id, identify
+from harness.core.clock import Clock, SystemClock
+from harness.core.errors import BenchError, ConfigError, ExitCode, UsageError
+from harness.core.records.schedule import FireOutcome, SchedulerInstance
+from harness.measure.system import lock as exclusive
+from harness.measure.system import processes
+from harness.measure.system.machine import boot_id, identify
 from harness.models.cache import default_root
 from harness.plan.config import Config, with_values
 from harness.plan.keys import KEYS
-from harness.records.schedule import FireOutcome, Keeper
-from harness.schedule.aftermath import Aftermath
-from harness.schedule.book import Book
-from harness.schedule.channels import Channel, channels
-from harness.schedule.daemon import Daemon, Surroundings
-from harness.schedule.jobs import Declared, Job, Settings
-from harness.schedule.overview import ALIVE_S, Overview, overview
-from harness.schedule.process import Launcher, SystemLauncher
+from harness.schedule.daemon import Daemon, DaemonContext
+from harness.schedule.job import Job, Settings
+from harness.schedule.job_store import JobStore
+from harness.schedule.jobs import Declared
+from harness.schedule.launcher import Launcher, SystemLauncher
+from harness.schedule.notifiers import Channel, channels
+from harness.schedule.post_run import PostRunActions
 from harness.schedule.promotion import promote_run, promoted_runs
 from harness.schedule.retention import Retention
-from harness.store.journal import Journal
+from harness.schedule.status import ALIVE_S, Overview, overview
 from harness.store.runs import RunStore, open_store
+from harness.store.schedule_log import ScheduleLog
 
 WATCHED_S = 1.0
 """How long the machine is watched before it is called quiet."""
@@ -46,7 +48,7 @@ class Here:
 
     config: Config
     store: RunStore
-    journal: Journal
+    journal: ScheduleLog
     machine_key: str
     runner: str
     boot: str
@@ -78,7 +80,7 @@ def opened(config: Config, settings: Settings) -> Iterator[Here]:
         )
 
 
-def scheduler_at_work(here: Here, *, now: float) -> Keeper | None:
+def scheduler_at_work(here: Here, *, now: float) -> SchedulerInstance | None:
     """Who keeps this schedule now; None where nobody does."""
     from filelock import FileLock, Timeout
 
@@ -89,12 +91,14 @@ def scheduler_at_work(here: Here, *, now: float) -> Keeper | None:
             elsewhere = found is not None and (found.boot != here.boot or found.host != platform.node())
             return found if elsewhere and found is not None and abs(now - found.seen_at) < ALIVE_S else None
     except Timeout:
-        unknown = Keeper(runner=here.runner, pid=0, host=platform.node(), boot=here.boot, since=0, seen_at=0, doing="")
+        unknown = SchedulerInstance(
+            runner=here.runner, pid=0, host=platform.node(), boot=here.boot, since=0, seen_at=0, doing=""
+        )
         return found or unknown
 
 
 @contextmanager
-def keeping(here: Here, keeper: Keeper, *, now: float) -> Iterator[None]:
+def keeping(here: Here, keeper: SchedulerInstance, *, now: float) -> Iterator[None]:
     """Be the one scheduler of this runner and store. SchedulerThereError says who is instead."""
     from filelock import FileLock, Timeout
 
@@ -132,28 +136,28 @@ def keep_schedule(
     for job in declared.jobs:
         check_job_options(job, here.config)
     told = channels(declared.settings.alerts, root=declared.base)
-    keeper = Keeper(
+    keeper = SchedulerInstance(
         runner=here.runner, pid=os.getpid(), host=platform.node(), boot=here.boot, since=now, seen_at=now, doing=""
     )
     with ExitStack() as stack:
         stack.enter_context(keeping(here, keeper, now=now))
-        book = stack.enter_context(Book(here.journal, here.runner))
-        book.sync(declared.jobs, now=now)
-        around = Surroundings(
-            config=here.config, settings=declared.settings, store=here.store, journal=here.journal, book=book,
-            aftermath=_aftermath(here, declared.settings, told, say), launcher=launcher or SystemLauncher(),
+        job_store = stack.enter_context(JobStore(here.journal, here.runner))
+        job_store.sync(declared.jobs, now=now)
+        context = DaemonContext(
+            config=here.config, settings=declared.settings, store=here.store, journal=here.journal, job_store=job_store,
+            post_run=_post_run(here, declared.settings, told, say), launcher=launcher or SystemLauncher(),
             clock=clock, busy=lambda: busy(here.machine_key, limit_cpus=declared.settings.busy_cpus), say=say,
             keeper=keeper, machine_key=here.machine_key, logs=logs_of(here.config),
         )  # fmt: skip
-        daemon = Daemon(around)
+        daemon = Daemon(context)
         stack.enter_context(_signals(daemon.stop))
         beat = [clock.now_ns()]
         if serve is not None:
             serve(
-                lambda: overview(here.store, here.journal, book.all(), runner=here.runner, now=clock.wall()),
+                lambda: overview(here.store, here.journal, job_store.all(), runner=here.runner, now=clock.wall()),
                 lambda: (clock.now_ns() - beat[0]) / 1e9,
             )
-        say(f"keeps {len(book.all())} jobs of {here.runner} in {here.store.place} (process {os.getpid()})")
+        say(f"keeps {len(job_store.all())} jobs of {here.runner} in {here.store.place} (process {os.getpid()})")
         daemon.recover()
         while True:
             pause_s = daemon.step()
@@ -171,11 +175,11 @@ def keep_schedule(
 
 def check_job_options(job: Job, config: Config) -> None:
     """Raise ConfigError for an engine, a provider or a text that there is not: today, and not at night."""
-    from harness import laboratory
+    from harness.runner import run
 
     parsed = {key.name: key.parse(text) for name, text in job.options for key in KEYS if key.name == name}
     try:
-        laboratory.check(with_values(config, parsed), job.selection)
+        run.check(with_values(config, parsed), job.selection)
     except BenchError as error:
         raise ConfigError(error.what, where=f"job {job.name}, {error.where}", remedy=error.remedy) from error
 
@@ -206,9 +210,9 @@ def spoken(text: str) -> str:
     return f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S} {text}"
 
 
-def _aftermath(here: Here, settings: Settings, told: tuple[Channel, ...], say: Callable[[str], None]) -> Aftermath:
+def _post_run(here: Here, settings: Settings, told: tuple[Channel, ...], say: Callable[[str], None]) -> PostRunActions:
     config = here.config
-    return Aftermath(
+    return PostRunActions(
         store=here.store,
         journal=here.journal,
         machine_key=here.machine_key,
@@ -229,7 +233,7 @@ def _aftermath(here: Here, settings: Settings, told: tuple[Channel, ...], say: C
 
 def _publish(here: Here) -> None:
     """Write the report's site: the same as `kokoro-bench report` writes of this store."""
-    from harness.outputs import write_report
+    from harness.runner.outputs import write_report
 
     write_report(here.store, here.config)
 
@@ -243,11 +247,11 @@ def _link(settings: Settings, run_id: str) -> str:
     return f"{settings.link.rstrip('/')}/{page}" if settings.link else page
 
 
-def _address(journal: Journal) -> str:
+def _address(journal: ScheduleLog) -> str:
     return str(Path(journal.place).resolve()) if journal.is_local else journal.place
 
 
-def _there(other: Keeper) -> SchedulerThereError:
+def _there(other: SchedulerInstance) -> SchedulerThereError:
     since = datetime.fromtimestamp(other.since, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
     return SchedulerThereError(
         f"another scheduler keeps this schedule: process {other.pid} on {other.host}, since {since} UTC",

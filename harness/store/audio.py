@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.records.scenario import slug
+from harness.core.records.scenario import slug
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.errors import BaselineError
-from harness.records.scenario import slug
+from harness.core.errors import BaselineError
+from harness.core.records.scenario import slug
 
 BASELINE_FORMAT: Final = 1
 """Version of the files. History: 1, the first."""

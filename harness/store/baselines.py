@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from harness.errors import BaselineError
+from harness.core.errors import BaselineError
 from harness.store.baseline_files import (
     BaselineFile,
     BaselinePoint,

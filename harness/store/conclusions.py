@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select
 
-from harness.records.verdict import Summary, TargetResult, Verdict
+from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store.payload import encode
 from harness.store.rows import scenario_keys, series_keys, summary_values
 from harness.store.schema import RUNS, SUMMARIES, TARGETS, VERDICTS

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from harness.records.scenario import Scenario, original_of
-from harness.records.verdict import Median, Summary, Verdict
+from harness.core.records.scenario import Scenario, original_of
+from harness.core.records.verdict import Median, Summary, Verdict
 
 SELF_COMPARED: Final = ("lsd", "mcd", "duration_ratio", "pesq", "stoi")
 """Metrics that in their definition 1 were also of a model against itself, and said nothing of it."""

@@ -18,8 +18,8 @@ from sqlalchemy import (
     table,
 )
 
-from harness.errors import StoreError
-from harness.store.dialects import Database, copy_file, lock_for_migration
+from harness.core.errors import StoreError
+from harness.store.databases import Database, copy_file, lock_for_migration
 from harness.store.schema import HEAD, METADATA, VERSION_TABLE
 
 if TYPE_CHECKING:

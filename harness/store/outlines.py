@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from harness.records.repetition import Launch, OutcomeKind, Repetition
-from harness.records.run import RunOutline
-from harness.records.verdict import Median, TargetResult, Verdict
+from harness.core.records.repetition import Launch, OutcomeKind, Repetition
+from harness.core.records.run import RunOutline
+from harness.core.records.verdict import Median, TargetResult, Verdict
 from harness.store.earlier import (
     SELF_COMPARED,
     SELF_DEFINITION,

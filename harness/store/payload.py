@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 
 PAYLOAD_FORMAT: Final = 1
 """Version of the form of payloads. History: 1, named JSON deflated with `_DICTIONARY`."""

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
-from harness.errors import UsageError, nearest
-from harness.records.repetition import Block, Launch, Repetition
-from harness.records.run import RunData, RunRecord, RunStatus
-from harness.records.verdict import Summary, TargetResult, Verdict
+from harness.core.errors import UsageError, nearest
+from harness.core.records.repetition import Block, Launch, Repetition
+from harness.core.records.run import RunData, RunRecord, RunStatus
+from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store.earlier import with_proven_suspects, without_self_comparisons
 from harness.store.payload import decode, decode_all
 from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of

@@ -9,9 +9,9 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Table, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from harness.errors import StoreError
-from harness.records.run import RunRecord, RunStatus
-from harness.records.verdict import Summary
+from harness.core.errors import StoreError
+from harness.core.records.run import RunRecord, RunStatus
+from harness.core.records.verdict import Summary
 from harness.store.payload import PAYLOAD_FORMAT, encode
 from harness.store.schema import SCENARIOS, SERIES, SUMMARIES
 

@@ -9,28 +9,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from harness.errors import StoreError
-from harness.records.environment import Conditions
-from harness.records.repetition import Block, Launch, Repetition
-from harness.records.run import RunData, RunOutline, RunRecord, RunStatus
-from harness.records.verdict import Summary, TargetKind, TargetResult, Verdict, VerdictKind
+from harness.core.errors import StoreError
+from harness.core.records.environment import Conditions
+from harness.core.records.repetition import Block, Launch, Repetition
+from harness.core.records.run import RunData, RunOutline, RunRecord, RunStatus
+from harness.core.records.verdict import Summary, TargetKind, TargetResult, Verdict, VerdictKind
 from harness.store import queries
+from harness.store.abandoned import mark_interrupted, may_be_running
 from harness.store.conclusions import replace_conclusions
-from harness.store.dialects import Database, connect, give_back_space, identity
-from harness.store.faults import explain
-from harness.store.journal import Journal
+from harness.store.databases import Database, connect, give_back_space, identity
+from harness.store.errors import explain
 from harness.store.liveness import process_alive
 from harness.store.migrate import bring_up_to_date
 from harness.store.outlines import outlines
 from harness.store.payload import encode
 from harness.store.rows import RunRow, SeriesName, SeriesPoint, head_values, scenario_keys
+from harness.store.schedule_log import ScheduleLog
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS
-
-_SILENT_LIMIT_S = 86_400.0
-"""On a shared server a run of another boot is given up when nothing was written for so long beyond its budget."""
 
 
 def open_store(
@@ -161,8 +159,8 @@ class RunStore:
         conditions_at_end: Conditions | None = None,
         reason: str = "",
         notes: Sequence[str] | None = None,
-    ) -> None:
-        """Store how the run ended; `notes` replace those of its beginning where given."""
+    ) -> RunRecord:
+        """Store how the run ended, and return its head; `notes` replace those of its beginning where given."""
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
             run = queries.head(connection, run_id)
@@ -175,6 +173,7 @@ class RunStore:
                 notes=run.notes if notes is None else tuple(notes),
             )
             self._touch(connection, key, **head_values(ended))
+            return ended
 
     def delete(self, run_id: str) -> None:
         """Remove a run with all that belongs to it."""
@@ -197,9 +196,9 @@ class RunStore:
                 connection.execute(update(RUNS).where(RUNS.c.key == key).values(**head_values(noted)))
         return removed
 
-    def journal(self) -> Journal:
+    def journal(self) -> ScheduleLog:
         """The schedule's tables in the same database."""
-        return Journal(self._database)
+        return ScheduleLog(self._database)
 
     def give_back_space(self) -> None:
         """Let a file shrink after deletions."""
@@ -217,8 +216,16 @@ class RunStore:
         """
         with self._reading() as connection:
             running = queries.running(connection, machine_key)
-        dead = [entry.run for entry in running if not self._may_live(entry, boot=boot, alive=alive)]
-        return tuple(run.id for run in dead if self._interrupt(run))
+        local, now = self._database.is_local, self._now()
+        dead = [
+            entry.run for entry in running if not may_be_running(entry, boot=boot, alive=alive, local=local, now=now)
+        ]
+        found = []
+        for run in dead:
+            with self._writing() as connection:
+                if mark_interrupted(connection, run):
+                    found.append(run.id)
+        return tuple(found)
 
     # Reading.
 
@@ -332,29 +339,6 @@ class RunStore:
             repetitions=RUNS.c.repetitions + len(rows),
             invalid=RUNS.c.invalid + invalid,
         )
-
-    def _may_live(self, entry: queries.Running, *, boot: str, alive: Callable[[int, float], bool]) -> bool:
-        if entry.run.boot == boot:
-            return alive(entry.run.pid, entry.run.started_at)
-        if self._database.is_local:
-            return False
-        return self._now() < entry.touched_at + entry.run.budget_s + _SILENT_LIMIT_S
-
-    def _interrupt(self, run: RunRecord) -> bool:
-        """Mark a run that has died, unless it has ended in order since it was looked at."""
-        with self._writing() as connection:
-            question = select(RUNS.c.key, RUNS.c.status, RUNS.c.touched_at).where(RUNS.c.id == run.id)
-            row = connection.execute(question).one_or_none()
-            if row is None or row.status != RunStatus.RUNNING.value:
-                return False
-            ended = replace(
-                run,
-                status=RunStatus.INTERRUPTED,
-                ended_at=row.touched_at,
-                reason=f"its process ({run.pid}) ended before the run did; every finished block is here",
-            )
-            connection.execute(update(RUNS).where(RUNS.c.key == row.key).values(**head_values(ended)))
-            return True
 
 
 class _AlreadyThereError(StoreError):

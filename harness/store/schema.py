@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from harness.store.dialects import CLUSTERED, ROW_NUMBER
+from harness.store.databases import CLUSTERED, ROW_NUMBER
 
 VERSION_TABLE: Final = "bench_version"
 """Where Alembic notes the revision; its presence says that a database is ours."""

@@ -15,7 +15,14 @@ import sys
 import traceback
 from pathlib import Path
 
-PRELOADED = ("harness.cli", "harness.console", "harness.laboratory", "harness.plugin", "reports.pages", "scipy.special")
+PRELOADED = (
+    "harness.cli",
+    "reports.terminal.output",
+    "harness.runner.run",
+    "harness.runner.pytest_plugin",
+    "reports.pages.write",
+    "scipy.special",
+)
 """What most commands import, directly or not; a command imports the rest itself."""
 
 CLIENT = """\

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.clock import SystemClock
+from harness.core.clock import SystemClock
+from harness.core.records.scenario import Band
 from harness.engines.espeak import PIECE_MS, EspeakEngine, start
-from harness.engines.protocol import ARRIVAL, EngineOrder, EngineRefusal, SpeechFailure, SpeechRequest, Stages
-from harness.metrics.features import extract
+from harness.engines.protocol import ARRIVAL, EngineOrder, Stages
+from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
+from harness.metrics.audio.features import extract
 from harness.metrics.validity import check
-from harness.records.scenario import Band
 
 TEXT = "The kettle was on, and nobody had thought of the cups."
 STAGES = Stages(SystemClock())

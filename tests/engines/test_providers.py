@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.engines.protocol import EngineOrder, EngineRefusal
+from harness.engines.kokoro.session import open_session
+from harness.engines.protocol import EngineOrder
 from harness.engines.providers import PROVIDERS, find_provider, offers, provider_names
-from harness.engines.session import open_session
+from harness.engines.speech import EngineRefusal
 
 RECORDED: dict[str, list[str]] = json.loads((Path(__file__).parent / "data" / "providers.json").read_text())
 """Wheel → what `get_available_providers()` answers: the first and OpenVINO's as seen, others as documented."""

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines import endpoint, espeak, kokoro, scripted
-from harness.engines.protocol import EngineRefusal
+from harness.engines import espeak, scripted
+from harness.engines.http import engine as http_engine
+from harness.engines.kokoro import engine as kokoro_engine
 from harness.engines.registry import ENTRY_POINTS, engine_names, find_starter
+from harness.engines.speech import EngineRefusal
 
 
 @pytest.fixture
@@ -24,7 +26,8 @@ def test_ours_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("endpoint", endpoint), ("espeak", espeak), ("kokoro", kokoro), ("scripted", scripted)]
+    ("name", "module"),
+    [("endpoint", http_engine), ("espeak", espeak), ("kokoro", kokoro_engine), ("scripted", scripted)],
 )
 def test_each_of_ours_is_found(name: str, module: object) -> None:
     assert find_starter(name) is module.start  # type: ignore[attr-defined]

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from harness.clock import ScriptedClock
-from harness.engines.protocol import Engine, EngineOrder, EngineRefusal, SpeechRequest, Stages
+from harness.core.clock import ScriptedClock
+from harness.engines.protocol import Engine, EngineOrder, Stages
 from harness.engines.scripted import SAMPLE_RATE, ScriptedEnd, ScriptedFault, start
-from harness.metrics.features import extract
+from harness.engines.speech import EngineRefusal, SpeechRequest
+from harness.metrics.audio.features import extract
 
 MS = 1_000_000
 

@@ -16,12 +16,12 @@ import msgspec
 import pytest
 
 from harness.cli import main
+from harness.core.records.repetition import Block, Launch, Phase, Repetition
+from harness.core.records.run import RunRecord
+from harness.core.records.verdict import Summary, TargetResult
 from harness.models.cache import ROOT_VARIABLE
-from harness.records.repetition import Block, Launch, Phase, Repetition
-from harness.records.run import RunRecord
-from harness.records.verdict import Summary, TargetResult
-from harness.server.script import Script
-from harness.server.scripted import serving
+from harness.server.mock.script import Script
+from harness.server.mock.server import serving
 from tests import forking
 from tests.known_answers.witness import Load, Log, paired, read_log
 
@@ -190,10 +190,10 @@ def _slow_locustfile(root: Path) -> Path:
     path = root / "slow_locustfile.py"
     path.write_text(
         # Texts are composed in a thread of the system's, where gevent's sleep would wait for ever.
-        "import harness.desk\n"
+        "import harness.measure.load.external_client as client\n"
         "from gevent.monkey import get_original\n"
-        "_texts_of, _sleep = harness.desk.texts_of, get_original('time', 'sleep')\n"
-        "harness.desk.texts_of = lambda *given, **named: (_sleep(2.5), _texts_of(*given, **named))[1]\n"
+        "_texts_of, _sleep = client.texts_of, get_original('time', 'sleep')\n"
+        "client.texts_of = lambda *given, **named: (_sleep(2.5), _texts_of(*given, **named))[1]\n"
         "from suites.locustfile import *\n",
         encoding="utf-8",
     )

@@ -7,8 +7,8 @@ from statistics import median
 import psutil
 import pytest
 
+from harness.core.records.repetition import Phase
 from harness.metrics.registry import METRICS
-from harness.records.repetition import Phase
 from tests.known_answers.checks import check_closed_loop
 from tests.known_answers.oracle import close, onset_s, stall_s, stops
 from tests.known_answers.playing import EASY, Played, command, server, stored

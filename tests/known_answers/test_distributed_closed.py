@@ -6,9 +6,9 @@ from statistics import median
 
 import pytest
 
-from harness.records.repetition import Phase
-from harness.records.run import RunStatus
-from harness.server.script import Answer, Script, Step
+from harness.core.records.repetition import Phase
+from harness.core.records.run import RunStatus
+from harness.server.mock.script import Answer, Script, Step
 from tests.known_answers.checks import check_closed_loop
 from tests.known_answers.oracle import close, heard_out_s
 from tests.known_answers.playing import Played, distribute

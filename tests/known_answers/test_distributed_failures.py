@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from harness.records.repetition import OutcomeKind, Phase
-from harness.server.script import Answer, End, Script, Step
+from harness.core.records.repetition import OutcomeKind, Phase
+from harness.server.mock.script import Answer, End, Script, Step
 from tests.known_answers.playing import Played, distribute
 from tests.known_answers.proofs import proves
 from tests.known_answers.witness import NS, ROUNDING_NS, Load, Seen

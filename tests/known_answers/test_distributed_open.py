@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 
-from harness.records.repetition import OutcomeKind
-from harness.server.script import Answer, Script, Step
+from harness.core.records.repetition import OutcomeKind
+from harness.server.mock.script import Answer, Script, Step
 from tests.known_answers.checks import check_poisson, check_ramp
 from tests.known_answers.playing import Played, distribute
 from tests.known_answers.proofs import proves

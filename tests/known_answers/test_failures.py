@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from harness.records.repetition import OutcomeKind, Phase
-from harness.records.verdict import TargetKind
-from harness.server.script import Answer, End, Script, Step
+from harness.core.records.repetition import OutcomeKind, Phase
+from harness.core.records.verdict import TargetKind
+from harness.server.mock.script import Answer, End, Script, Step
 from tests.known_answers.oracle import stall_s
 from tests.known_answers.playing import Played, play
 from tests.known_answers.proofs import proves

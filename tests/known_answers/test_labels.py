@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.load_table import COLUMNS
+from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.repetition import OutcomeKind, Phase
+from harness.core.records.run import RunData, RunRecord, Setting
+from harness.core.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
 from harness.metrics.derive import scenario_values
-from harness.records.environment import Conditions, Machine, Subject
-from harness.records.repetition import OutcomeKind, Phase
-from harness.records.run import RunData, RunRecord, Setting
-from harness.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
-from harness.run_table import AT_ONCE, SYNTHESIS
+from reports.terminal.load_table import COLUMNS
+from reports.terminal.run_table import AT_ONCE, SYNTHESIS
 from tests.known_answers.proofs import PROVEN, WITHOUT_A_SERVER
 
 ARM = Arm(engine="endpoint", provider="", url="http://127.0.0.1:1")
@@ -25,7 +25,7 @@ SHOWN = (
 """One of each kind that a server may be asked for."""
 
 NOT_BY_A_LOAD = {
-    OutcomeKind.TIMEOUT: "a time-out of the client's own: tests/measure/test_load.py",
+    OutcomeKind.TIMEOUT: "a time-out of the client's own: tests/measure/load/test_loops.py",
     OutcomeKind.CRASHED: "the worker's end, not the server's",
     OutcomeKind.BROKEN_PROMISE: "of engines in process",
     OutcomeKind.REFUSED: "of arms that cannot be loaded",

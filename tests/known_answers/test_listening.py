@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.server.script import Answer, Script, Step
+from harness.server.mock.script import Answer, Script, Step
 from tests.known_answers.oracle import heard_out_s
 from tests.known_answers.playing import EASY, Played, play
 from tests.known_answers.proofs import proves

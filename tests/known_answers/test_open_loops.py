@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from harness.server.script import Answer, Script, Step
+from harness.server.mock.script import Answer, Script, Step
 from tests.known_answers.checks import check_poisson, check_ramp
 from tests.known_answers.playing import EASY, Played, play
 from tests.known_answers.proofs import proves

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.engines import scripted
-from harness.engines.protocol import SpeechRequest
 from harness.engines.scripted import ScriptedEngine
-from reports.words import NARROW
+from harness.engines.speech import SpeechRequest
+from reports.text.format import NARROW
 from tests.conftest import Command
 
 MINE, OTHER = "mine", "other"

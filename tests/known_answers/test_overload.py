@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.records.repetition import OutcomeKind, Phase
-from harness.server.script import Answer, Script, Step
+from harness.core.records.repetition import OutcomeKind, Phase
+from harness.server.mock.script import Answer, Script, Step
 from tests.known_answers.playing import EASY, Played, play
 from tests.known_answers.proofs import proves
 from tests.known_answers.witness import NS, Load, Pair

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.records.repetition import Outcome, OutcomeKind
+from harness.core.records.run import RunRecord
 from harness.models.files import ModelFiles
-from harness.records.repetition import Outcome, OutcomeKind
-from harness.records.run import RunRecord
 from harness.store.payload import PAYLOAD_FORMAT, decode, encode
 from tests.conftest import Command
 
@@ -147,7 +147,7 @@ def spoil(database: Path, selection: str) -> None:
 def _spoil_launches(connection: sqlite3.Connection, outcome: Outcome) -> None:
     from dataclasses import replace
 
-    from harness.records.repetition import Launch
+    from harness.core.records.repetition import Launch
 
     rows = connection.execute("SELECT key, payload FROM bench_launches").fetchall()
     for key, payload in rows[:1]:

@@ -5,8 +5,8 @@ from statistics import median
 
 import pytest
 
-from harness.records.repetition import Phase, Repetition
-from harness.server.script import Answer, Script, Step
+from harness.core.records.repetition import Phase, Repetition
+from harness.server.mock.script import Answer, Script, Step
 from tests.known_answers.oracle import onset_s, stall_s
 from tests.known_answers.playing import Played, play
 from tests.known_answers.proofs import proves

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.records.repetition import Phase
-from harness.server.script import Answer, Script, Step
+from harness.core.records.repetition import Phase
+from harness.server.mock.script import Answer, Script, Step
 from tests.known_answers.playing import EASY, Played, play
 from tests.known_answers.proofs import proves
 from tests.known_answers.witness import Seen, most_open
@@ -11,8 +11,8 @@ from tests.known_answers.witness import Seen, most_open
 AT_ONCE, BLOCKS = 4, 2
 SCRIPT = Script(name="stampede", answers=(Answer(steps=(Step(wait_ms=300), Step(audio_share=1.0))),))
 SUITE = f"""
-from harness.plugin import scenarios
-from harness.records.scenario import Mode
+from harness.runner.pytest_plugin import scenarios
+from harness.core.records.scenario import Mode
 
 
 @scenarios(Mode.ENDPOINT, quick=("chars-12",), concurrencies=({AT_ONCE},), stampede=True)

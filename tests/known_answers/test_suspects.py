@@ -55,7 +55,7 @@ def test_where_only_what_is_not_a_node_became_quicker_no_operator_is_named(
 def test_a_suspect_of_an_earlier_version_without_an_interval_is_not_shown(here: Command, tmp_path: Path) -> None:
     import sqlite3
 
-    from harness.records.verdict import Verdict
+    from harness.core.records.verdict import Verdict
     from harness.store.payload import PAYLOAD_FORMAT, decode, encode
 
     here(*QUICKER, "--report", str(tmp_path / "first"))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from harness.metrics.registry import METRICS
-from harness.server.builtin import SCRIPTS
-from harness.server.script import Answer, Script, Step
-from harness.server.scripted import serving
+from harness.server.mock.builtin import SCRIPTS
+from harness.server.mock.script import Answer, Script, Step
+from harness.server.mock.server import serving
 from tests.conftest import Command
 
 SHORT = ("--text", "chars-12", "--launches", "1", "--warmups", "1")

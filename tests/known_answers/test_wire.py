@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness.records.repetition import Phase
-from harness.server.script import Answer, End, Framing, Script, Step
-from harness.server.scripted import serving
+from harness.core.records.repetition import Phase
+from harness.server.mock.script import Answer, End, Framing, Script, Step
+from harness.server.mock.server import serving
 from harness.store.runs import open_store
 from tests.conftest import Command
 

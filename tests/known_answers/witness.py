@@ -15,10 +15,10 @@ from itertools import accumulate
 from statistics import median
 from typing import Any
 
+from harness.core.records.repetition import Block, Repetition
+from harness.core.records.scenario import Scenario
 from harness.plan.corpus import Corpus
 from harness.plan.matrix import CROWD_TEXTS
-from harness.records.repetition import Block, Repetition
-from harness.records.scenario import Scenario
 
 NS = 1_000_000_000
 RATE = 24_000

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.clock import Clock, ScriptedClock
-from harness.measure.conductor import Conductor, Watch, never
-from harness.measure.events import BlockDone, Event, Launched, ScenarioLost, WarmedUp
-from harness.measure.handle import HERE, WorkerLost, WorkerPlace
-from harness.measure.messages import CanaryOrder, LoadOrder, SpeakOrder
-from harness.measure.scripted_handle import ScriptedHandle
-from harness.measure.staff import ArmFiles, Staff
-from harness.plan.matrix import Pace, Plan
-from harness.records.repetition import Canary, Launch, Outcome, OutcomeKind, Repetition
-from harness.records.scenario import Arm, Mode, ModelVariant, Scenario, Utterance
+from harness.core.clock import Clock, ScriptedClock
+from harness.core.records.repetition import Canary, Launch, Outcome, OutcomeKind, Repetition
+from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario, Utterance
+from harness.measure.conductor.conductor import Conductor
+from harness.measure.conductor.events import BlockDone, Event, Launched, ScenarioLost, WarmedUp
+from harness.measure.conductor.watch import Watch, never
+from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
+from harness.measure.worker.handle import HERE, WorkerLost, WorkerPlace
+from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SpeakOrder
+from harness.measure.worker.scripted_handle import ScriptedHandle
+from harness.plan.matrix import Plan, RunLimits
 
 MS = 1_000_000
 ORIGINAL = Arm(engine="scripted", model=ModelVariant(name="scripted", sha256="a" * 64, size=1, origin="scripted"))
@@ -52,7 +53,7 @@ FOUR = (
 LOADS = (scenario(ORIGINAL, "", Mode.LOAD_WARM), scenario(DERIVED, "", Mode.LOAD_COLD))
 
 
-def plan(scenarios: Sequence[Scenario] = FOUR, **pace: object) -> Plan:
+def plan(scenarios: Sequence[Scenario] = FOUR, **run_limits: object) -> Plan:
     given: dict[str, object] = {
         "budget_s": 1_000.0,
         "launches": 2,
@@ -60,12 +61,12 @@ def plan(scenarios: Sequence[Scenario] = FOUR, **pace: object) -> Plan:
         "warmups": 1,
         "timeout_s": 5.0,
         "seed": 0,
-        **pace,
+        **run_limits,
     }
     return Plan(
         scenarios=tuple(scenarios),
         utterances=TEXTS,
-        pace=Pace(**given),  # type: ignore[arg-type]
+        run_limits=RunLimits(**given),  # type: ignore[arg-type]
         corpus_digest="c" * 64,
         script={"noise": "0"},
     )
@@ -97,8 +98,8 @@ class Agency:
         self.open.append(hand)
         return hand
 
-    def staff(self) -> Staff:
-        return Staff(
+    def worker_factory(self) -> WorkerFactory:
+        return WorkerFactory(
             start=self.start, place=lambda _arm: HERE, files=lambda _arm: ArmFiles(model_path="m", voices_path="v")
         )
 
@@ -179,7 +180,7 @@ def perform(
     events: list[Event] = []
     watch = Watch(ends_run=enough, ends_group=settled)
     conductor = Conductor(
-        what, staff=replace(agency.staff(), audio=audio), clock=clock, emit=events.append, watch=watch
+        what, worker_factory=replace(agency.worker_factory(), audio=audio), clock=clock, emit=events.append, watch=watch
     )
     conductor.play()
     assert agency.open == []

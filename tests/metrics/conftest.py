@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.records.environment import Conditions, Machine, Subject
-from harness.records.repetition import (
+from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.repetition import (
     AudioFeatures,
     ChunkMark,
     Disturbance,
@@ -15,8 +15,8 @@ from harness.records.repetition import (
     Repetition,
     StageMark,
 )
-from harness.records.run import RunData, RunRecord, Setting
-from harness.records.scenario import Arm, Mode, ModelVariant, Scenario
+from harness.core.records.run import RunData, RunRecord, Setting
+from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
 
 RATE = 1000
 """Frames are milliseconds: the figures of the tests can be read off."""

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import theilslopes
 
+from benchmarks.synthetic_history import made_run
+from benchmarks.synthetic_run import Made
+from harness.core.records.repetition import LoadPart, Outcome, OutcomeKind, Phase
+from harness.core.records.scenario import Arm, Mode
 from harness.metrics import start_up
 from harness.metrics.derive import RunValues, scenario_values
 from harness.metrics.registry import METRICS
-from harness.perf.made_history import Made, made_run
-from harness.records.repetition import LoadPart, Outcome, OutcomeKind, Phase
-from harness.records.scenario import Arm, Mode
 
 SILENT = Outcome(kind=OutcomeKind.INVALID_AUDIO, reason="The audio is silent: every sample is 0.")
 CRASHED = Outcome(kind=OutcomeKind.CRASHED, reason="killed by SIGKILL")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.records.repetition import ChunkMark
 from harness.metrics import playback
-from harness.records.repetition import ChunkMark
 
 RATE = 1000
 NS_PER_MS = 1_000_000

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.metrics.registry import METRICS, Direction, Metric, Per, Scale, metric
 
 NAMED_IN_THE_DESIGN = {

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.records.repetition import StageMark
 from harness.metrics.stages import StageTimes, inference_ns, stage_times
-from harness.records.repetition import StageMark
 
 
 def times(made: Any, *stages: tuple[str, int, int], chunk: int, end: int) -> StageTimes | str:

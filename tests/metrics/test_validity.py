@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.records.repetition import OutcomeKind
+from harness.core.records.scenario import Band
 from harness.metrics.validity import check
-from harness.records.repetition import OutcomeKind
-from harness.records.scenario import Band
 
 BAND = Band(low=0.03, high=0.20)
 
@@ -74,7 +74,7 @@ def test_the_limits_themselves_are_valid(made: Any, changes: dict[str, Any]) -> 
 
 
 def test_all_faults_are_named() -> None:
-    from harness.records.repetition import AudioFeatures
+    from harness.core.records.repetition import AudioFeatures
 
     features = AudioFeatures(
         sample_rate=8_000, frames=80, sha256="", finite=True, peak=1.0, rms_dbfs=-1.0, clipped_share=0.5, onset_frame=0

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from harness.errors import MeasurementError
+from harness.core.errors import MeasurementError
+from harness.core.records.value import known, unknown
 from harness.metrics.values import Counts, Placed, Values, collect, log_ratios_through, paired_log_ratios, wilson
-from harness.records.reading import known, unknown
 
 
 def values(**by_place: list[tuple[int, float]]) -> Values:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ModelError
+from harness.core.errors import ModelError
+from harness.core.records.scenario import ModelVariant
 from harness.models.cache import Cache, Plan, default_root, tool_versions
 from harness.models.files import silent
-from harness.records.scenario import ModelVariant
 
 ROOT = Path(__file__).parents[2]
 KEY = "tone-0123"
@@ -22,7 +22,7 @@ BUILDER = """
     import sys, time
     from pathlib import Path
     from harness.models.cache import Cache, Plan
-    from harness.records.scenario import ModelVariant
+    from harness.core.records.scenario import ModelVariant
 
     root, log, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 
@@ -226,7 +226,7 @@ def test_the_runtimes_version_is_known_from_any_wheel(monkeypatch: pytest.Monkey
         return "1.33.0.dev1" if name == "ort-nightly" else known(name)
 
     monkeypatch.setattr("importlib.metadata.version", version)
-    monkeypatch.setattr("harness.imports._distributions", lambda: {"onnxruntime": ["ort-nightly"]})
+    monkeypatch.setattr("harness.core.native_imports._distributions", lambda: {"onnxruntime": ["ort-nightly"]})
     assert tool_versions() == {"onnx": known("onnx"), "onnxruntime": "1.33.0.dev1"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import BenchError, ModelError, UsageError
+from harness.core.errors import BenchError, ModelError, UsageError
 from harness.models import public
 from harness.models.cache import Cache
 from harness.models.catalogue import Catalogue
@@ -14,7 +14,7 @@ from harness.models.files import sha256_of
 from harness.models.naming import as_path, derivations, derived_name
 from harness.models.public import Asset, PublicModel
 from harness.models.quantise.recipes import BY_SUFFIX, RECIPES, recipe_named
-from harness.models.replicas import BuiltReplicas, needed_bytes
+from harness.models.replica.catalogue import BuiltReplicas, needed_bytes
 
 Make = Callable[..., Path]
 

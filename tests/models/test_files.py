@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ModelError
+from harness.core.errors import ModelError
 from harness.models.files import SETTLED_S, Digests, joined_digest, sha256_of, write_atomically
 
 

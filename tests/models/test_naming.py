@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
+from harness.core.records.scenario import slug
 from harness.models.naming import as_path, label_of, labels_of, split_label
-from harness.records.scenario import slug
 
 
 def digest_of(path: Path) -> str:

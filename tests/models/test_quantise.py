@@ -12,14 +12,14 @@ import numpy as np
 import onnx
 import pytest
 
-from harness.errors import ModelError
+from harness.core.errors import ModelError
 from harness.models.cache import Cache, tool_versions
 from harness.models.catalogue import Catalogue
-from harness.models.child import Answer, Job, Quantise, Speak, run_child
-from harness.models.examine import read_graph
 from harness.models.files import ModelFiles, sha256_of
+from harness.models.inspect import read_graph
+from harness.models.jobs import Answer, Job, Quantise, Speak, run_child
 from harness.models.quantise import cache_key, quantise
-from harness.models.quantise.calibration import LEAST_FEEDS, feeds_digest, make_feeds
+from harness.models.quantise.calibration_inputs import LEAST_FEEDS, feeds_digest, make_feeds
 from harness.models.quantise.recipes import BY_NAME, RECIPES, Method
 from harness.models.quantise.tools import converted, read_feeds, write_feeds
 from tests.models.conftest import ToneReplicas
@@ -284,7 +284,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = """
         import sys
         from pathlib import Path
-        from harness.models.child import Job, Speak, run_child
+        from harness.models.subprocess import Job, Speak, run_child
         work = Path(sys.argv[1])
         run_child(Job(speak=Speak(model=str(work / "pipe.onnx"), voices="")), work)
     """

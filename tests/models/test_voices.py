@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import ModelError
+from harness.core.errors import ModelError
 from harness.models.files import ModelFiles
 from harness.models.voices import check_voice, describe_voices, read_voices
 

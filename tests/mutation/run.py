@@ -1,4 +1,4 @@
-"""Mutation check: does a test fail when the product is changed? `nox -s mutants [-- harness/judge/gate.py …]`.
+"""Mutation check: does a test fail when the product is changed? `nox -s mutants [-- harness/analysis/gate.py …]`.
 
 mutmut changes one operator, number, argument or branch at a time, inside functions. A mutant is dead when mypy or
 one of the tests that `plan.toml` names for its module fails. A survivor is an error unless `may_live.toml` holds it

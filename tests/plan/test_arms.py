@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.equipment import wanted_arms
-from harness.errors import ConfigError, UsageError
-from harness.laboratory import wanted_scenarios
+from harness.core.errors import ConfigError, UsageError
+from harness.core.records.scenario import Arm, Mode, Scenario, Utterance
+from harness.plan.arm_spec import parse_arm_spec
 from harness.plan.config import Config, load_config
-from harness.plan.matrix import Pace, Plan, Wish
-from harness.plan.sides import parse_side
-from harness.records.scenario import Arm, Mode, Scenario, Utterance
+from harness.plan.matrix import Plan, RunLimits, ScenarioRequest
+from harness.runner.resources import wanted_arms
+from harness.runner.run import wanted_scenarios
 
 URL = "http://127.0.0.1:8880"
 
@@ -50,16 +50,18 @@ def test_espeak_has_one_arm_and_a_voice_of_its_own(tmp_path: Path) -> None:
 
 def test_options_of_a_server_are_changes_of_its_arm(tmp_path: Path) -> None:
     (arm,) = wanted_arms(configured(tmp_path, url=URL), "quick")
-    cold = parse_side("keep_alive=off", base=arm, models=())
+    cold = parse_arm_spec("keep_alive=off", base=arm, models=())
     assert cold == replace(arm, session_options=(("keep_alive", "off"),))
     with pytest.raises(UsageError, match="unknown change 'arena'"):
-        parse_side("arena=off", base=arm, models=())
+        parse_arm_spec("arena=off", base=arm, models=())
 
 
 @pytest.mark.parametrize(("given", "expected"), [("format=wav", ["on", "off"]), ("keep_alive=off", ["off"])])
 def test_a_suites_connections_give_way_to_the_users_alone(tmp_path: Path, given: str, expected: list[str]) -> None:
-    wish = Wish(mode=Mode.ENDPOINT, texts=("chars-60",), variant=None, changes=("keep_alive=on", "keep_alive=off"))
-    found = wanted_scenarios(configured(tmp_path, url=URL, endpoint_options=given), [wish], "quick")
+    request = ScenarioRequest(
+        mode=Mode.ENDPOINT, texts=("chars-60",), variant=None, changes=("keep_alive=on", "keep_alive=off")
+    )
+    found = wanted_scenarios(configured(tmp_path, url=URL, endpoint_options=given), [request], "quick")
     assert [dict(each.arm.session_options)["keep_alive"] for each in found] == expected
 
 
@@ -75,13 +77,13 @@ def test_what_a_wish_is_about_decides_whether_it_is_one_here(
     tmp_path: Path, options: dict[str, str], modes: list[Mode]
 ) -> None:
     order = (Mode.ENDPOINT, Mode.WHOLE, Mode.STREAM, Mode.LOAD_WARM, Mode.LOAD_COLD)
-    wishes = [Wish(mode=mode, texts=("chars-12",)) for mode in order]
-    assert [each.mode for each in wanted_scenarios(configured(tmp_path, **options), wishes, "quick")] == modes
+    requests = [ScenarioRequest(mode=mode, texts=("chars-12",)) for mode in order]
+    assert [each.mode for each in wanted_scenarios(configured(tmp_path, **options), requests, "quick")] == modes
 
 
 def test_engines_that_read_text_get_no_phonemes(tmp_path: Path) -> None:
-    wish = Wish(mode=Mode.WHOLE, texts=("phonemes-510", "one-word"))
-    found = wanted_scenarios(configured(tmp_path, engine="espeak"), [wish], "quick")
+    request = ScenarioRequest(mode=Mode.WHOLE, texts=("phonemes-510", "one-word"))
+    found = wanted_scenarios(configured(tmp_path, engine="espeak"), [request], "quick")
     assert [each.text_class for each in found] == ["one-word"]
 
 
@@ -90,7 +92,7 @@ def test_two_scenarios_over_http_never_ask_for_one_text_in_one_block() -> None:
     arms = [replace(arm, session_options=(("keep_alive", kept),)) for kept in ("on", "off")]
     scenarios = tuple(Scenario(arm=each, mode=Mode.ENDPOINT, text_class="c", voice="v", variant=None) for each in arms)
     texts = tuple(Utterance(text_class="c", variant=number, text=f"{number}") for number in range(5))
-    pace = Pace(budget_s=1.0, launches=1, blocks=1, warmups=0, timeout_s=1.0, seed=0)
-    plan = Plan(scenarios=scenarios, utterances={"c": texts}, pace=pace, corpus_digest="")
+    run_limits = RunLimits(budget_s=1.0, launches=1, blocks=1, warmups=0, timeout_s=1.0, seed=0)
+    plan = Plan(scenarios=scenarios, utterances={"c": texts}, run_limits=run_limits, corpus_digest="")
     spoken = [[plan.utterance(each, block).variant for block in range(5)] for each in scenarios]
     assert spoken == [[0, 1, 2, 3, 4], [2, 3, 4, 0, 1]]

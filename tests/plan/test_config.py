@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError, ExitCode
+from harness.core.errors import ConfigError, ExitCode
 from harness.plan.arms import endpoint_arm
 from harness.plan.config import DEFAULT_TARGETS, Config, find_root, joined, load_config
 from harness.plan.keys import KEYS

@@ -3,7 +3,7 @@ from functools import cache
 
 import pytest
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.plan import corpus
 from harness.plan.corpus import (
     TEXT_CLASSES,

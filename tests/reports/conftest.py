@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.perf.made_history import Made, made_run
-from harness.records.environment import Conditions
-from harness.records.reading import unknown
-from harness.records.repetition import Outcome, OutcomeKind
-from harness.records.run import RunData, RunStatus
-from harness.records.verdict import TargetKind, VerdictKind
+from benchmarks.synthetic_history import made_run
+from benchmarks.synthetic_run import Made
+from harness.core.records.environment import Conditions
+from harness.core.records.repetition import Outcome, OutcomeKind
+from harness.core.records.run import RunData, RunStatus
+from harness.core.records.value import unknown
+from harness.core.records.verdict import TargetKind, VerdictKind
 from harness.store.runs import RunStore, open_store
 
 SMALL = Made(models=("kokoro-fp32",), classes=("tiny", "medium"), launches=2, blocks=4)

@@ -4,19 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from harness.plan.matrix import Wish
-from harness.records.repetition import Outcome, OutcomeKind
-from harness.records.run import RunData
-from harness.records.scenario import Mode
-from reports.advice import choices
-from reports.compare import comparison_of_arms
+from harness.core.records.repetition import Outcome, OutcomeKind
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.plan.matrix import ScenarioRequest
+from reports.views.advice import choices
+from reports.views.compare import comparison_of_arms
 from tests.conftest import Laboratory
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> RunData:
     lab = Laboratory(tmp_path_factory.mktemp("lab"))
-    return lab.run(wishes=(Wish(mode=Mode.WHOLE, texts=("chars-60",)),), model="scripted,scripted-8bit").data
+    return lab.run(
+        requests=(ScenarioRequest(mode=Mode.WHOLE, texts=("chars-60",)),), model="scripted,scripted-8bit"
+    ).data
 
 
 def test_the_faster_arm_is_named_with_its_lead_and_the_interval(data: RunData) -> None:

@@ -6,15 +6,15 @@ from statistics import median
 
 import pytest
 
+from harness.core.records.repetition import Outcome, OutcomeKind
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.core.records.verdict import Verdict, VerdictKind
 from harness.metrics.derive import scenario_values
 from harness.metrics.start_up import launch_figures
-from harness.plan.matrix import Wish
-from harness.records.repetition import Outcome, OutcomeKind
-from harness.records.run import RunData
-from harness.records.scenario import Mode
-from harness.records.verdict import Verdict, VerdictKind
-from reports.arms import CHANGE, arms
-from reports.words import percent, scale
+from harness.plan.matrix import ScenarioRequest
+from reports.text.format import percent, scale
+from reports.views.arms import CHANGE, arms
 from tests.conftest import Laboratory
 
 
@@ -22,11 +22,11 @@ from tests.conftest import Laboratory
 def data(tmp_path_factory: pytest.TempPathFactory) -> RunData:
     """Three arms: two models speak two texts, a third setting only the longer one."""
     lab = Laboratory(tmp_path_factory.mktemp("lab"))
-    wishes = (
-        Wish(mode=Mode.WHOLE, texts=("chars-12", "chars-60")),
-        Wish(mode=Mode.WHOLE, texts=("chars-60",), changes=("threads=1",)),
+    requests = (
+        ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12", "chars-60")),
+        ScenarioRequest(mode=Mode.WHOLE, texts=("chars-60",), changes=("threads=1",)),
     )
-    return lab.run(wishes=wishes, model="scripted,scripted-8bit").data
+    return lab.run(requests=requests, model="scripted,scripted-8bit").data
 
 
 def test_the_text_of_the_most_arms_is_shown_with_every_arm_that_was_to_speak_it(data: RunData) -> None:
@@ -107,4 +107,4 @@ def test_what_is_fast_because_it_is_wrong_is_called_wrong(data: RunData) -> None
 
 def test_start_up_alone_has_nothing_side_by_side(tmp_path_factory: pytest.TempPathFactory) -> None:
     lab = Laboratory(tmp_path_factory.mktemp("lab"))
-    assert arms(lab.run(wishes=(Wish(mode=Mode.LOAD_WARM),)).data).lines == ()
+    assert arms(lab.run(requests=(ScenarioRequest(mode=Mode.LOAD_WARM),)).data).lines == ()

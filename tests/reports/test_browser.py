@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from harness.perf.made_history import made_run
-from harness.plan.matrix import Wish
-from harness.records.run import RunData
-from harness.records.scenario import Mode
+from benchmarks.synthetic_history import made_run
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.plan.matrix import ScenarioRequest
 from harness.store.runs import open_store
-from reports.compare import compare_html, comparison_of_runs
-from reports.context import Context
-from reports.pages import write_run_page, write_site
-from reports.rendering import write
+from reports.history.context import Context
+from reports.pages.rendering import write
+from reports.pages.write import write_run_page, write_site
+from reports.views.compare import compare_html, comparison_of_runs
 from tests.conftest import Laboratory
 
 from .conftest import SMALL, keep
@@ -71,8 +71,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory, hostile: RunData, all_failed
     write_run_page(all_failed, directory / "failed.html")
     write(directory / "compare.html", compare_html(comparison_of_runs(made_run(SMALL, 19), made_run(SMALL, 21))))
     lab = Laboratory(tmp_path_factory.mktemp("lab"))
-    wishes = (Wish(mode=Mode.WHOLE, texts=("chars-60",)),)
-    lab.run(wishes=wishes, model="scripted,scripted-8bit", launches="2")
+    requests = (ScenarioRequest(mode=Mode.WHOLE, texts=("chars-60",)),)
+    lab.run(requests=requests, model="scripted,scripted-8bit", launches="2")
     with open_store(lab.config().results) as store:
         write_site(store, lab.root / "site", context=Context(audio=lab.config().audio))
     (sounding,) = (lab.root / "site" / "scenarios").glob("scripted-8bit*.html")

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from harness.records.run import RunData
-from harness.records.verdict import Verdict, VerdictKind
-from reports.changes import changes
-from reports.naming import names_of
+from harness.core.records.run import RunData
+from harness.core.records.verdict import Verdict, VerdictKind
+from reports.text.naming import names_of
+from reports.views.changes import changes
 
 ADVICE = "accept 4 more good runs: `kokoro-bench baseline promote RUN`"
 

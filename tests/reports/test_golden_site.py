@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.plan.matrix import Wish
-from harness.records.environment import Conditions, Subject
-from harness.records.run import RunData
-from harness.records.scenario import Mode
+from harness.core.records.environment import Conditions, Subject
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.plan.matrix import ScenarioRequest
 from harness.store.audio import audio_path
 from harness.store.runs import open_store
-from reports.context import Context
-from reports.naming import names_of
-from reports.pages import write_run_page, write_site
-from reports.players import players
-from reports.steps import Marks
+from reports.history.context import Context
+from reports.history.steps import Marks
+from reports.pages.write import write_run_page, write_site
+from reports.text.naming import names_of
+from reports.views.players import players
 from tests.conftest import Laboratory
 
 from .conftest import keep
@@ -36,10 +36,10 @@ PAGES = (
     "scenarios/scripted-8bit.cpu.tdefault-whole-chars-12-af_heart-*.html",
 )
 MODELS = "scripted,scripted-8bit"
-WISHES = (
-    Wish(mode=Mode.LOAD_WARM),
-    Wish(mode=Mode.WHOLE, texts=("chars-12",)),
-    Wish(mode=Mode.STREAM, texts=("chars-200",)),
+REQUESTS = (
+    ScenarioRequest(mode=Mode.LOAD_WARM),
+    ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12",)),
+    ScenarioRequest(mode=Mode.STREAM, texts=("chars-200",)),
 )
 NAMES = ("20000101-000000-first", "20000102-000000-second", "20000103-000000-third")
 
@@ -71,7 +71,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lab = Laboratory(tmp_path_factory.mktemp("lab"))
     with open_store(lab.root / "kept.sqlite") as store:
         for day, (name, pace) in enumerate(zip(NAMES, ("1", "1", "1.2"), strict=True)):
-            data = lab.run(wishes=WISHES, model=MODELS, launches="2", seed=str(day), script=f"pace={pace}").data
+            data = lab.run(wishes=REQUESTS, model=MODELS, launches="2", seed=str(day), script=f"pace={pace}").data
             if day == 0:
                 lab.promote(data)
             audio = lab.config().audio
@@ -136,7 +136,7 @@ def test_a_single_file_can_be_listened_to_as_far_as_it_may_carry_sound(
     assert "left out" not in html
     assert "media-src data:" in html
     largest = max(file.stat().st_size for file in (context.audio or tmp_path).glob(f"{NAMES[2]}/*.flac"))
-    monkeypatch.setattr("reports.pages.players", partial(players, most=largest))
+    monkeypatch.setattr("reports.pages.write.players", partial(players, most=largest))
     html = write_run_page(data, tmp_path / "run.html", context=context).read_text(encoding="utf-8")
     assert 0 < html.count("<audio") < len(spoken)
     assert f"{len(spoken) - html.count('<audio')} of 4 recordings" in html
@@ -154,7 +154,7 @@ def test_a_run_says_what_changed_since_the_run_accepted_before_it_and_how_often_
 
 
 def test_recordings_that_are_gone_or_damaged_leave_the_page_without_them(site: Path, tmp_path: Path) -> None:
-    from reports.sound import sound
+    from reports.charts.sound import sound
 
     with open_store(site.parent / "kept.sqlite") as store:
         data = store.load(NAMES[2])

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from harness.records.repetition import Outcome, OutcomeKind
-from harness.records.run import RunData, RunStatus
-from harness.records.verdict import Verdict, VerdictKind
-from reports.facts import gaps
-from reports.headline import headline
-from reports.naming import names_of
+from harness.core.records.repetition import Outcome, OutcomeKind
+from harness.core.records.run import RunData, RunStatus
+from harness.core.records.verdict import Verdict, VerdictKind
+from reports.text.naming import names_of
+from reports.views.facts import gaps
+from reports.views.headline import headline
 
 
 def with_kinds(run: RunData, *kinds: VerdictKind) -> RunData:

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.perf.made_history import SAMPLE_RATE, Made, made_run
-from harness.records.run import RunData
-from harness.records.scenario import Mode
-from harness.records.verdict import VerdictKind
+from benchmarks.synthetic_history import SAMPLE_RATE, made_run
+from benchmarks.synthetic_run import Made
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.core.records.verdict import VerdictKind
 from harness.store.audio import audio_path, write_audio
 from harness.store.runs import RunStore
-from reports.compare import compare_html, compare_markdown, comparison_of_arms
-from reports.context import Context
-from reports.pages import write_run_page, write_site
+from reports.history.context import Context
+from reports.pages.write import write_run_page, write_site
+from reports.views.compare import compare_html, compare_markdown, comparison_of_arms
 
 from .conftest import HOSTILE, keep
 from .test_pages import Page

@@ -3,10 +3,11 @@
 import math
 from dataclasses import replace
 
-from harness.perf.made_history import Made, made_run
-from harness.records.verdict import Estimate, Verdict, VerdictKind
-from reports.matrix import matrices
-from reports.naming import names_of
+from benchmarks.synthetic_history import made_run
+from benchmarks.synthetic_run import Made
+from harness.core.records.verdict import Estimate, Verdict, VerdictKind
+from reports.text.naming import names_of
+from reports.views.matrix import matrices
 
 MADE = Made(models=("kokoro-fp32", "kokoro-int8"), classes=("short",), launches=2, blocks=2)
 

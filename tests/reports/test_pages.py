@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.records.run import RunData, RunStatus
+from harness.core.records.verdict import VerdictKind
 from harness.metrics.derive import RunValues
-from harness.records.run import RunData, RunStatus
-from harness.records.verdict import VerdictKind
-from reports.pages import ReportError, write_run_page
-from reports.rendering import render
-from reports.view import Reference, run_view
-from reports.words import visible
+from reports.pages.rendering import render
+from reports.pages.write import ReportError, write_run_page
+from reports.text.format import visible
+from reports.views.view import Reference, run_view
 
 GOLDEN = Path(__file__).parent / "golden" / "run.html"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -195,7 +195,7 @@ def test_what_differs_from_the_reference_run_is_named(small_run: RunData, withou
 
 
 def test_the_band_lies_where_the_verdict_says(run: RunData) -> None:
-    from reports.view import implied
+    from reports.views.view import implied
 
     regressed = next(each for each in run.verdicts if each.kind is VerdictKind.REGRESSED and each.change)
     key = (regressed.scenario_id, regressed.metric)

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.perf.made_history import Made, made_run
-from harness.records.run import RunData
-from harness.records.scenario import Mode
+from benchmarks.synthetic_history import made_run
+from benchmarks.synthetic_run import Made
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
 from harness.store.runs import RunStore
-from reports import run_pages
-from reports.context import Context
-from reports.headline import headline
-from reports.history import Book
-from reports.pages import write_site
-from reports.run_pages import Due, parts, run_page
-from reports.site_pages import FULL
-from reports.steps import Marks, Told
-from reports.view import RunView, run_view
+from reports.history.context import Context
+from reports.history.index import RunIndex
+from reports.history.steps import Marks, ReportedStep
+from reports.pages import run_pages
+from reports.pages.run_pages import Due, parts, run_page
+from reports.pages.site_pages import FULL
+from reports.pages.write import write_site
+from reports.views.headline import headline
+from reports.views.view import RunView, run_view
 
 from .conftest import HOSTILE, SMALL, keep
 from .test_pages import Page
@@ -58,14 +59,14 @@ def test_nothing_is_drawn_again_when_nothing_changed(
     write_site(store, tmp_path)
     before = contents(tmp_path)
     for module in ("site_pages", "run_pages"):
-        monkeypatch.setattr(f"reports.{module}.render", lambda *_, **__: pytest.fail("drew a page"))
+        monkeypatch.setattr(f"reports.pages.{module}.render", lambda *_, **__: pytest.fail("drew a page"))
     write_site(store, tmp_path)
     assert contents(tmp_path) == before
 
 
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The runs whose pages are drawn from now on, all by this process."""
-    monkeypatch.setattr("reports.hands._may_fork", lambda: False)
+    monkeypatch.setattr("reports.pages.workers._may_fork", lambda: False)
     drawn: list[str] = []
     write_run = run_pages._write_run
 
@@ -95,7 +96,7 @@ def test_two_processes_draw_the_site_that_one_draws(
 ) -> None:
     nights(store, TINY, range(FULL + 5))
     write_site(store, tmp_path / "one")
-    monkeypatch.setattr("reports.hands.MANY", 2)
+    monkeypatch.setattr("reports.pages.workers.MANY", 2)
     write_site(store, tmp_path / "two")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
@@ -118,11 +119,12 @@ def test_a_changed_template_draws_its_pages_again(
 ) -> None:
     from jinja2 import FileSystemLoader
 
-    from reports import history, rendering
+    from reports.history import index as history
+    from reports.pages import rendering
 
-    monkeypatch.setattr("reports.hands._may_fork", lambda: False)
-    source = shutil.copytree(Path(history.__file__).parent, tmp_path / "reports")
-    monkeypatch.setattr(history, "__file__", str(source / "history.py"))
+    monkeypatch.setattr("reports.pages.workers._may_fork", lambda: False)
+    source = shutil.copytree(Path(history.__file__).parents[1], tmp_path / "reports")
+    monkeypatch.setattr(history, "__file__", str(source / "history" / "index.py"))
     nights(store, TINY, range(FULL + 1))
     write_site(store, tmp_path / "step by step")
     template = source / "templates" / "run.html"
@@ -151,11 +153,11 @@ def test_a_process_takes_few_runs_at_a_time_where_much_failed_and_towards_the_en
 def test_a_book_takes_runs_in_whose_figures_are_in_another_order() -> None:
     first, second = made_run(TINY, 1), made_run(TINY, 2)
     second = replace(second, summaries=second.summaries[::-1][1:], verdicts=second.verdicts[1:])
-    whole, one, other = Book(code=""), Book(code=""), Book(code="")
-    for book in (whole, one):
-        book.enter(first, "a", headline(first))
-    for book in (whole, other):
-        book.enter(second, "b", headline(second))
+    whole, one, other = RunIndex(code=""), RunIndex(code=""), RunIndex(code="")
+    for run_index in (whole, one):
+        run_index.enter(first, "a", headline(first))
+    for run_index in (whole, other):
+        run_index.enter(second, "b", headline(second))
     one.take(other)
     assert one.keys == whole.keys
     assert one.runs == whole.runs
@@ -220,7 +222,7 @@ def test_steps_promotions_and_package_changes_are_marked_once_each(store: RunSto
     made = replace(TINY, steps=SMALL.steps)
     ids = nights(store, made, range(18, 23))
     scenario = made_run(made, 1).run.scenarios[0].id
-    told = Told(run_id=ids[2], scenario_id=scenario, metric="latency", sentence="latency is worse by +8 %")
+    told = ReportedStep(run_id=ids[2], scenario_id=scenario, metric="latency", sentence="latency is worse by +8 %")
     write_site(store, tmp_path, context=Context(marks=Marks(told=(told,), promoted=frozenset({ids[1]}))))
     (page,) = (tmp_path / "trends").glob("latency-*.html")
     html = page.read_text(encoding="utf-8")

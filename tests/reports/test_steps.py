@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge import leaps
-from harness.perf.made_history import made_run
+from benchmarks.synthetic_history import made_run
+from harness.analysis.changepoints import incremental
 from harness.store.runs import RunStore
-from reports.history import Book, PastRun, packed
-from reports.pages import write_site
-from reports.steps import find_steps
+from reports.history.index import PastRun, RunIndex, packed
+from reports.history.steps import find_steps
+from reports.pages.write import write_site
 
 from .conftest import keep
 from .test_site import TINY, contents
@@ -29,19 +29,19 @@ def past(run: int, medians: tuple[float | None, ...], *, machine: str = "m", sta
 
 
 @pytest.fixture
-def book() -> Book:
+def run_index() -> RunIndex:
     """Sixty lines, of which the last stepped by 20 % at run 25, and one of a metric that is not judged."""
     rng = random.Random(7)  # noqa: S311 - made noise
-    book = Book(code="", keys=[*((f"s{each}", "latency") for each in range(SERIES)), ("s0", "ttfb")])
+    run_index = RunIndex(code="", keys=[*((f"s{each}", "latency") for each in range(SERIES)), ("s0", "ttfb")])
     for run in range(RUNS):
-        medians = [math.exp(rng.gauss(0, 0.02)) for _ in book.keys]
+        medians = [math.exp(rng.gauss(0, 0.02)) for _ in run_index.keys]
         medians[SERIES - 1] *= 1.2 if run >= 25 else 1.0
-        book.runs[f"m{run}"] = past(run, tuple(medians))
-    return book
+        run_index.runs[f"m{run}"] = past(run, tuple(medians))
+    return run_index
 
 
-def test_a_step_is_marked_although_many_lines_are_searched(book: Book) -> None:
-    found = find_steps(book)
+def test_a_step_is_marked_although_many_lines_are_searched(run_index: RunIndex) -> None:
+    found = find_steps(run_index)
     (step,) = (each for each in found if each.scenario_id == f"s{SERIES - 1}")
     assert step.run_id == "m25"
     assert math.isclose(step.size, math.log(1.2), abs_tol=0.03)
@@ -49,35 +49,37 @@ def test_a_step_is_marked_although_many_lines_are_searched(book: Book) -> None:
     assert {each.metric for each in found} == {"latency"}
 
 
-def test_a_line_is_searched_again_only_where_it_has_changed(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = find_steps(book)
+def test_a_line_is_searched_again_only_where_it_has_changed(
+    run_index: RunIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = find_steps(run_index)
     searched: list[int] = []
-    detector = leaps.change_points_of
+    detector = incremental.change_points_of
 
     def spy(series: list[list[float]], **options: float) -> object:
         searched.extend(len(each) for each in series)
         return detector(series, **options)
 
-    monkeypatch.setattr(leaps, "change_points_of", spy)
-    assert find_steps(book) == before
+    monkeypatch.setattr(incremental, "change_points_of", spy)
+    assert find_steps(run_index) == before
     assert searched == []
-    changed = book.runs["m7"]
-    book.runs["m7"] = replace(changed, medians=packed([changed.figures[0], 2.0, *changed.figures[2:]]))
-    assert find_steps(book) == before
+    changed = run_index.runs["m7"]
+    run_index.runs["m7"] = replace(changed, medians=packed([changed.figures[0], 2.0, *changed.figures[2:]]))
+    assert find_steps(run_index) == before
     assert searched == [RUNS]
-    del book.runs["m39"]
-    find_steps(book)
+    del run_index.runs["m39"]
+    find_steps(run_index)
     assert searched == [RUNS, *[RUNS - 1] * SERIES]
-    assert len(book.steps) == SERIES
+    assert len(run_index.steps) == SERIES
 
 
-def test_runs_that_broke_off_and_gaps_are_no_part_of_a_line_and_machines_have_their_own(book: Book) -> None:
-    before = find_steps(book)
-    book.runs["x"] = past(RUNS, (9.0,) * len(book.keys), status="interrupted")
-    book.runs["y"] = past(RUNS + 1, (None,) * len(book.keys))
-    book.runs["z"] = past(RUNS + 2, ())
-    book.runs["other1"] = past(1, (50.0,) * len(book.keys), machine="other")
-    assert find_steps(book) == before
+def test_runs_that_broke_off_and_gaps_are_no_part_of_a_line_and_machines_have_their_own(run_index: RunIndex) -> None:
+    before = find_steps(run_index)
+    run_index.runs["x"] = past(RUNS, (9.0,) * len(run_index.keys), status="interrupted")
+    run_index.runs["y"] = past(RUNS + 1, (None,) * len(run_index.keys))
+    run_index.runs["z"] = past(RUNS + 2, ())
+    run_index.runs["other1"] = past(1, (50.0,) * len(run_index.keys), machine="other")
+    assert find_steps(run_index) == before
 
 
 def test_the_site_marks_what_it_finds_also_step_by_step(store: RunStore, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.perf.made_history import made_run
-from harness.records.run import RunData
-from reports.compare import compare_html, compare_markdown, comparison_of_runs
-from reports.rendering import commands
-from reports.summary import MOST, escape, markdown_summary, sentence
+from benchmarks.synthetic_history import made_run
+from harness.core.records.run import RunData
+from reports.pages.rendering import commands
+from reports.views.compare import compare_html, compare_markdown, comparison_of_runs
+from reports.views.summary import MOST, escape, markdown_summary, sentence
 
 from .conftest import SMALL
 

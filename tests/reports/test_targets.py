@@ -3,11 +3,11 @@
 from collections import Counter
 from dataclasses import replace
 
-from harness.records.reading import unknown
-from harness.records.run import RunData
-from harness.records.verdict import TargetKind
-from reports.naming import names_of
-from reports.targets import tallies
+from harness.core.records.run import RunData
+from harness.core.records.value import unknown
+from harness.core.records.verdict import TargetKind
+from reports.text.naming import names_of
+from reports.views.targets import tallies
 
 
 def test_each_target_is_counted_once_and_the_missed_come_first(run: RunData) -> None:

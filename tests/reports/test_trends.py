@@ -2,24 +2,25 @@
 
 from dataclasses import replace
 
-from harness.perf.made_history import Made, made_run
-from reports.headline import headline
-from reports.history import Book
-from reports.naming import names_of
-from reports.trends import Lines, lines, overview
+from benchmarks.synthetic_history import made_run
+from benchmarks.synthetic_run import Made
+from reports.history.index import RunIndex
+from reports.text.naming import names_of
+from reports.views.headline import headline
+from reports.views.trends import Lines, lines, overview
 
 MADE = Made(classes=("tiny", "short", "medium", "long"), launches=2, blocks=2)
 
 
 def drawn_of(*nights: int, leave_out: str = "") -> Lines:
     """The lines of made runs; the last lacks the figures of the metric `leave_out`."""
-    book = Book(code="")
+    run_index = RunIndex(code="")
     runs = [made_run(MADE, night) for night in nights]
     last = runs[-1]
     runs[-1] = replace(last, summaries=tuple(each for each in last.summaries if each.metric != leave_out))
     for data in runs:
-        book.enter(data, "", headline(data))
-    return lines(book, last.run.machine.key, names_of(last))
+        run_index.enter(data, "", headline(data))
+    return lines(run_index, last.run.machine.key, names_of(last))
 
 
 def test_a_table_of_the_overview_is_never_wider_than_a_page_and_nothing_is_lost() -> None:

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from harness.clock import ScriptedClock
+from harness.core.clock import ScriptedClock
+from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.run import RunData, RunRecord, RunStatus, Setting
+from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
+from harness.core.records.schedule import SchedulerInstance
+from harness.core.records.verdict import Estimate, Summary, TargetResult, Verdict, VerdictKind
 from harness.plan.config import Config, load_config
-from harness.records.environment import Conditions, Machine, Subject
-from harness.records.run import RunData, RunRecord, RunStatus, Setting
-from harness.records.scenario import Arm, Mode, ModelVariant, Scenario
-from harness.records.schedule import Keeper
-from harness.records.verdict import Estimate, Summary, TargetResult, Verdict, VerdictKind
-from harness.schedule.aftermath import Aftermath
-from harness.schedule.book import Book
-from harness.schedule.channels import Channel, Message
-from harness.schedule.daemon import Daemon, Surroundings
-from harness.schedule.jobs import Job, Settings
-from harness.schedule.process import Exit, Order
+from harness.schedule.daemon import Daemon, DaemonContext
+from harness.schedule.job import Job, Settings
+from harness.schedule.job_store import JobStore
+from harness.schedule.launcher import Exit, Order
+from harness.schedule.notifiers import Channel, Message
+from harness.schedule.post_run import PostRunActions
 from harness.schedule.retention import Retention
 from harness.store.runs import RunStore, open_store
 
@@ -105,7 +105,7 @@ class Bench:
     """A daemon with everything around it scripted."""
 
     store: RunStore
-    book: Book
+    job_store: JobStore
     clock: Clock
     launcher: FakeLauncher
     config: Config
@@ -129,7 +129,7 @@ class Bench:
             runner="here",
             promoted=lambda: frozenset(self.promoted),
         )
-        aftermath = Aftermath(
+        post_run = PostRunActions(
             store=self.store,
             journal=journal,
             machine_key=MACHINE.key,
@@ -141,18 +141,20 @@ class Bench:
             say=self.said.append,
         )
         return Daemon(
-            Surroundings(
+            DaemonContext(
                 config=self.config,
                 settings=self.settings,
                 store=self.store,
                 journal=journal,
-                book=self.book,
-                aftermath=aftermath,
+                job_store=self.job_store,
+                post_run=post_run,
                 launcher=self.launcher,
                 clock=self.clock,
                 busy=lambda: self.busy,
                 say=self.said.append,
-                keeper=Keeper(runner="here", pid=1, host="host", boot="boot-1", since=START, seen_at=START, doing=""),
+                keeper=SchedulerInstance(
+                    runner="here", pid=1, host="host", boot="boot-1", since=START, seen_at=START, doing=""
+                ),
                 machine_key=MACHINE.key,
                 logs=self.config.root / "logs",
             )
@@ -163,7 +165,9 @@ class Bench:
         return 1
 
     def put(self, **job: Any) -> None:
-        self.book.put(Job(**{"name": "nightly", "cron": "30 2 * * *", **job}), now=self.clock.wall(), origin="file")
+        self.job_store.put(
+            Job(**{"name": "nightly", "cron": "30 2 * * *", **job}), now=self.clock.wall(), origin="file"
+        )
 
     def at(self, wall: float) -> None:
         """Go to a time and let the daemon do what is to be done, as it would have on the way."""
@@ -186,8 +190,8 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def bench(tmp_path: Path, config: Config) -> Iterator[Bench]:
-    with open_store(tmp_path / "results.sqlite") as store, Book(store.journal(), "here") as book:
-        yield Bench(store=store, book=book, clock=Clock(), launcher=FakeLauncher(), config=config)
+    with open_store(tmp_path / "results.sqlite") as store, JobStore(store.journal(), "here") as job_store:
+        yield Bench(store=store, job_store=job_store, clock=Clock(), launcher=FakeLauncher(), config=config)
 
 
 def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any) -> str:

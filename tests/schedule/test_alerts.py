@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harness.records.schedule import Alert, AlertKind
+from harness.core.records.schedule import Alert, AlertKind
 from harness.schedule.alerts import Finding, Findings, alert_of, news, of_job, of_verdicts
 from tests.conftest import Laboratory
 

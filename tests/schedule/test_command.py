@@ -15,7 +15,7 @@ import pytest
 
 import harness
 from harness.cli import main
-from harness.schedule.timing import trigger_of
+from harness.schedule.triggers import trigger_of
 from tests.conftest import Command
 from tests.schedule.cron_walk import changes
 

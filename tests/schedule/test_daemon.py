@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from harness.records.run import RunStatus
-from harness.records.schedule import FireOutcome, FireState
+from harness.core.records.run import RunStatus
+from harness.core.records.schedule import FireOutcome, FireState
 from harness.schedule.dashboard import _encoded
-from harness.schedule.overview import overview
-from harness.schedule.process import Exit
+from harness.schedule.launcher import Exit
+from harness.schedule.status import overview
 
 START = 1_767_225_600.0
 DAY = 86_400.0
@@ -117,7 +117,7 @@ def test_alerts_and_the_live_page_name_no_folder_of_the_users(bench: Any) -> Non
     assert "k.onnx" in message.text
     assert "zz-private-folder" not in message.as_json()
     journal = bench.store.journal()
-    shown = overview(bench.store, journal, bench.book.all(), runner="here", now=bench.clock.wall())
+    shown = overview(bench.store, journal, bench.job_store.all(), runner="here", now=bench.clock.wall())
     live = _encoded(shown).decode()
     assert "k.onnx" in live
     assert "zz-private-folder" not in live
@@ -264,7 +264,7 @@ def test_a_removed_job_leaves_no_run_behind(bench: Any) -> None:
     bench.put(name="a")
     bench.put(name="b")
     bench.at(NIGHT)
-    bench.book.remove("b")
+    bench.job_store.remove("b")
     bench.launcher.started[-1].ends = Exit(code=2)
     bench.at(NIGHT + 10)
     assert bench.fires()[1].reason == "the job was removed"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import StoreError, UsageError
+from harness.core.errors import StoreError, UsageError
 from harness.schedule.dashboard import Address, Dashboard, Source, parse_address, site_file
-from harness.schedule.overview import Overview, overview
-from harness.schedule.process import Exit
+from harness.schedule.launcher import Exit
+from harness.schedule.status import Overview, overview
 
 START = 1_767_225_600.0
 FREE = Address(host="127.0.0.1", port=0)
@@ -39,7 +39,9 @@ def serve(bench: Any, site: Path) -> Iterator[Callable[..., Any]]:
 
     def start(read: Callable[[], Overview] | None = None, silent_s: float = 0.0) -> Callable[..., Any]:
         def own() -> Overview:
-            return overview(bench.store, bench.store.journal(), bench.book.all(), runner="here", now=bench.clock.wall())
+            return overview(
+                bench.store, bench.store.journal(), bench.job_store.all(), runner="here", now=bench.clock.wall()
+            )
 
         board = Dashboard(Source(read or own, lambda: silent_s), site=site, address=FREE, poll_s=0.02)
         boards.append(board)

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.plan.config import load_config
-from harness.schedule.jobs import Job, declared, duration, from_plain, limit_of, parse_job, to_plain
-from harness.schedule.process import arguments_of
+from harness.schedule.job import Job, duration, from_plain, limit_of, to_plain
+from harness.schedule.jobs import declared, parse_job
+from harness.schedule.launcher import arguments_of
 
 WHOLE = """
 [tool.kokoro-bench]

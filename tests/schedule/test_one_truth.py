@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from harness.outputs import write_report
 from harness.plan.config import load_config
+from harness.runner.outputs import write_report
 from harness.schedule import service
 from harness.schedule.alerts import Finding, alert_of
 from harness.schedule.service import Here

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.records.run import RunStatus
-from harness.records.schedule import FireOutcome
+from harness.core.records.run import RunStatus
+from harness.core.records.schedule import FireOutcome
+from harness.schedule.launcher import Exit
 from harness.schedule.outcome import Ending, outcome_of
-from harness.schedule.process import Exit
 from harness.store.rows import RunRow
 
 REACHED = "its time limit was reached"

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.records.repetition import Block, Canary, Phase, Repetition
-from harness.schedule.jobs import Settings
-from harness.schedule.process import Exit, events_of
+from harness.core.records.repetition import Block, Canary, Phase, Repetition
+from harness.schedule.job import Settings
+from harness.schedule.launcher import Exit, events_of
 from harness.schedule.retention import Retention
 
 START = 1_767_225_600.0

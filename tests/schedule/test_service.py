@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.machine import boot_id, identify
+from harness.core.records.schedule import SchedulerInstance
+from harness.measure.system.machine import boot_id, identify
 from harness.plan.config import load_config
-from harness.records.schedule import Keeper
-from harness.schedule.jobs import Settings
+from harness.schedule.job import Settings
 from harness.schedule.service import Here, SchedulerThereError, keeping, opened, scheduler_at_work
 
 NOW = 1_767_225_600.0
@@ -25,8 +25,8 @@ def here(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield found
 
 
-def keeper(here: Here, **changes: object) -> Keeper:
-    us = Keeper(
+def keeper(here: Here, **changes: object) -> SchedulerInstance:
+    us = SchedulerInstance(
         runner=here.runner, pid=os.getpid(), host=platform.node(), boot=boot_id(), since=NOW, seen_at=NOW, doing=""
     )
     return replace(us, **changes)  # type: ignore[arg-type]

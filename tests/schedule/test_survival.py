@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 import harness
-from harness.errors import ExitCode
-from harness.records.run import RunStatus
-from harness.records.schedule import Fire, FireOutcome, FireState
+from harness.core.errors import ExitCode
+from harness.core.records.run import RunStatus
+from harness.core.records.schedule import Fire, FireOutcome, FireState
 from harness.store.runs import RunStore, open_store
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")

@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.records.schedule import AlertKind, FireOutcome
-from harness.records.verdict import VerdictKind
-from harness.schedule.process import Exit
+from harness.core.records.schedule import AlertKind, FireOutcome
+from harness.core.records.verdict import VerdictKind
+from harness.schedule.launcher import Exit
 
 START = 1_767_225_600.0
 DAY = 86_400.0

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.schedule.jobs import Job
-from harness.schedule.process import Exit
-from harness.schedule.timing import next_after
+from harness.schedule.job import Job
+from harness.schedule.launcher import Exit
+from harness.schedule.triggers import next_after
 from tests.schedule.cron_walk import MINUTE, Walk, changes
 
 CRONS = (

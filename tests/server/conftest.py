@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.clock import SystemClock
+from harness.core.clock import SystemClock
+from harness.core.records.repetition import EngineFacts
+from harness.engines.pooled.engine import Opened
+from harness.engines.pooled.synthesizer import Synthesizer
 from harness.engines.protocol import Stages
-from harness.engines.sentences import Opened
-from harness.engines.speaker import Speaker
-from harness.records.repetition import EngineFacts
-from harness.server.speech.running import bind, make_server
-from harness.server.speech.service import Service
-from harness.server.speech.settings import Settings
+from harness.server.reference.process import bind, make_server
+from harness.server.reference.service import Service
+from harness.server.reference.settings import Settings
 
 PATIENCE = 240.0
 FRAMES_PER_PHONEME = 1_200
@@ -79,18 +79,18 @@ def tone(phonemes: str, level: float = 0.3, speed: float = 1.0) -> NDArray[np.fl
     return sound
 
 
-MakeSpeaker = Callable[..., Speaker]
+MakeSpeaker = Callable[..., Synthesizer]
 
 
 @pytest.fixture
 def speaker_of() -> Iterator[MakeSpeaker]:
-    made: list[Speaker] = []
+    made: list[Synthesizer] = []
 
-    def make(*voices: Tones, cache_bytes: int = 0) -> Speaker:
+    def make(*voices: Tones, cache_bytes: int = 0) -> Synthesizer:
         clock = SystemClock()
         sessions = [(f"tones:{number}", each) for number, each in enumerate(voices)]
         made.append(
-            Speaker(
+            Synthesizer(
                 sessions,
                 made_by="tones",
                 cache_bytes=cache_bytes,

@@ -7,10 +7,10 @@ import os
 import sys
 import time
 
-from harness.records.environment import Conditions, Machine, Subject
-from harness.records.repetition import Block, Canary, Phase, Repetition
-from harness.records.run import RunRecord, Setting
-from harness.records.scenario import Arm, Mode, Scenario
+from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.repetition import Block, Canary, Phase, Repetition
+from harness.core.records.run import RunRecord, Setting
+from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.store.runs import open_store
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.records.environment import Conditions, Machine, Subject
-from harness.records.reading import known, unknown
-from harness.records.repetition import (
+from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.repetition import (
     AudioFeatures,
     Block,
     Canary,
@@ -21,9 +20,10 @@ from harness.records.repetition import (
     Repetition,
     StageMark,
 )
-from harness.records.run import RunData, RunRecord, RunStatus, Setting
-from harness.records.scenario import Arm, Mode, ModelVariant, Scenario
-from harness.records.verdict import Estimate, Summary, TargetKind, TargetResult, Verdict, VerdictKind
+from harness.core.records.run import RunData, RunRecord, RunStatus, Setting
+from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
+from harness.core.records.value import known, unknown
+from harness.core.records.verdict import Estimate, Summary, TargetKind, TargetResult, Verdict, VerdictKind
 from harness.store.runs import RunStore, open_store
 from tests.store.strategies import register_what_records_hold
 

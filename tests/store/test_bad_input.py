@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import DatabaseError
 
-from harness.errors import StoreError
-from harness.records.run import RunData, RunRecord
-from harness.store.faults import explain, set_aside
+from harness.core.errors import StoreError
+from harness.core.records.run import RunData, RunRecord
+from harness.store.errors import explain, set_aside
 from harness.store.runs import RunStore, open_store
 
 Put = Callable[[RunStore, RunData], str]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import BaselineError
+from harness.core.errors import BaselineError
 from harness.store.baseline_files import BaselineFile, file_name, parse, render
 from harness.store.baselines import (
     BaselineEntry,

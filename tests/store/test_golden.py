@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.records.reading import Reading, known, unknown
-from harness.records.repetition import OutcomeKind, Phase, Repetition
-from harness.records.run import RunData, RunStatus
-from harness.records.verdict import VerdictKind
+from harness.core.records.repetition import OutcomeKind, Phase, Repetition
+from harness.core.records.run import RunData, RunStatus
+from harness.core.records.value import Reading, known, unknown
+from harness.core.records.verdict import VerdictKind
 from harness.store.baselines import load_baselines
-from harness.store.exports import export
-from harness.store.imports import read_jsonl
+from harness.store.exports.formats import export
+from harness.store.exports.jsonl import read_jsonl
 from harness.store.runs import open_store
 
 DATA = Path(__file__).with_name("data")

@@ -10,9 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from harness.errors import StoreError
-from harness.records.run import RunData
-from harness.store.dialects import Database, connect
+from harness.core.errors import StoreError
+from harness.core.records.run import RunData
+from harness.store.databases import Database, connect
 from harness.store.migrate import MIGRATIONS, bring_up_to_date
 from harness.store.runs import RunStore, open_store
 from harness.store.schema import HEAD, METADATA, VERSION_TABLE

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import StoreError
-from harness.records.repetition import AudioFeatures, Block, Launch, Memory, Repetition
-from harness.records.run import RunRecord
-from harness.records.verdict import Summary, TargetResult, Verdict
+from harness.core.errors import StoreError
+from harness.core.records.repetition import AudioFeatures, Block, Launch, Memory, Repetition
+from harness.core.records.run import RunRecord
+from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store import payload
 from harness.store.payload import PAYLOAD_FORMAT, decode, encode
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.records.run import RunData, RunStatus
+from harness.core.records.run import RunData, RunStatus
 from harness.store.runs import open_store
 
 CHILD = Path(__file__).with_name("child_writer.py")

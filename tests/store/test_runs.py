@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from harness.errors import StoreError, UsageError
-from harness.records.repetition import Block, Launch, Memory, Outcome, OutcomeKind, Phase, Repetition
-from harness.records.run import RunData, RunOutline, RunRecord, RunStatus
-from harness.records.verdict import Median, Summary, TargetResult, Verdict, VerdictKind
-from harness.store.dialects import connect
+from harness.core.errors import StoreError, UsageError
+from harness.core.records.repetition import Block, Launch, Memory, Outcome, OutcomeKind, Phase, Repetition
+from harness.core.records.run import RunData, RunOutline, RunRecord, RunStatus
+from harness.core.records.verdict import Median, Summary, TargetResult, Verdict, VerdictKind
+from harness.store.databases import connect
 from harness.store.rows import SeriesName
 from harness.store.runs import RunStore, open_store
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SUMMARIES, TARGETS, VERDICTS

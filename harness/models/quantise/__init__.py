@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ModelError
+from harness.core.errors import ModelError
+from harness.core.records.scenario import ModelVariant
 from harness.models.cache import MODEL, Cache, Plan, tool_versions
-from harness.models.child import Answer, Job, Quantise, Speak, run_child
 from harness.models.files import ModelFiles, Report, silent
-from harness.models.quantise.calibration import feeds_digest
+from harness.models.jobs import Answer, Job, Quantise, Speak, run_child
+from harness.models.quantise.calibration_inputs import feeds_digest
 from harness.models.quantise.recipes import QuantiseRecipe
 from harness.models.quantise.tools import write_feeds
-from harness.records.scenario import ModelVariant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from harness.errors import UsageError, nearest
+from harness.core.errors import UsageError, nearest
 
 
 class Method(StrEnum):

@@ -1,4 +1,4 @@
-"""ONNX Runtime's quantisation tools, called as it asks. Runs in a child process (`harness.models.child`)."""
+"""ONNX Runtime's quantisation tools, called as it asks. Runs in a child process (`harness.models.subprocess`)."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.models.child import Quantise
+from harness.models.jobs import Quantise
 from harness.models.quantise.recipes import BY_NAME, Method, QuantiseRecipe
 
 if TYPE_CHECKING:

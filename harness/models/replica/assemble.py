@@ -13,7 +13,7 @@ from harness.models.replica.recipe import RECIPE_VERSION, Recipe
 from harness.models.replica.regulation import loop_regulator, plain_regulator
 from harness.models.replica.text import albert, text_encoder
 from harness.models.replica.weights import Draws
-from harness.models.replica.wire import replacing, write_model
+from harness.models.replica.writer import replacing, write_model
 
 _OPSET = 17
 _IR_VERSION = 8  # the newest that ONNX Runtime 1.20 and everything older in use reads with this opset

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ModelError
+from harness.core.errors import ModelError
 
 ALBERT_EMBEDDING = 128  # ALBERT's own default; Kokoro's configuration leaves it there
 DECODER = 1024  # the decoder's inner channels, a constant of the architecture

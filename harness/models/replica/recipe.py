@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from harness.errors import UsageError, nearest
+from harness.core.errors import UsageError, nearest
 from harness.models.replica.dimensions import configuration_text
 
 RECIPE_VERSION = 2

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from harness.store.dialects import CLUSTERED, ROW_NUMBER
+from harness.store.databases import CLUSTERED, ROW_NUMBER
 
 revision = "0001"
 down_revision = None

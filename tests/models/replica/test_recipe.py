@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from harness.errors import UsageError
+from harness.core.errors import UsageError
 from harness.models.replica import Recipe
+from harness.models.replica.catalogue import described
 from harness.models.replica.dimensions import dimensions
-from harness.models.replicas import described
 
 OTHERS = [
     Recipe(size="small"),

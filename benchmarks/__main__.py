@@ -1,0 +1,40 @@
+"""`python -m benchmarks [NAME …]`: the project's own benchmarks, each in a process of its own."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+HELPERS = ("__init__", "__main__")
+
+
+def main() -> int:
+    """Run those that were named, or all; 3 where one could not be run to its end."""
+    here = Path(__file__).parent
+    known = sorted(
+        file.stem for file in here.glob("*.py") if file.stem not in HELPERS and "def main" in file.read_text()
+    )
+    asked = sys.argv[1:]
+    unknown = [name for name in asked if not any(name in module for module in known)]
+    if unknown:
+        sys.stderr.write(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}\n")
+        return 2
+    cpus = f"{psutil.cpu_count(logical=False)} cores, {psutil.cpu_count()} logical CPUs"
+    sys.stdout.write(f"{platform.platform()}, {cpus}, Python {platform.python_version()}\n")
+    failed = []
+    for module in known:
+        if asked and not any(name in module for name in asked):
+            continue
+        sys.stdout.write(f"\n== {module} ==\n")
+        sys.stdout.flush()
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=False).returncode:
+            failed.append(module)
+    if failed:
+        sys.stderr.write(f"failed: {', '.join(failed)}\n")
+    return 3 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

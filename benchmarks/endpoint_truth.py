@@ -1,0 +1,329 @@
+"""Script against measured: the scripted server is told what to do, and the client says what it saw.
+
+    python -m benchmarks.endpoint_truth [--streams 1,32,200] [--seconds 10] [--json]
+
+The server is a process of its own, and every stream is a listener of a closed loop. A figure is within tolerance where
+it is off by no more than max(2 ms, 1 %) of what the script says, and, "by log", of what the server has really done by
+its own log, on the clock that both share. The client's own lag stands beside it. The engine of a worker,
+on its blocking socket, is the first row. Connections are there before the first request.
+"""
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.core.clock import SystemClock
+from harness.core.event_loop import run
+from harness.core.records.repetition import ChunkMark, Phase, Repetition
+from harness.core.records.scenario import Band, Utterance
+from harness.engines.http.dialects import OPENAI
+from harness.engines.http.target import Target, read_address, read_settings
+from harness.engines.protocol import EngineOrder
+from harness.measure.load.arrivals import constant
+from harness.measure.load.client import LoadClient, LoadResult
+from harness.measure.load.loops import closed_loop, open_loop
+from harness.measure.load.records import Workload
+from harness.measure.worker.probes import SystemProbes
+from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.worker import Worker
+from harness.metrics import playback
+from harness.metrics.audio.onset import onset_frame
+from harness.server.mock.script import Script
+from harness.server.mock.script_file import find_script
+from harness.server.mock.sound import tone
+from harness.server.mock.timeline import ReceivedRequest, timeline
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TEXT = "The quick brown fox jumps over the lazy dog, and then rests."
+TEXTS = 10_000
+"""Of the loads; the engine's come after them."""
+SERVER = "from harness.cli.mock_server import mock_server; mock_server()"
+PACED = """
+meaning = "a primer, speech at five quarters of its speed, and one stop in the middle"
+[[answers]]
+steps = [
+  { wait_ms = 20 }, { silence_ms = 50 }, { wait_ms = 250 },
+  { repeat = 8, steps = [{ audio_ms = 250 }, { wait_ms = 200 }] },
+  { wait_ms = 1200 },
+  { repeat = 8, steps = [{ audio_ms = 250 }, { wait_ms = 200 }] },
+]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure: what the script says, in ms, and how far off what was measured is."""
+
+    streams: str
+    figure: str
+    script_ms: float
+    median_ms: float
+    error_p50_ms: float
+    error_p99_ms: float
+    error_max_ms: float
+    within: float
+    within_log: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """What the server really did, in ns on the machine's monotonic clock."""
+
+    asked_ns: int
+    sent_ns: tuple[int, ...]
+
+    def as_seen(self, seen: "Seen") -> "Seen":
+        """What a client would have seen that hears at once."""
+        sent = [at - seen.intended_ns for at in self.sent_ns]
+        chunks = tuple(replace(mark, at_ns=at) for mark, at in zip(seen.chunks, sent, strict=False))
+        return replace(seen, chunks=chunks, first_byte_ns=sent[0])
+
+
+def text_of(number: int) -> str:
+    """Each request has a text of its own, all equally long, by which the server's log is found again."""
+    return f"Number {number:05}. {TEXT}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One answer. Times in ns: `chunks`, `first_byte_ns` from the intended start, `intended_ns` on the clock."""
+
+    text: str
+    chunks: tuple[ChunkMark, ...]
+    onset: int
+    first_byte_ns: int
+    intended_ns: int
+
+
+@cache
+def expected(script: Script, text: str) -> Seen:
+    """What a perfect client sees of a perfect server that it reaches in no time."""
+    asked = ReceivedRequest(texts=(text,), container="pcm", stream=True)
+    sounding = [each for each in timeline(script.answer(0), asked) if each.frames]
+    chunks = tuple(ChunkMark(at_ns=round(each.at_ms * 1e6), frames=each.frames) for each in sounding)
+    silent, first = chunks[0].frames, chunks[1].frames
+    sound = np.concatenate([np.zeros(silent, np.float32), tone((text,), first=0, frames=first, sample_rate=24_000)])
+    onset = onset_frame(sound, 24_000)
+    if onset is None:
+        raise SystemExit("the script has no audible beginning")
+    return Seen(text=text, chunks=chunks, onset=onset, first_byte_ns=chunks[0].at_ns, intended_ns=0)
+
+
+def figures(seen: Seen) -> dict[str, float]:
+    """The figures of one stream, in ms."""
+    played = playback.play(seen.chunks, 24_000)
+    stalls, heard = played.stalls, playback.ttfa(played, onset_frame=seen.onset).value
+    read = {
+        "ttfb": seen.first_byte_ns / 1e6,
+        "ttfc": seen.chunks[0].at_ns / 1e6,
+        "ttfa": (heard or 0.0) * 1e3,
+        "stall": stalls.seconds * 1e3,
+        "stops": float(stalls.count),
+    }
+    return read | {f"gap {k:02}": gap * 1e3 for k, gap in enumerate(playback.gaps(seen.chunks), 1)}
+
+
+def seen_of(
+    streams: str, script: Script, repetitions: Sequence[Repetition], *, intended_ns: Sequence[int]
+) -> list[Seen]:
+    """The answers that are valid and came in the script's pieces; says how many are not."""
+    found = [
+        Seen(text=text_of(each.variant), chunks=each.chunks, onset=each.audio.onset_frame or 0,
+             first_byte_ns=each.first_byte_ns or 0, intended_ns=start)
+        for each, start in zip(repetitions, intended_ns, strict=True)
+        if each.outcome.valid and each.audio and len(each.chunks) == len(expected(script, text_of(each.variant)).chunks)
+    ]  # fmt: skip
+    if len(found) < len(repetitions):
+        print(f"{streams}: {len(repetitions) - len(found)} of {len(repetitions)} were not valid or not in one piece")
+    return found
+
+
+def rows(streams: str, script: Script, answers: Sequence[Seen], log: Mapping[str, Logged]) -> list[Row]:
+    """The table of one number of streams. All gaps are one row; their script is the median gap."""
+    values: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    for seen in answers:
+        truth, logged = figures(expected(script, seen.text)), figures(log[seen.text].as_seen(seen))
+        for name, value in figures(seen).items():
+            values[name.split()[0]].append((truth[name], logged[name], value))
+    return [_row(streams, figure, *map(np.asarray, zip(*found, strict=True))) for figure, found in values.items()]
+
+
+def _row(
+    streams: str, figure: str, truth: "NDArray[np.float64]", logged: "NDArray[np.float64]", seen: "NDArray[np.float64]"
+) -> Row:
+    error = np.abs(seen - truth)
+    allowed = np.maximum(2.0, 0.01 * truth) if figure != "stops" else np.zeros(len(truth))
+    return Row(
+        streams=streams,
+        figure=figure,
+        script_ms=round(float(np.median(truth)), 3),
+        median_ms=round(float(np.median(seen)), 3),
+        error_p50_ms=round(float(np.median(error)), 3),
+        error_p99_ms=round(float(np.quantile(error, 0.99)), 3),
+        error_max_ms=round(float(error.max()), 3),
+        within=round(float(np.mean(error <= allowed)), 4),
+        within_log=round(float(np.mean(np.abs(seen - logged) <= allowed)), 4),
+        n=len(seen),
+    )
+
+
+def parts(script: Script, answers: Sequence[Seen], log: Mapping[str, Logged]) -> str:
+    """Where time goes that the script knows nothing of: from the client to the server, in it, and back."""
+    there, inside, back = [], [], []
+    for seen in answers:
+        logged = log[seen.text]
+        there.append(logged.asked_ns - seen.intended_ns)
+        for due, sent, heard in zip(expected(script, seen.text).chunks, logged.sent_ns, seen.chunks, strict=False):
+            inside.append(sent - logged.asked_ns - due.at_ns)
+            back.append(seen.intended_ns + heard.at_ns - sent)
+    named = {"asking": there, "the server's lateness": inside, "hearing": back}
+    shown = {name: np.quantile(np.asarray(found) / 1e6, [0.5, 0.99]) for name, found in named.items()}
+    return "; ".join(f"{name} {p50:.2f} ms (p99 {p99:.2f})" for name, (p50, p99) in shown.items())
+
+
+@contextlib.contextmanager
+def server(script: str, *more: str) -> Iterator[str]:
+    """A server in a process of its own: its URL."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, script, "--port", "0", *more], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
+        try:
+            yield process.stdout.readline().split(" at ")[1].strip()
+        finally:
+            process.terminate()
+
+
+def by_engine(url: str, count: int) -> list[Repetition]:
+    """`count` repetitions of a worker, one after the other."""
+    worker = Worker(clock=SystemClock(), probes=SystemProbes())
+    options = {"dialect": "openai"}
+    engine = EngineOrder(engine="endpoint", url=url, voice="af_heart", session_options=options)
+    worker.answer(LoadOrder(arm_id="truth", launch=0, engine=engine))
+    order = SpeakOrder(scenario_id="truth", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, text=TEXT,
+                       voice="af_heart", stream=True)  # fmt: skip
+    texts = range(TEXTS, TEXTS + count)
+    found = [worker.answer(replace(order, variant=number, text=text_of(number))).repetition for number in texts]
+    worker.close()
+    return [each for each in found if each is not None]
+
+
+def by_load(url: str, streams: int, seconds: float) -> LoadResult:
+    """`streams` listeners, who come one after the other over a second."""
+    return run(
+        closed_loop(
+            _client(url),
+            users=streams,
+            seconds=seconds,
+            stagger_s=1.0,
+            connections=streams,
+        )
+    )
+
+
+def by_schedule(url: str, rate: float, seconds: float) -> LoadResult:
+    """An open loop."""
+    return run(open_loop(_client(url), starts_ns=constant(rate, seconds)))
+
+
+def _client(url: str) -> LoadClient:
+    return LoadClient(_target(url), _workload(), clock=SystemClock())
+
+
+def _target(url: str) -> Target:
+    return Target(address=read_address(url), settings=read_settings({"dialect": "openai"}), dialect=OPENAI)
+
+
+def _workload() -> Workload:
+    texts = tuple(
+        Utterance(text_class="truth", variant=number, text=text_of(number), language="") for number in range(TEXTS)
+    )
+    return Workload(scenario_id="truth", utterances=texts, band=_any_length, voice="af_heart")
+
+
+def _any_length(utterance: Utterance) -> Band:
+    del utterance
+    return Band(low=0.0, high=1.0)
+
+
+def _lag(result: LoadResult) -> str:
+    lag = np.asarray(result.lag_ns) / 1e6
+    p50, p99 = np.quantile(lag, [0.5, 0.99])
+    return f"the client's lag: median {p50:.2f} ms, p99 {p99:.2f} ms, max {lag.max():.2f} ms (n = {len(lag)})"
+
+
+def read_log(path: Path) -> dict[str, Logged]:
+    """What the server has logged so far, by text: of a text that came again, the last."""
+    said = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {
+        each["text"]: Logged(asked_ns=each["asked_ns"], sent_ns=tuple(each["sent_ns"]))
+        for each in said
+        if each["kind"] == "answer"
+    }
+
+
+def _frozen(seconds: float) -> None:
+    """A server that stands still for 1 s, under 50 requests a second."""
+    with server("frozen") as url:
+        result = by_schedule(url, 50, seconds)
+    ttfc = [each.chunks[0].at_ns / 1e6 for each in result.repetitions if each.outcome.valid]
+    p50, p99 = np.quantile(ttfc, [0.5, 0.99])
+    print(f"frozen for 1 s, 50/s open: ttfc median {p50:.0f} ms, p99 {p99:.0f} ms (n = {len(ttfc)}); {_lag(result)}")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--streams", default="1,32,200")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    table: list[Row] = []
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "paced.toml"
+        path.write_text(PACED, encoding="utf-8")
+        script, log = find_script(str(path)), Path(place) / "log.jsonl"
+        with server(str(path), "--log", str(log)) as url:
+            spoken = by_engine(url, max(3, round(given.seconds / 4.7)))
+            # A worker's repetitions bear the date alone; both clocks go alike over some seconds.
+            apart = time.time() - time.perf_counter()
+            starts = [round((each.started_at - apart) * 1e9) for each in spoken]
+            table += rows("engine", script, seen_of("engine", script, spoken, intended_ns=starts), read_log(log))
+            for streams in map(int, given.streams.split(",")):
+                result = by_load(url, streams, given.seconds)
+                starts = [result.began_ns + each.intended_ns for each in result.attempts]
+                seen, logged = seen_of(str(streams), script, result.repetitions, intended_ns=starts), read_log(log)
+                table += rows(str(streams), script, seen, logged)
+                print(f"{streams} streams: {parts(script, seen, logged)}; {_lag(result)}")
+    _frozen(10.0)
+    if given.json:
+        print(json.dumps([asdict(row) for row in table], indent=1))
+        return
+    print(
+        f"{'streams':>7} {'figure':<6} {'script':>9} {'measured':>9} {'|error| p50':>11} "
+        f"{'p99':>7} {'max':>7} {'within':>7} {'by log':>7} {'n':>6}"
+    )
+    for row in table:
+        print(
+            f"{row.streams:>7} {row.figure:<6} {row.script_ms:>9.2f} {row.median_ms:>9.2f} {row.error_p50_ms:>11.2f} "
+            f"{row.error_p99_ms:>7.2f} {row.error_max_ms:>7.2f} {row.within:>7.1%} {row.within_log:>7.1%} {row.n:>6}"
+        )
+
+
+if __name__ == "__main__":
+    main()

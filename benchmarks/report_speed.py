@@ -1,0 +1,133 @@
+"""How long the site of a long history takes, from nothing and for one run more; beside it, `asv publish` on the same.
+
+A made history (seed below) of nightly runs, 60 scenarios of 8 metrics each; the newest have their repetitions too.
+Each step is `kokoro-bench report`, a process of its own, so that its time holds imports; memory is the sum over the
+process and its children.
+Python's bytecode is there beforehand, as an installed package has it, whatever the environment says of writing it.
+asv comes from the package index; where it cannot be had, that is said, and the exit code is 1.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import asv_publish
+from benchmarks.chromium import index_complete
+from benchmarks.foreign import environment
+from benchmarks.process_tree import Used, used_by
+from benchmarks.synthetic_history import made_run
+from benchmarks.synthetic_run import CLASSES, Made
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.store.runs import RunStore, open_store
+
+HISTORY = Made(
+    seed=20260105,
+    models=("kokoro-fp32", "kokoro-fp16", "kokoro-int8", "kokoro-q4", "kokoro-pruned"),
+    classes=tuple(CLASSES),
+    modes=(Mode.WHOLE, Mode.STREAM),
+    blocks=12,
+    troubles=False,
+    load=False,
+)
+NIGHTS = 1000
+RAW_FROM = 988
+"""Nights before this one have no repetitions: making and storing them would take longer than all that is measured."""
+
+
+def main() -> int:
+    """Make the history, then the site, then add a run; then let asv publish the same."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report_speed", description=__doc__)
+    parser.add_argument("--nights", type=int, default=NIGHTS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        database, site = directory / "results.sqlite", directory / "site"
+        compiled = _with_bytecode(directory)
+        _make(database, arguments.nights)
+        print("wanted: whole site < 20 s and < 400 MB, one run more < 2 s, index < 1 MB and complete in 1 s,")
+        print("every page < 3 MB")
+        whole = _site("whole site", database, site, compiled)
+        _sizes(site)
+        print(f"index in Chromium: {index_complete(site / 'index.html')}")
+        failed = _beside_asv(database, directory, whole)
+        with open_store(database) as store:
+            _keep(store, made_run(HISTORY, arguments.nights))
+        _site("one run more", database, site, compiled)
+        _site("nothing new", database, site, compiled)
+    return int(failed)
+
+
+def _make(database: Path, nights: int) -> None:
+    raw_from = nights - (NIGHTS - RAW_FROM)
+    with open_store(database) as store:
+        for night in range(nights):
+            full = night >= raw_from
+            _keep(store, made_run(HISTORY if full else replace(HISTORY, blocks=3), night, raw=full))
+    print(f"made {nights} runs of 60 scenarios × 8 metrics, seed {HISTORY.seed}")
+
+
+def _beside_asv(database: Path, directory: Path, ours: Used) -> bool:
+    """Publish the same history with asv; whether that failed."""
+    try:
+        command = environment(directory / "asv", f"asv=={asv_publish.VERSION}") / "asv"
+        with open_store(database) as store:
+            configuration = asv_publish.write_history(store, directory)
+        theirs = used_by([str(command), "publish", "--no-pull", "--config", str(configuration)])
+    except subprocess.CalledProcessError as error:
+        print(f"asv {asv_publish.VERSION}: not compared: {error} {error.stderr or ''}".rstrip())
+        return True
+    size = sum(file.stat().st_size for file in (directory / "html").rglob("*") if file.is_file())
+    print(f"{f'asv {asv_publish.VERSION}':<14} {theirs}; {size / 1e6:.0f} MB of files")
+    time, memory = ours.wall_s / theirs.wall_s, ours.peak / theirs.peak
+    print(f"whole site : asv publish = {time:.2f} : 1 in time, {memory:.2f} : 1 in memory")
+    return False
+
+
+def _keep(store: RunStore, data: RunData) -> None:
+    run_id = store.begin(data.run)
+    for launch in data.launches:
+        store.add_launch(run_id, launch)
+    store.add_repetitions(run_id, data.repetitions)
+    store.conclude(run_id, data.summaries, data.verdicts, data.targets)
+    ended_at = data.run.started_at + data.run.budget_s
+    store.finish(run_id, status=data.run.status, ended_at=ended_at, conditions_at_end=data.run.conditions_at_end)
+
+
+def _with_bytecode(directory: Path) -> dict[str, str]:
+    """An environment in which everything that a site takes is compiled: a small site has been made in it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(directory / "bytecode")
+    with open_store(directory / "small.sqlite") as store:
+        for night in range(2):
+            _keep(store, made_run(replace(HISTORY, blocks=3), night))
+    used_by(_command(directory / "small.sqlite", directory / "small"), environment=environment)
+    return environment
+
+
+def _command(database: Path, site: Path) -> list[str]:
+    given = {"--results": database, "--report": site, "--baselines": database.with_name("baselines")}
+    options = [text for name, value in given.items() for text in (name, str(value))]
+    return [sys.executable, "-m", "harness.cli", "report", *options]
+
+
+def _site(name: str, database: Path, site: Path, environment: dict[str, str]) -> Used:
+    used = used_by(_command(database, site), environment=environment)
+    print(f"{name:<14} {used}")
+    return used
+
+
+def _sizes(site: Path) -> None:
+    pages = {file: file.stat().st_size for file in site.rglob("*.html")}
+    largest = max(pages, key=lambda file: pages[file])
+    index, every = pages[site / "index.html"] / 1e6, sum(pages.values()) / 1e6
+    print(f"index {index:.2f} MB; {len(pages)} pages, {every:.0f} MB")
+    print(f"largest page {largest.relative_to(site)}: {pages[largest] / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

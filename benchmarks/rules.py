@@ -1,0 +1,128 @@
+"""Rules that say "slower" about many comparisons at once: the gate's, from its own parts, and those of three peers.
+
+Arrays have the shape (runs, pairs, launches, blocks); a run is what is judged together. The gate's two functions repeat
+no statistics: they call what `gate.judge` calls, on arrays, and a test holds them against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import stdtr
+from scipy.stats import mannwhitneyu, ttest_ind
+
+from harness.analysis.stats import anova, shrinkage
+from harness.analysis.stats.baseline import ENOUGH_RUNS, PRIOR_SD
+from harness.analysis.stats.fdr import harmonic
+
+if TYPE_CHECKING:
+    from harness.analysis.stats.grouped import BoolArray, FloatArray
+
+FDR = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Which comparisons were called worse and which better, both of shape (runs, pairs)."""
+
+    worse: BoolArray
+    better: BoolArray
+
+    def alarms(self) -> int:
+        """Runs in which any pair was called worse."""
+        return int(np.count_nonzero(self.worse.any(-1)))
+
+    def calls(self) -> int:
+        """Runs in which any pair was called worse or better."""
+        return int(np.count_nonzero((self.worse | self.better).any(-1)))
+
+
+def gate_duels(
+    log_ratios: FloatArray,
+    *,
+    tolerance: float,
+    share: float = 1.0,
+    one_scenario: bool = False,
+    launch_sd: float = 0.0,
+) -> Found:
+    """The gate on duels (`paired.interims`, then `gate.judge`); blocks not measured yet are NaN.
+
+    The pairs are of a scenario each, or all of one.
+    """
+    fit = anova.fit(log_ratios)
+    pairs = log_ratios.shape[1]
+    groups = np.zeros(pairs, int) if one_scenario else np.arange(pairs)
+    presumed = anova.inflated(fit, launch_sd=launch_sd)
+    spread = anova.spread(fit, anova.common(fit, presumed=presumed, groups=groups))
+    found = _decide(spread.point, spread.error, np.maximum(spread.freedom, 1.0), tolerance=tolerance, share=share)
+    enough = fit.launches > 1
+    return Found(worse=found.worse & enough, better=found.better & enough)
+
+
+def gate_baselines(
+    medians: FloatArray, accepted: FloatArray, *, tolerance: float, own_error: float = 0.0, pool: bool = True
+) -> Found:
+    """The gate against baselines (`between_runs.against_baselines`, then `gate.judge`).
+
+    `medians` are the new run's log-medians, shape (runs, pairs), `accepted` those of the accepted runs, shape
+    (runs, pairs, accepted); `own_error` is the standard error of a new run's median.
+    """
+    runs = accepted.shape[-1]
+    fit = anova.fit(accepted[..., None, :])
+    if runs < ENOUGH_RUNS:
+        seen = fit.within * (runs - 1) if runs > 1 else np.zeros_like(fit.point)
+        variance = (seen + (ENOUGH_RUNS - runs) * PRIOR_SD**2) / (ENOUGH_RUNS - 1)
+        variance = np.maximum(variance, own_error**2)
+        freedom = np.full_like(variance, ENOUGH_RUNS - 1)
+    else:
+        variance, freedom = fit.within.copy(), np.full_like(fit.within, runs - 1)
+        for row in range(len(variance)) if pool else ():
+            prior = shrinkage.learn(list(variance[row]), list(freedom[row]))
+            if prior is not None:
+                variance[row], freedom[row] = prior.moderate(variance[row], freedom[row])
+    error = np.sqrt(variance * (1 + 1 / runs))
+    return _decide(medians - fit.point, error, freedom, tolerance=tolerance)
+
+
+def pytest_benchmark(new: FloatArray, old: FloatArray) -> BoolArray:
+    """`--benchmark-compare-fail=median:5%`: the new median is more than 5 % above the old one."""
+    return np.asarray(np.median(_flat(new), -1) > np.median(_flat(old), -1) * 1.05)
+
+
+def asv(new: FloatArray, old: FloatArray) -> BoolArray:
+    """The rule of asv at a factor of 1.05: medians farther apart, and a two-sided Mann–Whitney test has p < 0.002.
+
+    As asv does it for more than 20 values: normal approximation without a correction for continuity.
+    """
+    new, old = _flat(new), _flat(old)
+    test = mannwhitneyu(new, old, axis=-1, method="asymptotic", use_continuity=False)
+    return np.asarray((test.pvalue < 0.002) & (np.median(new, -1) > 1.05 * np.median(old, -1)))
+
+
+def pyperf(new: FloatArray, old: FloatArray) -> BoolArray:
+    """The rule of pyperf's `compare_to`: Student's t-test with a pooled variance, two-sided at 95 %, and slower."""
+    test = ttest_ind(_flat(new), _flat(old), axis=-1)
+    return np.asarray((test.pvalue < 0.05) & (test.statistic > 0))
+
+
+PEERS = {"pytest-benchmark": pytest_benchmark, "asv": asv, "pyperf": pyperf}
+
+
+def _decide(
+    point: FloatArray, error: FloatArray, freedom: FloatArray, *, tolerance: float, share: float = 1.0
+) -> Found:
+    """Benjamini–Yekutieli over the last axis among the estimates at or beyond the tolerance, as `multiplicity.cut`."""
+    beyond = np.abs(point) >= np.log1p(tolerance)
+    p_values = np.where(beyond, 2 * stdtr(freedom, -np.abs(point) / error), 1.0)
+    pairs = point.shape[-1]
+    unit = FDR * share / (pairs * harmonic(pairs))
+    ranks = np.arange(1, pairs + 1)
+    rejected = np.where(np.sort(p_values, -1) <= ranks * unit, ranks, 0).max(-1, keepdims=True)
+    speaks = p_values <= rejected * unit
+    return Found(worse=speaks & (point > 0), better=speaks & (point < 0))
+
+
+def _flat(values: FloatArray) -> FloatArray:
+    return values.reshape(*values.shape[:-2], -1)

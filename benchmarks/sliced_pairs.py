@@ -1,0 +1,149 @@
+"""What slices are worth: how much pairs of an arm against itself scatter in slices, and spoken one after the other.
+
+Two workers of one arm speak the same text in both ways, and in turns of several lengths where those are given, each as
+often and in a drawn order, so that all meet the same minutes. Beside it, whether slices change the figure itself: the
+latency in slices against that of a whole text by the same worker, by the medians of each launch, with the interval over
+launches and workers.
+"""
+
+import argparse
+import math
+import random
+import sys
+from dataclasses import dataclass, field
+from statistics import mean, median, stdev
+
+from scipy import stats
+
+from harness.core.records.repetition import Phase, Repetition
+from harness.engines.protocol import EngineOrder
+from harness.measure.worker.handle import ProcessHandle, WorkerLost
+from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.time_slicing import Speaking, can_halt, halter_of, speak_in_slices
+
+TIMEOUT_S = 120.0
+NORMAL = 1.4826
+"""1 / Φ⁻¹(3/4): from a median absolute deviation to a normal standard deviation."""
+
+Pair = tuple[int, int]
+"""Latencies of both workers, in ns."""
+
+WHOLE = 0.0
+"""The length of a turn, in ms, of texts that are spoken one after the other."""
+
+
+@dataclass
+class Seen:
+    """Of a way: the log-ratios, launch by launch, and how far a worker's figures lie from those of whole texts."""
+
+    ratios: list[list[float]] = field(default_factory=list)
+    apart: list[float] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+
+
+def main() -> int:
+    """Print both ways side by side."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sliced_pairs", description=__doc__)
+    parser.add_argument("--model", default="replica")
+    parser.add_argument("--text", default="chars-12")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--launches", type=int, default=4)
+    parser.add_argument("--pairs", type=int, default=6, help="of each way in each launch")
+    parser.add_argument("--slice", type=_lengths, default=(100.0,), help="milliseconds; several, joined by commas")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    from harness.models.catalogue import Catalogue
+    from harness.plan.corpus import Corpus
+
+    files = Catalogue().resolve(given.model, report=print)
+    engine = EngineOrder(
+        engine="kokoro",
+        model_path=str(files.model_path),
+        voices_path=str(files.voices_path),
+        voice="af_heart",
+        threads=given.threads,
+    )
+    speak = SpeakOrder(
+        scenario_id="scenario",
+        launch=0,
+        block=0,
+        position=0,
+        phase=Phase.MEASURED,
+        variant=0,
+        text=Corpus().utterance(given.text).text,
+        voice="af_heart",
+    )
+    rng = random.Random(given.seed)  # noqa: S311 - an order, no secret
+    seen = {way: Seen() for way in (WHOLE, *given.slice)}
+    for _ in range(given.launches):
+        if not _launch(engine, speak, pairs=given.pairs, rng=rng, seen=seen):
+            sys.stderr.write("this system does not end a halted worker with its conductor: there are no slices here\n")
+            return 1
+    print(f"{given.model}, {given.text}, {given.threads or 'default'} threads,")
+    print(f"{given.launches} launches of {given.pairs} pairs each way, seed {given.seed}")
+    for way, each in seen.items():
+        name = f"in slices of {way:g} ms" if way else "one after the other"
+        inside = [value - mean(launch) for launch in each.ratios for value in launch]
+        sd = math.sqrt(sum(value**2 for value in inside) / (len(inside) - len(each.ratios)))
+        robust = NORMAL * median(abs(value - median(launch)) for launch in each.ratios for value in launch)
+        means = ", ".join(f"{mean(launch):+.2%}" for launch in each.ratios)
+        print(f"{name}: pairs scatter by {sd:.2%} within a launch (robust {robust:.2%}); means of launches {means}")
+        print(f"  latency {median(each.latencies):.3f} s", end="")
+        if way:
+            half = float(stats.t.ppf(0.975, len(each.apart) - 1)) * stdev(each.apart) / math.sqrt(len(each.apart))
+            print(f", / of a whole text: {mean(each.apart):+.2%} ± {half:.2%} (95 %)", end="")
+        print()
+    return 0
+
+
+def _lengths(given: str) -> tuple[float, ...]:
+    return tuple(float(each) for each in given.split(","))
+
+
+def _launch(engine: EngineOrder, speak: SpeakOrder, *, pairs: int, rng: random.Random, seen: dict[float, Seen]) -> bool:
+    """Two new workers; False where they cannot be halted."""
+    workers = ProcessHandle(), ProcessHandle()
+    try:
+        if not all(map(can_halt, workers)):
+            return False
+        for worker in workers:
+            halter_of(worker).follow()
+            worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=TIMEOUT_S)
+            worker.speak(speak, timeout_s=TIMEOUT_S)
+        found: dict[float, list[Pair]] = {way: [] for way in seen}
+        for _ in range(pairs):
+            first = rng.randrange(2)
+            for way in rng.sample([*seen], len(seen)):
+                if way:
+                    found[way].append(_sliced(workers, speak, first, slice_s=way / 1e3))
+                else:
+                    found[way].append(_whole(workers, speak, first))
+    finally:
+        for worker in workers:
+            worker.close()
+    for way, each in seen.items():
+        each.ratios.append([math.log(one / other) for one, other in found[way]])
+        each.latencies += [took / 1e9 for pair in found[way] for took in pair]
+        for place in range(2):
+            medians = [median(pair[place] for pair in found[which]) for which in (way, WHOLE)]
+            each.apart.append(math.log(medians[0] / medians[1]))
+    return True
+
+
+def _whole(workers: tuple[ProcessHandle, ProcessHandle], speak: SpeakOrder, first: int) -> Pair:
+    took = {place: workers[place].speak(speak, timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
+    return took[0], took[1]
+
+
+def _sliced(workers: tuple[ProcessHandle, ProcessHandle], speak: SpeakOrder, first: int, *, slice_s: float) -> Pair:
+    sides = [Speaking(worker=worker, order=speak) for worker in workers]
+    found = speak_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
+    for each in found:
+        if isinstance(each, WorkerLost):
+            raise each
+    took = [each.end_ns for each in found if isinstance(each, Repetition)]
+    return took[first], took[1 - first]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""Measures a delay of a known share in a duel: a sleep, a spin by wall clock or CPU time, a wait for a socket.
+
+One of two workers has the delay. Both synthesise the same text in three ways, equally often and in random order: in
+slices with clocks that run on during halts, in slices with clocks that stop, and one after the other. The table holds
+the estimate of each way with its 95 % interval, and what a duel decides after its warm-up.
+"""
+
+import argparse
+import math
+import random
+import sys
+import sysconfig
+import tempfile
+import venv
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import harness
+from benchmarks.waiting_engine import Peer
+from harness.analysis.stats.paired import log_ratio_estimate
+from harness.core.records.repetition import Phase, Repetition
+from harness.engines.protocol import EngineOrder
+from harness.measure.worker.handle import ProcessHandle, WorkerLost, WorkerPlace
+from harness.measure.worker.observed_synthesis import synthesise_observed
+from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.slicing_checks import Evidence
+from harness.measure.worker.time_slicing import Speaking, haltable, halter_of, speak_in_slices
+
+NAME = "waiting"
+KINDS = ("none", "sleep", "spin", "cpu", "socket")
+SHARES = (0.03, 0.1)
+TIMEOUT_S = 120.0
+TEXT = "A sentence of some forty letters or so."
+
+
+def installed(home: Path) -> Path:
+    """The interpreter of an environment that has what this one has, and the waiting engine under its entry point."""
+    venv.create(home, symlinks=True)
+    site = next(home.glob("lib/python*/site-packages"))
+    root = Path(harness.__file__).parents[1]
+    here = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(root)])
+    (site / "beside.pth").write_text("\n".join(here))
+    info = site / f"{NAME}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[kokoro_bench.engines]\n{NAME} = benchmarks.waiting_engine:start\n")
+    return home / "bin/python"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The number of launches, and of pairs of each way in a launch."""
+
+    launches: int
+    pairs: int
+    slice_s: float
+    seed: int
+
+
+WAYS = ("slices, its clocks run on", "slices", "one after the other")
+
+
+@dataclass
+class Line:
+    """One delay: the log-ratios of each way, launch by launch, and what its warm-ups showed."""
+
+    ratios: dict[str, list[list[float]]] = field(default_factory=lambda: {way: [] for way in WAYS})
+    seen: Evidence = field(default_factory=Evidence)
+
+    def cells(self) -> list[str]:
+        """Estimate and interval of each way in per cent, and what a duel does."""
+        return [*map(_estimate, self.ratios.values()), self.seen.reason("it") or "slices"]
+
+
+def _estimate(ratios: Sequence[Sequence[float]]) -> str:
+    found = log_ratio_estimate(tuple(map(tuple, ratios)), level=0.95)
+    if found is None:
+        return "–"
+    point, low, high = (math.expm1(each) for each in (found.point, found.low, found.high))
+    return f"{point:+.1%} ({low:+.1%} … {high:+.1%})"
+
+
+def main() -> int:
+    """Print a line for each kind of delay and each share."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting_engines", description=__doc__)
+    parser.add_argument("--kinds", type=lambda text: tuple(text.split(",")), default=KINDS)
+    parser.add_argument("--shares", type=lambda text: tuple(map(float, text.split(","))), default=SHARES)
+    parser.add_argument("--model", default="", help="of the catalogue; else the engine only computes")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--work", type=int, default=300, help="about so many milliseconds, where there is no model")
+    parser.add_argument("--pieces", type=int, default=1, help="of the work, each with a delay after it")
+    parser.add_argument("--launches", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=6, help="of each way in each launch")
+    parser.add_argument("--slice", type=float, default=25.0, help="milliseconds")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    course = Course(launches=given.launches, pairs=given.pairs, slice_s=given.slice / 1e3, seed=given.seed)
+    engine = _engine(given.model, threads=given.threads)
+    peer = Peer()
+    peer.begin()
+    print(f"{given.model or 'computing only'}, {given.launches} launches of {given.pairs} pairs each way")
+    print(" | ".join(("delay", "planted", *WAYS, "what a duel does")))
+    with tempfile.TemporaryDirectory() as home:
+        place = WorkerPlace(python=str(installed(Path(home))))
+        for kind in given.kinds:
+            for share in given.shares if kind != "none" else (0.0,):
+                options = {
+                    "wait": kind,
+                    "share": str(share),
+                    "work": str(given.work),
+                    "pieces": str(given.pieces),
+                    "peer": peer.address,
+                }
+                sides = [replace(engine, session_options=each) for each in (options, {**options, "wait": "none"})]
+                print(" | ".join((kind, f"{share:.0%}", *_play(place, sides, course).cells())), flush=True)
+    peer.shutdown()
+    return 0
+
+
+def _engine(model: str, *, threads: int) -> EngineOrder:
+    if not model:
+        return EngineOrder(engine=NAME)
+    from harness.models.catalogue import Catalogue
+
+    files = Catalogue().resolve(model, report=print)
+    return EngineOrder(
+        engine=NAME,
+        model_path=str(files.model_path),
+        voices_path=str(files.voices_path),
+        voice="af_heart",
+        threads=threads,
+    )
+
+
+def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) -> Line:
+    """Measure the first engine against the second in each way."""
+    rng = random.Random(course.seed)  # noqa: S311 - an order, no secret
+    line = Line()
+    for launch in range(course.launches):
+        # Whether clocks stop with the process is settled when it loads: two workers have such clocks, two have not.
+        running: list[ProcessHandle] = []
+        following: list[ProcessHandle] = []
+        try:
+            for workers, follow in ((running, False), (following, True)):
+                for engine in engines:
+                    workers.append(ProcessHandle(place))
+                    _load(workers[-1], engine, launch=launch, follow=follow)
+            _watch(following[0], line.seen)
+            for ratios in line.ratios.values():
+                ratios.append([])
+            for _ in range(course.pairs):
+                first = rng.randrange(2)
+                for way in rng.sample(WAYS, len(WAYS)):
+                    workers = running if way is WAYS[0] else following
+                    took = _one_by_one(workers, first) if way is WAYS[-1] else _slices(workers, first, course.slice_s)
+                    line.ratios[way][-1].append(math.log(took[0] / took[1]))
+        finally:
+            for worker in (*running, *following):
+                worker.close()
+    return line
+
+
+def _load(worker: ProcessHandle, engine: EngineOrder, *, launch: int, follow: bool) -> None:
+    if follow:
+        halter_of(worker).follow()
+    worker.load(LoadOrder(arm_id=NAME, launch=launch, engine=engine), timeout_s=TIMEOUT_S)
+    worker.speak(_order(), timeout_s=TIMEOUT_S)
+
+
+def _watch(worker: ProcessHandle, seen: Evidence) -> None:
+    """Observe a worker as the warm-up of a duel does."""
+    side, before_ns = Speaking(worker=haltable(worker), order=_order()), halter_of(worker).looped_ns
+    seen.looked(synthesise_observed(side, timeout_s=TIMEOUT_S).states())
+    seen.spoke(_found(side), looped_ns=halter_of(worker).looped_ns - before_ns)
+
+
+def _slices(workers: Sequence[ProcessHandle], first: int, slice_s: float) -> list[int]:
+    sides = [Speaking(worker=haltable(worker), order=_order()) for worker in workers]
+    speak_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
+    return [_found(side).end_ns for side in sides]
+
+
+def _found(side: Speaking) -> Repetition:
+    if isinstance(side.found, WorkerLost):
+        raise side.found
+    assert side.found is not None  # noqa: S101 - for the type checker; it has spoken or is lost
+    return side.found
+
+
+def _one_by_one(workers: Sequence[ProcessHandle], first: int) -> list[int]:
+    took = {place: workers[place].speak(_order(), timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
+    return [took[0], took[1]]
+
+
+def _order() -> SpeakOrder:
+    return SpeakOrder(
+        scenario_id="scenario",
+        launch=0,
+        block=0,
+        position=0,
+        phase=Phase.MEASURED,
+        variant=0,
+        text=TEXT,
+        voice="af_heart",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

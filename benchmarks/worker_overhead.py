@@ -1,0 +1,126 @@
+"""What the harness adds: latency by the worker against a bare loop over kokoro-onnx, pair by pair on the same model.
+
+A worker and a plain process with nothing but kokoro-onnx take turns, A B A B …, on the same text with the same threads.
+The ratio of each pair is what counts; the launches are repeated, since two processes of the same arm differ by chance.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from statistics import median
+
+BARE = """
+import json, sys, time
+from kokoro_onnx import Kokoro
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = int(sys.argv[4])
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+kokoro = Kokoro.from_session(session, sys.argv[2])
+kokoro.create("Hello world.", "af_heart")
+print("ready", flush=True)
+for line in sys.stdin:
+    start = time.perf_counter_ns()
+    kokoro.create(sys.argv[3], "af_heart")
+    print(time.perf_counter_ns() - start, flush=True)
+"""
+
+
+def main() -> None:
+    """Print the ratio of each launch and the median over all pairs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="replica")
+    parser.add_argument("--launches", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    from harness.models.catalogue import Catalogue
+    from harness.plan.corpus import Corpus
+
+    files = Catalogue().resolve(given.model, report=print)
+    text = Corpus().utterance("chars-60").text
+    everything = []
+    for launch in range(given.launches):
+        ratios = _launch(str(files.model_path), str(files.voices_path), text, threads=given.threads, pairs=given.pairs)
+        everything += ratios
+        print(f"launch {launch + 1}: worker / bare loop, median of {len(ratios)} pairs: {median(ratios):.4f}")
+    print(
+        json.dumps(
+            {
+                "what": "latency by the worker / by a bare loop over kokoro-onnx",
+                "model": given.model,
+                "threads": given.threads,
+                "pairs": len(everything),
+                "median_ratio": round(median(everything), 4),
+                "wanted": "1.00 ± 0.01",
+            }
+        )
+    )
+
+
+def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> list[float]:
+    """One process of each kind, `pairs` turns in ABBA order."""
+    from harness.core.records.repetition import Phase
+    from harness.engines.protocol import EngineOrder
+    from harness.measure.worker.handle import ProcessHandle
+    from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+
+    worker = ProcessHandle()
+    engine = EngineOrder(
+        engine="kokoro",
+        model_path=model,
+        voices_path=voices,
+        voice="af_heart",
+        threads=threads,
+    )
+    worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=120)
+    speak = SpeakOrder(
+        scenario_id="scenario",
+        launch=0,
+        block=0,
+        position=0,
+        phase=Phase.MEASURED,
+        variant=0,
+        text=text,
+        voice="af_heart",
+    )
+    bare = subprocess.Popen(
+        [sys.executable, "-c", BARE, model, voices, text, str(threads)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert bare.stdin is not None  # noqa: S101 - for the type checker
+    assert bare.stdout is not None  # noqa: S101 - for the type checker
+    bare.stdout.readline()
+
+    def by_worker() -> int:
+        return worker.speak(speak, timeout_s=120).end_ns
+
+    def by_loop() -> int:
+        assert bare.stdin is not None  # noqa: S101 - for the type checker
+        assert bare.stdout is not None  # noqa: S101 - for the type checker
+        bare.stdin.write("\n")
+        bare.stdin.flush()
+        return int(bare.stdout.readline())
+
+    try:
+        by_worker(), by_loop()
+        ratios = []
+        for pair in range(pairs):
+            if pair % 2:
+                loop, work = by_loop(), by_worker()
+            else:
+                work, loop = by_worker(), by_loop()
+            ratios.append(work / loop)
+        return ratios
+    finally:
+        bare.stdin.close()
+        bare.wait(30)
+        bare.stdout.close()
+        worker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""A recommendation in one sentence, for the command and for the report."""
+
+from collections.abc import Callable
+from operator import attrgetter
+
+from harness.analysis.advice.recommend import Recommendation
+from harness.analysis.messages import percent
+from harness.core.records.scenario import Arm
+
+_ID: Callable[[Arm], str] = attrgetter("id")
+
+
+def sentence(found: Recommendation, name_of: Callable[[Arm], str] = _ID) -> str:
+    """What to take, by how much, and what it is level with; `name_of` gives the arms their names."""
+    best = name_of(found.best.arm)
+    if not found.leads:
+        return f"{best}: nothing else was measured to choose from."
+    if found.untold:
+        others = ", ".join(name_of(lead.arm) for lead in found.untold)
+        return (
+            f"{best} by its figure alone: it was not played beside {others} often enough to tell — "
+            f"kokoro-bench duel plays two pair by pair."
+        )
+    if found.level_with:
+        others = ", ".join(name_of(lead.arm) for lead in found.level_with)
+        return f"{best} is not shown to be better than {others}: they are level, take whichever suits."
+    behind = found.leads[0].behind
+    second = name_of(found.leads[0].arm)
+    if behind is None:
+        return f"{best}; the second best is {second}."
+    point, low, high = (percent(each).removeprefix("+") for each in (behind.point, behind.low, behind.high))
+    return f"{best}; the second best, {second}, lies {point} behind it (interval {low} to {high})."

@@ -1,0 +1,303 @@
+"""How much each arm's audio sounds like the original's: kept while a run measures, compared once it has ended.
+
+A scenario is held against its original: the same text, voice and speed by the model that it was made from, on the CPU.
+One whose original is not known, or not in the run, is held against the arm that the others stand beside
+(`judge.likeness.counterpart_of`). What others are held against is held against itself in another launch, whose
+generator has another seed; that has metrics of its own (`lsd_itself`, `mcd_itself`), which the others are read beside.
+"""
+
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from harness.analysis.audio_limits import counterpart_of, find_wrong, is_yardstick
+from harness.analysis.conclude import SUMMARY_LEVEL, Conclusions
+from harness.analysis.gate import check_targets
+from harness.analysis.stats.comparison import Target
+from harness.analysis.stats.estimate import summarise
+from harness.core.records.repetition import Phase
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode, Scenario
+from harness.core.records.value import Reading
+from harness.core.records.verdict import Summary, TargetResult, Verdict, VerdictKind
+from harness.metrics.definitions.audio import LIKENESS, NOISE
+from harness.metrics.registry import METRICS
+from harness.store.audio import KEPT_LAUNCHES, audio_path, prune_audio, write_audio
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LONGEST_CHARACTERS = 250
+"""Texts up to this are kept: chars-200 and below."""
+PERCEPTION_S = 8.0
+"""PESQ takes as long as the speech: it is left to utterances up to this."""
+NO_OTHER_SIDE = "the run has nothing else with this text to compare it with"
+IS_THE_REFERENCE = "the others are held against it"
+OTHER_RATE = "its sample rate is not that of what it is held against"
+ONE_LAUNCH = "one launch: there is no other seed to compare it with"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioSimilarity:
+    """A scenario's figures of likeness, one mapping (metric → reading) per launch compared.
+
+    `reference` is what it was held against, None where there is nothing; `known` says whether that is its known
+    original, `itself` whether it is the scenario under another seed. `reason` says why there are no figures.
+    """
+
+    scenario_id: str
+    reference: Scenario | None = None
+    known: bool = False
+    figures: tuple[Mapping[str, Reading], ...] = ()
+    reason: str = ""
+
+    @property
+    def itself(self) -> bool:
+        """Whether a scenario was held against itself."""
+        return self.reference is not None and self.reference.id == self.scenario_id
+
+    def typical(self, metric: str) -> float | None:
+        """The median over the launches."""
+        known = [reading.value for each in self.figures if (reading := each[metric]).value is not None]
+        return median(known) if known else None
+
+
+class Recording:
+    """What a run keeps of its audio. Used as a context manager: what workers left behind goes with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._scratch = tempfile.TemporaryDirectory(prefix="kokoro-bench-audio-", ignore_cleanup_errors=True)
+        self._kept: dict[tuple[str, int], str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._scratch.cleanup()
+
+    def place(self, scenario: Scenario, launch: int, *, characters: int) -> str:
+        """Where a worker is to leave a repetition's audio; "" for what is too long, a start, or of a later launch.
+
+        Only what is spoken whole is compared, and so kept of two launches; of what is streamed, or comes over HTTP, one
+        is kept to be listened to.
+        """
+        launches = {Mode.WHOLE: KEPT_LAUNCHES, Mode.STREAM: 1, Mode.ENDPOINT: 1}.get(scenario.mode, 0)
+        if launch >= launches or characters > LONGEST_CHARACTERS:
+            return ""
+        return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
+
+    def keeps(self, scenario_id: str, launch: int) -> bool:
+        """Whether a worker was to leave that audio."""
+        return (scenario_id, launch) in self._kept
+
+    def audio(self, scenario_id: str, launch: int) -> "NDArray[np.float32] | None":
+        """Mono audio, None where none was kept."""
+        import numpy as np
+
+        with suppress(KeyError, OSError, ValueError):
+            found: NDArray[np.float32] = np.load(self._kept[scenario_id, launch])
+            return found
+        return None
+
+    def save(self, data: RunData) -> str:
+        """Write what was kept as FLAC files of the run, and let go of old runs'; a sentence where that failed."""
+        rates = _sample_rates(data)
+        try:
+            for scenario_id, launch in self._kept:
+                audio = self.audio(scenario_id, launch)
+                if audio is not None and (scenario_id, launch) in rates:
+                    path = audio_path(self._folder, data.run.id, scenario_id=scenario_id, launch=launch)
+                    write_audio(path, audio, rates[scenario_id, launch])
+        except OSError as error:
+            return f"audio: not kept: {error}"
+        prune_audio(self._folder)
+        return ""
+
+
+def compare_all(
+    data: RunData, recording: Recording, *, references: Collection[str] = ()
+) -> tuple[AudioSimilarity, ...]:
+    """The likeness of every scenario whose audio was kept: to its other side, and to itself where others' is read so.
+
+    `references` are the arms that the run's verdicts name as their other side.
+    """
+    rates = _sample_rates(data)
+    kept = [
+        each
+        for each in data.run.scenarios
+        if each.mode is Mode.WHOLE
+        and any((each.id, launch) in rates and recording.keeps(each.id, launch) for launch in range(KEPT_LAUNCHES))
+    ]
+    found = []
+    for scenario in kept:
+        other = counterpart_of(scenario, data.run.scenarios, references=references)
+        yardstick = is_yardstick(scenario, data.run.scenarios, references=references)
+        if other is not None:
+            found.append(_compare(scenario, other, recording, rates, known=_is_made_from(scenario, other)))
+        else:
+            found.append(
+                AudioSimilarity(scenario_id=scenario.id, reason=IS_THE_REFERENCE if yardstick else NO_OTHER_SIDE)
+            )
+        if yardstick:
+            found.append(_compare(scenario, scenario, recording, rates))
+    return tuple(found)
+
+
+def with_audio_similarity(conclusions: Conclusions, found: Sequence[AudioSimilarity]) -> Conclusions:
+    """The conclusions with figures of likeness in place of the unknown ones, and a failure for what sounds wrong.
+
+    Targets on such figures are checked anew. A scenario held against anything but its known original is told of.
+    """
+    names = {False: [metric.name for metric in LIKENESS], True: [metric.name for metric in NOISE]}
+    figures = {(each.scenario_id, name): each for each in found for name in names[each.itself]}
+    summaries = tuple(
+        _summary(summary, figures[summary.scenario_id, summary.metric])
+        if (summary.scenario_id, summary.metric) in figures
+        else summary
+        for summary in conclusions.summaries
+    )
+    yardsticks = {each.scenario_id: each for each in found if each.itself}
+    verdicts = tuple(verdict for each in found if (verdict := _verdict(each, yardsticks)))
+    return replace(
+        conclusions,
+        summaries=summaries,
+        verdicts=(*conclusions.verdicts, *verdicts),
+        targets=_targets(conclusions.targets, summaries),
+        notes=(*conclusions.notes, *_notes(found)),
+    )
+
+
+def _is_made_from(scenario: Scenario, other: Scenario) -> bool:
+    """Whether `other` has the model that the scenario's was made from, or the very same."""
+    ours, theirs = scenario.arm.model, other.arm.model
+    return ours is not None and theirs is not None and theirs.sha256 in (ours.parent, ours.sha256)
+
+
+def _compare(
+    scenario: Scenario,
+    other: Scenario,
+    recording: Recording,
+    rates: Mapping[tuple[str, int], int],
+    *,
+    known: bool = False,
+) -> AudioSimilarity:
+    """A scenario against another in each launch, or against itself in the other launch."""
+    from harness.metrics.audio.similarity import compare
+
+    itself = other.id == scenario.id
+    if itself and scenario.variant is None:
+        return AudioSimilarity(scenario_id=scenario.id, reference=other, reason="each launch speaks another text")
+    pairs = [(1, 0)] if itself else [(launch, launch) for launch in range(KEPT_LAUNCHES)]
+    figures: list[Mapping[str, Reading]] = []
+    reason = ONE_LAUNCH if itself else f"the audio of {other.arm.id} was not kept"
+    for ours, theirs in pairs:
+        variant, reference = recording.audio(scenario.id, ours), recording.audio(other.id, theirs)
+        rate = rates.get((scenario.id, ours))
+        if variant is None or reference is None or rate is None:
+            continue
+        if rates.get((other.id, theirs)) != rate:
+            reason = OTHER_RATE
+            continue
+        listened = not figures and len(reference) <= PERCEPTION_S * rate
+        figures.append(_named(compare(variant, reference, rate, perception=listened), itself=itself))
+    return AudioSimilarity(
+        scenario_id=scenario.id,
+        reference=other,
+        known=known,
+        figures=tuple(figures),
+        reason="" if figures else reason,
+    )
+
+
+def _named(figures: Mapping[str, Reading], *, itself: bool) -> Mapping[str, Reading]:
+    """Of what was held against itself the distances alone, under names of their own."""
+    if not itself:
+        return figures
+    return {each.name: figures[each.name.removesuffix("_itself")] for each in NOISE}
+
+
+def _summary(before: Summary, found: AudioSimilarity) -> Summary:
+    readings = [each[before.metric] for each in found.figures]
+    known = tuple((reading.value,) for reading in readings if reading.value is not None)
+    reason = next((reading.reason for reading in readings), found.reason)
+    return summarise(
+        scenario_id=before.scenario_id,
+        metric=before.metric,
+        definition=before.definition,
+        values=known,
+        level=SUMMARY_LEVEL,
+        reason=reason,
+    )
+
+
+def _targets(before: Sequence[TargetResult], summaries: Sequence[Summary]) -> tuple[TargetResult, ...]:
+    """The targets, those on how a scenario sounds by what is known only now."""
+    names = {each.name for each in (*LIKENESS, *NOISE)}
+    known = {(each.scenario_id, each.metric): each for each in summaries if each.metric in names}
+    return tuple(
+        check_targets([_target(each, known[each.scenario_id, each.metric])])[0]
+        if (each.scenario_id, each.metric) in known
+        else each
+        for each in before
+    )
+
+
+def _target(before: TargetResult, summary: Summary) -> Target:
+    metric = METRICS[before.metric]
+    return Target(
+        scenario_id=before.scenario_id,
+        metric=before.metric,
+        limit=before.limit,
+        higher_is_better=not metric.lower_is_better,
+        observed=Reading(value=summary.median, reason=summary.reason),
+        interval=summary.interval,
+        shown=metric.format,
+    )
+
+
+def _notes(found: Sequence[AudioSimilarity]) -> list[str]:
+    """Which arms are held against what is not their known original: the figures alone do not say it."""
+    told = dict.fromkeys(
+        (each.scenario_id.partition("/")[0], each.reference.arm.id)
+        for each in found
+        if each.figures and each.reference is not None and not each.known and not each.itself
+    )
+    return [f"sound: {ours} is held against {theirs}: the run has no known original of it" for ours, theirs in told]
+
+
+def _verdict(found: AudioSimilarity, yardsticks: Mapping[str, AudioSimilarity]) -> Verdict | None:
+    """A failure where a variant sounds wrong beside its known original; of any other arm nobody knows what is right."""
+    if not found.known or found.reference is None or not found.figures:
+        return None
+    own = yardsticks.get(found.reference.id)
+    wrong = find_wrong(
+        mcd=found.typical("mcd"),
+        own_mcd=own.typical("mcd_itself") if own else None,
+        duration_ratio=found.typical("duration_ratio"),
+    )
+    if wrong is None:
+        return None
+    return Verdict(
+        scenario_id=found.scenario_id,
+        metric=wrong.metric,
+        kind=VerdictKind.FAILED,
+        reference=found.reference.id,
+        reason=wrong.reason,
+        advice="listen to it: its audio is kept beside the results; however fast it is, it does not do the same",
+    )
+
+
+def _sample_rates(data: RunData) -> dict[tuple[str, int], int]:
+    """(Scenario, launch) → Hz, of every measured repetition that has valid audio."""
+    return {
+        (each.scenario_id, each.launch): each.audio.sample_rate
+        for each in data.repetitions
+        if each.phase is Phase.MEASURED and each.audio is not None and each.audio.finite
+    }

@@ -1,0 +1,1 @@
+"""Detection of change points in a history of runs. No clock, process, file or network."""

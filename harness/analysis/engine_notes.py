@@ -1,0 +1,58 @@
+"""What engines counted of themselves over a run, in a sentence for each scenario where it says something."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from harness.core.records.repetition import EngineCounters, Phase, Repetition
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Scenario
+
+
+def engine_notes(data: RunData) -> tuple[str, ...]:
+    """Which session spoke how many pieces, of scenarios on several; where pieces came from, where there is a cache."""
+    notes = []
+    for scenario in data.run.scenarios:
+        accounts = _accounts(scenario, data.repetitions)
+        told = [each for each in (_routes(accounts), _cache(accounts)) if each]
+        if told:
+            notes.append(f"{scenario.id}: {'; '.join(told)}")
+    return tuple(notes)
+
+
+def _accounts(scenario: Scenario, repetitions: Iterable[Repetition]) -> list[EngineCounters]:
+    """Of every measured repetition; of texts that were asked for at once, the one that they have between them."""
+    found: dict[tuple[int, int, int, float], EngineCounters] = {}
+    for each in repetitions:
+        if each.scenario_id == scenario.id and each.phase is Phase.MEASURED and each.account is not None:
+            number = 0 if scenario.concurrency > 1 else each.position
+            found[each.launch, each.block, number, each.started_at] = each.account
+    return list(found.values())
+
+
+def _routes(accounts: Sequence[EngineCounters]) -> str:
+    """Sessions of one name are told apart by their number."""
+    spoken = Counter[int]()
+    names: list[str] = []
+    for account in accounts:
+        names = [name for name, _ in account.routes]
+        for number, (_, pieces) in enumerate(account.routes):
+            spoken[number] += pieces
+    if len(names) < 2 or not spoken.total():
+        return ""
+    told = ", ".join(f"{spoken[number]} on session {number + 1} ({name})" for number, name in enumerate(names))
+    return f"pieces spoken: {told}"
+
+
+def _cache(accounts: Sequence[EngineCounters]) -> str:
+    kept = [each for each in accounts if each.cache_limit and each.asked]
+    if not kept:
+        return ""
+    hits, misses, joined, evicted = (
+        sum(getattr(each, name) for each in kept) for name in ("hits", "misses", "joined", "evicted")
+    )
+    asked = hits + misses + joined
+    most, limit = max(each.cache_bytes for each in kept) / 2**20, kept[0].cache_limit / 2**20
+    return (
+        f"of {asked} pieces asked for {hits} were in the cache, {joined} joined a computation and {misses} were "
+        f"computed; {evicted} were driven out; it held {most:.1f} of {limit:g} MiB at most"
+    )

@@ -1,0 +1,101 @@
+"""Why a figure may have moved: what differs between the accepted subject and this one, strongest first."""
+
+from collections.abc import Sequence
+from math import exp
+from statistics import median
+
+from harness.analysis.stats.grouped import Grouped
+from harness.analysis.stats.movement import added
+from harness.core.records.repetition import Phase, Repetition
+from harness.core.records.run import RunData
+from harness.core.records.verdict import Verdict
+from harness.metrics.metric import Per
+from harness.metrics.per_request import repetition_figures
+from harness.metrics.registry import METRICS
+from harness.store.baselines import PromotedRun
+
+DISTURBED_SHARE = 0.2
+"""From this share of disturbed repetitions on, the machine is a suspect itself."""
+
+
+def differences(accepted: PromotedRun, data: RunData, verdict: Verdict) -> tuple[str, ...]:
+    """Sentences without a full stop: model, packages, source, and what other work on the machine added."""
+    machine = _machine(data, verdict)
+    return (
+        *_model(accepted, data, verdict.scenario_id),
+        *_packages(accepted, data),
+        *_source(accepted, data),
+        *machine,
+    )
+
+
+def _model(accepted: PromotedRun, data: RunData, scenario_id: str) -> list[str]:
+    model = next(scenario.arm.model for scenario in data.run.scenarios if scenario.id == scenario_id)
+    if model is None or not accepted.model or model.sha256 == accepted.model:
+        return []
+    return [f"the model file differs ({accepted.model[:8]} → {model.sha256[:8]})"]
+
+
+def _packages(accepted: PromotedRun, data: RunData) -> list[str]:
+    before, now = dict(accepted.packages), dict(data.run.subject.packages)
+    return [
+        f"{name} {before.get(name, 'absent')} → {now.get(name, 'absent')}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _source(accepted: PromotedRun, data: RunData) -> list[str]:
+    subject = data.run.subject
+    found = []
+    if accepted.revision and subject.revision and accepted.revision != subject.revision:
+        found.append(f"source {accepted.revision[:8]}..{subject.revision[:8]}")
+    if subject.dirty:
+        found.append("uncommitted changes in the work tree")
+    return found
+
+
+def _machine(data: RunData, verdict: Verdict) -> list[str]:
+    """That other work on the machine made a figure worse, by how much, and where it was shown to do so.
+
+    It takes time from a process and makes nothing better.
+    """
+    change, metric = verdict.change, METRICS[verdict.metric]
+    timed = metric.per is Per.REPETITION and metric.lower_is_better and not metric.unit.startswith("B")
+    if not timed or change is None or change.point <= 0:
+        return []
+    ours = [
+        each
+        for each in data.counted.repetitions
+        if each.scenario_id == verdict.scenario_id and each.phase is Phase.MEASURED and each.outcome.valid
+    ]
+    marked = [each for each in ours if each.disturbance.marks]
+    if not marked or len(marked) / len(ours) < DISTURBED_SHARE:
+        return []
+    launches = sorted({each.launch for each in ours})
+    disturbed = _values(marked, verdict.metric, launches)
+    calm = _values([each for each in ours if not each.disturbance.marks], verdict.metric, launches)
+    added_by_others = added(disturbed, calm)
+    if added_by_others is None or added_by_others.low <= 0:
+        return []
+    now = median(value for launch in (*disturbed, *calm) for value in launch)
+    point, low, high, whole = map(
+        metric.format, (added_by_others.point, added_by_others.low, added_by_others.high, now - now / exp(change.point))
+    )
+    share = f"{len(marked)} of {len(ours)} repetitions were disturbed by other work on the machine"
+    return [f"{share}: +{point} (+{low} to +{high} at {100 * added_by_others.level:.0f} %) of +{whole}"]
+
+
+def _values(repetitions: Sequence[Repetition], metric: str, launches: Sequence[int]) -> Grouped:
+    """The known values of `metric`, launch by launch."""
+    known = [
+        (each.launch, value) for each in repetitions if (value := repetition_figures(each)[metric].value) is not None
+    ]
+    return tuple(tuple(value for launch, value in known if launch == wanted) for wanted in launches)
+
+
+def explained(verdict: Verdict) -> str:
+    """A verdict's reason, advice and suspects, as sentences on one line."""
+    suspects = f"Suspects: {'; '.join(verdict.suspects)}" if verdict.suspects else ""
+    parts = [part.strip().removesuffix(".") for part in (verdict.reason, verdict.advice, suspects) if part.strip()]
+    return f"{'. '.join(parts)}." if parts else verdict.kind.value

@@ -1,0 +1,247 @@
+"""The gate: the one place where figures become verdicts.
+
+For tolerance τ, estimate e and interval [l, u] on the log-ratio, signed so that positive is worse:
+
+    regressed     l > 0 and e ≥ τ
+    improved      u < 0 and e ≤ −τ
+    unchanged     −τ < l and u < τ
+    inconclusive  none of these
+
+The levels are set for the whole run, in two families. Estimates at or beyond the tolerance can only be differences,
+those within it only equivalences, so each pair belongs to one; each family's intervals are read at the level that keeps
+its false-discovery rate (`multiplicity`). The interval stored with a verdict is the one that decided it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from harness.analysis import messages
+from harness.analysis.stats.baseline import against_baselines
+from harness.analysis.stats.comparison import AgainstBaseline, Duel, NotComparable, Policy
+from harness.analysis.stats.fdr import cut
+from harness.analysis.stats.grouped import logs, occupied
+from harness.analysis.stats.paired import deferred_estimates
+from harness.analysis.stats.power import detectable
+from harness.core.errors import ExitCode, UsageError
+from harness.core.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.stats.baseline import Against
+    from harness.analysis.stats.comparison import Comparison, Target
+    from harness.analysis.stats.fdr import Cut
+    from harness.analysis.stats.interval import DeferredEstimate
+    from harness.core.records.verdict import Estimate
+
+DEFAULT_POLICY = Policy()
+
+SCENARIOS_TO_POOL = 5
+"""Scenarios from which on the spreads of their baselines moderate one another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """A comparison with its estimate, signed so that positive is worse, or the verdict that stands in for one."""
+
+    comparison: Comparison
+    tolerance: float
+    interim: DeferredEstimate | None = None
+    rule: str = ""
+    too_alike: bool = False
+    instead: NotComparable | None = None
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the estimate is at or beyond the tolerance, and so can only be a difference."""
+        return self.interim is not None and abs(self.interim.point) >= self.tolerance
+
+
+def judge(
+    comparisons: Sequence[Comparison], policy: Policy = DEFAULT_POLICY, *, share: float = 1.0
+) -> tuple[Verdict, ...]:
+    """One verdict per comparison, in their order.
+
+    `share` is the part of the error that this look may spend: 1 where the data are looked at once, and what the
+    stopping rule's decision carries where they were looked at before (`stopping`).
+    """
+    cases = _cases(comparisons, policy)
+    judged = [case for case in cases if case.interim is not None and case.interim.launches >= policy.min_launches]
+    differences = cut([_p_difference(case) for case in judged], fdr=policy.fdr, share=share)
+    equivalences = cut([_p_equivalence(case) for case in judged], fdr=policy.fdr, share=share)
+    return tuple(_verdict(case, policy, differences=differences, equivalences=equivalences) for case in cases)
+
+
+def decide(change: Estimate, tolerance: float) -> VerdictKind:
+    """The table of verdicts, for a log-ratio signed so that positive is worse."""
+    if change.low > 0 and change.point >= tolerance:
+        return VerdictKind.REGRESSED
+    if change.high < 0 and change.point <= -tolerance:
+        return VerdictKind.IMPROVED
+    if -tolerance < change.low and change.high < tolerance:
+        return VerdictKind.UNCHANGED
+    return VerdictKind.INCONCLUSIVE
+
+
+def check_targets(targets: Sequence[Target]) -> tuple[TargetResult, ...]:
+    """One result per target. The observed figure alone decides: a target is a promise to a user, no test for change."""
+    return tuple(_target(target) for target in targets)
+
+
+def exit_code(
+    verdicts: Sequence[Verdict], targets: Sequence[TargetResult], policy: Policy = DEFAULT_POLICY
+) -> ExitCode:
+    """What the shell is told. The first of these that holds: worse (1), measurement (3), undecided (4), fine (0).
+
+    A regression found is a finding whatever else went wrong, so a crash elsewhere never hides it; what was not measured
+    comes before what could not be decided, because until it is measured there is nothing to decide.
+    """
+    kinds = {verdict.kind for verdict in verdicts}
+    target_kinds = {target.kind for target in targets}
+    if VerdictKind.REGRESSED in kinds or TargetKind.MISSED in target_kinds:
+        return ExitCode.WORSE
+    if VerdictKind.FAILED in kinds or (VerdictKind.MISSING in kinds and not policy.allow_missing):
+        return ExitCode.MEASUREMENT
+    undecided = {VerdictKind.INCONCLUSIVE, VerdictKind.INCOMPARABLE} & kinds or TargetKind.UNKNOWN in target_kinds
+    if policy.require_answer and undecided:
+        return ExitCode.UNDECIDED
+    if policy.require_baseline and VerdictKind.NO_BASELINE in kinds:
+        return ExitCode.UNDECIDED
+    return ExitCode.OK
+
+
+def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
+    """Estimate everything that can be: all duels together and all baselines together, since they share a machine."""
+    duels = [one.data.pairs for one in comparisons if isinstance(one.data, Duel)]
+    baselines = [one.data for one in comparisons if isinstance(one.data, AgainstBaseline)]
+    # The metrics of one scenario come from the same repetitions: many of them are no further witness of the machine.
+    scenarios = {one.scenario_id for one in comparisons if isinstance(one.data, AgainstBaseline)}
+    played = [one.scenario_id for one in comparisons if isinstance(one.data, Duel)]
+    pairs = iter(
+        deferred_estimates(
+            duels, scenarios=played, launch_inflation=policy.launch_inflation, launch_sd=policy.launch_sd
+        )
+    )
+    against = iter(against_baselines(baselines, pool=len(scenarios) >= SCENARIOS_TO_POOL))
+    cases = []
+    for comparison in comparisons:
+        if isinstance(comparison.data, Duel):
+            cases.append(_duel(comparison, next(pairs)))
+        elif isinstance(comparison.data, AgainstBaseline):
+            cases.append(_baseline(comparison, comparison.data, next(against)))
+        else:
+            cases.append(_Case(comparison=comparison, tolerance=_log_tolerance(comparison), instead=comparison.data))
+    return cases
+
+
+def _duel(comparison: Comparison, interim: DeferredEstimate | None) -> _Case:
+    if interim is None:
+        return _instead(comparison, VerdictKind.INCONCLUSIVE, "fewer than three pairs were measured")
+    return _case(comparison, interim, "")
+
+
+def _baseline(comparison: Comparison, data: AgainstBaseline, against: Against | None) -> _Case:
+    if against is not None:
+        return replace(_case(comparison, against.interim, against.rule), too_alike=against.too_alike)
+    values = occupied(data.values)
+    if not data.runs:
+        return _instead(comparison, VerdictKind.NO_BASELINE, "no accepted run has this metric of this scenario")
+    if logs(values) is None:
+        return _instead(
+            comparison,
+            VerdictKind.INCOMPARABLE,
+            "there are values of zero or below, of which no ratio can be taken; a target can gate them",
+        )
+    return _instead(comparison, VerdictKind.INCONCLUSIVE, "fewer than two values were measured")
+
+
+def _case(comparison: Comparison, interim: DeferredEstimate, rule: str) -> _Case:
+    signed = interim.mirrored() if comparison.higher_is_better else interim
+    return _Case(comparison=comparison, tolerance=_log_tolerance(comparison), interim=signed, rule=rule)
+
+
+def _instead(comparison: Comparison, kind: VerdictKind, reason: str) -> _Case:
+    instead = NotComparable(kind=kind, reason=reason)
+    return _Case(comparison=comparison, tolerance=_log_tolerance(comparison), instead=instead)
+
+
+def _log_tolerance(comparison: Comparison) -> float:
+    if not 0 < comparison.tolerance < math.inf:
+        raise UsageError(
+            f"a tolerance of {comparison.tolerance} is not a ratio above zero",
+            where=f"{comparison.scenario_id} {comparison.metric}",
+            remedy="write 0.05 for 5 %",
+        )
+    return math.log1p(comparison.tolerance)
+
+
+def _p_difference(case: _Case) -> float:
+    return case.interim.p_difference() if case.interim and case.beyond else 1.0
+
+
+def _p_equivalence(case: _Case) -> float:
+    return case.interim.p_equivalence(case.tolerance) if case.interim and not case.beyond else 1.0
+
+
+def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut) -> Verdict:
+    comparison, interim = case.comparison, case.interim
+    if interim is None:
+        assert case.instead is not None  # noqa: S101 — a case has one or the other
+        return Verdict(
+            scenario_id=comparison.scenario_id,
+            metric=comparison.metric,
+            kind=case.instead.kind,
+            reference=comparison.reference,
+            tolerance=case.tolerance,
+            reason=case.instead.reason,
+            advice=case.instead.advice or messages.advice_without_data(comparison, case.instead.kind),
+        )
+    alpha = differences.alpha if case.beyond else equivalences.alpha
+    change = interim.estimate(1 - alpha)
+    few = interim.launches < policy.min_launches
+    kind = VerdictKind.INCONCLUSIVE if few else decide(change, case.tolerance)
+    found = detectable(interim, tolerance=case.tolerance, alpha=differences.alpha, power=policy.power)
+    facts = messages.Facts(
+        comparison=comparison,
+        kind=kind,
+        change=change,
+        interim=interim,
+        tolerance=case.tolerance,
+        detectable=found,
+        alpha=alpha,
+        rule=case.rule,
+        few_launches=policy.min_launches if few else None,
+        too_alike=case.too_alike,
+    )
+    return Verdict(
+        scenario_id=comparison.scenario_id,
+        metric=comparison.metric,
+        kind=kind,
+        reference=comparison.reference,
+        change=change,
+        tolerance=case.tolerance,
+        detectable=found,
+        reason=messages.reason(facts),
+        advice=messages.advice(facts),
+    )
+
+
+def _target(target: Target) -> TargetResult:
+    value = target.observed.value
+    if value is None:
+        kind, reason = TargetKind.UNKNOWN, target.observed.reason or "not measured"
+    else:
+        met = value > target.limit if target.higher_is_better else value < target.limit
+        kind = TargetKind.MET if met else TargetKind.MISSED
+        reason = messages.target_reason(target, value=value, met=met)
+    return TargetResult(
+        scenario_id=target.scenario_id,
+        metric=target.metric,
+        limit=target.limit,
+        kind=kind,
+        observed=target.observed,
+        reason=reason,
+    )

@@ -1,0 +1,175 @@
+"""Loads on a server: what a command's words ask for, whether a load was borne, and what must be said of its run.
+
+A load is borne where more of its requests meet every target than the target of success_rate asks for. So a limit that
+the median meets and one listener in twenty does not is not met here.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from harness.analysis.conclude import Conclusions, conclude, limits
+from harness.core.errors import UsageError
+from harness.core.records.repetition import Phase, Repetition
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Arrivals, Scenario, Traffic
+from harness.core.records.value import Reading
+from harness.core.records.verdict import VerdictKind
+from harness.metrics.concurrency import loads_of
+from harness.metrics.derive import RunValues
+from harness.metrics.registry import METRICS
+from harness.metrics.throughput import Level, highest_sustained, meets
+from harness.plan.config import Config
+from harness.plan.parsing import as_pause
+
+SWEPT = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Requests per second of a sweep that names no rates."""
+SUCCESS = 0.99
+"""The share of requests that have to meet every target where no limit of success_rate is set."""
+LAG_S = 0.02
+"""A client that is later than this at p99 may itself be what is slow."""
+
+Targets = Sequence[tuple[str, str, float | None]]
+"""(pattern of scenario ids, metric, limit or None)."""
+
+
+def requested_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...]:
+    """The loads that the options ask for. UsageError where they name none, or two kinds."""
+    kinds = [name for name in ("listeners", "rate", "ramp") if given[name]]
+    if len(kinds) > 1:
+        one, other = (f"--{'users' if name == 'listeners' else name}" for name in kinds[:2])
+        raise UsageError("a load is one of them", where=f"{one}, {other}", remedy=f"leave {other} out")
+    times = {name: _seconds(given, name) for name in ("seconds", "warm_up", "cool_down", "drain")}
+    if not times["seconds"]:
+        raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
+    if given["listen"] and kinds not in ([], ["listeners"]):
+        raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--users N --listen")
+    window = Traffic(
+        arrivals=Arrivals.CLOSED,
+        level=1,
+        seconds=times["seconds"],
+        warm_up_s=times["warm_up"],
+        cool_down_s=times["cool_down"],
+        listen=bool(given["listen"]),
+        drain_s=times["drain"],
+    )
+    if given["ramp"]:
+        first, last = _ramp(str(given["ramp"]))
+        return loads(replace(window, arrivals=Arrivals.RAMP, first=first), last)
+    if given["listeners"]:
+        return loads(window, str(given["listeners"]))
+    if given["rate"] or given["sweep"]:
+        rates = str(given["rate"] or ",".join(f"{rate:g}" for rate in SWEPT))
+        return loads(replace(window, arrivals=Arrivals(str(given["arrivals"]))), rates)
+    raise UsageError("no load is named", where="load", remedy="--users 4, --rate 2, --ramp 1:10, or --sweep")
+
+
+def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
+    """One load like `window` for each of the comma-separated `levels`, ascending.
+
+    UsageError for what is no number of listeners or no rate, and for what comes twice.
+    """
+    option = "--users" if window.arrivals is Arrivals.CLOSED else "--rate"
+    found = sorted(_level(text.strip(), window.arrivals, option) for text in levels.split(","))
+    if twice := [one for one, other in pairwise(found) if one == other]:
+        raise UsageError(f"{twice[0]:g} comes twice", where=option, remedy="name each load once")
+    return tuple(replace(window, level=level) for level in found)
+
+
+def within_budget(traffic: Sequence[Traffic], budget_s: float, *, rounds: int) -> tuple[Traffic, ...]:
+    """The loads, each played `rounds` times, with waiting for last answers cut so that all end within the budget.
+
+    UsageError where the loads alone take longer than that.
+    """
+    alone_s = rounds * sum(each.total_s for each in traffic)
+    if alone_s > budget_s:
+        raise UsageError(
+            f"the loads take {alone_s:g} s, more than the budget of {budget_s:g} s",
+            where="--budget",
+            remedy=f"--budget {math.ceil(alone_s)}s, fewer loads, or a shorter --seconds",
+        )
+    left_s = (budget_s - alone_s) / (rounds * len(traffic))
+    return tuple(replace(each, drain_s=min(each.drain_s, left_s)) for each in traffic)
+
+
+def holds(scenario: Scenario, repetitions: Sequence[Repetition], targets: Targets) -> bool:
+    """Whether a load was borne. `repetitions` are its own, of every phase; one without any in its window was not."""
+    mine = limits(targets, scenario.id)
+    share = mine.pop("success_rate", SUCCESS)
+    measured = [each for each in repetitions if each.phase is Phase.MEASURED]
+    return bool(measured) and sum(meets(each, targets=mine) for each in measured) > share * len(measured)
+
+
+def sustained(data: RunData, targets: Targets) -> list[tuple[str, Reading]]:
+    """(What was swept, the highest load that was borne with every lower one) for each arm, text and kind of load."""
+    levels: dict[str, list[Level]] = {}
+    for scenario in data.run.scenarios:
+        if scenario.traffic is None or not loads_of(scenario, data):
+            continue
+        ours = [each for each in data.repetitions if each.scenario_id == scenario.id]
+        name = scenario.id.removesuffix(f"/{scenario.traffic.name}") + f", {scenario.traffic.arrivals.value}"
+        level = Level(load=scenario.traffic.level, targets_met=holds(scenario, ours, targets))
+        levels.setdefault(name, []).append(level)
+    return [(name, highest_sustained(found)) for name, found in levels.items()]
+
+
+def check_load(data: RunData, config: Config, *, derived: RunValues | None = None) -> Conclusions:
+    """The targets of what was tried, and whether the client kept up; changes are another command's question."""
+    found, known = conclude(data, config=config, derived=derived), attempted_loads(data)
+    failed = tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED and each.scenario_id in known)
+    targets = tuple(each for each in found.targets if each.scenario_id in known)
+    notes = (*found.notes, *lag_notes(replace(data, summaries=found.summaries)))
+    return replace(found, verdicts=failed, targets=targets, notes=notes)
+
+
+def attempted_loads(data: RunData) -> frozenset[str]:
+    """Ids of the scenarios of which a load was played or begun."""
+    return frozenset(each.scenario_id for each in data.repetitions)
+
+
+def lag_notes(data: RunData) -> tuple[str, ...]:
+    """A sentence for each load whose client did not keep up."""
+    notes = []
+    for summary in data.summaries:
+        late = summary.p99 if summary.p99 is not None else summary.maximum
+        if summary.metric == "client_lag" and late is not None and late > LAG_S:
+            shown = METRICS["client_lag"].format
+            notes.append(
+                f"{summary.scenario_id}: the client did not keep up: its lag was {shown(late)} at p99, more than "
+                f"{shown(LAG_S)}; its figures may be the client's: use a machine that does nothing else, or Locust's "
+                "workers (docs/load.md)"
+            )
+    return tuple(notes)
+
+
+def _level(text: str, arrivals: Arrivals, option: str) -> float:
+    try:
+        level = float(text)
+    except ValueError:
+        level = 0.0
+    # Neither infinity nor NaN is a whole number.
+    whole = arrivals is not Arrivals.CLOSED or level.is_integer()
+    if not 0 < level < 1e6 or not whole:
+        what = "a whole number of listeners" if arrivals is Arrivals.CLOSED else "a rate in requests per second"
+        raise UsageError(f"{text!r} is not {what}", where=option, remedy=f"such as {option} 1,2,4")
+    return level
+
+
+def _seconds(given: Mapping[str, str | bool | None], name: str) -> float:
+    try:
+        return float(as_pause(given[name]))
+    except (ValueError, TypeError) as error:
+        option = "--" + name.replace("_", "-")
+        raise UsageError(f"{error}", where=option, remedy=f"{option} 30s") from error
+
+
+def _ramp(text: str) -> tuple[float, str]:
+    first, colon, last = text.partition(":")
+    try:
+        rate = float(first)
+    except ValueError:
+        rate = -1.0
+    if not colon or not 0 <= rate < 1e6:
+        raise UsageError(f"{text!r} is no ramp", where="--ramp", remedy="--ramp 1:10")
+    return rate, last

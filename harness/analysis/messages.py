@@ -1,0 +1,189 @@
+"""The sentences beside a verdict: what was found, and what to do next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.analysis.stats.baseline import ENOUGH_RUNS
+from harness.analysis.stats.comparison import AgainstBaseline, Duel
+from harness.analysis.stats.power import values_to_settle
+from harness.core.records.verdict import VerdictKind
+
+if TYPE_CHECKING:
+    from harness.analysis.stats.comparison import Comparison, Target
+    from harness.analysis.stats.interval import DeferredEstimate
+    from harness.core.records.verdict import Estimate
+
+LN_2 = math.log(2)
+"""An interval of a log-ratio that reaches this far to both sides excludes neither half the figure nor twice as much."""
+
+LONGEST_BUDGET_S = 4 * 3600.0
+"""Beyond this a longer run is no advice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that a verdict's sentences speak of; `few_launches` is the least that is asked, where there were fewer.
+
+    `too_alike` says that the accepted runs lie too close together to say what runs differ by.
+    """
+
+    comparison: Comparison
+    kind: VerdictKind
+    change: Estimate
+    interim: DeferredEstimate
+    tolerance: float
+    detectable: float
+    alpha: float
+    rule: str
+    few_launches: int | None
+    too_alike: bool = False
+
+
+def percent(log_ratio: float) -> str:
+    """A log-ratio as a signed percentage: 0.0488 → "+5.0 %"."""
+    if log_ratio > 5:  # a hundredfold and more is no longer read as a percentage
+        return "over +14,000 %"
+    return f"{math.expm1(log_ratio):+.1%}".replace("%", " %")
+
+
+def unsigned(log_ratio: float) -> str:
+    """The same for a size, which has no sign."""
+    return percent(abs(log_ratio)).replace("+", "")
+
+
+def reason(facts: Facts) -> str:
+    """What was found."""
+    change = facts.change
+    found_at = f"{with_span(change).removesuffix(')')}, level {_level(change.level)})"
+    bound = unsigned(facts.tolerance)
+    if facts.few_launches is not None:
+        made = _launches(change.launches)
+        found = f"{found_at}, from {made}; below {facts.few_launches} a process cannot be told from a change"
+    elif facts.kind is VerdictKind.REGRESSED:
+        found = f"worse by {found_at}, at or beyond the tolerance of {bound}"
+    elif facts.kind is VerdictKind.IMPROVED:
+        found = f"better: {found_at}, at or beyond the tolerance of {bound}"
+    elif facts.kind is VerdictKind.UNCHANGED:
+        found = f"shown to be within ±{bound}: {found_at}"
+    else:
+        found = (
+            f"neither a change nor its absence is shown: {found_at}; "
+            f"a change of {unsigned(facts.detectable)} would have been found"
+        )
+    return f"{found}; {facts.rule}" if facts.rule else found
+
+
+def advice(facts: Facts) -> str:
+    """What to do next, with the command; "" where there is nothing to do."""
+    data = facts.comparison.data
+    if facts.few_launches is not None:
+        return f"run with `--launches {facts.few_launches}` or more"
+    if facts.kind is VerdictKind.REGRESSED:
+        if isinstance(data, Duel):
+            return "`kokoro-bench report` shows the suspects"
+        run = facts.comparison.run_id or "RUN"
+        return (
+            "`kokoro-bench duel` against the last good revision confirms it; "
+            f"if it is meant, accept it: `kokoro-bench baseline promote {run}`"
+        )
+    if facts.kind is VerdictKind.INCONCLUSIVE:
+        return _settle_duel(facts) if isinstance(data, Duel) else _settle_baseline(facts)
+    return ""
+
+
+def advice_without_data(comparison: Comparison, kind: VerdictKind) -> str:
+    """What to do where there was nothing to compare."""
+    if kind is VerdictKind.NO_BASELINE:
+        return f"make this run the first of a baseline: `kokoro-bench baseline promote {comparison.run_id or 'RUN'}`"
+    if kind is VerdictKind.INCOMPARABLE:
+        return "`kokoro-bench duel` compares both sides on this machine, now"
+    if kind is VerdictKind.MISSING:
+        return "measure the whole selection again: `kokoro-bench run`"
+    if kind is VerdictKind.FAILED:
+        return "`kokoro-bench doctor` checks the engine, the model and the machine"
+    return "give it more time: a larger `--budget`"
+
+
+def target_reason(target: Target, *, value: float, met: bool) -> str:
+    """Which side of the limit the figure lies on, and whether its interval says the same."""
+    side = "above" if target.higher_is_better else "below"
+    shown = target.shown
+    sentence = f"{shown(value)} is {'' if met else 'not '}{side} {shown(target.limit)}"
+    interval = target.interval
+    if interval is None:
+        return f"{sentence}; {no_interval(target.n)}" if target.n else sentence
+    if interval.low <= target.limit <= interval.high:
+        sentence += f", but the limit lies within its interval, {shown(interval.low)} to {shown(interval.high)}"
+    return sentence
+
+
+def no_interval(n: int) -> str:
+    """What stands in place of an interval where `n` values (at least one) have none that says anything."""
+    return "1 value: no interval" if n == 1 else f"{n} values: no interval"
+
+
+def says_little(change: Estimate) -> bool:
+    """Whether both a halving and a doubling lie within the interval of a log-ratio."""
+    return change.low <= -LN_2 and change.high >= LN_2
+
+
+def span(change: Estimate, *, between: str = " to ") -> str:
+    """The interval of a log-ratio as percentages, or that its values have none that says anything."""
+    if says_little(change):
+        return no_interval(change.n)
+    return f"{percent(change.low)}{between}{percent(change.high)}"
+
+
+def with_span(change: Estimate) -> str:
+    """A change and its interval in brackets: "+5.0 % (interval +3.8 % to +7.7 %)"."""
+    return f"{percent(change.point)} ({'' if says_little(change) else 'interval '}{span(change)})"
+
+
+def _settle_duel(facts: Facts) -> str:
+    if facts.interim.freedom < facts.interim.launches and facts.interim.launches > 1:
+        return f"the launches disagree: use more of them, `--launches {2 * facts.interim.launches}`"
+    needed = values_to_settle(facts.interim, tolerance=facts.tolerance, alpha=facts.alpha)
+    seconds = facts.comparison.seconds_per_block
+    if seconds is None:
+        return f"about {needed} pairs instead of {facts.interim.n} would settle it: a larger `--budget`"
+    budget = needed * seconds
+    if budget > LONGEST_BUDGET_S:
+        return f"about {needed} pairs would settle it, which is too long; a wider tolerance or a quieter machine would"
+    return f"about {needed} pairs instead of {facts.interim.n} would settle it: `--budget {_round_up(budget)}`"
+
+
+def _settle_baseline(facts: Facts) -> str:
+    data = facts.comparison.data
+    runs = len(data.runs) if isinstance(data, AgainstBaseline) else 0
+    if runs < ENOUGH_RUNS:
+        return (
+            f"accept {ENOUGH_RUNS - runs} more good runs: `kokoro-bench baseline promote RUN`; "
+            "or use `kokoro-bench duel`, which needs none"
+        )
+    if facts.too_alike:
+        return (
+            "accepted runs that are all alike do not tell what runs differ by: promote runs that were made apart, on "
+            "other days; `kokoro-bench duel` against the baseline's revision needs none"
+        )
+    return (
+        "accepted runs differ by too much for this tolerance and a longer run does not help; "
+        "`kokoro-bench duel` against the baseline's revision does"
+    )
+
+
+def _level(level: float) -> str:
+    """A probability near 1 with as many digits as tell it from 1: 99.97 %."""
+    digits = max(0, math.ceil(-math.log10(1 - level)) - 1) if level < 1 else 0
+    return f"{level * 100:.{digits}f} %"
+
+
+def _launches(count: int) -> str:
+    return "one launch" if count == 1 else f"{count} launches"
+
+
+def _round_up(seconds: float) -> int:
+    """Whole tens of seconds, so that the advice reads as one."""
+    return math.ceil(seconds / 10) * 10

@@ -1,0 +1,1 @@
+"""Estimates, intervals and tests on numbers. No clock, process, file or network."""

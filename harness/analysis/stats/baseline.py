@@ -1,0 +1,256 @@
+"""Against a baseline: a run's median among the medians of accepted runs.
+
+What two runs of different days differ by is mostly not noise within them, so the spread between accepted runs is what a
+new run is held against, and repeating more within one run does not narrow it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.analysis.stats import shrinkage
+from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun
+from harness.analysis.stats.estimate import deferred_median
+from harness.analysis.stats.grouped import count, flat, logs, occupied
+from harness.analysis.stats.interval import DeferredEstimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.stats.grouped import Grouped
+    from harness.core.records.verdict import Estimate
+
+ENOUGH_RUNS = 5
+"""From this many runs on, the spread between them speaks for itself."""
+
+PRIOR_SD = 0.02
+"""Presumed standard deviation of a run's log-median until there are five runs.
+
+Three launches on two shared cores had medians 6 % apart, which is a standard deviation of about 3.5 % a launch and of
+2 % for a run of three.
+"""
+
+IMPLAUSIBLE = 0.01
+"""Probability of a spread between runs so small that it is not believed beside a run's own repetitions."""
+
+CANARY_RUNS = 8
+"""Runs with a canary before its help can be shown at all."""
+
+CANARY_PROOF = 0.05
+"""One-sided level at which the canary must have been shown to shrink the spread between runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """The new run's log-ratio to the baseline's centre, and in a sentence the rule that was used.
+
+    `too_alike`: the accepted runs lie too close together to say what runs differ by.
+    """
+
+    interim: DeferredEstimate
+    rule: str
+    too_alike: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineEstimate:
+    """The log-ratio of a new run to its baseline with a prediction interval, and the rule in a sentence."""
+
+    estimate: Estimate
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """A new run and its accepted runs, before it is known how far runs spread.
+
+    `variance` is that of one run's log-median, with `freedom` degrees of freedom; `poolable` says that it is the
+    accepted runs' own, with no prior in it; `too_alike` that they say nothing of it.
+    """
+
+    own: DeferredEstimate
+    point: float
+    runs: tuple[BaselineRun, ...]
+    variance: float
+    freedom: float
+    rule: str
+    poolable: bool
+    too_alike: bool = False
+
+
+def baseline_estimate(
+    values: Grouped, runs: tuple[BaselineRun, ...], *, level: float, canary_log: float | None = None
+) -> BaselineEstimate | None:
+    """Compare a new run's `values` (grouped by launch, in the metric's unit) with the accepted `runs`, and no others.
+
+    The interval is a prediction interval: how far a further run of an unchanged subject would fall from the centre,
+    s² (1 + 1/N), plus what a shorter new run adds of its own. None where there is nothing to go by: no runs, fewer than
+    two values, or a value that is not above zero.
+    """
+    (against,) = against_baselines([AgainstBaseline(values=values, runs=runs, canary_log=canary_log)], pool=False)
+    if against is None:
+        return None
+    return BaselineEstimate(estimate=against.interim.estimate(level), rule=against.rule)
+
+
+def against_baselines(cases: Sequence[AgainstBaseline], *, pool: bool) -> list[Against | None]:
+    """One prediction per case, as `baseline_estimate` makes it.
+
+    With `pool`, the spreads of at least `ENOUGH_PAIRS` baselines moderate one another: ten runs tell a spread with nine
+    degrees of freedom, which at the levels of a large run is hardly anything, but sixty such spreads tell what a spread
+    on this machine is like (`moderation`).
+    """
+    standings = [_standing(case) for case in cases]
+    own = [s for s in standings if s is not None and s.poolable]
+    prior = shrinkage.learn([s.variance for s in own], [s.freedom for s in own]) if pool else None
+    return [None if standing is None else _against(standing, prior) for standing in standings]
+
+
+def canary_helps(runs: tuple[BaselineRun, ...]) -> bool:
+    """Whether dividing by the canary was shown to shrink the spread between `runs`.
+
+    The test of Pitman and Morgan (1939) for two variances of the same runs: y and y − c have equal variances exactly
+    when c and 2y − c are uncorrelated. All runs must have a canary, and there must be `CANARY_RUNS` of them.
+    """
+    pairs = [(run.log_median, run.canary_log) for run in runs if run.canary_log is not None]
+    if len(pairs) < max(CANARY_RUNS, len(runs)):
+        return False
+    canary = [c for _, c in pairs]
+    sums = [2 * y - c for y, c in pairs]
+    if len(set(canary)) == 1 or len(set(sums)) == 1:
+        return False
+    from scipy.stats import pearsonr
+
+    return bool(pearsonr(canary, sums, alternative="greater").pvalue < CANARY_PROOF)
+
+
+def _standing(case: AgainstBaseline) -> _Standing | None:
+    """Robust centre and spread of the accepted runs, and where the new one stands."""
+    import numpy as np
+
+    from harness.analysis.stats import anova
+
+    values = occupied(case.values)
+    log_values = logs(values)
+    own = deferred_median(log_values) if log_values else None
+    if own is None or not case.runs:
+        return None
+    helps = case.canary_log is not None and canary_helps(case.runs)
+    shift = (case.canary_log or 0.0) if helps else 0.0
+    medians = [run.log_median - ((run.canary_log or 0.0) if helps else 0.0) for run in case.runs]
+    fit = anova.fit(np.array(medians)[None, None])
+    point = own.point - shift - float(fit.point[0])
+    spread = float(fit.within[0]) if len(medians) > 1 else 0.0
+    if _never_varies(values) and len(set(medians)) == 1:
+        return _Standing(
+            own=own,
+            point=own.point - medians[0],
+            runs=case.runs,
+            variance=0.0,
+            freedom=math.inf,
+            rule="neither side varies at all",
+            poolable=False,
+        )
+    if len(medians) < ENOUGH_RUNS:
+        return _with_prior(own, point=point, runs=case.runs, spread=spread)
+    if _implausible(spread, len(medians) - 1.0, own):
+        return _with_floor(own, point=point, runs=case.runs)
+    return _Standing(
+        own=own,
+        point=point,
+        runs=case.runs,
+        variance=spread,
+        freedom=len(medians) - 1.0,
+        rule=f"spread between {len(medians)} accepted runs" + (", each corrected by its canary" if helps else ""),
+        poolable=True,
+    )
+
+
+def _with_prior(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun, ...], spread: float) -> _Standing:
+    """The stated prior stands in for the runs that are missing to five."""
+    missing = ENOUGH_RUNS - len(runs)
+    variance = (missing * PRIOR_SD**2 + (len(runs) - 1) * spread) / (ENOUGH_RUNS - 1)
+    return _Standing(
+        own=own,
+        point=point,
+        runs=runs,
+        # A run whose own launches differ by more than the prior says is itself the better witness.
+        variance=max(variance, own.error**2),
+        freedom=ENOUGH_RUNS - 1.0,
+        rule=(
+            f"{len(runs)} accepted run{'s' if len(runs) > 1 else ''} of the {ENOUGH_RUNS} that tell the spread between "
+            f"runs; the missing {missing} count as a presumed spread of {PRIOR_SD * 100:g} %"
+        ),
+        poolable=False,
+    )
+
+
+def _implausible(spread: float, freedom: float, own: DeferredEstimate) -> bool:
+    """Whether accepted runs lie closer together than runs can that scatter inside as the new one does.
+
+    A run's median cannot vary by less than its own repetitions make it vary. Runs that are equal to the last digit, for
+    the resolution of a clock or because one run was accepted again and again, say nothing of what runs differ by.
+    """
+    if own.error == 0:
+        return spread == 0
+    from scipy.special import fdtr
+
+    return bool(fdtr(freedom, own.freedom, spread / own.error**2) < IMPLAUSIBLE)
+
+
+def _with_floor(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun, ...]) -> _Standing:
+    """What the new run's own repetitions explain stands in for accepted runs too much alike; else the prior."""
+    explained = own.error > 0
+    rule = (
+        f"the {len(runs)} accepted runs differ by less than this run's own repetitions explain, which count instead"
+        if explained
+        else f"the {len(runs)} accepted runs do not differ; a presumed spread of {PRIOR_SD * 100:g} % counts instead"
+    )
+    return _Standing(
+        own=own,
+        point=point,
+        runs=runs,
+        variance=own.error**2 if explained else PRIOR_SD**2,
+        freedom=own.freedom if explained else len(runs) - 1.0,
+        rule=rule,
+        poolable=False,
+        too_alike=True,
+    )
+
+
+def _against(standing: _Standing, prior: shrinkage.Prior | None) -> Against:
+    """The prediction: how far a further unchanged run would fall from the centre."""
+    import numpy as np
+
+    variance, freedom, rule = standing.variance, standing.freedom, standing.rule
+    if prior is not None and standing.poolable:
+        variance, freedom = prior.moderate(variance, freedom)
+        rule += f", moderated by the {prior.members} baselines of this run"
+    elif prior is not None and standing.too_alike and prior.variance > variance:
+        variance, freedom = prior.variance, prior.freedom
+        rule = (
+            f"the {len(standing.runs)} accepted runs differ by too little to be believed; what the {prior.members} "
+            "other baselines of this run show counts instead"
+        )
+    own, runs = standing.own, standing.runs
+    usual = float(np.median([run.n for run in runs]))
+    shorter = own.error**2 * max(0.0, 1 - own.n / usual)
+    return Against(
+        interim=DeferredEstimate(
+            point=standing.point,
+            error=math.sqrt(variance * (1 + 1 / len(runs)) + shorter),
+            freedom=freedom,
+            method=f"prediction from {len(runs)} accepted run{'s' if len(runs) > 1 else ''}, t",
+            n=own.n,
+            launches=own.launches,
+        ),
+        rule=rule,
+        too_alike=standing.too_alike,
+    )
+
+
+def _never_varies(values: Grouped) -> bool:
+    """A figure that is the same every time (a file's size, a scripted clock) has no noise to presume."""
+    return count(values) >= 3 and len(set(flat(values))) == 1

@@ -1,0 +1,93 @@
+"""An estimate whose level is not chosen yet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.core.records.verdict import Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeferredEstimate:
+    """A point, its standard error and the degrees of freedom of Student's t: an interval and a p-value for every level.
+
+    The level of an interval follows from how many pairs a run gates and how many of them speak (see `multiplicity`),
+    so the estimators hand over this. An error of 0 is allowed: figures that do not vary at all are known exactly.
+    """
+
+    point: float
+    error: float
+    freedom: float
+    method: str
+    n: int
+    launches: int
+
+    def estimate(self, level: float) -> Estimate:
+        """The two-sided interval at `level`, a probability."""
+        half = self.half_width(1 - level)
+        return Estimate(
+            point=self.point,
+            low=self.point - half,
+            high=self.point + half,
+            level=level,
+            method=self.method,
+            n=self.n,
+            launches=self.launches,
+        )
+
+    def half_width(self, alpha: float) -> float:
+        """Half of the two-sided interval at level 1 − `alpha`."""
+        return quantile(alpha / 2, self.freedom) * self.error if self.error else 0.0
+
+    def p_difference(self) -> float:
+        """The two-sided p-value of "nothing changed": the smallest alpha whose interval leaves zero out."""
+        return self._alpha_at(abs(self.point))
+
+    def p_equivalence(self, tolerance: float) -> float:
+        """The smallest alpha whose two-sided interval lies within ±`tolerance` (a log-ratio); 1 if the point does not.
+
+        Reading the two-sided interval is a little stricter than two one-sided tests (Schuirmann 1987), whose alpha
+        would be half of it; in return the interval that is shown is the one that decided.
+        """
+        return self._alpha_at(tolerance - abs(self.point))
+
+    def _alpha_at(self, distance: float) -> float:
+        if distance <= 0:
+            return 1.0
+        if self.error == 0:
+            return 0.0
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self.freedom, -distance / self.error))
+
+    def mirrored(self) -> DeferredEstimate:
+        """The same with the sign turned: for metrics of which more is better, and for arms swapped."""
+        return DeferredEstimate(
+            point=-self.point,
+            error=self.error,
+            freedom=self.freedom,
+            method=self.method,
+            n=self.n,
+            launches=self.launches,
+        )
+
+    def scaled(self, factor: float) -> DeferredEstimate:
+        """The same in another unit: times `factor`, which is above 0."""
+        return DeferredEstimate(
+            point=self.point * factor,
+            error=self.error * factor,
+            freedom=self.freedom,
+            method=self.method,
+            n=self.n,
+            launches=self.launches,
+        )
+
+
+def quantile(tail: float, freedom: float) -> float:
+    """Student's t that is exceeded with probability `tail`; the normal quantile where `freedom` is infinite."""
+    from scipy.special import ndtri, stdtrit
+
+    if tail <= 0:
+        return math.inf
+    return float(-ndtri(tail)) if math.isinf(freedom) else float(-stdtrit(freedom, tail))

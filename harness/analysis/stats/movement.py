@@ -1,0 +1,160 @@
+"""Which parts of a figure moved with it: beyond their own noise, and in its direction.
+
+A part is estimated from the same pairs as the metric (`paired.deferred_estimates`), in its own unit. The parts of one
+metric are one family: each interval has the level 1 − 1 % / m for m parts (Bonferroni). So where no part moved, the
+chance that any part is named is at most 1 %, and the intervals hold together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import fmean, median, variance
+from typing import TYPE_CHECKING
+
+from harness.analysis.stats.grouped import flat
+from harness.analysis.stats.interval import quantile
+from harness.analysis.stats.paired import FEWEST_PAIRS, deferred_estimates
+from harness.core.records.verdict import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from harness.analysis.stats.grouped import Grouped
+
+FAMILY_ALPHA = 0.01
+"""The chance that any part is named where none moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartPairs:
+    """A part's values on both sides: one inner tuple per launch, the i-th of either side from the same pair."""
+
+    candidate: Grouped
+    reference: Grouped
+
+    @property
+    def differences(self) -> Grouped:
+        """Candidate less reference, pair by pair."""
+        return tuple(
+            tuple(ours - theirs for ours, theirs in zip(*launch, strict=True))
+            for launch in zip(self.candidate, self.reference, strict=True)
+        )
+
+    @property
+    def size(self) -> float:
+        """The mean over both sides, without its sign."""
+        return (abs(fmean(flat(self.candidate))) + abs(fmean(flat(self.reference)))) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """A part that moved: medians of both sides, and the `change` with its interval, all in the part's unit."""
+
+    name: str
+    before: float
+    after: float
+    change: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movements:
+    """By how much the sum of the parts moved, and which of them stand out, the largest contribution first.
+
+    `total` is None where there are too few pairs for any interval.
+    """
+
+    total: float | None
+    named: tuple[Movement, ...] = ()
+
+
+def movements(
+    parts: Mapping[str, PartPairs], *, rose: bool, least: float, launch_inflation: float = 1.0, launch_sd: float = 0.0
+) -> Movements:
+    """The parts that moved the way that their figure did, which `rose` or fell.
+
+    A part is named where its whole interval lies on that side and it moved the sum by the ratio `least` or more.
+    Nothing is named where the sum itself moved the other way. `launch_inflation` and `launch_sd`, which is relative to
+    a part's size, are what is presumed of launches (`comparison.Policy`).
+    """
+    parts = {name: pairs for name, pairs in parts.items() if pairs.size}
+    if not parts or min(len(flat(pairs.candidate)) for pairs in parts.values()) < FEWEST_PAIRS:
+        return Movements(total=None)
+    whole = sum(abs(fmean(flat(pairs.reference))) for pairs in parts.values())
+    # One that is smaller cannot have moved the sum by `least`, whatever it did.
+    family = {name: pairs for name, pairs in parts.items() if 2 * pairs.size >= least * whole}
+    # The sum's own scale stands last: its estimate is no member of the family.
+    total = _joined(parts.values())
+    scales = [pairs.size for pairs in family.values()] + [whole or 1.0]
+    relative = [
+        tuple(tuple(value / scale for value in launch) for launch in differences)
+        for scale, differences in zip(scales, [*(pairs.differences for pairs in family.values()), total], strict=True)
+    ]
+    found = deferred_estimates(
+        relative, scenarios=["one"] * len(relative), launch_inflation=launch_inflation, launch_sd=launch_sd
+    )
+    *own, of_total = [interim.scaled(scale) if interim else None for interim, scale in zip(found, scales, strict=True)]
+    moved = of_total.point if of_total else None
+    if moved is None or (moved > 0) != rose:
+        return Movements(total=moved)
+    level = 1 - FAMILY_ALPHA / max(1, len(family))
+    named = [
+        Movement(name=name, before=median(flat(pairs.reference)), after=median(flat(pairs.candidate)), change=change)
+        for (name, pairs), interim in zip(family.items(), own, strict=True)
+        if interim is not None
+        for change in [interim.estimate(level)]
+        if (change.low > 0 if rose else change.high < 0) and abs(change.point) >= least * whole
+    ]
+    return Movements(total=moved, named=tuple(sorted(named, key=lambda each: (-abs(each.change.point), each.name))))
+
+
+def _joined(parts: Iterable[PartPairs]) -> Grouped:
+    """The differences of the sums, pair by pair."""
+    differences = [pairs.differences for pairs in parts]
+    return tuple(
+        tuple(sum(values) for values in zip(*launches, strict=True)) for launches in zip(*differences, strict=True)
+    )
+
+
+FEWEST_OF_A_KIND = 3
+"""Disturbed and undisturbed values, each, without which nothing is said of what disturbance adds."""
+
+
+def added(disturbed: Grouped, calm: Grouped) -> Estimate | None:
+    """What the disturbed values add to the mean of all, in their unit, with its interval at 99 %.
+
+    Both sides are grouped by the same launches, and each value is taken from the median of its launch's calm ones
+    (Welch's t). None where either kind is too rare to tell.
+    """
+    centred: tuple[list[float], list[float]] = ([], [])
+    for slow, still in zip(disturbed, calm, strict=True):
+        if still:
+            centre = median(still)
+            for found, values in zip(centred, (slow, still), strict=True):
+                found.extend(value - centre for value in values)
+    if min(map(len, centred)) < FEWEST_OF_A_KIND:
+        return None
+    share = len(centred[0]) / sum(map(len, centred))
+    point = fmean(centred[0]) - fmean(centred[1])
+    half = _welch(*centred)
+    return Estimate(
+        point=share * point,
+        low=share * (point - half),
+        high=share * (point + half),
+        level=1 - FAMILY_ALPHA,
+        method="Welch's t, disturbed against undisturbed",
+        n=sum(map(len, centred)),
+        launches=len(calm),
+    )
+
+
+def _welch(first: Sequence[float], second: Sequence[float]) -> float:
+    """Half of the interval of two means' difference, whose variances may differ (Welch 1947)."""
+    squares = [variance(values) / len(values) for values in (first, second)]
+    whole = sum(squares)
+    if not whole:
+        return 0.0
+    freedom = whole**2 / sum(
+        square**2 / (len(values) - 1) for square, values in zip(squares, (first, second), strict=True)
+    )
+    return quantile(FAMILY_ALPHA / 2, freedom) * math.sqrt(whole)

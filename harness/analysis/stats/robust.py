@@ -1,0 +1,44 @@
+"""Medians and a robust scale over the last axis of an array, NaN where there is no value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from harness.analysis.stats.grouped import FloatArray
+
+MOST_PAIRED = 1_000
+"""Values of a launch whose distances are all taken: half a million pairs."""
+
+
+SHAMOS = 1.0483
+"""1 / (√2 Φ⁻¹(3/4)): the median distance of two Gaussian values, turned into their standard deviation."""
+
+
+def median(values: FloatArray) -> FloatArray:
+    """Median over the last axis without the NaNs, as `numpy.nanmedian` gives it, but fast on many short rows."""
+    ordered = np.sort(values, axis=-1)
+    sizes = (~np.isnan(values)).sum(-1)
+    low = np.maximum((sizes - 1) // 2, 0)[..., None]
+    high = np.minimum(sizes // 2, values.shape[-1] - 1)[..., None]
+    middle: FloatArray = (np.take_along_axis(ordered, low, -1) + np.take_along_axis(ordered, high, -1))[..., 0] / 2
+    return middle
+
+
+def scale(values: FloatArray) -> FloatArray:
+    """Robust standard deviation inside launches: the median distance of two blocks of one launch (Shamos 1976).
+
+    It needs no centre, and so is not fooled by launches of three or four blocks. 0 where no launch has two values. Of
+    the thousands of values of a load a fixed random part is taken, since there are as many distances as pairs.
+    """
+    if values.shape[-1] > MOST_PAIRED:
+        chosen = np.random.default_rng(0).permutation(values.shape[-1])[:MOST_PAIRED]
+        values = values[..., np.sort(chosen)]
+    first, second = np.triu_indices(values.shape[-1], 1)
+    if first.size == 0:
+        return np.zeros(values.shape[:-2])
+    distances = np.abs(values[..., first] - values[..., second])
+    found: FloatArray = SHAMOS * np.nan_to_num(median(distances.reshape(*distances.shape[:-2], -1)))
+    return found

@@ -1,0 +1,118 @@
+"""One run as it is kept: readable at every moment, also when it was killed halfway."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.repetition import Block, Launch, Phase, Repetition
+from harness.core.records.scenario import Scenario
+from harness.core.records.verdict import Median, Summary, TargetResult, Verdict
+
+RUN_FORMAT = 1
+"""Version of the record's form. History: 1, the first."""
+
+
+class RunStatus(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    """Ended in order before it was done: its budget was spent."""
+    INTERRUPTED = "interrupted"
+    """Ended by a person or a kill; what had finished is here."""
+    FAILED = "failed"
+    """Some scenario could not be measured validly."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its own end, so that its figures rest on as much as was meant."""
+        return self in (RunStatus.COMPLETE, RunStatus.PARTIAL, RunStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What two runs must share to be comparable, besides the machine, the scenario and the metric's definition."""
+
+    corpus: str
+    """Digest of the texts."""
+    protocol: int
+    """Version of the way of measuring: raised whenever a figure would change by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """The head of a run. `pid` and `boot` tell whether a run marked as running is still alive."""
+
+    id: str
+    started_at: float
+    seed: int
+    selection: str
+    machine: Machine
+    conditions: Conditions
+    subject: Subject
+    setting: Setting
+    scenarios: tuple[Scenario, ...]
+    budget_s: float
+    format: int = RUN_FORMAT
+    status: RunStatus = RunStatus.RUNNING
+    ended_at: float | None = None
+    conditions_at_end: Conditions | None = None
+    reason: str = ""
+    """Why the status is what it is, where that needs saying."""
+    notes: tuple[str, ...] = ()
+    pid: int = 0
+    boot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunData:
+    """A run with all that was observed and concluded."""
+
+    run: RunRecord
+    launches: tuple[Launch, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    repetitions: tuple[Repetition, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    targets: tuple[TargetResult, ...] = field(default=())
+
+    @property
+    def in_slices(self) -> bool:
+        """Whether the sides of a duel's pairs worked at the same time, as far as their figures count."""
+        return any(block.slice_ns for block in self.blocks) and not any(block.whole for block in self.blocks)
+
+    @property
+    def counted(self) -> "RunData":
+        """What counts of it: where slices turned out not to suit an arm, only the blocks that were not in slices."""
+        unfit = {block.block for block in self.blocks if block.slice_ns} if not self.in_slices else set()
+        if not unfit:
+            return self
+        return replace(
+            self,
+            blocks=tuple(block for block in self.blocks if block.block not in unfit),
+            repetitions=tuple(
+                each for each in self.repetitions if each.phase is not Phase.MEASURED or each.block not in unfit
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutline:
+    """A run with all that was concluded, and of what was observed only what went wrong.
+
+    `repetitions` are those whose outcome is not valid, of every phase; `tries` counts all that were made, by scenario.
+    """
+
+    run: RunRecord
+    launches: tuple[Launch, ...]
+    repetitions: tuple[Repetition, ...]
+    tries: Mapping[str, int]
+    summaries: tuple[Median, ...]
+    verdicts: tuple[Verdict, ...]
+    targets: tuple[TargetResult, ...]
+
+
+Concluded = RunData | RunOutline
+"""What shows the conclusions of a run takes either: their parts have the same names."""

@@ -1,0 +1,110 @@
+"""What was concluded. Decided once, by the gate; stored and displayed by everything else."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from harness.core.records.value import Reading
+
+
+class VerdictKind(StrEnum):
+    """The answer for one metric of one scenario."""
+
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    UNCHANGED = "unchanged"
+    """Equivalence shown, not difference unproven."""
+    INCONCLUSIVE = "inconclusive"
+    INCOMPARABLE = "incomparable"
+    NO_BASELINE = "no baseline"
+    MISSING = "missing"
+    """In the baseline, but not measured in this run."""
+    FAILED = "failed"
+    """Not validly measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A point with its interval at `level` (a probability) and its making. `n` values from `launches` launches."""
+
+    point: float
+    low: float
+    high: float
+    level: float
+    method: str
+    n: int
+    launches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A metric over the valid repetitions of a scenario, in the metric's unit.
+
+    A percentile that `n` cannot carry is None. `reason` says why there is nothing, where `n` is 0.
+    """
+
+    scenario_id: str
+    metric: str
+    definition: int
+    n: int
+    median: float | None = None
+    q1: float | None = None
+    q3: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    interval: Estimate | None = None
+    reason: str = ""
+
+
+class Median(NamedTuple):
+    """As much of a `Summary` as a list of figures shows, under the same names; a row of the store is one at once."""
+
+    scenario_id: str
+    metric: str
+    n: int
+    median: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One decision of the gate.
+
+    `change` is the estimated log-ratio against `reference` (a run, a baseline, the other arm of a duel), signed so that
+    positive is worse; `tolerance` is a log-ratio too; `detectable` is the smallest log-ratio that this comparison could
+    have found with 90 % power; `reason` and `advice` are sentences for a person.
+    """
+
+    scenario_id: str
+    metric: str
+    kind: VerdictKind
+    reference: str = ""
+    change: Estimate | None = None
+    tolerance: float | None = None
+    detectable: float | None = None
+    reason: str = ""
+    advice: str = ""
+    suspects: tuple[str, ...] = ()
+
+
+class TargetKind(StrEnum):
+    """Whether a scenario serves its user."""
+
+    MET = "met"
+    MISSED = "missed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetResult:
+    """A target is about the user, a baseline about change: both are gated, and never confused."""
+
+    scenario_id: str
+    metric: str
+    limit: float
+    kind: TargetKind
+    observed: Reading
+    reason: str = ""

@@ -1,0 +1,178 @@
+"""mp3, Opus and FLAC: decoded by libsndfile once they are whole, but counted as they come.
+
+libsndfile wants to seek, so it can only decode a whole body. When each frame could have been heard is still exact for
+mp3 (frames are counted by their headers) and for Opus (pages carry the position of their last sample). FLAC is not
+counted: all of its audio counts as come with the last byte. An mp3's count runs ahead of what is heard by its encoder's
+delay, about 50 ms, which decoders cut off at the beginning.
+
+libsndfile stops in silence where a header says that the audio ends, at a second stream in one body, at a last frame
+that is cut short, and at whatever else follows the audio. The counters see those bytes: a number in a header that a
+streaming encoder could not know is put right, and all else is a fault. Tags and NUL bytes are no audio.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from harness.engines.http import flac
+from harness.engines.http.errors import EndpointFault, Fault, excerpt
+from harness.engines.http.formats import check_format, container_of, is_text
+from harness.engines.http.mp3 import Mp3Counter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_ENCODER_S = 0.25
+"""What an encoder's delay and padding may take of the seconds that frames count: three are 72 ms at 24 kHz."""
+_OPUS_RATE = 48_000
+"""Opus counts positions at this rate, whatever it was fed (RFC 7845, section 4)."""
+
+
+class Counter(Protocol):
+    """Counts what can be heard of a body so far."""
+
+    def feed(self, data: bytes) -> None:
+        """More of the body. EndpointFault where it holds what libsndfile would leave out."""
+        ...
+
+    def completed(self, body: bytes, *, in_order: bool = ...) -> bytes:
+        """The body, which has ended, so that libsndfile decodes all of it.
+
+        EndpointFault where it ends within a frame or a page, where it holds what is no audio, or where its header
+        counts more than came and `in_order` is False (see `Decoder.finish`).
+        """
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How much audio the body so far holds, in seconds."""
+        ...
+
+
+class OpusCounter:
+    """Reads the positions of an Ogg Opus stream's pages (RFC 3533, section 6; RFC 7845, section 4)."""
+
+    def __init__(self) -> None:
+        self._waiting = b""
+        self._passed = 0
+        """Bytes of the body before `_waiting`."""
+        self._pre_skip: int | None = None
+        self.seconds: float = 0.0
+
+    def feed(self, data: bytes) -> None:
+        """Count the pages that `data` completes. EndpointFault where a second stream begins."""
+        self._waiting += data
+        while len(self._waiting) >= 27 and self._waiting[:4] == b"OggS":
+            lacing_end = 27 + self._waiting[26]
+            page_end = lacing_end + sum(self._waiting[27:lacing_end])
+            if len(self._waiting) < max(lacing_end, page_end):
+                return
+            payload = self._waiting[lacing_end:page_end]
+            (position,) = struct.unpack_from("<q", self._waiting, 6)
+            if payload[:8] == b"OpusHead":
+                if self._pre_skip is not None:
+                    raise EndpointFault(
+                        Fault.FORMAT,
+                        f"a second Opus header stands at byte {self._passed:,}, after {self.seconds:.2f} s of audio: "
+                        "each piece of the stream is an Ogg stream of its own, and a player may stop at the second",
+                    )
+                (self._pre_skip,) = struct.unpack_from("<H", payload, 10)
+            elif self._pre_skip is not None and position > self._pre_skip:
+                self.seconds = (position - self._pre_skip) / _OPUS_RATE
+            self._passed += page_end
+            self._waiting = self._waiting[page_end:]
+
+    def completed(self, body: bytes, *, in_order: bool = True) -> bytes:
+        """As it is. A last page that is cut short, and bytes that are no page, are faults."""
+        del in_order
+        left = self._waiting.rstrip(b"\0")
+        if not left or not self.seconds:
+            return body
+        if b"OggS".startswith(left[:4]):
+            raise EndpointFault(Fault.TRUNCATED, f"the Opus stream ends within a page, after {self.seconds:.2f} s")
+        raise EndpointFault(
+            Fault.FORMAT,
+            f"the Opus stream holds bytes that are no audio, from byte {self._passed:,} on: {excerpt(left)}",
+        )
+
+
+class FlacCounter:
+    """Nothing can be heard before the end."""
+
+    seconds = 0.0
+
+    def feed(self, data: bytes) -> None:
+        """Not looked at."""
+
+    def completed(self, body: bytes, *, in_order: bool = True) -> bytes:
+        """With the number of samples that its last frame tells."""
+        return flac.completed(body, in_order=in_order)
+
+
+_COUNTERS: Mapping[str, Callable[[], Counter]] = {"mp3": Mp3Counter, "opus": OpusCounter, "flac": FlacCounter}
+
+
+class CompressedDecoder:
+    """Collects a body, and decodes it at its end."""
+
+    def __init__(self, container: str, *, sample_rate: int) -> None:
+        self._container = container
+        self._sample_rate = sample_rate
+        self._body = bytearray()
+        self._counter = _COUNTERS[container]()
+
+    @property
+    def playable(self) -> int:
+        """By the container's own counts, in frames of the expected sample rate."""
+        return int(self._counter.seconds * self._sample_rate)
+
+    def feed(self, data: bytes) -> "NDArray[np.float32]":
+        """Nothing yet."""
+        import numpy as np
+
+        self._body += data
+        self._counter.feed(data)
+        return np.empty(0, dtype=np.float32)
+
+    def finish(self, *, in_order: bool = True) -> "NDArray[np.float32]":
+        """All of it. EndpointFault where it cannot be decoded to its end or is not as announced."""
+        body = bytes(self._body)
+        if not body or is_text(body[:4096]):
+            raise EndpointFault(Fault.NOT_AUDIO, f"the body is not audio but {excerpt(body)}")
+        found = container_of(body[:4096])
+        if found not in ("", "mp3", self._container):
+            raise EndpointFault(Fault.FORMAT, f"asked for {self._container}, but the body is {found}")
+        audio = self._read(self._counter.completed(body, in_order=in_order))
+        if (missing := self._counter.seconds - len(audio) / self._sample_rate) > _ENCODER_S:
+            raise EndpointFault(
+                Fault.FORMAT,
+                f"of {self._counter.seconds:.2f} s of {self._container} that came, the last {missing:.2f} s "
+                "cannot be decoded",
+            )
+        return audio
+
+    def _read(self, body: bytes) -> "NDArray[np.float32]":
+        import io
+
+        import soundfile
+
+        try:
+            with soundfile.SoundFile(io.BytesIO(body)) as file:
+                found = "opus" if file.subtype == "OPUS" else file.format.lower()
+                rate, channels = file.samplerate, file.channels
+                # As `soundfile.read` does it: without, an mp3's samples differ in their last bit.
+                file.seek(0)
+                audio: NDArray[np.float32] = file.read(dtype="float32", always_2d=True)[:, 0]
+        except soundfile.LibsndfileError as error:
+            raise EndpointFault(
+                Fault.NOT_AUDIO,
+                f"the body is no {self._container} that libsndfile {soundfile.__libsndfile_version__} can decode "
+                f"({error.error_string.rstrip('. ')}); it begins with {excerpt(body)}",
+            ) from error
+        if found != self._container:
+            raise EndpointFault(Fault.FORMAT, f"asked for {self._container}, but the body is {found}")
+        check_format(
+            rate=rate, channels=channels, expected_rate=self._sample_rate, source=f"the {self._container} body"
+        )
+        return audio

@@ -1,0 +1,205 @@
+"""A blocking connection to an endpoint: made, used, kept or closed. Only the given address is ever contacted."""
+
+import contextlib
+import select
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from harness.engines.http.errors import EndpointFault, Fault
+from harness.engines.http.exchange import READ_SIZE, AudioChunk, Exchange
+from harness.engines.http.request import Address, HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.core.clock import Clock
+    from harness.engines.http.target import Settings
+    from harness.engines.protocol import Stages
+
+
+class Connection:
+    """One connection at a time. A connection that is kept alive and was closed by the server is made anew."""
+
+    def __init__(self, address: Address, settings: "Settings", *, clock: "Clock", stages: "Stages") -> None:
+        self._address = address
+        self._settings = settings
+        self._clock = clock
+        self._stages = stages
+        self._socket: socket.socket | None = None
+
+    def send(self, ask: HttpRequest) -> "tuple[Exchange, Iterator[AudioChunk]]":
+        """An exchange, and the iterator that makes it happen: the request goes out at its first step.
+
+        Whatever the end, a connection that cannot be used again is closed. EndpointFault for every failure.
+        """
+        exchange = Exchange(address=self._address, ask=ask)
+        return exchange, self._converse(exchange)
+
+    def reach(self) -> None:
+        """Connect now; kept where connections are kept."""
+        self._connection()
+        if not self._settings.keep_alive:
+            self.close()
+
+    def interrupt(self) -> None:
+        """End an exchange that another thread is carrying out: there it fails as if the server had hung up."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection, where there is one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _converse(self, exchange: Exchange) -> "Iterator[AudioChunk]":
+        deadline = self._clock.now_ns() + round(self._settings.total_timeout * 1e9)
+        finished = False
+        try:
+            connection = self._connection()
+            self._send(connection, exchange)
+            while not exchange.done:
+                data = self._read(connection, exchange, deadline)
+                yield from exchange.receive(data, self._clock.now_ns())
+            finished = True
+        finally:
+            if not (finished and exchange.reusable and self._settings.keep_alive):
+                self.close()
+
+    def _connection(self) -> socket.socket:
+        """The kept connection where it is still good, else a new one: the stage "connect"."""
+        if self._socket is not None and _closed_by_peer(self._socket):
+            self.close()
+        if self._socket is None:
+            with self._stages.stage("connect"):
+                self._socket = open_socket(self._address, timeout=self._settings.connect_timeout, clock=self._clock)
+        return self._socket
+
+    def _send(self, connection: socket.socket, exchange: Exchange) -> None:
+        try:
+            connection.settimeout(self._settings.idle_timeout)
+            connection.sendall(exchange.opening())
+        except TimeoutError as error:
+            raise EndpointFault(
+                Fault.TIMEOUT_IDLE, f"the server did not take the request within {self._settings.idle_timeout:g} s"
+            ) from error
+        except ConnectionError:
+            # An answer may be there all the same (a refusal of a large request): reading tells.
+            return
+        except OSError as error:
+            raise exchange.lost(error) from error
+
+    def _read(self, connection: socket.socket, exchange: Exchange, deadline: int) -> bytes:
+        idle, total = self._settings.idle_timeout, self._settings.total_timeout
+        left = (deadline - self._clock.now_ns()) / 1e9
+        try:
+            if left <= 0:
+                raise TimeoutError
+            connection.settimeout(min(idle, left))
+            return connection.recv(READ_SIZE)
+        except ssl.SSLEOFError:
+            return b""
+        except TimeoutError as error:
+            came = f"{exchange.answer.bytes} bytes of body had come"
+            if left <= idle:
+                raise EndpointFault(
+                    Fault.TIMEOUT_TOTAL, f"the answer was not complete within {total:g} s; {came}"
+                ) from error
+            raise EndpointFault(Fault.TIMEOUT_IDLE, f"not a byte for {idle:g} s; {came}") from error
+        except OSError as error:
+            raise exchange.lost(error) from error
+
+
+def open_socket(address: Address, *, timeout: float, clock: "Clock") -> socket.socket:
+    """Resolve, connect, and speak TLS where the address says so, all within `timeout` seconds but the resolving.
+
+    The system's resolver has no time-out to set; its duration counts against the rest.
+    """
+    deadline = clock.now_ns() + round(timeout * 1e9)
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EndpointFault(Fault.DNS, f"the name {address.host!r} does not resolve: {reason}") from error
+    connection = _connect_first(found, address, deadline=deadline, timeout=timeout, clock=clock)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.scheme == "http":
+            return connection
+        connection.settimeout(_left(deadline, clock))
+        return ssl.create_default_context().wrap_socket(connection, server_hostname=address.host)
+    except TimeoutError as error:
+        connection.close()
+        raise connect_timeout(address, timeout, doing="TLS") from error
+    except (ssl.SSLError, OSError) as error:
+        connection.close()
+        raise tls_fault(address, error) from error
+
+
+def _connect_first(
+    found: "Sequence[tuple[int, int, int, str, Any]]",
+    address: Address,
+    *,
+    deadline: int,
+    timeout: float,
+    clock: "Clock",
+) -> socket.socket:
+    """The first of the name's addresses that accepts."""
+    failure: OSError | None = None
+    for family, kind, protocol, _, place in found:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(_left(deadline, clock))
+            connection.connect(place)
+        except OSError as error:
+            connection.close()
+            failure = error
+            continue
+        return connection
+    raise connection_fault(address, failure, timeout) from failure
+
+
+def connection_fault(address: Address, failure: OSError | None, timeout: float) -> EndpointFault:
+    """Why no connection could be made."""
+    if isinstance(failure, TimeoutError):
+        return connect_timeout(address, timeout)
+    reason = failure.strerror if failure is not None else "its name has no address"
+    return EndpointFault(Fault.REFUSED, f"cannot connect to {address.text}: {reason}")
+
+
+def connect_timeout(address: Address, timeout: float, *, doing: str = "connection") -> EndpointFault:
+    """No connection, or no TLS on it, within `timeout` seconds."""
+    return EndpointFault(Fault.TIMEOUT_CONNECT, f"no {doing} with {address.text} within {timeout:g} s")
+
+
+def tls_fault(address: Address, error: Exception) -> EndpointFault:
+    """TLS did not come about; OpenSSL's reason where it gives one."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"its certificate is not trusted ({error.verify_message})"
+    elif isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+        reason = "it does not speak TLS; perhaps the address begins with http://"
+    else:
+        reason = str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
+    return EndpointFault(Fault.TLS, f"no TLS with {address.text}: {reason}")
+
+
+def _left(deadline: int, clock: "Clock") -> float:
+    """Seconds up to the deadline. TimeoutError when it is past: a socket's time-out of 0 means something else."""
+    left = (deadline - clock.now_ns()) / 1e9
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _closed_by_peer(connection: socket.socket) -> bool:
+    """Whether a kept connection has something to read: between two requests that is an end, or rubbish."""
+    with contextlib.suppress(OSError, ValueError):
+        poller = select.poll() if hasattr(select, "poll") else None
+        if poller is not None:
+            # select() cannot take descriptors from 1024 on.
+            poller.register(connection, select.POLLIN)
+            return bool(poller.poll(0))
+        return bool(select.select([connection], [], [], 0)[0])
+    return True

@@ -1,0 +1,200 @@
+"""Any server of `POST /v1/audio/speech` as an engine: what a client of it sees, stamped at the network's edge.
+
+Each read from the socket that completes frames is one chunk, stamped before it is decoded. Redirects are not followed,
+proxies of the environment are not used, nothing is tried twice.
+"""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.core.records.repetition import EngineFacts, ServerFigures
+from harness.engines.http.connection import Connection
+from harness.engines.http.dialects import DIALECTS, Dialect, wanted_dialect
+from harness.engines.http.errors import EndpointFault
+from harness.engines.http.exchange import Answer
+from harness.engines.http.request import Address, HttpRequest
+from harness.engines.http.server_process import find_server
+from harness.engines.http.status import STATUS, read_figures
+from harness.engines.http.target import (
+    AUTO,
+    Settings,
+    Target,
+    check_format_known,
+    key_header,
+    read_address,
+    read_settings,
+)
+from harness.engines.protocol import ARRIVAL, BODY_END, FIRST_BYTE, EngineOrder, ServerProcess, Stages
+from harness.engines.speech import EngineRefusal, SpeechRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.core.clock import Clock
+
+PROBE_BYTES = 1 << 16
+STATUS_S = 2.0
+"""Whoever takes longer to say how it is has nothing to say."""
+PATH_HEADERS = ("server", "via", "content-type", "content-encoding", "transfer-encoding", "server-timing", "x-cache")
+"""Headers of an answer that tell what lies on the way, kept in the facts."""
+
+
+class EndpointEngine:
+    """A target and the connection to it."""
+
+    def __init__(self, target: Target, *, clock: "Clock", stages: Stages, found: str, server: ServerProcess) -> None:
+        self._target = target
+        self._clock = clock
+        self._stages = stages
+        self._connection = Connection(target.address, target.settings, clock=clock, stages=stages)
+        self._server = server
+        self._facts = _facts(target, found=found, server=server)
+        self._path_known = False
+
+    @property
+    def facts(self) -> EngineFacts:
+        """The options in force and how they were found; after the first answer also the path that it came by."""
+        return self._facts
+
+    @property
+    def server(self) -> ServerProcess:
+        """The process that listens there, where it is one of this machine."""
+        return self._server
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """Chunks as they come; the moments `FIRST_BYTE`, `ARRIVAL` and `BODY_END` are stamped. EndpointFault."""
+        if request.is_phonemes:
+            raise EngineRefusal("an endpoint takes text, not phonemes")
+        exchange, pieces = self._connection.send(self._target.ask(request))
+        try:
+            for heard in pieces:
+                self._stages.moment(ARRIVAL, heard.at_ns)
+                yield heard.audio
+        finally:
+            self._stamp(exchange.answer)
+
+    @property
+    def target(self) -> Target:
+        """What is asked, and how."""
+        return self._target
+
+    def own_figures(self) -> ServerFigures:
+        """Every number at the server's /status and where else its dialect tells them, over connections of its own."""
+        settings = replace(
+            self._target.settings, keep_alive=False, connect_timeout=STATUS_S, idle_timeout=STATUS_S,
+            total_timeout=STATUS_S,
+        )  # fmt: skip
+        clock = self._clock
+        connection = Connection(self._target.address, settings, clock=clock, stages=Stages(clock))
+        found = []
+        for path in (STATUS, *self._target.dialect.state_paths):
+            try:
+                found.append(read_figures(_ask(connection, "GET", path, settings), path=path))
+            except EndpointFault as fault:
+                found.append(ServerFigures(reason=f"{path}: {fault}"))
+        figures = tuple(figure for each in found for figure in each.figures)
+        return ServerFigures(figures=figures, reason="" if figures else found[0].reason)
+
+    def reach(self) -> None:
+        """Connect. EndpointFault where the server cannot be reached."""
+        self._connection.reach()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _stamp(self, answer: Answer) -> None:
+        if answer.first_byte_ns is not None:
+            self._stages.moment(FIRST_BYTE, answer.first_byte_ns)
+        if answer.end_ns is not None:
+            self._stages.moment(BODY_END, answer.end_ns)
+        if answer.status == 200 and not self._path_known:
+            self._path_known = True
+            self._facts = replace(self._facts, options=(*self._facts.options, *path_of(answer)))
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EndpointEngine:
+    """Reach the server and settle the dialect. Refuses what cannot be reached or understood."""
+    if not order.url:
+        raise EngineRefusal("the endpoint engine needs the address of a server: --url http://127.0.0.1:8880")
+    address, settings = read_address(order.url), read_settings(order.session_options)
+    key_header(settings)
+    probing = Connection(address, replace(settings, keep_alive=False), clock=clock, stages=Stages(clock))
+    try:
+        with stages.stage("probe"):
+            dialect, found = settle_dialect(address, settings, probing)
+        check_format_known(dialect, settings)
+        engine = EndpointEngine(
+            Target(address=address, settings=settings, dialect=dialect),
+            clock=clock,
+            stages=stages,
+            found=found,
+            server=find_server(address, pid=settings.pid),
+        )
+        engine.reach()
+    except EndpointFault as fault:
+        raise EngineRefusal(f"{fault.fault}: {fault}") from fault
+    return engine
+
+
+def settle_dialect(address: Address, settings: Settings, connection: Connection) -> tuple[Dialect, str]:
+    """The dialect, and how it was found.
+
+    An empty request is refused by every server that checks its input, with the name of the field that it misses:
+    nothing is synthesised. Where that does not tell, the list of voices does by its place.
+    """
+    if settings.dialect != AUTO:
+        return DIALECTS[settings.dialect], "as configured"
+    answer = _ask(connection, "POST", address.path, settings, body=b"{}")
+    wanted = wanted_dialect(answer.body) if answer.status in (400, 422) else None
+    if wanted is not None:
+        return wanted, f"an empty request was refused ({answer.status}) for want of {wanted.text_field!r}"
+    offering = [
+        dialect for dialect in DIALECTS.values() if _ask(connection, "GET", dialect.voices_path, settings).status == 200
+    ]
+    if len(offering) == 1:
+        return offering[0], f"voices are listed at {offering[0].voices_path}"
+    raise EngineRefusal(
+        f"{address.text} tells no dialect: POST {address.path} answers an empty request with {answer.status}; "
+        f"if it is a speech server, say which one it speaks: dialect={' or dialect='.join(DIALECTS)}"
+    )
+
+
+def path_of(answer: Answer) -> tuple[tuple[str, str], ...]:
+    """What lies on the way to a listener, as far as the answer's headers and its pieces tell."""
+    headers = tuple((f"path.{name}", answer.header(name)) for name in PATH_HEADERS if answer.header(name))
+    return (*headers, ("path.reads", str(answer.reads)))
+
+
+def _ask(connection: Connection, method: str, path: str, settings: Settings, *, body: bytes = b"") -> Answer:
+    """One request whose answer is no audio."""
+    ask = HttpRequest(
+        method=method, path=path, body=body, max_bytes=PROBE_BYTES, keep_alive=False, headers=key_header(settings)
+    )
+    exchange, pieces = connection.send(ask)
+    for _ in pieces:
+        pass
+    return exchange.answer
+
+
+def _facts(target: Target, *, found: str, server: ServerProcess) -> EngineFacts:
+    from harness.engines.kokoro.engine import installed
+
+    settings = target.settings
+    options = {
+        "url": target.address.text + target.address.path.partition("?")[0],
+        "dialect": target.dialect.name,
+        "dialect_found": found,
+        "format": settings.format,
+        "keep_alive": "on" if settings.keep_alive else "off",
+        "server_process": server.found,
+    }
+    return EngineFacts(
+        packages=installed(("h11", "numpy", "soundfile")),
+        options=tuple(options.items()),
+        sample_rate=settings.sample_rate,
+        python=platform.python_version(),
+    )

@@ -1,0 +1,1 @@
+"""The engine that runs kokoro-onnx in the worker process."""

@@ -1,0 +1,202 @@
+"""kokoro-onnx, from 0.4.9 on, on an ONNX Runtime session of our own making.
+
+The session is ours because `Kokoro(...)` sets no session options; it goes in through `Kokoro.from_session`, unchanged
+but for stamps around `run` and `phonemize`.
+"""
+
+import asyncio
+import platform
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.core.records.repetition import EngineFacts
+from harness.engines.builds import BUILDS, is_build
+from harness.engines.kokoro.session import StampedSession, open_session, run_options
+from harness.engines.languages import DEFAULT, spoken_language
+from harness.engines.protocol import EngineOrder, Stages
+from harness.engines.speech import EngineRefusal, SpeechRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.core.clock import Clock
+
+SAMPLE_RATE = 24_000
+BLEND = "+"
+"""Joins the names of the voices of a blend."""
+REPORTED_PACKAGES = (
+    "espeakng-loader", "kokoro-onnx", "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino",
+    "onnxruntime-directml", "onnxruntime-qnn", "onnxruntime-rocm", "phonemizer", "phonemizer-fork",
+)  # fmt: skip
+
+
+class KokoroEngine:
+    """One `Kokoro` object. `create` gives one chunk; `create_stream` is driven on an event loop kept for it."""
+
+    def __init__(self, kokoro: Any, facts: EngineFacts, profiled: Any = None) -> None:  # noqa: ANN401 - untyped library
+        self._kokoro = kokoro
+        self._facts = facts
+        self._profiled = profiled
+        self._loop = asyncio.new_event_loop()
+        self._blends: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Providers in force, versions, options."""
+        return self._facts
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """Chunks as kokoro-onnx hands them out."""
+        spoken = {
+            "voice": self._voice(request.voice),
+            "speed": request.speed,
+            "lang": request.language or spoken_language(request.voice),
+            "is_phonemes": request.is_phonemes,
+        }
+        if not request.stream:
+            audio, _ = self._kokoro.create(request.text, **spoken)
+            yield audio
+            return
+        chunks = self._kokoro.create_stream(request.text, **spoken)
+        try:
+            while True:
+                try:
+                    audio, _ = self._loop.run_until_complete(anext(chunks))
+                except StopAsyncIteration:
+                    return
+                yield audio
+        finally:
+            self._loop.run_until_complete(chunks.aclose())
+
+    def _voice(self, name: str) -> Any:  # noqa: ANN401 - untyped library
+        """What kokoro-onnx is given for a voice: its name; for a blend, which it has no name for, the style."""
+        if BLEND not in name:
+            return name
+        if name not in self._blends:
+            self._blends[name] = blended([self._kokoro.get_voice_style(voice) for voice in name.split(BLEND)])
+        return self._blends[name]
+
+    def close(self) -> None:
+        """Close the event loop; the session goes with the object, a profile is written first."""
+        if self._profiled is not None:
+            self._profiled.end_profiling()
+            self._profiled = None
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+        close_voices(self._kokoro)
+        self._kokoro = None
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine:
+    """Start kokoro-onnx in the parts that `load_time` is split into."""
+    del clock
+    with stages.stage("import"):
+        kokoro_onnx = import_kokoro()
+    with stages.stage("session"):
+        session = open_session(order)
+    with stages.stage("voices"):
+        kokoro = open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
+    with stages.stage("phonemiser"):
+        # espeak-ng reads its data at the first call, and kokoro-onnx imports no sooner what it needs of it.
+        try:
+            try_language(kokoro, order)
+        except BaseException:
+            close_voices(kokoro)
+            raise
+    kokoro.tokenizer.phonemize = _stamped(kokoro.tokenizer.phonemize, stages)
+    return KokoroEngine(kokoro, _facts(order, session), session if order.profile else None)
+
+
+def import_kokoro() -> Any:  # noqa: ANN401 - untyped library
+    """kokoro-onnx, with ONNX Runtime loaded as well. EngineRefusal where one is missing."""
+    try:
+        import kokoro_onnx
+        import onnxruntime  # noqa: F401 - its import is a part of the start-up
+    except ImportError as error:
+        raise EngineRefusal(f"not installed in this environment: {error.name or error}") from error
+    return kokoro_onnx
+
+
+def open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -> Any:  # noqa: ANN401
+    """A `Kokoro` on our session. EngineRefusal where the voices file is unusable or lacks the ordered voice."""
+    kokoro = None
+    try:
+        kokoro = kokoro_onnx.Kokoro.from_session(session, order.voices_path)
+        names = sorted(kokoro.get_voices())
+        for voice in order.voice.split(BLEND):
+            if voice not in names:
+                raise EngineRefusal(f"voice {voice!r} is not in the voices file; it has {', '.join(names)}")
+            kokoro.get_voice_style(voice)
+    except Exception as error:
+        close_voices(kokoro)
+        if isinstance(error, EngineRefusal):
+            raise
+        raise EngineRefusal(f"kokoro-onnx cannot use the voices file: {error}") from error
+    return kokoro
+
+
+def try_language(kokoro: Any, order: EngineOrder) -> None:  # noqa: ANN401 - untyped library
+    """Phonemise a word in the chosen language. EngineRefusal where espeak-ng has no such language."""
+    try:
+        kokoro.tokenizer.phonemize("Hello.", order.language or DEFAULT)
+    except RuntimeError as error:
+        raise EngineRefusal(f"the language {order.language!r} cannot be spoken: {error}") from error
+
+
+def blended(styles: "Sequence[NDArray[np.float32]]") -> "NDArray[np.float32]":
+    """The mean of the styles of a blend's voices, [rows, 1, 256], as Kokoro-FastAPI has it; one by itself as it is."""
+    import numpy as np
+
+    rows = min(map(len, styles))
+    return styles[0] if len(styles) == 1 else np.mean([style[:rows] for style in styles], axis=0, dtype=np.float32)
+
+
+def close_voices(kokoro: Any) -> None:  # noqa: ANN401 - untyped library
+    """Close the voices file, which kokoro-onnx keeps open for as long as it lives."""
+    close = getattr(getattr(kokoro, "voices", None), "close", None)
+    if close is not None:
+        close()
+
+
+def _stamped(phonemize: Any, stages: Stages) -> Any:  # noqa: ANN401 - untyped library
+    def stamped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
+        with stages.stage("phonemise"):
+            return phonemize(*args, **kwargs)
+
+    return stamped
+
+
+def _facts(order: EngineOrder, session: Any) -> EngineFacts:  # noqa: ANN401 - untyped library
+    return EngineFacts(
+        providers=tuple(session.get_providers()),
+        packages=reported_packages(),
+        options=tuple(sorted(order.session_options.items())),
+        sample_rate=SAMPLE_RATE,
+        python=platform.python_version(),
+    )
+
+
+def reported_packages() -> tuple[tuple[str, str], ...]:
+    """Name and version of what runs in a synthesis.
+
+    An engine's start is timed with this in it, so that rare builds of ONNX Runtime are looked for only where there is
+    none of the common ones.
+    """
+    found = installed(REPORTED_PACKAGES)
+    if any(is_build(name) for name, _ in found):
+        return found
+    return (*found, *installed(tuple(name for name in BUILDS if name not in REPORTED_PACKAGES)))
+
+
+def installed(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Name and version of each of `names` that this environment has."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in names:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return tuple(found)

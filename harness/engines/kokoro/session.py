@@ -1,0 +1,141 @@
+"""ONNX Runtime sessions as an order asks for them, and a stand-in that stamps every run.
+
+Runs in every environment with ONNX Runtime 1.20 or newer; needs nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.engines.protocol import EngineOrder, Stages
+from harness.engines.providers import find_provider, why_absent
+from harness.engines.speech import EngineRefusal
+
+LEVELS = {
+    "disable": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+MODES = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
+SWITCHES = {"1": True, "on": True, "true": True, "0": False, "off": False, "false": False}
+
+SESSION_OPTIONS: Mapping[str, str] = {
+    "graph_optimization": "disable, basic, extended or all",
+    "execution_mode": "sequential or parallel",
+    "inter_threads": "a count, for the parallel execution mode",
+    "arena": "on or off: ONNX Runtime's own memory arena",
+    "arena_shrink": "on or off: give the arena's unused memory back after each run",
+    "memory_pattern": "on or off: plan buffers from the first run's shapes",
+    "spinning": "on or off: threads wait by spinning",
+}
+"""Every session option that an arm may set, with what it takes."""
+
+
+class StampedSession:
+    """Looks like an `onnxruntime.InferenceSession`; each `run` is a stage "inference"."""
+
+    def __init__(self, session: Any, stages: Stages, run_options: Any = None) -> None:  # noqa: ANN401 - untyped library
+        self._session = session
+        self._stages = stages
+        self._run_options = run_options
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - untyped library
+        return getattr(self._session, name)
+
+    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, Any], run_options: Any = None) -> Any:  # noqa: ANN401
+        """Run the graph, stamped."""
+        with self._stages.stage("inference"):
+            return self._session.run(outputs, feeds, run_options or self._run_options)
+
+
+def open_session(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
+    """Create the session on the provider that was asked for, or refuse: a silent fall-back would carry a false name."""
+    import onnxruntime as ort
+
+    provider = find_provider(order.provider)
+    if provider is None:
+        raise EngineRefusal(f"unknown provider {order.provider!r}")
+    available = ort.get_available_providers()
+    if provider.ort not in available:
+        raise EngineRefusal(why_absent(provider, available, version=ort.__version__))
+    if order.seed:
+        ort.set_seed(order.seed)
+    try:
+        session = ort.InferenceSession(
+            order.model_path,
+            sess_options=session_options(order),
+            providers=[(provider.ort, dict(order.provider_options))],
+        )
+    except EngineRefusal:
+        raise
+    except Exception as error:
+        raise EngineRefusal(f"ONNX Runtime {ort.__version__} cannot load the model: {_told(error)}") from error
+    got = session.get_providers()
+    if got[0] != provider.ort:
+        raise EngineRefusal(f"asked for {provider.ort}, but ONNX Runtime fell back to {got[0]}")
+    return session
+
+
+def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
+    """`SessionOptions` with all that the order sets, ONNX Runtime's default for the rest."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = order.threads
+    options.log_severity_level = 3
+    if order.profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = order.profile
+    for name, value in order.session_options.items():
+        if name == "graph_optimization":
+            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _choice(name, value, LEVELS))
+        elif name == "execution_mode":
+            options.execution_mode = getattr(ort.ExecutionMode, _choice(name, value, MODES))
+        elif name == "inter_threads":
+            options.inter_op_num_threads = _count(name, value)
+        elif name == "arena":
+            options.enable_cpu_mem_arena = _switch(name, value)
+        elif name == "memory_pattern":
+            options.enable_mem_pattern = _switch(name, value)
+        elif name == "spinning":
+            options.add_session_config_entry("session.intra_op.allow_spinning", str(int(_switch(name, value))))
+        elif name != "arena_shrink":
+            raise EngineRefusal(f"unknown session option {name!r}; known: {', '.join(SESSION_OPTIONS)}")
+    return options
+
+
+def run_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
+    """`RunOptions` where an option of the order acts on each run, else None."""
+    if "arena_shrink" not in order.session_options or not _switch(
+        "arena_shrink", order.session_options["arena_shrink"]
+    ):
+        return None
+    import onnxruntime as ort
+
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
+def _choice(name: str, value: str, choices: Mapping[str, str]) -> str:
+    if value not in choices:
+        raise EngineRefusal(f"session option {name} takes {', '.join(choices)}, not {value!r}")
+    return choices[value]
+
+
+def _count(name: str, value: str) -> int:
+    if not value.isdecimal():
+        raise EngineRefusal(f"session option {name} takes a count, not {value!r}")
+    return int(value)
+
+
+def _told(error: Exception) -> str:
+    """One line of at most some 400 characters: what it is stands at the beginning, why at the end of C++ signatures."""
+    reason = " ".join(str(error).split())
+    return reason if len(reason) <= 400 else f"{reason[:80]} … {reason[-310:]}"
+
+
+def _switch(name: str, value: str) -> bool:
+    if value.lower() not in SWITCHES:
+        raise EngineRefusal(f"session option {name} takes on or off, not {value!r}")
+    return SWITCHES[value.lower()]

@@ -1,0 +1,277 @@
+"""The engine `kokoro-sentences`: kokoro-onnx by sentence, on one session or several, with a cache where one is wanted.
+
+With one session and no cache, which is the default, it differs from the engine `kokoro` only in where it cuts.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.core.records.repetition import EngineCounters, EngineFacts
+from harness.engines.kokoro.engine import close_voices, import_kokoro, open_voices, reported_packages, try_language
+from harness.engines.kokoro.session import SWITCHES, StampedSession, open_session, run_options
+from harness.engines.pooled.synthesizer import SAMPLE_RATE, Synthesizer, check_package
+from harness.engines.protocol import EngineOrder, Stages
+from harness.engines.speech import EngineRefusal, SpeechRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.core.clock import Clock
+
+OPTIONS: Mapping[str, str] = {
+    "sessions": "a count, which share the arm's threads and provider; or provider:threads for each, as in cpu:1+cpu:1",
+    "warm_up": "on or off: three pieces on every session before the engine is ready",
+    "cache": "MiB of audio that are kept; 0 keeps none",
+    "cache_ttl": "seconds that a piece is kept",
+}
+"""What an arm may set of this engine, beside the session options."""
+MOST_SESSIONS = 64
+FALL_BACK = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlan:
+    """One session: our short name of its provider, and its intra-op threads (0: ONNX Runtime's default)."""
+
+    provider: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options, read. `cache_bytes` 0 keeps nothing."""
+
+    sessions: tuple[SessionPlan, ...]
+    warm_up: bool = False
+    cache_bytes: int = 0
+    cache_ttl_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """A provider that was asked for and is not there, what stands in for it, and why."""
+
+    asked: str
+    got: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A speaker, and what it says of itself."""
+
+    speaker: Synthesizer
+    facts: EngineFacts
+    close: Callable[[], None]
+
+
+class SentencesEngine:
+    """Takes texts from any thread; their pieces run side by side where there are several sessions."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Providers in force, one for each session; versions; options."""
+        return self._opened.facts
+
+    @property
+    def speaker(self) -> Synthesizer:
+        """What speaks, for its accounts."""
+        return self._opened.speaker
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """A chunk for each piece, with the pause after it; without streaming the same audio as one chunk."""
+        chunks = self._chunks(request)
+        if request.stream:
+            yield from chunks
+            return
+        import numpy as np
+
+        yield np.concatenate(list(chunks))
+
+    def account(self) -> EngineCounters:
+        """Pieces by session and by where they came from, since the start."""
+        return self._opened.speaker.account
+
+    def close(self) -> None:
+        """End the threads, and let the sessions go."""
+        self._opened.close()
+
+    def _chunks(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        with closing(self._opened.speaker.speak(request)) as answer:
+            for part in answer:
+                yield part.joined(part.audio.result())
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> SentencesEngine:
+    """Start it in the parts that `load_time` is split into, and "warm_up" where that is on."""
+    settings, order = read_settings(order)
+    opened = open_synthesizer(order, settings, clock=clock, stages=stages)
+    if settings.warm_up:
+        with stages.stage("warm_up"):
+            opened.speaker.warm_up(order.voice)
+        # Its stamps are within the stage's; they are no parts of the start-up beside it.
+        stages.marks[:] = [mark for mark in stages.marks if mark[0] != "inference"]
+    return SentencesEngine(opened)
+
+
+def open_synthesizer(
+    order: EngineOrder,
+    settings: Settings,
+    *,
+    clock: "Clock",
+    stages: Stages,
+    model_digest: str = "",
+    announce: Callable[[Fallback], None] | None = None,
+) -> Opened:
+    """Sessions, voices and phonemiser. EngineRefusal.
+
+    With `announce` a provider that is not there is replaced by the CPU, and that is announced; without, it is refused.
+    `model_digest` is the SHA-256 of the model where it is known; else the file is read, if there is a cache to key.
+    """
+    with stages.stage("import"):
+        kokoro_onnx = import_kokoro()
+        check_package()
+    sessions: list[Any] = []
+    kokoros: list[Any] = []
+    names: list[str] = []
+    try:
+        for plan in settings.sessions:
+            with stages.stage("session"):
+                session, provider = _open(order, plan, announce)
+            sessions.append(session)
+            with stages.stage("voices"):
+                stand_in = StampedSession(session, stages, run_options(order))
+                kokoros.append(open_voices(kokoro_onnx, order, stand_in))
+            names.append(f"{provider}:{plan.threads or 'default'}")
+        with stages.stage("phonemiser"):
+            try_language(kokoros[0], order)
+    except BaseException:
+        _close_all(kokoros)
+        raise
+    facts = EngineFacts(
+        providers=tuple(kokoro.sess.get_providers()[0] for kokoro in kokoros),
+        packages=reported_packages(),
+        options=(*sorted(order.session_options.items()), *_told(settings, names)),
+        sample_rate=SAMPLE_RATE,
+        python=platform.python_version(),
+    )
+    speaker = Synthesizer(
+        list(zip(names, kokoros, strict=True)),
+        made_by=_fingerprint(order, facts, model_digest=model_digest) if settings.cache_bytes else "",
+        cache_bytes=settings.cache_bytes,
+        cache_ttl_s=settings.cache_ttl_s,
+        clock=clock,
+        stages=stages,
+    )
+
+    def close() -> None:
+        speaker.close()
+        for session in sessions if order.profile else ():
+            # Written now, or not at all.
+            session.end_profiling()
+        _close_all(kokoros)
+
+    return Opened(speaker=speaker, facts=facts, close=close)
+
+
+def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
+    """Our options, and the order with what is left of them. EngineRefusal where one makes no sense."""
+    given = {name: value for name, value in order.session_options.items() if name in OPTIONS}
+    left = {name: value for name, value in order.session_options.items() if name not in OPTIONS}
+    warm_up = given.get("warm_up", "off").lower()
+    if warm_up not in SWITCHES:
+        raise EngineRefusal(f"option warm_up takes on or off, not {given['warm_up']!r}")
+    settings = Settings(
+        sessions=_plans(given.get("sessions", "1"), order),
+        warm_up=SWITCHES[warm_up],
+        cache_bytes=round(_number("cache", given.get("cache", "0")) * 2**20),
+        cache_ttl_s=_number("cache_ttl", given.get("cache_ttl", "3600")),
+    )
+    return settings, replace(order, session_options=left)
+
+
+def _plans(text: str, order: EngineOrder) -> tuple[SessionPlan, ...]:
+    if text.isdecimal() and 1 <= int(text) <= MOST_SESSIONS:
+        count = int(text)
+        threads = order.threads if count == 1 else max(1, (order.threads or _usable_cpus()) // count)
+        return (SessionPlan(provider=order.provider, threads=threads),) * count
+    plans: list[SessionPlan] = []
+    for each in text.split("+"):
+        provider, _, count_text = each.partition(":")
+        if not provider or not count_text.isdecimal() or len(plans) == MOST_SESSIONS:
+            raise EngineRefusal(f"option sessions takes {OPTIONS['sessions']}, at most {MOST_SESSIONS}; not {text!r}")
+        plans.append(SessionPlan(provider=provider, threads=int(count_text)))
+    return tuple(plans)
+
+
+def _usable_cpus() -> int:
+    """Those that this process may run on, where the platform tells."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise EngineRefusal(f"option {name} takes a number, {OPTIONS[name]}; not {text!r}")
+    return number
+
+
+def _open(order: EngineOrder, plan: SessionPlan, announce: Callable[[Fallback], None] | None) -> tuple[Any, str]:
+    """The session, and the provider that it got."""
+    wanted = replace(order, provider=plan.provider, threads=plan.threads)
+    try:
+        return open_session(wanted), plan.provider
+    except EngineRefusal as refusal:
+        if announce is None or plan.provider == FALL_BACK:
+            raise
+        # Options of the provider that is missing mean nothing to the other.
+        session = open_session(replace(wanted, provider=FALL_BACK, provider_options={}))
+        announce(Fallback(asked=plan.provider, got=FALL_BACK, reason=str(refusal)))
+        return session, FALL_BACK
+
+
+def _told(settings: Settings, names: list[str]) -> tuple[tuple[str, str], ...]:
+    return (
+        ("sessions", "+".join(names)),
+        ("warm_up", "on" if settings.warm_up else "off"),
+        ("cache", f"{settings.cache_bytes / 2**20:g}"),
+        ("cache_ttl", f"{settings.cache_ttl_s:g}"),
+    )
+
+
+def _fingerprint(order: EngineOrder, facts: EngineFacts, *, model_digest: str) -> str:
+    """SHA-256 of all that changes audio beside the text, the voice's name and the speed."""
+    told = {
+        "model": model_digest or _digest(order.model_path),
+        "voices": _digest(order.voices_path),
+        "providers": facts.providers,
+        "packages": facts.packages,
+        "options": facts.options,
+        "provider options": sorted(order.provider_options.items()),
+        "seed": order.seed,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123 - a path as text, as an order holds it
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _close_all(kokoros: list[Any]) -> None:
+    for kokoro in kokoros:
+        close_voices(kokoro)

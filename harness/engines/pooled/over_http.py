@@ -1,0 +1,220 @@
+"""The engine `kokoro-server`: the project's own server, started as a process, and heard as its listeners hear it.
+
+What `kokoro-sentences` does in process, this one does behind HTTP, with the same options; figures of both in one run
+say what the way over the network costs. Memory and CPU time are the server's.
+"""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import harness
+from harness.core.comma_lists import join_list
+from harness.core.records.repetition import EngineCounters, EngineFacts
+from harness.core.subprocesses import command
+from harness.engines.http.engine import EndpointEngine
+from harness.engines.http.engine import start as reach
+from harness.engines.http.target import Target
+from harness.engines.pooled.engine import OPTIONS as SENTENCES_OPTIONS
+from harness.engines.protocol import EngineOrder, ServerProcess, Stages
+from harness.engines.speech import EngineRefusal, SpeechRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.core.clock import Clock
+
+CLIENT_OPTIONS: Mapping[str, str] = {
+    "dialect": "openai or raycast",
+    "format": "pcm, wav, mp3, opus or flac; the raycast dialect has the first two",
+    "keep_alive": "on: one connection for all requests; off: a new one for each",
+}
+"""What an arm may set of the listener, beside the options of the engine `kokoro-sentences` and of the session."""
+OPTIONS: Mapping[str, str] = {**SENTENCES_OPTIONS, **CLIENT_OPTIONS}
+
+START_S = 240.0
+STOP_S = 10.0
+LOOK_AGAIN_S = 0.02
+MOST_LISTENERS = 256
+PREFIX = "KOKORO_BENCH_"
+
+
+class ServedEngine:
+    """A server process and the connection to it."""
+
+    def __init__(self, server: "Server", client: EndpointEngine, facts: EngineFacts) -> None:
+        self._server = server
+        self._client = client
+        self._facts = facts
+
+    @property
+    def facts(self) -> EngineFacts:
+        """The server's own, with those of the way to it."""
+        return replace(self._facts, options=(*self._facts.options, *self._client.facts.options))
+
+    @property
+    def server(self) -> ServerProcess:
+        """The process that was started."""
+        return ServerProcess(pid=self._server.pid, found="started by this engine")
+
+    @property
+    def target(self) -> Target:
+        """How it is asked."""
+        return self._client.target
+
+    def account(self) -> EngineCounters | None:
+        """What the server counted since its start; None where it does not say so now."""
+        try:
+            said = self._server.ask("/status")
+            cache = said["cache"]
+            return EngineCounters(
+                routes=tuple((each["name"], each["jobs"]) for each in said["sessions"]),
+                **{name: cache[name] for name in ("hits", "misses", "joined", "evicted")},
+                cache_bytes=cache["size"],
+                cache_limit=cache["limit"],
+            )
+        except (OSError, http.client.HTTPException, ValueError, KeyError):
+            return None
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """Chunks as they come over the network. EndpointFault."""
+        return self._client.synthesise(request)
+
+    def close(self) -> None:
+        """Hang up, and end the server."""
+        self._client.close()
+        self._server.stop()
+
+
+class Server:
+    """A `kokoro-bench serve` of ours, on a free port of this machine alone."""
+
+    def __init__(self, order: EngineOrder) -> None:
+        self._process = subprocess.Popen(
+            command(sys.executable, harness.__path__[0], "harness.cli", _arguments(order)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+            # A configuration of whoever measures is not the server's.
+            cwd=Path(order.model_path).parent,
+        )
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
+    def find(self) -> None:
+        """Read where it listens. EngineRefusal where it ended instead; why stands on standard error."""
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
+        self.url = self._process.stdout.readline().decode().rpartition(" at ")[2].strip()
+        if not self.url:
+            self._refuse()
+
+    def await_ready(self, clock: "Clock") -> None:
+        """Until its sessions are warm. EngineRefusal where that does not come."""
+        end = clock.now_ns() + round(START_S * 1e9)
+        while self._health() != 200:
+            if self._process.poll() is not None:
+                self._refuse()
+            if clock.now_ns() > end:
+                raise EngineRefusal(f"the server was not ready within {START_S:g} s")
+            clock.sleep(LOOK_AGAIN_S)
+
+    def ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """What the server says at a path."""
+        return json.loads(self._get(path)[1])
+
+    def stop(self) -> None:
+        """Ask it to end, and be sure that it has."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _health(self) -> int:
+        try:
+            return self._get("/health")[0]
+        except OSError:
+            return 0
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.url.rpartition("/")[2], timeout=START_S)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def _refuse(self) -> None:
+        code = self._process.wait()
+        raise EngineRefusal(f"the server ended with exit code {code} before it was ready; its standard error says why")
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine:
+    """Start the server, in the parts "session" (until it listens) and "warm_up" (until it is ready), and reach it."""
+    _check(order)
+    server = Server(order)
+    try:
+        with stages.stage("session"):
+            server.find()
+        with stages.stage("warm_up"):
+            server.await_ready(clock)
+        said = server.ask("/status")
+        if said["fallbacks"]:
+            raise EngineRefusal(f"the server fell back to another provider: {said['fallbacks'][0]['reason']}")
+        told = {name: order.session_options[name] for name in CLIENT_OPTIONS if name in order.session_options}
+        told = {"dialect": "openai", **told, "pid": str(server.pid)}
+        client = reach(replace(order, url=server.url, session_options=told), clock=clock, stages=stages)
+    except BaseException:
+        server.stop()
+        raise
+    facts = replace(
+        client.facts,
+        providers=tuple(said["providers"]),
+        packages=tuple(sorted({**dict(client.facts.packages), **said["packages"]}.items())),
+        options=tuple(said["options"].items()),
+    )
+    return ServedEngine(server, client, facts)
+
+
+def _check(order: EngineOrder) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("click", "fastapi", "uvicorn", "soundfile") if find_spec(name) is None]
+    if missing:
+        raise EngineRefusal(f"not installed in this environment: {', '.join(missing)} (the extra `server`)")
+    if not order.model_path:
+        raise EngineRefusal("the server needs a model")
+
+
+def _arguments(order: EngineOrder) -> list[str]:
+    """The options of `kokoro-bench serve` that come to the same as the order."""
+    given = dict(order.session_options)
+    ours = {name: given.pop(name) for name in OPTIONS if name in given}
+    arguments = [
+        "serve", "--attached", "--port", "0", "--concurrency", str(MOST_LISTENERS),
+        "--model", join_list([order.model_path]), "--voices", order.voices_path, "--voice", order.voice,
+        "--provider", order.provider, "--threads", str(order.threads), "--seed", str(order.seed),
+        "--sessions", ours.get("sessions", "1"),
+        "--cache", ours.get("cache", "0"), "--cache-ttl", ours.get("cache_ttl", "3600"),
+        "--warm-up" if ours.get("warm_up", "on") == "on" else "--no-warm-up",
+    ]  # fmt: skip
+    for option, pairs in (("--session-options", given), ("--provider-options", order.provider_options)):
+        if pairs:
+            arguments += [option, join_list(f"{name}={value}" for name, value in pairs.items())]
+    return arguments

@@ -1,0 +1,1 @@
+"""The process that starts workers, schedules blocks and collects what they return."""

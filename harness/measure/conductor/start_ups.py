@@ -1,0 +1,80 @@
+"""Start-ups that are measured as such: a round of them for each launch, before any worker stays.
+
+Between blocks they would let time pass in which the machine changes. As with launches, two rounds are made whatever the
+budget.
+"""
+
+from typing import TYPE_CHECKING
+
+from harness.core.clock import Clock
+from harness.core.records.scenario import Mode, Scenario
+from harness.measure.conductor.active_scenarios import ActiveScenarios
+from harness.measure.conductor.budget import RunBudget
+from harness.measure.conductor.dispatch import Dispatcher
+from harness.measure.conductor.events import EventHandler, WarmedUp
+from harness.measure.conductor.first_requests import first_requests
+from harness.measure.conductor.workers import ActiveWorker, WorkerPool
+from harness.measure.worker.handle import WorkerLost
+from harness.plan.matrix import Plan
+
+if TYPE_CHECKING:
+    from harness.measure.worker.protocol import PageCache
+
+
+class StartUps:
+    """All rounds of one run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        active_scenarios: ActiveScenarios,
+        worker_pool: WorkerPool,
+        *,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        emit: EventHandler,
+    ) -> None:
+        self._plan = plan
+        self._active_scenarios = active_scenarios
+        self._worker_pool = worker_pool
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._emit = emit
+
+    def play(self, pacing: RunBudget) -> str:
+        """Play them; why there were not as many rounds as launches, "" where there were."""
+        run_limits = self._plan.run_limits
+        for launch in range(run_limits.launches if self._active_scenarios.start_ups else 0):
+            if launch >= self._plan.run_limits.launch_policy.needed_launches and not pacing.fits_start_ups(
+                alone=not self._active_scenarios.in_blocks
+            ):
+                return f"the budget of {run_limits.budget_s:g} s had no time for more than {launch} start-ups"
+            began = self._clock.now_ns()
+            for scenario in self._plan.shuffled(self._active_scenarios.start_ups, "load", launch):
+                self._emit(pacing.progress(scenario.id))
+                self._start_up(scenario, launch)
+            pacing.started_up(began)
+        return ""
+
+    def _start_up(self, scenario: Scenario, launch: int) -> None:
+        """A start of its own, while no other worker is there."""
+        page_cache: PageCache = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
+        worker, done = self._worker_pool.start(
+            scenario.arm, launch, page_cache=page_cache, dedicated=True, speak_first=scenario.mode.is_load
+        )
+        if not done.outcome.valid:
+            self._active_scenarios.lose(scenario, done.outcome)
+        if worker is not None:
+            try:
+                if done.outcome.valid and not scenario.mode.is_load:
+                    self._ask_first(scenario, ActiveWorker(arm=scenario.arm, worker=worker, launch=launch))
+            finally:
+                worker.close()
+
+    def _ask_first(self, scenario: Scenario, active: ActiveWorker) -> None:
+        """What a process is asked for that has spoken nothing yet."""
+        try:
+            for repetition in first_requests(self._plan, self._dispatcher, scenario, active):
+                self._emit(WarmedUp(repetition=repetition))
+        except WorkerLost as lost:
+            self._active_scenarios.give_up(scenario, lost.outcome, launch=self._plan.run_limits.launches - 1)

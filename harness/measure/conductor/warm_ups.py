@@ -1,0 +1,109 @@
+"""Warm-up: each text is synthesised before it is measured; the sides of a duel are observed meanwhile."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from harness.core.records.repetition import Repetition
+from harness.core.records.scenario import Arm, Scenario
+from harness.measure.conductor.active_scenarios import ActiveScenarios
+from harness.measure.conductor.events import EventHandler, WarmedUp
+from harness.measure.conductor.steps import StepRunner
+from harness.measure.conductor.workers import WorkerPool
+from harness.measure.system.external_work import works_elsewhere
+from harness.measure.worker.slicing_checks import CANNOT_TELL, ENOUGH_LOOKS, UNABLE, UNTOLD, Slicing
+from harness.measure.worker.time_slicing import can_halt, halter_of
+from harness.plan.matrix import Plan
+
+MOST_WATCHED = 8
+"""The most warm-up repetitions of a text, if short ones have not shown enough."""
+
+
+class Repeat(Protocol):
+    """Lets a scenario, or both sides of a duel at once, synthesise their text once more."""
+
+    def __call__(self, *scenarios: Scenario, watched: bool = False) -> Sequence[Repetition]:
+        """The repetitions; a scenario whose worker is lost is no longer in the roster."""
+        ...
+
+
+class WarmUps:
+    """The warm-ups of a run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        active_scenarios: ActiveScenarios,
+        worker_pool: WorkerPool,
+        turns: StepRunner,
+        slicing: Slicing,
+        repeat: Repeat,
+        emit: EventHandler,
+    ) -> None:
+        self._plan = plan
+        self._active_scenarios = active_scenarios
+        self._worker_pool = worker_pool
+        self._turns = turns
+        self._slicing = slicing
+        self._repeat = repeat
+        self._emit = emit
+
+    def play(self, scenarios: Sequence[Scenario], launch: int) -> None:
+        """Warm up one after the other, or both sides of a duel at once if each has one thread.
+
+        In the first launch a duel's sides are observed meanwhile, to decide whether they can be halted.
+        """
+        first = not launch and bool(self._slicing.slice_s)
+        if first:
+            self._examine(scenario.arm for scenario in scenarios)
+        sides = self._turns.sides(scenarios)
+        both: set[Scenario] = set()
+        for scenario in scenarios:
+            other = sides.get(scenario)
+            if other is not None and first:
+                self._watch(scenario)
+            elif other is None or any(arm.threads != 1 for arm in (scenario.arm, other.arm)):
+                self.warm_up(scenario)
+            elif scenario not in both:
+                both |= {scenario, other}
+                self.warm_up(scenario, other)
+        if first:
+            # An engine may start a process, or open a device, with its first text.
+            self._examine(scenario.arm for scenario in sides)
+            self._slicing.settle_first(scenario.arm.id for scenario in sides if scenario in self._active_scenarios)
+
+    def warm_up(self, *scenarios: Scenario) -> None:
+        """Warm up one scenario, or both sides of a duel at once, until a side is lost."""
+        for _ in range(self._plan.run_limits.warmups):
+            if not self._once(*scenarios):
+                return
+
+    def _watch(self, scenario: Scenario) -> None:
+        """Warm up a side of a duel until enough has been observed of it."""
+        seen = self._slicing.of(scenario.arm.id)
+        for number in range(max(self._plan.run_limits.warmups, MOST_WATCHED)):
+            if number >= self._plan.run_limits.warmups and seen.looks >= ENOUGH_LOOKS:
+                return
+            if not self._once(scenario, watched=True):
+                return
+
+    def _once(self, *scenarios: Scenario, watched: bool = False) -> bool:
+        """Synthesise once more; False if one of them has been lost."""
+        if any(scenario not in self._active_scenarios for scenario in scenarios):
+            return False
+        for repetition in self._repeat(*scenarios, watched=watched):
+            self._emit(WarmedUp(repetition=repetition))
+        return True
+
+    def _examine(self, arms: Iterable[Arm]) -> None:
+        """Refuse slices if a process cannot be halted as a whole, or does not tell what it does."""
+        for arm in dict.fromkeys(arms):
+            if arm not in self._worker_pool:
+                continue
+            worker = self._worker_pool[arm].worker
+            if not can_halt(worker):
+                self._slicing.refuse(UNABLE)
+            elif not halter_of(worker).tells:
+                self._slicing.refuse(CANNOT_TELL.format(arm=arm.id, why=UNTOLD))
+            elif elsewhere := works_elsewhere(worker.pid):
+                self._slicing.refuse(f"{arm.id} {elsewhere}")

@@ -1,0 +1,152 @@
+"""Virtual environments by the digest of what is in them: built once, shared by all checkouts."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import RuntimeBuildError, UsageError, nearest
+from harness.core.records.scenario import Runtime, slug
+from harness.engines.builds import refuse_several_builds
+from harness.measure.runtimes.resolve import resolve, run_uv
+
+MARKER = "kokoro-bench.json"
+"""Written last: an environment without it was never finished."""
+CHECK = """
+import kokoro_onnx, numpy, onnxruntime, psutil
+from importlib import metadata
+print(*sorted(set(metadata.packages_distributions().get("onnxruntime", ()))))
+"""
+"""Prints the distributions that brought ONNX Runtime: every one but the last installed has lost files to another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One that is here. `size` is in bytes, `used_at` seconds since the epoch."""
+
+    name: str
+    requirements: tuple[str, ...]
+    pinned: tuple[str, ...]
+    python: Path
+    path: Path
+    size: int
+    used_at: float
+
+
+class Runtimes:
+    """The environments under the cache's root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "runtimes"
+
+    def build(
+        self, runtime: Runtime, *, report: Callable[[str], None] = lambda _message: None, anew: bool = False
+    ) -> Path:
+        """The interpreter of a runtime, built where it is not here. RuntimeBuildError says why it cannot be."""
+        from filelock import FileLock
+
+        resolution = resolve(runtime.requirements, remembered=self._root / "resolved", anew=anew)
+        path = self._root / resolution.digest
+        with FileLock(str(self._root / f"{resolution.digest}.lock")):
+            if not (path / MARKER).is_file():
+                report(f"building runtime {runtime.name}")
+                self._build(path, runtime, resolution.pinned)
+            os.utime(path / MARKER)
+        return _python(path)
+
+    def list(self) -> tuple[Environment, ...]:
+        """What is here, the last used first."""
+        found = [self._describe(marker.parent) for marker in self._root.glob(f"*/{MARKER}")]
+        return tuple(sorted(found, key=lambda environment: -environment.used_at))
+
+    def prune(self, *, unused_s: float) -> tuple[Environment, ...]:
+        """Remove what was not used for so long, and return it."""
+        old = [each for each in self.list() if time.time() - each.used_at >= unused_s]
+        for environment in old:
+            # The marker first: what is half gone must not look finished.
+            (environment.path / MARKER).unlink(missing_ok=True)
+            shutil.rmtree(environment.path, ignore_errors=True)
+        return tuple(old)
+
+    def _build(self, path: Path, runtime: Runtime, pinned: Sequence[str]) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run_uv("venv", "--quiet", "--python", sys.executable, str(path), what=runtime.name)
+        run_uv(
+            "pip", "install", "--quiet", "--no-deps", "--python", str(_python(path)), "-r", "-",
+            given="\n".join(pinned), what=runtime.name,
+        )  # fmt: skip
+        _check(path, runtime)
+        described = {"name": runtime.name, "requirements": list(runtime.requirements), "pinned": list(pinned)}
+        (path / MARKER).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+
+    def _describe(self, path: Path) -> Environment:
+        described = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        return Environment(
+            name=described["name"],
+            requirements=tuple(described["requirements"]),
+            pinned=tuple(described["pinned"]),
+            python=_python(path),
+            path=path,
+            size=sum(file.lstat().st_size for file in path.rglob("*") if file.is_file()),
+            used_at=(path / MARKER).stat().st_mtime,
+        )
+
+
+def declared(tables: Mapping[str, object]) -> dict[str, Runtime]:
+    """The runtimes of `[tool.kokoro-bench.runtimes]`."""
+    table = tables.get("runtimes", {})
+    if not isinstance(table, Mapping):
+        raise UsageError(
+            "must be a table", where="[tool.kokoro-bench.runtimes]", remedy='old = ["onnxruntime==1.20.1"]'
+        )
+    found = {}
+    for name, requirements in table.items():
+        if not isinstance(requirements, list) or not all(isinstance(each, str) for each in requirements):
+            raise UsageError(
+                f"{name} must be a list of requirements",
+                where="[tool.kokoro-bench.runtimes]",
+                remedy=f'{name} = ["onnxruntime==1.20.1"]',
+            )
+        refuse_several_builds(requirements, where=f"[tool.kokoro-bench.runtimes] {name}")
+        found[name] = Runtime(name=slug(name), requirements=tuple(requirements))
+    return found
+
+
+def runtime_of(text: str, known: Mapping[str, Runtime]) -> Runtime:
+    """A declared runtime by its name, or one made of the requirements in `text`, separated by spaces."""
+    if text in known:
+        return known[text]
+    if not any(sign in text for sign in "<>=~!"):
+        raise UsageError(f"no runtime {text!r}", where="--runtime", remedy=nearest(text, list(known)))
+    refuse_several_builds(text.split(), where="--runtime")
+    return Runtime(name=slug(text), requirements=tuple(sorted(text.split())))
+
+
+def _python(path: Path) -> Path:
+    return path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _check(path: Path, runtime: Runtime) -> None:
+    """An environment in which nothing can be imported is told now, and not by a worker that ends."""
+    command = [str(_python(path)), "-I", "-X", "utf8", "-c", CHECK]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise RuntimeBuildError(
+            f"installed, but it does not import: {reason[0]}",
+            where=runtime.name,
+            remedy="choose versions that go together",
+        )
+    brought_by = done.stdout.splitlines()[-1].split()
+    if len(brought_by) > 1:
+        raise RuntimeBuildError(
+            f"{' and '.join(brought_by)} overwrite one another: all of them install the module onnxruntime",
+            where=runtime.name,
+            remedy="ask for packages that bring one of them",
+        )

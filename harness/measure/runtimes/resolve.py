@@ -1,0 +1,133 @@
+"""From what a person asks for to a pinned set of packages that a worker can live on."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.core.errors import RuntimeBuildError
+from harness.engines.builds import (
+    MODULE,
+    PLAIN,
+    builds_in,
+    distribution_of,
+    listed,
+)
+
+WHEELS = ("onnxruntime", "kokoro-onnx", "psutil", "numpy")
+TAIL_LINES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """Every package with its version, and the digest that names the environment made of them."""
+
+    pinned: tuple[str, ...]
+    digest: str
+
+
+def complete(requirements: Sequence[str]) -> tuple[str, ...]:
+    """What is asked for, and what a worker needs besides: our own versions, where nothing else is said.
+
+    Another build of ONNX Runtime stands in for `onnxruntime`: it installs the same module.
+    """
+    names = {distribution_of(requirement) for requirement in requirements}
+    found = list(requirements)
+    if not builds_in(requirements):
+        found.append(f"onnxruntime=={version('onnxruntime')}")
+    if "kokoro-onnx" not in names:
+        found.append(f"kokoro-onnx=={version('kokoro-onnx')}")
+    found += [package for package in ("numpy", "psutil") if package not in names]
+    return tuple(sorted(found))
+
+
+def overrides(requirements: Sequence[str]) -> tuple[str, ...]:
+    """Keeps kokoro-onnx from bringing the plain distribution where another build was asked for."""
+    # A marker that never holds removes a requirement: uv documents overrides as replacements.
+    return (f"{PLAIN}; python_version < '3'",) if builds_in(requirements) not in ((), (PLAIN,)) else ()
+
+
+def resolve(requirements: Sequence[str], *, remembered: Path, anew: bool = False) -> Resolution:
+    """Pin `requirements`; what was pinned before is used again unless `anew`. RuntimeBuildError where nothing fits."""
+    wanted = complete(requirements)
+    file = remembered / f"{_digest([*wanted, *_here()])}.txt"
+    if anew or not file.is_file():
+        content = _compile(wanted)
+        remembered.mkdir(parents=True, exist_ok=True)
+        half = file.with_suffix(".part")
+        half.write_text(content, encoding="utf-8")
+        half.replace(file)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    pinned = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    _refuse_brought_builds(pinned, wanted)
+    return Resolution(pinned=pinned, digest=_digest([*pinned, *_here()]))
+
+
+def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None:
+    """A package that was asked for may depend on a build of ONNX Runtime beside the one that is there already."""
+    builds = builds_in(pinned)
+    if len(builds) > 1:
+        others = [name for name in builds if name != PLAIN]
+        raise RuntimeBuildError(
+            f"{listed(builds)} would overwrite one another: all of them install the module {MODULE}, and "
+            "the requirements bring all of them",
+            where=", ".join(wanted),
+            remedy=f"ask for {others[0]} by name, and it takes the place of {PLAIN}"
+            if len(others) == 1
+            else "leave out the package that brings one of them",
+        )
+
+
+def run_uv(*arguments: str, given: str = "", what: str) -> str:
+    """Call uv; RuntimeBuildError with the end of what it said."""
+    from uv import find_uv_bin
+
+    # uv brings certificates of its own; a company's proxy is known to the system's alone.
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
+    try:
+        done = subprocess.run(
+            [find_uv_bin(), "--no-progress", *arguments],
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            env=environment,
+        )
+    except OSError as error:
+        raise RuntimeBuildError(f"uv cannot be run ({error.strerror})", where=what, remedy="pip install uv") from error
+    if done.returncode:
+        tail = " / ".join(line.strip() for line in done.stderr.strip().splitlines()[-TAIL_LINES:])
+        raise RuntimeBuildError(
+            f"the packages cannot be installed: {tail}",
+            where=what,
+            remedy="ask for versions that exist for this Python and go together",
+        )
+    return done.stdout
+
+
+def _compile(wanted: Sequence[str]) -> str:
+    arguments = ["pip", "compile", "-", "--python", sys.executable, "--no-header", "--no-annotate", "--quiet"]
+    replaced = overrides(wanted)
+    if not replaced:
+        return run_uv(*arguments, given="\n".join(wanted), what=", ".join(wanted))
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "overrides.txt"
+        file.write_text("\n".join(replaced), encoding="utf-8")
+        return run_uv(*arguments, "--overrides", str(file), given="\n".join(wanted), what=", ".join(wanted))
+
+
+def _here() -> list[str]:
+    """What else decides which files are installed."""
+    return [platform.python_version(), sys.platform, platform.machine()]
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,97 @@
+"""Other revisions of the source, as git worktrees in the cache: one per commit, never changed."""
+
+import shutil
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.measure.runtimes.git import GitError, git
+
+MEASURING = (
+    "harness/measure",
+    "harness/engines",
+    "harness/metrics",
+    "harness/core",
+    # Where records and clock were in revisions before harness/core.
+    "harness/records",
+    "harness/clock.py",
+)
+"""What runs in a worker. If two revisions differ in it, they measure differently."""
+WORKERS = ("harness/measure/worker/__init__.py", "harness/measure/worker.py")
+"""Either holds `main` of the module `harness.measure.worker`; revisions before the package have the second."""
+
+
+def checkout(root: Path, revision: str, *, cache: Path) -> Path:
+    """The directory of the harness package at `revision`.
+
+    Raises UsageError where the revision or git is not there, or the revision cannot be laid out.
+    """
+    from filelock import FileLock
+
+    commit = resolve(root, revision)
+    folder = cache / "revisions" / commit
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(folder) + ".lock"):
+            if not _is_whole(folder, commit):
+                # What is left of a checkout that was interrupted, or that somebody changed.
+                shutil.rmtree(folder, ignore_errors=True)
+                git(root, "worktree", "prune")
+                git(root, "worktree", "add", "--force", "--detach", str(folder), commit)
+    except OSError as error:
+        raise UsageError(
+            f"revision {revision} cannot be laid out ({error.strerror or error})",
+            where=str(folder),
+            remedy="set KOKORO_BENCH_CACHE to a folder that can be written",
+        ) from error
+    if not any((folder / worker).is_file() for worker in WORKERS):
+        raise UsageError(
+            f"revision {revision} has no worker",
+            where="rev",
+            remedy="compare with one that has harness/measure/worker/ or harness/measure/worker.py",
+        )
+    return folder / "harness"
+
+
+def resolve(root: Path, revision: str) -> str:
+    """The commit that `revision` names. UsageError where there is none, or git cannot tell."""
+    try:
+        git(root, "rev-parse", "--git-dir")
+    except GitError as error:
+        if "not a git repository" not in error.said:
+            raise
+        raise UsageError(
+            f"{revision!r} is neither a model nor a requirement, and {root} lies in no git repository with revisions",
+            where="duel",
+            remedy="kokoro-bench models list shows models; revisions are those of a clone of kokoro-bench",
+        ) from error
+    try:
+        return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
+    except GitError as error:
+        if error.said.strip():
+            raise
+        shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+        raise UsageError(
+            f"{revision!r} is neither a model, a requirement nor a git revision"
+            + (" that this shallow clone has" if shallow else ""),
+            where="duel",
+            remedy="git fetch --unshallow gets every revision"
+            if shallow
+            else "git log --oneline shows revisions, kokoro-bench models list shows models",
+        ) from error
+
+
+def measuring_changes(root: Path, *, commit: str, other: str = "") -> tuple[str, ...]:
+    """Files of the measuring code that differ between `commit` and `other`, "" being the tree as it is."""
+    commits = [commit, other] if other else [commit]
+    return tuple(git(root, "diff", "--name-only", *commits, "--", *MEASURING).split())
+
+
+def _is_whole(folder: Path, commit: str) -> bool:
+    """That `folder` is a checkout of `commit` with every file as it was committed."""
+    if not folder.is_dir():
+        return False
+    try:
+        there = git(folder, "rev-parse", "HEAD").strip() == commit
+        return there and not git(folder, "status", "--porcelain", "--untracked-files=no")
+    except GitError:
+        return False

@@ -1,0 +1,1 @@
+"""What the operating system tells: CPU, memory, other processes, interference and locks."""

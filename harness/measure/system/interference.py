@@ -1,0 +1,205 @@
+"""What else the machine did while a repetition ran, told apart from the repetition's own work.
+
+Three figures, each None where the platform does not tell:
+
+- `steal_share`: steal / (busy + steal) over all CPUs: of the CPU time that was wanted, the share that the hypervisor
+  gave to others. A repetition is slowed down by about that share. A hypervisor that hides its steal shows 0.
+- `others_cpu_share`: (busy - own) / wall, where 1.0 is one whole CPU: what everything but this process used,
+  interrupts included. Above 1.0 when others keep more than one CPU busy.
+- `involuntary_switches`: how often the kernel took a CPU from one of this process's threads before it gave it up.
+
+*Busy* is user + nice + system + irq + softirq (guests are already in user). The kernel books it in ticks, so both
+shares have a resolution of about one tick per busy CPU. Below `Limits.shortest_wall_s` they are None; above it they are
+given as measured, and a mark is set only by what the resolution cannot explain.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.records.repetition import Disturbance
+
+_STAT = Path("/proc/stat")
+_TICK_S = 0.01
+"""The unit of /proc/stat: USER_HZ is 100 wherever ONNX Runtime runs; the clocks of macOS and Windows are no finer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuTimes:
+    """CPU seconds since boot, summed over all CPUs. `steal_s` is None where the platform does not count it."""
+
+    busy_s: float
+    idle_s: float
+    steal_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Above what a repetition is marked as disturbed. Marked repetitions are kept, counted and shown.
+
+    The defaults ask what would move a figure by the smallest change of interest, 2 %: that much steal; that much of the
+    machine used by others, but never less than a tenth of a CPU, which an idle desktop takes; and more preemptions than
+    housekeeping makes (measured on 2 cores under a saturating load: at most 35 per CPU second with nothing else
+    running, 150 and more beside one other busy process). A process with more threads than CPUs preempts itself, which
+    is counted too: it slows the repetition just as much.
+    """
+
+    steal_share: float = 0.02
+    others_share: float = 0.10
+    """In CPUs."""
+    others_machine_share: float = 0.02
+    """Of all CPUs; the larger of the two limits holds."""
+    switches_per_cpu_s: float = 50.0
+    """Involuntary switches per second of own CPU time."""
+    fewest_switches: int = 20
+    """Fewer are never marked: in a short repetition a handful is a high rate and costs nothing."""
+    shortest_wall_s: float = 0.2
+    """Below this the ticks are coarser than any limit above."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Watch:
+    """Watches the machine around one repetition: `begin`, the work, `end`; each is a short read and a system call."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._times: CpuTimes | None = None
+        self._switches: int | None = None
+
+    def begin(self) -> None:
+        """Note the counters, just before the work."""
+        self._switches = involuntary_switches()
+        self._times = cpu_times()
+
+    def end(self, own_cpu_ns: int, wall_ns: int, *, stood_ns: int = 0, instead_ns: int = 0) -> Disturbance:
+        """Judge what happened since `begin`.
+
+        `own_cpu_ns` (CPU time of all threads of this process) and `wall_ns` must span the same stretch, from `begin` to
+        here: own work left out of them would be taken for somebody else's. For `stood_ns` more the process was halted,
+        while the other side of its pair used `instead_ns` of CPU time.
+        """
+        before, after = self._times, cpu_times()
+        switches_before, switches_after = self._switches, involuntary_switches()
+        switches = None
+        if switches_before is not None and switches_after is not None:
+            switches = switches_after - switches_before
+        return judge_disturbance(
+            before,
+            after,
+            own_cpu_ns=own_cpu_ns,
+            wall_ns=wall_ns + stood_ns,
+            instead_ns=instead_ns,
+            switches=switches,
+            cpus=os.cpu_count() or 1,
+            limits=self._limits,
+        )
+
+
+def judge_disturbance(
+    before: CpuTimes | None,
+    after: CpuTimes | None,
+    *,
+    own_cpu_ns: int,
+    wall_ns: int,
+    switches: int | None,
+    cpus: int,
+    instead_ns: int = 0,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Disturbance:
+    """Turn two readings of the machine's clocks into shares and marks (definitions at the head of this module).
+
+    `instead_ns` is CPU time of whoever worked while this process was halted: nobody's disturbance. Halts preempt it
+    several times each, so that its switches are given and not marked.
+    """
+    own_s, wall_s = own_cpu_ns / 1e9, wall_ns / 1e9
+    accounted_s = own_s + instead_ns / 1e9
+    marks = []
+    steal_share = others_share = None
+    if before is not None and after is not None and wall_s >= limits.shortest_wall_s:
+        busy_s = after.busy_s - before.busy_s
+        resolution_s = _TICK_S * (1 + busy_s / wall_s)
+        if _truthful(busy_s=busy_s, own_s=accounted_s, resolution_s=resolution_s):
+            others_s = max(0.0, busy_s - accounted_s)
+            others_share = others_s / wall_s
+            allowed = max(limits.others_share, limits.others_machine_share * cpus)
+            if others_s - resolution_s > allowed * wall_s:
+                marks.append("others")
+        if before.steal_s is not None and after.steal_s is not None:
+            steal_s = after.steal_s - before.steal_s
+            wanted_s = busy_s + steal_s
+            if steal_s >= 0 and wanted_s > resolution_s:
+                steal_share = steal_s / wanted_s
+                if steal_s - resolution_s > limits.steal_share * wanted_s:
+                    marks.append("steal")
+    if (
+        switches is not None
+        and not instead_ns
+        and switches >= limits.fewest_switches
+        and switches > limits.switches_per_cpu_s * own_s
+    ):
+        marks.append("switches")
+    return Disturbance(
+        steal_share=steal_share,
+        others_cpu_share=others_share,
+        involuntary_switches=switches,
+        marks=tuple(sorted(marks)),
+    )
+
+
+def _truthful(*, busy_s: float, own_s: float, resolution_s: float) -> bool:
+    """Whether the machine was at least as busy as this process: some sandboxes show a /proc/stat of zeros."""
+    return busy_s + 2 * resolution_s >= 0.9 * own_s
+
+
+def cpu_times() -> CpuTimes | None:
+    """The machine's CPU clocks now; None where they cannot be read."""
+    if sys.platform == "linux":
+        times = _cpu_times_linux(_STAT)
+    else:
+        import psutil
+
+        clocks = psutil.cpu_times()
+        # On Windows psutil's system already holds interrupts and deferred calls; macOS has neither field.
+        busy_s = clocks.user + clocks.system + getattr(clocks, "nice", 0.0)
+        times = CpuTimes(busy_s=busy_s, idle_s=clocks.idle)
+    return times
+
+
+def _cpu_times_linux(stat: Path) -> CpuTimes | None:
+    try:
+        with stat.open("rb") as file:
+            return parse_stat(file.readline().decode("ascii"))
+    except OSError:
+        return None
+
+
+def parse_stat(text: str) -> CpuTimes | None:
+    """The first line of `/proc/stat` (proc_stat(5)); None when that is not its "cpu" line.
+
+    Fields, in ticks: user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice. A kernel that has no
+    steal field leaves `steal_s` None.
+    """
+    fields = text.partition("\n")[0].split()
+    if len(fields) < 8 or fields[0] != "cpu":
+        return None
+    seconds = [int(field) * _TICK_S for field in fields[1:]]
+    user, nice, system, idle, iowait, irq, softirq = seconds[:7]
+    return CpuTimes(
+        busy_s=user + nice + system + irq + softirq,
+        idle_s=idle + iowait,
+        steal_s=seconds[7] if len(seconds) > 7 else None,
+    )
+
+
+def involuntary_switches() -> int | None:
+    """Involuntary context switches of all threads of this process so far; None where the system does not count them."""
+    if sys.platform == "win32":
+        switches = None
+    else:
+        import resource
+
+        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    return switches

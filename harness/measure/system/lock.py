@@ -1,0 +1,145 @@
+"""One measuring process at a time on a machine: two would measure each other.
+
+The lock is a file in the cache folder, which all checkouts of a machine share, and the operating system releases it
+when its holder dies, however it dies. Who holds it stands in a note beside it, which is only for people: where the note
+is missing or stale the lock still holds.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.core.clock import Clock
+from harness.core.errors import BenchError
+
+POLL_S = 0.25
+
+
+class MachineTakenError(BenchError):
+    """Another process measures on this machine, and did not end in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who measures: a process, since when (seconds since the epoch), and what, in words."""
+
+    pid: int
+    since: float
+    what: str
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.since, tz=UTC).strftime("%H:%M:%S")
+        return f"process {self.pid} ({self.what}, since {when} UTC)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The lock of one machine under a cache folder."""
+
+    root: Path
+    machine_key: str
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked."""
+        return self.root / "locks" / f"measuring-{self.machine_key}.lock"
+
+    @property
+    def note(self) -> Path:
+        """The file that says who holds it."""
+        return self.lock.with_suffix(".json")
+
+
+@contextmanager
+def measuring_alone(
+    place: Place, *, what: str, wait_s: float, clock: Clock, report: Callable[[str], None]
+) -> Iterator[None]:
+    """Be the only one that measures; wait up to `wait_s` seconds for another, and say so once.
+
+    MachineTakenError names the holder where that is not enough.
+    """
+    from filelock import FileLock
+
+    with _explained(place):
+        place.lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place.lock)
+        _acquire(lock.acquire, place, wait_s=wait_s, clock=clock, report=report)
+    try:
+        _write_note(place, Holder(pid=os.getpid(), since=clock.wall(), what=what))
+        yield
+    finally:
+        with suppress(OSError):
+            place.note.unlink()
+        lock.release()
+
+
+def holder(place: Place) -> Holder | None:
+    """Who measures now; None where nobody does. A holder that left no note has process 0."""
+    from filelock import FileLock, Timeout
+
+    with _explained(place):
+        place.lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(place.lock).acquire(timeout=0):
+                return None
+        except Timeout:
+            return _read_note(place)
+
+
+def _acquire(
+    acquire: Callable[..., object], place: Place, *, wait_s: float, clock: Clock, report: Callable[[str], None]
+) -> None:
+    from filelock import Timeout
+
+    until_ns = clock.now_ns() + round(wait_s * 1e9)
+    said = False
+    while True:
+        try:
+            acquire(timeout=0)
+        except Timeout as error:
+            found = _read_note(place)
+            if clock.now_ns() >= until_ns:
+                raise MachineTakenError(
+                    f"{found} measures on this machine, and two at once would measure each other",
+                    where=f"waited {wait_s:g} s",
+                    remedy="wait for it to end, or give it longer with --wait 1h",
+                ) from error
+            if not said:
+                report(f"{found} measures on this machine; waiting up to {wait_s:g} s for it to end (Ctrl-C: give up)")
+                said = True
+            clock.sleep(POLL_S)
+        else:
+            return
+
+
+def _write_note(place: Place, found: Holder) -> None:
+    half = place.note.with_suffix(f".{found.pid}")
+    # Only words: a disk without room for them must not stop a measurement.
+    with suppress(OSError):
+        half.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        half.replace(place.note)
+
+
+def _read_note(place: Place) -> Holder:
+    try:
+        found = json.loads(place.note.read_text(encoding="utf-8"))
+        return Holder(pid=int(found["pid"]), since=float(found["since"]), what=str(found["what"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Holder(pid=0, since=0.0, what="which has not said who it is")
+
+
+@contextlib.contextmanager
+def _explained(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MachineTakenError(
+            f"the lock that keeps two measurements apart cannot be used ({error.strerror or error})",
+            where=str(place.lock),
+            remedy="make the folder writable, or name another with KOKORO_BENCH_CACHE",
+        ) from error

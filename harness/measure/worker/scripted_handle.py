@@ -1,0 +1,75 @@
+"""A worker in the conductor's own process, on its own scripted clock: the same answers and the same ways to be lost."""
+
+from harness.core.clock import Clock
+from harness.core.native_imports import how_it_ended
+from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
+from harness.engines.scripted import ScriptedEnd
+from harness.measure.worker.handle import Overdue, WorkerLost, expected, silence, speaking
+from harness.measure.worker.probes import ScriptedProbes
+from harness.measure.worker.protocol import (
+    Answer,
+    CanaryOrder,
+    ConcurrentAnswer,
+    ConcurrentOrder,
+    LoadOrder,
+    Order,
+    SpeakOrder,
+    StatusOrder,
+)
+from harness.measure.worker.worker import Worker
+
+
+class ScriptedHandle:
+    """A worker in this process, on the conductor's own scripted clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._worker = Worker(clock=clock, probes=ScriptedProbes())
+
+    @property
+    def pid(self) -> int:
+        """No process of its own."""
+        return 0
+
+    def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
+        """Load its arm; a script may say that the process ends or hangs instead."""
+        return expected(self._ask(order, timeout_s, doing="loading").launch)
+
+    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+        """Make one repetition; a script may say that the process crashes or hangs instead."""
+        return expected(self._ask(order, timeout_s, doing=speaking(order)).repetition)
+
+    def attend(self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None) -> ConcurrentAnswer:
+        """A scripted engine has no server."""
+        del overdue
+        return expected(self._ask(order, timeout_s, doing=order.summary).crowd)
+
+    def cut_short(self) -> ConcurrentAnswer | None:
+        """Nothing is ever under way: it answers at once."""
+        return None
+
+    def status(self, *, timeout_s: float) -> ServerFigures:
+        """A scripted engine has no server."""
+        return expected(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
+
+    def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
+        """A machine that is always equally fast."""
+        del order, timeout_s
+        self._clock.sleep(0.05)
+        return Canary(numpy_ns=20_000_000, graph_ns=30_000_000)
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._worker.close()
+
+    def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
+        try:
+            return self._worker.answer(order)
+        except SystemExit as end:
+            how = how_it_ended(int(end.code or 0))
+        except ScriptedEnd as end:
+            if end.hangs:
+                self._clock.sleep(timeout_s)
+                raise WorkerLost(OutcomeKind.TIMEOUT, silence(timeout_s, doing)) from end
+            how = str(end)
+        raise WorkerLost(OutcomeKind.CRASHED, f"the worker ended while {doing}: {how}")

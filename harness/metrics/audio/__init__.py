@@ -1,0 +1,1 @@
+"""Features and similarity of audio signals."""

@@ -1,0 +1,66 @@
+"""What is kept of a repetition's audio. Runs in workers: the standard library and NumPy alone."""
+
+import hashlib
+import math
+from typing import TYPE_CHECKING
+
+from harness.core.records.repetition import AudioFeatures
+from harness.metrics.audio.onset import AUDIBLE_S, THRESHOLD_DBFS, onset_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+FULL_SCALE = 1 - 2**-15
+"""The largest 16-bit sample as a float: what a decoder makes of a clipped one."""
+
+
+def extract(chunks: "Sequence[NDArray[np.float32]]", sample_rate: int, channels: int = 1) -> AudioFeatures:
+    """The features of the chunks joined: each of shape (frames, channels), or flat with the channels interleaved.
+
+    The digest is SHA-256 over the float32 samples, little endian, so it does not depend on how the audio was cut. With
+    several channels a frame counts by the RMS of its samples for the onset, and by its loudest sample for clipping.
+    """
+    import numpy as np
+
+    joined = np.concatenate(
+        [np.asarray(chunk, dtype=np.float32).reshape(-1, channels) for chunk in chunks or [_none()]]
+    )
+    frames = len(joined)
+    digest = hashlib.sha256(np.ascontiguousarray(joined, dtype="<f4").data).hexdigest()
+    finite = bool(np.isfinite(joined).all())
+    if not frames or not finite:
+        return AudioFeatures(
+            sample_rate=sample_rate, frames=frames, sha256=digest, finite=finite, peak=None, rms_dbfs=None,
+            clipped_share=None, onset_frame=None, channels=channels,
+            onset_reason="the audio holds values that are not finite" if frames else "there is no audio",
+        )  # fmt: skip
+    power = np.square(joined, dtype=np.float64)
+    mean_power = float(power.mean())
+    magnitude = np.abs(joined).max(axis=1)
+    mono = joined[:, 0] if channels == 1 else np.sqrt(power.mean(axis=1)).astype(np.float32)
+    onset = onset_frame(mono, sample_rate)
+    return AudioFeatures(
+        sample_rate=sample_rate,
+        frames=frames,
+        sha256=digest,
+        finite=True,
+        peak=float(magnitude.max()),
+        rms_dbfs=10 * math.log10(mean_power) if mean_power else None,
+        clipped_share=float(np.mean(magnitude >= FULL_SCALE)),
+        onset_frame=onset,
+        onset_reason="" if onset is not None else _inaudible(),
+        channels=channels,
+    )
+
+
+def _inaudible() -> str:
+    return f"nothing is louder than {THRESHOLD_DBFS:g} dBFS for {AUDIBLE_S * 1000:g} ms"
+
+
+def _none() -> "NDArray[np.float32]":
+    import numpy as np
+
+    return np.empty(0, dtype=np.float32)

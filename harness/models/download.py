@@ -1,0 +1,173 @@
+"""Downloading the published models: resumed where they stopped, named only once their digest is right."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.errors import ModelError
+from harness.core.records.scenario import ModelVariant
+from harness.models.cache import MODEL, Cache, Plan
+from harness.models.files import ModelFiles, Report, put_in_place, sha256_of, silent
+from harness.models.public import BASE_URL, Asset, PublicModel
+
+if TYPE_CHECKING:
+    import httpx
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of how many are here, over all files of the model."""
+
+PATIENCE = 4
+"""Attempts in a row that may bring nothing before we give up."""
+TIMEOUT_S = 30.0
+
+
+def unwatched(done_bytes: int, total_bytes: int, /) -> None:
+    """A `Progress` that nobody watches."""
+
+
+def fetch(
+    model: PublicModel,
+    *,
+    cache: Cache,
+    progress: Progress = unwatched,
+    report: Report = silent,
+    base_url: str = BASE_URL,
+    pause: Callable[[float], None] = time.sleep,
+) -> ModelFiles:
+    """A public model and its voices in the cache, downloaded unless they are here and sound.
+
+    What was received before an interruption is kept and asked for no more. Raises ModelError without a network, with
+    too little disk, for a release that lacks the file, and for bytes whose digest is not the catalogue's; each says
+    how to go on by hand.
+    """
+    download = _Download(model=model, cache=cache, progress=progress, base_url=base_url, pause=pause)
+    with cache.locked(model.name, report), cache.explained_os_errors():
+        manifest = cache.find(model.name)
+        if manifest is not None and not cache.damage(manifest):
+            return cache.files(manifest)
+        voices = cache.models / f"voices-{model.voices.sha256[:16]}.bin"
+        have_voices = _sound(voices, model.voices, cache)
+        wanted = [model.model] if have_voices else [model.voices, model.model]
+        received = [download.partial(asset).stat().st_size for asset in wanted if download.partial(asset).is_file()]
+        cache.require(sum(asset.size for asset in wanted) - sum(received), what=model.name)
+        with _client() as client:
+            if not have_voices:
+                with cache.locked(voices.stem, report):
+                    if not _sound(voices, model.voices, cache):  # all models share them: another may have come first
+                        put_in_place(download.get(model.voices, client, wanted), voices)
+                        cache.digests.remember(voices, sha256=model.voices.sha256)
+            part = download.get(model.model, client, wanted)
+        with cache.working_folder(model.name) as work:
+            part.replace(work / MODEL)
+            variant = ModelVariant(name=model.name, sha256="", size=0, origin="public", recipe=model.meaning)
+            return cache.admit(Plan(key=model.name, variant=variant, needed=0, voices=voices), work)
+
+
+def _sound(path: Path, asset: Asset, cache: Cache) -> bool:
+    return path.is_file() and cache.digests.of(path) == asset.sha256
+
+
+def _client() -> "httpx.Client":
+    import httpx
+
+    return httpx.Client(follow_redirects=True, timeout=httpx.Timeout(TIMEOUT_S, connect=10.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Download:
+    """The files of one model on their way."""
+
+    model: PublicModel
+    cache: Cache
+    progress: Progress
+    base_url: str
+    pause: Callable[[float], None]
+
+    def partial(self, asset: Asset) -> Path:
+        """Where the bytes of an asset gather: by its digest, since two releases share their file names."""
+        return self.cache.models / f".part-{asset.sha256[:16]}"
+
+    def get(self, asset: Asset, client: "httpx.Client", wanted: list[Asset]) -> Path:
+        """All bytes of an asset, their digest checked, still under a name that is no model's."""
+        part = self.partial(asset)
+        before = sum(other.size for other in wanted[: wanted.index(asset)])
+        total = sum(other.size for other in wanted)
+
+        def told(size: int) -> None:
+            self.progress(before + size, total)
+
+        resumed = part.is_file() and part.stat().st_size > 0
+        self._receive(asset, part, client, told)
+        sha256 = sha256_of(part)
+        if sha256 != asset.sha256 and resumed:
+            # The earlier bytes may be of a file that has been replaced since: once more, from the first byte on.
+            part.unlink()
+            self._receive(asset, part, client, told)
+            sha256 = sha256_of(part)
+        if sha256 != asset.sha256:
+            part.unlink()
+            raise self._error(
+                asset, f"what came has the SHA-256 {sha256[:12]}… and the catalogue says {asset.sha256[:12]}…"
+            )
+        return part
+
+    def _receive(self, asset: Asset, part: Path, client: "httpx.Client", told: Callable[[int], None]) -> None:
+        import httpx
+
+        fruitless, reason = 0, ""
+        while (have := part.stat().st_size if part.is_file() else 0) < asset.size:
+            if fruitless == PATIENCE:
+                raise self._error(asset, f"the download does not go on after {have:,} bytes: {reason}")
+            if fruitless:
+                self.pause(2.0 ** (fruitless - 1))
+            told(have)
+            try:
+                reason = self._receive_once(asset, part, client, told, have=have) or "the connection ended early"
+            except httpx.ConnectError as error:
+                raise self._error(asset, f"no network, or no way to the server: {error}") from error
+            except (httpx.TransportError, httpx.TooManyRedirects) as error:
+                reason = str(error) or type(error).__name__
+            grown = part.is_file() and part.stat().st_size > have
+            fruitless = 0 if grown else fruitless + 1
+        if part.stat().st_size > asset.size:
+            size = part.stat().st_size
+            part.unlink()
+            raise self._error(asset, f"what came is longer ({size:,} bytes) than the catalogue says ({asset.size:,})")
+        told(asset.size)
+
+    def _receive_once(
+        self, asset: Asset, part: Path, client: "httpx.Client", told: Callable[[int], None], *, have: int
+    ) -> str:
+        """One request for what is missing; a reason where the answer brought nothing, else ""."""
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        with client.stream("GET", asset.url(self.base_url), headers=headers) as answer:
+            if answer.status_code in (404, 410):
+                raise self._error(asset, f"the server has no such file (HTTP {answer.status_code})")
+            continues = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(
+                f"bytes {have}-"
+            )
+            if answer.status_code in (206, 416) and not continues:
+                part.unlink(missing_ok=True)
+                return f"an answer to another range than asked for (HTTP {answer.status_code})"
+            if answer.status_code >= 500 or answer.status_code == 429:
+                return f"the server cannot now (HTTP {answer.status_code})"
+            if not answer.is_success:
+                raise self._error(asset, f"the server refuses (HTTP {answer.status_code})")
+            with part.open("ab" if continues else "wb") as file:
+                for chunk in answer.iter_raw():  # as it comes: what is gathered first is lost with the connection
+                    file.write(chunk)
+                    told(min(file.tell(), asset.size))
+                    if file.tell() > asset.size:
+                        break
+        return ""
+
+    def _error(self, asset: Asset, what: str) -> ModelError:
+        by_hand = " and ".join(one.url(self.base_url) for one in (self.model.model, self.model.voices))
+        return ModelError(
+            what,
+            where=asset.url(self.base_url),
+            remedy=f"try again (it resumes), or download {by_hand} by hand and use "
+            f"kokoro-bench run --model {self.model.model.file} --voices {self.model.voices.file}",
+        )

@@ -1,0 +1,278 @@
+"""What a model file contains, and whether it is Kokoro's.
+
+The graph's facts depend on the file's bytes alone, so they are remembered by its SHA-256: a model of 325 MB is parsed
+the first time that it is seen, and not at every run.
+"""
+
+import contextlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from harness.core.errors import ModelError
+from harness.models.files import write_atomically
+from harness.models.jobs import Examine, Job, run_child
+
+TOKEN_INPUTS = ("input_ids", "tokens")
+OTHER_INPUTS = ("style", "speed")
+FORMAT = 2
+"""Version of the remembered facts. 1: the first. 2: initialisers are no inputs."""
+
+_MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
+"""Field numbers of ONNX's ModelProto (onnx.proto)."""
+_GRAPH_FIELD, _OPSET_FIELD = 7, 8
+_VARINT, _LENGTH_DELIMITED = 0, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """An input or output of a graph; a dimension is a number, a name, or "?" where the graph says nothing."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphFacts:
+    """What a model file holds.
+
+    `operators` counts nodes by type, those of subgraphs included; `elements` counts the numbers in initialisers;
+    `metadata` are the embedded texts; `external` are files, relative to the model's folder, that hold
+    weights, with the bytes that each must have at least.
+    """
+
+    ir_version: int
+    opset: int
+    domains: dict[str, int]
+    producer: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operators: dict[str, int]
+    elements: int
+    metadata: dict[str, str]
+    external: dict[str, int]
+    format: int = FORMAT
+
+
+class Examiner:
+    """Reads graphs, and remembers what it read by digest in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def graph(self, path: Path, sha256: str) -> GraphFacts:
+        """The facts of the graph in `path`, whose bytes have the digest `sha256`.
+
+        Raises ModelError where the file is truncated, not ONNX, or where a file of external weights is missing.
+        """
+        memory = self._folder / f"{sha256}.json"
+        facts: GraphFacts | None = None
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            facts = msgspec.json.decode(memory.read_bytes(), type=GraphFacts)
+        if facts is None or facts.format != FORMAT:
+            facts = examine(path)
+            with contextlib.suppress(OSError):
+                write_atomically(memory, msgspec.json.encode(facts))
+        check_external(path, facts)
+        return facts
+
+
+def examine(path: Path, *, check: bool = False) -> GraphFacts:
+    """Parse a model file in a child process; `check` also has onnx check it, and its face and external weights.
+
+    Raises ModelError where it is truncated, not ONNX, or fails a check.
+    """
+    check_container(path)
+    with tempfile.TemporaryDirectory(prefix="kokoro-bench-", ignore_cleanup_errors=True) as work:
+        found = Path(work) / "facts.json"
+        answer = run_child(Job(examine=Examine(model=str(path.absolute()), facts=str(found), check=check)), Path(work))
+        if answer.error:
+            remedy = "kokoro-bench doctor shows what is installed"
+            raise ModelError(f"cannot be examined: {answer.error}", where=str(path), remedy=remedy)
+        return msgspec.json.decode(found.read_bytes(), type=GraphFacts)
+
+
+def examine_file(job: Examine) -> None:
+    """Do such a job, in the child. Raises ModelError."""
+    path = Path(job.model)
+    facts = read_graph(path)
+    if job.check:
+        check_external(path, facts)
+        check_face(path, facts)
+        _check_by_onnx(path)
+    Path(job.facts).write_bytes(msgspec.json.encode(facts))
+
+
+def _check_by_onnx(path: Path) -> None:
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise ModelError(str(error).strip().splitlines()[0], where=str(path), remedy="get the file again") from None
+
+
+def read_graph(path: Path) -> GraphFacts:
+    """Parse a model file in this process. Raises ModelError where it is truncated or not ONNX."""
+    check_container(path)
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        raise ModelError(
+            "is damaged: its graph cannot be parsed", where=str(path), remedy="get the file again"
+        ) from None
+    # Up to IR version 3 an initialiser is listed among the inputs: its default, so that nobody has to give it.
+    given = {initialiser.name for initialiser in model.graph.initializer}
+    imports = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    elements = 0
+    external: dict[str, int] = {}
+    for tensor in _initialisers(model.graph):
+        count = 1
+        for dimension in tensor.dims:
+            count *= dimension
+        elements += count
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+            file = entries.get("location", "")
+            external[file] = max(needed, external.get(file, 0))
+    return GraphFacts(
+        ir_version=model.ir_version,
+        opset=imports.get("ai.onnx", 0),
+        domains=imports,
+        producer=f"{model.producer_name} {model.producer_version}".strip(),
+        inputs=tuple(_tensor(value) for value in model.graph.input if value.name not in given),
+        outputs=tuple(_tensor(value) for value in model.graph.output),
+        operators=dict(sorted(Counter(node.op_type for node in _nodes(model.graph)).items())),
+        elements=elements,
+        metadata={entry.key: entry.value for entry in model.metadata_props},
+        external=external,
+    )
+
+
+def check_container(path: Path) -> None:
+    """Follow the outermost fields of the file, as protobuf lays them out, without reading what they hold.
+
+    Tells a truncated model from a file that never was one, which a parser's single error does not. Raises ModelError.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise ModelError("is empty", where=str(path), remedy="get the file again")
+    seen: set[int] = set()
+    with path.open("rb") as file:
+        start = file.read(8)
+        file.seek(0)
+        while (position := file.tell()) < size:
+            tag = _varint(file)
+            field, wire = (tag >> 3, tag & 7) if tag is not None else (0, _VARINT)
+            if tag is not None and (field not in _MODEL_FIELDS or wire not in (_VARINT, _LENGTH_DELIMITED)):
+                if not seen or _GRAPH_FIELD not in seen:
+                    raise ModelError(
+                        f"is not an ONNX model: it begins with {start!r}",
+                        where=str(path),
+                        remedy="give the .onnx file itself, not a page, an archive or a pointer to it",
+                    )
+                raise ModelError(f"is damaged at byte {position:,}", where=str(path), remedy="get the file again")
+            length = _varint(file)
+            if wire == _LENGTH_DELIMITED and length is not None:
+                missing = file.tell() + length - size
+                file.seek(length, 1)
+            else:
+                missing = 0
+            if tag is None or length is None or missing > 0:
+                raise _truncated(path, size=size, missing=missing)
+            seen.add(field)
+    if not {_GRAPH_FIELD, _OPSET_FIELD} <= seen:
+        raise _truncated(path, size=size, missing=0)
+
+
+def _truncated(path: Path, *, size: int, missing: int) -> ModelError:
+    how_much = f": {missing:,} bytes are missing after its {size:,}" if missing > 0 else ""
+    return ModelError(f"is truncated{how_much}", where=str(path), remedy="get the file again")
+
+
+def _varint(file: BinaryIO) -> int | None:
+    """Protobuf's variable-length integer at the file's position; None where the file ends within it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            return None
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            break
+    return value
+
+
+def check_external(path: Path, facts: GraphFacts) -> None:
+    """Raise ModelError where a file of external weights is missing or too short."""
+    for name, needed in facts.external.items():
+        file = path.parent / name
+        if not file.is_file():
+            raise ModelError(
+                f"its weights are in {name}, which is not beside it",
+                where=str(path),
+                remedy=f"put {name} into the same folder",
+            )
+        if file.stat().st_size < needed:
+            raise ModelError(
+                f"its weights in {name} are truncated: {file.stat().st_size:,} of {needed:,} bytes",
+                where=str(path),
+                remedy=f"get {name} again",
+            )
+
+
+def check_face(path: Path, facts: GraphFacts) -> None:
+    """Raise ModelError unless the graph takes Kokoro's inputs and gives audio."""
+    names = [tensor.name for tensor in facts.inputs]
+    tokens = [name for name in names if name in TOKEN_INPUTS]
+    if len(tokens) != 1 or sorted(names) != sorted([*tokens, *OTHER_INPUTS]):
+        raise ModelError(
+            f"is not a Kokoro graph: its inputs are {', '.join(names) or 'none'}",
+            where=str(path),
+            remedy="Kokoro takes input_ids or tokens, style and speed",
+        )
+    if not facts.outputs or not facts.outputs[0].dtype.startswith(("float", "double")):
+        given = ", ".join(f"{tensor.name} ({tensor.dtype})" for tensor in facts.outputs) or "none"
+        raise ModelError(
+            f"is not a Kokoro graph: its outputs are {given}", where=str(path), remedy="the first must be the audio"
+        )
+
+
+def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
+    """All nodes of a graph, those of the subgraphs of If and Loop included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+def _initialisers(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
+    """All initialisers of a graph and its subgraphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _initialisers(inner)
+
+
+def _tensor(value: Any) -> Tensor:  # noqa: ANN401 - onnx ships no types
+    import onnx
+
+    kind = value.type.tensor_type
+    shape = tuple(
+        dimension.dim_value if dimension.HasField("dim_value") else dimension.dim_param or "?"
+        for dimension in kind.shape.dim
+    )
+    dtype = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+    return Tensor(name=value.name, dtype={"float": "float32", "double": "float64"}.get(dtype, dtype), shape=shape)

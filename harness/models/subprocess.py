@@ -1,0 +1,85 @@
+"""Work on models that happens in a process of its own.
+
+ONNX Runtime's tools log to the root logger, warn, leave files in the temporary folder and hold several copies of the
+model; a damaged model may take the whole process down, as may the mere import of ONNX or ONNX Runtime. So they run in a
+child: `python -m harness.models.subprocess JOB` reads its job from a file and writes its answer to another.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from harness.core.errors import ModelError
+from harness.models.jobs import (
+    Answer,
+    Job,
+    Refusal,
+)
+
+
+def main(job_file: Path, answer_file: Path) -> None:
+    """Do the job in `job_file`, leave the answer in `answer_file`."""
+    job = msgspec.json.decode(job_file.read_bytes(), type=Job)
+    with _ending_with_the_parent():
+        answer = _do(job)
+        partial = answer_file.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.encode(answer))
+        partial.replace(answer_file)
+
+
+def _do(job: Job) -> Answer:
+    warnings.simplefilter("ignore")  # the tools' warnings concern their own versions
+    facts: dict[str, float | str] = {}
+    made = False
+    try:
+        if job.replicate is not None:
+            from harness.models.replica import Recipe, build_model
+
+            build_model(Recipe(**job.replicate.recipe), Path(job.replicate.model))  # type: ignore[arg-type]
+        if job.examine is not None:
+            from harness.models.inspect import examine_file
+
+            examine_file(job.examine)
+        if job.feed is not None:
+            from harness.models.quantise.calibration_inputs import feed_file
+
+            feed_file(job.feed)
+        if job.quantise is not None:
+            from harness.models.quantise.tools import quantise_file
+
+            facts |= quantise_file(job.quantise)
+            made = True
+        if job.speak is not None:
+            from harness.models.smoke_test import speak
+
+            facts |= speak(Path(job.speak.model), Path(job.speak.voices))
+    except ModelError as error:
+        return Answer(error=error.what, refusal=Refusal(what=error.what, where=error.where, remedy=error.remedy))
+    except Exception as error:  # noqa: BLE001 - whatever the tools raise is the answer
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"
+        return Answer(error=reason, made=made, facts=facts)
+    return Answer(made=made, facts=facts)
+
+
+@contextlib.contextmanager
+def _ending_with_the_parent() -> Iterator[None]:
+    """End this process when its standard input ends, which it does when the parent dies, however it dies."""
+
+    def watch() -> None:
+        while os.read(0, 1):  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    yield
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,166 @@
+r"""The sides of a duel, as a person writes them: what differs from the configured arm.
+
+`current` is the arm as configured. Otherwise a list of changes with commas (`\,` is a comma within one), each one of
+
+- a requirement, such as `onnxruntime==1.22.1`: other packages, in a runtime of their own;
+- `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
+- `engine=NAME`, another engine for the same model, and after it an option of that engine, such as `sessions=2`;
+- where a server is measured, an option of the endpoint, such as `keep_alive=off`;
+- `rev=REVISION`: another revision of this source, from git;
+- a model's name or file by itself, or a git revision by itself.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.core.comma_lists import join_list, split_list
+from harness.core.errors import UsageError, nearest
+from harness.core.records.scenario import Arm, ModelVariant, Runtime, slug
+from harness.engines.builds import refuse_several_builds
+from harness.engines.http.target import ENDPOINT_OPTIONS
+from harness.engines.kokoro.session import SESSION_OPTIONS
+from harness.engines.pooled.engine import OPTIONS as SENTENCES_OPTIONS
+from harness.engines.pooled.over_http import OPTIONS as SERVED_OPTIONS
+from harness.engines.providers import provider_names
+from harness.models.naming import SUFFIXES
+from harness.plan.arms import MODELLED
+
+CURRENT = ("current", ".")
+OWN_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "kokoro-sentences": SENTENCES_OPTIONS,
+    "kokoro-server": SERVED_OPTIONS,
+}
+"""Engine → what it takes beside the session options."""
+REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===|==|~=|!=|<=|>=|<|>)\s*\S+")
+
+
+def parse_arm_spec(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
+    """The arm that `text` describes, from `base`; `models` are the catalogue's names."""
+    if not text.strip():
+        raise UsageError("an empty side", where="duel", remedy="say what differs, or `current`")
+    arm = base
+    requirements: list[str] = []
+    for item in split_list(text):
+        if item in CURRENT or not item:
+            continue
+        if REQUIREMENT.fullmatch(item):
+            requirements.append(item.replace(" ", ""))
+        else:
+            arm = _change(arm, item, models)
+    if requirements:
+        refuse_several_builds(requirements, where="duel")
+        name = "_".join(slug(requirement) for requirement in requirements)
+        arm = replace(arm, runtime=Runtime(name=name, requirements=tuple(sorted(requirements))))
+    return arm
+
+
+def arm_spec_of(arm: Arm) -> str:
+    """How a person writes `arm` from one that has nothing set; "" where a side cannot say it.
+
+    A file of the user's own cannot be said: a run keeps its label, and not where it lies.
+    """
+    unsaid = arm.provider_options or arm.url or arm.slowdown or any("," in each for each in arm.runtime.requirements)
+    if arm.model is None or arm.model.origin == "user" or arm.engine not in MODELLED or unsaid:
+        return ""
+    changes = [f"model={arm.model.name}"]
+    changes += [f"engine={arm.engine}"] if arm.engine in OWN_OPTIONS else []
+    changes += [f"provider={arm.provider}"] if arm.provider != "cpu" else []
+    changes += [f"threads={arm.threads}"] if arm.threads else []
+    changes += arm.runtime.requirements
+    changes += [f"{name}={value}" for name, value in arm.session_options]
+    changes += [f"rev={arm.revision}"] if arm.revision else []
+    return join_list(changes)
+
+
+def with_label(text: str, label: str) -> str:
+    """A side as `text` describes it, with its model's label for the model's name or file."""
+    said = []
+    for item in split_list(text):
+        name, equals, value = item.partition("=")
+        if name == "model" and equals and value:
+            said.append(f"model={label}")
+        else:
+            said.append(label if not equals and _is_file(item) else item)
+    return join_list(said)
+
+
+def settings_of(text: str) -> frozenset[str]:
+    """The keys of the configuration that a side changes: what a user gives there replaces it."""
+    found = set()
+    for item in split_list(text):
+        name = item.partition("=")[0]
+        if REQUIREMENT.fullmatch(item):
+            found.add("runtime")
+        elif name in SESSION_OPTIONS or name in SENTENCES_OPTIONS:
+            found.add("session-options")
+        elif item and item not in CURRENT:
+            found.add(name)
+    return frozenset(found)
+
+
+def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
+    name, equals, value = item.partition("=")
+    if not equals:
+        return _bare(arm, item, models)
+    options = _options(arm)
+    if name in options:
+        return replace(arm, session_options=tuple(sorted({**dict(arm.session_options), name: value}.items())))
+    if name not in CHANGES:
+        raise UsageError(f"unknown change {name!r}", where=item, remedy=nearest(name, (*CHANGES, *options)))
+    return CHANGES[name](arm, value)
+
+
+def _options(arm: Arm) -> Mapping[str, str]:
+    """What may be set of the arm's engine."""
+    if arm.url:
+        return ENDPOINT_OPTIONS
+    return {**SESSION_OPTIONS, **OWN_OPTIONS.get(arm.engine, {})}
+
+
+def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
+    """A word by itself: a model, else a revision, which may have slashes as a path has."""
+    if item in models:
+        return with_model(arm, item)
+    if _is_file(item):
+        return with_model(arm, str(Path(item).expanduser().absolute()))
+    return replace(arm, revision=item)
+
+
+def _is_file(item: str) -> bool:
+    return Path(item).suffix.lower() in SUFFIXES or Path(item).is_file()
+
+
+def with_model(arm: Arm, name: str) -> Arm:
+    """The arm with another model, by its name or its file; nothing is known of it yet."""
+    return replace(arm, model=ModelVariant(name=name, sha256="", size=0, origin="unresolved"))
+
+
+def _with_engine(arm: Arm, name: str) -> Arm:
+    if name not in MODELLED or arm.model is None:
+        raise UsageError(f"no engine {name!r} for a model", where="engine", remedy=nearest(name, MODELLED))
+    return replace(arm, engine=name)
+
+
+def _with_provider(arm: Arm, name: str) -> Arm:
+    if name not in provider_names():
+        raise UsageError(f"unknown provider {name!r}", where="provider", remedy=nearest(name, provider_names()))
+    return replace(arm, provider=name)
+
+
+def _with_threads(arm: Arm, count: str) -> Arm:
+    if not count.isdigit():
+        raise UsageError(f"threads takes a whole number, not {count!r}", where="threads", remedy="threads=1")
+    return replace(arm, threads=int(count))
+
+
+CHANGES: Mapping[str, Callable[[Arm, str], Arm]] = {
+    "engine": _with_engine,
+    "model": with_model,
+    "provider": _with_provider,
+    "threads": _with_threads,
+    "rev": lambda arm, revision: replace(arm, revision=revision),
+    "runtime": lambda arm, name: replace(arm, runtime=Runtime(name=name)),
+}
+"""What can be changed by name, besides the session options."""

@@ -1,0 +1,204 @@
+"""From text, TOML's values and the environment's to the values of the configuration.
+
+Each reader raises ValueError or TypeError with words that follow the key's name: "must be a number, not 'x'".
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.core.comma_lists import split_list
+from harness.core.errors import nearest
+
+SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """Text."""
+    if not isinstance(value, str):
+        raise TypeError(f"must be text, not {value!r}")
+    return value
+
+
+def as_spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """Text that somebody can speak."""
+    text = as_text(value).strip()
+    if not text:
+        raise ValueError("is empty: it must hold at least one word")
+    return text
+
+
+def as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    r"""A list of texts, or one text with commas; a comma within an item is `\,` there."""
+    items = split_list(value) if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be a list of texts, not {value!r}")
+    return tuple(item for item in items if item)
+
+
+def _number(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """A finite number: nothing here can be infinite or unknown."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"must be a number, not {value!r}")
+    return number
+
+
+def as_whole(least: int) -> Callable[[Any], int]:
+    """A reader of whole numbers from `least` on."""
+
+    def parse(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
+        plausible = isinstance(value, str | int) and not isinstance(value, bool)
+        try:
+            number = int(value if plausible else "no number")
+        except ValueError:
+            raise ValueError(f"must be a whole number, not {value!r}") from None
+        if number < least:
+            raise ValueError(f"must be at least {least}, not {number}")
+        return number
+
+    return parse
+
+
+def as_wholes(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """A whole number, a list of them, or a text with commas."""
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    return tuple(as_whole(0)(item) for item in items)
+
+
+def _positive(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    number = _number(value)
+    if number <= 0:
+        raise ValueError(f"must be positive, not {value!r}")
+    return number
+
+
+def as_seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """Seconds, or text such as 25ms, 90s, 5m, 1.5h."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        for unit, scale in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
+            if text.endswith(unit):
+                return _positive(text.removesuffix(unit)) * scale
+    return _positive(value)
+
+
+def as_size(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
+    """Bytes, or text such as 4GB, 1.5GiB, 512MB; 0 for none."""
+    text = value.strip().lower() if isinstance(value, str) else value
+    scale = 1
+    for unit, bytes_in_it in SIZES.items():
+        if isinstance(text, str) and text.endswith(unit):
+            text, scale = text.removesuffix(unit), bytes_in_it
+            break
+    size = _number(text) * scale
+    if size < 0:
+        raise ValueError(f"must not be negative, not {value!r}")
+    return round(size)
+
+
+def as_share(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """A share below 1, or text such as 2%; 0 for none."""
+    text = value.strip() if isinstance(value, str) else value
+    per_cent = isinstance(text, str) and text.endswith("%")
+    share = _number(text.removesuffix("%")) / 100 if per_cent else _number(text)
+    if not 0 <= share < 1:
+        raise ValueError(f"must be between 0 and 100%, not {value!r}")
+    return share
+
+
+def as_pause(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
+    """Seconds as `as_seconds` reads them, or 0 for none."""
+    return 0.0 if value in (0, "0") else as_seconds(value)
+
+
+def as_pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """`name=value` pairs, or a TOML table."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, _option_text(setting)) for name, setting in value.items()))
+    pairs: list[tuple[str, str]] = []
+    for item in as_texts(value):
+        name, equals, setting = item.partition("=")
+        if not equals or not name:
+            raise ValueError(f"must be name=value, not {item!r}")
+        if name.strip() in (known for known, _ in pairs):
+            raise ValueError(f"sets {name.strip()!r} twice")
+        pairs.append((name.strip(), setting.strip()))
+    return tuple(sorted(pairs))
+
+
+def as_endpoint_options(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """`name=value` pairs that an endpoint takes."""
+    from harness.engines.http.target import ENDPOINT_OPTIONS, read_settings
+    from harness.engines.speech import EngineRefusal
+
+    pairs = as_pairs(value)
+    for name, _ in pairs:
+        if name not in ENDPOINT_OPTIONS:
+            raise ValueError(f"has no {name!r} — {nearest(name, list(ENDPOINT_OPTIONS))}")
+    try:
+        read_settings(dict(pairs))
+    except EngineRefusal as refusal:
+        raise ValueError(f"cannot be used: {refusal}") from refusal
+    return pairs
+
+
+def as_fields(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """Names of fields of a request, without the one that holds the text."""
+    fields = tuple(dict.fromkeys(as_texts(value)))
+    as_endpoint_options({"leave_out": "+".join(fields)})
+    return fields
+
+
+def as_language(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """A language's tag, given as such or as Kokoro's letter; "" for none."""
+    from harness.engines.languages import read_language
+
+    return read_language(as_text(value))
+
+
+def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def as_limits(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401 - from TOML or the environment
+    """`metric=limit` pairs for every scenario, or a table of patterns, each with its own pairs."""
+    if not isinstance(value, Mapping):
+        return tuple(_limit("*", name, limit) for name, limit in as_pairs(value))
+    found: list[tuple[str, str, float]] = []
+    for key, limit in value.items():
+        if isinstance(limit, Mapping):
+            found += [_limit(key, name, each) for name, each in limit.items()]
+        else:
+            found.append(_limit("*", key, limit))
+    return tuple(found)
+
+
+def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # noqa: ANN401 - from TOML or the environment
+    from harness.metrics.registry import METRICS, Direction
+
+    if name not in METRICS:
+        raise ValueError(f"names no metric: {name!r} — {nearest(name, list(METRICS))}")
+    try:
+        number = _positive(limit)
+    except ValueError as error:
+        raise ValueError(f"of {name} {error}") from None
+    most = METRICS[name].bounds[1]
+    if METRICS[name].direction is Direction.HIGHER and number >= most:
+        # A run could only miss it, whatever it measures.
+        raise ValueError(f"of {name} must be below {most:g}, not {limit!r}: a target asks for more than its limit")
+    return pattern, name, number
+
+
+def as_choice(*choices: str) -> Callable[[Any], str]:
+    """A reader of one of `choices`."""
+
+    def parse(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+        return str(value)
+
+    return parse

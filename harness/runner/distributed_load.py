@@ -1,0 +1,299 @@
+"""A run made of a load whose clients are processes of another tool (`harness.measure.load.external_client`).
+
+Checks, metrics and events are those of `kokoro-bench load`. Nothing here knows of Locust: `suites/locustfile.py` does.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from harness.analysis.conclude import policy_of
+from harness.analysis.finished import Finished
+from harness.analysis.gate import exit_code
+from harness.analysis.load_targets import check_load, requested_traffic
+from harness.core.errors import ExitCode, UsageError
+from harness.core.records.repetition import (
+    Block,
+    Canary,
+    EngineFacts,
+    Launch,
+    LoadNote,
+    Phase,
+    Repetition,
+)
+from harness.core.records.run import RunStatus
+from harness.core.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
+from harness.engines.http.server_process import find_server
+from harness.engines.http.target import read_address, read_settings
+from harness.measure.conductor.event_file import listeners_from
+from harness.measure.conductor.events import Begun, BlockDone, Launched
+from harness.measure.system.server_process import ServerWatch
+from harness.metrics.derive import RunValues
+from harness.plan.arms import endpoint_arm
+from harness.plan.config import Config
+from harness.plan.corpus import Corpus
+from harness.plan.matrix import RunLimits, make_plan
+from harness.runner.recorder import RunRecorder
+from harness.runner.resources import Resources
+from harness.runner.run import head_of
+from harness.store.runs import RunStore
+
+APART_S = 0.5
+"""Clocks of two machines that differ by more put requests into the wrong part of a window."""
+BEGAN_APART_S = 0.1
+"""Clients that begin further apart than this make a schedule that is visibly not the one asked for."""
+CUT_SHORT = "the load ended before its window did"
+NOT_BEGUN = "the load did not begin: a client left, or was not ready in time"
+NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "drain", "listen")
+"""Options of `kokoro-bench load` that a load by other processes has too."""
+PREPARING_S = 120.0
+"""How long the clients may take to be ready."""
+STOP_S = 30.0
+"""How long the clients' last reports are waited for, once no answer is waited for any more."""
+SAMPLING_S = 0.1
+"""Between two readings of the server's memory."""
+
+
+def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> Scenario:
+    """The one scenario of such a load."""
+    return Scenario(
+        arm=arm,
+        mode=Mode.ENDPOINT,
+        text_class=text_class,
+        voice=config["voice"],
+        language=config["language"],
+        variant=None,
+        traffic=traffic,
+    )
+
+
+def asked_scenario(config: Config, given: Mapping[str, Any], *, users: int) -> Scenario:
+    """The one scenario that options named as those of `kokoro-bench load` ask for: without a rate, `users`.
+
+    UsageError for what that refuses, and for several loads.
+    """
+    closed = not given.get("rate") and not given.get("ramp")
+    loads = requested_traffic(
+        {name: given.get(name) for name in NAMED} | {"listeners": str(users) if closed else None, "sweep": False}
+    )
+    if len(loads) > 1:
+        raise UsageError("one load is played", where="--rate, --ramp", remedy="name one; kokoro-bench load plays more")
+    return scenario_of(config, endpoint_arm(config), str(given.get("text_class") or "chars-200"), loads[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The part of the load that counts, in seconds since the epoch."""
+
+    start: float
+    end: float
+
+    def phase(self, started_at: float) -> Phase:
+        """Of a request that was meant to begin then."""
+        if started_at < self.start:
+            return Phase.WARMUP
+        return Phase.MEASURED if started_at < self.end else Phase.COOLDOWN
+
+
+class LoadCollector:
+    """One run of a load whose clients are elsewhere: stored as they report, judged at the end."""
+
+    def __init__(
+        self, config: Config, scenario: Scenario, store: RunStore, resources: Resources, *, clients: Sequence[str]
+    ) -> None:
+        """Open the run. It begins when all `clients` are ready. EngineRefusal."""
+        traffic = scenario.traffic
+        assert traffic is not None  # noqa: S101 - for the type checker; `scenario_of` gives every scenario one
+        self._config = config
+        self._scenario = scenario
+        self._store = store
+        self._resources = resources
+        run_limits = RunLimits(
+            budget_s=traffic.longest_s, launches=1, blocks=1, warmups=1, timeout_s=config["answer-timeout"],
+            seed=config["seed"],
+        )  # fmt: skip
+        plan = make_plan([scenario], corpus=Corpus(), run_limits=run_limits, selection="load (locust)")
+        head = head_of(resources, plan)
+        self._recorder = RunRecorder(
+            store=store, head=replace(head, id=store.begin(head)), clock=resources.clock, report=_silent
+        )
+        self._traffic = traffic
+        self._handlers = listeners_from()
+        self._lag: Counter[int] = Counter()
+        self._apart_s: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+        """When each client began, in seconds since the epoch by its own clock."""
+        address, settings = read_address(scenario.arm.url), read_settings(dict(scenario.arm.session_options))
+        self._server = find_server(address, pid=settings.pid)
+        self._watch = ServerWatch(self._server, interval_s=SAMPLING_S)
+        self._ended: set[str] = set()
+        self._watch.begin()
+        self.clients = tuple(clients)
+        """Who takes part, by the names that they report under."""
+        self._users = round(traffic.level) if traffic.arrivals is Arrivals.CLOSED else 0
+        self._ready: dict[str, int] = {}
+        """Client that is ready → how many users it has started. Locust's users do nothing in an open loop."""
+        self._begun = False
+        self._began_at = resources.clock.wall()
+        self._charged_ns = 0
+        for handler in self._handlers:
+            handler(Begun(run_id=self._recorder.run_id))
+
+    def note_ready(self, client: str, users: int) -> bool:
+        """Note that a client is ready and how many users it has started by now.
+
+        The load begins when all clients are ready and all users of a closed loop are there: True for that one call.
+        """
+        self._ready[client] = users
+        complete = self._ready.keys() >= set(self.clients) and sum(self._ready.values()) >= self._users
+        if self._begun or not complete:
+            return False
+        self._begun = True
+        self._began_at = self._resources.clock.wall()
+        # What the server did before is not the load's.
+        self._watch.end()
+        self._watch.begin()
+        self._charged_ns = 0
+        return True
+
+    def user_starts(self, per_second: float) -> dict[str, list[int]]:
+        """Client → when each of its users sends its first request, in ns after the client has begun.
+
+        All users come evenly, `per_second`, and clients take turns.
+        """
+        turns = sorted((turn, client) for client, users in self._ready.items() for turn in range(users))
+        starts: dict[str, list[int]] = {client: [] for client in self._ready}
+        for place, (_, client) in enumerate(turns):
+            starts[client].append(round(place / per_second * 1e9))
+        return starts
+
+    def is_over(self, connected: int, *, waited_s: float) -> bool:
+        """Whether there is nothing more to wait for, or no reason to wait any longer.
+
+        `connected` is how many clients are still there, `waited_s` how long ago the run was opened.
+        """
+        if self._ended >= set(self.clients):
+            return True
+        if not self._begun:
+            return connected < len(self.clients) or waited_s > PREPARING_S
+        return self._resources.clock.wall() - self._began_at > self._traffic.longest_s + STOP_S
+
+    def _window(self, client: str = "") -> Window:
+        """The window of a client, by its own clock and beginning; without a client, that of the first to begin."""
+        began = self._began.get(client, min(self._began.values(), default=self._began_at))
+        start = began + self._traffic.warm_up_s
+        return Window(start=start, end=start + self._traffic.seconds)
+
+    def _cut_short(self) -> str:
+        """Why the load is not whole; "" where it is. By the gatherer's own clock, which began before the clients."""
+        if not self._begun:
+            return NOT_BEGUN
+        whole_s = self._traffic.warm_up_s + self._traffic.seconds
+        return CUT_SHORT if self._resources.clock.wall() < self._began_at + whole_s else ""
+
+    @property
+    def run_id(self) -> str:
+        """Where it is in the store."""
+        return self._recorder.run_id
+
+    def add(self, client: str, report: Mapping[str, Any]) -> None:
+        """What a client has drained: stored at once."""
+        repetitions = msgspec.json.decode(report["repetitions"], type=list[Repetition])
+        now = self._resources.clock.wall()
+        self._apart_s[client] = max(self._apart_s.get(client, 0.0), abs(now - report["wall"]))
+        for steps, times in report["lag"]:
+            self._lag[steps] += times
+        if report.get("began") is not None:
+            self._began[client] = report["began"]
+        window = self._window(client)
+        placed = [
+            # Only the gatherer knows how many listeners there are in all.
+            replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=window.phase(each.started_at))
+            for each in repetitions
+        ]
+        if report.get("last"):
+            self._ended.add(client)
+        if placed:
+            self._recorder.add_repetitions(self._charged(placed))
+
+    def _charged(self, repetitions: Sequence[Repetition]) -> list[Repetition]:
+        """With the CPU time that the server has used since the last ones came, by their seconds of audio.
+
+        So it is right for all of a load together, and each may be stored as it comes.
+        """
+        used_ns, spoken = self._watch.used_ns(), [sum(mark.frames for mark in each.chunks) for each in repetitions]
+        if used_ns is None or not sum(spoken):
+            return list(repetitions)
+        due_ns, self._charged_ns = used_ns - self._charged_ns, used_ns
+        return [
+            replace(each, cpu_ns=round(due_ns * frames / sum(spoken)))
+            for each, frames in zip(repetitions, spoken, strict=True)
+        ]
+
+    def finish(self) -> Finished:
+        """The load is over: its block, its judgement, its end. One that ends within its window is partial."""
+        memory, cpu_ns = self._watch.end()
+        traffic = self._scenario.traffic
+        window = self._window()
+        ended_early = self._cut_short()
+        assert traffic is not None  # noqa: S101 - for the type checker
+        options = (
+            ("clients", str(len(self._apart_s))), ("driver", "locust"), ("server_process", self._server.found),
+            ("url", self._scenario.arm.url),
+            ("clients_began_s", ", ".join(f"{apart:.6f}" for apart in self._beginnings())),
+        )  # fmt: skip
+        launch = Launch(
+            arm_id=self._scenario.arm.id, launch=0, started_at=self._began_at,
+            page_cache="unknown: the engine is a server", facts=EngineFacts(options=options),
+        )  # fmt: skip
+        block = Block(
+            block=0, launch=0, order=(self._scenario.id,), started_at=window.start,
+            wall_ns=round(traffic.seconds * 1e9),
+            canary=Canary(numpy_ns=None, graph_ns=None, reason="the clients are on machines of their own"),
+            load=LoadNote(timer_lag=tuple(sorted(self._lag.items())), memory=memory, server_cpu_ns=cpu_ns),
+        )  # fmt: skip
+        for event in (Launched(launch=launch), BlockDone(block=block, repetitions=())):
+            self._recorder(event)
+            for handler in self._handlers:
+                handler(event)
+        status = RunStatus.PARTIAL if ended_early else RunStatus.COMPLETE
+        values = RunValues(self._recorder.observed(status, ended_early))
+        found = check_load(values.data, self._config, derived=values)
+        found = replace(found, notes=(*found.notes, *self._notes()))
+        conditions = self._resources.observe()
+        data = self._recorder.finish(found, status=status, reason=ended_early, conditions=conditions)
+        code = exit_code(data.verdicts, data.targets, policy_of(self._config))
+        measured = bool(data.targets) and not ended_early
+        return Finished(values=values.for_data(data), code=code if measured else ExitCode.MEASUREMENT)
+
+    def _beginnings(self) -> list[float]:
+        """Seconds from the first client's beginning to each client's."""
+        began = sorted(self._began.values())
+        return [each - began[0] for each in began]
+
+    def _notes(self) -> tuple[str, ...]:
+        silent = len(set(self.clients) - self._ended)
+        lost = f"{silent} of the clients did not hand in their last report: some of their requests are missing"
+        unseen = f"the server's memory and CPU time are not known: {self._server.found}"
+        late = max(self._beginnings(), default=0.0)
+        apart = f"clients began {late:.1f} s apart: the parts of the schedule are as far from one another"
+        return (
+            *([lost] if silent else []), *([unseen] if self._server.pid is None else []), *self._clock_notes(),
+            *([apart] if late > BEGAN_APART_S else []),
+        )  # fmt: skip
+
+    def _clock_notes(self) -> tuple[str, ...]:
+        return tuple(
+            f"client {client}: its clock or its reports are {apart:.1f} s away from the gatherer's: requests near "
+            "the edges of the window may be on the wrong side of them"
+            for client, apart in sorted(self._apart_s.items())
+            if apart > APART_S
+        )
+
+
+def _silent(message: str) -> None:
+    """The gatherer's terminal belongs to the tool that drives it."""
+    del message

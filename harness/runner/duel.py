@@ -1,0 +1,305 @@
+"""Duels: two arms in one run, paired block by block. No baseline and no quiet machine is needed.
+
+The statistic is the log-ratio of each pair; what the machine does to one arm it does to the other.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from harness.analysis.causes import PROFILED, operator_suspects, suspects_of, with_operators
+from harness.analysis.conclude import Conclusions, all_values, look_at, loss, summarise_all
+from harness.analysis.gate import judge
+from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
+from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
+from harness.analysis.stats.comparison import Duel as Paired
+from harness.analysis.stats.grouped import Grouped
+from harness.analysis.stats.power import tolerance_for
+from harness.core.errors import MeasurementError, UsageError
+from harness.core.records.profile import Profiles
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Arm, Mode, Scenario
+from harness.core.records.verdict import Verdict, VerdictKind
+from harness.engines.providers import find_provider
+from harness.measure.conductor.budget import launches_within
+from harness.metrics.derive import RunValues, Values, paired_log_ratios, scenario_values
+from harness.metrics.metric import Per
+from harness.metrics.registry import METRICS
+from harness.plan.arms import SERVED
+from harness.plan.corpus import TEXT_CLASSES
+from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy
+
+CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+
+LATER_LAUNCH = 0.55
+"""The part of the first launch's time that a later one takes in slices: without a first inference, both sides loading
+at once. Where that says too little, more is planned than there is time for, which costs nothing; a plan too short ends
+a duel before its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuelArms:
+    """The two arms; a change is the candidate's, from the reference."""
+
+    candidate: Arm
+    reference: Arm
+
+    @property
+    def same(self) -> bool:
+        """Whether this is an arm against itself: an A/A."""
+        return replace(self.candidate, side="") == replace(self.reference, side="")
+
+    def told_apart(self) -> "DuelArms":
+        """With ids that differ, where nothing else does."""
+        if self.candidate.id != self.reference.id:
+            return self
+        return replace(self, reference=replace(self.reference, side="reference"))
+
+
+def duel_scenarios(
+    opponents: DuelArms, *, texts: Sequence[str], voice: str, mode: Mode, language: str = ""
+) -> tuple[Scenario, ...]:
+    """Each text by each arm."""
+    for name in texts:
+        if name not in TEXT_CLASSES:
+            raise UsageError(f"unknown text class {name!r}", where="--text", remedy="kokoro-bench duel --help")
+    return tuple(
+        Scenario(arm=arm, mode=mode, text_class=name, voice=voice, language=language)
+        for name in texts
+        for arm in (opponents.candidate, opponents.reference)
+    )
+
+
+def why_whole(opponents: DuelArms) -> str:
+    """Why the two arms cannot speak in slices of time, "" where they can.
+
+    The work must stand still when its process does.
+    """
+    for arm in (opponents.candidate, opponents.reference):
+        provider = find_provider(arm.provider)
+        device = dict(arm.provider_options).get("device_type", "CPU")
+        if arm.engine == "scripted":
+            return "the scripted engine has no process of its own"
+        if arm.url:
+            return f"{arm.id} is a server, which works on while its client is halted"
+        if arm.engine == SERVED:
+            return f"{arm.id} is a server, whose clocks run on while it is halted"
+        if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
+            return f"{arm.id} works on a device that goes on while its process is halted"
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How the pairs of a duel are played and judged: in slices, or one side after the other."""
+
+    launches: int
+    policy: Policy
+    launch_policy: LaunchPolicy = ALL_LAUNCHES
+
+
+class DuelAnalysis:
+    """Judges a duel while it goes on and once it has ended, by one stopping rule whose looks share the error.
+
+    A duel that turns out not to suit slices goes on by the terms `otherwise`, with a rule of its own, and nothing that
+    was played in slices counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        effect: float,
+        budget_s: float,
+        launches: int,
+        policy: Policy,
+        launch_policy: LaunchPolicy = ALL_LAUNCHES,
+        otherwise: Terms | None = None,
+    ) -> None:
+        """`policy` also says what is asked of the run as a whole."""
+        self.policy = policy
+        self._tolerance = tolerance_for(effect)
+        self._budget_s = budget_s
+        self._terms = Terms(launches=launches, policy=policy, launch_policy=launch_policy)
+        self._otherwise = otherwise or self._terms
+        self._rules: dict[bool, StoppingRule] = {}
+
+    def enough(self, data: RunData) -> str:
+        """The reason to stop after the blocks so far, or "" to go on."""
+        data = data.counted
+        lost = [_lost(pair, data) for pair in pairs_of(data)]
+        if all(lost):
+            return f"a duel takes two: {lost[0]}"
+        blocks = len(data.blocks)
+        if not blocks:
+            return ""
+        rule = self._rules.setdefault(
+            data.in_slices,
+            StoppingRule(planned_blocks=self._planned_blocks(data), policy=self._terms_of(data).policy),
+        )
+        if blocks not in rule.looks():
+            return ""
+        # What is read once a launch gains nothing from further blocks, and must not keep a decided duel open.
+        open_to_more = [each for each in self.comparisons(data) if METRICS[each.metric].per is Per.REPETITION]
+        decision = rule.after(blocks, open_to_more)
+        return decision.reason if decision.stop else ""
+
+    def conclude(self, data: RunData, derived: RunValues | None = None) -> Conclusions:
+        """Summaries of both arms, and one verdict per text and gated metric, of the candidate against the reference.
+
+        `derived` are the values of `data`, if they are known.
+        """
+        notes = self._how_paired(data)
+        derived = derived or RunValues(data)
+        data = data.counted
+        rule = self._rules.get(data.in_slices)
+        share = rule.share(len(data.blocks)) if rule else 1.0
+        verdicts = judge(self.comparisons(data, derived), self._terms_of(data).policy, share=share)
+        return Conclusions(
+            summaries=summarise_all(data, all_values(derived)),
+            verdicts=tuple(self._with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),
+            targets=(),
+            notes=notes,
+        )
+
+    def _terms_of(self, data: RunData) -> Terms:
+        """By which terms a duel was played, as far as it counts."""
+        return self._terms if data.in_slices or not data.blocks else self._otherwise
+
+    def _how_paired(self, data: RunData) -> tuple[str, ...]:
+        """Whether both sides of a pair met the same moments of the machine, and why where they did not."""
+        slices = [block.slice_ns for block in data.blocks if block.slice_ns]
+        if data.in_slices:
+            return (f"the sides of a pair worked at the same time, in turns of up to {max(slices) / 1e6:g} ms",)
+        why = next((block.whole for block in data.blocks if block.whole), "")
+        told = (f"the sides of a pair worked one after the other: {why}",) if why else ()
+        if slices:
+            return (*told, f"what was measured in turns before that was found does not count: {len(slices)} blocks")
+        return told
+
+    def explain(
+        self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario, Scenario], Profiles]
+    ) -> Conclusions:
+        """The verdicts that found a change, with the operators that moved, by profiles of both sides in turns.
+
+        Profiled after all is measured, and only where something was found.
+        """
+        found = {verdict.scenario_id for verdict in conclusions.verdicts if _is_profiled(verdict)}
+        pairs = {pair[0].id: pair for pair in pairs_of(data) if pair[0].id in found}
+        profiles = {scenario_id: profile(*pair) for scenario_id, pair in pairs.items()}
+
+        def explained(verdict: Verdict) -> Verdict:
+            if not _is_profiled(verdict):
+                return verdict
+            operators = operator_suspects(verdict, profiles[verdict.scenario_id], *pairs[verdict.scenario_id], data)
+            return replace(verdict, suspects=with_operators(verdict.suspects, operators))
+
+        return replace(conclusions, verdicts=tuple(map(explained, conclusions.verdicts)))
+
+    def comparisons(self, data: RunData, derived: RunValues | None = None) -> list[Comparison]:
+        """One per text and gated metric; a text of which a side was lost is one failure."""
+        found, derived = [], derived or RunValues(data)
+        for candidate, reference in pairs_of(data):
+            if lost := _lost((candidate, reference), data):
+                failed = NotComparable(kind=VerdictKind.FAILED, reason=lost, advice=look_at(data))
+                found.append(self._compared(candidate, reference, "latency", failed, data))
+                continue
+            ours, theirs = derived.of(candidate), derived.of(reference)
+            for name, values in ours.items():
+                if METRICS[name].gated:
+                    found += self._comparison(candidate, reference, values, theirs[name], data)
+        return found
+
+    def _comparison(
+        self, candidate: Scenario, reference: Scenario, ours: Values, theirs: Values, data: RunData
+    ) -> list[Comparison]:
+        sides = _sides(ours, theirs)
+        return [] if sides is None else [self._compared(candidate, reference, ours.metric, sides, data)]
+
+    def _compared(
+        self, candidate: Scenario, reference: Scenario, metric: str, sides: Paired | NotComparable, data: RunData
+    ) -> Comparison:
+        walls = [block.wall_ns / 1e9 for block in data.blocks]
+        return Comparison(
+            scenario_id=candidate.id,
+            metric=metric,
+            tolerance=self._tolerance,
+            data=sides,
+            reference=reference.arm.id,
+            higher_is_better=not METRICS[metric].lower_is_better,
+            run_id=data.run.id,
+            seconds_per_block=median(walls) if walls else None,
+        )
+
+    def _with_suspects(self, verdict: Verdict, data: RunData) -> Verdict:
+        if verdict.kind not in CHANGED:
+            return verdict
+        candidate, reference = next(pair for pair in pairs_of(data) if pair[0].id == verdict.scenario_id)
+        return replace(verdict, suspects=suspects_of(verdict, candidate, reference, data, self.policy))
+
+    def _with_time(self, verdict: Verdict, data: RunData) -> Verdict:
+        """Of too few pairs for any interval, the budget that would allow the first look."""
+        if verdict.kind is not VerdictKind.INCONCLUSIVE or verdict.change is not None or not data.blocks:
+            return verdict
+        first = data.blocks[0]
+        overhead_s = max(0.0, first.started_at - data.run.started_at)
+        needed_s = self._terms_of(data).launches * overhead_s + EARLIEST_BLOCKS * first.wall_ns / 1e9
+        budget_s = max(10, math.ceil(needed_s / 10) * 10)
+        advice = f"{EARLIEST_BLOCKS} pairs take about {budget_s} s here: `--budget {budget_s}s` or more"
+        return replace(verdict, advice=advice)
+
+    def _planned_blocks(self, data: RunData) -> int:
+        """How many blocks the budget allows, as the first launch and the first block went."""
+        first = data.blocks[0]
+        overhead_s = max(0.0, first.started_at - data.run.started_at)
+        block_s = first.wall_ns / 1e9
+        terms = self._terms_of(data)
+        launches = launches_within(
+            self._budget_s,
+            wanted=terms.launches,
+            launch_policy=terms.launch_policy,
+            launch_s=overhead_s,
+            block_s=block_s,
+        )
+        later = LATER_LAUNCH if terms.launch_policy.slice_s else 1.0
+        left_s = self._budget_s - (1 + later * (launches - 1)) * overhead_s
+        return max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1
+
+
+def pairs_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:
+    """Candidate and reference of each text: they stand next to one another in the plan."""
+    scenarios = data.run.scenarios
+    return tuple(zip(scenarios[::2], scenarios[1::2], strict=True))
+
+
+def _lost(pair: tuple[Scenario, Scenario], data: RunData) -> str:
+    """Which side of a pair was given up, and why; "" where both are there."""
+    for scenario, side in zip(pair, ("the candidate", "the reference"), strict=True):
+        if reason := loss(scenario, data):
+            return f"{side} was lost: {reason}"
+    return ""
+
+
+def latency_pairs(data: RunData) -> Grouped:
+    """The log-ratios of the first pair's latencies, launch by launch; nothing where there are none."""
+    candidate, reference = pairs_of(data)[0]
+    ours, theirs = scenario_values(candidate, data)["latency"], scenario_values(reference, data)["latency"]
+    return paired_log_ratios(ours, theirs) if ours.n and theirs.n else ()
+
+
+def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
+    """The pairs; a failure where one side was never validly measured; None where neither has such a figure."""
+    if not ours.n and not theirs.n and ours.counts.valid and theirs.counts.valid:
+        return None
+    for values, side in ((ours, "the candidate"), (theirs, "the reference")):
+        if not values.n:
+            return NotComparable(kind=VerdictKind.FAILED, reason=f"{side} has no figure: {values.reason}")
+    try:
+        return Paired(pairs=paired_log_ratios(ours, theirs))
+    except MeasurementError as error:
+        return NotComparable(kind=VerdictKind.INCOMPARABLE, reason=error.what, advice=error.remedy)
+
+
+def _is_profiled(verdict: Verdict) -> bool:
+    """Whether a change was found that the times of operators may explain."""
+    return verdict.kind in CHANGED and verdict.metric in PROFILED

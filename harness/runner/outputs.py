@@ -1,0 +1,95 @@
+"""What a finished run leaves beside the database: the report site, and a Markdown summary where one is asked for."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.analysis.finished import Finished
+from harness.core.crash_report import crash_line
+from harness.core.errors import BenchError
+from harness.core.output_files import append_whole, check_directory, check_file
+from harness.core.records.redaction import published_text
+from harness.plan.config import Config
+from harness.store.baselines import list_machines
+
+if TYPE_CHECKING:
+    from harness.store.runs import RunStore
+    from reports.history.context import Context
+    from reports.history.steps import Marks
+
+
+def check_outputs(config: Config) -> None:
+    """Make the places of the report and the summary. UsageError, before anything is measured, where one cannot be."""
+    check_directory(config.report, where=_option("report", config))
+    if config["summary"]:
+        check_file(Path(config["summary"]), where=_option("summary", config))
+
+
+def _option(name: str, config: Config) -> str:
+    origin = config.origins[name]
+    return f"--{name}" if origin == "default" else f"{name} ({origin})"
+
+
+def write_outputs(finished: Finished, config: Config) -> list[str]:
+    """Write them, and return where they are. An output that cannot be written costs its sentence, not the run."""
+    from harness.store.runs import open_store
+
+    notes, data = [], finished.data
+    try:
+        with open_store(config.results) as store:
+            index = write_report(store, config, finished=finished)
+        notes.append(f"report: {index.parent / 'runs' / data.run.id}.html (all runs: {index})")
+    except BenchError as error:
+        notes.append(f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY")
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a page, the run is measured, judged and stored
+        notes.append(f"report: not written: {crash_line(error)}")
+    named = (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY", ""))
+    summaries = [path for path in named if path.strip()]
+    for path in summaries:
+        from reports.views.summary import markdown_summary
+
+        try:
+            append_whole(Path(path), markdown_summary(data).encode(), where="summary")
+            notes.append(f"summary: {path}")
+        except BenchError as error:
+            notes.append(f"{error.where}: not written: {error.what}")
+    return notes
+
+
+def write_report(store: "RunStore", config: Config, *, finished: Finished | None = None) -> Path:
+    """Bring the site up to date with the store, and return its index; the run that has `finished` is not read again."""
+    from reports.pages.write import write_site
+
+    derived = finished.values if finished else None
+    return write_site(store, config.report, context=context_of(store, config), derived=derived)
+
+
+def context_of(store: "RunStore", config: Config) -> "Context":
+    """What the pages show beyond the runs' records."""
+    from harness.runner import calibration
+    from reports.history.context import Context
+
+    machines = {row.machine_key for row in store.list()}
+    curves = {key: calibration.sentences(config.baselines, key) for key in sorted(machines)}
+    return Context(
+        marks=_marks(store, config),
+        audio=config.audio,
+        curves={key: found for key, found in curves.items() if found},
+    )
+
+
+def _marks(store: "RunStore", config: Config) -> "Marks":
+    """What was told and what was promoted."""
+    from harness.core.records.schedule import AlertKind
+    from reports.history.steps import Marks, ReportedStep
+
+    told = tuple(
+        ReportedStep(
+            run_id=each.run_id, scenario_id=each.subject, metric=each.metric, sentence=published_text(each.sentence)
+        )
+        for each in store.journal().alerts()
+        if each.kind is AlertKind.REGRESSION
+    )
+    return Marks(
+        told=told, promoted=frozenset(run.id for machine in list_machines(config.baselines) for run in machine.runs)
+    )

@@ -1,0 +1,85 @@
+"""Progress on a terminal: a bar with the remaining time, or one line per launch and block in a log."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from harness.measure.conductor import events
+from harness.measure.conductor.memory_groups import sentence
+from reports.terminal.output import make_console, tell
+
+BAR_WIDTH = 24
+
+
+class LiveConsole:
+    """A listener of the conductor: a bar with the remaining time on a terminal, one line per launch elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or make_console()
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+            BarColumn(bar_width=BAR_WIDTH),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[remaining]}", table_column=Column(justify="right", no_wrap=True)),
+            console=self._console,
+            transient=True,
+            expand=True,
+            # Every refresh would take time from the engine that is being measured.
+            refresh_per_second=1,
+            auto_refresh=False,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=1.0, remaining="")
+        self._stage = ""
+        self._left = ""
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def report(self, message: str) -> None:
+        """Say what is being prepared."""
+        self._console.print(Text(message, style="dim"))
+
+    def __call__(self, event: events.Event) -> None:
+        """Show an event."""
+        if isinstance(event, events.Progress):
+            self._left = _left(event)
+            self._progress.update(self._task, description=event.doing, completed=event.share, remaining=self._left)
+            self._progress.refresh()
+        elif isinstance(event, events.Grouped):
+            tell(self._console, f"launch {event.launch + 1}: {sentence([event])}", "dim")
+        elif isinstance(event, events.ScenarioLost):
+            tell(self._console, f"lost: {event.scenario_id}: {event.outcome.reason}", "yellow")
+        elif not self._console.is_terminal:
+            self._plain(event)
+
+    def _plain(self, event: events.Event) -> None:
+        """A line for each stage and each block: what a log of a CI can show of a bar."""
+        if isinstance(event, events.Launched):
+            stage = "start-ups" if event.launch.dedicated else f"launch {event.launch.launch + 1}"
+            if stage != self._stage:
+                self._stage = stage
+                self._console.print(f"{stage}: measuring")
+        elif isinstance(event, events.BlockDone):
+            valid = sum(repetition.outcome.valid for repetition in event.repetitions)
+            done = f"{valid} of {len(event.repetitions)} valid, {event.block.wall_ns / 1e9:.1f} s"
+            self._console.print(f"  block {event.block.block + 1}: {done}; {self._left}")
+
+
+def _left(event: events.Progress) -> str:
+    """The time that remains; before the first block it is unknown, and the budget bounds only what can be left out."""
+    if event.remaining_s is not None:
+        return f"{'at most ' if event.at_most else ''}{_minutes(event.remaining_s)} left"
+    return f"{_minutes(event.budget_left_s)} of the budget left" if event.budget_left_s > 0 else "past its budget"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,127 @@
+"""What a test of a suite gets: the result of its own scenario, to assert on and to replay to pytest-benchmark."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from harness.analysis.explain import explained
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode, Scenario
+from harness.core.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind
+from harness.metrics.derive import RunValues
+from harness.metrics.registry import metric
+from harness.runner.session_outcome import Finding, Unmeasured
+
+Benchmark: TypeAlias = Any
+"""pytest-benchmark's fixture, which has no types."""
+
+REPLAYED = {Mode.LOAD_WARM: "load_time", Mode.LOAD_COLD: "load_time"}
+"""Mode → the metric that pytest-benchmark's table shows; latency for every other."""
+
+
+@dataclass(slots=True)
+class ReplayTimer:
+    """A clock for pytest-benchmark: each pair of readings lies one measured duration apart."""
+
+    durations: deque[float] = field(default_factory=deque)
+    _running: bool = False
+
+    def __call__(self) -> float:
+        """0 at a start, the next duration (s) at an end."""
+        self._running = not self._running
+        if self._running or not self.durations:
+            return 0.0
+        return self.durations.popleft()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One scenario of a finished run."""
+
+    derived: RunValues
+    scenario_id: str
+
+    @property
+    def data(self) -> RunData:
+        """The run that the scenario belongs to."""
+        return self.derived.data
+
+    @property
+    def scenario(self) -> Scenario:
+        """What was measured."""
+        return next(scenario for scenario in self.data.run.scenarios if scenario.id == self.scenario_id)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The gate's decisions on this scenario."""
+        return tuple(verdict for verdict in self.data.verdicts if verdict.scenario_id == self.scenario_id)
+
+    @property
+    def targets(self) -> tuple[TargetResult, ...]:
+        """What its user was promised."""
+        return tuple(target for target in self.data.targets if target.scenario_id == self.scenario_id)
+
+    def values(self, name: str) -> tuple[float, ...]:
+        """The valid values of a metric, in the order of their measuring; fails the test where there is none."""
+        values = self._known(name)
+        if not values:
+            reason = self.derived.of(self.scenario)[name].reason
+            failed = any(verdict.kind is VerdictKind.FAILED for verdict in self.verdicts)
+            kind = Finding if failed else Unmeasured
+            raise kind(f"{self.scenario_id}: {name} was not measured: {reason}", pytrace=False)
+        return values
+
+    def _known(self, name: str) -> tuple[float, ...]:
+        return self.derived.of(self.scenario)[name].flat
+
+    def replay(self, benchmark: Benchmark) -> None:
+        """Give pytest-benchmark the worker's own figures, as its rounds.
+
+        The fixture must have been made with a `ReplayTimer`: the plugin's marker sees to it.
+        """
+        name = REPLAYED.get(self.scenario.mode, "latency")
+        if not benchmark.enabled or not self._known(name):
+            # It warns of a test that asked for it and did not use it; disabled, it calls once and shows nothing.
+            benchmark.disabled = True
+            benchmark.pedantic(lambda: None)
+            self.values(name)
+            return
+        durations = self.values(name)
+        timer = benchmark._timer  # noqa: SLF001 - the timer that the marker gave it
+        timer.durations.extend(durations)
+        benchmark.extra_info.update(
+            run=self.data.run.id, scenario=self.scenario_id, metric=name, **_medians(self.data, self.scenario_id)
+        )
+        benchmark.pedantic(lambda: None, rounds=len(durations), iterations=1, warmup_rounds=0)
+
+    def check(self) -> None:
+        """Fail the test where the scenario got worse, missed a target, or was not validly measured."""
+        complaints = [*_complaints(self.verdicts), *_missed(self.targets)]
+        if complaints:
+            raise Finding("\n".join([self.scenario_id, *(f"  {line}" for line in complaints)]), pytrace=False)
+
+
+def _medians(data: RunData, scenario_id: str) -> dict[str, float]:
+    return {
+        summary.metric: summary.median
+        for summary in data.summaries
+        if summary.scenario_id == scenario_id and summary.median is not None
+    }
+
+
+def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
+    bad = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
+    return [
+        f"{verdict.metric}: {verdict.kind.value}: {explained(verdict)}" for verdict in verdicts if verdict.kind in bad
+    ]
+
+
+def _missed(targets: Sequence[TargetResult]) -> list[str]:
+    return [
+        f"{target.metric}: target missed. {target.reason}".strip()
+        if target.reason
+        else f"{target.metric}: target missed: {metric(target.metric).format(target.observed.value or 0.0)}"
+        for target in targets
+        if target.kind is TargetKind.MISSED
+    ]

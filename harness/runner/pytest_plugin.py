@@ -1,0 +1,322 @@
+"""The pytest plugin: has the scenarios of the selected tests measured together, and hands each test its own result.
+
+The project's `conftest.py` loads it (`pytest_plugins`); elsewhere `-p harness.runner.pytest_plugin` does. A suite names
+its scenarios with `@scenarios(…)`, and its tests take the `measured` fixture. The first test that takes it starts the
+measurement.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from harness.core.crash_report import crash_line
+from harness.core.errors import BenchError, ExitCode, InternalError, Interruption, UsageError
+from harness.core.records.scenario import Scenario
+from harness.plan.config import Config, joined, load_config
+from harness.plan.keys import KEYS
+from harness.plan.narrowing import label
+from harness.runner.session_outcome import Failures, Finding
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from harness.analysis.finished import Finished
+    from harness.runner.pytest_fixture import Measured
+
+LEVELS = ("quick", "full", "nightly")
+STOPPED = "interrupted; finished blocks are stored"
+
+
+@dataclass(slots=True)
+class Bench:
+    """What one pytest session measures: the configuration, the gathered scenarios, and the run once it is done."""
+
+    config: Config
+    selection: str
+    gathered: tuple[Scenario, ...] = ()
+    finished: "Finished | None" = None
+    refusal: BenchError | None = None
+    """Why nothing can be gathered."""
+    failure: BenchError | None = None
+    """Why nothing could be measured."""
+    notes: list[str] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
+
+
+BENCH = pytest.StashKey[Bench]()
+COMMAND = "kokoro-bench run"
+"""The name of the plugin by which the command, which prints the outcome itself, takes part in a session."""
+_DISTRIBUTED = "kokoro-bench: distributed"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Give pytest the options of the command, under the same names."""
+    group = parser.getgroup("kokoro-bench", "kokoro-bench: what the suites measure")
+    for key in KEYS:
+        group.addoption(
+            f"--{key.name}",
+            dest=f"kokoro_bench_{key.name}",
+            action="append" if key.many else "store",
+            default=None,
+            metavar=key.metavar,
+            help=key.meaning.replace("%", "%%"),  # argparse fills a help text in
+        )
+    group.addoption("--selection", choices=LEVELS, default="quick", help="which scenarios: quick, full or nightly")
+    group.addoption(
+        "--table-only", action="store_true", help="show our table alone, without pytest's letters (with -qq --tb=no)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers and read the configuration."""
+    config.addinivalue_line("markers", "scenarios(request, levels): what a test of a suite measures")
+    for level in LEVELS:
+        config.addinivalue_line("markers", f"{level}: measured in the {level} selection and in every larger one")
+    given = {key: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
+    options = {key.name: joined(value) if key.many else value for key, value in given.items()}
+    try:
+        loaded = load_config(options, start=config.rootpath, shell=config.invocation_params.dir)
+    except BenchError as error:
+        _refuse(config, error)
+    config.stash[BENCH] = Bench(config=loaded, selection=config.getoption("selection"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per scenario: arms × texts × speeds. No model is built for it."""
+    marker = metafunc.definition.get_closest_marker("scenarios")
+    if marker is None or "measured" not in metafunc.fixturenames:
+        return
+    from harness.plan.requests import without_every_provider
+    from harness.runner.run import wanted_scenarios
+
+    bench, parameters = metafunc.config.stash[BENCH], []
+    included = LEVELS if metafunc.config.option.markexpr else _included(bench)
+    for level, texts in marker.kwargs["levels"].items():
+        if not texts:
+            continue
+        request = replace(marker.kwargs["request"], texts=texts)
+        if level not in included:
+            request = without_every_provider(request)
+        try:
+            wanted = wanted_scenarios(bench.config, [request], bench.selection)
+        except BenchError as error:
+            # Raised here it would be shown once per file, with a traceback; the end of the collection tells it once.
+            bench.refusal = error
+            return
+        mark = getattr(pytest.mark, level)
+        parameters += [pytest.param(scenario, id=scenario.id, marks=mark) for scenario in wanted]
+    distinct = {parameter.id: parameter for parameter in reversed(parameters)}
+    metafunc.parametrize("measured", list(reversed(distinct.values())), indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has nothing to measure here, and what belongs to a larger selection than the one asked for.
+
+    A test about a server has no scenario without --url, and any other has none with it. -m overrules the selection.
+    """
+    included = _included(config.stash[BENCH])
+    left_out = [
+        item
+        for item in items
+        if (not _scenario(item) and _is_ours(item))
+        or (_scenario(item) and not config.option.markexpr and not _levels(item) & included)
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells what there is to run
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Gather the scenarios of the tests that are left."""
+    bench = session.config.stash[BENCH]
+    told: dict[str, object] | None = getattr(session.config, "workeroutput", None)  # there in a worker of pytest-xdist
+    if bench.refusal is not None and told is None:
+        _refuse(session.config, bench.refusal)
+    bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
+    if not session.items and session.config.option.table_only and not bench.failures.collecting:
+        chosen = " ".join(_chosen(session.config))
+        remedy = "`pytest suites --collect-only --selection=nightly` shows all that there is"
+        bench.failure = UsageError("nothing to measure", where=chosen or bench.selection, remedy=remedy)
+    if told is not None and (bench.gathered or bench.refusal):
+        # Who ends a worker has another one started in its place: it is left without tests, and its session says why.
+        told[_DISTRIBUTED] = True
+        session.items.clear()
+    for item in session.items:
+        if _scenario(item) and session.config.pluginmanager.hasplugin("timeout"):
+            # The first test waits for the whole run; each answer has a time-out of its own.
+            item.add_marker(pytest.mark.timeout(0))
+        if _scenario(item) and "benchmark" in getattr(item, "fixturenames", ()):
+            from harness.runner.pytest_fixture import ReplayTimer
+
+            # pytest-benchmark reads its clock through this marker: it gets the worker's durations, and only those.
+            item.add_marker(pytest.mark.benchmark(timer=ReplayTimer(), warmup=False))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist is not there to be asked for its types
+    """Refuse what a worker of pytest-xdist was to measure."""
+    if getattr(node, "workeroutput", {}).get(_DISTRIBUTED):
+        node.config.stash[BENCH].failure = UsageError(
+            "pytest-xdist would measure in several processes at once, each disturbing the others",
+            where="-n",
+            remedy="run the suites without it; kokoro-bench plays its own workers against one another",
+        )
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> "Measured":
+    """The result of this test's scenario. The first test that asks has all of them measured."""
+    from harness.runner.pytest_fixture import Measured
+
+    bench = request.config.stash[BENCH]
+    if bench.failure is not None:
+        raise Finding(str(bench.failure), pytrace=False)
+    if bench.finished is None:
+        try:
+            bench.finished = _measure(request.config, bench)
+        except BenchError as error:
+            bench.failure = error
+            raise Finding(str(error), pytrace=False) from None
+        except pytest.exit.Exception:
+            raise
+        except Exception as error:
+            # Every other test gets the line alone, and not the traceback again.
+            bench.failure = InternalError(crash_line(error))
+            raise
+    return Measured(derived=bench.finished.values, scenario_id=request.param.id)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No letters where the table says it all."""
+    if not config.option.table_only:
+        return None
+    return ("error" if report.failed and report.when != "call" else report.outcome), "", ""
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]) -> None:
+    """Note a file that cannot be collected."""
+    if call.excinfo is not None and isinstance(node, pytest.Collector):
+        # It says first where it is, and last what.
+        said = (call.excinfo.exconly(tryshort=True).strip().splitlines() or [call.excinfo.typename])[-1]
+        node.config.stash[BENCH].failures.collecting.append(f"{node.nodeid}: {said}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note what fails by itself: our own findings stand in the table."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    said = call.excinfo.exconly(tryshort=True) if call.excinfo else str(report.longrepr or "")
+    first = (said.strip().splitlines() or [type(error).__name__])[0]
+    item.config.stash[BENCH].failures.note_test(report, error, first)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: "TerminalReporter", exitstatus: int, config: pytest.Config) -> None:
+    """Our table: results, verdicts, targets, and where the report lies."""
+    bench = config.stash[BENCH]
+    if config.pluginmanager.has_plugin(COMMAND):
+        return
+    if config.option.table_only:
+        for line in bench.failures.lines:
+            terminalreporter.write_line(f"test failed: {line}", red=True)
+    if bench.failure is not None:
+        terminalreporter.write_line(f"kokoro-bench: {bench.failure}", red=True)
+    if bench.finished is None:
+        return
+    from reports.terminal.output import print_outcome
+
+    print_outcome(replace(bench.finished, code=_code(bench, bench.finished, exitstatus)), notes=bench.notes)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Replace pytest's exit status by ours where something was measured."""
+    bench = session.config.stash[BENCH]
+    if bench.failure is not None:
+        session.exitstatus = bench.failure.exit_code
+    elif bench.finished is not None:
+        session.exitstatus = _code(bench, bench.finished, exitstatus)
+
+
+def _code(bench: Bench, finished: "Finished", exitstatus: int) -> ExitCode:
+    """The exit code of a session in which something was measured; pytest's own statuses have other meanings."""
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+        return ExitCode.WORSE if finished.code is ExitCode.WORSE else ExitCode.INTERNAL
+    ended_early = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    return bench.failures.code(ExitCode.INTERRUPTED if ended_early else finished.code)
+
+
+def _measure(config: pytest.Config, bench: Bench) -> "Finished":
+    """Measure all that was gathered, on the real terminal."""
+    from harness.runner import run
+    from harness.runner.calibration import quotes
+    from harness.runner.outputs import check_outputs, write_outputs
+    from harness.runner.progress import LiveConsole
+
+    check_outputs(bench.config)
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled(), LiveConsole() as console:
+        try:
+            finished = run.measure(
+                bench.config,
+                bench.gathered,
+                selection=label(bench.selection, bench.config, chosen=_chosen(config)),
+                handlers=[console],
+                report=console.report,
+            )
+        except run.Interrupted as interrupted:
+            bench.finished = interrupted.finished
+            bench.notes += write_outputs(interrupted.finished, bench.config)
+            if config.option.table_only:
+                return interrupted.finished
+            # Without a code of its own, so that pytest still shows its summary, and ours in it.
+            pytest.exit(STOPPED)
+        except KeyboardInterrupt:
+            # Before the first block or after the last: the next command marks the run as interrupted.
+            if config.option.table_only:
+                raise Interruption(STOPPED) from None
+            pytest.exit(STOPPED, returncode=ExitCode.INTERRUPTED)
+    bench.notes += [*quotes(bench.config.baselines, finished.data), *write_outputs(finished, bench.config)]
+    return finished
+
+
+def _chosen(config: pytest.Config) -> list[str]:
+    """What the user chose of the suites, in pytest's own words."""
+    flags = (("-k", config.option.keyword), ("-m", config.option.markexpr))
+    names = sorted(argument.rpartition("/")[2] for argument in config.args if ".py" in argument)
+    return [*(f"{flag} {given}" for flag, given in flags if given), *names]
+
+
+def _refuse(config: pytest.Config, error: BenchError) -> NoReturn:
+    """End the session before anything is measured, with one line and the exit code that the command has for it."""
+    if config.pluginmanager.has_plugin(COMMAND):
+        raise error
+    pytest.exit(f"kokoro-bench: {error}", returncode=error.exit_code)
+
+
+def _scenario(item: pytest.Item) -> Scenario | None:
+    """The scenario that a test is about, where it is about one."""
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("measured") if callspec else None
+    return found if isinstance(found, Scenario) else None
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether a test would measure a scenario."""
+    return item.get_closest_marker("scenarios") is not None and "measured" in getattr(item, "fixturenames", ())
+
+
+def _included(bench: Bench) -> set[str]:
+    """The levels of the selection that is asked for."""
+    return set(LEVELS[: LEVELS.index(bench.selection) + 1])
+
+
+def _levels(item: pytest.Item) -> set[str]:
+    return {mark.name for mark in item.iter_markers() if mark.name in LEVELS}

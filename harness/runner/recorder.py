@@ -1,0 +1,109 @@
+"""Stores what a run observes as it happens, and its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.analysis.conclude import Conclusions
+from harness.core.clock import Clock
+from harness.core.records.environment import Conditions
+from harness.core.records.repetition import Block, Launch, Repetition
+from harness.core.records.run import RunData, RunRecord, RunStatus
+from harness.core.records.verdict import VerdictKind
+from harness.measure.conductor.events import BlockDone, Event, Grouped, Launched, WarmedUp
+from harness.measure.conductor.memory_groups import sentence
+from harness.runner.resources import Reporter
+from harness.store.retry import with_retries
+from harness.store.runs import RunStore
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRecorder:
+    """Keeps what the conductor says: in the store at once, and in memory for whoever must decide in between."""
+
+    store: RunStore
+    head: RunRecord
+    clock: Clock
+    report: Reporter
+    launches: list[Launch] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    repetitions: list[Repetition] = field(default_factory=list)
+    grouped: list[Grouped] = field(default_factory=list)
+
+    @property
+    def run_id(self) -> str:
+        """The id that the store gave the run."""
+        return self.head.id
+
+    @property
+    def so_far(self) -> RunData:
+        """What was observed until now."""
+        return RunData(
+            run=self.head,
+            launches=tuple(self.launches),
+            blocks=tuple(self.blocks),
+            repetitions=tuple(self.repetitions),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of how the run was played."""
+        told = sentence(self.grouped)
+        return (told,) if told else ()
+
+    def __call__(self, event: Event) -> None:
+        """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own.
+
+        A database that is away is waited for: what it did not take happened, and must not be lost.
+        """
+        with_retries(lambda: self._store(event), clock=self.clock, report=self.report)
+        if isinstance(event, BlockDone):
+            self.blocks.append(event.block)
+            self.repetitions += event.repetitions
+        elif isinstance(event, Launched):
+            self.launches.append(event.launch)
+        elif isinstance(event, WarmedUp):
+            self.repetitions.append(event.repetition)
+        elif isinstance(event, Grouped):
+            self.grouped.append(event)
+
+    def add_repetitions(self, repetitions: Sequence[Repetition]) -> None:
+        """Store repetitions that belong to a block whose end is not yet known."""
+        with_retries(lambda: self.store.add_repetitions(self.run_id, repetitions), clock=self.clock, report=self.report)
+        self.repetitions += repetitions
+
+    def observed(self, status: RunStatus, reason: str) -> RunData:
+        """What was observed, with how the run ended: what conclusions are made from."""
+        return replace(self.so_far, run=replace(self.head, status=status, reason=reason))
+
+    def finish(self, conclusions: Conclusions, *, status: RunStatus, reason: str, conditions: Conditions) -> RunData:
+        """Store the conclusions and the end of the run; return the run as the store has it, without reading it again.
+
+        A run that was measured, but has a failed scenario, is stored as failed.
+        """
+        failed = any(verdict.kind is VerdictKind.FAILED for verdict in conclusions.verdicts)
+        if failed and status in (RunStatus.COMPLETE, RunStatus.PARTIAL):
+            status = RunStatus.FAILED
+        self.store.conclude(self.run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
+        ended = self.store.finish(
+            self.run_id,
+            status=status,
+            ended_at=self.clock.wall(),
+            conditions_at_end=conditions,
+            reason=reason,
+            notes=conclusions.notes,
+        )
+        return replace(
+            self.so_far,
+            run=ended,
+            summaries=tuple(conclusions.summaries),
+            verdicts=tuple(conclusions.verdicts),
+            targets=tuple(conclusions.targets),
+        )
+
+    def _store(self, event: Event) -> None:
+        if isinstance(event, BlockDone):
+            self.store.add_block(self.run_id, event.block, event.repetitions)
+        elif isinstance(event, Launched):
+            self.store.add_launch(self.run_id, event.launch)
+        elif isinstance(event, WarmedUp):
+            self.store.add_repetitions(self.run_id, [event.repetition])

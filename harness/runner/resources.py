@@ -1,0 +1,322 @@
+"""What a run works with: a clock, workers, the machine that it is on. Real, or scripted down to the machine."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.clock import Clock, ScriptedClock, SystemClock
+from harness.core.errors import BenchError, ModelError, PackageError, RuntimeBuildError, UsageError, nearest
+from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime
+from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
+from harness.measure.runtimes.build import declared, runtime_of
+from harness.measure.worker.handle import HERE, ProcessHandle, WorkerPlace
+from harness.measure.worker.scripted_handle import ScriptedHandle
+from harness.models.naming import derivations, label_of, split_label
+from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
+from harness.plan.config import Config
+from harness.plan.labels import configured_labels, labels
+
+if TYPE_CHECKING:
+    from harness.models.files import ModelFiles
+
+Reporter = Callable[[str], None]
+
+SELECTIONS = ("quick", "full", "nightly")
+BUDGETS_S = {"quick": 270.0, "full": 2_700.0, "nightly": 7_200.0}
+QUANTISED = {"quick": ("u8",), "full": ("u8",), "nightly": ("u8", "fp16")}
+"""Which quantised variants of the original a selection measures beside it, where no model is named and the suite names
+none; `suites/test_quantised.py` names the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """All that a run takes from outside. `resolve` makes an arm's model known by its digest, building it if need be."""
+
+    clock: Clock
+    worker_factory: WorkerFactory
+    machine: Machine
+    observe: Callable[[], Conditions]
+    subject: Callable[[Sequence[Arm]], Subject]
+    resolve: Callable[[Arm], Arm]
+    pid: int
+    boot: str
+    memory_for_workers: Callable[[], int | None] = lambda: None
+    """Bytes that workers may take now; None where they take none, or where nobody knows."""
+    notes: Callable[[], Sequence[str]] = tuple
+    """What is unusual about the files that were resolved: sentences for the run."""
+
+
+def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
+    """Runtimes × models × providers × thread counts, as the configuration asks. Models are names as yet.
+
+    Where it names no model: the original, and its variants by `recipes`, which are the selection's unless given; for an
+    engine that needs no model of ours, none.
+    """
+    engine = config["engine"]
+    _check_engine(engine)
+    if engine == ENDPOINT:
+        return (endpoint_arm(config),)
+    if not has_axes(engine):
+        return (plain_arm(config),)
+    _check_providers(config["provider"])
+    models = list(configured_labels(config).values())
+    if not models and takes_models(engine):
+        models = _default_models(engine, QUANTISED[selection] if recipes is None else recipes)
+    known = declared(config.tables)
+    runtimes = [runtime_of(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
+    return tuple(
+        Arm(
+            engine=engine,
+            model=ModelVariant(name=model, sha256="", size=0, origin="unresolved") if model else None,
+            provider=provider,
+            threads=threads,
+            runtime=runtime,
+            provider_options=config["provider-options"],
+            session_options=config["session-options"],
+        )
+        for runtime in runtimes
+        for model in models or [""]
+        for provider in config["provider"]
+        for threads in config["threads"]
+    )
+
+
+def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm, Arm], Mapping[str, str]]:
+    """Every arm resolved, and why some could not be (arm id → reason): those cost their scenarios, and not the run.
+
+    Only what the tools of this machine fail at is forgiven: a model that cannot be derived, packages that cannot be
+    installed or imported. A name or a file that is not there is told at once, as is a run of which nothing is left.
+    """
+    resolved: dict[Arm, Arm] = {}
+    refusals: dict[str, str] = {}
+    first: BenchError | None = None
+    for arm in dict.fromkeys(arms):
+        resolved[arm] = arm
+        try:
+            resolved[arm] = resources.resolve(arm)
+        except (ModelError, RuntimeBuildError) as error:
+            forgiven = isinstance(error, PackageError) or (arm.model and derivations(arm.model.name))
+            if isinstance(error, ModelError) and not forgiven:
+                raise
+            first = first or error
+            refusals[arm.id] = str(error)
+    if first is not None and len(refusals) == len(resolved):
+        raise first
+    return resolved, refusals
+
+
+def model_names(config: Config) -> tuple[str, ...]:
+    """Every model that the configured engine knows by name."""
+    if config["engine"] == "scripted":
+        from harness.engines.scripted import SCRIPTED_MODELS
+
+        return tuple(SCRIPTED_MODELS)
+    from harness.models.catalogue import Catalogue
+
+    return Catalogue().names()
+
+
+def prepare_resources(config: Config, *, report: Reporter) -> Resources:
+    """The equipment for the configured engine."""
+    return _scripted() if config["engine"] == "scripted" else _real(config, report)
+
+
+def _default_models(engine: str, recipes: Sequence[str]) -> list[str]:
+    if engine == "scripted":
+        return ["scripted", "scripted-8bit"] if recipes else ["scripted"]
+    from harness.models.catalogue import Catalogue
+
+    original = Catalogue().default_name()
+    return [original, *(f"{original}-{recipe}" for recipe in recipes)]
+
+
+def _check_engine(engine: str) -> None:
+    from harness.engines.registry import engine_names, is_engine
+
+    if not is_engine(engine):
+        raise UsageError(f"unknown engine {engine!r}", where="--engine", remedy=nearest(engine, list(engine_names())))
+
+
+def _check_providers(providers: Sequence[str]) -> None:
+    from harness.engines.providers import provider_names
+
+    for provider in providers:
+        if provider not in provider_names():
+            remedy = nearest(provider, list(provider_names()))
+            raise UsageError(f"unknown provider {provider!r}", where="--provider", remedy=remedy)
+
+
+def calibration_texts() -> list[str]:
+    """Real sentences, for recipes that calibrate on what the model will see."""
+    from harness.plan.corpus import Corpus
+
+    corpus = Corpus()
+    return [utterance.text for name in ("chars-60", "chars-200") for utterance in corpus.variants(name)]
+
+
+@dataclass(kw_only=True)
+class ArtifactResolver:
+    """Where a real run finds what its arms name: model files, environments, revisions. Each is fetched once."""
+
+    config: Config
+    report: Reporter
+    _files: "dict[str, ModelFiles]" = field(default_factory=dict)
+    _notes: dict[str, None] = field(default_factory=dict)
+    _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
+
+    def files(self, name: str) -> "ModelFiles":
+        """Model and voices by the catalogue's name, a file's path, or the label that a configured file got."""
+        _, wanted = split_label(self._given.get(name, name))
+        if wanted not in self._files:
+            from harness.models.catalogue import Catalogue
+            from harness.models.voices import check_voice
+
+            voices = Path(self.config["voices"]) if self.config["voices"] else None
+            catalogue = Catalogue(calibration_texts=calibration_texts)
+            found = catalogue.resolve(wanted, voices=voices, report=self.report)
+            self._notes |= dict.fromkeys(check_voice(found.voices_path, self.config["voice"]))
+            self._files[wanted] = found
+        return self._files[wanted]
+
+    @cached_property
+    def _given(self) -> Mapping[str, str]:
+        """Label → the model as it was configured."""
+        return {label: each for each, label in labels(self.config["model"]).items()}
+
+    def resolve(self, arm: Arm) -> Arm:
+        """The arm with its model known by digest, and its environment and revision ready."""
+        if arm.runtime.name != "current" and not arm.runtime.requirements:
+            arm = replace(arm, runtime=runtime_of(arm.runtime.name, declared(self.config.tables)))
+        self.place(arm)
+        if arm.model is None:
+            return arm
+        label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
+        return replace(arm, model=replace(self.files(arm.model.name).variant, name=label))
+
+    def notes(self) -> Sequence[str]:
+        """What is unusual about the voices and this environment, each said once."""
+        from harness.engines.installed import unknown_providers
+
+        here = bool(self._files) and any(runtime == CURRENT_RUNTIME for runtime, _ in self._places)
+        environment = (_environment_note() if here else "", unknown_providers())
+        return (*self._notes, *(note for note in environment if note))
+
+    def arm_files(self, arm: Arm) -> ArmFiles:
+        """The paths that a worker is given."""
+        if arm.model is None:
+            return ArmFiles()
+        found = self.files(arm.model.name)
+        return ArmFiles(model_path=str(found.model_path), voices_path=str(found.voices_path))
+
+    def place(self, arm: Arm) -> WorkerPlace:
+        """The interpreter of the arm's runtime, and the harness of its revision."""
+        key = (arm.runtime, arm.revision)
+        if key not in self._places:
+            from harness.measure.runtimes.build import Runtimes
+            from harness.measure.runtimes.revisions import checkout
+            from harness.models.cache import default_root
+
+            place = HERE
+            if arm.runtime.requirements:
+                python = Runtimes(default_root()).build(arm.runtime, report=self.report)
+                place = replace(place, python=str(python))
+            if arm.revision:
+                place = replace(place, harness=checkout(self.config.root, arm.revision, cache=default_root()))
+            self._places[key] = place
+        return self._places[key]
+
+
+def _real(config: Config, report: Reporter) -> Resources:
+    from harness.measure.system import conditions, machine, subject
+    from harness.measure.system.free_memory import memory_for_workers
+
+    clock = SystemClock()
+    artifacts = ArtifactResolver(config=config, report=report)
+
+    def find_subject(arms: Sequence[Arm]) -> Subject:
+        models = tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model and arm.model.sha256}))
+        return subject.subject(models=models, root=config.root)
+
+    return Resources(
+        clock=clock,
+        worker_factory=WorkerFactory(start=ProcessHandle, place=artifacts.place, files=artifacts.arm_files),
+        machine=machine.identify(),
+        observe=lambda: conditions.observe(clock.wall()),
+        subject=find_subject,
+        resolve=artifacts.resolve,
+        pid=os.getpid(),
+        boot=machine.boot_id(),
+        memory_for_workers=memory_for_workers,
+        notes=artifacts.notes,
+    )
+
+
+def _environment_note() -> str:
+    """That ONNX Runtime is installed twice in this environment, "" where it is not."""
+    from harness.engines.builds import MODULE, overwriting
+
+    several = overwriting()
+    if not several:
+        return ""
+    return (
+        f"{' and '.join(several)} overwrite one another: all of them install the module {MODULE}, so that nobody knows "
+        "which was measured; kokoro-bench doctor says how to keep one."
+    )
+
+
+SCRIPTED_MACHINE = Machine(
+    key="scripted",
+    system="scripted",
+    architecture="scripted",
+    cpu="scripted",
+    logical_cpus=1,
+    physical_cpus=1,
+    memory=1 << 30,
+)
+
+
+def _scripted() -> Resources:
+    """Everything scripted: the run takes no time, and its bytes are the same each time."""
+    import hashlib
+
+    from harness.engines.scripted import SCRIPTED_MODELS, SCRIPTED_PARENTS
+    from harness.measure.system.machine import boot_id
+
+    clock = ScriptedClock()
+
+    def resolve(arm: Arm) -> Arm:
+        if arm.model is None:
+            return arm
+        name = arm.model.name
+        if name not in SCRIPTED_MODELS:
+            remedy = nearest(name, list(SCRIPTED_MODELS))
+            raise UsageError(f"the scripted engine has no model {name!r}", where="--model", remedy=remedy)
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        parent = SCRIPTED_PARENTS.get(name, "")
+        variant = ModelVariant(
+            name=name,
+            sha256=digest,
+            size=round((100 << 20) * SCRIPTED_MODELS[name]),
+            origin="scripted" if name in SCRIPTED_PARENTS else "user",
+            parent=hashlib.sha256(parent.encode()).hexdigest() if parent else "",
+        )
+        return replace(arm, model=variant)
+
+    return Resources(
+        clock=clock,
+        worker_factory=WorkerFactory(
+            start=lambda _place: ScriptedHandle(clock), place=lambda _arm: HERE, files=lambda _arm: ArmFiles()
+        ),
+        machine=SCRIPTED_MACHINE,
+        observe=lambda: Conditions(taken_at=clock.wall()),
+        subject=lambda arms: Subject(
+            models=tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model}))
+        ),
+        resolve=resolve,
+        pid=os.getpid(),
+        boot=boot_id(),
+    )

@@ -1,0 +1,300 @@
+"""The table of contents: plan → measure → store → derive → judge.
+
+The command, the pytest plugin and the schedule all come through here.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from harness.analysis.conclude import Conclusions, conclude, policy_of
+from harness.analysis.early_stop import precision_reached
+from harness.analysis.finished import Finished
+from harness.analysis.gate import exit_code
+from harness.analysis.stats.comparison import Policy
+from harness.analysis.stats.precision import Precision
+from harness.core.clock import Clock, ScriptedClock
+from harness.core.errors import BenchError, ExitCode, UsageError
+from harness.core.records.run import RunData, RunRecord, RunStatus, Setting
+from harness.core.records.scenario import Mode, Scenario, Utterance
+from harness.measure.conductor.conductor import Conductor
+from harness.measure.conductor.event_file import listeners_from
+from harness.measure.conductor.events import Begun, Event, EventHandler
+from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown, ShutdownRequested
+from harness.measure.conductor.watch import Watch
+from harness.measure.conductor.worker_factory import WorkerFactory
+from harness.measure.system.lock import Place, measuring_alone
+from harness.measure.worker.protocol import PROTOCOL
+from harness.metrics.derive import RunValues
+from harness.models.cache import default_root
+from harness.plan.config import Config
+from harness.plan.corpus import Corpus, user_text
+from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy, Plan, RunLimits, ScenarioRequest, expand, make_plan
+from harness.plan.requests import is_for, resolved_request
+from harness.runner.recorder import RunRecorder
+from harness.runner.resources import BUDGETS_S, Reporter, Resources, prepare_resources, resolve_all, wanted_arms
+from harness.runner.side_tasks import Explain, SideTasks, unexplained
+from harness.store.baselines import load_baselines
+from harness.store.runs import open_store
+
+
+class Interrupted(Exception):  # noqa: N818 - it is an answer, not an accident
+    """Ctrl-C, or a request to end: `finished` holds what had been kept by then."""
+
+    def __init__(self, finished: Finished) -> None:
+        self.finished = finished
+        super().__init__("interrupted")
+
+
+def wanted_scenarios(config: Config, requests: Sequence[ScenarioRequest], selection: str) -> tuple[Scenario, ...]:
+    """Every scenario of `requests`; models are names as yet, so that nothing is built for a look at the list."""
+    return tuple(
+        scenario
+        for request in requests
+        if is_for(request, config)
+        for scenario in expand(
+            resolved_request(request, config),
+            arms=wanted_arms(config, selection, recipes=request.recipes),
+            voice=config["voice"],
+            language=config["language"],
+            texts=config["text"],
+            own=_own_text(config),
+        )
+    )
+
+
+def undecided(data: RunData) -> str:
+    """Nothing that was observed ends anything early."""
+    del data
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAnalysis:
+    """How a run is analysed: `conclude` once it has ended, `enough` after each block with what was observed so far.
+
+    `enough` returns the reason to stop the run, or "" to go on; `settled` does the same for the current launch alone.
+    `explain` may profile scenarios once everything is measured, to name the causes of verdicts.
+    """
+
+    conclude: Callable[[RunValues], Conclusions]
+    enough: Callable[[RunData], str]
+    policy: Policy
+    explain: Explain = unexplained
+    settled: Callable[[RunData], str] = undecided
+    needs_every_arm: bool = False
+    """Whether nothing can be said without an arm: one that cannot be made is told, and nothing is measured."""
+    launch_policy: LaunchPolicy = ALL_LAUNCHES
+    """How time is divided between launches, blocks and arms."""
+
+
+Conduct = Callable[[Plan, WorkerFactory, Clock, EventHandler, Watch], Conductor]
+"""Makes the conductor of a plan from a worker factory, a clock, an event handler and a rule for early stopping."""
+
+
+def in_blocks(plan: Plan, worker_factory: WorkerFactory, clock: Clock, emit: EventHandler, watch: Watch) -> Conductor:
+    """A conductor that runs the plan in randomised blocks."""
+    return Conductor(plan, worker_factory=worker_factory, clock=clock, emit=emit, watch=watch)
+
+
+def against_baseline(config: Config) -> RunAnalysis:
+    """The judging of a run: against the accepted figures. All its launches are played, each until it has settled."""
+    precision = Precision(half_width=config["precision"], launches=config["launches"])
+    return RunAnalysis(
+        conclude=lambda values: conclude(values.data, config=config, derived=values),
+        enough=undecided,
+        settled=lambda data: precision_reached(data, precision),
+        policy=policy_of(config),
+    )
+
+
+def check(config: Config, selection: str) -> None:
+    """Raise UsageError where the configuration names an engine, a provider or a text class that there is not."""
+    wanted_scenarios(config, [ScenarioRequest(mode=Mode.WHOLE), ScenarioRequest(mode=Mode.ENDPOINT)], selection)
+
+
+def measure(
+    config: Config,
+    scenarios: Sequence[Scenario],
+    *,
+    selection: str,
+    handlers: Sequence[EventHandler],
+    report: Reporter,
+    analysis: RunAnalysis | None = None,
+    conduct: Conduct = in_blocks,
+) -> Finished:
+    """Do one run of `scenarios` and everything that follows from it, as the only run on this machine."""
+    resources = prepare_resources(config, report=report)
+    if analysis is None:
+        # Read again when the run is judged; a file that cannot be used is told before an hour is measured.
+        load_baselines(config.baselines, resources.machine.key)
+        analysis = against_baseline(config)
+    with _ending() as ending, _alone(config, resources, selection, report), open_store(config.results) as store:
+        plan, refusals = _plan(config, resources, scenarios, selection, analysis)
+        if refusals and analysis.needs_every_arm:
+            raise BenchError(next(iter(refusals.values())))
+        store.mark_abandoned(machine_key=resources.machine.key, boot=resources.boot)
+        head = head_of(resources, plan)
+        recorder = RunRecorder(
+            store=store, head=replace(head, id=store.begin(head)), clock=resources.clock, report=report
+        )
+        handlers = [*handlers, *listeners_from()]
+        for listener in handlers:
+            listener(Begun(run_id=recorder.run_id))
+        with SideTasks(plan, resources, audio=config.audio, refusals=refusals, report=report) as side_tasks:
+            status, reason = _conduct(
+                plan,
+                resources,
+                side_tasks,
+                recorder=recorder,
+                analysis=analysis,
+                handlers=handlers,
+                ending=ending,
+                conduct=conduct,
+            )
+            with ending.held():
+                values = _conclude(recorder, resources, analysis, side_tasks, status=status, reason=reason)
+    data = values.data
+    if data.run.status is RunStatus.INTERRUPTED:
+        raise Interrupted(Finished(values=values, code=ExitCode.INTERRUPTED))
+    return Finished(values=values, code=exit_code(data.verdicts, data.targets, analysis.policy))
+
+
+def _conclude(
+    recorder: RunRecorder,
+    resources: Resources,
+    analysis: RunAnalysis,
+    side_tasks: SideTasks,
+    *,
+    status: RunStatus,
+    reason: str,
+) -> RunValues:
+    """Derive the values of what was observed, analyse them, and store the conclusions with how the run ended."""
+    values = RunValues(recorder.observed(status, reason))
+    conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
+    conclusions = replace(conclusions, notes=(*conclusions.notes, *resources.notes(), *recorder.notes))
+    data = recorder.finish(conclusions, status=status, reason=reason, conditions=resources.observe())
+    return values.for_data(data)
+
+
+def _ending() -> GracefulShutdown:
+    """Ctrl-C and SIGTERM end the run in order, which its time limit, where it was given one, makes partial."""
+    until = os.environ.get(UNTIL_VARIABLE, "").strip()
+    try:
+        return GracefulShutdown(until=float(until) if until else None)
+    except ValueError as error:
+        raise UsageError(
+            f"{until!r} is no time in seconds since the epoch", where=UNTIL_VARIABLE, remedy=f"unset {UNTIL_VARIABLE}"
+        ) from error
+
+
+def _alone(config: Config, resources: Resources, selection: str, report: Reporter) -> AbstractContextManager[None]:
+    """The machine's lock; a scripted run disturbs nobody and takes none."""
+    if isinstance(resources.clock, ScriptedClock):
+        return nullcontext()
+    return measuring_alone(
+        Place(root=default_root(), machine_key=resources.machine.key),
+        what=f"kokoro-bench, {selection}",
+        wait_s=config["wait"],
+        clock=resources.clock,
+        report=report,
+    )
+
+
+def _own_text(config: Config) -> Utterance | None:
+    return user_text(config["say"]) if config["say"] else None
+
+
+def _plan(
+    config: Config, resources: Resources, scenarios: Sequence[Scenario], selection: str, analysis: RunAnalysis
+) -> tuple[Plan, Mapping[str, str]]:
+    """Resolve every model once, and join scenarios, texts and pace; beside it, why some arms cannot even be started."""
+    arms, refusals = resolve_all(resources, [scenario.arm for scenario in scenarios])
+    run_limits = RunLimits(
+        # What a selection was narrowed by stands behind its name.
+        budget_s=config["budget"] or BUDGETS_S[selection.partition(" ")[0]],
+        launches=config["launches"],
+        blocks=config["blocks"],
+        warmups=config["warmups"],
+        timeout_s=config["answer-timeout"],
+        seed=config["seed"],
+        launch_policy=analysis.launch_policy,
+        memory=config["workers-memory"] or resources.memory_for_workers(),
+    )
+    plan = make_plan(
+        [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],
+        corpus=Corpus(),
+        run_limits=run_limits,
+        own=_own_text(config),
+        selection=selection,
+        script=dict(config["script"]),
+    )
+    return plan, refusals
+
+
+def head_of(resources: Resources, plan: Plan) -> RunRecord:
+    """The head of a run that begins now."""
+    started_at = resources.clock.wall()
+    when = datetime.fromtimestamp(started_at, tz=UTC).strftime("%Y%m%d-%H%M%S")
+    what = sha256(
+        "\n".join([*(scenario.id for scenario in plan.scenarios), str(plan.run_limits.seed)]).encode()
+    ).hexdigest()
+    return RunRecord(
+        id=f"{when}-{what[:6]}",
+        started_at=started_at,
+        seed=plan.run_limits.seed,
+        selection=plan.selection,
+        machine=resources.machine,
+        conditions=resources.observe(),
+        subject=resources.subject(plan.arms),
+        setting=Setting(corpus=plan.corpus_digest, protocol=PROTOCOL),
+        scenarios=plan.scenarios,
+        budget_s=plan.run_limits.budget_s,
+        pid=resources.pid,
+        boot=resources.boot,
+    )
+
+
+def _conduct(
+    plan: Plan,
+    resources: Resources,
+    side_tasks: SideTasks,
+    *,
+    recorder: RunRecorder,
+    analysis: RunAnalysis,
+    handlers: Sequence[EventHandler],
+    ending: GracefulShutdown,
+    conduct: Conduct,
+) -> tuple[RunStatus, str]:
+    """Measure, keeping every block as it ends, and of the one under way what was done when the run is asked to end."""
+
+    def emit(event: Event) -> None:
+        with ending.held():
+            recorder(event)
+        for listener in handlers:
+            listener(event)
+
+    try:
+        watch = Watch(
+            ends_run=lambda: analysis.enough(recorder.so_far), ends_group=lambda: analysis.settled(recorder.so_far)
+        )
+        conductor = conduct(plan, side_tasks.worker_factory(), resources.clock, emit, watch)
+        conductor.play()
+    except ShutdownRequested as ended:
+        return (RunStatus.PARTIAL if ended.in_order else RunStatus.INTERRUPTED), ended.reason
+    except KeyboardInterrupt:
+        return RunStatus.INTERRUPTED, "ended by Ctrl-C"
+    except BenchError:
+        raise
+    except Exception as error:
+        recorder.store.finish(
+            recorder.run_id,
+            status=RunStatus.FAILED,
+            ended_at=resources.clock.wall(),
+            reason=f"{type(error).__name__}: {error}",
+        )
+        raise
+    return (RunStatus.COMPLETE if conductor.complete else RunStatus.PARTIAL), conductor.reason

@@ -1,0 +1,94 @@
+"""What a run does beside its timing: prove where nodes run, keep audio and compare it, profile what moved."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.analysis.audio_comparison import Recording, compare_all, with_audio_similarity
+from harness.analysis.conclude import Conclusions
+from harness.core.records.profile import Profiles
+from harness.core.records.run import RunData, RunStatus
+from harness.core.records.scenario import Scenario
+from harness.measure.conductor.ort_profile import LONGEST_S, profile_pair
+from harness.measure.conductor.requests import order_language
+from harness.measure.conductor.worker_factory import WorkerFactory
+from harness.plan.matrix import Plan
+from harness.runner.placement import verify_placement
+from harness.runner.resources import Reporter, Resources
+
+Profiler = Callable[[Scenario, Scenario], Profiles]
+"""Profiles a candidate's and a reference's speaking of one text."""
+Explain = Callable[[Conclusions, RunData, Profiler], Conclusions]
+
+
+class SideTasks:
+    """A context manager around the measuring: `worker_factory` before it, `complete` after it."""
+
+    def __init__(
+        self, plan: Plan, resources: Resources, *, audio: Path, refusals: Mapping[str, str], report: Reporter
+    ) -> None:
+        self._plan = plan
+        self._worker_factory = resources.worker_factory
+        self._clock = resources.clock
+        self._recording = Recording(audio)
+        self._refusals = dict(refusals)
+        self._report = report
+        self._notes: Sequence[str] = ()
+
+    def __enter__(self) -> Self:
+        self._recording.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._recording.__exit__(kind, error, at)
+
+    def worker_factory(self) -> WorkerFactory:
+        """The staff, told which audio to keep and which arms not to start: what cannot run, and what is misnamed."""
+        open_arms = [arm for arm in self._plan.arms if arm.id not in self._refusals]
+        voices = {scenario.arm: scenario.voice for scenario in self._plan.scenarios}
+        placement_check = verify_placement(
+            open_arms, worker_factory=self._worker_factory, voices=voices, seed=self._seed
+        )
+        self._notes = placement_check.notes
+        return replace(self._worker_factory, audio=self._keep, refusals={**self._refusals, **placement_check.refusals})
+
+    def complete(self, conclusions: Conclusions, data: RunData, explain: Explain) -> Conclusions:
+        """The conclusions with what the audio and the profiles say; of an interrupted run, only what is at hand."""
+        if data.run.status is not RunStatus.INTERRUPTED:
+            references = {verdict.reference for verdict in conclusions.verdicts}
+            conclusions = with_audio_similarity(conclusions, compare_all(data, self._recording, references=references))
+            conclusions = explain(conclusions, data, self._profile)
+        kept = self._recording.save(data)
+        notes = (*conclusions.notes, *self._notes, *([kept] if kept else []))
+        return replace(conclusions, notes=notes)
+
+    @property
+    def _seed(self) -> int:
+        return self._plan.run_limits.seed + 1
+
+    def _keep(self, scenario: Scenario, launch: int) -> str:
+        return self._recording.place(scenario, launch, characters=self._plan.utterance(scenario, 0).characters)
+
+    def _profile(self, candidate: Scenario, reference: Scenario) -> Profiles:
+        """Operator times of a pair's text, in workers of their own."""
+        self._report(f"a change was found: profiling both sides (no further launch begins after {LONGEST_S:.0f} s)")
+        text = self._plan.utterance(candidate, 0)
+        text = replace(text, language=order_language(candidate, text))
+        return profile_pair(
+            candidate.arm,
+            reference.arm,
+            worker_factory=self._worker_factory,
+            clock=self._clock,
+            voice=candidate.voice,
+            seed=self._seed,
+            utterance=text,
+            script=dict(self._plan.script),
+        )
+
+
+def unexplained(conclusions: Conclusions, data: RunData, profile: Profiler) -> Conclusions:
+    """Nothing is profiled."""
+    del data, profile
+    return conclusions

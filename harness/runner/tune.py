@@ -1,0 +1,120 @@
+"""The search for session options: rounds of candidates in paired blocks, halved each time, and a duel at the end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.advice.halving import Grouped, budgets, combined, location, survivors
+from harness.core.comma_lists import split_list
+from harness.core.errors import MeasurementError, UsageError
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Arm, Mode, Scenario
+from harness.metrics.derive import RunValues, Values, log_ratios_through
+from harness.plan.arm_spec import CURRENT, parse_arm_spec
+
+DEFAULT_CHANGES = (
+    "threads=1",
+    "threads=2",
+    "spinning=off",
+    "arena=off",
+    "memory_pattern=off",
+    "graph_optimization=extended",
+    "execution_mode=parallel,inter_threads=2",
+)
+"""Tried where nothing else is given: each alone, then the best of them together."""
+
+Measure = Callable[[Sequence[Scenario], float, int], RunData]
+"""Play scenarios within a budget (s), in a round of this number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What a round said: change → its log-ratio to the reference (negative is better), None where it has no figure."""
+
+    run_id: str
+    found: Mapping[str, float | None]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """The rounds, the change that was left ("" for none), and the seconds that are kept for the deciding duel."""
+
+    rounds: tuple[Round, ...]
+    winner: str
+    duel_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """A search from `base`, the arm as configured, by `metric` over one text."""
+
+    base: Arm
+    metric: str
+    text: str
+    voice: str
+    language: str = ""
+    changes: Sequence[str] = DEFAULT_CHANGES
+
+    def search(self, measure: Measure, *, budget_s: float) -> Search:
+        """Play rounds until one candidate is left. UsageError where there is nothing to try."""
+        left = self._distinct(self.changes)
+        if not left:
+            raise UsageError("nothing to try", where="--try", remedy="for example --try threads=1 --try spinning=off")
+        parts = budgets(len(left), budget_s=budget_s)
+        rounds: list[Round] = []
+        for number, seconds in enumerate(parts[:-1]):
+            done = self._round(measure, left, seconds=seconds, number=number)
+            rounds.append(done)
+            left = list(done.kept)
+            if number == 0 and (together := self._together(left)):
+                left.append(together)
+            if len(left) < 2:
+                break
+        # Rounds that were not needed leave their time to the duel.
+        return Search(rounds=tuple(rounds), winner=left[0] if left else "", duel_s=sum(parts[len(rounds) :]))
+
+    def arm(self, change: str) -> Arm:
+        """The arm that a change makes of the base."""
+        return parse_arm_spec(change, base=self.base, models=())
+
+    def _round(self, measure: Measure, changes: Sequence[str], *, seconds: float, number: int) -> Round:
+        data = measure(
+            [self._scenario(self.base), *(self._scenario(self.arm(each)) for each in changes)], seconds, number
+        )
+        # The run's own scenarios have models that are known by digest; their order is ours.
+        values = RunValues(data)
+        reference, *others = (values.of(scenario)[self.metric] for scenario in data.run.scenarios)
+        pairs = {each: _pairs(found, reference, others) for each, found in zip(changes, others, strict=True)}
+        found = {each: location(pairs[each]) if any(pairs[each]) else None for each in changes}
+        return Round(run_id=data.run.id, found=found, kept=survivors(pairs))
+
+    def _scenario(self, arm: Arm) -> Scenario:
+        return Scenario(arm=arm, mode=Mode.WHOLE, text_class=self.text, voice=self.voice, language=self.language)
+
+    def _distinct(self, changes: Sequence[str]) -> list[str]:
+        """Every change that makes another arm than the base, once."""
+        arms = {self.base.id}
+        found = []
+        for change in changes:
+            arm = self.arm(change)
+            if change not in CURRENT and arm.id not in arms:
+                arms.add(arm.id)
+                found.append(change)
+        return found
+
+    def _together(self, changes: Sequence[str]) -> str:
+        return combined(changes, {each: frozenset(_names(each)) for each in changes})
+
+
+def _pairs(ours: Values, theirs: Values, others: Sequence[Values]) -> Grouped:
+    if ours.counts.valid < ours.counts.attempted:
+        return ()
+    try:
+        return log_ratios_through(ours, theirs, others)
+    except MeasurementError:
+        return ()
+
+
+def _names(change: str) -> list[str]:
+    """The settings that a change is about."""
+    return [item.partition("=")[0].strip() for item in split_list(change)]

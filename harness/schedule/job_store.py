@@ -1,0 +1,144 @@
+"""The book of jobs: APScheduler's own, with its job store beside the results.
+
+APScheduler keeps jobs, times and triggers. Its loop is not used: it sleeps until the next time on a clock of its own,
+so it would notice a clock that was set only afterwards, and could not run on a scripted one.
+`harness.schedule.triggers` says what is due, and the daemon asks it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.base import BaseScheduler
+
+from harness.core.errors import UsageError, nearest
+from harness.schedule.job import Job, from_plain, to_plain
+from harness.schedule.triggers import Booked, next_after, trigger_of
+from harness.store.schedule_log import ScheduleLog
+
+
+def due(**_job: object) -> None:
+    """What a job in the store refers to; the daemon starts a process in its stead."""
+
+
+class _MemoryStore(BaseScheduler):  # type: ignore[misc]  # APScheduler ships no types
+    """A scheduler that keeps jobs and never starts one."""
+
+    def wakeup(self) -> None:
+        """Nobody sleeps."""
+
+    def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's signature
+        """Let go of the job store."""
+        super().shutdown(wait)
+
+
+class JobStore:
+    """The jobs of one runner, in a table of its own: a job that one runner cannot read is no matter of the others."""
+
+    def __init__(self, journal: ScheduleLog, runner: str) -> None:
+        self._journal = journal
+        table = f"bench_jobs_{hashlib.sha256(runner.encode()).hexdigest()[:10]}"
+        self._shelf = _MemoryStore(timezone=UTC)
+        store = SQLAlchemyJobStore(engine=journal.engine, tablename=table)
+        journal.provide(store.jobs_t)
+        self._shelf.add_jobstore(store)
+        with journal.explained():
+            self._shelf.start(paused=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._shelf.shutdown()
+
+    def all(self) -> tuple[Booked, ...]:
+        """Every job, by name."""
+        with self._journal.explained():
+            jobs = self._shelf.get_jobs()
+        return tuple(sorted((_booked(job) for job in jobs), key=lambda booked: booked.job.name))
+
+    def get(self, name: str) -> Booked:
+        """One job; UsageError where there is none of that name."""
+        with self._journal.explained():
+            job = self._shelf.get_job(name)
+        if job is None:
+            known = [booked.job.name for booked in self.all()]
+            raise UsageError("no job of this name", where=name, remedy=nearest(name, known))
+        return _booked(job)
+
+    def put(self, job: Job, *, now: float, origin: str) -> Booked:
+        """Add a job, or put it in place of its former self; where its times stay the same, so does the next one."""
+        before = next((booked for booked in self.all() if booked.job.name == job.name), None)
+        same = before is not None and _times(before.job) == _times(job)
+        if before is not None and same and (before.job, before.origin) == (job, origin):
+            return before
+        next_at = before.next_at if before is not None and same else next_after(job, now)
+        if before is not None and before.paused:
+            next_at = None
+        with self._journal.explained():
+            self._shelf.add_job(
+                due,
+                trigger_of(job),
+                id=job.name,
+                name=job.name,
+                kwargs={"job": to_plain(job), "origin": origin},
+                next_run_time=_time(next_at),
+                replace_existing=True,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+        return self.get(job.name)
+
+    def sync(self, jobs: Sequence[Job], *, now: float) -> None:
+        """Make the declared jobs what the file says; what a command added stays, unless the file has its name."""
+        for job in jobs:
+            self.put(job, now=now, origin="file")
+        names = {job.name for job in jobs}
+        for booked in self.all():
+            if booked.origin == "file" and booked.job.name not in names:
+                self.remove(booked.job.name)
+
+    def remove(self, name: str) -> None:
+        """Take a job out; UsageError where there is none of that name."""
+        self.get(name)
+        with self._journal.explained():
+            self._shelf.remove_job(name)
+
+    def pause(self, name: str) -> None:
+        """Let a job rest until it is resumed."""
+        self.get(name)
+        self.advance(name, None)
+
+    def resume(self, name: str, *, now: float) -> Booked:
+        """Let a job be due again; what it missed meanwhile was meant to be missed."""
+        booked = self.get(name)
+        if booked.paused:
+            self.advance(name, next_after(booked.job, now))
+        return self.get(name)
+
+    def advance(self, name: str, next_at: float | None) -> None:
+        """Set a job's next time."""
+        with self._journal.explained():
+            self._shelf.modify_job(name, next_run_time=_time(next_at))
+
+
+def _times(job: Job) -> tuple[str, float, str]:
+    return job.cron, job.every_s, job.timezone
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)
+
+
+def _booked(job: Any) -> Booked:  # noqa: ANN401 - APScheduler ships no types
+    at: datetime | None = job.next_run_time
+    return Booked(
+        job=from_plain(job.kwargs["job"]),
+        next_at=None if at is None else at.timestamp(),
+        paused=at is None,
+        origin=job.kwargs["origin"],
+    )

@@ -1,0 +1,213 @@
+"""Runs as processes: started, watched, asked to end. Each in a session of its own, so that Ctrl-C is the daemon's."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from harness.core.comma_lists import join_list
+from harness.core.errors import MeasurementError
+from harness.measure.conductor.event_file import EVENTS_VARIABLE
+from harness.measure.conductor.shutdown import UNTIL_VARIABLE
+from harness.models.cache import ROOT_VARIABLE, default_root
+from harness.plan.config import ENVIRONMENT_PREFIX, Config
+from harness.plan.keys import KEYS
+from harness.schedule.job import Job
+from harness.store.liveness import process_alive
+
+GO: Final = "go\n"
+"""What the scheduler says once it has noted the process."""
+
+COMMAND: Final = (sys.executable, "-P", "-X", "utf8", "-m", "harness.cli.scheduled_run")
+"""-P: what lies in the project's directory must not stand in for a package."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a process ended; `code` is None where it was another's child and only its end could be seen."""
+
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to start: the command's arguments, where it says what, and when its time limit is over (s since epoch)."""
+
+    arguments: tuple[str, ...]
+    directory: Path
+    log: Path
+    until: float
+
+    @property
+    def events(self) -> Path:
+        """The file that tells how far the run has come."""
+        return events_of(self.log)
+
+
+class Process(Protocol):
+    """One run, as the daemon sees it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        ...
+
+    def go(self) -> None:
+        """Let it begin."""
+        ...
+
+    def poll(self) -> Exit | None:
+        """How it ended; None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+
+class Launcher(Protocol):
+    """Who starts runs."""
+
+    def start(self, order: Order) -> Process:
+        """Start one; it begins when it is told to go."""
+        ...
+
+    def adopt(self, pid: int, started_at: float) -> Process | None:
+        """A run that another scheduler had started, if it is still there."""
+        ...
+
+
+def events_of(log: Path) -> Path:
+    """The file of a run's events, beside its log."""
+    return log.with_suffix(".events")
+
+
+def arguments_of(job: Job, config: Config, *, wait_s: float) -> tuple[str, ...]:
+    """What `kokoro-bench` is told for a job."""
+    given = {
+        "results": config.results,
+        "baselines": str(config.baselines),
+        "report": str(config.report),
+        "wait": f"{wait_s:g}",
+        **({"budget": f"{job.budget_s:g}"} if job.budget_s else {}),
+        **dict(job.options),
+    }
+    named = tuple(f"--{name}={value}" for name, value in given.items())
+    return ("run", f"--{job.selection}", *named, *(("-k", job.expression) if job.expression else ()))
+
+
+def absolute_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that starts in another folder: paths that begin at this one made absolute."""
+    found = dict(environment)
+    for key in KEYS:
+        variable = ENVIRONMENT_PREFIX + key.name.upper().replace("-", "_")
+        if key.place is not None and (text := found.get(variable, "").strip()):
+            placed = key.place(key.parse(text), Path.cwd(), variable)
+            found[variable] = join_list(placed) if key.many else placed
+    if found.get(ROOT_VARIABLE, "").strip():
+        found[ROOT_VARIABLE] = str(default_root())
+    return found
+
+
+class SystemLauncher:
+    """Real processes."""
+
+    def start(self, order: Order) -> Process:
+        """Start one. MeasurementError where the system refuses."""
+        environment = absolute_variables(os.environ)
+        environment |= {EVENTS_VARIABLE: str(order.events), UNTIL_VARIABLE: repr(order.until)}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            part for part in (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")) if part
+        )
+        try:
+            with order.log.open("ab") as log:
+                process = subprocess.Popen(
+                    [*COMMAND, *order.arguments],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=order.directory,
+                    env=environment,
+                    start_new_session=os.name == "posix",
+                )
+        except OSError as error:
+            raise MeasurementError(
+                f"the run cannot be started: {error.strerror or error}", where=str(order.log)
+            ) from error
+        return _Own(process)
+
+    def adopt(self, pid: int, started_at: float) -> Process | None:
+        """A live process of this number that can be the one meant."""
+        return _Adopted(pid=pid, started_at=started_at) if process_alive(pid, started_at) else None
+
+
+class _Own:
+    """A child."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def go(self) -> None:
+        # A child that is gone already says so when it is polled.
+        with suppress(OSError):
+            assert self._process.stdin is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
+            self._process.stdin.write(GO.encode())
+            self._process.stdin.close()
+
+    def poll(self) -> Exit | None:
+        code = self._process.poll()
+        return None if code is None else Exit(code=code)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Adopted:
+    """Another's child, known by its number and start."""
+
+    pid: int
+    started_at: float
+
+    def go(self) -> None:
+        """It has long begun."""
+
+    def poll(self) -> Exit | None:
+        return None if process_alive(self.pid, self.started_at) else Exit(code=None)
+
+    def terminate(self) -> None:
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._send(getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def _send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+def last_line(log: Path, *, most: int = 4_096) -> str:
+    """The last line of a log that is not empty."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    return next((text for line in reversed(lines) if (text := line.decode(errors="replace").strip())), "")

@@ -1,0 +1,192 @@
+"""Where alerts go: a webhook, any Apprise URL, a file, a command. Each may fail, and none takes the others with it."""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+from harness.core.errors import BenchError, ConfigError
+from harness.core.user_paths import user_path
+
+TIMEOUT_S: Final = 15.0
+
+
+class AlertError(BenchError):
+    """A channel that could not be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One alert in a message: what it is about, and the change as a log-ratio, where it is one."""
+
+    kind: str
+    subject: str
+    metric: str
+    sentence: str
+    run: str
+    size: float | None
+    low: float | None
+    high: float | None
+    suspects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is told: `event` is "alert" or "recovered"; `text` is all of it in words, as chat programs take it."""
+
+    event: str
+    subject: str
+    text: str
+    run: str
+    machine: str
+    job: str
+    link: str
+    alerts: tuple[Line, ...]
+
+    def as_json(self) -> str:
+        """One line."""
+        return json.dumps({"product": "kokoro-bench", **asdict(self)}, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A place to tell. `name` stands in messages and never holds a secret."""
+
+    name: str
+    send: Callable[[Message], None]
+
+
+def channels(
+    declared: Sequence[str], *, root: Path, environment: Mapping[str, str] = os.environ
+) -> tuple[Channel, ...]:
+    """The channels of a list of texts; ConfigError for one that cannot be meant. Files are below `root`.
+
+    `file:PATH` appends JSON lines; `command:PROGRAM ARGUMENT…` gets the JSON on standard input; `http(s)://…` is posted
+    to; everything else, or what begins with `apprise:`, is Apprise's. `${NAME}` is taken from the environment.
+    """
+    return tuple(_channel(_filled(text, environment), text, root) for text in declared)
+
+
+def tell(channels: Sequence[Channel], message: Message) -> str:
+    """Tell every channel; what went wrong, or ""."""
+    troubles = []
+    for channel in channels:
+        try:
+            channel.send(message)
+        except BenchError as error:
+            troubles.append(f"{channel.name}: {error.what}")
+        except Exception as error:  # noqa: BLE001 - whatever a channel's library raises must not cost a run
+            troubles.append(f"{channel.name}: {type(error).__name__}")
+    return "; ".join(troubles)
+
+
+def _channel(text: str, declared: str, root: Path) -> Channel:
+    kind, _, rest = text.partition(":")
+    if kind == "file" and rest:
+        path = user_path(rest, base=root, where="alerts")
+        return Channel(name=f"file {rest}", send=lambda message: _append(path, message))
+    if kind == "command" and rest:
+        try:
+            command = shlex.split(rest)
+        except ValueError as error:
+            raise ConfigError(f"no command: {error}", where="alerts", remedy="mend its quotes") from error
+        return Channel(name=f"command {command[0]}", send=lambda message: _run(command, message, root))
+    if kind in ("http", "https") and rest.startswith("//"):
+        return Channel(name=f"webhook {_host(text)}", send=lambda message: _post(text, message))
+    url = rest if kind == "apprise" else text
+    if "://" in url:
+        return Channel(name=f"apprise {url.partition(':')[0]}", send=_apprise(url))
+    raise ConfigError(
+        f"{declared!r} is no place to tell",
+        where="alerts",
+        remedy="https://…, file:PATH, command:PROGRAM, or an Apprise URL",
+    )
+
+
+def _filled(text: str, environment: Mapping[str, str]) -> str:
+    """Secrets stay out of files that are shared: `${NAME}` is taken from the environment."""
+    try:
+        return Template(text).substitute({name: value for name, value in environment.items() if value.strip()})
+    except KeyError as error:
+        missing = error.args[0]
+        raise ConfigError(f"the environment has no {missing}", where="alerts", remedy=f"set {missing}") from error
+    except ValueError as error:
+        raise ConfigError("a $ that names nothing", where="alerts", remedy="write ${NAME}, or $$ for a $") from error
+
+
+def _host(url: str) -> str:
+    """The part of an address that is no secret."""
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname or "?"
+
+
+def _append(path: Path, message: Message) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(message.as_json() + "\n")
+    except OSError as error:
+        raise AlertError(error.strerror or str(error)) from error
+
+
+def _run(command: Sequence[str], message: Message, root: Path) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            input=message.as_json(),
+            # Whatever the locale is: JSON is UTF-8, and what a command says need not be text at all.
+            encoding="utf-8",
+            errors="replace",
+            cwd=root,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AlertError(f"did not end within {TIMEOUT_S:g} s") from error
+    except OSError as error:
+        raise AlertError(error.strerror or str(error)) from error
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+        raise AlertError(f"ended with exit code {done.returncode}: {said}")
+
+
+def _post(url: str, message: Message) -> None:
+    import httpx
+
+    try:
+        answer = httpx.post(
+            url, content=message.as_json(), headers={"content-type": "application/json"}, timeout=TIMEOUT_S
+        )
+    except httpx.HTTPError as error:
+        raise AlertError(f"cannot be reached ({type(error).__name__})") from error
+    if answer.is_error or answer.is_redirect:
+        raise AlertError(f"answered {answer.status_code}")
+
+
+def _apprise(url: str) -> Callable[[Message], None]:
+    """A sender through Apprise; that it is missing is told when the schedule starts, not at the first alert."""
+    try:
+        import apprise  # type: ignore[import-not-found, unused-ignore]  # an optional package
+    except ImportError as error:
+        raise ConfigError(
+            "Apprise is not installed",
+            where=f"alerts, {url.partition(':')[0]}://…",
+            remedy="pip install 'kokoro-bench[alerts]'",
+        ) from error
+    sender: Any = apprise.Apprise()
+    if not sender.add(url):
+        raise ConfigError("Apprise does not know this address", where=f"alerts, {url.partition(':')[0]}://…")
+
+    def send(message: Message) -> None:
+        kind = apprise.NotifyType.SUCCESS if message.event == "recovered" else apprise.NotifyType.WARNING
+        if not sender.notify(title=message.subject, body=message.text, notify_type=kind):
+            raise AlertError("could not be told")
+
+    return send

@@ -1,0 +1,148 @@
+"""What follows a run of the schedule: news is told, the run may be promoted, the site is written, old data thinned.
+
+Each step may fail, and then says so; the schedule goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from harness.core.errors import BenchError
+from harness.core.records.redaction import published, published_record, published_text
+from harness.core.records.run import RunData
+from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome
+from harness.metrics.registry import METRICS
+from harness.schedule import alerts
+from harness.schedule.job import Job
+from harness.schedule.notifiers import Channel, Line, Message, tell
+from harness.schedule.promotion import refusal
+from harness.schedule.retention import Retention
+from harness.store.rows import SeriesPoint
+from harness.store.runs import RunStore
+from harness.store.schedule_log import ScheduleLog
+
+Result = TypeVar("Result")
+
+FAILURES = (FireOutcome.FAILED, FireOutcome.INTERRUPTED, FireOutcome.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostRunActions:
+    """All that is done once a run has ended. `publish` writes the site; `link_of` says where a run's page is."""
+
+    store: RunStore
+    journal: ScheduleLog
+    machine_key: str
+    channels: Sequence[Channel]
+    promote: Callable[[RunData], int]
+    publish: Callable[[], None]
+    link_of: Callable[[str], str]
+    retention: Retention
+    say: Callable[[str], None]
+
+    def of(self, fire: Fire, job: Job, *, now: float) -> None:
+        """Do it for a due time that has ended."""
+        data = self._try(lambda: published(self.store.load(fire.run_id))) if fire.run_id else None
+        self._try(lambda: self._tell_news(fire, data, now=now))
+        if data is not None:
+            self._try(lambda: self._promote(data, job))
+        self._try(self.publish)
+        self._try(lambda: self.retention.apply(now=now))
+
+    def _try(self, step: Callable[[], Result]) -> Result | None:
+        try:
+            return step()
+        except BenchError as error:
+            self.say(str(error))
+        except Exception as error:  # noqa: BLE001 - the measurement is stored; nothing that follows may end the schedule
+            self.say(f"{type(error).__name__}: {error} — this is a fault of the harness; the schedule goes on")
+        return None
+
+    def _tell_news(self, fire: Fire, data: RunData | None, *, now: float) -> None:
+        machine = data.run.machine.key if data else self.machine_key
+        known = [each for each in self.journal.alerts() if each.machine_key in (machine, fire.runner)]
+        found = [alerts.of_job(fire.job, run_id=fire.run_id, failed=_failure(fire))]
+        if data is not None and data.run.status.is_finished:
+            found += [alerts.of_verdicts(data), self._of_history(data, known)]
+        runs = [row.id for row in reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))]
+        news = alerts.news(found, known, runs=runs)
+        keys = [
+            self.journal.open_alert(
+                alerts.alert_of(each, machine_key=fire.runner if each.kind is AlertKind.FAILURE else machine, now=now)
+            )
+            for each in (*news.told, *news.joined)
+        ]
+        if news.recovered:
+            closed = [alert.key for alert in news.recovered]
+            self.journal.close_alerts(closed, closed_at=now, closed_by=fire.run_id or fire.job)
+        told = [tell(self.channels, message) for message in self._messages(news, fire)]
+        trouble = "; ".join(filter(None, told))
+        if trouble:
+            self.say(f"an alert could not be told: {trouble}")
+            self.journal.note_trouble(keys or [alert.key for alert in news.recovered], trouble)
+
+    def _messages(self, news: alerts.News, fire: Fire) -> list[Message]:
+        messages = []
+        if news.told:
+            lines = tuple(_line_of_finding(each) for each in news.told)
+            messages.append(self._message("alert", lines, fire))
+        if news.recovered:
+            lines = tuple(_line_of_alert(each) for each in news.recovered)
+            messages.append(self._message("recovered", lines, fire))
+        return messages
+
+    def _message(self, event: str, lines: tuple[Line, ...], fire: Fire) -> Message:
+        first = lines[0].sentence + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
+        word = "recovered: " if event == "recovered" else ""
+        link = self.link_of(fire.run_id) if fire.run_id else ""
+        suspects = list(dict.fromkeys(suspect for line in lines for suspect in line.suspects))
+        text = [f"{word}{line.sentence}" for line in lines]
+        text += [f"suspects: {'; '.join(suspects)}"] if suspects else []
+        text += [f"job {fire.job}, run {fire.run_id or 'none'}, machine {self.machine_key}"]
+        text += [f"report: {link}"] if link else []
+        message = Message(
+            event=event, subject=f"kokoro-bench: {word}{first}", text="\n".join(text), run=fire.run_id,
+            machine=self.machine_key, job=fire.job, link=link, alerts=lines,
+        )  # fmt: skip
+        return published_record(message)  # an alert that an earlier version kept may have a folder in it
+
+    def _of_history(self, data: RunData, known: Sequence[Alert]) -> alerts.Findings:
+        machine = data.run.machine.key
+
+        def trends(scenario_id: str, metric: str, *, newest: int | None = None) -> Sequence[SeriesPoint]:
+            return self.store.series(metric, scenario_id, machine, limit=newest)
+
+        names = self.store.series_names(machine_key=machine)
+        lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)
+        return alerts.of_history(data, trends, known, lines=lines)
+
+    def _promote(self, data: RunData, job: Job) -> None:
+        if job.promote == "never":
+            return
+        why_not = refusal(data, self.journal.alerts(data.run.machine.key), policy=job.promote)
+        if why_not:
+            self.say(f"{data.run.id} is not promoted: {why_not}")
+        else:
+            self.say(f"{data.run.id} is promoted: {self.promote(data)} baseline files changed")
+
+
+ENDED_WITH_US = "the scheduler was ended"
+
+
+def _failure(fire: Fire) -> str:
+    """The reason of a due time without a measurement; a schedule that was ended in order is no failure of the run."""
+    if fire.outcome in FAILURES and fire.reason != ENDED_WITH_US:
+        return published_text(fire.reason) or "no reason is known"
+    return ""
+
+
+def _line_of_finding(finding: alerts.Finding) -> Line:
+    values = asdict(finding)
+    return Line(run=values.pop("run_id"), kind=values.pop("kind").value, **values)
+
+
+def _line_of_alert(alert: Alert) -> Line:
+    return Line(
+        kind=alert.kind.value, subject=alert.subject, metric=alert.metric, sentence=alert.sentence, run=alert.run_id,
+        size=alert.size, low=alert.low, high=alert.high, suspects=(),
+    )  # fmt: skip

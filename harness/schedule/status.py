@@ -1,0 +1,141 @@
+"""How the schedule stands: what `status`, the live page and the metrics all show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from harness.core.records.schedule import Alert, Fire, FireOutcome, FireState, SchedulerInstance
+from harness.measure.conductor.event_file import Watched, read_events
+from harness.schedule.launcher import events_of
+from harness.schedule.triggers import Booked
+from harness.store.rows import RunRow
+from harness.store.runs import RunStore
+from harness.store.schedule_log import ScheduleLog
+
+RECENT: Final = 10
+STREAK: Final = 200
+"""Due times that a streak is counted over."""
+ALIVE_S: Final = 90.0
+"""A scheduler that was not heard of for longer is not at work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLine:
+    """One job. `streak` counts how often it was measured in a row; negative: how often not."""
+
+    name: str
+    when: str
+    selection: str
+    promote: str
+    paused: bool
+    next_at: float | None
+    last: Fire | None
+    succeeded: int
+    failed: int
+    streak: int
+    typical_s: float | None
+    """Median duration of the last runs that were measured."""
+    last_failure: str
+    """The reason of the newest failure, while the streak is one of failures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A due time that has ended, with the verdicts of its run, where it has one."""
+
+    fire: Fire
+    regressed: int | None
+    improved: int | None
+    missed_targets: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Everything at one moment. `watched` says how far `running` has come."""
+
+    now: float
+    runner: str
+    keeper: SchedulerInstance | None
+    running: Fire | None
+    watched: Watched | None
+    queue: tuple[Fire, ...]
+    jobs: tuple[JobLine, ...]
+    open_alerts: tuple[Alert, ...]
+    recent: tuple[Past, ...]
+    counts: tuple[tuple[str, str, int], ...]
+    """(job, outcome, how often)."""
+
+
+def overview(store: RunStore, journal: ScheduleLog, booked: Sequence[Booked], *, runner: str, now: float) -> Overview:
+    """Read it from the store and the running process's events."""
+    open_fires = journal.open_fires(runner)
+    running = next((fire for fire in open_fires if fire.state is FireState.RUNNING), None)
+    counts = journal.counts(runner)
+    recent = [fire for fire in journal.fires(runner=runner, limit=RECENT) if fire.state is FireState.ENDED]
+    rows = {fire.run_id: store.row(fire.run_id) for fire in recent if fire.run_id}
+    return Overview(
+        now=now,
+        runner=runner,
+        keeper=journal.keeper(runner),
+        running=running,
+        watched=read_events(events_of(Path(running.log))) if running and running.log else None,
+        queue=tuple(fire for fire in open_fires if fire.state is FireState.QUEUED),
+        jobs=tuple(job_line(each, journal.fires(runner=runner, job=each.job.name, limit=STREAK), counts)
+                   for each in booked),
+        open_alerts=tuple(alert for alert in journal.alerts() if alert.closed_at is None),
+        recent=tuple(_past(fire, rows.get(fire.run_id)) for fire in recent),
+        counts=tuple((job, outcome.value, count) for (job, outcome), count in sorted(counts.items())),
+    )  # fmt: skip
+
+
+def job_line(booked: Booked, fires: Sequence[Fire], counts: Mapping[tuple[str, FireOutcome], int]) -> JobLine:
+    """`fires` are the job's, newest first."""
+    job = booked.job
+    ended = [fire for fire in fires if fire.outcome is not None]
+    durations = [fire.duration_s for fire in ended[:20] if fire.outcome and fire.outcome.measured]
+    known = [seconds for seconds in durations if seconds is not None]
+    own = {outcome: count for (name, outcome), count in counts.items() if name == job.name}
+    streak = streak_of(ended)
+    return JobLine(
+        name=job.name,
+        when=job.when,
+        selection=job.selection,
+        promote=job.promote,
+        paused=booked.paused,
+        next_at=booked.next_at,
+        last=ended[0] if ended else None,
+        succeeded=sum(count for outcome, count in own.items() if outcome.measured),
+        failed=sum(count for outcome, count in own.items() if not outcome.measured),
+        streak=streak,
+        typical_s=median(known) if known else None,
+        last_failure=ended[0].reason if streak < 0 else "",
+    )
+
+
+def streak_of(ended: Sequence[Fire]) -> int:
+    """How many of the newest were measured in a row; negative: how many were not."""
+    if not ended or ended[0].outcome is None:
+        return 0
+    measured = ended[0].outcome.measured
+    length = 0
+    for fire in ended:
+        if fire.outcome is None or fire.outcome.measured is not measured:
+            break
+        length += 1
+    return length if measured else -length
+
+
+def at_work(found: Overview) -> bool:
+    """Whether a scheduler was heard of lately."""
+    return found.keeper is not None and abs(found.now - found.keeper.seen_at) < ALIVE_S
+
+
+def _past(fire: Fire, row: RunRow | None) -> Past:
+    return Past(
+        fire=fire,
+        regressed=row.regressed if row else None,
+        improved=row.improved if row else None,
+        missed_targets=row.missed if row else None,
+    )

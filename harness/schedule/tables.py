@@ -1,0 +1,109 @@
+"""The schedule on a terminal."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from harness.core.records.schedule import Fire, FireOutcome, SchedulerInstance
+from harness.schedule.job import duration
+from harness.schedule.status import JobLine, Overview, at_work
+from harness.schedule.triggers import moment
+from reports.terminal.output import make_console
+
+SIGNS = {
+    FireOutcome.OK: ("✓ ok", "green"),
+    FireOutcome.WORSE: ("▲ worse", "bold red"),
+    FireOutcome.UNDECIDED: ("? undecided", "yellow"),
+    FireOutcome.PARTIAL: ("◐ partial", "yellow"),
+    FireOutcome.FAILED: ("✗ failed", "bold red"),
+    FireOutcome.INTERRUPTED: ("✗ interrupted", "red"),
+    FireOutcome.SKIPPED: ("– skipped", "yellow"),
+}
+
+
+def print_overview(found: Overview, others: Sequence[SchedulerInstance]) -> None:
+    """What `schedule status` says."""
+    console = make_console()
+    for line in _now(found):
+        console.print(Text(line), soft_wrap=True)
+    table = Table()
+    for column in ("job", "when", "next", "last", "took", "typical", "measured", "failed", "streak"):
+        table.add_column(column, overflow="fold")
+    for job in found.jobs:
+        table.add_row(*_job(job))
+    if found.jobs:
+        console.print(table)
+    for job in found.jobs:
+        if job.last_failure:
+            console.print(Text(f"{job.name}: {job.last_failure}", style="yellow"), soft_wrap=True)
+    for alert in found.open_alerts:
+        said = f" (not everybody was told: {alert.trouble})" if alert.trouble else ""
+        text = f"open since {moment(alert.opened_at)}: {alert.sentence}{said}"
+        console.print(Text(text, style="red"), soft_wrap=True)
+    for keeper in others:
+        text = (
+            f"also in this store: {keeper.runner}, process {keeper.pid} on {keeper.host}, seen {moment(keeper.seen_at)}"
+        )
+        console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+def print_history(fires: Sequence[Fire], *, with_runner: bool) -> None:
+    """What `schedule history` says."""
+    console = make_console()
+    if not fires:
+        console.print("nothing was due yet — kokoro-bench schedule run keeps the schedule")
+        return
+    table = Table()
+    columns = ("due", "job", "outcome", "took", "missed", "run", "reason")
+    for column in ("runner", *columns) if with_runner else columns:
+        table.add_column(column, overflow="fold")
+    for fire in fires:
+        took = "–" if fire.duration_s is None else duration(round(fire.duration_s))
+        cells = (moment(fire.due_at) + (" by hand" if fire.asked else ""), fire.job, _outcome(fire), took,
+                 str(fire.missed), fire.run_id or "–", fire.reason)  # fmt: skip
+        table.add_row(*((fire.runner, *cells) if with_runner else cells))
+    console.print(table)
+
+
+def _now(found: Overview) -> list[str]:
+    keeper = found.keeper
+    lines = []
+    if keeper is not None and at_work(found):
+        lines.append(f"process {keeper.pid} on {keeper.host} keeps the schedule since {moment(keeper.since)}")
+    else:
+        lines.append("no scheduler is at work — kokoro-bench schedule run")
+    if found.running is not None:
+        lines.append(f"{found.running.job} runs since {moment(found.running.started_at)} (process {found.running.pid})")
+        if found.watched is not None:
+            seen = found.watched
+            left = "time left unknown" if seen.remaining_s is None else f"{duration(round(seen.remaining_s))} left"
+            lines.append(f"  {seen.share:.0%}, launch {seen.launches}, {seen.blocks} blocks, {left}: {seen.doing}")
+            lines.append(f"  log: {found.running.log}")
+    elif keeper is not None and "busy" in keeper.doing:
+        lines.append(keeper.doing)
+    lines += [f"queued: {fire.job}, due {moment(fire.due_at)}" for fire in found.queue]
+    return lines
+
+
+def _job(job: JobLine) -> tuple[str | Text, ...]:
+    last = job.last
+    streak = f"{job.streak} in a row" if job.streak >= 0 else f"{-job.streak} failed in a row"
+    return (
+        job.name,
+        job.when,
+        "paused" if job.paused else moment(job.next_at),
+        _outcome(last) if last else "never",
+        duration(round(last.duration_s)) if last and last.duration_s is not None else "–",
+        duration(round(job.typical_s)) if job.typical_s is not None else "–",
+        str(job.succeeded),
+        str(job.failed),
+        streak,
+    )
+
+
+def _outcome(fire: Fire) -> Text:
+    if fire.outcome is None:
+        return Text(fire.state.value)
+    sign, style = SIGNS[fire.outcome]
+    return Text(sign, style=style)

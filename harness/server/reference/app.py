@@ -1,0 +1,149 @@
+"""The addresses of the server, over a service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
+
+from harness.server.mock.sound import CONTENT_TYPES
+from harness.server.reference.errors import faults, refusal, reply
+from harness.server.reference.limits import RequestLimits
+from harness.server.reference.requests import (
+    Health,
+    Model,
+    Models,
+    OpenAiSpeech,
+    RaycastSpeech,
+    Refusal,
+    Speech,
+    Voices,
+)
+from harness.server.reference.response import SpeechResponse
+from harness.server.reference.service import LEAST_RETRY_S, Service, State, Unavailable
+from harness.server.reference.statistics import Became
+
+Handler = Callable[..., Any]
+AUDIO: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in CONTENT_TYPES.values()}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Refusal, "description": "Starting, full or stopping"}}
+SPEECH_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Audio, mono, 24 kHz", "content": AUDIO},
+    **{status: {"model": Refusal} for status in (400, 408, 413, 422, 429, 500, 504)},
+    **UNAVAILABLE,
+}
+
+
+def create_app(service: Service, *, failed: Callable[[], None] = lambda: None) -> FastAPI:
+    """The application. It loads the service when it starts, and calls `failed` where that is in vain."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+
+        async def load() -> None:
+            await service.load()
+            if service.state is State.FAILED:
+                failed()
+
+        loading = asyncio.create_task(load())
+        try:
+            yield
+        finally:
+            await loading
+            await asyncio.to_thread(service.close)
+
+    app = FastAPI(title="kokoro-bench speech server", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(RequestLimits, settings=service.settings, clock=service.clock)
+    _add_speech(app, service)
+    _add_lists(app, service)
+    _add_state(app, service)
+    _add_refusals(app, service)
+    return app
+
+
+def _add_speech(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/audio/speech", response_class=Response, responses=SPEECH_ANSWERS)
+    async def speak(body: Annotated[Speech, Body()]) -> Response:
+        """Speak a text, in the dialect of OpenAI (`input`) or of Raycast's server (`text`)."""
+        said: OpenAiSpeech | RaycastSpeech = body
+        spoken = said.spoken()
+        if len(spoken.request.text) > service.settings.max_characters:
+            service.statistics.count(Became.REFUSED)
+            sentence = f"the text has more than {service.settings.max_characters} characters"
+            return refusal(422, [{"type": "string_too_long", "loc": ["body"], "msg": sentence}])
+        return SpeechResponse(service, spoken)
+
+
+def _add_lists(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/models")
+    async def models() -> Models:
+        """The names that a request may use for the model, whichever it is."""
+        return Models(data=[Model(id=name) for name in ("kokoro", "tts-1", "tts-1-hd")])
+
+    @app.get("/v1/audio/voices", responses=UNAVAILABLE)
+    async def voices() -> Voices:
+        """The voices, for the dialect of OpenAI."""
+        return Voices(voices=list(service.speaker.voices))
+
+    @app.get("/voices", responses=UNAVAILABLE)
+    async def raycast_voices() -> Voices:
+        """The voices, for the dialect of Raycast's server."""
+        return Voices(voices=list(service.speaker.voices))
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    @app.get("/health", response_model=Health, responses={503: {"model": Health}})
+    async def health() -> Response:
+        """200 once the sessions are warm, 503 before and when the server is told to stop."""
+        said = {"status": service.state.value, "detail": service.reason}
+        if service.state is State.READY:
+            return reply(200, said)
+        return reply(503, said, headers={"Retry-After": str(LEAST_RETRY_S)})
+
+    @app.get("/status")
+    async def status() -> dict[str, Any]:
+        """Sessions, cache, fall-backs, and the statistics of all answers, by the harness's own definitions."""
+        return service.status()
+
+    @app.get("/cache-status", responses=UNAVAILABLE)
+    async def cache_status() -> dict[str, Any]:
+        """The cache's account, where the dialect of Raycast's server has it."""
+        return service.cache_status()
+
+    @app.get("/optimization-status", responses=UNAVAILABLE)
+    async def optimization_status() -> dict[str, Any]:
+        """What the sessions run on and what each has done, where the dialect of Raycast's server has it."""
+        return service.optimization_status()
+
+    @app.get("/startup-progress")
+    async def startup_progress() -> dict[str, Any]:
+        """How far the start is, where the dialect of Raycast's server has it."""
+        return service.startup_progress()
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> PlainTextResponse:
+        """The same for Prometheus."""
+        return PlainTextResponse(service.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_refusals(app: FastAPI, service: Service) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        del request
+        service.statistics.count(Became.REFUSED)
+        return refusal(422, faults(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if request.url.path == "/v1/audio/speech" and request.method == "POST":
+            service.statistics.count(Became.REFUSED)
+        return refusal(error.status_code, error.detail, headers=error.headers)
+
+    @app.exception_handler(Unavailable)
+    async def unavailable(request: Request, error: Unavailable) -> Response:
+        del request
+        return refusal(error.status, str(error), headers={"Retry-After": str(error.retry_s)})

@@ -1,0 +1,56 @@
+"""What stands before the application: a limit on a body's size, and on the time that it takes to come."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from harness.core.clock import Clock
+    from harness.server.reference.settings import Settings
+
+ARRIVED = "kokoro_bench.arrived_ns"
+"""Where a request's scope holds the moment at which its head had come."""
+CLOSING = {"Connection": "close"}
+"""What is left of such a request is not read."""
+
+
+class RequestLimits:
+    """Passes requests on, stamped, with their bodies watched as they are read."""
+
+    def __init__(self, app: "ASGIApp", *, settings: "Settings", clock: "Clock") -> None:
+        self._app = app
+        self._settings = settings
+        self._clock = clock
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Let it through."""
+        if scope["type"] == "http":
+            scope[ARRIVED] = self._clock.now_ns()
+            receive = self._watched(receive)
+        await self._app(scope, receive, send)
+
+    def _watched(self, receive: "Receive") -> "Receive":
+        """`receive`, until the body is whole. What is too much or too late is an HTTPException to whoever reads."""
+        size = 0
+        whole = False
+        until = self._clock.now_ns() / 1e9 + self._settings.body_timeout_s
+
+        async def watched() -> "Message":
+            nonlocal size, whole
+            if whole:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, until - self._clock.now_ns() / 1e9))
+            except TimeoutError:
+                sentence = f"the request did not come within {self._settings.body_timeout_s:g} s"
+                raise HTTPException(408, sentence, headers=CLOSING) from None
+            size += len(message.get("body", b""))
+            if size > self._settings.max_body:
+                raise HTTPException(413, f"the request is larger than {self._settings.max_body} bytes", headers=CLOSING)
+            whole = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        return watched

@@ -1,0 +1,127 @@
+"""What a request may say, in the two dialects of `POST /v1/audio/speech`, and what both come down to."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from harness.engines.languages import TAGS
+from harness.engines.pooled.synthesizer import FASTEST, SLOWEST
+from harness.engines.speech import SpeechRequest
+
+LONGEST_TEXT = 4_500
+Voice = Annotated[str, Field(min_length=1, max_length=200, description="a voice, or several joined by + and averaged")]
+Speed = Annotated[float, Field(ge=SLOWEST, le=FASTEST, allow_inf_nan=False)]
+Language = Annotated[str, Field(min_length=1, max_length=20)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """What is asked for: the text, and the form in which it is to come."""
+
+    dialect: str
+    request: SpeechRequest
+    container: str
+
+
+class OpenAiSpeech(BaseModel):
+    """OpenAI's request. Fields that are not known are ignored; the defaults are those of Kokoro-FastAPI."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    input: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    model: Literal["kokoro", "tts-1", "tts-1-hd"] = "kokoro"
+    voice: Voice = "af_heart"
+    response_format: Literal["mp3", "opus", "flac", "wav", "pcm"] = "mp3"
+    stream: bool = True
+    stream_format: Literal["audio"] = "audio"
+    speed: Speed = 1.0
+    lang_code: Language | None = Field(default=None, description="Kokoro's letter or a tag; else the voice's own")
+
+    def spoken(self) -> Spoken:
+        """What it comes down to."""
+        code = self.lang_code or ""
+        language = TAGS.get(code, code)
+        request = SpeechRequest(
+            text=speakable(self.input), voice=self.voice, speed=self.speed, language=language, stream=self.stream
+        )
+        return Spoken(dialect="openai", request=request, container=self.response_format)
+
+
+class RaycastSpeech(BaseModel):
+    """The request of kokoro-onnx-raycast-api. A field that is not known is an error, as it is there."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    voice: Voice = "af_heart"
+    format: Literal["pcm", "wav"] = "pcm"
+    stream: bool = False
+    speed: Speed = 1.0
+    lang: Language = "en-us"
+
+    def spoken(self) -> Spoken:
+        """What it comes down to."""
+        request = SpeechRequest(
+            text=speakable(self.text), voice=self.voice, speed=self.speed, language=self.lang, stream=self.stream
+        )
+        return Spoken(dialect="raycast", request=request, container=self.format)
+
+
+def dialect_of(body: object) -> str:
+    """`text` without `input` is raycast; all else is judged, and refused, as openai."""
+    return "raycast" if isinstance(body, dict) and "text" in body and "input" not in body else "openai"
+
+
+Speech = Annotated[
+    Annotated[OpenAiSpeech, Tag("openai")] | Annotated[RaycastSpeech, Tag("raycast")], Discriminator(dialect_of)
+]
+"""Either dialect, told apart by the field that holds the text."""
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+
+
+class Refusal(BaseModel):
+    """Why there is no answer: a sentence, or what is wrong with each field."""
+
+    detail: str | list[Fault]
+
+
+class Health(BaseModel):
+    """`ready`, or why not yet or no more."""
+
+    status: Literal["starting", "ready", "draining", "failed"]
+    detail: str = ""
+
+
+class Voices(BaseModel):
+    """Names of the voices."""
+
+    voices: list[str]
+
+
+class Model(BaseModel):
+    """A name by which a request may call the model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "kokoro"
+
+
+class Models(BaseModel):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+def speakable(text: str) -> str:
+    """The text with spaces for its control characters, at the first of which a C library may take it to end."""
+    return "".join(each if each.isprintable() or each.isspace() else " " for each in text)

@@ -1,0 +1,1 @@
+"""Formats in which runs leave the results store, and the import of one."""

@@ -1,0 +1,136 @@
+"""A run in the forms that other tools read. Every form returns bytes; only the caller writes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from harness.core.errors import UsageError, nearest
+from harness.core.records.redaction import published
+from harness.core.records.repetition import Repetition
+from harness.core.records.run import RunData
+from harness.core.records.value import Reading
+from harness.store.exports.pytest_benchmark import to_pytest_benchmark
+
+FiguresOf = Callable[[Repetition], Mapping[str, Reading]]
+"""What was derived from a repetition: metric → reading, in the metric's unit."""
+
+JSONL_FORMAT: Final = 1
+"""Version of the JSON lines. History: 1, the first."""
+
+CSV_COLUMNS: Final = (
+    "run",
+    "scenario",
+    "launch",
+    "block",
+    "position",
+    "phase",
+    "variant",
+    "characters",
+    "started_at",  # seconds since the epoch
+    "outcome",
+    "reason",
+    "disturbed",  # the limits that were exceeded, joined by ";"
+    "end_ns",  # nanoseconds since the intended start, like all that end in _ns but cpu_ns, which is a duration
+    "first_byte_ns",
+    "cpu_ns",
+    "chunks",
+    "first_chunk_ns",
+    "frames",
+    "sample_rate",
+    "audio_sha256",
+    "rss_before",  # bytes, like the two that follow
+    "rss_after",
+    "rss_peak",
+)
+"""The columns of the CSV form. One column per metric follows, in the metric's unit; an empty cell is unknown."""
+
+
+def no_figures(_repetition: Repetition) -> Mapping[str, Reading]:
+    """For an export of what was observed alone."""
+    return {}
+
+
+def export(data: RunData, form: str, *, figures_of: FiguresOf = no_figures) -> bytes:
+    """The run in `form`, one of `FORMS`; UsageError for another. `figures_of` fills the metrics' columns of the CSV.
+
+    Without the user's folders, and without which process it was: that says something on its own machine alone, and
+    would make two equal runs differ.
+    """
+    if form not in FORMS:
+        raise UsageError("this form of export is not known", where=form, remedy=nearest(form, FORMS))
+    return _WRITERS[form](published(data), figures_of)
+
+
+def _to_csv(data: RunData, figures_of: FiguresOf) -> bytes:
+    """RFC 4180: a header, one line per repetition, CRLF, quotes where needed; UTF-8."""
+    import pandas as pd
+
+    cells = [_cells(repetition, run_id=data.run.id) for repetition in data.repetitions]
+    figures = [
+        {name: reading.value for name, reading in figures_of(repetition).items()} for repetition in data.repetitions
+    ]
+    # As objects: a column of whole numbers with unknown ones among them would become one of floats.
+    observed = pd.DataFrame(cells, columns=list(CSV_COLUMNS), dtype=object)
+    derived = pd.DataFrame(figures, index=observed.index, dtype=object)
+    return observed.join(derived).to_csv(index=False, lineterminator="\r\n").encode()
+
+
+def _cells(repetition: Repetition, *, run_id: str) -> dict[str, Any]:
+    audio, memory = repetition.audio, repetition.memory
+    return {
+        "run": run_id,
+        "scenario": repetition.scenario_id,
+        "launch": repetition.launch,
+        "block": repetition.block,
+        "position": repetition.position,
+        "phase": repetition.phase.value,
+        "variant": repetition.variant,
+        "characters": repetition.characters,
+        "started_at": repetition.started_at,
+        "outcome": repetition.outcome.kind.value,
+        "reason": repetition.outcome.reason,
+        "disturbed": ";".join(repetition.disturbance.marks),
+        "end_ns": repetition.end_ns,
+        "first_byte_ns": repetition.first_byte_ns,
+        "cpu_ns": repetition.cpu_ns,
+        "chunks": len(repetition.chunks),
+        "first_chunk_ns": repetition.chunks[0].at_ns if repetition.chunks else None,
+        "frames": audio.frames if audio else None,
+        "sample_rate": audio.sample_rate if audio else None,
+        "audio_sha256": audio.sha256 if audio else None,
+        "rss_before": memory.rss_before,
+        "rss_after": memory.rss_after,
+        "rss_peak": memory.peak,
+    }
+
+
+def _to_jsonl(data: RunData, _figures_of: FiguresOf) -> bytes:
+    """One record a line: the run, what was observed, what was concluded, and a last line with their number."""
+    records: list[tuple[str, object]] = [("run", data.run)]
+    for kind, name in LINE_KINDS.items():
+        records += [(kind, record) for record in getattr(data, name)]
+    lines: list[dict[str, object]] = [
+        {"kind": kind, "format": JSONL_FORMAT, "record": record} for kind, record in records
+    ]
+    lines.append({"kind": "end", "format": JSONL_FORMAT, "records": len(records)})
+    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+LINE_KINDS: Final = {
+    "launch": "launches",
+    "block": "blocks",
+    "repetition": "repetitions",
+    "summary": "summaries",
+    "verdict": "verdicts",
+    "target": "targets",
+}
+"""Kind of a JSON line → where its record stands in `RunData`, in the order of the lines."""
+
+_WRITERS: Final[dict[str, Callable[[RunData, FiguresOf], bytes]]] = {
+    "pytest-benchmark": lambda data, _figures_of: to_pytest_benchmark(data),
+    "csv": _to_csv,
+    "jsonl": _to_jsonl,
+}
+
+FORMS: Final = tuple(_WRITERS)

@@ -1,0 +1,152 @@
+"""A run as one of pytest-benchmark's own JSON files, for `pytest-benchmark compare` and every tool that reads them.
+
+One benchmark per scenario that synthesises: its data are the latencies in seconds of the valid repetitions of the
+blocks. Scenarios without any, and those of start-up, are left out, as pytest-benchmark leaves out what failed. The
+other metrics stand in `extra_info`, as medians in the metric's unit, with the verdicts beside them.
+"""
+
+import json
+import statistics
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from harness.core.records.repetition import Phase
+from harness.core.records.run import RunData, RunRecord
+from harness.core.records.scenario import Scenario
+
+_VERSION: Final = "5.1.0"
+"""The version of pytest-benchmark whose form this is; later ones read it."""
+
+_NS: Final = 1e9
+
+
+def to_pytest_benchmark(data: RunData) -> bytes:
+    """The file's content: indented ASCII, as pytest-benchmark writes it."""
+    run = data.run
+    latencies: dict[str, list[float]] = {scenario.id: [] for scenario in run.scenarios}
+    for repetition in data.repetitions:
+        if repetition.phase is Phase.MEASURED and repetition.outcome.valid:
+            latencies.setdefault(repetition.scenario_id, []).append(repetition.end_ns / _NS)
+    content = {
+        "machine_info": _machine_info(run),
+        "commit_info": {
+            "id": run.subject.revision or "unversioned",
+            "time": None,
+            "author_time": None,
+            "dirty": run.subject.dirty,
+            "project": "kokoro-bench",
+            "branch": "(unknown)",
+        },
+        "benchmarks": [
+            _benchmark(data, scenario, latencies[scenario.id])
+            for scenario in run.scenarios
+            if latencies[scenario.id] and not scenario.mode.is_load
+        ],
+        "datetime": datetime.fromtimestamp(run.started_at, UTC).isoformat(),
+        "version": _VERSION,
+    }
+    return json.dumps(content, indent=4).encode() + b"\n"
+
+
+def statistics_of(values: Sequence[float]) -> dict[str, Any]:
+    """What pytest-benchmark says of `values`, by its definitions, quartiles included; at least one value."""
+    ordered = sorted(values)
+    mean = statistics.mean(values)
+    stddev = statistics.stdev(values) if len(values) > 1 else 0
+    q1, q3 = _quartiles(ordered)
+    low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
+    beyond_stddev = sum(not mean - stddev <= value <= mean + stddev for value in values)
+    beyond_iqr = sum(not low <= value <= high for value in values)
+    total = sum(values)
+    return {
+        "min": ordered[0],
+        "max": ordered[-1],
+        "mean": mean,
+        "stddev": stddev,
+        "rounds": len(values),
+        "median": statistics.median(ordered),
+        "iqr": q3 - q1,
+        "q1": q1,
+        "q3": q3,
+        "iqr_outliers": beyond_iqr,
+        "stddev_outliers": beyond_stddev,
+        "outliers": f"{beyond_stddev};{beyond_iqr}",
+        "ld15iqr": ordered[bisect_left(ordered, low)],
+        "hd15iqr": ordered[bisect_right(ordered, high) - 1],
+        "ops": len(values) / total if total else 0,
+        "total": total,
+        "data": list(values),
+        "iterations": 1,
+    }
+
+
+def _quartiles(ordered: Sequence[float]) -> tuple[float, float]:
+    """The first and third quartile: medians of the halves; of an odd number, Tukey's weights on the neighbours."""
+    rounds = len(ordered)
+    if rounds == 1:
+        return ordered[0], ordered[0]
+    if rounds % 2 == 0:
+        return statistics.median(ordered[: rounds // 2]), statistics.median(ordered[rounds // 2 :])
+    n, rest = divmod(rounds, 4)
+    if rest == 1:
+        return (
+            0.25 * ordered[n - 1] + 0.75 * ordered[n],
+            0.75 * ordered[3 * n] + 0.25 * ordered[3 * n + 1],
+        )
+    return (
+        0.75 * ordered[n] + 0.25 * ordered[n + 1],
+        0.25 * ordered[3 * n + 1] + 0.75 * ordered[3 * n + 2],
+    )
+
+
+def _machine_info(run: RunRecord) -> dict[str, Any]:
+    """What is known, under the names that pytest-benchmark uses; the machine's key stands for its host name."""
+    machine = run.machine
+    return {
+        "node": machine.key,
+        "processor": machine.cpu,
+        "machine": machine.architecture,
+        "python_compiler": "",
+        "python_implementation": "CPython",
+        "python_implementation_version": run.subject.python,
+        "python_version": run.subject.python,
+        "python_build": ["", ""],
+        "release": "",
+        "system": machine.system,
+        "cpu": {"arch": machine.architecture, "brand_raw": machine.cpu, "count": machine.logical_cpus},
+    }
+
+
+def _benchmark(data: RunData, scenario: Scenario, latencies: Sequence[float]) -> dict[str, Any]:
+    invalid = sum(
+        repetition.scenario_id == scenario.id and repetition.phase is Phase.MEASURED and not repetition.outcome.valid
+        for repetition in data.repetitions
+    )
+    medians = {summary.metric: summary.median for summary in data.summaries if summary.scenario_id == scenario.id}
+    verdicts = {verdict.metric: verdict.kind for verdict in data.verdicts if verdict.scenario_id == scenario.id}
+    return {
+        "group": f"{scenario.mode.value} {scenario.text_class}",
+        "name": scenario.id,
+        "fullname": scenario.id,
+        "params": {
+            "arm": scenario.arm.id,
+            "mode": scenario.mode.value,
+            "text_class": scenario.text_class,
+            "voice": scenario.voice,
+            "speed": scenario.speed,
+            "concurrency": scenario.concurrency,
+        },
+        "param": scenario.id,
+        "extra_info": {"run": data.run.id, "invalid": invalid, "medians": medians, "verdicts": verdicts},
+        "options": {
+            "disable_gc": False,
+            "timer": "perf_counter",
+            "min_rounds": len(latencies),
+            "max_time": data.run.budget_s,
+            "min_time": 0.0,
+            "warmup": False,
+        },
+        "stats": statistics_of(latencies),
+    }

@@ -1,0 +1,229 @@
+"""The schedule's own tables: due times and what came of them, alerts, and who keeps the watch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, Table, delete, func, insert, inspect, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome, FireState, SchedulerInstance
+from harness.store.databases import Database, lock_for_migration
+from harness.store.errors import explain
+from harness.store.schema import ALERTS, FIRES, KEEPERS
+
+
+class ScheduleLog:
+    """Every method is one transaction; each raises StoreError where the database fails, AwayError where that may pass.
+
+    A runner is one installation that keeps a schedule; several may share a database, each with its own rows.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self._database.place
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine's processes can write to it."""
+        return self._database.is_local
+
+    @property
+    def engine(self) -> Engine:
+        """For a job store that keeps its table (see `provide`) here, and writes in transactions of one statement."""
+        return self._database.readers if self.is_local else self._database.writers
+
+    def provide(self, table: Table) -> None:
+        """Make a job store's `table` where it is not there yet.
+
+        In a transaction that announces itself as a writer's, because the job store's own would look first and write
+        then: on SQLite that is refused at once where anybody else is writing just then.
+        """
+        with self._reading() as connection:
+            if inspect(connection).has_table(table.name):
+                return
+        with self._writing() as connection:
+            lock_for_migration(connection)
+            table.create(connection, checkfirst=True)
+
+    # Due times.
+
+    def enqueue(
+        self, *, runner: str, job: str, due_at: float, asked: bool, missed: int, now: float, machine_key: str
+    ) -> bool:
+        """Put a due time in the queue; False where it is known already, so that nothing runs twice."""
+        row = {
+            "runner": runner,
+            "job": job,
+            "due_at": due_at,
+            "asked": int(asked),
+            "missed": missed,
+            "state": FireState.QUEUED.value,
+            "queued_at": now,
+            "machine_key": machine_key,
+            "reason": "",
+            "run_id": "",
+            "pid": 0,
+            "boot": "",
+            "log": "",
+        }
+        known = select(FIRES.c.key).where(FIRES.c.runner == runner, FIRES.c.job == job, FIRES.c.due_at == due_at)
+        try:
+            with self._database.writers.begin() as connection:
+                if connection.execute(known).first() is not None:
+                    return False
+                connection.execute(insert(FIRES).values(row))
+        except IntegrityError:
+            return False  # another process was faster by a moment
+        except SQLAlchemyError as error:
+            raise explain(error, self._database) from error
+        return True
+
+    def change(self, key: int, **values: object) -> None:
+        """Set columns of a due time, such as `state`, `pid` and `run_id`."""
+        with self._writing() as connection:
+            connection.execute(update(FIRES).where(FIRES.c.key == key).values(**values))
+
+    def open_fires(self, runner: str) -> tuple[Fire, ...]:
+        """What is queued or running, in the order in which it was queued."""
+        question = select(FIRES).where(FIRES.c.runner == runner, FIRES.c.state != FireState.ENDED.value)
+        return self._fires(question.order_by(FIRES.c.queued_at, FIRES.c.key))
+
+    def fire(self, key: int) -> Fire:
+        """One due time."""
+        return self._fires(select(FIRES).where(FIRES.c.key == key))[0]
+
+    def fires(self, *, runner: str | None = None, job: str | None = None, limit: int | None = None) -> tuple[Fire, ...]:
+        """Due times, newest first."""
+        question = select(FIRES).order_by(FIRES.c.due_at.desc(), FIRES.c.key.desc()).limit(limit)
+        if runner is not None:
+            question = question.where(FIRES.c.runner == runner)
+        if job is not None:
+            question = question.where(FIRES.c.job == job)
+        return self._fires(question)
+
+    def counts(self, runner: str) -> dict[tuple[str, FireOutcome], int]:
+        """How often each job of a runner ended how."""
+        question = (
+            select(FIRES.c.job, FIRES.c.outcome, func.count())
+            .where(FIRES.c.runner == runner, FIRES.c.outcome.is_not(None))
+            .group_by(FIRES.c.job, FIRES.c.outcome)
+        )
+        with self._reading() as connection:
+            return {(job, FireOutcome(outcome)): count for job, outcome, count in connection.execute(question)}
+
+    def logs_before(self, ended_before: float, *, runner: str) -> tuple[Fire, ...]:
+        """Due times that ended earlier and still have a log."""
+        return self._fires(
+            select(FIRES).where(FIRES.c.runner == runner, FIRES.c.ended_at < ended_before, FIRES.c.log != "")
+        )
+
+    # Alerts.
+
+    def alerts(self, machine_key: str | None = None, *, limit: int | None = None) -> tuple[Alert, ...]:
+        """All that was ever told, newest first."""
+        question = select(ALERTS).order_by(ALERTS.c.opened_at.desc(), ALERTS.c.key.desc()).limit(limit)
+        if machine_key is not None:
+            question = question.where(ALERTS.c.machine_key == machine_key)
+        with self._reading() as connection:
+            return tuple(_alert(row) for row in connection.execute(question))
+
+    def open_alert(self, alert: Alert) -> int:
+        """Keep an alert, and return its number; its `key` is not looked at."""
+        values = asdict(alert) | {"kind": alert.kind.value}
+        del values["key"]
+        with self._writing() as connection:
+            return int(connection.execute(insert(ALERTS).values(values).returning(ALERTS.c.key)).scalar_one())
+
+    def close_alerts(self, keys: Sequence[int], *, closed_at: float, closed_by: str) -> None:
+        """They have recovered."""
+        with self._writing() as connection:
+            changes = update(ALERTS).where(ALERTS.c.key.in_(keys))
+            connection.execute(changes.values(closed_at=closed_at, closed_by=closed_by))
+
+    def note_trouble(self, keys: Sequence[int], trouble: str) -> None:
+        """Some channel could not be told of them."""
+        with self._writing() as connection:
+            connection.execute(update(ALERTS).where(ALERTS.c.key.in_(keys)).values(trouble=trouble))
+
+    # Who keeps the watch.
+
+    def keeper(self, runner: str) -> SchedulerInstance | None:
+        """The scheduler that was last at work for a runner."""
+        with self._reading() as connection:
+            row = connection.execute(select(KEEPERS).where(KEEPERS.c.runner == runner)).one_or_none()
+        return None if row is None else SchedulerInstance(**row._mapping)  # noqa: SLF001 - the public name of a row's fields
+
+    def keepers(self) -> tuple[SchedulerInstance, ...]:
+        """The schedulers of all runners."""
+        with self._reading() as connection:
+            rows = connection.execute(select(KEEPERS).order_by(KEEPERS.c.runner)).all()
+        return tuple(SchedulerInstance(**row._mapping) for row in rows)  # noqa: SLF001 - likewise
+
+    def keep(self, keeper: SchedulerInstance) -> None:
+        """Say that a scheduler is at work."""
+        with self._writing() as connection:
+            connection.execute(delete(KEEPERS).where(KEEPERS.c.runner == keeper.runner))
+            connection.execute(insert(KEEPERS).values(asdict(keeper)))
+
+    def leave(self, runner: str) -> None:
+        """Say that none is."""
+        with self._writing() as connection:
+            connection.execute(delete(KEEPERS).where(KEEPERS.c.runner == runner))
+
+    # Inside.
+
+    def _fires(self, question: Select[Any]) -> tuple[Fire, ...]:
+        with self._reading() as connection:
+            return tuple(_fire(row) for row in connection.execute(question))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._database.readers.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise explain(error, self._database) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._database.writers.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise explain(error, self._database) from error
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What a job store on `engine` raises, as this product says it."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise explain(error, self._database) from error
+
+
+def _values(row: Row[Any], table: Table) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in table.columns}
+
+
+def _fire(row: Row[Any]) -> Fire:
+    values = _values(row, FIRES)
+    outcome = values["outcome"]
+    return Fire(
+        **values
+        | {
+            "state": FireState(values["state"]),
+            "outcome": None if outcome is None else FireOutcome(outcome),
+            "asked": bool(values["asked"]),
+        }
+    )
+
+
+def _alert(row: Row[Any]) -> Alert:
+    values = _values(row, ALERTS)
+    return Alert(**values | {"kind": AlertKind(values["kind"])})

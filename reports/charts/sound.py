@@ -1,0 +1,320 @@
+"""What a scenario sounds like beside its original: a player, a waveform, a mel spectrogram of each, and what differs.
+
+The drawings share the seconds of one axis. Where the variant speaks at its own pace it is laid beside the original by
+the alignment that the metrics of likeness use, so that their difference is one of sound and not of time.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from markupsafe import Markup
+
+from harness.analysis.audio_limits import counterpart_of, is_yardstick
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode, Scenario
+from harness.metrics.registry import METRICS
+from harness.store.audio import KEPT_LAUNCHES, audio_path
+from reports.charts.svg import Axis, axis, opened, place, scale_line
+from reports.text.format import arm_parts, metric_of, number, scale
+from reports.views.arms import references_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.metrics.audio.alignment import Alignment
+
+    Signal: TypeAlias = NDArray[np.float64]
+
+_WAVE, _MEL = 56, 84
+"""Height of a waveform and of a spectrogram, px."""
+_COLUMNS = 600
+"""A waveform is drawn by the least and the greatest sample of each of so many stretches."""
+_QUIET_DB, _LOUD_DB = -80.0, -20.0
+"""The colours' range in a spectrogram: mean power of a mel band, dB of full scale."""
+_APART_DB = 12.0
+"""A difference so large has the full colour."""
+_PAUSE_DB = -70.0
+"""Where both are below, there is nothing to compare."""
+_LIKENESS = ("mcd", "lsd", "duration_ratio")
+_ITSELF = ("mcd_itself", "lsd_itself")
+_LARGEST = 1_200_000
+"""Bytes of a recording that a page carries; a page is to stay below 3 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """One recording: what it is, its sound as a data address, and its drawings."""
+
+    name: str
+    what: str
+    source: str
+    length: str
+    wave: Markup
+    mel: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """One or two takes; `difference` is empty where there is but one."""
+
+    takes: tuple[Take, ...]
+    finding: str
+    axis: Markup
+    difference: tuple[Markup, ...]
+    reading: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """A file as it was kept, and the samples in it (mono, full scale 1)."""
+
+    content: bytes
+    samples: "Signal"
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+    @cached_property
+    def bands(self) -> "Signal":
+        """The power of each mel band, shape (frames, 40): its own picture and the difference both take it."""
+        from harness.metrics.audio.spectra import mel_powers, power_spectra
+
+        return mel_powers(power_spectra(self.samples, self.rate), self.rate)
+
+
+def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
+    """The sound of a scenario of a run whose audio lies under `folder`; None where none was kept.
+
+    What the others are held against stands beside itself under the other launch's seed: their differences are read
+    beside that.
+    """
+    if scenario.mode.is_load:
+        return None
+    original = counterpart_of(scenario, data.run.scenarios, references=references_of(data))
+    if original is None and is_yardstick(scenario, data.run.scenarios, references=references_of(data)):
+        original = scenario
+    found = _pair(data, scenario, original, folder)
+    if not found:
+        return None
+    itself = original is not None and original.id == scenario.id
+    peak = max(float(abs(each.samples).max()) for each in found) or 1.0
+    on = axis(0.0, 1.01 * max(each.seconds for each in found), lambda seconds: f"{number(seconds, 0)} s")
+    names = ("launch 1", "launch 2, another seed") if itself else (_other_side(scenario, original), "this one")
+    arms = [original or scenario, scenario] if len(found) > 1 else [scenario]
+    takes = tuple(
+        _take(heard, name if len(found) > 1 else "this one", arm, on, peak=peak)
+        for heard, name, arm in zip(found, names, arms, strict=False)
+    )
+    if len(found) == 1:
+        return Sound(takes=takes, finding=_alone(scenario, original), axis=scale_line(on), difference=(), reading="")
+    first, second = found
+    return Sound(
+        takes=takes,
+        finding=_finding(data, scenario, None if itself else original),
+        axis=scale_line(on),
+        difference=_difference(first, second, on, peak=peak),
+        reading=_reading(first, second, peak=peak),
+    )
+
+
+def _other_side(scenario: Scenario, other: Scenario | None) -> str:
+    """What the first recording is called: the original, where it is known to be that."""
+    ours, theirs = scenario.arm.model, other.arm.model if other else None
+    made_from = ours is not None and theirs is not None and theirs.sha256 in (ours.parent, ours.sha256)
+    return "original" if made_from or other is None else " · ".join(arm_parts(other))
+
+
+def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[_Heard]:
+    """The original's recording and the scenario's, of one launch; of an original, two launches'; else what there is."""
+
+    def kept(whose: Scenario, launch: int) -> _Heard | None:
+        return _read(audio_path(folder, data.run.id, scenario_id=whose.id, launch=launch))
+
+    launches = range(KEPT_LAUNCHES)
+    if original is None:
+        pairs = [[kept(scenario, launch)] for launch in launches]
+    elif original.id == scenario.id:
+        pairs = [[kept(scenario, launch) for launch in launches]]
+    else:
+        pairs = [[kept(original, launch), kept(scenario, launch)] for launch in launches]
+    some = [[heard for heard in pair if heard] for pair in pairs]
+    whole = [pair for pair in some if len({heard.rate for heard in pair}) == 1 and len(pair) == len(pairs[0])]
+    if whole:
+        return whole[0]
+    own = next((heard for launch in launches if (heard := kept(scenario, launch))), None)
+    return [own] if own else []
+
+
+def _read(path: Path) -> _Heard | None:
+    import soundfile
+
+    try:
+        content = path.read_bytes()
+        if len(content) > _LARGEST:
+            return None
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float64")
+    except (OSError, soundfile.SoundFileError):
+        return None
+    return _Heard(content=content, samples=samples, rate=rate) if samples.ndim == 1 and len(samples) else None
+
+
+def _take(heard: _Heard, name: str, scenario: Scenario, on: Axis, *, peak: float) -> Take:
+    from harness.metrics.audio.spectra import mel_levels
+
+    length = f"{number(heard.seconds, 2)} s"
+    share = on.at(heard.seconds)
+    return Take(
+        name=name,
+        what=" · ".join(arm_parts(scenario)),
+        source=f"data:audio/flac;base64,{base64.b64encode(heard.content).decode()}",
+        length=length,
+        wave=_wave(heard.samples / peak, share, f"waveform: {name}, {length}"),
+        mel=_picture(_levels(mel_levels(heard.bands)), share, f"mel spectrogram: {name}"),
+    )
+
+
+def _alone(scenario: Scenario, original: Scenario | None) -> str:
+    if original is None:
+        return "The run has nothing with this text to listen to beside it."
+    if original.id == scenario.id and scenario.mode is not Mode.WHOLE:
+        return "One repetition of this original was kept; its variants are laid beside it on their own pages."
+    return "There is no second recording of the same launch to hold it against."
+
+
+def _finding(data: RunData, scenario: Scenario, original: Scenario | None) -> str:
+    """The metrics of likeness, and those of the original against itself to read them beside."""
+    ours = _medians(data, scenario, _ITSELF if original is None else _LIKENESS)
+    known = [f"{metric_of(name).title} {scale(name, [value]).full(value)}" for name, value in ours.items()]
+    if not known:
+        return "How far the two are apart was not computed."
+    if original is None:
+        return f"The same model under two seeds: {', '.join(known)}. What a variant differs by is read beside this."
+    own = _medians(data, original, _ITSELF)
+    beside = [f"{scale(name, [value]).full(value)}" for name, value in own.items()]
+    other = _other_side(scenario, original)
+    other = f"the {other}" if other == "original" else other
+    against = f"; {other} against itself under another seed: {', '.join(beside)}" if beside else ""
+    return f"Against {other}: {', '.join(known)}{against}."
+
+
+def _medians(data: RunData, scenario: Scenario, names: Iterable[str]) -> Mapping[str, float]:
+    found = {each.metric: each.median for each in data.summaries if each.scenario_id == scenario.id}
+    return {name: value for name in names if name in METRICS and (value := found.get(name)) is not None}
+
+
+def _reading(first: _Heard, second: _Heard, *, peak: float) -> str:
+    alike = len(first.samples) == len(second.samples)
+    how = "sample by sample" if alike else "after the second was laid beside the first, piece by piece"
+    loudest, dark, light, apart = (
+        number(level, 0) for level in (20 * math.log10(peak), _QUIET_DB, _LOUD_DB, _APART_DB)
+    )
+    return (
+        f"Waveforms on one scale, up to the loudest sample ({loudest} dB of full scale); their difference is taken "
+        f"{how}. Spectrograms: 40 mel bands, low ones below, from {dark} (dark) to {light} dB. In their difference, "
+        f"which is aligned, red is where the second is louder, blue where it is quieter; {apart} dB is the full colour."
+    )
+
+
+def _difference(first: _Heard, second: _Heard, on: Axis, *, peak: float) -> tuple[Markup, ...]:
+    """The second less the first, on the time of the first: as a waveform and as a mel spectrogram in dB."""
+    import numpy as np
+
+    from harness.metrics.audio.alignment import align
+    from harness.metrics.audio.perception import warp
+    from harness.metrics.audio.spectra import band_cepstra, hop_length, mel_levels
+
+    cepstra = [band_cepstra(each.bands) for each in (second, first)]
+    path = align(*cepstra, radius=max(100, len(cepstra[1]) // 10))
+    alike = len(first.samples) == len(second.samples)
+    fitted = second.samples if alike else warp(second.samples, first.samples, path=path, hop=hop_length(first.rate))
+    apart = fitted - first.samples
+    theirs, ours = (mel_levels(each.bands) for each in (first, second))
+    gap = _alongside(ours, path, len(theirs)) - theirs
+    gap[np.maximum(theirs, _alongside(ours, path, len(theirs))) < _PAUSE_DB] = 0.0
+    share = on.at(first.seconds)
+    largest = 20 * float(np.log10(max(1e-5, np.abs(apart).max())))
+    mean = float(np.abs(gap).mean())
+    return (
+        _wave(apart / peak, share, f"difference of the waveforms, at most {number(largest, 0)} dB of full scale"),
+        _picture(_diverging(gap), share, f"difference of the mel spectrograms, {number(mean, 1)} dB on average"),
+    )
+
+
+def _alongside(ours: "Signal", path: "Alignment", frames: int) -> "Signal":
+    """The mean of our frames (path's rows) that lie beside each of the other's `frames` (its columns)."""
+    import numpy as np
+
+    total, beside = np.zeros((frames, ours.shape[1])), np.zeros(frames)
+    np.add.at(total, path.columns, ours[path.rows])
+    np.add.at(beside, path.columns, 1)
+    return np.asarray(total / np.maximum(beside, 1)[:, None])
+
+
+def _wave(samples: "Signal", share: float, finding: str) -> Markup:
+    """The outline of a waveform over `share` per cent of the width, ±1 over the whole height."""
+    import numpy as np
+
+    samples = samples.clip(-1, 1)
+    edges = np.linspace(0, len(samples), min(_COLUMNS, len(samples)) + 1).astype(int)
+    lows, highs = (ends.reduceat(samples, edges[:-1]) for ends in (np.minimum, np.maximum))
+    across = 1000 / len(lows)
+
+    def points(values: Iterable[float], start: int, step: int) -> list[str]:
+        return [f"{(start + step * index) * across:.1f} {50 - 50 * v:.1f}" for index, v in enumerate(values)]
+
+    outline = [*points(highs, 0, 1), *points(lows[::-1], len(lows) - 1, -1)]
+    return _lane(
+        _WAVE,
+        finding,
+        f'<svg width="{place(share)}" height="{_WAVE}" viewBox="0 0 1000 100" preserveAspectRatio="none">'
+        f'<path class="wave" d="M{"L".join(outline)}z"/></svg>',
+    )
+
+
+def _picture(pixels: "NDArray[np.uint8]", share: float, finding: str) -> Markup:
+    """An image of shape (bands, frames, 4), low bands first, over `share` per cent of the width."""
+    # Not matplotlib's imsave, which hands the picture to Pillow all the same and takes half a second to be imported.
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[::-1]).save(buffer, format="png")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return _lane(
+        _MEL,
+        finding,
+        f'<image width="{place(share)}" height="{_MEL}" preserveAspectRatio="none" '
+        f'href="data:image/png;base64,{data}"/>',
+    )
+
+
+def _lane(height: int, finding: str, body: str) -> Markup:
+    return Markup(f"{opened('heard', height, finding)}{body}</svg>")  # noqa: S704 - made of numbers and escaped texts
+
+
+def _levels(mel: "Signal") -> "NDArray[np.uint8]":
+    """Shape (bands, frames, 4): matplotlib's magma from the quietest to the loudest."""
+    import matplotlib as mpl
+    import numpy as np
+
+    shades = np.clip((mel.T - _QUIET_DB) / (_LOUD_DB - _QUIET_DB), 0, 1)
+    return np.asarray(mpl.colormaps["magma"](shades, bytes=True))
+
+
+def _diverging(gap: "Signal") -> "NDArray[np.uint8]":
+    """Shape (bands, frames, 4): red above 0, blue below, and the page itself at 0, whether it is light or dark."""
+    import numpy as np
+
+    strength = np.clip(gap.T / _APART_DB, -1, 1)
+    pixels = np.empty((*strength.shape, 4), dtype=np.uint8)
+    pixels[..., :3] = np.where(strength[..., None] > 0, (214, 62, 40), (36, 116, 196))
+    pixels[..., 3] = np.abs(255 * strength).astype(np.uint8)
+    return pixels

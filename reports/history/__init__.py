@@ -1,0 +1,1 @@
+"""The history of runs that trends and change points are read from."""

@@ -1,0 +1,23 @@
+"""What the pages show of runs beyond their records: what was accepted, how their sound is, how often the gate errs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reports.history.steps import NO_MARKS, Marks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Given to whatever writes pages; each part may be unknown, and then its section says so or is left out.
+
+    `audio` is the folder of the runs' recordings; `curves` holds what calibration has found: machine → scenario id →
+    a sentence.
+    """
+
+    marks: Marks = NO_MARKS
+    audio: Path | None = None
+    curves: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+NO_CONTEXT = Context()

@@ -1,0 +1,240 @@
+"""What a site remembers of each run, so that a new one can be added without reading the old ones again."""
+
+import hashlib
+import math
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.analysis.changepoints.detect import ChangePoint
+from harness.core.records.run import Concluded
+from harness.core.records.verdict import VerdictKind
+
+if TYPE_CHECKING:
+    from harness.store.rows import RunRow
+    from reports.views.headline import Headline
+
+BOOK_FORMAT = 6
+"""Version of the book's form; one of another version is made anew.
+
+History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
+whole lines, as change points; 5, a run knows what was selected; 6, its medians are packed.
+"""
+
+_LETTERS = {
+    kind: letter
+    for letter, kind in zip(
+        "RFMIU=NX",
+        (
+            VerdictKind.REGRESSED,
+            VerdictKind.FAILED,
+            VerdictKind.MISSING,
+            VerdictKind.IMPROVED,
+            VerdictKind.INCONCLUSIVE,
+            VerdictKind.UNCHANGED,
+            VerdictKind.NO_BASELINE,
+            VerdictKind.INCOMPARABLE,
+        ),
+        strict=True,
+    )
+}
+_KINDS = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """A run in the book.
+
+    `medians` (`packed`) and `kinds` (a letter each, a space for no verdict) are in the order of the book's keys; those
+    that came later are missing at their ends.
+    """
+
+    id: str
+    fingerprint: str
+    started_at: float
+    machine: str
+    selection: str
+    status: str
+    css: str
+    glyph: str
+    sentence: str
+    subject: tuple[tuple[str, str], ...]
+    medians: bytes
+    kinds: str
+    calibrated: bool = False
+    """Its truth was known before: an arm against itself, or slowed on purpose. It says nothing of the subject."""
+
+    @property
+    def figures(self) -> Sequence[float]:
+        """The medians; NaN for one that is not known."""
+        return memoryview(self.medians).cast("d")
+
+    def kind(self, index: int) -> VerdictKind | None:
+        """The verdict of the key at `index`."""
+        return _KINDS.get(self.kinds[index]) if index < len(self.kinds) else None
+
+
+def packed(medians: Iterable[float | None]) -> bytes:
+    """Medians as the book keeps them: doubles, because there are half a million of them in a thousand runs."""
+    return array("d", (math.nan if median is None else median for median in medians)).tobytes()
+
+
+@dataclass(slots=True, kw_only=True)
+class RunIndex:
+    """All runs of a site, by id, and the keys that their figures are in the order of; keys are only ever added."""
+
+    code: str
+    format: int = BOOK_FORMAT
+    keys: list[tuple[str, str]] = field(default_factory=list)
+    runs: dict[str, PastRun] = field(default_factory=dict)
+    drawn_in_full: list[str] = field(default_factory=list)
+    marks: str = ""
+    steps: dict[str, tuple[ChangePoint, ...]] = field(default_factory=dict)
+    """Digest of a line, or of its runs up to where steps settled → its steps."""
+
+    def enter(self, data: Concluded, fingerprint: str, head: "Headline") -> PastRun:
+        """Take a run in, or take it in anew."""
+        medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
+        kinds = {(each.scenario_id, each.metric): _LETTERS[each.kind] for each in data.verdicts}
+        known = set(self.keys)
+        self.keys += [key for key in dict.fromkeys([*medians, *kinds]) if key not in known]
+        past = PastRun(
+            id=data.run.id,
+            fingerprint=fingerprint,
+            started_at=data.run.started_at,
+            machine=data.run.machine.key,
+            selection=data.run.selection,
+            status=data.run.status.value,
+            css=str(head.css),
+            glyph=str(head.glyph),
+            sentence=head.sentence,
+            subject=(*data.run.subject.packages, ("Python", data.run.subject.python), *data.run.subject.models),
+            medians=packed(medians.get(key) for key in self.keys),
+            kinds="".join(kinds.get(key, " ") for key in self.keys),
+            calibrated=any(each.arm.slowdown or each.arm.side for each in data.run.scenarios),
+        )
+        self.runs[past.id] = past
+        return past
+
+    def take(self, other: "RunIndex") -> None:
+        """Take in all runs of another book, whose figures may be in another order."""
+        places = {key: index for index, key in enumerate(other.keys)}
+        known = set(self.keys)
+        self.keys += [key for key in other.keys if key not in known]
+        order = [places.get(key, -1) for key in self.keys]
+        for run in other.runs.values():
+            if order != list(range(len(order))):
+                figures = run.figures
+                medians = packed(figures[at] if 0 <= at < len(figures) else None for at in order)
+                kinds = "".join(run.kinds[at] if 0 <= at < len(run.kinds) else " " for at in order)
+                run = replace(run, medians=medians, kinds=kinds)  # noqa: PLW2901 - the same run in this book's order
+            self.runs[run.id] = run
+
+    def of_machine(self, machine: str) -> list[PastRun]:
+        """The runs of one machine that say something of the subject, oldest first; all, where none does."""
+        every = [run for run in self.runs.values() if run.machine == machine]
+        runs = [run for run in every if not run.calibrated] or every
+        return sorted(runs, key=lambda run: (run.started_at, run.id))
+
+    def scenarios_of(self, run: PastRun) -> set[str]:
+        """Every scenario that a run has a figure or a verdict of."""
+        places = zip(self.keys, run.figures, run.kinds, strict=False)
+        return {scenario_id for (scenario_id, _), median, kind in places if kind != " " or not math.isnan(median)}
+
+    def knows(self, run: PastRun, metric: str) -> bool:
+        """Whether a run has a figure of a metric."""
+        places = zip(self.keys, run.figures, strict=False)
+        return any(name == metric and not math.isnan(median) for (_, name), median in places)
+
+    def newest_first(self) -> list[PastRun]:
+        """All runs."""
+        return sorted(self.runs.values(), key=lambda run: (run.started_at, run.id), reverse=True)
+
+
+def comparable(run_index: RunIndex, newest: Sequence[str]) -> str | None:
+    """The newest of the runs before the first of `newest` that has a figure in common with it."""
+    latest = run_index.runs[newest[0]].figures
+    for run_id in newest[1:]:
+        pairs = zip(latest, run_index.runs[run_id].figures, strict=False)
+        if any(not math.isnan(ours) and not math.isnan(theirs) for ours, theirs in pairs):
+            return run_id
+    return None
+
+
+def newest_with(run_index: RunIndex, machine: str, *, among: int) -> dict[str, str]:
+    """Scenario → the newest run that has it, of the newest runs of a machine; in the order of the book's keys."""
+    every = dict.fromkeys(scenario_id for scenario_id, _ in run_index.keys)
+    found: dict[str, str] = {}
+    for run in reversed(run_index.of_machine(machine)[-among:]):
+        found |= {each: run.id for each in run_index.scenarios_of(run) if each not in found}
+        if len(found) == len(every):
+            break
+    return {scenario_id: found[scenario_id] for scenario_id in every if scenario_id in found}
+
+
+def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:
+    """Where what was under test changed: the index of the first run with it, and what changed."""
+    for index in range(1, len(runs)):
+        before, now = dict(runs[index - 1].subject), dict(runs[index].subject)
+        if before != now:
+            changed = [
+                f"{name} {before.get(name, 'absent')[:12]} → {now.get(name, 'absent')[:12]}"
+                for name in dict.fromkeys([*now, *before])
+                if before.get(name) != now.get(name)
+            ]
+            yield index, "; ".join(changed)
+
+
+def fingerprint(row: "RunRow") -> str:
+    """Changes whenever anything was written to the run."""
+    return hashlib.sha256(repr(row).encode()).hexdigest()[:16]
+
+
+def code_digest() -> str:
+    """Changes whenever the report does, or what it derives, judges and advises by: then everything is drawn again.
+
+    So it does where bytes have another order, in which the book's medians would be read wrongly.
+    """
+    here = Path(__file__).parents[1]
+    digest = hashlib.sha256(sys.byteorder.encode())
+    ours = [*here.rglob("*.py"), *here.glob("templates/*"), *here.glob("static/*")]
+    theirs = [file for package in ("metrics", "analysis", "core/records") for file in _source(package).rglob("*.py")]
+    theirs.append(_source("store") / "earlier.py")  # what is shown of what was stored
+    for file in sorted([*ours, *theirs]):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _source(name: str) -> Path:
+    """Where the source of a package of the harness lies."""
+    import harness
+
+    return Path(harness.__path__[0]) / name
+
+
+def read_index(path: Path, *, code: str) -> RunIndex:
+    """The book of a site, or an empty one where there is none that this version can use."""
+    import msgspec
+
+    try:
+        run_index = index_of(path.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return RunIndex(code=code)
+    return run_index if (run_index.format, run_index.code) == (BOOK_FORMAT, code) else RunIndex(code=code)
+
+
+def index_bytes(run_index: RunIndex) -> bytes:
+    """A book as it is kept."""
+    import msgspec
+
+    return msgspec.msgpack.encode(run_index)
+
+
+def index_of(kept: bytes) -> RunIndex:
+    """The book in `index_bytes`; msgspec.MsgspecError where it is none."""
+    import msgspec
+
+    return msgspec.msgpack.decode(kept, type=RunIndex)

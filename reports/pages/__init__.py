@@ -1,0 +1,1 @@
+"""The HTML site: which pages exist, rendering, and writing only what changed."""

@@ -1,0 +1,180 @@
+"""The pages of a site that need one run or two: where they are, and each of them as a task of its own."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.records.scenario import Scenario, slug
+from reports.history.context import Context
+from reports.history.index import RunIndex
+from reports.pages.rendering import render, write
+from reports.pages.run_cache import Runs
+from reports.views.trends import ScenarioTrends
+from reports.views.view import NO_REFERENCE, Reference, RunView, quotes, run_view
+
+_PART = 10
+_SHARE, _LEAST = 4, 2
+"""A process takes so many runs at a time; towards the end a share of what is left, so that both end together."""
+_INVALID = 5_000
+"""Nor more than have so many invalid repetitions, which are read with them: this bounds the memory."""
+
+_PAGES = (
+    ("index.html", "Overview"),
+    ("runs.html", "Runs"),
+    ("trends.html", "Trends"),
+    ("compare.html", "Compare"),
+    ("models.html", "Providers and models"),
+    ("glossary.html", "Glossary and method"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What every page of the site knows: where it stands (`root` leads to the index), and the other pages."""
+
+    root: str
+    here: str
+    pages: tuple[tuple[str, str], ...] = _PAGES
+
+
+def run_page(run_id: str) -> str:
+    """The permanent address of a run, from the index."""
+    return f"runs/{_file(run_id)}.html"
+
+
+def scenario_address(machine: str, scenario_id: str) -> str:
+    """The permanent address of a scenario on a machine, from the index."""
+    digest = hashlib.sha256(f"{machine}\n{scenario_id}".encode()).hexdigest()[:8]
+    return f"scenarios/{slug(scenario_id)[:100]}-{digest}.html"
+
+
+def trend_address(machine: str, metric: str) -> str:
+    """The permanent address of the trends of a metric on a machine, from the index."""
+    digest = hashlib.sha256(machine.encode()).hexdigest()[:8]
+    return f"trends/{slug(metric)[:60]}-{digest}.html"
+
+
+def _file(name: str) -> str:
+    plain = slug(name)
+    if plain == name and len(name) <= 120:
+        return name
+    return f"{plain[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A run whose page is to be drawn, and the fingerprint under which the book then has it.
+
+    `accepted` is the id of the run that was promoted before it, "" where there is none; `invalid` counts its
+    repetitions that are not valid.
+    """
+
+    run_id: str
+    fingerprint: str
+    accepted: str = ""
+    invalid: int = 0
+
+
+def parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
+    """The runs in parts that are drawn at once: each table of the store is asked once for all of them."""
+    start = 0
+    while start < len(due):
+        most = min(_PART, max(_LEAST, (len(due) - start) // _SHARE))
+        part = due[start : start + most]
+        while len(part) > 1 and sum(each.invalid for each in part) > _INVALID:
+            part = part[:-1]
+        yield part
+        start += len(part)
+
+
+def draw_short(runs: Runs, part: Sequence[Due], directory: Path) -> RunIndex:
+    """Draw the pages of older runs, and enter them in a book."""
+    run_index = RunIndex(code="")
+    references = {accepted: _reference(runs, accepted) for accepted in {each.accepted for each in part}}
+    for each, data in zip(part, runs.outlines([each.run_id for each in part]), strict=True):
+        view = _write_run(directory, run_view(data, reference=references[each.accepted]))
+        run_index.enter(data, each.fingerprint, view.headline)
+    return run_index
+
+
+def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
+    """Draw a run's page with every repetition."""
+    values = runs.once(due.run_id)
+    accepted = _reference(runs, due.accepted)
+    view = run_view(values.data, values=values, reference=accepted, quotes=quotes(values.data, context))
+    _write_run(directory, view)
+
+
+def _reference(runs: Runs, accepted: str) -> Reference:
+    """What a run's page names as its reference: the run of the id `accepted`, none where that is ""."""
+    return Reference(run=runs.head(accepted)) if accepted else NO_REFERENCE
+
+
+def _write_run(directory: Path, view: RunView) -> RunView:
+    site = Site(root="../", here="runs.html")
+    write(directory / run_page(view.id), render("run.html", run=view, legend=view.legend, site=site))
+    return view
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """A scenario of a machine that has a page, the latest run that has it, and how it has gone."""
+
+    machine: str
+    scenario: Scenario
+    run_id: str
+    over_time: ScenarioTrends
+
+    @property
+    def address(self) -> str:
+        """From the index."""
+        return scenario_address(self.machine, self.scenario.id)
+
+
+def draw_scenarios(runs: Runs, some: Sequence[Followed], audio: Path | None, directory: Path) -> None:
+    """Draw the pages of scenarios; `audio` is the folder of the runs' recordings."""
+    from reports.charts.sound import sound
+    from reports.views.scenario import scenario_page
+
+    site = Site(root="../", here="trends.html")
+    for each in some:
+        data = runs.of(each.run_id)
+        page = scenario_page(
+            data,
+            each.over_time,
+            strips=runs.distributions(each.run_id).of_scenario(each.scenario),
+            sound=sound(data, each.scenario, audio) if audio else None,
+        )
+        href = f"../{run_page(each.run_id)}"
+        write(directory / each.address, render("scenario.html", site=site, page=page, href=href))
+
+
+def draw_comparison(runs: Runs, pairs: Sequence[tuple[str, str | None]], directory: Path) -> None:
+    """The page that compares: of `pairs` of a run and one before it, newest first, the first that can be.
+
+    A duel is compared with itself. A run before which there is none like it stands alone in its pair.
+    """
+    from reports.views.compare import comparison_of_arms, comparison_of_runs
+
+    view = None
+    for run_id, before in pairs:
+        view = comparison_of_arms(runs.of(run_id))
+        if view is None and before is not None:
+            view = comparison_of_runs(runs.of(before), runs.of(run_id))
+        if view is not None:
+            break
+    write_page(directory, "compare.html", compare=view)
+
+
+def draw_choices(runs: Runs, newest: Sequence[str], directory: Path) -> None:
+    """The page of models and providers: of `newest`, the first run in which there is a choice; else the very first."""
+    from reports.views.advice import choices
+
+    run_id = next(filter(runs.of_several_arms, newest), newest[0])
+    write_page(directory, "models.html", choices=choices(runs.of(run_id), runs.values(run_id)), href=run_page(run_id))
+
+
+def write_page(directory: Path, name: str, **values: object) -> None:
+    """Write one of the pages that have a place in the site's navigation."""
+    write(directory / name, render(name, site=Site(root="", here=name), **values))

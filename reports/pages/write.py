@@ -1,0 +1,53 @@
+"""What can be written: the page of one run, and the site of all of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.records.redaction import published
+from harness.core.records.run import RunData
+from harness.metrics.derive import RunValues
+from reports.history.context import NO_CONTEXT, Context
+from reports.pages.rendering import ReportError, render, write
+from reports.text.naming import names_of
+from reports.views.players import players
+from reports.views.view import NO_REFERENCE, Reference, quotes, run_view
+
+if TYPE_CHECKING:
+    from harness.store.runs import RunStore
+
+__all__ = ["Context", "Reference", "ReportError", "write_run_page", "write_site"]
+
+
+def write_run_page(
+    data: RunData, path: Path, *, reference: Reference = NO_REFERENCE, context: Context = NO_CONTEXT
+) -> Path:
+    """Write one self-contained page of one run, and return its path. The same run gives the same bytes.
+
+    `reference` says what the run is compared with, beyond what its verdicts say. ReportError where the disk refuses.
+    """
+    from reports.charts.course import course
+
+    data = published(data)
+    sound = players(data, names_of(data), context.audio) if context.audio else None
+    view = run_view(
+        data,
+        values=RunValues(data),
+        reference=reference,
+        course=course(data),
+        sound=sound,
+        quotes=quotes(data, context),
+    )
+    write(path, render("run.html", run=view, legend=view.legend, site=None))
+    return path
+
+
+def write_site(
+    store: "RunStore", directory: Path, *, context: Context = NO_CONTEXT, derived: RunValues | None = None
+) -> Path:
+    """Write the site of all runs in a store, and return its index. What did not change is not drawn again.
+
+    `derived` are the values of a run that the caller has at hand: that run is neither read nor derived again.
+    """
+    from reports.pages.site_pages import publish
+
+    return publish(store, directory, context=context, derived=derived)

@@ -1,0 +1,194 @@
+"""What a person sees in the terminal: progress while it measures, then results, verdicts and where the report lies."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from textwrap import fill
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.analysis.conclude import without_interval
+from harness.analysis.explain import explained
+from harness.analysis.finished import Finished
+from harness.analysis.messages import percent, span, unsigned
+from harness.core.errors import ExitCode
+from harness.core.records.repetition import Outcome
+from harness.core.records.run import RunData, RunRecord, RunStatus
+from harness.core.records.scenario import Arm
+from harness.core.records.verdict import TargetKind, Verdict, VerdictKind
+from harness.metrics.registry import METRICS
+from reports.terminal.arm_table import arm_table
+from reports.terminal.plain_table import PlainTable
+from reports.terminal.run_table import PIPED_WIDTH, SIGNS, WIDE, results_table
+from reports.views.headline import headline
+
+COMMAND = re.compile(r"`[^`]+`")
+
+
+def make_console() -> Console:
+    """The terminal, or for a file or a pipe a width that no table has to be folded for."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def tell(console: Console, text: str, style: str = "") -> None:
+    """Say a sentence: wrapped at words on a terminal, in a file on one line, for a search.
+
+    A path and a command, which stands between backticks, stay whole: they are there to be copied.
+    """
+    lines = text.splitlines()
+    if console.is_terminal:
+        whole = [COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line) for line in lines]
+        lines = [fill(line, console.width, break_long_words=False, break_on_hyphens=False) for line in whole]
+        lines = [line.replace("\0", " ") for line in lines]
+    console.print(Text("\n".join(lines), style=style), soft_wrap=True)
+
+
+def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Console | None = None) -> None:
+    """The whole outcome: tables, what was not measured, headline, notes, and what the exit code means."""
+    console = console or make_console()
+    data = finished.data
+    console.print()
+    console.print(results_table(data, width=console.width))
+    if beside := arm_table(data, wide=console.width >= WIDE):
+        console.print(beside)
+    for line in failures(data):
+        tell(console, line, "yellow")
+    for line in missed_targets(data):
+        tell(console, line, "red")
+    tell(console, _headline(data), "bold")
+    if data.run.status is RunStatus.COMPLETE and data.run.reason:
+        tell(console, f"measuring ended: {data.run.reason}", "dim")
+    for note in (*data.run.notes, *notes):
+        tell(console, note)
+    tell(console, _meaning(finished.code, data), "dim")
+
+
+def print_duel(
+    finished: Finished, *, candidate: str, reference: str, notes: Sequence[str] = (), console: Console | None = None
+) -> None:
+    """A duel: the ratio with its interval for each text and metric, the verdict, and what could have been seen."""
+    console = console or make_console()
+    data = finished.data
+    console.print()
+    sides = [
+        _side(candidate, data.run.scenarios[0].arm, data.run),
+        _side(reference, data.run.scenarios[1].arm, data.run),
+    ]
+    tell(console, f"Duel {data.run.id}: {' against '.join(sides)}, {len(data.counted.blocks)} pairs of each text")
+    table = PlainTable()
+    for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
+        table.add_column(column, overflow="fold")
+    texts = {scenario.id: scenario.text_class for scenario in data.run.scenarios}
+    for verdict in data.verdicts:
+        sign, style = SIGNS[verdict.kind]
+        change, seen = verdict.change, verdict.detectable
+        table.add_row(
+            texts[verdict.scenario_id],
+            verdict.metric,
+            percent(change.point) if change else "–",
+            span(change, between=" … ") if change else "–",
+            Text(sign, style=style),
+            unsigned(seen) if seen is not None else "–",
+        )
+    console.print(table)
+    for verdict in data.verdicts:
+        if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED):
+            tell(console, f"{verdict.metric}: {explained(verdict)}")
+    for line in (*_unsettled(data.verdicts), *failures(data)):
+        tell(console, line, "yellow")
+    tell(console, _headline(data), "bold")
+    for note in (*data.run.notes, *notes):
+        tell(console, note)
+    tell(console, _meaning(finished.code, data), "dim")
+
+
+def _unsettled(verdicts: Sequence[Verdict]) -> list[str]:
+    """What would settle what is inconclusive, once for all figures of which the same is said."""
+    said: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.advice:
+            said.setdefault(verdict.advice, []).append(verdict.metric)
+    return [f"{', '.join(dict.fromkeys(metrics))}: {advice}" for advice, metrics in said.items()]
+
+
+def _side(said: str, arm: Arm, run: RunRecord) -> str:
+    """A side as it was written, with the source that it stands for where that does not go without saying."""
+    if arm.revision:
+        return said if arm.revision in said else f"{said} (revision {arm.revision})"
+    return f"{said} (work tree with uncommitted changes)" if run.subject.dirty and not arm.url else said
+
+
+def print_run(data: RunData, *, console: Console | None = None) -> None:
+    """A stored run: table, every verdict with its reason, failures with the end of their stderr."""
+    console = console or make_console()
+    console.print(results_table(data, width=console.width))
+    tell(console, _headline(data), "bold")
+    for verdict in data.verdicts:
+        sign, style = SIGNS[verdict.kind]
+        tell(console, f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}", style)
+    for line in (*missed_targets(data), *failures(data)):
+        tell(console, line, "yellow")
+    for note in data.run.notes:
+        tell(console, note)
+    outcomes = [launch.outcome for launch in data.launches]
+    outcomes += [repetition.outcome for repetition in data.repetitions]
+    for tail in dict.fromkeys(outcome.stderr_tail for outcome in outcomes if outcome.stderr_tail):
+        console.print(Text(f"end of the worker's stderr:\n{tail}", style="dim"), soft_wrap=True)
+
+
+def failures(data: RunData) -> list[str]:
+    """One line for each kind of failure that a scenario's repetitions had, the commonest first, with a reason."""
+    lines = []
+    for scenario in data.run.scenarios:
+        bad = [
+            repetition.outcome
+            for repetition in data.repetitions
+            if repetition.scenario_id == scenario.id and not repetition.outcome.valid
+        ]
+        # The reasons of one kind may differ in figures; the first stands for them.
+        for kind, times in Counter(outcome.fault or outcome.kind.value for outcome in bad).most_common():
+            first = next(outcome for outcome in bad if (outcome.fault or outcome.kind.value) == kind)
+            lines.append(f"{scenario.id}: {times} × {first.kind.value}{_named(first)}: {first.reason}")
+    return lines + [
+        f"{launch.arm_id}, launch {launch.launch + 1}: {launch.outcome.kind.value}: {launch.outcome.reason}"
+        for launch in data.launches
+        if not launch.outcome.valid
+    ]
+
+
+def _named(outcome: Outcome) -> str:
+    """The engine's name for a failure, where it has one."""
+    return f" ({outcome.fault})" if outcome.fault else ""
+
+
+def missed_targets(data: RunData) -> list[str]:
+    """One line for each target that was missed."""
+    alone = without_interval(data)
+    return [
+        f"target missed: {target.scenario_id}: {target.metric} {METRICS[target.metric].format(target.observed.value)}, "
+        f"limit {METRICS[target.metric].format(target.limit)}"
+        + (f"; {alone[key]}" if (key := (target.scenario_id, target.metric)) in alone else "")
+        for target in data.targets
+        if target.kind is TargetKind.MISSED and target.observed.value is not None
+    ]
+
+
+def _headline(data: RunData) -> str:
+    """The report's own sentence: terminal and page never say two things."""
+    said = headline(data)
+    return " ".join(part for part in (said.sentence, said.detail, said.status) if part)
+
+
+def _meaning(code: ExitCode, data: RunData) -> str:
+    sentences = {
+        ExitCode.OK: "nothing worse, every target met",
+        ExitCode.WORSE: "a regression or a missed target",
+        ExitCode.MEASUREMENT: "something could not be measured validly; what could be is stored",
+        ExitCode.UNDECIDED: "no answer where --require asks for one",
+        ExitCode.INTERNAL: "an error after the measurement, which is stored",
+        ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
+    }
+    partial = f" ({data.run.reason})" if data.run.status is RunStatus.PARTIAL else ""
+    return f"exit code {int(code)}: {sentences.get(code, code.name)}{partial}"

@@ -1,0 +1,1 @@
+"""Numbers, units and names as people read them."""

@@ -1,0 +1,1 @@
+"""One view model per part of a page, computed from stored runs."""

@@ -1,0 +1,244 @@
+"""Providers and models: what to take, and what that rests on; speed, sound and size on three scales."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from markupsafe import Markup
+
+from harness.analysis.advice.messages import sentence
+from harness.analysis.advice.recommend import OBJECTIVES, Objective, Recommendation, recommend
+from harness.analysis.messages import no_interval, says_little
+from harness.core.errors import UsageError
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Arm, Mode
+from harness.core.records.verdict import Estimate
+from harness.metrics.derive import RunValues
+from reports.charts.svg import Axis, Dot, axis, round_step, scale_line, strip
+from reports.text.format import (
+    NARROW,
+    NOTHING,
+    Scale,
+    arm_parts,
+    better,
+    level,
+    listed,
+    metric_of,
+    number,
+    percent,
+    scale,
+)
+from reports.text.format import sentence as capitalised
+from reports.text.naming import names_of
+from reports.views.arms import ITSELF, Arms, arms
+
+_TICKS = 4
+"""About as many ticks as stand on a court, which is a third of a page wide at most."""
+_COURTS = ("rtf", "mcd", "model_size")
+"""Speed, sound and size: what the arms are drawn by, side by side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmMarks:
+    """One arm; its marks are in the order of the courts."""
+
+    name: str
+    marks: tuple[Markup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Court:
+    """One of the scales that the arms are drawn on."""
+
+    title: str
+    better: str
+    axis: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An arm in a recommendation: its figure, and how far it lies behind the best."""
+
+    name: str
+    figure: str
+    behind: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What to take for one purpose, and what that rests on."""
+
+    purpose: str
+    meaning: str
+    sentence: str
+    figure: str
+    places: tuple[Place, ...]
+    basis: str
+    excluded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """The arms of a run to choose from; `advice` is empty where there is but one. `heard`: their sound was compared."""
+
+    run: str
+    advice: tuple[Advice, ...]
+    heard: bool
+    common: str
+    courts: tuple[Court, ...]
+    lines: tuple[ArmMarks, ...]
+    arms: Arms
+
+
+def choices(data: RunData, values: RunValues | None = None) -> Choices:
+    """What a run says of its arms. Who has the run's values already hands them in."""
+    known = values or RunValues(data)
+    named = names_of(data)
+    spoken = [each for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)]
+    names = {each.arm: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
+    texts = {each.id.removeprefix(f"{each.arm.id}/"): named.of(each.id).what for each in spoken}
+    typical = {metric: _typical(data, list(names), metric) for metric in _COURTS}
+    itself = _typical(data, list(names), ITSELF["mcd"])
+    axes = {metric: _axis(metric, values) for metric, values in typical.items() if values}
+    advice = [_advice(known, each, names, texts) for each in OBJECTIVES.values()] if len(names) > 1 else []
+    return Choices(
+        run=data.run.id,
+        advice=_together(advice),
+        heard=bool(typical["mcd"]),
+        common=named.common,
+        courts=tuple(
+            Court(title=metric_of(metric).title, better=better(metric), axis=scale_line(on))
+            for metric, on in axes.items()
+        ),
+        lines=tuple(
+            ArmMarks(
+                name=name,
+                marks=tuple(
+                    _mark(
+                        metric, typical[metric].get(arm.id), on, itself=itself.get(arm.id) if metric == "mcd" else None
+                    )
+                    for metric, on in axes.items()
+                ),
+            )
+            for arm, name in names.items()
+        ),
+        arms=arms(data, known),
+    )
+
+
+def _together(advice: Sequence[Advice]) -> tuple[Advice, ...]:
+    """The advice, with what cannot be given for one and the same reason in one piece."""
+    alike: dict[str, list[Advice]] = {}
+    for each in advice:
+        alike.setdefault("" if each.places else each.sentence, []).append(each)
+    given = alike.pop("", [])
+    return (*given, *(some[0] if len(some) == 1 else _for_all(some) for some in alike.values()))
+
+
+def _for_all(some: Sequence[Advice]) -> Advice:
+    return replace(some[0], purpose=listed([each.purpose for each in some]), meaning="")
+
+
+def _typical(data: RunData, every: Sequence[Arm], metric: str) -> dict[str, float]:
+    """Arm id → the median of its scenarios' medians, where it has any; a model's size is its own."""
+    found = {arm.id: _medians(data, arm, metric) for arm in every}
+    if metric == "model_size":
+        found |= {arm.id: [float(arm.model.size)] for arm in every if arm.model}
+    return {arm_id: median(medians) for arm_id, medians in found.items() if medians}
+
+
+def _axis(metric: str, values: Mapping[str, float]) -> Axis:
+    on = scale(metric, values.values())
+    high = 1.05 * (max(values.values()) or 1.0)
+    step = round_step(high / _TICKS)
+    places = max(0, -math.floor(math.log10(step * on.factor) + 1e-9))
+    unit = f"{NARROW}{on.unit}" if on.unit else ""
+    return axis(0.0, high, lambda value: f"{number(value * on.factor, places)}{unit}" if value else "0", about=_TICKS)
+
+
+def _mark(metric: str, value: float | None, on: Axis, *, itself: float | None) -> Markup:
+    """A figure on its axis; without one, `itself` where the others are held against the arm."""
+    if value is None and itself is not None:
+        own = scale(metric, [itself]).full(itself)
+        return Markup('<span></span><span class="quiet figure">{} (itself)</span>').format(own)
+    if value is None:
+        return Markup('<span></span><span class="quiet figure">not known</span>')
+    said = scale(metric, [value]).full(value)
+    dots = [Dot(value=value, lane=0, title=said)]
+    drawn = strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {said}")
+    return drawn + Markup('<span class="figure" aria-hidden="true">{}</span>').format(said)
+
+
+def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str], texts: Mapping[str, str]) -> Advice:
+    """What was found best, or why nothing can be said."""
+    try:
+        found = recommend([known.data], objective, values_of=lambda scenario, _: known.of(scenario))
+    except UsageError as error:
+        return Advice(
+            purpose=objective.name,
+            meaning=objective.meaning,
+            sentence=capitalised(error.what),
+            figure="",
+            places=(),
+            basis="",
+            excluded=(),
+        )
+    on = scale(objective.metric, [each.figure for each in found.candidates])
+    by_id = {arm.id: name for arm, name in names.items()}
+    excluded = tuple(f"{by_id.get(each.arm_id, each.arm_id)}: {_worded(each.reason, texts)}" for each in found.excluded)
+    return Advice(
+        purpose=objective.name,
+        meaning=objective.meaning,
+        sentence=sentence(found, lambda arm: names[arm]).replace(" %", f"{NARROW}%"),
+        figure=metric_of(objective.metric).title,
+        places=tuple(_places(found, on, names)),
+        basis=_basis(found, texts),
+        excluded=excluded,
+    )
+
+
+def _worded(reason: str, texts: Mapping[str, str]) -> str:
+    """A reason with the names that texts have for people, the longest first, because one may begin another."""
+    for text in sorted(texts, key=len, reverse=True):
+        reason = reason.replace(text, f"“{texts[text]}”")
+    return reason
+
+
+def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[Place]:
+    best = Place(name=names[found.best.arm], figure=on.full(found.best.figure), behind=NOTHING, said="best")
+    rest = [
+        Place(
+            name=names[candidate.arm],
+            figure=on.full(candidate.figure),
+            behind=_behind(lead.behind) or percent(candidate.figure / found.best.figure - 1),
+            said="too few pairs to tell" if not lead.told else "level with the best" if lead.level else "behind",
+        )
+        for candidate, lead in zip(found.candidates[1:], found.leads, strict=True)
+    ]
+    return [best, *rest]
+
+
+def _behind(lead: Estimate | None) -> str:
+    if lead is None:
+        return ""
+    point, low, high = (percent(math.expm1(each)) for each in (lead.point, lead.low, lead.high))
+    return f"{point} ({no_interval(lead.n) if says_little(lead) else f'{low} to {high}'})"
+
+
+def _basis(found: Recommendation, texts: Mapping[str, str]) -> str:
+    """What the figures are, and how the intervals were made."""
+    levels = {lead.behind.level for lead in found.leads if lead.behind}
+    intervals = f"; intervals at {level(levels.pop())} each, from pairs played in the same blocks" if levels else ""
+    over = listed([f"“{texts.get(text, text)}”" for text in found.texts])
+    return f"Geometric mean over {over}{intervals}."
+
+
+def _medians(data: RunData, arm: Arm, metric: str) -> list[float]:
+    ours = {each.id for each in data.run.scenarios if each.arm == arm}
+    return [
+        each.median
+        for each in data.summaries
+        if each.metric == metric and each.scenario_id in ours and each.median is not None
+    ]

@@ -1,0 +1,204 @@
+"""Models, providers and options side by side: speed, size, memory, start-up and sound, as finished strings."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from harness.analysis.audio_limits import counterpart_of
+from harness.core.errors import MeasurementError
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario, reference_of
+from harness.core.records.verdict import VerdictKind
+from harness.metrics.derive import RunValues, paired_log_ratios
+from harness.metrics.registry import METRICS
+from harness.metrics.start_up import launch_figures
+from reports.text.format import NOTHING, Scale, arm_parts, metric_of, percent, request_parts, scale
+from reports.text.naming import names_of
+
+SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", "lsd", "mcd", "duration_ratio")
+"""Figures of one text."""
+SOUNDS = ("lsd", "mcd", "duration_ratio")
+ITSELF = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
+"""Figure of likeness → that of what the others are held against: two syntheses of one model."""
+CHANGE = "change"
+FIGURES = ("model_size", "load_time", "latency", CHANGE, *SPOKEN[1:])
+"""Columns, in order; `change` is the latency against the reference's, pair by pair."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmLine:
+    """One arm; `figures` by column, as far as there are any. `remark` says why there are none, or what is wrong."""
+
+    id: str
+    name: str
+    origin: str
+    figures: Mapping[str, str]
+    remark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arms:
+    """All arms of a run that spoke one and the same text, and those that were to and could not."""
+
+    columns: Mapping[str, str]
+    """Column → its title, without those that no arm has a figure for."""
+    lines: tuple[ArmLine, ...]
+    request: str
+    reference: str
+    recommendation: str
+    basis: str
+
+
+def arms(data: RunData, values: RunValues | None = None) -> Arms:
+    """The arms of a run by the text that the most of them were to speak, in the order of the run.
+
+    Who has the run's values already hands them in.
+    """
+    known = values or RunValues(data)
+    spoken = _common(data.run.scenarios)
+    held_against = references_of(data)
+    # A duel's verdicts name the side that is the reference; of other runs it is the plainest arm.
+    reference = next((each for each in spoken if each.arm.id in held_against), None) or reference_of(spoken)
+    shown = {each.id: _numbers(each, reference, known) for each in spoken}
+    scales = {
+        name: scale(name, [found[name] for found in shown.values() if name in found])
+        for name in (*FIGURES, *ITSELF.values())
+        if name in METRICS
+    }
+    named = names_of(data)
+    names = {each.id: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
+    others = {each.id: counterpart_of(each, data.run.scenarios, references=held_against) for each in spoken}
+    lines = tuple(
+        _line(each, names[each.id], shown[each.id], scales, data, beside=_beside(others[each.id], reference, names))
+        for each in spoken
+    )
+    columns = {name: _title(name) for name in FIGURES if any(name in line.figures for line in lines)}
+    request = ", ".join(request_parts(spoken[0])[:2]) if spoken else ""
+    against = f" The change is against {names[reference.id]}, pair by pair." if reference else ""
+    if reference and columns.keys() & set(SOUNDS):
+        against += (
+            f" What sounds differ by is against {names[reference.id]} too, where nothing else is said; “itself” is "
+            "one model under two seeds."
+        )
+    return Arms(
+        columns=columns,
+        lines=lines,
+        request=request,
+        reference=reference.arm.id if reference else "",
+        recommendation=(
+            "No recommendation is made here: `kokoro-bench recommend` weighs speed, sound and size, with intervals."
+            if columns.keys() & set(SOUNDS)
+            else "No recommendation: the sound of the variants was not compared in this run; speed alone is no reason."
+        ),
+        basis=f"Medians of {request} in run {data.run.id}; starts with the file in the page cache.{against}",
+    )
+
+
+def references_of(data: RunData) -> frozenset[str]:
+    """The arms that the verdicts of a run name as their other side, as those of a duel do."""
+    return frozenset(verdict.reference for verdict in data.verdicts)
+
+
+def _beside(other: Scenario | None, reference: Scenario | None, names: Mapping[str, str]) -> str:
+    """What a figure of likeness says of its other side, where that is not the table's reference."""
+    if other is None or (reference is not None and other.id == reference.id):
+        return ""
+    return f" (against {names.get(other.id) or ' · '.join(arm_parts(other))})"
+
+
+def _common(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """The scenarios of the text that most arms were to speak; of several such texts, those of the last."""
+    alike: dict[tuple[object, ...], dict[Arm, Scenario]] = {}
+    for each in scenarios:
+        if each.mode in (Mode.WHOLE, Mode.STREAM) and each.speed == 1.0 and each.concurrency == 1:
+            alike.setdefault((each.mode, each.text_class, each.variant, each.voice), {})[each.arm] = each
+    most = max(map(len, alike.values()), default=0)
+    found = [list(group.values()) for group in alike.values() if len(group) == most]
+    return found[-1] if found else []
+
+
+def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -> dict[str, float]:
+    """Every figure that there is of a scenario and its arm, in the metrics' units."""
+    data = known.data
+    own, arm = scenario.id, scenario.arm.id  # made anew whenever asked for
+    found = {
+        each.metric: each.median
+        for each in data.summaries
+        if each.scenario_id == own and each.metric in (*SPOKEN, *ITSELF.values()) and each.median is not None
+    }
+    model = scenario.arm.model
+    if model and model.size:
+        found["model_size"] = float(model.size)
+    starts = [
+        start
+        for each in data.launches
+        if each.arm_id == arm and each.page_cache == "warm" and each.outcome.valid
+        if (start := launch_figures(each)["load_time"].value) is not None
+    ]
+    if starts:
+        found["load_time"] = median(starts)
+    if reference is not None and scenario.id != reference.id:
+        ours, theirs = (known.of(each)["latency"] for each in (scenario, reference))
+        try:
+            pairs = [pair for launch in paired_log_ratios(ours, theirs) for pair in launch]
+        except MeasurementError:
+            pairs = []
+        if pairs:
+            found[CHANGE] = math.expm1(median(pairs))
+    return found
+
+
+def _line(
+    scenario: Scenario,
+    name: str,
+    found: Mapping[str, float],
+    scales: Mapping[str, Scale],
+    data: RunData,
+    *,
+    beside: str,
+) -> ArmLine:
+    model = scenario.arm.model
+    figures = {name: scales[name].full(value) if name in scales else percent(value) for name, value in found.items()}
+    for each in SOUNDS:
+        if each in figures:
+            figures[each] += beside
+        elif ITSELF.get(each) in figures:
+            figures[each] = f"{figures[ITSELF[each]]} (itself)"
+    return ArmLine(
+        id=scenario.arm.id,
+        name=name,
+        origin=_origin(model) if model else scenario.arm.engine,
+        figures=figures,
+        remark=_remark(scenario, data),
+    )
+
+
+def _origin(model: ModelVariant) -> str:
+    """Where a model comes from, and how it was quantised; the settings of a replica are in its name."""
+    made = "" if "=" in model.recipe else model.recipe
+    return ", ".join(part for part in (model.origin, made) if part)
+
+
+def _remark(scenario: Scenario, data: RunData) -> str:
+    """Why the arm has no figures, or what is wrong with those that it has; "" where nothing is."""
+    own, arm = scenario.id, scenario.arm.id
+    failed = [each for each in data.verdicts if each.scenario_id == own and each.kind is VerdictKind.FAILED]
+    wrong = next((each for each in failed if each.metric in SOUNDS), None)
+    if wrong is not None:
+        return f"wrong: {wrong.reason.removeprefix('It sounds wrong: ')}"
+    lost = [each.outcome for each in data.launches if each.arm_id == arm]
+    lost += [each.outcome for each in data.repetitions if each.scenario_id == own]
+    outcome = next((each for each in lost if not each.valid), None)
+    if outcome is not None:
+        return f"{outcome.kind.value}: {outcome.reason}"
+    return failed[0].reason if failed else ""
+
+
+def _title(column: str) -> str:
+    return "Latency, change" if column == CHANGE else metric_of(column).title
+
+
+def cell(line: ArmLine, column: str) -> str:
+    """A figure of a line, or the sign for none."""
+    return line.figures.get(column, NOTHING)

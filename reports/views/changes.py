@@ -1,0 +1,170 @@
+"""What got worse, what got better and what stayed unclear, by scenario, as finished strings."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from harness.analysis.messages import says_little
+from harness.core.records.run import Concluded
+from harness.core.records.verdict import Estimate, Verdict, VerdictKind
+from reports.charts.svg import Axis, Range, axis, forest, scale_line
+from reports.text.format import VERDICT_WORDS, change_words, metric_of, percent, scale, sentence, typeset, value_change
+from reports.text.naming import Key, Label, Names
+
+Medians = Mapping[Key, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeLine:
+    """One changed figure."""
+
+    metric: str
+    css: str
+    glyph: str
+    word: str
+    value: str
+    change: str
+    interval: str
+    detectable: str
+    mark: Markup
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeGroup:
+    """The changed figures of one scenario, largest first, with what may have caused them.
+
+    `advice` is what to do next, where it is the same for all of them; else it is in their notes.
+    """
+
+    label: Label
+    lines: tuple[ChangeLine, ...]
+    suspects: tuple[str, ...]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Everything that got worse or better, and what stayed unclear."""
+
+    worse: tuple[ChangeGroup, ...]
+    better: tuple[ChangeGroup, ...]
+    unclear: tuple[ChangeGroup, ...]
+    axis: Markup
+
+    @property
+    def worse_advice(self) -> str:
+        """What to do next, where it is the same for all that got worse."""
+        return _common_advice(self.worse)
+
+    @property
+    def unclear_advice(self) -> str:
+        """What to do next, where it is the same for all that is unclear."""
+        return _common_advice(self.unclear)
+
+
+def _common_advice(groups: tuple[ChangeGroup, ...]) -> str:
+    found = {group.advice for group in groups}
+    return found.pop() if len(found) == 1 else ""
+
+
+def changes(data: Concluded, named: Names) -> Changes:
+    """What the gate called worse, better or unclear, by scenario, the largest change first."""
+    moved = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE)
+    shown = [verdict for verdict in data.verdicts if verdict.kind in moved]
+    medians: Medians = {(each.scenario_id, each.metric): each.median for each in data.summaries} if shown else {}
+    on = change_axis(shown)
+
+    def groups(kind: VerdictKind) -> tuple[ChangeGroup, ...]:
+        by_scenario: dict[str, list[Verdict]] = {}
+        for verdict in shown:
+            if verdict.kind is kind:
+                by_scenario.setdefault(verdict.scenario_id, []).append(verdict)
+        ordered = sorted(by_scenario.items(), key=lambda item: (-max(map(_size, item[1])), item[0]))
+        return tuple(_group(named.of(scenario_id), found, medians, on) for scenario_id, found in ordered)
+
+    return Changes(
+        worse=groups(VerdictKind.REGRESSED),
+        better=groups(VerdictKind.IMPROVED),
+        unclear=groups(VerdictKind.INCONCLUSIVE),
+        axis=scale_line(on),
+    )
+
+
+def change_axis(verdicts: Iterable[Verdict]) -> Axis:
+    """One axis for the intervals of all changes, in ratios to 1; a change beyond −58 % or +138 % ends at the edge."""
+    ends = [
+        value_change(each.metric, end)
+        for each in verdicts
+        if each.change
+        for end in (each.change.low, each.change.high)
+    ]
+    low, high = max(-0.58, min([-0.06, *ends])), min(1.38, max([0.06, *ends]))
+    return axis(low - 0.01, high + 0.01, lambda value: percent(value, 0) if value else "0")
+
+
+def _group(name: Label, verdicts: list[Verdict], medians: Medians, on: Axis) -> ChangeGroup:
+    ordered = sorted(verdicts, key=lambda verdict: (-_size(verdict), verdict.metric))
+    advised = {_advice(verdict) for verdict in ordered}
+    shared = advised.pop() if len(advised) == 1 else ""
+    return ChangeGroup(
+        label=name,
+        lines=tuple(
+            _line(verdict, medians.get((verdict.scenario_id, verdict.metric)), on, note="" if shared else None)
+            for verdict in ordered
+        ),
+        suspects=tuple(dict.fromkeys(typeset(suspect) for verdict in ordered for suspect in verdict.suspects)),
+        advice=sentence(shared),
+    )
+
+
+def _advice(verdict: Verdict) -> str:
+    """What to do next; not that the report has more to say, which whoever reads this has before him."""
+    return "" if "`kokoro-bench report`" in verdict.advice else verdict.advice
+
+
+def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) -> ChangeLine:
+    """A figure; its `note` is its own advice, unless another is given. The reason only repeats a known change."""
+    words = VERDICT_WORDS[verdict.kind]
+    title = metric_of(verdict.metric).title
+    shown = scale(verdict.metric, [value]).full(value)
+    notes = ("" if verdict.change else verdict.reason, _advice(verdict) if note is None else note)
+    detectable = ""
+    if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.detectable is not None:
+        detectable = percent(math.expm1(verdict.detectable)).lstrip("+")
+    if verdict.change is None:
+        mark, point, interval = Markup(""), "", ""
+    else:
+        change = change_words(verdict.metric, verdict.change)
+        point, interval = change.point, change.interval
+        mark = forest(
+            change_range(verdict.metric, verdict.change),
+            on=on,
+            tolerance=None if verdict.tolerance is None else math.expm1(verdict.tolerance),
+            css=words.css,
+            finding=f"{title} {point}, {'' if says_little(verdict.change) else 'interval '}{interval}",
+        )
+    return ChangeLine(
+        metric=title,
+        css=words.css,
+        glyph=words.glyph,
+        word=words.word,
+        value=shown,
+        change=point,
+        interval=interval,
+        detectable=detectable,
+        mark=mark,
+        note=typeset("; ".join(part for part in notes if part)),
+    )
+
+
+def change_range(metric: str, change: Estimate) -> Range:
+    """A change with its interval, as ratios to 1 of the metric's value."""
+    ends = sorted((value_change(metric, change.low), value_change(metric, change.high)))
+    return Range(point=value_change(metric, change.point), low=ends[0], high=ends[1])
+
+
+def _size(verdict: Verdict) -> float:
+    return abs(verdict.change.point) if verdict.change else 0.0

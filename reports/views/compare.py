@@ -1,0 +1,271 @@
+"""Two runs side by side: as a page, as HTML, as Markdown. Shows differences; decides nothing, the gate does that."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from harness.analysis.messages import no_interval
+from harness.core.records.redaction import published
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Scenario
+from harness.core.records.verdict import Summary
+from harness.metrics.registry import lacks_interval
+from reports.text.format import (
+    NOTHING,
+    arm_parts,
+    count,
+    in_order,
+    listed,
+    metric_of,
+    moment,
+    percent,
+    request_parts,
+    scale,
+)
+from reports.text.naming import Key, Label, names
+from reports.views.facts import Fact, differences
+from reports.views.summary import escape, table
+
+MOST = 20
+"""Lines of a comparison in Markdown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One figure in both runs. `apart` says whether the two intervals have nothing in common."""
+
+    label: Label
+    metric: str
+    before: str
+    after: str
+    change: str
+    interval: str
+    css: str
+    word: str
+    sort: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two runs."""
+
+    title: str
+    sentence: str
+    before: str
+    after: str
+    before_when: str
+    after_when: str
+    warnings: tuple[str, ...]
+    differences: tuple[Fact, ...]
+    pairs: tuple[Pair, ...]
+    common: str
+    heads: tuple[str, str] = ("Before", "After")
+    of: str = "runs"
+
+
+def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
+    """What is different in `after`: the largest differences whose intervals do not meet come first."""
+    before, after = published(before), published(after)
+    named = names(tuple({each.id: each for each in (*before.run.scenarios, *after.run.scenarios)}.values()))
+    old, new = _summaries(before), _summaries(after)
+    shared = [key for key in new if key in old]
+    pairs = _ordered(_pair(named.of(key[0]), old[key], new[key]) for key in shared)
+    return Comparison(
+        title=f"{after.run.id} against {before.run.id}",
+        sentence=_sentence(pairs, "runs", only_later=len(new) - len(shared), only_earlier=len(old) - len(shared)),
+        before=before.run.id,
+        after=after.run.id,
+        before_when=moment(before.run.started_at),
+        after_when=moment(after.run.started_at),
+        warnings=tuple(_warnings(before, after)),
+        differences=tuple(differences(after.run, before.run)),
+        pairs=pairs,
+        common=named.common,
+    )
+
+
+def comparison_of_arms(data: RunData) -> Comparison | None:
+    """The two arms of a duel, the reference before and the candidate after; None for a run that is no duel."""
+    data = published(data)
+    duel = duel_of(data)
+    if duel is None:
+        return None
+    named, summaries = names(tuple(each for pair in duel.pairs for each in pair)), _summaries(data)
+    of = {each.id: pair for pair in duel.pairs for each in pair}
+    keys = [
+        ((of[scenario_id][0].id, metric), (scenario_id, metric))
+        for scenario_id, metric in summaries
+        if scenario_id in of and of[scenario_id][1].id == scenario_id
+    ]
+    found = [(old, new) for old, new in keys if old in summaries]
+    pairs = _ordered(_pair(replace(named.of(new[0]), arm=""), summaries[old], summaries[new]) for old, new in found)
+    before, after = _told_apart(*duel.pairs[0])
+    return Comparison(
+        title=f"{after} against {before}",
+        sentence=f"The two arms of duel {data.run.id}. {_sentence(pairs, 'arms')}",
+        before=before,
+        after=after,
+        before_when="the reference",
+        after_when="the candidate",
+        warnings=("Here stand the figures of either arm; the duel's verdicts come from its pairs, and see more.",),
+        differences=tuple(_between(duel, data)),
+        pairs=pairs,
+        common=named.common,
+        heads=("Reference", "Candidate"),
+        of="arms",
+    )
+
+
+def _told_apart(before: Scenario, after: Scenario) -> tuple[str, str]:
+    """The two arms by their models and by what else they do not share."""
+    old, new = arm_parts(before), arm_parts(after)
+    shared = set(old[1:]) & set(new[1:])
+    names = [" · ".join((first, *(part for part in rest if part not in shared))) for first, *rest in (old, new)]
+    return names[0], names[1]
+
+
+def _sentence(pairs: tuple[Pair, ...], of: str, *, only_later: int = 0, only_earlier: int = 0) -> str:
+    """How many figures lie apart, and how many stand alone."""
+    apart = sum(pair.css != "same" for pair in pairs)
+    figures = f"{count(len(pairs), 'figure')} that both {of} have"
+    lie = f"{apart} {'lies' if apart == 1 else 'lie'}" if apart else "none lies"
+    only = [f"{number} only in the {which}" for number, which in ((only_later, "later"), (only_earlier, "earlier"))
+            if number]  # fmt: skip
+    alone = f" Without a counterpart: {listed(only)}." if only else ""
+    return f"Of the {figures}, {lie} apart beyond their intervals.{alone}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duel:
+    """The scenarios of a duel, text by text: the reference's and the candidate's."""
+
+    pairs: tuple[tuple[Scenario, Scenario], ...]
+
+
+def duel_of(data: RunData) -> Duel | None:
+    """The sides of a duel, as its verdicts name them; None for any other run, and for a duel without a verdict."""
+    by_id = {each.id: each for each in data.run.scenarios}
+    references = {(each.arm.id, request_parts(each)): each for each in data.run.scenarios}
+    pairs: dict[str, tuple[Scenario, Scenario]] = {}
+    for verdict in data.verdicts:
+        candidate = by_id.get(verdict.scenario_id)
+        reference = references.get((verdict.reference, request_parts(candidate))) if candidate else None
+        if candidate and reference:
+            pairs[candidate.id] = (reference, candidate)
+    return Duel(pairs=tuple(pairs.values())) if pairs else None
+
+
+def _between(duel: Duel, data: RunData) -> Iterable[Fact]:
+    """What the two arms are and loaded that is not the same."""
+    before, after = (_sides_facts(side, data) for side in duel.pairs[0])
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name, "absent"), after.get(name, "absent")
+        if old != new:
+            yield Fact(name=name, value=new or "none", before=old or "none")
+
+
+def _sides_facts(scenario: Scenario, data: RunData) -> dict[str, str]:
+    arm = scenario.arm
+    launch = next((each for each in data.launches if each.arm_id == arm.id and each.outcome.valid), None)
+    return {
+        "Engine": arm.engine,
+        "Model": arm.model.name if arm.model else "",
+        "Provider": arm.provider,
+        "Threads": str(arm.threads or "default"),
+        "Revision": arm.revision,
+        "Session options": ", ".join(f"{key}={value}" for key, value in arm.session_options),
+        "Provider options": ", ".join(f"{key}={value}" for key, value in arm.provider_options),
+        "Planted slowdown": f"{arm.slowdown:g}" if arm.slowdown else "",
+        **(dict(launch.facts.packages) if launch else {}),
+    }
+
+
+def compare_html(view: Comparison) -> str:
+    """One self-contained page on two runs, or on a duel."""
+    from reports.pages.rendering import render
+
+    return render("compare.html", compare=view, site=None)
+
+
+def compare_markdown(view: Comparison) -> str:
+    """Two runs as Markdown: the figures whose intervals do not meet, largest difference first."""
+    apart = [pair for pair in view.pairs if pair.css != "same"]
+    rows = [(pair.label.full, pair.metric, pair.before, pair.after, pair.change) for pair in apart[:MOST]]
+    parts = [f"## {escape(view.title)}", escape(view.sentence), *(escape(text) for text in view.warnings)]
+    if rows:
+        parts.append(table(("Scenario", "Figure", *view.heads, "Difference"), rows))
+    if len(apart) > MOST:
+        parts.append(f"… and {len(apart) - MOST} more.")
+    if view.differences:
+        facts = [(fact.name, fact.before, fact.value) for fact in view.differences]
+        parts.append(table(("What differs", *view.heads), facts))
+    return "\n\n".join(parts) + "\n"
+
+
+def _summaries(data: RunData) -> dict[Key, Summary]:
+    return {(each.scenario_id, each.metric): each for each in data.summaries if each.median is not None}
+
+
+def _pair(label: Label, old: Summary, new: Summary) -> Pair:
+    was, now = old.median or 0.0, new.median or 0.0
+    on = scale(new.metric, [was, now])
+    ratio = now / was - 1 if was > 0 else None
+    css, word = _apart(old, new)
+    return Pair(
+        label=label,
+        metric=new.metric,
+        before=on.full(was),
+        after=on.full(now),
+        change=NOTHING if ratio is None else percent(ratio),
+        interval=f"{_interval(old)} / {_interval(new)}",
+        css=css,
+        word=word,
+        sort="" if ratio is None else f"{ratio:.6g}",
+    )
+
+
+def _apart(old: Summary, new: Summary) -> tuple[str, str]:
+    """A colour and a word: two intervals with nothing in common are worth a look, no more."""
+    if old.definition != new.definition:
+        return "none", "another definition"
+    if old.interval is None or new.interval is None:
+        return "same", "no interval"
+    if metric_of(new.metric).share and not metric_of(new.metric).gated:  # a stage's share: of another whole, no better
+        beyond = new.interval.low > old.interval.high or old.interval.low > new.interval.high
+        return ("none", "apart") if beyond else ("same", "not apart")
+    if new.interval.low <= old.interval.high and old.interval.low <= new.interval.high:
+        return "same", "not apart"
+    rose = new.interval.point > old.interval.point
+    return ("worse", "worse") if rose == metric_of(new.metric).lower_is_better else ("better", "better")
+
+
+def _interval(summary: Summary) -> str:
+    if summary.interval is None:
+        return no_interval(summary.n) if lacks_interval(summary) else NOTHING
+    low, high = summary.interval.low, summary.interval.high
+    on, lower = scale(summary.metric, [high]), scale(summary.metric, [low])
+    far = low and on.unit != lower.unit and abs(low) < abs(high) / 100
+    return f"{lower.full(low) if far else on.bare(low)} to {on.full(high)}"
+
+
+def _ordered(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
+    """Those that lie apart first, then what is judged, the largest difference first; their metrics by title."""
+    found = list(pairs)
+    metrics = in_order({pair.metric for pair in found})
+    found.sort(
+        key=lambda pair: (
+            pair.css == "same",
+            pair.css == "none",
+            not metric_of(pair.metric).gated,
+            -abs(float(pair.sort or 0)),
+            metrics.index(pair.metric),
+        )
+    )
+    return tuple(replace(pair, metric=metric_of(pair.metric).title) for pair in found)
+
+
+def _warnings(before: RunData, after: RunData) -> Iterable[str]:
+    if before.run.machine.key != after.run.machine.key:
+        yield "The two runs were made on different machines: their figures do not compare."
+    if before.run.setting != after.run.setting:
+        yield "The two runs differ in their texts or in the way of measuring: their figures do not compare."
+    yield "This page shows two runs as they are. Whether a difference is a change is for a verdict to say."

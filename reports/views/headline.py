@@ -1,0 +1,178 @@
+"""A run in one sentence: what a reviewer wants to know first."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.core.records.run import Concluded, RunRecord, RunStatus
+from harness.core.records.verdict import TargetKind, Verdict, VerdictKind
+from reports.text.format import VERDICT_WORDS, change_words, count, metric_of, sentence
+from reports.text.naming import Names, names_of
+
+_COMPARED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
+_NOTHING = (VERDICT_WORDS[VerdictKind.FAILED].css, VERDICT_WORDS[VerdictKind.FAILED].glyph)
+_STATUS_WORDS = {
+    RunStatus.RUNNING: "This run is still going on; what has finished is shown.",
+    RunStatus.PARTIAL: "This run ended before it was done: its budget was spent.",
+    RunStatus.INTERRUPTED: "This run was interrupted; what had finished is shown.",
+    RunStatus.FAILED: "Some of this run could not be measured validly.",
+    RunStatus.COMPLETE: "",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How many verdicts of a kind there are."""
+
+    glyph: str
+    word: str
+    css: str
+    count: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The sentence, its colour (`css`), and what supports it."""
+
+    css: str
+    glyph: str
+    sentence: str
+    detail: str
+    status: str
+    tallies: tuple[Tally, ...]
+
+
+def headline(data: Concluded, named: Names | None = None) -> Headline:
+    """What a run says, in one sentence, with the largest change beside it."""
+    kinds = Counter(verdict.kind for verdict in data.verdicts)
+    missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
+    word = _word(kinds, missed) if kinds or _measured(data) else _NOTHING
+    # That a run which is complete has played its blocks is no news; the table of facts has it.
+    complete = data.run.status is RunStatus.COMPLETE
+    ended = "" if complete else sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
+    return Headline(
+        css=word[0],
+        glyph=word[1],
+        sentence=verdict_sentence(kinds, missed=missed) if kinds else _unjudged(data, missed),
+        detail=_detail(data, named or names_of(data)),
+        status=" ".join(part for part in (ended, uncommitted(data.run)) if part),
+        tallies=tuple(
+            Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(kinds[kind]), meaning=words.meaning)
+            for kind, words in VERDICT_WORDS.items()
+            if kinds[kind]
+        ),
+    )
+
+
+def uncommitted(run: RunRecord) -> str:
+    """That a work tree was measured which no revision holds; "" where it was clean, or was not what was measured."""
+    ours = any(not (scenario.arm.revision or scenario.arm.url) for scenario in run.scenarios)
+    if not (run.subject.dirty and ours):
+        return ""
+    return f"The work tree was measured as it is: with uncommitted changes on revision {run.subject.revision[:12]}."
+
+
+def _measured(data: Concluded) -> int:
+    """How many figures there are, whether judged or not."""
+    return sum(summary.n > 0 for summary in data.summaries)
+
+
+def _unjudged(data: Concluded, missed: int) -> str:
+    """The sentence of a run without a verdict, such as a load, or one that lost everything."""
+    figures = _measured(data)
+    if not figures:
+        return "Nothing was measured."
+    were = "was" if figures == 1 else "were"
+    return f"{count(figures, 'figure')} {were} measured, none is judged{_missed_clause(missed)}."
+
+
+def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
+    """The verdict of a whole run: the urgent first, and how much it rests on."""
+    tally: Counter[VerdictKind] = Counter(kinds)
+    total = tally.total()
+    compared = sum(tally[kind] for kind in _COMPARED)
+    lost = tally[VerdictKind.FAILED] + tally[VerdictKind.MISSING]
+    if not total:
+        return f"Nothing was judged{_missed_clause(missed)}."
+    if lost == total:
+        return f"Nothing could be measured validly: {count(lost, 'figure')} failed{_missed_clause(missed)}."
+    if not compared:
+        open_ = tally[VerdictKind.NO_BASELINE]
+        why = "no baseline exists yet" if open_ else "the reference is not comparable"
+        lost_clause = f", {lost} could not be measured" if lost else ""
+        of = f"{total - lost} of {count(total, 'figure')}" if lost else f"any of {count(total, 'figure')}"
+        return f"Nothing to compare with: {why} for {of}{lost_clause}{_missed_clause(missed)}."
+    lost_clause = f"; {lost} could not be measured" if lost else ""
+    return f"{_moved(tally, compared)}{lost_clause}{_missed_clause(missed)}."
+
+
+def _moved(tally: Mapping[VerdictKind, int], compared: int) -> str:
+    """What moved of the figures that could be compared. What is unclear is no proof that nothing got worse."""
+    worse, better = tally[VerdictKind.REGRESSED], tally[VerdictKind.IMPROVED]
+    same, unclear = tally[VerdictKind.UNCHANGED], tally[VerdictKind.INCONCLUSIVE]
+    of = count(compared, "figure")
+    if worse:
+        return f"{worse} of {of} got worse" + (f" and {better} got better" if better else "")
+    unclear_clause = f", {unclear} {'is' if unclear == 1 else 'are'} unclear" if unclear else ""
+    if better:
+        return f"{better} of {of} got better{unclear_clause or ', nothing got worse'}"
+    if not unclear:
+        return f"Nothing got worse: {_all(same)} shown to be unchanged"
+    if not same:
+        return f"No change is shown, nor its absence: {_all(unclear)} unclear"
+    return f"No change is shown: {same} of {of} {'is' if same == 1 else 'are'} unchanged{unclear_clause}"
+
+
+def _all(figures: int) -> str:
+    return "the one figure is" if figures == 1 else f"all {count(figures, 'figure')} are"
+
+
+def most_changed(data: Concluded) -> Verdict | None:
+    """The largest regression, or where there is none the largest improvement."""
+    for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
+        found = [verdict for verdict in data.verdicts if verdict.kind is kind and verdict.change is not None]
+        if found:
+            return max(found, key=lambda verdict: abs(verdict.change.point) if verdict.change else 0.0)
+    return None
+
+
+def _detail(data: Concluded, named: Names) -> str:
+    most = most_changed(data)
+    if most is None or most.change is None:
+        return _next_step(data)
+    where = named.of(most.scenario_id).full
+    words = change_words(most.metric, most.change)
+    size = f"{words.point} (interval {words.interval} at {words.level})"
+    return f"Most of all: {metric_of(most.metric).title} of {where}, {size}."
+
+
+def _next_step(data: Concluded) -> str:
+    """What to do where nothing could be compared: the gate's advice, where all verdicts agree on it.
+
+    A run that was interrupted, or that failed, cannot be accepted, so it is not advised.
+    """
+    if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
+        return ""
+    kinds = {verdict.kind for verdict in data.verdicts}
+    advice = {verdict.advice for verdict in data.verdicts if verdict.kind is VerdictKind.NO_BASELINE}
+    return sentence(advice.pop()) if not kinds.intersection(_COMPARED) and len(advice) == 1 else ""
+
+
+def _word(kinds: Mapping[VerdictKind, int], missed: int) -> tuple[str, str]:
+    for kind in (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING):
+        if kinds.get(kind):
+            return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
+    if missed:
+        return "unclear", "!"
+    if kinds.get(VerdictKind.IMPROVED):
+        return VERDICT_WORDS[VerdictKind.IMPROVED].css, VERDICT_WORDS[VerdictKind.IMPROVED].glyph
+    # Of the two that are left, the one that most figures have.
+    rest = max((VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE), key=lambda kind: kinds.get(kind, 0))
+    if kinds.get(rest):
+        return VERDICT_WORDS[rest].css, VERDICT_WORDS[rest].glyph
+    return "none", VERDICT_WORDS[VerdictKind.NO_BASELINE].glyph
+
+
+def _missed_clause(missed: int) -> str:
+    return f"; {count(missed, 'target')} {'is' if missed == 1 else 'are'} missed" if missed else ""

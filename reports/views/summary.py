@@ -1,0 +1,130 @@
+"""A run as Markdown: for a job summary, a comment, a mail. What a reviewer wants to know first, and no more."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from harness.analysis.messages import no_interval
+from harness.core.records.redaction import published
+from harness.core.records.run import RunData
+from harness.core.records.verdict import TargetKind
+from harness.metrics.registry import lacks_interval
+from reports.text.format import count, listed, metric_of, moment, visible
+from reports.text.naming import Names, names_of
+from reports.views.changes import ChangeGroup, changes
+from reports.views.facts import Gap, gaps
+from reports.views.headline import headline
+from reports.views.targets import OPEN, targets, targets_sentence
+
+MOST = 10
+"""Lines per table; what is beyond is counted."""
+
+_SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\.(?=\s)")
+
+
+def markdown_summary(data: RunData) -> str:
+    """The verdict, the largest changes with their intervals, missed targets and failures. Ends with a line's end."""
+    data = published(data)
+    named = names_of(data)
+    head = headline(data, named)
+    found = changes(data, named)
+    parts = [
+        f"## {head.glyph} {escape(head.sentence)}",
+        *(sentence(text) for text in (head.detail, head.status) if text),
+        *_changes("Worse", found.worse),
+        *_changes("Better", found.better),
+        *_unclear(found.unclear),
+        *_targets(data, named),
+        *_gaps([gap for gap in gaps(data, named) if gap.failed]),
+        escape(f"Run {data.run.id} · {moment(data.run.started_at)} · {data.run.machine.key}"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: neither markup, nor HTML, nor a mention, nor a table's edge."""
+    one_line = " ".join(visible(text).split())
+    return _SPECIAL.sub(_escaped, one_line)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"&#{ord(match[0])};" if match[0] in "<>&@|:" else "\\" + match[0]
+
+
+def sentence(text: str) -> str:
+    """A sentence with its commands, which stand between backticks, as code; the rest is escaped."""
+    parts = " ".join(visible(text).split()).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return "".join(f"`{part}`" if index % 2 else _SPECIAL.sub(_escaped, part) for index, part in enumerate(parts))
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are escaped here."""
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    lines += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:
+    rows = [
+        (f"{line.glyph} {group.label.full}", line.metric, line.value, line.change or line.word, line.interval)
+        for group in groups
+        for line in group.lines
+    ]
+    if not rows:
+        return []
+    suspects = list(dict.fromkeys(suspect for group in groups for suspect in group.suspects))
+    return [
+        f"### {title}",
+        table(("Scenario", "Figure", "Now", "Change", "Interval"), rows[:MOST]),
+        *_more(len(rows)),
+        *([f"Suspects: {escape('; '.join(suspects[:MOST]))}"] if suspects else []),
+    ]
+
+
+def _unclear(groups: Sequence[ChangeGroup]) -> list[str]:
+    lines = sum(len(group.lines) for group in groups)
+    return [f"{escape(count(lines, 'figure'))} unclear: neither a change nor its absence is shown."] if lines else []
+
+
+def _targets(data: RunData, named: Names) -> list[str]:
+    if not data.targets:
+        return []
+    open_lines = targets(data, named, kinds=OPEN)
+    rows = [
+        (f"{line.glyph} {line.label.full}", line.metric, line.limit, line.observed, line.reason)
+        for line in open_lines[:MOST]
+    ]
+    said = ["### Targets", escape(targets_sentence(data)), *_met_without_interval(data)]
+    return (
+        [*said, table(("Scenario", "Figure", "Target", "Observed", ""), rows), *_more(len(open_lines))]
+        if rows
+        else said
+    )
+
+
+def _met_without_interval(data: RunData) -> list[str]:
+    """Which targets were met by figures that have no interval: nothing is decided by a point alone in silence."""
+    met = {(each.scenario_id, each.metric) for each in data.targets if each.kind is TargetKind.MET}
+    alone: dict[str, list[str]] = {}
+    for each in data.summaries:
+        if (each.scenario_id, each.metric) in met and lacks_interval(each):
+            alone.setdefault(no_interval(each.n), []).append(metric_of(each.metric).title)
+    found = [f"{listed(list(dict.fromkeys(titles)))} ({words})" for words, titles in alone.items()]
+    return [escape(f"Met by the figure alone: {'; '.join(found)}.")] if found else []
+
+
+def _gaps(failed: Sequence[Gap]) -> list[str]:
+    if not failed:
+        return []
+    lines = [f"- {escape(gap.what)} ({escape(_where(gap))}): {escape(gap.reason)}" for gap in failed[:MOST]]
+    return ["### Not measured", "\n".join(lines), *_more(len(failed))]
+
+
+def _where(gap: Gap) -> str:
+    rest = len(gap.scenarios) - 3
+    return ", ".join(label.full for label in gap.scenarios[:3]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _more(total: int) -> list[str]:
+    return [f"… and {total - MOST} more, on the run's page."] if total > MOST else []

@@ -1,0 +1,137 @@
+"""The targets of a run: what a listener is owed, as finished strings."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from harness.core.records.run import Concluded
+from harness.core.records.verdict import TargetKind, TargetResult
+from reports.charts.svg import escape
+from reports.text.format import Scale, count, listed, metric_of, number, scale
+from reports.text.naming import Label, Names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetLine:
+    """A target of a scenario. `cells` are the same in one finished piece, because a page can have hundreds of lines."""
+
+    label: Label
+    metric: str
+    limit: str
+    observed: str
+    glyph: str
+    reason: str
+    cells: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTally:
+    """A target with how its scenarios fared; `worst` is the observed figure that comes last, and whose."""
+
+    metric: str
+    limit: str
+    css: str
+    glyph: str
+    said: str
+    worst: str
+
+
+_TARGET_WORDS = {
+    TargetKind.MISSED: ("✕", "missed", "worse"),
+    TargetKind.UNKNOWN: ("?", "unknown", "unclear"),
+    TargetKind.MET: ("✓", "met", "better"),
+}
+
+OPEN = (TargetKind.MISSED, TargetKind.UNKNOWN)
+"""What a reviewer must look at."""
+
+
+def targets(data: Concluded, named: Names, *, kinds: Sequence[TargetKind]) -> tuple[TargetLine, ...]:
+    """The targets of these kinds, in the order of `kinds`; the scales are those of all targets of a metric."""
+    figures: dict[str, list[float | None]] = {}
+    for target in data.targets:
+        figures.setdefault(target.metric, []).extend((target.limit, target.observed.value))
+    scales = {metric: scale(metric, values) for metric, values in figures.items()}
+    return tuple(
+        _target(target, named.of(target.scenario_id), scales[target.metric])
+        for kind in kinds
+        for target in data.targets
+        if target.kind is kind
+    )
+
+
+def tallies(data: Concluded, named: Names) -> tuple[TargetTally, ...]:
+    """Each target once, with how many scenarios missed it; those that were missed come first."""
+    by_target: dict[tuple[str, float], list[TargetResult]] = {}
+    for target in data.targets:
+        by_target.setdefault((target.metric, target.limit), []).append(target)
+    ordered = sorted(by_target.values(), key=lambda those: min(map(_urgency, those)))
+    return tuple(_tally(those, named) for those in ordered)
+
+
+def _urgency(target: TargetResult) -> int:
+    return list(_TARGET_WORDS).index(target.kind)
+
+
+def _tally(those: Sequence[TargetResult], named: Names) -> TargetTally:
+    first = those[0]
+    metric = metric_of(first.metric)
+    kinds = Counter(target.kind for target in those)
+    urgent = min(those, key=_urgency).kind
+    on = scale(first.metric, [first.limit, *(target.observed.value for target in those)])
+    seen = {target.scenario_id: target.observed.value for target in those if target.observed.value is not None}
+    worst = ""
+    if seen:
+        scenario_id, value = (max if metric.lower_is_better else min)(seen.items(), key=lambda item: item[1])
+        worst = f"{on.full(value)}: {named.of(scenario_id).full}"
+    parts = [f"{kinds[kind]} {_TARGET_WORDS[kind][1]}" for kind in _TARGET_WORDS if kinds[kind]]
+    glyph, _, css = _TARGET_WORDS[urgent]
+    return TargetTally(
+        metric=metric.title, limit=_limit(first, on), css=css, glyph=glyph, said=", ".join(parts), worst=worst
+    )
+
+
+def targets_sentence(data: Concluded) -> str:
+    """How many targets were met, missed, unknown."""
+    tally = Counter(target.kind for target in data.targets)
+    if not tally:
+        return "No target applies to this run."
+    parts = [f"{tally[kind]} {_TARGET_WORDS[kind][1]}" for kind in OPEN if tally[kind]]
+    if not parts:
+        return f"All {count(tally.total(), 'target')} met."
+    return f"Of {count(tally.total(), 'target')}, {listed(parts)}, and {tally[TargetKind.MET]} met."
+
+
+def _target(target: TargetResult, name: Label, on: Scale) -> TargetLine:
+    glyph, word, css = _TARGET_WORDS[target.kind]
+    metric = metric_of(target.metric)
+    title, reason = metric.title, target.reason or target.observed.reason
+    limit = _limit(target, on)
+    observed = on.full(target.observed.value) if target.observed.known else "unknown"
+    why = f' <span class="quiet">{escape(reason)}</span>' if reason else ""
+    cells = (
+        f'<td role="cell" data-label="Figure">{escape(title)}</td><td role="cell" data-label="Target">{limit}</td>'
+        f'<td role="cell" data-label="Observed">{observed}</td>'
+        f'<td role="cell" data-label="Result"><span class="v-{css}">{glyph} {word}</span>{why}</td>'
+    )
+    return TargetLine(
+        label=name,
+        metric=title,
+        limit=limit,
+        observed=observed,
+        glyph=glyph,
+        reason=reason,
+        cells=Markup(cells),  # noqa: S704 - numbers, words of ours and escaped texts
+    )
+
+
+def _limit(target: TargetResult, on: Scale) -> str:
+    return f"{'under' if metric_of(target.metric).lower_is_better else 'over'} {_trimmed(target.limit, on)}"
+
+
+def _trimmed(limit: float, on: Scale) -> str:
+    """A limit is somebody's round number, and is written like one."""
+    text = number(limit * on.factor, 3).rstrip("0").rstrip(".")
+    return f"{text}\u202f{on.unit}" if on.unit else text

@@ -1,0 +1,180 @@
+"""A run as its page shows it: finished strings, so that templates do no arithmetic."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from harness.analysis.operating_curve import UNCALIBRATED
+from harness.core.records.run import Concluded, RunData, RunRecord
+from harness.core.records.verdict import Estimate, Summary, TargetKind, Verdict
+from harness.metrics.derive import RunValues
+from harness.metrics.metric import Direction
+from reports.charts.distributions import Distributions, Figure
+from reports.charts.style import Drawn
+from reports.history.context import Context
+from reports.text.choices import chosen
+from reports.text.format import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment, percent, sentence
+from reports.text.naming import Key, Names, names_of
+from reports.views.arms import Arms, arms
+from reports.views.changes import Changes, changes
+from reports.views.facts import Facts, Gap, facts, gaps, tries
+from reports.views.headline import Headline, headline
+from reports.views.matrix import Matrix, matrices
+from reports.views.players import Players
+from reports.views.targets import OPEN, TargetLine, TargetTally, tallies, targets, targets_sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What a run is compared with: its figures where they are known, and the run itself where it is one run."""
+
+    estimates: Mapping[Key, Estimate] = field(default_factory=dict)
+    run: RunRecord | None = None
+
+
+NO_REFERENCE = Reference()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """Everything on a run's page."""
+
+    title: str
+    id: str
+    when: str
+    machine: str
+    chosen: str
+    common: str
+    headline: Headline
+    changes: Changes
+    open_targets: tuple[TargetLine, ...]
+    met_targets: tuple[TargetLine, ...]
+    targets_sentence: str
+    tallies: tuple[TargetTally, ...]
+    arms: Arms | None
+    matrices: tuple[Matrix, ...]
+    figures: tuple[Figure, ...]
+    shortened: bool
+    course: Drawn | None
+    sound: Players | None
+    gaps: tuple[Gap, ...]
+    facts: Facts
+    legend: tuple[VerdictWord, ...]
+    rules: str
+    quotes: tuple[str, ...]
+
+
+def run_view(
+    data: Concluded,
+    *,
+    values: RunValues | None = None,
+    reference: Reference = NO_REFERENCE,
+    course: Drawn | None = None,
+    sound: Players | None = None,
+    quotes: tuple[str, ...] = (),
+) -> RunView:
+    """What a run's page shows.
+
+    `values` are those of the run's scenarios; without them the form is short, which leaves out single repetitions and
+    the targets that were met. `course` is the drawing of its course, `sound` what can be listened to, `quotes` say how
+    often the gate errs here.
+    """
+    named = names_of(data)
+    beside = arms(values.data, values) if values else None
+    head = headline(data, named)
+    return RunView(
+        title=f"{head.sentence} · {data.run.id}",
+        id=data.run.id,
+        when=moment(data.run.started_at),
+        machine=data.run.machine.key,
+        chosen=chosen(data.run.selection),
+        common=named.common,
+        headline=head,
+        changes=changes(data, named),
+        open_targets=targets(data, named, kinds=OPEN),
+        met_targets=targets(data, named, kinds=(TargetKind.MET,)) if values else (),
+        targets_sentence=targets_sentence(data),
+        tallies=tallies(data, named) if data.targets else (),
+        arms=beside if beside and len(beside.lines) > 1 else None,
+        matrices=matrices(data, named),
+        figures=_figures(values, named, reference) if values else (),
+        shortened=values is None and bool(tries(data)),
+        course=course,
+        sound=sound,
+        gaps=gaps(data, named),
+        facts=facts(data.run, before=reference.run),
+        legend=tuple(VERDICT_WORDS.values()),
+        rules=_rules(data),
+        quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),
+    )
+
+
+def _figures(values: RunValues, named: Names, reference: Reference) -> tuple[Figure, ...]:
+    estimates = implied(values.data) | dict(reference.estimates)
+    return Distributions(values, named, reference=estimates).figures()
+
+
+def quotes(data: Concluded, context: Context) -> tuple[str, ...]:
+    """What calibration has found of the run's scenarios on its machine; that there was none, where there was none."""
+    known, named = context.curves.get(data.run.machine.key, {}), names_of(data)
+    plain = {scenario.id: replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0)).id
+             for scenario in data.run.scenarios}  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for scenario_id, name in plain.items():
+        if name in known:
+            found.setdefault(known[name], []).append(named.of(scenario_id).full)
+    said = [f"{listed(of)}: {text}." for text, of in found.items()]
+    return (f"How often the gate errs: {said[0]}", *said[1:]) if said else (sentence(UNCALIBRATED),)
+
+
+def implied(data: RunData) -> dict[Key, Estimate]:
+    """The reference of each verdict as the verdict implies it: where an unchanged run would have fallen.
+
+    A verdict compares the median m with a centre c as the log-ratio log(m / c), with an interval around it. Turned
+    round, c = m · exp(−change), and the same interval around c holds the medians that the gate takes for no change.
+    """
+    summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
+    found: dict[Key, Estimate] = {}
+    for verdict in data.verdicts:
+        key = (verdict.scenario_id, verdict.metric)
+        estimate = _implied(verdict, summaries.get(key))
+        if estimate is not None:
+            found[key] = estimate
+    return found
+
+
+def _implied(verdict: Verdict, summary: Summary | None) -> Estimate | None:
+    change = verdict.change
+    if change is None or summary is None or summary.median is None or summary.median <= 0:
+        return None
+    sign = -1.0 if metric_of(verdict.metric).direction is Direction.HIGHER else 1.0
+    centre = math.log(summary.median) - sign * change.point
+    ends = sorted(centre + sign * (end - change.point) for end in (change.low, change.high))
+    return Estimate(
+        point=math.exp(centre),
+        low=math.exp(ends[0]),
+        high=math.exp(ends[1]),
+        level=change.level,
+        method=change.method,
+        n=change.n,
+        launches=change.launches,
+    )
+
+
+def _rules(data: Concluded) -> str:
+    """How the verdicts of this run were made, from what they say themselves."""
+    changes_made = [verdict.change for verdict in data.verdicts if verdict.change]
+    if not changes_made:
+        return ""
+    methods = "; ".join(dict.fromkeys(change.method for change in changes_made))
+    references = listed(list(dict.fromkeys(_named(each.reference) for each in data.verdicts if each.reference))[:3])
+    bands = sorted({math.expm1(each.tolerance) for each in data.verdicts if each.change and each.tolerance is not None})
+    band = " to ".join(dict.fromkeys(percent(end).lstrip("+") for end in (*bands[:1], *bands[-1:])))
+    levels = sorted({change.level for change in changes_made})
+    at = level(levels[0]) if len(levels) == 1 else f"{level(levels[0])} to {level(levels[-1])}"
+    tolerance = f" The band is the tolerance, {band} either way." if band else ""
+    return f"Compared with {references or 'its reference'}. Intervals at {at} (by {methods}).{tolerance}"
+
+
+def _named(reference: str) -> str:
+    return "the baseline" if reference == "baseline" else reference

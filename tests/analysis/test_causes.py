@@ -1,0 +1,202 @@
+"""Why two arms differ: what moved of a figure of time and of one of memory, and what differs between the arms."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.analysis.causes import operator_suspects, suspects_of, with_operators
+from harness.analysis.stats.comparison import Policy
+from harness.core.records.profile import Profile, Profiles
+from harness.core.records.repetition import Phase, Repetition
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.core.records.verdict import Estimate, Verdict, VerdictKind
+from harness.plan.matrix import ScenarioRequest
+from tests.conftest import Laboratory
+
+MB = 1_000_000
+MODELS_DIFFER = "model scripted → scripted-8bit (104.9 → 83.9 MB)"
+WISH = ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12",))
+
+
+def profile(**milliseconds: float) -> Profile:
+    return Profile(operators={name: (1e3 * each,) * 4 for name, each in milliseconds.items()})
+
+
+def profiles(ours: Profile, theirs: Profile) -> Profiles:
+    return Profiles(candidate=(ours,) * 3, reference=(theirs,) * 3)
+
+
+def verdict(metric: str, *, worse: bool) -> Verdict:
+    size = 0.2 if worse else -0.2
+    change = Estimate(point=size, low=size, high=size, level=0.99, method="", n=12, launches=3)
+    kind = VerdictKind.REGRESSED if worse else VerdictKind.IMPROVED
+    return Verdict(scenario_id="", metric=metric, kind=kind, change=change)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    """The scripted model and its smaller one, which holds less and needs as much to speak."""
+    lab = Laboratory(tmp_path_factory.mktemp("suspects"))
+    data = lab.run(requests=[WISH], model="scripted,scripted-8bit").data
+    loaded = {scenario.arm.id: held for scenario, held in zip(data.run.scenarios, (300 * MB, 200 * MB), strict=True)}
+    peaks = {scenario.id: loaded[scenario.arm.id] + 100 * MB for scenario in data.run.scenarios}
+    return replace(
+        data,
+        launches=tuple(replace(each, rss_loaded=loaded[each.arm_id]) for each in data.launches),
+        repetitions=tuple(
+            replace(each, memory=replace(each.memory, peak=peaks[each.scenario_id])) for each in data.repetitions
+        ),
+    )
+
+
+def told(metric: str, data: RunData, *, worse: bool = False, **changes: Any) -> tuple[str, ...]:
+    """The suspects of the second scenario against the first, once its arm has `changes`."""
+    reference, candidate = data.run.scenarios
+    candidate = replace(candidate, arm=replace(candidate.arm, **changes))
+    return suspects_of(verdict(metric, worse=worse), candidate, reference, data, Policy())
+
+
+def operators(ours: Profile, theirs: Profile, data: RunData, *, worse: bool, metric: str = "latency") -> list[str]:
+    reference, candidate = data.run.scenarios
+    return operator_suspects(verdict(metric, worse=worse), profiles(ours, theirs), candidate, reference, data)
+
+
+class TestOperators:
+    def test_those_that_moved_the_verdicts_way_come_the_strongest_first_and_no_other(self, both: RunData) -> None:
+        ours = profile(Conv=70.0, LSTM=20.0, ConvInteger=15.0, Add=10.5)
+        theirs = profile(Conv=60.0, LSTM=30.0, Add=10.0)
+        assert operators(ours, theirs, both, worse=True) == [
+            "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 99.75 %) of +15.5 ms (0.0 → 15.0)",
+            "operator Conv: +10.0 ms (+10.0 to +10.0 at 99.75 %) of +15.5 ms (60.0 → 70.0)",
+        ]
+
+    def test_a_gain_is_not_laid_to_what_became_slower(self, both: RunData) -> None:
+        """The case that was seen: everything 6 % faster, and the one name given was that of an operator 5 % slower."""
+        ours, theirs = profile(Conv=80.0, ConvInteger=15.0), profile(Conv=91.0, ConvInteger=10.0)
+        found = operators(ours, theirs, both, worse=False)
+        assert [each.split(":")[0] for each in found] == ["operator Conv"]
+
+    def test_five_are_enough(self, both: RunData) -> None:
+        names = [f"Op{number}" for number in range(9)]
+        ours, theirs = profile(**dict.fromkeys(names, 2.0)), profile(**dict.fromkeys(names, 1.0))
+        assert len(operators(ours, theirs, both, worse=True)) == 5
+
+    def test_where_none_moved_that_is_said(self, both: RunData) -> None:
+        same = profile(Conv=60.0, LSTM=30.0)
+        assert operators(same, same, both, worse=True) == ["no operator stands out"]
+
+    def test_without_a_profile_the_reason_is_said(self, both: RunData) -> None:
+        found = operators(profile(Conv=1.0), Profile(reason="the engine wrote no profile"), both, worse=True)
+        assert found == ["operators: not profiled (the engine wrote no profile)"]
+
+    @pytest.mark.parametrize("metric", ["cpu_per_audio", "rss_peak"])
+    def test_what_does_not_pass_with_a_clock_is_not_theirs(self, both: RunData, metric: str) -> None:
+        assert operators(profile(Conv=2.0), profile(Conv=1.0), both, worse=True, metric=metric) == []
+
+    def test_a_profile_without_repetitions_names_nothing(self, both: RunData) -> None:
+        assert operators(Profile(nodes={"CPU": 1}), Profile(nodes={"CPU": 1}), both, worse=True) == []
+
+
+def test_operators_stand_between_the_stages_and_what_differs() -> None:
+    given = ("stage inference: +1.0 ms", MODELS_DIFFER)
+    assert with_operators(given, ["operator Conv: +1.0 ms"])[1] == "operator Conv: +1.0 ms"
+    assert with_operators(("no stage stands out",), ["no operator stands out"])[0] == "no stage stands out"
+
+
+def longer(data: RunData, *, ratio: float) -> RunData:
+    """The second arm's audio of another length: so many frames more in its one chunk."""
+
+    def stretched(each: Repetition) -> Repetition:
+        if "8bit" not in each.scenario_id:
+            return each
+        chunks = tuple(replace(chunk, frames=round(chunk.frames * ratio)) for chunk in each.chunks)
+        return replace(each, chunks=chunks)
+
+    return replace(data, repetitions=tuple(map(stretched, data.repetitions)))
+
+
+class TestStages:
+    @pytest.mark.parametrize("metric", ["latency", "rtf", "ttfa"])
+    def test_a_figure_of_time_is_explained_by_its_stages(self, both: RunData, metric: str) -> None:
+        first, *others = told(metric, both)
+        assert first.startswith("stage inference: -")
+        assert "ms (-" in first, "with its interval"
+        assert others == [MODELS_DIFFER]
+
+    def test_one_sentence_serves_all_figures_that_moved_alike(self, both: RunData) -> None:
+        assert len({told(metric, both) for metric in ("latency", "rtf", "ttfa")}) == 1
+
+    def test_a_stage_that_moved_the_other_way_is_not_named(self, both: RunData) -> None:
+        assert told("latency", both, worse=True) == ("no stage stands out", MODELS_DIFFER)
+
+    def test_of_cpu_time_no_stage_is_known(self, both: RunData) -> None:
+        assert told("cpu_per_audio", both) == (MODELS_DIFFER,)
+
+    def test_where_the_audio_differs_in_length_a_factor_is_explained_per_second_of_speech(self, both: RunData) -> None:
+        """Twice as much speech in 0.8 of the time: the factor fell by more than half, in ms per second of speech."""
+        first, *_ = told("rtf", longer(both, ratio=2.0))
+        assert "ms per second of speech" in first
+        assert told("latency", longer(both, ratio=2.0)) == told("latency", both)
+
+    def test_an_answer_without_stages_accuses_none(self, both: RunData) -> None:
+        unmarked = replace(both, repetitions=tuple(replace(each, stages=()) for each in both.repetitions))
+        assert told("latency", unmarked) == (MODELS_DIFFER,)
+
+
+class TestMemory:
+    def test_what_is_held_and_what_speaking_takes(self, both: RunData) -> None:
+        assert told("rss_peak", both) == (
+            "memory once loaded: -100.0 MB (-100.0 to -100.0 at 99.50 %) of -100.0 MB (300.0 → 200.0)",
+            MODELS_DIFFER,
+        )
+
+    def test_only_what_moved_the_verdicts_way(self, both: RunData) -> None:
+        needy = tuple(
+            replace(each, memory=replace(each.memory, peak=each.memory.peak + 160 * MB))
+            if each.phase is not Phase.MEASURED and "8bit" in each.scenario_id and each.memory.peak
+            else each
+            for each in both.repetitions
+        )
+        assert told("rss_peak", replace(both, repetitions=needy), worse=True) == (
+            "memory speaking: +160.0 MB (+160.0 to +160.0 at 99.50 %) of +60.0 MB (100.0 → 260.0)",
+            MODELS_DIFFER,
+        )
+
+    def test_what_was_not_read_accuses_no_part_of_it(self, both: RunData) -> None:
+        unread = tuple(replace(each, rss_loaded=None) for each in both.launches)
+        assert told("rss_peak", replace(both, launches=unread)) == (MODELS_DIFFER,)
+
+    def test_what_is_held_once_loaded_is_not_explained_by_itself(self, both: RunData) -> None:
+        assert told("rss_loaded", both) == (MODELS_DIFFER,)
+
+
+class TestStartUp:
+    def slow(self, data: RunData, part: str) -> RunData:
+        """The second arm's launches with half a second more in one phase."""
+        launches = tuple(
+            replace(
+                each,
+                parts=tuple(replace(one, ns=one.ns + 500_000_000 * (one.name == part)) for one in each.parts),
+            )
+            if "8bit" in each.arm_id
+            else each
+            for each in data.launches
+        )
+        return replace(data, launches=launches)
+
+    def test_the_phase_that_moved_is_named(self, both: RunData) -> None:
+        first, *_ = told("load_time", self.slow(both, "session"), worse=True)
+        assert first.startswith("phase session: +500.0 ms (+500.0 to +500.0 at ")
+
+    def test_where_none_moved_that_way_it_is_said(self, both: RunData) -> None:
+        assert told("load_time", both, worse=True) == ("no phase stands out", MODELS_DIFFER)
+
+
+@pytest.mark.parametrize("metric", ["latency", "rss_peak"])
+def test_what_differs_between_the_arms_is_told_setting_by_setting(both: RunData, metric: str) -> None:
+    options = (("arena", "off"), ("spinning", "off"))
+    found = told(metric, both, session_options=options, threads=2, revision="0123456789ab")
+    settings = ("threads default → 2", "revision work tree → 0123456789ab", "arena default → off")
+    assert found[-4:] == (*settings, "spinning default → off")

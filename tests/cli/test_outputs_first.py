@@ -1,0 +1,194 @@
+"""Places of outputs: made, or refused before anything is measured; written whole, or not at all."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import UsageError
+from harness.core.output_files import append_whole, check_directory, check_file, write_whole
+from tests.conftest import Command, Laboratory
+
+ONE = ("--engine", "scripted", "--model", "scripted", "--launches", "1", "--blocks", "1")
+MEASURING = {
+    "run": ("run", *ONE, "-k", "chars-12"),
+    "validate": ("validate", *ONE),
+    "load": ("load", "--url", "http://127.0.0.1:9", "--users", "1", "--seconds", "1s"),
+    "duel": ("duel", *ONE, "model=scripted", "model=scripted"),
+    "calibrate": ("calibrate", *ONE, "--duels", "1", "--sizes", "0"),
+    "tune": ("tune", *ONE, "--budget", "1s"),
+}
+PLACES = {
+    "run": ("--json", "--summary", "--report", "--results"),
+    "validate": ("--summary", "--report", "--results"),
+    "load": ("--summary", "--report", "--results"),
+    "duel": ("--summary", "--report", "--results"),
+    "calibrate": ("--baselines", "--results"),
+    "tune": ("--results",),
+}
+"""Command → its options that name an output."""
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Path:
+    """Below a file nobody may write, root least of all."""
+    (tmp_path / "file").touch()
+    return tmp_path / "file" / "out"
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [(command, option) for command, options in PLACES.items() for option in options]
+)
+def test_one_that_cannot_be_written_is_refused_before_anything_is_measured(
+    here: Command, tmp_path: Path, nowhere: Path, command: str, option: str
+) -> None:
+    found = here(*MEASURING[command], option, str(nowhere / "name.sqlite"))
+    assert found.returncode == 2, found.stdout
+    (line,) = found.stderr.splitlines()
+    assert str(nowhere) in line
+    assert option.removeprefix("--") in line
+    assert " — " in line
+    assert "measuring" not in found.stdout
+    assert not list(tmp_path.rglob("*.sqlite"))
+
+
+def test_those_of_a_run_are_made(here: Command, tmp_path: Path) -> None:
+    wanted = {"--json": "a/b/bench.json", "--summary": "c/summary.md", "--report": "d/e", "--results": "f/r.sqlite"}
+    found = here(*MEASURING["run"], *(part for pair in wanted.items() for part in pair))
+    assert found.returncode == 0, found.stderr
+    assert all((tmp_path / place).exists() for place in wanted.values())
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("runs", "export"), "-o"),
+        (("compare", "latest", "latest"), "-o"),
+        (("compare", "latest", "latest", "--html"), "-o"),
+        (("report", "--single-file", "latest"), "-o"),
+        (("mock-server", "steady", "--port", "0"), "--log"),
+        (("report",), "--report"),
+        (("baseline", "promote"), "--baselines"),
+    ],
+)
+def test_one_of_a_stored_run_is_made_or_refused(
+    here: Command, tmp_path: Path, nowhere: Path, arguments: tuple[str, ...], option: str
+) -> None:
+    Laboratory(tmp_path).run(launches="1", blocks="1")
+    refused = here(*arguments, option, str(nowhere / "x"))
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert str(nowhere) in line
+    if option != "--log":
+        assert here(*arguments, option, "new/folder/x").returncode == 0
+        assert (tmp_path / "new/folder/x").exists()
+
+
+def test_a_summary_that_the_ci_names_and_that_cannot_be_written_costs_its_sentence(
+    here: Command, nowhere: Path
+) -> None:
+    found = here(*MEASURING["run"], GITHUB_STEP_SUMMARY=str(nowhere))
+    assert found.returncode == 0
+    assert f"summary: not written: {nowhere} cannot be written: " in found.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+def test_a_disk_that_is_full_after_measuring_costs_the_json_and_not_the_verdict(
+    tmp_path: Path, user_environment: dict[str, str]
+) -> None:
+    program = (
+        "import resource, sys\n"
+        "from harness.core import output_files\n"
+        "write = output_files.write_whole\n"
+        "def full(*given, **named):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))\n"
+        "    try:\n"
+        "        write(*given, **named)\n"
+        "    finally:\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "import harness.cli.run\n"
+        "harness.cli.run.write_whole = full\n"
+        "from harness.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    arguments = [*MEASURING["run"], "--json", "out.json", "--targets", "rtf=0.01"]
+    found = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path, env=user_environment, capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert found.returncode == 1, found.stderr
+    assert "json: not written: out.json cannot be written: File too large" in found.stdout
+    assert not (tmp_path / "out.json").exists()
+
+
+class TestFiles:
+    def test_an_old_one_stays_where_the_new_one_cannot_be_written(self, tmp_path: Path) -> None:
+        file = tmp_path / "f"
+        file.write_text("old")
+        with pytest.raises(TypeError):
+            write_whole(file, "no bytes", where="x")  # type: ignore[arg-type]
+        assert file.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [file]
+
+    def test_a_link_is_followed_and_the_mode_is_kept(self, tmp_path: Path) -> None:
+        file, link = tmp_path / "real", tmp_path / "link"
+        file.write_text("old")
+        file.chmod(0o640)
+        link.symlink_to(file)
+        write_whole(link, b"new", where="x")
+        assert link.is_symlink()
+        assert file.read_bytes() == b"new"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+    def test_a_pipe_and_a_device_are_written_and_not_replaced(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        check_file(pipe, where="x")
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        write_whole(pipe, b"new", where="x")
+        assert os.read(reader, 10) == b"new"
+        os.close(reader)
+        check_file(Path(os.devnull), where="x")
+        write_whole(Path(os.devnull), b"new", where="x")
+        append_whole(Path(os.devnull), b"new", where="x")
+        assert not Path(os.devnull).is_file()
+
+    @pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+    def test_an_addition_that_fails_leaves_what_was_there(self, tmp_path: Path) -> None:
+        import resource
+
+        file = tmp_path / "new" / "f"
+        append_whole(file, b"one\n", where="x")
+        append_whole(file, b"two\n", where="x")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+        try:
+            with pytest.raises(UsageError, match="File too large"):
+                append_whole(file, b"three\n", where="x")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert file.read_bytes() == b"one\ntwo\n"
+
+    def test_a_folder_in_the_place_of_a_file_and_the_reverse(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="Is a directory"):
+            check_file(tmp_path, where="x")
+        (tmp_path / "f").touch()
+        with pytest.raises(UsageError, match="a file stands where"):
+            check_directory(tmp_path / "f", where="x")
+
+    @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+    def test_one_that_is_read_only_is_not_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "f").touch(mode=0o400)
+        with pytest.raises(UsageError, match="Permission denied"):
+            check_file(tmp_path / "f", where="x")
+
+    def test_a_loop_of_links_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "a").symlink_to(tmp_path / "b")
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        with pytest.raises(UsageError, match="cannot be written"):
+            check_file(tmp_path / "a", where="x")

@@ -1,0 +1,58 @@
+"""ARCHITECTURE.md and docs/design.md name modules: each of them is there, and every package has its row."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import harness
+
+ROOT = Path(harness.__file__).parents[1]
+PACKAGES = ("harness", "reports", "suites", "benchmarks")
+
+
+def named(page: str) -> list[str]:
+    """The paths between backticks, without the symbol after a colon."""
+    quoted = re.findall(r"`([^`\n]+)`", (ROOT / page).read_text(encoding="utf-8"))
+    return [each.partition(":")[0] for each in quoted if re.fullmatch(r"[\w.]+(/[\w.]*)+(: \w+)?", each)]
+
+
+@pytest.mark.parametrize(("page", "base", "least"), [("ARCHITECTURE.md", "", 30), ("docs/design.md", "harness", 30)])
+def test_every_path_that_is_named_exists(page: str, base: str, least: int) -> None:
+    paths = named(page)
+    assert len(paths) >= least
+    missing = [each for each in paths if not (ROOT / each).exists() and not (ROOT / base / each).exists()]
+    # The folder of the written report, and a module that is said not to be there.
+    assert set(missing) <= {"reports/site/", "harness/measure/worker.py"}
+
+
+def test_symbols_that_are_named_with_their_module_are_in_it() -> None:
+    for page in ("ARCHITECTURE.md", "docs/design.md"):
+        for path, symbol in re.findall(r"`([\w/]+\.py): (\w+)`", (ROOT / page).read_text(encoding="utf-8")):
+            file = ROOT / path if (ROOT / path).exists() else ROOT / "harness" / path
+            assert re.search(
+                rf"^(def|class) {symbol}\b|^{symbol} ?[:=]", file.read_text(encoding="utf-8"), re.MULTILINE
+            )
+
+
+def test_every_package_has_a_row() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    inner = {f"harness/{each.parent.name}" for each in (ROOT / "harness").glob("*/__init__.py")}
+    for package in inner | {each for each in PACKAGES if each != "harness"}:
+        assert f"`{package}`" in text, package
+
+
+def test_no_module_lies_loose_in_the_harness() -> None:
+    assert [each.name for each in (ROOT / "harness").glob("*.py")] == ["__init__.py"]
+
+
+def test_the_rows_are_at_most_ten_and_cover_every_package() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    rows = contracts[0]["layers"]
+    assert len(rows) <= 10
+    listed = {each.strip() for row in rows for each in row.split("|")}
+    inner = {f"harness.{each.parent.name}" for each in (ROOT / "harness").glob("*/__init__.py")}
+    assert listed == inner | {each for each in PACKAGES if each != "harness"}

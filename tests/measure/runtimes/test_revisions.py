@@ -1,0 +1,96 @@
+"""Other revisions of the source, in a repository made for the purpose."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import UsageError
+from harness.measure.runtimes.revisions import checkout, measuring_changes, resolve
+
+
+def git(root: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    return subprocess.run(
+        ["git", "-C", str(root), *who, *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    worker = root / "harness" / "measure" / "worker.py"
+    worker.parent.mkdir(parents=True)
+    git(root, "init", "--quiet")
+    (root / "harness" / "__init__.py").write_text("")
+    (root / "README.md").write_text("first\n")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "without a worker")
+    worker.write_text("FIRST = True\n")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "with a worker")
+    git(root, "tag", "v1")
+    worker.write_text("SECOND = True\n")
+    (root / "README.md").write_text("second\n")
+    git(root, "commit", "--quiet", "--all", "--message", "changes the worker")
+    return root
+
+
+def test_a_revision_is_laid_out_once_and_stays_as_it_was(repository: Path, tmp_path: Path) -> None:
+    first = checkout(repository, "v1", cache=tmp_path / "cache")
+    assert (first / "measure" / "worker.py").read_text() == "FIRST = True\n"
+    assert checkout(repository, "v1", cache=tmp_path / "cache") == first
+    assert (repository / "harness" / "measure" / "worker.py").read_text() == "SECOND = True\n"
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_a_revision_that_is_not_there_is_named(repository: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(repository, "v9")
+    assert "'v9'" in str(caught.value)
+    assert "git log" in str(caught.value)
+
+
+def test_where_there_is_no_repository_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'HEAD' is neither .* lies in no git repository"):
+        resolve(tmp_path, "HEAD")
+
+
+def test_a_revision_without_a_worker_is_refused(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no worker"):
+        checkout(repository, "v1~1", cache=tmp_path / "cache")
+
+
+def test_a_revision_whose_worker_is_a_package_is_laid_out(repository: Path, tmp_path: Path) -> None:
+    (repository / "harness" / "measure" / "worker").mkdir()
+    (repository / "harness" / "measure" / "worker" / "__init__.py").write_text("")
+    (repository / "harness" / "measure" / "worker.py").unlink()
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "makes the worker a package")
+    assert (checkout(repository, "HEAD", cache=tmp_path / "cache") / "measure" / "worker" / "__init__.py").is_file()
+
+
+def test_changes_of_the_measuring_code_are_told_from_others(repository: Path) -> None:
+    assert measuring_changes(repository, commit="v1", other="HEAD") == ("harness/measure/worker.py",)
+    assert measuring_changes(repository, commit="HEAD") == ()
+    (repository / "README.md").write_text("third\n")
+    assert measuring_changes(repository, commit="HEAD") == ()
+
+
+@pytest.mark.parametrize("change", ["changed", "removed", "interrupted", "moved"])
+def test_a_checkout_that_is_not_as_it_was_committed_is_laid_out_anew(
+    repository: Path, tmp_path: Path, change: str
+) -> None:
+    cache = tmp_path / "cache"
+    worker = checkout(repository, "v1", cache=cache) / "measure" / "worker.py"
+    if change == "changed":
+        worker.write_text("SECOND = True\n")
+    elif change == "removed":
+        worker.unlink()
+    elif change == "interrupted":
+        (worker.parents[2] / ".git").unlink()
+        worker.unlink()
+    else:
+        repository = repository.rename(tmp_path / "elsewhere")
+    again = checkout(repository, "v1", cache=cache)
+    assert (again / "measure" / "worker.py").read_text() == "FIRST = True\n"

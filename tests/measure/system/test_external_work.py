@@ -1,0 +1,47 @@
+"""What of a process's work goes on while it is halted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.measure.system.external_work import works_elsewhere
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="only where there is a /proc")
+
+CHILD = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_that_has_started_another_does(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ready\n"
+    assert "has started another process (python" in works_elsewhere(parent.pid, proc=tmp_path)
+    parent.communicate()
+
+
+@pytest.mark.parametrize(
+    ("opened", "told"),
+    [(["/dev/null", "/dev/nvidia0"], "/dev/nvidia0"), (["/dev/dri/renderD128"], "/dev/dri/renderD128"), ([], "")],
+)
+def test_a_process_with_an_accelerator_open_does(tmp_path: Path, opened: list[str], told: str) -> None:
+    descriptors = tmp_path / "0/fd"
+    descriptors.mkdir(parents=True)
+    for number, target in enumerate(opened):
+        (descriptors / str(number)).symlink_to(target)
+    found = works_elsewhere(0, proc=tmp_path)
+    assert bool(found) is bool(told)
+    assert told in found
+
+
+def test_a_process_that_is_gone_does_nothing(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.communicate()
+    assert works_elsewhere(ended.pid, proc=tmp_path) == ""
