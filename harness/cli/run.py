@@ -93,13 +93,17 @@ def deliver(made: Path, json_path: str) -> list[str]:
     return [f"json: {json_path}"]
 
 
+MARKED = re.compile(rb"from harness\.(runner\.pytest_marker|plugin) import .*scenarios")
+"""How a suite imports its marker; `harness.plugin` is the former path."""
+
+
 def find_suites(config: Config) -> Path:
     """The suites beside pyproject.toml, else the ones that were installed.
 
-    A folder of that name may hold tests of another kind: a suite of ours imports `harness.runner.pytest_plugin`.
+    A folder of that name may hold tests of another kind: a suite of ours imports `scenarios` from the harness.
     """
     beside = config.root / "suites"
-    if any(re.search(rb"harness\.(runner\.pytest_)?plugin", file.read_bytes()) for file in beside.glob("**/test_*.py")):
+    if any(MARKED.search(file.read_bytes()) for file in beside.glob("**/test_*.py")):
         return beside
     found = find_spec("suites")
     if found is None or not found.submodule_search_locations:

@@ -22,7 +22,7 @@ SUITES = [
 SUITE = """
 import sys
 import pytest
-from harness.runner.pytest_plugin import scenarios
+from harness.runner.pytest_marker import scenarios
 from harness.core.records.scenario import Mode
 
 @scenarios(Mode.WHOLE, quick=("chars-12",))

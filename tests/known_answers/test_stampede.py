@@ -11,7 +11,7 @@ from tests.known_answers.witness import Seen, most_open
 AT_ONCE, BLOCKS = 4, 2
 SCRIPT = Script(name="stampede", answers=(Answer(steps=(Step(wait_ms=300), Step(audio_share=1.0))),))
 SUITE = f"""
-from harness.runner.pytest_plugin import scenarios
+from harness.runner.pytest_marker import scenarios
 from harness.core.records.scenario import Mode
 
 

@@ -284,7 +284,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = """
         import sys
         from pathlib import Path
-        from harness.models.subprocess import Job, Speak, run_child
+        from harness.models.jobs import Job, Speak, run_child
         work = Path(sys.argv[1])
         run_child(Job(speak=Speak(model=str(work / "pipe.onnx"), voices="")), work)
     """

@@ -71,7 +71,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lab = Laboratory(tmp_path_factory.mktemp("lab"))
     with open_store(lab.root / "kept.sqlite") as store:
         for day, (name, pace) in enumerate(zip(NAMES, ("1", "1", "1.2"), strict=True)):
-            data = lab.run(wishes=REQUESTS, model=MODELS, launches="2", seed=str(day), script=f"pace={pace}").data
+            data = lab.run(requests=REQUESTS, model=MODELS, launches="2", seed=str(day), script=f"pace={pace}").data
             if day == 0:
                 lab.promote(data)
             audio = lab.config().audio

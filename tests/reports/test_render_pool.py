@@ -28,12 +28,13 @@ ONE_THREAD = """
 import os, sys
 from pathlib import Path
 from harness.store.runs import open_store
-from reports.pages.workers import hands
+from reports.pages.run_cache import Runs
+from reports.pages.workers import render_pool
 from reports.pages.write import write_site
 from task import process
 
 with open_store(sys.argv[1]) as store:
-    with hands(store, pages=1) as both:
+    with render_pool(Runs(store), pages=1) as both:
         both.ask(process)
         (asked,) = both.finish()
     print("alone" if asked == os.getpid() else "beside")
@@ -58,14 +59,14 @@ def test_a_process_with_threads_draws_few_pages_alone(store: RunStore, pages: in
     done = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(done.wait)
-        with render_pool(store, pages=pages) as both:
+        with render_pool(Runs(store), pages=pages) as both:
             both.ask(process)
             assert both.finish() == [os.getpid()]
         done.set()
 
 
 def test_what_is_shared_keeps_its_order_and_what_fails_there_fails_here(store: RunStore, tmp_path: Path) -> None:
-    with render_pool(store, pages=MANY) as both:
+    with render_pool(Runs(store), pages=MANY) as both:
         assert both.share(number, range(50), tmp_path) == list(range(50))
         both.ask(failing)
         with pytest.raises(UsageError, match="there: it cannot be drawn — do without"):

@@ -19,7 +19,7 @@ from harness.store.runs import open_store
 from tests.conftest import Laboratory
 
 SUITE = """
-from harness.runner.pytest_plugin import scenarios
+from harness.runner.pytest_marker import scenarios
 from harness.core.records.scenario import Mode
 
 @scenarios(Mode.LOAD_WARM, quick=("-",))

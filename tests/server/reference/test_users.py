@@ -108,7 +108,7 @@ def test_nonsense_gets_a_4xx_and_the_next_one_is_served(serve: Serve, sent: byte
 
 
 def test_two_hundred_at_once_get_their_own_audio_or_an_honest_no(serve: Serve) -> None:
-    tones = [Tones(run_limits=0.0005), Tones(run_limits=0.0005)]
+    tones = [Tones(pace=0.0005), Tones(pace=0.0005)]
     process = psutil.Process()
     with serve(*tones, concurrency=16) as served:
         before = process.memory_info().rss
