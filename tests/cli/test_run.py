@@ -157,6 +157,17 @@ class TestSuites:
         assert "Traceback" not in found.stdout + found.stderr
         return found.returncode, found.stdout + found.stderr
 
+    def test_the_former_import_of_the_marker_makes_a_suite_as_well(self, here: Command, tmp_path: Path) -> None:
+        (tmp_path / "suites").mkdir()
+        (tmp_path / "pyproject.toml").write_text("[tool.kokoro-bench]\n")
+        former = SUITE.replace("harness.runner.pytest_marker", "harness.plugin")
+        (tmp_path / "suites" / "test_own.py").write_text(former)
+        found = here(*LISTED, directory=tmp_path)
+        assert found.returncode == ExitCode.OK, found.stdout + found.stderr
+        listed = [line for line in found.stdout.splitlines() if "::" in line]
+        assert listed
+        assert all("test_own.py::" in line for line in listed)
+
     def test_one_without_is_measured(self, here: Command, tmp_path: Path) -> None:
         code, said = self.run(here, tmp_path, "")
         assert code == ExitCode.OK, said
