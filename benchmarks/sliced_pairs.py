@@ -18,8 +18,8 @@ from scipy import stats
 from harness.core.records.repetition import Phase, Repetition
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle, WorkerLost
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
-from harness.measure.worker.time_slicing import Speaking, can_halt, halter_of, speak_in_slices
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
+from harness.measure.worker.time_slicing import SlicedSynthesis, can_pause, pauser_of, synthesise_in_slices
 
 TIMEOUT_S = 120.0
 NORMAL = 1.4826
@@ -63,7 +63,7 @@ def main() -> int:
         voice="af_heart",
         threads=given.threads,
     )
-    speak = SpeakOrder(
+    synthesise = SynthesisOrder(
         scenario_id="scenario",
         launch=0,
         block=0,
@@ -76,7 +76,7 @@ def main() -> int:
     rng = random.Random(given.seed)  # noqa: S311 - an order, no secret
     seen = {way: Seen() for way in (WHOLE, *given.slice)}
     for _ in range(given.launches):
-        if not _launch(engine, speak, pairs=given.pairs, rng=rng, seen=seen):
+        if not _launch(engine, synthesise, pairs=given.pairs, rng=rng, seen=seen):
             sys.stderr.write("this system does not end a halted worker with its conductor: there are no slices here\n")
             return 1
     print(f"{given.model}, {given.text}, {given.threads or 'default'} threads,")
@@ -100,24 +100,26 @@ def _lengths(given: str) -> tuple[float, ...]:
     return tuple(float(each) for each in given.split(","))
 
 
-def _launch(engine: EngineOrder, speak: SpeakOrder, *, pairs: int, rng: random.Random, seen: dict[float, Seen]) -> bool:
+def _launch(
+    engine: EngineOrder, synthesise: SynthesisOrder, *, pairs: int, rng: random.Random, seen: dict[float, Seen]
+) -> bool:
     """Two new workers; False where they cannot be halted."""
     workers = ProcessHandle(), ProcessHandle()
     try:
-        if not all(map(can_halt, workers)):
+        if not all(map(can_pause, workers)):
             return False
         for worker in workers:
-            halter_of(worker).follow()
+            pauser_of(worker).pause_clocks()
             worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=TIMEOUT_S)
-            worker.speak(speak, timeout_s=TIMEOUT_S)
+            worker.synthesise(synthesise, timeout_s=TIMEOUT_S)
         found: dict[float, list[Pair]] = {way: [] for way in seen}
         for _ in range(pairs):
             first = rng.randrange(2)
             for way in rng.sample([*seen], len(seen)):
                 if way:
-                    found[way].append(_sliced(workers, speak, first, slice_s=way / 1e3))
+                    found[way].append(_sliced(workers, synthesise, first, slice_s=way / 1e3))
                 else:
-                    found[way].append(_whole(workers, speak, first))
+                    found[way].append(_whole(workers, synthesise, first))
     finally:
         for worker in workers:
             worker.close()
@@ -130,14 +132,16 @@ def _launch(engine: EngineOrder, speak: SpeakOrder, *, pairs: int, rng: random.R
     return True
 
 
-def _whole(workers: tuple[ProcessHandle, ProcessHandle], speak: SpeakOrder, first: int) -> Pair:
-    took = {place: workers[place].speak(speak, timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
+def _whole(workers: tuple[ProcessHandle, ProcessHandle], synthesise: SynthesisOrder, first: int) -> Pair:
+    took = {place: workers[place].synthesise(synthesise, timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
     return took[0], took[1]
 
 
-def _sliced(workers: tuple[ProcessHandle, ProcessHandle], speak: SpeakOrder, first: int, *, slice_s: float) -> Pair:
-    sides = [Speaking(worker=worker, order=speak) for worker in workers]
-    found = speak_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
+def _sliced(
+    workers: tuple[ProcessHandle, ProcessHandle], synthesise: SynthesisOrder, first: int, *, slice_s: float
+) -> Pair:
+    sides = [SlicedSynthesis(worker=worker, order=synthesise) for worker in workers]
+    found = synthesise_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
     for each in found:
         if isinstance(each, WorkerLost):
             raise each

@@ -14,7 +14,7 @@ from statistics import median
 from harness.core.records.repetition import Phase
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.metrics.per_request import repetition_figures
 from harness.models.files import ModelFiles
 
@@ -73,10 +73,10 @@ def _pairs(files: ModelFiles, text: str, *, threads: int, pairs: int) -> tuple[l
     found: tuple[list[Figures], list[Figures]] = ([], [])
     try:
         for worker in workers:
-            _speak(worker, text)
+            _synthesise(worker, text)
         for pair in range(pairs):
             for side in (0, 1) if pair % 2 else (1, 0):
-                found[side].append(_speak(workers[side], text))
+                found[side].append(_synthesise(workers[side], text))
             both = ", ".join(f"{name} {found[0][-1][name]:.3f} / {found[1][-1][name]:.3f}" for name in ("ttfa", "rtf"))
             print(f"pair {pair + 1}: create_stream / by sentence: {both}")
     finally:
@@ -92,7 +92,7 @@ def _slowed(files: ModelFiles, text: str, *, threads: int, rtf: float) -> list[F
         return []
     worker = _worker(files, "kokoro-sentences", threads=threads, slowdown=SLOWED_TO / rtf - 1)
     try:
-        return [_speak(worker, text)]
+        return [_synthesise(worker, text)]
     finally:
         worker.close()
 
@@ -112,12 +112,12 @@ def _worker(files: ModelFiles, engine: str, *, threads: int, slowdown: float = 0
     return worker
 
 
-def _speak(worker: ProcessHandle, text: str) -> Figures:
-    order = SpeakOrder(
+def _synthesise(worker: ProcessHandle, text: str) -> Figures:
+    order = SynthesisOrder(
         scenario_id="stream", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, text=text,
         voice="af_heart", stream=True,
     )  # fmt: skip
-    repetition = worker.speak(order, timeout_s=TIMEOUT_S)
+    repetition = worker.synthesise(order, timeout_s=TIMEOUT_S)
     figures = repetition_figures(repetition)
     unknown = [figures[name].reason for name in FIGURES if figures[name].value is None]
     if unknown:

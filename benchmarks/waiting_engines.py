@@ -23,9 +23,9 @@ from harness.core.records.repetition import Phase, Repetition
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle, WorkerLost, WorkerPlace
 from harness.measure.worker.observed_synthesis import synthesise_observed
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.slicing_checks import Evidence
-from harness.measure.worker.time_slicing import Speaking, haltable, halter_of, speak_in_slices
+from harness.measure.worker.time_slicing import SlicedSynthesis, as_pausable, pauser_of, synthesise_in_slices
 
 NAME = "waiting"
 KINDS = ("none", "sleep", "spin", "cpu", "socket")
@@ -142,10 +142,10 @@ def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) ->
         running: list[ProcessHandle] = []
         following: list[ProcessHandle] = []
         try:
-            for workers, follow in ((running, False), (following, True)):
+            for workers, pause_clocks in ((running, False), (following, True)):
                 for engine in engines:
                     workers.append(ProcessHandle(place))
-                    _load(workers[-1], engine, launch=launch, follow=follow)
+                    _load(workers[-1], engine, launch=launch, pause_clocks=pause_clocks)
             _watch(following[0], line.seen)
             for ratios in line.ratios.values():
                 ratios.append([])
@@ -161,40 +161,40 @@ def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) ->
     return line
 
 
-def _load(worker: ProcessHandle, engine: EngineOrder, *, launch: int, follow: bool) -> None:
-    if follow:
-        halter_of(worker).follow()
+def _load(worker: ProcessHandle, engine: EngineOrder, *, launch: int, pause_clocks: bool) -> None:
+    if pause_clocks:
+        pauser_of(worker).pause_clocks()
     worker.load(LoadOrder(arm_id=NAME, launch=launch, engine=engine), timeout_s=TIMEOUT_S)
-    worker.speak(_order(), timeout_s=TIMEOUT_S)
+    worker.synthesise(_order(), timeout_s=TIMEOUT_S)
 
 
 def _watch(worker: ProcessHandle, seen: Evidence) -> None:
     """Observe a worker as the warm-up of a duel does."""
-    side, before_ns = Speaking(worker=haltable(worker), order=_order()), halter_of(worker).looped_ns
-    seen.looked(synthesise_observed(side, timeout_s=TIMEOUT_S).states())
-    seen.spoke(_found(side), looped_ns=halter_of(worker).looped_ns - before_ns)
+    side, before_ns = SlicedSynthesis(worker=as_pausable(worker), order=_order()), pauser_of(worker).looped_ns
+    seen.add_observations(synthesise_observed(side, timeout_s=TIMEOUT_S).states())
+    seen.add_synthesis(_found(side), looped_ns=pauser_of(worker).looped_ns - before_ns)
 
 
 def _slices(workers: Sequence[ProcessHandle], first: int, slice_s: float) -> list[int]:
-    sides = [Speaking(worker=haltable(worker), order=_order()) for worker in workers]
-    speak_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
+    sides = [SlicedSynthesis(worker=as_pausable(worker), order=_order()) for worker in workers]
+    synthesise_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
     return [_found(side).end_ns for side in sides]
 
 
-def _found(side: Speaking) -> Repetition:
-    if isinstance(side.found, WorkerLost):
-        raise side.found
-    assert side.found is not None  # noqa: S101 - for the type checker; it has spoken or is lost
-    return side.found
+def _found(side: SlicedSynthesis) -> Repetition:
+    if isinstance(side.result, WorkerLost):
+        raise side.result
+    assert side.result is not None  # noqa: S101 - for the type checker; it has spoken or is lost
+    return side.result
 
 
 def _one_by_one(workers: Sequence[ProcessHandle], first: int) -> list[int]:
-    took = {place: workers[place].speak(_order(), timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
+    took = {place: workers[place].synthesise(_order(), timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
     return [took[0], took[1]]
 
 
-def _order() -> SpeakOrder:
-    return SpeakOrder(
+def _order() -> SynthesisOrder:
+    return SynthesisOrder(
         scenario_id="scenario",
         launch=0,
         block=0,

@@ -64,7 +64,7 @@ def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> 
     from harness.core.records.repetition import Phase
     from harness.engines.protocol import EngineOrder
     from harness.measure.worker.handle import ProcessHandle
-    from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+    from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 
     worker = ProcessHandle()
     engine = EngineOrder(
@@ -75,7 +75,7 @@ def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> 
         threads=threads,
     )
     worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=120)
-    speak = SpeakOrder(
+    synthesise = SynthesisOrder(
         scenario_id="scenario",
         launch=0,
         block=0,
@@ -96,7 +96,7 @@ def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> 
     bare.stdout.readline()
 
     def by_worker() -> int:
-        return worker.speak(speak, timeout_s=120).end_ns
+        return worker.synthesise(synthesise, timeout_s=120).end_ns
 
     def by_loop() -> int:
         assert bare.stdin is not None  # noqa: S101 - for the type checker

@@ -128,7 +128,7 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
     from harness.analysis.conclude import policy_of
     from harness.analysis.load_targets import check_load, holds
     from harness.core.records.scenario import Mode
-    from harness.measure.conductor.load_runs import LoadConductor, try_all
+    from harness.measure.conductor.load_runs import LoadConductor, try_every_load
     from harness.plan.matrix import ScenarioRequest
     from harness.runner import run
     from harness.runner.progress import LiveConsole
@@ -137,7 +137,7 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
         return holds(scenario, repetitions, config.targets)
 
     conduct: Conduct = lambda plan, worker_factory, clock, emit, _watch: LoadConductor(  # noqa: E731 - typed where it stands
-        plan, worker_factory=worker_factory, clock=clock, emit=emit, holds=borne if sweep else try_all
+        plan, worker_factory=worker_factory, clock=clock, emit=emit, holds=borne if sweep else try_every_load
     )
     request = ScenarioRequest(mode=Mode.ENDPOINT, texts=TEXTS, variant=None, traffic=tuple(traffic))
     with LiveConsole() as console:

@@ -11,7 +11,7 @@ from harness.plan.arm_spec import CURRENT, parse_arm_spec
 from harness.plan.arms import SHARED
 from harness.plan.corpus import TEXT_CLASSES, Corpus
 
-CROWD_TEXTS = 1_000
+CONCURRENT_TEXTS = 1_000
 """Different texts of a class that a crowd may ask for before the first comes again."""
 
 Thing = TypeVar("Thing")
@@ -121,13 +121,13 @@ class Plan:
             return texts[scenario.variant]
         return texts[(round_number * scenario.repeats + turn + self._ahead(scenario, len(texts))) % len(texts)]
 
-    def crowd(self, scenario: Scenario, block: int) -> tuple[Utterance, ...]:
+    def concurrent_texts(self, scenario: Scenario, block: int) -> tuple[Utterance, ...]:
         """The texts of a scenario that asks for many: so many of the class at once, or all of it for a load.
 
         Those of one block lie behind one another, and so do blocks, so that no text comes twice before all have come.
         """
         texts = self.crowds[scenario.text_class]
-        together = [each for each in self.scenarios if each.is_crowd and _answered_together(each, scenario)]
+        together = [each for each in self.scenarios if each.is_concurrent and _answered_together(each, scenario)]
         before = together[: together.index(scenario)]
         if scenario.traffic is not None:
             first = (
@@ -229,7 +229,7 @@ def make_plan(
         )
     classes = {scenario.text_class for scenario in distinct if not scenario.mode.is_load}
     own_texts = {own.text_class: (own,)} if own else {}
-    crowded = {scenario.text_class for scenario in distinct if scenario.is_crowd}
+    crowded = {scenario.text_class for scenario in distinct if scenario.is_concurrent}
     return Plan(
         scenarios=distinct,
         utterances={name: own_texts.get(name) or corpus.variants(name) for name in sorted(classes)},
@@ -237,5 +237,5 @@ def make_plan(
         corpus_digest=corpus.digest,
         selection=selection,
         script=dict(script or {}),
-        crowds={name: own_texts.get(name) or corpus.at_most(name, CROWD_TEXTS) for name in sorted(crowded)},
+        crowds={name: own_texts.get(name) or corpus.at_most(name, CONCURRENT_TEXTS) for name in sorted(crowded)},
     )

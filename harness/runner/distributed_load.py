@@ -28,7 +28,7 @@ from harness.core.records.run import RunStatus
 from harness.core.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
 from harness.engines.http.server_process import find_server
 from harness.engines.http.target import read_address, read_settings
-from harness.measure.conductor.event_file import listeners_from
+from harness.measure.conductor.event_file import event_handlers_from
 from harness.measure.conductor.events import Begun, BlockDone, Launched
 from harness.measure.system.server_process import ServerWatch
 from harness.metrics.derive import RunValues
@@ -121,7 +121,7 @@ class LoadCollector:
             store=store, head=replace(head, id=store.begin(head)), clock=resources.clock, report=_silent
         )
         self._traffic = traffic
-        self._handlers = listeners_from()
+        self._handlers = event_handlers_from()
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
         self._began: dict[str, float] = {}

@@ -9,7 +9,7 @@ from rich.table import Column
 from rich.text import Text
 
 from harness.measure.conductor import events
-from harness.measure.conductor.memory_groups import sentence
+from harness.measure.conductor.memory_groups import describe_groups
 from reports.terminal.output import make_console, tell
 
 BAR_WIDTH = 24
@@ -55,7 +55,7 @@ class LiveConsole:
             self._progress.update(self._task, description=event.doing, completed=event.share, remaining=self._left)
             self._progress.refresh()
         elif isinstance(event, events.Grouped):
-            tell(self._console, f"launch {event.launch + 1}: {sentence([event])}", "dim")
+            tell(self._console, f"launch {event.launch + 1}: {describe_groups([event])}", "dim")
         elif isinstance(event, events.ScenarioLost):
             tell(self._console, f"lost: {event.scenario_id}: {event.outcome.reason}", "yellow")
         elif not self._console.is_terminal:

@@ -10,7 +10,7 @@ from harness.core.records.repetition import Block, Launch, Repetition
 from harness.core.records.run import RunData, RunRecord, RunStatus
 from harness.core.records.verdict import VerdictKind
 from harness.measure.conductor.events import BlockDone, Event, Grouped, Launched, WarmedUp
-from harness.measure.conductor.memory_groups import sentence
+from harness.measure.conductor.memory_groups import describe_groups
 from harness.runner.resources import Reporter
 from harness.store.retry import with_retries
 from harness.store.runs import RunStore
@@ -47,7 +47,7 @@ class RunRecorder:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of how the run was played."""
-        told = sentence(self.grouped)
+        told = describe_groups(self.grouped)
         return (told,) if told else ()
 
     def __call__(self, event: Event) -> None:

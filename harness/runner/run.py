@@ -21,7 +21,7 @@ from harness.core.errors import BenchError, ExitCode, UsageError
 from harness.core.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.core.records.scenario import Mode, Scenario, Utterance
 from harness.measure.conductor.conductor import Conductor
-from harness.measure.conductor.event_file import listeners_from
+from harness.measure.conductor.event_file import event_handlers_from
 from harness.measure.conductor.events import Begun, Event, EventHandler
 from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown, ShutdownRequested
 from harness.measure.conductor.watch import Watch
@@ -141,7 +141,7 @@ def measure(
         recorder = RunRecorder(
             store=store, head=replace(head, id=store.begin(head)), clock=resources.clock, report=report
         )
-        handlers = [*handlers, *listeners_from()]
+        handlers = [*handlers, *event_handlers_from()]
         for listener in handlers:
             listener(Begun(run_id=recorder.run_id))
         with SideTasks(plan, resources, audio=config.audio, refusals=refusals, report=report) as side_tasks:
@@ -282,7 +282,7 @@ def _conduct(
             ends_run=lambda: analysis.enough(recorder.so_far), ends_group=lambda: analysis.settled(recorder.so_far)
         )
         conductor = conduct(plan, side_tasks.worker_factory(), resources.clock, emit, watch)
-        conductor.play()
+        conductor.run()
     except ShutdownRequested as ended:
         return (RunStatus.PARTIAL if ended.in_order else RunStatus.INTERRUPTED), ended.reason
     except KeyboardInterrupt:

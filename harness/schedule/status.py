@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final
 
 from harness.core.records.schedule import Alert, Fire, FireOutcome, FireState, SchedulerInstance
-from harness.measure.conductor.event_file import Watched, read_events
+from harness.measure.conductor.event_file import RunProgress, read_events
 from harness.schedule.launcher import events_of
 from harness.schedule.triggers import Booked
 from harness.store.rows import RunRow
@@ -59,7 +59,7 @@ class Overview:
     runner: str
     keeper: SchedulerInstance | None
     running: Fire | None
-    watched: Watched | None
+    watched: RunProgress | None
     queue: tuple[Fire, ...]
     jobs: tuple[JobLine, ...]
     open_alerts: tuple[Alert, ...]

@@ -114,7 +114,7 @@ def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *
 def _common_voice(scenarios: Sequence[Scenario]) -> str:
     """What every line would end with says nothing, unless it is how many texts are asked for."""
     endings = {f"/{scenario.id.rpartition('/')[2]}" for scenario in scenarios}
-    several = any(scenario.is_crowd or scenario.repeats > 1 for scenario in scenarios)
+    several = any(scenario.is_concurrent or scenario.repeats > 1 for scenario in scenarios)
     return endings.pop() if len(endings) == 1 and not several and not scenarios[0].mode.is_load else ""
 
 

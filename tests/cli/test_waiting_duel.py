@@ -10,7 +10,7 @@ import pytest
 from benchmarks.waiting_engine import Peer
 from benchmarks.waiting_engines import installed
 from harness.core.records.run import RunData
-from harness.measure.conductor.warm_ups import MOST_WATCHED
+from harness.measure.conductor.warm_ups import MOST_OBSERVED
 from harness.measure.system.thread_states import Threads
 from harness.measure.worker.pause import SUPPORTED
 from harness.store.runs import open_store
@@ -97,7 +97,7 @@ def test_an_engine_that_waits_only_later_is_found_at_its_halts_and_what_was_meas
     python: Path, tmp_path: Path, kokoro_bench: Command
 ) -> None:
     """It computes alone for more texts than any warm-up has; then it sleeps for most of its time."""
-    options = waiting(wait="sleep", share="3", work="24", after=f"{MOST_WATCHED + 2}")
+    options = waiting(wait="sleep", share="3", work="24", after=f"{MOST_OBSERVED + 2}")
     printed, data = duel(kokoro_bench, python, tmp_path, options, blocks=12)
     assert ONE_BY_ONE in printed
     in_slices = [block for block in data.blocks if block.slice_ns]

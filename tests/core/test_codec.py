@@ -21,7 +21,7 @@ from harness.measure.worker.protocol import (
     ConcurrentOrder,
     LoadOrder,
     Order,
-    Spoken,
+    RequestText,
     read_answer,
     read_order,
     write_answer,
@@ -97,7 +97,7 @@ def test_every_kind_of_load_in_every_phase_comes_back_as_itself(arrivals: Arriva
         launch=0,
         block=0,
         phase=phase,
-        texts=(Spoken(text_class="c", variant=0, text="a", language="en-us", band_low=0, band_high=1),),
+        texts=(RequestText(text_class="c", variant=0, text="a", language="en-us", band_low=0, band_high=1),),
         voice="af_heart",
         traffic=Traffic(arrivals=arrivals, level=2),
     )

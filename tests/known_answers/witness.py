@@ -18,7 +18,7 @@ from typing import Any
 from harness.core.records.repetition import Block, Repetition
 from harness.core.records.scenario import Scenario
 from harness.plan.corpus import Corpus
-from harness.plan.matrix import CROWD_TEXTS
+from harness.plan.matrix import CONCURRENT_TEXTS
 
 NS = 1_000_000_000
 RATE = 24_000
@@ -247,7 +247,7 @@ def spread_s(repetition: Repetition, seen: Seen) -> float:
 
 def paired(scenario: Scenario, repetitions: Sequence[Repetition], answers: Sequence[Seen]) -> tuple[Pair, ...]:
     """Every repetition with its request, by its text; a text that came again is taken in the order of its requests."""
-    texts = [each.text for each in Corpus().at_most(scenario.text_class, CROWD_TEXTS)]
+    texts = [each.text for each in Corpus().at_most(scenario.text_class, CONCURRENT_TEXTS)]
     by_text: dict[str, list[Seen]] = defaultdict(list)
     for each in answers:
         by_text[each.text].append(each)

@@ -11,7 +11,7 @@ from harness.measure.conductor.events import BlockDone, Event, Launched, Scenari
 from harness.measure.conductor.watch import Watch, never
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.handle import HERE, WorkerLost, WorkerPlace
-from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SynthesisOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.plan.matrix import Plan, RunLimits
 
@@ -72,7 +72,7 @@ def plan(scenarios: Sequence[Scenario] = FOUR, **run_limits: object) -> Plan:
     )
 
 
-Rule = Callable[[LoadOrder | SpeakOrder | CanaryOrder], None]
+Rule = Callable[[LoadOrder | SynthesisOrder | CanaryOrder], None]
 """Raises WorkerLost, or whatever else, where a worker is to end."""
 
 
@@ -84,7 +84,7 @@ class Agency:
     rule: Rule = lambda _order: None
     log: list[tuple[str, str]] = field(default_factory=list)
     loads: list[LoadOrder] = field(default_factory=list)
-    spoken: list[SpeakOrder] = field(default_factory=list)
+    spoken: list[SynthesisOrder] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     open: list["Hand"] = field(default_factory=list)
     startable: bool = True
@@ -118,11 +118,11 @@ class Hand(ScriptedHandle):
         self.agency.rule(order)
         return super().load(order, timeout_s=timeout_s)
 
-    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+    def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
         self.agency.spoken.append(order)
         self.agency.timeouts.append(timeout_s)
         self.agency.rule(order)
-        return super().speak(
+        return super().synthesise(
             replace(order, speed=order.speed * self.agency.speed.get(self.name, 1.0)), timeout_s=timeout_s
         )
 
@@ -182,7 +182,7 @@ def perform(
     conductor = Conductor(
         what, worker_factory=replace(agency.worker_factory(), audio=audio), clock=clock, emit=events.append, watch=watch
     )
-    conductor.play()
+    conductor.run()
     assert agency.open == []
     return Played(conductor, agency, events)
 

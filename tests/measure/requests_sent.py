@@ -2,7 +2,7 @@
 
 from harness.core.records.repetition import Phase
 from harness.engines.protocol import EngineOrder
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 
 PATIENCE_S = 240.0
 SHORT, LONG = 12, 40
@@ -16,8 +16,8 @@ def load_order(*, slowdown: float = 0.0, **script: str) -> LoadOrder:
     )
 
 
-def speak_order(characters: int = SHORT) -> SpeakOrder:
-    return SpeakOrder(
+def speak_order(characters: int = SHORT) -> SynthesisOrder:
+    return SynthesisOrder(
         scenario_id="scripted.cpu.t1/whole/own/none",
         launch=0,
         block=0,

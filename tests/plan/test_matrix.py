@@ -74,10 +74,10 @@ def test_a_stampede_asks_for_one_text_that_is_another_in_each_block_and_in_no_ot
     (equal, different) = (expand(request, arms=[POOL], voice="af_heart")[0] for request in (stampede, crowd))
     assert equal.id.endswith("/stream/chars-60/af_heart/rotating/stampede-32")
     plan = make_plan([equal, different], corpus=Corpus(), run_limits=PACE)
-    asked = [{each.text for each in plan.crowd(equal, block)} for block in range(-3, 12)]
+    asked = [{each.text for each in plan.concurrent_texts(equal, block)} for block in range(-3, 12)]
     assert all(len(texts) == 1 for texts in asked)
-    assert len(plan.crowd(equal, 0)) == 32
-    asked += [{each.text} for block in range(-3, 12) for each in plan.crowd(different, block)]
+    assert len(plan.concurrent_texts(equal, 0)) == 32
+    asked += [{each.text} for block in range(-3, 12) for each in plan.concurrent_texts(different, block)]
     assert len(set.union(*asked)) == len(asked), "an engine with a cache would have it already"
 
 
@@ -86,7 +86,7 @@ def test_processes_of_their_own_are_asked_for_the_same_texts() -> None:
     request = ScenarioRequest(mode=Mode.STREAM, texts=("chars-12",), concurrencies=(4,))
     plan = make_plan(expand(request, arms=[POOL, other], voice="af_heart"), corpus=Corpus(), run_limits=PACE)
     first, second = plan.scenarios
-    assert plan.crowd(first, 3) == plan.crowd(second, 3) != plan.crowd(first, 2)
+    assert plan.concurrent_texts(first, 3) == plan.concurrent_texts(second, 3) != plan.concurrent_texts(first, 2)
 
 
 def test_two_texts_of_the_users_own_are_two_scenarios() -> None:
@@ -161,14 +161,14 @@ def test_texts_at_once_and_loads_are_scenarios_of_their_own() -> None:
     found = [each for request in (at_once, loaded, soaked) for each in expand(request, arms=[SERVER], voice="v")]
     begin = "endpoint.http-127.0.0.1-1/endpoint/chars-12/v/rotating"
     assert [each.id.removeprefix(begin) for each in found] == ["", "/x8", "/poisson-1", "/poisson-2", "/soak-50"]
-    assert [each.is_crowd for each in found] == [False, True, True, True, False]
+    assert [each.is_concurrent for each in found] == [False, True, True, True, False]
 
 
 def test_no_two_of_those_who_ask_at_once_ask_for_the_same_and_no_block_for_what_another_had() -> None:
     request = ScenarioRequest(mode=Mode.ENDPOINT, texts=("chars-60",), variant=None, concurrencies=(2, 4, 8))
     found = expand(request, arms=[SERVER], voice="v")
     plan = make_plan(found, corpus=Corpus(), run_limits=PACE)
-    asked = [text.variant for block in range(-3, 4) for each in found for text in plan.crowd(each, block)]
+    asked = [text.variant for block in range(-3, 4) for each in found for text in plan.concurrent_texts(each, block)]
     assert len(asked) == len(set(asked)) == 7 * 14
 
 
@@ -176,9 +176,9 @@ def test_loads_begin_at_different_texts_and_go_through_all() -> None:
     request = ScenarioRequest(mode=Mode.ENDPOINT, texts=("chars-60",), variant=None, traffic=TRAFFIC)
     found = expand(request, arms=[SERVER], voice="v")
     plan = make_plan(found, corpus=Corpus(), run_limits=PACE)
-    first = [plan.crowd(each, block)[0].variant for block in range(4) for each in found]
+    first = [plan.concurrent_texts(each, block)[0].variant for block in range(4) for each in found]
     assert first == [number * 125 for number in range(8)]
-    assert {text.variant for text in plan.crowd(found[0], 1)} == set(range(1_000))
+    assert {text.variant for text in plan.concurrent_texts(found[0], 1)} == set(range(1_000))
 
 
 def test_a_soak_goes_on_with_the_next_text_and_the_next_block_where_it_ended() -> None:

@@ -11,7 +11,7 @@ from harness.core.records.verdict import VerdictKind
 from harness.measure.conductor.ort_profile import read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.handle import HERE, ProcessHandle, WorkerLost
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import placement
@@ -133,22 +133,22 @@ class TestBadProviders:
         }
 
     def test_one_that_loads_and_computes_nonsense(self, lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
-        load, speak = ScriptedHandle.load, ScriptedHandle.speak
+        load, synthesise = ScriptedHandle.load, ScriptedHandle.synthesise
         providers: dict[ScriptedHandle, object] = {}
 
         def loaded(handle: ScriptedHandle, order: LoadOrder, *, timeout_s: float) -> Launch:
             providers[handle] = order.engine.provider
             return load(handle, order, timeout_s=timeout_s)
 
-        def nonsense(handle: ScriptedHandle, order: SpeakOrder, *, timeout_s: float) -> Repetition:
-            repetition = speak(handle, order, timeout_s=timeout_s)
+        def nonsense(handle: ScriptedHandle, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
+            repetition = synthesise(handle, order, timeout_s=timeout_s)
             if providers.get(handle) == "openvino" and order.audio_path:
                 noise = np.random.default_rng(0).standard_normal(np.load(order.audio_path).shape)
                 np.save(order.audio_path, (0.1 * noise).astype(np.float32))
             return repetition
 
         monkeypatch.setattr(ScriptedHandle, "load", loaded)
-        monkeypatch.setattr(ScriptedHandle, "speak", nonsense)
+        monkeypatch.setattr(ScriptedHandle, "synthesise", nonsense)
         found = self.lines(lab)
         assert found["scripted.cpu.tdefault"] == ("", True)
         remark, _measured = found["scripted.openvino.tdefault"]

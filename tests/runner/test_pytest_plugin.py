@@ -12,7 +12,7 @@ from _pytest.pytester import SysModulesSnapshot
 from harness.core.errors import ExitCode
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData, RunStatus
-from harness.measure.worker.protocol import SpeakOrder
+from harness.measure.worker.protocol import SynthesisOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.runner import run as laboratory
 from harness.store.runs import open_store
@@ -372,14 +372,14 @@ class TestTableOnly:
     def test_ctrl_c_shows_what_was_measured_and_no_line_of_pytests(
         self, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        speak = ScriptedHandle.speak
+        synthesise = ScriptedHandle.synthesise
 
-        def interrupted(handle: ScriptedHandle, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+        def interrupted(handle: ScriptedHandle, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
             if order.block == 2:
                 raise KeyboardInterrupt
-            return speak(handle, order, timeout_s=timeout_s)
+            return synthesise(handle, order, timeout_s=timeout_s)
 
-        monkeypatch.setattr(ScriptedHandle, "speak", interrupted)
+        monkeypatch.setattr(ScriptedHandle, "synthesise", interrupted)
         result = session(*self.QUIET)
         assert result.ret == ExitCode.INTERRUPTED
         result.stdout.fnmatch_lines(["exit code 130: interrupted; finished blocks are stored"])
@@ -432,14 +432,14 @@ class TestErrors:
     def test_ctrl_c_keeps_what_was_finished_and_exits_with_130(
         self, session: Session, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        speak = ScriptedHandle.speak
+        synthesise = ScriptedHandle.synthesise
 
-        def interrupted(self: ScriptedHandle, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+        def interrupted(self: ScriptedHandle, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
             if order.block == 2:
                 raise KeyboardInterrupt
-            return speak(self, order, timeout_s=timeout_s)
+            return synthesise(self, order, timeout_s=timeout_s)
 
-        monkeypatch.setattr(ScriptedHandle, "speak", interrupted)
+        monkeypatch.setattr(ScriptedHandle, "synthesise", interrupted)
         result = session()
         assert result.ret == ExitCode.INTERRUPTED
         data = stored(pytester)

@@ -315,7 +315,7 @@ class TestTakingTurns:
         data = lab.run(requests=self.REQUESTS, **{"workers-memory": "700MB"}).data
         (note,) = [each for each in data.run.notes if each.startswith("memory: ")]
         assert "the workers of 3 arms need about" in note
-        assert "arms took turns: 2 groups in each of 3 launches, what they are held against in each" in note
+        assert "arms ran in groups: 2 groups in each of 3 launches, each with its reference arms" in note
         assert {block.group for block in data.blocks} == {0, 1}
         found = recommend([data], OBJECTIVES["throughput"])
         assert all(lead.told and lead.behind and lead.behind.n == 3 * 4 for lead in found.leads)

@@ -229,7 +229,7 @@ class Scenario:
     language: str = ""
 
     @property
-    def is_crowd(self) -> bool:
+    def is_concurrent(self) -> bool:
         """Whether it asks for more than one text at a time."""
         return self.concurrency > 1 or self.traffic is not None
 

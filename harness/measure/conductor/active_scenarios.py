@@ -1,4 +1,4 @@
-"""The scenarios that are still in a run."""
+"""Tracks the scenarios that are still active in a run."""
 
 from harness.core.clock import Clock
 from harness.core.records.repetition import Outcome, Phase, Repetition
@@ -9,7 +9,7 @@ from harness.plan.matrix import Plan
 
 
 class ActiveScenarios:
-    """Whoever is lost leaves it for the rest of the run, and that is said."""
+    """The active scenarios. A lost scenario leaves for the rest of the run, and an event reports it."""
 
     def __init__(self, plan: Plan, *, clock: Clock, emit: EventHandler) -> None:
         self._plan = plan
@@ -22,30 +22,30 @@ class ActiveScenarios:
 
     @property
     def in_blocks(self) -> list[Scenario]:
-        """Those that blocks are made of."""
+        """Active scenarios that run in blocks."""
         return [scenario for scenario in self.alive if not scenario.mode.starts_alone]
 
     @property
     def start_ups(self) -> list[Scenario]:
-        """Those that are about a start of their own."""
+        """Active scenarios that measure a dedicated start-up."""
         return [scenario for scenario in self.alive if scenario.mode.starts_alone]
 
-    def at_work(self, arm: Arm) -> list[Scenario]:
-        """What blocks have of an arm."""
+    def of_arm(self, arm: Arm) -> list[Scenario]:
+        """Active scenarios of an arm that run in blocks."""
         return [scenario for scenario in self.in_blocks if scenario.arm == arm]
 
-    def leave_out(self, scenario: Scenario) -> None:
-        """Go on without a scenario that was not lost."""
+    def skip(self, scenario: Scenario) -> None:
+        """Remove a scenario that was not lost, without an event."""
         self.alive.remove(scenario)
 
     def lose(self, scenario: Scenario, outcome: Outcome) -> None:
-        """Go on without a scenario, because of what became of its last repetition or its worker's start."""
+        """Remove a scenario whose last repetition or worker start failed with `outcome`."""
         if scenario in self.alive:
             self.alive.remove(scenario)
             self._emit(ScenarioLost(scenario_id=scenario.id, outcome=outcome))
 
-    def give_up(self, scenario: Scenario, outcome: Outcome, *, launch: int) -> None:
-        """Lose a scenario that nothing happened to: a record of its own says why there is no more of it."""
+    def lose_unmeasured(self, scenario: Scenario, outcome: Outcome, *, launch: int) -> None:
+        """Remove a scenario that has no failed repetition. A record outside the blocks states the reason."""
         utterance = self._plan.utterance(scenario, 0)
         repetition = Repetition(
             scenario_id=scenario.id, launch=launch, block=NO_BLOCK, position=0,

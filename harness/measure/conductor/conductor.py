@@ -3,7 +3,7 @@
 It measures start-ups first. Then, for each launch, it starts every arm's worker, warms the workers up from short texts
 to long, runs blocks, and ends the workers. Where memory cannot hold all workers, it takes one group of arms at a time.
 It prints and writes nothing: it emits events. It knows no metrics and no verdicts. Only `Watch`, which it calls after
-each block, can end a group of blocks or a run before the blocks or the budget are used up.
+each block, can end a group of blocks or a run before the blocks are done or the budget is spent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from harness.core.records.repetition import Block, Outcome, OutcomeKind, Phase, 
 from harness.core.records.scenario import Arm, Scenario, Utterance
 from harness.measure.conductor.active_scenarios import ActiveScenarios
 from harness.measure.conductor.budget import RunBudget
-from harness.measure.conductor.dispatch import Dispatcher, Turn
+from harness.measure.conductor.dispatch import Dispatcher, Step
 from harness.measure.conductor.events import BlockDone, Event, EventHandler
-from harness.measure.conductor.memory_groups import Group, arrange, overfull, shares
+from harness.measure.conductor.memory_groups import Group, arrange_groups, memory_overflow, time_shares
 from harness.measure.conductor.memory_needs import MemoryNeeds
 from harness.measure.conductor.requests import is_derived
 from harness.measure.conductor.start_ups import StartUps
@@ -30,11 +30,11 @@ from harness.measure.worker.slicing_checks import Slicing
 from harness.plan.matrix import Plan
 
 RESTARTS = 3
-"""How often an arm's worker is started again after it was lost, in one run."""
+"""The most restarts of an arm's lost worker in one run."""
 
 
 class Conductor:
-    """One run. `play` does it; `reason` then says why it ended, `complete` whether every launch played a block."""
+    """One run. After `run`, `reason` says why it ended, and `complete` whether every launch ran a block."""
 
     def __init__(
         self, plan: Plan, *, worker_factory: WorkerFactory, clock: Clock, emit: EventHandler, watch: Watch | None = None
@@ -51,56 +51,56 @@ class Conductor:
         )
         self._canary = CanaryWorker(worker_factory)
         self._dispatcher = Dispatcher(plan, worker_factory, self._slicing)
-        self._turns = StepRunner(
+        self._steps = StepRunner(
             dispatcher=self._dispatcher, worker_pool=self._worker_pool, clock=clock, slicing=self._slicing
         )
         self._warm_ups = WarmUps(
             plan,
             active_scenarios=self._active_scenarios,
             worker_pool=self._worker_pool,
-            turns=self._turns,
+            steps=self._steps,
             slicing=self._slicing,
             repeat=self._warm_up,
             emit=self._emit,
         )
-        self._pacing = RunBudget(plan.run_limits, clock)
+        self._budget = RunBudget(plan.run_limits, clock)
         self._restarts: dict[Arm, int] = {}
         self._extra_launches = 0
         self._groups: tuple[Group, ...] = ()
-        """Of the launch under way."""
+        """Groups of the current launch."""
         self._blocks = 0
-        """Blocks that have ended: the number of the next."""
+        """The number of blocks that have ended, which is the number of the next block."""
         self._round = 0
-        """Which texts are spoken: blocks of several groups that speak the same make a round."""
-        self._opening: frozenset[Arm] = frozenset()
-        """Arms whose first block in this launch is under way."""
-        self._settled: list[str] = []
+        """Selects the texts of a block. Blocks of different groups with the same texts form a round."""
+        self._first_block_arms: frozenset[Arm] = frozenset()
+        """Arms that are running their first block of this launch."""
+        self._early_ends: list[str] = []
         self.reason = ""
         self.complete = False
 
-    def play(self) -> None:
-        """Play all launches. Whatever happens, no worker is left behind."""
-        self._pacing = RunBudget(self._plan.run_limits, self._clock)
+    def run(self) -> None:
+        """Run all launches, and always close every worker."""
+        self._budget = RunBudget(self._plan.run_limits, self._clock)
         try:
             self._canary.start()
             self.reason = self._start_ups()
             whole = not self.reason
             for launch in count():
-                if launch == self._pacing.launches:
+                if launch == self._budget.launches:
                     break
-                if launch >= self._plan.run_limits.launch_policy.needed_launches and not self._pacing.fits_launch():
+                if launch >= self._plan.run_limits.launch_policy.needed_launches and not self._budget.fits_launch():
                     self.reason = f"{self._budget_spent} after {launch} launches"
                     return
-                if not self._play_launch(launch):
+                if not self._run_launch(launch):
                     self.complete = True
                     return
                 if not self._active_scenarios.alive:
                     self.reason = "every scenario was lost"
                     return
             self.complete = whole
-            if self._settled and not self.reason:
+            if self._early_ends and not self.reason:
                 self.reason = early_endings(
-                    self._settled, most_blocks=self._plan.run_limits.blocks, groups=len(self._groups)
+                    self._early_ends, most_blocks=self._plan.run_limits.blocks, groups=len(self._groups)
                 )
         finally:
             self._worker_pool.close_all()
@@ -111,18 +111,21 @@ class Conductor:
         start_ups = StartUps(
             self._plan, self._active_scenarios, pool, dispatcher=dispatcher, clock=self._clock, emit=self._emit
         )
-        return start_ups.play(self._pacing)
+        return start_ups.run(self._budget)
 
-    def _play_launch(self, launch: int) -> bool:
-        """Play one launch, group by group; False where the run has been ended."""
+    def _run_launch(self, launch: int) -> bool:
+        """Run one launch, group by group. Return False if the run must end."""
         memory = self._plan.run_limits.memory
-        self._groups = arrange(self._active_scenarios.in_blocks, needs=self._needs.of, memory=memory)
-        if memory is not None and (told := overfull(self._groups, launch=launch, needs=self._needs.of, memory=memory)):
-            self._emit(told)
+        self._groups = arrange_groups(self._active_scenarios.in_blocks, needs=self._needs.of, memory=memory)
+        overflow = None
+        if memory is not None:
+            overflow = memory_overflow(self._groups, launch=launch, needs=self._needs.of, memory=memory)
+        if overflow is not None:
+            self._emit(overflow)
         first = last = self._round
-        for number, until in enumerate(shares(self._groups, self._plan)):
+        for number, until in enumerate(time_shares(self._groups, self._plan)):
             self._round = first
-            if not self._play_group(number, launch, until=until):
+            if not self._run_group(number, launch, until=until):
                 return False
             last = max(last, self._round)
             for active in list(self._worker_pool):
@@ -131,52 +134,52 @@ class Conductor:
         self._round = last
         return True
 
-    def _play_group(self, number: int, launch: int, *, until: float) -> bool:
-        """Start a group's workers and play its blocks; False where the run has been ended."""
+    def _run_group(self, number: int, launch: int, *, until: float) -> bool:
+        """Start a group's workers and run its blocks. Return False if the run must end."""
         group = self._groups[number]
         began = self._clock.now_ns()
         self._start_workers(self._plan.turned(group.arms, "arms", launch), launch)
         in_group = [each for each in self._active_scenarios.in_blocks if each.arm in group.arms]
-        self._warm_ups.play(self._warm_up_order(in_group, launch), launch)
+        self._warm_ups.run(self._warm_up_order(in_group, launch), launch)
         if not launch and self._slicing.reason and (launch_policy := self._plan.run_limits.launch_policy.otherwise):
-            self._pacing.take(launch_policy)
-        self._pacing.launched(began, groups=len(self._groups))
+            self._budget.use_policy(launch_policy)
+        self._budget.launch_done(began, groups=len(self._groups))
         for block in range(self._plan.run_limits.blocks):
-            self._opening = frozenset(group.arms) if block == 0 else frozenset()
-            if block and not self._pacing.fits_block(launch, until=until):
+            self._first_block_arms = frozenset(group.arms) if block == 0 else frozenset()
+            if block and not self._budget.fits_block(launch, until=until):
                 self.reason = self._budget_spent
                 break
-            if not self._play_block(number, launch, turned=bool(block % 2)):
+            if not self._run_block(number, launch, reverse=bool(block % 2)):
                 break
             self._round += 1
             if reason := self._watch.ends_run():
                 self.reason = reason
                 return False
             if block + 1 < self._plan.run_limits.blocks and (reason := self._watch.ends_group()):
-                self._settled.append(f"{reason} after {block + 1}")
+                self._early_ends.append(f"{reason} after {block + 1}")
                 break
         return True
 
-    def _play_block(self, group: int, launch: int, *, turned: bool) -> bool:
-        """One round of every scenario of a group; False where nothing is left to play.
+    def _run_block(self, group: int, launch: int, *, reverse: bool) -> bool:
+        """Run every scenario of a group once. Return False if no scenario is left.
 
-        Every other block has the order of the one before `turned` round. So no scenario is oftener early in its blocks
-        than another, nor oftener spoken after the same neighbour: what a place in a block does cancels out.
+        With `reverse`, the block runs in the reversed order of the block before it. Over such a pair of blocks, the
+        effects of position and of the preceding scenario cancel out.
         """
-        playing = [scenario for scenario in self._groups[group].scenarios if scenario in self._active_scenarios]
-        if not playing:
+        active = [scenario for scenario in self._groups[group].scenarios if scenario in self._active_scenarios]
+        if not active:
             return False
-        order = self._plan.shuffled(playing, "block", self._blocks - turned)
-        if turned:
+        order = self._plan.shuffled(active, "block", self._blocks - reverse)
+        if reverse:
             order.reverse()
         started_at, began = self._clock.wall(), self._clock.now_ns()
-        self._say("canary")
+        self._emit_progress("canary")
         canary = self._canary.read()
         done: list[Repetition] = []
 
-        def played() -> Block:
+        def finished_block() -> Block:
             wall_ns = self._clock.now_ns() - began
-            self._pacing.played(wall_ns)
+            self._budget.block_done(wall_ns)
             return Block(
                 block=self._blocks,
                 launch=launch,
@@ -185,54 +188,56 @@ class Conductor:
                 wall_ns=wall_ns,
                 canary=canary,
                 group=group,
-                slice_ns=slice_ns if sides else 0,
+                slice_ns=slice_ns if pairs else 0,
                 whole=self._slicing.reason,
             )
 
-        sides, slice_ns = self._turns.sides(order), round(self._slicing.slice_s * 1e9)
+        pairs, slice_ns = self._steps.pairs(order), round(self._slicing.slice_s * 1e9)
         try:
-            self._speak(order, sides, done)
+            self._synthesise(order, pairs, done)
         except KeyboardInterrupt:
-            # What was spoken of this block is as good as any; a request to end costs the repetition under way.
+            # Finished repetitions are valid; an interrupt costs only the current repetition.
             if done:
-                self._keep_block(played(), done, ask=False)
+                self._keep_block(finished_block(), done, query_servers=False)
             raise
         self._slicing.settle()
-        self._keep_block(played(), done, ask=True)
+        self._keep_block(finished_block(), done, query_servers=True)
         return True
 
-    def _speak(self, order: Sequence[Scenario], sides: Mapping[Scenario, Scenario], done: list[Repetition]) -> None:
-        """One turn of each; `done` gets what was spoken, as it is. Of `sides` both speak when the first is due."""
-        spoken: set[Scenario] = set()
+    def _synthesise(
+        self, order: Sequence[Scenario], pairs: Mapping[Scenario, Scenario], done: list[Repetition]
+    ) -> None:
+        """Run one step per scenario and append its repetitions to `done`. Both sides of a pair run together."""
+        ran: set[Scenario] = set()
         for scenario in order:
-            if scenario in spoken:
+            if scenario in ran:
                 continue
-            position = len(spoken)
-            spoken.add(scenario)
-            other = sides.get(scenario)
+            position = len(ran)
+            ran.add(scenario)
+            other = pairs.get(scenario)
             if other is not None and scenario in self._active_scenarios and other in self._active_scenarios:
-                spoken.add(other)
+                ran.add(other)
                 done += self._repeat_both((scenario, other), position=position, phase=Phase.MEASURED)
                 continue
-            soaking = self._pacing.soaking(self._soaks())
-            for turn in range(scenario.repeats):
-                if scenario not in self._active_scenarios or not soaking(turn):
+            fits = self._budget.soak_limit(self._soaks())
+            for repeat in range(scenario.repeats):
+                if scenario not in self._active_scenarios or not fits(repeat):
                     break
-                done += self._repeat(scenario, position=position, phase=Phase.MEASURED, turn=turn)
+                done += self._repeat(scenario, position=position, phase=Phase.MEASURED, repeat=repeat)
 
     def _soaks(self) -> int:
-        """How many soaks there are in a round of the launch's blocks."""
-        played = [each for group in self._groups for each in group.scenarios]
-        return sum(each.repeats > 1 and each in self._active_scenarios for each in played)
+        """The number of active soaks in one round of the launch."""
+        planned = [each for group in self._groups for each in group.scenarios]
+        return sum(each.repeats > 1 and each in self._active_scenarios for each in planned)
 
-    def _keep_block(self, block: Block, done: Sequence[Repetition], *, ask: bool) -> None:
-        """Say that a block has ended; with `ask`, with what servers say of themselves after it."""
+    def _keep_block(self, block: Block, done: Sequence[Repetition], *, query_servers: bool) -> None:
+        """Emit that a block has ended. With `query_servers`, add the statistics that servers report after it."""
         interrupt = None
         try:
-            if ask:
+            if query_servers:
                 block = replace(block, servers=self._worker_pool.server_statistics())
         except KeyboardInterrupt as error:
-            # What was measured is kept first.
+            # Keep the measurements first.
             interrupt = error
         self._blocks += 1
         self._emit(BlockDone(block=block, repetitions=tuple(done)))
@@ -240,83 +245,83 @@ class Conductor:
             raise interrupt
 
     def _warm_up_order(self, scenarios: Sequence[Scenario], launch: int) -> list[Scenario]:
-        """From short texts to long, so that a longer text's memory is not charged to a shorter one; originals first.
+        """Originals first, then from short texts to long: a short text must not inherit a longer text's memory.
 
-        Among equals the seed decides: the arms of a duel are warmed up last, just before the blocks, equally often.
+        The seed decides between equals, so that over the launches each arm of a duel is equally often warmed up last.
         """
         return sorted(
             self._plan.turned(scenarios, "warm-ups", launch),
             key=lambda scenario: (is_derived(scenario), self._utterance(scenario).characters),
         )
 
-    def _utterance(self, scenario: Scenario, *, turn: int = 0) -> Utterance:
-        """What is spoken next. Of a server, which may keep its answers, no group asks what another has asked."""
-        return self._plan.utterance(scenario, self._blocks if scenario.arm.url else self._round, turn=turn)
+    def _utterance(self, scenario: Scenario, *, repeat: int = 0) -> Utterance:
+        """The next text. A server may cache answers, so its groups never repeat each other's texts."""
+        return self._plan.utterance(scenario, self._blocks if scenario.arm.url else self._round, turn=repeat)
 
-    def _warm_up(self, *scenarios: Scenario, watched: bool = False) -> Sequence[Repetition]:
-        """One repetition before anything is measured, or one of both sides of a duel."""
+    def _warm_up(self, *scenarios: Scenario, observed: bool = False) -> Sequence[Repetition]:
+        """Run one warm-up repetition of a scenario, or of both sides of a duel."""
         if len(scenarios) == 2:
             one, other = scenarios
             return self._repeat_both((one, other), position=0, phase=Phase.WARMUP)
-        return self._repeat(scenarios[0], position=0, phase=Phase.WARMUP, watched=watched)
+        return self._repeat(scenarios[0], position=0, phase=Phase.WARMUP, observed=observed)
 
     def _repeat(
-        self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0, watched: bool = False
+        self, scenario: Scenario, *, position: int, phase: Phase, repeat: int = 0, observed: bool = False
     ) -> Sequence[Repetition]:
-        """One repetition, or those of a crowd; a worker that is lost costs its scenario, and its arm gets a new one."""
-        self._say(scenario.id)
-        when = self._turn(scenario, position=position, phase=phase, turn=turn)
-        return self._completed([self._turns.one(scenario, when, watched=watched)])
+        """Run one step. If the worker is lost, its scenario leaves the run and its arm gets a new worker."""
+        self._emit_progress(scenario.id)
+        step = self._step(scenario, position=position, phase=phase, repeat=repeat)
+        return self._handle_results([self._steps.run_one(scenario, step, observed=observed)])
 
     def _repeat_both(self, pair: tuple[Scenario, Scenario], *, position: int, phase: Phase) -> Sequence[Repetition]:
-        """One repetition of each side of a duel, at the same time."""
-        self._say(f"{pair[0].id} and {pair[1].arm.id}")
-        return self._completed(self._turns.both(pair, self._turn(pair[0], position=position, phase=phase)))
+        """Run both sides of a duel at the same time."""
+        self._emit_progress(f"{pair[0].id} and {pair[1].arm.id}")
+        return self._handle_results(self._steps.run_pair(pair, self._step(pair[0], position=position, phase=phase)))
 
-    def _turn(self, scenario: Scenario, *, position: int, phase: Phase, turn: int = 0) -> Turn:
-        return Turn(
-            utterance=self._utterance(scenario, turn=turn),
+    def _step(self, scenario: Scenario, *, position: int, phase: Phase, repeat: int = 0) -> Step:
+        return Step(
+            utterance=self._utterance(scenario, repeat=repeat),
             block=self._blocks,
             position=position,
             phase=phase,
-            opening=self._opening if phase is Phase.MEASURED and not turn else frozenset(),
+            first_block_arms=self._first_block_arms if phase is Phase.MEASURED and not repeat else frozenset(),
         )
 
-    def _completed(self, taken: Sequence[StepResult]) -> list[Repetition]:
-        """What was spoken. Who was lost over it leaves the run, and its arm gets a new worker."""
-        for each in taken:
+    def _handle_results(self, results: Sequence[StepResult]) -> list[Repetition]:
+        """The repetitions. A lost scenario leaves the run, and its arm gets a new worker."""
+        for each in results:
             if each.lost is not None:
                 self._active_scenarios.lose(each.scenario, each.lost)
                 self._worker_pool.close(each.scenario.arm)
                 self._reopen(each.scenario.arm)
-        return [repetition for each in taken for repetition in each.repetitions]
+        return [repetition for each in results for repetition in each.repetitions]
 
     def _start_workers(self, arms: Sequence[Arm], launch: int) -> None:
         """Start the arms' workers, one after the other.
 
-        A duel in slices has many launches. The first has shown that its arms can speak, and what loading them takes:
-        in later ones both load at once and speak nothing yet.
+        A duel in slices has many launches. Only its first launch measures loading. In later launches both arms load in
+        parallel, without a first inference.
         """
         if launch and self._slicing.slice_s:
-            self._say(f"loading {' and '.join(arm.id for arm in arms)}")
+            self._emit_progress(f"loading {' and '.join(arm.id for arm in arms)}")
             for arm, outcome in self._worker_pool.open_at_once(arms, launch).items():
-                self._note_load(arm, outcome)
+                self._handle_load(arm, outcome)
             return
         for arm in arms:
             self._start_worker(arm, launch)
 
     def _start_worker(self, arm: Arm, launch: int) -> None:
-        self._say(f"loading {arm.id}")
-        self._note_load(arm, self._worker_pool.open(arm, launch))
+        self._emit_progress(f"loading {arm.id}")
+        self._handle_load(arm, self._worker_pool.open(arm, launch))
 
-    def _note_load(self, arm: Arm, outcome: Outcome) -> None:
-        """An arm that cannot be loaded costs all its scenarios."""
+    def _handle_load(self, arm: Arm, outcome: Outcome) -> None:
+        """Remove all scenarios of an arm that cannot be loaded."""
         if not outcome.valid:
-            for scenario in self._active_scenarios.at_work(arm):
+            for scenario in self._active_scenarios.of_arm(arm):
                 self._active_scenarios.lose(scenario, outcome)
 
     def _reopen(self, arm: Arm) -> None:
-        remaining = self._warm_up_order(self._active_scenarios.at_work(arm), self._restarts.get(arm, 0))
+        remaining = self._warm_up_order(self._active_scenarios.of_arm(arm), self._restarts.get(arm, 0))
         self._restarts[arm] = self._restarts.get(arm, 0) + 1
         if not remaining:
             return
@@ -324,9 +329,9 @@ class Conductor:
             reason = f"the arm's worker was lost {self._restarts[arm]} times; it is not started again in this run"
             for scenario in remaining:
                 outcome = Outcome(kind=OutcomeKind.CRASHED, reason=reason)
-                self._active_scenarios.give_up(scenario, outcome, launch=self._last_launch)
+                self._active_scenarios.lose_unmeasured(scenario, outcome, launch=self._last_launch)
             return
-        # A new process is a new launch: its figures must not be taken for those of the lost one.
+        # A new process is a new launch: its values must not mix with those of the lost process.
         self._extra_launches += 1
         self._start_worker(arm, self._last_launch)
         for scenario in remaining:
@@ -345,5 +350,5 @@ class Conductor:
         self._needs.handle(event)
         self._handler(event)
 
-    def _say(self, doing: str) -> None:
-        self._emit(self._pacing.progress(doing))
+    def _emit_progress(self, doing: str) -> None:
+        self._emit(self._budget.progress(doing))

@@ -1,141 +1,150 @@
-"""What the conductor asks of a worker at its desk: one text, many at once, or a load."""
+"""Sends the orders of a run to loaded workers: one text, concurrent texts, or a load."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.scenario import Arm, Scenario, Utterance
-from harness.measure.conductor.requests import Originals, crowd_order, crowd_timeout, speak_order
+from harness.measure.conductor.requests import Originals, concurrent_order, concurrent_timeout, synthesis_order
 from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.measure.conductor.workers import ActiveWorker
 from harness.measure.system.thread_states import states_of
 from harness.measure.worker.handle import Overdue, WorkerLost
 from harness.measure.worker.observed_synthesis import synthesise_observed
-from harness.measure.worker.protocol import ConcurrentAnswer, SpeakOrder
+from harness.measure.worker.protocol import ConcurrentAnswer, SynthesisOrder
 from harness.measure.worker.slicing_checks import Slicing
-from harness.measure.worker.time_slicing import Speaking, haltable, speak_at_once, speak_in_slices
+from harness.measure.worker.time_slicing import (
+    SlicedSynthesis,
+    as_pausable,
+    synthesise_in_parallel,
+    synthesise_in_slices,
+)
 from harness.plan.matrix import Plan
 
 SLICES_A_TEXT = 8
-"""Turns that a side has at least: where a text takes only a few, both do not meet the same moments."""
+"""The fewest slices per side of a pair. With fewer, the sides do not meet the same machine conditions."""
 
 SHORTEST_SLICE_S = 0.025
-"""Shorter turns than that cost more than they are worth: see docs/method.md."""
+"""Below this, switching costs more than slicing gains: see docs/method.md."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """When it is and what is spoken. Of the arms that are `opening`, audio may be kept: a launch's first turn."""
+class Step:
+    """One text at one position of a block. Audio may be kept for `first_block_arms`, which run their first block."""
 
     utterance: Utterance
     block: int
     position: int
     phase: Phase
-    opening: frozenset[Arm] = frozenset()
+    first_block_arms: frozenset[Arm] = frozenset()
 
 
 class Dispatcher:
-    """Gives the orders of one run. WorkerLost where a worker does not answer."""
+    """Sends the orders of one run. Raises WorkerLost if a worker does not answer."""
 
     def __init__(self, plan: Plan, worker_factory: WorkerFactory, slicing: Slicing | None = None) -> None:
         self._plan = plan
         self._worker_factory = worker_factory
         self._slicing = slicing or Slicing(plan.run_limits.launch_policy)
         self._originals = Originals()
-        self._took: dict[str, int] = {}
-        """Scenario id → ns of its newest repetition."""
+        self._durations_ns: dict[str, int] = {}
+        """Scenario id → duration of its latest valid repetition, in ns."""
 
-    def repetitions(self, scenario: Scenario, active: ActiveWorker, turn: Turn) -> Sequence[Repetition]:
-        """What a scenario gives in a turn: one repetition of a text, or those of so many texts at once."""
-        if scenario.is_crowd:
-            return self.crowd(scenario, active, block=turn.block, phase=turn.phase).repetitions
-        order = self._order(scenario, active, turn)
-        repetition = active.worker.speak(order, timeout_s=self._plan.run_limits.timeout_for(turn.utterance.characters))
-        self._hear(scenario, repetition)
+    def repetitions(self, scenario: Scenario, active: ActiveWorker, step: Step) -> Sequence[Repetition]:
+        """Run a scenario for one step. A concurrent scenario returns one repetition per request."""
+        if scenario.is_concurrent:
+            return self.concurrent(scenario, active, block=step.block, phase=step.phase).repetitions
+        order = self._order(scenario, active, step)
+        repetition = active.worker.synthesise(
+            order, timeout_s=self._plan.run_limits.timeout_for(step.utterance.characters)
+        )
+        self._note_repetition(scenario, repetition)
         return [repetition]
 
-    def together(
-        self, pair: tuple[Scenario, Scenario], worker_pool: tuple[ActiveWorker, ActiveWorker], turn: Turn
+    def run_pair(
+        self, pair: tuple[Scenario, Scenario], worker_pool: tuple[ActiveWorker, ActiveWorker], step: Step
     ) -> tuple[Repetition | WorkerLost, ...]:
-        """One text by both sides of a duel at the same time, in slices; the first begins.
+        """Synthesise one text with both sides of a duel in alternating slices, starting with the first.
 
-        What warms up is not measured, and is spoken without slices: whoever has a core of their own does not wait.
+        Warm-up is not measured, so it runs in parallel without slices.
         """
         sides = [
-            self._speaking(scenario, active, replace(turn, position=turn.position + place))
+            self._sliced(scenario, active, replace(step, position=step.position + place))
             for place, (scenario, active) in enumerate(zip(pair, worker_pool, strict=True))
         ]
         one, other = sides
         looped_ns = [side.pauser.looped_ns for side in sides]
-        # Each has the machine half of the time.
-        timeout_s = 2 * self._plan.run_limits.timeout_for(turn.utterance.characters)
-        if turn.phase is Phase.WARMUP:
-            found = speak_at_once((one, other), timeout_s=timeout_s)
+        # Each side has the machine for half of the time.
+        timeout_s = 2 * self._plan.run_limits.timeout_for(step.utterance.characters)
+        if step.phase is Phase.WARMUP:
+            results = synthesise_in_parallel((one, other), timeout_s=timeout_s)
         else:
-            found = speak_in_slices((one, other), slice_s=self._slice_s(pair), timeout_s=timeout_s)
+            results = synthesise_in_slices((one, other), slice_s=self._slice_s(pair), timeout_s=timeout_s)
         for scenario, side, before_ns in zip(pair, sides, looped_ns, strict=True):
-            if isinstance(side.found, Repetition):
-                self._hear(scenario, side.found)
-                self._learn(scenario, side, looped_ns=before_ns)
-        return found
+            if isinstance(side.result, Repetition):
+                self._note_repetition(scenario, side.result)
+                self._note_evidence(scenario, side, looped_ns=before_ns)
+        return results
 
-    def watched(self, scenario: Scenario, active: ActiveWorker, turn: Turn) -> Sequence[Repetition]:
-        """One text by a side of a duel, by itself, whose threads are looked at meanwhile. WorkerLost."""
-        side = self._speaking(scenario, active, turn)
+    def observed(self, scenario: Scenario, active: ActiveWorker, step: Step) -> Sequence[Repetition]:
+        """Synthesise one text with one side of a duel while observing its threads. Raises WorkerLost."""
+        side = self._sliced(scenario, active, step)
         before_ns = side.pauser.looped_ns
-        looks = synthesise_observed(side, timeout_s=self._plan.run_limits.timeout_for(turn.utterance.characters))
-        if isinstance(side.found, WorkerLost):
-            raise side.found
-        assert side.found is not None  # noqa: S101 - for the type checker; it has spoken or is lost
-        self._hear(scenario, side.found)
-        self._slicing.of(scenario.arm.id).looked(looks.states())
-        self._learn(scenario, side, looped_ns=before_ns)
-        return [side.found]
+        observations = synthesise_observed(side, timeout_s=self._plan.run_limits.timeout_for(step.utterance.characters))
+        if isinstance(side.result, WorkerLost):
+            raise side.result
+        assert side.result is not None  # noqa: S101 - for the type checker; a result is a repetition or WorkerLost
+        self._note_repetition(scenario, side.result)
+        self._slicing.of(scenario.arm.id).add_observations(observations.states())
+        self._note_evidence(scenario, side, looped_ns=before_ns)
+        return [side.result]
 
-    def _speaking(self, scenario: Scenario, active: ActiveWorker, turn: Turn) -> Speaking:
-        return Speaking(worker=haltable(active.worker), order=self._order(scenario, active, turn))
+    def _sliced(self, scenario: Scenario, active: ActiveWorker, step: Step) -> SlicedSynthesis:
+        return SlicedSynthesis(worker=as_pausable(active.worker), order=self._order(scenario, active, step))
 
-    def _learn(self, scenario: Scenario, side: Speaking, *, looped_ns: int) -> None:
-        """What a repetition has shown of an arm; `looped_ns` is what its engine had looped before."""
+    def _note_evidence(self, scenario: Scenario, side: SlicedSynthesis, *, looped_ns: int) -> None:
+        """Record what a repetition showed about an arm. `looped_ns` is the loop counter before the repetition."""
         seen = self._slicing.of(scenario.arm.id)
-        seen.halted(states_of(side.halts))
-        if isinstance(side.found, Repetition) and side.found.outcome.valid:
-            seen.spoke(side.found, looped_ns=side.pauser.looped_ns - looped_ns)
+        seen.add_pauses(states_of(side.pauses))
+        if isinstance(side.result, Repetition) and side.result.outcome.valid:
+            seen.add_synthesis(side.result, looped_ns=side.pauser.looped_ns - looped_ns)
 
-    def _hear(self, scenario: Scenario, repetition: Repetition) -> None:
+    def _note_repetition(self, scenario: Scenario, repetition: Repetition) -> None:
         self._originals.handle(scenario, repetition)
         if repetition.outcome.valid:
-            self._took[scenario.id] = repetition.end_ns
+            self._durations_ns[scenario.id] = repetition.end_ns
 
     def _slice_s(self, pair: tuple[Scenario, Scenario]) -> float:
-        """As asked for, and shorter where the faster side would have few turns."""
-        asked_s = self._slicing.slice_s
-        known = [self._took[each.id] / 1e9 for each in pair if each.id in self._took]
-        return min(asked_s, max(SHORTEST_SLICE_S, min(known) / SLICES_A_TEXT)) if known else asked_s
+        """The requested slice, shortened if the faster side would get fewer than `SLICES_A_TEXT`. In s."""
+        requested_s = self._slicing.slice_s
+        known = [self._durations_ns[each.id] / 1e9 for each in pair if each.id in self._durations_ns]
+        return min(requested_s, max(SHORTEST_SLICE_S, min(known) / SLICES_A_TEXT)) if known else requested_s
 
-    def _order(self, scenario: Scenario, active: ActiveWorker, turn: Turn) -> SpeakOrder:
-        return speak_order(
+    def _order(self, scenario: Scenario, active: ActiveWorker, step: Step) -> SynthesisOrder:
+        return synthesis_order(
             scenario,
-            turn.utterance,
+            step.utterance,
             launch=active.launch,
-            block=turn.block,
-            position=turn.position,
-            phase=turn.phase,
-            original_seconds=self._originals.seconds_for(scenario, turn.utterance),
-            audio_path=self._worker_factory.audio(scenario, active.launch) if scenario.arm in turn.opening else "",
+            block=step.block,
+            position=step.position,
+            phase=step.phase,
+            original_seconds=self._originals.seconds_for(scenario, step.utterance),
+            audio_path=self._worker_factory.audio(scenario, active.launch)
+            if scenario.arm in step.first_block_arms
+            else "",
         )
 
-    def crowd(
+    def concurrent(
         self, scenario: Scenario, active: ActiveWorker, *, block: int, phase: Phase, overdue: Overdue | None = None
     ) -> ConcurrentAnswer:
-        """Many requests. What they ask for while warming up, no block asks for: a server may keep its answers.
+        """Send concurrent requests. Warm-up texts differ from block texts, because a server may cache its answers.
 
-        `overdue` is told where it takes longer than that says.
+        `overdue` is called if the answer takes longer than its limit.
         """
-        texts = self._plan.crowd(scenario, block if phase is Phase.MEASURED else -1 - active.launch)
-        order = crowd_order(
+        texts = self._plan.concurrent_texts(scenario, block if phase is Phase.MEASURED else -1 - active.launch)
+        order = concurrent_order(
             scenario, texts, launch=active.launch, block=block, phase=phase, seed=self._plan.run_limits.seed + block
         )
-        return active.worker.attend(
-            order, timeout_s=crowd_timeout(scenario, texts, self._plan.run_limits), overdue=overdue
+        return active.worker.run_concurrent(
+            order, timeout_s=concurrent_timeout(scenario, texts, self._plan.run_limits), overdue=overdue
         )

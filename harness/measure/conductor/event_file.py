@@ -1,4 +1,4 @@
-"""Events as JSON lines in a file, for whoever watches a run from another process."""
+"""Writes events as JSON lines to a file, so that another process can follow a run."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from harness.core.codec import CodecError, decode
 from harness.measure.conductor.events import Begun, BlockDone, Event, EventHandler, Launched, Progress, ScenarioLost
 
 EVENTS_VARIABLE = "KOKORO_BENCH_EVENTS"
-"""Names the file that a run appends its events to."""
+"""The environment variable that names the file for a run's events."""
 
-APART_S = 0.5
-"""Between two lines of progress: more often nobody looks, and each takes time from the engine."""
+PROGRESS_INTERVAL_S = 0.5
+"""Seconds between two progress lines. Each line takes CPU time from the engine."""
 
 _TAIL_BYTES = 65_536
 
 
 class EventFile:
-    """A listener that appends. A disk that refuses costs the lines, not the run."""
+    """An event handler that appends to a file. A write error stops the lines, not the run."""
 
     def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
         self._path = path
@@ -31,31 +31,31 @@ class EventFile:
         self._refused = False
 
     def __call__(self, event: Event) -> None:
-        """Append what a watcher wants of `event`."""
-        said = _line(event)
+        """Append `event`, unless it is of no use to a reader or follows the last progress line too soon."""
+        fields = _line(event)
         now = self._wall()
-        if said is None or self._refused:
+        if fields is None or self._refused:
             return
         if isinstance(event, Progress):
-            if abs(now - self._progress_at) < APART_S:
+            if abs(now - self._progress_at) < PROGRESS_INTERVAL_S:
                 return
             self._progress_at = now
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"at": now, **said}) + "\n")
+                file.write(json.dumps({"at": now, **fields}) + "\n")
         except OSError:
             self._refused = True
 
 
-def listeners_from(environment: Mapping[str, str] = os.environ) -> list[EventHandler]:
-    """The listener that the environment asks for, if it asks for one."""
+def event_handlers_from(environment: Mapping[str, str] = os.environ) -> list[EventHandler]:
+    """The event handler that the environment requests, if any."""
     path = environment.get(EVENTS_VARIABLE)
     return [EventFile(Path(path))] if path and path.strip() else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """How far a run has come, as its file tells it. `run_id` is "" before it has begun to be stored."""
+class RunProgress:
+    """A run's progress as read from its event file. `run_id` is "" until the run is in the store."""
 
     run_id: str = ""
     doing: str = "starting"
@@ -67,17 +67,17 @@ class Watched:
     at: float = 0.0
 
 
-def read_events(path: Path) -> Watched:
-    """The state after the last whole line; an empty one where there is no file yet."""
+def read_events(path: Path) -> RunProgress:
+    """The state after the last complete line; the default state if there is no file yet."""
     found: dict[str, Any] = {}
     lost = 0
-    for line in _ends(path):
-        said = {name: value for name, value in line.items() if name in Watched.__dataclass_fields__}
-        with suppress(CodecError):  # a line that no run has written says nothing
-            decode(Watched, said)
-            found |= said
+    for line in _first_and_last_lines(path):
+        fields = {name: value for name, value in line.items() if name in RunProgress.__dataclass_fields__}
+        with suppress(CodecError):  # skip a line that no run has written
+            decode(RunProgress, fields)
+            found |= fields
             lost += line.get("event") == "lost"
-    return decode(Watched, {**found, "lost": lost})
+    return decode(RunProgress, {**found, "lost": lost})
 
 
 def _line(event: Event) -> dict[str, Any] | None:
@@ -95,8 +95,8 @@ def _line(event: Event) -> dict[str, Any] | None:
     return None
 
 
-def _ends(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of the file's beginning and end: a long run's middle says nothing that its end does not."""
+def _first_and_last_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines at the start and end of the file. The middle of a long file adds nothing to its end."""
     try:
         with path.open("rb") as file:
             head = file.read(_TAIL_BYTES)
@@ -107,8 +107,8 @@ def _ends(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in (head + tail).split(b"\n"):
         try:
-            said = json.loads(line)
+            fields = json.loads(line)
         except ValueError:
-            continue  # half a line, where head and tail meet or the run is writing just now
-        if isinstance(said, dict):
-            yield said
+            continue  # a partial line, where head and tail meet or where the run is writing
+        if isinstance(fields, dict):
+            yield fields

@@ -1,4 +1,4 @@
-"""What the conductor says while it measures. It prints nothing and writes nothing itself: whoever listens does."""
+"""Events that the conductor emits while it measures. Event handlers print or store them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from harness.core.records.repetition import Block, Launch, Outcome, Repetition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """The run is in the store, under this id."""
+    """The run is in the store under this id."""
 
     run_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What is being done, the share of the run that lies behind, and the seconds that remain.
+    """The current activity, the share of the run that is done, and the seconds that remain.
 
-    Before the first block nobody knows what remains: `remaining_s` is None. With `at_most` it is an upper bound.
+    `remaining_s` is None before the first block. With `at_most` it is an upper bound.
     """
 
     doing: str
@@ -30,10 +30,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grouped:
-    """The arms of a launch do not fit into memory together, and take turns: how much each group holds, in bytes.
+    """The arms of a launch do not fit into memory together and run in `groups`, given by their memory in bytes.
 
-    `needed` is what all would hold at once, `allowed` what they may; `unfit` are arms that do not fit even so, alone or
-    beside what they are held against, and are played all the same.
+    `needed` is the memory of all arms at once, `allowed` the limit, both in bytes. `unfit` are arms that exceed the
+    limit alone or together with their references; they run anyway.
     """
 
     launch: int
@@ -60,7 +60,7 @@ class WarmedUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockDone:
-    """A block has ended: what it gave is ready to be kept."""
+    """A block has ended; its repetitions are ready to be stored."""
 
     block: Block
     repetitions: tuple[Repetition, ...]
@@ -68,7 +68,7 @@ class BlockDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioLost:
-    """A scenario is given up for the rest of the run."""
+    """A scenario is removed for the rest of the run."""
 
     scenario_id: str
     outcome: Outcome

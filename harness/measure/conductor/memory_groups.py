@@ -1,8 +1,8 @@
-"""Which arms of a launch are there together, where the memory does not hold the workers of all.
+"""Splits the arms of a launch into groups if memory cannot hold the workers of all arms at once.
 
-A launch then plays its arms in groups, one after the other. Whatever others are held against stays at work through all
-groups that need it, in one process, so that every arm is still paired with it block by block; two arms of different
-groups are compared through it.
+The groups of a launch run one after the other. A reference arm keeps its process through all groups that need it, so
+every arm is still paired with its reference block by block. Two arms of different groups are compared through their
+reference.
 """
 
 from collections import Counter
@@ -18,10 +18,10 @@ from harness.plan.matrix import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """`arms` are started for this group, `kept` are at work from an earlier one; `scenarios` are what it plays.
+    """`arms` start with this group, `kept` still run from an earlier one, and `scenarios` are what the group runs.
 
-    Arms play all that they have when they come, and later what they have in common with those that come. `needs` is the
-    memory of all workers that are there, in bytes.
+    A starting arm runs all of its scenarios. A kept arm runs those whose request a starting arm has too. `needs` is the
+    memory of all workers of the group, in bytes.
     """
 
     arms: tuple[Arm, ...]
@@ -30,17 +30,19 @@ class Group:
     needs: int = 0
 
 
-def arrange(scenarios: Sequence[Scenario], *, needs: Callable[[Arm], int], memory: int | None) -> tuple[Group, ...]:
-    """As few groups as a first fit gives: one of all, in the given order, where they fit into `memory` bytes.
+def arrange_groups(
+    scenarios: Sequence[Scenario], *, needs: Callable[[Arm], int], memory: int | None
+) -> tuple[Group, ...]:
+    """Group arms by first fit. All arms form one group, in the given order, if they fit into `memory` bytes.
 
-    An arm that does not fit beside what it is held against has a group all the same.
+    An arm that does not fit together with its references gets a group anyway.
     """
     needed = {arm: needs(arm) for arm in dict.fromkeys(scenario.arm for scenario in scenarios)}
     if not needed:
         return ()
     if memory is None or sum(needed.values()) <= memory:
         return (Group(arms=tuple(needed), scenarios=tuple(scenarios), needs=sum(needed.values())),)
-    references = references_of(scenarios)
+    references = references_by_arm(scenarios)
     waiting = _rare_references_first(references)
     groups: list[Group] = []
     there: tuple[Arm, ...] = ()
@@ -55,17 +57,18 @@ def arrange(scenarios: Sequence[Scenario], *, needs: Callable[[Arm], int], memor
             if not coming or taken + more <= memory:
                 coming += joining
                 taken += more
-        played = _played(scenarios, coming=set(coming), kept=set(kept))
+        played = _scenarios_to_run(scenarios, coming=set(coming), kept=set(kept))
         groups.append(Group(arms=tuple(coming), scenarios=played, kept=kept, needs=taken))
         there = (*kept, *coming)
         waiting = [arm for arm in waiting if arm not in coming]
     return tuple(groups)
 
 
-def references_of(scenarios: Sequence[Scenario]) -> Mapping[Arm, tuple[Arm, ...]]:
-    """Arm → the other arms that its scenarios are held against, and that those are held against in their turn.
+def references_by_arm(scenarios: Sequence[Scenario]) -> Mapping[Arm, tuple[Arm, ...]]:
+    """Arm → its reference arms, and their references in turn.
 
-    A scenario is held against the plainest with its request, and a derived model's against its original.
+    A scenario is compared with the plainest scenario of the same request. One of a derived model is also compared with
+    its original.
     """
     alike: dict[str, list[Scenario]] = {}
     for each in scenarios:
@@ -82,26 +85,28 @@ def references_of(scenarios: Sequence[Scenario]) -> Mapping[Arm, tuple[Arm, ...]
 
 def _reached(arm: Arm, direct: Mapping[Arm, Iterable[Arm]]) -> tuple[Arm, ...]:
     found = [arm]
-    for each in found:  # which grows meanwhile
+    for each in found:  # the list grows during the loop
         found += [reference for reference in direct[each] if reference not in found]
     return tuple(found[1:])
 
 
-def shares(groups: Sequence[Group], plan: Plan) -> tuple[float, ...]:
-    """The part of a launch's time by whose end each group is to have ended; the last one's is 1.
+def time_shares(groups: Sequence[Group], plan: Plan) -> tuple[float, ...]:
+    """The fraction of a launch's time at which each group must have ended; 1 for the last group.
 
-    A soak takes as much as all the rest of the launch together does; the rest is in proportion to the characters.
+    A soak counts as much as everything else in the launch together. Everything else counts by its characters.
     """
     soaks = [sum(each.repeats > 1 for each in group.scenarios) for group in groups]
     texts = [sum(_characters(each, plan) for each in group.scenarios if each.repeats == 1) for group in groups]
     rest = sum(texts)
-    parts = [many + (few / rest if rest else 0.0) for many, few in zip(soaks, texts, strict=True)]
+    parts = [soak + (text / rest if rest else 0.0) for soak, text in zip(soaks, texts, strict=True)]
     ends = list(accumulate(parts))
     return (*(end / ends[-1] for end in ends[:-1]), 1.0) if ends else ()
 
 
-def overfull(groups: Sequence[Group], *, launch: int, needs: Callable[[Arm], int], memory: int) -> Grouped | None:
-    """That a launch's workers do not fit into `memory` bytes together; None where they do."""
+def memory_overflow(
+    groups: Sequence[Group], *, launch: int, needs: Callable[[Arm], int], memory: int
+) -> Grouped | None:
+    """An event if a launch's workers do not fit into `memory` bytes together; else None."""
     arms = [arm for group in groups for arm in group.arms]
     needed = sum(map(needs, arms))
     if needed <= memory:
@@ -116,23 +121,23 @@ def overfull(groups: Sequence[Group], *, launch: int, needs: Callable[[Arm], int
     )
 
 
-def sentence(told: Sequence[Grouped]) -> str:
-    """Of one launch or of several: how many took turns, and why; "" of none."""
-    if not told:
+def describe_groups(events: Sequence[Grouped]) -> str:
+    """A note on one or several launches whose arms ran in groups, with the reason; "" for no launch."""
+    if not events:
         return ""
-    first, last = told[0], told[-1]
+    first, last = events[0], events[-1]
     needed = _gigabytes(first.needed)
-    if len(told) > 1:
-        needed += f" ({_gigabytes(last.needed)} by what they held in launch {last.launch})"
+    if len(events) > 1:
+        needed += f" ({_gigabytes(last.needed)} as measured in launch {last.launch})"
     allowed = f"{_gigabytes(first.allowed)} (--workers-memory)"
-    parts = [f"memory: the workers of {first.arms} arms need about {needed}, and may hold {allowed}"]
-    if counts := {each.launch + 1: len(each.groups) for each in told if len(each.groups) > 1}:
-        turns = ", ".join(f"{groups} groups in launch {launch}" for launch, groups in counts.items())
+    parts = [f"memory: the workers of {first.arms} arms need about {needed}, the limit is {allowed}"]
+    if counts := {each.launch + 1: len(each.groups) for each in events if len(each.groups) > 1}:
+        groups_run = ", ".join(f"{groups} groups in launch {launch}" for launch, groups in counts.items())
         if len(counts) > 1 and len(set(counts.values())) == 1:
-            turns = f"{len(last.groups)} groups in each of {len(counts)} launches"
-        parts.append(f"arms took turns: {turns}, what they are held against in each")
-    if unfit := dict.fromkeys(arm for each in told for arm in each.unfit):
-        parts.append(f"more than that, and played all the same: {', '.join(unfit)}")
+            groups_run = f"{len(last.groups)} groups in each of {len(counts)} launches"
+        parts.append(f"arms ran in groups: {groups_run}, each with its reference arms")
+    if unfit := dict.fromkeys(arm for each in events for arm in each.unfit):
+        parts.append(f"above the limit, and run anyway: {', '.join(unfit)}")
     return "; ".join(parts)
 
 
@@ -141,18 +146,18 @@ def _gigabytes(size: int) -> str:
 
 
 def _rare_references_first(references: Mapping[Arm, tuple[Arm, ...]]) -> list[Arm]:
-    """Arms in such an order that a reference that few need need not wait for them long."""
+    """Arms ordered so that a reference that few arms need can end early."""
     popularity = Counter(reference for each in references.values() for reference in each)
     none = len(references)
     return sorted(references, key=lambda arm: min((popularity[each] for each in references[arm]), default=none))
 
 
-def _played(scenarios: Iterable[Scenario], *, coming: set[Arm], kept: set[Arm]) -> tuple[Scenario, ...]:
-    asked = {each.request for each in scenarios if each.arm in coming}
-    return tuple(each for each in scenarios if each.arm in coming or (each.arm in kept and each.request in asked))
+def _scenarios_to_run(scenarios: Iterable[Scenario], *, coming: set[Arm], kept: set[Arm]) -> tuple[Scenario, ...]:
+    requests = {each.request for each in scenarios if each.arm in coming}
+    return tuple(each for each in scenarios if each.arm in coming or (each.arm in kept and each.request in requests))
 
 
 def _characters(scenario: Scenario, plan: Plan) -> int:
-    """That a block speaks: of many at once, each again alone, to compare them."""
-    times = 2 * scenario.concurrency if scenario.is_crowd else 1
+    """Characters that a block synthesises. A concurrent scenario repeats each text alone for comparison."""
+    times = 2 * scenario.concurrency if scenario.is_concurrent else 1
     return times * plan.utterance(scenario, 0).characters

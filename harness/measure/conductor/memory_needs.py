@@ -1,6 +1,6 @@
-"""How much memory an arm's worker will hold: estimated before its first launch, and known from then on.
+"""Predicts the memory of an arm's worker: an estimate before the first launch, a measured value afterwards.
 
-The estimate is meant to be high rather than low. Its constants were read on the replica of full size (310 MiB, 2 shared
+The estimate is deliberately high. Its constants were read on the replica of full size (310 MiB, 2 shared
 cores, ONNX Runtime 1.32): loaded it held 489 MiB, after a text of 206 characters 904, of 489 characters 1,143; the
 small one (2 MiB) 94, 146 and 166 MiB. Unsigned 8-bit weights (87 MiB) held 384 MiB after 65 characters, 16-bit ones as
 much as their original, and the same graph on OpenVINO 1,526.
@@ -19,22 +19,22 @@ MIB = 1 << 20
 PROCESS = 120 * MIB
 """An interpreter with ONNX Runtime and kokoro-onnx, or a client with its server's answers."""
 OTHER_ENGINE = 500 * MIB
-"""A worker whose engine is none of ours."""
+"""A worker of a third-party engine."""
 UNPACKED = 1.3
-"""Weights in memory, of an original's file. What was made of it may be unpacked to as much."""
+"""Weights in memory per byte of the original model's file. A derived model may be unpacked to the same size."""
 ELSEWHERE = 3.5
-"""Another provider than the CPU keeps a graph of its own beside it."""
+"""Factor for providers other than the CPU, which keep a second graph."""
 FULL_SIZE = 310 * MIB
 PER_CHARACTER = 2 * MIB
-"""Of a text, in the arena of a model of full size. A model's width goes with the root of its size."""
+"""Arena bytes per character of text, for a model of full size. The width scales with the square root of the size."""
 BATCH = 510
-"""Phonemes, and so about characters, that a model is given at once."""
+"""The most phonemes, and so about the most characters, that a model processes at once."""
 ALLOWANCE = 1.05
-"""Of what was held in an earlier launch."""
+"""Factor on the memory that was measured in an earlier launch."""
 
 
 class MemoryNeeds:
-    """Listens to a run; `of` is then what an arm's worker needs, in bytes."""
+    """Collects memory readings from a run's events. `of` returns what an arm's worker needs, in bytes."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -43,7 +43,7 @@ class MemoryNeeds:
         self._arms = {each.id: each.arm.id for each in plan.scenarios if not each.mode.starts_alone}
 
     def handle(self, event: Event) -> None:
-        """Note what a worker holds. What a start of its own has spoken is not all that its arm speaks."""
+        """Record a worker's memory. Dedicated start-ups are left out: they do not run all texts of their arm."""
         if isinstance(event, Launched):
             self._note_loaded(event.launch)
         elif isinstance(event, WarmedUp):
@@ -52,9 +52,9 @@ class MemoryNeeds:
             self._note_held(event.repetitions)
 
     def of(self, arm: Arm) -> int:
-        """What was held in earlier launches, else an estimate."""
+        """The bytes measured in earlier launches, else an estimate."""
         if arm.url:
-            return PROCESS  # its memory is the server's, which is there in any case
+            return PROCESS  # the memory is the server's, which runs in any case
         client = PROCESS if arm.engine == SERVED else 0
         if held := self._held.get(arm.id):
             return client + round(ALLOWANCE * held)
@@ -71,7 +71,7 @@ class MemoryNeeds:
         return round((loaded or PROCESS + sessions * weights) + sessions * arena)
 
     def _original_size(self, arm: Arm) -> int:
-        """Bytes of the file that the arm's model was made from, as far as the plan has it; else of its own."""
+        """File size in bytes of the original of the arm's model if the plan has it, else of the model itself."""
         assert arm.model is not None  # noqa: S101 - for the type checker
         wanted = arm.model.parent
         sizes = (each.model.size for each in self._plan.arms if each.model and wanted and each.model.sha256 == wanted)
@@ -92,6 +92,6 @@ class MemoryNeeds:
 
 
 def _sessions(arm: Arm) -> int:
-    """Sessions of the arm's engine, each with weights and an arena of its own: `2`, or `cpu:1+cpu:1`."""
+    """The number of sessions, each with its own weights and arena. The option is `2` or `cpu:1+cpu:1`."""
     given = dict(arm.session_options).get("sessions", "1") if arm.engine in SHARED else "1"
     return int(given) if given.isdigit() else given.count("+") + 1

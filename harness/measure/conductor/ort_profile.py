@@ -1,6 +1,6 @@
-"""What ONNX Runtime's own profile says: which provider ran which nodes, and how long each operator type took.
+"""Reads ONNX Runtime's profile: which provider ran which nodes, and how long each operator type took.
 
-A profile is made in a worker of its own, once, and never while figures are taken: profiling costs time.
+Profiling runs in a separate worker and never during a measurement, because it costs time.
 """
 
 import json
@@ -20,23 +20,23 @@ from harness.engines.protocol import EngineOrder
 from harness.measure.conductor.requests import engine_order
 from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, WorkerFactory
 from harness.measure.worker.handle import WorkerHandle, WorkerLost
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 
 LAUNCHES, REPETITIONS = 3, 4
-"""Processes a side, and repetitions of each: an operator's time differs from process to process."""
+"""Processes per side and repetitions per process. An operator's time differs between processes."""
 LONGEST_S = 45.0
-"""No further launch is begun after it: the verdict stands already, this only says where to look."""
-SPEAK_TIMEOUT_S = 120.0
+"""No launch begins after this many seconds. The profile only explains a verdict that is already final."""
+SYNTHESIS_TIMEOUT_S = 120.0
 CONTAINERS = ("Loop", "If", "Scan")
-"""Operators whose time is that of the nodes inside them, which have events of their own."""
+"""Operators whose duration includes the nodes inside them, which have their own events."""
 KERNEL = "_kernel_time"
 
 
 def read_profile(content: bytes, *, repetitions: int = 0) -> Profile:
-    """Read the JSON that ONNX Runtime writes. The last of its runs are `repetitions` repetitions after one warm-up.
+    """Read the JSON that ONNX Runtime writes.
 
-    Before these come the engine's first inference, of one run, and nothing else: a repetition of a long text is several
-    runs, and each repetition as many as the next.
+    Its runs are the engine's first inference (one run), one warm-up, and `repetitions` repetitions. A repetition of a
+    long text is several runs; every repetition has the same number of runs.
     """
     try:
         events = [event for event in json.loads(content) if isinstance(event, dict)]
@@ -65,9 +65,9 @@ def profile_arm(
     utterance: Utterance | None = None,
     repetitions: int = 0,
 ) -> Profile:
-    """Start a worker of the arm with profiling on, and read what it wrote.
+    """Start a worker of the arm with profiling on, and read its profile.
 
-    Without an `utterance` its first inference is all that runs: enough to see where nodes are placed.
+    Without an `utterance` only the first inference runs, which shows where nodes are placed.
     """
     ((profile,),) = _profile(
         [arm], worker_factory=worker_factory, voice=voice, seed=seed, utterance=utterance, repetitions=repetitions
@@ -86,10 +86,10 @@ def profile_pair(
     utterance: Utterance,
     script: Mapping[str, str] = MappingProxyType({}),
 ) -> Profiles:
-    """Profiles of two arms that speak `utterance` in turns, so that both meet the same moments of the machine.
+    """Profile two arms that synthesise `utterance` alternately, so that both run under the same machine conditions.
 
-    Each launch starts both anew, with the same generator's seed. It ends with the first that cannot be profiled, and
-    begins no launch after `LONGEST_S`.
+    Each launch restarts both arms with the same generator seed. Profiling stops at the first failed profile, and no
+    launch begins after `LONGEST_S`.
     """
     began_ns = clock.now_ns()
     found: list[tuple[Profile, ...]] = []
@@ -118,7 +118,7 @@ def _profile(
     repetitions: int = 0,
     script: Mapping[str, str] = MappingProxyType({}),
 ) -> list[tuple[Profile, ...]]:
-    """One launch: a profile of each arm. One that is lost costs them all theirs, with its reason."""
+    """One launch: a profile of each arm. If one worker is lost, all profiles of the launch hold its reason."""
     with tempfile.TemporaryDirectory(prefix="kokoro-bench-profile-", ignore_cleanup_errors=True) as folder:
         prefixes = [f"{folder}/profile-{number}-" for number in range(len(arms))]
         orders = [
@@ -131,24 +131,24 @@ def _profile(
                     _started(arm, order, worker_factory, open_workers) for arm, order in zip(arms, orders, strict=True)
                 ]
                 if utterance is not None:
-                    _speak_in_turns(workers, utterance, voice=voice, times=1 + repetitions)
+                    _synthesise_alternately(workers, utterance, voice=voice, times=1 + repetitions)
         except WorkerLost as lost:
             return [(Profile(reason=lost.reason),) * len(arms)]
         return [tuple(_read_all(prefix, repetitions=repetitions) for prefix in prefixes)]
 
 
-def _speak_in_turns(workers: Sequence[WorkerHandle], utterance: Utterance, *, voice: str, times: int) -> None:
+def _synthesise_alternately(workers: Sequence[WorkerHandle], utterance: Utterance, *, voice: str, times: int) -> None:
     for number in range(times):
-        # Turned round each time, as the blocks of a duel are.
+        # Reverse the order each time, as in the blocks of a duel.
         for worker in workers[:: -1 if number % 2 else 1]:
-            _speak(worker, utterance, voice=voice)
+            _synthesise(worker, utterance, voice=voice)
 
 
 def _read_all(prefix: str, *, repetitions: int) -> Profile:
     written = sorted(Path(prefix).parent.glob(f"{Path(prefix).name}*.json"))
     if not written:
         return Profile(reason="the engine wrote no profile")
-    return _together([read_profile(each.read_bytes(), repetitions=repetitions) for each in written])
+    return _merged([read_profile(each.read_bytes(), repetitions=repetitions) for each in written])
 
 
 def _started(arm: Arm, engine: EngineOrder, worker_factory: WorkerFactory, open_workers: ExitStack) -> WorkerHandle:
@@ -160,17 +160,17 @@ def _started(arm: Arm, engine: EngineOrder, worker_factory: WorkerFactory, open_
     return worker
 
 
-def _together(profiles: Sequence[Profile]) -> Profile:
-    """One profile of an engine's sessions, each of which wrote its own."""
+def _merged(profiles: Sequence[Profile]) -> Profile:
+    """Merge the profiles of an engine's sessions."""
     if failed := next((profile for profile in profiles if profile.reason), None):
         return failed
     nodes, microseconds = Counter[str](), Counter[str]()
     for profile in profiles:
         nodes.update(profile.nodes)
         microseconds.update(profile.microseconds)
-    # Where pieces fell to sessions unevenly, what one repetition took is not known of any of them.
-    told = all(profile.operators for profile in profiles)
-    return Profile(nodes=nodes, microseconds=microseconds, operators=_added(profiles) if told else {})
+    # If sessions got different numbers of segments, no session's time per repetition is known.
+    complete = all(profile.operators for profile in profiles)
+    return Profile(nodes=nodes, microseconds=microseconds, operators=_added(profiles) if complete else {})
 
 
 def _added(profiles: Sequence[Profile]) -> dict[str, tuple[float, ...]]:
@@ -180,9 +180,9 @@ def _added(profiles: Sequence[Profile]) -> dict[str, tuple[float, ...]]:
     return {name: tuple(map(sum, zip(*times, strict=True))) for name, times in zip(names, of_each, strict=True)}
 
 
-def _speak(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
-    """One repetition. A worker that is lost, or speech that is not valid, ends the profile."""
-    order = SpeakOrder(
+def _synthesise(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
+    """Synthesise once. Raises WorkerLost if the worker is lost or the audio is invalid."""
+    order = SynthesisOrder(
         scenario_id="profile",
         launch=0,
         block=-1,
@@ -194,20 +194,20 @@ def _speak(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
         language=utterance.language,
         is_phonemes=utterance.is_phonemes,
     )
-    spoken = worker.speak(order, timeout_s=SPEAK_TIMEOUT_S)
-    if not spoken.outcome.valid:
-        raise WorkerLost(spoken.outcome.kind, spoken.outcome.reason)
+    repetition = worker.synthesise(order, timeout_s=SYNTHESIS_TIMEOUT_S)
+    if not repetition.outcome.valid:
+        raise WorkerLost(repetition.outcome.kind, repetition.outcome.reason)
 
 
 def _own_times(kernels: list[dict[str, Any]]) -> list[int]:
-    """Each event's duration (µs), a container's without what ran inside it."""
+    """Each event's own duration (µs): the duration of a container excludes the nodes inside it."""
     containers = [each for each in kernels if each["args"].get("op_name") in CONTAINERS]
     own = []
     for event in kernels:
         duration = int(event["dur"])
         if any(event is each for each in containers):
             inside = [each for each in kernels if each is not event and _within(each, event)]
-            # What a container inside this one holds is counted with that one.
+            # Nodes of a nested container are counted with the nested container.
             nested = [each for each in inside if each["args"].get("op_name") in CONTAINERS]
             direct = [each for each in inside if not any(each is not one and _within(each, one) for one in nested)]
             duration = max(0, duration - sum(int(each["dur"]) for each in direct))
@@ -239,6 +239,6 @@ def _per_repetition(
 
 
 def _operator(event: Mapping[str, Any]) -> str:
-    """The operator type; a subgraph that a provider took whole goes by the provider's name."""
+    """The operator type; a subgraph that a provider runs as a whole has the provider's name."""
     name = str(event["args"].get("op_name", "unknown"))
     return name.rsplit("_", 1)[0] if "subgraph" in name else name

@@ -1,4 +1,4 @@
-"""What the conductor orders: from scenarios and arms to messages."""
+"""Builds worker orders from scenarios and arms."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -8,37 +8,37 @@ from harness.core.records.scenario import Arm, Mode, Scenario, Utterance
 from harness.engines.languages import spoken_language
 from harness.engines.protocol import EngineOrder
 from harness.measure.conductor.worker_factory import ArmFiles
-from harness.measure.worker.protocol import ConcurrentOrder, LoadOrder, PageCache, SpeakOrder, Spoken
+from harness.measure.worker.protocol import ConcurrentOrder, LoadOrder, PageCache, RequestText, SynthesisOrder
 from harness.plan.corpus import seconds_per_character
 from harness.plan.matrix import Plan, RunLimits
 
 NO_BLOCK = -1
-"""The block of what is spoken outside the blocks."""
+"""The block number of repetitions outside the blocks."""
 
 
 class Originals:
-    """How long the original models speak each text, so that a derived model that leaves text out is found."""
+    """Audio durations of the original models per text. They reveal a derived model that leaves out text."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[object, ...], float] = {}
 
     def handle(self, scenario: Scenario, repetition: Repetition) -> None:
-        """Remember what an original took."""
+        """Record the audio duration of an original."""
         if not is_derived(scenario) and repetition.outcome.valid and repetition.audio:
             seconds = repetition.audio.frames / repetition.audio.sample_rate
-            self._seconds[_spoken_alike(scenario, repetition.variant)] = seconds
+            self._seconds[_duration_key(scenario, repetition.variant)] = seconds
 
     def seconds_for(self, scenario: Scenario, utterance: Utterance) -> float | None:
-        """What the original took; None for an original, and where none was heard."""
-        return self._seconds.get(_spoken_alike(scenario, utterance.variant)) if is_derived(scenario) else None
+        """Audio duration of the original in s; None for an original, or if none was measured yet."""
+        return self._seconds.get(_duration_key(scenario, utterance.variant)) if is_derived(scenario) else None
 
 
 def is_derived(scenario: Scenario) -> bool:
-    """Whether the scenario's model was made from another."""
+    """Whether the scenario's model was derived from another."""
     return bool(scenario.arm.model and scenario.arm.model.parent)
 
 
-def speak_order(
+def synthesis_order(
     scenario: Scenario,
     utterance: Utterance,
     *,
@@ -48,10 +48,10 @@ def speak_order(
     phase: Phase,
     original_seconds: float | None,
     audio_path: str = "",
-) -> SpeakOrder:
-    """One repetition of a scenario."""
+) -> SynthesisOrder:
+    """The order for one repetition of a scenario."""
     band = seconds_per_character(utterance)
-    return SpeakOrder(
+    return SynthesisOrder(
         scenario_id=scenario.id,
         launch=launch,
         block=block if phase is Phase.MEASURED else NO_BLOCK,
@@ -71,16 +71,16 @@ def speak_order(
     )
 
 
-def crowd_order(
+def concurrent_order(
     scenario: Scenario, texts: Sequence[Utterance], *, launch: int, block: int, phase: Phase, seed: int
 ) -> ConcurrentOrder:
-    """So many texts at once, or a load on a server. Answers are compared with those given alone in the blocks."""
+    """An order for concurrent texts or for a load on a server. Measured answers are compared with solo ones."""
     return ConcurrentOrder(
         scenario_id=scenario.id,
         launch=launch,
         block=block if phase is Phase.MEASURED else NO_BLOCK,
         phase=phase,
-        texts=tuple(_spoken(scenario, each) for each in texts),
+        texts=tuple(_request_text(scenario, each) for each in texts),
         voice=scenario.voice,
         speed=scenario.speed,
         seed=seed,
@@ -90,28 +90,28 @@ def crowd_order(
 
 
 def order_language(scenario: Scenario, utterance: Utterance) -> str:
-    """The language that an order names: the user's, else the voice's own. A server is told the user's alone."""
+    """The language of an order: the user's, else the voice's own. A server gets only the user's."""
     if scenario.language or scenario.arm.url:
         return scenario.language
     return spoken_language(scenario.voice, written=utterance.language)
 
 
-def crowd_timeout(scenario: Scenario, texts: Sequence[Utterance], run_limits: RunLimits) -> float:
-    """Seconds after which a crowd is given up.
+def concurrent_timeout(scenario: Scenario, texts: Sequence[Utterance], run_limits: RunLimits) -> float:
+    """Seconds after which concurrent requests are abandoned.
 
-    Its requests have time-outs of their own: this is for a client that hangs, so the longest that those allow is added
-    to the load's own time.
+    The requests have their own time-outs. This limit is for a client that hangs, so it adds the longest request
+    time-out to the duration of the load.
     """
     if scenario.traffic is not None:
         return scenario.traffic.longest_s + run_limits.timeout_s + 60.0
     answer_s = float(dict(scenario.arm.session_options).get("total_timeout", 300.0))
-    # All at once, and each alone, twice.
+    # All at once, then each alone, twice.
     return min(answer_s, run_limits.timeout_for(max(each.characters for each in texts))) * (1 + 2 * len(texts)) + 60.0
 
 
-def _spoken(scenario: Scenario, utterance: Utterance) -> Spoken:
+def _request_text(scenario: Scenario, utterance: Utterance) -> RequestText:
     band = seconds_per_character(utterance)
-    return Spoken(
+    return RequestText(
         text_class=utterance.text_class,
         variant=utterance.variant,
         text=utterance.text,
@@ -131,7 +131,7 @@ def load_order(
     dedicated: bool = False,
     speak_first: bool = True,
 ) -> LoadOrder:
-    """The start of an arm's engine."""
+    """The order that starts an arm's engine."""
     scenario = next(scenario for scenario in plan.scenarios if scenario.arm == arm)
     return LoadOrder(
         arm_id=arm.id,
@@ -140,7 +140,7 @@ def load_order(
         dedicated=dedicated,
         speak_first=speak_first,
         slowdown=arm.slowdown,
-        # The same seed for every arm of a launch: what the generator's noise does, it does to all.
+        # The same seed for every arm of a launch, so that the generator's noise affects all arms alike.
         engine=engine_order(
             arm,
             files,
@@ -163,7 +163,7 @@ def engine_order(
     profile: str = "",
     script: Mapping[str, str] = MappingProxyType({}),
 ) -> EngineOrder:
-    """What an arm is to its engine."""
+    """The settings of an arm for its engine."""
     return EngineOrder(
         engine=arm.engine,
         model=arm.model.name if arm.model else "",
@@ -182,6 +182,6 @@ def engine_order(
     )
 
 
-def _spoken_alike(scenario: Scenario, variant: int) -> tuple[object, ...]:
-    """What must be equal for two arms to speak equally long."""
+def _duration_key(scenario: Scenario, variant: int) -> tuple[object, ...]:
+    """A key: two arms with equal keys must produce audio of equal duration."""
     return scenario.text_class, variant, scenario.voice, scenario.language, scenario.speed, scenario.mode

@@ -1,4 +1,4 @@
-"""Being asked to end: Ctrl-C and SIGTERM are one thing, and neither may come between a block and its storing."""
+"""Handles shutdown requests: Ctrl-C and SIGTERM are alike, and neither may interrupt the storing of a block."""
 
 import signal
 import threading
@@ -9,13 +9,13 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 UNTIL_VARIABLE = "KOKORO_BENCH_UNTIL"
-"""Set by whoever gave the run a time limit: when it ends, in seconds since the epoch."""
+"""The environment variable with the end of the run's time limit, in seconds since the epoch."""
 
 _SLACK_S = 1.0
 
 
 class ShutdownRequested(KeyboardInterrupt):
-    """A request to end, with its reason. `in_order`: the time that was allowed is over, and what is there is kept."""
+    """A request to end, with its reason. `in_order` says that the time limit was reached and results are kept."""
 
     def __init__(self, reason: str, *, in_order: bool = False) -> None:
         self.reason = reason
@@ -24,10 +24,10 @@ class ShutdownRequested(KeyboardInterrupt):
 
 
 class GracefulShutdown:
-    """Within it SIGINT and SIGTERM raise `ShutdownRequested`, at once or, inside `held`, at its end.
+    """A context in which SIGINT and SIGTERM raise `ShutdownRequested`; inside `held`, they raise it at its end.
 
-    `until` (seconds since the epoch) is when a given time limit ends: a SIGTERM after that is the end of a run that had
-    its time. In another thread than the main one Python handles no signals, and this does nothing.
+    `until` (seconds since the epoch) is the end of the time limit. A SIGTERM after it means that the limit was reached.
+    Outside the main thread this does nothing, because Python handles signals only there.
     """
 
     def __init__(self, *, until: float | None = None, wall: Callable[[], float] = time.time) -> None:
@@ -35,23 +35,23 @@ class GracefulShutdown:
         self._wall = wall
         self._depth = 0
         self._pending: ShutdownRequested | None = None
-        self._asked = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._terminating = False
+        self._previous_handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+                self._previous_handlers[number] = signal.signal(number, self._handle_signal)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._previous_handlers = {}
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Do something whole: a request that comes meanwhile is heard afterwards."""
+        """Delay a shutdown request until the end of this context."""
         self._depth += 1
         try:
             yield
@@ -61,17 +61,17 @@ class GracefulShutdown:
                 pending, self._pending = self._pending, None
                 raise pending
 
-    def _ask(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGTERM and self._asked:
-            return  # it is ending already; a service manager may ask twice
-        self._asked = True
-        ended = self._words(number)
+    def _handle_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGTERM and self._terminating:
+            return  # already ending; a service manager may send SIGTERM twice
+        self._terminating = True
+        ended = self._shutdown_request(number)
         if self._depth:
             self._pending = ended
         else:
             raise ended
 
-    def _words(self, number: int) -> ShutdownRequested:
+    def _shutdown_request(self, number: int) -> ShutdownRequested:
         if number == signal.SIGINT:
             return ShutdownRequested("ended by Ctrl-C")
         if self._until is not None and self._wall() >= self._until - _SLACK_S:

@@ -1,7 +1,7 @@
-"""Start-ups that are measured as such: a round of them for each launch, before any worker stays.
+"""Measures start-ups: one round per launch, before the first block.
 
-Between blocks they would let time pass in which the machine changes. As with launches, two rounds are made whatever the
-budget.
+Start-ups between blocks would lengthen the time in which the machine can change. The rounds that the launch policy
+needs run whatever the budget.
 """
 
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class StartUps:
-    """All rounds of one run."""
+    """All rounds of start-ups of one run."""
 
     def __init__(
         self,
@@ -41,23 +41,23 @@ class StartUps:
         self._clock = clock
         self._emit = emit
 
-    def play(self, pacing: RunBudget) -> str:
-        """Play them; why there were not as many rounds as launches, "" where there were."""
+    def run(self, budget: RunBudget) -> str:
+        """Run all rounds. Return why there were fewer rounds than launches, or ""."""
         run_limits = self._plan.run_limits
         for launch in range(run_limits.launches if self._active_scenarios.start_ups else 0):
-            if launch >= self._plan.run_limits.launch_policy.needed_launches and not pacing.fits_start_ups(
+            if launch >= self._plan.run_limits.launch_policy.needed_launches and not budget.fits_start_ups(
                 alone=not self._active_scenarios.in_blocks
             ):
                 return f"the budget of {run_limits.budget_s:g} s had no time for more than {launch} start-ups"
             began = self._clock.now_ns()
             for scenario in self._plan.shuffled(self._active_scenarios.start_ups, "load", launch):
-                self._emit(pacing.progress(scenario.id))
+                self._emit(budget.progress(scenario.id))
                 self._start_up(scenario, launch)
-            pacing.started_up(began)
+            budget.start_ups_done(began)
         return ""
 
     def _start_up(self, scenario: Scenario, launch: int) -> None:
-        """A start of its own, while no other worker is there."""
+        """Measure one start-up while no other worker runs."""
         page_cache: PageCache = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
         worker, done = self._worker_pool.start(
             scenario.arm, launch, page_cache=page_cache, dedicated=True, speak_first=scenario.mode.is_load
@@ -67,14 +67,14 @@ class StartUps:
         if worker is not None:
             try:
                 if done.outcome.valid and not scenario.mode.is_load:
-                    self._ask_first(scenario, ActiveWorker(arm=scenario.arm, worker=worker, launch=launch))
+                    self._measure_first_requests(scenario, ActiveWorker(arm=scenario.arm, worker=worker, launch=launch))
             finally:
                 worker.close()
 
-    def _ask_first(self, scenario: Scenario, active: ActiveWorker) -> None:
-        """What a process is asked for that has spoken nothing yet."""
+    def _measure_first_requests(self, scenario: Scenario, active: ActiveWorker) -> None:
+        """Measure the first requests of a process that has synthesised nothing yet."""
         try:
             for repetition in first_requests(self._plan, self._dispatcher, scenario, active):
                 self._emit(WarmedUp(repetition=repetition))
         except WorkerLost as lost:
-            self._active_scenarios.give_up(scenario, lost.outcome, launch=self._plan.run_limits.launches - 1)
+            self._active_scenarios.lose_unmeasured(scenario, lost.outcome, launch=self._plan.run_limits.launches - 1)

@@ -10,19 +10,25 @@ from harness.measure.conductor.events import EventHandler, WarmedUp
 from harness.measure.conductor.steps import StepRunner
 from harness.measure.conductor.workers import WorkerPool
 from harness.measure.system.external_work import works_elsewhere
-from harness.measure.worker.slicing_checks import CANNOT_TELL, ENOUGH_LOOKS, UNABLE, UNTOLD, Slicing
-from harness.measure.worker.time_slicing import can_halt, halter_of
+from harness.measure.worker.slicing_checks import (
+    CANNOT_DETERMINE,
+    CANNOT_PAUSE,
+    ENOUGH_OBSERVATIONS,
+    STATES_UNAVAILABLE,
+    Slicing,
+)
+from harness.measure.worker.time_slicing import can_pause, pauser_of
 from harness.plan.matrix import Plan
 
-MOST_WATCHED = 8
+MOST_OBSERVED = 8
 """The most warm-up repetitions of a text, if short ones have not shown enough."""
 
 
 class Repeat(Protocol):
     """Lets a scenario, or both sides of a duel at once, synthesise their text once more."""
 
-    def __call__(self, *scenarios: Scenario, watched: bool = False) -> Sequence[Repetition]:
-        """The repetitions; a scenario whose worker is lost is no longer in the roster."""
+    def __call__(self, *scenarios: Scenario, observed: bool = False) -> Sequence[Repetition]:
+        """The repetitions; a scenario whose worker is lost is no longer active."""
         ...
 
 
@@ -35,7 +41,7 @@ class WarmUps:
         *,
         active_scenarios: ActiveScenarios,
         worker_pool: WorkerPool,
-        turns: StepRunner,
+        steps: StepRunner,
         slicing: Slicing,
         repeat: Repeat,
         emit: EventHandler,
@@ -43,25 +49,25 @@ class WarmUps:
         self._plan = plan
         self._active_scenarios = active_scenarios
         self._worker_pool = worker_pool
-        self._turns = turns
+        self._steps = steps
         self._slicing = slicing
         self._repeat = repeat
         self._emit = emit
 
-    def play(self, scenarios: Sequence[Scenario], launch: int) -> None:
+    def run(self, scenarios: Sequence[Scenario], launch: int) -> None:
         """Warm up one after the other, or both sides of a duel at once if each has one thread.
 
-        In the first launch a duel's sides are observed meanwhile, to decide whether they can be halted.
+        In the first launch a duel's sides are observed meanwhile, to decide whether they can be paused.
         """
         first = not launch and bool(self._slicing.slice_s)
         if first:
             self._examine(scenario.arm for scenario in scenarios)
-        sides = self._turns.sides(scenarios)
+        pairs = self._steps.pairs(scenarios)
         both: set[Scenario] = set()
         for scenario in scenarios:
-            other = sides.get(scenario)
+            other = pairs.get(scenario)
             if other is not None and first:
-                self._watch(scenario)
+                self._warm_up_observed(scenario)
             elif other is None or any(arm.threads != 1 for arm in (scenario.arm, other.arm)):
                 self.warm_up(scenario)
             elif scenario not in both:
@@ -69,8 +75,8 @@ class WarmUps:
                 self.warm_up(scenario, other)
         if first:
             # An engine may start a process, or open a device, with its first text.
-            self._examine(scenario.arm for scenario in sides)
-            self._slicing.settle_first(scenario.arm.id for scenario in sides if scenario in self._active_scenarios)
+            self._examine(scenario.arm for scenario in pairs)
+            self._slicing.settle_first(scenario.arm.id for scenario in pairs if scenario in self._active_scenarios)
 
     def warm_up(self, *scenarios: Scenario) -> None:
         """Warm up one scenario, or both sides of a duel at once, until a side is lost."""
@@ -78,32 +84,32 @@ class WarmUps:
             if not self._once(*scenarios):
                 return
 
-    def _watch(self, scenario: Scenario) -> None:
+    def _warm_up_observed(self, scenario: Scenario) -> None:
         """Warm up a side of a duel until enough has been observed of it."""
         seen = self._slicing.of(scenario.arm.id)
-        for number in range(max(self._plan.run_limits.warmups, MOST_WATCHED)):
-            if number >= self._plan.run_limits.warmups and seen.looks >= ENOUGH_LOOKS:
+        for number in range(max(self._plan.run_limits.warmups, MOST_OBSERVED)):
+            if number >= self._plan.run_limits.warmups and seen.observations >= ENOUGH_OBSERVATIONS:
                 return
-            if not self._once(scenario, watched=True):
+            if not self._once(scenario, observed=True):
                 return
 
-    def _once(self, *scenarios: Scenario, watched: bool = False) -> bool:
+    def _once(self, *scenarios: Scenario, observed: bool = False) -> bool:
         """Synthesise once more; False if one of them has been lost."""
         if any(scenario not in self._active_scenarios for scenario in scenarios):
             return False
-        for repetition in self._repeat(*scenarios, watched=watched):
+        for repetition in self._repeat(*scenarios, observed=observed):
             self._emit(WarmedUp(repetition=repetition))
         return True
 
     def _examine(self, arms: Iterable[Arm]) -> None:
-        """Refuse slices if a process cannot be halted as a whole, or does not tell what it does."""
+        """Refuse slices if a process cannot be paused as a whole, or if its state cannot be observed."""
         for arm in dict.fromkeys(arms):
             if arm not in self._worker_pool:
                 continue
             worker = self._worker_pool[arm].worker
-            if not can_halt(worker):
-                self._slicing.refuse(UNABLE)
-            elif not halter_of(worker).tells:
-                self._slicing.refuse(CANNOT_TELL.format(arm=arm.id, why=UNTOLD))
+            if not can_pause(worker):
+                self._slicing.refuse(CANNOT_PAUSE)
+            elif not pauser_of(worker).observable:
+                self._slicing.refuse(CANNOT_DETERMINE.format(arm=arm.id, why=STATES_UNAVAILABLE))
             elif elsewhere := works_elsewhere(worker.pid):
                 self._slicing.refuse(f"{arm.id} {elsewhere}")

@@ -12,7 +12,7 @@ def never() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What is asked after each block: for the reason to end the run here, or its group's blocks; "" to go on."""
+    """Checks after each block. Each returns the reason to end the run, or its group's blocks; "" to continue."""
 
     ends_run: Callable[[], str] = never
     ends_group: Callable[[], str] = never

@@ -1,4 +1,4 @@
-"""How a conductor comes by workers, and the canary's worker that outlives every launch."""
+"""Starts workers for a conductor, and the canary's worker, which outlives every launch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ STATUS_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmFiles:
-    """Where a worker finds what its arm names. "" where the engine needs no file."""
+    """Paths of the files that an arm names. "" if the engine needs no file."""
 
     model_path: str = ""
     voices_path: str = ""
@@ -23,20 +23,20 @@ class ArmFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerFactory:
-    """How the conductor comes by workers: who starts them, where each arm's runs, and which files it loads."""
+    """How workers are started, where each arm's worker runs, and which files it loads."""
 
     start: WorkerStarter
     place: Callable[[Arm], WorkerPlace]
     files: Callable[[Arm], ArmFiles]
     canary_place: WorkerPlace = field(default_factory=WorkerPlace)
     audio: Callable[[Scenario, int], str] = lambda _scenario, _launch: ""
-    """Where a scenario's first measured repetition in a launch leaves its audio; "" where it keeps none."""
+    """(scenario, launch) → path for the audio of the first measured repetition; "" to keep none."""
     refusals: Mapping[str, str] = field(default_factory=dict)
-    """Arm id → why it is not even started."""
+    """Arm id → why its worker is not started."""
 
 
-def ask_server(worker: WorkerHandle) -> ServerFigures:
-    """What the server behind a worker says of itself. A worker that is lost over it is found out by its next order."""
+def read_server_statistics(worker: WorkerHandle) -> ServerFigures:
+    """Statistics that the server behind a worker reports. If the worker is lost, its next order fails too."""
     try:
         return worker.status(timeout_s=STATUS_TIMEOUT_S)
     except WorkerLost as lost:
@@ -44,7 +44,7 @@ def ask_server(worker: WorkerHandle) -> ServerFigures:
 
 
 class CanaryWorker:
-    """The canary's worker. One that is lost costs its readings, with the reason, and nothing else."""
+    """The canary's worker. If it is lost, later readings are empty and state the reason."""
 
     def __init__(self, worker_factory: WorkerFactory) -> None:
         self._worker_factory = worker_factory
@@ -52,7 +52,7 @@ class CanaryWorker:
         self._reason = "not started"
 
     def start(self) -> None:
-        """Start it; the first reading pays for imports and for the graph."""
+        """Start it and take a first reading, which includes the imports and the building of the graph."""
         try:
             self._worker = self._worker_factory.start(self._worker_factory.canary_place)
             self._worker.canary(CanaryOrder(rounds=1), timeout_s=CANARY_TIMEOUT_S)
@@ -60,7 +60,7 @@ class CanaryWorker:
             self._drop(lost.reason)
 
     def read(self) -> Canary:
-        """How fast the machine is now."""
+        """Measure how fast the machine is now."""
         if self._worker is not None:
             try:
                 return self._worker.canary(CanaryOrder(), timeout_s=CANARY_TIMEOUT_S)
@@ -69,7 +69,7 @@ class CanaryWorker:
         return Canary(numpy_ns=None, graph_ns=None, reason=self._reason)
 
     def close(self) -> None:
-        """End it."""
+        """End the worker."""
         self._drop("the run has ended")
 
     def _drop(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The workers of a run: started, loaded with their arms, and ended. Nobody else starts one."""
+"""Starts, loads and ends the workers of a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +9,17 @@ from harness.core.records.repetition import Launch, Outcome, OutcomeKind, Server
 from harness.core.records.scenario import Arm
 from harness.measure.conductor.events import EventHandler, Launched
 from harness.measure.conductor.requests import load_order
-from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, WorkerFactory, ask_server
+from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, WorkerFactory, read_server_statistics
 from harness.measure.worker.handle import WorkerHandle, WorkerLost
 from harness.measure.worker.protocol import LoadOrder, PageCache
 from harness.measure.worker.slicing_checks import Slicing
-from harness.measure.worker.time_slicing import can_halt, halter_of
+from harness.measure.worker.time_slicing import can_pause, pauser_of
 from harness.plan.matrix import Plan
 
 
 @dataclass(slots=True)
 class ActiveWorker:
-    """An arm at work: its worker, and which launch it belongs to."""
+    """A loaded arm: its worker and the launch it belongs to."""
 
     arm: Arm
     worker: WorkerHandle
@@ -27,15 +27,15 @@ class ActiveWorker:
 
 
 @dataclass(slots=True)
-class Start:
-    """A start under way: what can be said of it by now, and its worker and order, None where there is none."""
+class PendingLaunch:
+    """A launch in progress. `worker` and `order` are None if the worker could not be started."""
 
     launch: Launch
     worker: WorkerHandle | None = None
     order: LoadOrder | None = None
 
     def load(self) -> None:
-        """Load the arm, in any thread."""
+        """Load the arm. May run in any thread."""
         if self.worker is None or self.order is None:
             return
         try:
@@ -45,14 +45,14 @@ class Start:
             self.abandon()
 
     def abandon(self) -> None:
-        """End the worker; whoever waits for its answer hears that it has ended."""
+        """End the worker. A thread that waits for its answer gets WorkerLost."""
         if self.worker is not None:
             self.worker.close()
             self.worker = None
 
 
 class WorkerPool:
-    """The arms at work, each at one desk."""
+    """The loaded workers of a run, one per arm."""
 
     def __init__(
         self, plan: Plan, *, worker_factory: WorkerFactory, clock: Clock, emit: EventHandler, slicing: Slicing
@@ -74,21 +74,21 @@ class WorkerPool:
         return iter(self._open.values())
 
     def open(self, arm: Arm, launch: int) -> Outcome:
-        """Start an arm's worker and seat it. Where it cannot be loaded there is no desk, and the outcome says why."""
+        """Start an arm's worker and add it to the pool. If loading fails it is not added, and the outcome says why."""
         worker, done = self.start(arm, launch)
-        return self._seat(arm, worker, done)
+        return self._add(arm, worker, done)
 
     def open_at_once(self, arms: Sequence[Arm], launch: int) -> Mapping[Arm, Outcome]:
-        """Start several arms' workers and have them load at the same time, without a first inference.
+        """Start several arms' workers and load them in parallel, without a first inference.
 
-        For two it takes little more than half of the time. It is for launches whose loading is nobody's figure.
+        Two workers take little more than half of the time. Use it for launches whose loading is not measured.
         """
-        starts: list[Start] = []
+        starts: list[PendingLaunch] = []
         with ThreadPoolExecutor(max(1, len(arms))) as pool:
             try:
                 loading = []
                 for arm in arms:
-                    # Begun in this thread, as any: the system ends a worker with the thread that has started it.
+                    # Started in this thread: the system ends a worker together with the thread that started it.
                     starts.append(self._begin(arm, launch, speak_first=False))
                     loading.append(pool.submit(starts[-1].load))
                 for future in loading:
@@ -97,23 +97,23 @@ class WorkerPool:
                 for each in starts:
                     each.abandon()
                 raise
-        outcomes = {arm: self._seat(arm, each.worker, each.launch) for arm, each in zip(arms, starts, strict=True)}
+        outcomes = {arm: self._add(arm, each.worker, each.launch) for arm, each in zip(arms, starts, strict=True)}
         for each in starts:
             self._emit(Launched(launch=each.launch))
         return outcomes
 
     def close(self, arm: Arm) -> None:
-        """End an arm's worker, where it has one."""
+        """End an arm's worker, if it has one."""
         active = self._open.pop(arm, None)
         if active is not None:
             active.worker.close()
 
     def server_statistics(self) -> tuple[tuple[str, ServerFigures], ...]:
-        """(arm id, what its server reports of itself now) for each arm that is a server."""
-        return tuple((active.arm.id, ask_server(active.worker)) for active in self if active.arm.url)
+        """(arm id, statistics that its server reports) for each arm that is a server."""
+        return tuple((active.arm.id, read_server_statistics(active.worker)) for active in self if active.arm.url)
 
     def close_all(self) -> None:
-        """End all that are left."""
+        """End all workers in the pool."""
         for arm in list(self._open):
             self.close(arm)
 
@@ -126,7 +126,7 @@ class WorkerPool:
         dedicated: bool = False,
         speak_first: bool = True,
     ) -> tuple[WorkerHandle | None, Launch]:
-        """Start a worker and load its arm, at no desk. The launch is said as an event, whatever came of it."""
+        """Start a worker and load its arm, without adding it to the pool. Always emits a `Launched` event."""
         start = self._begin(arm, launch, page_cache=page_cache, dedicated=dedicated, speak_first=speak_first)
         try:
             start.load()
@@ -138,9 +138,9 @@ class WorkerPool:
 
     def _begin(
         self, arm: Arm, launch: int, *, page_cache: PageCache = "warm", dedicated: bool = False, speak_first: bool
-    ) -> Start:
-        """Start a worker that loads nothing yet."""
-        start = Start(
+    ) -> PendingLaunch:
+        """Start a worker without loading its arm."""
+        start = PendingLaunch(
             Launch(
                 arm_id=arm.id,
                 launch=launch,
@@ -153,8 +153,8 @@ class WorkerPool:
             if reason := self._worker_factory.refusals.get(arm.id):
                 raise WorkerLost(OutcomeKind.REFUSED, reason)
             start.worker = self._worker_factory.start(self._worker_factory.place(arm))
-            if self._slicing.slice_s and can_halt(start.worker):
-                halter_of(start.worker).follow()
+            if self._slicing.slice_s and can_pause(start.worker):
+                pauser_of(start.worker).pause_clocks()
             start.order = load_order(
                 arm,
                 self._worker_factory.files(arm),
@@ -172,8 +172,8 @@ class WorkerPool:
             raise
         return start
 
-    def _seat(self, arm: Arm, worker: WorkerHandle | None, done: Launch) -> Outcome:
-        """Give a worker that has loaded its arm a desk, and end any other."""
+    def _add(self, arm: Arm, worker: WorkerHandle | None, done: Launch) -> Outcome:
+        """Add a worker that has loaded its arm to the pool; end any other."""
         if worker is not None and done.outcome.valid:
             self._open[arm] = ActiveWorker(arm=arm, worker=worker, launch=done.launch)
         elif worker is not None:

@@ -24,7 +24,7 @@ from harness.measure.load.arrivals import starts_of
 from harness.measure.load.client import HEARTBEAT_S, unfinished
 from harness.measure.load.records import LAG_STEP_NS, LoadRecord, RecordBuilder, RequestTrace, Workload
 from harness.plan.corpus import Corpus, seconds_per_character
-from harness.plan.matrix import CROWD_TEXTS
+from harness.plan.matrix import CONCURRENT_TEXTS
 
 MOST_CLIENTS = 100_003
 """More clients than a load ever has, so that no two pairs of seed and client draw the same arrivals."""
@@ -49,7 +49,7 @@ def own_starts(traffic: Traffic, *, seed: int, client: int, clients: int) -> tup
 
 def texts_of(text_class: str, *, client: int = 0) -> tuple[Utterance, ...]:
     """The texts of a class, as many as there are; every client begins elsewhere, so that not all ask for the same."""
-    texts = Corpus().at_most(text_class, CROWD_TEXTS)
+    texts = Corpus().at_most(text_class, CONCURRENT_TEXTS)
     first = client * 137 % len(texts)
     return (*texts[first:], *texts[:first])
 

@@ -74,11 +74,11 @@ class Watch:
         self._switches = involuntary_switches()
         self._times = cpu_times()
 
-    def end(self, own_cpu_ns: int, wall_ns: int, *, stood_ns: int = 0, instead_ns: int = 0) -> Disturbance:
+    def end(self, own_cpu_ns: int, wall_ns: int, *, paused_ns: int = 0, instead_ns: int = 0) -> Disturbance:
         """Judge what happened since `begin`.
 
         `own_cpu_ns` (CPU time of all threads of this process) and `wall_ns` must span the same stretch, from `begin` to
-        here: own work left out of them would be taken for somebody else's. For `stood_ns` more the process was halted,
+        here: own work left out of them would be taken for somebody else's. For `paused_ns` more the process was halted,
         while the other side of its pair used `instead_ns` of CPU time.
         """
         before, after = self._times, cpu_times()
@@ -90,7 +90,7 @@ class Watch:
             before,
             after,
             own_cpu_ns=own_cpu_ns,
-            wall_ns=wall_ns + stood_ns,
+            wall_ns=wall_ns + paused_ns,
             instead_ns=instead_ns,
             switches=switches,
             cpus=os.cpu_count() or 1,

@@ -203,12 +203,12 @@ class Threads:
         """Whether this system says what they do."""
         return self._state(self._pid) is not None
 
-    def look(self, *, at_all: bool = False) -> Snapshot | None:
-        """What they do now; None if that cannot be told. With `at_all` also the others of a main thread that works."""
+    def observe(self, *, all_threads: bool = False) -> Snapshot | None:
+        """The current states; None if unknown. With `all_threads`, also the other threads while the main one works."""
         main = self._state(self._pid)
         if main is None:
             return None
-        if main == WORKING and not at_all:
+        if main == WORKING and not all_threads:
             return Snapshot(main=main)
         others = {thread: state for thread in self._ids() if (state := self._state(thread)) is not None}
         return Snapshot(main=main, others=others)

@@ -1,7 +1,7 @@
-"""Two fixed pieces of work, part of the harness: they tell how fast the machine is, whatever is measured on it.
+"""Two fixed workloads that measure how fast the machine is, independent of the engine under test.
 
 The NumPy kernel is bound by arithmetic and cache, the ONNX graph by the convolutions that carry most of Kokoro's time.
-Both run on one thread, and the median of a few rounds is read: one disturbance is no slow machine.
+Both run on one thread. The reading is the median of a few rounds, so that one disturbance does not count.
 """
 
 from functools import lru_cache
@@ -21,7 +21,7 @@ KERNEL = 7
 
 
 def read(*, rounds: int, clock: Clock) -> Canary:
-    """Do both, `rounds` times, and take the median of each."""
+    """Run both workloads `rounds` times and take the median of each."""
     numpy_ns = [_timed(_numpy_kernel, clock) for _ in range(rounds)]
     try:
         session, feed = _graph()

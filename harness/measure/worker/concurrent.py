@@ -1,7 +1,7 @@
-"""Many requests of one worker at once: so many texts together, or a load over time. It answers a `ConcurrentOrder`.
+"""Answers a `ConcurrentOrder`: concurrent texts, or a load over time.
 
-A server's client has a process of its own and nothing else to do there, so that what it is late by is its own. An
-engine in process is asked by as many threads.
+The client of a server runs alone in its process, so any lateness of the client is its own. An engine in process is
+called from one thread per request.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from harness.measure.load.isolation import SoloReference
 from harness.measure.load.loops import closed_loop, open_loop
 from harness.measure.load.records import KeepAudio, Workload, histogram
 from harness.measure.system.server_process import ServerWatch
-from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, Spoken
+from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, RequestText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
     from harness.measure.worker.probes import Probes
 
 SAMPLING_S = 0.1
-"""Between two readings of the server's memory under load: each takes the interpreter from the client for a moment."""
+"""Seconds between two readings of the server's memory under load. A reading briefly blocks the client."""
 
-ALONE = 2
-"""How often a text is asked for by itself: the second answer says how much two good ones differ."""
+SOLO_REPEATS = 2
+"""How often each text is requested alone. The second answer shows how much two good answers differ."""
 
-Accounts = Callable[[], "EngineCounters | None"]
-"""Gives all that an engine has counted by now."""
+ReadCounters = Callable[[], "EngineCounters | None"]
+"""Reads the counters of an engine."""
 
 
 def no_counters() -> None:
-    """An engine that counts nothing."""
+    """The default: an engine without counters."""
 
 
 def handle_concurrent(
-    order: ConcurrentOrder, *, target: Target, server: ServerProcess, clock: Clock, account: Accounts = no_counters
+    order: ConcurrentOrder, *, target: Target, server: ServerProcess, clock: Clock, account: ReadCounters = no_counters
 ) -> ConcurrentAnswer:
-    """Do what is ordered of a server. Faults are outcomes."""
+    """Carry out an order with a server. Faults are outcomes."""
     if order.traffic is not None:
         return _load(order, order.traffic, target=target, server=server, clock=clock)
 
-    def ask(workload: Workload, keep: KeepAudio, *, alone: bool) -> LoadResult:
+    def run_workload(workload: Workload, keep: KeepAudio, *, alone: bool) -> LoadResult:
         texts = len(workload.utterances)
         watch = None if alone else ServerWatch(server)
         client = LoadClient(target, workload, clock=clock, keep=keep, watch=watch)
@@ -67,20 +67,20 @@ def handle_concurrent(
             )
         )
 
-    return _together(order, ask, sample_rate=target.settings.sample_rate, account=account)
+    return _together(order, run_workload, sample_rate=target.settings.sample_rate, account=account)
 
 
 def handle_concurrent_in_process(
     order: ConcurrentOrder, *, engine: Shared, clock: Clock, probes: "Probes"
 ) -> ConcurrentAnswer:
-    """Do what is ordered of an engine in process: so many texts at once. Faults are outcomes."""
+    """Carry out an order for concurrent texts with an engine in process. Faults are outcomes."""
     from harness.measure.worker.threads import synthesise_alone, synthesise_together
 
-    def ask(workload: Workload, keep: KeepAudio, *, alone: bool) -> LoadResult:
+    def run_workload(workload: Workload, keep: KeepAudio, *, alone: bool) -> LoadResult:
         how = synthesise_alone if alone else synthesise_together
         return how(engine, workload, clock=clock, probes=probes, keep=keep)
 
-    return _together(order, ask, sample_rate=engine.facts.sample_rate, account=engine.account)
+    return _together(order, run_workload, sample_rate=engine.facts.sample_rate, account=engine.account)
 
 
 def _load(
@@ -94,7 +94,7 @@ def _load(
                 client,
                 users=round(traffic.level),
                 seconds=traffic.total_s,
-                # Listeners do not all come in one moment; by the window's beginning all are there.
+                # Users start staggered; all are active when the window begins.
                 stagger_s=traffic.warm_up_s,
                 listen=traffic.listen,
                 longest_s=traffic.longest_s,
@@ -119,21 +119,23 @@ def _load(
     )
 
 
-class _Ask(Protocol):
-    """Asks for every text of a programme: all in one moment, or one after the other."""
+class _RunWorkload(Protocol):
+    """Requests every text of a workload: all at once, or one after the other."""
 
     def __call__(self, workload: Workload, keep: KeepAudio, *, alone: bool) -> LoadResult: ...
 
 
-def _together(order: ConcurrentOrder, ask: _Ask, *, sample_rate: int, account: Accounts) -> ConcurrentAnswer:
-    """All texts in one moment, then each alone, twice, to be compared with.
+def _together(
+    order: ConcurrentOrder, run_workload: _RunWorkload, *, sample_rate: int, account: ReadCounters
+) -> ConcurrentAnswer:
+    """Request all texts at once, then each text alone, twice, for comparison.
 
-    Afterwards, because an engine that keeps its answers would otherwise have them all. What such an engine got wrong
-    under load it gives again when asked alone, and nothing shows.
+    The solo requests come last, because an engine that caches answers would otherwise answer all from its cache. If
+    such an engine caches a wrong answer under load, it repeats it alone, and the comparison cannot detect it.
     """
-    heard = _Kept()
+    concurrent = _AudioByRequest()
     before = account()
-    result = ask(_workload(order, order.texts), heard, alone=False)
+    result = run_workload(_workload(order, order.texts), concurrent, alone=False)
     after = account()
     counted = after.since(before) if before and after else None
     repetitions = [
@@ -142,11 +144,11 @@ def _together(order: ConcurrentOrder, ask: _Ask, *, sample_rate: int, account: A
     ]
     if order.compare:
         distinct = [text for number, text in enumerate(order.texts) if text not in order.texts[:number]]
-        alone = _Kept()
-        for _ in range(ALONE):
-            ask(_workload(order, distinct), alone, alone=True)
+        alone = _AudioByRequest()
+        for _ in range(SOLO_REPEATS):
+            run_workload(_workload(order, distinct), alone, alone=True)
         references = [alone.answers[distinct.index(text)] for text in order.texts]
-        repetitions = [_compared(each, heard, references[each.position], sample_rate) for each in repetitions]
+        repetitions = [_compared(each, concurrent, references[each.position], sample_rate) for each in repetitions]
         repetitions = check_invariants(repetitions, texts=len(distinct))
     return ConcurrentAnswer(
         repetitions=tuple(repetitions),
@@ -157,8 +159,8 @@ def _together(order: ConcurrentOrder, ask: _Ask, *, sample_rate: int, account: A
     )
 
 
-class _Kept:
-    """The audio of each request, by its number: every answer that it got, one after the other."""
+class _AudioByRequest:
+    """Collects the audio of every answer, by the number of its request."""
 
     def __init__(self) -> None:
         self.answers: dict[int, list[NDArray[np.float32]]] = defaultdict(list)
@@ -170,17 +172,17 @@ class _Kept:
 
 
 def _compared(
-    repetition: Repetition, heard: _Kept, references: "Sequence[NDArray[np.float32]]", sample_rate: int
+    repetition: Repetition, concurrent: _AudioByRequest, references: "Sequence[NDArray[np.float32]]", sample_rate: int
 ) -> Repetition:
-    """With what differs from the answer given alone; where alone it failed too, there is nothing to hold it against."""
-    if not repetition.outcome.valid or len(references) < ALONE:
+    """Compare an answer with its solo answers. Without valid solo answers the repetition stays as it is."""
+    if not repetition.outcome.valid or len(references) < SOLO_REPEATS:
         return repetition
     first, again = references
     reference = SoloReference(first=first, again=again, sample_rate=sample_rate)
-    return replace(repetition, outcome=reference.judge(heard.answers[repetition.position][0]))
+    return replace(repetition, outcome=reference.judge(concurrent.answers[repetition.position][0]))
 
 
-def _workload(order: ConcurrentOrder, texts: Sequence[Spoken]) -> Workload:
+def _workload(order: ConcurrentOrder, texts: Sequence[RequestText]) -> Workload:
     bands: Mapping[Utterance, Band] = {each.utterance: Band(low=each.band_low, high=each.band_high) for each in texts}
     return Workload(
         scenario_id=order.scenario_id,
@@ -192,12 +194,12 @@ def _workload(order: ConcurrentOrder, texts: Sequence[Spoken]) -> Workload:
 
 
 def _placed(repetition: Repetition, order: ConcurrentOrder, phase: Phase, result: LoadResult) -> Repetition:
-    """In its launch and block, with the peak and, where it is known, its share of the CPU time of what speaks.
+    """Add launch, block, peak memory and, if known, the repetition's share of the CPU time.
 
-    The share follows the seconds of audio, so that CPU time per second of speech is right for all of them together.
+    CPU time is divided by seconds of audio, so the CPU time per second of speech is right over all repetitions.
     """
-    spoken = sum(chunk.frames for each in result.repetitions for chunk in each.chunks)
+    total = sum(chunk.frames for each in result.repetitions for chunk in each.chunks)
     own = sum(chunk.frames for chunk in repetition.chunks)
-    cpu_ns = round(result.server_cpu_ns * own / spoken) if result.server_cpu_ns is not None and spoken else None
+    cpu_ns = round(result.server_cpu_ns * own / total) if result.server_cpu_ns is not None and total else None
     memory = replace(result.memory, rss_after=repetition.memory.rss_after)
     return replace(repetition, launch=order.launch, block=order.block, phase=phase, cpu_ns=cpu_ns, memory=memory)

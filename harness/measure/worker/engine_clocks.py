@@ -1,12 +1,12 @@
-"""Replaces the clocks of Python's `time` in a worker that may be halted by clocks that stop with its process.
+"""Replaces the clocks of Python's `time` in a worker that may be paused, by clocks that stop with its process.
 
 An engine that times its own work, or waits until a moment, reads `time.perf_counter`, `time.monotonic` or
-`time.time`. In slices these would run on during halts. So they are replaced, before the engine is imported, by
-functions that leave the halts out, and `time.sleep` by one that repeats the part that a halt took.
+`time.time`. In slices these would run on during pauses. So they are replaced, before the engine is imported, by
+functions that leave the pauses out, and `time.sleep` by one that repeats the part that a pause took.
 
 Native code, a lock's time limit and a socket are out of reach of these functions. For those the conductor observes the
 worker's threads (`harness.measure.system.thread_states`). Time in loops that read these clocks is counted here,
-because such an engine is not to be halted either.
+because such an engine must not be paused either.
 """
 
 import time
@@ -23,7 +23,7 @@ _perf_counter_ns, _sleep = time.perf_counter_ns, time.sleep
 
 
 class OwnReading:
-    """Replaces a function of `time` that reads a clock: the reading without the halts, in s or in whole ns.
+    """Replaces a function of `time` that reads a clock: the reading without the pauses, in s or in whole ns.
 
     An instance is not bound as a method if a class keeps it as a value, as the built-in function is not.
     """
@@ -35,7 +35,7 @@ class OwnReading:
         self._last_ns = 0
 
     def __call__(self) -> float:
-        """The clock, as if the process had never been halted."""
+        """The clock without the pauses of the process."""
         now_ns = self._ledger.own_ns(self._read_ns)
         apart_ns, self._last_ns = now_ns - self._last_ns, now_ns
         if 0 < apart_ns < LOOP_NS:
@@ -50,7 +50,7 @@ class OwnSleep:
         self._ledger = ledger
 
     def __call__(self, seconds: float, /) -> None:
-        """Sleep for `seconds`; what a halt took of it is repeated."""
+        """Sleep for `seconds`, without counting pauses."""
         began = self._ledger.own_ns(_perf_counter_ns)
         # First the original, which raises its own errors for a bad argument.
         _sleep(seconds)
@@ -59,9 +59,9 @@ class OwnSleep:
             _sleep(left / 1e9)
 
 
-def follow(ledger: PauseLedger, clocks: Any = time) -> None:  # noqa: ANN401 - the module, or what a test has instead
+def replace_clocks(ledger: PauseLedger, clocks: Any = time) -> None:  # noqa: ANN401 - the module, or what a test has instead
     """Replace the functions of `time` if the conductor asks for it."""
-    if not ledger.follow or isinstance(clocks.sleep, OwnSleep):
+    if not ledger.pause_clocks or isinstance(clocks.sleep, OwnSleep):
         return
     for name in ("perf_counter", "monotonic", "time"):
         read = getattr(clocks, f"{name}_ns")

@@ -1,7 +1,7 @@
-"""The conductor's end of a worker: a process behind pipes.
+"""The conductor's handle on a worker process, connected by pipes.
 
-Whatever goes wrong on the other side becomes `WorkerLost`, with the kind of failure, one sentence and the end of the
-worker's standard error.
+Every failure of the worker becomes `WorkerLost`, with the kind of failure, one sentence and the end of the worker's
+standard error.
 """
 
 import contextlib
@@ -29,21 +29,21 @@ from harness.measure.worker.protocol import (
     ConcurrentOrder,
     LoadOrder,
     Order,
-    SpeakOrder,
     StatusOrder,
+    SynthesisOrder,
     read_answer,
     write_order,
 )
 
 GREETING_TIMEOUT_S = 60.0
 CLOSING_TIMEOUT_S = 5.0
-CUTTING_TIMEOUT_S = 20.0
-"""For a client to judge what it has heard so far."""
+CUT_SHORT_TIMEOUT_S = 20.0
+"""Seconds for a client to evaluate the audio received so far."""
 TAIL_BYTES = 4_000
 
 
 class WorkerLost(Exception):  # noqa: N818 - it is what happened
-    """A worker that crashed, hung or does not speak our protocol."""
+    """A worker that crashed, hung or uses another protocol."""
 
     def __init__(self, kind: OutcomeKind, reason: str, stderr_tail: str = "") -> None:
         self.kind = kind
@@ -53,58 +53,60 @@ class WorkerLost(Exception):  # noqa: N818 - it is what happened
 
     @property
     def outcome(self) -> Outcome:
-        """What it is to whatever the worker was asked for."""
+        """The outcome of whatever the worker was doing."""
         return Outcome(kind=self.kind, reason=self.reason, stderr_tail=self.stderr_tail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """What to do where an answer is not there after `after_s` seconds; it is awaited further."""
+    """A callback for an answer that takes longer than `after_s` seconds. The wait continues after the call."""
 
     after_s: float
-    tell: Callable[[], None]
+    call: Callable[[], None]
 
 
 class WorkerHandle(Protocol):
-    """One started worker."""
+    """A started worker. Every method raises WorkerLost if the worker fails or does not answer in time."""
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         ...
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm."""
         ...
 
-    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+    def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
         ...
 
-    def attend(self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None) -> ConcurrentAnswer:
-        """Ask a server for many texts at once. `overdue` is told where that takes longer than it says."""
+    def run_concurrent(
+        self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
+    ) -> ConcurrentAnswer:
+        """Send concurrent requests. `overdue` is called if they take longer than its limit."""
         ...
 
     def cut_short(self) -> ConcurrentAnswer | None:
-        """End the load under way, which nobody awaits any more: what was measured of it, None where nothing was."""
+        """End the current load early. Return what was measured so far, or None."""
         ...
 
     def status(self, *, timeout_s: float) -> ServerFigures:
-        """What the arm's server says of itself."""
+        """Query the statistics that the arm's server reports."""
         ...
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
-        """Do the two fixed pieces of work."""
+        """Run the two fixed canary workloads."""
         ...
 
     def close(self) -> None:
-        """End it, and be sure that it has ended."""
+        """End the worker and wait until it has ended."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlace:
-    """Where a worker runs: the interpreter of its runtime, and the directory of the harness package that it loads."""
+    """The interpreter of a worker's runtime, and the directory of the harness package that it loads."""
 
     python: str = sys.executable
     harness: Path = Path(__file__).resolve().parents[2]
@@ -119,7 +121,7 @@ WorkerStarter = Callable[[WorkerPlace], WorkerHandle]
 
 
 class ProcessHandle:
-    """A worker process. Answers come through a thread that reads lines, so that a wait can have an end everywhere."""
+    """A worker process. A thread reads its answers, so that every wait can have a time-out on every platform."""
 
     def __init__(self, place: WorkerPlace = HERE) -> None:
         self._place = place
@@ -134,7 +136,7 @@ class ProcessHandle:
                 stderr=self._stderr,
                 env=_environment(dict(place.environment), self._pauser),
                 pass_fds=(self._pauser.descriptor,) if self._pauser else (),
-                # Ctrl-C is the conductor's to handle: a worker in the same group would die in mid-answer.
+                # The conductor handles Ctrl-C; a worker in the same process group would die in mid-answer.
                 start_new_session=os.name == "posix",
             )
         except OSError as error:
@@ -143,18 +145,20 @@ class ProcessHandle:
                 self._pauser.close()
             raise WorkerLost(OutcomeKind.CRASHED, f"cannot start {place.python}: {error.strerror}") from error
         self._answering = False
-        self._halts = False
+        self._can_pause = False
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._reader = threading.Thread(target=self._read_lines, daemon=True, name=f"worker {self._process.pid}")
         self._reader.start()
         try:
             greeting = self._receive(GREETING_TIMEOUT_S, doing="starting").greeting
             if greeting is None or greeting.protocol != PROTOCOL:
-                said = greeting.protocol if greeting else "no version"
-                self._lose(OutcomeKind.CRASHED, f"the worker speaks protocol {said}, this conductor speaks {PROTOCOL}")
+                reported = greeting.protocol if greeting else "no version"
+                self._lose(
+                    OutcomeKind.CRASHED, f"the worker speaks protocol {reported}, this conductor speaks {PROTOCOL}"
+                )
             if self._pauser:
                 self._pauser.watch(self.pid)
-            self._halts = greeting.halts
+            self._can_pause = greeting.halts
         except BaseException:
             self.close()
             raise
@@ -166,70 +170,73 @@ class ProcessHandle:
 
     @property
     def pauser(self) -> ProcessPauser | None:
-        """What halts it; None where it does not know how to stand still, as workers of older revisions."""
-        return self._pauser if self._halts else None
+        """Pauses the worker; None if the worker's revision does not support pauses."""
+        return self._pauser if self._can_pause else None
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
-        """Load its arm. WorkerLost, whose reason names a package whose import has ended the worker."""
+        """Load its arm. If importing a package crashed the worker, the reason of WorkerLost names the package."""
         try:
-            return expected(self._ask(order, timeout_s, doing="loading").launch)
+            return require_part(self._ask(order, timeout_s, doing="loading").launch)
         except WorkerLost as lost:
             if lost.kind is OutcomeKind.CRASHED and order.engine.model_path:
                 lost.reason += _broken_import(self._place, "onnxruntime", "kokoro_onnx")
             raise
 
-    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
+    def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
-        return expected(self._ask(order, timeout_s, doing=speaking(order)).repetition)
+        return require_part(self._ask(order, timeout_s, doing=synthesis_summary(order)).repetition)
 
-    def begin(self, order: SpeakOrder) -> None:
-        """Order a repetition that is to be heard of by `heard`."""
-        self._order(order, doing=speaking(order))
+    def begin(self, order: SynthesisOrder) -> None:
+        """Send an order for a repetition whose result `poll` returns."""
+        self._order(order, doing=synthesis_summary(order))
 
-    def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
-        """The repetition that `begin` has ordered; None where it is not done within that time."""
+    def poll(self, order: SynthesisOrder, *, within_s: float) -> Repetition | None:
+        """The repetition that `begin` ordered, or None if it is not done within `within_s` seconds."""
         try:
             line = self._lines.get(timeout=within_s)
         except queue.Empty:
             return None
-        return expected(self._read(line, doing=speaking(order)).repetition)
+        return require_part(self._read(line, doing=synthesis_summary(order)).repetition)
 
-    def give_up(self, order: SpeakOrder, *, after_s: float) -> NoReturn:
-        """Kill it: what `begin` has ordered takes too long."""
+    def give_up(self, order: SynthesisOrder, *, after_s: float) -> NoReturn:
+        """Kill the worker because the order of `begin` took longer than `after_s` seconds."""
         self._process.kill()
-        self._lose(OutcomeKind.TIMEOUT, silence(after_s, speaking(order)))
+        self._lose(OutcomeKind.TIMEOUT, timeout_reason(after_s, synthesis_summary(order)))
 
-    def attend(self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None) -> ConcurrentAnswer:
-        """Ask a server for many texts at once. `overdue` is told where that takes longer than it says."""
-        return expected(self._ask(order, timeout_s, doing=order.summary, overdue=overdue).crowd)
+    def run_concurrent(
+        self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
+    ) -> ConcurrentAnswer:
+        """Send concurrent requests. `overdue` is called if they take longer than its limit."""
+        answer = self._ask(order, timeout_s, doing=order.summary, overdue=overdue)
+        return require_part(answer.crowd)  # codespell:ignore crowd
 
     def cut_short(self) -> ConcurrentAnswer | None:
-        """End the load under way by SIGINT, which its event loop hears; None where the system has no such signal."""
+        """End the current load by SIGINT, which its event loop handles. None if the system has no such signal."""
         if not self._answering or os.name != "posix":
             return None
         try:
             self._process.send_signal(signal.SIGINT)
-            return self._receive(CUTTING_TIMEOUT_S, doing="ending a load").crowd
+            return self._receive(CUT_SHORT_TIMEOUT_S, doing="ending a load").crowd  # codespell:ignore crowd
         except (OSError, WorkerLost):
             return None
 
     def status(self, *, timeout_s: float) -> ServerFigures:
-        """What the arm's server says of itself."""
-        return expected(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
+        """Query the statistics that the arm's server reports."""
+        return require_part(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
-        """Do the two fixed pieces of work. WorkerLost as for `load`."""
+        """Run the two fixed canary workloads. Raises WorkerLost as `load` does."""
         try:
-            return expected(self._ask(order, timeout_s, doing="the canary").canary)
+            return require_part(self._ask(order, timeout_s, doing="the canary").canary)
         except WorkerLost as lost:
             if lost.kind is OutcomeKind.CRASHED:
                 lost.reason += _broken_import(self._place, "onnxruntime", "onnx")
             raise
 
     def close(self) -> None:
-        """Close the worker's input, which ends it; kill it where that does not, or where nobody awaits its answer."""
+        """Close the worker's input, which ends it. Kill it if it does not end or is still busy."""
         if self._pauser:
-            self._pauser.go_on()
+            self._pauser.resume()
         with contextlib.suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
@@ -265,16 +272,16 @@ class ProcessHandle:
             line = self._line(timeout_s, overdue)
         except queue.Empty:
             self._process.kill()
-            self._lose(OutcomeKind.TIMEOUT, silence(timeout_s, doing))
+            self._lose(OutcomeKind.TIMEOUT, timeout_reason(timeout_s, doing))
         return self._read(line, doing=doing)
 
     def _line(self, timeout_s: float, overdue: Overdue | None) -> bytes:
-        """The next line of the worker's. queue.Empty where none comes."""
+        """The worker's next line. Raises queue.Empty after the time-out."""
         if overdue is not None and overdue.after_s < timeout_s:
             try:
                 return self._lines.get(timeout=overdue.after_s)
             except queue.Empty:
-                overdue.tell()
+                overdue.call()
                 timeout_s -= overdue.after_s
         return self._lines.get(timeout=timeout_s)
 
@@ -287,7 +294,7 @@ class ProcessHandle:
         except ValueError as error:
             self._lose(OutcomeKind.CRASHED, str(error))
         if answer.error:
-            self._lose(OutcomeKind.CRASHED, f"the worker did not understand: {answer.error}")
+            self._lose(OutcomeKind.CRASHED, f"the worker reported an error: {answer.error}")
         return answer
 
     def _lose_ended(self, doing: str) -> NoReturn:
@@ -303,7 +310,7 @@ class ProcessHandle:
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError, ValueError):
-            # A position of its own: the worker may still be writing through the shared one.
+            # Read at an explicit position: the worker may still be writing at the shared one.
             size = os.fstat(self._stderr.fileno()).st_size
             self._stderr.seek(max(0, size - TAIL_BYTES))
             return self._stderr.read().decode(errors="replace").strip()
@@ -317,29 +324,29 @@ class ProcessHandle:
 
 
 def _environment(extra: Mapping[str, str], pauser: ProcessPauser | None) -> dict[str, str]:
-    """Ours, without what would change the engine behind the record's back."""
+    """Our environment, without variables that would change the engine unrecorded."""
     ours = {name: value for name, value in os.environ.items() if name not in ("ONNX_PROVIDER", "PYTHONPATH")}
     return {**ours, **extra, **({VARIABLE: str(pauser.descriptor)} if pauser else {})}
 
 
 def _broken_import(place: WorkerPlace, *packages: str) -> str:
-    """Names the package whose import ends such a worker, as the end of a reason; "" if all can be imported."""
+    """Text for the end of a reason that names a package whose import fails; "" if all can be imported."""
     failure = import_failure(*packages, command=(place.python, "-I"))
     return f"; {failure}: {REMEDY}" if failure else ""
 
 
-def speaking(order: SpeakOrder) -> str:
-    """What a worker does with an order to speak."""
+def synthesis_summary(order: SynthesisOrder) -> str:
+    """The worker's activity during an order, for messages."""
     return f"synthesising {order.text_summary}"
 
 
-def expected(part: Part | None) -> Part:
-    """The part of an answer that was asked for. WorkerLost where the worker has answered something else."""
+def require_part(part: Part | None) -> Part:
+    """Return the expected part of an answer. Raises WorkerLost if the answer does not have it."""
     if part is None:
-        raise WorkerLost(OutcomeKind.CRASHED, "the worker answered something else than it was asked")
+        raise WorkerLost(OutcomeKind.CRASHED, "the worker's answer does not match the order")
     return part
 
 
-def silence(timeout_s: float, doing: str) -> str:
-    """That a worker did not answer."""
+def timeout_reason(timeout_s: float, doing: str) -> str:
+    """The reason for a worker that did not answer."""
     return f"no answer within {timeout_s:g} s while {doing}; the worker was killed"

@@ -1,13 +1,13 @@
-"""Observes the threads of one worker during a synthesis without halts, to find out whether it waits."""
+"""Observes the threads of one worker during a synthesis without pauses, to find out whether it waits."""
 
 import time
 from dataclasses import dataclass, field
 
 from harness.measure.system.thread_states import Snapshot, State, states_of
-from harness.measure.worker.pause import Doing
-from harness.measure.worker.time_slicing import Speaking
+from harness.measure.worker.pause import WorkerActivity
+from harness.measure.worker.time_slicing import SlicedSynthesis
 
-LOOK_EVERY_S = 0.002
+OBSERVE_EVERY_S = 0.002
 
 
 @dataclass(slots=True)
@@ -22,21 +22,23 @@ class ThreadObservations:
         return states_of(self.during, self.after)
 
 
-def synthesise_observed(side: Speaking, *, timeout_s: float, look_every_s: float = LOOK_EVERY_S) -> ThreadObservations:
-    """Let one side synthesise alone; the result is in `side.found`."""
+def synthesise_observed(
+    side: SlicedSynthesis, *, timeout_s: float, observe_every_s: float = OBSERVE_EVERY_S
+) -> ThreadObservations:
+    """Let one side synthesise alone; the result is in `side.result`."""
     until = time.monotonic() + timeout_s
-    looks = ThreadObservations()
-    side.ask()
-    while side.found is None:
+    observations = ThreadObservations()
+    side.send_order()
+    while side.result is None:
         left_s = until - time.monotonic()
         if left_s <= 0:
             side.give_up(after_s=timeout_s)
             break
-        side.work(min(look_every_s, left_s))
+        side.work(min(observe_every_s, left_s))
         doing = side.pauser.doing
         # Observations before the timed part do not count.
-        if doing is Doing.OTHER and not looks.during:
+        if doing is WorkerActivity.OTHER and not observations.during:
             continue
-        if seen := side.pauser.look(at_all=doing is Doing.OTHER):
-            (looks.after if doing is Doing.OTHER else looks.during).append(seen)
-    return looks
+        if seen := side.pauser.observe(all_threads=doing is WorkerActivity.OTHER):
+            (observations.after if doing is WorkerActivity.OTHER else observations.during).append(seen)
+    return observations

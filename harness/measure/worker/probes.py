@@ -1,4 +1,4 @@
-"""What a worker reads around a repetition: of its own process and machine, or, scripted, the same each time."""
+"""Reads a worker's process and machine around a repetition. The scripted variant always returns the same values."""
 
 import gc
 import os
@@ -10,66 +10,68 @@ from harness.core.records.repetition import Disturbance, Memory
 from harness.measure.system.interference import Watch
 from harness.measure.system.memory import Mark, begin, memory, usage
 from harness.measure.system.quiesce import await_rest
-from harness.measure.worker.pause import Doing, PauseLedger
+from harness.measure.worker.pause import PauseLedger, WorkerActivity
 
 CHUNK = 1 << 22
 
 
 class SystemProbes:
-    """The worker's own process. `ledger` says how long it was halted, and what worked in its stead."""
+    """Probes of the worker's process. `ledger` holds its pauses and the CPU time of the other side during them."""
 
     def __init__(self, clock: Clock | None = None, ledger: PauseLedger | None = None) -> None:
         self._clock = clock or SystemClock()
         self._ledger = ledger
         self._watch = Watch()
         self._mark: Mark | None = None
-        self._missed = (0, 0)
+        self._pauses_before = (0, 0)
 
     def settle(self) -> None:
-        """What loading left behind is not looked at again by the collector, which makes it cheap from here on."""
+        """Exclude all objects that loading created from garbage collection, which makes later collections cheap."""
         gc.collect()
         gc.freeze()
 
     def begin(self) -> None:
-        """Reset the high-water mark, where the kernel lets us, and note the counters.
+        """Reset the high-water mark, if the kernel allows it, and read the counters.
 
-        Collecting now keeps the collector from choosing a moment inside the timed part.
+        Collecting garbage now avoids a collection inside the timed part.
         """
         gc.collect()
         self._mark = begin()
-        self._missed = self._missed_ns()
+        self._pauses_before = self._pause_totals_ns()
         self._watch.begin()
-        self._say(Doing.SYNTHESIS)
+        self._set_activity(WorkerActivity.SYNTHESIS)
 
     def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
-        """What happened since `begin`; the counters first, since they are still moving.
+        """Memory and disturbance since `begin`. The counters are read first, because they are still moving.
 
-        They count on while the process is halted, and whoever works meanwhile is no disturbance.
+        They also count during pauses, so the CPU time of the other side is subtracted from the disturbance.
         """
-        self._say(Doing.OTHER)
-        stood_ns, used_ns = (now - then for now, then in zip(self._missed_ns(), self._missed, strict=True))
-        disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns, instead_ns=used_ns, stood_ns=stood_ns)
+        self._set_activity(WorkerActivity.OTHER)
+        paused_ns, used_ns = (
+            now - then for now, then in zip(self._pause_totals_ns(), self._pauses_before, strict=True)
+        )
+        disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns, instead_ns=used_ns, paused_ns=paused_ns)
         return memory(self._mark) if self._mark else Memory(), disturbance
 
     def rest(self) -> None:
-        """Wait until the engine's threads have stopped looking for work."""
+        """Wait until the engine's threads are idle."""
         await_rest(self._clock.cpu_ns, sleep=self._clock.sleep)
 
-    def _say(self, what: Doing) -> None:
+    def _set_activity(self, what: WorkerActivity) -> None:
         if self._ledger:
             self._ledger.doing = what
 
-    def _missed_ns(self) -> tuple[int, int]:
-        return (self._ledger.stood_ns, self._ledger.used_ns) if self._ledger else (0, 0)
+    def _pause_totals_ns(self) -> tuple[int, int]:
+        return (self._ledger.paused_ns, self._ledger.used_ns) if self._ledger else (0, 0)
 
     def resident(self) -> int | None:
         """Resident size now, in bytes."""
         return usage().rss
 
     def prepare_cache(self, path: str, *, wanted: str) -> str:
-        """Read the file through for "warm"; ask the kernel to drop it for "cold".
+        """Read the whole file for "warm"; ask the kernel to evict it for "cold".
 
-        An engine without a model file has none that could be cold.
+        Without a model file, "cold" is unknown.
         """
         if not path:
             return "warm" if wanted == "warm" else "unknown: no model file"
@@ -99,54 +101,54 @@ def _evict(path: str) -> str:
 
 
 class ScriptedProbes:
-    """Figures of a machine that does not exist; a text's work grows the memory a little each time it is spoken."""
+    """Probes of a simulated machine. The peak memory grows with the duration of a repetition."""
 
     LOADED = 200 << 20
     STEP = 10 << 20
 
     def settle(self) -> None:
-        """Always quiet."""
+        """Do nothing."""
 
     def begin(self) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
     def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
-        """Memory in proportion to the work; nobody else on the machine."""
+        """Memory in proportion to the duration, without disturbance."""
         del cpu_ns
         peak = self.LOADED + self.STEP * (1 + wall_ns // 100_000_000)
         memory = Memory(rss_before=self.LOADED, rss_after=self.LOADED, peak=peak)
         return memory, Disturbance(steal_share=0.0, others_cpu_share=0.0, involuntary_switches=0)
 
     def rest(self) -> None:
-        """Nothing goes on after an answer."""
+        """Do nothing: a scripted engine is idle after an answer."""
 
     def resident(self) -> int | None:
-        """Always the same."""
+        """The constant size `LOADED`."""
         return self.LOADED
 
     def prepare_cache(self, path: str, *, wanted: str) -> str:
-        """There is no file; the script has it either way."""
+        """Report the wanted state; there is no file."""
         del path
         return wanted
 
 
 class Probes(Protocol):
-    """What is read of the process and the machine around a repetition, outside its timed part."""
+    """Readings of the process and the machine around a repetition, outside its timed part."""
 
     def settle(self) -> None:
-        """Once after loading: make the process quiet for what follows."""
+        """Prepare the process for measurements, once after loading."""
         ...
 
     def begin(self) -> None:
-        """Reset the high-water mark and note the counters."""
+        """Reset the high-water mark and read the counters."""
         ...
 
     def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
-        """What happened since `begin`."""
+        """Memory and disturbance since `begin`."""
         ...
 
     def rest(self) -> None:
-        """Return when the process does nothing any more: afterwards it is another worker's time."""
+        """Return when the process is idle, because the next worker runs after it."""
         ...
 
     def resident(self) -> int | None:
@@ -154,5 +156,5 @@ class Probes(Protocol):
         ...
 
     def prepare_cache(self, path: str, *, wanted: str) -> str:
-        """Bring the file into the page cache or evict it; says "warm", "cold", or "unknown: <why>"."""
+        """Read the file into the page cache or evict it. Return "warm", "cold", or "unknown: <why>"."""
         ...

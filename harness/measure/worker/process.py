@@ -15,7 +15,7 @@ from harness.measure.worker.protocol import (
     read_order,
     write_answer,
 )
-from harness.measure.worker.worker import Worker, nothing
+from harness.measure.worker.worker import Worker, do_nothing
 
 
 def serve(worker: Worker, lines: Iterator[bytes], answers: BinaryIO) -> None:
@@ -24,36 +24,36 @@ def serve(worker: Worker, lines: Iterator[bytes], answers: BinaryIO) -> None:
         try:
             order = read_order(line)
         except ValueError as error:
-            said = Answer(error=str(error))
+            answer = Answer(error=str(error))
         else:
-            said = worker.answer(order)
-        answers.write(_written(said))
+            answer = worker.answer(order)
+        answers.write(_encode(answer))
         answers.flush()
     worker.close()
 
 
-def _written(answer: Answer) -> bytes:
-    """The answer's line, or that of an error where the engine put something into a field that it cannot hold."""
+def _encode(answer: Answer) -> bytes:
+    """Encode an answer. If the engine put an invalid value into a field, encode an error instead."""
     try:
         return write_answer(answer)
     except ValueError as error:
-        return write_answer(Answer(error=f"it cannot answer: {error}"))
+        return write_answer(Answer(error=f"the answer cannot be encoded: {error}"))
 
 
 def main() -> None:
-    """Speak the protocol on the standard streams."""
-    from harness.measure.worker.engine_clocks import follow
-    from harness.measure.worker.pause import PausableClock, inherited
+    """Serve the protocol on the standard streams."""
+    from harness.measure.worker.engine_clocks import replace_clocks
+    from harness.measure.worker.pause import PausableClock, inherit_ledger
     from harness.measure.worker.probes import SystemProbes
 
-    account = inherited()
-    clock = PausableClock(account) if account else SystemClock()
-    # Libraries print where they like; the protocol keeps a descriptor of its own.
+    ledger = inherit_ledger()
+    clock = PausableClock(ledger) if ledger else SystemClock()
+    # Libraries may print to standard output, so the protocol uses its own descriptor.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    greeting = Greeting(protocol=PROTOCOL, pid=os.getpid(), python=platform.python_version(), halts=account is not None)
+    greeting = Greeting(protocol=PROTOCOL, pid=os.getpid(), python=platform.python_version(), halts=ledger is not None)
     answers.write(write_answer(Answer(greeting=greeting)))
     answers.flush()
-    before_load = partial(follow, account) if account else nothing
-    worker = Worker(clock=clock, probes=SystemProbes(clock, account), before_load=before_load)
+    before_load = partial(replace_clocks, ledger) if ledger else do_nothing
+    worker = Worker(clock=clock, probes=SystemProbes(clock, ledger), before_load=before_load)
     serve(worker, iter(sys.stdin.buffer.readline, b""), answers)

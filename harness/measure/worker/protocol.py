@@ -1,7 +1,7 @@
-"""What a conductor and a worker say to each other: one JSON object a line, over the worker's standard streams.
+"""The messages between a conductor and a worker: one JSON object per line, over the worker's standard streams.
 
-Orders and answers are dataclasses. `harness.core.codec` writes and reads both of them on both sides, so a field arrives
-with the type that it was sent with, or the message is refused with the field's name.
+Orders and answers are dataclasses. `harness.core.codec` encodes and decodes them on both sides. A field that
+arrives with another type than it is declared with causes a ValueError that names the field.
 """
 
 import json
@@ -31,12 +31,12 @@ class LoadOrder:
     dedicated: bool = False
     slowdown: float = 0.0
     speak_first: bool = True
-    """Whether the start ends with a first inference; else the first order to speak is the first of all."""
+    """Whether loading ends with a first inference; else the first `SynthesisOrder` is the first inference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeakOrder:
-    """Synthesise one text and say how it went. `band_*` are plausible seconds of audio per character."""
+class SynthesisOrder:
+    """Synthesise one text and report the repetition. `band_*` are plausible seconds of audio per character."""
 
     scenario_id: str
     launch: int
@@ -57,13 +57,13 @@ class SpeakOrder:
 
     @property
     def text_summary(self) -> str:
-        """The text in a message."""
+        """The text's length and scenario, for messages."""
         return f"{len(self.text)} characters ({self.scenario_id})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spoken:
-    """A text of a crowd. `band_*` are plausible seconds of audio per character at speed 1."""
+class RequestText:
+    """The text of a concurrent request. `band_*` are plausible seconds of audio per character at speed 1."""
 
     text_class: str
     variant: int
@@ -74,22 +74,22 @@ class Spoken:
 
     @property
     def utterance(self) -> Utterance:
-        """The text itself."""
+        """The text without its duration band."""
         return Utterance(text_class=self.text_class, variant=self.variant, text=self.text, language=self.language)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrentOrder:
-    """Ask a server for many texts: all at once, or as the load `traffic` says.
+    """Request many texts: all at once, or as the load that `traffic` describes.
 
-    With `compare` every answer is held against the one that is given alone.
+    With `compare` every answer is compared with a solo answer to the same text.
     """
 
     scenario_id: str
     launch: int
     block: int
     phase: Phase
-    texts: tuple[Spoken, ...]
+    texts: tuple[RequestText, ...]
     voice: str
     speed: float = 1.0
     seed: int = 0
@@ -98,25 +98,25 @@ class ConcurrentOrder:
 
     @property
     def summary(self) -> str:
-        """What is asked, in a message."""
+        """The order's content, for messages."""
         return f"a load ({self.scenario_id})" if self.traffic else f"{len(self.texts)} texts at once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusOrder:
-    """Ask the arm's server what it says of itself."""
+    """Query the statistics that the arm's server reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryOrder:
-    """Do the two fixed pieces of work."""
+    """Run the two fixed canary workloads."""
 
     rounds: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
-    """A worker's first line. `halts` says that its clock stands still while it is halted."""
+    """A worker's first line. `halts` says that the worker can be paused: its clock stops while it is paused."""
 
     protocol: int
     pid: int
@@ -126,7 +126,7 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrentAnswer:
-    """Every request of a crowd, and what was seen beside them. `began_at` is in seconds since the epoch."""
+    """All concurrent requests, with observations of the load. `began_at` is in seconds since the epoch."""
 
     repetitions: tuple[Repetition, ...] = ()
     began_at: float = 0.0
@@ -139,35 +139,35 @@ class Answer:
 
     launch: Launch | None = None
     repetition: Repetition | None = None
-    crowd: ConcurrentAnswer | None = None
+    crowd: ConcurrentAnswer | None = None  # codespell:ignore crowd
     server: ServerFigures | None = None
     canary: Canary | None = None
     greeting: Greeting | None = None
     error: str = ""
 
 
-Order: TypeAlias = LoadOrder | SpeakOrder | ConcurrentOrder | StatusOrder | CanaryOrder
+Order: TypeAlias = LoadOrder | SynthesisOrder | ConcurrentOrder | StatusOrder | CanaryOrder
 
-ORDERS: dict[str, type[LoadOrder | SpeakOrder | ConcurrentOrder | StatusOrder | CanaryOrder]] = {
+ORDERS: dict[str, type[LoadOrder | SynthesisOrder | ConcurrentOrder | StatusOrder | CanaryOrder]] = {
     "load": LoadOrder,
-    "speak": SpeakOrder,
-    "crowd": ConcurrentOrder,
+    "speak": SynthesisOrder,
+    "crowd": ConcurrentOrder,  # codespell:ignore crowd
     "status": StatusOrder,
     "canary": CanaryOrder,
 }
 
 
 def write_order(order: Order) -> bytes:
-    """One line. What is at its default is left out, so that an older worker takes what it could always do.
+    """Encode an order as one line. Default values are omitted, so that an older worker accepts the order.
 
-    ValueError names the field that holds something else than it is declared to.
+    ValueError names a field whose value has another type than declared.
     """
     name = next(name for name, kind in ORDERS.items() if isinstance(order, kind))
     return _line({"order": name, **encode(order, skip_defaults=True)})
 
 
 def read_order(line: bytes) -> Order:
-    """Read a line. ValueError where it is no order of this protocol; it names the field that is wrong."""
+    """Decode an order. Raises ValueError, which names the wrong field, if the line is no order of this protocol."""
     plain = _object(line, what="an order")
     name = plain.pop("order", None)
     if not isinstance(name, str) or name not in ORDERS:
@@ -179,12 +179,12 @@ def read_order(line: bytes) -> Order:
 
 
 def write_answer(answer: Answer) -> bytes:
-    """One line; the parts that are unset are left out. ValueError names the field that holds something undeclared."""
+    """Encode an answer as one line without unset parts. ValueError names a field with a value of a wrong type."""
     return _line({name: value for name, value in encode(answer).items() if value})
 
 
 def read_answer(line: bytes) -> Answer:
-    """Read a line, without fields that only a newer worker has. ValueError where it is no answer of this protocol."""
+    """Decode an answer; ignore fields of newer workers. Raises ValueError if it is no answer of this protocol."""
     try:
         return decode(Answer, _object(line, what="an answer"), ignore_unknown=True)
     except CodecError as error:

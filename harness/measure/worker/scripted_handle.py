@@ -1,10 +1,10 @@
-"""A worker in the conductor's own process, on its own scripted clock: the same answers and the same ways to be lost."""
+"""A worker in the conductor's process, on a scripted clock. It answers and fails like a worker process."""
 
 from harness.core.clock import Clock
 from harness.core.native_imports import how_it_ended
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
 from harness.engines.scripted import ScriptedEnd
-from harness.measure.worker.handle import Overdue, WorkerLost, expected, silence, speaking
+from harness.measure.worker.handle import Overdue, WorkerLost, require_part, synthesis_summary, timeout_reason
 from harness.measure.worker.probes import ScriptedProbes
 from harness.measure.worker.protocol import (
     Answer,
@@ -13,14 +13,14 @@ from harness.measure.worker.protocol import (
     ConcurrentOrder,
     LoadOrder,
     Order,
-    SpeakOrder,
     StatusOrder,
+    SynthesisOrder,
 )
 from harness.measure.worker.worker import Worker
 
 
 class ScriptedHandle:
-    """A worker in this process, on the conductor's own scripted clock."""
+    """A worker in this process, on the conductor's scripted clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -28,32 +28,34 @@ class ScriptedHandle:
 
     @property
     def pid(self) -> int:
-        """No process of its own."""
+        """0, because there is no separate process."""
         return 0
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
-        """Load its arm; a script may say that the process ends or hangs instead."""
-        return expected(self._ask(order, timeout_s, doing="loading").launch)
+        """Load its arm; a script may make the process end or hang instead."""
+        return require_part(self._ask(order, timeout_s, doing="loading").launch)
 
-    def speak(self, order: SpeakOrder, *, timeout_s: float) -> Repetition:
-        """Make one repetition; a script may say that the process crashes or hangs instead."""
-        return expected(self._ask(order, timeout_s, doing=speaking(order)).repetition)
+    def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
+        """Make one repetition; a script may make the process crash or hang instead."""
+        return require_part(self._ask(order, timeout_s, doing=synthesis_summary(order)).repetition)
 
-    def attend(self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None) -> ConcurrentAnswer:
-        """A scripted engine has no server."""
+    def run_concurrent(
+        self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
+    ) -> ConcurrentAnswer:
+        """Fail: a scripted engine does not take concurrent requests."""
         del overdue
-        return expected(self._ask(order, timeout_s, doing=order.summary).crowd)
+        return require_part(self._ask(order, timeout_s, doing=order.summary).crowd)  # codespell:ignore crowd
 
     def cut_short(self) -> ConcurrentAnswer | None:
-        """Nothing is ever under way: it answers at once."""
+        """None, because it answers at once."""
         return None
 
     def status(self, *, timeout_s: float) -> ServerFigures:
         """A scripted engine has no server."""
-        return expected(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
+        return require_part(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
-        """A machine that is always equally fast."""
+        """The readings of a machine of constant speed."""
         del order, timeout_s
         self._clock.sleep(0.05)
         return Canary(numpy_ns=20_000_000, graph_ns=30_000_000)
@@ -70,6 +72,6 @@ class ScriptedHandle:
         except ScriptedEnd as end:
             if end.hangs:
                 self._clock.sleep(timeout_s)
-                raise WorkerLost(OutcomeKind.TIMEOUT, silence(timeout_s, doing)) from end
+                raise WorkerLost(OutcomeKind.TIMEOUT, timeout_reason(timeout_s, doing)) from end
             how = str(end)
         raise WorkerLost(OutcomeKind.CRASHED, f"the worker ended while {doing}: {how}")

@@ -1,12 +1,12 @@
-"""Decides whether both arms of a duel can be halted in the middle of their work without a change of their figures.
+"""Decides whether both arms of a duel can be paused in the middle of their work without changing their values.
 
-A halt stops what a process computes and the clocks that the harness gives it. It does not stop what the process waits
-for (a sleep, a socket, a disk) nor the clocks that the process reads by itself. So each side is observed without halts
-in the warm-up of the first launch, and again at every halt. If more than `MOST` of an arm's time is of that kind, or if
-the conductor cannot tell, the sides run one after the other, and the reason is stored in the blocks and printed.
+A pause stops what a process computes and the clocks that the harness gives it. It does not stop what the process waits
+for (a sleep, a socket, a disk) nor the clocks that the process reads by itself. So each side is observed without pauses
+in the warm-up of the first launch, and again at every pause. If more than `MOST` of an arm's time is of that kind, or
+if the conductor cannot determine it, the sides run one after the other. The reason is stored in the blocks and printed.
 
-A wait that a halt hides, or a loop that a halt distorts, changes a figure by its own share at most. So `MOST` also
-bounds the error of a figure in slices.
+A wait that a pause hides, or a loop that a pause distorts, changes a value by its own share at most. So `MOST` also
+bounds the error of a value measured in slices.
 """
 
 from collections import Counter
@@ -21,23 +21,23 @@ MOST = 0.01
 """The share of a synthesis that may pass in waits, and the share that may pass in loops that read a clock."""
 
 MOST_CLOCKS = MOST / 2
-"""The share of halts that may find it reading a clock. A loop that reads a clock spends about half of its time in the
+"""The share of pauses that may find it reading a clock. A loop that reads a clock spends about half of its time in the
 reading itself."""
 
-FEWEST_FOUND, FEWEST_AT_HALTS, FEWEST_CLOCKS = 3, 5, 8
-"""Fewer observations than these are taken for chance. Halts need more, because they are
-tested after every block. Clocks need most: one in a thousand halts interrupts some reading in an ordinary engine."""
+FEWEST_FOUND, FEWEST_AT_PAUSES, FEWEST_CLOCKS = 3, 5, 8
+"""Fewer observations than these are taken for chance. Pauses need more, because they are
+tested after every block. Clocks need most: one in a thousand pauses interrupts some reading in an ordinary engine."""
 
-ENOUGH_LOOKS = 300
+ENOUGH_OBSERVATIONS = 300
 """Observations of an arm in the warm-up: a wait of 3 % is expected in nine of them."""
 
-FEWEST_LOOKS = 20
-"""With fewer observations the conductor cannot tell whether an engine waits."""
+FEWEST_OBSERVATIONS = 20
+"""With fewer observations the conductor cannot determine whether an engine waits."""
 
-UNABLE = "this system, or a side's revision of the harness, does not halt workers"
+CANNOT_PAUSE = "this system, or a side's revision of the harness, does not pause workers"
 
-CANNOT_TELL = "whether {arm} waits for anything cannot be told: {why}"
-UNTOLD = "this system, or its revision of the harness, does not say"
+CANNOT_DETERMINE = "whether {arm} waits for anything cannot be determined: {why}"
+STATES_UNAVAILABLE = "this system, or its revision of the harness, does not report it"
 TOO_SHORT = "its texts take too little time"
 
 
@@ -45,61 +45,61 @@ TOO_SHORT = "its texts take too little time"
 class Evidence:
     """What was observed of one arm while it synthesised."""
 
-    looks: int = 0
-    """Observations without a halt, in the warm-up."""
+    observations: int = 0
+    """Observations without a pause, in the warm-up."""
     waits: Counter[str] = field(default_factory=Counter)
     """What it waited for → in how many of these observations."""
-    halts: int = 0
-    halted_waits: Counter[str] = field(default_factory=Counter)
-    """What it waited for → at how many halts."""
-    halted_clocks: int = 0
-    """Halts that found it reading a clock."""
+    pauses: int = 0
+    paused_waits: Counter[str] = field(default_factory=Counter)
+    """What it waited for → at how many pauses."""
+    paused_clocks: int = 0
+    """Pauses that found it reading a clock."""
     worked_ns: int = 0
     looped_ns: int = 0
     """The part of `worked_ns` in loops that read one of Python's clocks."""
 
-    def looked(self, states: Iterable[State]) -> None:
-        """Count observations of a synthesis without halts."""
+    def add_observations(self, states: Iterable[State]) -> None:
+        """Count observations of a synthesis without pauses."""
         for state in states:
-            self.looks += 1
+            self.observations += 1
             if state.waits:
                 self.waits[state.doing] += 1
 
-    def halted(self, states: Iterable[State]) -> None:
-        """Count the states in which it was halted."""
+    def add_pauses(self, states: Iterable[State]) -> None:
+        """Count the states in which it was paused."""
         for state in states:
-            self.halts += 1
+            self.pauses += 1
             if state.waits:
-                self.halted_waits[state.doing] += 1
-            self.halted_clocks += state.activity is Activity.CLOCK
+                self.paused_waits[state.doing] += 1
+            self.paused_clocks += state.activity is Activity.CLOCK
 
-    def spoke(self, found: Repetition, *, looped_ns: int) -> None:
+    def add_synthesis(self, found: Repetition, *, looped_ns: int) -> None:
         """Count a synthesis, and how much of its time was spent in loops that read a clock, in ns."""
         # CPU time, because a loop that has to share the CPU gets no more of it than the work does.
         self.worked_ns += min(found.end_ns, found.cpu_ns or found.end_ns)
         self.looped_ns += looped_ns
 
     def reason(self, arm: str) -> str:
-        """Why the arm cannot be halted; "" if it can."""
+        """Why the arm cannot be paused; "" if it can."""
         if self.looped_ns > MOST * self.worked_ns:
             share = self.looped_ns / self.worked_ns
             return f"{arm} reads a clock in a loop for about {_percent(share)} of its time, {_CLOCK}"
-        for waits, looks, fewest in (
-            (self.waits, self.looks, FEWEST_FOUND),
-            (self.halted_waits, self.halts, FEWEST_AT_HALTS),
+        for waits, observations, fewest in (
+            (self.waits, self.observations, FEWEST_FOUND),
+            (self.paused_waits, self.pauses, FEWEST_AT_PAUSES),
         ):
             found = waits.total()
-            if found >= fewest and found > MOST * looks:
+            if found >= fewest and found > MOST * observations:
                 (doing, _), *_ = waits.most_common(1)
-                return f"{arm} {doing} for about {_percent(found / looks)} of its time, {_WAIT}"
-        if self.halted_clocks >= FEWEST_CLOCKS and self.halted_clocks > MOST_CLOCKS * self.halts:
-            share = self.halted_clocks / self.halts
-            return f"{arm} was reading a clock at {_percent(share)} of its halts, {_CLOCK}"
+                return f"{arm} {doing} for about {_percent(found / observations)} of its time, {_WAIT}"
+        if self.paused_clocks >= FEWEST_CLOCKS and self.paused_clocks > MOST_CLOCKS * self.pauses:
+            share = self.paused_clocks / self.pauses
+            return f"{arm} was reading a clock at {_percent(share)} of its pauses, {_CLOCK}"
         return ""
 
 
-_CLOCK = "which would run on while it is halted"
-_WAIT = "which would go by while it is halted"
+_CLOCK = "which would run on while it is paused"
+_WAIT = "which would pass while it is paused"
 
 
 def _percent(share: float) -> str:
@@ -117,7 +117,7 @@ class Slicing:
 
     @property
     def slice_s(self) -> float:
-        """The longest time that one of two arms works before the other's turn, in s; 0 without slices."""
+        """The longest time that one of two arms works before the other continues, in s; 0 without slices."""
         return 0.0 if self.reason else self._slice_s
 
     def of(self, arm: str) -> Evidence:
@@ -138,6 +138,6 @@ class Slicing:
     def settle_first(self, arms: Iterable[str]) -> None:
         """The same after the warm-up, which must have observed enough of each arm."""
         for arm in arms:
-            if self.of(arm).looks < FEWEST_LOOKS:
-                self.refuse(CANNOT_TELL.format(arm=arm, why=TOO_SHORT))
+            if self.of(arm).observations < FEWEST_OBSERVATIONS:
+                self.refuse(CANNOT_DETERMINE.format(arm=arm, why=TOO_SHORT))
         self.settle()

@@ -1,4 +1,4 @@
-"""Many listeners of an engine in process: a thread for each. They give the same records as listeners over HTTP."""
+"""Sends concurrent requests to an engine in process, one thread each. The records equal those of HTTP clients."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,38 +15,38 @@ from harness.measure.load.records import KeepAudio, RecordBuilder, RequestTrace,
 if TYPE_CHECKING:
     from harness.measure.worker.probes import Probes
 
-GATHERING_S = 60.0
-"""Until then every thread is there, or none goes on."""
+START_TIMEOUT_S = 60.0
+"""Seconds until all threads must have started; else all of them fail."""
 
 
 def synthesise_together(
     engine: Shared, workload: Workload, *, clock: Clock, probes: "Probes", keep: KeepAudio
 ) -> LoadResult:
-    """A thread for each text of the programme; the moment at which the last of them is there is everybody's start."""
-    judge = RecordBuilder(workload, sample_rate=engine.facts.sample_rate, keep=keep)
+    """Request each text of the workload from its own thread. All requests start when the last thread is ready."""
+    records = RecordBuilder(workload, sample_rate=engine.facts.sample_rate, keep=keep)
     requests = _requests(workload)
 
     def begin() -> None:
-        judge.began_ns, judge.began_at = clock.now_ns(), clock.wall()
+        records.began_ns, records.began_at = clock.now_ns(), clock.wall()
 
     gate = Barrier(len(requests), action=begin)
 
-    def listen(trace: RequestTrace) -> None:
-        gate.wait(GATHERING_S)
-        trace.intended_ns = trace.ready_ns = judge.began_ns
-        _ask(engine, workload, trace, clock=clock, probes=probes)
+    def send(trace: RequestTrace) -> None:
+        gate.wait(START_TIMEOUT_S)
+        trace.intended_ns = trace.ready_ns = records.began_ns
+        _synthesise(engine, workload, trace, clock=clock, probes=probes)
 
     probes.begin()
     cpu_ns = clock.cpu_ns()
-    with ThreadPoolExecutor(len(requests), thread_name_prefix="listener") as threads:
-        list(threads.map(listen, requests))
+    with ThreadPoolExecutor(len(requests), thread_name_prefix="request") as threads:
+        list(threads.map(send, requests))
     cpu_ns = clock.cpu_ns() - cpu_ns
-    memory, disturbance = probes.end(cpu_ns=cpu_ns, wall_ns=clock.now_ns() - judge.began_ns)
-    attempts = tuple(judge(trace, workload.utterance(trace.number)) for trace in requests)
+    memory, disturbance = probes.end(cpu_ns=cpu_ns, wall_ns=clock.now_ns() - records.began_ns)
+    attempts = tuple(records(trace, workload.utterance(trace.number)) for trace in requests)
     return LoadResult(
         attempts=attempts,
         loop_lag_ns=(),
-        began_at=judge.began_at,
+        began_at=records.began_at,
         memory=memory,
         server_cpu_ns=cpu_ns,
         disturbance=disturbance,
@@ -56,15 +56,15 @@ def synthesise_together(
 def synthesise_alone(
     engine: Shared, workload: Workload, *, clock: Clock, probes: "Probes", keep: KeepAudio
 ) -> LoadResult:
-    """One text after the other, each when the one before it has come."""
-    judge = RecordBuilder(workload, sample_rate=engine.facts.sample_rate, keep=keep)
-    judge.began_ns, judge.began_at = clock.now_ns(), clock.wall()
+    """Request one text after the other, each when the previous one is complete."""
+    records = RecordBuilder(workload, sample_rate=engine.facts.sample_rate, keep=keep)
+    records.began_ns, records.began_at = clock.now_ns(), clock.wall()
     requests = _requests(workload)
     for trace in requests:
         trace.intended_ns = trace.ready_ns = clock.now_ns()
-        _ask(engine, workload, trace, clock=clock, probes=probes)
-    attempts = tuple(judge(trace, workload.utterance(trace.number)) for trace in requests)
-    return LoadResult(attempts=attempts, loop_lag_ns=(), began_at=judge.began_at)
+        _synthesise(engine, workload, trace, clock=clock, probes=probes)
+    attempts = tuple(records(trace, workload.utterance(trace.number)) for trace in requests)
+    return LoadResult(attempts=attempts, loop_lag_ns=(), began_at=records.began_at)
 
 
 def _requests(workload: Workload) -> Sequence[RequestTrace]:
@@ -72,8 +72,8 @@ def _requests(workload: Workload) -> Sequence[RequestTrace]:
     return [RequestTrace(number=number, user=number, intended_ns=0, ready_ns=0) for number in texts]
 
 
-def _ask(engine: Shared, workload: Workload, trace: RequestTrace, *, clock: Clock, probes: "Probes") -> None:
-    """One request from its beginning to its end. What the engine raises is its outcome."""
+def _synthesise(engine: Shared, workload: Workload, trace: RequestTrace, *, clock: Clock, probes: "Probes") -> None:
+    """Run one request to its end. An exception of the engine becomes the outcome."""
     utterance = workload.utterance(trace.number)
     request = SpeechRequest(
         text=utterance.text,

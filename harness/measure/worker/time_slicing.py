@@ -1,8 +1,8 @@
-"""Two workers that speak at the same time, in slices: while one works, the other is halted and its clock stands still.
+"""Runs two workers in alternating slices: while one works, the other is paused and its clock stops.
 
-A machine that others use as well is slow for some seconds and fast for some. Of two texts spoken one after the other
-each meets moments of its own; in slices of a tenth of a second both meet the same ones, and their ratio hardly
-scatters. At any moment one worker works, as always.
+The speed of a shared machine varies over seconds. Two syntheses that run one after the other meet different conditions.
+In slices of a tenth of a second both meet the same conditions, and their ratio hardly scatters. Only one worker works
+at any moment.
 """
 
 import time
@@ -12,105 +12,106 @@ from typing import NoReturn, Protocol, runtime_checkable
 from harness.core.records.repetition import Repetition
 from harness.measure.system.thread_states import Snapshot
 from harness.measure.worker.handle import WorkerHandle, WorkerLost
-from harness.measure.worker.pause import Doing, ProcessPauser
-from harness.measure.worker.protocol import SpeakOrder
+from harness.measure.worker.pause import ProcessPauser, WorkerActivity
+from harness.measure.worker.protocol import SynthesisOrder
 
 
 @runtime_checkable
-class Haltable(Protocol):
-    """A worker that may be halted while it speaks."""
+class PausableWorker(Protocol):
+    """A worker that may be paused during a synthesis."""
 
     @property
     def pauser(self) -> ProcessPauser | None:
-        """What halts it; None where it does not know how to stand still."""
+        """Pauses the worker; None if the worker's revision does not support pauses."""
         ...
 
-    def begin(self, order: SpeakOrder) -> None:
-        """Order a repetition."""
+    def begin(self, order: SynthesisOrder) -> None:
+        """Send an order for a repetition."""
         ...
 
-    def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
-        """The repetition, None where it is not done within that time. WorkerLost."""
+    def poll(self, order: SynthesisOrder, *, within_s: float) -> Repetition | None:
+        """The repetition, or None if it is not done within `within_s` seconds. Raises WorkerLost."""
         ...
 
-    def give_up(self, order: SpeakOrder, *, after_s: float) -> NoReturn:
-        """Kill it. WorkerLost, always."""
+    def give_up(self, order: SynthesisOrder, *, after_s: float) -> NoReturn:
+        """Kill the worker. Always raises WorkerLost."""
         ...
 
 
-def can_halt(worker: WorkerHandle) -> bool:
-    """Whether a worker can take part in slices: one that has a process, on a system and of a revision that can."""
-    return isinstance(worker, Haltable) and worker.pauser is not None
+def can_pause(worker: WorkerHandle) -> bool:
+    """Whether a worker can run in slices. It needs its own process, and a system and revision that support pauses."""
+    return isinstance(worker, PausableWorker) and worker.pauser is not None
 
 
-def haltable(worker: WorkerHandle) -> Haltable:
-    """A worker of which that is known."""
-    assert isinstance(worker, Haltable)  # noqa: S101 - for the type checker; `can_halt` was asked before
+def as_pausable(worker: WorkerHandle) -> PausableWorker:
+    """Narrow the type of a worker for which `can_pause` is true."""
+    assert isinstance(worker, PausableWorker)  # noqa: S101 - for the type checker; `can_pause` was asked before
     return worker
 
 
-def halter_of(worker: WorkerHandle | Haltable) -> ProcessPauser:
-    """What halts a worker of which that is known."""
-    assert isinstance(worker, Haltable)  # noqa: S101 - for the type checker; `can_halt` was asked before
+def pauser_of(worker: WorkerHandle | PausableWorker) -> ProcessPauser:
+    """The pauser of a worker for which `can_pause` is true."""
+    assert isinstance(worker, PausableWorker)  # noqa: S101 - for the type checker; `can_pause` was asked before
     assert worker.pauser is not None  # noqa: S101 - the same
     return worker.pauser
 
 
 @dataclass(slots=True)
-class Speaking:
-    """One side of a pair: its worker, what is ordered, and what came of it."""
+class SlicedSynthesis:
+    """One side of a pair: its worker, its order and its result."""
 
-    worker: Haltable
-    order: SpeakOrder
-    found: Repetition | WorkerLost | None = None
-    halts: list[Snapshot] = field(default_factory=list)
-    """What its threads were doing at each of its halts within the timed part."""
+    worker: PausableWorker
+    order: SynthesisOrder
+    result: Repetition | WorkerLost | None = None
+    pauses: list[Snapshot] = field(default_factory=list)
+    """The states of its threads at each pause within the timed part."""
 
     @property
     def pauser(self) -> ProcessPauser:
-        """What halts it."""
-        return halter_of(self.worker)
+        """The worker's pauser."""
+        return pauser_of(self.worker)
 
-    def begin(self, other: "Speaking") -> None:
-        """Order it of a worker that stands still, so that it begins with its first slice."""
-        self.pauser.halt(instead=other.pauser)
-        self.ask()
+    def begin(self, other: "SlicedSynthesis") -> None:
+        """Pause the worker, then send its order, so that work begins with the first slice."""
+        self.pauser.pause(instead=other.pauser)
+        self.send_order()
 
-    def ask(self) -> None:
-        """Order it."""
+    def send_order(self) -> None:
+        """Send the order. A lost worker becomes the result."""
         try:
             self.worker.begin(self.order)
         except WorkerLost as lost:
-            self.found = lost
+            self.result = lost
 
     def work(self, seconds: float) -> None:
-        """Let it work so long, or until it has answered."""
-        self._note_halt()
-        self.pauser.go_on()
+        """Let the worker run for `seconds`, or until it has answered."""
+        self._record_pause()
+        self.pauser.resume()
         try:
-            self.found = self.worker.heard(self.order, within_s=seconds)
+            self.result = self.worker.poll(self.order, within_s=seconds)
         except WorkerLost as lost:
-            self.found = lost
+            self.result = lost
 
-    def _note_halt(self) -> None:
-        """Look at where it was halted, before it goes on: by now all of its threads stand still."""
-        if self.pauser.halted and self.pauser.doing is not Doing.OTHER and (seen := self.pauser.look()):
-            self.halts.append(seen)
+    def _record_pause(self) -> None:
+        """Record the thread states before the worker resumes. By now all its threads have stopped."""
+        if self.pauser.paused and self.pauser.doing is not WorkerActivity.OTHER and (seen := self.pauser.observe()):
+            self.pauses.append(seen)
 
     def give_up(self, *, after_s: float) -> None:
-        """It takes too long."""
+        """Kill the worker after its time-out. WorkerLost becomes the result."""
         try:
             self.worker.give_up(self.order, after_s=after_s)
         except WorkerLost as lost:
-            self.found = lost
+            self.result = lost
 
 
-def speak_in_slices(
-    sides: tuple[Speaking, Speaking], *, slice_s: float, timeout_s: float
+def synthesise_in_slices(
+    sides: tuple[SlicedSynthesis, SlicedSynthesis], *, slice_s: float, timeout_s: float
 ) -> tuple[Repetition | WorkerLost, ...]:
-    """What came of both, in their order, of which the first begins; `timeout_s` is for both together.
+    """Run both sides in slices, starting with the first, and return their results in order.
 
-    It begins with half a slice, so that neither is ahead of the other on average. Who is left works on alone.
+    `timeout_s` covers both together. The first slice is half as long, so that neither side is ahead on average. When
+    one side has finished, the other continues alone.
     """
     until = time.monotonic() + timeout_s
     now, then = sides
@@ -118,30 +119,32 @@ def speak_in_slices(
         now.begin(then)
         then.begin(now)
         part_s = slice_s / 2
-        while now.found is None or then.found is None:
-            if now.found is None:
+        while now.result is None or then.result is None:
+            if now.result is None:
                 left_s = until - time.monotonic()
                 if left_s <= 0:
                     now.give_up(after_s=timeout_s)
                 else:
-                    now.work(left_s if then.found else min(part_s, left_s))
-                    now.pauser.halt(instead=then.pauser)
+                    now.work(left_s if then.result else min(part_s, left_s))
+                    now.pauser.pause(instead=then.pauser)
                 part_s = slice_s
             now, then = then, now
     finally:
         for side in sides:
-            side.pauser.go_on()
-    return tuple(side.found for side in sides if side.found is not None)
+            side.pauser.resume()
+    return tuple(side.result for side in sides if side.result is not None)
 
 
-def speak_at_once(sides: tuple[Speaking, Speaking], *, timeout_s: float) -> tuple[Repetition | WorkerLost, ...]:
-    """What came of both, in their order, which both work at all the time: nothing to compare."""
+def synthesise_in_parallel(
+    sides: tuple[SlicedSynthesis, SlicedSynthesis], *, timeout_s: float
+) -> tuple[Repetition | WorkerLost, ...]:
+    """Run both sides at the same time and return their results in order. Their timings must not be compared."""
     until = time.monotonic() + timeout_s
     for side in sides:
-        side.ask()
+        side.send_order()
     for side in sides:
-        if side.found is None:
+        if side.result is None:
             side.work(max(0.0, until - time.monotonic()))
-        if side.found is None:
+        if side.result is None:
             side.give_up(after_s=timeout_s)
-    return tuple(side.found for side in sides if side.found is not None)
+    return tuple(side.result for side in sides if side.result is not None)

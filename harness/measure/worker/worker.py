@@ -1,8 +1,8 @@
 """A worker: one process that loads one arm and answers orders, one JSON line each.
 
-It runs in foreign environments and, in a duel, from another revision's source: it needs the standard library, NumPy,
-psutil and the engine's own packages. Nothing is printed on its standard output but answers; what libraries print there
-goes to standard error, whose end the conductor keeps.
+A worker may run in another environment and, in a duel, from another revision's source. It needs the standard library,
+NumPy, psutil and the engine's packages. Only answers go to its standard output. Output of libraries is redirected to
+standard error, whose end the conductor keeps.
 """
 
 import contextlib
@@ -47,8 +47,8 @@ from harness.measure.worker.protocol import (
     ConcurrentOrder,
     LoadOrder,
     Order,
-    SpeakOrder,
     StatusOrder,
+    SynthesisOrder,
 )
 from harness.metrics.audio.features import extract
 from harness.metrics.validity import check
@@ -60,14 +60,14 @@ if TYPE_CHECKING:
 FIRST_TEXT = "Hello world."
 
 
-def nothing() -> None:
-    """Nothing has to be done before an engine is imported."""
+def do_nothing() -> None:
+    """The default for `before_load`."""
 
 
 class Worker:
-    """Answers orders. Transport, clock, probes and what is done before an engine is imported are passed in."""
+    """Answers orders. `before_load` runs before the engine is imported."""
 
-    def __init__(self, *, clock: Clock, probes: Probes, before_load: Callable[[], None] = nothing) -> None:
+    def __init__(self, *, clock: Clock, probes: Probes, before_load: Callable[[], None] = do_nothing) -> None:
         self._clock = clock
         self._probes = probes
         self._before_load = before_load
@@ -76,7 +76,7 @@ class Worker:
         self._stages = Stages(clock)
 
     def answer(self, order: Order) -> Answer:
-        """Do what is ordered, and come to rest. Failures of the engine are outcomes, not exceptions."""
+        """Carry out an order, then wait until idle. Failures of the engine are outcomes, not exceptions."""
         answer = self._answer(order)
         self._probes.rest()
         if self._watch:
@@ -86,45 +86,45 @@ class Worker:
     def _answer(self, order: Order) -> Answer:
         if isinstance(order, LoadOrder):
             return Answer(launch=self._load(order))
-        if isinstance(order, SpeakOrder):
-            return Answer(repetition=self._speak(order))
+        if isinstance(order, SynthesisOrder):
+            return Answer(repetition=self._synthesise(order))
         if isinstance(order, ConcurrentOrder):
-            return self._attend(order)
+            return self._run_concurrent(order)
         if isinstance(order, StatusOrder):
-            return Answer(server=self._server_figures())
+            return Answer(server=self._server_statistics())
         return Answer(canary=_read_canary(order, self._clock))
 
     def close(self) -> None:
-        """Close the engine, where one is loaded."""
+        """Close the engine, if one is loaded."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
 
-    def _attend(self, order: ConcurrentOrder) -> Answer:
-        """A crowd of requests, which takes a server, or an engine that several threads may ask."""
+    def _run_concurrent(self, order: ConcurrentOrder) -> Answer:
+        """Run concurrent requests. They need a server, or an engine that is safe to call from several threads."""
         engine: object = self._engine
         if isinstance(engine, Reached):
             from harness.measure.worker.concurrent import handle_concurrent, no_counters
 
             account = engine.account if isinstance(engine, Shared) else no_counters
             return Answer(
-                crowd=handle_concurrent(
+                crowd=handle_concurrent(  # codespell:ignore crowd
                     order, target=engine.target, server=engine.server, clock=self._clock, account=account
                 )
             )
         if isinstance(engine, Shared) and order.traffic is None:
             from harness.measure.worker.concurrent import handle_concurrent_in_process
 
-            crowd = handle_concurrent_in_process(order, engine=engine, clock=self._clock, probes=self._probes)
+            concurrent = handle_concurrent_in_process(order, engine=engine, clock=self._clock, probes=self._probes)
             self._stages.take()
-            return Answer(crowd=crowd)
-        return Answer(error="many requests at once take a server, or an engine that several may ask at once")
+            return Answer(crowd=concurrent)  # codespell:ignore crowd
+        return Answer(error="concurrent requests need a server or an engine that several threads can call")
 
-    def _server_figures(self) -> ServerFigures:
+    def _server_statistics(self) -> ServerFigures:
         engine: object = self._engine
         if isinstance(engine, SelfReporting):
             return engine.own_figures()
-        return ServerFigures(reason="the engine has no server that could say anything")
+        return ServerFigures(reason="the engine has no server that could report statistics")
 
     def _load(self, order: LoadOrder) -> Launch:
         engine_order = order.engine
@@ -168,10 +168,10 @@ class Worker:
         )
 
     def _first_inference(self, order: EngineOrder, *, start_up: bool) -> tuple[Outcome, int | None]:
-        """The first synthesis after loading: part of the start-up, and never a repetition. Its time in ns, if it spoke.
+        """Run the first inference, which is part of the start-up. Return the outcome and the duration in ns, if valid.
 
-        A server that answers badly is there and can be measured, since its repetitions count its failures; only where
-        its `start_up` is what is measured has that failed.
+        A server that answers with a failure is up and can be measured, because its repetitions count failures. The
+        failure matters only if its `start_up` is measured.
         """
         assert self._engine is not None  # noqa: S101 - for the type checker; `_load` has just set it
         counted = isinstance(self._engine, Remote) and not start_up
@@ -179,7 +179,7 @@ class Worker:
             text=FIRST_TEXT,
             voice=order.voice,
             language=order.language,
-            # A server is asked as in every repetition: it may do one thing and not the other.
+            # Use the same mode as in repetitions: a server may support only one of the two.
             stream=bool(order.url),
         )
         start = self._clock.now_ns()
@@ -198,7 +198,7 @@ class Worker:
             return Outcome() if counted else silent, None
         return Outcome(), end - start
 
-    def _speak(self, order: SpeakOrder) -> Repetition:
+    def _synthesise(self, order: SynthesisOrder) -> Repetition:
         if self._engine is None:
             return self._repetition(
                 order, end_ns=0, outcome=Outcome(kind=OutcomeKind.ERROR, reason="nothing is loaded")
@@ -208,7 +208,7 @@ class Worker:
         arrivals: list[int] = []
         outcome = Outcome()
         self._stages.take()
-        before = self._account()
+        before = self._counters()
         if self._watch:
             self._watch.begin()
         self._probes.begin()
@@ -226,17 +226,17 @@ class Worker:
         memory, disturbance = self._probes.end(cpu_ns=cpu_ns or 0, wall_ns=end)
         if self._watch:
             memory, cpu_ns = self._watch.end()
-        after = self._account()
+        after = self._counters()
         marks = [
             StageMark(stage=name, start_ns=began - start, end_ns=ended - start)
             for name, began, ended in self._stages.take()
         ]
-        # An engine that stamps where the network ends knows better than we, who hear of a chunk after its decoding.
+        # Prefer the engine's own arrival stamps: we receive a chunk only after its decoding.
         arrivals = _moments(marks, ARRIVAL) or arrivals
         end = next(iter(_moments(marks, BODY_END)), end)
         audio = None
         if outcome.valid:
-            audio, outcome = _heard(chunks, order, sample_rate=self._engine.facts.sample_rate)
+            audio, outcome = _validated(chunks, order, sample_rate=self._engine.facts.sample_rate)
         return self._repetition(
             order,
             end_ns=end,
@@ -252,12 +252,12 @@ class Worker:
             account=after.since(before) if before and after else None,
         )
 
-    def _account(self) -> EngineCounters | None:
-        """What the engine has counted by now, where it keeps accounts."""
+    def _counters(self) -> EngineCounters | None:
+        """The engine's counters so far, or None if the engine has none."""
         engine: object = self._engine
         return engine.account() if isinstance(engine, Shared) else None
 
-    def _repetition(self, order: SpeakOrder, *, end_ns: int, outcome: Outcome, **observed: object) -> Repetition:
+    def _repetition(self, order: SynthesisOrder, *, end_ns: int, outcome: Outcome, **observed: object) -> Repetition:
         return Repetition(
             scenario_id=order.scenario_id,
             launch=order.launch,
@@ -272,7 +272,7 @@ class Worker:
         )
 
 
-def _request(order: SpeakOrder) -> SpeechRequest:
+def _request(order: SynthesisOrder) -> SpeechRequest:
     return SpeechRequest(
         text=order.text,
         voice=order.voice,
@@ -283,10 +283,10 @@ def _request(order: SpeakOrder) -> SpeechRequest:
     )
 
 
-def _heard(
-    chunks: "list[NDArray[np.float32]]", order: SpeakOrder, *, sample_rate: int
+def _validated(
+    chunks: "list[NDArray[np.float32]]", order: SynthesisOrder, *, sample_rate: int
 ) -> tuple[AudioFeatures, Outcome]:
-    """What is kept of the audio, and whether it is valid speech of what was ordered."""
+    """Features of the audio, and whether it is plausible speech for the ordered text."""
     audio = extract(chunks, sample_rate)
     outcome = check(
         audio,
@@ -296,12 +296,12 @@ def _heard(
         original_seconds=order.original_seconds,
     )
     if order.audio_path and chunks:
-        _keep(chunks, order.audio_path)
+        _save_audio(chunks, order.audio_path)
     return audio, outcome
 
 
-def _keep(chunks: "list[NDArray[np.float32]]", path: str) -> None:
-    """Keep the audio as float32 in NumPy's own format; whoever ordered it encodes it, and finds none on a full disk."""
+def _save_audio(chunks: "list[NDArray[np.float32]]", path: str) -> None:
+    """Save the audio as float32 in NumPy's format; the conductor encodes it. On a full disk there is no file."""
     import numpy as np
 
     with contextlib.suppress(OSError):
@@ -309,7 +309,7 @@ def _keep(chunks: "list[NDArray[np.float32]]", path: str) -> None:
 
 
 def _moments(marks: list[StageMark], name: str) -> list[int]:
-    """The moments of a name, in ns since the repetition's start."""
+    """The start times of the marks of a stage, in ns since the start of the repetition."""
     return [mark.start_ns for mark in marks if mark.stage == name]
 
 

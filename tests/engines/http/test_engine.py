@@ -16,7 +16,7 @@ from harness.engines.http.engine import start
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
 from harness.measure.worker.probes import SystemProbes
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.worker import Worker
 from harness.metrics.per_request import repetition_figures
 from harness.server.mock.builtin import SCRIPTS
@@ -37,7 +37,7 @@ def launched(url: str, **options: str) -> tuple[Worker, Launch]:
 
 
 def spoken(worker: Worker, text: str = TEXT, *, streaming: bool = True) -> Repetition:
-    order = SpeakOrder(
+    order = SynthesisOrder(
         scenario_id="s", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, text=text, voice="af_heart",
         stream=streaming, band_low=0.03, band_high=0.28,
     )  # fmt: skip

@@ -216,7 +216,7 @@ def test_audio_is_kept_of_the_first_block_of_each_launch(tmp_path: Path) -> None
         agency.worker_factory(),
         audio=lambda each, launch: str(tmp_path / f"{each.text_class}-{launch}") if launch < 2 else "",
     )
-    Conductor(plan(FOUR[2:], launches=3), worker_factory=worker_factory, clock=clock, emit=lambda _event: None).play()
+    Conductor(plan(FOUR[2:], launches=3), worker_factory=worker_factory, clock=clock, emit=lambda _event: None).run()
     kept = [(order.block, Path(order.audio_path).name) for order in agency.spoken if order.audio_path]
     # Two arms, two blocks a launch: the first block of the first two launches, and no warm-up.
     assert kept == [(0, "short-0"), (0, "short-0"), (2, "short-1"), (2, "short-1")]
@@ -228,7 +228,7 @@ def test_an_arm_that_is_refused_is_not_started_and_the_others_play() -> None:
     events: list[Event] = []
     worker_factory = replace(agency.worker_factory(), refusals={DERIVED.id: "no space"})
     conductor = Conductor(plan((*FOUR, LOADS[1])), worker_factory=worker_factory, clock=clock, emit=events.append)
-    conductor.play()
+    conductor.run()
     assert {order.arm_id for order in agency.loads} == {ORIGINAL.id}
     lost = {event.scenario_id: event.outcome for event in events if isinstance(event, ScenarioLost)}
     assert lost.keys() == {each.id for each in (FOUR[1], FOUR[3], LOADS[1])}

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from harness.core.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind, Phase, Repetition
-from harness.measure.conductor.event_file import EVENTS_VARIABLE, EventFile, Watched, listeners_from, read_events
+from harness.measure.conductor.event_file import (
+    EVENTS_VARIABLE,
+    EventFile,
+    RunProgress,
+    event_handlers_from,
+    read_events,
+)
 from harness.measure.conductor.events import Begun, BlockDone, Launched, Progress, ScenarioLost, WarmedUp
 
 
@@ -28,7 +34,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     listen(ScenarioLost(scenario_id="s", outcome=lost))
     now[0] += 1
     listen(Progress(doing="s", share=0.5, remaining_s=12.34, budget_left_s=60.0))
-    assert read_events(file) == Watched(
+    assert read_events(file) == RunProgress(
         run_id="run-1", doing="s", share=0.5, remaining_s=12.3, launches=2, blocks=5, lost=1, at=101.0
     )
     kinds = [json.loads(line)["event"] for line in file.read_text().splitlines()]
@@ -49,11 +55,11 @@ def test_half_a_line_and_a_long_middle_are_passed_over(tmp_path: Path) -> None:
 def test_a_line_with_a_value_of_another_type_is_passed_over(line: str, tmp_path: Path) -> None:
     file = tmp_path / "events"
     file.write_text(f'{{"event": "begun", "run_id": "run-1"}}\n{line}\n')
-    assert read_events(file) == Watched(run_id="run-1", doing="starting")
+    assert read_events(file) == RunProgress(run_id="run-1", doing="starting")
 
 
 def test_no_file_is_a_run_that_starts(tmp_path: Path) -> None:
-    assert read_events(tmp_path / "none") == Watched()
+    assert read_events(tmp_path / "none") == RunProgress()
 
 
 def test_a_disk_that_refuses_costs_the_lines_alone(tmp_path: Path) -> None:
@@ -63,5 +69,5 @@ def test_a_disk_that_refuses_costs_the_lines_alone(tmp_path: Path) -> None:
 
 
 def test_nobody_listens_unless_asked(tmp_path: Path) -> None:
-    assert listeners_from({}) == []
-    assert len(listeners_from({EVENTS_VARIABLE: str(tmp_path / "events")})) == 1
+    assert event_handlers_from({}) == []
+    assert len(event_handlers_from({EVENTS_VARIABLE: str(tmp_path / "events")})) == 1

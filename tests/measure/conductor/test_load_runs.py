@@ -39,7 +39,9 @@ class Hand(ScriptedHandle):
         del timeout_s
         return Launch(arm_id=order.arm_id, launch=order.launch, started_at=0.0, page_cache="warm")
 
-    def attend(self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None) -> ConcurrentAnswer:
+    def run_concurrent(
+        self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
+    ) -> ConcurrentAnswer:
         del timeout_s, overdue
         assert order.traffic is not None
         self._orders.append(order)
@@ -77,7 +79,7 @@ def played(
         emit=events.append,
         holds=holds,
     )
-    conductor.play()
+    conductor.run()
     return events, orders, conductor
 
 
@@ -94,13 +96,13 @@ def test_what_is_left_is_the_loads_to_come_with_the_longest_that_their_answers_a
 
 def test_that_last_answers_are_waited_for_is_said_with_the_time_that_it_may_take() -> None:
     class Slow(Hand):
-        def attend(
+        def run_concurrent(
             self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
         ) -> ConcurrentAnswer:
             assert overdue is not None
             assert overdue.after_s == pytest.approx(14, abs=1)
-            overdue.tell()
-            return super().attend(order, timeout_s=timeout_s)
+            overdue.call()
+            return super().run_concurrent(order, timeout_s=timeout_s)
 
     clock, events = ScriptedClock(), list[Event]()
     LoadConductor(
@@ -110,7 +112,7 @@ def test_that_last_answers_are_waited_for_is_said_with_the_time_that_it_may_take
         ),
         clock=clock,
         emit=events.append,
-    ).play()
+    ).run()
     last = [each for each in events if isinstance(each, Progress)][-1]
     assert last.doing.endswith("poisson-1: waiting for its last answers")
     assert last.remaining_s == 30
@@ -155,10 +157,10 @@ def test_a_load_that_is_interrupted_keeps_what_was_measured_of_it() -> None:
     clock, events, orders = ScriptedClock(), list[Event](), list[ConcurrentOrder]()
 
     class Cut(Hand):
-        def attend(
+        def run_concurrent(
             self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
         ) -> ConcurrentAnswer:
-            self._whole = super().attend(order, timeout_s=timeout_s, overdue=overdue)
+            self._whole = super().run_concurrent(order, timeout_s=timeout_s, overdue=overdue)
             self._time.elapsed_ns -= 6_000_000_000
             raise KeyboardInterrupt
 
@@ -174,7 +176,7 @@ def test_a_load_that_is_interrupted_keeps_what_was_measured_of_it() -> None:
         emit=events.append,
     )
     with pytest.raises(KeyboardInterrupt):
-        conductor.play()
+        conductor.run()
     (done,) = [each for each in events if isinstance(each, BlockDone)]
     assert len(done.repetitions) == 1
     # 8 of its 14 s had passed, 3 of them warm-up.

@@ -9,7 +9,7 @@ from harness.core.records.repetition import Canary, Outcome, OutcomeKind, Phase
 from harness.core.records.scenario import Utterance
 from harness.measure.conductor.conductor import Conductor
 from harness.measure.conductor.events import Event
-from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SynthesisOrder
 from tests.measure.conducting import (
     DERIVED,
     FOUR,
@@ -27,7 +27,7 @@ from tests.measure.conducting import (
 
 def crash_on_long(order: object) -> None:
     """The 8-bit model dies of each measured long text."""
-    if isinstance(order, SpeakOrder) and order.phase == "measured" and brief(order.scenario_id) == "8bit long":
+    if isinstance(order, SynthesisOrder) and order.phase == "measured" and brief(order.scenario_id) == "8bit long":
         lose(OutcomeKind.CRASHED, "killed by SIGSEGV")
 
 
@@ -131,15 +131,15 @@ class TestLosses:
 
         def interrupt(order: object) -> None:
             nonlocal spoken
-            spoken += isinstance(order, SpeakOrder)
-            if isinstance(order, SpeakOrder) and spoken == 7:
+            spoken += isinstance(order, SynthesisOrder)
+            if isinstance(order, SynthesisOrder) and spoken == 7:
                 raise KeyboardInterrupt
 
         agency = Agency(ScriptedClock(), interrupt)
         events = list[Event]()
         conductor = Conductor(plan(), worker_factory=agency.worker_factory(), clock=agency.clock, emit=events.append)
         with pytest.raises(KeyboardInterrupt):
-            conductor.play()
+            conductor.run()
         assert agency.open == []
         assert not conductor.complete
 
@@ -153,7 +153,7 @@ class TestLosses:
             plan(), worker_factory=agency.worker_factory(), clock=agency.clock, emit=lambda _event: None
         )
         with pytest.raises(KeyboardInterrupt):
-            conductor.play()
+            conductor.run()
         assert agency.open == []
 
 

@@ -10,7 +10,7 @@ from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.run import RunData, RunRecord, Setting
 from harness.core.records.scenario import Mode, Scenario
 from harness.measure.conductor.events import Grouped
-from harness.measure.conductor.memory_groups import arrange, references_of, sentence, shares
+from harness.measure.conductor.memory_groups import arrange_groups, describe_groups, references_by_arm, time_shares
 from harness.metrics.derive import log_ratios_through, paired_log_ratios, scenario_values
 from tests.measure.conducting import DERIVED, FOUR, LOADS, ORIGINAL, Played, perform, plan, scenario
 
@@ -28,19 +28,19 @@ def by_arms(groups: object) -> list[tuple[list[str], list[str]]]:
 
 
 def apart(scenarios: tuple[Scenario, ...] = SIX, *, memory: int) -> list[tuple[list[str], list[str]]]:
-    return by_arms(arrange(scenarios, needs=lambda _arm: 100, memory=memory))
+    return by_arms(arrange_groups(scenarios, needs=lambda _arm: 100, memory=memory))
 
 
 class TestArranging:
     def test_what_fits_is_one_group_in_the_order_of_the_plan(self) -> None:
-        (group,) = arrange(SIX, needs=lambda _arm: 100, memory=500)
+        (group,) = arrange_groups(SIX, needs=lambda _arm: 100, memory=500)
         assert group.scenarios == SIX
         assert group.arms == (ORIGINAL, DERIVED, ONE, TWO, THREE)
         assert (group.kept, group.needs) == ((), 500)
-        assert arrange(SIX, needs=lambda _arm: 1 << 40, memory=None)[0].scenarios == SIX
+        assert arrange_groups(SIX, needs=lambda _arm: 1 << 40, memory=None)[0].scenarios == SIX
 
     def test_nothing_is_no_group(self) -> None:
-        assert arrange((), needs=lambda _arm: 100, memory=1) == ()
+        assert arrange_groups((), needs=lambda _arm: 100, memory=1) == ()
 
     def test_what_the_others_are_held_against_stays_through_all_groups(self) -> None:
         o, d, one, two, three = (arm.id for arm in (ORIGINAL, DERIVED, ONE, TWO, THREE))
@@ -48,13 +48,13 @@ class TestArranging:
         assert apart(memory=200) == [([o, d], []), ([one], [o]), ([two], [o]), ([three], [o])]
 
     def test_whoever_stays_plays_only_what_it_has_in_common_with_those_who_come(self) -> None:
-        first, second = arrange(SIX, needs=lambda _arm: 100, memory=300)
+        first, second = arrange_groups(SIX, needs=lambda _arm: 100, memory=300)
         assert first.scenarios == (*FOUR, scenario(ONE, "short"), scenario(ONE, "long"))
         assert second.scenarios == (scenario(ORIGINAL, "short"), scenario(TWO, "short"), scenario(THREE, "short"))
 
     def test_no_group_needs_more_than_it_may_and_every_scenario_is_played(self) -> None:
         needs = {ORIGINAL: 90, DERIVED: 30, ONE: 60, TWO: 40, THREE: 10}
-        groups = arrange(SIX, needs=needs.__getitem__, memory=150)
+        groups = arrange_groups(SIX, needs=needs.__getitem__, memory=150)
         assert all(group.needs <= 150 for group in groups)
         assert all(group.needs == sum(needs[arm] for arm in (*group.kept, *group.arms)) for group in groups)
         assert {each for group in groups for each in group.scenarios} == set(SIX)
@@ -76,33 +76,33 @@ class TestArranging:
 class TestReferences:
     def test_of_each_request_the_plainest_and_of_a_variant_its_original(self) -> None:
         variant = replace(DERIVED, model=replace(DERIVED.model, parent="d" * 64))  # type: ignore[type-var]
-        found = references_of([scenario(arm, "short") for arm in (TWO, variant, OTHER, ORIGINAL)])
+        found = references_by_arm([scenario(arm, "short") for arm in (TWO, variant, OTHER, ORIGINAL)])
         assert found == {TWO: (OTHER,), variant: (OTHER,), OTHER: (), ORIGINAL: (OTHER,)}
-        found = references_of([scenario(arm, "short") for arm in (ORIGINAL, variant, OTHER)])
+        found = references_by_arm([scenario(arm, "short") for arm in (ORIGINAL, variant, OTHER)])
         assert found == {ORIGINAL: (), variant: (ORIGINAL, OTHER), OTHER: (ORIGINAL,)}
 
     def test_what_a_reference_is_held_against_is_there_as_well(self) -> None:
         scenarios = [scenario(ORIGINAL, "short"), *(scenario(SENTENCES, name) for name in ("short", "long"))]
-        found = references_of([*scenarios, scenario(POOL, "long")])
+        found = references_by_arm([*scenarios, scenario(POOL, "long")])
         assert found[POOL] == (SENTENCES, ORIGINAL)
 
 
 class TestShares:
     def test_groups_have_time_in_proportion_to_the_characters_that_they_speak(self) -> None:
-        groups = arrange(SIX, needs=lambda _arm: 100, memory=300)
+        groups = arrange_groups(SIX, needs=lambda _arm: 100, memory=300)
         # 2 × 110 of two arms, 110 of one; then 3 × 10.
-        assert shares(groups, plan(SIX)) == pytest.approx([330 / 360, 1.0])
+        assert time_shares(groups, plan(SIX)) == pytest.approx([330 / 360, 1.0])
 
     def test_a_soak_takes_as_much_as_all_the_rest(self) -> None:
         soak = replace(scenario(TWO, "short", variant=None), repeats=1_000)
         what = (*FOUR, soak)
-        groups = arrange(what, needs=lambda _arm: 100, memory=200)
+        groups = arrange_groups(what, needs=lambda _arm: 100, memory=200)
         assert [len(group.scenarios) for group in groups] == [4, 1]
-        assert shares(groups, plan(what)) == pytest.approx([0.5, 1.0])
+        assert time_shares(groups, plan(what)) == pytest.approx([0.5, 1.0])
 
     def test_one_group_has_it_all(self) -> None:
-        assert shares(arrange(SIX, needs=lambda _arm: 1, memory=9), plan(SIX)) == (1.0,)
-        assert shares((), plan(SIX)) == ()
+        assert time_shares(arrange_groups(SIX, needs=lambda _arm: 1, memory=9), plan(SIX)) == (1.0,)
+        assert time_shares((), plan(SIX)) == ()
 
 
 def told(played: Played) -> list[Grouped]:
@@ -229,15 +229,17 @@ class TestTakingTurns:
 class TestSentence:
     def test_it_says_how_many_took_turns_and_why(self) -> None:
         first = Grouped(launch=0, arms=27, groups=(4, 5), needed=24_100_000_000, allowed=5_200_000_000)
-        assert sentence([first]) == (
-            "memory: the workers of 27 arms need about 24.1 GB, and may hold 5.2 GB (--workers-memory); "
-            "arms took turns: 2 groups in launch 1, what they are held against in each"
+        assert describe_groups([first]) == (
+            "memory: the workers of 27 arms need about 24.1 GB, the limit is 5.2 GB (--workers-memory); "
+            "arms ran in groups: 2 groups in launch 1, each with its reference arms"
         )
         second = replace(first, launch=1, groups=(4,), needed=5_300_000_000, unfit=("a", "b"))
-        assert sentence([first, second]) == (
-            "memory: the workers of 27 arms need about 24.1 GB (5.3 GB by what they held in launch 1), and may hold "
-            "5.2 GB (--workers-memory); arms took turns: 2 groups in launch 1, what they are held against in each; "
-            "more than that, and played all the same: a, b"
+        assert describe_groups([first, second]) == (
+            "memory: the workers of 27 arms need about 24.1 GB (5.3 GB as measured in launch 1), the limit is "
+            "5.2 GB (--workers-memory); arms ran in groups: 2 groups in launch 1, each with its reference arms; "
+            "above the limit, and run anyway: a, b"
         )
-        assert "arms took turns: 2 groups in each of 2 launches, what" in sentence([first, replace(first, launch=1)])
-        assert sentence([]) == ""
+        assert "arms ran in groups: 2 groups in each of 2 launches, each" in describe_groups(
+            [first, replace(first, launch=1)]
+        )
+        assert describe_groups([]) == ""

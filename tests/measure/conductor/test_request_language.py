@@ -4,9 +4,9 @@ import pytest
 
 from harness.core.records.repetition import Phase
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario, Utterance
-from harness.measure.conductor.requests import crowd_order, engine_order, load_order, speak_order
+from harness.measure.conductor.requests import concurrent_order, engine_order, load_order, synthesis_order
 from harness.measure.conductor.worker_factory import ArmFiles
-from harness.measure.worker.protocol import ConcurrentOrder, SpeakOrder
+from harness.measure.worker.protocol import ConcurrentOrder, SynthesisOrder
 from harness.plan.corpus import Corpus, user_text
 from harness.plan.matrix import RunLimits, make_plan
 
@@ -17,14 +17,14 @@ CORPUS = Corpus().utterance("chars-12")
 OWN = user_text("Bonjour.")
 
 
-def spoken(arm: Arm, voice: str, language: str, text: Utterance) -> SpeakOrder:
+def spoken(arm: Arm, voice: str, language: str, text: Utterance) -> SynthesisOrder:
     scenario = Scenario(arm=arm, mode=Mode.WHOLE, text_class=text.text_class, voice=voice, language=language)
-    return speak_order(scenario, text, launch=0, block=0, position=0, phase=Phase.MEASURED, original_seconds=None)
+    return synthesis_order(scenario, text, launch=0, block=0, position=0, phase=Phase.MEASURED, original_seconds=None)
 
 
-def crowd(arm: Arm, voice: str, language: str, text: Utterance) -> ConcurrentOrder:
+def concurrent(arm: Arm, voice: str, language: str, text: Utterance) -> ConcurrentOrder:
     scenario = Scenario(arm=arm, mode=Mode.ENDPOINT, text_class=text.text_class, voice=voice, language=language)
-    return crowd_order(scenario, [text], launch=0, block=0, phase=Phase.MEASURED, seed=0)
+    return concurrent_order(scenario, [text], launch=0, block=0, phase=Phase.MEASURED, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def crowd(arm: Arm, voice: str, language: str, text: Utterance) -> ConcurrentOrd
 )
 def test_an_order_names_a_language(arm: Arm, voice: str, language: str, text: Utterance, named: str) -> None:
     assert spoken(arm, voice, language, text).language == named
-    assert [each.language for each in crowd(arm, voice, language, text).texts] == [named]
+    assert [each.language for each in concurrent(arm, voice, language, text).texts] == [named]
 
 
 def test_an_engine_is_told_the_users_language_unless_it_is_an_older_one() -> None:

@@ -9,16 +9,16 @@ from harness.core.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
 from harness.measure.conductor.requests import (
     NO_BLOCK,
     Originals,
-    crowd_order,
-    crowd_timeout,
+    concurrent_order,
+    concurrent_timeout,
     engine_order,
     is_derived,
     load_order,
     order_language,
-    speak_order,
+    synthesis_order,
 )
 from harness.measure.conductor.worker_factory import ArmFiles
-from harness.measure.worker.protocol import ConcurrentOrder, LoadOrder, SpeakOrder, Spoken
+from harness.measure.worker.protocol import ConcurrentOrder, LoadOrder, RequestText, SynthesisOrder
 from harness.plan.corpus import seconds_per_character
 from tests.measure.conducting import DERIVED, ORIGINAL, plan, scenario
 
@@ -30,7 +30,7 @@ LOAD = replace(ASKED, concurrency=1, traffic=Traffic(arrivals=Arrivals.CLOSED, l
 FILES = ArmFiles(model_path="/m", voices_path="/v")
 
 
-def heard(
+def poll(
     spoken: Scenario,
     *,
     frames: int = 24_000,
@@ -56,17 +56,17 @@ class TestOriginals:
     def test_a_derived_model_is_held_against_what_its_original_took_last(self) -> None:
         originals = Originals()
         assert originals.seconds_for(self.derived, self.text) is None
-        originals.handle(self.original, heard(self.original, frames=36_000))
+        originals.handle(self.original, poll(self.original, frames=36_000))
         assert originals.seconds_for(self.derived, self.text) == 1.5
-        originals.handle(self.original, heard(self.original, frames=12_000))
+        originals.handle(self.original, poll(self.original, frames=12_000))
         assert originals.seconds_for(self.derived, self.text) == 0.5
         assert originals.seconds_for(self.original, self.text) is None
 
     def test_nothing_is_learned_of_a_derived_model_or_of_what_failed(self) -> None:
         originals = Originals()
-        originals.handle(self.derived, heard(self.derived))
-        originals.handle(self.original, heard(self.original, kind=OutcomeKind.INVALID_AUDIO))
-        originals.handle(self.original, heard(self.original, audio=False))
+        originals.handle(self.derived, poll(self.derived))
+        originals.handle(self.original, poll(self.original, kind=OutcomeKind.INVALID_AUDIO))
+        originals.handle(self.original, poll(self.original, audio=False))
         assert originals.seconds_for(self.derived, self.text) is None
 
     @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ class TestOriginals:
     )
     def test_only_the_same_text_voice_language_speed_and_mode_are_a_measure(self, change: dict[str, object]) -> None:
         originals = Originals()
-        originals.handle(self.original, heard(self.original))
+        originals.handle(self.original, poll(self.original))
         assert originals.seconds_for(replace(self.derived, **change), self.text) is None  # type: ignore[arg-type]
         assert originals.seconds_for(self.derived, replace(self.text, variant=1)) is None
         assert originals.seconds_for(replace(self.derived, repeats=3), self.text) == 1.0
@@ -87,11 +87,11 @@ class TestOriginals:
 @pytest.mark.parametrize(("phase", "block"), [(Phase.MEASURED, 6), (Phase.WARMUP, NO_BLOCK)])
 def test_an_order_to_speak(phase: Phase, block: int) -> None:
     band = seconds_per_character(TEXT)
-    found = speak_order(
+    found = synthesis_order(
         replace(scenario(ORIGINAL, "chars-12"), speed=1.5), TEXT, launch=2, block=6, position=3, phase=phase,
         original_seconds=1.25, audio_path="a.wav",
     )  # fmt: skip
-    assert found == SpeakOrder(
+    assert found == SynthesisOrder(
         scenario_id="scripted.cpu.tdefault/whole/chars-12/af_heart/speed-1.5", launch=2, block=block, position=3,
         phase=phase, variant=4, text="Twelve chars", voice="af_heart", speed=1.5, language="en-us",
         is_phonemes=False, stream=False,
@@ -103,7 +103,7 @@ def test_an_order_to_speak(phase: Phase, block: int) -> None:
 @pytest.mark.parametrize(("mode", "stream"), [(Mode.WHOLE, False), (Mode.STREAM, True), (Mode.ENDPOINT, True)])
 def test_what_comes_in_pieces_is_asked_for_in_pieces(mode: Mode, stream: bool) -> None:  # noqa: FBT001
     phonemes = replace(TEXT, is_phonemes=True)
-    found = speak_order(
+    found = synthesis_order(
         scenario(ORIGINAL, "chars-12", mode), phonemes, launch=0, block=0, position=0, phase=Phase.MEASURED,
         original_seconds=None,
     )  # fmt: skip
@@ -116,11 +116,11 @@ def test_what_comes_in_pieces_is_asked_for_in_pieces(mode: Mode, stream: bool) -
 )
 def test_an_order_for_many(asked: Scenario, phase: Phase, block: int, compare: bool) -> None:  # noqa: FBT001
     bands = [seconds_per_character(each) for each in (TEXT, LONG)]
-    found = crowd_order(replace(asked, language="en-gb"), [TEXT, LONG], launch=2, block=6, phase=phase, seed=9)
+    found = concurrent_order(replace(asked, language="en-gb"), [TEXT, LONG], launch=2, block=6, phase=phase, seed=9)
     texts = (
-        Spoken(text_class="chars-12", variant=4, text="Twelve chars", language="en-gb", band_low=bands[0].low,
+        RequestText(text_class="chars-12", variant=4, text="Twelve chars", language="en-gb", band_low=bands[0].low,
                band_high=bands[0].high),
-        Spoken(text_class="custom", variant=1, text="y" * 100, language="en-gb", band_low=bands[1].low,
+        RequestText(text_class="custom", variant=1, text="y" * 100, language="en-gb", band_low=bands[1].low,
                band_high=bands[1].high),
     )  # fmt: skip
     assert found == ConcurrentOrder(
@@ -142,12 +142,12 @@ def test_a_language_is_the_users_else_the_voices_and_a_server_is_told_the_users_
 def test_a_crowd_is_given_up_when_all_its_own_time_outs_have_passed() -> None:
     run_limits = plan(timeout_s=100.0).run_limits
     # 100 s and a quarter of a second a character are more than the server's own 7.5 s: five answers of those.
-    assert crowd_timeout(ASKED, [TEXT, LONG], run_limits) == 7.5 * 5 + 60
+    assert concurrent_timeout(ASKED, [TEXT, LONG], run_limits) == 7.5 * 5 + 60
     patient = replace(ASKED, arm=replace(SERVER, session_options=()))
-    assert crowd_timeout(patient, [TEXT, LONG], run_limits) == (100 + 25) * 5 + 60
-    assert crowd_timeout(patient, [TEXT], replace(run_limits, timeout_s=1_000.0)) == 300.0 * 3 + 60
+    assert concurrent_timeout(patient, [TEXT, LONG], run_limits) == (100 + 25) * 5 + 60
+    assert concurrent_timeout(patient, [TEXT], replace(run_limits, timeout_s=1_000.0)) == 300.0 * 3 + 60
     # 5 s of warm-up, 10 s, 2 s of cool-down, 20 s for the last answers.
-    assert crowd_timeout(LOAD, [TEXT], run_limits) == 37 + 100 + 60
+    assert concurrent_timeout(LOAD, [TEXT], run_limits) == 37 + 100 + 60
 
 
 def test_an_order_to_load_an_engine() -> None:

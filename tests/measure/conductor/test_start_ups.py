@@ -5,7 +5,7 @@ from dataclasses import replace
 from harness.core.records.repetition import OutcomeKind, Phase
 from harness.core.records.scenario import Mode
 from harness.measure.worker.handle import WorkerLost
-from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SpeakOrder
+from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SynthesisOrder
 from tests.measure.conducting import (
     FOUR,
     LOADS,
@@ -113,8 +113,8 @@ class TestFirstRequests:
         assert all(order.speak_first is not order.dedicated for order in played.agency.loads)
 
     def test_one_whose_worker_is_lost_costs_only_itself(self) -> None:
-        def crash(order: LoadOrder | SpeakOrder | CanaryOrder) -> None:
-            if isinstance(order, SpeakOrder) and order.scenario_id == self.FIRST.id and order.variant == 1:
+        def crash(order: LoadOrder | SynthesisOrder | CanaryOrder) -> None:
+            if isinstance(order, SynthesisOrder) and order.scenario_id == self.FIRST.id and order.variant == 1:
                 raise WorkerLost(OutcomeKind.CRASHED, "gone")
 
         played = perform(plan((self.FIRST, *FOUR), blocks=1), rule=crash)

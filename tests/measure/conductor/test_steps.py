@@ -11,13 +11,18 @@ from harness.core.clock import ScriptedClock
 from harness.core.records.repetition import Launch, OutcomeKind, Repetition
 from harness.core.records.scenario import Scenario
 from harness.measure.conductor.events import BlockDone
-from harness.measure.conductor.warm_ups import MOST_WATCHED
+from harness.measure.conductor.warm_ups import MOST_OBSERVED
 from harness.measure.system.thread_states import SLEEP, SOCKET, WORKING, Snapshot, State
 from harness.measure.worker.handle import WorkerLost, WorkerPlace
-from harness.measure.worker.observed_synthesis import LOOK_EVERY_S
-from harness.measure.worker.pause import Doing, ProcessPauser
-from harness.measure.worker.protocol import LoadOrder, SpeakOrder
-from harness.measure.worker.slicing_checks import CANNOT_TELL, ENOUGH_LOOKS, UNABLE, UNTOLD
+from harness.measure.worker.observed_synthesis import OBSERVE_EVERY_S
+from harness.measure.worker.pause import ProcessPauser, WorkerActivity
+from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
+from harness.measure.worker.slicing_checks import (
+    CANNOT_DETERMINE,
+    CANNOT_PAUSE,
+    ENOUGH_OBSERVATIONS,
+    STATES_UNAVAILABLE,
+)
 from harness.plan.matrix import LaunchPolicy
 from tests.measure.conducting import (
     DERIVED,
@@ -52,30 +57,30 @@ class FakeHalter:
     log: list[str]
     name: Callable[[], str]
     states: Callable[[str], State]
-    halted: bool = False
-    tells: bool = True
-    doing: Doing = Doing.SYNTHESIS
+    paused: bool = False
+    observable: bool = True
+    doing: WorkerActivity = WorkerActivity.SYNTHESIS
     looped_ns: int = 0
-    looks: int = 0
+    observations: int = 0
     follows: bool = False
 
-    def follow(self) -> None:
+    def pause_clocks(self) -> None:
         self.follows = True
 
-    def look(self, *, at_all: bool = False) -> Snapshot:
-        del at_all
-        self.looks += 1
+    def observe(self, *, all_threads: bool = False) -> Snapshot:
+        del all_threads
+        self.observations += 1
         return Snapshot(main=self.states(self.name()))
 
-    def halt(self, *, instead: object = None) -> None:
+    def pause(self, *, instead: object = None) -> None:
         del instead
-        if not self.halted:
-            self.halted = True
+        if not self.paused:
+            self.paused = True
             self.log.append(f"halt {self.name()}")
 
-    def go_on(self) -> None:
-        if self.halted:
-            self.halted = False
+    def resume(self) -> None:
+        if self.paused:
+            self.paused = False
             self.log.append(f"go on {self.name()}")
 
 
@@ -84,41 +89,41 @@ class HaltableHand(Hand):
 
     def __init__(self, agency: "SlicedAgency") -> None:
         super().__init__(agency)
-        self.order: SpeakOrder | None = None
-        self.fake = FakeHalter(agency.halts, lambda: self.name, agency.states, tells=agency.tells)
+        self.order: SynthesisOrder | None = None
+        self.fake = FakeHalter(agency.pauses, lambda: self.name, agency.states, observable=agency.observable)
 
     @property
     def pauser(self) -> ProcessPauser | None:
         return cast("ProcessPauser", self.fake)
 
-    def begin(self, order: SpeakOrder) -> None:
+    def begin(self, order: SynthesisOrder) -> None:
         # What is measured begins with its slice; what warms up, at once.
-        assert self.fake.halted == (order.phase == "measured")
+        assert self.fake.paused == (order.phase == "measured")
         self.order = order
 
-    def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
+    def poll(self, order: SynthesisOrder, *, within_s: float) -> Repetition | None:
         assert order is self.order
-        assert not self.fake.halted
+        assert not self.fake.paused
         agency = cast("SlicedAgency", self.agency)
-        if within_s <= LOOK_EVERY_S:
+        if within_s <= OBSERVE_EVERY_S:
             # It is watched, and speaks until it has been looked at often enough.
-            if self.fake.looks < agency.looks:
+            if self.fake.observations < agency.observations:
                 return None
         else:
             agency.parts.append(within_s)
-        return self.speak(order, timeout_s=within_s)
+        return self.synthesise(order, timeout_s=within_s)
 
-    def give_up(self, order: SpeakOrder, *, after_s: float) -> NoReturn:
+    def give_up(self, order: SynthesisOrder, *, after_s: float) -> NoReturn:
         raise WorkerLost(OutcomeKind.TIMEOUT, f"{order.text_summary}: {after_s}")
 
 
 @dataclass
 class SlicedAgency(Agency):
-    halts: list[str] = field(default_factory=list)
+    pauses: list[str] = field(default_factory=list)
     parts: list[float] = field(default_factory=list)
     able: bool = True
-    tells: bool = True
-    looks: int = ENOUGH_LOOKS
+    observable: bool = True
+    observations: int = ENOUGH_OBSERVATIONS
     states: Callable[[str], State] = lambda _arm: WORKING
     """Arm id → what its worker does, whenever it is looked at."""
 
@@ -128,7 +133,7 @@ class SlicedAgency(Agency):
         return hand
 
 
-def play(*, rule: Rule = lambda _order: None, **run_limits: float) -> tuple[Played, SlicedAgency]:
+def run(*, rule: Rule = lambda _order: None, **run_limits: float) -> tuple[Played, SlicedAgency]:
     agency = SlicedAgency(ScriptedClock(), rule=rule)
     return perform(plan(PAIRS, launch_policy=IN_SLICES, **run_limits), agency=agency), agency
 
@@ -138,7 +143,7 @@ def spoken(block: BlockDone) -> list[str]:
 
 
 def test_each_text_is_spoken_by_both_before_the_next() -> None:
-    played, agency = play(launches=2, blocks=3)
+    played, agency = run(launches=2, blocks=3)
     assert len(played.blocks) == 6
     for block in played.blocks:
         one, other, third, fourth = spoken(block)
@@ -147,12 +152,12 @@ def test_each_text_is_spoken_by_both_before_the_next() -> None:
         assert third.split()[1] == fourth.split()[1]
         assert block.block.slice_ns == 25_000_000
         assert [each.position for each in block.repetitions] == [0, 1, 2, 3]
-    assert agency.halts.count("halt scripted.cpu.tdefault") == agency.halts.count("go on scripted.cpu.tdefault")
-    assert not any(cast("HaltableHand", hand).fake.halted for hand in agency.open)
+    assert agency.pauses.count("halt scripted.cpu.tdefault") == agency.pauses.count("go on scripted.cpu.tdefault")
+    assert not any(cast("HaltableHand", hand).fake.paused for hand in agency.open)
 
 
 def test_who_begins_is_turned_round_with_the_block() -> None:
-    played, _ = play(launches=1, blocks=4)
+    played, _ = run(launches=1, blocks=4)
     first = [spoken(block)[0].split()[0] for block in played.blocks]
     assert first[0] != first[1]
     assert first[2] != first[3]
@@ -164,30 +169,32 @@ def whole(agency: SlicedAgency, reason: str, **run_limits: float) -> Played:
     assert {(each.block.slice_ns, each.block.launch) for each in played.blocks} == {(0, 0), (0, 1)}
     assert {each.block.whole for each in played.blocks} == {reason}
     assert all(len(each.repetitions) == 4 for each in played.blocks)
-    assert not agency.halts
+    assert not agency.pauses
     return played
 
 
 def test_workers_that_cannot_be_halted_speak_one_after_the_other() -> None:
-    whole(SlicedAgency(ScriptedClock(), able=False), UNABLE)
+    whole(SlicedAgency(ScriptedClock(), able=False), CANNOT_PAUSE)
 
 
 def test_workers_that_do_not_tell_what_they_wait_for_speak_one_after_the_other() -> None:
     first = "scripted.cpu.tdefault"
-    reasons = [CANNOT_TELL.format(arm=name, why=UNTOLD) for name in (first, "scripted-8bit.cpu.tdefault")]
-    agency = SlicedAgency(ScriptedClock(), tells=False)
+    reasons = [
+        CANNOT_DETERMINE.format(arm=name, why=STATES_UNAVAILABLE) for name in (first, "scripted-8bit.cpu.tdefault")
+    ]
+    agency = SlicedAgency(ScriptedClock(), observable=False)
     played = perform(plan(PAIRS, launch_policy=IN_SLICES, launches=3), agency=agency)
     assert {each.block.whole for each in played.blocks} <= set(reasons)
     assert {each.block.slice_ns for each in played.blocks} == {0}
 
 
 def test_workers_that_are_hardly_seen_speak_one_after_the_other() -> None:
-    agency = SlicedAgency(ScriptedClock(), looks=0)
+    agency = SlicedAgency(ScriptedClock(), observations=0)
     played = perform(plan(PAIRS, launch_policy=IN_SLICES, launches=3), agency=agency)
     assert all("its texts take too little time" in each.block.whole for each in played.blocks)
     assert {each.block.slice_ns for each in played.blocks} == {0}
     # Each text was spoken as often as may be, to see more of it.
-    assert len([each for each in played.warm_ups if each.launch == 0]) == 4 * MOST_WATCHED
+    assert len([each for each in played.warm_ups if each.launch == 0]) == 4 * MOST_OBSERVED
 
 
 def test_a_side_that_waits_in_its_warm_up_is_not_halted() -> None:
@@ -196,7 +203,7 @@ def test_a_side_that_waits_in_its_warm_up_is_not_halted() -> None:
 
     arm = "scripted-8bit.cpu.tdefault"
     agency = SlicedAgency(ScriptedClock(), states=states)
-    played = whole(agency, f"{arm} sleeps for about 100 % of its time, which would go by while it is halted", blocks=2)
+    played = whole(agency, f"{arm} sleeps for about 100 % of its time, which would pass while it is paused", blocks=2)
     assert len(played.warm_ups) == 8
     # Later launches are those of a run without slices: one side loads after the other, and speaks its first text.
     assert all(order.speak_first for order in agency.loads)
@@ -228,7 +235,7 @@ def test_a_wait_that_is_found_at_the_halts_ends_the_slices() -> None:
         return SOCKET if "8bit" in arm and blocks[-1:] and blocks[-1] else WORKING
 
     def rule(order: object) -> None:
-        if isinstance(order, SpeakOrder) and order.phase == "measured":
+        if isinstance(order, SynthesisOrder) and order.phase == "measured":
             blocks.append(order.block)
 
     agency = SlicedAgency(ScriptedClock(), rule=rule, states=states)
@@ -242,10 +249,10 @@ def test_a_wait_that_is_found_at_the_halts_ends_the_slices() -> None:
 
 def test_who_is_lost_over_it_costs_itself_alone() -> None:
     def rule(order: object) -> None:
-        if isinstance(order, SpeakOrder) and order.phase == "measured" and brief(order.scenario_id) == "8bit long":
+        if isinstance(order, SynthesisOrder) and order.phase == "measured" and brief(order.scenario_id) == "8bit long":
             lose(OutcomeKind.CRASHED, "killed by SIGSEGV")
 
-    played, _ = play(launches=2, blocks=2, rule=rule)
+    played, _ = run(launches=2, blocks=2, rule=rule)
     first, *others = played.blocks
     assert {brief(each.scenario_id): each.outcome.kind for each in first.repetitions} == {
         "fp32 short": OutcomeKind.VALID,
@@ -283,7 +290,7 @@ def test_both_sides_of_a_later_launch_load_at_once() -> None:
         else:
             assert current_thread() is main_thread()
 
-    played, agency = play(launches=3, blocks=1, rule=rule)
+    played, agency = run(launches=3, blocks=1, rule=rule)
     assert [order.launch for order in agency.loads] == [0, 0, 1, 1, 2, 2]
     assert [launch.launch for launch in played.launches] == [0, 0, 1, 1, 2, 2]
     assert len(played.blocks) == 3
@@ -295,7 +302,7 @@ def test_a_side_that_does_not_load_again_costs_itself_alone() -> None:
         if isinstance(order, LoadOrder) and order.launch and "8bit" in order.arm_id:
             lose(OutcomeKind.CRASHED, "killed by SIGKILL")
 
-    played, _ = play(launches=2, blocks=1, rule=rule)
+    played, _ = run(launches=2, blocks=1, rule=rule)
     assert {brief(name): outcome.reason for name, outcome in played.lost.items()} == dict.fromkeys(
         ("8bit short", "8bit long"), "killed by SIGKILL"
     )
@@ -343,16 +350,16 @@ def warm_ups_begun(scenarios: tuple[Scenario, ...]) -> list[list[str]]:
     waiting: list[str] = []
 
     class Noted(HaltableHand):
-        def begin(self, order: SpeakOrder) -> None:
+        def begin(self, order: SynthesisOrder) -> None:
             super().begin(order)
             if order.phase == "warmup":
                 begun.append(list(waiting))
                 waiting.append(self.name)
 
-        def heard(self, order: SpeakOrder, *, within_s: float) -> Repetition | None:
+        def poll(self, order: SynthesisOrder, *, within_s: float) -> Repetition | None:
             if self.name in waiting:
                 waiting.remove(self.name)
-            return super().heard(order, within_s=within_s)
+            return super().poll(order, within_s=within_s)
 
     class Agents(SlicedAgency):
         def start(self, _place: WorkerPlace) -> Hand:
@@ -378,7 +385,7 @@ def test_sides_that_want_every_core_are_warmed_up_one_after_the_other() -> None:
 
 def test_a_side_that_is_lost_over_its_warm_up_costs_itself_alone() -> None:
     def rule(order: object) -> None:
-        if isinstance(order, SpeakOrder) and order.phase == "warmup" and brief(order.scenario_id) == "8bit short":
+        if isinstance(order, SynthesisOrder) and order.phase == "warmup" and brief(order.scenario_id) == "8bit short":
             lose(OutcomeKind.CRASHED, "killed by SIGSEGV")
 
     agency = SlicedAgency(ScriptedClock(), rule=rule)

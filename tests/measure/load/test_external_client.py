@@ -178,7 +178,7 @@ class TestPlaying:
 
         began_ns = client.begin()
         client.play(
-            [0, 200 * MS, 230 * MS], sleep=sleep, spawn=lambda attend, *given: attend(*given),
+            [0, 200 * MS, 230 * MS], sleep=sleep, spawn=lambda start, *given: start(*given),
             trace=lambda one, _: trace.append(one),
         )  # fmt: skip
         assert [each.intended_ns - began_ns for each in trace] == [0, 200 * MS, 230 * MS]
@@ -198,7 +198,7 @@ class TestPlaying:
         spawned: list[Callable[[], object]] = []
         client.begin()
         client.play(
-            [0, 0], sleep=clock.sleep, spawn=lambda attend, *given: spawned.append(lambda: attend(*given)),
+            [0, 0], sleep=clock.sleep, spawn=lambda start, *given: spawned.append(lambda: start(*given)),
             trace=lambda *_: None,
         )  # fmt: skip
         assert client.asking == 2
@@ -240,7 +240,7 @@ class TestPlaying:
         monkeypatch.setattr(client, "give_up", lambda: given_up.append(clock.now_ns()))
         began_ns = client.begin()
         client.play(
-            [0], sleep=clock.sleep, spawn=lambda attend, *given: spawned.append(lambda: attend(*given)),
+            [0], sleep=clock.sleep, spawn=lambda start, *given: spawned.append(lambda: start(*given)),
             trace=lambda *_: None,
         )  # fmt: skip
 

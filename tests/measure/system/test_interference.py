@@ -100,7 +100,7 @@ def test_a_watch_adds_the_time_that_a_process_was_halted(monkeypatch: pytest.Mon
     monkeypatch.setattr(interference, "cpu_times", lambda: next(times))
     watch = Watch()
     watch.begin()
-    found = watch.end(own_cpu_ns=SECOND // 2, wall_ns=SECOND // 2, stood_ns=SECOND // 2, instead_ns=SECOND // 2)
+    found = watch.end(own_cpu_ns=SECOND // 2, wall_ns=SECOND // 2, paused_ns=SECOND // 2, instead_ns=SECOND // 2)
     assert found.others_cpu_share == pytest.approx(0.3)
 
 

@@ -132,21 +132,21 @@ class TestAMadeUpProc:
     def test_of_a_process_that_works_only_the_main_thread_is_read(self, tmp_path: Path) -> None:
         threads = self.made(tmp_path, t70="running", t71="running")
         assert threads.readable
-        assert threads.look() == Snapshot(main=WORKING)
-        assert threads.look(at_all=True) == looked(WORKING, t71=WORKING)
+        assert threads.observe() == Snapshot(main=WORKING)
+        assert threads.observe(all_threads=True) == looked(WORKING, t71=WORKING)
 
     def test_of_one_that_waits_all_are(self, tmp_path: Path) -> None:
         threads = self.made(tmp_path, t70=f"230 {ARGUMENTS} {PLACES}", t71="running", t72="nonsense")
-        assert threads.look() == looked(SLEEP, t71=WORKING)
+        assert threads.observe() == looked(SLEEP, t71=WORKING)
 
     def test_the_code_that_reads_clocks_is_found_in_the_map(self, tmp_path: Path) -> None:
         threads = self.made(tmp_path, t70="-1 0x7ffc0000 0x7ffd2fff", t71="running")
-        assert threads.look() == looked(READING_A_CLOCK, t71=WORKING)
+        assert threads.observe() == looked(READING_A_CLOCK, t71=WORKING)
 
     def test_what_the_system_does_not_show_is_unknown(self, tmp_path: Path) -> None:
         threads = self.made(tmp_path, t71="running")
         assert not threads.readable
-        assert threads.look() is None
+        assert threads.observe() is None
 
     def test_a_processor_without_numbers_is_unknown(self, tmp_path: Path) -> None:
         self.made(tmp_path, t70="running")
@@ -206,7 +206,7 @@ def test_a_real_process_is_seen_waiting_for_what_it_waits_for(code: str, expecte
             pytest.skip("this system does not show what a process waits for")
 
         def seen() -> bool:
-            found = threads.look()
+            found = threads.observe()
             return found is not None and found.main.activity is expected
 
         await_true(seen)
@@ -222,7 +222,7 @@ def test_a_loop_that_reads_a_clock_is_found_there_when_it_is_halted() -> None:
         def halted_there() -> bool:
             child.send_signal(signal.SIGSTOP)
             await_true(lambda: _stopped(child.pid))
-            found = threads.look()
+            found = threads.observe()
             child.send_signal(signal.SIGCONT)
             return found is not None and found.main == READING_A_CLOCK
 

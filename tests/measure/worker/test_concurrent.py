@@ -17,7 +17,7 @@ from harness.measure.worker.protocol import (
     ConcurrentAnswer,
     ConcurrentOrder,
     LoadOrder,
-    Spoken,
+    RequestText,
     read_order,
     write_order,
 )
@@ -29,8 +29,8 @@ from harness.server.mock.server import serving
 STEPS = (Step(wait_ms=50), Step(audio_share=0.5), Step(wait_ms=50), Step(audio_share=0.5))
 QUICK = Script(name="quick", answers=(Answer(steps=STEPS),))
 # Their tones lie in bands of their own.
-TEXTS: tuple[Spoken, ...] = tuple(
-    Spoken(text_class="c", variant=number, text=text, language="en-us", band_low=0.06, band_high=0.08)
+TEXTS: tuple[RequestText, ...] = tuple(
+    RequestText(text_class="c", variant=number, text=text, language="en-us", band_low=0.06, band_high=0.08)
     for number, text in enumerate(("The first text.", "Another one here.", "Rain on the roof.", "A long way home."))
 )
 
@@ -120,7 +120,7 @@ def test_starts_follow_the_load() -> None:
     assert starts_of(chance, seed=1) != starts_of(chance, seed=2)
 
 
-TAKES = "many requests at once take a server, or an engine that several may ask at once"
+TAKES = "concurrent requests need a server or an engine that several threads can call"
 
 
 def test_an_engine_for_one_says_that_it_takes_no_crowd() -> None:

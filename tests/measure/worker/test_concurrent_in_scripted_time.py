@@ -12,11 +12,11 @@ from harness.engines.http.dialects import OPENAI
 from harness.engines.http.target import Target, read_address, read_settings
 from harness.engines.protocol import ServerProcess
 from harness.measure.worker.concurrent import SAMPLING_S, handle_concurrent
-from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, Spoken
+from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, RequestText
 from tests.measure.load.scripted_time import MS, Reply, Server, halves, head, play, spoken
 
 ONE, TWO, THREE = (
-    Spoken(text_class="c", variant=number, text=text, language="", band_low=0.06, band_high=0.08)
+    RequestText(text_class="c", variant=number, text=text, language="", band_low=0.06, band_high=0.08)
     for number, text in enumerate(("The first text.", "Another one here.", "Rain on the roof."))
 )
 BUSY: Reply = ((30, head(0, status="503 Busy")),)
@@ -76,7 +76,7 @@ def attended(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def order(
-    *texts: Spoken, traffic: Traffic | None = None, compare: bool = False, phase: Phase = Phase.MEASURED
+    *texts: RequestText, traffic: Traffic | None = None, compare: bool = False, phase: Phase = Phase.MEASURED
 ) -> ConcurrentOrder:
     return ConcurrentOrder(
         scenario_id="s",
@@ -91,7 +91,7 @@ def order(
     )
 
 
-def answer(text: Spoken, *, says: Spoken | None = None) -> Reply:
+def answer(text: RequestText, *, says: RequestText | None = None) -> Reply:
     """The answer to a text; another's sound, of the text's own length, if `says` names it."""
     if says is None:
         return halves(text.text, 50, 80)

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from harness.measure.worker import engine_clocks, pause
-from harness.measure.worker.engine_clocks import LOOP_NS, OwnReading, follow
-from harness.measure.worker.pause import SUPPORTED, VARIABLE, Doing, PausableClock, PauseLedger, ProcessPauser
+from harness.measure.worker.engine_clocks import LOOP_NS, OwnReading, replace_clocks
+from harness.measure.worker.pause import SUPPORTED, VARIABLE, PausableClock, PauseLedger, ProcessPauser, WorkerActivity
 
 MS = 1_000_000
 
@@ -45,7 +45,7 @@ class Machine:
         self.slept += (seconds,)
         if self.halt_ns:
             self.now_ns += round(seconds * 1e9) // 2 + self.halt_ns
-            self.account.book(stood_ns=self.halt_ns, used_ns=0)
+            self.account.add_pause(paused_ns=self.halt_ns, used_ns=0)
             self.halt_ns = 0
         else:
             self.now_ns += round(seconds * 1e9)
@@ -67,8 +67,8 @@ def followed(account: PauseLedger, machine: Machine) -> SimpleNamespace:
     for name in names:
         setattr(found, name, lambda: machine.read_ns() / 1e9)
         setattr(found, f"{name}_ns", machine.read_ns)
-    account.follow = True
-    follow(account, found)
+    account.pause_clocks = True
+    replace_clocks(account, found)
     return found
 
 
@@ -76,7 +76,7 @@ def followed(account: PauseLedger, machine: Machine) -> SimpleNamespace:
 def test_a_clock_leaves_the_halts_out(account: PauseLedger, machine: Machine, name: str) -> None:
     clocks = followed(account, machine)
     machine.now_ns += 700 * MS
-    account.book(stood_ns=500 * MS, used_ns=0)
+    account.add_pause(paused_ns=500 * MS, used_ns=0)
     assert getattr(clocks, f"{name}_ns")() == 1_200 * MS
     assert getattr(clocks, name)() == pytest.approx(1.2)
     assert clocks.process_time_ns() == 7
@@ -111,11 +111,11 @@ def test_a_planted_delay_is_told_from_an_engines_own(
         machine.now_ns += round(seconds * 1e9)
 
     monkeypatch.setattr(pause, "_sleep", sleep)
-    for doing in (Doing.OTHER, Doing.SYNTHESIS):
+    for doing in (WorkerActivity.OTHER, WorkerActivity.SYNTHESIS):
         account.doing = doing
         PausableClock(account).sleep(0.1)
         assert account.doing is doing
-    assert told == [Doing.OTHER, Doing.OWN_WAIT]
+    assert told == [WorkerActivity.OTHER, WorkerActivity.OWN_WAIT]
 
 
 def test_a_planted_delay_in_one_thread_does_not_end_that_of_another(
@@ -131,20 +131,20 @@ def test_a_planted_delay_in_one_thread_does_not_end_that_of_another(
         machine.now_ns += round(seconds * 1e9)
 
     monkeypatch.setattr(pause, "_sleep", sleep)
-    account.doing = Doing.SYNTHESIS
+    account.doing = WorkerActivity.SYNTHESIS
     clock.sleep(0.2)
-    assert (told, account.doing) == ([Doing.OWN_WAIT], Doing.SYNTHESIS)
+    assert (told, account.doing) == ([WorkerActivity.OWN_WAIT], WorkerActivity.SYNTHESIS)
 
 
 def test_the_argument_of_a_sleep_is_judged_as_ever(account: PauseLedger) -> None:
-    account.follow = True
+    account.pause_clocks = True
     clocks = SimpleNamespace(
         sleep=time.sleep,
         perf_counter_ns=time.perf_counter_ns,
         monotonic_ns=time.monotonic_ns,
         time_ns=time.time_ns,
     )
-    follow(account, clocks)
+    replace_clocks(account, clocks)
     with pytest.raises(ValueError, match="non-negative"):
         clocks.sleep(-1)
     with pytest.raises(TypeError):
@@ -153,11 +153,11 @@ def test_the_argument_of_a_sleep_is_judged_as_ever(account: PauseLedger) -> None
 
 def test_nothing_is_replaced_unasked_or_twice(account: PauseLedger, machine: Machine) -> None:
     untouched = SimpleNamespace(sleep=machine.sleep)
-    follow(account, untouched)
+    replace_clocks(account, untouched)
     assert untouched.sleep == machine.sleep
     clocks = followed(account, machine)
     reading = clocks.perf_counter
-    follow(account, clocks)
+    replace_clocks(account, clocks)
     assert clocks.perf_counter is reading
 
 
@@ -183,7 +183,7 @@ def test_a_halt_in_the_midst_of_a_reading_is_left_out(account: PauseLedger, mach
         if halts:
             halt_ns = halts.pop()
             machine.now_ns += halt_ns
-            account.book(stood_ns=halt_ns, used_ns=0)
+            account.add_pause(paused_ns=halt_ns, used_ns=0)
         return read
 
     assert OwnReading(read_ns, account, seconds=False)() == 1_000 * MS
@@ -193,7 +193,7 @@ def test_a_halt_between_two_readings_is_no_part_of_a_loop(account: PauseLedger, 
     read = OwnReading(machine.read_ns, account, seconds=False)
     read()
     machine.now_ns += 100 * MS + 300
-    account.book(stood_ns=100 * MS, used_ns=0)
+    account.add_pause(paused_ns=100 * MS, used_ns=0)
     read()
     assert account.looped_ns == 300
 
@@ -207,10 +207,10 @@ def test_a_class_may_keep_a_clock_as_a_value(account: PauseLedger, machine: Mach
 
 ENGINE = """
 import sys, time
-from harness.measure.worker.engine_clocks import _perf_counter_ns, follow
-from harness.measure.worker.pause import inherited
-account = inherited()
-follow(account)
+from harness.measure.worker.engine_clocks import _perf_counter_ns, replace_clocks
+from harness.measure.worker.pause import inherit_ledger
+account = inherit_ledger()
+replace_clocks(account)
 print("ready", flush=True)
 sys.stdin.readline()
 real, began = _perf_counter_ns(), time.{clock}()
@@ -220,7 +220,7 @@ if {spins}:
     while time.{clock}() < until: pass
 else:
     time.sleep(0.2)
-print(time.{clock}() - began, (_perf_counter_ns() - real) / 1e9, account.stood_ns / 1e9, flush=True)
+print(time.{clock}() - began, (_perf_counter_ns() - real) / 1e9, account.paused_ns / 1e9, flush=True)
 """
 
 
@@ -229,7 +229,7 @@ print(time.{clock}() - began, (_perf_counter_ns() - real) / 1e9, account.stood_n
 def test_a_delay_of_an_engine_that_is_halted_is_as_long_as_ever(clock: str, spins: int) -> None:
     """Halted in its midst for longer than all of it, it goes on where it was."""
     pauser = ProcessPauser()
-    pauser.follow()
+    pauser.pause_clocks()
     child = subprocess.Popen(
         [sys.executable, "-c", ENGINE.format(clock=clock, spins=spins)],
         stdin=subprocess.PIPE,
@@ -247,11 +247,11 @@ def test_a_delay_of_an_engine_that_is_halted_is_as_long_as_ever(clock: str, spin
         child.stdin.write("go\n")
         child.stdin.flush()
         assert child.stdout.readline() == "begun\n"
-        pauser.halt()
+        pauser.pause()
         while psutil.Process(child.pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
             time.sleep(0.001)
         time.sleep(0.25)
-        pauser.go_on()
+        pauser.resume()
         own_s, real_s, stood_s = map(float, child.stdout.readline().split())
     finally:
         child.send_signal(signal.SIGKILL)

@@ -45,7 +45,7 @@ def start() -> Iterator[Start]:
 
 def lost(handle: WorkerHandle, *, characters: int = LONG, timeout_s: float = PATIENCE_S) -> WorkerLost:
     with pytest.raises(WorkerLost) as caught:
-        handle.speak(speak_order(characters), timeout_s=timeout_s)
+        handle.synthesise(speak_order(characters), timeout_s=timeout_s)
     return caught.value
 
 
@@ -68,7 +68,7 @@ def test_a_worker_loads_speaks_and_is_a_process_of_its_own(start: Start) -> None
     assert launch.outcome.valid
     assert [part.name for part in launch.parts] == ["import", "session", "voices", "phonemiser", "first_inference"]
     assert launch.page_cache == "warm"
-    repetition = handle.speak(speak_order(), timeout_s=PATIENCE_S)
+    repetition = handle.synthesise(speak_order(), timeout_s=PATIENCE_S)
     assert repetition.outcome.valid
     assert [chunk.frames for chunk in repetition.chunks] == [20_160]
     assert repetition.end_ns >= repetition.chunks[0].at_ns > 0
@@ -128,8 +128,8 @@ def test_an_exit_while_loading_is_told_by_its_code(start: Start) -> None:
 def test_an_error_of_the_engine_does_not_cost_the_worker(start: Start) -> None:
     handle = start()
     handle.load(load_order(fault="raise"), timeout_s=PATIENCE_S)
-    assert handle.speak(speak_order(LONG), timeout_s=PATIENCE_S).outcome.kind is OutcomeKind.ERROR
-    assert handle.speak(speak_order(SHORT), timeout_s=PATIENCE_S).outcome.valid
+    assert handle.synthesise(speak_order(LONG), timeout_s=PATIENCE_S).outcome.kind is OutcomeKind.ERROR
+    assert handle.synthesise(speak_order(SHORT), timeout_s=PATIENCE_S).outcome.valid
 
 
 def test_the_end_of_the_standard_error_is_kept(start: Start, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_line_that_is_no_answer_loses_the_worker_and_is_shown(start: Start, tm
 
 def test_an_answer_to_another_question_loses_the_worker(start: Start, tmp_path: Path) -> None:
     place = fake_harness(tmp_path, f"{GREETING}; {GREETING}; sys.stdin.read()")
-    assert lost(start(place)).reason == "the worker answered something else than it was asked"
+    assert lost(start(place)).reason == "the worker's answer does not match the order"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_a_library_prints_does_not_reach_the_protocol(start: Start, tmp_pat
     )
     handle = start(WorkerPlace(harness=package))
     assert handle.load(load_order(fault="hang"), timeout_s=PATIENCE_S).outcome.valid
-    assert handle.speak(speak_order(), timeout_s=PATIENCE_S).outcome.valid
+    assert handle.synthesise(speak_order(), timeout_s=PATIENCE_S).outcome.valid
     assert "a banner from Python\na banner from C" in lost(handle, timeout_s=0.2).stderr_tail
 
 

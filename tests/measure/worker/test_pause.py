@@ -16,11 +16,11 @@ from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.pause import (
     SUPPORTED,
     VARIABLE,
-    Doing,
     PausableClock,
     PauseLedger,
     ProcessPauser,
-    inherited,
+    WorkerActivity,
+    inherit_ledger,
 )
 from harness.measure.worker.probes import SystemProbes
 
@@ -32,7 +32,7 @@ CONDUCTOR = """
 import time
 from harness.measure.worker.handle import ProcessHandle
 handle = ProcessHandle()
-handle.pauser.halt()
+handle.pauser.pause()
 print(handle.pid, flush=True)
 time.sleep(60)
 """
@@ -60,18 +60,18 @@ def await_state(pid: int, *wanted: str) -> None:
 def test_a_worker_says_that_it_can_be_halted_and_is(worker: ProcessHandle) -> None:
     pauser = worker.pauser
     assert pauser is not None
-    pauser.halt()
+    pauser.pause()
     await_state(worker.pid, psutil.STATUS_STOPPED)
-    assert pauser.halted
-    pauser.go_on()
+    assert pauser.paused
+    pauser.resume()
     await_state(worker.pid, psutil.STATUS_SLEEPING, psutil.STATUS_RUNNING)
-    assert not pauser.halted
+    assert not pauser.paused
 
 
 def test_a_halted_worker_is_ended_by_its_close() -> None:
     handle = ProcessHandle(HERE)
     assert handle.pauser is not None
-    handle.pauser.halt()
+    handle.pauser.pause()
     await_state(handle.pid, psutil.STATUS_STOPPED)
     handle.close()
     assert not psutil.pid_exists(handle.pid)
@@ -100,9 +100,9 @@ def test_a_halted_worker_does_not_outlive_its_conductor() -> None:
 
 def test_a_worker_without_an_account_cannot_be_halted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert inherited() is None
+    assert inherit_ledger() is None
     monkeypatch.setenv(VARIABLE, "no descriptor")
-    assert inherited() is None
+    assert inherit_ledger() is None
 
 
 def test_the_clock_leaves_out_what_was_booked() -> None:
@@ -110,7 +110,7 @@ def test_the_clock_leaves_out_what_was_booked() -> None:
     ledger = PauseLedger(pauser.descriptor)
     own = PausableClock(ledger)
     for booked_ns in (0, 5_000_000_000):
-        ledger.book(stood_ns=booked_ns, used_ns=7)
+        ledger.add_pause(paused_ns=booked_ns, used_ns=7)
         # Between the two readings of the real clock, however long this process waits for a core.
         before, at, after = time.perf_counter_ns(), own.now_ns(), time.perf_counter_ns()
         assert before - at <= booked_ns <= after - at
@@ -122,16 +122,16 @@ def test_the_clock_leaves_out_what_was_booked() -> None:
 def test_a_worker_says_what_it_is_about_and_that_it_does() -> None:
     pauser = ProcessPauser()
     ledger = PauseLedger(pauser.descriptor)
-    assert not pauser.tells, "nobody has greeted yet"
-    ledger.tells = True
+    assert not pauser.observable, "nobody has greeted yet"
+    ledger.observable = True
     pauser.watch(os.getpid())
-    assert pauser.tells is Threads(os.getpid()).readable
+    assert pauser.observable is Threads(os.getpid()).readable
     probes = SystemProbes(ledger=ledger)
-    assert pauser.doing is Doing.OTHER
+    assert pauser.doing is WorkerActivity.OTHER
     probes.begin()
-    assert pauser.doing is Doing.SYNTHESIS
+    assert pauser.doing is WorkerActivity.SYNTHESIS
     probes.end(cpu_ns=0, wall_ns=1)
-    assert pauser.doing is Doing.OTHER
+    assert pauser.doing is WorkerActivity.OTHER
     ledger.close()
     pauser.close()
 
@@ -139,10 +139,10 @@ def test_a_worker_says_what_it_is_about_and_that_it_does() -> None:
 def test_a_wait_that_stands_still_with_the_process_is_seen_as_work() -> None:
     pauser = ProcessPauser()
     ledger = PauseLedger(pauser.descriptor)
-    ledger.doing = Doing.OWN_WAIT
-    assert pauser.look() == Snapshot(main=WORKING)
-    ledger.doing = Doing.SYNTHESIS
-    assert pauser.look() is None, "no process has been named"
+    ledger.doing = WorkerActivity.OWN_WAIT
+    assert pauser.observe() == Snapshot(main=WORKING)
+    ledger.doing = WorkerActivity.SYNTHESIS
+    assert pauser.observe() is None, "no process has been named"
     ledger.close()
     pauser.close()
 
@@ -152,10 +152,10 @@ def test_a_worker_of_an_older_revision_says_nothing() -> None:
     pauser = ProcessPauser()
     older = mmap.mmap(pauser.descriptor, 16)
     ledger = PauseLedger(pauser.descriptor)
-    ledger.book(stood_ns=5, used_ns=7)
+    ledger.add_pause(paused_ns=5, used_ns=7)
     assert (int.from_bytes(older[:8], sys.byteorder), int.from_bytes(older[8:], sys.byteorder)) == (5, 7)
     pauser.watch(os.getpid())
-    assert not pauser.tells
+    assert not pauser.observable
     older.close()
     ledger.close()
     pauser.close()
@@ -163,8 +163,8 @@ def test_a_worker_of_an_older_revision_says_nothing() -> None:
 
 CHILD = """
 import select, sys, time
-from harness.measure.worker.pause import PausableClock, inherited
-clock = PausableClock(inherited())
+from harness.measure.worker.pause import PausableClock, inherit_ledger
+clock = PausableClock(inherit_ledger())
 print("ready", flush=True)
 shortest = 9e9
 while True:
@@ -194,17 +194,17 @@ def test_what_a_process_waits_for_is_time_of_its_own() -> None:
     assert child.stdout is not None
     pauser.watch(child.pid)
     assert child.stdout.readline() == "ready\n"
-    pauser.halt()
+    pauser.pause()
     time.sleep(HALTED_S)
-    pauser.go_on()
+    pauser.resume()
     child.stdin.write("enough\n")
     child.stdin.flush()
     shortest_ns, least_ns, most_ns = map(int, child.stdout.readline().split())
     child.communicate()
     ledger = PauseLedger(pauser.descriptor)
     assert shortest_ns >= 200_000_000
-    assert ledger.stood_ns >= HALTED_S * 1e9
-    assert least_ns <= ledger.stood_ns <= most_ns
+    assert ledger.paused_ns >= HALTED_S * 1e9
+    assert least_ns <= ledger.paused_ns <= most_ns
     ledger.close()
     pauser.close()
 
@@ -216,16 +216,16 @@ def test_the_cpu_time_of_whoever_works_instead_is_booked(worker: ProcessHandle) 
     pauser = worker.pauser
     assert pauser is not None
     ledger = PauseLedger(pauser.descriptor)
-    pauser.halt(instead=other)
+    pauser.pause(instead=other)
     until = time.monotonic() + 240
     while other.cpu_ns() < 100_000_000:
         assert time.monotonic() < until
         time.sleep(0.01)
-    pauser.go_on()
+    pauser.resume()
     burner.send_signal(signal.SIGKILL)
     burner.wait()
     assert ledger.used_ns > 50_000_000
-    assert ledger.stood_ns >= ledger.used_ns / 2
+    assert ledger.paused_ns >= ledger.used_ns / 2
     assert other.cpu_ns() == 0
     ledger.close()
     other.close()

@@ -26,7 +26,7 @@ from harness.measure.worker.protocol import (
     Greeting,
     LoadOrder,
     Order,
-    SpeakOrder,
+    SynthesisOrder,
     read_answer,
     read_order,
     write_answer,
@@ -41,7 +41,7 @@ LOAD = LoadOrder(
     dedicated=True,
     slowdown=0.05,
 )
-SPEAK = SpeakOrder(
+SPEAK = SynthesisOrder(
     scenario_id="replica.cpu.t2/stream/chars-12/af_heart",
     launch=1,
     block=-1,

@@ -12,15 +12,15 @@ from harness.engines.protocol import EngineOrder
 from harness.engines.speech import SpeechRequest
 from harness.measure.worker.concurrent import handle_concurrent_in_process
 from harness.measure.worker.probes import ScriptedProbes
-from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, LoadOrder, Spoken
+from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, LoadOrder, RequestText
 from harness.measure.worker.worker import Worker
 from harness.models.files import ModelFiles
 from tests.conftest import SMALL
 from tests.measure.requests_sent import PATIENCE_S
 
 RATE = 24_000
-TEXTS: tuple[Spoken, ...] = tuple(
-    Spoken(text_class="c", variant=number, text=text, language="en-us", band_low=0.0, band_high=9.0)
+TEXTS: tuple[RequestText, ...] = tuple(
+    RequestText(text_class="c", variant=number, text=text, language="en-us", band_low=0.0, band_high=9.0)
     for number, text in enumerate(("The first text.", "Another one here.", "Rain on the roof.", "A long way home."))
 )
 
@@ -71,13 +71,13 @@ class Tones:
         """Nothing to give back."""
 
 
-def order(texts: tuple[Spoken, ...], *, compare: bool = True) -> ConcurrentOrder:
+def order(texts: tuple[RequestText, ...], *, compare: bool = True) -> ConcurrentOrder:
     return ConcurrentOrder(
         scenario_id="s", launch=1, block=2, phase=Phase.MEASURED, texts=texts, voice="af_heart", compare=compare
     )
 
 
-def attended(engine: Tones, texts: tuple[Spoken, ...]) -> ConcurrentAnswer:
+def attended(engine: Tones, texts: tuple[RequestText, ...]) -> ConcurrentAnswer:
     # All are asked for at once first, and each alone afterwards.
     engine.meeting = threading.Barrier(len(texts))
     return handle_concurrent_in_process(order(texts), engine=engine, clock=SystemClock(), probes=ScriptedProbes())

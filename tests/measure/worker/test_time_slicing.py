@@ -12,7 +12,13 @@ from harness.engines.scripted import SECONDS_PER_CHARACTER
 from harness.measure.worker.handle import HERE, ProcessHandle, WorkerLost
 from harness.measure.worker.pause import SUPPORTED
 from harness.measure.worker.scripted_handle import ScriptedHandle
-from harness.measure.worker.time_slicing import Speaking, can_halt, haltable, speak_at_once, speak_in_slices
+from harness.measure.worker.time_slicing import (
+    SlicedSynthesis,
+    as_pausable,
+    can_pause,
+    synthesise_in_parallel,
+    synthesise_in_slices,
+)
 from tests.measure.requests_sent import LONG, PATIENCE_S, SHORT, load_order, speak_order
 
 PACE = "2"
@@ -31,35 +37,35 @@ def workers() -> Iterator[tuple[ProcessHandle, ProcessHandle]]:
         each.close()
 
 
-def speak(
+def synthesise(
     workers: tuple[ProcessHandle, ProcessHandle], characters: int = SHORT, *, timeout_s: float = PATIENCE_S
 ) -> tuple[Repetition | WorkerLost, ...]:
-    one, other = (Speaking(worker=haltable(each), order=speak_order(characters)) for each in workers)
-    return speak_in_slices((one, other), slice_s=0.025, timeout_s=timeout_s)
+    one, other = (SlicedSynthesis(worker=as_pausable(each), order=speak_order(characters)) for each in workers)
+    return synthesise_in_slices((one, other), slice_s=0.025, timeout_s=timeout_s)
 
 
 def inference_ns(spoken: Repetition) -> int:
     return sum(mark.end_ns - mark.start_ns for mark in spoken.stages if mark.stage == "inference")
 
 
-def heard(found: Repetition | WorkerLost) -> Repetition:
+def require_repetition(found: Repetition | WorkerLost) -> Repetition:
     assert isinstance(found, Repetition)
     assert found.outcome.valid
     return found
 
 
 def test_a_scripted_worker_has_no_process_to_halt() -> None:
-    assert not can_halt(ScriptedHandle(ScriptedClock()))
+    assert not can_pause(ScriptedHandle(ScriptedClock()))
 
 
 @needs_halts
 def test_each_is_timed_as_if_it_had_been_alone(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
     """Neither loses anything of the script's waits to a halt, nor has any of the other's time."""
-    assert all(map(can_halt, workers))
+    assert all(map(can_pause, workers))
     for each in workers:
         each.load(load_order(pace=PACE), timeout_s=PATIENCE_S)
     began_ns = time.perf_counter_ns()
-    both = [heard(found) for found in speak(workers)]
+    both = [require_repetition(found) for found in synthesise(workers)]
     assert sum(each.end_ns for each in both) <= time.perf_counter_ns() - began_ns
     for each in both:
         assert each.chunks[-1].at_ns <= each.end_ns
@@ -72,7 +78,7 @@ def test_a_planted_delay_is_in_time_of_its_own(workers: tuple[ProcessHandle, Pro
     workers[0].load(load_order(pace=PACE), timeout_s=PATIENCE_S)
     workers[1].load(load_order(pace=PACE, slowdown=1.0), timeout_s=PATIENCE_S)
     began_ns = time.perf_counter_ns()
-    plain, slowed = map(heard, speak(workers))
+    plain, slowed = map(require_repetition, synthesise(workers))
     assert plain.end_ns + slowed.end_ns <= time.perf_counter_ns() - began_ns
     assert inference_ns(plain) >= INFERENCE_NS
     assert inference_ns(slowed) >= 2 * INFERENCE_NS
@@ -82,18 +88,18 @@ def test_a_planted_delay_is_in_time_of_its_own(workers: tuple[ProcessHandle, Pro
 def test_who_crashes_costs_itself_alone(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
     workers[0].load(load_order(pace=PACE, fault="crash"), timeout_s=PATIENCE_S)
     workers[1].load(load_order(pace=PACE), timeout_s=PATIENCE_S)
-    lost, found = speak(workers, LONG)
+    lost, found = synthesise(workers, LONG)
     assert isinstance(lost, WorkerLost)
     assert lost.kind is OutcomeKind.CRASHED
-    heard(found)
+    require_repetition(found)
 
 
 @needs_halts
 def test_who_hangs_is_killed_and_the_other_is_heard(workers: tuple[ProcessHandle, ProcessHandle]) -> None:
     workers[0].load(load_order(), timeout_s=PATIENCE_S)
     workers[1].load(load_order(fault="hang"), timeout_s=PATIENCE_S)
-    found, lost = speak(workers, LONG, timeout_s=2.0)
-    heard(found)
+    found, lost = synthesise(workers, LONG, timeout_s=2.0)
+    require_repetition(found)
     assert isinstance(lost, WorkerLost)
     assert lost.kind is OutcomeKind.TIMEOUT
     assert "2 s" in lost.reason
@@ -104,14 +110,14 @@ def test_a_worker_that_has_ended_is_lost(workers: tuple[ProcessHandle, ProcessHa
     for each in workers:
         each.load(load_order(pace=PACE), timeout_s=PATIENCE_S)
     psutil.Process(workers[0].pid).kill()
-    lost, found = speak(workers)
+    lost, found = synthesise(workers)
     assert isinstance(lost, WorkerLost)
-    heard(found)
+    require_repetition(found)
 
 
 def at_once(workers: tuple[ProcessHandle, ProcessHandle], *, timeout_s: float) -> tuple[Repetition | WorkerLost, ...]:
-    one, other = (Speaking(worker=haltable(each), order=speak_order(LONG)) for each in workers)
-    return speak_at_once((one, other), timeout_s=timeout_s)
+    one, other = (SlicedSynthesis(worker=as_pausable(each), order=speak_order(LONG)) for each in workers)
+    return synthesise_in_parallel((one, other), timeout_s=timeout_s)
 
 
 @needs_halts
@@ -120,6 +126,6 @@ def test_both_work_at_once_and_who_hangs_is_killed(workers: tuple[ProcessHandle,
     workers[0].load(load_order(fault="hang"), timeout_s=PATIENCE_S)
     workers[1].load(load_order(), timeout_s=PATIENCE_S)
     lost, found = at_once(workers, timeout_s=2.0)
-    heard(found)
+    require_repetition(found)
     assert isinstance(lost, WorkerLost)
     assert lost.kind is OutcomeKind.TIMEOUT

@@ -29,7 +29,7 @@ from harness.measure.worker.protocol import (
     Answer,
     CanaryOrder,
     LoadOrder,
-    SpeakOrder,
+    SynthesisOrder,
     read_answer,
     write_order,
 )
@@ -61,8 +61,8 @@ def load_order(slowdown: float = 0.0, **script: str) -> LoadOrder:
     return LoadOrder(arm_id="scripted.cpu.tdefault", launch=2, engine=engine, slowdown=slowdown)
 
 
-def speak_order(characters: int = 20, **changes: Any) -> SpeakOrder:
-    order = SpeakOrder(
+def speak_order(characters: int = 20, **changes: Any) -> SynthesisOrder:
+    order = SynthesisOrder(
         scenario_id="scripted.cpu.tdefault/whole/chars-20/af_heart",
         launch=2,
         block=5,
@@ -86,7 +86,7 @@ def loaded(worker: Worker, order: LoadOrder | None = None) -> Launch:
     return launch
 
 
-def spoken(worker: Worker, order: SpeakOrder | None = None) -> Repetition:
+def spoken(worker: Worker, order: SynthesisOrder | None = None) -> Repetition:
     repetition = worker.answer(order or speak_order()).repetition
     assert repetition is not None
     return repetition
@@ -267,12 +267,12 @@ def test_audio_is_kept_where_it_is_ordered(worker: Worker, tmp_path: Path) -> No
 
 @pytest.fixture
 def dialogue(worker: Worker) -> Callable[[list[bytes]], list[Answer]]:
-    def speak(lines: list[bytes]) -> list[Answer]:
+    def synthesise(lines: list[bytes]) -> list[Answer]:
         answers = io.BytesIO()
         serve(worker, iter(lines), answers)
         return [read_answer(line) for line in answers.getvalue().splitlines(keepends=True)]
 
-    return speak
+    return synthesise
 
 
 def test_every_line_is_answered_and_a_foreign_one_does_not_end_the_dialogue(
