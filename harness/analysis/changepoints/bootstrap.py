@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.changepoints.noise import NO_NOISE, RESAMPLES
+from harness.analysis.changepoints.limits import RESAMPLES
+from harness.analysis.changepoints.noise import NO_NOISE
 from harness.analysis.changepoints.scan import Scan, Shapes, largest, scan
 
 if TYPE_CHECKING:

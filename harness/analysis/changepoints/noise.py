@@ -162,7 +162,3 @@ class _Levels:
         """Each run less the mean of its level."""
         means = (self._up_to - self._below) / (self._stop - self._start)
         return np.asarray(self._series - self._series[:, :1] - means)
-
-
-RESAMPLES = 399
-"""Series rebuilt to judge one: the smallest p-value is 1/400."""
