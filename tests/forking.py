@@ -99,7 +99,7 @@ class Started(subprocess.Popen[str]):
     """
 
     def __init__(self, *arguments: str, env: Mapping[str, str], **given: Any) -> None:
-        self._forked = SUPPORTED and _may_be_forked(env) and not given.keys() & {"preexec_fn", "pass_fds"}
+        self._forked = SUPPORTED and not differing(env) and not given.keys() & {"preexec_fn", "pass_fds"}
         super().__init__([*COMMAND, *arguments], env=env, **{"text": True, **given})
 
     # The three methods of subprocess.Popen in which a process is started and awaited.
@@ -173,7 +173,7 @@ def run(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _may_be_forked(environment: Mapping[str, str]) -> bool:
-    """Whether a process with this environment would start as the one that forks did."""
+def differing(environment: Mapping[str, str]) -> set[str]:
+    """Variables that are read before a command begins, and that the process which forks has otherwise."""
     names = {*OURS, *environment}
-    return all(OURS.get(name) == environment.get(name) or LATE.fullmatch(name) for name in names)
+    return {name for name in names if OURS.get(name) != environment.get(name) and not LATE.fullmatch(name)}
