@@ -306,7 +306,7 @@ def main() -> None:
             table += rows("engine", script, seen_of("engine", script, spoken, intended_ns=starts), read_log(log))
             for streams in map(int, given.streams.split(",")):
                 result = by_load(url, streams, given.seconds)
-                starts = [result.began_ns + each.intended_ns for each in result.attempts]
+                starts = [result.began_ns + each.intended_ns for each in result.load_records]
                 seen, logged = seen_of(str(streams), script, result.repetitions, intended_ns=starts), read_log(log)
                 table += rows(str(streams), script, seen, logged)
                 print(f"{streams} streams: {parts(script, seen, logged)}; {_lag(result)}")

@@ -27,7 +27,7 @@ from harness.core.errors import BenchError, ExitCode
 from harness.core.records.scenario import Scenario, Utterance
 from harness.engines.http.errors import EndpointFault
 from harness.engines.speech import EngineRefusal
-from harness.measure.load.external_client import ExternalClient, own_starts, settle, texts_of
+from harness.measure.load.external_client import ExternalClient, own_starts, resolve_target, texts_of
 from harness.measure.load.loops import next_start_ns
 from harness.measure.load.records import RequestTrace
 from harness.plan.config import Config, load_config
@@ -94,7 +94,7 @@ class Listener(User):
         self.connection.close()
 
     @task
-    def ask(self) -> None:
+    def send(self) -> None:
         """One request; its end is the next one's intended start."""
         client, options = SESSION.client, self.environment.parsed_options
         assert client is not None
@@ -108,7 +108,7 @@ class Listener(User):
             gevent.sleep(IDLE_S)
             return
         gevent.sleep(max(0.0, (self.next_ns - SESSION.clock.now_ns()) / 1e9))
-        trace, utterance = client.ask(self.connection, self.stages, user=id(self), intended_ns=self.next_ns)
+        trace, utterance = client.send(self.connection, self.stages, user=id(self), intended_ns=self.next_ns)
         listen = options is not None and bool(options.listen)
         self.next_ns = next_start_ns(trace, listen=listen, sample_rate=client.sample_rate)
         pass_on(self.environment, client, trace, utterance)
@@ -116,7 +116,7 @@ class Listener(User):
 
 def pass_on(environment: Environment, client: ExternalClient, trace: RequestTrace, utterance: Utterance) -> None:
     """To the judges, and to Locust's own statistics."""
-    SESSION.judging.append(SESSION.judges.spawn(client.judge, trace, utterance))
+    SESSION.judging.append(SESSION.judges.spawn(client.record, trace, utterance))
     environment.events.request.fire(
         request_type="POST", name=utterance.text_class, response_time=(trace.end_ns - trace.intended_ns) / 1e6,
         response_length=2 * trace.frames, context={},
@@ -153,7 +153,7 @@ def start(environment: Environment, **_: object) -> None:
         config, scenario = configured(environment)
         SESSION.config, SESSION.scenario = config, scenario
         # The gatherer tries it too: it is the one that a person is looking at.
-        target = settle(scenario.arm, clock=SESSION.clock)
+        target = resolve_target(scenario.arm, clock=SESSION.clock)
         if SESSION.store is not None and SESSION.resources is not None:
             clients = clients_of(environment.runner)
             SESSION.gathering = LoadCollector(config, scenario, SESSION.store, SESSION.resources, clients=clients)
@@ -190,12 +190,12 @@ def begin(environment: Environment, user_starts_ns: Sequence[int]) -> None:
     assert config is not None
     number, clients = SESSION.part
     starts = own_starts(scenario.traffic, seed=config["seed"], client=number, clients=clients)
-    SESSION.beating = gevent.spawn(client.keep_time, gevent.sleep)
+    SESSION.beating = gevent.spawn(client.measure_timer_lag, gevent.sleep)
     SESSION.user_starts_ns = user_starts_ns
     SESSION.began_ns = client.begin()
     SESSION.ends_ns = SESSION.began_ns + round(scenario.traffic.total_s * 1e9)
     trace = partial(pass_on, environment, client)
-    playing = gevent.spawn(client.play, starts, sleep=gevent.sleep, spawn=gevent.spawn, trace=trace)
+    playing = gevent.spawn(client.run_open_loop, starts, sleep=gevent.sleep, spawn=gevent.spawn, trace=trace)
     gevent.spawn(hand_in, environment, client, playing)
     SESSION.begun.set()
 
@@ -248,7 +248,7 @@ def hand_in(environment: Environment, client: ExternalClient, playing: gevent.Gr
     playing.join()
     traffic = SESSION.scenario.traffic if SESSION.scenario else None
     assert traffic is not None
-    client.wait_out(gives_up_ns=SESSION.ends_ns + round(traffic.drain_s * 1e9), sleep=gevent.sleep)
+    client.await_answers(gives_up_ns=SESSION.ends_ns + round(traffic.drain_s * 1e9), sleep=gevent.sleep)
     if SESSION.beating is not None:
         SESSION.beating.kill()
     SESSION.look_after(wait=True)

@@ -20,7 +20,7 @@ from harness.core.records.scenario import Arrivals, Scenario, Traffic
 from harness.engines.http.dialects import OPENAI
 from harness.engines.http.target import Target, read_address, read_settings
 from harness.measure.load.arrivals import starts_of
-from harness.measure.load.external_client import ExternalClient, own_starts, settle, texts_of
+from harness.measure.load.external_client import ExternalClient, own_starts, resolve_target, texts_of
 from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config, load_config
 from harness.runner.distributed_load import LoadCollector, asked_scenario, scenario_of
@@ -201,14 +201,14 @@ def test_a_desk_asks_judges_and_hands_out_what_came_once(config: Config) -> None
     with serving(SCRIPTS["steady"]) as (url, _):
         arm = replace(endpoint_arm(config), url=url)
         scenario = scenario_of(config, arm, "chars-12", LOAD)
-        client = ExternalClient(settle(arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
+        client = ExternalClient(resolve_target(arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
         line, stages = client.connection()
         for _ in range(2):
-            client.judge(*client.ask(line, stages, user=0, intended_ns=clock.now_ns()))
+            client.record(*client.send(line, stages, user=0, intended_ns=clock.now_ns()))
         line.close()
-    gone = client.ask(*client.connection(), user=0, intended_ns=clock.now_ns())
-    client.judge(*gone)
-    client.beat(250_000)
+    gone = client.send(*client.connection(), user=0, intended_ns=clock.now_ns())
+    client.record(*gone)
+    client.note_timer_lag(250_000)
     drained = client.drain()
     first, second, third = msgspec.json.decode(drained["repetitions"], type=list[Repetition])
     assert first.outcome.valid
@@ -231,9 +231,9 @@ def test_a_desk_sends_the_language_that_was_chosen_and_no_other(tmp_path: Path, 
     with serving(script, log=log) as (url, _):
         config = load_config({"url": url, "voice": "bf_emma", "language": language}, start=tmp_path, environment={})
         scenario = scenario_of(config, endpoint_arm(config), "chars-12", LOAD)
-        client = ExternalClient(settle(scenario.arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
+        client = ExternalClient(resolve_target(scenario.arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
         line, stages = client.connection()
-        client.ask(line, stages, user=0, intended_ns=clock.now_ns())
+        client.send(line, stages, user=0, intended_ns=clock.now_ns())
         line.close()
     (asked,) = [line for line in map(json.loads, log.getvalue().splitlines()) if line["kind"] == "answer"]
     fixed = {"input": asked["text"], "voice": "bf_emma", "response_format": "pcm", "stream": True, "model": "kokoro"}
@@ -271,7 +271,9 @@ def test_requests_of_an_open_loop_count_from_when_the_load_began(config: Config)
     assert began_ns == 3_000_000_000
     clock.sleep(0.5)
     meant: list[int] = []
-    client.play([0, 2_000_000_000], sleep=clock.sleep, spawn=lambda _, _number, at: meant.append(at), trace=print)
+    client.run_open_loop(
+        [0, 2_000_000_000], sleep=clock.sleep, spawn=lambda _, _number, at: meant.append(at), trace=print
+    )
     assert meant == [began_ns, began_ns + 2_000_000_000]
     assert client.drain()["began"] == clock.epoch + 3
 

@@ -1,4 +1,4 @@
-"""When requests of an open loop are meant to start: ns since the load's beginning, ascending. Pure."""
+"""Arrival schedules of open loops: intended starts in ns since the load's beginning, in ascending order."""
 
 import math
 import random
@@ -10,7 +10,7 @@ NS = 1_000_000_000
 
 
 def starts_of(traffic: Traffic, *, seed: int) -> tuple[int, ...]:
-    """When the requests of an open loop are to begin, in ns since the load's beginning."""
+    """The intended starts of an open loop, in ns since the load's beginning."""
     if traffic.arrivals is Arrivals.POISSON:
         return poisson(traffic.level, traffic.total_s, seed=seed)
     if traffic.arrivals is Arrivals.RAMP:
@@ -25,7 +25,7 @@ def constant(rate: float, seconds: float) -> tuple[int, ...]:
 
 
 def poisson(rate: float, seconds: float, *, seed: int) -> tuple[int, ...]:
-    """Starts that know nothing of one another, `rate` per second on average: exponential gaps."""
+    """A Poisson process of `rate` starts per second: the gaps are independent and exponential."""
     _check(seconds=seconds, rate=rate)
     generator = random.Random(f"poisson/{seed}")  # noqa: S311 - arrivals, no secret
     starts, now = [], generator.expovariate(rate)
@@ -36,7 +36,7 @@ def poisson(rate: float, seconds: float, *, seed: int) -> tuple[int, ...]:
 
 
 def ramp(first_rate: float, last_rate: float, seconds: float) -> tuple[int, ...]:
-    """Evenly from one rate to the other: start k comes when the integral of the rate has reached k.
+    """A linear ramp between two rates: start k comes when the integral of the rate reaches k.
 
     Solves r₀·t + (r₁ − r₀)·t² / 2T = k for t, in the form that loses no digits where r₁ is near r₀.
     """

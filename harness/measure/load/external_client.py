@@ -1,7 +1,7 @@
-"""The client's side of a load that another tool drives: what one process asks, judges and hands in.
+"""The client's part of a load that another tool drives: one process sends requests and returns their records.
 
-Requests, stamps, checks, texts and arrivals are those of `kokoro-bench load`; only who starts them is another. Nothing
-here knows of Locust: `suites/locustfile.py` does.
+Requests, stamps, checks, texts and arrivals are those of `kokoro-bench load`; only the driver differs. This module does
+not depend on Locust; `suites/locustfile.py` does.
 """
 
 from collections import Counter, deque
@@ -29,16 +29,17 @@ from harness.plan.matrix import CONCURRENT_TEXTS
 MOST_CLIENTS = 100_003
 """More clients than a load ever has, so that no two pairs of seed and client draw the same arrivals."""
 
-LOOKING_S = 0.05
-"""Between two looks at whether all answers are there."""
+POLL_S = 0.05
+"""Seconds between two checks whether all answers have come."""
 
 
 def own_starts(traffic: Traffic, *, seed: int, client: int, clients: int) -> tuple[int, ...]:
-    """One client's part of an open loop, in ns since its beginning: all parts together are the schedule. () if closed.
+    """One client's part of an open loop, in ns since its beginning; () for a closed loop. All parts form the schedule.
 
-    Clients take turns, so that each has an even rate where the schedule has one. For Poisson arrivals each client draws
-    an independent process at its share of the rate: the superposition is a Poisson process at the whole rate, no matter
-    how far apart the clients begin. Every n-th arrival of one process has gaps that are not exponential.
+    Starts are dealt to the clients in rotation, so that each has an even rate if the schedule has one. For Poisson
+    arrivals each client draws an independent process at its share of the rate. Their superposition is a Poisson process
+    at the whole rate, whatever the offsets between the clients' beginnings. Dealing one Poisson process in rotation
+    would give gaps that are not exponential.
     """
     if traffic.arrivals is Arrivals.CLOSED:
         return ()
@@ -48,14 +49,14 @@ def own_starts(traffic: Traffic, *, seed: int, client: int, clients: int) -> tup
 
 
 def texts_of(text_class: str, *, client: int = 0) -> tuple[Utterance, ...]:
-    """The texts of a class, as many as there are; every client begins elsewhere, so that not all ask for the same."""
+    """The texts of a class. Every client begins at another text, so that they do not all request the same."""
     texts = Corpus().at_most(text_class, CONCURRENT_TEXTS)
     first = client * 137 % len(texts)
     return (*texts[first:], *texts[:first])
 
 
-def settle(arm: Arm, *, clock: Clock) -> Target:
-    """Reach the server and find out its dialect. EngineRefusal, EndpointFault."""
+def resolve_target(arm: Arm, *, clock: Clock) -> Target:
+    """Connect to the server and detect its dialect. Raises EngineRefusal or EndpointFault."""
     address, settings = read_address(arm.url), read_settings(dict(arm.session_options))
     connection = Connection(address, replace(settings, keep_alive=False), clock=clock, stages=Stages(clock))
     dialect, _ = settle_dialect(address, settings, connection)
@@ -64,52 +65,52 @@ def settle(arm: Arm, *, clock: Clock) -> Target:
 
 
 class ExternalClient:
-    """The client's side of one process: `ask` for each listener, `judge` each answer aside, `drain` the records."""
+    """The client of one process: `send` requests of users, `record` answers in a thread, `drain` the records."""
 
     def __init__(self, target: Target, scenario: Scenario, texts: Sequence[Utterance], *, clock: Clock) -> None:
         self._target = target
         self._clock = clock
         self._workload = Workload(
             scenario_id=scenario.id,
-            # A server is told the language that the user has chosen, and no other.
+            # A server gets only the language that the user has chosen.
             utterances=tuple(replace(each, language=scenario.language) for each in texts),
             band=seconds_per_character, voice=scenario.voice,
             speed=scenario.speed,
         )  # fmt: skip
-        self._judge = RecordBuilder(self._workload, sample_rate=target.settings.sample_rate)
-        self._judge.began_ns, self._judge.began_at = clock.now_ns(), clock.wall()
+        self._build_record = RecordBuilder(self._workload, sample_rate=target.settings.sample_rate)
+        self._build_record.began_ns, self._build_record.began_at = clock.now_ns(), clock.wall()
         self._begun = False
         self._connections: list[tuple[Connection, Stages]] = []
         self._done: deque[Repetition] = deque()
         self._lag: Counter[int] = Counter()
         self._asked = 0
-        self._coming = 0
+        self._starting = 0
         self._under_way = 0
         self._open: set[Connection] = set()
         self._given_up = False
 
     def begin(self) -> int:
-        """Begin the load now. Returns the moment in ns on the clock."""
+        """Begin the load now. Return the time in ns on the clock."""
         self._begun = True
-        self._judge.began_ns, self._judge.began_at = both_now(self._clock)
-        return self._judge.began_ns
+        self._build_record.began_ns, self._build_record.began_at = both_now(self._clock)
+        return self._build_record.began_ns
 
     @property
-    def asking(self) -> int:
-        """Requests that have begun, or are about to, and have no end yet."""
-        return max(self._coming, self._under_way)
+    def open_requests(self) -> int:
+        """The number of requests that are starting or open."""
+        return max(self._starting, self._under_way)
 
     @property
     def sample_rate(self) -> int:
-        """Of the audio, in Hz."""
+        """The sample rate of the audio, in Hz."""
         return self._target.settings.sample_rate
 
     def connection(self) -> tuple[Connection, Stages]:
-        """A listener's own connection, and the stamps of its making."""
+        """A new connection for a user, and the stamps of its opening."""
         stages = Stages(self._clock)
         return Connection(self._target.address, self._target.settings, clock=self._clock, stages=stages), stages
 
-    def play(
+    def run_open_loop(
         self,
         starts_ns: Sequence[int],
         *,
@@ -117,68 +118,67 @@ class ExternalClient:
         spawn: Callable[..., object],
         trace: Callable[[RequestTrace, Utterance], None],
     ) -> None:
-        """An open loop: a request at each of `starts_ns`, whatever became of those before; each `trace` is told.
+        """Run an open loop: start a request at each of `starts_ns`, counted from `begin`, and call `trace` at its end.
 
-        Starts count from `begin`. Returns when the last has begun. `sleep` and `spawn` are those of the tool that
-        drives the load.
+        Return when the last request has started. `sleep` and `spawn` are those of the tool that drives the load.
         """
-        began_ns = self._judge.began_ns
+        began_ns = self._build_record.began_ns
 
-        def attend(number: int, intended_ns: int) -> None:
+        def send_one(number: int, intended_ns: int) -> None:
             trace(*self._answer(user=number, intended_ns=intended_ns))
-            self._coming -= 1
+            self._starting -= 1
 
         for number, start_ns in enumerate(starts_ns):
             intended_ns = began_ns + start_ns
             sleep(max(0.0, (intended_ns - self._clock.now_ns()) / 1e9))
-            self._coming += 1
-            spawn(attend, number, intended_ns)
+            self._starting += 1
+            spawn(send_one, number, intended_ns)
 
-    def keep_time(self, sleep: Callable[[float], object]) -> None:
-        """A timer of our own, for ever: as late as it comes, so late may every stamp be."""
+    def measure_timer_lag(self, sleep: Callable[[float], object]) -> None:
+        """Measure the lag of a timer, without end: every stamp may be as late as the timer."""
         due_ns = self._clock.now_ns()
         while True:
             due_ns += round(HEARTBEAT_S * 1e9)
             sleep(max(0.0, (due_ns - self._clock.now_ns()) / 1e9))
             now_ns = self._clock.now_ns()
-            self.beat(max(0, now_ns - due_ns))
+            self.note_timer_lag(max(0, now_ns - due_ns))
             due_ns = max(due_ns, now_ns - round(HEARTBEAT_S * 1e9))
 
     def _answer(self, *, user: int, intended_ns: int) -> tuple[RequestTrace, Utterance]:
-        """One request, as `ask`, over a connection that is free or, where there is none, a new one."""
+        """Send one request over a free connection or a new one."""
         connection, stages = self._connections.pop() if self._connections else self.connection()
         try:
-            return self.ask(connection, stages, user=user, intended_ns=intended_ns)
+            return self.send(connection, stages, user=user, intended_ns=intended_ns)
         finally:
             self._connections.append((connection, stages))
 
     def give_up(self) -> None:
-        """End the requests that are open: they are unfinished. One that is still connecting takes another call."""
+        """End all open requests as unfinished. A request that is still connecting needs another call."""
         self._given_up = True
         for connection in list(self._open):
             connection.interrupt()
 
-    def wait_out(self, *, gives_up_ns: int, sleep: Callable[[float], object]) -> None:
-        """Wait for the answers under way, until `gives_up_ns` on the clock at most; close the connections of `play`."""
-        while self.asking:
+    def await_answers(self, *, gives_up_ns: int, sleep: Callable[[float], object]) -> None:
+        """Wait for open requests until `gives_up_ns` on the clock, then close the connections of `run_open_loop`."""
+        while self.open_requests:
             if self._clock.now_ns() >= gives_up_ns:
                 self.give_up()
-            sleep(LOOKING_S)
+            sleep(POLL_S)
         self.close()
 
     def close(self) -> None:
-        """Close the connections that `play` has made."""
+        """Close the connections of `run_open_loop`."""
         while self._connections:
             self._connections.pop()[0].close()
 
-    def beat(self, lateness_ns: int) -> None:
-        """How late the process's timer came."""
+    def note_timer_lag(self, lateness_ns: int) -> None:
+        """Record a lag of the process's timer."""
         self._lag[round(lateness_ns / LAG_STEP_NS)] += 1
 
-    def ask(
+    def send(
         self, connection: Connection, stages: Stages, *, user: int, intended_ns: int
     ) -> tuple[RequestTrace, Utterance]:
-        """One request, to its end. Faults are outcomes. Blocks as sockets do."""
+        """Send one request and block until its end. Faults are outcomes."""
         trace = RequestTrace(number=self._asked, user=user, intended_ns=intended_ns, ready_ns=intended_ns)
         self._asked += 1
         utterance = self._workload.utterance(trace.number)
@@ -187,12 +187,12 @@ class ExternalClient:
             text=utterance.text, voice=self._workload.voice, speed=self._workload.speed,
             language=utterance.language, stream=True,
         )  # fmt: skip
-        exchange, pieces = connection.send(self._target.ask(request))
+        exchange, chunks = connection.send(self._target.ask(request))
         self._under_way += 1
         self._open.add(connection)
         try:
-            for heard in pieces:
-                trace.heard.append(heard)
+            for chunk in chunks:
+                trace.chunks.append(chunk)
         except EndpointFault as fault:
             trace.outcome = Outcome(kind=fault.kind, reason=str(fault), fault=fault.fault)
             if self._given_up:
@@ -205,15 +205,15 @@ class ExternalClient:
         trace.connect = next(((start, end) for name, start, end in stages.take() if name == "connect"), None)
         return trace, utterance
 
-    def judge(self, trace: RequestTrace, utterance: Utterance) -> LoadRecord:
-        """Check what came, and keep its record until it is drained. May be called from any thread."""
-        load_record = self._judge(trace, utterance)
+    def record(self, trace: RequestTrace, utterance: Utterance) -> LoadRecord:
+        """Validate an answer and keep its record for `drain`. May be called from any thread."""
+        load_record = self._build_record(trace, utterance)
         self._done.append(load_record.repetition)
         return load_record
 
     def drain(self) -> dict[str, Any]:
-        """What has come since the last call, in types that travel."""
-        # One by one, since a judge's thread may add while it is emptied; and without a lock, which gevent replaces.
+        """The records since the last call, in types that can be serialised."""
+        # One by one, because another thread may add meanwhile; without a lock, because gevent replaces locks.
         done = []
         while self._done:
             done.append(self._done.popleft())
@@ -222,5 +222,5 @@ class ExternalClient:
             "repetitions": msgspec.json.encode(done),
             "lag": sorted(lag.items()),
             "wall": self._clock.wall(),
-            "began": self._judge.began_at if self._begun else None,
+            "began": self._build_record.began_at if self._begun else None,
         }

@@ -1,7 +1,7 @@
-"""Many exchanges at once, on asyncio: connections kept or made anew, stamps taken as the loop hands bytes over.
+"""Concurrent HTTP exchanges on asyncio, over reused or new connections. Bytes are stamped when the loop delivers them.
 
-What has come is stamped and put aside; it is decoded between two looks at the sockets, one piece at a time. So of many
-answers that come in the same moment none waits for its stamp until those before it are decoded.
+Received bytes are stamped at once and decoded later, one item per round of the event loop. So if many answers arrive at
+the same time, no stamp waits for the decoding of earlier answers.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from harness.engines.http.exchange import READ_SIZE, AudioChunk, Exchange
 from harness.engines.http.request import Address
 from harness.engines.http.target import Settings
 
-PUT_ASIDE = 64
-"""Pieces of work that may wait. Where more do, the network brings faster than we decode, and would fill the memory."""
+MOST_DEFERRED = 64
+"""The most items that may wait for decoding. Beyond it, items are decoded at once to bound the memory."""
 
 
 class DeferredDecoding:
-    """Work that is done between two looks at the sockets: one piece in each round of the loop, in its order."""
+    """A queue of work that runs one item per round of the event loop, in order."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def put(self, work: Callable[[], None]) -> None:
-        """Do it after all that was put before."""
+        """Queue `work`."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._round)
         self._waiting.append(work)
@@ -38,7 +38,7 @@ class DeferredDecoding:
     def _round(self) -> None:
         while True:
             work = self._waiting.popleft()
-            if len(self._waiting) <= PUT_ASIDE:
+            if len(self._waiting) <= MOST_DEFERRED:
                 break
             work()
         if self._waiting:
@@ -47,33 +47,33 @@ class DeferredDecoding:
 
 
 class Stream(asyncio.BufferedProtocol):
-    """One connection. At most one exchange at a time; every way in which it can end settles its future.
+    """One connection with at most one exchange at a time. Every end of an exchange resolves its future.
 
-    `buffer` is what is read into; streams of one loop may share it.
+    `buffer` receives the bytes; all streams of an event loop may share it.
     """
 
-    def __init__(self, clock: Clock, settings: Settings, *, aside: DeferredDecoding, buffer: bytearray) -> None:
+    def __init__(self, clock: Clock, settings: Settings, *, decoding: DeferredDecoding, buffer: bytearray) -> None:
         self._clock = clock
         self._settings = settings
-        self._aside = aside
+        self._decoding = decoding
         self._buffer = buffer
-        self._put_aside = 0
+        self._deferred = 0
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._heard: list[AudioChunk] = []
+        self._received: list[AudioChunk] = []
         self._last_ns = 0
         self._watch: asyncio.TimerHandle | None = None
         self.alive = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport; small requests go out at once."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker; TCP's is one
         self._transport = transport
         self.alive = True
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        """Where the next bytes go: memory that is there, and not a quarter of a megabyte made anew for each read."""
+        """The shared buffer, which avoids an allocation of a quarter of a megabyte per read."""
         del sizehint
         return self._buffer
 
@@ -89,30 +89,30 @@ class Stream(asyncio.BufferedProtocol):
         self._put(b"", at_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gone, in order or not."""
+        """The connection has closed, cleanly or not."""
         at_ns = self._clock.now_ns()
         self.alive = False
         if self._exchange is not None:
             self._put(exc if isinstance(exc, OSError) else b"", at_ns)
 
-    async def send(self, exchange: Exchange, opening: bytes, heard: list[AudioChunk]) -> None:
-        """Carry it out; what is heard goes to `heard` as it comes, so it is there after a fault too. EndpointFault."""
-        assert self._transport is not None  # noqa: S101 - for the type checker; a stream is handed out connected
-        # The request first: its listener is waiting already, and nothing comes before the loop turns.
-        self._transport.write(opening)
+    async def send(self, exchange: Exchange, request_bytes: bytes, received: list[AudioChunk]) -> None:
+        """Run an exchange. Chunks are appended to `received` as they arrive, so a fault keeps them. EndpointFault."""
+        assert self._transport is not None  # noqa: S101 - for the type checker; streams are connected when they are handed out
+        # Send first: the user is already waiting, and no bytes arrive before the next round of the loop.
+        self._transport.write(request_bytes)
         loop = asyncio.get_running_loop()
-        self._exchange, self._heard, self._ended = exchange, heard, loop.create_future()
+        self._exchange, self._received, self._ended = exchange, received, loop.create_future()
         self._last_ns = self._clock.now_ns()
         deadline_ns = self._last_ns + round(self._settings.total_timeout * 1e9)
-        self._watch = loop.call_later(self._next_look(deadline_ns), self._look, deadline_ns)
+        self._watch = loop.call_later(self._next_check_s(deadline_ns), self._check_timeouts, deadline_ns)
         try:
             await self._ended
         finally:
             if self._watch is not None:
                 self._watch.cancel()
             self._exchange = None
-            # What came behind the answer's end is none of the next one's.
-            if not (exchange.reusable and self._settings.keep_alive and not self._put_aside):
+            # Bytes after the end of this answer must not reach the next exchange.
+            if not (exchange.reusable and self._settings.keep_alive and not self._deferred):
                 self.close()
 
     def close(self) -> None:
@@ -122,22 +122,22 @@ class Stream(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _put(self, came: bytes | OSError, at_ns: int) -> None:
-        """What the network brought, b"" at its end, to be looked at when nothing else is to be stamped."""
+        """Queue received bytes for decoding; b"" is the end of the stream."""
         self._last_ns = at_ns
-        self._put_aside += 1
-        self._aside.put(partial(self._take, came, at_ns))
+        self._deferred += 1
+        self._decoding.put(partial(self._take, came, at_ns))
 
     def _take(self, came: bytes | OSError, at_ns: int) -> None:
-        self._put_aside -= 1
+        self._deferred -= 1
         if self._exchange is None or self._ended is None or self._ended.done():
-            # Nothing was asked: an end, or rubbish; either way not a connection to use again.
+            # No exchange is open, so the connection has ended or is out of sync: do not reuse it.
             self.close()
             return
         if isinstance(came, OSError):
             self._fail(self._exchange.lost(came))
             return
         try:
-            self._heard += self._exchange.receive(came, at_ns)
+            self._received += self._exchange.receive(came, at_ns)
         except EndpointFault as fault:
             self._fail(fault)
             return
@@ -148,12 +148,12 @@ class Stream(asyncio.BufferedProtocol):
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(fault)
 
-    def _next_look(self, deadline_ns: int) -> float:
+    def _next_check_s(self, deadline_ns: int) -> float:
         idle_end_ns = self._last_ns + round(self._settings.idle_timeout * 1e9)
         return max(0.0, (min(deadline_ns, idle_end_ns) - self._clock.now_ns()) / 1e9)
 
-    def _look(self, deadline_ns: int) -> None:
-        """Whether a time-out has come. One timer for all reads: setting one for each would cost more than reading."""
+    def _check_timeouts(self, deadline_ns: int) -> None:
+        """Fail after a time-out. One timer serves all reads, because a timer per read would cost more than the read."""
         assert self._exchange is not None  # noqa: S101 - for the type checker; the timer ends with the exchange
         now_ns = self._clock.now_ns()
         idle, total = self._settings.idle_timeout, self._settings.total_timeout
@@ -163,23 +163,25 @@ class Stream(asyncio.BufferedProtocol):
         elif now_ns - self._last_ns >= idle * 1e9:
             self._fail(EndpointFault(Fault.TIMEOUT_IDLE, f"not a byte for {idle:g} s; {came}"))
         else:
-            self._watch = asyncio.get_running_loop().call_later(self._next_look(deadline_ns), self._look, deadline_ns)
+            self._watch = asyncio.get_running_loop().call_later(
+                self._next_check_s(deadline_ns), self._check_timeouts, deadline_ns
+            )
 
 
 class StreamPool:
-    """Connections to one address: idle ones are used again, latest first."""
+    """Connections to one address. Idle connections are reused, latest first."""
 
-    def __init__(self, address: Address, settings: Settings, *, clock: Clock, aside: DeferredDecoding) -> None:
+    def __init__(self, address: Address, settings: Settings, *, clock: Clock, decoding: DeferredDecoding) -> None:
         self._address = address
         self._settings = settings
         self._clock = clock
-        self._aside = aside
+        self._decoding = decoding
         self._buffer = bytearray(READ_SIZE)
         self._idle: list[Stream] = []
         self._tls = ssl.create_default_context() if address.scheme == "https" else None
 
     def idle(self) -> Stream | None:
-        """A connection that is open and free, None where there is none."""
+        """An open idle connection, or None."""
         while self._idle:
             stream = self._idle.pop()
             if stream.alive:
@@ -187,10 +189,10 @@ class StreamPool:
         return None
 
     async def connect(self) -> Stream:
-        """A new connection. EndpointFault."""
+        """Open a new connection. Raises EndpointFault."""
         loop = asyncio.get_running_loop()
         timeout = self._settings.connect_timeout
-        stream = Stream(self._clock, self._settings, aside=self._aside, buffer=self._buffer)
+        stream = Stream(self._clock, self._settings, decoding=self._decoding, buffer=self._buffer)
         try:
             async with asyncio.timeout(timeout):
                 transport, _ = await loop.create_connection(
@@ -213,12 +215,12 @@ class StreamPool:
         return stream
 
     def give_back(self, stream: Stream) -> None:
-        """Keep it, where it can be kept."""
+        """Keep the connection if it can be reused."""
         if stream.alive and self._settings.keep_alive:
             self._idle.append(stream)
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close all idle connections."""
         for stream in self._idle:
             stream.close()
         self._idle.clear()

@@ -1,7 +1,7 @@
-"""Whether an answer under load is the answer that is given alone: not another text's, and not two texts' at once.
+"""Checks that an answer under load matches the solo answer to the same text, and is no other text or mixture of texts.
 
-A synthesiser may put noise of its own into every answer, so the samples of two good answers differ. What is compared is
-the course of the sound, as levels in bands over time; how much two answers given alone differ is the measure.
+A synthesiser may add noise to every answer, so the samples of two good answers differ. The check compares levels in
+frequency bands over time. The similarity of two solo answers sets the limit.
 """
 
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 WINDOW_S = 0.02
 BANDS = 48
 FLOOR_DB = -60.0
-"""Levels below this are as good as silence; it keeps the noise between words out of the comparison."""
+"""Levels below this count as silence, which excludes the noise between words."""
 SLACK = 0.1
-"""How much less alike than two answers given alone an answer may be."""
+"""How much lower than that of two solo answers the similarity may be."""
 LENGTH_SLACK = 0.02
 FAULT = "differs-from-alone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoloReference:
-    """A text's answer given alone, twice: the second says how much is normal. Mono float32, shape (frames,)."""
+    """Two solo answers to a text, mono float32 of shape (frames,). Their similarity is the normal one."""
 
     first: "NDArray[np.float32]"
     again: "NDArray[np.float32]"
     sample_rate: int
 
     def judge(self, answer: "NDArray[np.float32]") -> Outcome:
-        """VALID, or what differs, with its figures."""
+        """Compare an answer with the solo answers: VALID, or an outcome with both similarities."""
         normal = similarity(self.first, self.again, self.sample_rate)
         found = max(similarity(self.first, answer, self.sample_rate), similarity(self.again, answer, self.sample_rate))
         if found >= normal - SLACK:
@@ -40,15 +40,15 @@ class SoloReference:
         return Outcome(
             kind=OutcomeKind.INVALID_AUDIO,
             fault=FAULT,
-            reason=f"The audio differs from the answer given alone: its course is {found:.2f} alike, where two answers "
-            f"given alone are {normal:.2f} alike.",
+            reason=f"The audio differs from the solo answer: the similarity is {found:.2f}, that of two solo answers "
+            f"is {normal:.2f}.",
         )
 
 
 def similarity(one: "NDArray[np.float32]", other: "NDArray[np.float32]", sample_rate: int) -> float:
     """Correlation of two signals' levels over time and frequency: 1 for the same course, about 0 for unrelated ones.
 
-    Where the lengths differ by more than 2 %, the courses cannot be the same, and it is 0.
+    It is 0 if the lengths differ by more than 2 %.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""From an answer of a load to its record: milliseconds of NumPy, in a thread of its own or once the load is over."""
+"""Builds the records of a load's requests. It takes milliseconds of NumPy, so it runs in a thread or after the load."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 LAG_STEP_NS = 100_000
 
 KeepAudio = Callable[[int, "Sequence[NDArray[np.float32]]"], None]
-"""Gets a request's number and its chunks, one request at a time, in a thread of its own."""
+"""Receives a request's number and its chunks, one request at a time, in a separate thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What the listeners ask for: request n speaks text n of `utterances`, from the beginning again after the last.
+    """The requests of a load: request n has text n of `utterances`, starting over after the last text.
 
-    A server that caches shows where texts come again: give as many as there are requests, or mean it. `band` gives the
-    plausible seconds of audio per character of a text, at speed 1.
+    A repeated text measures the server's cache, so give one text per request unless that is intended. `band` returns
+    the plausible seconds of audio per character of a text, at speed 1.
     """
 
     scenario_id: str
@@ -52,10 +52,10 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRecord:
-    """One request; its `position` is its number. Times in ns.
+    """The record of one request; its `position` is its number. Times in ns.
 
-    `intended_ns` counts from the load's beginning. `waited_ns` passed until one of a bounded number of places was free;
-    `lag_ns` is how much later than it could have the client began: its own fault, and part of the latency all the same.
+    `intended_ns` counts from the load's beginning. `waited_ns` is the wait for a free place. `lag_ns` is the client's
+    own delay of the start; it is part of the latency.
     """
 
     repetition: Repetition
@@ -67,7 +67,7 @@ class LoadRecord:
 
 @dataclass(slots=True, kw_only=True)
 class RequestTrace:
-    """One request as it came about; times in ns on the clock. `ready_ns`: from then on it could begin."""
+    """The raw stamps of one request, in ns on the clock. `ready_ns` is the earliest possible start."""
 
     number: int
     user: int
@@ -77,19 +77,19 @@ class RequestTrace:
     end_ns: int = 0
     connect: tuple[int, int] | None = None
     first_byte_ns: int | None = None
-    heard: list[AudioChunk] = field(default_factory=list)
+    chunks: list[AudioChunk] = field(default_factory=list)
     outcome: Outcome = VALID
     resident: int | None = None
-    """What the server's process tree held when it was over, in bytes."""
+    """Resident memory of the server's process tree at the end of the request, in bytes."""
 
     @property
     def frames(self) -> int:
-        """How much audio came."""
-        return sum(len(heard.audio) for heard in self.heard)
+        """The number of audio frames received."""
+        return sum(len(chunk.audio) for chunk in self.chunks)
 
 
 class RecordBuilder:
-    """Makes the records of one load, which began at `began_ns` on the clock and `began_at` (s since the epoch)."""
+    """Builds the records of one load, which began at `began_ns` on the clock and `began_at` (s since the epoch)."""
 
     def __init__(self, workload: Workload, *, sample_rate: int, keep: KeepAudio | None = None) -> None:
         self._sample_rate = sample_rate
@@ -99,9 +99,9 @@ class RecordBuilder:
         self.began_at = 0.0
 
     def __call__(self, trace: RequestTrace, utterance: Utterance) -> LoadRecord:
-        """The audio's features and validity, then the record. The audio itself is let go."""
+        """Extract the audio's features, check its validity and build the record without the audio."""
         audio, outcome = None, trace.outcome
-        chunks = [heard.audio for heard in trace.heard]
+        chunks = [chunk.audio for chunk in trace.chunks]
         if outcome.valid:
             audio = extract(chunks, self._sample_rate)
             outcome = self._check(audio, utterance)
@@ -119,7 +119,7 @@ class RecordBuilder:
             characters=utterance.characters,
             started_at=self.began_at + (start - self.began_ns) / 1e9,
             end_ns=trace.end_ns - start,
-            chunks=tuple(ChunkMark(at_ns=heard.at_ns - start, frames=len(heard.audio)) for heard in trace.heard),
+            chunks=tuple(ChunkMark(at_ns=chunk.at_ns - start, frames=len(chunk.audio)) for chunk in trace.chunks),
             stages=(StageMark(stage="connect", start_ns=connect[0] - start, end_ns=connect[1] - start),)
             if connect
             else (),
@@ -148,5 +148,5 @@ class RecordBuilder:
 
 
 def histogram(lag_ns: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """How late and how often, in steps of 0.1 ms."""
+    """(lag in steps of 0.1 ms, count), sorted by lag."""
     return tuple(sorted(Counter(round(lag / LAG_STEP_NS) for lag in lag_ns).items()))

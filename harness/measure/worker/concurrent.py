@@ -106,7 +106,7 @@ def _load(
     # Whole nanoseconds, as the starts are: 0.2 s + 0.4 s are a little more than 0.6 s in floating point.
     begins_ns, ends_ns = round(traffic.warm_up_s * NS), round((traffic.warm_up_s + traffic.seconds) * NS)
     repetitions = []
-    for each in result.attempts:
+    for each in result.load_records:
         phase = Phase.WARMUP if each.intended_ns < begins_ns else Phase.MEASURED
         phase = Phase.COOLDOWN if each.intended_ns >= ends_ns else phase
         repetitions.append(_placed(each.repetition, order, phase, result))

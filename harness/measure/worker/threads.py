@@ -42,9 +42,9 @@ def synthesise_together(
         list(threads.map(send, requests))
     cpu_ns = clock.cpu_ns() - cpu_ns
     memory, disturbance = probes.end(cpu_ns=cpu_ns, wall_ns=clock.now_ns() - records.began_ns)
-    attempts = tuple(records(trace, workload.utterance(trace.number)) for trace in requests)
+    load_records = tuple(records(trace, workload.utterance(trace.number)) for trace in requests)
     return LoadResult(
-        attempts=attempts,
+        load_records=load_records,
         loop_lag_ns=(),
         began_at=records.began_at,
         memory=memory,
@@ -63,8 +63,8 @@ def synthesise_alone(
     for trace in requests:
         trace.intended_ns = trace.ready_ns = clock.now_ns()
         _synthesise(engine, workload, trace, clock=clock, probes=probes)
-    attempts = tuple(records(trace, workload.utterance(trace.number)) for trace in requests)
-    return LoadResult(attempts=attempts, loop_lag_ns=(), began_at=records.began_at)
+    load_records = tuple(records(trace, workload.utterance(trace.number)) for trace in requests)
+    return LoadResult(load_records=load_records, loop_lag_ns=(), began_at=records.began_at)
 
 
 def _requests(workload: Workload) -> Sequence[RequestTrace]:
@@ -85,7 +85,7 @@ def _synthesise(engine: Shared, workload: Workload, trace: RequestTrace, *, cloc
     trace.sent_ns = clock.now_ns()
     try:
         for chunk in engine.synthesise(request):
-            trace.heard.append(AudioChunk(at_ns=clock.now_ns(), audio=chunk))
+            trace.chunks.append(AudioChunk(at_ns=clock.now_ns(), audio=chunk))
     except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
         trace.outcome = outcome_of(error)
     trace.end_ns = clock.now_ns()

@@ -21,11 +21,11 @@ from harness.engines.protocol import Stages
 from harness.engines.speech import EngineRefusal
 from harness.measure.load.arrivals import starts_of
 from harness.measure.load.external_client import (
-    LOOKING_S,
     MOST_CLIENTS,
+    POLL_S,
     ExternalClient,
     own_starts,
-    settle,
+    resolve_target,
     texts_of,
 )
 from tests.measure.load.scripted_time import MS, halves, head, spoken
@@ -108,7 +108,7 @@ def drained(client: ExternalClient) -> list[Repetition]:
 
 def asked(client: ExternalClient, clock: ScriptedClock, line: Any = None) -> Repetition:
     connection = line or client.connection()
-    return client.judge(*client.ask(*connection, user=3, intended_ns=clock.now_ns())).repetition
+    return client.record(*client.send(*connection, user=3, intended_ns=clock.now_ns())).repetition
 
 
 class TestRequests:
@@ -116,7 +116,7 @@ class TestRequests:
         assert client.begin() == 7 * MS
         intended_ns = clock.now_ns() + 100 * MS
         clock.sleep(0.102)
-        load_record = client.judge(*client.ask(*client.connection(), user=3, intended_ns=intended_ns))
+        load_record = client.record(*client.send(*client.connection(), user=3, intended_ns=intended_ns))
         found = load_record.repetition
         assert (load_record.user, load_record.intended_ns, load_record.waited_ns, load_record.lag_ns) == (
             3,
@@ -153,7 +153,7 @@ class TestRequests:
         found = asked(client, clock)
         assert found.outcome == Outcome(kind=OutcomeKind.ERROR, reason="the connection was closed", fault="closed")
         assert (found.first_byte_ns, found.end_ns, len(found.chunks)) == (50 * MS, 70 * MS, 1)
-        assert client.asking == 0
+        assert client.open_requests == 0
 
     def test_what_fails_before_it_is_connected_has_no_stage_and_an_end(
         self, client: ExternalClient, clock: ScriptedClock, monkeypatch: pytest.MonkeyPatch
@@ -177,7 +177,7 @@ class TestPlaying:
             clock.sleep(seconds)
 
         began_ns = client.begin()
-        client.play(
+        client.run_open_loop(
             [0, 200 * MS, 230 * MS], sleep=sleep, spawn=lambda start, *given: start(*given),
             trace=lambda one, _: trace.append(one),
         )  # fmt: skip
@@ -187,7 +187,7 @@ class TestPlaying:
         assert waits == pytest.approx([0.0, 0.12, 0.0])
         assert [each.sent_ns - each.intended_ns for each in trace] == [0, 0, 50 * MS]
         assert len(lines) == 1, "each found the line of the one before free"
-        assert client.asking == 0
+        assert client.open_requests == 0
         assert not lines[0].closed
         client.close()
         assert lines[0].closed
@@ -197,24 +197,24 @@ class TestPlaying:
     def test_those_that_have_not_begun_count_as_asking(self, client: ExternalClient, clock: ScriptedClock) -> None:
         spawned: list[Callable[[], object]] = []
         client.begin()
-        client.play(
+        client.run_open_loop(
             [0, 0], sleep=clock.sleep, spawn=lambda start, *given: spawned.append(lambda: start(*given)),
             trace=lambda *_: None,
         )  # fmt: skip
-        assert client.asking == 2
+        assert client.open_requests == 2
         spawned.pop()()
-        assert client.asking == 1
+        assert client.open_requests == 1
         spawned.pop()()
-        assert client.asking == 0
+        assert client.open_requests == 0
 
     def test_one_that_is_asked_for_directly_counts_while_it_is_under_way(
         self, client: ExternalClient, clock: ScriptedClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[int] = []
-        monkeypatch.setattr(ScriptedLine, "meanwhile", staticmethod(lambda: seen.append(client.asking)))
-        assert client.asking == 0
+        monkeypatch.setattr(ScriptedLine, "meanwhile", staticmethod(lambda: seen.append(client.open_requests)))
+        assert client.open_requests == 0
         asked(client, clock)
-        assert (seen, client.asking) == ([1, 1], 0)
+        assert (seen, client.open_requests) == ([1, 1], 0)
 
     def test_what_is_given_up_is_unfinished(
         self, client: ExternalClient, clock: ScriptedClock, lines: list[ScriptedLine], monkeypatch: pytest.MonkeyPatch
@@ -239,22 +239,22 @@ class TestPlaying:
         given_up: list[int] = []
         monkeypatch.setattr(client, "give_up", lambda: given_up.append(clock.now_ns()))
         began_ns = client.begin()
-        client.play(
+        client.run_open_loop(
             [0], sleep=clock.sleep, spawn=lambda start, *given: spawned.append(lambda: start(*given)),
             trace=lambda *_: None,
         )  # fmt: skip
 
         def sleep(seconds: float) -> None:
-            assert seconds == LOOKING_S == 0.05
+            assert seconds == POLL_S == 0.05
             clock.sleep(seconds)
             if clock.now_ns() >= began_ns + 200 * MS and spawned:
                 spawned.pop()()
 
-        client.wait_out(gives_up_ns=began_ns + 100 * MS, sleep=sleep)
+        client.await_answers(gives_up_ns=began_ns + 100 * MS, sleep=sleep)
         # It is told again at every look until it is over.
         assert given_up == [began_ns + 100 * MS, began_ns + 150 * MS]
         assert [line.closed for line in lines] == [True]
-        client.wait_out(gives_up_ns=0, sleep=sleep)
+        client.await_answers(gives_up_ns=0, sleep=sleep)
         assert len(given_up) == 2, "nothing is given up where nothing is open"
 
 
@@ -264,7 +264,7 @@ class TestReaching:
     def settled(self, clock: ScriptedClock, monkeypatch: pytest.MonkeyPatch, *options: tuple[str, str]) -> Target:
         said = head(len(self.refusal), status="422 Unprocessable", kind="application/json") + self.refusal
         monkeypatch.setattr(ScriptedLine, "reply", ((5, said),))
-        return settle(replace(ASKED.arm, session_options=options), clock=clock)
+        return resolve_target(replace(ASKED.arm, session_options=options), clock=clock)
 
     def test_the_dialect_is_asked_for_over_a_connection_that_is_not_kept(
         self, clock: ScriptedClock, lines: list[ScriptedLine], monkeypatch: pytest.MonkeyPatch
@@ -305,7 +305,7 @@ class TestTime:
                 raise EnoughError
 
         with pytest.raises(EnoughError):
-            client.keep_time(sleep)
+            client.measure_timer_lag(sleep)
         # The third comes 50 ms late, the next at once and in time; the fifth 0.2 ms late.
         assert waits == [0.005, 0.005, 0.005, 0.0, 0.005, 0.0048, 0.005]
         assert client.drain()["lag"] == [(0, 4), (2, 1), (500, 1)]
@@ -319,8 +319,8 @@ class TestTime:
         client.begin()
         began = clock.wall()
         clock.sleep(1)
-        client.beat(149_000)
-        client.beat(151_000)
+        client.note_timer_lag(149_000)
+        client.note_timer_lag(151_000)
         handed = client.drain()
         assert (handed["began"], handed["wall"]) == (began, began + 1)
         assert handed["lag"] == [(1, 1), (2, 1)]

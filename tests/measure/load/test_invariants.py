@@ -39,7 +39,7 @@ def test_who_is_served_in_turn_does_not_starve() -> None:
 def test_who_waits_more_than_four_times_the_median_is_starved() -> None:
     (*_, last) = check_invariants(crowd(1.0, 2.0, 2.0, 8.1, account=EngineCounters()), texts=4)
     assert (last.outcome.kind, last.outcome.fault) == (OutcomeKind.BROKEN_PROMISE, "starved")
-    assert last.outcome.reason == "This listener waited 8.10 s for sound; the median of all 4 is 2.00 s."
+    assert last.outcome.reason == "This user waited 8.10 s for sound; the median of all 4 is 2.00 s."
     assert faults(crowd(1.0, 2.0, 2.0, 8.0, account=EngineCounters()), texts=4) == [""] * 4
 
 
@@ -71,7 +71,7 @@ def test_equal_requests_are_computed_once() -> None:
     assert faults(crowd(*[1.0] * 32, account=once), texts=1) == [""] * 32
     again = EngineCounters(hits=10, joined=51, misses=3, cache_limit=100)
     (first, *others) = check_invariants(crowd(*[1.0] * 32, account=again), texts=1)
-    assert first.outcome.reason == "32 equal requests of 2 pieces had 3 pieces computed, not 2 at most."
+    assert first.outcome.reason == "32 equal requests of 2 segments computed 3 segments, not 2 at most."
     assert {each.outcome.fault for each in (first, *others)} == {"computed-again"}
 
 

@@ -19,7 +19,7 @@ from harness.engines.http.target import Target, read_address, read_settings
 from harness.engines.protocol import ServerProcess
 from harness.measure.load.arrivals import constant
 from harness.measure.load.client import LoadClient, LoadResult
-from harness.measure.load.http_streams import PUT_ASIDE, DeferredDecoding
+from harness.measure.load.http_streams import MOST_DEFERRED, DeferredDecoding
 from harness.measure.load.isolation import SoloReference, similarity
 from harness.measure.load.loops import closed_loop, open_loop, playback_end_ns
 from harness.measure.load.records import KeepAudio, RequestTrace, Workload
@@ -73,20 +73,20 @@ def test_a_closed_loop_keeps_each_listener_busy_with_one_request_after_the_other
     with serving(SHORT) as (url, server):
         result = listening(url, users=3, seconds=0.5)
     assert all(each.outcome.valid for each in result.repetitions)
-    assert server.tally.requests == len(result.attempts)
+    assert server.tally.requests == len(result.load_records)
     for user in range(3):
-        mine = [each for each in result.attempts if each.user == user]
+        mine = [each for each in result.load_records if each.user == user]
         # 200 ms each: two end before 500 ms, and a third begins; fewer only on a machine that stands still.
         assert 1 <= len(mine) <= 3
         for earlier, later in pairwise(mine):
             assert later.intended_ns == earlier.intended_ns + earlier.repetition.end_ns
-    assert sorted(each.position for each in result.repetitions) == list(range(len(result.attempts)))
+    assert sorted(each.position for each in result.repetitions) == list(range(len(result.load_records)))
 
 
 def test_stamps_count_from_the_intended_start_and_hold_the_script() -> None:
     with serving(SHORT) as (url, _):
         result = listening(url, users=1, seconds=0.1)
-    (load_record,) = result.attempts
+    (load_record,) = result.load_records
     found = load_record.repetition
     assert [chunk.frames for chunk in found.chunks] == [12_600, 12_600]
     assert 100 * MS <= found.chunks[0].at_ns < found.chunks[1].at_ns <= found.end_ns
@@ -110,19 +110,19 @@ def test_what_came_is_looked_at_in_its_order_one_piece_a_round_and_sooner_where_
     rounds: list[int] = []
 
     async def put(count: int) -> None:
-        aside = DeferredDecoding()
+        decoding = DeferredDecoding()
         done.clear()
         rounds.clear()
         for number in range(count):
-            aside.put(partial(done.append, number))
+            decoding.put(partial(done.append, number))
         while len(done) < count:
             rounds.append(len(done))
             await asyncio.sleep(0)
 
     run(put(3))
     assert (done, rounds) == ([0, 1, 2], [0, 1, 2])
-    run(put(PUT_ASIDE + 10))
-    assert done == list(range(PUT_ASIDE + 10))
+    run(put(MOST_DEFERRED + 10))
+    assert done == list(range(MOST_DEFERRED + 10))
     # All that may not wait is done in the first round, then one in each.
     assert rounds[:3] == [0, 10, 11]
 
@@ -130,7 +130,7 @@ def test_what_came_is_looked_at_in_its_order_one_piece_a_round_and_sooner_where_
 def test_audio_beyond_a_bound_is_judged_while_the_load_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(SHORT) as (url, _):
         later = scheduled(url, (0, 0, 0))
-        monkeypatch.setattr("harness.measure.load.client.HELD_FRAMES", 0)
+        monkeypatch.setattr("harness.measure.load.client.MOST_PENDING_FRAMES", 0)
         at_once = scheduled(url, (0, 0, 0))
     digests = [[each.audio.sha256 for each in result.repetitions if each.audio] for result in (later, at_once)]
     assert digests[0] == digests[1]
@@ -149,10 +149,10 @@ def test_playback_ends_where_the_last_chunk_has_been_heard() -> None:
     half = np.zeros(12_000, dtype=np.float32)
     trace = RequestTrace(number=0, user=0, intended_ns=5 * MS, ready_ns=5 * MS, end_ns=2_000 * MS)
     assert playback_end_ns(trace, 24_000) == 2_000 * MS
-    trace.heard += [AudioChunk(at_ns=100 * MS, audio=half), AudioChunk(at_ns=800 * MS, audio=half)]
+    trace.chunks += [AudioChunk(at_ns=100 * MS, audio=half), AudioChunk(at_ns=800 * MS, audio=half)]
     assert playback_end_ns(trace, 24_000) == 1_300 * MS
     # The last piece is a quarter of a second, and comes while the others are still playing.
-    trace.heard.append(AudioChunk(at_ns=900 * MS, audio=half[:6_000]))
+    trace.chunks.append(AudioChunk(at_ns=900 * MS, audio=half[:6_000]))
     assert playback_end_ns(trace, 24_000) == 1_550 * MS
 
 
@@ -161,7 +161,7 @@ def test_an_open_loop_starts_when_its_schedule_says_whatever_the_server_does() -
     with serving(SCRIPTS["no-answer"]) as (url, server):
         result = scheduled(url, starts, total_timeout="0.3")
         assert server.tally.requests == 20
-    assert [each.intended_ns for each in result.attempts] == list(starts)
+    assert [each.intended_ns for each in result.load_records] == list(starts)
     assert {each.outcome.fault for each in result.repetitions} == {"timeout-total"}
     assert all(each.end_ns >= 300 * MS for each in result.repetitions)
 
@@ -169,7 +169,7 @@ def test_an_open_loop_starts_when_its_schedule_says_whatever_the_server_does() -
 def test_a_request_that_waits_for_a_place_waits_in_its_latency() -> None:
     with serving(SHORT) as (url, _):
         result = scheduled(url, (0, 0, 0), places=1)
-    first, second, third = result.attempts
+    first, second, third = result.load_records
     assert first.waited_ns == 0
     assert 200 * MS <= second.waited_ns < third.waited_ns
     assert third.repetition.chunks[0].at_ns >= 500 * MS
@@ -179,7 +179,7 @@ def test_a_server_that_stands_still_is_charged_for_all_who_were_to_be_served_mea
     script = Script(name="freeze", answers=SHORT.answers, freeze=Freeze(at_ms=200, for_ms=1_000))
     with serving(script) as (url, _):
         result = scheduled(url, constant(20, 1.0))
-    first = {each.intended_ns // MS: each.repetition.chunks[0].at_ns for each in result.attempts}
+    first = {each.intended_ns // MS: each.repetition.chunks[0].at_ns for each in result.load_records}
     # Nothing is sent between 200 ms and 1,200 ms after the first request: due then, or asked then, it comes later.
     assert first[150] >= 1_000 * MS
     assert first[300] >= 950 * MS
@@ -187,7 +187,7 @@ def test_a_server_that_stands_still_is_charged_for_all_who_were_to_be_served_mea
     # So do those of a client that could not have asked meanwhile, having one place.
     with serving(script) as (url, _):
         bounded = scheduled(url, constant(20, 1.0), places=1)
-    late = [each.repetition.chunks[0].at_ns for each in bounded.attempts if 300 <= each.intended_ns // MS <= 900]
+    late = [each.repetition.chunks[0].at_ns for each in bounded.load_records if 300 <= each.intended_ns // MS <= 900]
     assert all(at_ns >= 350 * MS for at_ns in late)
 
 
@@ -289,7 +289,7 @@ def test_answers_under_load_are_held_against_those_given_alone(script: str, same
         # With "same-audio" the first text's answer is its own; of two that are asked for at once one may be alone.
         assert len(wrong) >= len(TEXTS) - 1
         assert {verdict.fault for verdict in wrong} == {"differs-from-alone"}
-        assert "differs from the answer given alone: its course is" in wrong[0].reason
+        assert "differs from the solo answer: the similarity is" in wrong[0].reason
 
 
 def test_noise_of_the_synthesiser_is_no_difference_and_another_sound_is() -> None:

@@ -40,7 +40,7 @@ def trace(*, outcome: Outcome | None = None, sound: NDArray[np.float32] = SOUND)
     made = RequestTrace(number=7, user=5, intended_ns=start, ready_ns=start + 300)
     assert (made.sent_ns, made.end_ns, made.connect, made.first_byte_ns, made.frames) == (0, 0, None, None, 0)
     made.sent_ns, made.connect, made.first_byte_ns = start + 340, (start + 340, start + 500), start + 600
-    made.heard += [
+    made.chunks += [
         AudioChunk(at_ns=start + 700, audio=sound[:4_800]),
         AudioChunk(at_ns=start + 900, audio=sound[4_800:]),
     ]

@@ -107,7 +107,7 @@ class TestStamps:
     def test_every_stamp_of_a_request_counts_from_its_intended_start(self) -> None:
         server = Server(replies=[ANSWER], connect_ms=10)
         result = play(at(7), server)
-        (load_record,) = result.attempts
+        (load_record,) = result.load_records
         found = load_record.repetition
         assert found.stages == (StageMark(stage="connect", start_ns=0, end_ns=10 * MS),)
         assert found.first_byte_ns == 60 * MS
@@ -132,7 +132,7 @@ class TestStamps:
             return await at(5)(clock)
 
         result = play(later, Server(replies=[ANSWER]))
-        (load_record,) = result.attempts
+        (load_record,) = result.load_records
         assert (result.began_at, result.began_ns) == (SCRIPTED_EPOCH + 2, 2_000 * MS)
         assert (load_record.intended_ns, load_record.repetition.end_ns) == (5 * MS, 80 * MS)
         assert load_record.repetition.started_at == SCRIPTED_EPOCH + 2.005
@@ -140,59 +140,59 @@ class TestStamps:
     def test_a_closed_loop_asks_again_at_the_very_end_of_an_answer(self) -> None:
         server = Server(replies=[ANSWER])
         result = play(kept_busy(seconds=0.24), server)
-        assert [each.intended_ns for each in result.attempts] == [0, 80 * MS, 160 * MS]
+        assert [each.intended_ns for each in result.load_records] == [0, 80 * MS, 160 * MS]
         assert [at_ns for at_ns, _, _ in server.requests] == [0, 80 * MS, 160 * MS]
-        assert [each.lag_ns for each in result.attempts] == [0, 0, 0]
+        assert [each.lag_ns for each in result.load_records] == [0, 0, 0]
 
     def test_a_closed_loops_listeners_come_evenly_and_none_begins_at_its_end(self) -> None:
         result = play(kept_busy(users=4, seconds=0.16, stagger_s=0.08), Server(replies=[ANSWER]))
-        begun = sorted((each.intended_ns // MS, each.user) for each in result.attempts)
+        begun = sorted((each.intended_ns // MS, each.user) for each in result.load_records)
         assert begun == [(0, 0), (20, 1), (40, 2), (60, 3), (80, 0), (100, 1), (120, 2), (140, 3)]
 
     def test_none_begins_at_the_end_of_whole_seconds(self) -> None:
         result = play(kept_busy(seconds=4), Server(replies=[halves(TEXT, 500, 1_000)]))
-        assert [each.intended_ns for each in result.attempts] == [0, 1_000 * MS, 2_000 * MS, 3_000 * MS]
+        assert [each.intended_ns for each in result.load_records] == [0, 1_000 * MS, 2_000 * MS, 3_000 * MS]
 
     def test_listeners_come_in_one_moment_or_over_whole_seconds(self) -> None:
         slow = halves(TEXT, 3_000, 3_990)
         at_once = play(kept_busy(users=2, seconds=1), Server(replies=[slow]))
-        assert [each.intended_ns for each in at_once.attempts] == [0, 0]
+        assert [each.intended_ns for each in at_once.load_records] == [0, 0]
         parted = play(kept_busy(users=4, seconds=4, stagger_s=4), Server(replies=[slow]))
-        begun = [each.intended_ns for each in parted.attempts]
+        begun = [each.intended_ns for each in parted.load_records]
         assert begun == [0, 1_000 * MS, 2_000 * MS, 3_000 * MS, 3_990 * MS]
 
     def test_a_listener_who_listens_asks_again_when_the_audio_has_been_heard(self) -> None:
         result = play(kept_busy(seconds=1.2, listen=True), Server(replies=[ANSWER]))
         # First heard after 50 ms; the second half comes before the first has been played.
-        assert [each.intended_ns for each in result.attempts] == [0, 50 * MS + 2 * HALF * 1_000_000_000 // RATE]
+        assert [each.intended_ns for each in result.load_records] == [0, 50 * MS + 2 * HALF * 1_000_000_000 // RATE]
 
     def test_a_listener_whose_request_failed_pauses_a_tenth_of_a_second(self) -> None:
         refused = ((30, head(0, status="503 Busy")),)
         result = play(kept_busy(seconds=0.3, listen=True), Server(replies=[refused]))
-        assert [each.intended_ns for each in result.attempts] == [0, 130 * MS, 260 * MS]
+        assert [each.intended_ns for each in result.load_records] == [0, 130 * MS, 260 * MS]
 
     def test_a_request_that_waits_for_a_place_could_begin_when_the_place_was_free(self) -> None:
         result = play(at(0, 10, 300, places=1), Server(replies=[ANSWER]))
-        assert [(each.waited_ns, each.lag_ns) for each in result.attempts] == [(0, 0), (70 * MS, 0), (0, 0)]
-        assert [each.repetition.end_ns for each in result.attempts] == [80 * MS, 150 * MS, 80 * MS]
-        assert [each.user for each in result.attempts] == [0, 1, 2]
+        assert [(each.waited_ns, each.lag_ns) for each in result.load_records] == [(0, 0), (70 * MS, 0), (0, 0)]
+        assert [each.repetition.end_ns for each in result.load_records] == [80 * MS, 150 * MS, 80 * MS]
+        assert [each.user for each in result.load_records] == [0, 1, 2]
 
     def test_places_bound_how_many_are_open(self) -> None:
         server = Server(replies=[ANSWER])
         result = play(at(0, 0, 0, 0, places=2), server)
         assert [at_ns // MS for at_ns, _, _ in server.requests] == [0, 0, 80, 80]
-        assert [each.waited_ns // MS for each in result.attempts] == [0, 0, 80, 80]
+        assert [each.waited_ns // MS for each in result.load_records] == [0, 0, 80, 80]
 
     def test_attempts_are_told_by_their_intended_start(self) -> None:
         slow, quick = halves(TEXT, 400, 500), halves(TEXT, 10, 20)
         result = play(at(0, 100), Server(replies=[slow, quick]))
-        assert [each.intended_ns for each in result.attempts] == [0, 100 * MS]
-        assert [each.repetition.position for each in result.attempts] == [0, 1]
+        assert [each.intended_ns for each in result.load_records] == [0, 100 * MS]
+        assert [each.repetition.position for each in result.load_records] == [0, 1]
         # The other order of their ends does not mix up their audio.
-        assert [each.repetition.end_ns for each in result.attempts] == [500 * MS, 20 * MS]
+        assert [each.repetition.end_ns for each in result.load_records] == [500 * MS, 20 * MS]
 
     def test_a_load_without_requests_ends_at_once(self) -> None:
-        assert play(at(), Server(replies=[ANSWER])).attempts == ()
+        assert play(at(), Server(replies=[ANSWER])).load_records == ()
 
 
 class TestLateness:
@@ -213,8 +213,8 @@ class TestLateness:
         # Due at 15 ms, it came at 62 ms; the next, due 57 ms + 5 ms, came in the same moment and in time.
         assert late == [47 * MS]
         assert result.loop_lag_ns.index(47 * MS) == 2
-        assert [each.lag_ns for each in result.attempts] == [0, 22 * MS]
-        assert [each.repetition.lag_ns for each in result.attempts] == [0, 22 * MS]
+        assert [each.lag_ns for each in result.load_records] == [0, 22 * MS]
+        assert [each.repetition.lag_ns for each in result.load_records] == [0, 22 * MS]
         assert result.lag_ns == (0, 22 * MS, *result.loop_lag_ns)
         # The client's lateness is part of the latency.
         assert result.repetitions[1].first_byte_ns == 122 * MS
@@ -307,7 +307,7 @@ class TestEnds:
             return result
 
         result = play(interrupted, Server(replies=[ANSWER]))
-        assert [each.intended_ns // MS for each in result.attempts] == [0]
+        assert [each.intended_ns // MS for each in result.load_records] == [0]
 
 
 class TestConnections:
@@ -446,9 +446,9 @@ class TestSurroundings:
     ) -> None:
         async def loaded(clock: ScriptedClock) -> tuple[float, int, LoadResult]:
             worker = client(clock)
-            async with worker.working(at_once=1):
+            async with worker.working(prepared_requests=1):
                 seen = sys.getswitchinterval(), gc.get_freeze_count()
-                await worker.ask(user=0, intended_ns=0, ready_ns=0)
+                await worker.send(user=0, intended_ns=0, ready_ns=0)
             return *seen, worker.result()
 
         usual = sys.getswitchinterval()
@@ -465,9 +465,9 @@ class TestSurroundings:
         async def loaded(clock: ScriptedClock) -> None:
             worker = client(clock)
             monkeypatch.setattr(LoadClient, "_prepare", lambda self: (made.append(clock.now_ns()), prepare(self)))
-            async with worker.working(at_once=3, connections=1):
+            async with worker.working(prepared_requests=3, connections=1):
                 assert made == [0, 0, 0], "before the first connection was made"
-                await worker.ask(user=0, intended_ns=worker.began_ns, ready_ns=worker.began_ns)
+                await worker.send(user=0, intended_ns=worker.began_ns, ready_ns=worker.began_ns)
                 assert len(made) == 4, "another is made while the answer is awaited"
 
         play(loaded, Server(replies=[ANSWER], connect_ms=40))
@@ -483,10 +483,10 @@ class TestSurroundings:
 
         async def loaded(clock: ScriptedClock) -> LoadResult:
             worker = client(clock, keep=keep)
-            async with worker.working(at_once=3):
+            async with worker.working(prepared_requests=3):
                 for number in range(3):
                     now_ns = clock.now_ns()
-                    await worker.ask(user=0, intended_ns=now_ns, ready_ns=now_ns)
+                    await worker.send(user=0, intended_ns=now_ns, ready_ns=now_ns)
                     if number < 2:
                         assert not judged[0].is_set(), "two answers just fill the bound"
                 assert judged[0].wait(60)
@@ -494,7 +494,7 @@ class TestSurroundings:
             assert all(each.is_set() for each in judged)
             return worker.result()
 
-        monkeypatch.setattr("harness.measure.load.client.HELD_FRAMES", 4 * HALF)
+        monkeypatch.setattr("harness.measure.load.client.MOST_PENDING_FRAMES", 4 * HALF)
         assert [each.outcome.valid for each in play(loaded, Server(replies=[ANSWER])).repetitions] == [True] * 3
 
     def test_requests_without_a_frame_are_judged_as_well(self) -> None:
