@@ -1,6 +1,5 @@
 """Files that a user names for an output: checked before anything is measured, and written whole or not at all."""
 
-import contextlib
 import errno
 import os
 import stat
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.core.errors import UsageError
+from harness.core.files import check_folder, write_atomically
 
 REMEDY = "name a place that can be written"
 
@@ -28,14 +28,14 @@ def check_file(path: Path, *, where: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             _require_permission(target)
-        _prove(target.parent)
+        check_folder(target.parent)
 
 
 def check_directory(path: Path, *, where: str) -> None:
     """Make a folder that is to be written into, and prove that it can be. UsageError where it cannot."""
     with _explained(path, where):
         path.mkdir(parents=True, exist_ok=True)
-        _prove(path)
+        check_folder(path)
 
 
 def write_whole(path: Path, content: bytes, *, where: str) -> None:
@@ -48,20 +48,9 @@ def write_whole(path: Path, content: bytes, *, where: str) -> None:
             path.write_bytes(content)
             return
         target = path.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             _require_permission(target)
-        part = _part(target)
-        try:
-            with part.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                part.chmod(stat.S_IMODE(target.stat().st_mode))
-            _put(part, target, content)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(target, content)
 
 
 def append_whole(path: Path, content: bytes, *, where: str) -> None:
@@ -82,15 +71,6 @@ def append_whole(path: Path, content: bytes, *, where: str) -> None:
                 raise
 
 
-def _put(part: Path, target: Path, content: bytes) -> None:
-    try:
-        part.replace(target)
-    except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.EXDEV):
-            raise
-        target.write_bytes(content)  # a single file that is mounted, as into a container, can only be filled
-
-
 def _is_special(path: Path) -> bool:
     """A pipe, a device, or what stands for an open file of this process, such as /dev/stdout."""
     return path.exists() and (not path.is_file() or str(path.absolute()).startswith(("/dev/", "/proc/")))
@@ -100,19 +80,6 @@ def _require_permission(target: Path) -> None:
     """To replace a file takes no permission to write it: who made it read-only meant it."""
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
-
-
-def _prove(folder: Path) -> None:
-    part = _part(folder / "check")
-    part.open("xb").close()
-    part.unlink()
-
-
-def _part(target: Path) -> Path:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with contextlib.suppress(FileNotFoundError):
-        part.unlink()  # of a process that had our number and was killed
-    return part
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 
 from harness.core.errors import ModelError
+from harness.core.files import move_durably
 from harness.core.native_imports import version_of
 from harness.core.records.scenario import ModelVariant
 from harness.core.user_paths import user_path
-from harness.models.files import Digests, ModelFiles, Report, put_in_place, sha256_of
+from harness.models.files import Digests, ModelFiles, Report, sha256_of
 
 ROOT_VARIABLE = "KOKORO_BENCH_CACHE"
 FORMAT = 1
@@ -165,9 +166,9 @@ class Cache:
             size=built.stat().st_size,
             voices_sha256=sha256_of(work / VOICES if plan.voices is None else voices),
         )
-        put_in_place(built, model)
+        move_durably(built, model)
         if plan.voices is None:
-            put_in_place(work / VOICES, voices)
+            move_durably(work / VOICES, voices)
             self.digests.remember(voices, sha256=variant.voices_sha256)
         self.digests.remember(model, sha256=variant.sha256)
         manifest = Manifest(
@@ -178,7 +179,7 @@ class Cache:
         )
         written = work / "manifest.json"
         written.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-        put_in_place(written, self.models / f"{plan.key}.json")
+        move_durably(written, self.models / f"{plan.key}.json")
         return self.files(manifest)
 
     def _sound(self, key: str) -> ModelFiles | None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import ModelError
+from harness.core.files import move_durably
 from harness.core.records.scenario import ModelVariant
 from harness.models.cache import MODEL, Cache, Plan
-from harness.models.files import ModelFiles, Report, put_in_place, sha256_of, silent
+from harness.models.files import ModelFiles, Report, sha256_of, silent
 from harness.models.public import BASE_URL, Asset, PublicModel
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def fetch(
             if not have_voices:
                 with cache.locked(voices.stem, report):
                     if not _sound(voices, model.voices, cache):  # all models share them: another may have come first
-                        put_in_place(download.get(model.voices, client, wanted), voices)
+                        move_durably(download.get(model.voices, client, wanted), voices)
                         cache.digests.remember(voices, sha256=model.voices.sha256)
             part = download.get(model.model, client, wanted)
         with cache.working_folder(model.name) as work:

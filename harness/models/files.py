@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.errors import ModelError
+from harness.core.files import write_atomically
 from harness.core.records.scenario import ModelVariant
 
 Report = Callable[[str], None]
@@ -108,30 +109,3 @@ class Digests:
 
 def _identity(entry: os.stat_result) -> tuple[int, int, int]:
     return entry.st_size, entry.st_mtime_ns, entry.st_ino
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `path` so that a reader, or a power cut, finds all of it or the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def put_in_place(source: Path, target: Path) -> None:
-    """Give a finished file its name: its bytes reach the disk before its name does."""
-    with source.open("rb+") as file:
-        os.fsync(file.fileno())
-    source.replace(target)
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

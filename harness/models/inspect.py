@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from harness.core.errors import ModelError
-from harness.models.files import write_atomically
+from harness.core.files import write_atomically
 from harness.models.jobs import Examine, Job, run_child
 
 TOKEN_INPUTS = ("input_ids", "tokens")

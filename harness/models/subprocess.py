@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.errors import ModelError
+from harness.core.files import write_atomically
 from harness.models.jobs import (
     Answer,
     Job,
@@ -28,9 +29,7 @@ def main(job_file: Path, answer_file: Path) -> None:
     job = msgspec.json.decode(job_file.read_bytes(), type=Job)
     with _ending_with_the_parent():
         answer = _do(job)
-        partial = answer_file.with_suffix(".partial")
-        partial.write_bytes(msgspec.json.encode(answer))
-        partial.replace(answer_file)
+        write_atomically(answer_file, msgspec.json.encode(answer), durable=False)
 
 
 def _do(job: Job) -> Answer:

@@ -12,6 +12,7 @@ from harness.analysis.operating_curve import UNCALIBRATED, OperatingCurve, Trial
 from harness.analysis.stats.grouped import Grouped
 from harness.analysis.stats.paired import launch_inflation, launch_scatter
 from harness.core.errors import BaselineError
+from harness.core.files import write_atomically
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import VerdictKind
@@ -105,11 +106,8 @@ def add(baselines: Path, machine_key: str, trial: Trial) -> CalibrationFile:
     before = load(baselines, machine_key)
     after = CalibrationFile(machine=machine_key, trials=(*before.trials, trial))
     file = place(baselines, machine_key)
-    half = file.with_suffix(".part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(msgspec.json.format(msgspec.json.encode(after, order="sorted"), indent=1) + b"\n")
-        half.replace(file)
+        write_atomically(file, msgspec.json.format(msgspec.json.encode(after, order="sorted"), indent=1) + b"\n")
     except OSError as error:
         raise BaselineError(f"cannot be written ({error.strerror})", where=str(file)) from error
     return after

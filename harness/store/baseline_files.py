@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from harness.core import files
 from harness.core.errors import BaselineError
 from harness.core.records.scenario import slug
 
@@ -179,40 +179,15 @@ def parse(file: Path, *, machine_key: str) -> BaselineFile:
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write files: all beside their places first, then each into its place in one step.
-
-    A full disk therefore changes nothing. BaselineError where a file cannot be written.
-    """
-    waiting: dict[Path, Path] = {}
+    """Write all files or, where the disk is full, none. BaselineError where a file cannot be written."""
     try:
-        for file, content in contents.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            waiting[file] = _write_beside(file, content)
-        for file in contents:
-            waiting[file].replace(file)
-            del waiting[file]
+        files.write_all(contents)
     except OSError as error:
         raise BaselineError(
             f"the baseline cannot be written ({error.strerror or error})",
             where=str(error.filename or ""),
             remedy="make the directory writable and see that the disk has space, then promote again",
         ) from error
-    finally:
-        for left in waiting.values():
-            left.unlink(missing_ok=True)
-
-
-def _write_beside(file: Path, content: bytes) -> Path:
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
 
 
 def _read(file: Path) -> dict[str, Any]:

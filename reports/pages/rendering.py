@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from harness.core.errors import BenchError
+from harness.core.files import write_atomically
 from reports.text.format import visible
 from reports.text.naming import Label
 
@@ -31,13 +32,10 @@ def render(template: str, **values: object) -> str:
 def write(path: Path, page: str | bytes) -> None:
     """Put a page in its place at once, so that nobody ever opens half of one; one that is the same stays untouched."""
     content = page.encode() if isinstance(page, str) else page
-    half = path.with_name(f".{path.name}.part")
     try:
         if path.is_file() and path.read_bytes() == content:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(content)
-        half.replace(path)
+        write_atomically(path, content, durable=False)
     except OSError as error:
         raise ReportError(
             f"the report cannot be written: {error.strerror or error}",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import ModelError
-from harness.models.files import SETTLED_S, Digests, joined_digest, sha256_of, write_atomically
+from harness.core.files import write_atomically
+from harness.models.files import SETTLED_S, Digests, joined_digest, sha256_of
 
 
 def aged(path: Path, content: bytes, *, seconds: float = 60) -> Path:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.core.errors import RuntimeBuildError
+from harness.core.files import write_atomically
 from harness.engines.builds import (
     MODULE,
     PLAIN,
@@ -57,11 +58,7 @@ def resolve(requirements: Sequence[str], *, remembered: Path, anew: bool = False
     wanted = complete(requirements)
     file = remembered / f"{_digest([*wanted, *_here()])}.txt"
     if anew or not file.is_file():
-        content = _compile(wanted)
-        remembered.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(".part")
-        half.write_text(content, encoding="utf-8")
-        half.replace(file)
+        write_atomically(file, _compile(wanted).encode())
     lines = file.read_text(encoding="utf-8").splitlines()
     pinned = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     _refuse_brought_builds(pinned, wanted)

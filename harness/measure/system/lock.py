@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.core.clock import Clock
 from harness.core.errors import BenchError
+from harness.core.files import write_atomically
 
 POLL_S = 0.25
 
@@ -118,11 +119,9 @@ def _acquire(
 
 
 def _write_note(place: Place, found: Holder) -> None:
-    half = place.note.with_suffix(f".{found.pid}")
     # Only words: a disk without room for them must not stop a measurement.
     with suppress(OSError):
-        half.write_text(json.dumps(asdict(found)), encoding="utf-8")
-        half.replace(place.note)
+        write_atomically(place.note, json.dumps(asdict(found)).encode(), durable=False)
 
 
 def _read_note(place: Place) -> Holder:

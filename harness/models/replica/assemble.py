@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from harness.core.files import replacing
 from harness.models.replica.decoder import decode, harmonic_source
 from harness.models.replica.dimensions import Dimensions, configuration_text, dimensions
 from harness.models.replica.generator import generate
@@ -13,7 +14,7 @@ from harness.models.replica.recipe import RECIPE_VERSION, Recipe
 from harness.models.replica.regulation import loop_regulator, plain_regulator
 from harness.models.replica.text import albert, text_encoder
 from harness.models.replica.weights import Draws
-from harness.models.replica.writer import replacing, write_model
+from harness.models.replica.writer import write_model
 
 _OPSET = 17
 _IR_VERSION = 8  # the newest that ONNX Runtime 1.20 and everything older in use reads with this opset
@@ -98,5 +99,5 @@ def build_voices(recipe: Recipe, path: Path) -> None:
     for name in VOICES:
         common, drift = (draws.uniform(f"voice.{name}.{part}", (1, 1, 256), 0.3) for part in ("common", "drift"))
         voices[name] = common + np.float32(0.2) * ramp * drift
-    with replacing(path) as file:
+    with replacing(path, durable=False) as file:
         np.savez(file, allow_pickle=False, **voices)

@@ -6,11 +6,10 @@ the graph's part in protobuf's wire format (a repeated field's entries may stand
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from harness.core.files import replacing
 from harness.models.replica.weights import Weight
 
 if TYPE_CHECKING:
@@ -63,21 +62,8 @@ def _pieces(model: "ModelProto", weights: Iterable[Weight]) -> Iterator[Any]:
         yield values.astype("<f4", order="C", copy=False).data.cast("B")
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the name `path` when all is well, and is gone otherwise."""
-    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def write_model(model: "ModelProto", weights: Iterable[Weight], path: Path) -> None:
     """Write the whole model to `path`; a failure on the way leaves nothing there."""
-    with replacing(path) as file:
+    with replacing(path, durable=False) as file:
         for piece in _pieces(model, weights):
             file.write(piece)
