@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from harness.core.errors import BenchError, UsageError
+from harness.core.exposition import CONTENT_TYPE
 from harness.core.records.redaction import published_record, published_text
 from harness.schedule import prometheus
 from harness.schedule.status import Overview
@@ -176,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/live/events":
             self._stream()
         elif path == "/metrics":
-            self._send(HTTPStatus.OK, prometheus.exposition(self.source.overview()), kind=prometheus.CONTENT_TYPE)
+            self._send(HTTPStatus.OK, prometheus.exposition(self.source.overview()), kind=CONTENT_TYPE)
         elif path == "/healthz":
             self._health()
         elif (file := site_file(self.site, path)) is not None:

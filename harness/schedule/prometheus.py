@@ -1,11 +1,10 @@
-"""The overview as Prometheus reads it (text exposition format 0.0.4)."""
+"""The overview as metrics of Prometheus."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from harness.core.exposition import metric_lines
 from harness.core.records.schedule import AlertKind
 from harness.schedule.status import Overview, at_work
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def exposition(found: Overview) -> str:
@@ -47,19 +46,9 @@ def exposition(found: Overview) -> str:
         _metric("run_progress_ratio", "gauge", "the share of the run under way that lies behind",
                 [({"job": found.running.job}, found.watched.share)] if found.running and found.watched else []),
     ]  # fmt: skip
-    return "".join(parts)
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
-def _metric(name: str, kind: str, meaning: str, samples: Sequence[tuple[dict[str, str], float]]) -> str:
-    full = f"kokoro_bench_schedule_{name}"
-    head = f"# HELP {full} {meaning}\n# TYPE {full} {kind}\n"
-    return head + "".join(f"{full}{_labels(labels.items())} {float(value)!r}\n" for labels, value in samples)
-
-
-def _labels(labels: Iterable[tuple[str, str]]) -> str:
-    text = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
-    return f"{{{text}}}" if text else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def _metric(name: str, kind: str, meaning: str, samples: Iterable[tuple[dict[str, str], float]]) -> list[str]:
+    found = ((labels, float(value)) for labels, value in samples)
+    return metric_lines(f"kokoro_bench_schedule_{name}", kind, found, meaning=meaning)

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
+from harness.core.exposition import CONTENT_TYPE
 from harness.server.mock.sound import CONTENT_TYPES
 from harness.server.reference.errors import faults, refusal, reply
 from harness.server.reference.limits import RequestLimits
@@ -127,7 +128,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """The same for Prometheus."""
-        return PlainTextResponse(service.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(service.exposition(), media_type=CONTENT_TYPE)
 
 
 def _add_refusals(app: FastAPI, service: Service) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from harness.core.exposition import metric_lines
 from harness.engines.pooled.engine import Fallback, Opened
 from harness.server.reference.statistics import Statistics
 
@@ -177,12 +178,9 @@ class Service:
     def exposition(self) -> str:
         """The same for Prometheus, in its text format."""
         lines = [
-            "# TYPE kokoro_ready gauge",
-            f"kokoro_ready {int(self.state is State.READY)}",
-            "# TYPE kokoro_answering gauge",
-            f"kokoro_answering {self.answering}",
-            "# TYPE kokoro_provider_fallbacks gauge",
-            f"kokoro_provider_fallbacks {len(self.fallbacks)}",
+            *metric_lines("kokoro_ready", "gauge", [({}, int(self.state is State.READY))]),
+            *metric_lines("kokoro_answering", "gauge", [({}, self.answering)]),
+            *metric_lines("kokoro_provider_fallbacks", "gauge", [({}, len(self.fallbacks))]),
             *self.statistics.exposition(),
         ]
         if self._opened is not None:
@@ -201,19 +199,14 @@ class Service:
 def _machinery(speaker: "Synthesizer") -> list[str]:
     """Sessions and cache."""
     cache = speaker.cache_state
-    sources = {"hit": cache.hits, "miss": cache.misses, "joined": cache.joined}
-    lines = ["# TYPE kokoro_cache_pieces_total counter"]
-    lines += [f'kokoro_cache_pieces_total{{source="{source}"}} {count}' for source, count in sources.items()]
-    lines += ["# TYPE kokoro_cache_bytes gauge", f"kokoro_cache_bytes {cache.size}"]
-    lines += ["# TYPE kokoro_waiting_pieces gauge", f"kokoro_waiting_pieces {speaker.pool.waiting}"]
+    pieces = {"hit": cache.hits, "miss": cache.misses, "joined": cache.joined}
     states = speaker.pool.states()
-    for name, values in (
-        ("session_pieces_total", [str(state.jobs) for state in states]),
-        ("session_busy_seconds_total", [f"{state.busy_s:.6f}" for state in states]),
-    ):
-        lines.append(f"# TYPE kokoro_{name} counter")
-        lines += [
-            f'kokoro_{name}{{session="{number}",name="{state.name}"}} {value}'
-            for number, (state, value) in enumerate(zip(states, values, strict=True))
-        ]
-    return lines
+    sessions = [{"session": str(number), "name": state.name} for number, state in enumerate(states)]
+    jobs, busy_s = [state.jobs for state in states], [state.busy_s for state in states]
+    return [
+        *metric_lines("kokoro_cache_pieces_total", "counter", (({"source": name}, n) for name, n in pieces.items())),
+        *metric_lines("kokoro_cache_bytes", "gauge", [({}, cache.size)]),
+        *metric_lines("kokoro_waiting_pieces", "gauge", [({}, speaker.pool.waiting)]),
+        *metric_lines("kokoro_session_pieces_total", "counter", zip(sessions, jobs, strict=True)),
+        *metric_lines("kokoro_session_busy_seconds_total", "counter", zip(sessions, busy_s, strict=True)),
+    ]

@@ -1,5 +1,6 @@
 """A server's account of itself: what became of every request, and the figures of what it spoke, as in the glossary."""
 
+import math
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from enum import StrEnum
 from statistics import median
 from typing import TYPE_CHECKING
 
+from harness.core.exposition import histogram_lines, metric_lines, type_line
 from harness.metrics.per_request import repetition_figures
 from harness.metrics.values import wilson
 
@@ -48,17 +50,14 @@ class Histogram:
     """Cumulative counts as Prometheus wants them. `bounds` ascend."""
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * len(bounds)
-        self.total = 0
+        self.counts = dict.fromkeys((*bounds, math.inf), 0)
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
         """Count it in every bucket that it fits into."""
-        self.total += 1
         self.sum += value
-        for place, bound in enumerate(self.bounds):
-            self.counts[place] += value <= bound
+        for bound in self.counts:
+            self.counts[bound] += value <= bound
 
 
 class Statistics:
@@ -107,16 +106,18 @@ class Statistics:
     def exposition(self) -> list[str]:
         """For Prometheus: lines of its text format."""
         with self._lock:
-            lines = ["# TYPE kokoro_requests_total counter"]
-            lines += [f'kokoro_requests_total{{became="{each.value}"}} {self._became[each]}' for each in Became]
-            lines.append("# TYPE kokoro_audio_seconds_total counter")
-            for cached in (False, True):
-                lines.append(f'kokoro_audio_seconds_total{{cached="{_said(cached)}"}} {self._audio_s[cached]:.6f}')
-            for name in BUCKETS:
-                lines.append(f"# TYPE kokoro_{_unit_name(name)} histogram")
+            became = (({"became": each.value}, self._became[each]) for each in Became)
+            spoken = (({"cached": _said(cached)}, self._audio_s[cached]) for cached in (False, True))
+            lines = [
+                *metric_lines("kokoro_requests_total", "counter", became),
+                *metric_lines("kokoro_audio_seconds_total", "counter", spoken),
+            ]
+            for name, bounds in BUCKETS.items():
+                full = f"kokoro_{_unit_name(name)}"
+                lines.append(type_line(full, "histogram"))
                 for cached in (False, True):
-                    histogram = self._histograms.get((cached, name)) or Histogram(BUCKETS[name])
-                    lines += _histogram_lines(_unit_name(name), histogram, cached=cached)
+                    found = self._histograms.get((cached, name)) or Histogram(bounds)
+                    lines += histogram_lines(full, {"cached": _said(cached)}, found.counts, total=found.sum)
             return lines
 
     def _success(self) -> dict[str, float | int] | None:
@@ -137,13 +138,3 @@ def _unit_name(name: str) -> str:
 
 def _said(cached: bool) -> str:  # noqa: FBT001 - a label's value
     return "yes" if cached else "no"
-
-
-def _histogram_lines(name: str, histogram: Histogram, *, cached: bool) -> list[str]:
-    label = f'cached="{_said(cached)}"'
-    counted = zip(histogram.bounds, histogram.counts, strict=True)
-    lines = [f'kokoro_{name}_bucket{{{label},le="{bound:g}"}} {count}' for bound, count in counted]
-    lines.append(f'kokoro_{name}_bucket{{{label},le="+Inf"}} {histogram.total}')
-    lines.append(f"kokoro_{name}_sum{{{label}}} {histogram.sum:.6f}")
-    lines.append(f"kokoro_{name}_count{{{label}}} {histogram.total}")
-    return lines

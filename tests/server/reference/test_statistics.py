@@ -93,4 +93,4 @@ def test_histograms_are_cumulative_and_hits_are_apart() -> None:
     computed = [line for line in lines if line.startswith('kokoro_ttfa_seconds_bucket{cached="no"')]
     assert [int(line.split()[-1]) for line in computed] == [0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2]
     assert 'kokoro_ttfa_seconds_count{cached="yes"} 1' in lines
-    assert 'kokoro_audio_seconds_total{cached="no"} 2.000000' in lines
+    assert 'kokoro_audio_seconds_total{cached="no"} 2.0' in lines
