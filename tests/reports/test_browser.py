@@ -135,6 +135,18 @@ def test_every_page_opens_without_a_complaint_a_request_or_a_horizontal_scroll(
         assert page.locator("h1").count() == 1, name
 
 
+def test_the_table_of_arms_fits_whatever_its_values_are_held_against(browser: Any, pages: dict[str, Path]) -> None:
+    """Values such as `0.00 dB (against replica-small)` once made a duel's page 1579 pixels wide."""
+    page = open_page(browser, pages["single.html"], bypass=True)
+    every = "document.querySelectorAll('.arms td.figure')"
+    page.evaluate(f"for (const each of {every}) each.textContent = '0.00 dB (against r-small)'")
+    assert page.locator(".arms td.figure").count() > 10
+    for width in (390, 860, 900, 1000, 1101, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()
+
+
 def test_light_and_dark_are_both_legible(browser: Any, pages: dict[str, Path]) -> None:
     for name, page in each_page(browser, pages):
         for scheme, background in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(20, 23, 26)")):
