@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from harness.analysis.conclude import Conclusions, conclude, limits
 from harness.core.errors import UsageError
+from harness.core.quantities import as_pause
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arrivals, Scenario, Traffic
@@ -21,7 +22,6 @@ from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
 from harness.metrics.throughput import Level, highest_sustained, meets
 from harness.plan.config import Config
-from harness.plan.parsing import as_pause
 
 SWEPT = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Requests per second of a sweep that names no rates."""

@@ -8,6 +8,7 @@ from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, machine_key, one_arm
 from harness.core.errors import ExitCode, UsageError
 from harness.core.output_files import check_directory
+from harness.core.quantities import as_share
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -20,16 +21,10 @@ SIZES = "0,1%,2%,5%,10%"
 def sizes_of(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[float, ...]:
     """Ratios from `0,1%,0.05`."""
     del context, parameter
-    sizes = []
-    for text in ",".join(value or (SIZES,)).split(","):
-        try:
-            size = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
-        except ValueError as error:
-            raise click.BadParameter(f"{text!r} is no size; write 5% or 0.05") from error
-        if not 0 <= size < 1:
-            raise click.BadParameter(f"{text!r} is not between 0 and 100 %")
-        sizes.append(size)
-    return tuple(sizes)
+    try:
+        return tuple(as_share(text) for text in ",".join(value or (SIZES,)).split(","))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @command()

@@ -7,6 +7,7 @@ import click
 
 from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, machine_key, one_arm
+from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -34,12 +35,9 @@ def per_cent(context: click.Context, parameter: click.Parameter, value: str) -> 
     """A ratio from `5%` or `0.05`."""
     del context, parameter
     try:
-        ratio = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        return as_positive_share(value)
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no size; write 5% or 0.05") from error
-    if not 0 < ratio < 1:
-        raise click.BadParameter(f"{value!r} is not between 0 and 100 %")
-    return ratio
+        raise click.BadParameter(str(error)) from error
 
 
 @command()

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from harness.core.quantities import as_pause, as_seconds, as_share, as_size
 from harness.plan.parsing import (
     as_choice,
     as_endpoint_options,
@@ -13,10 +14,6 @@ from harness.plan.parsing import (
     as_language,
     as_limits,
     as_pairs,
-    as_pause,
-    as_seconds,
-    as_share,
-    as_size,
     as_spoken,
     as_text,
     as_texts,

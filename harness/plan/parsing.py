@@ -3,14 +3,31 @@
 Each reader raises ValueError or TypeError with words that follow the key's name: "must be a number, not 'x'".
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.core.comma_lists import split_list
-from harness.core.errors import nearest
+from harness.core.errors import ConfigError, nearest
+from harness.core.quantities import as_positive
 
-SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+Reader = Callable[[Any], Any]
+
+
+def read_table(table: Mapping[str, Any], readers: Mapping[str, tuple[Reader, str]], *, where: str) -> dict[str, Any]:
+    """Every value of a table as its key's reader gives it. ConfigError where a key is unknown or its value is wrong.
+
+    `readers` has for each key that the table may have its reader, and an example of a value as TOML writes it.
+    """
+    found = {}
+    for name, value in table.items():
+        if name not in readers:
+            raise ConfigError(f"unknown key {name!r}", where=where, remedy=nearest(name, tuple(readers)))
+        reader, example = readers[name]
+        try:
+            found[name] = reader(value)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{name} {error}", where=where, remedy=f"{name} = {example}") from error
+    return found
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
@@ -36,17 +53,6 @@ def as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the en
     return tuple(item for item in items if item)
 
 
-def _number(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """A finite number: nothing here can be infinite or unknown."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"must be a number, not {value!r}")
-    return number
-
-
 def as_whole(least: int) -> Callable[[Any], int]:
     """A reader of whole numbers from `least` on."""
 
@@ -67,52 +73,6 @@ def as_wholes(value: Any) -> tuple[int, ...]:  # noqa: ANN401 - from TOML, the e
     """A whole number, a list of them, or a text with commas."""
     items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
     return tuple(as_whole(0)(item) for item in items)
-
-
-def _positive(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    number = _number(value)
-    if number <= 0:
-        raise ValueError(f"must be positive, not {value!r}")
-    return number
-
-
-def as_seconds(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """Seconds, or text such as 25ms, 90s, 5m, 1.5h."""
-    if isinstance(value, str):
-        text = value.strip().lower()
-        for unit, scale in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
-            if text.endswith(unit):
-                return _positive(text.removesuffix(unit)) * scale
-    return _positive(value)
-
-
-def as_size(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
-    """Bytes, or text such as 4GB, 1.5GiB, 512MB; 0 for none."""
-    text = value.strip().lower() if isinstance(value, str) else value
-    scale = 1
-    for unit, bytes_in_it in SIZES.items():
-        if isinstance(text, str) and text.endswith(unit):
-            text, scale = text.removesuffix(unit), bytes_in_it
-            break
-    size = _number(text) * scale
-    if size < 0:
-        raise ValueError(f"must not be negative, not {value!r}")
-    return round(size)
-
-
-def as_share(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """A share below 1, or text such as 2%; 0 for none."""
-    text = value.strip() if isinstance(value, str) else value
-    per_cent = isinstance(text, str) and text.endswith("%")
-    share = _number(text.removesuffix("%")) / 100 if per_cent else _number(text)
-    if not 0 <= share < 1:
-        raise ValueError(f"must be between 0 and 100%, not {value!r}")
-    return share
-
-
-def as_pause(value: Any) -> float:  # noqa: ANN401 - from TOML, the environment or an option
-    """Seconds as `as_seconds` reads them, or 0 for none."""
-    return 0.0 if value in (0, "0") else as_seconds(value)
 
 
 def as_pairs(value: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - from TOML, the environment or an option
@@ -183,7 +143,7 @@ def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # no
     if name not in METRICS:
         raise ValueError(f"names no metric: {name!r} — {nearest(name, list(METRICS))}")
     try:
-        number = _positive(limit)
+        number = as_positive(limit)
     except ValueError as error:
         raise ValueError(f"of {name} {error}") from None
     most = METRICS[name].bounds[1]

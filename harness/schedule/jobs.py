@@ -9,8 +9,11 @@ from typing import Any, Final
 
 from harness.core.comma_lists import join_list
 from harness.core.errors import ConfigError, nearest
+from harness.core.quantities import as_positive, as_seconds
 from harness.plan.config import SECTION, Config
 from harness.plan.keys import KEYS
+from harness.plan.parsing import Reader, as_choice, as_texts, as_whole, read_table
+from harness.plan.parsing import as_text as as_plain_text
 from harness.schedule.job import Job, Settings
 
 SELECTIONS: Final = ("quick", "full", "nightly")
@@ -19,6 +22,48 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 NOT_A_JOBS: Final = ("budget", "results", "baselines", "report", "wait")
 """Keys that a job has by another way, or must share with the others."""
 SHORTEST_S: Final = 60.0
+
+
+def _as_table(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - from TOML
+    if not isinstance(value, Mapping):
+        raise TypeError(f"must be a table, not {value!r}")
+    return value
+
+
+def _as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML
+    if isinstance(value, str):  # whose commas may be those of an address
+        raise TypeError(f"must be a list of texts, not {value!r}")
+    return as_texts(value)
+
+
+_JOB: Final[Mapping[str, tuple[Reader, str]]] = {
+    "cron": (lambda value: " ".join(as_plain_text(value).split()), '"30 2 * * *"'),
+    "every": (as_seconds, '"6h"'),
+    "timezone": (as_plain_text, '"Europe/Berlin"'),
+    "selection": (as_choice(*SELECTIONS), '"nightly"'),
+    "k": (as_plain_text, '"whole"'),
+    "options": (_as_table, '{ model = "replica" }'),
+    "budget": (as_seconds, '"30m"'),
+    "limit": (as_seconds, '"3h"'),
+    "promote": (as_choice(*PROMOTIONS), '"clean"'),
+}
+"""Key of a job → its reader, and an example."""
+_SETTINGS: Final[Mapping[str, tuple[Reader, str]]] = {
+    "runner": (as_plain_text, '"…"'),
+    "alerts": (_as_texts, '["https://…", "file:alerts"]'),
+    "link": (as_plain_text, '"https://…"'),
+    "busy-cpus": (as_positive, "0.5"),
+    "busy-wait": (as_seconds, '"30m"'),
+    "keep-raw": (as_seconds, '"90d"'),
+    "keep-raw-runs": (as_whole(0), "100"),
+    "keep-logs": (as_seconds, '"180d"'),
+}
+"""Key of the schedule → its reader, and an example."""
+_FIELDS: Final = {
+    "every": "every_s", "k": "expression", "budget": "budget_s", "limit": "limit_s",
+    "busy-wait": "busy_wait_s", "keep-raw": "keep_raw_s", "keep-logs": "keep_logs_s",
+}  # fmt: skip
+"""Key → the field that holds it, where that is named otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +101,11 @@ def parse_job(name: str, table: Mapping[str, Any], *, where: str, base: Path) ->
         raise ConfigError(
             f"{name!r} is no name for a job", where=where, remedy="small letters, digits, - and _, at most 60"
         )
-    _known(table, ("cron", "every", "timezone", "selection", "k", "options", "budget", "limit", "promote"), where)
     from harness.schedule.triggers import check_job
 
-    budget_s = _seconds(table, "budget", 0.0, where)
-    job = Job(
-        name=name,
-        cron=" ".join(_text(table, "cron", "", where).split()),
-        every_s=_seconds(table, "every", 0.0, where),
-        timezone=_text(table, "timezone", "UTC", where),
-        selection=_choice(table, "selection", SELECTIONS, default="nightly", where=where),
-        expression=_text(table, "k", "", where),
-        options=_options(table.get("options", {}), where, base),
-        budget_s=budget_s,
-        limit_s=_seconds(table, "limit", 0.0, where),
-        promote=_choice(table, "promote", PROMOTIONS, default="never", where=where),
-    )
+    found = read_table(table, _JOB, where=where)
+    options = _options(found.pop("options", {}), where, base)
+    job = Job(name=name, options=options, **{_FIELDS.get(key, key): value for key, value in found.items()})
     if bool(job.cron) == bool(job.every_s):
         raise ConfigError("a job has either cron or every", where=where, remedy='cron = "30 2 * * *" or every = "6h"')
     if job.every_s and job.every_s < SHORTEST_S:
@@ -92,28 +126,8 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML
 
 
 def _settings(table: Mapping[str, Any], *, where: str) -> Settings:
-    names = ("runner", "alerts", "link", "busy-cpus", "busy-wait", "keep-raw", "keep-raw-runs", "keep-logs")
-    _known(table, names, where)
-    plain = Settings()
-    alerts = table.get("alerts", [])
-    if not isinstance(alerts, list) or not all(isinstance(each, str) for each in alerts):
-        raise ConfigError("alerts must be a list of texts", where=where, remedy='alerts = ["https://…", "file:alerts"]')
-    runs = table.get("keep-raw-runs", plain.keep_raw_runs)
-    cpus = table.get("busy-cpus", plain.busy_cpus)
-    if isinstance(runs, bool) or not isinstance(runs, int) or runs < 0:
-        raise ConfigError("keep-raw-runs must be a whole number", where=where, remedy="keep-raw-runs = 100")
-    if isinstance(cpus, bool) or not isinstance(cpus, int | float) or not 0 < cpus < float("inf"):
-        raise ConfigError("busy-cpus must be a positive number", where=where, remedy="busy-cpus = 0.5")
-    return Settings(
-        runner=_text(table, "runner", "", where),
-        alerts=tuple(alerts),
-        link=_text(table, "link", "", where),
-        busy_cpus=float(cpus),
-        busy_wait_s=_seconds(table, "busy-wait", plain.busy_wait_s, where),
-        keep_raw_s=_seconds(table, "keep-raw", plain.keep_raw_s, where),
-        keep_raw_runs=runs,
-        keep_logs_s=_seconds(table, "keep-logs", plain.keep_logs_s, where),
-    )
+    found = read_table(table, _SETTINGS, where=where)
+    return Settings(**{_FIELDS.get(name, name.replace("-", "_")): value for name, value in found.items()})
 
 
 def _read(file: Path) -> object:
@@ -137,53 +151,11 @@ def _is_table(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _known(table: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
-    for name in table:
-        if name not in names:
-            raise ConfigError(f"unknown key {name!r}", where=where, remedy=nearest(name, names))
-
-
-def _text(table: Mapping[str, Any], name: str, default: str, where: str) -> str:
-    value = table.get(name, default)
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} must be text, not {value!r}", where=where, remedy=f'{name} = "…"')
-    return value
-
-
-def _choice(table: Mapping[str, Any], name: str, choices: tuple[str, ...], *, default: str, where: str) -> str:
-    value = _text(table, name, default, where)
-    if value not in choices:
-        raise ConfigError(f"unknown {name} {value!r}", where=where, remedy=nearest(value, choices))
-    return value
-
-
-def _seconds(table: Mapping[str, Any], name: str, default: float, where: str) -> float:
-    """Seconds, or text such as 90s, 5m, 1.5h, 30d."""
-    if name not in table:
-        return default
-    value = table[name]
-    scale = 1.0
-    if isinstance(value, str):
-        units = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-        text = value.strip().lower()
-        scale = units.get(text[-1:], 1.0)
-        value = text[:-1] if text[-1:] in units else text
-    try:
-        seconds = float("nan") if isinstance(value, bool) else float(value) * scale
-    except (TypeError, ValueError):
-        seconds = float("nan")
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"{name} is no duration: {table[name]!r}", where=where, remedy=f'{name} = "30m"')
-    return seconds
-
-
-def _options(table: object, where: str, base: Path) -> tuple[tuple[str, str], ...]:
+def _options(table: Mapping[str, Any], where: str, base: Path) -> tuple[tuple[str, str], ...]:
     """Checked by the reader that the run itself will use, so that a mistake is told today and not at night.
 
     The run is started elsewhere, so paths become absolute.
     """
-    if not isinstance(table, Mapping):
-        raise ConfigError("options must be a table", where=where, remedy='options = { model = "replica" }')
     keys = {key.name: key for key in KEYS if key.name not in NOT_A_JOBS}
     found = []
     for name, value in table.items():

@@ -101,7 +101,10 @@ class TestWords:
             ({"rate": "1", "ramp": "1:2"}, "--rate, --ramp: a load is one of them — leave --ramp out"),
             ({"listeners": "1", "rate": "2", "ramp": "1:2"}, "--users, --rate: a load is one of them — leave --rate"),
             ({"rate": "1", "seconds": "0"}, "--seconds: a window needs some length — --seconds 30s"),
-            ({"rate": "1", "warm_up": "soon"}, "--warm-up: must be a number, not 'soon' — --warm-up 30s"),
+            (
+                {"rate": "1", "warm_up": "soon"},
+                "--warm-up: must be a duration such as 90s, 5m or 1.5h, not 'soon' — --warm-up 30s",
+            ),
             ({"rate": "1", "drain": None}, "--drain: "),
             ({"rate": "1", "listen": True}, "--listen: requests at a rate wait for nobody — --users N --listen"),
             ({"ramp": "1:2", "listen": True}, "--listen: requests at a rate wait for nobody — --users N --listen"),
