@@ -22,11 +22,11 @@ SIGNS = {
 def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
     """Describe this machine and what may disturb a measurement on it."""
     from harness.measure.doctor import examine, exit_code
-    from harness.measure.doctor.checkup import look
+    from harness.measure.doctor.checkup import check
     from harness.models.cache import Cache
 
     results = Path(config.results) if "://" not in config.results else config.root
-    findings = examine(look(results=results, cache=Cache().root))
+    findings = examine(check(results=results, cache=Cache().root))
     if as_json:
         import msgspec
 

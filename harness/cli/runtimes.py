@@ -45,11 +45,11 @@ def list_runtimes(config: Config) -> None:
 @click.option("--upgrade", is_flag=True, help="resolve the versions again")
 def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - click's own
     """Build NAME: a declared runtime, or requirements such as "onnxruntime==1.22.1"."""
-    from harness.measure.runtimes.build import Runtimes, declared, runtime_of
+    from harness.measure.runtimes.build import Runtimes, declared, find_runtime
     from harness.models.cache import default_root
 
-    runtime = runtime_of(name, declared(config.tables))
-    click.echo(Runtimes(default_root()).build(runtime, report=lambda said: click.echo(said, err=True), anew=upgrade))
+    runtime = find_runtime(name, declared(config.tables))
+    click.echo(Runtimes(default_root()).build(runtime, report=lambda said: click.echo(said, err=True), refresh=upgrade))
 
 
 @runtimes.command()

@@ -12,7 +12,7 @@ from harness.core.errors import BenchError, ModelError, PackageError, RuntimeBui
 from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.runtimes.build import declared, runtime_of
+from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.worker.handle import HERE, ProcessHandle, WorkerPlace
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.models.naming import derivations, label_of, split_label
@@ -67,7 +67,7 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
     if not models and takes_models(engine):
         models = _default_models(engine, QUANTISED[selection] if recipes is None else recipes)
     known = declared(config.tables)
-    runtimes = [runtime_of(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
+    runtimes = [find_runtime(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
     return tuple(
         Arm(
             engine=engine,
@@ -190,7 +190,7 @@ class ArtifactResolver:
     def resolve(self, arm: Arm) -> Arm:
         """The arm with its model known by digest, and its environment and revision ready."""
         if arm.runtime.name != "current" and not arm.runtime.requirements:
-            arm = replace(arm, runtime=runtime_of(arm.runtime.name, declared(self.config.tables)))
+            arm = replace(arm, runtime=find_runtime(arm.runtime.name, declared(self.config.tables)))
         self.place(arm)
         if arm.model is None:
             return arm

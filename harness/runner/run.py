@@ -26,7 +26,7 @@ from harness.measure.conductor.events import Begun, Event, EventHandler
 from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown, ShutdownRequested
 from harness.measure.conductor.watch import Watch
 from harness.measure.conductor.worker_factory import WorkerFactory
-from harness.measure.system.lock import Place, measuring_alone
+from harness.measure.system.lock import Place, exclusive_measurement
 from harness.measure.worker.protocol import PROTOCOL
 from harness.metrics.derive import RunValues
 from harness.models.cache import default_root
@@ -195,7 +195,7 @@ def _alone(config: Config, resources: Resources, selection: str, report: Reporte
     """The machine's lock; a scripted run disturbs nobody and takes none."""
     if isinstance(resources.clock, ScriptedClock):
         return nullcontext()
-    return measuring_alone(
+    return exclusive_measurement(
         Place(root=default_root(), machine_key=resources.machine.key),
         what=f"kokoro-bench, {selection}",
         wait_s=config["wait"],

@@ -93,12 +93,12 @@ def _nothing_valid(world: World) -> None:
     from harness.measure.doctor.finding import Finding, Status
 
     bad = Finding(topic="ONNX Runtime", status=Status.BAD, what="does not load", remedy="")
-    world.answers("harness.measure.doctor.checkup.look", None)
+    world.answers("harness.measure.doctor.checkup.check", None)
     world.answers("harness.measure.doctor.examine", (bad,))
 
 
 def _all_well(world: World) -> None:
-    world.answers("harness.measure.doctor.checkup.look", None)
+    world.answers("harness.measure.doctor.checkup.check", None)
     world.answers("harness.measure.doctor.examine", ())
 
 

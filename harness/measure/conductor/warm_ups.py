@@ -9,7 +9,7 @@ from harness.measure.conductor.active_scenarios import ActiveScenarios
 from harness.measure.conductor.events import EventHandler, WarmedUp
 from harness.measure.conductor.steps import StepRunner
 from harness.measure.conductor.workers import WorkerPool
-from harness.measure.system.external_work import works_elsewhere
+from harness.measure.system.external_work import external_work
 from harness.measure.worker.slicing_checks import (
     CANNOT_DETERMINE,
     CANNOT_PAUSE,
@@ -111,5 +111,5 @@ class WarmUps:
                 self._slicing.refuse(CANNOT_PAUSE)
             elif not pauser_of(worker).observable:
                 self._slicing.refuse(CANNOT_DETERMINE.format(arm=arm.id, why=STATES_UNAVAILABLE))
-            elif elsewhere := works_elsewhere(worker.pid):
+            elif elsewhere := external_work(worker.pid):
                 self._slicing.refuse(f"{arm.id} {elsewhere}")

@@ -1,19 +1,19 @@
-"""What this machine is, what may disturb a measurement on it, what is installed, and what to do about each.
+"""Checks the machine and the installation for problems, and suggests remedies.
 
-`look` gathers, `examine` judges (pure), `exit_code` speaks to the shell; whoever prints does it elsewhere.
+`check` gathers facts, `examine` turns them into findings without any input or output, and `exit_code` summarises them.
 """
 
 from collections.abc import Iterable
 
 from harness.core.errors import ExitCode
-from harness.measure.doctor.checkup import Checkup, Disk, look
+from harness.measure.doctor.checkup import Checkup, Disk, check
 from harness.measure.doctor.finding import Finding, Status
 
-__all__ = ["Checkup", "Disk", "Finding", "Status", "examine", "exit_code", "look"]
+__all__ = ["Checkup", "Disk", "Finding", "Status", "check", "examine", "exit_code"]
 
 
 def examine(checkup: Checkup) -> tuple[Finding, ...]:
-    """Every finding, in the order in which one would ask: the machine, its quietness, the software, the places."""
+    """All findings: about the machine, its load, the software, and the disks."""
     from harness.measure.doctor import machine_rules, software_rules
 
     rules = (*machine_rules.RULES, *software_rules.RULES)
@@ -21,6 +21,6 @@ def examine(checkup: Checkup) -> tuple[Finding, ...]:
 
 
 def exit_code(findings: Iterable[Finding]) -> ExitCode:
-    """OK whatever may disturb a measurement; MEASUREMENT only where a finding is bad, so that none could be valid."""
+    """MEASUREMENT if a finding is bad, so that no measurement could be valid; else OK."""
     bad = any(finding.status is Status.BAD for finding in findings)
     return ExitCode.MEASUREMENT if bad else ExitCode.OK

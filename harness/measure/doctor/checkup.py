@@ -1,4 +1,4 @@
-"""All that the doctor looks at, gathered in one record so that judging it needs no machine."""
+"""Gathers all facts for the doctor in one record, so that the rules need no access to the machine."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ WINDOW_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A place that the project writes to; `free` bytes are None where the place cannot be looked at."""
+    """A directory that the project writes to. `free` is in bytes, None if unknown."""
 
     name: str
     path: str
@@ -29,7 +29,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
-    """The facts. `git` is its version, "" where it is absent; `environment` the process's variables."""
+    """The facts. `git` is its version, "" if absent. `environment` holds the environment variables."""
 
     machine: Machine
     conditions: Conditions
@@ -41,13 +41,13 @@ class Checkup:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def look(*, results: Path, cache: Path) -> Checkup:
-    """Look at this machine and this interpreter; two seconds or so. `results` and `cache` need not exist yet."""
+def check(*, results: Path, cache: Path) -> Checkup:
+    """Check this machine and this interpreter. Takes about two seconds. `results` and `cache` need not exist yet."""
     from harness.measure.system.conditions import observe
     from harness.measure.system.machine import identify
     from harness.measure.system.subject import PACKAGES
 
-    # The machine first: the probe's own load must not be found on it.
+    # Observe the machine first, without the load of the probe.
     conditions = observe(time.time(), window_s=WINDOW_S)
     return Checkup(
         machine=identify(),
@@ -55,14 +55,14 @@ def look(*, results: Path, cache: Path) -> Checkup:
         installation=probe(sys.executable, PACKAGES),
         python=sys.version_info[:3],
         implementation=platform.python_implementation(),
-        disks=(look_at_disk("results", results), look_at_disk("cache", cache)),
+        disks=(check_disk("results", results), check_disk("cache", cache)),
         git=git_version(),
         environment=dict(os.environ),
     )
 
 
-def look_at_disk(name: str, path: Path) -> Disk:
-    """The disk that `path` is on or would be made on."""
+def check_disk(name: str, path: Path) -> Disk:
+    """The disk of `path`, which need not exist yet."""
     place = path.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -74,7 +74,7 @@ def look_at_disk(name: str, path: Path) -> Disk:
 
 
 def git_version() -> str:
-    """`git --version` without the word git; "" where there is none."""
+    """The version of git; "" if git is absent."""
     command = ("git", "--version")
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=False)

@@ -1,4 +1,4 @@
-"""One thing that the doctor has to say."""
+"""Findings of the doctor."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,18 +9,18 @@ class Status(StrEnum):
 
     OK = "ok"
     WARN = "warn"
-    """Figures become slower, noisier or less complete, and remain valid."""
+    """Values become slower, noisier or less complete, but remain valid."""
     BAD = "bad"
-    """Nothing valid can be measured until this is mended."""
+    """Nothing valid can be measured until this is fixed."""
     ABSENT = "absent"
-    """Not here, and nothing here calls for it; `what` says why."""
+    """Not present and not needed; `what` says why."""
     UNKNOWN = "unknown"
-    """The platform does not tell; `what` says why."""
+    """The platform does not report it; `what` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`what` is so, about `topic`; `remedy` is what to do, "" where nothing needs doing or can be done."""
+    """`what` describes the state of `topic`. `remedy` says what to do, or is ""."""
 
     topic: str
     status: Status
@@ -29,25 +29,25 @@ class Finding:
 
 
 def ok(topic: str, what: str, *, remedy: str = "") -> Finding:
-    """Nothing to mend; a remedy is a hint."""
+    """A finding without a problem; its remedy is a hint."""
     return Finding(topic=topic, status=Status.OK, what=what, remedy=remedy)
 
 
 def warn(topic: str, what: str, *, remedy: str) -> Finding:
-    """Something that disturbs."""
+    """Something that disturbs measurements."""
     return Finding(topic=topic, status=Status.WARN, what=what, remedy=remedy)
 
 
 def bad(topic: str, what: str, *, remedy: str) -> Finding:
-    """Something that prevents."""
+    """Something that prevents valid measurements."""
     return Finding(topic=topic, status=Status.BAD, what=what, remedy=remedy)
 
 
 def absent(topic: str, why: str) -> Finding:
-    """Something that is not here, which is no fault and no pass."""
+    """Something that is not present, which is neither good nor bad."""
     return Finding(topic=topic, status=Status.ABSENT, what=why)
 
 
 def unknown(topic: str, why: str) -> Finding:
-    """Something that the platform does not tell; `why` may be a text that begins with "unknown: "."""
+    """Something that the platform does not report; `why` may be a text that begins with "unknown: "."""
     return Finding(topic=topic, status=Status.UNKNOWN, what=why.removeprefix("unknown: "))

@@ -1,4 +1,4 @@
-"""What an interpreter can load, found out by a child process: a wheel may crash at import."""
+"""Finds out in a child process what an interpreter can load, because a wheel may crash at import."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ for name, load in (("packages", packages), ("sharing", sharing), ("onnxruntime",
                    ("kokoro-onnx", kokoro), ("espeak-ng", espeak)):
     part(name, load)
 """
-"""Prints one line for each part as soon as it is done, so that a crash is known by the part that is missing."""
+"""Prints a line per part as soon as it is done. After a crash the first missing part shows the cause."""
 
 PARTS = ("packages", "sharing", "onnxruntime", "kokoro-onnx", "espeak-ng")
 _TIMEOUT_S = 120.0
@@ -52,7 +52,7 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """What one interpreter has. An error is "" where the part loads.
+    """The installation of one interpreter. An error is "" if the part loads.
 
     `packages` are (name, version); `sharing` are (import name, distributions that bring it): more than one distribution
     means that the later one has overwritten the earlier one's files.
@@ -66,12 +66,12 @@ class Installation:
     kokoro_error: str = ""
     espeak_error: str = ""
     phonemes: str = ""
-    """Of "Hello there.": an empty answer is as bad as an error."""
+    """Phonemes of "Hello there.". No phonemes are as bad as an error."""
 
 
 def probe(python: str, packages: tuple[str, ...]) -> Installation:
-    """Load everything in a child of the interpreter `python`; a second or two."""
-    # -P: a folder called onnxruntime where the user happens to stand is not the package.
+    """Load all parts in a child process of the interpreter `python`. Takes one or two seconds."""
+    # -P excludes the current folder, which may contain a folder named onnxruntime.
     command = (python, "-P", "-c", PROBE, *packages)
     try:
         done = subprocess.run(
@@ -85,7 +85,7 @@ def probe(python: str, packages: tuple[str, ...]) -> Installation:
 
 
 def _text(output: bytes | str | None) -> str:
-    """What a timed-out child had printed: bytes on some platforms, whatever was asked for."""
+    """The output of a child that timed out: bytes on some platforms even in text mode."""
     return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
 
 
@@ -95,7 +95,7 @@ def _ending(code: int, stderr: str) -> str:
 
 
 def parse_probe(output: str, *, ending: str) -> Installation:
-    """The probe's lines; `ending` says what became of the child, and is the error of the first part that is missing."""
+    """Parse the probe's lines. `ending` says how the child ended, and is the error of the first missing part."""
     lines = [json.loads(line.removeprefix("probe ")) for line in output.splitlines() if line.startswith("probe ")]
     by_part = {line["part"]: line for line in lines}
     facts = {name: line.get("facts", {}) for name, line in by_part.items()}

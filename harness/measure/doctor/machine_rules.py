@@ -1,4 +1,4 @@
-"""What the machine and its present state mean for a measurement. Rules turn facts into findings and read nothing."""
+"""Rules about the machine and its current state. Rules turn facts into findings and read nothing."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ _LOAD_PER_CPU = 0.25
 _SWAPPED_OUT = 64 << 20
 _LOADED_BYTES = GIB // 2
 _WORKING_BYTES = 4 * GIB
-"""A full-size model once loaded (0.43 GB measured); two workers with a long text each (1.4 GB each), with some room."""
+"""A loaded full-size model (0.43 GB measured); two workers with a long text each (1.4 GB each), with a margin."""
 _HOT_C = 85.0
 _STEAL_SHARE = 0.02
 _SELF_SCALING = ("intel_pstate", "amd-pstate-epp")
@@ -34,7 +34,7 @@ def _machine(checkup: Checkup) -> Iterator[Finding]:
         yield warn(
             "translation",
             "this Python is built for Intel and runs translated; so does ONNX Runtime",
-            remedy="install a Python for arm64 and make the environment anew",
+            remedy="install a Python for arm64 and recreate the environment",
         )
 
 
@@ -62,7 +62,7 @@ def _turbo(checkup: Checkup) -> Iterator[Finding]:
         yield warn(
             "turbo",
             "on: the clock depends on the temperature and on what the other cores do",
-            remedy="keep it for figures as users see them; switch it off in the firmware for the narrowest intervals",
+            remedy="keep it for values as users see them; switch it off in the firmware for the narrowest intervals",
         )
     elif turbo == "off":
         yield ok("turbo", "off")
@@ -141,7 +141,7 @@ def _quota(checkup: Checkup) -> Iterator[Finding]:
     else:
         yield warn(
             "CPU quota",
-            f"{machine.cpu_limit:g} of {machine.logical_cpus} CPUs: more threads than that are stopped by turns",
+            f"{machine.cpu_limit:g} of {machine.logical_cpus} CPUs: more threads than that are throttled",
             remedy=f"measure with --threads {max(1, int(machine.cpu_limit))}, or lift the quota",
         )
     if stopped.value:
@@ -158,7 +158,7 @@ def _memory(checkup: Checkup) -> Iterator[Finding]:
         yield unknown("memory", available.reason)
         return
     what = f"{available.value / GIB:.1f} GiB available"
-    remedy = "end other programs; each arm has a worker of its own, which needs up to 1.4 GB"
+    remedy = "end other programs; each arm has its own worker, which needs up to 1.4 GB"
     if available.value < _LOADED_BYTES:
         yield bad("memory", what, remedy=remedy)
     elif available.value < _WORKING_BYTES:
@@ -226,7 +226,7 @@ def _temperature(checkup: Checkup) -> Iterator[Finding]:
 def _power(checkup: Checkup) -> Iterator[Finding]:
     power = text(checkup.conditions, "power")
     if power == "battery":
-        what = "on battery: the clock is held down"
+        what = "on battery: the clock is reduced"
         yield warn("power", what, remedy="plug it in")
     elif power.startswith("unknown"):
         yield unknown("power", power)

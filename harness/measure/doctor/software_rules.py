@@ -1,4 +1,4 @@
-"""What is installed, which execution providers that gives, and whether there is room. The rules read nothing."""
+"""Rules about the installed software, its execution providers, and free disk space. The rules read nothing."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ _MAKERS = {
     ("coreml", "darwin"): "Apple",
     ("directml", "windows"): "",
 }
-"""(provider, system) → how the names of the accelerators begin that it drives; DirectML drives any."""
+"""(provider, system) → prefix of the names of its accelerators; DirectML works with any."""
 
 
 def _python(checkup: Checkup) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def _packages(checkup: Checkup) -> Iterator[Finding]:
             status=Status.BAD if module == "onnxruntime" else Status.WARN,
             what=f"{' and '.join(brought_by)} overwrite one another: all of them bring {module}",
             remedy=f"python -m pip uninstall -y {several}, then install the one you want; "
-            "another provider gets a runtime of its own",
+            "for another provider use a separate runtime",
         )
 
 
@@ -74,7 +74,7 @@ def _runtime(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _is_older(version: str) -> bool:
-    """Whether a version is known to be too old; builds of one's own may be called anything."""
+    """Whether a version is known to be too old; custom builds may have any version."""
     fields = version.split(".")[:2]
     return all(field.isdecimal() for field in fields) and tuple(map(int, fields)) < OLDEST_RUNTIME
 
@@ -86,15 +86,15 @@ def _providers(checkup: Checkup) -> Iterator[Finding]:
     for provider in PROVIDERS:
         topic = f"provider {provider.name}"
         if provider.ort in here:
-            proof = "" if provider.name == "cpu" else "; whether it runs shows when it is measured"
-            yield ok(topic, f"in this build{proof}")
+            caveat = "" if provider.name == "cpu" else "; only a measurement shows whether it runs"
+            yield ok(topic, f"in this build{caveat}")
         elif provider.name == "cpu":
             yield bad(topic, "not in this build", remedy=f"{_REINSTALL} {provider.wheel}")
         elif reason := _useful(provider, checkup):
             yield warn(
                 topic,
                 f"not in this build, though this machine has {reason}",
-                remedy=f"measure it in a runtime of its own with {provider.wheel}, which would overwrite this build",
+                remedy=f"measure it in a separate runtime with {provider.wheel}, which would overwrite this build",
             )
         else:
             yield absent(topic, f"not in this build; brought by {provider.wheel}")
@@ -133,7 +133,7 @@ def _environment(checkup: Checkup) -> Iterator[Finding]:
 
 def _disks(checkup: Checkup) -> Iterator[Finding]:
     for disk in checkup.disks:
-        # Without results nothing can be kept; models may already lie in a cache that is full or cannot be written.
+        # Results need a writable disk; a full or read-only cache may already hold the models.
         worst = Status.BAD if disk.name == "results" else Status.WARN
         if not disk.writable:
             yield Finding(
@@ -143,7 +143,7 @@ def _disks(checkup: Checkup) -> Iterator[Finding]:
                 remedy="give another place, or make it writable",
             )
         elif disk.free is None:
-            yield unknown(disk.name, f"the disk of {disk.path} does not tell its room")
+            yield unknown(disk.name, f"the disk of {disk.path} does not report its free space")
         else:
             status = worst if disk.free < _LEAST_ROOM else Status.WARN if disk.free < _ENOUGH_ROOM else Status.OK
             remedy = "" if status is Status.OK else "free some space, or give another place"

@@ -1,1 +1,1 @@
-"""Sets of packages with virtual environments of their own, and other revisions of the source."""
+"""Separate virtual environments for sets of packages, and checkouts of other revisions of the source."""

@@ -1,4 +1,4 @@
-"""Virtual environments by the digest of what is in them: built once, shared by all checkouts."""
+"""Builds virtual environments, named by the digest of their packages. All checkouts share them."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from harness.engines.builds import refuse_several_builds
 from harness.measure.runtimes.resolve import resolve, run_uv
 
 MARKER = "kokoro-bench.json"
-"""Written last: an environment without it was never finished."""
+"""The file that is written last. An environment without it is incomplete."""
 CHECK = """
 import kokoro_onnx, numpy, onnxruntime, psutil
 from importlib import metadata
 print(*sorted(set(metadata.packages_distributions().get("onnxruntime", ()))))
 """
-"""Prints the distributions that brought ONNX Runtime: every one but the last installed has lost files to another."""
+"""Prints the distributions that install ONNX Runtime. Each overwrites files of those installed before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """One that is here. `size` is in bytes, `used_at` seconds since the epoch."""
+    """An existing environment. `size` is in bytes, `used_at` in seconds since the epoch."""
 
     name: str
     requirements: tuple[str, ...]
@@ -45,12 +45,12 @@ class Runtimes:
         self._root = root / "runtimes"
 
     def build(
-        self, runtime: Runtime, *, report: Callable[[str], None] = lambda _message: None, anew: bool = False
+        self, runtime: Runtime, *, report: Callable[[str], None] = lambda _message: None, refresh: bool = False
     ) -> Path:
-        """The interpreter of a runtime, built where it is not here. RuntimeBuildError says why it cannot be."""
+        """The interpreter of a runtime, which is built if needed. Raises RuntimeBuildError."""
         from filelock import FileLock
 
-        resolution = resolve(runtime.requirements, remembered=self._root / "resolved", anew=anew)
+        resolution = resolve(runtime.requirements, remembered=self._root / "resolved", refresh=refresh)
         path = self._root / resolution.digest
         with FileLock(str(self._root / f"{resolution.digest}.lock")):
             if not (path / MARKER).is_file():
@@ -60,15 +60,15 @@ class Runtimes:
         return _python(path)
 
     def list(self) -> tuple[Environment, ...]:
-        """What is here, the last used first."""
+        """All environments, the last used first."""
         found = [self._describe(marker.parent) for marker in self._root.glob(f"*/{MARKER}")]
         return tuple(sorted(found, key=lambda environment: -environment.used_at))
 
     def prune(self, *, unused_s: float) -> tuple[Environment, ...]:
-        """Remove what was not used for so long, and return it."""
+        """Remove and return the environments that were not used for `unused_s` seconds."""
         old = [each for each in self.list() if time.time() - each.used_at >= unused_s]
         for environment in old:
-            # The marker first: what is half gone must not look finished.
+            # Remove the marker first: a half-removed environment must not look complete.
             (environment.path / MARKER).unlink(missing_ok=True)
             shutil.rmtree(environment.path, ignore_errors=True)
         return tuple(old)
@@ -118,7 +118,7 @@ def declared(tables: Mapping[str, object]) -> dict[str, Runtime]:
     return found
 
 
-def runtime_of(text: str, known: Mapping[str, Runtime]) -> Runtime:
+def find_runtime(text: str, known: Mapping[str, Runtime]) -> Runtime:
     """A declared runtime by its name, or one made of the requirements in `text`, separated by spaces."""
     if text in known:
         return known[text]
@@ -133,20 +133,20 @@ def _python(path: Path) -> Path:
 
 
 def _check(path: Path, runtime: Runtime) -> None:
-    """An environment in which nothing can be imported is told now, and not by a worker that ends."""
+    """Check the imports now, so that a broken environment does not surface as a lost worker."""
     command = [str(_python(path)), "-I", "-X", "utf8", "-c", CHECK]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise RuntimeBuildError(
-            f"installed, but it does not import: {reason[0]}",
+            f"installed, but an import fails: {reason[0]}",
             where=runtime.name,
-            remedy="choose versions that go together",
+            remedy="choose compatible versions",
         )
     brought_by = done.stdout.splitlines()[-1].split()
     if len(brought_by) > 1:
         raise RuntimeBuildError(
             f"{' and '.join(brought_by)} overwrite one another: all of them install the module onnxruntime",
             where=runtime.name,
-            remedy="ask for packages that bring one of them",
+            remedy="request packages that install only one of them",
         )

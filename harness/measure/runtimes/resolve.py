@@ -1,4 +1,4 @@
-"""From what a person asks for to a pinned set of packages that a worker can live on."""
+"""Resolves requirements to a pinned set of packages that a worker can run with."""
 
 import hashlib
 import os
@@ -32,10 +32,10 @@ class Resolution:
     digest: str
 
 
-def complete(requirements: Sequence[str]) -> tuple[str, ...]:
-    """What is asked for, and what a worker needs besides: our own versions, where nothing else is said.
+def with_defaults(requirements: Sequence[str]) -> tuple[str, ...]:
+    """Add what a worker needs to `requirements`, in the versions of this environment.
 
-    Another build of ONNX Runtime stands in for `onnxruntime`: it installs the same module.
+    Another build of ONNX Runtime replaces `onnxruntime`, because it installs the same module.
     """
     names = {distribution_of(requirement) for requirement in requirements}
     found = list(requirements)
@@ -48,25 +48,25 @@ def complete(requirements: Sequence[str]) -> tuple[str, ...]:
 
 
 def overrides(requirements: Sequence[str]) -> tuple[str, ...]:
-    """Keeps kokoro-onnx from bringing the plain distribution where another build was asked for."""
+    """Overrides that keep kokoro-onnx from installing the plain distribution if another build is requested."""
     # A marker that never holds removes a requirement: uv documents overrides as replacements.
     return (f"{PLAIN}; python_version < '3'",) if builds_in(requirements) not in ((), (PLAIN,)) else ()
 
 
-def resolve(requirements: Sequence[str], *, remembered: Path, anew: bool = False) -> Resolution:
-    """Pin `requirements`; what was pinned before is used again unless `anew`. RuntimeBuildError where nothing fits."""
-    wanted = complete(requirements)
-    file = remembered / f"{_digest([*wanted, *_here()])}.txt"
-    if anew or not file.is_file():
+def resolve(requirements: Sequence[str], *, remembered: Path, refresh: bool = False) -> Resolution:
+    """Pin `requirements`. Without `refresh`, reuse an earlier resolution. Raises RuntimeBuildError if nothing fits."""
+    wanted = with_defaults(requirements)
+    file = remembered / f"{_digest([*wanted, *_platform()])}.txt"
+    if refresh or not file.is_file():
         write_atomically(file, _compile(wanted).encode())
     lines = file.read_text(encoding="utf-8").splitlines()
     pinned = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     _refuse_brought_builds(pinned, wanted)
-    return Resolution(pinned=pinned, digest=_digest([*pinned, *_here()]))
+    return Resolution(pinned=pinned, digest=_digest([*pinned, *_platform()]))
 
 
 def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None:
-    """A package that was asked for may depend on a build of ONNX Runtime beside the one that is there already."""
+    """Refuse requirements that pull in a second build of ONNX Runtime through a dependency."""
     builds = builds_in(pinned)
     if len(builds) > 1:
         others = [name for name in builds if name != PLAIN]
@@ -74,17 +74,17 @@ def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None
             f"{listed(builds)} would overwrite one another: all of them install the module {MODULE}, and "
             "the requirements bring all of them",
             where=", ".join(wanted),
-            remedy=f"ask for {others[0]} by name, and it takes the place of {PLAIN}"
+            remedy=f"request {others[0]} by name, so that it replaces {PLAIN}"
             if len(others) == 1
-            else "leave out the package that brings one of them",
+            else "leave out the package that installs one of them",
         )
 
 
 def run_uv(*arguments: str, given: str = "", what: str) -> str:
-    """Call uv; RuntimeBuildError with the end of what it said."""
+    """Run uv and return its output. Raises RuntimeBuildError with the end of its error output."""
     from uv import find_uv_bin
 
-    # uv brings certificates of its own; a company's proxy is known to the system's alone.
+    # Use the system's certificates: uv's bundled ones do not know a company's proxy.
     environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
     try:
         done = subprocess.run(
@@ -103,7 +103,7 @@ def run_uv(*arguments: str, given: str = "", what: str) -> str:
         raise RuntimeBuildError(
             f"the packages cannot be installed: {tail}",
             where=what,
-            remedy="ask for versions that exist for this Python and go together",
+            remedy="request compatible versions that exist for this Python",
         )
     return done.stdout
 
@@ -121,8 +121,8 @@ def _compile(wanted: Sequence[str]) -> str:
         return run_uv(*arguments, "--overrides", str(file), given="\n".join(wanted), what=", ".join(wanted))
 
 
-def _here() -> list[str]:
-    """What else decides which files are installed."""
+def _platform() -> list[str]:
+    """Other properties that decide which files are installed."""
     return [platform.python_version(), sys.platform, platform.machine()]
 
 

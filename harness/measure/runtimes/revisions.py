@@ -1,4 +1,4 @@
-"""Other revisions of the source, as git worktrees in the cache: one per commit, never changed."""
+"""Checks out other revisions of the source as git worktrees in the cache, one per commit."""
 
 import shutil
 from pathlib import Path
@@ -15,15 +15,15 @@ MEASURING = (
     "harness/records",
     "harness/clock.py",
 )
-"""What runs in a worker. If two revisions differ in it, they measure differently."""
+"""The source that runs in a worker. If two revisions differ in it, they measure differently."""
 WORKERS = ("harness/measure/worker/__init__.py", "harness/measure/worker.py")
-"""Either holds `main` of the module `harness.measure.worker`; revisions before the package have the second."""
+"""Files with `main` of `harness.measure.worker`. Older revisions have the second."""
 
 
 def checkout(root: Path, revision: str, *, cache: Path) -> Path:
     """The directory of the harness package at `revision`.
 
-    Raises UsageError where the revision or git is not there, or the revision cannot be laid out.
+    Raises UsageError if the revision or git is missing, or if the checkout fails.
     """
     from filelock import FileLock
 
@@ -32,16 +32,16 @@ def checkout(root: Path, revision: str, *, cache: Path) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(folder) + ".lock"):
-            if not _is_whole(folder, commit):
-                # What is left of a checkout that was interrupted, or that somebody changed.
+            if not _is_unchanged(folder, commit):
+                # The remains of an interrupted or changed checkout.
                 shutil.rmtree(folder, ignore_errors=True)
                 git(root, "worktree", "prune")
                 git(root, "worktree", "add", "--force", "--detach", str(folder), commit)
     except OSError as error:
         raise UsageError(
-            f"revision {revision} cannot be laid out ({error.strerror or error})",
+            f"revision {revision} cannot be checked out ({error.strerror or error})",
             where=str(folder),
-            remedy="set KOKORO_BENCH_CACHE to a folder that can be written",
+            remedy="set KOKORO_BENCH_CACHE to a writable folder",
         ) from error
     if not any((folder / worker).is_file() for worker in WORKERS):
         raise UsageError(
@@ -53,11 +53,11 @@ def checkout(root: Path, revision: str, *, cache: Path) -> Path:
 
 
 def resolve(root: Path, revision: str) -> str:
-    """The commit that `revision` names. UsageError where there is none, or git cannot tell."""
+    """The commit that `revision` names. Raises UsageError if there is none or git fails."""
     try:
         git(root, "rev-parse", "--git-dir")
     except GitError as error:
-        if "not a git repository" not in error.said:
+        if "not a git repository" not in error.stderr:
             raise
         raise UsageError(
             f"{revision!r} is neither a model nor a requirement, and {root} lies in no git repository with revisions",
@@ -67,7 +67,7 @@ def resolve(root: Path, revision: str) -> str:
     try:
         return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     except GitError as error:
-        if error.said.strip():
+        if error.stderr.strip():
             raise
         shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
         raise UsageError(
@@ -81,13 +81,13 @@ def resolve(root: Path, revision: str) -> str:
 
 
 def measuring_changes(root: Path, *, commit: str, other: str = "") -> tuple[str, ...]:
-    """Files of the measuring code that differ between `commit` and `other`, "" being the tree as it is."""
+    """Files of the measuring code that differ between `commit` and `other`; "" is the working tree."""
     commits = [commit, other] if other else [commit]
     return tuple(git(root, "diff", "--name-only", *commits, "--", *MEASURING).split())
 
 
-def _is_whole(folder: Path, commit: str) -> bool:
-    """That `folder` is a checkout of `commit` with every file as it was committed."""
+def _is_unchanged(folder: Path, commit: str) -> bool:
+    """Whether `folder` is an unchanged checkout of `commit`."""
     if not folder.is_dir():
         return False
     try:

@@ -1,4 +1,4 @@
-"""Which accelerators are built in, by stable names; whether a provider can use one is another question."""
+"""Lists the built-in accelerators by stable names. It does not check whether a provider can use them."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""What a container or a service manager allows this process: Linux control groups, versions 1 and 2.
+"""Reads the limits of Linux control groups, versions 1 and 2, that apply to this process.
 
-A limit holds for the group and everything below it, so the tightest of the group and its ancestors counts. The standard
-mount point is assumed. Sources: the kernel's admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
+A limit applies to a group and everything below it, so the tightest one of the group and its ancestors counts. The
+standard mount point is assumed. Sources: the kernel's admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttling:
-    """How often and how long a CPU quota has stopped this group since it was made, summed over its threads."""
+    """How often and how long a CPU quota has stopped this group since its creation, summed over its threads."""
 
     periods: int
     seconds: float
 
 
 def find_group(root: Path, controller: str) -> Group | None:
-    """Where `controller` ("cpu", "memory") limits this process; None where there are no control groups."""
+    """The group whose `controller` ("cpu", "memory") limits this process; None without control groups."""
     text = _read(root / "proc/self/cgroup")
     if text is None:
         return None
@@ -37,7 +37,7 @@ def find_group(root: Path, controller: str) -> Group | None:
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
-            # The mount is called by all its controllers, in an order of its own; a link has each one's name.
+            # The mount is named after all its controllers, in any order; each controller also has a link.
             named = mount / controller
             return Group(directories=_chain(named if named.is_dir() else mount / controllers, path), unified=False)
         if not controllers:
@@ -48,14 +48,14 @@ def find_group(root: Path, controller: str) -> Group | None:
 
 
 def _chain(base: Path, path: str) -> tuple[Path, ...]:
-    """The group's directory and its ancestors, as far as they are visible: a container may see only its own as "/"."""
+    """The group's directory and its visible ancestors. A container may see only its own group, as "/"."""
     parts = [part for part in path.split("/") if part not in {"", ".."}]
     chain = [base.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
     return tuple(directory for directory in chain if directory.is_dir())
 
 
 def cpu_limit(root: Path) -> float | None:
-    """The quota in CPUs; None where there is none."""
+    """The quota in CPUs; None without a quota."""
     group = find_group(root, "cpu")
     if group is None:
         return None
@@ -81,7 +81,7 @@ def parse_cpu_max(text: str) -> float | None:
 
 
 def memory_limit(root: Path) -> int | None:
-    """The memory limit in bytes; None where there is none."""
+    """The memory limit in bytes; None without a limit."""
     group = find_group(root, "memory")
     if group is None:
         return None
@@ -92,9 +92,9 @@ def memory_limit(root: Path) -> int | None:
 
 
 def memory_room(root: Path) -> int | None:
-    """What may still be taken below the tightest memory limit, in bytes; None where there is no limit.
+    """The memory left below the tightest limit, in bytes; None without a limit.
 
-    File pages that nobody has used for a while count as room: the kernel gives them up before anything fails.
+    Inactive file pages count as free, because the kernel reclaims them before an allocation fails.
     """
     group = find_group(root, "memory")
     rooms = [_room(directory, unified=group.unified) for directory in group.directories] if group else []
@@ -106,19 +106,19 @@ def _room(directory: Path, *, unified: bool) -> int | None:
     texts = [(_read(directory / name) or "").strip() for name in (limit, held)]
     if not all(text.isdecimal() for text in texts) or int(texts[0]) >= _NO_MEMORY_LIMIT:
         return None
-    # Limits hold for everything below a group, and so do the counters of version 2; those of version 1 have their own.
+    # Limits and the counters of version 2 include all groups below; version 1 has separate "total_" counters.
     files = parse_memory_stat(_read(directory / "memory.stat") or "", unified=unified)
     return max(0, int(texts[0]) - int(texts[1]) + files)
 
 
 def parse_memory_stat(text: str, *, unified: bool) -> int:
-    """Bytes of file pages that nobody has used for a while, in the group and below it; 0 where it is not told."""
+    """Bytes of inactive file pages in the group and below it; 0 if the file does not report them."""
     values = dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
     return int(values.get("inactive_file" if unified else "total_inactive_file", 0))
 
 
 def throttling(root: Path) -> Throttling | None:
-    """The counters of the group that was stopped longest; None where no group counts."""
+    """The counters of the group that was stopped longest; None if no group has counters."""
     group = find_group(root, "cpu")
     if group is None:
         return None

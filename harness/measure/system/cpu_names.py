@@ -1,4 +1,4 @@
-"""What a CPU is called, without what changes from boot to boot: clock readings and vendors' decorations."""
+"""Normalises CPU names: removes clock readings, which vary between boots, and vendors' decorations."""
 
 import re
 
@@ -36,7 +36,7 @@ _ARM_PARTS = {
     (0xC0, 0xAC3): "Ampere-1",
     (0xC0, 0xAC4): "Ampere-1a",
 }
-"""(implementer, part) of the main ID register → core. Others are named by their numbers, which are just as stable."""
+"""(implementer, part) of the main ID register → core. Other cores are named by their numbers."""
 
 _DECORATIONS = re.compile(
     r"\((?:r|tm|c)\)|[®™]|@.*$|\bcpu\b|\b(?:\d+|dual|quad|six|eight)-core\b|\bprocessor\b", re.IGNORECASE
@@ -44,16 +44,16 @@ _DECORATIONS = re.compile(
 
 
 def tidy(name: str) -> str:
-    """`Intel(R) Xeon(R) CPU E5-2673 v4 @ 2.30GHz` → `Intel Xeon E5-2673 v4`: decorations and the nominal clock go."""
+    """`Intel(R) Xeon(R) CPU E5-2673 v4 @ 2.30GHz` → `Intel Xeon E5-2673 v4`: no decorations, no nominal clock."""
     return " ".join(_DECORATIONS.sub(" ", name).split())
 
 
 def arm_core(implementer: int, part: int) -> str:
-    """The core's name, or its numbers where the name is not known here."""
+    """The core's name, or its numbers if the name is unknown."""
     return _ARM_PARTS.get((implementer, part), f"ARM implementer {implementer:#04x} part {part:#05x}")
 
 
 def slug(text: str) -> str:
-    """Lower-case letters, digits and single hyphens, without what stands in parentheses."""
+    """Lower-case letters, digits and single hyphens, without parenthesised text."""
     plain = re.sub(r"\([^)]*\)", " ", text.lower())
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")

@@ -1,4 +1,4 @@
-"""Finds work of a process that goes on while the process is paused: on a device, or in its child processes."""
+"""Finds work of a process that continues while the process is paused: on a device, or in its child processes."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,8 +9,8 @@ DEVICES = ("/dev/nvidia", "/dev/dri/", "/dev/kfd", "/dev/accel", "/dev/davinci",
 """How the files of accelerators begin."""
 
 
-def works_elsewhere(pid: int, *, proc: Path = Path("/proc")) -> str:
-    """What a process does elsewhere, in words; "" if nothing is found.
+def external_work(pid: int, *, proc: Path = Path("/proc")) -> str:
+    """A description of external work of a process; "" if nothing is found.
 
     Child processes of its group are paused with it, but their clocks do not leave the pauses out.
     """
@@ -18,7 +18,7 @@ def works_elsewhere(pid: int, *, proc: Path = Path("/proc")) -> str:
         if children := psutil.Process(pid).children(recursive=True):
             return f"has started another process ({children[0].name()}), whose clocks do not stop with it"
     if device := _device(proc / str(pid) / "fd"):
-        return f"has opened {device}, a device that goes on while its process is paused"
+        return f"has opened {device}, a device that continues while its process is paused"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""How much memory workers may take here without driving anything out: what is free now, as far as a container allows.
+"""Determines how much memory workers may use: the free memory of the machine, within the container's limit.
 
 Sources: proc(5) for MemAvailable; the kernel's admin-guide/cgroup-v2 and admin-guide/cgroup-v1 for the groups' files.
 """
@@ -10,17 +10,17 @@ from harness.measure.system.cgroups import memory_room
 from harness.measure.system.machine import parse_meminfo
 
 SHARE = 0.8
-"""Of what is free: the rest is for the conductor, the canary, the page cache of the model files, and for error."""
+"""Share of the free memory. The rest is for the conductor, the canary, cached model files, and errors of estimates."""
 
 
 def memory_for_workers() -> int | None:
-    """Bytes; None where the system does not tell."""
+    """Memory for workers in bytes; None if the system does not report it."""
     free = free_linux(Path("/")) if sys.platform == "linux" else _free_elsewhere()
     return None if free is None else round(SHARE * free)
 
 
 def free_linux(root: Path) -> int | None:
-    """What can be had without swapping, on a Linux machine whose file system stands under `root`; None if not told."""
+    """Memory available without swapping, in bytes, on Linux with its file system at `root`; None if not reported."""
     try:
         available = parse_meminfo((root / "proc/meminfo").read_text(encoding="ascii")).get("MemAvailable")
     except OSError:

@@ -1,16 +1,16 @@
-"""What else the machine did while a repetition ran, told apart from the repetition's own work.
+"""Measures other activity of the machine during a repetition, without the repetition's own work.
 
-Three figures, each None where the platform does not tell:
+Three values, each None if the platform does not report it:
 
-- `steal_share`: steal / (busy + steal) over all CPUs: of the CPU time that was wanted, the share that the hypervisor
-  gave to others. A repetition is slowed down by about that share. A hypervisor that hides its steal shows 0.
-- `others_cpu_share`: (busy - own) / wall, where 1.0 is one whole CPU: what everything but this process used,
-  interrupts included. Above 1.0 when others keep more than one CPU busy.
+- `steal_share`: steal / (busy + steal) over all CPUs: the share of the requested CPU time that the
+  hypervisor gave to others. It slows a repetition down by about that share. A hypervisor that hides its steal shows 0.
+- `others_cpu_share`: (busy - own) / wall, where 1.0 is one whole CPU: the CPU time of everything but this
+  process, including interrupts. It is above 1.0 if others keep more than one CPU busy.
 - `involuntary_switches`: how often the kernel took a CPU from one of this process's threads before it gave it up.
 
-*Busy* is user + nice + system + irq + softirq (guests are already in user). The kernel books it in ticks, so both
-shares have a resolution of about one tick per busy CPU. Below `Limits.shortest_wall_s` they are None; above it they are
-given as measured, and a mark is set only by what the resolution cannot explain.
+*Busy* is user + nice + system + irq + softirq (guests are already in user). The kernel counts it in ticks, so both
+shares have a resolution of about one tick per busy CPU. Below `Limits.shortest_wall_s` they are None. Above it
+they are given as measured, and a mark is set only for an excess that the resolution cannot explain.
 """
 
 import os
@@ -36,20 +36,20 @@ class CpuTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Above what a repetition is marked as disturbed. Marked repetitions are kept, counted and shown.
+    """Limits above which a repetition is marked as disturbed. Marked repetitions are kept, counted and shown.
 
-    The defaults ask what would move a figure by the smallest change of interest, 2 %: that much steal; that much of the
-    machine used by others, but never less than a tenth of a CPU, which an idle desktop takes; and more preemptions than
-    housekeeping makes (measured on 2 cores under a saturating load: at most 35 per CPU second with nothing else
-    running, 150 and more beside one other busy process). A process with more threads than CPUs preempts itself, which
-    is counted too: it slows the repetition just as much.
+    The defaults follow from the smallest change of interest, 2 %. Steal may be that much. Others may use that much of
+    the machine, but at least a tenth of a CPU, which an idle desktop uses. Preemptions may be as many as housekeeping
+    makes (measured on 2 cores under a saturating load: at most 35 per CPU second with nothing else running, 150 and
+    more beside one other busy process). A process with more threads than CPUs preempts itself; that counts too, because
+    it slows the repetition just as much.
     """
 
     steal_share: float = 0.02
     others_share: float = 0.10
     """In CPUs."""
     others_machine_share: float = 0.02
-    """Of all CPUs; the larger of the two limits holds."""
+    """Share of all CPUs; the larger of the two limits applies."""
     switches_per_cpu_s: float = 50.0
     """Involuntary switches per second of own CPU time."""
     fewest_switches: int = 20
@@ -62,7 +62,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class Watch:
-    """Watches the machine around one repetition: `begin`, the work, `end`; each is a short read and a system call."""
+    """Observes the machine around one repetition: `begin`, the work, `end`. Each is a short read and a system call."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
@@ -70,16 +70,16 @@ class Watch:
         self._switches: int | None = None
 
     def begin(self) -> None:
-        """Note the counters, just before the work."""
+        """Read the counters just before the work."""
         self._switches = involuntary_switches()
         self._times = cpu_times()
 
-    def end(self, own_cpu_ns: int, wall_ns: int, *, paused_ns: int = 0, instead_ns: int = 0) -> Disturbance:
-        """Judge what happened since `begin`.
+    def end(self, own_cpu_ns: int, wall_ns: int, *, paused_ns: int = 0, other_side_ns: int = 0) -> Disturbance:
+        """The disturbance since `begin`.
 
-        `own_cpu_ns` (CPU time of all threads of this process) and `wall_ns` must span the same stretch, from `begin` to
-        here: own work left out of them would be taken for somebody else's. For `paused_ns` more the process was halted,
-        while the other side of its pair used `instead_ns` of CPU time.
+        `own_cpu_ns` (CPU time of all threads of this process) and `wall_ns` must span the time from `begin` to here, or
+        own work would count as others'. In addition the process was paused for `paused_ns`, while the other side of its
+        pair used `other_side_ns` of CPU time.
         """
         before, after = self._times, cpu_times()
         switches_before, switches_after = self._switches, involuntary_switches()
@@ -91,7 +91,7 @@ class Watch:
             after,
             own_cpu_ns=own_cpu_ns,
             wall_ns=wall_ns + paused_ns,
-            instead_ns=instead_ns,
+            other_side_ns=other_side_ns,
             switches=switches,
             cpus=os.cpu_count() or 1,
             limits=self._limits,
@@ -106,16 +106,16 @@ def judge_disturbance(
     wall_ns: int,
     switches: int | None,
     cpus: int,
-    instead_ns: int = 0,
+    other_side_ns: int = 0,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Disturbance:
     """Turn two readings of the machine's clocks into shares and marks (definitions at the head of this module).
 
-    `instead_ns` is CPU time of whoever worked while this process was halted: nobody's disturbance. Halts preempt it
-    several times each, so that its switches are given and not marked.
+    `other_side_ns` is CPU time of the other side of a pair while this process was paused; it is no disturbance. Each
+    pause preempts the process several times, so in that case switches are reported but not marked.
     """
     own_s, wall_s = own_cpu_ns / 1e9, wall_ns / 1e9
-    accounted_s = own_s + instead_ns / 1e9
+    accounted_s = own_s + other_side_ns / 1e9
     marks = []
     steal_share = others_share = None
     if before is not None and after is not None and wall_s >= limits.shortest_wall_s:
@@ -136,7 +136,7 @@ def judge_disturbance(
                     marks.append("steal")
     if (
         switches is not None
-        and not instead_ns
+        and not other_side_ns
         and switches >= limits.fewest_switches
         and switches > limits.switches_per_cpu_s * own_s
     ):
@@ -150,12 +150,12 @@ def judge_disturbance(
 
 
 def _truthful(*, busy_s: float, own_s: float, resolution_s: float) -> bool:
-    """Whether the machine was at least as busy as this process: some sandboxes show a /proc/stat of zeros."""
+    """Whether the machine was at least as busy as this process. Some sandboxes show a /proc/stat of zeros."""
     return busy_s + 2 * resolution_s >= 0.9 * own_s
 
 
 def cpu_times() -> CpuTimes | None:
-    """The machine's CPU clocks now; None where they cannot be read."""
+    """The machine's CPU times now; None if they cannot be read."""
     if sys.platform == "linux":
         times = _cpu_times_linux(_STAT)
     else:
@@ -177,7 +177,7 @@ def _cpu_times_linux(stat: Path) -> CpuTimes | None:
 
 
 def parse_stat(text: str) -> CpuTimes | None:
-    """The first line of `/proc/stat` (proc_stat(5)); None when that is not its "cpu" line.
+    """The first line of `/proc/stat` (proc_stat(5)); None if it is no "cpu" line.
 
     Fields, in ticks: user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice. A kernel that has no
     steal field leaves `steal_s` None.
@@ -195,7 +195,7 @@ def parse_stat(text: str) -> CpuTimes | None:
 
 
 def involuntary_switches() -> int | None:
-    """Involuntary context switches of all threads of this process so far; None where the system does not count them."""
+    """Involuntary context switches of all threads of this process so far; None if the system does not count them."""
     if sys.platform == "win32":
         switches = None
     else:

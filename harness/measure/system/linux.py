@@ -1,4 +1,4 @@
-"""How a Linux machine is at this moment, read from /proc and /sys below any root; each function is one short look."""
+"""Reads the current state of a Linux machine from /proc and /sys below any root."""
 
 import os
 import re
@@ -16,7 +16,7 @@ Texts = dict[str, str]
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal", "soc_thermal")
 _CPU_ZONES = ("x86_pkg_temp", "cpu", "soc")
 _MOST_CLOCKS = 4
-"""Clocks read of many: on some drivers each read interrupts its CPU."""
+"""The most CPU clocks to read: with some drivers each read interrupts its CPU."""
 _GUEST_VENDORS = (
     "QEMU",
     "Amazon EC2",
@@ -54,7 +54,7 @@ def frequency(root: Path) -> Readings:
 
 
 def frequency_policy(root: Path) -> Texts:
-    """Who chooses the clock, and how: governor, driver, energy preference, turbo."""
+    """The frequency policy: governor, driver, energy preference, turbo, SMT."""
     cpus = root / "sys/devices/system/cpu"
 
     def all_of(name: str) -> str:
@@ -77,7 +77,7 @@ def frequency_policy(root: Path) -> Texts:
 
 
 def _smt(active: str) -> str:
-    return {"1": "on", "0": "off"}.get(active, "unknown: the kernel does not tell")
+    return {"1": "on", "0": "off"}.get(active, "unknown: the kernel does not report it")
 
 
 def temperature(root: Path) -> Readings:
@@ -94,10 +94,10 @@ def temperature(root: Path) -> Readings:
 
 
 def memory(root: Path) -> Readings:
-    """What can still be had without swapping, and what has been swapped out."""
+    """Memory that is available without swapping, and memory that is swapped out."""
     sizes = parse_meminfo(_read(root / "proc/meminfo"))
     found: Readings = {}
-    absent = unknown("/proc/meminfo does not tell")
+    absent = unknown("/proc/meminfo does not report it")
     available = sizes.get("MemAvailable")
     found["memory_available_bytes"] = absent if available is None else known(available)
     total, free = sizes.get("SwapTotal"), sizes.get("SwapFree")
@@ -106,7 +106,7 @@ def memory(root: Path) -> Readings:
 
 
 def clocks(root: Path) -> Readings:
-    """CPU time since boot over all CPUs, and how much of it the hypervisor kept."""
+    """CPU time since boot over all CPUs, and the part that the hypervisor gave to others."""
     times = parse_stat(_read(root / "proc/stat"))
     if times is None:
         return dict.fromkeys(("cpu_since_boot_s", "steal_since_boot_s"), unknown("/proc/stat cannot be read"))
@@ -115,7 +115,7 @@ def clocks(root: Path) -> Readings:
 
 
 def pressure(root: Path) -> Readings:
-    """The share of the last ten seconds in which some task waited for a CPU, for memory, for a disk."""
+    """The share of the last ten seconds in which some task waited for a CPU, memory or a disk."""
     return {
         f"pressure_{kind}_share": parse_pressure(_read(root / "proc/pressure" / kind))
         for kind in ("cpu", "memory", "io")
@@ -139,7 +139,7 @@ def throttling(root: Path) -> Readings:
 
 
 def power(root: Path) -> Texts:
-    """Where the power comes from."""
+    """The power source: mains or battery."""
     supplies = [entry.parent for entry in sorted(root.glob("sys/class/power_supply/*/type"))]
     kinds = {entry: _read(entry / "type") for entry in supplies}
     batteries = [entry for entry, kind in kinds.items() if kind == "Battery" and _read(entry / "scope") != "Device"]
@@ -151,7 +151,7 @@ def power(root: Path) -> Texts:
 
 
 def host(root: Path, environment: Mapping[str, str]) -> Texts:
-    """What stands between this process and the hardware."""
+    """The hypervisor and the container around this process."""
     return {"hypervisor": _hypervisor(root), "container": _container(root, environment)}
 
 
@@ -161,7 +161,7 @@ def _hypervisor(root: Path) -> str:
     vendor = _read(root / "sys/class/dmi/id/sys_vendor")
     product = _read(root / "sys/class/dmi/id/product_name")
     flag = re.search(r"^flags\s*:.*\bhypervisor\b", _read(root / "proc/cpuinfo"), re.MULTILINE)
-    # Surface laptops are Microsoft's as well; EC2's bare machines end in "metal".
+    # Surface laptops are also Microsoft's; the product names of EC2's bare machines contain "metal".
     named = vendor.startswith(_GUEST_VENDORS) and not product.startswith("Surface") and "metal" not in product
     if flag or named:
         return " ".join(part for part in (vendor, product) if part) or "unnamed"
@@ -185,8 +185,8 @@ def _read(path: Path) -> str:
         return ""
 
 
-def look(root: Path) -> tuple[Readings, Texts]:
-    """Everything above."""
+def read_conditions(root: Path) -> tuple[Readings, Texts]:
+    """All readings and texts of this module."""
     readings = load(root) | frequency(root) | temperature(root) | memory(root) | clocks(root) | pressure(root)
     texts = frequency_policy(root) | power(root) | host(root, os.environ)
     return readings | throttling(root), texts

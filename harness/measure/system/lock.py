@@ -1,8 +1,8 @@
-"""One measuring process at a time on a machine: two would measure each other.
+"""Allows one measuring process at a time on a machine, because two would disturb each other.
 
-The lock is a file in the cache folder, which all checkouts of a machine share, and the operating system releases it
-when its holder dies, however it dies. Who holds it stands in a note beside it, which is only for people: where the note
-is missing or stale the lock still holds.
+The lock is a file in the cache folder, which all checkouts of a machine share. The operating system releases it when
+its holder ends for any reason. A note beside it names the holder for people. The lock holds even if the note is missing
+or stale.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ class MachineTakenError(BenchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who measures: a process, since when (seconds since the epoch), and what, in words."""
+    """The measuring process, its start (seconds since the epoch), and a description."""
 
     pid: int
     since: float
@@ -47,26 +47,26 @@ class Place:
 
     @property
     def lock(self) -> Path:
-        """The file that is locked."""
+        """The lock file."""
         return self.root / "locks" / f"measuring-{self.machine_key}.lock"
 
     @property
     def note(self) -> Path:
-        """The file that says who holds it."""
+        """The file that names the holder."""
         return self.lock.with_suffix(".json")
 
 
 @contextmanager
-def measuring_alone(
+def exclusive_measurement(
     place: Place, *, what: str, wait_s: float, clock: Clock, report: Callable[[str], None]
 ) -> Iterator[None]:
-    """Be the only one that measures; wait up to `wait_s` seconds for another, and say so once.
+    """Hold the machine's lock. Wait up to `wait_s` seconds for another process, and report the wait once.
 
-    MachineTakenError names the holder where that is not enough.
+    Raises MachineTakenError, which names the holder, after the wait.
     """
     from filelock import FileLock
 
-    with _explained(place):
+    with _translate_errors(place):
         place.lock.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place.lock)
         _acquire(lock.acquire, place, wait_s=wait_s, clock=clock, report=report)
@@ -80,10 +80,10 @@ def measuring_alone(
 
 
 def holder(place: Place) -> Holder | None:
-    """Who measures now; None where nobody does. A holder that left no note has process 0."""
+    """The process that measures now, or None. A holder without a note has process id 0."""
     from filelock import FileLock, Timeout
 
-    with _explained(place):
+    with _translate_errors(place):
         place.lock.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(place.lock).acquire(timeout=0):
@@ -98,7 +98,7 @@ def _acquire(
     from filelock import Timeout
 
     until_ns = clock.now_ns() + round(wait_s * 1e9)
-    said = False
+    reported = False
     while True:
         try:
             acquire(timeout=0)
@@ -106,20 +106,20 @@ def _acquire(
             found = _read_note(place)
             if clock.now_ns() >= until_ns:
                 raise MachineTakenError(
-                    f"{found} measures on this machine, and two at once would measure each other",
+                    f"{found} measures on this machine, and two measurements at once would disturb each other",
                     where=f"waited {wait_s:g} s",
                     remedy="wait for it to end, or give it longer with --wait 1h",
                 ) from error
-            if not said:
+            if not reported:
                 report(f"{found} measures on this machine; waiting up to {wait_s:g} s for it to end (Ctrl-C: give up)")
-                said = True
+                reported = True
             clock.sleep(POLL_S)
         else:
             return
 
 
 def _write_note(place: Place, found: Holder) -> None:
-    # Only words: a disk without room for them must not stop a measurement.
+    # The note is optional: a full disk must not stop a measurement.
     with suppress(OSError):
         write_atomically(place.note, json.dumps(asdict(found)).encode(), durable=False)
 
@@ -129,16 +129,16 @@ def _read_note(place: Place) -> Holder:
         found = json.loads(place.note.read_text(encoding="utf-8"))
         return Holder(pid=int(found["pid"]), since=float(found["since"]), what=str(found["what"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return Holder(pid=0, since=0.0, what="which has not said who it is")
+        return Holder(pid=0, since=0.0, what="which left no note")
 
 
 @contextlib.contextmanager
-def _explained(place: Place) -> Iterator[None]:
+def _translate_errors(place: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise MachineTakenError(
-            f"the lock that keeps two measurements apart cannot be used ({error.strerror or error})",
+            f"the lock for exclusive measurements cannot be used ({error.strerror or error})",
             where=str(place.lock),
             remedy="make the folder writable, or name another with KOKORO_BENCH_CACHE",
         ) from error

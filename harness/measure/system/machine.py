@@ -1,7 +1,7 @@
-"""What this machine is, by what stays the same from boot to boot; two runs compare only within one machine key.
+"""Identifies this machine by properties that survive a reboot. Two runs compare only within one machine key.
 
 Linux is read from /proc and /sys, macOS from sysctl, Windows from the registry. Every parser is a pure function of
-text; those of macOS and Windows are tested on recorded forms only and have not been proven on such machines.
+text; those of macOS and Windows are tested only on recorded output, not on such machines.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _CPU_KEY = r"HKLM\HARDWARE\DESCRIPTION\System\CentralProcessor\0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processor:
-    """The CPUs as the system lists them. `physical` is None where the topology is not told."""
+    """The CPUs as the system lists them. `physical` is None if the system does not report the topology."""
 
     name: str
     logical: int
@@ -33,7 +33,7 @@ class Processor:
 
 
 def identify() -> Machine:
-    """Look at this machine; a few milliseconds on Linux."""
+    """Identify this machine. Takes a few milliseconds on Linux."""
     architecture = platform.machine()
     if sys.platform == "linux":
         found = identify_linux(Path("/"), architecture=architecture, usable_cpus=len(os.sched_getaffinity(0)))
@@ -51,7 +51,7 @@ def identify() -> Machine:
 
 
 def identify_linux(root: Path, *, architecture: str, usable_cpus: int) -> Machine:
-    """A Linux machine whose file system stands under `root`.
+    """Identify a Linux machine whose file system is at `root`.
 
     `usable_cpus` is how many CPUs this process may run on: a container's CPU set limits it as a quota does.
     """
@@ -80,7 +80,7 @@ def identify_linux(root: Path, *, architecture: str, usable_cpus: int) -> Machin
 def identify_elsewhere(
     processor: Processor, *, system: str, architecture: str, memory: int, adapters: str = ""
 ) -> Machine:
-    """A machine that is no Linux, by its CPUs, its memory in bytes and, on Windows, its registry's display adapters."""
+    """Identify a machine without Linux by its CPUs, memory in bytes and, on Windows, its display adapters."""
     cpu = cpu_names.tidy(processor.name) or "unknown CPU"
     found = accelerators.from_adapters(parse_registry(adapters))
     if system.lower() == "darwin" and cpu.startswith("Apple"):
@@ -113,10 +113,10 @@ def _identify_by_psutil(name: str, *, architecture: str, adapters: str = "") -> 
 
 
 def boot_id() -> str:
-    """The same for every process since the machine was started, another one after the next start.
+    """An identifier of the machine's current boot.
 
-    With a process id it tells whether a recorded process can still be alive. Where the system gives no identifier it is
-    the minute of the start, which a correction of the clock may shift.
+    Together with a process id it shows whether a recorded process can still be alive. If the system has no boot
+    identifier, it is the minute of the boot, which a correction of the clock may shift.
     """
     if sys.platform == "linux":
         with suppress(OSError):
@@ -153,8 +153,8 @@ def with_key(machine: Machine) -> Machine:
 def parse_cpuinfo(text: str) -> Processor:
     """`/proc/cpuinfo` of x86 and ARM.
 
-    A virtual machine may hide its CPU behind a name without a number ("AMD EPYC"); then family and model tell the
-    generations apart. ARM kernels give numbers in place of a name, and Raspberry Pis the board after the last CPU.
+    A virtual machine may show a CPU name without a number ("AMD EPYC"). Then family and model distinguish the
+    generations. ARM kernels give numbers instead of a name, and Raspberry Pis list the board after the last CPU.
     """
     cpus = [parse_fields(block) for block in text.split("\n\n")]
     listed = [cpu for cpu in cpus if "processor" in cpu]
@@ -185,13 +185,13 @@ def _cpu_name(first: dict[str, str], blocks: Iterable[dict[str, str]]) -> str:
 
 
 def parse_fields(text: str) -> dict[str, str]:
-    """Lines of `name: value`; names keep their case, for an ARM `Model` is a board and an x86 `model` a number."""
+    """Lines of `name: value`. Names keep their case, because an ARM `Model` is a board and an x86 `model` a number."""
     pairs = (line.partition(":") for line in text.splitlines())
     return {name.strip(): value.strip() for name, colon, value in pairs if colon}
 
 
 def parse_meminfo(text: str) -> dict[str, int]:
-    """`/proc/meminfo` in bytes, as far as it is sizes."""
+    """The sizes in `/proc/meminfo`, in bytes."""
     sizes = (line.replace(":", "").split() for line in text.splitlines())
     return {fields[0]: int(fields[1]) * 1024 for fields in sizes if len(fields) == 3 and fields[2] == "kB"}
 
@@ -202,9 +202,9 @@ def parse_registry(text: str) -> tuple[str, ...]:
 
 
 def whole_memory(size: int) -> int:
-    """The installed memory that `size` bytes come from: up to the next whole GiB, or sixteenth of it if that is more.
+    """Round `size` up to the installed memory: to the next whole GiB, or the next sixteenth of it if that is more.
 
-    Kernels keep a part for themselves, another one in every version, so rounding to the nearest would not be stable.
+    The kernel reserves a part whose size changes between versions, so rounding to the nearest would not be stable.
     """
     gib = -(-size // GIB)
     step = max(1, (1 << (gib.bit_length() - 1)) // 8)
@@ -212,13 +212,13 @@ def whole_memory(size: int) -> int:
 
 
 def architecture_name(machine: str) -> str:
-    """One name for each architecture, whatever the system calls it."""
+    """The common name of an architecture, independent of the system."""
     name = machine.lower()
     return _ARCHITECTURES.get(name, name)
 
 
 def _cores_of_sysfs(root: Path) -> int | None:
-    """Distinct groups of sibling threads; None where the kernel does not show them."""
+    """The number of distinct groups of sibling threads; None if the kernel does not show them."""
     siblings = set()
     for topology in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/topology"):
         for name in ("core_cpus_list", "thread_siblings_list"):
@@ -229,7 +229,7 @@ def _cores_of_sysfs(root: Path) -> int | None:
 
 
 def output_of(command: tuple[str, ...]) -> str:
-    """What a system's own tool prints; "" where it cannot be run."""
+    """The output of a system tool; "" if it cannot be run."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,7 +1,7 @@
-"""How much memory a process holds: in-process high-water marks for a worker, a sampled tree for a server.
+"""Measures the memory of processes: the high-water mark of a worker, and samples of a server's process tree.
 
 Resident sizes are bytes. On Linux they come from `/proc/self/status`, whose counters the kernel keeps per CPU and sums
-lazily: a figure may lag by some hundred kilobytes, never by megabytes.
+lazily: a value may lag by some hundred kilobytes, never by megabytes.
 """
 
 import sys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SELF = Path("/proc/self")
 _REFRESH_EVERY = 10
-"""Samples between two looks for new children: that walks every process of the machine, the sizes do not."""
+"""Samples between two searches for new children. A search walks every process of the machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,28 +33,28 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """The start of a stretch. `reset_reason`: "" when the high-water mark was reset there, else why not."""
+    """The start of a measurement. `reset_reason` is "" if the high-water mark was reset, else says why not."""
 
     usage: Usage
     reset_reason: str
 
 
 def begin() -> Mark:
-    """Reset the high-water mark where the kernel allows it, and note what is held now."""
+    """Reset the high-water mark if the kernel allows it, and read the current memory."""
     reset_reason = reset_peak()
     return Mark(usage=usage(), reset_reason=reset_reason)
 
 
 def memory(mark: Mark) -> Memory:
-    """What this process has held since `mark`."""
+    """The memory of this process since `mark`."""
     return memory_since(mark, usage())
 
 
 def memory_since(mark: Mark, now: Usage) -> Memory:
-    """Join two readings.
+    """Combine two readings.
 
-    Where the mark could not be reset, the process's lifetime maximum is still this stretch's peak if it rose during
-    the stretch, since it must have been reached there; otherwise the peak is unknown.
+    If the mark could not be reset but the process's lifetime maximum rose between the readings, the maximum was reached
+    there and is the peak. Otherwise the peak is unknown.
     """
     before = mark.usage
     peak, reason = now.peak, now.reason
@@ -66,7 +66,7 @@ def memory_since(mark: Mark, now: Usage) -> Memory:
 
 
 def reset_peak() -> str:
-    """Set this process's high-water mark back to what it holds now; "" on success, else why that is impossible."""
+    """Reset this process's high-water mark to its current memory. Return "" on success, else why it is impossible."""
     if sys.platform == "linux":
         reason = _reset_linux(_SELF)
     elif sys.platform == "win32":
@@ -77,7 +77,7 @@ def reset_peak() -> str:
 
 
 def _reset_linux(process: Path) -> str:
-    """Write 5 to `clear_refs`, which resets VmHWM alone (Linux 4.0 and later; proc_pid_clear_refs(5))."""
+    """Write 5 to `clear_refs`, which resets only VmHWM (Linux 4.0 and later; proc_pid_clear_refs(5))."""
     try:
         (process / "clear_refs").write_text("5", encoding="ascii")
     except OSError as error:
@@ -86,7 +86,7 @@ def _reset_linux(process: Path) -> str:
 
 
 def usage() -> Usage:
-    """What this process holds and held at most, as far as the platform tells."""
+    """The current and the peak memory of this process, as far as the platform reports them."""
     if sys.platform == "linux":
         now = _usage_linux(_SELF)
     elif sys.platform == "win32":
@@ -134,7 +134,7 @@ class TreeMemory:
     """Resident sizes of a process tree, summed; pages that processes share count once for each of them.
 
     `peak` is the largest of `samples` readings, so a peak shorter than the sampling interval may be missed.
-    `reason` says why a figure is None.
+    `reason` says why a value is None.
     """
 
     first: int | None
@@ -145,10 +145,10 @@ class TreeMemory:
 
 
 class TreeSampler:
-    """Samples the memory of a process and all its descendants from a thread of its own.
+    """Samples the memory of a process and all its descendants in a background thread.
 
-    The last reading is taken by `stop` itself, so what is held at the end is never missed. Children that start between
-    two looks at the process table (every tenth sample) are counted from the next look on.
+    `stop` takes the last reading, so the memory at the end is never missed. New children are counted from the next
+    search of the process table on (every tenth sample).
     """
 
     def __init__(self, pid: int, *, interval_s: float = 0.02) -> None:
@@ -161,7 +161,7 @@ class TreeSampler:
         self._peak: int | None = None
         self._samples = 0
         self.latest: int | None = None
-        """What was read last."""
+        """The last reading, in bytes."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -171,15 +171,15 @@ class TreeSampler:
         self.stop()
 
     def start(self) -> None:
-        """Take the first reading, then go on in the background."""
+        """Take the first reading, then continue in the background."""
         self._first = self._sample()
         self._thread.start()
 
     def stop(self) -> TreeMemory:
-        """End the sampling with one last reading; further calls read once more."""
+        """End the sampling with a last reading. Another call takes another reading."""
         self._ended.set()
         self._thread.join()
-        self._look()
+        self._refresh_tree()
         last = self._sample()
         reason = "" if last is not None else f"process {self._pid} has ended or may not be read"
         return TreeMemory(first=self._first, last=last, peak=self._peak, samples=self._samples, reason=reason)
@@ -189,10 +189,10 @@ class TreeSampler:
         while not self._ended.wait(self._interval_s):
             rounds += 1
             if rounds % _REFRESH_EVERY == 0:
-                self._look()
+                self._refresh_tree()
             self._sample()
 
-    def _look(self) -> None:
+    def _refresh_tree(self) -> None:
         import psutil
 
         try:
@@ -205,7 +205,7 @@ class TreeSampler:
         import psutil
 
         if not self._tree:
-            self._look()
+            self._refresh_tree()
         sizes = []
         for process in self._tree:
             with suppress(psutil.Error):

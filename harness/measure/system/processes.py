@@ -1,8 +1,8 @@
-"""Which other processes are at work: CPU time of every process, read twice.
+"""Finds busy processes from two readings of every process's CPU time.
 
-A process's clock advances in ticks of 10 ms, so one tick may be any tiny amount of work that crossed a boundary: a
-process is called busy from two ticks on. The shortest useful window is therefore about 30 ms, which finds whoever uses
-most of a CPU; half a second finds users of 4 %.
+A process's clock advances in ticks of 10 ms, so one tick may be a tiny amount of work that crossed a boundary. A
+process counts as busy from two ticks on. The shortest useful window is therefore about 30 ms, which finds processes
+that use most of a CPU; half a second finds users of 4 %.
 """
 
 import os
@@ -17,7 +17,7 @@ _FEWEST_TICKS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessTime:
-    """CPU seconds that one process has used so far. `born` tells two processes of the same id apart."""
+    """CPU seconds that one process has used so far. `born` distinguishes two processes with the same id."""
 
     name: str
     parent: int
@@ -38,7 +38,7 @@ Snapshot = Mapping[int, ProcessTime]
 
 
 def snapshot_linux(root: Path) -> dict[int, ProcessTime]:
-    """Every process of `/proc`; those that end meanwhile are left out. About 20 µs for each."""
+    """Every process of `/proc`; processes that end meanwhile are omitted. Takes about 20 µs each."""
     found = {}
     for entry in os.scandir(root / "proc"):
         if entry.name.isdecimal():
@@ -61,7 +61,7 @@ def parse_process_stat(text: str) -> ProcessTime:
 
 
 def snapshot_elsewhere() -> dict[int, ProcessTime]:
-    """Every process that the system lets us read; a second or more on Windows."""
+    """Every process that can be read. Takes a second or more on Windows."""
     import psutil
 
     found = {}
@@ -109,7 +109,7 @@ def _family(processes: Snapshot, own_pid: int) -> set[int]:
 def watch(
     snapshot: Callable[[], Snapshot], *, window_s: float, now_s: Callable[[], float], sleep: Callable[[float], None]
 ) -> tuple[Busy, ...]:
-    """Take two snapshots whose beginnings lie `window_s` apart, or as far as one of them takes if that is longer."""
+    """Compare two snapshots that begin `window_s` apart, or one snapshot's duration if that is longer."""
     begun_s = now_s()
     before = snapshot()
     sleep(max(0.0, window_s - (now_s() - begun_s)))

@@ -1,4 +1,4 @@
-"""Memory and CPU time of a server's process tree around a repetition: the client's own are never given for them."""
+"""Measures memory and CPU time of a server's process tree around a repetition, without those of the client."""
 
 import time
 from contextlib import suppress
@@ -6,11 +6,11 @@ from contextlib import suppress
 from harness.core.records.repetition import Memory
 from harness.engines.protocol import ServerProcess
 from harness.measure.system.memory import TreeSampler
-from harness.measure.system.quiesce import TREE_WINDOW_S, await_rest
+from harness.measure.system.quiesce import TREE_WINDOW_S, await_idle
 
 
 class ServerWatch:
-    """Watches one server. Where its process is not known, every figure is None with the reason."""
+    """Measures one server. If its process is unknown, every value is None and has a reason."""
 
     def __init__(self, server: ServerProcess, *, interval_s: float = 0.02) -> None:
         self._server = server
@@ -19,7 +19,7 @@ class ServerWatch:
         self._cpu_ns: int | None = None
 
     def begin(self) -> None:
-        """Take the first reading and go on sampling in the background."""
+        """Take the first reading and continue sampling in the background."""
         if self._server.pid is None:
             return
         self._cpu_ns = tree_cpu_ns(self._server.pid)
@@ -28,18 +28,18 @@ class ServerWatch:
 
     @property
     def latest(self) -> int | None:
-        """Resident size of the tree at the last reading since `begin`, in bytes: costs nothing to ask for."""
+        """Resident size of the tree at the last reading since `begin`, in bytes. Does not take a new reading."""
         return self._sampler.latest if self._sampler is not None else None
 
     def used_ns(self) -> int | None:
-        """CPU time that the tree has used since `begin`, in ns; None where it is not known."""
+        """CPU time of the tree since `begin`, in ns; None if unknown."""
         if self._server.pid is None or self._cpu_ns is None:
             return None
         now_ns = tree_cpu_ns(self._server.pid)
         return now_ns - self._cpu_ns if now_ns is not None else None
 
     def end(self) -> tuple[Memory, int | None]:
-        """Memory of the tree, in bytes, and the CPU time that it has used since `begin`, in ns."""
+        """Memory of the tree in bytes, and its CPU time since `begin` in ns."""
         if self._server.pid is None or self._sampler is None:
             return Memory(peak_reason=self._server.found), None
         held = self._sampler.stop()
@@ -48,9 +48,9 @@ class ServerWatch:
         return memory, self.used_ns()
 
     def rest(self) -> None:
-        """Wait until the server's threads have stopped looking for work, where its process is known."""
+        """Wait until the server's threads are idle, if its process is known."""
         if (pid := self._server.pid) is not None:
-            await_rest(lambda: tree_cpu_ns(pid), sleep=time.sleep, window_s=TREE_WINDOW_S)
+            await_idle(lambda: tree_cpu_ns(pid), sleep=time.sleep, window_s=TREE_WINDOW_S)
 
     def resident(self) -> int | None:
         """Resident size of the tree now, in bytes."""
@@ -62,7 +62,7 @@ class ServerWatch:
 
 
 def tree_cpu_ns(pid: int) -> int | None:
-    """CPU time of a process, its descendants, and those of them that have ended, in ns; None where it may not be read.
+    """CPU time of a process and its descendants, including ended ones, in ns; None if it cannot be read.
 
     The kernel counts in ticks, of 10 ms on most systems.
     """
@@ -77,7 +77,7 @@ def tree_cpu_ns(pid: int) -> int | None:
     for process in tree:
         with suppress(psutil.Error):
             times = process.cpu_times()
-            # The time of ended children lies in their parent's record; macOS and Windows keep none.
+            # The parent's record has the time of ended children, except on macOS and Windows.
             ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
             seconds = (seconds or 0.0) + times.user + times.system + ended
     return None if seconds is None else round(seconds * 1e9)

@@ -1,4 +1,4 @@
-"""What is under test: versions of the packages that a figure depends on, the Python, the models, the revision."""
+"""Describes the subject under test: the versions of relevant packages, Python, the models and the revision."""
 
 import platform
 import subprocess
@@ -12,13 +12,13 @@ from harness.engines.builds import BUILDS
 from harness.measure.runtimes.git import git
 
 PACKAGES = ("espeakng-loader", "kokoro-onnx", "numpy", *BUILDS, "phonemizer", "phonemizer-fork")
-"""What runs in a timed synthesis; the rest of the environment cannot change a figure."""
+"""Packages that run in a timed synthesis. Other packages cannot change a value."""
 
 
 def subject(*, models: Iterable[tuple[str, str]], root: Path, packages: Sequence[str] = PACKAGES) -> Subject:
-    """The subject as it stands in this interpreter; `models` are (name, SHA-256), `root` lies in the checkout.
+    """The subject of this interpreter. `models` are (name, SHA-256); `root` lies in the checkout.
 
-    Packages that are not installed are left out. The revision is "" where git or a repository is absent.
+    Packages that are not installed are omitted. The revision is "" without git or a repository.
     """
     revision = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no") if revision else ""
@@ -32,7 +32,7 @@ def subject(*, models: Iterable[tuple[str, str]], root: Path, packages: Sequence
 
 
 def installed(packages: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Those of `packages` that this interpreter has, with their versions, by name."""
+    """(name, version) of those `packages` that are installed here, sorted by name."""
     found = []
     for name in sorted(packages):
         try:
@@ -43,7 +43,7 @@ def installed(packages: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says of the checkout around `root`; "" when it says nothing or is not there."""
+    """The output of git in the checkout at `root`; "" if git fails or is absent."""
     try:
         return git(root, *arguments, timeout_s=10.0).strip()
     except (UsageError, subprocess.TimeoutExpired):

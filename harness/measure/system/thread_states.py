@@ -1,8 +1,8 @@
-"""What the threads of a process are doing at a moment: computing, reading a clock, or waiting, and for what.
+"""Reads the states of a process's threads: computing, reading a clock, or waiting, and for what.
 
-Linux shows it in `/proc/PID/task/TID/syscall` (proc_pid_syscall(5)): "running" for a thread that runs or waits for a
-CPU; else the number and the arguments of the system call that it is in, or -1 where it is in none, and its program
-counter. Whoever may trace a process may read that, and a parent may trace its child unless the system forbids it.
+Linux shows them in `/proc/PID/task/TID/syscall` (proc_pid_syscall(5)): "running" for a thread that runs or waits for a
+CPU; else the number and the arguments of its system call (-1 if it is in none) and its program counter. Reading that
+needs the right to trace the process, which a parent has for its child unless the system forbids it.
 
 A process waits if time passes while none of its threads works. Two kinds of threads make that hard to see:
 
@@ -23,34 +23,34 @@ PROC = Path("/proc")
 
 
 class Activity(Enum):
-    """What a thread, or a process as a whole, does."""
+    """The activity of a thread, or of a process as a whole."""
 
     WORK = auto()
     CLOCK = auto()
-    """It was stopped while it read a clock."""
+    """It was paused while it read a clock."""
     WAIT = auto()
     """It waits for time to pass, or for something outside of the process."""
     JOINT_WAIT = auto()
-    """It waits for whatever comes, with a time limit or for several things: perhaps for another thread."""
+    """It waits with a time limit or for several things, perhaps for another thread."""
     LOCK = auto()
-    """It waits without a limit for another thread of its process."""
+    """It waits without a time limit for another thread of its process."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one thread does; `doing` says in words what it waits for."""
+    """The state of one thread. `doing` describes in words what it waits for."""
 
     activity: Activity
     doing: str = ""
 
     @property
     def runs(self) -> bool:
-        """Whether it has a CPU, or is waiting for one."""
+        """Whether it runs or waits for a CPU."""
         return self.activity in (Activity.WORK, Activity.CLOCK)
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for something that no thread of its process gives."""
+        """Whether it waits for something that no thread of its process provides."""
         return self.activity in (Activity.WAIT, Activity.JOINT_WAIT)
 
 
@@ -69,7 +69,7 @@ TIMED_LOCK = State(Activity.JOINT_WAIT, "waits for a lock with a time limit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
-    """The numbers of the system calls that tell something, on one kind of processor."""
+    """The numbers of the relevant system calls on one architecture."""
 
     futex: int
     clock: frozenset[int]
@@ -109,13 +109,13 @@ _GENERIC = Calls(
 """From the kernel's include/uapi/asm-generic/unistd.h."""
 
 CALLS: Mapping[str, Calls] = {"x86_64": _X86_64, "aarch64": _GENERIC, "riscv64": _GENERIC}
-"""Machine (uname -m) → its numbers. A processor that is not here cannot be told of."""
+"""Architecture (uname -m) → its numbers. Threads on other architectures cannot be observed."""
 
 
 def read_state(line: str, calls: Calls, clock_code: range = range(0)) -> State:
-    """What a line of `/proc/PID/task/TID/syscall` says. `clock_code` is where the code that reads clocks is mapped.
+    """The state in a line of `/proc/PID/task/TID/syscall`. `clock_code` is the address range of code that reads clocks.
 
-    ValueError where it says nothing that is known.
+    Raises ValueError for a line of unknown form.
     """
     fields = line.split()
     if fields[:1] == ["running"]:
@@ -135,9 +135,9 @@ def read_state(line: str, calls: Calls, clock_code: range = range(0)) -> State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What the threads of a process did at one moment: the main one, and by id the others, where they were looked at.
+    """The states of a process's threads at one moment: the main thread and, by id, the other observed threads.
 
-    Of a process whose main thread works nothing else is asked.
+    The other threads are usually not read while the main thread works.
     """
 
     main: State
@@ -150,25 +150,26 @@ class Snapshot:
 
 
 BUSY_SHARE = 0.1
-"""The share of looks at a synthesis in which a thread with a part in it runs; a timer in the background does not."""
+"""A thread that runs in at least this share of the observations takes part in the synthesis; a background timer does
+not."""
 
 
 def states_of(during: Sequence[Snapshot], after: Sequence[Snapshot] = ()) -> list[State]:
-    """What a process did at each observation of a synthesis; all observations together tell which threads only spin.
+    """The state of a process at each observation of a synthesis. All observations show which threads only spin.
 
-    `after` are observations from the end of the synthesis until the process was at rest.
+    `after` are observations from the end of the synthesis until the process was idle.
     """
     spinning = frozenset[int]().union(*(each.running for each in after if not each.main.runs))
     often = Counter(thread for each in during for thread in each.running)
-    busy = frozenset(thread for thread, looks in often.items() if looks >= BUSY_SHARE * len(during))
+    busy = frozenset(thread for thread, count in often.items() if count >= BUSY_SHARE * len(during))
     return [judge(each, spinning=spinning, busy=busy) for each in during]
 
 
 def judge(snapshot: Snapshot, *, spinning: frozenset[int] = frozenset(), busy: frozenset[int] = frozenset()) -> State:
-    """What a process did as a whole.
+    """The state of a process as a whole.
 
-    `spinning` are threads that run on without work. `busy` are those that have a part in the work: where the main one
-    waits for such a thread, and that one waits for something outside, whatever else runs only looks for work.
+    `spinning` are threads that run without work. `busy` are threads that take part in the work. If the main thread
+    waits for a busy thread, and that one waits for something outside, all other running threads only spin.
     """
     if snapshot.main == READING_A_CLOCK and any(state == WORKING for state in snapshot.others.values()):
         # The threads of ONNX Runtime's pool read a clock while they spin. So does the main thread while it waits.
@@ -184,7 +185,7 @@ def judge(snapshot: Snapshot, *, spinning: frozenset[int] = frozenset(), busy: f
         return READING_A_CLOCK if all(state == READING_A_CLOCK for state in running) else WORKING
     if snapshot.main.activity is Activity.JOINT_WAIT:
         return next((state for state in others if state.activity is Activity.WAIT), snapshot.main)
-    # It waits for another thread: for one that waits itself, or for a pool whose threads count as spinning.
+    # It waits for a thread that waits itself, or for a pool whose threads count as spinning.
     return next((state for state in others if state.waits), WORKING)
 
 
@@ -200,7 +201,7 @@ class Threads:
 
     @property
     def readable(self) -> bool:
-        """Whether this system says what they do."""
+        """Whether this system shows the states."""
         return self._state(self._pid) is not None
 
     def observe(self, *, all_threads: bool = False) -> Snapshot | None:
@@ -230,7 +231,7 @@ class Threads:
             return None
 
     def _find_clock_code(self) -> range:
-        """Where the kernel has mapped the code by which the C library reads clocks."""
+        """The address range of the kernel code with which the C library reads clocks."""
         with suppress(OSError):
             for line in self._maps.read_text(encoding="utf-8", errors="replace").splitlines():
                 if line.endswith("[vdso]"):

@@ -9,7 +9,7 @@ from harness.core.clock import Clock, SystemClock
 from harness.core.records.repetition import Disturbance, Memory
 from harness.measure.system.interference import Watch
 from harness.measure.system.memory import Mark, begin, memory, usage
-from harness.measure.system.quiesce import await_rest
+from harness.measure.system.quiesce import await_idle
 from harness.measure.worker.pause import PauseLedger, WorkerActivity
 
 CHUNK = 1 << 22
@@ -50,12 +50,12 @@ class SystemProbes:
         paused_ns, used_ns = (
             now - then for now, then in zip(self._pause_totals_ns(), self._pauses_before, strict=True)
         )
-        disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns, instead_ns=used_ns, paused_ns=paused_ns)
+        disturbance = self._watch.end(own_cpu_ns=cpu_ns, wall_ns=wall_ns, other_side_ns=used_ns, paused_ns=paused_ns)
         return memory(self._mark) if self._mark else Memory(), disturbance
 
     def rest(self) -> None:
         """Wait until the engine's threads are idle."""
-        await_rest(self._clock.cpu_ns, sleep=self._clock.sleep)
+        await_idle(self._clock.cpu_ns, sleep=self._clock.sleep)
 
     def _set_activity(self, what: WorkerActivity) -> None:
         if self._ledger:

@@ -10,8 +10,8 @@ from harness.cli.doctor import SIGNS
 from harness.core.errors import ExitCode
 from harness.core.records.environment import Conditions, Machine
 from harness.core.records.value import Reading, known, unknown
-from harness.measure.doctor import Checkup, Disk, Finding, Status, examine, exit_code, installation, look
-from harness.measure.doctor.checkup import git_version, look_at_disk
+from harness.measure.doctor import Checkup, Disk, Finding, Status, check, examine, exit_code, installation
+from harness.measure.doctor.checkup import check_disk, git_version
 from harness.measure.doctor.installation import Installation, parse_probe, probe
 
 GIB = 1 << 30
@@ -306,7 +306,7 @@ def test_a_provider_that_is_not_here_is_no_pass_and_says_why() -> None:
             replace(HEALTHY, disks=(replace(DISKS[1], free=None),)),
             "cache",
             Status.UNKNOWN,
-            "does not tell",
+            "does not report",
             "",
             id="unseen-disk",
         ),
@@ -447,7 +447,7 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_this_installation_can_be_looked_at(tmp_path: Path) -> None:
-    checkup = look(results=tmp_path / "not" / "yet" / "results.sqlite", cache=tmp_path)
+    checkup = check(results=tmp_path / "not" / "yet" / "results.sqlite", cache=tmp_path)
     assert checkup.installation.runtime_error == ""
     assert "CPUExecutionProvider" in checkup.installation.providers
     assert checkup.installation.phonemes != ""
@@ -458,7 +458,7 @@ def test_this_installation_can_be_looked_at(tmp_path: Path) -> None:
 
 def test_a_place_under_a_file_cannot_be_written_but_has_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda _path, _mode: False)
-    disk = look_at_disk("results", tmp_path / "results.sqlite")
+    disk = check_disk("results", tmp_path / "results.sqlite")
     assert not disk.writable
     assert disk.free is not None
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.engines.builds import builds_in, is_build, overwriting, refuse_several_builds
-from harness.measure.runtimes.resolve import complete, overrides
+from harness.measure.runtimes.resolve import overrides, with_defaults
 from tests.conftest import Command
 
 
@@ -97,7 +97,7 @@ def test_a_build_that_another_package_brings_is_refused_by_name(here: Command, i
     found = here("runtimes", "build", "wants-gpu==1.0.0", **index)
     assert found.returncode == 2
     assert "onnxruntime and onnxruntime-gpu would overwrite one another" in found.stderr
-    assert "ask for onnxruntime-gpu by name" in found.stderr
+    assert "request onnxruntime-gpu by name" in found.stderr
 
 
 def test_an_unknown_build_is_known_by_what_it_installs(here: Command, index: dict[str, str]) -> None:
@@ -109,8 +109,8 @@ def test_an_unknown_build_is_known_by_what_it_installs(here: Command, index: dic
 def test_what_stands_beside_a_build_is_none() -> None:
     beside = ("onnxruntime-extensions==0.15", "onnxruntime-genai==0.18", "onnxruntime-ep-openvino==1.8", "ort==1.2")
     assert builds_in(beside) == ()
-    assert overrides(complete(beside)) == ()
-    assert f"onnxruntime=={version('onnxruntime')}" in complete(beside)
+    assert overrides(with_defaults(beside)) == ()
+    assert f"onnxruntime=={version('onnxruntime')}" in with_defaults(beside)
     assert is_build("Ort_Nightly.gpu")
     refuse_several_builds(["onnxruntime==1.31.0", "onnxruntime-qnn>=2.1"], where="here")
     with pytest.raises(UsageError, match="onnxruntime and onnxruntime-qnn overwrite"):

@@ -140,7 +140,7 @@ def test_a_cache_that_cannot_hold_revisions(repository: Path, tmp_path: Path, re
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "revisions").write_text("a file, where a folder should be")
     told = refused(repository)
-    assert "cannot be laid out" in told
+    assert "cannot be checked out" in told
     assert "KOKORO_BENCH_CACHE" in told
 
 

@@ -159,7 +159,7 @@ def test_the_container(tmp_path: Path, files: dict[str, str], environment: dict[
 
 
 def test_an_empty_machine_is_all_unknown_with_reasons(tmp_path: Path) -> None:
-    readings, texts = linux.look(tmp_path)
+    readings, texts = linux.read_conditions(tmp_path)
     assert all(not value.known and value.reason for value in readings.values())
     assert texts["governor"] == "unknown: no cpufreq here"
 
@@ -178,7 +178,7 @@ def test_what_happened_between_two_observations_is_their_difference() -> None:
 def test_a_restart_or_an_absence_in_between_is_unknown() -> None:
     before = at(cpu_since_boot_s=known(100.0), steal_since_boot_s=known(5.0), throttled_s=unknown("no quota"))
     assert steal_between(before, before) == unknown("no time lies between the two observations")
-    assert "started anew" in steal_between(before, at(cpu_since_boot_s=known(1), steal_since_boot_s=known(0))).reason
+    assert "restarted" in steal_between(before, at(cpu_since_boot_s=known(1), steal_since_boot_s=known(0))).reason
     assert throttled_between(before, before) == unknown("no quota")
     assert throttled_between(before, at()) == unknown("no quota")
 
@@ -208,17 +208,17 @@ def test_other_systems_have_the_same_names(monkeypatch: pytest.MonkeyPatch) -> N
     there = observe(0.0)
     assert [name for name, _ in there.readings] == [name for name, _ in here.readings]
     assert [name for name, _ in there.texts] == [name for name, _ in here.texts]
-    assert text(there, "governor") == "unknown: macOS does not tell"
+    assert text(there, "governor") == "unknown: macOS does not report it"
     assert text(there, "busy_processes").startswith("unknown: listing processes takes too long")
 
 
 def test_a_system_without_load_averages_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     on("win32", monkeypatch)
     monkeypatch.delattr(os, "getloadavg")
-    assert reading(observe(0.0), "load_1min") == unknown("Windows does not tell")
+    assert reading(observe(0.0), "load_1min") == unknown("Windows does not report it")
 
 
 def test_a_long_look_lists_processes_on_other_systems_too(monkeypatch: pytest.MonkeyPatch) -> None:
     on("darwin", monkeypatch)
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    assert not text(observe(0.0, window_s=conditions.BRIEF_S * 2), "busy_processes").startswith("unknown")
+    assert not text(observe(0.0, window_s=conditions.SHORT_WINDOW_S * 2), "busy_processes").startswith("unknown")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.system.external_work import works_elsewhere
+from harness.measure.system.external_work import external_work
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="only where there is a /proc")
 
@@ -23,7 +23,7 @@ def test_a_process_that_has_started_another_does(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "ready\n"
-    assert "has started another process (python" in works_elsewhere(parent.pid, proc=tmp_path)
+    assert "has started another process (python" in external_work(parent.pid, proc=tmp_path)
     parent.communicate()
 
 
@@ -36,7 +36,7 @@ def test_a_process_with_an_accelerator_open_does(tmp_path: Path, opened: list[st
     descriptors.mkdir(parents=True)
     for number, target in enumerate(opened):
         (descriptors / str(number)).symlink_to(target)
-    found = works_elsewhere(0, proc=tmp_path)
+    found = external_work(0, proc=tmp_path)
     assert bool(found) is bool(told)
     assert told in found
 
@@ -44,4 +44,4 @@ def test_a_process_with_an_accelerator_open_does(tmp_path: Path, opened: list[st
 def test_a_process_that_is_gone_does_nothing(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.communicate()
-    assert works_elsewhere(ended.pid, proc=tmp_path) == ""
+    assert external_work(ended.pid, proc=tmp_path) == ""

@@ -86,7 +86,7 @@ def test_whoever_worked_while_a_process_was_halted_does_not_disturb_it() -> None
     """Two seconds of the machine, one of each side's: nobody else did anything. Halts are no preemptions to mark."""
     after = later(busy_s=2.0)
     found = judge_disturbance(
-        IDLE, after, own_cpu_ns=SECOND, wall_ns=2 * SECOND, instead_ns=SECOND, switches=300, cpus=2
+        IDLE, after, own_cpu_ns=SECOND, wall_ns=2 * SECOND, other_side_ns=SECOND, switches=300, cpus=2
     )
     assert found.others_cpu_share == 0
     assert found.involuntary_switches == 300
@@ -100,7 +100,7 @@ def test_a_watch_adds_the_time_that_a_process_was_halted(monkeypatch: pytest.Mon
     monkeypatch.setattr(interference, "cpu_times", lambda: next(times))
     watch = Watch()
     watch.begin()
-    found = watch.end(own_cpu_ns=SECOND // 2, wall_ns=SECOND // 2, paused_ns=SECOND // 2, instead_ns=SECOND // 2)
+    found = watch.end(own_cpu_ns=SECOND // 2, wall_ns=SECOND // 2, paused_ns=SECOND // 2, other_side_ns=SECOND // 2)
     assert found.others_cpu_share == pytest.approx(0.3)
 
 

@@ -10,15 +10,15 @@ import pytest
 
 import harness
 from harness.core.clock import ScriptedClock, SystemClock
-from harness.measure.system.lock import Holder, MachineTakenError, Place, holder, measuring_alone
+from harness.measure.system.lock import Holder, MachineTakenError, Place, exclusive_measurement, holder
 
 CHILD = """
 import sys, time
 from pathlib import Path
 from harness.core.clock import SystemClock
-from harness.measure.system.lock import Place, measuring_alone
+from harness.measure.system.lock import Place, exclusive_measurement
 place = Place(root=Path(sys.argv[1]), machine_key="machine")
-with measuring_alone(place, what="a child", wait_s=0, clock=SystemClock(), report=print):
+with exclusive_measurement(place, what="a child", wait_s=0, clock=SystemClock(), report=print):
     print("measuring", flush=True)
     time.sleep(600)
 """
@@ -47,7 +47,7 @@ def test_a_second_is_told_who_measures_and_gives_up(tmp_path: Path) -> None:
         clock, said = ScriptedClock(), []
         with (
             pytest.raises(MachineTakenError, match=f"waited 3 s: process {process.pid} \\(a child, since "),
-            measuring_alone(place_of(tmp_path), what="us", wait_s=3.0, clock=clock, report=said.append),
+            exclusive_measurement(place_of(tmp_path), what="us", wait_s=3.0, clock=clock, report=said.append),
         ):
             pytest.fail("two measured at once")
         assert clock.elapsed_ns == 3_000_000_000
@@ -63,7 +63,7 @@ def test_a_kill_leaves_no_lock_behind(tmp_path: Path) -> None:
     with child(tmp_path) as process:
         process.kill()
     assert holder(place_of(tmp_path)) is None
-    with measuring_alone(place_of(tmp_path), what="us", wait_s=0.0, clock=SystemClock(), report=quiet):
+    with exclusive_measurement(place_of(tmp_path), what="us", wait_s=0.0, clock=SystemClock(), report=quiet):
         assert holder(place_of(tmp_path)) == Holder(
             pid=os.getpid(), since=pytest.approx(SystemClock().wall(), abs=60), what="us"
         )
@@ -75,7 +75,7 @@ def test_who_waits_goes_on_when_the_other_ends(tmp_path: Path) -> None:
     with child(tmp_path) as process:
         timer = threading.Timer(0.5, process.kill)
         timer.start()
-        with measuring_alone(place_of(tmp_path), what="us", wait_s=60.0, clock=SystemClock(), report=quiet):
+        with exclusive_measurement(place_of(tmp_path), what="us", wait_s=60.0, clock=SystemClock(), report=quiet):
             assert process.wait() != 0
         timer.join()
 
@@ -83,7 +83,7 @@ def test_who_waits_goes_on_when_the_other_ends(tmp_path: Path) -> None:
 def test_machines_that_share_a_cache_do_not_wait_for_one_another(tmp_path: Path) -> None:
     other = Place(root=tmp_path, machine_key="other")
     with child(tmp_path) as process:
-        with measuring_alone(other, what="us", wait_s=0.0, clock=SystemClock(), report=quiet):
+        with exclusive_measurement(other, what="us", wait_s=0.0, clock=SystemClock(), report=quiet):
             pass
         process.kill()
 
@@ -101,6 +101,6 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(MachineTakenError, match="cannot be used"),
-        measuring_alone(place_of(tmp_path / "file"), what="us", wait_s=0, clock=ScriptedClock(), report=quiet),
+        exclusive_measurement(place_of(tmp_path / "file"), what="us", wait_s=0, clock=ScriptedClock(), report=quiet),
     ):
         pytest.fail("measured without a lock")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from harness.measure.system.quiesce import await_rest
+from harness.measure.system.quiesce import await_idle
 
 MS = 1_000_000
 
@@ -24,7 +24,7 @@ class Counter:
 
 
 def rested(counter: Counter, used_ns: Callable[[], int | None] | None = None, **limits: float) -> bool:
-    return await_rest(used_ns or counter.used_ns, sleep=counter.sleep, **{"window_s": 0.01, **limits})
+    return await_idle(used_ns or counter.used_ns, sleep=counter.sleep, **{"window_s": 0.01, **limits})
 
 
 def test_a_process_at_rest_costs_one_window() -> None:
