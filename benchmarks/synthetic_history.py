@@ -62,12 +62,6 @@ def made_run(made: Made, night: int, *, raw: bool = True) -> RunData:
     return data if raw else replace(data, launches=(), blocks=(), repetitions=())
 
 
-def made_history(made: Made, nights: int, *, raw_from: int = 0) -> Iterator[RunData]:
-    """One run a night, oldest first; nights before `raw_from` without their repetitions."""
-    for night in range(nights):
-        yield made_run(made, night, raw=night >= raw_from)
-
-
 def _scenarios(made: Made) -> Iterator[Scenario]:
     for model in made.models:
         for provider in made.providers:

@@ -21,9 +21,6 @@ class PlacementCheck:
     notes: tuple[str, ...]
 
 
-NOTHING_TO_PROVE = PlacementCheck(refusals={}, notes=())
-
-
 def verify_placement(
     arms: Iterable[Arm], *, worker_factory: WorkerFactory, voices: Mapping[Arm, str], seed: int
 ) -> PlacementCheck:

@@ -38,16 +38,6 @@ def tolerance_for(effect: float) -> float:
     return TOLERANCE_IN_EFFECT * effect
 
 
-def pairs_for(effect: float, *, sd: float, alpha: float, power: float = POWER) -> int:
-    """Pairs that a duel needs to find `effect` (a ratio) when the log-ratio of a pair has standard deviation `sd`.
-
-    ((z₁₋α/₂ + z_power) · sd / log(1 + effect))², the textbook's size for a paired mean, for two-sided `alpha`. At
-    power 0.8 and alpha 0.05 that is 7.85 (sd / δ)².
-    """
-    z = quantile(alpha / 2, math.inf) + quantile(1 - power, math.inf)
-    return math.ceil((z * sd / math.log1p(effect)) ** 2)
-
-
 def values_to_settle(interim: DeferredEstimate, *, tolerance: float, alpha: float) -> int:
     """How many values (pairs of a duel) would leave no doubt, if the estimate stayed as it is and noise as it was.
 

@@ -92,7 +92,7 @@ class Connection:
             raise exchange.lost(error) from error
 
     def _read(self, connection: socket.socket, exchange: Exchange, deadline: int) -> bytes:
-        idle, total = self._settings.idle_timeout, self._settings.total_timeout
+        idle = self._settings.idle_timeout
         left = (deadline - self._clock.now_ns()) / 1e9
         try:
             if left <= 0:
@@ -102,12 +102,7 @@ class Connection:
         except ssl.SSLEOFError:
             return b""
         except TimeoutError as error:
-            came = f"{exchange.answer.bytes} bytes of body had come"
-            if left <= idle:
-                raise EndpointFault(
-                    Fault.TIMEOUT_TOTAL, f"the answer was not complete within {total:g} s; {came}"
-                ) from error
-            raise EndpointFault(Fault.TIMEOUT_IDLE, f"not a byte for {idle:g} s; {came}") from error
+            raise exchange.timed_out(self._settings, whole=left <= idle) from error
         except OSError as error:
             raise exchange.lost(error) from error
 
@@ -121,8 +116,7 @@ def open_socket(address: Address, *, timeout: float, clock: "Clock") -> socket.s
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise EndpointFault(Fault.DNS, f"the name {address.host!r} does not resolve: {reason}") from error
+        raise name_fault(address, error) from error
     connection = _connect_first(found, address, deadline=deadline, timeout=timeout, clock=clock)
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -159,6 +153,12 @@ def _connect_first(
             continue
         return connection
     raise connection_fault(address, failure, timeout) from failure
+
+
+def name_fault(address: Address, error: Exception) -> EndpointFault:
+    """The name of the host does not resolve."""
+    reason = getattr(error, "strerror", None) or error
+    return EndpointFault(Fault.DNS, f"the name {address.host!r} does not resolve: {reason}")
 
 
 def connection_fault(address: Address, failure: OSError | None, timeout: float) -> EndpointFault:

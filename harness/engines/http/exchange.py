@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.engines.http.target import Settings
+
 READ_SIZE = 1 << 16
 GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 """zlib tells the two apart by their headers."""
@@ -127,6 +129,14 @@ class Exchange:
         """The connection broke while the answer was awaited."""
         how = "was reset" if isinstance(error, ConnectionResetError) else f"broke ({error.strerror or error})"
         return self._cut(f"the connection {how}")
+
+    def timed_out(self, settings: "Settings", *, whole: bool) -> EndpointFault:
+        """The answer has taken too long as a `whole`, or since its last byte."""
+        came = f"{self.answer.bytes} bytes of body had come"
+        if whole:
+            total = settings.total_timeout
+            return EndpointFault(Fault.TIMEOUT_TOTAL, f"the answer was not complete within {total:g} s; {came}")
+        return EndpointFault(Fault.TIMEOUT_IDLE, f"not a byte for {settings.idle_timeout:g} s; {came}")
 
     @property
     def reusable(self) -> bool:

@@ -16,7 +16,6 @@ from harness.core.records.repetition import Disturbance, Memory, Outcome, Outcom
 from harness.engines.http.errors import EndpointFault
 from harness.engines.http.exchange import Exchange
 from harness.engines.http.target import Target
-from harness.engines.speech import SpeechRequest
 from harness.measure.load.http_streams import DeferredDecoding, StreamPool
 from harness.measure.load.records import KeepAudio, LoadRecord, RecordBuilder, RequestTrace, Workload
 from harness.measure.system.server_process import ServerWatch
@@ -175,14 +174,7 @@ class LoadClient:
         number, workload = self._prepared, self._workload
         self._prepared += 1
         utterance = workload.utterance(number)
-        request = SpeechRequest(
-            text=utterance.text,
-            voice=workload.voice,
-            speed=workload.speed,
-            language=utterance.language,
-            stream=workload.stream,
-        )
-        exchange = Exchange(address=self._target.address, ask=self._target.ask(request))
+        exchange = Exchange(address=self._target.address, ask=self._target.ask(workload.request(utterance)))
         request_bytes = exchange.opening()
         self._stock.append(
             PreparedRequest(number=number, utterance=utterance, exchange=exchange, request_bytes=request_bytes)

@@ -19,7 +19,6 @@ from harness.engines.http.engine import settle_dialect
 from harness.engines.http.errors import EndpointFault
 from harness.engines.http.target import Target, check_format_known, read_address, read_settings
 from harness.engines.protocol import Stages
-from harness.engines.speech import SpeechRequest
 from harness.measure.load.arrivals import starts_of
 from harness.measure.load.client import HEARTBEAT_S, unfinished
 from harness.measure.load.records import LAG_STEP_NS, LoadRecord, RecordBuilder, RequestTrace, Workload
@@ -183,11 +182,7 @@ class ExternalClient:
         self._asked += 1
         utterance = self._workload.utterance(trace.number)
         trace.sent_ns = self._clock.now_ns()
-        request = SpeechRequest(
-            text=utterance.text, voice=self._workload.voice, speed=self._workload.speed,
-            language=utterance.language, stream=True,
-        )  # fmt: skip
-        exchange, chunks = connection.send(self._target.ask(request))
+        exchange, chunks = connection.send(self._target.ask(self._workload.request(utterance)))
         self._under_way += 1
         self._open.add(connection)
         try:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.core.clock import Clock
-from harness.engines.http.connection import connect_timeout, connection_fault, tls_fault
-from harness.engines.http.errors import EndpointFault, Fault
+from harness.engines.http.connection import connect_timeout, connection_fault, name_fault, tls_fault
+from harness.engines.http.errors import EndpointFault
 from harness.engines.http.exchange import READ_SIZE, AudioChunk, Exchange
 from harness.engines.http.request import Address
 from harness.engines.http.target import Settings
@@ -156,12 +156,9 @@ class Stream(asyncio.BufferedProtocol):
         """Fail after a time-out. One timer serves all reads, because a timer per read would cost more than the read."""
         assert self._exchange is not None  # noqa: S101 - for the type checker; the timer ends with the exchange
         now_ns = self._clock.now_ns()
-        idle, total = self._settings.idle_timeout, self._settings.total_timeout
-        came = f"{self._exchange.answer.bytes} bytes of body had come"
-        if now_ns >= deadline_ns:
-            self._fail(EndpointFault(Fault.TIMEOUT_TOTAL, f"the answer was not complete within {total:g} s; {came}"))
-        elif now_ns - self._last_ns >= idle * 1e9:
-            self._fail(EndpointFault(Fault.TIMEOUT_IDLE, f"not a byte for {idle:g} s; {came}"))
+        is_late = now_ns >= deadline_ns
+        if is_late or now_ns - self._last_ns >= self._settings.idle_timeout * 1e9:
+            self._fail(self._exchange.timed_out(self._settings, whole=is_late))
         else:
             self._watch = asyncio.get_running_loop().call_later(
                 self._next_check_s(deadline_ns), self._check_timeouts, deadline_ns
@@ -206,8 +203,7 @@ class StreamPool:
         except ssl.SSLError as error:
             raise tls_fault(self._address, error) from error
         except (socket.gaierror, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise EndpointFault(Fault.DNS, f"the name {self._address.host!r} does not resolve: {reason}") from error
+            raise name_fault(self._address, error) from error
         except OSError as error:
             raise connection_fault(self._address, error, timeout) from error
         with contextlib.suppress(OSError):

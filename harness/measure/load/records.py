@@ -17,6 +17,7 @@ from harness.core.records.repetition import (
 )
 from harness.core.records.scenario import Band, Utterance
 from harness.engines.http.exchange import AudioChunk
+from harness.engines.speech import SpeechRequest
 from harness.metrics.audio.features import extract
 from harness.metrics.validity import check
 
@@ -48,6 +49,16 @@ class Workload:
     def utterance(self, number: int) -> Utterance:
         """The text of request `number`."""
         return self.utterances[number % len(self.utterances)]
+
+    def request(self, utterance: Utterance) -> SpeechRequest:
+        """The request for a text."""
+        return SpeechRequest(
+            text=utterance.text,
+            voice=self.voice,
+            speed=self.speed,
+            language=utterance.language,
+            stream=self.stream,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

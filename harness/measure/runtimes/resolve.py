@@ -20,7 +20,6 @@ from harness.engines.builds import (
     listed,
 )
 
-WHEELS = ("onnxruntime", "kokoro-onnx", "psutil", "numpy")
 TAIL_LINES = 6
 
 

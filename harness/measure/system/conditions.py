@@ -43,31 +43,6 @@ def text(conditions: Conditions, name: str) -> str:
     return dict(conditions.texts).get(name, "unknown: not observed")
 
 
-def steal_between(before: Conditions, after: Conditions) -> Reading:
-    """The share of all CPU time between two observations that the hypervisor gave to others."""
-    steal = _grown(before, after, "steal_since_boot_s")
-    cpu = _grown(before, after, "cpu_since_boot_s")
-    if steal.value is None or cpu.value is None:
-        return unknown(steal.reason or cpu.reason)
-    if cpu.value <= 0:
-        return unknown("no time lies between the two observations")
-    return known(steal.value / cpu.value)
-
-
-def throttled_between(before: Conditions, after: Conditions) -> Reading:
-    """Seconds for which a CPU quota stopped the container between two observations."""
-    return _grown(before, after, "throttled_s")
-
-
-def _grown(before: Conditions, after: Conditions, name: str) -> Reading:
-    first, last = reading(before, name), reading(after, name)
-    if first.value is None or last.value is None:
-        return unknown(first.reason or last.reason)
-    if last.value < first.value:
-        return unknown(f"{name} went backwards: the machine was restarted in between")
-    return known(last.value - first.value)
-
-
 def _read_elsewhere() -> tuple[linux.Readings, linux.Texts]:
     """Readings of psutil on macOS and Windows. Not tested on such machines."""
     import psutil

@@ -67,11 +67,6 @@ def mel_levels(bands: "Floats") -> "Floats":
     return np.asarray(10 * np.log10(np.maximum(bands, FLOOR)))
 
 
-def mel_spectrogram(audio: "NDArray[np.floating]", sample_rate: int) -> "Floats":
-    """Shape (frames, 40), in dB, for pictures: not below −100 dB."""
-    return mel_levels(mel_powers(power_spectra(audio, sample_rate), sample_rate))
-
-
 def mel_cepstra(power: "Floats", sample_rate: int) -> "Floats":
     """Shape (frames, 13): the `band_cepstra` of the mel bands of power spectra."""
     return band_cepstra(mel_powers(power, sample_rate))

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from harness.analysis.stats.interval import DeferredEstimate
-from harness.analysis.stats.power import detectable, pairs_for, tolerance_for, values_to_settle
+from harness.analysis.stats.power import detectable, tolerance_for, values_to_settle
 
 
 def interim(point: float = 0.0, *, error: float = 0.01, n: int = 24) -> DeferredEstimate:
@@ -21,14 +21,6 @@ def test_a_wide_tolerance_is_what_limits() -> None:
 
 def test_without_noise_the_tolerance_is_detectable() -> None:
     assert detectable(interim(error=0.0), tolerance=0.02, alpha=0.01) == 0.02
-
-
-def test_pairs_for_an_effect_is_the_textbooks_number() -> None:
-    sd, effect = 0.03, 0.05
-    assert pairs_for(effect, sd=sd, alpha=0.05, power=0.8) == math.ceil(7.8489 * (sd / math.log1p(effect)) ** 2)
-    # What the design computes: 5 % in about 8 pairs and 2 % in about 50, at an error of 0.001 and 90 % power.
-    assert pairs_for(0.05, sd=0.03, alpha=0.001) == 8
-    assert pairs_for(0.02, sd=0.03, alpha=0.001) == 48
 
 
 def test_a_duel_tolerates_half_of_what_it_seeks() -> None:

@@ -8,7 +8,7 @@ import pytest
 from harness.core.records.environment import Conditions
 from harness.core.records.value import Reading, known, unknown
 from harness.measure.system import conditions, linux
-from harness.measure.system.conditions import observe, reading, steal_between, text, throttled_between
+from harness.measure.system.conditions import observe, reading, text
 
 DATA = Path(__file__).parent / "data"
 
@@ -166,21 +166,6 @@ def test_an_empty_machine_is_all_unknown_with_reasons(tmp_path: Path) -> None:
 
 def at(**readings: Reading) -> Conditions:
     return Conditions(taken_at=0.0, readings=tuple(readings.items()), texts=(("power", "mains"),))
-
-
-def test_what_happened_between_two_observations_is_their_difference() -> None:
-    before = at(cpu_since_boot_s=known(100.0), steal_since_boot_s=known(5.0), throttled_s=known(1.0))
-    after = at(cpu_since_boot_s=known(120.0), steal_since_boot_s=known(6.0), throttled_s=known(1.5))
-    assert steal_between(before, after) == known(0.05)
-    assert throttled_between(before, after) == known(0.5)
-
-
-def test_a_restart_or_an_absence_in_between_is_unknown() -> None:
-    before = at(cpu_since_boot_s=known(100.0), steal_since_boot_s=known(5.0), throttled_s=unknown("no quota"))
-    assert steal_between(before, before) == unknown("no time lies between the two observations")
-    assert "restarted" in steal_between(before, at(cpu_since_boot_s=known(1), steal_since_boot_s=known(0))).reason
-    assert throttled_between(before, before) == unknown("no quota")
-    assert throttled_between(before, at()) == unknown("no quota")
 
 
 def test_what_was_not_observed_is_unknown() -> None:
