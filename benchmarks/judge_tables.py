@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.noise import FAMILIES, half_speed, log_times
 from benchmarks.rules import Found, gate_baselines, gate_duels
 from harness.analysis.changepoints.detect import ALPHA, STRICTEST, change_points_of
-from harness.analysis.changepoints.incremental import LEAP, steps_of_lines
+from harness.analysis.changepoints.incremental import SEGMENT, steps_of_lines
 from harness.analysis.sequential import StoppingRule
 from harness.analysis.stats import anova
 from harness.analysis.stats.paired import SLICED_LAUNCH_SD
@@ -153,12 +153,12 @@ def _play(ratios: FloatArray, *, tolerance: float, launch_sd: float = 0.0) -> tu
     pairs = np.full(duels, float(blocks))
     going = np.arange(duels)
     place = np.arange(blocks).reshape(launches, each)
-    for look in rule.looks():
+    for look in rule.planned_analyses():
         seen = np.where(place < look, ratios[going], np.nan)
         found = gate_duels(
             seen,
             tolerance=tolerance,
-            share=rule.share(look),
+            share=rule.alpha_spent(look),
             one_scenario=True,
             launch_sd=launch_sd,
         )
@@ -236,7 +236,7 @@ def long_history(rng: np.random.Generator, *, count: int) -> str:
     """The marks on a thousand runs without a step."""
     runs, sd = 1000, 0.02
     lines = [
-        f"Lines of {runs} runs without a step, sd {sd:.0%}, {count} of each noise: the share of the leaps of {LEAP}",
+        f"Lines of {runs} runs without a step, sd {sd:.0%}, {count} of each noise: share of the segments of {SEGMENT}",
         "runs that a false mark stands in.",
         "",
         row("noise", *(f"{alpha:.2%}" for alpha in (STRICTEST, ALPHA)), "CPU a line"),
@@ -246,8 +246,8 @@ def long_history(rng: np.random.Generator, *, count: int) -> str:
         began = time.process_time()
         shares = []
         for alpha in (STRICTEST, ALPHA):
-            marks = [{step.index // LEAP for step in steps} for steps in steps_of_lines(flat, alpha=alpha)]
-            shares.append(sum(map(len, marks)) / (count * runs / LEAP))
+            marks = [{step.index // SEGMENT for step in steps} for steps in steps_of_lines(flat, alpha=alpha)]
+            shares.append(sum(map(len, marks)) / (count * runs / SEGMENT))
         each_ms = 1000 * (time.process_time() - began) / count / len(shares)
         lines.append(row(family, *(f"{share:.2%}" for share in shares), f"{each_ms:.0f} ms"))
     return "\n".join(lines) + "\n"

@@ -81,7 +81,7 @@ def gate_baselines(
         for row in range(len(variance)) if pool else ():
             prior = shrinkage.learn(list(variance[row]), list(freedom[row]))
             if prior is not None:
-                variance[row], freedom[row] = prior.moderate(variance[row], freedom[row])
+                variance[row], freedom[row] = prior.shrink(variance[row], freedom[row])
     error = np.sqrt(variance * (1 + 1 / runs))
     return _decide(medians - fit.point, error, freedom, tolerance=tolerance)
 

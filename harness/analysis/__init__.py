@@ -1,5 +1,5 @@
 """The statistics and the gate: pure functions of figures. No files, no clocks, no pytest.
 
-`gate.judge` is the one function that gives verdicts. Everything beneath it turns grouped figures into an `Interim`
-estimate whose interval can be read at any level, because the level is only known when the whole run is judged.
+`gate.run_gate` is the only function that makes verdicts. The functions below it turn grouped values into a
+`DeferredEstimate`. Its interval can be computed at any level, because the level depends on the whole run.
 """

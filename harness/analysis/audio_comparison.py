@@ -1,9 +1,9 @@
-"""How much each arm's audio sounds like the original's: kept while a run measures, compared once it has ended.
+"""Similarity of each arm's audio to the original's. Audio is kept during a run and compared after the run.
 
-A scenario is held against its original: the same text, voice and speed by the model that it was made from, on the CPU.
-One whose original is not known, or not in the run, is held against the arm that the others stand beside
-(`judge.likeness.counterpart_of`). What others are held against is held against itself in another launch, whose
-generator has another seed; that has metrics of its own (`lsd_itself`, `mcd_itself`), which the others are read beside.
+A scenario is compared with its original: the same text, voice and speed, spoken by the parent model on the CPU. If the
+original is unknown or not in the run, the scenario is compared with the run's reference arm
+(`audio_limits.counterpart_of`). The reference is also compared with itself in another launch, where the generator has
+another seed. That comparison has its own metrics (`lsd_itself`, `mcd_itself`): the noise floor of the other distances.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
 from harness.core.records.value import Reading
 from harness.core.records.verdict import Summary, TargetResult, Verdict, VerdictKind
-from harness.metrics.definitions.audio import LIKENESS, NOISE
+from harness.metrics.definitions.audio import NOISE, SIMILARITY
 from harness.metrics.registry import METRICS
 from harness.store.audio import KEPT_LAUNCHES, audio_path, prune_audio, write_audio
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONGEST_CHARACTERS = 250
-"""Texts up to this are kept: chars-200 and below."""
+"""Audio is kept for texts up to this length: chars-200 and below."""
 PERCEPTION_S = 8.0
-"""PESQ takes as long as the speech: it is left to utterances up to this."""
+"""PESQ takes as long as the speech, so it is computed only for utterances up to this length."""
 NO_OTHER_SIDE = "the run has nothing else with this text to compare it with"
 IS_THE_REFERENCE = "the others are held against it"
 OTHER_RATE = "its sample rate is not that of what it is held against"
@@ -45,10 +45,11 @@ ONE_LAUNCH = "one launch: there is no other seed to compare it with"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioSimilarity:
-    """A scenario's figures of likeness, one mapping (metric → reading) per launch compared.
+    """A scenario's audio similarity values: one mapping (metric → reading) per compared launch.
 
-    `reference` is what it was held against, None where there is nothing; `known` says whether that is its known
-    original, `itself` whether it is the scenario under another seed. `reason` says why there are no figures.
+    `reference` is the scenario that it was compared with, or None. `known` is True if the reference is its known
+    original; `itself` is True if the reference is the same scenario with another seed. `reason` explains missing
+    values.
     """
 
     scenario_id: str
@@ -59,7 +60,7 @@ class AudioSimilarity:
 
     @property
     def itself(self) -> bool:
-        """Whether a scenario was held against itself."""
+        """Whether the scenario was compared with itself."""
         return self.reference is not None and self.reference.id == self.scenario_id
 
     def typical(self, metric: str) -> float | None:
@@ -69,7 +70,7 @@ class AudioSimilarity:
 
 
 class Recording:
-    """What a run keeps of its audio. Used as a context manager: what workers left behind goes with it."""
+    """The audio that a run keeps. Use it as a context manager: it deletes the workers' temporary files at the end."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -83,10 +84,10 @@ class Recording:
         self._scratch.cleanup()
 
     def place(self, scenario: Scenario, launch: int, *, characters: int) -> str:
-        """Where a worker is to leave a repetition's audio; "" for what is too long, a start, or of a later launch.
+        """The path where a worker writes a repetition's audio, or "" if that audio is not kept.
 
-        Only what is spoken whole is compared, and so kept of two launches; of what is streamed, or comes over HTTP, one
-        is kept to be listened to.
+        Audio of long texts, of start-up scenarios and of later launches is not kept. Audio of whole texts is compared,
+        so it is kept for two launches. Streamed audio and audio from HTTP is kept for one launch, to listen to.
         """
         launches = {Mode.WHOLE: KEPT_LAUNCHES, Mode.STREAM: 1, Mode.ENDPOINT: 1}.get(scenario.mode, 0)
         if launch >= launches or characters > LONGEST_CHARACTERS:
@@ -94,11 +95,11 @@ class Recording:
         return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
 
     def keeps(self, scenario_id: str, launch: int) -> bool:
-        """Whether a worker was to leave that audio."""
+        """Whether a worker was asked to write that audio."""
         return (scenario_id, launch) in self._kept
 
     def audio(self, scenario_id: str, launch: int) -> "NDArray[np.float32] | None":
-        """Mono audio, None where none was kept."""
+        """Mono audio, or None if none was kept."""
         import numpy as np
 
         with suppress(KeyError, OSError, ValueError):
@@ -107,7 +108,7 @@ class Recording:
         return None
 
     def save(self, data: RunData) -> str:
-        """Write what was kept as FLAC files of the run, and let go of old runs'; a sentence where that failed."""
+        """Write the kept audio as FLAC files and prune the files of old runs. Return an error sentence, or ""."""
         rates = _sample_rates(data)
         try:
             for scenario_id, launch in self._kept:
@@ -124,9 +125,10 @@ class Recording:
 def compare_all(
     data: RunData, recording: Recording, *, references: Collection[str] = ()
 ) -> tuple[AudioSimilarity, ...]:
-    """The likeness of every scenario whose audio was kept: to its other side, and to itself where others' is read so.
+    """The audio similarity of every scenario whose audio was kept.
 
-    `references` are the arms that the run's verdicts name as their other side.
+    Each scenario is compared with its counterpart; a scenario that is the counterpart of others is also compared with
+    itself. `references` are the arms that the run's verdicts name as their reference.
     """
     rates = _sample_rates(data)
     kept = [
@@ -151,11 +153,12 @@ def compare_all(
 
 
 def with_audio_similarity(conclusions: Conclusions, found: Sequence[AudioSimilarity]) -> Conclusions:
-    """The conclusions with figures of likeness in place of the unknown ones, and a failure for what sounds wrong.
+    """The conclusions with the audio similarity filled in, and a failed verdict for each variant that sounds wrong.
 
-    Targets on such figures are checked anew. A scenario held against anything but its known original is told of.
+    Targets on similarity metrics are checked again. A note names each scenario that was compared with something other
+    than its known original.
     """
-    names = {False: [metric.name for metric in LIKENESS], True: [metric.name for metric in NOISE]}
+    names = {False: [metric.name for metric in SIMILARITY], True: [metric.name for metric in NOISE]}
     figures = {(each.scenario_id, name): each for each in found for name in names[each.itself]}
     summaries = tuple(
         _summary(summary, figures[summary.scenario_id, summary.metric])
@@ -175,7 +178,7 @@ def with_audio_similarity(conclusions: Conclusions, found: Sequence[AudioSimilar
 
 
 def _is_made_from(scenario: Scenario, other: Scenario) -> bool:
-    """Whether `other` has the model that the scenario's was made from, or the very same."""
+    """Whether `other` has the parent of the scenario's model, or the same model."""
     ours, theirs = scenario.arm.model, other.arm.model
     return ours is not None and theirs is not None and theirs.sha256 in (ours.parent, ours.sha256)
 
@@ -188,7 +191,7 @@ def _compare(
     *,
     known: bool = False,
 ) -> AudioSimilarity:
-    """A scenario against another in each launch, or against itself in the other launch."""
+    """Compare a scenario with another in each launch, or with itself in the other launch."""
     from harness.metrics.audio.similarity import compare
 
     itself = other.id == scenario.id
@@ -217,7 +220,7 @@ def _compare(
 
 
 def _named(figures: Mapping[str, Reading], *, itself: bool) -> Mapping[str, Reading]:
-    """Of what was held against itself the distances alone, under names of their own."""
+    """The values by metric name. A comparison with itself has only the distances, named `…_itself`."""
     if not itself:
         return figures
     return {each.name: figures[each.name.removesuffix("_itself")] for each in NOISE}
@@ -238,8 +241,8 @@ def _summary(before: Summary, found: AudioSimilarity) -> Summary:
 
 
 def _targets(before: Sequence[TargetResult], summaries: Sequence[Summary]) -> tuple[TargetResult, ...]:
-    """The targets, those on how a scenario sounds by what is known only now."""
-    names = {each.name for each in (*LIKENESS, *NOISE)}
+    """The targets; those on similarity metrics are checked with the new summaries."""
+    names = {each.name for each in (*SIMILARITY, *NOISE)}
     known = {(each.scenario_id, each.metric): each for each in summaries if each.metric in names}
     return tuple(
         check_targets([_target(each, known[each.scenario_id, each.metric])])[0]
@@ -263,17 +266,19 @@ def _target(before: TargetResult, summary: Summary) -> Target:
 
 
 def _notes(found: Sequence[AudioSimilarity]) -> list[str]:
-    """Which arms are held against what is not their known original: the figures alone do not say it."""
-    told = dict.fromkeys(
+    """One note for each arm that was compared with something other than its known original."""
+    compared = dict.fromkeys(
         (each.scenario_id.partition("/")[0], each.reference.arm.id)
         for each in found
         if each.figures and each.reference is not None and not each.known and not each.itself
     )
-    return [f"sound: {ours} is held against {theirs}: the run has no known original of it" for ours, theirs in told]
+    return [
+        f"sound: {ours} is compared with {theirs}: the run has no known original of it" for ours, theirs in compared
+    ]
 
 
 def _verdict(found: AudioSimilarity, yardsticks: Mapping[str, AudioSimilarity]) -> Verdict | None:
-    """A failure where a variant sounds wrong beside its known original; of any other arm nobody knows what is right."""
+    """A failed verdict if a variant sounds wrong compared with its known original; None without a known original."""
     if not found.known or found.reference is None or not found.figures:
         return None
     own = yardsticks.get(found.reference.id)
@@ -290,12 +295,12 @@ def _verdict(found: AudioSimilarity, yardsticks: Mapping[str, AudioSimilarity]) 
         kind=VerdictKind.FAILED,
         reference=found.reference.id,
         reason=wrong.reason,
-        advice="listen to it: its audio is kept beside the results; however fast it is, it does not do the same",
+        advice="listen to it: its audio is kept with the results; its speed does not count while its output differs",
     )
 
 
 def _sample_rates(data: RunData) -> dict[tuple[str, int], int]:
-    """(Scenario, launch) → Hz, of every measured repetition that has valid audio."""
+    """(Scenario id, launch) → sample rate in Hz, from the measured repetitions with valid audio."""
     return {
         (each.scenario_id, each.launch): each.audio.sample_rate
         for each in data.repetitions

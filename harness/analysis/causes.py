@@ -1,7 +1,7 @@
-"""Why the two arms of a duel differ: which parts of the figure moved with it, and what differs between the arms.
+"""Why the two arms of a duel differ: the parts of the metric that moved, and the differences between the arms.
 
-A part is named only where it moved the verdict's way, beyond its own noise (`judge.movement`), with its interval and
-with what it contributes to the difference of the whole. Otherwise it is said that none stands out.
+A part is named only if it moved in the verdict's direction by more than its own noise (`stats.movement`). The sentence
+gives its interval and its contribution to the total difference. If no part qualifies, one sentence says so.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from harness.analysis.engine_notes import engine_notes
 from harness.analysis.explain import differences
-from harness.analysis.gate import check_targets, judge
+from harness.analysis.gate import check_targets, run_gate
 from harness.analysis.messages import no_interval
 from harness.analysis.promotion import median_of_known
 from harness.analysis.self_reports import server_notes
@@ -63,7 +63,7 @@ def conclude(data: RunData, *, config: Config, derived: RunValues | None = None)
         for comparison in _comparisons(scenario, values[scenario.id], data=data, baselines=baselines)
     ]
     comparisons += _missing(data, baselines)
-    verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in judge(comparisons, policy_of(config)))
+    verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in run_gate(comparisons, policy_of(config)))
     lost = {scenario.id for scenario in data.run.scenarios if loss(scenario, data)}
     targets = check_targets(_targets(summaries, config, lost=lost))
     split = symmetry(verdicts)

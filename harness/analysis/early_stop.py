@@ -1,4 +1,4 @@
-"""Whether the launch under way has said what it can of every gated figure, and further blocks are not needed."""
+"""Whether the current launch is precise enough for every gated metric, so that it needs no more blocks."""
 
 from dataclasses import replace
 
@@ -9,19 +9,19 @@ from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 
 NARROWED_BY_BLOCKS = (Per.REPETITION, Per.CHUNK, Per.WINDOW)
-"""What is read once a launch gains nothing from its further blocks."""
+"""More blocks narrow only these metrics. A metric that is read once a launch gains nothing from them."""
 
 
 def precision_reached(data: RunData, precision: Precision) -> str:
-    """What ends the launch of the last block, or its group of arms; "" where a block more may narrow a gated figure.
+    """The reason to end the last block's launch (or its group of arms), or "" if more blocks may narrow a gated metric.
 
-    Looks only where `precision` looks; the figures are those of this launch and group alone.
+    It checks only at the block counts that `precision` selects, and only values of this launch and group.
     """
     last = data.blocks[-1]
     blocks = {block.block for block in data.blocks if (block.launch, block.group) == (last.launch, last.group)}
     if not precision.looks_at(len(blocks)):
         return ""
-    # By block and not by launch: a worker that was lost and started again goes on under a launch of its own.
+    # Select by block, not by launch: a worker that crashed and was restarted continues under a new launch number.
     here = replace(
         data,
         blocks=tuple(block for block in data.blocks if block.block in blocks),
@@ -33,4 +33,4 @@ def precision_reached(data: RunData, precision: Precision) -> str:
         for name, values in scenario_values(scenario, here).items():
             if METRICS[name].gated and METRICS[name].per in NARROWED_BY_BLOCKS and not precision.reached(values.flat):
                 return ""
-    return f"every gated figure was known to ±{100 * precision.half_width:g} %"
+    return f"every gated metric was known to ±{100 * precision.half_width:g} %"

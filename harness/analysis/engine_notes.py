@@ -1,4 +1,4 @@
-"""What engines counted of themselves over a run, in a sentence for each scenario where it says something."""
+"""Notes on engines' own counters: one sentence per scenario whose counters say something."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ from harness.core.records.scenario import Scenario
 
 
 def engine_notes(data: RunData) -> tuple[str, ...]:
-    """Which session spoke how many pieces, of scenarios on several; where pieces came from, where there is a cache."""
+    """The segments that each session synthesised (with several sessions), and the cache counts (with a cache)."""
     notes = []
     for scenario in data.run.scenarios:
         accounts = _accounts(scenario, data.repetitions)
-        told = [each for each in (_routes(accounts), _cache(accounts)) if each]
-        if told:
-            notes.append(f"{scenario.id}: {'; '.join(told)}")
+        parts = [each for each in (_routes(accounts), _cache(accounts)) if each]
+        if parts:
+            notes.append(f"{scenario.id}: {'; '.join(parts)}")
     return tuple(notes)
 
 
 def _accounts(scenario: Scenario, repetitions: Iterable[Repetition]) -> list[EngineCounters]:
-    """Of every measured repetition; of texts that were asked for at once, the one that they have between them."""
+    """The counters of every measured repetition; concurrent requests share one."""
     found: dict[tuple[int, int, int, float], EngineCounters] = {}
     for each in repetitions:
         if each.scenario_id == scenario.id and each.phase is Phase.MEASURED and each.account is not None:
@@ -30,7 +30,7 @@ def _accounts(scenario: Scenario, repetitions: Iterable[Repetition]) -> list[Eng
 
 
 def _routes(accounts: Sequence[EngineCounters]) -> str:
-    """Sessions of one name are told apart by their number."""
+    """Segments per session. The session's number distinguishes sessions with the same name."""
     spoken = Counter[int]()
     names: list[str] = []
     for account in accounts:
@@ -39,8 +39,8 @@ def _routes(accounts: Sequence[EngineCounters]) -> str:
             spoken[number] += pieces
     if len(names) < 2 or not spoken.total():
         return ""
-    told = ", ".join(f"{spoken[number]} on session {number + 1} ({name})" for number, name in enumerate(names))
-    return f"pieces spoken: {told}"
+    parts = ", ".join(f"{spoken[number]} on session {number + 1} ({name})" for number, name in enumerate(names))
+    return f"pieces spoken: {parts}"
 
 
 def _cache(accounts: Sequence[EngineCounters]) -> str:

@@ -1,4 +1,4 @@
-"""The gate: the one place where figures become verdicts.
+"""The gate: the only place where values become verdicts.
 
 For tolerance τ, estimate e and interval [l, u] on the log-ratio, signed so that positive is worse:
 
@@ -7,9 +7,9 @@ For tolerance τ, estimate e and interval [l, u] on the log-ratio, signed so tha
     unchanged     −τ < l and u < τ
     inconclusive  none of these
 
-The levels are set for the whole run, in two families. Estimates at or beyond the tolerance can only be differences,
-those within it only equivalences, so each pair belongs to one; each family's intervals are read at the level that keeps
-its false-discovery rate (`multiplicity`). The interval stored with a verdict is the one that decided it.
+The levels are set for the whole run, in two families. An estimate at or beyond the tolerance can only be a difference;
+an estimate within it can only be an equivalence. So each pair belongs to exactly one family. Each family's intervals
+have the level that controls its false-discovery rate (`stats.fdr`). A verdict stores the interval that decided it.
 """
 
 from __future__ import annotations
@@ -40,43 +40,43 @@ if TYPE_CHECKING:
 DEFAULT_POLICY = Policy()
 
 SCENARIOS_TO_POOL = 5
-"""Scenarios from which on the spreads of their baselines moderate one another."""
+"""With at least this many scenarios, the variances of their baselines are shrunk towards a common value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """A comparison with its estimate, signed so that positive is worse, or the verdict that stands in for one."""
+    """A comparison with its estimate (positive is worse), or with the verdict that replaces an estimate."""
 
     comparison: Comparison
     tolerance: float
-    interim: DeferredEstimate | None = None
+    deferred: DeferredEstimate | None = None
     rule: str = ""
     too_alike: bool = False
     instead: NotComparable | None = None
 
     @property
     def beyond(self) -> bool:
-        """Whether the estimate is at or beyond the tolerance, and so can only be a difference."""
-        return self.interim is not None and abs(self.interim.point) >= self.tolerance
+        """Whether the estimate is at or beyond the tolerance: then it can only be a difference."""
+        return self.deferred is not None and abs(self.deferred.point) >= self.tolerance
 
 
-def judge(
+def run_gate(
     comparisons: Sequence[Comparison], policy: Policy = DEFAULT_POLICY, *, share: float = 1.0
 ) -> tuple[Verdict, ...]:
-    """One verdict per comparison, in their order.
+    """Decide every comparison of a run together: one verdict per comparison, in the given order.
 
-    `share` is the part of the error that this look may spend: 1 where the data are looked at once, and what the
-    stopping rule's decision carries where they were looked at before (`stopping`).
+    `share` is the fraction of the error rate that this analysis may spend. It is 1 for a single analysis. After interim
+    looks at the data, pass the stopping rule's `Decision.share` (`sequential`).
     """
     cases = _cases(comparisons, policy)
-    judged = [case for case in cases if case.interim is not None and case.interim.launches >= policy.min_launches]
+    judged = [case for case in cases if case.deferred is not None and case.deferred.launches >= policy.min_launches]
     differences = cut([_p_difference(case) for case in judged], fdr=policy.fdr, share=share)
     equivalences = cut([_p_equivalence(case) for case in judged], fdr=policy.fdr, share=share)
     return tuple(_verdict(case, policy, differences=differences, equivalences=equivalences) for case in cases)
 
 
 def decide(change: Estimate, tolerance: float) -> VerdictKind:
-    """The table of verdicts, for a log-ratio signed so that positive is worse."""
+    """Apply the table of verdicts to a log-ratio whose sign is positive for worse."""
     if change.low > 0 and change.point >= tolerance:
         return VerdictKind.REGRESSED
     if change.high < 0 and change.point <= -tolerance:
@@ -87,17 +87,17 @@ def decide(change: Estimate, tolerance: float) -> VerdictKind:
 
 
 def check_targets(targets: Sequence[Target]) -> tuple[TargetResult, ...]:
-    """One result per target. The observed figure alone decides: a target is a promise to a user, no test for change."""
+    """One result per target. Only the observed value decides: a target is a limit, not a test for change."""
     return tuple(_target(target) for target in targets)
 
 
 def exit_code(
     verdicts: Sequence[Verdict], targets: Sequence[TargetResult], policy: Policy = DEFAULT_POLICY
 ) -> ExitCode:
-    """What the shell is told. The first of these that holds: worse (1), measurement (3), undecided (4), fine (0).
+    """The command's exit code. The first condition that holds wins: worse (1), not measured (3), undecided (4), ok (0).
 
-    A regression found is a finding whatever else went wrong, so a crash elsewhere never hides it; what was not measured
-    comes before what could not be decided, because until it is measured there is nothing to decide.
+    A regression outranks every other problem, so a crash elsewhere never hides it. A failed measurement outranks an
+    undecided verdict, because nothing can be decided without a measurement.
     """
     kinds = {verdict.kind for verdict in verdicts}
     target_kinds = {target.kind for target in targets}
@@ -114,10 +114,10 @@ def exit_code(
 
 
 def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
-    """Estimate everything that can be: all duels together and all baselines together, since they share a machine."""
+    """Estimate all duels together and all baselines together, because they share a machine."""
     duels = [one.data.pairs for one in comparisons if isinstance(one.data, Duel)]
     baselines = [one.data for one in comparisons if isinstance(one.data, AgainstBaseline)]
-    # The metrics of one scenario come from the same repetitions: many of them are no further witness of the machine.
+    # The metrics of one scenario come from the same repetitions, so they are not independent evidence on the machine.
     scenarios = {one.scenario_id for one in comparisons if isinstance(one.data, AgainstBaseline)}
     played = [one.scenario_id for one in comparisons if isinstance(one.data, Duel)]
     pairs = iter(
@@ -137,15 +137,15 @@ def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
     return cases
 
 
-def _duel(comparison: Comparison, interim: DeferredEstimate | None) -> _Case:
-    if interim is None:
+def _duel(comparison: Comparison, deferred: DeferredEstimate | None) -> _Case:
+    if deferred is None:
         return _instead(comparison, VerdictKind.INCONCLUSIVE, "fewer than three pairs were measured")
-    return _case(comparison, interim, "")
+    return _case(comparison, deferred, "")
 
 
 def _baseline(comparison: Comparison, data: AgainstBaseline, against: Against | None) -> _Case:
     if against is not None:
-        return replace(_case(comparison, against.interim, against.rule), too_alike=against.too_alike)
+        return replace(_case(comparison, against.deferred, against.rule), too_alike=against.too_alike)
     values = occupied(data.values)
     if not data.runs:
         return _instead(comparison, VerdictKind.NO_BASELINE, "no accepted run has this metric of this scenario")
@@ -158,9 +158,9 @@ def _baseline(comparison: Comparison, data: AgainstBaseline, against: Against | 
     return _instead(comparison, VerdictKind.INCONCLUSIVE, "fewer than two values were measured")
 
 
-def _case(comparison: Comparison, interim: DeferredEstimate, rule: str) -> _Case:
-    signed = interim.mirrored() if comparison.higher_is_better else interim
-    return _Case(comparison=comparison, tolerance=_log_tolerance(comparison), interim=signed, rule=rule)
+def _case(comparison: Comparison, deferred: DeferredEstimate, rule: str) -> _Case:
+    signed = deferred.mirrored() if comparison.higher_is_better else deferred
+    return _Case(comparison=comparison, tolerance=_log_tolerance(comparison), deferred=signed, rule=rule)
 
 
 def _instead(comparison: Comparison, kind: VerdictKind, reason: str) -> _Case:
@@ -179,16 +179,16 @@ def _log_tolerance(comparison: Comparison) -> float:
 
 
 def _p_difference(case: _Case) -> float:
-    return case.interim.p_difference() if case.interim and case.beyond else 1.0
+    return case.deferred.p_difference() if case.deferred and case.beyond else 1.0
 
 
 def _p_equivalence(case: _Case) -> float:
-    return case.interim.p_equivalence(case.tolerance) if case.interim and not case.beyond else 1.0
+    return case.deferred.p_equivalence(case.tolerance) if case.deferred and not case.beyond else 1.0
 
 
 def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut) -> Verdict:
-    comparison, interim = case.comparison, case.interim
-    if interim is None:
+    comparison, deferred = case.comparison, case.deferred
+    if deferred is None:
         assert case.instead is not None  # noqa: S101 — a case has one or the other
         return Verdict(
             scenario_id=comparison.scenario_id,
@@ -200,15 +200,15 @@ def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut
             advice=case.instead.advice or messages.advice_without_data(comparison, case.instead.kind),
         )
     alpha = differences.alpha if case.beyond else equivalences.alpha
-    change = interim.estimate(1 - alpha)
-    few = interim.launches < policy.min_launches
+    change = deferred.estimate(1 - alpha)
+    few = deferred.launches < policy.min_launches
     kind = VerdictKind.INCONCLUSIVE if few else decide(change, case.tolerance)
-    found = detectable(interim, tolerance=case.tolerance, alpha=differences.alpha, power=policy.power)
+    found = detectable(deferred, tolerance=case.tolerance, alpha=differences.alpha, power=policy.power)
     facts = messages.Facts(
         comparison=comparison,
         kind=kind,
         change=change,
-        interim=interim,
+        deferred=deferred,
         tolerance=case.tolerance,
         detectable=found,
         alpha=alpha,

@@ -1,7 +1,7 @@
-"""Loads on a server: what a command's words ask for, whether a load was borne, and what must be said of its run.
+"""Loads on a server: parse the command's options, decide whether a load was sustained, and write the run's notes.
 
-A load is borne where more of its requests meet every target than the target of success_rate asks for. So a limit that
-the median meets and one listener in twenty does not is not met here.
+A load is sustained if the fraction of requests that meet every target exceeds the success_rate target. So a limit that
+the median meets and one user in twenty misses is not met here.
 """
 
 import math
@@ -26,24 +26,26 @@ from harness.plan.config import Config
 SWEPT = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Requests per second of a sweep that names no rates."""
 SUCCESS = 0.99
-"""The share of requests that have to meet every target where no limit of success_rate is set."""
+"""The fraction of requests that must meet every target if success_rate has no limit."""
 LAG_S = 0.02
-"""A client that is later than this at p99 may itself be what is slow."""
+"""If the client's lag at p99 exceeds this many seconds, the client itself may be the bottleneck."""
 
 Targets = Sequence[tuple[str, str, float | None]]
 """(pattern of scenario ids, metric, limit or None)."""
 
 
 def requested_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, ...]:
-    """The loads that the options ask for. UsageError where they name none, or two kinds."""
-    kinds = [name for name in ("listeners", "rate", "ramp") if given[name]]
+    """The loads that the options request. UsageError if they name no load, or two kinds of load."""
+    users = given["listeners"]  # codespell:ignore listeners
+    options = {"--users": users, "--rate": given["rate"], "--ramp": given["ramp"]}
+    kinds = [option for option, value in options.items() if value]
     if len(kinds) > 1:
-        one, other = (f"--{'users' if name == 'listeners' else name}" for name in kinds[:2])
+        one, other = kinds[:2]
         raise UsageError("a load is one of them", where=f"{one}, {other}", remedy=f"leave {other} out")
     times = {name: _seconds(given, name) for name in ("seconds", "warm_up", "cool_down", "drain")}
     if not times["seconds"]:
         raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
-    if given["listen"] and kinds not in ([], ["listeners"]):
+    if given["listen"] and kinds not in ([], ["--users"]):
         raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--users N --listen")
     window = Traffic(
         arrivals=Arrivals.CLOSED,
@@ -57,8 +59,8 @@ def requested_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, 
     if given["ramp"]:
         first, last = _ramp(str(given["ramp"]))
         return loads(replace(window, arrivals=Arrivals.RAMP, first=first), last)
-    if given["listeners"]:
-        return loads(window, str(given["listeners"]))
+    if users:
+        return loads(window, str(users))
     if given["rate"] or given["sweep"]:
         rates = str(given["rate"] or ",".join(f"{rate:g}" for rate in SWEPT))
         return loads(replace(window, arrivals=Arrivals(str(given["arrivals"]))), rates)
@@ -66,9 +68,9 @@ def requested_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, 
 
 
 def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
-    """One load like `window` for each of the comma-separated `levels`, ascending.
+    """One load like `window` for each of the comma-separated `levels`, in ascending order.
 
-    UsageError for what is no number of listeners or no rate, and for what comes twice.
+    UsageError if a level is not a number of users or a rate, or if it is repeated.
     """
     option = "--users" if window.arrivals is Arrivals.CLOSED else "--rate"
     found = sorted(_level(text.strip(), window.arrivals, option) for text in levels.split(","))
@@ -78,9 +80,9 @@ def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
 
 
 def within_budget(traffic: Sequence[Traffic], budget_s: float, *, rounds: int) -> tuple[Traffic, ...]:
-    """The loads, each played `rounds` times, with waiting for last answers cut so that all end within the budget.
+    """The loads with a shorter `drain_s`, so that `rounds` runs of each fit into the budget.
 
-    UsageError where the loads alone take longer than that.
+    UsageError if the loads without any drain time exceed the budget.
     """
     alone_s = rounds * sum(each.total_s for each in traffic)
     if alone_s > budget_s:
@@ -94,7 +96,7 @@ def within_budget(traffic: Sequence[Traffic], budget_s: float, *, rounds: int) -
 
 
 def holds(scenario: Scenario, repetitions: Sequence[Repetition], targets: Targets) -> bool:
-    """Whether a load was borne. `repetitions` are its own, of every phase; one without any in its window was not."""
+    """Whether a load was sustained. `repetitions` are the load's, of every phase; without a measured one: False."""
     mine = limits(targets, scenario.id)
     share = mine.pop("success_rate", SUCCESS)
     measured = [each for each in repetitions if each.phase is Phase.MEASURED]
@@ -102,7 +104,7 @@ def holds(scenario: Scenario, repetitions: Sequence[Repetition], targets: Target
 
 
 def sustained(data: RunData, targets: Targets) -> list[tuple[str, Reading]]:
-    """(What was swept, the highest load that was borne with every lower one) for each arm, text and kind of load."""
+    """(Name of the sweep, highest load sustained together with every lower one) per arm, text and kind of load."""
     levels: dict[str, list[Level]] = {}
     for scenario in data.run.scenarios:
         if scenario.traffic is None or not loads_of(scenario, data):
@@ -115,7 +117,7 @@ def sustained(data: RunData, targets: Targets) -> list[tuple[str, Reading]]:
 
 
 def check_load(data: RunData, config: Config, *, derived: RunValues | None = None) -> Conclusions:
-    """The targets of what was tried, and whether the client kept up; changes are another command's question."""
+    """The targets of the loads that ran, and whether the client kept up. No comparison: other commands do that."""
     found, known = conclude(data, config=config, derived=derived), attempted_loads(data)
     failed = tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED and each.scenario_id in known)
     targets = tuple(each for each in found.targets if each.scenario_id in known)
@@ -124,12 +126,12 @@ def check_load(data: RunData, config: Config, *, derived: RunValues | None = Non
 
 
 def attempted_loads(data: RunData) -> frozenset[str]:
-    """Ids of the scenarios of which a load was played or begun."""
+    """Ids of the scenarios whose load ran or began."""
     return frozenset(each.scenario_id for each in data.repetitions)
 
 
 def lag_notes(data: RunData) -> tuple[str, ...]:
-    """A sentence for each load whose client did not keep up."""
+    """One sentence for each load whose client did not keep up."""
     notes = []
     for summary in data.summaries:
         late = summary.p99 if summary.p99 is not None else summary.maximum
@@ -137,7 +139,7 @@ def lag_notes(data: RunData) -> tuple[str, ...]:
             shown = METRICS["client_lag"].format
             notes.append(
                 f"{summary.scenario_id}: the client did not keep up: its lag was {shown(late)} at p99, more than "
-                f"{shown(LAG_S)}; its figures may be the client's: use a machine that does nothing else, or Locust's "
+                f"{shown(LAG_S)}; the client may be the bottleneck: use a machine that does nothing else, or Locust's "
                 "workers (docs/load.md)"
             )
     return tuple(notes)
@@ -151,7 +153,7 @@ def _level(text: str, arrivals: Arrivals, option: str) -> float:
     # Neither infinity nor NaN is a whole number.
     whole = arrivals is not Arrivals.CLOSED or level.is_integer()
     if not 0 < level < 1e6 or not whole:
-        what = "a whole number of listeners" if arrivals is Arrivals.CLOSED else "a rate in requests per second"
+        what = "a whole number of users" if arrivals is Arrivals.CLOSED else "a rate in requests per second"
         raise UsageError(f"{text!r} is not {what}", where=option, remedy=f"such as {option} 1,2,4")
     return level
 

@@ -1,4 +1,4 @@
-"""The sentences beside a verdict: what was found, and what to do next."""
+"""A verdict's sentences: the finding (`reason`) and the next step (`advice`)."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
     from harness.core.records.verdict import Estimate
 
 LN_2 = math.log(2)
-"""An interval of a log-ratio that reaches this far to both sides excludes neither half the figure nor twice as much."""
+"""A log-ratio's interval that reaches this far to both sides excludes neither a halving nor a doubling."""
 
 LONGEST_BUDGET_S = 4 * 3600.0
-"""Beyond this a longer run is no advice."""
+"""The advice does not recommend a budget longer than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All that a verdict's sentences speak of; `few_launches` is the least that is asked, where there were fewer.
+    """The facts that a verdict's sentences use.
 
-    `too_alike` says that the accepted runs lie too close together to say what runs differ by.
+    `few_launches` is the required number of launches if there were fewer, else None. `too_alike` is True if the
+    accepted runs lie too close together to estimate the spread between runs.
     """
 
     comparison: Comparison
     kind: VerdictKind
     change: Estimate
-    interim: DeferredEstimate
+    deferred: DeferredEstimate
     tolerance: float
     detectable: float
     alpha: float
@@ -50,18 +51,18 @@ def percent(log_ratio: float) -> str:
 
 
 def unsigned(log_ratio: float) -> str:
-    """The same for a size, which has no sign."""
+    """The absolute log-ratio as a percentage without a sign."""
     return percent(abs(log_ratio)).replace("+", "")
 
 
 def reason(facts: Facts) -> str:
-    """What was found."""
+    """The finding, in one sentence."""
     change = facts.change
     found_at = f"{with_span(change).removesuffix(')')}, level {_level(change.level)})"
     bound = unsigned(facts.tolerance)
     if facts.few_launches is not None:
         made = _launches(change.launches)
-        found = f"{found_at}, from {made}; below {facts.few_launches} a process cannot be told from a change"
+        found = f"{found_at}, from {made}; with fewer than {facts.few_launches} no change can be attributed"
     elif facts.kind is VerdictKind.REGRESSED:
         found = f"worse by {found_at}, at or beyond the tolerance of {bound}"
     elif facts.kind is VerdictKind.IMPROVED:
@@ -77,7 +78,7 @@ def reason(facts: Facts) -> str:
 
 
 def advice(facts: Facts) -> str:
-    """What to do next, with the command; "" where there is nothing to do."""
+    """The next step with its command, or "" if there is nothing to do."""
     data = facts.comparison.data
     if facts.few_launches is not None:
         return f"run with `--launches {facts.few_launches}` or more"
@@ -95,7 +96,7 @@ def advice(facts: Facts) -> str:
 
 
 def advice_without_data(comparison: Comparison, kind: VerdictKind) -> str:
-    """What to do where there was nothing to compare."""
+    """The next step for a verdict without a comparison."""
     if kind is VerdictKind.NO_BASELINE:
         return f"make this run the first of a baseline: `kokoro-bench baseline promote {comparison.run_id or 'RUN'}`"
     if kind is VerdictKind.INCOMPARABLE:
@@ -108,7 +109,7 @@ def advice_without_data(comparison: Comparison, kind: VerdictKind) -> str:
 
 
 def target_reason(target: Target, *, value: float, met: bool) -> str:
-    """Which side of the limit the figure lies on, and whether its interval says the same."""
+    """On which side of the limit the value lies, and whether the limit lies within its interval."""
     side = "above" if target.higher_is_better else "below"
     shown = target.shown
     sentence = f"{shown(value)} is {'' if met else 'not '}{side} {shown(target.limit)}"
@@ -121,17 +122,17 @@ def target_reason(target: Target, *, value: float, met: bool) -> str:
 
 
 def no_interval(n: int) -> str:
-    """What stands in place of an interval where `n` values (at least one) have none that says anything."""
+    """The text that replaces an interval that `n` values (at least one) cannot give."""
     return "1 value: no interval" if n == 1 else f"{n} values: no interval"
 
 
 def says_little(change: Estimate) -> bool:
-    """Whether both a halving and a doubling lie within the interval of a log-ratio."""
+    """Whether a log-ratio's interval contains both a halving and a doubling."""
     return change.low <= -LN_2 and change.high >= LN_2
 
 
 def span(change: Estimate, *, between: str = " to ") -> str:
-    """The interval of a log-ratio as percentages, or that its values have none that says anything."""
+    """A log-ratio's interval as percentages, or `no_interval` if it is too wide to be useful."""
     if says_little(change):
         return no_interval(change.n)
     return f"{percent(change.low)}{between}{percent(change.high)}"
@@ -143,16 +144,16 @@ def with_span(change: Estimate) -> str:
 
 
 def _settle_duel(facts: Facts) -> str:
-    if facts.interim.freedom < facts.interim.launches and facts.interim.launches > 1:
-        return f"the launches disagree: use more of them, `--launches {2 * facts.interim.launches}`"
-    needed = values_to_settle(facts.interim, tolerance=facts.tolerance, alpha=facts.alpha)
+    if facts.deferred.freedom < facts.deferred.launches and facts.deferred.launches > 1:
+        return f"the launches disagree: use more of them, `--launches {2 * facts.deferred.launches}`"
+    needed = values_to_settle(facts.deferred, tolerance=facts.tolerance, alpha=facts.alpha)
     seconds = facts.comparison.seconds_per_block
     if seconds is None:
-        return f"about {needed} pairs instead of {facts.interim.n} would settle it: a larger `--budget`"
+        return f"about {needed} pairs instead of {facts.deferred.n} would settle it: a larger `--budget`"
     budget = needed * seconds
     if budget > LONGEST_BUDGET_S:
         return f"about {needed} pairs would settle it, which is too long; a wider tolerance or a quieter machine would"
-    return f"about {needed} pairs instead of {facts.interim.n} would settle it: `--budget {_round_up(budget)}`"
+    return f"about {needed} pairs instead of {facts.deferred.n} would settle it: `--budget {_round_up(budget)}`"
 
 
 def _settle_baseline(facts: Facts) -> str:
@@ -165,17 +166,17 @@ def _settle_baseline(facts: Facts) -> str:
         )
     if facts.too_alike:
         return (
-            "accepted runs that are all alike do not tell what runs differ by: promote runs that were made apart, on "
-            "other days; `kokoro-bench duel` against the baseline's revision needs none"
+            "the accepted runs are too similar to show how much runs differ: promote runs from different days; "
+            "`kokoro-bench duel` against the baseline's revision needs none"
         )
     return (
-        "accepted runs differ by too much for this tolerance and a longer run does not help; "
-        "`kokoro-bench duel` against the baseline's revision does"
+        "the accepted runs differ too much for this tolerance, and a longer run does not help; "
+        "use `kokoro-bench duel` against the baseline's revision"
     )
 
 
 def _level(level: float) -> str:
-    """A probability near 1 with as many digits as tell it from 1: 99.97 %."""
+    """A probability near 1 with enough digits to distinguish it from 1: 99.97 %."""
     digits = max(0, math.ceil(-math.log10(1 - level)) - 1) if level < 1 else 0
     return f"{level * 100:.{digits}f} %"
 
@@ -185,5 +186,5 @@ def _launches(count: int) -> str:
 
 
 def _round_up(seconds: float) -> int:
-    """Whole tens of seconds, so that the advice reads as one."""
+    """Round up to tens of seconds: a readable budget."""
     return math.ceil(seconds / 10) * 10

@@ -1,7 +1,7 @@
-"""What a server says of itself beside what its listeners saw, and how far the two are apart.
+"""Compare a server's own statistics with the harness's measurements.
 
-A server's own statistics are of all that it has answered since it started, with whoever else asks it; so the harness's
-are taken over all that it asked. The numbers themselves are stored with each block.
+A server's statistics cover every answer since the server started, including answers to other clients. So the harness
+computes its own over all of its requests. The server's numbers are stored with each block.
 """
 
 import re
@@ -20,13 +20,13 @@ NAMES = {
     "latency": ("latency", "response_time", "request_time"),
     "rtf": ("rtf", "real_time_factor"),
 }
-"""Metric → what servers call it."""
+"""Metric → the names that servers use for it."""
 MEDIAN, MEAN = re.compile(r"median|p50"), re.compile(r"mean|avg|average")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStatMismatch:
-    """One figure of a server and the harness's of the same, in the metric's unit; `kind` is "median" or "mean"."""
+    """A server's statistic and the harness's value of it, in the metric's unit. `kind` is "median" or "mean"."""
 
     metric: str
     kind: str
@@ -35,14 +35,14 @@ class ServerStatMismatch:
 
     @property
     def apart(self) -> float:
-        """Relative to ours."""
+        """The difference relative to the harness's value, as a fraction."""
         return abs(self.server / self.ours - 1)
 
 
 def server_stat_mismatches(
     figures: Sequence[tuple[str, float]], repetitions: Sequence[Repetition]
 ) -> list[ServerStatMismatch]:
-    """Each of the server's `figures` that is a median or a mean of one of our metrics, beside ours."""
+    """Pair each of the server's `figures` that is a median or mean of a known metric with the harness's value."""
     ours = [repetition_figures(each) for each in repetitions if each.outcome.valid]
     found = []
     for path, value in figures:
@@ -58,19 +58,21 @@ def server_stat_mismatches(
 
 
 def server_notes(data: RunData) -> tuple[str, ...]:
-    """A sentence for each server that says something comparable, as of the last block."""
-    last = {arm_id: said for block in data.blocks for arm_id, said in block.servers}
+    """One sentence per server with comparable statistics, as reported at the last block."""
+    last = {arm_id: server_stats for block in data.blocks for arm_id, server_stats in block.servers}
     notes = []
-    for arm_id, said in last.items():
+    for arm_id, server_stats in last.items():
         played = {scenario.id for scenario in data.run.scenarios if scenario.arm.id == arm_id}
-        found = server_stat_mismatches(said.figures, [each for each in data.repetitions if each.scenario_id in played])
+        found = server_stat_mismatches(
+            server_stats.figures, [each for each in data.repetitions if each.scenario_id in played]
+        )
         if found:
-            notes.append(f"{arm_id}: the server says of itself: {'; '.join(map(_told, found))}")
+            notes.append(f"{arm_id}: the server's own statistics: {'; '.join(map(_sentence, found))}")
     return tuple(notes)
 
 
 def _meaning(path: str) -> tuple[str, str, float] | None:
-    """Metric, kind and factor to its unit. What a server says of answers from its cache is not compared."""
+    """(Metric, kind, factor to the metric's unit) of a statistic's path, or None. Cache statistics are excluded."""
     lowered = path.lower()
     if "cache" in lowered:
         return None
@@ -83,7 +85,7 @@ def _meaning(path: str) -> tuple[str, str, float] | None:
 
 
 def _holds(path: str, name: str) -> bool:
-    """As a word of its own, so that "audio_latency_model" is not the latency's and "rtf_model" not the rtf's."""
+    """Whether `path` has `name` as a whole word: "audio_latency_model" is not latency, and "rtf_model" is not rtf."""
     return (
         re.search(
             rf"(^|[._])(avg_|average_|mean_|median_)?{name}(_ms|_s|_seconds|_avg|_mean|_median|_p50)*($|\.)", path
@@ -92,6 +94,6 @@ def _holds(path: str, name: str) -> bool:
     )
 
 
-def _told(each: ServerStatMismatch) -> str:
+def _sentence(each: ServerStatMismatch) -> str:
     shown = METRICS[each.metric].format
     return f"{each.metric} {each.kind} {shown(each.server)}, ours {shown(each.ours)}, {each.apart:.1%} apart"

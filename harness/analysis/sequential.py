@@ -1,12 +1,12 @@
-"""When a duel has seen enough: looks at planned moments, each of which may spend a part of the duel's error.
+"""When a duel may stop early: group-sequential analyses at planned block counts with an alpha-spending function.
 
-Looking after every block and stopping at the first verdict would find something in nearly any noise. So the data are
-looked at when the number of blocks has doubled, and a look at the fraction t of the planned blocks may spend what the
-function t² gives it: f(tₖ) − f(tₖ₋₁), a power family of Lan and DeMets (1983; Kim and DeMets 1987). The shares add up
-to one, so by Bonferroni the chance that any look is wrong is at most what one look would have had, whatever the
-dependence between looks; and the interval of a look, read at its share, holds for all of them at once (Jennison and
-Turnbull's repeated confidence intervals). Most is left to the end: three quarters, which costs the last look hardly
-more than one pair in twenty.
+Analysing after every block and stopping at the first verdict would find a difference in nearly any noise. So the data
+are analysed only when the number of blocks has doubled. The analysis at the fraction t of the planned blocks spends
+f(tₖ) − f(tₖ₋₁) of the error rate with f(t) = t², a power family of Lan and DeMets (1983; Kim and DeMets 1987). The
+fractions add up to one. So by Bonferroni the probability of any wrong verdict is at most that of a single analysis,
+for any dependence between the analyses. The intervals, read at these levels, hold simultaneously (the repeated
+confidence intervals of Jennison and Turnbull). The last analysis keeps three quarters of the error rate; that costs it
+about one pair in twenty.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.analysis.gate import DEFAULT_POLICY, judge
+from harness.analysis.gate import DEFAULT_POLICY, run_gate
 from harness.core.errors import UsageError
 from harness.core.records.verdict import VerdictKind
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from harness.analysis.stats.comparison import Comparison, Policy
 
 EARLIEST_BLOCKS = 6
-"""Blocks before which nothing is worth a look."""
+"""The first analysis happens after at least this many blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Whether to stop, why in a sentence, and the share of the error to judge with if the run ends now.
+    """Whether to stop, the reason in a sentence, and the share of the error rate to spend if the run ends now.
 
-    Pass `share` to `gate.judge`: with it the reported intervals stay valid under the looks that were taken.
+    Pass `share` to `gate.run_gate`: then the reported intervals account for the earlier analyses.
     """
 
     stop: bool
@@ -42,9 +42,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppingRule:
-    """Fed with a duel's interim data after each block; keeps no state, so that a resumed run decides alike.
+    """The stopping rule of a duel. Call `after` with the data so far after each block.
 
-    `planned_blocks` is how many blocks the budget allows (`blocks_in`); it must not be changed after the first look.
+    It keeps no state, so a resumed run decides identically. `planned_blocks` is the number of blocks that the budget
+    allows (`blocks_in`); it must not change after the first analysis.
     """
 
     planned_blocks: int
@@ -54,36 +55,36 @@ class StoppingRule:
         if self.planned_blocks < 1:
             raise UsageError("the budget does not allow a single block", where="--budget", remedy="give it more time")
 
-    def looks(self) -> tuple[int, ...]:
-        """The numbers of blocks at which the data are looked at: halves of halves of the plan, and the plan."""
+    def planned_analyses(self) -> tuple[int, ...]:
+        """The block counts at which the data are analysed: the plan and its repeated halves, in ascending order."""
         found = [self.planned_blocks]
         while found[-1] // 2 >= EARLIEST_BLOCKS:
             found.append(found[-1] // 2)
         return tuple(reversed(found))
 
-    def share(self, blocks: int) -> float:
-        """The share of the error that judging at `blocks` may spend.
+    def alpha_spent(self, blocks: int) -> float:
+        """The fraction of the error rate that an analysis at `blocks` may spend.
 
-        At a planned look that is its own; a run that is ended elsewhere, because its time was up, spends all that its
-        past looks have left.
+        A planned analysis spends its own fraction. A run that ends at another block count, because its time is up,
+        spends everything that its earlier analyses have left.
         """
-        looks = self.looks()
-        # The plan's end is the last look, also of a run that went a block beyond it.
-        spent = max((self._spending(look) for look in looks[:-1] if look < blocks), default=0.0)
-        return (self._spending(blocks) if blocks in looks else 1.0) - spent
+        planned_analyses = self.planned_analyses()
+        # The end of the plan is the last analysis, also for a run that went a block beyond it.
+        spent = max((self._spending(look) for look in planned_analyses[:-1] if look < blocks), default=0.0)
+        return (self._spending(blocks) if blocks in planned_analyses else 1.0) - spent
 
     def after(self, blocks: int, comparisons: Sequence[Comparison]) -> Decision:
-        """Decide after `blocks` blocks, given the gated `comparisons` so far."""
+        """Decide after `blocks` blocks, from the gated `comparisons` so far."""
         if blocks >= self.planned_blocks:
             done = f"the planned {blocks} blocks are done" if blocks > 1 else "the one block that fits is done"
-            return Decision(stop=True, reason=done, share=self.share(blocks))
-        looks = self.looks()
-        if blocks not in looks:
-            upcoming = min(look for look in looks if look > blocks)
-            return Decision(stop=False, reason=f"the next look is at block {upcoming}", share=self.share(blocks))
-        share = self.share(blocks)
+            return Decision(stop=True, reason=done, share=self.alpha_spent(blocks))
+        planned_analyses = self.planned_analyses()
+        if blocks not in planned_analyses:
+            upcoming = min(look for look in planned_analyses if look > blocks)
+            return Decision(stop=False, reason=f"the next look is at block {upcoming}", share=self.alpha_spent(blocks))
+        share = self.alpha_spent(blocks)
         open_pairs = sum(
-            verdict.kind is VerdictKind.INCONCLUSIVE for verdict in judge(comparisons, self.policy, share=share)
+            verdict.kind is VerdictKind.INCONCLUSIVE for verdict in run_gate(comparisons, self.policy, share=share)
         )
         if open_pairs:
             reason = f"{open_pairs} gated pair{'s' if open_pairs > 1 else ''} undecided"
@@ -95,5 +96,5 @@ class StoppingRule:
 
 
 def blocks_in(budget_s: float, *, seconds_per_block: float) -> int:
-    """How many blocks fit into `budget_s` seconds; the plan of a `StoppingRule`."""
+    """The number of blocks that fit into `budget_s` seconds: `planned_blocks` of a `StoppingRule`."""
     return math.floor(budget_s / seconds_per_block)

@@ -60,9 +60,14 @@ def print_recommendation(found: "Recommendation") -> None:
     for candidate, lead in zip(found.candidates[1:], found.leads, strict=True):
         behind = lead.behind
         shown = f"{percent(behind.point)} ({span(behind, between=' … ')})" if behind else "–"
-        said = "level" if lead.level else ""
+        standing = "level" if lead.level else ""
+        if not lead.enough_pairs:
+            standing = "too few pairs to tell"
         table.add_row(
-            candidate.arm.id, metric.format(candidate.figure), shown, said if lead.told else "too few pairs to tell"
+            candidate.arm.id,
+            metric.format(candidate.figure),
+            shown,
+            standing,
         )
     console.print(Text(f"{found.objective.meaning}; {', '.join(found.texts)}; run {', '.join(found.run_ids)}"))
     console.print(table)

@@ -11,7 +11,7 @@ from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import Estimate
 from harness.metrics.concurrency import hit_values, lag_values, load_peaks, wait_values, window_values
-from harness.metrics.definitions.audio import LIKENESS, NOISE
+from harness.metrics.definitions.audio import NOISE, SIMILARITY
 from harness.metrics.per_request import REPETITION_METRICS, repetition_figures, reported
 from harness.metrics.playback import NOT_STREAMING, gaps
 from harness.metrics.start_up import (
@@ -174,7 +174,7 @@ def _synthesis(
     values |= wait_values(scenario, measured=measured, counts=counts, reason=reason)
     values |= hit_values(measured, counts=counts, reason=reason)
     values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
-    values |= {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in LIKENESS}
+    values |= {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in SIMILARITY}
     return values | {each.name: _whole(each.name, unknown(NO_YARDSTICK), counts=counts) for each in NOISE}
 
 

@@ -37,7 +37,7 @@ class Playback:
     starts: tuple[int, ...]
     stalls: Stalls
 
-    def heard_at(self, frame: int) -> float | None:
+    def played_at(self, frame: int) -> float | None:
         """When a frame, counted over all chunks, sounds: seconds since t0. None beyond the last frame."""
         first = 0
         for chunk, start in zip(self.chunks, self.starts, strict=True):
@@ -86,8 +86,8 @@ def ttfa(played: Playback, *, onset_frame: int | None, reason: str = "") -> Read
     """When the onset is heard, as it was played; `reason` says why `onset_frame` is None."""
     if onset_frame is None:
         return unknown(reason or "no onset was found")
-    heard = played.heard_at(onset_frame)
-    return known(heard) if heard is not None else unknown("the onset lies beyond the audio that arrived")
+    onset_at = played.played_at(onset_frame)
+    return known(onset_at) if onset_at is not None else unknown("the onset lies beyond the audio that arrived")
 
 
 def gaps(chunks: Sequence[ChunkMark]) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.core.errors import UsageError, nearest
-from harness.metrics.definitions.audio import LIKENESS, NOISE
+from harness.metrics.definitions.audio import NOISE, SIMILARITY
 from harness.metrics.definitions.resources import FIRST, LOADING, MEMORY
 from harness.metrics.definitions.service import SERVICE
 from harness.metrics.definitions.speed import SPEED, STAGES
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "lacks_interval", "metric"]
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
-    {each.name: each for each in (*SPEED, *STREAMING, *STAGES, *LOADING, *FIRST, *MEMORY, *SERVICE, *LIKENESS, *NOISE)}
+    {
+        each.name: each
+        for each in (*SPEED, *STREAMING, *STAGES, *LOADING, *FIRST, *MEMORY, *SERVICE, *SIMILARITY, *NOISE)
+    }
 )
 """Every metric by its name, in the order in which tables show them."""
 

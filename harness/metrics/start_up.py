@@ -38,10 +38,10 @@ def launches_of(scenario: Scenario, launches: Sequence[Launch]) -> tuple[Launch,
 def why_no_launch(scenario: Scenario, launches: Sequence[Launch]) -> str:
     """Why none counts: what the launches made for start-up say of the page cache."""
     wanted = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
-    said = sorted({
+    reasons = sorted({
         each.page_cache for each in launches if each.arm_id == scenario.arm.id and each.page_cache.startswith("unknown")
     })  # fmt: skip
-    return f"no launch with a {wanted} page cache" + (f" ({'; '.join(said)})" if said else "")
+    return f"no launch with a {wanted} page cache" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
 def launch_figures(launch: Launch) -> Mapping[str, Reading]:

@@ -76,14 +76,14 @@ def arm_spec_of(arm: Arm) -> str:
 
 def with_label(text: str, label: str) -> str:
     """A side as `text` describes it, with its model's label for the model's name or file."""
-    said = []
+    given = []
     for item in split_list(text):
         name, equals, value = item.partition("=")
         if name == "model" and equals and value:
-            said.append(f"model={label}")
+            given.append(f"model={label}")
         else:
-            said.append(label if not equals and _is_file(item) else item)
-    return join_list(said)
+            given.append(label if not equals and _is_file(item) else item)
+    return join_list(given)
 
 
 def settings_of(text: str) -> frozenset[str]:

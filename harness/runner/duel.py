@@ -10,7 +10,7 @@ from statistics import median
 
 from harness.analysis.causes import PROFILED, operator_suspects, suspects_of, with_operators
 from harness.analysis.conclude import Conclusions, all_values, look_at, loss, summarise_all
-from harness.analysis.gate import judge
+from harness.analysis.gate import run_gate
 from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
 from harness.analysis.stats.comparison import Duel as Paired
@@ -137,7 +137,7 @@ class DuelAnalysis:
             data.in_slices,
             StoppingRule(planned_blocks=self._planned_blocks(data), policy=self._terms_of(data).policy),
         )
-        if blocks not in rule.looks():
+        if blocks not in rule.planned_analyses():
             return ""
         # What is read once a launch gains nothing from further blocks, and must not keep a decided duel open.
         open_to_more = [each for each in self.comparisons(data) if METRICS[each.metric].per is Per.REPETITION]
@@ -153,8 +153,8 @@ class DuelAnalysis:
         derived = derived or RunValues(data)
         data = data.counted
         rule = self._rules.get(data.in_slices)
-        share = rule.share(len(data.blocks)) if rule else 1.0
-        verdicts = judge(self.comparisons(data, derived), self._terms_of(data).policy, share=share)
+        share = rule.alpha_spent(len(data.blocks)) if rule else 1.0
+        verdicts = run_gate(self.comparisons(data, derived), self._terms_of(data).policy, share=share)
         return Conclusions(
             summaries=summarise_all(data, all_values(derived)),
             verdicts=tuple(self._with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),

@@ -30,7 +30,7 @@ def outlines(connection: Connection, run_ids: Sequence[str]) -> tuple[RunOutline
     failures = payloads_of(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key, where=failed)
     tries = _tries(connection, keys)
     medians = _medians(connection, keys)
-    old = _earlier_likeness(connection, keys)
+    old = _earlier_similarity(connection, keys)
     verdicts = payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)
     targets = payloads_of(connection, TARGETS, TargetResult, formats=formats, order=TARGETS.c.position)
     return tuple(
@@ -77,7 +77,7 @@ def _medians(connection: Connection, keys: Sequence[int]) -> Mapping[int, tuple[
     return {key: tuple(medians) for key, medians in found.items()}
 
 
-def _earlier_likeness(connection: Connection, keys: Sequence[int]) -> Mapping[int, Collection[tuple[str, str]]]:
+def _earlier_similarity(connection: Connection, keys: Sequence[int]) -> Mapping[int, Collection[tuple[str, str]]]:
     """Run's number → scenario and metric of the figures that may be of a model against itself."""
     question = (
         select(SUMMARIES.c.run, SCENARIOS.c.id, SERIES.c.metric)

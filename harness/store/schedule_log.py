@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome, FireState, SchedulerInstance
 from harness.store.databases import Database, lock_for_migration
 from harness.store.errors import explain
-from harness.store.schema import ALERTS, FIRES, KEEPERS
+from harness.store.schema import ALERTS, FIRES, SCHEDULERS
 
 
 class ScheduleLog:
@@ -156,25 +156,25 @@ class ScheduleLog:
     def keeper(self, runner: str) -> SchedulerInstance | None:
         """The scheduler that was last at work for a runner."""
         with self._reading() as connection:
-            row = connection.execute(select(KEEPERS).where(KEEPERS.c.runner == runner)).one_or_none()
+            row = connection.execute(select(SCHEDULERS).where(SCHEDULERS.c.runner == runner)).one_or_none()
         return None if row is None else SchedulerInstance(**row._mapping)  # noqa: SLF001 - the public name of a row's fields
 
     def keepers(self) -> tuple[SchedulerInstance, ...]:
         """The schedulers of all runners."""
         with self._reading() as connection:
-            rows = connection.execute(select(KEEPERS).order_by(KEEPERS.c.runner)).all()
+            rows = connection.execute(select(SCHEDULERS).order_by(SCHEDULERS.c.runner)).all()
         return tuple(SchedulerInstance(**row._mapping) for row in rows)  # noqa: SLF001 - likewise
 
     def keep(self, keeper: SchedulerInstance) -> None:
         """Say that a scheduler is at work."""
         with self._writing() as connection:
-            connection.execute(delete(KEEPERS).where(KEEPERS.c.runner == keeper.runner))
-            connection.execute(insert(KEEPERS).values(asdict(keeper)))
+            connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == keeper.runner))
+            connection.execute(insert(SCHEDULERS).values(asdict(keeper)))
 
     def leave(self, runner: str) -> None:
         """Say that none is."""
         with self._writing() as connection:
-            connection.execute(delete(KEEPERS).where(KEEPERS.c.runner == runner))
+            connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == runner))
 
     # Inside.
 

@@ -205,7 +205,7 @@ ALERTS: Final = Table(
     Column("trouble", Text, nullable=False),
 )
 
-KEEPERS: Final = Table(
+SCHEDULERS: Final = Table(
     "bench_keepers",
     METADATA,
     Column("runner", String(200), primary_key=True),

@@ -213,7 +213,11 @@ def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[
             name=names[candidate.arm],
             figure=on.full(candidate.figure),
             behind=_behind(lead.behind) or percent(candidate.figure / found.best.figure - 1),
-            said="too few pairs to tell" if not lead.told else "level with the best" if lead.level else "behind",
+            said="too few pairs to tell"
+            if not lead.enough_pairs
+            else "level with the best"
+            if lead.level
+            else "behind",
         )
         for candidate, lead in zip(found.candidates[1:], found.leads, strict=True)
     ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.analysis.gate import check_targets, decide, exit_code, judge
+from harness.analysis.gate import check_targets, decide, exit_code, run_gate
 from harness.analysis.stats.comparison import (
     AgainstBaseline,
     BaselineRun,
@@ -78,19 +78,19 @@ def test_the_table_of_verdicts(low: float, point: float, high: float, kind: Verd
 
 
 def test_a_planted_slowdown_regresses_a_speedup_improves_and_nothing_is_unchanged() -> None:
-    kinds = [verdict.kind for verdict in judge([duel(noise(1, shift=s)) for s in (0.05, -0.05, 0.0)])]
+    kinds = [verdict.kind for verdict in run_gate([duel(noise(1, shift=s)) for s in (0.05, -0.05, 0.0)])]
     assert kinds == [VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED]
 
 
 def test_where_more_is_better_the_sign_turns() -> None:
-    (verdict,) = judge([duel(noise(1, shift=-0.05), higher_is_better=True)])
+    (verdict,) = run_gate([duel(noise(1, shift=-0.05), higher_is_better=True)])
     assert verdict.kind is VerdictKind.REGRESSED
     assert verdict.change is not None
     assert verdict.change.point > 0.04
 
 
 def test_a_regression_stores_the_interval_that_decided_it_and_the_tolerance_as_a_log_ratio() -> None:
-    (verdict,) = judge([duel(noise(1, shift=0.05))])
+    (verdict,) = run_gate([duel(noise(1, shift=0.05))])
     assert verdict.change is not None
     assert verdict.change.low > 0
     assert verdict.tolerance == math.log1p(0.025)
@@ -101,7 +101,7 @@ def test_a_regression_stores_the_interval_that_decided_it_and_the_tolerance_as_a
 
 
 def test_sixty_pairs_are_read_at_the_level_of_benjamini_and_yekutieli() -> None:
-    verdicts = judge([duel(noise(seed, shift=0.1 if seed < 2 else 0.0, launches=12)) for seed in range(60)])
+    verdicts = run_gate([duel(noise(seed, shift=0.1 if seed < 2 else 0.0, launches=12)) for seed in range(60)])
     unit = 0.01 / (60 * sum(1 / k for k in range(1, 61)))
     worse = [v for v in verdicts if v.kind is VerdictKind.REGRESSED]
     level = [1 - v.change.level for v in worse if v.change]
@@ -112,14 +112,14 @@ def test_sixty_pairs_are_read_at_the_level_of_benjamini_and_yekutieli() -> None:
 
 
 def test_duels_of_the_fewest_launches_that_decide_count_in_the_run() -> None:
-    verdicts = judge([duel(noise(seed, shift=0.3, launches=2)) for seed in (1, 2)])
+    verdicts = run_gate([duel(noise(seed, shift=0.3, launches=2)) for seed in (1, 2)])
     assert [verdict.kind for verdict in verdicts] == [VerdictKind.REGRESSED] * 2
     # Two p-values, both rejected: α = 2 · 0.01 / (2 · (1 + 1/2)).
     assert [1 - v.change.level for v in verdicts if v.change] == pytest.approx([0.01 / 1.5] * 2)
 
 
 def test_a_look_before_the_last_reads_both_families_at_its_share() -> None:
-    verdicts = judge([duel(noise(1, shift=0.3)), duel(noise(2))], share=0.25)
+    verdicts = run_gate([duel(noise(1, shift=0.3)), duel(noise(2))], share=0.25)
     assert [verdict.kind for verdict in verdicts] == [VerdictKind.REGRESSED, VerdictKind.UNCHANGED]
     # Two pairs, one p-value rejected in each family: α = 0.25 · 0.01 / (2 · (1 + 1/2)).
     assert [1 - v.change.level for v in verdicts if v.change] == pytest.approx([0.25 * 0.01 / 3] * 2)
@@ -131,10 +131,10 @@ def test_duels_are_estimated_with_their_scenarios_and_the_presumed_scatter_of_la
     policy = Policy(launch_inflation=3.0, launch_sd=0.004)
     compared = [replace(duel(pairs), scenario_id=name) for pairs, name in zip(tables, names, strict=True)]
     expected = deferred_estimates(tables, scenarios=names, launch_inflation=3.0, launch_sd=0.004)
-    for verdict, interim in zip(judge(compared, policy), expected, strict=True):
+    for verdict, deferred in zip(run_gate(compared, policy), expected, strict=True):
         assert verdict.change is not None
-        assert interim is not None
-        assert verdict.change == interim.estimate(verdict.change.level)
+        assert deferred is not None
+        assert verdict.change == deferred.estimate(verdict.change.level)
     # Each of the three makes a difference here.
     for less in (
         deferred_estimates(tables, launch_inflation=3.0, launch_sd=0.004),
@@ -153,7 +153,7 @@ def test_baselines_of_five_scenarios_moderate_one_another(scenarios: int, pooled
         for number in range(scenarios)
         for metric in ("a", "b", "c")
     ]
-    assert all(("moderated" in verdict.reason) is pooled for verdict in judge(compared))
+    assert all(("moderated" in verdict.reason) is pooled for verdict in run_gate(compared))
 
 
 def test_verdicts_name_what_was_compared_against_what() -> None:
@@ -164,7 +164,7 @@ def test_verdicts_name_what_was_compared_against_what() -> None:
         reference="main",
         data=NotComparable(kind=VerdictKind.MISSING, reason="", advice="look there"),
     )
-    absent, measured = judge([nothing, replace(duel(noise(1)), reference="rev=HEAD~1")])
+    absent, measured = run_gate([nothing, replace(duel(noise(1)), reference="rev=HEAD~1")])
     assert (absent.scenario_id, absent.metric, absent.reference) == ("gone", "ttfa", "main")
     assert (absent.tolerance, absent.advice) == (math.log1p(0.1), "look there")
     assert (measured.scenario_id, measured.metric, measured.reference) == ("s", "latency", "rev=HEAD~1")
@@ -172,34 +172,34 @@ def test_verdicts_name_what_was_compared_against_what() -> None:
 
 
 def test_what_would_have_been_found_depends_on_the_asked_power() -> None:
-    sizes = [judge([duel(noise(3, sd=0.05))], Policy(power=power))[0].detectable for power in (0.5, 0.9, 0.99)]
+    sizes = [run_gate([duel(noise(3, sd=0.05))], Policy(power=power))[0].detectable for power in (0.5, 0.9, 0.99)]
     assert None not in sizes
     assert sizes == sorted(sizes, key=lambda size: size or 0.0)
     assert len(set(sizes)) == 3
 
 
 def test_figures_that_do_not_vary_are_known_exactly() -> None:
-    same, slower = judge([baseline(((2.0,) * 3,) * 3, 1), baseline(((2.2,) * 3,) * 3, 1)])
+    same, slower = run_gate([baseline(((2.0,) * 3,) * 3, 1), baseline(((2.2,) * 3,) * 3, 1)])
     assert same.kind is VerdictKind.REGRESSED, "2.0 against an accepted e^0"
     one = BaselineRun(run_id="b", log_median=math.log(2.0), n=9, launches=3)
     kinds = []
     for value in (2.0, 2.2):
         data = AgainstBaseline(values=((value,) * 3,) * 3, runs=(one,))
-        (verdict,) = judge([Comparison(scenario_id="s", metric="m", tolerance=0.05, data=data)])
+        (verdict,) = run_gate([Comparison(scenario_id="s", metric="m", tolerance=0.05, data=data)])
         kinds.append(verdict.kind)
     assert kinds == [VerdictKind.UNCHANGED, VerdictKind.REGRESSED]
     assert slower.kind is VerdictKind.REGRESSED
 
 
 def test_one_launch_decides_nothing_and_says_why() -> None:
-    (verdict,) = judge([duel(noise(1, shift=0.2, launches=1, blocks=30))])
+    (verdict,) = run_gate([duel(noise(1, shift=0.2, launches=1, blocks=30))])
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert "one launch" in verdict.reason
     assert "--launches 2" in verdict.advice
 
 
 def test_an_undecided_duel_names_the_budget_that_would_settle_it() -> None:
-    (verdict,) = judge([duel(noise(3, shift=0.01, sd=0.05))])
+    (verdict,) = run_gate([duel(noise(3, shift=0.01, sd=0.05))])
     assert verdict.kind is VerdictKind.INCONCLUSIVE
     assert "--budget" in verdict.advice
     assert "would have been found" in verdict.reason
@@ -207,14 +207,14 @@ def test_an_undecided_duel_names_the_budget_that_would_settle_it() -> None:
 
 def test_few_accepted_runs_state_the_presumed_spread() -> None:
     values = tuple(tuple(math.exp(v) for v in launch) for launch in noise(1))
-    (verdict,) = judge([baseline(values, 2)])
+    (verdict,) = run_gate([baseline(values, 2)])
     assert "2 accepted runs of the 5" in verdict.reason
     assert "presumed spread of 2 %" in verdict.reason
     assert "baseline promote" in verdict.advice
 
 
 def test_no_accepted_run_is_a_verdict_with_the_command_that_makes_one() -> None:
-    (verdict,) = judge([baseline(noise(1, shift=3.0), 0)])
+    (verdict,) = run_gate([baseline(noise(1, shift=3.0), 0)])
     assert verdict.kind is VerdictKind.NO_BASELINE
     assert "`kokoro-bench baseline promote r7`" in verdict.advice
 
@@ -224,13 +224,13 @@ def test_no_accepted_run_is_a_verdict_with_the_command_that_makes_one() -> None:
 )
 def test_what_cannot_be_compared_is_a_verdict_and_never_silence(kind: VerdictKind) -> None:
     data = NotComparable(kind=kind, reason="why")
-    (verdict,) = judge([Comparison(scenario_id="s", metric="m", tolerance=0.05, data=data)])
+    (verdict,) = run_gate([Comparison(scenario_id="s", metric="m", tolerance=0.05, data=data)])
     assert (verdict.kind, verdict.reason) == (kind, "why")
     assert "kokoro-bench" in verdict.advice
 
 
 def test_values_without_a_ratio_are_incomparable() -> None:
-    (verdict,) = judge([baseline(((0.0, 1.0), (1.0, 1.0)), 5)])
+    (verdict,) = run_gate([baseline(((0.0, 1.0), (1.0, 1.0)), 5)])
     assert verdict.kind is VerdictKind.INCOMPARABLE
 
 
@@ -238,7 +238,7 @@ def test_verdicts_keep_the_order_of_the_comparisons() -> None:
     missing = Comparison(
         scenario_id="gone", metric="m", tolerance=0.1, data=NotComparable(kind=VerdictKind.MISSING, reason="")
     )
-    verdicts = judge([missing, duel(noise(1, shift=0.1)), missing, duel(noise(1))])
+    verdicts = run_gate([missing, duel(noise(1, shift=0.1)), missing, duel(noise(1))])
     assert [v.scenario_id for v in verdicts] == ["gone", "s", "gone", "s"]
     assert verdicts[1].kind is VerdictKind.REGRESSED
 
@@ -246,7 +246,7 @@ def test_verdicts_keep_the_order_of_the_comparisons() -> None:
 @pytest.mark.parametrize("tolerance", [0.0, -0.1, math.inf, math.nan])
 def test_a_senseless_tolerance_is_refused(tolerance: float) -> None:
     with pytest.raises(UsageError, match="tolerance") as refused:
-        judge([duel(noise(1), tolerance=tolerance)])
+        run_gate([duel(noise(1), tolerance=tolerance)])
     assert refused.value.where == "s latency"
     assert "0.05" in refused.value.remedy
 

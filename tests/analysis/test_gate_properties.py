@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.gate import judge
+from harness.analysis.gate import run_gate
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, Duel
 from harness.analysis.stats.grouped import Grouped, flat
 from harness.analysis.stats.paired import log_ratios
@@ -43,7 +43,7 @@ def against(values: Grouped, log_medians: list[float]) -> Comparison:
 
 
 def only(comparison: Comparison) -> Verdict:
-    (verdict,) = judge([comparison])
+    (verdict,) = run_gate([comparison])
     return verdict
 
 
@@ -73,8 +73,8 @@ def test_a_larger_slowdown_is_never_judged_milder(pairs: Grouped, by: float, mor
 @given(st.lists(noise, min_size=2, max_size=8), st.floats(0.0, 0.3))
 def test_among_others_too(duels: list[Grouped], more: float) -> None:
     others = [duel(pairs, f"s{i}") for i, pairs in enumerate(duels[1:])]
-    before = judge([duel(duels[0]), *others])
-    after = judge([duel(shifted(duels[0], more)), *others])
+    before = run_gate([duel(duels[0]), *others])
+    after = run_gate([duel(shifted(duels[0], more)), *others])
     assert WORSE[before[0].kind] <= WORSE[after[0].kind]
 
 
@@ -111,7 +111,7 @@ def test_the_unit_of_a_time_decides_nothing(pairs: Grouped, by: float, unit: flo
 @settings(max_examples=40)
 @given(st.lists(st.tuples(noise, st.floats(-0.2, 0.2)), min_size=1, max_size=10))
 def test_the_stored_interval_always_says_what_the_verdict_says(duels: list[tuple[Grouped, float]]) -> None:
-    for verdict in judge([duel(shifted(pairs, by), f"s{i}") for i, (pairs, by) in enumerate(duels)]):
+    for verdict in run_gate([duel(shifted(pairs, by), f"s{i}") for i, (pairs, by) in enumerate(duels)]):
         change, tolerance = verdict.change, verdict.tolerance
         assert tolerance == math.log1p(0.03)
         if verdict.kind is VerdictKind.INCONCLUSIVE:

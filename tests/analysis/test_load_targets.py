@@ -115,10 +115,10 @@ class TestWords:
             ({"rate": "1e6"}, "--rate: '1e6' is not a rate in requests per second — such as --rate 1,2,4"),
             ({"rate": "nan"}, "--rate: 'nan' is not a rate in requests per second — such as --rate 1,2,4"),
             ({"rate": "2,1,2"}, "--rate: 2 comes twice — name each load once"),
-            ({"listeners": "1.5"}, "--users: '1.5' is not a whole number of listeners — such as --users 1,2,4"),
-            ({"listeners": "inf"}, "--users: 'inf' is not a whole number of listeners — such as --users 1,2,4"),
-            ({"listeners": "nan"}, "--users: 'nan' is not a whole number of listeners — such as --users 1,2,4"),
-            ({"listeners": "-1"}, "--users: '-1' is not a whole number of listeners — such as --users 1,2,4"),
+            ({"listeners": "1.5"}, "--users: '1.5' is not a whole number of users — such as --users 1,2,4"),
+            ({"listeners": "inf"}, "--users: 'inf' is not a whole number of users — such as --users 1,2,4"),
+            ({"listeners": "nan"}, "--users: 'nan' is not a whole number of users — such as --users 1,2,4"),
+            ({"listeners": "-1"}, "--users: '-1' is not a whole number of users — such as --users 1,2,4"),
             ({"listeners": "2,2"}, "--users: 2 comes twice — name each load once"),
             ({"ramp": "5"}, "--ramp: '5' is no ramp — --ramp 1:10"),
             ({"ramp": "-1:5"}, "--ramp: '-1:5' is no ramp — --ramp 1:10"),
@@ -250,8 +250,8 @@ class TestJudged:
     def test_a_client_that_did_not_keep_up_is_told(self) -> None:
         (said,) = self.notes(self.summary())
         assert said == (
-            "s: the client did not keep up: its lag was 50.0 ms at p99, more than 20.0 ms; its figures may be the "
-            "client's: use a machine that does nothing else, or Locust's workers (docs/load.md)"
+            "s: the client did not keep up: its lag was 50.0 ms at p99, more than 20.0 ms; the client may be the "
+            "bottleneck: use a machine that does nothing else, or Locust's workers (docs/load.md)"
         )
         both = self.notes(self.summary(), self.summary(scenario_id="t", p99=0.03))
         assert [note.partition(":")[0] for note in both] == ["s", "t"]

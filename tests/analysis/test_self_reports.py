@@ -78,5 +78,5 @@ def test_the_run_says_it_once_as_of_the_last_block(lab: Laboratory) -> None:
     ]  # fmt: skip
     run = replace(data.run, scenarios=(SERVER,))
     (note,) = server_notes(replace(data, run=run, blocks=tuple(blocks), repetitions=tuple(OURS)))
-    assert note == f"{SERVER.arm.id}: the server says of itself: ttfa median 500 ms, ours 400 ms, 25.0% apart"
+    assert note == f"{SERVER.arm.id}: the server's own statistics: ttfa median 500 ms, ours 400 ms, 25.0% apart"
     assert server_notes(data) == ()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.analysis.gate import judge
+from harness.analysis.gate import run_gate
 from harness.analysis.sequential import StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, Duel, Policy
 from harness.analysis.stats.grouped import Grouped
@@ -19,23 +19,23 @@ def duel(shift: float, *, sd: float = 0.01) -> Comparison:
 
 
 @pytest.mark.parametrize(
-    ("planned", "looks"),
+    ("planned", "analyses"),
     [(72, (9, 18, 36, 72)), (24, (6, 12, 24)), (11, (11,)), (13, (6, 13)), (1, (1,))],
 )
-def test_looks_are_halves_of_halves_of_the_plan(planned: int, looks: tuple[int, ...]) -> None:
-    assert StoppingRule(planned_blocks=planned).looks() == looks
+def test_looks_are_halves_of_halves_of_the_plan(planned: int, analyses: tuple[int, ...]) -> None:
+    assert StoppingRule(planned_blocks=planned).planned_analyses() == analyses
 
 
 def test_the_shares_of_all_looks_are_the_whole_error() -> None:
     rule = StoppingRule(planned_blocks=72)
-    shares = [rule.share(look) for look in rule.looks()]
+    shares = [rule.alpha_spent(look) for look in rule.planned_analyses()]
     assert shares == pytest.approx([1 / 64, 3 / 64, 12 / 64, 48 / 64])
     assert sum(shares) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("ended", "left"), [(5, 1.0), (10, 63 / 64), (40, 48 / 64), (71, 48 / 64), (73, 48 / 64)])
 def test_a_run_ended_elsewhere_spends_what_its_looks_have_left(ended: int, left: float) -> None:
-    assert StoppingRule(planned_blocks=72).share(ended) == pytest.approx(left)
+    assert StoppingRule(planned_blocks=72).alpha_spent(ended) == pytest.approx(left)
 
 
 def test_between_looks_nothing_is_decided() -> None:
@@ -49,7 +49,7 @@ def test_a_clear_regression_stops_at_a_look_and_its_share_judges_it() -> None:
     decision = rule.after(36, [duel(0.05)])
     assert decision.stop
     assert decision.share == pytest.approx(12 / 64)
-    (verdict,) = judge([duel(0.05)], share=decision.share)
+    (verdict,) = run_gate([duel(0.05)], share=decision.share)
     assert verdict.kind is VerdictKind.REGRESSED
     assert verdict.change is not None
     assert 1 - verdict.change.level == pytest.approx(0.01 * 12 / 64)
@@ -96,9 +96,9 @@ def test_a_look_judges_by_the_duels_policy() -> None:
 def test_what_only_the_whole_error_would_decide_does_not_stop_a_duel_early() -> None:
     # The look at half of the plan may spend 12/64 of the error. A change that is certain at 0.5 % alone is not enough.
     rule = StoppingRule(planned_blocks=72)
-    (interim,) = deferred_estimates([table(0.0, sd=0.05)])
-    assert interim is not None
-    shift = interim.half_width(0.005) - interim.point
-    (whole,) = judge([duel(shift, sd=0.05)])
+    (deferred,) = deferred_estimates([table(0.0, sd=0.05)])
+    assert deferred is not None
+    shift = deferred.half_width(0.005) - deferred.point
+    (whole,) = run_gate([duel(shift, sd=0.05)])
     assert whole.kind is VerdictKind.REGRESSED
     assert not rule.after(36, [duel(shift, sd=0.05)]).stop

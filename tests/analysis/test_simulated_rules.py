@@ -8,7 +8,7 @@ import pytest
 from benchmarks import rules
 from benchmarks.judge_simulations import main, sixty_baselines, sixty_duels
 from benchmarks.noise import FAMILIES, log_times
-from harness.analysis.gate import judge
+from harness.analysis.gate import run_gate
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, Duel
 from harness.core.records.verdict import VerdictKind
 
@@ -16,7 +16,7 @@ TOLERANCE = 0.025
 
 
 def kinds(comparisons: list[Comparison]) -> list[VerdictKind]:
-    return [verdict.kind for verdict in judge(comparisons)]
+    return [verdict.kind for verdict in run_gate(comparisons)]
 
 
 @pytest.mark.parametrize("one_scenario", [True, False])

@@ -128,7 +128,7 @@ def test_five_accepted_runs_that_are_equal_decide_nothing_by_themselves(here: Co
     assert (chance["kind"], chance["code"]) == ("inconclusive", 0)
     assert chance["change"]["low"] < 0 < chance["change"]["high"]
     assert "differ by less than this run's own repetitions explain" in chance["reason"]
-    assert "promote runs that were made apart" in chance["advice"]
+    assert "promote runs from different days" in chance["advice"]
     slower = run("2", "noise=0.02,pace=1.3")
     assert (slower["kind"], slower["code"]) == ("regressed", 1)
     assert slower["change"]["low"] < slower["change"]["point"] < slower["change"]["high"]

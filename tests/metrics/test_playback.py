@@ -52,9 +52,9 @@ def test_playback_equals_a_sound_card_sample_by_sample(given_pieces: Pieces) -> 
     played = playback.play(chunks, RATE)
     assert played.stalls.seconds == pytest.approx(heard.silent_ticks / RATE, abs=1e-12)
     assert played.stalls.count == heard.stops
-    sounding = [played.heard_at(frame) for frame in range(len(heard.ticks))]
+    sounding = [played.played_at(frame) for frame in range(len(heard.ticks))]
     assert sounding == pytest.approx([tick / RATE for tick in heard.ticks], abs=1e-12)
-    assert played.heard_at(len(heard.ticks)) is None
+    assert played.played_at(len(heard.ticks)) is None
 
 
 @given(pieces)

@@ -15,8 +15,8 @@ def sentence(found: Recommendation, name_of: Callable[[Arm], str] = _ID) -> str:
     best = name_of(found.best.arm)
     if not found.leads:
         return f"{best}: nothing else was measured to choose from."
-    if found.untold:
-        others = ", ".join(name_of(lead.arm) for lead in found.untold)
+    if found.too_few_pairs:
+        others = ", ".join(name_of(lead.arm) for lead in found.too_few_pairs)
         return (
             f"{best} by its figure alone: it was not played beside {others} often enough to tell — "
             f"kokoro-bench duel plays two pair by pair."

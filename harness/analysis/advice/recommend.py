@@ -67,13 +67,13 @@ class Excluded:
 class Lead:
     """How far an arm lies behind the best: a log-ratio, positive for behind.
 
-    `behind` is None where sizes were read, and where there are too few pairs, which `told` says.
+    `behind` is None where sizes were read, and where there are too few pairs, which `enough_pairs` says.
     """
 
     arm: Arm
     behind: Estimate | None
     level: bool
-    told: bool = True
+    enough_pairs: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +95,12 @@ class Recommendation:
     @property
     def level_with(self) -> tuple[Lead, ...]:
         """What the best was not shown to be better than, though there were pairs enough."""
-        return tuple(lead for lead in self.leads if lead.level and lead.told)
+        return tuple(lead for lead in self.leads if lead.level and lead.enough_pairs)
 
     @property
-    def untold(self) -> tuple[Lead, ...]:
+    def too_few_pairs(self) -> tuple[Lead, ...]:
         """What was not played beside the best often enough to say anything."""
-        return tuple(lead for lead in self.leads if not lead.told)
+        return tuple(lead for lead in self.leads if not lead.enough_pairs)
 
 
 ValuesOf = Callable[[Scenario, RunData], Mapping[str, Values]]
@@ -224,10 +224,10 @@ def _leads(
     level = 1 - (1 - LEVEL) / max(1, len(others))
     found = deferred_estimates(pairs)
     leads = []
-    for arm, interim in zip(others, found, strict=True):
-        behind = interim.estimate(level) if interim else None
+    for arm, deferred in zip(others, found, strict=True):
+        behind = deferred.estimate(level) if deferred else None
         ahead = behind is not None and behind.low > 0 and behind.point >= NEGLIGIBLE
-        leads.append(Lead(arm=arm, behind=behind, level=not ahead, told=behind is not None))
+        leads.append(Lead(arm=arm, behind=behind, level=not ahead, enough_pairs=behind is not None))
     return tuple(leads)
 
 

@@ -1,4 +1,4 @@
-"""Whether the largest step of a series is one: how often its own noise, rebuilt without it, shows as large a one."""
+"""A bootstrap test of a series' largest step: how often resampled noise without a step has as large a statistic."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import BoolArray, FloatArray, IntArray
 
 PORTIONS = (9, 90, RESAMPLES - 99)
-"""Series rebuilt at a time: once too many show as large a statistic, the rest cannot change the answer."""
+"""Sizes of the batches of resampled series. The test stops early once the p-value must exceed alpha."""
 
 BURN_IN = 25
-"""Values of a rebuilt series that are thrown away, so that it starts in its stationary state."""
+"""Initial values of a resampled series that are discarded, so that it starts in its stationary state."""
 
 AT_ONCE = 90_000
-"""Values of rebuilt series that are worked on together: as many as a processor's cache holds."""
+"""Values of resampled series that are processed together: as many as a processor's cache holds."""
 
 SEED = 0
-"""Every series of one length is rebuilt from the same draws, whatever is searched beside it."""
+"""Every series of one length uses the same draws, so its result does not depend on the other series."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The best place of some shapes: it begins at the first of `edges` and, before the end, ends at the second."""
+    """The best place among some shapes: the level changes at the first of `edges` and ends before the second."""
 
     edges: tuple[int, int]
     p_value: float
@@ -41,10 +41,10 @@ class Found:
 def against_bootstrap(
     series: FloatArray, shapes: Shapes, *, around: tuple[Noise, BoolArray], alpha: float
 ) -> list[Found]:
-    """Where the best of `shapes` is in each series, and how often the same noise without it shows as large a statistic.
+    """The best place of `shapes` in each series, with its bootstrap p-value.
 
-    `around` is the noise around several steps, and of which series it is the better one. Of a p-value above `alpha` no
-    more is found out than that it is above.
+    `around` is the noise around several steps, and a mask of the series whose noise it describes better. A p-value
+    above `alpha` is not exact: only the fact that it exceeds `alpha` is known.
     """
     found = scan(series, shapes, around=around)
     silent = found.noise.sd <= NO_NOISE * np.abs(series).max(-1)
@@ -73,26 +73,26 @@ def against_bootstrap(
 
 
 def _of_an_arrangement(inside: int, runs: int, *, steps: bool) -> float:
-    """The p-value where there are two levels and no noise beside them: how few arrangements are as orderly as that.
+    """The p-value for two levels without noise: the fraction of arrangements that are as orderly.
 
-    So a figure that comes in a few sizes (of memory, say) is not found to step wherever two of a kind meet.
+    So a metric with only a few distinct values (of memory, for example) does not step wherever two equal ones meet.
     """
     return 1 / math.comb(runs, inside) if steps else 1.0
 
 
 def _larger(found: Scan, shapes: Shapes, *, portion: slice) -> IntArray:
-    """Of each series: how many of a portion of its rebuilt ones show as large a statistic."""
+    """For each series: how many resampled series of a batch have at least its statistic."""
     draws = _draws(shapes.runs)[portion]
     innovations = found.noise.innovations
     innovations -= innovations.mean(-1, keepdims=True)
     drawn = innovations[:, draws].reshape(-1, draws.shape[-1])
-    rebuilt = _autoregressive(drawn, np.repeat(found.noise.rho, len(draws)))
-    statistics = largest(rebuilt, shapes).reshape(len(innovations), len(draws))
+    resampled = _autoregressive(drawn, np.repeat(found.noise.rho, len(draws)))
+    statistics = largest(resampled, shapes).reshape(len(innovations), len(draws))
     return np.asarray((statistics >= found.statistic[:, None]).sum(-1))
 
 
 def _autoregressive(innovations: FloatArray, rho: FloatArray) -> FloatArray:
-    """Each series' AR(1) of its correlation, from the end of the warm-up on."""
+    """An AR(1) series from each row of innovations with its correlation, without the burn-in values."""
     if not rho.any():
         return innovations[:, BURN_IN:]
     across = np.ascontiguousarray(innovations.T)
@@ -103,6 +103,6 @@ def _autoregressive(innovations: FloatArray, rho: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=64)
 def _draws(runs: int) -> IntArray:
-    """Which innovations each rebuilt series of a length is made of: shape (rebuilt, warm-up + runs)."""
+    """The indices of the innovations of each resampled series: shape (resamples, burn-in + runs)."""
     rng = np.random.default_rng([SEED, runs])
     return rng.integers(0, runs - 1, size=(RESAMPLES, BURN_IN + runs), dtype=np.int32).astype(np.intp)

@@ -1,14 +1,14 @@
-"""History: the runs at which a metric stepped to another level.
+"""Change points: the runs at which a metric stepped to another level.
 
-For every split of the series the two means are compared, and the largest difference in units of its own standard error
-is the statistic (`step_scan`). Its distribution under "nothing changed" comes from series rebuilt out of this one's own
-noise: the residuals' innovations drawn anew and run through an AR(1) of the residuals' own correlation (a sieve
-bootstrap, Bühlmann 1997), with everything estimated again on each. So neither heavy tails, nor nights that resemble
-their neighbours, nor the hundred splits that were tried raise the rate of false alarms. Steps beyond the first are
-sought on both sides of it (binary segmentation, Scott and Knott 1974); where no single step is found, a step and its
-return are sought together, since each hides the other.
+The statistic is the largest difference of means over all splits of the series, in units of its standard error (`scan`).
+Its null distribution comes from a sieve bootstrap (Bühlmann 1997): the residuals' innovations are resampled and passed
+through an AR(1) with the residuals' own correlation, and everything is estimated again on each resampled series. So
+heavy tails, correlated nights and the hundred splits do not raise the rate of false alarms. Further steps are searched
+on both sides of the first (binary segmentation, Scott and Knott 1974). If no single step is found, a step and its
+return are searched together, because each hides the other.
 
-Many series are searched at once, because the cost of one is that of calling NumPy; each is found to be as if alone.
+Many series are searched at once, because NumPy's call overhead dominates for one. The result for each series does not
+depend on the others.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import FloatArray
 
 ALPHA = 0.04
-"""Probability of any alert in a series without a step, for one series watched alone."""
+"""Probability of any alert in a series without a step, for a single series."""
 
 SHORTEST = 10
-"""Runs without which no step is sought."""
+"""A series needs at least this many runs for a search."""
 
 WINDOW = 5
-"""Runs of the running median that an outlier is measured from; it follows a step at once and an outlier never."""
+"""Width (in runs) of the running median that outliers are measured from; it follows steps and ignores outliers."""
 
 CLIP = 4.0
-"""Robust standard deviations from the running median beyond which a run counts as no farther away."""
+"""Runs farther than this many robust standard deviations from the running median are clipped to that distance."""
 
 
 BUMP_PORTION = 0.2
-"""The part of alpha that the search for a step with its return may use; single steps have the rest."""
+"""The fraction of alpha for the search for a step with its return; single steps have the rest."""
 
 STRICTEST = 1.01 / (RESAMPLES + 1) / (1 - BUMP_PORTION)
-"""The smallest alpha that the detector can tell from 0: what sharing one alpha among many series must not go below."""
+"""The smallest usable alpha: one alpha shared by many series must not fall below it."""
 
 INTERVAL_LEVEL = 0.95
 
@@ -52,8 +52,8 @@ INTERVAL_LEVEL = 0.95
 class ChangePoint:
     """One step. `index` is the first run at the new level; `size` its log-ratio, `error` the size's standard error.
 
-    `before` and `after` count the runs on either side that the two levels were taken from; `p_value` is that of the
-    whole search, not of this split alone.
+    `before` and `after` are the numbers of runs that the two levels were computed from. `p_value` refers to the whole
+    search, not to this split alone.
     """
 
     index: int
@@ -83,9 +83,9 @@ class ChangePoint:
 def change_points(log_medians: Sequence[float], *, alpha: float = ALPHA, least: float = 0.0) -> tuple[ChangePoint, ...]:
     """The steps of a series of runs' log-medians (oldest first), each once, in order.
 
-    `alpha` is the probability of any alert in a series without a step; divide it by the number of series to hold it
-    for all of them together. A smaller step than `least`, a log-ratio, is none; a series that varies less is not
-    searched. The result depends on nothing but the arguments.
+    `alpha` is the probability of any alert in a series without a step; divide it by the number of series for a joint
+    level. Steps smaller than `least` (a log-ratio) are dropped; a series that varies less is not searched. The result
+    depends only on the arguments.
     """
     (found,) = change_points_of([log_medians], alpha=alpha, least=least)
     return found
@@ -94,7 +94,7 @@ def change_points(log_medians: Sequence[float], *, alpha: float = ALPHA, least: 
 def change_points_of(
     series: Sequence[Sequence[float]], *, alpha: float = ALPHA, least: float = 0.0
 ) -> list[tuple[ChangePoint, ...]]:
-    """The steps of each of many series, of whatever lengths, as `change_points` finds them."""
+    """The steps of each of many series of any lengths, as `change_points` finds them."""
     import numpy as np
 
     smooth = _all_without_outliers(series)
@@ -120,13 +120,13 @@ def change_points_of(
 def unreported(
     changes: Sequence[ChangePoint], reported: Sequence[int], *, slack: int = WINDOW
 ) -> tuple[ChangePoint, ...]:
-    """The changes that were not reported before: one alert per step, although its place may move by a few runs."""
+    """The changes that were not reported before. A step whose place moved by up to `slack` runs counts as reported."""
     return tuple(change for change in changes if all(abs(change.index - old) > slack for old in reported))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """The runs of a line from `start` to before `stop`, in which a step is sought."""
+    """The runs `start` … `stop` − 1 of a series, to search for a step."""
 
     line: int
     start: int
@@ -134,7 +134,7 @@ class _Part:
 
 
 def _alike(parts: Iterable[_Part], smooth: Sequence[FloatArray]) -> Iterator[list[_Part]]:
-    """The parts that can be searched at once: of one length, and all or none at the end of the history."""
+    """Group the parts that can be searched together: same length, and all or none at the end of the history."""
     found: dict[tuple[int, bool], list[_Part]] = {}
     for part in parts:
         at_end = part.stop == len(smooth[part.line])
@@ -143,7 +143,7 @@ def _alike(parts: Iterable[_Part], smooth: Sequence[FloatArray]) -> Iterator[lis
 
 
 def _search(parts: Sequence[_Part], smooth: Sequence[FloatArray], *, alpha: float) -> list[tuple[_Part, Found]]:
-    """The parts in which a step is found, with the best."""
+    """The parts in which a step was found, each with its best place."""
     import numpy as np
 
     from harness.analysis.changepoints.bootstrap import against_bootstrap
@@ -169,7 +169,7 @@ def _search(parts: Sequence[_Part], smooth: Sequence[FloatArray], *, alpha: floa
 
 
 def _all_without_outliers(series: Sequence[Sequence[float]]) -> list[FloatArray]:
-    """Each series without its outliers; those of one length are worked on together."""
+    """Each series without its outliers; series of one length are processed together."""
     import numpy as np
 
     alike: dict[int, list[int]] = {}
@@ -182,7 +182,7 @@ def _all_without_outliers(series: Sequence[Sequence[float]]) -> list[FloatArray]
 
 
 def without_outliers(values: FloatArray) -> FloatArray:
-    """Series along the last axis, with single runs drawn in to `CLIP` robust deviations from the running median."""
+    """Series along the last axis, with single runs clipped at `CLIP` robust deviations from the running median."""
     import numpy as np
 
     if values.shape[-1] < WINDOW:
@@ -192,7 +192,7 @@ def without_outliers(values: FloatArray) -> FloatArray:
     middle = np.sort(windows, axis=-1)[..., edge]
     level = np.pad(middle, [(0, 0)] * (values.ndim - 1) + [(edge, edge)], mode="edge")
     distance = values - level
-    # 1.25: a value lies nearer to a median of five that it is one of than to the true level (by simulation).
+    # 1.25: a value lies nearer to a median of five that includes it than to the true level (by simulation).
     limit = CLIP * 1.25 * 1.4826 * np.median(np.abs(distance), axis=-1, keepdims=True)
     smooth: FloatArray = np.where(limit > 0, level + np.clip(distance, -limit, limit), values)
     return smooth
@@ -205,7 +205,7 @@ def _changes(values: FloatArray, splits: dict[int, float]) -> Iterator[ChangePoi
 
 
 def _change(part: FloatArray, split: int, *, offset: int, p_value: float) -> ChangePoint:
-    """The step at `split` of `part`, which holds the runs at the two levels and no others."""
+    """The step at `split` of `part`, which contains only the runs at the two levels."""
     import numpy as np
 
     from harness.analysis.changepoints.noise import beside

@@ -1,9 +1,9 @@
-"""The steps of lines that grow by a run a night: what has settled is not sought again.
+"""Change points of series that grow by one run a night, computed incrementally.
 
-A history is searched in leaps of `LEAP` runs. A step that has `SETTLED` runs after it when a leap is complete is final:
-from there on the search begins at it, and no later run moves or removes it. So of a line with one run more only the
-runs since its last settled step are searched, and a mark that was on a chart stays there. What is found depends on the
-values alone, not on what was known: whoever searches the whole line again finds the same.
+A history is searched in segments of `SEGMENT` runs. A step with at least `SETTLED` runs after it at the end of a
+segment is final: later searches begin at it, and no later run moves or removes it. So for a new run only the runs since
+the last settled step are searched, and a mark on a chart stays in its place. The result depends only on the values: a
+search of the whole series from scratch gives the same steps.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from harness.analysis.changepoints.detect import ALPHA, STRICTEST, ChangePoint, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LEAP = 50
-"""Runs between two places at which steps settle."""
+SEGMENT = 50
+"""The number of runs in a segment; steps settle at the end of each segment."""
 
 SETTLED = 25
-"""Runs at the new level after which a step is final."""
+"""A step is final once it has this many runs at the new level."""
 
 LONGEST = 200
-"""Runs that are searched at once at most: the level of a year ago says little of tonight's."""
+"""A search covers at most this many runs: the level of a year ago is irrelevant tonight."""
 
 LEAST = math.log(1.01)
-"""The smallest step, as a log-ratio, that is marked: a fifth of the smallest change that any metric is judged by."""
+"""The smallest step (a log-ratio) that is marked: a fifth of the smallest tolerance of any metric."""
 
 REMEMBERED = 3
-"""The last places of a line by which it is known: its end, and where steps settled last and before that."""
+"""The number of final positions of a series that identify it in the cache: its end and the last two segment ends."""
 
 Changes = tuple[ChangePoint, ...]
 
 
 def share_of_alpha(lines: int) -> float:
-    """One alpha shared by `lines` lines, as far as the detector can tell so small a share from nothing."""
+    """`ALPHA` divided by the number of series, but at least `STRICTEST`."""
     return max(STRICTEST, ALPHA / max(1, lines))
 
 
 def steps_of(medians: Sequence[float], *, alpha: float = ALPHA) -> Changes:
-    """The steps of one line of positive medians, oldest run first: the settled ones, and those found since."""
+    """The steps of one series of positive medians, oldest run first: the settled steps and those found since."""
     (found,) = steps_of_lines([medians], alpha=alpha)
     return found
 
@@ -55,10 +55,10 @@ def steps_of_lines(
     known: Mapping[str, Changes] | None = None,
     kept: dict[str, Changes] | None = None,
 ) -> list[Changes]:
-    """The steps of each of many lines of medians, as `steps_of` finds them.
+    """The steps of each of many series of medians, as `steps_of` finds them.
 
-    `known` is what was `kept` of lines another time, under digests of what had been searched; `kept` is filled with
-    what these lines, and the same with more runs, will be known by.
+    `known` is the cache from an earlier call (its `kept`): digest of the searched values → steps. `kept` is filled with
+    the entries that a later call with the same series, or with more runs, can use.
     """
     pending = [_Line(values, alpha=alpha, known=known or {}) for values in lines]
     while some := [line for line in pending if line.ends]:
@@ -72,34 +72,34 @@ def steps_of_lines(
 
 
 class _Line:
-    """A line on its way through the leaps: `ends` are still to be searched up to, `found` is what there was by others.
+    """A series during its incremental search: `ends` are the segment ends still to search, `found` maps end → steps.
 
-    `digests` are those of its last places, by which it is known.
+    `digests` maps its last ends to the digests that identify it in the cache.
     """
 
     def __init__(self, values: Sequence[float], *, alpha: float, known: Mapping[str, Changes]) -> None:
-        self.ends: list[int] = [*range(LEAP, len(values), LEAP), *([len(values)] if values else [])]
+        self.ends: list[int] = [*range(SEGMENT, len(values), SEGMENT), *([len(values)] if values else [])]
         self.digests = _digests(values, self.ends[-REMEMBERED:], alpha=alpha)
         self.found = {end: known[digest] for end, digest in self.digests.items() if digest in known}
         self.ends = [end for end in self.ends if end > max(self.found, default=0)]
         self._values = values
         self._logs: list[float] = []
-        """Of the values from the first on that was searched here."""
+        """Logarithms of the values from the first one that this search needs."""
 
     @property
     def changes(self) -> Changes:
-        """The steps up to the last end that was searched."""
+        """The steps up to the last searched end."""
         return self.found[max(self.found)] if self.found else ()
 
     def part(self) -> list[float]:
-        """What is to be searched next, as logarithms."""
+        """The logarithms of the values to search next."""
         start, stop = self._start(), self.ends[0]
         self._logs = self._logs or [math.log(value) for value in self._values[start:]]
         first = len(self._values) - len(self._logs)
         return self._logs[start - first : stop - first]
 
     def take(self, changes: Changes) -> None:
-        """Note what was found in it."""
+        """Store the steps found in the last `part`."""
         start = self._start()
         fresh = (replace(change, index=start + change.index) for change in changes)
         self.found[self.ends.pop(0)] = (*self._settled(), *fresh)
@@ -115,7 +115,7 @@ class _Line:
 
 
 def _digests(values: Sequence[float], ends: Sequence[int], *, alpha: float) -> dict[int, str]:
-    """End → the digest of the values up to it and of the alpha that they are searched with."""
+    """End → digest of `alpha` and the values up to that end."""
     kept = memoryview(array("d", values).tobytes())
     running, found, start = hashlib.sha256(array("d", [alpha]).tobytes()), {}, 0
     for end in ends:

@@ -1,4 +1,4 @@
-"""The noise of histories: its standard deviation and the correlation of neighbouring runs, without their steps."""
+"""The noise of histories without their steps: its standard deviation and the correlation of neighbouring runs."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 HIGHEST_CORRELATION = 0.95
 
 MOST_STEPS = 6
-"""Steps that are taken out at most before the noise is measured."""
+"""At most this many steps are removed before the noise is measured."""
 
 STEP_PRICE = 3.0
-"""What a further step must pay for, in units of log n: its size once, its place twice."""
+"""The penalty of a further step, in units of log n: one for its size and two for its place."""
 
 SHORTEST_LEVEL = 3
-"""Runs that a level has at least when the noise is measured."""
+"""The smallest number of runs in a level when the noise is measured."""
 
 NO_NOISE = 1e-12
-"""Where a series has less noise than that, in units of its largest value, it has none: the rest is rounding."""
+"""Noise below this fraction of the series' largest value is rounding error and counts as none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """Of each series: residuals, shape (series, runs), their correlation at lag 1 and standard deviation, (series,)."""
+    """Per series: residuals, shape (series, runs), and their lag-1 correlation and standard deviation, (series,)."""
 
     residuals: FloatArray
     rho: FloatArray
     sd: FloatArray
 
     def at(self, rows: IntArray | list[int]) -> Noise:
-        """That of some of the series."""
+        """The noise of the selected series."""
         return Noise(residuals=self.residuals[rows], rho=self.rho[rows], sd=self.sd[rows])
 
     def where(self, chosen: BoolArray, other: Noise) -> Noise:
-        """That of the series that are `chosen`, shape (series,), and the `other` of the rest."""
+        """This noise for the `chosen` series, a mask of shape (series,), and `other` for the rest."""
         return Noise(
             residuals=np.where(chosen[:, None], self.residuals, other.residuals),
             rho=np.where(chosen, self.rho, other.rho),
@@ -50,13 +50,13 @@ class Noise:
 
     @property
     def innovations(self) -> FloatArray:
-        """What each run adds to what is left of the one before: shape (series, runs − 1)."""
+        """The innovations of the AR(1): shape (series, runs − 1)."""
         found: FloatArray = self.residuals[:, 1:] - self.rho[:, None] * self.residuals[:, :-1]
         return found
 
 
 def beside(series: FloatArray, start: IntArray, stop: IntArray) -> Noise:
-    """The noise of each series around two levels: one from `start` to before `stop`, one elsewhere."""
+    """The noise of each series around two levels: one in `start` … `stop` − 1, one elsewhere."""
     runs = series.shape[-1]
     place = np.arange(runs)
     inside = (place >= start[:, None]) & (place < stop[:, None])
@@ -67,11 +67,11 @@ def beside(series: FloatArray, start: IntArray, stop: IntArray) -> Noise:
 
 
 def around_steps(series: FloatArray) -> tuple[Noise, BoolArray]:
-    """The noise of each series around as many steps as it takes to explain it, and whether that is more than one.
+    """The noise of each series after removing the best number of steps, and whether that number exceeds one.
 
-    A staircase looks like an autocorrelation near one as long as only one of its steps is taken out, and then hides
-    the others. So steps are taken out greedily, and their number is the one with the smallest n log(innovation
-    variance) + price: the innovations of an AR(1), since it is that explanation which the steps have to beat.
+    A staircase with only one step removed looks like an autocorrelation near one, which hides the other steps. So steps
+    are removed greedily, and their number minimises n log(innovation variance) + penalty. It uses the innovations of an
+    AR(1), because autocorrelation is the alternative explanation.
     """
     runs = series.shape[-1]
     levels = _Levels(series)
@@ -92,14 +92,14 @@ def around_steps(series: FloatArray) -> tuple[Noise, BoolArray]:
         noise = found.where(better, noise)
         several = np.where(better, count > 1, several)
         best = np.where(better, score, best)
-        open_ &= ~explained  # nothing explains more than everything
+        open_ &= ~explained  # more steps cannot explain more
     return noise, several
 
 
 def correlation(squares: FloatArray, products: FloatArray, *, runs: int, levels: int) -> FloatArray:
     """The correlation at lag 1 from the sums of squares and of neighbours' products of residuals.
 
-    `levels` means, placed where they fit, were taken out. Each costs about the bias of one mean:
+    `levels` fitted means were subtracted. Each adds about the bias of one mean:
     E[r] ≈ ρ − levels (1 + 2ρ) / runs.
     """
     raw = products / np.where(squares > 0, squares, 1.0)
@@ -107,7 +107,7 @@ def correlation(squares: FloatArray, products: FloatArray, *, runs: int, levels:
 
 
 def deviation(squares: FloatArray, *, runs: int, levels: int) -> FloatArray:
-    """The standard deviation from the sum of squares of residuals from which `levels` means were taken out."""
+    """The standard deviation from the sum of squares of residuals after subtracting `levels` means."""
     found: FloatArray = np.sqrt(squares / max(runs - levels, 1))
     return found
 
@@ -124,7 +124,7 @@ def _of_residuals(residuals: FloatArray, *, levels: int) -> Noise:
 
 
 class _Levels:
-    """Series cut into levels, one more with each `split`: for each run, where its level begins and ends."""
+    """Series divided into levels, one more with each `split`: for each run, the start and end of its level."""
 
     def __init__(self, series: FloatArray) -> None:
         self._series = series
@@ -138,7 +138,7 @@ class _Levels:
         self._up_to = np.repeat(self._sums[:, -1:], runs, -1)
 
     def split(self) -> BoolArray:
-        """Cut each series where that takes most off its sum of squares; False for one in which nothing does."""
+        """Split each series where its sum of squares falls most; False for a series that no split improves."""
         before, after = self._place - self._start, self._stop - self._place
         here = self._sums[:, :-1]
         left, right = np.maximum(before, 1), np.maximum(after, 1)
@@ -159,6 +159,6 @@ class _Levels:
         return np.asarray(found[:, 0])
 
     def residuals(self) -> FloatArray:
-        """Each run less the mean of its level."""
+        """Each run minus the mean of its level."""
         means = (self._up_to - self._below) / (self._stop - self._start)
         return np.asarray(self._series - self._series[:, :1] - means)

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import BoolArray, FloatArray, IntArray
 
 BEFORE = 5
-"""Runs that must stand before a step, so that there is a level to leave."""
+"""A step needs at least this many runs before it, to estimate the old level."""
 
 AFTER_INSIDE = 3
-"""Runs that must follow a step inside the history; at its end one is enough, for an alert the next morning."""
+"""Runs that must follow a step within the history. At its end one is enough, so that an alert comes the next day."""
 
 GRID = 25
-"""Bumps begin and end on a grid of about so many places: a shift of a run or two hardly changes their statistic."""
+"""Bumps begin and end on a grid of about this many places: a shift of a run or two hardly changes the statistic."""
 
 RHO_GRID = 200
-"""Correlations are told apart to one part of so many: the formula of the variance need not be worked out for each."""
+"""Correlations are rounded to a grid of this many steps, so that the variance is computed once per grid value."""
 
 LENGTHS = 256
-"""Lengths of series whose shapes are kept."""
+"""The number of series lengths whose shapes are cached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,11 @@ class Shapes:
     runs: int
 
     def differences(self, sums: FloatArray) -> FloatArray:
-        """Mean inside less mean outside, from `running_sums`: shape (series, shapes)."""
+        """Mean inside minus mean outside, from `running_sums`: shape (series, shapes)."""
         length = self.stops - self.starts
         first, last = self.starts[0], self.starts[-1]
         if self.stops.min() == self.runs and np.array_equal(self.starts, np.arange(first, last + 1)):
-            inside = sums[:, -1:] - sums[:, first : last + 1]  # a slice costs less than a choice
+            inside = sums[:, -1:] - sums[:, first : last + 1]  # a slice is cheaper than fancy indexing
         else:
             inside = sums[:, self.stops] - sums[:, self.starts]
         return np.asarray(inside * (1 / length + 1 / (self.runs - length)) - sums[:, -1:] / (self.runs - length))
@@ -60,7 +60,7 @@ class Shapes:
         before, inside, after = self.starts, self.stops - self.starts, self.runs - self.stops
         outside = before + after
         fade = 1 - rho
-        # As many powers as there are lengths; there are many more shapes.
+        # Compute each power once per length: there are many more shapes than lengths.
         powers = rho ** np.arange(self.runs + 2)
         gone = {
             name: 1 - powers[:, count] for name, count in (("before", before), ("inside", inside), ("after", after))
@@ -93,7 +93,7 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """Of each series: the largest statistic, its place, and the noise that it was measured in."""
+    """Per series: the largest statistic, its place, and the noise used for it."""
 
     statistic: FloatArray
     start: IntArray
@@ -101,7 +101,7 @@ class Scan:
     noise: Noise
 
     def at(self, rows: IntArray) -> Scan:
-        """That of some of the series."""
+        """The scan of the selected series."""
         return Scan(
             statistic=self.statistic[rows], start=self.start[rows], stop=self.stop[rows], noise=self.noise.at(rows)
         )
@@ -116,7 +116,7 @@ def steps(runs: int, *, last: int) -> Shapes:
 
 @lru_cache(LENGTHS)
 def bumps(runs: int) -> Shapes:
-    """Steps that return, each part long enough, on a grid."""
+    """Steps with their return (bumps) on a grid; each part is long enough."""
     pitch = max(1, runs // GRID)
     starts, stops = np.meshgrid(np.arange(BEFORE, runs, pitch), np.arange(BEFORE, runs, pitch), indexing="ij")
     long = (stops - starts >= AFTER_INSIDE) & (stops <= runs - AFTER_INSIDE)
@@ -124,10 +124,10 @@ def bumps(runs: int) -> Shapes:
 
 
 def scan(series: FloatArray, shapes: Shapes, *, around: tuple[Noise, BoolArray] | None = None) -> Scan:
-    """The largest of `shapes` in each series, shape (series, runs).
+    """The shape with the largest statistic in each series, shape (series, runs).
 
-    First as if runs were independent, to know where the noise is to be measured; then with it as it is. Of `around`,
-    the noise of some of the series is known better.
+    The first pass assumes independent runs, to find where to measure the noise. The second pass uses that noise.
+    `around` provides a better noise for some of the series.
     """
     differences = np.abs(shapes.differences(running_sums(series)))
     differences[differences <= NO_NOISE * np.abs(series).max(-1, keepdims=True)] = 0.0
@@ -145,9 +145,9 @@ def scan(series: FloatArray, shapes: Shapes, *, around: tuple[Noise, BoolArray] 
 
 
 def largest(series: FloatArray, shapes: Shapes) -> FloatArray:
-    """The statistic of `scan` alone, shape (series,): without residuals, from sums over each series.
+    """Only the statistic of `scan`, shape (series,), computed from sums over each series without residuals.
 
-    With y the series less the mean outside and d the difference, the residuals are y − d inside and y outside; so
+    With y the series minus the mean outside and d the difference, the residuals are y − d inside and y outside. So
     their squares and the products of neighbours are sums over y and its parts.
     """
     runs = shapes.runs

@@ -1,7 +1,7 @@
-"""The robust nested analysis of variance that both kinds of estimate stand on: values within blocks within launches.
+"""Robust nested analysis of variance: values within blocks within launches. Both kinds of estimate use it.
 
-Everything here takes arrays of shape (..., launches, blocks), NaN where a launch is shorter, and treats each leading
-index as a data set of its own, so that a simulation of a million duels runs the very code that judges one.
+The functions take arrays of shape (..., launches, blocks), padded with NaN where a launch is shorter. Each leading
+index is a separate data set. So a simulation of a million duels runs the same code as one duel.
 """
 
 from __future__ import annotations
@@ -17,39 +17,38 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import BoolArray, FloatArray, IntArray
 
 CLIP = 2.5
-"""Residuals beyond this many robust standard deviations are drawn in to it (Huber's ψ): 1.2 % of Gaussian ones."""
+"""Residuals beyond this many robust standard deviations are clipped to it (Huber's ψ): 1.2 % of Gaussian values."""
 
 TOGETHER_CLIP = 1.345
-"""The same for all values taken together, where no launch has to be seen: 95 % as efficient on Gaussian values (Huber
-1964), and with less faith in repetitions that other guests of the host have slowed."""
+"""The clipping limit for all values as one sample: 95 % efficient on Gaussian values (Huber 1964). It is tighter than
+`CLIP`, because no launch effect has to stay visible, and it limits repetitions that other guests of the host slowed."""
 
 ONE_SAMPLE = 1.5
-"""Launches that are presumed to differ by up to so many times what their blocks explain are taken as one sample: beyond
-it, a value far from the centre of all may be a launch's own."""
+"""If launches are presumed to vary by at most this multiple of what their blocks explain, all values are one sample.
+Beyond it, a value far from the common centre may belong to its launch."""
 
 TOGETHER_STEPS = 4
 """Newton steps from the median to the M-estimate."""
 
 LEAST_KEPT = 0.2
-"""The share of values left alone that a step counts with at least."""
+"""The lower bound of the unclipped fraction of values in a Newton step."""
 
 
 PRIOR_FREEDOM = 20.0
-"""Degrees of freedom that the presumption weighs: launches of a duel differ by no more than their pairs explain.
+"""Degrees of freedom of the prior that a duel's launches differ by no more than their pairs explain.
 
-Stated and not hidden: twelve launches of six pairs on two shared cores had means that differed by 0.9 % where the pairs
-alone explain 1.2 %. With three launches the data themselves carry two degrees of freedom, and so can contradict but
-hardly replace it.
+The evidence: twelve launches of six pairs on two shared cores had means that differed by 0.9 %, and the pairs alone
+explain 1.2 %. Three launches carry only two degrees of freedom. They can contradict the prior but hardly replace it.
 """
 
 CONTRADICTION = 0.02
-"""Launches that differ by more than chance explains at this probability overrule the presumption altogether."""
+"""If chance explains the launches' differences with less than this probability, the data override the prior."""
 
 OWN_MEMORY = 100.0
-"""Blocks after which a data set's own autocorrelation weighs as much as the one that the whole run shows."""
+"""At this many blocks a data set's own autocorrelation weighs as much as that of the whole run."""
 
 SHORTEST_MEMORY = 6
-"""Blocks per launch below which an autocorrelation cannot be told; there the comparison of launches has to see it."""
+"""With fewer blocks per launch no autocorrelation is estimated; the comparison of launches has to reveal it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +57,9 @@ class Nested:
 
     `within` is the variance of one value inside a launch (NaN where no launch has two), `between` the mean square
     between launches (equal to it where there is one launch); `rho` is the correlation of neighbouring blocks; `n` and
-    `launches` count. `apart` is `between` without the allowance for values drawn in, which few values exaggerate: how
-    far the launches' locations lie apart. `together` is the location of all values as one sample, `around` the variance
-    of one value about it, and `kept` the share of values that were not drawn in for it.
+    `launches` count. `apart` is `between` without the correction for clipped values, which small samples exaggerate:
+    how far apart the launches' locations are. `together` is the location of all values as one sample, `around` the
+    variance of one value about it, and `kept` the fraction of values that were not clipped for it.
     """
 
     point: FloatArray
@@ -84,10 +83,10 @@ class Nested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What the data sets of one run share because it belongs to the machine; both broadcast against the fits.
+    """Properties of the machine that all data sets of a run share; both fields broadcast against the fits.
 
-    `rho` is the correlation of neighbouring blocks; `inflation` says how many times more the launches of the *other*
-    data sets differ than their blocks, so correlated, explain (at least 1).
+    `rho` is the correlation of neighbouring blocks. `inflation` is the variance ratio (at least 1) between the launches
+    of the *other* data sets and what their correlated blocks explain.
     """
 
     rho: FloatArray
@@ -96,7 +95,7 @@ class Common:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """The location, its standard error and degrees of freedom, and whether launches contradict the presumption."""
+    """The location, its standard error and degrees of freedom, and whether the launches contradict the prior."""
 
     point: FloatArray
     error: FloatArray
@@ -107,12 +106,11 @@ class Spread:
 def fit(values: FloatArray) -> Nested:
     """Fit each data set of `values`, shape (..., launches, blocks).
 
-    The location is a one-step M-estimate: each launch's mean after its residuals from the launch's own median were
-    clipped, so that a few seconds at half speed count as a slow pair and not as what they were; the variance is the
-    matching one (Huber 1981, 6.4: the clipped sum of squares over the squared share of values left alone). Clipping is
-    within launches only: a launch that differs as a whole is the very thing that must be seen, not clipped away.
-    Whoever may presume that launches do not differ has the M-estimate of all values together beside it: its centre is
-    not that of four or five values, and so it can do without the doubtful ones.
+    The location is a one-step M-estimate: each launch's mean after clipping the residuals from the launch's median. So
+    a few seconds at half speed count as one slow pair. The variance is the matching one (Huber 1981, 6.4: the clipped
+    sum of squares divided by the squared fraction of unclipped values). Clipping is within launches only: a launch that
+    differs as a whole must stay visible. `together` is the M-estimate of all values as one sample, for a caller that
+    presumes equal launches. Its centre uses all values and not four or five, so it can discount more of them.
     """
     present = ~np.isnan(values)
     sizes = present.sum(-1).astype(float)
@@ -150,19 +148,20 @@ def fit(values: FloatArray) -> Nested:
 
 
 def inflated(nested: Nested, *, launch_sd: float) -> FloatArray:
-    """How many times more launches differ than blocks explain, where they scatter by `launch_sd` of their own."""
+    """The variance ratio of launches to what blocks explain, if launches add a standard deviation of `launch_sd`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         beyond = nested.n / nested.launches * launch_sd**2 / nested.within
     return np.where(nested.within > 0, 1 + beyond, 1.0)
 
 
 def common(nested: Nested, *, presumed: float | FloatArray = 1.0, groups: IntArray | None = None) -> Common:
-    """What the data sets along the last axis say together of the machine that they were measured on.
+    """Estimate the machine's properties from all data sets along the last axis.
 
-    Three launches of a few blocks say little about how much launches differ and how long a disturbance lasts, but the
-    sixty pairs of a run tell it together. The inflation `presumed` counts `PRIOR_FREEDOM` degrees beside them. Data
-    sets with the same number in `groups` come from the same repetitions: together they are one witness, and none for
-    one another. Without `groups`, each stands for itself. What does not vary inside launches is no witness.
+    Three launches of a few blocks hold little information on how much launches differ and how long disturbances last;
+    the sixty pairs of a run together hold enough. The prior inflation `presumed` weighs `PRIOR_FREEDOM` degrees of
+    freedom. Data sets with the same number in `groups` come from the same repetitions: together they count once, and
+    they are no evidence for each other. Without `groups` each data set is its own group. A data set that does not vary
+    within launches is ignored.
     """
     if groups is None:
         groups = np.arange(nested.point.shape[-1])
@@ -170,29 +169,29 @@ def common(nested: Nested, *, presumed: float | FloatArray = 1.0, groups: IntArr
     speaks = (nested.within > 0).astype(float)
     votes = speaks / np.maximum(speaks @ members, 1.0)
     rho = _mean_correlation(nested, votes)
-    weight, told = _witness(nested, rho, votes=votes)
-    # Their own group is left out of what others are told: it speaks for itself in `spread`.
+    weight, evidence = _witness(nested, rho, votes=votes)
+    # A data set's own group is excluded from its prior: `spread` uses it directly.
     others_weight = weight.sum(-1, keepdims=True) - weight @ members
-    others_told = told.sum(-1, keepdims=True) - told @ members
-    return Common(rho=rho, inflation=_presumed(presumed, told=others_told, weight=others_weight))
+    others_evidence = evidence.sum(-1, keepdims=True) - evidence @ members
+    return Common(rho=rho, inflation=_presumed(presumed, evidence=others_evidence, weight=others_weight))
 
 
 def whole_inflation(nested: Nested) -> float:
-    """The inflation that all data sets (one axis) show together, nobody left out."""
-    weight, told = _witnesses(nested)
-    return float(_presumed(1.0, told=told.sum(-1), weight=weight.sum(-1)))
+    """The inflation estimated from all data sets (one axis), without leaving any group out."""
+    weight, evidence = _witnesses(nested)
+    return float(_presumed(1.0, evidence=evidence.sum(-1), weight=weight.sum(-1)))
 
 
 def own_scatter(nested: Nested, *, presumed: float) -> float:
-    """The standard deviation by which the launches of all data sets (one axis) scatter of their own; at least 0.
+    """The standard deviation that launches add to that of their blocks, from all data sets (one axis); at least 0.
 
-    It is the one with which their F ratios are, on average, what was to be expected (the estimating equation of Paule
-    and Mandel 1982, over many data sets): so a data set whose blocks scatter widely, which tells little of launches,
-    weighs little. That `presumed` counts as `PRIOR_FREEDOM` degrees of launches that scattered just so.
+    It is the value at which the F ratios have their expected mean (the estimating equation of Paule and Mandel 1982,
+    over many data sets). So a data set whose blocks vary widely, with little information on launches, weighs little.
+    The prior `presumed` weighs `PRIOR_FREEDOM` degrees of freedom.
     """
     from scipy.optimize import brentq
 
-    weight, told = _witnesses(nested)
+    weight, evidence = _witnesses(nested)
     if not weight.any():
         return presumed
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -200,9 +199,9 @@ def own_scatter(nested: Nested, *, presumed: float) -> float:
     usual = float(np.median(slope[weight > 0]))
 
     def beyond(variance: float) -> float:
-        """By how much the ratios exceed what they would be with that variance."""
+        """How far the ratios exceed their expectation under that launch variance."""
         own = PRIOR_FREEDOM * ((1 + usual * presumed**2) / (1 + usual * variance) - 1)
-        return own + float((told / (1 + slope * variance) - weight).sum())
+        return own + float((evidence / (1 + slope * variance) - weight).sum())
 
     if beyond(0.0) <= 0:
         return 0.0
@@ -213,7 +212,7 @@ def own_scatter(nested: Nested, *, presumed: float) -> float:
 
 
 def _witnesses(nested: Nested) -> tuple[FloatArray, FloatArray]:
-    """What each of the data sets (one axis) says of launches (`_witness`), each standing for itself."""
+    """`_witness` for data sets (one axis) of which each is its own group."""
     votes = (nested.within > 0).astype(float)
     return _witness(nested, _mean_correlation(nested, votes), votes=votes)
 
@@ -225,10 +224,11 @@ def _mean_correlation(nested: Nested, votes: FloatArray) -> FloatArray:
 
 
 def _witness(nested: Nested, rho: FloatArray, *, votes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Degrees of freedom with which each data set speaks of launches, and those times its excess.
+    """Each data set's degrees of freedom for the launch variance, and that number times its excess.
 
-    The excess is how many times more its launches differ than its blocks, of correlation `rho`, explain: 1 on average
-    if no more. The mean of an F ratio with d degrees of freedom below the line is d / (d − 2), which is taken out.
+    The excess is the variance ratio of its launches to what its blocks, with correlation `rho`, explain; its mean is 1
+    without a launch effect. The mean of an F ratio with d denominator degrees of freedom is d / (d − 2); it is
+    corrected for.
     """
     inside = nested.n - nested.launches
     usual = np.where(inside > 2, (inside - 2) / np.maximum(inside, 1), 1.0)
@@ -237,8 +237,8 @@ def _witness(nested: Nested, rho: FloatArray, *, votes: FloatArray) -> tuple[Flo
     return weight, weight * usual * ratio / _growth(_memory(nested, rho), nested.n / nested.launches)
 
 
-def _presumed(prior: float | FloatArray, *, told: FloatArray, weight: FloatArray) -> FloatArray:
-    return np.maximum(1.0, (PRIOR_FREEDOM * prior + told) / (PRIOR_FREEDOM + weight))
+def _presumed(prior: float | FloatArray, *, evidence: FloatArray, weight: FloatArray) -> FloatArray:
+    return np.maximum(1.0, (PRIOR_FREEDOM * prior + evidence) / (PRIOR_FREEDOM + weight))
 
 
 def spread(
@@ -251,12 +251,12 @@ def spread(
 ) -> Spread:
     """The location with its standard error and freedom; `shared` broadcasts against the fits.
 
-    The variance between launches is the presumed one, with the weight of `presumption` degrees of freedom, moderated by
-    the launches' own (Smyth 2004, eq. 4); without any presumption it is the larger of the two. The location is that of
-    all values together where launches are presumed alike (`ONE_SAMPLE`), else the mean of the launches. Where chance
-    alone would part launches that far with a probability below `contradiction`, they alone decide, with one degree of
-    freedom fewer than there are launches. Correlated blocks carry fewer, by (1 − ρ²) / (1 + ρ²) (Bartlett 1935); a data
-    set's own correlation weighs as much as the shared one where it has `own_memory` blocks.
+    The variance between launches is the weighted mean of the prior, with `presumption` degrees of freedom, and the
+    launches' own (Smyth 2004, eq. 4). Without a prior it is the larger of the two. The location is that of all values
+    if launches are presumed equal (`ONE_SAMPLE`), else the mean of the launches. If chance explains the launches'
+    differences with a probability below `contradiction`, only the launches count, with (launches − 1) degrees of
+    freedom. Correlated blocks have fewer degrees, by the factor (1 − ρ²) / (1 + ρ²) (Bartlett 1935). A data set's own
+    correlation weighs as much as the shared one at `own_memory` blocks.
     """
     from scipy.special import fdtrc
 
@@ -267,19 +267,19 @@ def spread(
     inside = (nested.n - nested.launches) * alike
     point, variance, freedom = nested.point, nested.within, inside
     if presumption:
-        moderated = (presumption * presumed + weight * nested.ratio) / (presumption + weight)
+        shrunk = (presumption * presumed + weight * nested.ratio) / (presumption + weight)
         one = presumed <= ONE_SAMPLE
-        # What launches differ by is in `around` once, and must not be counted again.
+        # `around` already contains the launch effect once: do not count it again.
         around = nested.around * (nested.n - 1) / np.maximum(nested.n - nested.launches + weight * nested.ratio, 1)
         point, variance = np.where(one, nested.together, point), np.where(one, around, variance)
-        # A value that was drawn in says where the centre is not, and hardly anything of the spread.
+        # A clipped value holds hardly any information on the spread.
         freedom = np.minimum(np.where(one, (nested.kept * nested.n - 1) * alike, freedom), presumption + weight)
     else:
-        moderated = np.maximum(presumed, nested.ratio)
+        shrunk = np.maximum(presumed, nested.ratio)
     chance = fdtrc(np.maximum(weight, 1), np.maximum(inside, 1), nested.ratio / presumed)
     overruled = (weight > 0) & (chance < contradiction)
     with np.errstate(invalid="ignore"):
-        square = np.where(overruled, nested.between, variance * moderated)
+        square = np.where(overruled, nested.between, variance * shrunk)
     return Spread(
         point=np.where(overruled, nested.point, point),
         error=np.sqrt(square / nested.n),
@@ -295,7 +295,7 @@ def without(nested: Nested, absent: BoolArray) -> Nested:
 
 
 def _together(values: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Huber's M-estimate of the values along the last axis, their variance about it, and the share left alone."""
+    """Huber's M-estimate of the values along the last axis, their variance about it, and the unclipped fraction."""
     present = ~np.isnan(values)
     n = present.sum(-1)
     limit = TOGETHER_CLIP * sd[..., None]
@@ -317,7 +317,7 @@ def _together(values: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 def _neighbours(rest: FloatArray, *, length: FloatArray) -> FloatArray:
-    """Correlation of neighbouring blocks, corrected for each launch's mean having been taken out.
+    """Correlation of neighbouring blocks, corrected for the subtraction of each launch's mean.
 
     E[r] ≈ ρ − (1 + 3ρ) / length (Marriott and Pope 1954).
     """
@@ -329,7 +329,7 @@ def _neighbours(rest: FloatArray, *, length: FloatArray) -> FloatArray:
 
 
 def _memory(nested: Nested, rho: FloatArray, own_memory: float = OWN_MEMORY) -> FloatArray:
-    """A data set's own correlation moderated by the one that the run shows, between 0 and 0.9."""
+    """The weighted mean of a data set's own correlation and the run's, clipped to 0 … 0.9."""
     own = nested.n / (nested.n + own_memory)
     return np.clip(own * nested.rho + (1 - own) * rho, 0.0, 0.9)
 

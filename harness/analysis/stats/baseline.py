@@ -1,7 +1,7 @@
-"""Against a baseline: a run's median among the medians of accepted runs.
+"""Comparison with a baseline: a run's median among the medians of accepted runs.
 
-What two runs of different days differ by is mostly not noise within them, so the spread between accepted runs is what a
-new run is held against, and repeating more within one run does not narrow it.
+Runs of different days differ mostly for reasons other than the noise within them. So a new run is compared with the
+spread between accepted runs, and more repetitions within one run do not narrow the interval.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from harness.core.records.verdict import Estimate
 
 ENOUGH_RUNS = 5
-"""From this many runs on, the spread between them speaks for itself."""
+"""With at least this many runs, the spread between them is used without a prior."""
 
 PRIOR_SD = 0.02
-"""Presumed standard deviation of a run's log-median until there are five runs.
+"""Prior standard deviation of a run's log-median, used until there are five runs.
 
 Three launches on two shared cores had medians 6 % apart, which is a standard deviation of about 3.5 % a launch and of
 2 % for a run of three.
 """
 
 IMPLAUSIBLE = 0.01
-"""Probability of a spread between runs so small that it is not believed beside a run's own repetitions."""
+"""A spread between runs is rejected as too small if it is less probable than this, given a run's own repetitions."""
 
 CANARY_RUNS = 8
-"""Runs with a canary before its help can be shown at all."""
+"""The canary correction needs at least this many runs with a canary."""
 
 CANARY_PROOF = 0.05
-"""One-sided level at which the canary must have been shown to shrink the spread between runs."""
+"""One-sided level of the test that the canary reduces the spread between runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
-    """The new run's log-ratio to the baseline's centre, and in a sentence the rule that was used.
+    """The new run's log-ratio to the baseline's centre, and the rule that was used, as a sentence.
 
-    `too_alike`: the accepted runs lie too close together to say what runs differ by.
+    `too_alike`: the accepted runs lie too close together to estimate the spread between runs.
     """
 
-    interim: DeferredEstimate
+    deferred: DeferredEstimate
     rule: str
     too_alike: bool = False
 
@@ -64,10 +64,10 @@ class BaselineEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
-    """A new run and its accepted runs, before it is known how far runs spread.
+    """A new run and its accepted runs, before the variances of all baselines are pooled.
 
-    `variance` is that of one run's log-median, with `freedom` degrees of freedom; `poolable` says that it is the
-    accepted runs' own, with no prior in it; `too_alike` that they say nothing of it.
+    `variance` is that of one run's log-median, with `freedom` degrees of freedom. `poolable` is True if the variance
+    comes from the accepted runs alone, without a prior; `too_alike` is True if they cannot provide it.
     """
 
     own: DeferredEstimate
@@ -85,22 +85,22 @@ def baseline_estimate(
 ) -> BaselineEstimate | None:
     """Compare a new run's `values` (grouped by launch, in the metric's unit) with the accepted `runs`, and no others.
 
-    The interval is a prediction interval: how far a further run of an unchanged subject would fall from the centre,
-    s² (1 + 1/N), plus what a shorter new run adds of its own. None where there is nothing to go by: no runs, fewer than
-    two values, or a value that is not above zero.
+    The interval is a prediction interval for a further run of an unchanged subject. Its variance is s² (1 + 1/N), plus
+    a term for a new run that is shorter than the accepted ones. None if there are no runs, fewer than two values, or a
+    value that is not above zero.
     """
     (against,) = against_baselines([AgainstBaseline(values=values, runs=runs, canary_log=canary_log)], pool=False)
     if against is None:
         return None
-    return BaselineEstimate(estimate=against.interim.estimate(level), rule=against.rule)
+    return BaselineEstimate(estimate=against.deferred.estimate(level), rule=against.rule)
 
 
 def against_baselines(cases: Sequence[AgainstBaseline], *, pool: bool) -> list[Against | None]:
     """One prediction per case, as `baseline_estimate` makes it.
 
-    With `pool`, the spreads of at least `ENOUGH_PAIRS` baselines moderate one another: ten runs tell a spread with nine
-    degrees of freedom, which at the levels of a large run is hardly anything, but sixty such spreads tell what a spread
-    on this machine is like (`moderation`).
+    With `pool`, the variances of at least `shrinkage.ENOUGH` baselines are shrunk towards a common value. Ten runs give
+    a variance with nine degrees of freedom, which is little at the levels of a large run. Sixty such variances together
+    show what a variance on this machine is like (`shrinkage`).
     """
     standings = [_standing(case) for case in cases]
     own = [s for s in standings if s is not None and s.poolable]
@@ -109,7 +109,7 @@ def against_baselines(cases: Sequence[AgainstBaseline], *, pool: bool) -> list[A
 
 
 def canary_helps(runs: tuple[BaselineRun, ...]) -> bool:
-    """Whether dividing by the canary was shown to shrink the spread between `runs`.
+    """Whether a test shows that dividing by the canary reduces the spread between `runs`.
 
     The test of Pitman and Morgan (1939) for two variances of the same runs: y and y − c have equal variances exactly
     when c and 2y − c are uncorrelated. All runs must have a canary, and there must be `CANARY_RUNS` of them.
@@ -127,7 +127,7 @@ def canary_helps(runs: tuple[BaselineRun, ...]) -> bool:
 
 
 def _standing(case: AgainstBaseline) -> _Standing | None:
-    """Robust centre and spread of the accepted runs, and where the new one stands."""
+    """Robust centre and spread of the accepted runs, and the new run's distance from the centre."""
     import numpy as np
 
     from harness.analysis.stats import anova
@@ -169,14 +169,14 @@ def _standing(case: AgainstBaseline) -> _Standing | None:
 
 
 def _with_prior(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun, ...], spread: float) -> _Standing:
-    """The stated prior stands in for the runs that are missing to five."""
+    """With fewer than five runs, the prior replaces the missing runs."""
     missing = ENOUGH_RUNS - len(runs)
     variance = (missing * PRIOR_SD**2 + (len(runs) - 1) * spread) / (ENOUGH_RUNS - 1)
     return _Standing(
         own=own,
         point=point,
         runs=runs,
-        # A run whose own launches differ by more than the prior says is itself the better witness.
+        # If the run's own launches differ by more than the prior, use their error instead.
         variance=max(variance, own.error**2),
         freedom=ENOUGH_RUNS - 1.0,
         rule=(
@@ -188,10 +188,10 @@ def _with_prior(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun,
 
 
 def _implausible(spread: float, freedom: float, own: DeferredEstimate) -> bool:
-    """Whether accepted runs lie closer together than runs can that scatter inside as the new one does.
+    """Whether accepted runs lie closer together than the new run's own repetitions allow.
 
-    A run's median cannot vary by less than its own repetitions make it vary. Runs that are equal to the last digit, for
-    the resolution of a clock or because one run was accepted again and again, say nothing of what runs differ by.
+    A run's median varies at least as much as its repetitions make it vary. Runs that are equal to the last digit,
+    because of a clock's resolution or because one run was accepted repeatedly, do not show how much runs differ.
     """
     if own.error == 0:
         return spread == 0
@@ -201,7 +201,7 @@ def _implausible(spread: float, freedom: float, own: DeferredEstimate) -> bool:
 
 
 def _with_floor(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun, ...]) -> _Standing:
-    """What the new run's own repetitions explain stands in for accepted runs too much alike; else the prior."""
+    """For accepted runs that are too similar: use the error from the new run's repetitions, or else the prior."""
     explained = own.error > 0
     rule = (
         f"the {len(runs)} accepted runs differ by less than this run's own repetitions explain, which count instead"
@@ -221,12 +221,12 @@ def _with_floor(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun,
 
 
 def _against(standing: _Standing, prior: shrinkage.Prior | None) -> Against:
-    """The prediction: how far a further unchanged run would fall from the centre."""
+    """The prediction interval of a further unchanged run."""
     import numpy as np
 
     variance, freedom, rule = standing.variance, standing.freedom, standing.rule
     if prior is not None and standing.poolable:
-        variance, freedom = prior.moderate(variance, freedom)
+        variance, freedom = prior.shrink(variance, freedom)
         rule += f", moderated by the {prior.members} baselines of this run"
     elif prior is not None and standing.too_alike and prior.variance > variance:
         variance, freedom = prior.variance, prior.freedom
@@ -238,7 +238,7 @@ def _against(standing: _Standing, prior: shrinkage.Prior | None) -> Against:
     usual = float(np.median([run.n for run in runs]))
     shorter = own.error**2 * max(0.0, 1 - own.n / usual)
     return Against(
-        interim=DeferredEstimate(
+        deferred=DeferredEstimate(
             point=standing.point,
             error=math.sqrt(variance * (1 + 1 / len(runs)) + shorter),
             freedom=freedom,
@@ -252,5 +252,5 @@ def _against(standing: _Standing, prior: shrinkage.Prior | None) -> Against:
 
 
 def _never_varies(values: Grouped) -> bool:
-    """A figure that is the same every time (a file's size, a scripted clock) has no noise to presume."""
+    """Whether at least three values are all equal (a file's size, a scripted clock): then no noise is presumed."""
     return count(values) >= 3 and len(set(flat(values))) == 1

@@ -1,4 +1,4 @@
-"""The scale on which the interval of a median is made, so that it stays within what its metric can be."""
+"""The scale on which a median's interval is computed, so that it stays within the metric's bounds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Bounds: TypeAlias = tuple[float, float]
 ANY: Bounds = (-math.inf, math.inf)
 
 LOG_RANGE = (-300.0, 300.0)
-"""Where a bound on a logarithm or a logit that says nothing is held, so that it stays a finite number."""
+"""Limits of a logarithm or logit, so that its exponential stays finite."""
 
 MOST_OF_THE_RANGE = 0.9
-"""An interval that covers this part of the values between two finite bounds says nothing."""
+"""An interval that covers at least this fraction of the range between two finite bounds is useless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaled:
-    """Values on the scale of their interval. `back` turns a place on it into a value; `name` is "" for no change."""
+    """Values on the scale of their interval. `back` inverts the transformation; `name` is "" without one."""
 
     values: Grouped
     back: Callable[[float], float]
@@ -37,9 +37,9 @@ class Scaled:
 def scaled(values: Grouped, bounds: Bounds) -> Scaled:
     """The scale for `values`, which must not be empty.
 
-    Logits for values strictly between two finite bounds, and logarithms for values above zero: Student's t on either
-    has an interval that cannot leave the bounds, and is as narrow as that of the plain values where these lie close
-    together. Where a value lies on a bound it has neither, and the plain values are taken.
+    Values strictly between two finite bounds become logits; values above zero become logarithms. An interval of
+    Student's t on either scale cannot leave the bounds, and it is as narrow as on the plain scale if the values lie
+    close together. If a value lies on a bound, the plain values are used.
     """
     low, high = bounds
     everything = flat(values)
@@ -57,12 +57,12 @@ def scaled(values: Grouped, bounds: Bounds) -> Scaled:
 
 
 def held(place: float) -> float:
-    """A place on a logarithmic scale whose exponential is a finite number."""
+    """Clip a logarithm to `LOG_RANGE`, so that its exponential is finite."""
     return min(max(place, LOG_RANGE[0]), LOG_RANGE[1])
 
 
 def says_nothing(point: float, low: float, high: float, *, bounds: Bounds, scale: str) -> bool:
-    """Whether an interval is as wide as the figure itself, or as what its metric can be."""
+    """Whether an interval is as wide as the value itself, or nearly as wide as the metric's range."""
     least, most = bounds
     if math.isfinite(least) and math.isfinite(most):
         return high - low >= MOST_OF_THE_RANGE * (most - least)

@@ -1,4 +1,4 @@
-"""What the gate is asked: two sides of one metric of one scenario, or the reason why there are not two."""
+"""The gate's input: two sides of one metric of one scenario, or the reason why they cannot be compared."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BaselineRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgainstBaseline:
-    """A run's values (in the metric's unit, grouped by launch) and the accepted runs that they are held against.
+    """A run's values (in the metric's unit, grouped by launch) and the accepted runs to compare with.
 
     `canary_log` is the natural logarithm of the new run's canary median, None where it has none.
     """
@@ -49,9 +49,9 @@ class AgainstBaseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotComparable:
-    """Why there is nothing to compare: `kind` is no baseline, incomparable, missing or failed, and is the verdict.
+    """Why there is nothing to compare. `kind` is the verdict: no baseline, incomparable, missing or failed.
 
-    `reason` names what differs, is absent or went wrong; `advice` stands in for the gate's own where it is given.
+    `reason` names the difference, the missing data or the failure; `advice`, if given, replaces the gate's own advice.
     """
 
     kind: VerdictKind
@@ -66,8 +66,8 @@ ComparisonData: TypeAlias = "Duel | AgainstBaseline | NotComparable"
 class Comparison:
     """One gated (scenario, metric) pair.
 
-    `tolerance` is a ratio (0.05: 5 %); `reference` names the other side for a reader (a run, a baseline, an arm);
-    `run_id` is the run being judged, for the advice; `seconds_per_block` lets the advice speak of a budget.
+    `tolerance` is a ratio (0.05: 5 %). `reference` names the other side for a reader (a run, a baseline, an arm).
+    The advice names the run `run_id`, and computes a budget from `seconds_per_block` if it is known.
     """
 
     scenario_id: str
@@ -82,10 +82,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a user is owed: `observed` (a median, a rate) must lie below `limit`, or above it if `higher_is_better`.
+    """A target: `observed` (a median, a rate) must lie below `limit`, or above it if `higher_is_better`.
 
-    `interval` is the observed figure's, where there is one: it does not decide, it says how near the limit is. `n` is
-    how many values have no interval, 0 where there is one or none is needed. `shown` writes a figure with its unit.
+    `interval` belongs to the observed value, or is None; it does not decide, it shows how near the limit is. `n` is the
+    number of values if they have no interval, and 0 if they have one or need none. `shown` formats a value with its
+    unit.
     """
 
     scenario_id: str
@@ -102,13 +103,12 @@ class Target:
 class Policy:
     """How strict the gate is.
 
-    `fdr` is the false-discovery rate over all gated pairs of a run; `power` the probability that `detectable` refers
-    to; with fewer than `min_launches` launches nothing is decided, since a process cannot be told from a change;
-    `launch_inflation` is how many times more the launches of a duel are presumed to differ than their pairs explain
-    (`paired.launch_inflation` measures it), and `launch_sd` a standard deviation of the launches' own log-ratios that
-    is presumed beside it.
-    `require_answer` turns inconclusive and incomparable verdicts and unknown targets into exit code 4,
-    `require_baseline` a missing baseline; `allow_missing` forgives scenarios that the baseline has and the run has not.
+    `fdr` is the false-discovery rate over all gated pairs of a run. `power` is the probability that `detectable` refers
+    to. With fewer than `min_launches` launches every verdict is inconclusive, because one process may differ by chance.
+    `launch_inflation` is the presumed variance ratio of a duel's launches to what their pairs explain
+    (`paired.launch_inflation` measures it). `launch_sd` is a presumed additional standard deviation of the launches'
+    log-ratios. `require_answer` turns inconclusive and incomparable verdicts and unknown targets into exit code 4;
+    `require_baseline` does so for a missing baseline. `allow_missing` accepts that baseline scenarios are missing.
     """
 
     fdr: float = 0.01

@@ -1,4 +1,4 @@
-"""Medians with an interval that knows of launches, and the summary of a metric."""
+"""Medians with an interval that accounts for launches, and the summary of a metric."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from harness.core.records.verdict import Estimate
 
 PERCENTILE_NEEDS = {90: 20, 95: 40, 99: 200}
-"""How many values a percentile takes to mean anything; with fewer it is not printed."""
+"""Percentile → the number of values that it needs; with fewer it is not computed."""
 
 FEWEST_VALUES = 3
-"""Values without which there is no interval: two leave Student's t one degree of freedom, and 12.7 standard errors."""
+"""An interval needs this many values: two leave Student's t one degree of freedom, which is 12.7 standard errors."""
 
 
 def deferred_median(values: Grouped, *, prior: LaunchPrior | None = None) -> DeferredEstimate | None:
-    """The median of all values and its standard error; None where fewer than two values leave nothing to judge by.
+    """The median of all values and its standard error; None for fewer than two values.
 
-    `prior` is what is known of how much launches differ (`launches`), on the scale of the values.
+    `prior` is the known spread between launches (`launch_prior`), on the scale of the values.
     """
     values = occupied(values)
     n = count(values)
@@ -43,7 +43,7 @@ def deferred_median(values: Grouped, *, prior: LaunchPrior | None = None) -> Def
         error=float(spread.error[0]),
         freedom=float(spread.freedom[0]),
         method=_method(
-            len(values), differ=bool(spread.differ[0]), moderated=prior.source if prior and spread.moderated[0] else ""
+            len(values), differ=bool(spread.differ[0]), shrunk=prior.source if prior and spread.shrunk[0] else ""
         ),
         n=n,
         launches=len(values),
@@ -55,24 +55,24 @@ def median_estimate(
 ) -> Estimate | None:
     """The median with its hierarchical interval at `level`, in the values' unit.
 
-    None where there are fewer than `FEWEST_VALUES` values, and where the interval would say nothing. It lies within
-    `bounds`, which all values must (`bounded.scaled` says how). `prior` is what is known of launches, as log-ratios.
+    None for fewer than `FEWEST_VALUES` values, or if the interval would be uselessly wide. The values must lie within
+    `bounds`, and so does the interval (see `bounded.scaled`). `prior` is the known spread of launches, as log-ratios.
 
-    Robust to heavy tails (values far from their launch's median count only up to 2.5 robust standard deviations) and
-    to drift, which shows as correlation of neighbouring blocks and widens the interval.
+    The interval is robust to heavy tails: values far from their launch's median are clipped at 2.5 robust standard
+    deviations. It is robust to drift: the correlation of neighbouring blocks widens it.
     """
     values = occupied(values)
     if count(values) < FEWEST_VALUES:
         return None
     scale = scaled(values, bounds)
-    interim = deferred_median(scale.values, prior=prior if scale.name else None)
-    if interim is None:
+    deferred = deferred_median(scale.values, prior=prior if scale.name else None)
+    if deferred is None:
         return None
     import numpy as np
 
-    estimate = interim.estimate(level)
+    estimate = deferred.estimate(level)
     point = float(np.median(flat(values)))
-    # The median of an even number of logarithms is that of the values but for the middle two; the interval holds both.
+    # For an even number of values the median of the logarithms differs from the values'; the interval holds both.
     low = min(max(scale.back(estimate.low), bounds[0]), point)
     high = max(min(scale.back(estimate.high), bounds[1]), point)
     if says_nothing(point, low, high, bounds=bounds, scale=scale.name):
@@ -94,7 +94,7 @@ def summarise(  # the record's own fields
 ) -> Summary:
     """A metric over the valid repetitions of a scenario, which lie within `bounds`.
 
-    `prior` is what is known of how much launches differ; `reason` is kept where there is no value at all.
+    `prior` is the known spread between launches. `reason` is stored if there is no value at all.
     """
     values = occupied(values)
     everything = flat(values)
@@ -126,9 +126,9 @@ def summarise(  # the record's own fields
     )
 
 
-def _method(launches: int, *, differ: bool, moderated: str) -> str:
-    if moderated:
-        return f"median, t over launches, whose spread is moderated by {moderated}"
+def _method(launches: int, *, differ: bool, shrunk: str) -> str:
+    if shrunk:
+        return f"median, t over launches, whose spread is moderated by {shrunk}"
     if differ:
         return "median, t over launches"
     if launches == 1:

@@ -1,10 +1,10 @@
-"""Many pairs, one run: the level at which every interval must be read.
+"""Many pairs in one run: the level of every interval that controls the false-discovery rate.
 
 Benjamini and Yekutieli (2001): among m p-values under any dependence, reject the R smallest, where R is the largest k
-with p₍ₖ₎ ≤ k q / (m Hₘ) and Hₘ = 1 + 1/2 + … + 1/m. The expected share of false ones among them is at most q, and where
-nothing at all is true, the probability of any is. The intervals that match (Benjamini and Yekutieli 2005) have level
-1 − R q / (m Hₘ): the very one whose interval leaves zero out exactly for the R that were rejected. So one number per
-family turns a rule about p-values into intervals that can be shown and read by eye.
+with p₍ₖ₎ ≤ k q / (m Hₘ) and Hₘ = 1 + 1/2 + … + 1/m. The expected fraction of false rejections is at most q. If no
+effect is real, the probability of any rejection is at most q. The matching intervals (Benjamini and Yekutieli 2005)
+have the level 1 − R q / (m Hₘ): they exclude zero exactly for the R rejected pairs. So one number per family turns the
+rule on p-values into intervals that a report can show.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """How many of a family of p-values speak, and the alpha (1 − level) at which its intervals are to be read."""
+    """The number of rejected p-values of a family, and the alpha (1 − level) of the family's intervals."""
 
     rejected: int
     alpha: float
 
 
 def harmonic(m: int) -> float:
-    """Hₘ = 1 + 1/2 + … + 1/m: what independence of any kind not being assumed costs."""
+    """Hₘ = 1 + 1/2 + … + 1/m: the cost of allowing any dependence."""
     return sum(1 / k for k in range(1, m + 1))
 
 
 def cut(p_values: Sequence[float], *, fdr: float, share: float = 1.0) -> Cut:
     """Step up through `p_values`, one for each gated pair, at false-discovery rate `fdr`.
 
-    `share` is the part of the error that this look at the data may spend (see `stopping`). Without p-values there is
-    nothing to correct for.
+    `share` is the fraction of the error rate that this analysis may spend (see `sequential`). Without p-values there is
+    no correction.
     """
     m = len(p_values)
     if m == 0:

@@ -1,4 +1,4 @@
-"""Values with their structure kept: one inner tuple per launch, in block order."""
+"""Values grouped by launch: one inner tuple per launch, in block order."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Grouped: TypeAlias = tuple[tuple[float, ...], ...]
 
 
 def occupied(values: Grouped) -> Grouped:
-    """The launches that have any value at all.
+    """The launches that have at least one value.
 
-    Raises MeasurementError where a value is not finite: an unknown value must be left out, with its reason, before.
+    Raises MeasurementError if a value is not finite: the caller must leave unknown values out, with their reasons.
     """
     for launch in values:
         for value in launch:
             if not math.isfinite(value):
                 raise MeasurementError(
-                    f"{value} among the values to be judged",
-                    remedy="leave unknown readings out before judging; this is a fault of the caller",
+                    f"{value} among the values to analyse",
+                    remedy="leave unknown readings out before the analysis; this is a fault of the caller",
                 )
     return tuple(launch for launch in values if launch)
 
 
 def count(values: Grouped) -> int:
-    """How many values there are over all launches."""
+    """The number of values over all launches."""
     return sum(len(launch) for launch in values)
 
 
@@ -45,14 +45,14 @@ def flat(values: Grouped) -> tuple[float, ...]:
 
 
 def logs(values: Grouped) -> Grouped | None:
-    """Natural logarithms, or None where a value is zero or negative, so that no ratio is defined."""
+    """Natural logarithms, or None if a value is zero or negative, because it has no ratio."""
     if any(value <= 0 for launch in values for value in launch):
         return None
     return tuple(tuple(math.log(value) for value in launch) for launch in values)
 
 
 def padded(values: Grouped) -> FloatArray:
-    """Shape (launches, longest launch), NaN where a launch is shorter: the form that `nested` computes on."""
+    """An array of shape (launches, longest launch), padded with NaN: the input of `anova`."""
     import numpy as np
 
     table = np.full((len(values), max(len(launch) for launch in values)), np.nan)

@@ -1,4 +1,4 @@
-"""An estimate whose level is not chosen yet."""
+"""An estimate whose confidence level is not chosen yet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.core.records.verdict import Estimate
 class DeferredEstimate:
     """A point, its standard error and the degrees of freedom of Student's t: an interval and a p-value for every level.
 
-    The level of an interval follows from how many pairs a run gates and how many of them speak (see `multiplicity`),
-    so the estimators hand over this. An error of 0 is allowed: figures that do not vary at all are known exactly.
+    The level of an interval depends on the number of gated pairs and of rejections in the run (see `fdr`), so the
+    estimators return this object. An error of 0 is allowed: values that do not vary are known exactly.
     """
 
     point: float
@@ -41,14 +41,14 @@ class DeferredEstimate:
         return quantile(alpha / 2, self.freedom) * self.error if self.error else 0.0
 
     def p_difference(self) -> float:
-        """The two-sided p-value of "nothing changed": the smallest alpha whose interval leaves zero out."""
+        """The two-sided p-value of "nothing changed": the smallest alpha whose interval excludes zero."""
         return self._alpha_at(abs(self.point))
 
     def p_equivalence(self, tolerance: float) -> float:
         """The smallest alpha whose two-sided interval lies within ±`tolerance` (a log-ratio); 1 if the point does not.
 
-        Reading the two-sided interval is a little stricter than two one-sided tests (Schuirmann 1987), whose alpha
-        would be half of it; in return the interval that is shown is the one that decided.
+        Using the two-sided interval is slightly stricter than two one-sided tests (Schuirmann 1987) at half the alpha.
+        In return, the report shows the interval that decided.
         """
         return self._alpha_at(tolerance - abs(self.point))
 
@@ -62,7 +62,7 @@ class DeferredEstimate:
         return float(2 * stdtr(self.freedom, -distance / self.error))
 
     def mirrored(self) -> DeferredEstimate:
-        """The same with the sign turned: for metrics of which more is better, and for arms swapped."""
+        """The estimate with the opposite sign: for metrics where higher is better, and for swapped arms."""
         return DeferredEstimate(
             point=-self.point,
             error=self.error,
@@ -73,7 +73,7 @@ class DeferredEstimate:
         )
 
     def scaled(self, factor: float) -> DeferredEstimate:
-        """The same in another unit: times `factor`, which is above 0."""
+        """The estimate in another unit: multiplied by `factor`, which must be above 0."""
         return DeferredEstimate(
             point=self.point * factor,
             error=self.error * factor,
@@ -85,7 +85,7 @@ class DeferredEstimate:
 
 
 def quantile(tail: float, freedom: float) -> float:
-    """Student's t that is exceeded with probability `tail`; the normal quantile where `freedom` is infinite."""
+    """The quantile of Student's t that is exceeded with probability `tail`; of the normal for infinite `freedom`."""
     from scipy.special import ndtri, stdtrit
 
     if tail <= 0:

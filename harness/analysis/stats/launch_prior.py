@@ -1,4 +1,4 @@
-"""How much the launches of one arm differ, as far as it is known before they are made."""
+"""Prior knowledge of how much the launches of one arm differ."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import FloatArray
 
 PRESUMED_FREEDOM = 4.0
-"""Degrees of freedom that the presumed scatter of launches weighs, beside the two of three launches."""
+"""Degrees of freedom of the presumed spread of launches; three launches have two."""
 
 MOST_FREEDOM = 12.0
-"""What is known of launches is never worth more: scenarios share a metric's prior, and differ."""
+"""The upper limit of a prior's degrees of freedom: the scenarios that share a metric's prior differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierLaunches:
-    """What one accepted run tells: the standard deviation of its launches' medians of `values` values each, as logs."""
+    """One accepted run: the standard deviation of its launches' log-medians, each of `values` values."""
 
     spread: float
     launches: int
@@ -29,11 +29,11 @@ class EarlierLaunches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchPrior:
-    """The standard deviation by which launches differ of their own, as log-ratios, and its weight.
+    """The standard deviation that launches add, as log-ratios, and its weight.
 
-    `sd` is presumed with `PRESUMED_FREEDOM` degrees of freedom (0: nothing is presumed). `spread` is the root mean
-    square of earlier launches' medians, with `earlier` degrees of freedom; of its square, the part that `values` values
-    a launch explain does not belong to launches.
+    `sd` is presumed with `PRESUMED_FREEDOM` degrees of freedom (0: no presumption). `spread` is the root mean square
+    spread of earlier launches' medians, with `earlier` degrees of freedom. `variance` subtracts the part of its square
+    that `values` values per launch explain.
     """
 
     sd: float = 0.0
@@ -43,18 +43,18 @@ class LaunchPrior:
 
     @property
     def freedom(self) -> float:
-        """The degrees of freedom that it counts."""
+        """The prior's degrees of freedom."""
         return min(self._presumed + self.earlier, MOST_FREEDOM)
 
     @property
     def source(self) -> str:
-        """Where it is from, in words."""
+        """The prior's source, in words."""
         known = "what accepted runs showed" if self.earlier else ""
         presumed = f"a presumed {100 * self.sd:g} %" if self.sd else ""
         return " and ".join(part for part in (known, presumed) if part)
 
     def variance(self, within: FloatArray) -> FloatArray:
-        """The variance of launches of their own, where single values vary by `within` inside them."""
+        """The variance that launches add, if single values have the variance `within` inside a launch."""
         import numpy as np
 
         learned = np.maximum(self.spread**2 - math.pi / 2 * within / self.values, 0.0)
@@ -67,12 +67,12 @@ class LaunchPrior:
 
 
 def launch_prior(presumed: float, earlier: Iterable[EarlierLaunches]) -> LaunchPrior | None:
-    """The prior from a presumed standard deviation (0 for none) and accepted runs; None where nothing is known."""
+    """The prior from a presumed standard deviation (0 for none) and accepted runs; None without either."""
     known = [each for each in earlier if each.launches > 1]
     freedom = float(sum(each.launches - 1 for each in known))
     if not known:
         return LaunchPrior(sd=presumed) if presumed else None
     square = sum((each.launches - 1) * each.spread**2 for each in known) / freedom
-    # The harmonic mean: what is taken off is the mean of within / values.
+    # The harmonic mean, because `variance` subtracts the mean of within / values.
     values = freedom / sum((each.launches - 1) / each.values for each in known)
     return LaunchPrior(sd=presumed, spread=math.sqrt(square), values=values, earlier=freedom)

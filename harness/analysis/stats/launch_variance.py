@@ -1,8 +1,8 @@
-"""The error of a median, whose launches differ by more or less than is known beforehand.
+"""The standard error of a median over launches, with an optional prior on the variance between launches.
 
-Three launches tell the variance between launches with two degrees of freedom, which at 95 % is 4.3 standard errors to
-either side. So where launches differ, their variance is moderated by a known one (Smyth 2004, eq. 4), unless they
-contradict it. Arrays as in `nested`, so that a simulation runs the very code that makes an interval.
+Three launches give that variance two degrees of freedom, which at 95 % is 4.3 standard errors to either side. So if
+launches differ, their variance is shrunk towards the prior (Smyth 2004, eq. 4), unless they contradict the prior. The
+functions take arrays as `anova` does, so that a simulation runs the same code as an interval.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ BANCROFT = 0.25
 """The liberal level of the preliminary test on whether launches differ (Bancroft 1964 recommends about a quarter)."""
 
 LIBERAL = 0.4
-"""The same where a prior is known: being wrong costs little then, and launches that differ are missed less often."""
+"""The level with a prior: a false positive costs little then, and a real difference is missed less often."""
 
 CONTRADICTION = 0.05
-"""Launches that differ by more than chance and the prior explain, at this probability, are believed and it is not."""
+"""The prior is ignored if launches differ by more than chance and the prior explain at this probability."""
 
 OWN_MEMORY = 10.0
-"""Values after which the autocorrelation of a single figure weighs one half, beside none presumed: that of seven has a
-standard error of 0.7, and where it was believed, one interval in a hundred was forty times too wide."""
+"""At this many values a data set's own autocorrelation weighs one half; the prior is none. The autocorrelation of seven
+values has a standard error of 0.7; used without a prior, it made one interval in a hundred forty times too wide."""
 
 MANY = 1e9
-"""Degrees of freedom of a mean square that is known: where launches have one value each, only the prior expects one."""
+"""Degrees of freedom of a known mean square: if launches have one value each, the prior alone predicts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MedianSpread:
-    """Standard error and degrees of freedom of medians; whether their launches differ, and are moderated by a prior."""
+    """Standard error and degrees of freedom of medians; whether launches differ and were shrunk towards a prior."""
 
     error: FloatArray
     freedom: FloatArray
     differ: BoolArray
-    moderated: BoolArray
+    shrunk: BoolArray
 
 
 def median_spread(fit: Nested, prior: LaunchPrior | None = None) -> MedianSpread:
-    """The error of each fit's median, of launches of one arm.
+    """The standard error of each fit's median, over launches of one arm.
 
-    Processes of one arm do differ, so unlike in a duel launches are not presumed to be alike: only where they agree so
-    well that chance alone would often part them more do blocks count, less their correlation. Else launches are the
-    values. Their mean square is then moderated by what `prior` expects of it, with its degrees of freedom added, unless
-    they contradict it; without a prior there is one degree fewer than launches.
+    Processes of one arm differ. So, unlike in a duel, launches are not presumed equal. Blocks count as values, reduced
+    by their correlation, only if the launches agree as well as chance predicts. Otherwise the launches are the values.
+    Their mean square is then shrunk towards the expectation of `prior`, whose degrees of freedom are added, unless the
+    launches contradict the prior. Without a prior there are (launches − 1) degrees of freedom.
     """
     from scipy.special import fdtrc
 
@@ -66,7 +66,7 @@ def median_spread(fit: Nested, prior: LaunchPrior | None = None) -> MedianSpread
     weight = fit.launches - 1
     single = ~np.isfinite(fit.within)
     differ = found.overruled | single
-    moderated = np.zeros_like(differ)
+    shrunk = np.zeros_like(differ)
     square = np.where(differ, fit.apart, found.error**2 * fit.n)
     freedom = np.where(differ, weight, found.freedom)
     if prior is not None:
@@ -75,13 +75,13 @@ def median_spread(fit: Nested, prior: LaunchPrior | None = None) -> MedianSpread
         inside = np.where(single, MANY, fit.n - fit.launches)
         with np.errstate(divide="ignore", invalid="ignore"):
             chance = fdtrc(weight, inside, fit.apart / expected)
-        moderated = differ & (chance >= CONTRADICTION) & (fit.apart > 0)
+        shrunk = differ & (chance >= CONTRADICTION) & (fit.apart > 0)
         mixed = (prior.freedom * expected + weight * fit.apart) / (prior.freedom + weight)
-        square = np.where(moderated, mixed, square)
-        freedom = np.where(moderated, prior.freedom + weight, freedom)
+        square = np.where(shrunk, mixed, square)
+        freedom = np.where(shrunk, prior.freedom + weight, freedom)
     return MedianSpread(
         error=np.sqrt(square / fit.n) * MEDIAN_ERROR,
         freedom=np.maximum(freedom, 1.0),
         differ=differ,
-        moderated=moderated,
+        shrunk=shrunk,
     )

@@ -1,8 +1,8 @@
-"""Which parts of a figure moved with it: beyond their own noise, and in its direction.
+"""The parts of a metric that moved in its direction, by more than their own noise.
 
 A part is estimated from the same pairs as the metric (`paired.deferred_estimates`), in its own unit. The parts of one
-metric are one family: each interval has the level 1 − 1 % / m for m parts (Bonferroni). So where no part moved, the
-chance that any part is named is at most 1 %, and the intervals hold together.
+metric are one family: each interval has the level 1 − 1 % / m for m parts (Bonferroni). So if no part moved, the
+probability that any part is named is at most 1 %, and the intervals hold simultaneously.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import Grouped
 
 FAMILY_ALPHA = 0.01
-"""The chance that any part is named where none moved."""
+"""The probability that any part is named if none moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +59,9 @@ class Movement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movements:
-    """By how much the sum of the parts moved, and which of them stand out, the largest contribution first.
+    """How much the sum of the parts moved, and the parts that stand out, in descending order of contribution.
 
-    `total` is None where there are too few pairs for any interval.
+    `total` is None if there are too few pairs for an interval.
     """
 
     total: float | None
@@ -71,19 +71,19 @@ class Movements:
 def movements(
     parts: Mapping[str, PartPairs], *, rose: bool, least: float, launch_inflation: float = 1.0, launch_sd: float = 0.0
 ) -> Movements:
-    """The parts that moved the way that their figure did, which `rose` or fell.
+    """The parts that moved in the metric's direction: up if `rose`, else down.
 
-    A part is named where its whole interval lies on that side and it moved the sum by the ratio `least` or more.
-    Nothing is named where the sum itself moved the other way. `launch_inflation` and `launch_sd`, which is relative to
-    a part's size, are what is presumed of launches (`comparison.Policy`).
+    A part is named if its whole interval lies on that side and it moved the sum by the ratio `least` or more. No part
+    is named if the sum itself moved the other way. `launch_inflation` and `launch_sd` (relative to a part's size) are
+    the priors on launches (`comparison.Policy`).
     """
     parts = {name: pairs for name, pairs in parts.items() if pairs.size}
     if not parts or min(len(flat(pairs.candidate)) for pairs in parts.values()) < FEWEST_PAIRS:
         return Movements(total=None)
     whole = sum(abs(fmean(flat(pairs.reference))) for pairs in parts.values())
-    # One that is smaller cannot have moved the sum by `least`, whatever it did.
+    # A smaller part cannot have moved the sum by `least`.
     family = {name: pairs for name, pairs in parts.items() if 2 * pairs.size >= least * whole}
-    # The sum's own scale stands last: its estimate is no member of the family.
+    # The sum comes last: its estimate is not a member of the family.
     total = _joined(parts.values())
     scales = [pairs.size for pairs in family.values()] + [whole or 1.0]
     relative = [
@@ -93,16 +93,18 @@ def movements(
     found = deferred_estimates(
         relative, scenarios=["one"] * len(relative), launch_inflation=launch_inflation, launch_sd=launch_sd
     )
-    *own, of_total = [interim.scaled(scale) if interim else None for interim, scale in zip(found, scales, strict=True)]
+    *own, of_total = [
+        deferred.scaled(scale) if deferred else None for deferred, scale in zip(found, scales, strict=True)
+    ]
     moved = of_total.point if of_total else None
     if moved is None or (moved > 0) != rose:
         return Movements(total=moved)
     level = 1 - FAMILY_ALPHA / max(1, len(family))
     named = [
         Movement(name=name, before=median(flat(pairs.reference)), after=median(flat(pairs.candidate)), change=change)
-        for (name, pairs), interim in zip(family.items(), own, strict=True)
-        if interim is not None
-        for change in [interim.estimate(level)]
+        for (name, pairs), deferred in zip(family.items(), own, strict=True)
+        if deferred is not None
+        for change in [deferred.estimate(level)]
         if (change.low > 0 if rose else change.high < 0) and abs(change.point) >= least * whole
     ]
     return Movements(total=moved, named=tuple(sorted(named, key=lambda each: (-abs(each.change.point), each.name))))
@@ -117,14 +119,14 @@ def _joined(parts: Iterable[PartPairs]) -> Grouped:
 
 
 FEWEST_OF_A_KIND = 3
-"""Disturbed and undisturbed values, each, without which nothing is said of what disturbance adds."""
+"""`added` needs this many disturbed values and this many undisturbed values."""
 
 
 def added(disturbed: Grouped, calm: Grouped) -> Estimate | None:
-    """What the disturbed values add to the mean of all, in their unit, with its interval at 99 %.
+    """The contribution of disturbed values to the mean of all values, in their unit, with its interval at 99 %.
 
-    Both sides are grouped by the same launches, and each value is taken from the median of its launch's calm ones
-    (Welch's t). None where either kind is too rare to tell.
+    Both sides are grouped by the same launches. The median of a launch's calm values is subtracted from each value
+    (Welch's t). None if there are fewer than `FEWEST_OF_A_KIND` of either kind.
     """
     centred: tuple[list[float], list[float]] = ([], [])
     for slow, still in zip(disturbed, calm, strict=True):
@@ -149,7 +151,7 @@ def added(disturbed: Grouped, calm: Grouped) -> Estimate | None:
 
 
 def _welch(first: Sequence[float], second: Sequence[float]) -> float:
-    """Half of the interval of two means' difference, whose variances may differ (Welch 1947)."""
+    """The half-width of the interval of a difference of means with unequal variances (Welch 1947)."""
     squares = [variance(values) / len(values) for values in (first, second)]
     whole = sum(squares)
     if not whole:

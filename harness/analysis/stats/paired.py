@@ -1,4 +1,4 @@
-"""Duels: the log-ratio of two arms, pair by pair."""
+"""Duels: log-ratios of two arms, estimated from pairs."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 FEWEST_PAIRS = 3
-"""Pairs without which a duel says nothing."""
+"""A duel needs at least this many pairs."""
 
 SLICED_LAUNCH_SD = 0.008
-"""What is presumed of pairs in slices before a machine's own duels have told it (`launch_scatter`).
+"""Prior standard deviation of launches in sliced duels, until `launch_scatter` has measured it on the machine.
 
-Two workers that meet the same moments of the machine differ as processes. Of 12 characters (two shared cores, full
-replica) pairs scatter by 1.2 to 2.1 %, and the means of fourteen launches of seven pairs by 1.15 %, where pairs explain
-0.5 %; those of fifteen launches of four by 1.05 %, which pairs explain.
+Two workers that run in the same time slices still differ as processes. Measured with 12 characters on two shared cores
+and the full replica: pairs scatter by 1.2 to 2.1 %. The means of fourteen launches of seven pairs scatter by 1.15 %,
+and the pairs explain 0.5 %. The means of fifteen launches of four pairs scatter by 1.05 %, which the pairs explain.
 """
 
 
 def log_ratios(candidate: Grouped, reference: Grouped) -> Grouped:
     """log(candidate / reference), launch by launch and block by block.
 
-    Raises MeasurementError where the two do not pair up, or where a value is zero or negative and has no ratio.
+    Raises MeasurementError if the two do not pair up, or if a value is zero or negative and so has no ratio.
     """
     if [len(launch) for launch in candidate] != [len(launch) for launch in reference]:
         raise MeasurementError("the two arms of a duel do not pair up block by block")
     if any(value <= 0 for launch in (*candidate, *reference) for value in launch):
         raise MeasurementError(
-            "a duel needs figures above zero, for their ratio", remedy="gate this metric by a target instead"
+            "a duel needs values above zero, for their ratio", remedy="gate this metric by a target instead"
         )
     return tuple(
         tuple(math.log(ours / theirs) for ours, theirs in zip(launch, other, strict=True))
@@ -52,12 +52,11 @@ def deferred_estimates(
     launch_inflation: float = 1.0,
     launch_sd: float = 0.0,
 ) -> list[DeferredEstimate | None]:
-    """One estimate per duel; None where there are fewer than three pairs.
+    """One estimate per duel; None for fewer than three pairs.
 
-    All duels of a run are estimated together, because how much launches differ and how long a disturbance lasts is
-    learned from all of them (`nested.common`), beside the `launch_inflation` and the `launch_sd` that are presumed.
-    `scenarios` names the scenario of each duel: metrics of one scenario are read from the same repetitions and count as
-    one witness.
+    All duels of a run are estimated together: they jointly show how much launches differ and how long disturbances last
+    (`anova.common`). `launch_inflation` and `launch_sd` are the priors. `scenarios` names the scenario of each duel:
+    metrics of one scenario come from the same repetitions and count once.
     """
     duels = [occupied(pairs) for pairs in duels]
     places = [place for place, pairs in enumerate(duels) if count(pairs) >= FEWEST_PAIRS]
@@ -94,20 +93,20 @@ def deferred_estimates(
 
 
 def log_ratio_estimate(pairs: Grouped, *, level: float) -> Estimate | None:
-    """The log-ratio of a duel judged alone, with its interval at `level`; None where there are fewer than three pairs.
+    """The log-ratio of a single duel with its interval at `level`; None for fewer than three pairs.
 
-    Hierarchical: launches, then pairs in block order. What one duel cannot tell (three launches say little) is
-    presumed as `nested` states; the gate, which sees the whole run, presumes less.
+    The model is hierarchical: launches, then pairs in block order. One duel holds little information on launches, so
+    the priors of `anova` fill in. The gate sees the whole run and depends less on the priors.
     """
-    (interim,) = deferred_estimates([pairs])
-    return interim.estimate(level) if interim else None
+    (deferred,) = deferred_estimates([pairs])
+    return deferred.estimate(level) if deferred else None
 
 
 def launch_inflation(duels: Sequence[Grouped]) -> float:
-    """How many times more the launches of these duels differ than their pairs explain; at least 1.
+    """The variance ratio of these duels' launches to what their pairs explain; at least 1.
 
-    Measured on duels of a thing against itself, it is what `Policy.launch_inflation` presumes of later ones: three
-    launches cannot tell that a machine's launches differ, but a hundred duels of three can.
+    Measured on duels of an arm against itself, it is the value for `Policy.launch_inflation`. Three launches cannot
+    show that a machine's launches differ, but a hundred duels of three launches can.
     """
     duels = [pairs for pairs in map(occupied, duels) if count(pairs) > len(pairs) > 1]
     if not duels:
@@ -118,11 +117,11 @@ def launch_inflation(duels: Sequence[Grouped]) -> float:
 
 
 def launch_scatter(duels: Sequence[Grouped], *, presumed: float = SLICED_LAUNCH_SD) -> float:
-    """By what standard deviation the launches of these duels in slices scatter of their own, as log-ratios.
+    """The standard deviation that launches add in these sliced duels, as log-ratios.
 
-    In slices both sides meet the same moments, so that what is left between launches belongs to the processes, and is
-    the same in quiet minutes and in loud ones. Measured on duels of a thing against itself, it is what
-    `Policy.launch_sd` presumes of later ones; `presumed` is what was believed before.
+    With slices both sides run at the same times. So the remaining difference between launches belongs to the processes,
+    and does not depend on the machine's load. Measured on duels of an arm against itself, it is the value for
+    `Policy.launch_sd`. `presumed` is the prior.
     """
     duels = [pairs for pairs in map(occupied, duels) if count(pairs) > len(pairs) > 1]
     if not duels:

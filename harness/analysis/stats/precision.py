@@ -1,10 +1,10 @@
-"""When a launch has said what it can: its figures are as narrow as asked, and only a further launch would tell more.
+"""When a launch has enough blocks: its values are as precise as requested, and only another launch would add more.
 
-A run's interval has two parts. That between launches shrinks with their number alone; that within shrinks with blocks.
-So a launch is played until the share of its blocks in the run's interval is as narrow as asked. Whether it is depends
-on how much the values scatter, never on where they lie: a run that is slower is not stopped sooner for it. What is left
-of looking is that a launch whose values happen to lie close ends first and is believed a little too much (Anscombe
-1953; Chow and Robbins 1965), which few looks, none of them early, keep small. `docs/method.md` has what it comes to.
+A run's interval has two parts: the part between launches shrinks only with more launches, the part within them with
+more blocks. So a launch runs until its blocks' part of the run's interval is as narrow as requested. The rule depends
+on how much the values scatter and not on their level, so a slower run is not stopped earlier. A bias remains: a launch
+whose values happen to lie close together ends earlier, and its precision is overestimated (Anscombe 1953; Chow and
+Robbins 1965). Few checks, and none of them early, keep that bias small; `docs/method.md` gives its size.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EARLIEST = 6
-"""Blocks of a launch before which its scatter is not believed."""
+"""A launch needs at least this many blocks before its scatter is used."""
 
 LEVEL = 0.95
-"""Level of the interval whose half-width is asked for."""
+"""Confidence level of the interval whose half-width is requested."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
-    """What is asked of every figure: a relative `half_width` (0.02 is ±2 %; 0 asks for all blocks), in `launches`."""
+    """The requested precision: a relative `half_width` (0.02 is ±2 %; 0 requests all blocks) over `launches`."""
 
     half_width: float
     launches: int
 
     def looks_at(self, blocks: int) -> bool:
-        """Whether a launch is looked at after so many of its blocks: at the earliest, and when they have doubled."""
+        """Whether to check a launch after this many blocks: at `EARLIEST` and at each doubling of it."""
         doublings, rest = divmod(blocks, EARLIEST)
         return self.half_width > 0 and rest == 0 and doublings.bit_count() == 1
 
     def reached(self, launch: Sequence[float]) -> bool:
-        """Whether the values of one launch, in block order, leave the run's median no wider than asked, on their part.
+        """Whether one launch's values, in block order, are precise enough for the requested interval of the run.
 
-        Values that are all above zero are taken as ratios of one another; else the width is relative to their median.
-        Fewer than two values cannot be narrowed by waiting: their scenario fails, and says so elsewhere.
+        If all values are above zero, the width is that of their logarithms; else it is relative to their median. With
+        fewer than two values the answer is True: the scenario fails elsewhere, and more blocks do not help.
         """
         values = (tuple(launch),)
         log_values = logs(values)
-        interim = deferred_median(values if log_values is None else log_values)
-        if interim is None:
+        deferred = deferred_median(values if log_values is None else log_values)
+        if deferred is None:
             return True
-        half = interim.half_width(1 - LEVEL) / math.sqrt(self.launches)
-        return half <= (math.log1p(self.half_width) if log_values else self.half_width * abs(interim.point))
+        half = deferred.half_width(1 - LEVEL) / math.sqrt(self.launches)
+        return half <= (math.log1p(self.half_width) if log_values else self.half_width * abs(deferred.point))

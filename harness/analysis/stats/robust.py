@@ -1,4 +1,4 @@
-"""Medians and a robust scale over the last axis of an array, NaN where there is no value."""
+"""Medians and a robust scale over the last axis of an array; NaN marks a missing value."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import FloatArray
 
 MOST_PAIRED = 1_000
-"""Values of a launch whose distances are all taken: half a million pairs."""
+"""Up to this many values of a launch all distances are computed: half a million pairs."""
 
 
 SHAMOS = 1.0483
-"""1 / (√2 Φ⁻¹(3/4)): the median distance of two Gaussian values, turned into their standard deviation."""
+"""1 / (√2 Φ⁻¹(3/4)): converts the median distance of two Gaussian values into their standard deviation."""
 
 
 def median(values: FloatArray) -> FloatArray:
@@ -28,10 +28,10 @@ def median(values: FloatArray) -> FloatArray:
 
 
 def scale(values: FloatArray) -> FloatArray:
-    """Robust standard deviation inside launches: the median distance of two blocks of one launch (Shamos 1976).
+    """Robust standard deviation within launches: the median distance of two blocks of one launch (Shamos 1976).
 
-    It needs no centre, and so is not fooled by launches of three or four blocks. 0 where no launch has two values. Of
-    the thousands of values of a load a fixed random part is taken, since there are as many distances as pairs.
+    It needs no centre, so launches of three or four blocks do not bias it. It is 0 if no launch has two values. For
+    more than `MOST_PAIRED` values a fixed random sample is used, because the number of distances grows quadratically.
     """
     if values.shape[-1] > MOST_PAIRED:
         chosen = np.random.default_rng(0).permutation(values.shape[-1])[:MOST_PAIRED]

@@ -1,7 +1,7 @@
-"""Many small variances that moderate one another (Smyth 2004, section 6.2: the empirical Bayes of limma).
+"""Shrinkage of many variances towards a common value (Smyth 2004, section 6.2: the empirical Bayes of limma).
 
-Variances with few degrees of freedom are modelled as draws around a common one: s² ~ s₀² F(d, d₀). How much they differ
-beyond chance tells d₀, the degrees of freedom that the common value is worth to each of them.
+Variances with few degrees of freedom are modelled as draws around a common one: s² ~ s₀² F(d, d₀). Their variation
+beyond chance gives d₀, the degrees of freedom of the common value.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ENOUGH = 10
-"""Variances that it takes to learn from them what a variance is like."""
+"""`learn` needs at least this many variances."""
 
 MOST_FREEDOM = 30.0
-"""The common value is never worth more, since the pairs of a run are not independent of one another."""
+"""The upper limit of the common value's degrees of freedom: the pairs of a run are not independent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
-    """The common variance, its worth in degrees of freedom, and from how many variances it was learned."""
+    """The common variance, its degrees of freedom, and the number of variances that it was learned from."""
 
     variance: float
     freedom: float
     members: int
 
-    def moderate(self, variance: float, freedom: float) -> tuple[float, float]:
-        """A variance and its degrees of freedom, moderated: their weighted mean, and their sum."""
+    def shrink(self, variance: float, freedom: float) -> tuple[float, float]:
+        """Shrink a variance: the weighted mean with the prior's, and the sum of the degrees of freedom."""
         total = self.freedom + freedom
         return (self.freedom * self.variance + freedom * variance) / total, total
 
 
 def learn(variances: Sequence[float], freedoms: Sequence[float]) -> Prior | None:
-    """The prior that `variances` (above zero) with `freedoms` share; None where there are too few to learn from."""
+    """The common prior of `variances` (above zero) with `freedoms`; None for fewer than `ENOUGH` variances."""
     if len(variances) < ENOUGH:
         return None
     import numpy as np
@@ -44,11 +44,11 @@ def learn(variances: Sequence[float], freedoms: Sequence[float]) -> Prior | None
     half = np.asarray(freedoms) / 2
     logs = np.log(variances) - digamma(half) + np.log(half)
     excess = float(np.var(logs, ddof=1) - np.mean(polygamma(1, half)))
-    told = 2 * _trigamma_inverse(excess) if excess > 0 else math.inf
-    # Log variances lie below the variance's logarithm by this much; by nothing where all of them are one.
-    below = math.log(told / 2) - float(digamma(told / 2)) if told < math.inf else 0.0
+    prior_freedom = 2 * _trigamma_inverse(excess) if excess > 0 else math.inf
+    # The mean log variance lies below the logarithm of the variance by this much; by 0 if all variances are equal.
+    below = math.log(prior_freedom / 2) - float(digamma(prior_freedom / 2)) if prior_freedom < math.inf else 0.0
     variance = math.exp(float(np.mean(logs)) - below)
-    return Prior(variance=variance, freedom=min(told, MOST_FREEDOM), members=len(variances))
+    return Prior(variance=variance, freedom=min(prior_freedom, MOST_FREEDOM), members=len(variances))
 
 
 def _trigamma_inverse(value: float) -> float:

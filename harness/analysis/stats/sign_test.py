@@ -1,10 +1,9 @@
-"""Whether a run leans: where nothing changed, as many scenarios point to the worse as to the better.
+"""Whether a run is skewed: if nothing changed, about as many scenarios get worse as get better.
 
-The gate's error is kept for both directions together, which says nothing of a run in which all scenarios are a little
-slower and none is slow enough to be called. Its signs tell: a sign test over scenarios (Arbuthnott 1710; exact, and
-indifferent to how far each one moved). Metrics of one scenario are read from the same repetitions, so each scenario has
-one voice, the mean of its metrics. Scenarios share the machine and the day, so a run that leans has not regressed by
-that; it says where to look.
+The gate can miss a run in which all scenarios are slightly slower and none is slow enough for a verdict. A sign test
+over scenarios finds it (Arbuthnott 1710; exact, and independent of how far each scenario moved). Metrics of one
+scenario come from the same repetitions, so each scenario counts once, with the mean of its metrics. Scenarios share the
+machine and the day, so a skewed run is no regression; it shows where to look.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ if TYPE_CHECKING:
     from harness.core.records.verdict import Verdict
 
 FEWEST_SCENARIOS = 8
-"""With fewer, the exact test cannot reach `LEANING` even if all point one way."""
+"""With fewer scenarios, the exact test cannot reach `SKEW_ALPHA` even if all moved the same way."""
 
-LEANING = 0.01
-"""Chance below which a run is said to lean."""
+SKEW_ALPHA = 0.01
+"""A run is skewed if the p-value of the sign test is below this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symmetry:
-    """Scenarios that point to the worse and to the better, and the chance of so uneven a split if nothing changed."""
+    """The numbers of scenarios that got worse and better, and the probability of such a split if nothing changed."""
 
     worse: int
     better: int
     chance: float
 
     @property
-    def leans(self) -> bool:
-        """Whether chance alone seldom splits so."""
-        return self.chance < LEANING
+    def is_skewed(self) -> bool:
+        """Whether chance alone seldom gives such a split."""
+        return self.chance < SKEW_ALPHA
 
     def sentence(self) -> str:
-        """What stands beside the verdicts."""
+        """The run's note on its symmetry."""
         split = f"{self.worse} of {self.worse + self.better} scenarios point to the worse, {self.better} to the better"
-        if not self.leans:
+        if not self.is_skewed:
             return f"symmetry: {split}, no more uneven than chance makes it (sign test: p = {self.chance:.2g})"
         side = "worse" if self.worse > self.better else "better"
         return (
@@ -52,7 +51,7 @@ class Symmetry:
 
 
 def symmetry(verdicts: Sequence[Verdict]) -> Symmetry | None:
-    """The split of all compared scenarios; None where there are fewer than `FEWEST_SCENARIOS` that point anywhere."""
+    """The split of all compared scenarios; None if fewer than `FEWEST_SCENARIOS` moved at all."""
     changes: dict[str, list[float]] = defaultdict(list)
     for verdict in verdicts:
         if verdict.change is not None:

@@ -72,9 +72,9 @@ def published_selection(selection: str) -> str:
     """What a run was narrowed to, without folders: a relative one has no sign of its own, and is told by its place."""
     if "\\," in selection:  # a comma in a file's own name, as lists have it
         return published_selection(selection.replace("\\,", _COMMA)).replace(_COMMA, "\\,")
-    said = _OPTION_WITH_TEXT.search(selection)
-    if said:
-        before, text, after = selection[: said.start()], said[0], selection[said.end() :]
+    option = _OPTION_WITH_TEXT.search(selection)
+    if option:
+        before, text, after = selection[: option.start()], option[0], selection[option.end() :]
         return published_selection(before) + published_text(text) + published_selection(after)
     words = published_text(selection).split(" ")
     return " ".join(",".join(map(_chosen, word.split(","))) for word in words)
@@ -108,8 +108,8 @@ def _repetitions(repetitions: tuple[Repetition, ...]) -> tuple[Repetition, ...]:
 
 def _may_say_a_path(each: Repetition) -> bool:
     onset = each.audio.onset_reason if each.audio is not None else ""
-    told = (each.outcome.reason, each.outcome.stderr_tail, each.memory.peak_reason, onset)
-    return any("/" in text or "\\" in text for text in told if text)
+    texts = (each.outcome.reason, each.outcome.stderr_tail, each.memory.peak_reason, onset)
+    return any("/" in text or "\\" in text for text in texts if text)
 
 
 def published_record(value: _Record) -> _Record:

@@ -42,7 +42,7 @@ def pesq(variant: "Signal", original: "Signal", sample_rate: int) -> Reading:
     try:
         score = float(package.pesq(PESQ_RATE, reference, degraded, "wb"))
     except package.PesqError as error:
-        return unknown(f"PESQ: {' '.join(str(_told(error)).split())}")
+        return unknown(f"PESQ: {' '.join(str(_message(error)).split())}")
     return known(score) if math.isfinite(score) else unknown("PESQ gave no number")
 
 
@@ -115,10 +115,10 @@ def _best_fit(stretch: "NDArray[np.float64]", wanted: "NDArray[np.float64]", *, 
     length = len(wanted)
     energy = np.sqrt(np.correlate(np.square(stretch), np.ones(length)))
     product = np.correlate(stretch, wanted)
-    likeness = np.divide(product, energy, out=np.zeros(len(product)), where=energy > 1e-9)
-    best = int(np.argmax(likeness))
+    correlation = np.divide(product, energy, out=np.zeros(len(product)), where=energy > 1e-9)
+    best = int(np.argmax(correlation))
     # An improvement within rounding is none: silence and steady tones stay where the path puts them.
-    begin = best if likeness[best] > likeness[search] * (1 + 1e-9) + 1e-12 else search
+    begin = best if correlation[best] > correlation[search] * (1 + 1e-9) + 1e-12 else search
     return stretch[begin : begin + length]
 
 
@@ -137,7 +137,7 @@ def _optional(name: str) -> ModuleType | None:
         return None
 
 
-def _told(error: BaseException) -> object:
+def _message(error: BaseException) -> object:
     """The package gives its messages as bytes."""
-    said = error.args[0] if error.args else type(error).__name__
-    return said.decode(errors="replace") if isinstance(said, bytes) else said
+    message = error.args[0] if error.args else type(error).__name__
+    return message.decode(errors="replace") if isinstance(message, bytes) else message

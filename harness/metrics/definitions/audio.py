@@ -40,7 +40,7 @@ NOISE = (
 )
 """Of what the others are held against: one model, two syntheses."""
 
-LIKENESS = (
+SIMILARITY = (
     Metric(
         name="lsd",
         definition=2,

@@ -191,7 +191,7 @@ def test_runs_are_pooled_and_never_paired_across() -> None:
     assert (lead.behind.n, lead.behind.launches) == (24, 6)
     apart = chosen(first, second)
     assert apart.best.arm == ONE
-    assert {each.arm for each in apart.untold} == {PLAIN, QUANTISED}, "never played together: nothing is shown"
+    assert {each.arm for each in apart.too_few_pairs} == {PLAIN, QUANTISED}, "never played together: nothing is shown"
     assert apart.level_with == ()
     assert "by its figure alone" in sentence(apart)
 

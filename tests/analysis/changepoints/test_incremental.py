@@ -5,7 +5,14 @@ import pytest
 
 from harness.analysis.changepoints import incremental
 from harness.analysis.changepoints.detect import ALPHA, STRICTEST
-from harness.analysis.changepoints.incremental import LEAP, SETTLED, Changes, share_of_alpha, steps_of, steps_of_lines
+from harness.analysis.changepoints.incremental import (
+    SEGMENT,
+    SETTLED,
+    Changes,
+    share_of_alpha,
+    steps_of,
+    steps_of_lines,
+)
 
 
 def line(seed: int, *steps: tuple[int, float], runs: int = 260, sd: float = 0.02) -> list[float]:
@@ -64,10 +71,10 @@ def test_of_a_line_with_a_run_more_only_what_has_not_settled_is_searched(monkeyp
 
 def test_a_settled_step_stays_whatever_follows() -> None:
     values = line(4, (60, 8), runs=300)
-    settled = places(steps_of(values[: 2 * LEAP]))
+    settled = places(steps_of(values[: 2 * SEGMENT]))
     assert settled == pytest.approx([60], abs=2)
-    assert settled[0] <= 2 * LEAP - SETTLED
-    for runs in range(2 * LEAP, len(values), 30):
+    assert settled[0] <= 2 * SEGMENT - SETTLED
+    for runs in range(2 * SEGMENT, len(values), 30):
         assert places(steps_of([*values[:runs], *line(5, (10, 40), runs=40)]))[:1] == settled
 
 

@@ -157,20 +157,20 @@ def spread_of(fit: SimpleNamespace, rho: float, inflation: float, presumption: f
     alike = (1 - rho**2) / (1 + rho**2)
     point, variance, freedom = fit.point, fit.within, inside * alike
     if presumption:
-        moderated = (presumption * presumed + weight * fit.ratio) / (presumption + weight)
+        shrunk = (presumption * presumed + weight * fit.ratio) / (presumption + weight)
         if presumed <= 1.5:
             point = fit.together
             variance = fit.around * (fit.n - 1) / max(inside + weight * fit.ratio, 1)
             freedom = (fit.kept * fit.n - 1) * alike
         freedom = min(freedom, presumption + weight)
     else:
-        moderated = max(presumed, fit.ratio)
+        shrunk = max(presumed, fit.ratio)
     chance = f_distribution.sf(fit.ratio / presumed, max(weight, 1), max(inside * alike, 1))
     if weight > 0 and chance < 0.02:
         return SimpleNamespace(
             point=fit.point, error=math.sqrt(fit.between / fit.n), freedom=weight, overruled=True
         )  # fmt: skip
-    return SimpleNamespace(point=point, error=math.sqrt(variance * moderated / fit.n), freedom=freedom, overruled=False)
+    return SimpleNamespace(point=point, error=math.sqrt(variance * shrunk / fit.n), freedom=freedom, overruled=False)
 
 
 def run(seed: int) -> list[Launches]:

@@ -199,7 +199,7 @@ def test_only_spreads_of_enough_runs_that_vary_moderate_one_another() -> None:
     # Runs that do not differ say nothing of a spread: that of the others stands in for theirs.
     assert among[21].rule.endswith("what the 20 other baselines of this run show counts instead")
     assert alone[1] is not None
-    assert among[21].interim.error > alone[1].interim.error > 0
+    assert among[21].deferred.error > alone[1].deferred.error > 0
 
 
 def test_without_two_values_or_a_run_there_is_no_estimate() -> None:
@@ -219,8 +219,8 @@ def test_many_baselines_moderate_one_another() -> None:
     rng = np.random.default_rng(7)
     cases = [AgainstBaseline(values=run_at(0.0), runs=accepted(tuple(rng.normal(0, 0.01, 10)))) for _ in range(80)]
     pooled, alone = against_baselines(cases, pool=True), against_baselines(cases, pool=False)
-    freedoms = {one.interim.freedom for one in pooled if one}
-    errors = [[one.interim.error for one in found if one] for found in (pooled, alone)]
+    freedoms = {one.deferred.freedom for one in pooled if one}
+    errors = [[one.deferred.error for one in found if one] for found in (pooled, alone)]
     assert freedoms == {39.0}, "they differ by no more than chance, so the common spread is worth its most"
     assert np.std(errors[0]) < np.std(errors[1]) / 3
     assert np.mean(errors[0]) == pytest.approx(0.01 * math.sqrt(1.1), rel=0.08)
@@ -232,7 +232,7 @@ def test_spreads_that_really_differ_are_left_to_themselves() -> None:
     prior = learn([1e-4] * 10 + [4e-2] * 10, [9.0] * 20)
     assert prior is not None
     assert prior.freedom < 1
-    small, _ = prior.moderate(1e-4, 9.0)
+    small, _ = prior.shrink(1e-4, 9.0)
     assert small < 3e-4
 
 
@@ -240,7 +240,7 @@ def test_equal_spreads_are_worth_their_most_and_few_teach_nothing() -> None:
     prior = learn([2.0] * 10, [9.0] * 10)
     assert prior is not None
     assert (prior.freedom, prior.members) == (30.0, 10)
-    assert prior.moderate(prior.variance, 9.0) == pytest.approx((prior.variance, 39.0))
+    assert prior.shrink(prior.variance, 9.0) == pytest.approx((prior.variance, 39.0))
     assert learn([2.0] * 9, [9.0] * 9) is None
 
 
@@ -278,8 +278,8 @@ class TestRunsTooMuchAlike:
         assert own is not None
         assert found is not None
         assert found.too_alike
-        assert found.interim.freedom == own.freedom
-        assert found.interim.error >= own.error
+        assert found.deferred.freedom == own.freedom
+        assert found.deferred.error >= own.error
         assert found.rule == (
             f"the {runs} accepted runs differ by less than this run's own repetitions explain, which count instead"
         )
@@ -308,8 +308,8 @@ class TestRunsTooMuchAlike:
         values: Grouped = ((1.06,), (1.06,))
         (found,) = against_baselines([AgainstBaseline(values=values, runs=accepted((0.0,) * 5))], pool=False)
         assert found is not None
-        assert found.interim.error == pytest.approx(0.02 * math.sqrt(1 + 1 / 5))
-        assert found.interim.freedom == 4
+        assert found.deferred.error == pytest.approx(0.02 * math.sqrt(1 + 1 / 5))
+        assert found.deferred.freedom == 4
         assert found.rule == "the 5 accepted runs do not differ; a presumed spread of 2 % counts instead"
 
     @given(st.integers(0, 1000))

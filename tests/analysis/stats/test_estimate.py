@@ -193,9 +193,9 @@ def test_the_thousands_of_values_of_a_load_take_no_more_than_a_few_megabytes() -
 
 
 def test_two_values_have_an_error_though_no_interval() -> None:
-    interim = deferred_median(((1.0, 1.2),))
-    assert interim is not None
-    assert (interim.point, interim.freedom, interim.n) == (1.1, 1.0, 2)
+    deferred = deferred_median(((1.0, 1.2),))
+    assert deferred is not None
+    assert (deferred.point, deferred.freedom, deferred.n) == (1.1, 1.0, 2)
     assert deferred_median(((1.0,),)) is None
 
 

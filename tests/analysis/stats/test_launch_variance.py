@@ -70,8 +70,8 @@ class TestSpread:
         fit = self.fit((-0.031, -0.029), (0.001, -0.001), (0.029, 0.031))
         alone, known = median_spread(fit), median_spread(fit, PRIOR)
         assert alone.differ[0]
-        assert not alone.moderated[0]
-        assert known.moderated[0]
+        assert not alone.shrunk[0]
+        assert known.shrunk[0]
         assert (alone.freedom[0], known.freedom[0]) == (2, 6)
         # Means of −3, 0 and 3 %: a mean square of 2 · 0.03², as is presumed beside the little inside launches.
         assert alone.error[0] == pytest.approx(math.sqrt(math.pi / 2) * 0.03 / math.sqrt(3), rel=1e-6)
@@ -80,7 +80,7 @@ class TestSpread:
     def test_launches_too_far_apart_contradict_it(self) -> None:
         fit = self.fit((-0.31, -0.29), (0.01, -0.01), (0.29, 0.31))
         alone, known = median_spread(fit), median_spread(fit, PRIOR)
-        assert not known.moderated[0]
+        assert not known.shrunk[0]
         assert known.freedom[0] == 2
         assert known.error[0] == alone.error[0]
 
@@ -111,25 +111,25 @@ class TestSpread:
         assert median_spread(self.grid(2.1)).differ[0]
         assert not median_spread(self.grid(0.9), PRIOR).differ[0]
 
-    @pytest.mark.parametrize(("times", "moderated"), [(4.5, True), (5.5, False)])
+    @pytest.mark.parametrize(("times", "shrunk"), [(4.5, True), (5.5, False)])
     def test_launches_contradict_beyond_what_chance_explains_with_their_degrees_of_freedom(
-        self, times: float, *, moderated: bool
+        self, times: float, *, shrunk: bool
     ) -> None:
         # F with 2 and 6 degrees of freedom is 5.14 at 5 %.
         expected = (1e-4 + 3 * 0.0009) / 1e-4
-        assert bool(median_spread(self.grid(times * expected), PRIOR).moderated[0]) is moderated
+        assert bool(median_spread(self.grid(times * expected), PRIOR).shrunk[0]) is shrunk
 
-    @pytest.mark.parametrize(("times", "moderated"), [(2.9, True), (3.1, False)])
-    def test_single_values_contradict_by_the_prior_alone(self, times: float, *, moderated: bool) -> None:
+    @pytest.mark.parametrize(("times", "shrunk"), [(2.9, True), (3.1, False)])
+    def test_single_values_contradict_by_the_prior_alone(self, times: float, *, shrunk: bool) -> None:
         # F with 2 and infinitely many degrees of freedom is 3.00 at 5 %.
         apart = 0.03 * math.sqrt(times)
         spread = median_spread(self.fit((-apart,), (0.0,), (apart,)), PRIOR)
-        assert bool(spread.moderated[0]) is moderated
+        assert bool(spread.shrunk[0]) is shrunk
 
     def test_a_prior_of_no_scatter_is_contradicted_by_any(self) -> None:
         nothing = launch_prior(0.0, [EarlierLaunches(spread=0.0, launches=3, values=4)])
         spread = median_spread(self.fit((-0.01,), (0.0,), (0.01,)), nothing)
-        assert (spread.freedom[0], bool(spread.moderated[0])) == (2, False)
+        assert (spread.freedom[0], bool(spread.shrunk[0])) == (2, False)
         assert median_spread(self.fit((0.01,), (0.01,), (0.01,)), nothing).error[0] == 0
 
     def test_the_own_autocorrelation_weighs_one_half_from_ten_values_on(self) -> None:

@@ -25,7 +25,7 @@ def test_a_run_of_few_scenarios_has_no_lean_to_speak_of() -> None:
 def test_an_even_split_is_what_chance_gives() -> None:
     found = split(*[0.01, -0.02] * 5)
     assert found is not None
-    assert (found.worse, found.better, found.chance, found.leans) == (5, 5, 1.0, False)
+    assert (found.worse, found.better, found.chance, found.is_skewed) == (5, 5, 1.0, False)
     assert found.sentence() == (
         "symmetry: 5 of 10 scenarios point to the worse, 5 to the better, no more uneven than chance makes it "
         "(sign test: p = 1)"
@@ -38,7 +38,7 @@ def test_a_run_that_points_one_way_leans_however_little_it_moved(sign: int, side
     assert found is not None
     # Two tails of a fair coin thrown ten times.
     assert found.chance == pytest.approx(2 / 2**10)
-    assert found.leans
+    assert found.is_skewed
     assert f"the run as a whole is {side}" in found.sentence()
 
 
