@@ -1,6 +1,6 @@
-"""The built-in scripts: a server that behaves, and every misbehaviour of speech servers that has been seen in the wild.
+"""The built-in scripts: a correct server, and the faults that real speech servers have shown.
 
-Audio is in shares of a text's natural length, so that it is plausible for whatever text is asked for.
+Audio is given in shares of a text's natural length, so that it is plausible for any text.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ def _wait(ms: float) -> Step:
     return Step(wait_ms=ms)
 
 
-def _spoken(share: float = 1.0, *, pieces: int = 10, every_ms: float = 50) -> Step:
-    """A share of the text in equal pieces; the first at once, the others one after the other."""
-    return Step(steps=(Step(audio_share=share / pieces), _wait(every_ms)), repeat=pieces)
+def _spoken(share: float = 1.0, *, chunks: int = 10, every_ms: float = 50) -> Step:
+    """A share of the text in equal chunks; the first at once, the others `every_ms` apart."""
+    return Step(steps=(Step(audio_share=share / chunks), _wait(every_ms)), repeat=chunks)
 
 
 HEADER = Step(header=True)
@@ -26,7 +26,7 @@ JSON_ERROR = Step(body=b'{"error": {"message": "synthesis failed", "type": "serv
 
 
 def _one(name: str, meaning: str, *steps: Step, **answer: object) -> Script:
-    """A script whose answers are all alike."""
+    """A script that always gives the same answer."""
     return Script(name=name, meaning=meaning, answers=(Answer(steps=steps, **answer),))  # type: ignore[arg-type]
 
 
@@ -52,7 +52,7 @@ _ALL = (
     _one("two-bytes", "a 200 with 2 bytes of body", Step(body=b"\0\0")),
     _one("empty", "a 200 with an empty body"),
     _one("json-in-200", "a 200 with a JSON error", JSON_ERROR, content_type="application/json"),
-    _one("json-as-audio", "a 200 with a JSON error that is said to be audio", JSON_ERROR),
+    _one("json-as-audio", "a 200 with a JSON error declared as audio", JSON_ERROR),
     _one("web-page", "a web page: no speech server", Step(body=b"<!doctype html>"), content_type="text/html"),
     _one("reset", "complete audio, then a connection reset", *GOOD, RESET),
     _one("cut", "a chunked body cut short", _wait(200), _spoken(0.6), CLOSE),
@@ -60,9 +60,9 @@ _ALL = (
     _one("odd-byte", "half a frame too much", *GOOD, Step(body=b"\0")),
     _one("no-answer", "the request is taken and nothing comes", HANG),
     _one("closes", "the connection is closed without an answer", CLOSE),
-    _one("stall", "a stop in the middle, half as long as the text", _wait(200), _spoken(0.3, pieces=1, every_ms=0),
-         Step(wait_share=0.8), _spoken(0.7, pieces=7, every_ms=0)),
-    _one("trickle", "small pieces at two thirds of the speed of speech",
+    _one("stall", "a stop in the middle, half as long as the text", _wait(200), _spoken(0.3, chunks=1, every_ms=0),
+         Step(wait_share=0.8), _spoken(0.7, chunks=7, every_ms=0)),
+    _one("trickle", "small chunks at two thirds of the speed of speech",
          Step(steps=(Step(wait_share=0.03), Step(audio_share=0.02)), repeat=50)),
     _one("endless", "audio that never ends", Step(steps=(Step(audio_ms=100), _wait(50)), repeat=0)),
     _one("hang", "half of the audio, then silence on the line", _wait(200), _spoken(0.5), HANG),
@@ -81,7 +81,7 @@ _ALL = (
            cached=True),
     Script(name="strict", meaning="refuses requests with fields that it does not know: stream, speed, lang_code, lang",
            answers=(Answer(steps=GOOD),), refuses="stream,speed,lang_code,lang"),
-    _one("wav-pieces", "each piece of a stream is a WAV with a header of its own", *GOOD, wav_pieces=True),
+    _one("wav-pieces", "each chunk of a stream is a WAV with its own header", *GOOD, wav_pieces=True),
     _one("wav-size", "a WAV header that says 2,000,000,000 bytes", *GOOD, wav_size=2_000_000_000),
     _one("gzip", "compressed by a proxy that never flushes", *GOOD, gzip=True),
     _one("buffered", "a proxy that holds back 64 KiB", *GOOD, coalesce=1 << 16),

@@ -1,4 +1,4 @@
-"""The least of HTTP/1.1 that a scripted server needs; it has to be able to break the rest on purpose."""
+"""The minimum of HTTP/1.1 for a scripted server, which must be able to break the rules on purpose."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ PHRASES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it came; `at` is the loop's time at which the last of it had come.
+    """One received request; `at` is the loop's time when its last byte arrived.
 
     `headers` have lower-case names.
     """
@@ -38,26 +38,26 @@ class Request:
 
 
 class StampedReader(asyncio.StreamReader):
-    """Knows when bytes last came, and when the client went: whoever reads is told some tenths of a millisecond later.
+    """Stamps received bytes and the client's disconnect. A reader gets them some tenths of a millisecond later.
 
-    `gone_at` is the loop's time at which the client had closed its side or the connection was lost, None before.
+    `gone_at` is the loop's time when the client closed its side or the connection was lost, None before.
     """
 
     fed_at = 0.0
     gone_at: float | None = None
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        """Stamp first."""
+        """Stamp, then pass on."""
         self.fed_at = asyncio.get_running_loop().time()
         super().feed_data(data)
 
     def feed_eof(self) -> None:
-        """Stamp first."""
+        """Stamp, then pass on."""
         self._go()
         super().feed_eof()
 
     def set_exception(self, exc: Exception) -> None:
-        """Stamp first."""
+        """Stamp, then pass on."""
         self._go()
         super().set_exception(exc)
 
@@ -67,7 +67,7 @@ class StampedReader(asyncio.StreamReader):
 
 
 async def read_request(reader: StampedReader, writer: asyncio.StreamWriter) -> Request | None:
-    """The next request; None where there is none. What is no HTTP (TLS, say) is told so."""
+    """The next request, or None. Bytes that are no HTTP (TLS, for example) get status 400."""
     try:
         first = await reader.read(1)
         if first and not first.isalpha():
@@ -94,9 +94,9 @@ async def read_request(reader: StampedReader, writer: asyncio.StreamWriter) -> R
     )
 
 
-async def reply(writer: asyncio.StreamWriter, status: int, said: object) -> None:
-    """A whole answer of JSON."""
-    body = json.dumps(said).encode()
+async def reply_json(writer: asyncio.StreamWriter, status: int, content: object) -> None:
+    """Send a complete JSON answer."""
+    body = json.dumps(content).encode()
     head = f"HTTP/1.1 {status} {PHRASES.get(status, 'Error')}\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     await writer.drain()
@@ -120,8 +120,8 @@ def answer_head(answer: Answer, asked: ReceivedRequest, framing: Framing, *, len
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def framed(sent: Sent, framing: Framing) -> bytes:
-    """A piece as it goes over the line."""
+def frame_body(sent: Sent, framing: Framing) -> bytes:
+    """A chunk of the body with its transfer encoding."""
     if not sent.body or framing is not Framing.CHUNKED:
         return sent.body
     return f"{len(sent.body):x}\r\n".encode() + sent.body + b"\r\n"

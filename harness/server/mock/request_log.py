@@ -1,4 +1,4 @@
-"""The scripted server's log: what it saw and did, one JSON object a line, to hold a client's figures against.
+"""The mock server's log: its requests and answers, one JSON object per line, to compare with a client's values.
 
 All times are nanoseconds of the machine's monotonic clock, which every process of the machine shares.
 """
@@ -13,10 +13,10 @@ from harness.server.mock.http import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """One write to the connection: when, and how many bytes of body and frames of audio it carried.
+class SentChunk:
+    """One write to the connection: its time, its bytes of body and its frames of audio.
 
-    Bytes are those of the body, without the head and without the framing of chunks.
+    The bytes exclude the head and the chunked transfer encoding.
     """
 
     sent_ns: int
@@ -25,12 +25,12 @@ class Piece:
 
 
 @dataclass(slots=True, kw_only=True)
-class Answered:
-    """How a request for speech was answered; times in ns of the monotonic clock.
+class LoggedAnswer:
+    """The answer to a speech request; times in ns of the monotonic clock.
 
-    `number` counts such requests from 0; `now_open` is how many were open when it came, itself included; `turn_ns` is
-    when the script's answer to it began; `complete` says whether all of that answer was sent; `gone_ns` is when the
-    client went away, None where it did not.
+    `number` counts speech requests from 0. `now_open` is the number of open requests at its arrival, including itself.
+    `turn_ns` is the start of the script's answer. `complete` says whether the whole answer was sent. `gone_ns` is when
+    the client disconnected, or None.
     """
 
     text: str
@@ -39,30 +39,30 @@ class Answered:
     now_open: int
     turn_ns: int
     status: int = 200
-    pieces: Sequence[Piece] = ()
+    pieces: Sequence[SentChunk] = ()
     end_ns: int = 0
     complete: bool = False
     gone_ns: int | None = None
 
 
 class RequestLog:
-    """Writes the lines; without a file it does nothing."""
+    """Writes the log. Without a file it does nothing."""
 
     def __init__(self, out: TextIO | None) -> None:
         self._out = out
 
     def connection(self, number: int, *, accepted_ns: int) -> None:
-        """A connection was accepted; connections count from 1."""
+        """Log an accepted connection; connections count from 1."""
         self._write({"kind": "connection", "connection": number, "accepted_ns": accepted_ns})
 
-    def answer(self, request: Request, answered: Answered) -> None:
-        """A request for speech has been answered, or its client has gone."""
+    def answer(self, request: Request, answered: LoggedAnswer) -> None:
+        """Log a speech request that was answered, or whose client has disconnected."""
         pieces = answered.pieces
         self._write(
             {
                 "kind": "answer",
                 "text": answered.text,
-                "asked_ns": _asked_ns(request),
+                "asked_ns": _received_ns(request),
                 "sent_ns": [each.sent_ns for each in pieces],
                 "sent_bytes": [each.body_bytes for each in pieces],
                 "sent_frames": [each.frames for each in pieces],
@@ -81,11 +81,11 @@ class RequestLog:
         )
 
     def other(self, request: Request, *, connection: int, now_open: int, status: int, end_ns: int) -> None:
-        """Any other request: health, voices, state, and one for speech that was refused as malformed."""
+        """Log any other request, including a malformed speech request that was refused."""
         self._write(
             {
                 "kind": "other",
-                "asked_ns": _asked_ns(request),
+                "asked_ns": _received_ns(request),
                 "connection": connection,
                 "open": now_open,
                 **_as_received(request),
@@ -100,12 +100,12 @@ class RequestLog:
             self._out.write(json.dumps(line) + "\n")
 
 
-def _asked_ns(request: Request) -> int:
+def _received_ns(request: Request) -> int:
     return round(request.at * 1e9)
 
 
 def _as_received(request: Request) -> dict[str, Any]:
-    """The request as it came over the connection. A body that is no JSON is kept as text; a key is not kept."""
+    """The received request. A body that is no JSON is kept as text; an API key is not kept."""
     try:
         body = json.loads(request.body) if request.body else None
     except ValueError:
@@ -113,6 +113,6 @@ def _as_received(request: Request) -> dict[str, Any]:
     headers = dict(request.headers)
     if "authorization" in headers:
         scheme, _, key = headers["authorization"].partition(" ")
-        # A log is passed around; that a key was sent, and of what length, is all that has to be known of it.
+        # Logs are shared, so keep only the length of a key.
         headers["authorization"] = f"{scheme} ({len(key)} characters)"
     return {"method": request.method, "path": request.path, "headers": headers, "body": body}

@@ -1,9 +1,9 @@
-"""What a scripted server does: a script of answers, each a list of timed steps. Built in, or read from a file.
+"""Scripts of a mock server: lists of answers, each a list of timed steps. Built in, or read from a file.
 
 A step is a table with one key: `wait_ms` or `wait_share`, `audio_ms` or `audio_share` (shares are of the text's natural
 length), `silence_ms`, `header` (a WAV's, now), `text` or `hex` (raw body), `end` ("close", "reset" or "hang"), or
-`steps` with `repeat` (0 is for ever). Waits add up from the moment at which the request had come, so what is late never
-makes the next later.
+`steps` with `repeat` (0 is for ever). Waits add up from the arrival of the request, so a late step does not
+delay the next.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class End(StrEnum):
-    """How an answer ends that does not end well."""
+    """How an answer ends early."""
 
     CLOSE = "close"
     RESET = "reset"
@@ -19,7 +19,7 @@ class End(StrEnum):
 
 
 class Framing(StrEnum):
-    """How a body says where it ends."""
+    """How the end of a body is marked."""
 
     CHUNKED = "chunked"
     LENGTH = "length"
@@ -27,29 +27,29 @@ class Framing(StrEnum):
 
 
 class WhenFull(StrEnum):
-    """What becomes of a request that comes while a server with a capacity has all its places taken."""
+    """What happens to a request that arrives while all places of a server with a capacity are taken."""
 
     WAIT = "wait"
-    """It waits for its turn, in the order in which requests came."""
+    """It waits in the order of arrival."""
     REFUSE = "refuse"
     """It is answered with status 503 at once."""
 
 
 class Voice(StrEnum):
-    """Whose text is heard."""
+    """Which text the audio contains."""
 
     OWN = "own"
     FIRST = "first"
-    """The first text that was ever asked for."""
+    """The first requested text."""
     OTHER = "other"
-    """That of another request in progress, where there is one."""
+    """The text of another request in progress, if there is one."""
     MIXED = "mixed"
     """Both at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step; exactly one field is set. Times in ms; `steps` are done `repeat` times, 0 being for ever."""
+    """One step; exactly one field is set. Times in ms; `steps` run `repeat` times, without end if 0."""
 
     wait_ms: float | None = None
     wait_share: float | None = None
@@ -65,10 +65,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One answer. `content_type` "" is the right one; `coalesce` holds pieces back until so many bytes are there.
+    """One answer. `content_type` "" is the correct one. `coalesce` holds chunks back until that many bytes are ready.
 
-    `sample_rate` (Hz) and `channels` are what the audio and its header have. A request that does not ask for streaming
-    gets everything at the end, unless the answer is `unasked`, and streams all the same.
+    `sample_rate` (Hz) and `channels` are those of the audio and its header. A request without streaming gets everything
+    at the end, unless the answer is `unasked`, which always streams.
     """
 
     steps: tuple[Step, ...] = ()
@@ -77,22 +77,22 @@ class Answer:
     content_type: str = ""
     framing: Framing = Framing.CHUNKED
     missing: int = 0
-    """Bytes that a Content-Length announces and that never come."""
+    """Bytes that Content-Length announces but that are not sent."""
     gzip: bool = False
     coalesce: int = 0
     sample_rate: int = 24_000
     channels: int = 1
     wav_size: int = -1
-    """The bytes of audio that a WAV's header says, right or wrong; -1: the right number, or none in a stream."""
+    """The bytes of audio in a WAV's header, right or wrong. -1 is the right number, or unknown in a stream."""
     wav_pieces: bool = False
-    """Whether each piece of audio is a WAV of its own, with its own header and the right size."""
+    """Whether each chunk of audio is a separate WAV with its own header and the right size."""
     voice: Voice = Voice.OWN
     unasked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """The whole server stands still, `for_ms` long, `at_ms` after the first request had come."""
+    """The whole server freezes for `for_ms`, starting `at_ms` after the arrival of the first request."""
 
     at_ms: float
     for_ms: float
@@ -100,13 +100,12 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A server's behaviour. Request n gets answer n; then the last for ever, or all again in a `cycle`.
+    """A server's behaviour. Request n gets answer n; later requests get the last answer, or all again in a `cycle`.
 
-    `dialect` is "openai", "raycast" or "both"; `cached` answers a request that it has seen before without waits. At
-    most `capacity` requests are answered at once (0: any number), and `when_full` says what becomes of the others. A
-    place is free again when its answer has ended, whether its client is still there or not. `refuses` are fields,
-    separated by commas: a request that has one of them is answered with 422. Each answer leaves
-    `leak_bytes` in the server's memory.
+    `dialect` is "openai", "raycast" or "both"; `cached` answers a repeated request without waits. At most
+    `capacity` requests are answered at once (0: any number), and `when_full` says what happens to the others. A place
+    is free again when its answer has ended, even if the client has disconnected. `refuses` are fields, separated by
+    commas: a request with one of them gets status 422. Each answer leaks `leak_bytes` of the server's memory.
     """
 
     name: str

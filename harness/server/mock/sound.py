@@ -1,4 +1,4 @@
-"""The sound of a scripted server: each text has a tone of its own, so that one can be told from another."""
+"""The sound of a mock server: each text has its own tone, so that texts can be distinguished."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ AMPLITUDE = 0.2
 
 
 def natural_seconds(text: str, speed: float) -> float:
-    """How long the text is spoken."""
+    """The duration of the text in s."""
     return len(text) * SECONDS_PER_CHARACTER / speed
 
 
@@ -27,7 +27,7 @@ def pitch(text: str) -> int:
 
 
 def tone(texts: "Sequence[str]", *, first: int, frames: int, sample_rate: int) -> "NDArray[np.float32]":
-    """The tones of `texts` at once, float32 of shape (frames,), from frame `first` on: pieces join without a seam."""
+    """The mixed tones of `texts`, float32 of shape (frames,), from frame `first` on. Chunks join without a gap."""
     import numpy as np
 
     period = _period(tuple(texts), sample_rate)
@@ -36,9 +36,9 @@ def tone(texts: "Sequence[str]", *, first: int, frames: int, sample_rate: int) -
 
 @lru_cache(maxsize=1024)
 def _period(texts: tuple[str, ...], sample_rate: int) -> "NDArray[np.float32]":
-    """All that a tone is before it repeats itself: pitches are whole tens of Hz, so at most a second.
+    """One period of a tone: at most a second, because pitches are multiples of 10 Hz.
 
-    200 streams at once leave a server no time to compute every sine anew.
+    It is cached, because a server of 200 streams has no time to recompute every sine.
     """
     import numpy as np
 
@@ -56,7 +56,7 @@ def to_pcm(audio: "NDArray[np.float32]", channels: int) -> bytes:
 
 
 def wav_header(*, sample_rate: int, channels: int, data_bytes: int | None) -> bytes:
-    """44 bytes; sizes of 0xFFFFFFFF where the length is not known yet, as streaming servers say it."""
+    """44 bytes; sizes of 0xFFFFFFFF mark an unknown length, as in streaming servers."""
     riff, data = (0xFFFFFFFF, 0xFFFFFFFF) if data_bytes is None else ((36 + data_bytes) & 0xFFFFFFFF, data_bytes)
     form = struct.pack("<IHHIIHH", 16, 1, channels, sample_rate, 2 * channels * sample_rate, 2 * channels, 16)
     return b"RIFF" + struct.pack("<I", riff) + b"WAVEfmt " + form + b"data" + struct.pack("<I", data)

@@ -1,4 +1,4 @@
-"""What the mock server counts of itself."""
+"""Counters of the mock server."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """What the server knows of itself: `/status` says it. `late_ms`: how long after its time each piece was sent."""
+    """Counters that `/status` reports. `late_ms` is how late each chunk was sent."""
 
     requests: int = 0
     active: int = 0

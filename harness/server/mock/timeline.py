@@ -1,4 +1,4 @@
-"""From an answer of a script to what is sent when: pure, so that tests and tables know what ought to be measured."""
+"""Computes what a script's answer sends and when. Pure, so that tests know the expected measurements."""
 
 import math
 import zlib
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedRequest:
-    """What a request asks for; `texts` are the ones that are heard."""
+    """The content of a request; `texts` are the texts in its audio."""
 
     texts: tuple[str, ...]
     container: str
@@ -26,7 +26,7 @@ class ReceivedRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A piece of body and how much audio it holds, `at_ms` after the request had come; `end` ends the answer badly."""
+    """A chunk of body with its frames of audio, sent `at_ms` after the request. `end` ends the answer early."""
 
     at_ms: float
     body: bytes = b""
@@ -35,8 +35,8 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
-    """A piece before it is encoded: audio, a WAV header, raw bytes or an end."""
+class _RawChunk:
+    """A chunk before encoding: audio, a WAV header, raw bytes or an early end."""
 
     at_ms: float
     audio: "NDArray[np.float32] | None" = None
@@ -46,9 +46,9 @@ class _Piece:
 
 
 def timeline(answer: Answer, asked: ReceivedRequest) -> Iterator[Sent]:
-    """All that an answer sends. The last item holds no more than the time at which the answer is complete."""
-    pieces = _pieces(answer, asked)
-    encoded = _encoded(pieces, answer, asked)
+    """All chunks of an answer. The last item only holds the time at which the answer is complete."""
+    chunks = _raw_chunks(answer, asked)
+    encoded = _encoded(chunks, answer, asked)
     if answer.gzip:
         encoded = _gzipped(encoded)
     if not streams(answer, asked):
@@ -59,14 +59,14 @@ def timeline(answer: Answer, asked: ReceivedRequest) -> Iterator[Sent]:
 
 
 def streams(answer: Answer, asked: ReceivedRequest) -> bool:
-    """Whether pieces are sent as they come. What never ends cannot be sent at its end."""
+    """Whether chunks are sent as they are produced. An endless answer is always streamed."""
     return asked.stream or answer.unasked or _endless(answer.steps)
 
 
 def frozen(at_ms: float, *, arrived_ms: float, freeze: Freeze | None) -> float:
-    """When something happens that was due `at_ms` after a request had come, which was `arrived_ms` after the first.
+    """The time of an event with a freeze. It was due `at_ms` after a request that arrived `arrived_ms` after the first.
 
-    Whatever was under way when the server stood still goes on that much later.
+    An event after the beginning of the freeze is delayed by the duration of the freeze.
     """
     if freeze is None:
         return at_ms
@@ -92,8 +92,8 @@ def _endless(steps: Sequence[Step]) -> bool:
     return any(step.steps is not None and (step.repeat == 0 or _endless(step.steps)) for step in steps)
 
 
-def _pieces(answer: Answer, asked: ReceivedRequest) -> Iterator[_Piece]:
-    """Steps with their times; the audio of one answer is one continuous tone."""
+def _raw_chunks(answer: Answer, asked: ReceivedRequest) -> Iterator[_RawChunk]:
+    """The steps with their times. The audio of one answer is one continuous tone."""
     now, spoken = 0.0, 0
     rate = answer.sample_rate
     for step in _flat(answer.steps):
@@ -102,76 +102,76 @@ def _pieces(answer: Answer, asked: ReceivedRequest) -> Iterator[_Piece]:
         elif step.wait_share is not None:
             now += step.wait_share * natural_seconds(asked.texts[0], asked.speed) * 1000
         elif step.end is not None:
-            yield _Piece(at_ms=now, end=step.end)
+            yield _RawChunk(at_ms=now, end=step.end)
             return
         elif step.body is not None:
-            yield _Piece(at_ms=now, body=step.body)
+            yield _RawChunk(at_ms=now, body=step.body)
         elif step.header:
-            yield _Piece(at_ms=now, header=True)
+            yield _RawChunk(at_ms=now, header=True)
         elif step.silence_ms is not None:
             audio = tone((), first=0, frames=round(step.silence_ms * rate / 1000), sample_rate=rate)
-            yield _Piece(at_ms=now, audio=audio)
+            yield _RawChunk(at_ms=now, audio=audio)
         else:
             seconds = (step.audio_ms or 0) / 1000
             if step.audio_share is not None:
                 seconds = step.audio_share * natural_seconds(asked.texts[0], asked.speed)
             frames = round(seconds * rate)
-            yield _Piece(at_ms=now, audio=tone(asked.texts, first=spoken, frames=frames, sample_rate=rate))
+            yield _RawChunk(at_ms=now, audio=tone(asked.texts, first=spoken, frames=frames, sample_rate=rate))
             spoken += frames
-    yield _Piece(at_ms=now)
+    yield _RawChunk(at_ms=now)
 
 
-def _encoded(pieces: Iterable[_Piece], answer: Answer, asked: ReceivedRequest) -> Iterator[Sent]:
+def _encoded(chunks: Iterable[_RawChunk], answer: Answer, asked: ReceivedRequest) -> Iterator[Sent]:
     if asked.container in ("mp3", "opus", "flac"):
-        yield from _compressed(list(pieces), answer, asked.container)
+        yield from _compressed(list(chunks), answer, asked.container)
         return
     size: int | None = None
     if asked.container == "wav" and not streams(answer, asked):
-        pieces = list(pieces)
-        size = sum(2 * answer.channels * len(piece.audio) for piece in pieces if piece.audio is not None)
+        chunks = list(chunks)
+        size = sum(2 * answer.channels * len(chunk.audio) for chunk in chunks if chunk.audio is not None)
     if answer.wav_size >= 0:
         size = answer.wav_size
     waiting = _header(answer, size) if asked.container == "wav" else b""
-    for piece in pieces:
-        if piece.header:
-            yield Sent(at_ms=piece.at_ms, body=waiting)
+    for chunk in chunks:
+        if chunk.header:
+            yield Sent(at_ms=chunk.at_ms, body=waiting)
             waiting = b""
-        elif piece.audio is not None:
-            pcm = to_pcm(piece.audio, answer.channels)
+        elif chunk.audio is not None:
+            pcm = to_pcm(chunk.audio, answer.channels)
             if answer.wav_pieces and asked.container == "wav":
                 waiting = _header(answer, len(pcm))
             body, waiting = waiting + pcm, b""
-            yield Sent(at_ms=piece.at_ms, body=body, frames=len(piece.audio))
+            yield Sent(at_ms=chunk.at_ms, body=body, frames=len(chunk.audio))
         else:
-            yield Sent(at_ms=piece.at_ms, body=piece.body, end=piece.end)
+            yield Sent(at_ms=chunk.at_ms, body=chunk.body, end=chunk.end)
 
 
 def _header(answer: Answer, size: int | None) -> bytes:
     return wav_header(sample_rate=answer.sample_rate, channels=answer.channels, data_bytes=size)
 
 
-def _compressed(pieces: Sequence[_Piece], answer: Answer, container: str) -> Iterator[Sent]:
-    """Encoded as a whole, then cut in proportion: a piece carries about the audio that it stands for."""
+def _compressed(chunks: Sequence[_RawChunk], answer: Answer, container: str) -> Iterator[Sent]:
+    """Encode the whole audio, then split it in proportion: a chunk carries about the audio that it stands for."""
     import numpy as np
 
-    sounding = [piece.audio for piece in pieces if piece.audio is not None]
+    sounding = [chunk.audio for chunk in chunks if chunk.audio is not None]
     joined = np.concatenate(sounding) if sounding else np.empty(0, dtype=np.float32)
     body = b""
     if len(joined):
         body = compress(joined, container=container, sample_rate=answer.sample_rate, channels=answer.channels)
     spoken = cut = 0
-    for piece in pieces:
-        if piece.audio is None:
-            yield Sent(at_ms=piece.at_ms, body=piece.body, end=piece.end)
+    for chunk in chunks:
+        if chunk.audio is None:
+            yield Sent(at_ms=chunk.at_ms, body=chunk.body, end=chunk.end)
             continue
-        spoken += len(piece.audio)
+        spoken += len(chunk.audio)
         upto = len(body) * spoken // len(joined)
-        yield Sent(at_ms=piece.at_ms, body=body[cut:upto], frames=len(piece.audio))
+        yield Sent(at_ms=chunk.at_ms, body=body[cut:upto], frames=len(chunk.audio))
         cut = upto
 
 
 def _gzipped(sent: Iterable[Sent]) -> Iterator[Sent]:
-    """Through one compressor that is never flushed before the end, as careless middleware does it."""
+    """Compress without a flush before the end, as careless middleware does."""
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     held = 0
     waiting: Sent | None = None
@@ -189,7 +189,7 @@ def _gzipped(sent: Iterable[Sent]) -> Iterator[Sent]:
 
 
 def _coalesced(sent: Iterable[Sent], limit: float) -> Iterator[Sent]:
-    """Held back until `limit` bytes are there, or the end is."""
+    """Hold chunks back until `limit` bytes are ready or the answer ends."""
     body, frames = b"", 0
     last: Sent | None = None
     for each in sent:

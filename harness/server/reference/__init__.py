@@ -1,1 +1,1 @@
-"""The project's own speech server: kokoro-onnx by sentence over HTTP, small, and true in what it says of itself."""
+"""The project's speech server: kokoro-onnx over HTTP, sentence by sentence, with accurate statistics."""

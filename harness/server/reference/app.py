@@ -1,4 +1,4 @@
-"""The addresses of the server, over a service."""
+"""The HTTP routes of the server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,8 +25,8 @@ from harness.server.reference.requests import (
     Voices,
 )
 from harness.server.reference.response import SpeechResponse
-from harness.server.reference.service import LEAST_RETRY_S, Service, State, Unavailable
-from harness.server.reference.statistics import Became
+from harness.server.reference.service import MIN_RETRY_S, Service, State, Unavailable
+from harness.server.reference.statistics import RequestOutcome
 
 Handler = Callable[..., Any]
 AUDIO: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in CONTENT_TYPES.values()}
@@ -39,7 +39,7 @@ SPEECH_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(service: Service, *, failed: Callable[[], None] = lambda: None) -> FastAPI:
-    """The application. It loads the service when it starts, and calls `failed` where that is in vain."""
+    """Create the application. It loads the service at its start and calls `failed` if that fails."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -69,20 +69,20 @@ def create_app(service: Service, *, failed: Callable[[], None] = lambda: None) -
 def _add_speech(app: FastAPI, service: Service) -> None:
     @app.post("/v1/audio/speech", response_class=Response, responses=SPEECH_ANSWERS)
     async def speak(body: Annotated[Speech, Body()]) -> Response:
-        """Speak a text, in the dialect of OpenAI (`input`) or of Raycast's server (`text`)."""
-        said: OpenAiSpeech | RaycastSpeech = body
-        spoken = said.spoken()
-        if len(spoken.request.text) > service.settings.max_characters:
-            service.statistics.count(Became.REFUSED)
+        """Synthesise a text, in the dialect of OpenAI (`input`) or of Raycast's server (`text`)."""
+        speech: OpenAiSpeech | RaycastSpeech = body
+        parsed = speech.parse()
+        if len(parsed.request.text) > service.settings.max_characters:
+            service.statistics.count(RequestOutcome.REFUSED)
             sentence = f"the text has more than {service.settings.max_characters} characters"
             return refusal(422, [{"type": "string_too_long", "loc": ["body"], "msg": sentence}])
-        return SpeechResponse(service, spoken)
+        return SpeechResponse(service, parsed)
 
 
 def _add_lists(app: FastAPI, service: Service) -> None:
     @app.get("/v1/models")
     async def models() -> Models:
-        """The names that a request may use for the model, whichever it is."""
+        """The model names that a request may use."""
         return Models(data=[Model(id=name) for name in ("kokoro", "tts-1", "tts-1-hd")])
 
     @app.get("/v1/audio/voices", responses=UNAVAILABLE)
@@ -99,35 +99,35 @@ def _add_lists(app: FastAPI, service: Service) -> None:
 def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def health() -> Response:
-        """200 once the sessions are warm, 503 before and when the server is told to stop."""
-        said = {"status": service.state.value, "detail": service.reason}
+        """200 once the sessions are warm; 503 before, and after a request to stop."""
+        health_report = {"status": service.state.value, "detail": service.reason}
         if service.state is State.READY:
-            return reply(200, said)
-        return reply(503, said, headers={"Retry-After": str(LEAST_RETRY_S)})
+            return reply(200, health_report)
+        return reply(503, health_report, headers={"Retry-After": str(MIN_RETRY_S)})
 
     @app.get("/status")
     async def status() -> dict[str, Any]:
-        """Sessions, cache, fall-backs, and the statistics of all answers, by the harness's own definitions."""
+        """Sessions, cache, fall-backs, and statistics of all answers, by the harness's definitions."""
         return service.status()
 
     @app.get("/cache-status", responses=UNAVAILABLE)
     async def cache_status() -> dict[str, Any]:
-        """The cache's account, where the dialect of Raycast's server has it."""
+        """The cache's counters, at the path of Raycast's server."""
         return service.cache_status()
 
     @app.get("/optimization-status", responses=UNAVAILABLE)
     async def optimization_status() -> dict[str, Any]:
-        """What the sessions run on and what each has done, where the dialect of Raycast's server has it."""
+        """The sessions' providers and counters, at the path of Raycast's server."""
         return service.optimization_status()
 
     @app.get("/startup-progress")
     async def startup_progress() -> dict[str, Any]:
-        """How far the start is, where the dialect of Raycast's server has it."""
+        """The progress of the start, at the path of Raycast's server."""
         return service.startup_progress()
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
-        """The same for Prometheus."""
+        """Metrics in the text format of Prometheus."""
         return PlainTextResponse(service.exposition(), media_type=CONTENT_TYPE)
 
 
@@ -135,13 +135,13 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         del request
-        service.statistics.count(Became.REFUSED)
+        service.statistics.count(RequestOutcome.REFUSED)
         return refusal(422, faults(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         if request.url.path == "/v1/audio/speech" and request.method == "POST":
-            service.statistics.count(Became.REFUSED)
+            service.statistics.count(RequestOutcome.REFUSED)
         return refusal(error.status_code, error.detail, headers=error.headers)
 
     @app.exception_handler(Unavailable)

@@ -1,4 +1,4 @@
-"""From audio to the bytes of a body, piece by piece. Audio is float32 (frames,), mono, 24 kHz, full scale 1.0."""
+"""Encodes audio to the bytes of a body, chunk by chunk. Audio is float32 (frames,), mono, 24 kHz, full scale 1.0."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WRITTEN_AT_ONCE = SAMPLE_RATE
-"""Frames; libsndfile's Ogg writer keeps what it is given at once on its stack."""
+MOST_FRAMES_PER_WRITE = SAMPLE_RATE
+"""In frames. libsndfile's Ogg writer keeps the data of one write on its stack."""
 _MP3_RATES = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 """MPEG-2 Layer III, kbit/s by the header's index (ISO/IEC 13818-3); 24 kHz is an MPEG-2 rate."""
 _FORMS = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS"), "flac": ("FLAC", "PCM_16")}
@@ -20,74 +20,74 @@ class Encoder(Protocol):
     """Encodes one body."""
 
     def feed(self, audio: "NDArray[np.float32]") -> bytes:
-        """What can be sent once `audio` is there; perhaps nothing yet."""
+        """Encode `audio` and return the bytes that can be sent, perhaps none yet."""
         ...
 
     def finish(self) -> bytes:
-        """The rest."""
+        """Return the remaining bytes."""
         ...
 
 
 class PcmEncoder:
-    """Signed 16-bit little endian, behind a WAV header of unknown sizes where one is wanted."""
+    """Signed 16-bit little endian, optionally after a WAV header of unknown sizes."""
 
     def __init__(self, *, header: bool) -> None:
         self._waiting = _header(None) if header else b""
 
     def feed(self, audio: "NDArray[np.float32]") -> bytes:
-        """The frames; the header goes with the first of them, and not before there is anything to hear."""
+        """The encoded frames. The header precedes the first frames and is not sent before them."""
         head, self._waiting = self._waiting, b""
         return head + to_pcm(audio)
 
     def finish(self) -> bytes:
-        """Nothing is left."""
+        """Return nothing."""
         return b""
 
 
 class WholeWavEncoder:
-    """A WAV whose header knows the sizes: nothing can be sent before the end."""
+    """A WAV whose header has the sizes, so nothing can be sent before the end."""
 
     def __init__(self) -> None:
         self._body = bytearray()
 
     def feed(self, audio: "NDArray[np.float32]") -> bytes:
-        """Keep it."""
+        """Keep the audio."""
         self._body += to_pcm(audio)
         return b""
 
     def finish(self) -> bytes:
-        """All of it."""
+        """The complete file."""
         return _header(len(self._body)) + bytes(self._body)
 
 
 class CompressedEncoder:
-    """mp3, Opus or FLAC by libsndfile. With `stream` what was written is let go of, and cannot be corrected any more.
+    """mp3, Opus or FLAC by libsndfile. With `stream` written bytes are sent at once and cannot be corrected later.
 
-    FLAC's length, and mp3's first frame, which holds nothing but the length, are written at the end: a stream goes
-    without them. So that players still know how long an mp3 is, its bit rate is constant.
+    libsndfile writes FLAC's length and mp3's first frame, which only holds the length, at the end, so a stream lacks
+    them. The bit rate of an mp3 is constant, so that players still know its duration.
     """
 
     def __init__(self, container: str, *, stream: bool) -> None:
         import soundfile
 
         form, subtype = _FORMS[container]
-        # 80 kbit/s. soundfile sets a bit rate's mode only together with a level.
+        # 80 kbit/s. soundfile sets the bit rate mode only together with a compression level.
         constant = {"bitrate_mode": "CONSTANT", "compression_level": 0.5} if container == "mp3" else {}
         self._stream = stream
         self._drop_first = stream and container == "mp3"
-        self._tape = _Tape()
+        self._tape = _OutputBuffer()
         self._file: Any = soundfile.SoundFile(
             self._tape, "w", samplerate=SAMPLE_RATE, channels=1, format=form, subtype=subtype, **constant
         )
 
     def feed(self, audio: "NDArray[np.float32]") -> bytes:
-        """The pages or frames that are complete."""
-        for first in range(0, len(audio), WRITTEN_AT_ONCE):
-            self._file.write(audio[first : first + WRITTEN_AT_ONCE])
+        """The complete pages or frames."""
+        for first in range(0, len(audio), MOST_FRAMES_PER_WRITE):
+            self._file.write(audio[first : first + MOST_FRAMES_PER_WRITE])
         return self._taken() if self._stream else b""
 
     def finish(self) -> bytes:
-        """What was held back, flushed."""
+        """Flush and return the remaining bytes."""
         self._file.close()
         return self._taken()
 
@@ -101,7 +101,7 @@ class CompressedEncoder:
 
 
 def make_encoder(container: str, *, stream: bool) -> Encoder:
-    """The encoder of a format of the dialects. What is not streamed has sizes and lengths in its headers."""
+    """The encoder of an audio format. Without streaming the headers contain sizes and lengths."""
     if container in _FORMS:
         return CompressedEncoder(container, stream=stream)
     if container == "wav" and not stream:
@@ -110,7 +110,7 @@ def make_encoder(container: str, *, stream: bool) -> Encoder:
 
 
 def to_pcm(audio: "NDArray[np.float32]") -> bytes:
-    """Signed 16-bit little endian; what is beyond full scale is clipped."""
+    """Signed 16-bit little endian; values beyond full scale are clipped."""
     import numpy as np
 
     return np.round(np.clip(audio, -1.0, 1.0) * 32767).astype("<i2").tobytes()
@@ -120,8 +120,8 @@ def _header(data_bytes: int | None) -> bytes:
     return wav_header(sample_rate=SAMPLE_RATE, channels=1, data_bytes=data_bytes)
 
 
-class _Tape:
-    """A file that forgets what has been taken from it. Writing again what is forgotten has no effect."""
+class _OutputBuffer:
+    """A file in memory that drops the bytes that `take` returned. Overwriting dropped bytes has no effect."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
@@ -129,14 +129,14 @@ class _Tape:
         self._at = 0
 
     def take(self) -> bytes:
-        """All that was not taken yet."""
+        """Return and drop all bytes."""
         taken = bytes(self._kept)
         self._taken += len(taken)
         self._kept.clear()
         return taken
 
     def write(self, data: bytes) -> int:
-        """At the present place."""
+        """Write at the current position."""
         start = self._at - self._taken
         visible = bytes(data)[max(0, -start) :]
         start = max(0, start)
@@ -145,17 +145,17 @@ class _Tape:
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place."""
+        """Set the current position."""
         base = (0, self._at, self._taken + len(self._kept))[whence]
         self._at = base + offset
         return self._at
 
     def tell(self) -> int:
-        """The present place."""
+        """The current position."""
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        """What is there; libsndfile reads back where it corrects a header; what is forgotten reads as nothing."""
+        """Read bytes, as libsndfile does to correct a header. Dropped bytes read as nothing."""
         start = self._at - self._taken
         if start < 0:
             return b""
@@ -164,4 +164,4 @@ class _Tape:
         return found
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""

@@ -1,4 +1,4 @@
-"""Answers that are no audio."""
+"""Answers without audio."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from starlette.responses import Response
 
 LONGEST_NAME = 80
-"""Characters of a name that a request brought, in its refusal."""
+"""The most characters of a request's field name in a refusal."""
 
 
-def reply(status: int, said: object, *, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON in ASCII: what a request brought may hold halves of characters, which have no UTF-8."""
-    return Response(json.dumps(said), status, dict(headers or {}), "application/json")
+def reply(status: int, content: object, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer in ASCII, because a request may contain lone surrogates, which UTF-8 cannot encode."""
+    return Response(json.dumps(content), status, dict(headers or {}), "application/json")
 
 
 def refusal(status: int, detail: object, *, headers: Mapping[str, str] | None = None) -> Response:
-    """Why there is no answer."""
+    """An answer with the reason for a refusal."""
     return reply(status, {"detail": detail}, headers=headers)
 
 
 def faults(errors: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
-    """What FastAPI says of a request, without the request itself, which it would repeat."""
+    """FastAPI's faults of a request, without the request's content."""
     found: list[dict[str, object]] = []
     for error in errors:
         place = error.get("loc", ())

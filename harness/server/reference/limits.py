@@ -1,4 +1,4 @@
-"""What stands before the application: a limit on a body's size, and on the time that it takes to come."""
+"""Middleware that limits the size of a request's body and the time until it is complete."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from harness.server.reference.settings import Settings
 
 ARRIVED = "kokoro_bench.arrived_ns"
-"""Where a request's scope holds the moment at which its head had come."""
-CLOSING = {"Connection": "close"}
-"""What is left of such a request is not read."""
+"""The key in a request's scope of the arrival time of its head, in ns."""
+CLOSE_HEADERS = {"Connection": "close"}
+"""Closes the connection, because the rest of such a request is not read."""
 
 
 class RequestLimits:
-    """Passes requests on, stamped, with their bodies watched as they are read."""
+    """Stamps requests and checks their bodies while they are read."""
 
     def __init__(self, app: "ASGIApp", *, settings: "Settings", clock: "Clock") -> None:
         self._app = app
@@ -26,14 +26,14 @@ class RequestLimits:
         self._clock = clock
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Let it through."""
+        """Pass a request to the application."""
         if scope["type"] == "http":
             scope[ARRIVED] = self._clock.now_ns()
             receive = self._watched(receive)
         await self._app(scope, receive, send)
 
     def _watched(self, receive: "Receive") -> "Receive":
-        """`receive`, until the body is whole. What is too much or too late is an HTTPException to whoever reads."""
+        """Wrap `receive`. It raises HTTPException if the body is too large or too late."""
         size = 0
         whole = False
         until = self._clock.now_ns() / 1e9 + self._settings.body_timeout_s
@@ -45,11 +45,13 @@ class RequestLimits:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, until - self._clock.now_ns() / 1e9))
             except TimeoutError:
-                sentence = f"the request did not come within {self._settings.body_timeout_s:g} s"
-                raise HTTPException(408, sentence, headers=CLOSING) from None
+                sentence = f"the request was not complete within {self._settings.body_timeout_s:g} s"
+                raise HTTPException(408, sentence, headers=CLOSE_HEADERS) from None
             size += len(message.get("body", b""))
             if size > self._settings.max_body:
-                raise HTTPException(413, f"the request is larger than {self._settings.max_body} bytes", headers=CLOSING)
+                raise HTTPException(
+                    413, f"the request is larger than {self._settings.max_body} bytes", headers=CLOSE_HEADERS
+                )
             whole = message["type"] != "http.request" or not message.get("more_body", False)
             return message
 

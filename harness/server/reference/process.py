@@ -1,4 +1,4 @@
-"""A server as a process: its socket, its signals, its end."""
+"""Runs the server in this process: socket, signals and shutdown."""
 
 import signal
 import socket
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from harness.server.reference.service import Service
 
 CONNECTIONS = 1_000
-"""Beyond so many open connections uvicorn refuses by itself: the last defence, far above the server's own limit."""
+"""uvicorn refuses more open connections than this, far above the server's own limit."""
 IDLE_S = 30
 """Seconds that a connection is kept open between two requests."""
 
 
 class _Server(uvicorn.Server):
-    """Begins no more answers from the signal on, while those in progress are waited for."""
+    """Starts no answers after a signal, and waits for those in progress."""
 
     def __init__(self, config: uvicorn.Config, service: "Service") -> None:
         super().__init__(config)
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM, or Ctrl-C."""
+        """Handle SIGTERM or Ctrl-C."""
         self._service.drain()
         super().handle_exit(sig, frame)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. UsageError where it cannot be had."""
+    """A listening socket; port 0 takes a free one. Raises UsageError if it cannot listen."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        remedy = "--port 0 takes a free one, --host 127.0.0.1 is this machine alone"
+        remedy = "--port 0 takes a free one, --host 127.0.0.1 accepts only this machine"
         raise UsageError(f"cannot listen: {error.strerror or error}", where=f"{host}:{port}", remedy=remedy) from error
 
 
 def make_server(service: "Service") -> uvicorn.Server:
-    """A server of `service`, which ends by itself where the service cannot load."""
+    """A server of `service`. It ends if the service fails to load."""
     made: list[_Server] = []
 
     def stop() -> None:
@@ -68,10 +68,10 @@ def make_server(service: "Service") -> uvicorn.Server:
 
 
 def serve(service: "Service", listening: socket.socket) -> None:
-    """Until SIGTERM or Ctrl-C, and then until the answers in progress have ended. Raises why it could not load."""
+    """Serve until SIGTERM or Ctrl-C and the end of the answers in progress. Raises the failure to load, if any."""
     server = make_server(service)
-    # uvicorn raises the signal again once it has stopped; by then it has been obeyed.
-    before = {each: signal.signal(each, _obeyed) for each in (signal.SIGTERM, signal.SIGINT)}
+    # uvicorn raises the signal again after it has stopped; ignore it then.
+    before = {each: signal.signal(each, _ignore_signal) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         server.run(sockets=[listening])
     finally:
@@ -82,5 +82,5 @@ def serve(service: "Service", listening: socket.socket) -> None:
         raise service.failure
 
 
-def _obeyed(_signal: int, _frame: FrameType | None) -> None:
-    """Nothing is left to do."""
+def _ignore_signal(_signal: int, _frame: FrameType | None) -> None:
+    """Ignore a signal that was already handled."""

@@ -1,6 +1,6 @@
-"""What a listener gets of one answer, stamped as it is handed to the network: the server's own repetition.
+"""Records one answer with stamps of its sends: the server's own repetition.
 
-It is kept in the harness's records and judged by the harness's own functions, so that both mean the same by a figure.
+It uses the records and checks of the harness, so that values of server and harness have the same definitions.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from harness.core.clock import Clock
 
 ANY_LENGTH = Band(low=0.0, high=math.inf)
-SEARCHED_S = 10.0
-"""Of an answer's beginning is kept until it is known where it can be heard; after so much silence nobody looks on."""
+ONSET_SEARCH_S = 10.0
+"""Seconds of audio in which the onset is searched. The beginning is kept until the onset is found."""
 
 
 class RequestRecorder:
-    """Grows with an answer, and holds no audio once its onset is known. Times count from `arrived_ns`."""
+    """Records an answer while it is sent. It holds no audio after the onset. Times count from `arrived_ns`."""
 
     def __init__(self, *, arrived_ns: int, clock: "Clock") -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class RequestRecorder:
         self._onset: int | None = None
 
     def made(self, audio: "NDArray[np.float32]") -> None:
-        """More audio, in order, before it is sent."""
+        """Add audio, in order, before it is sent."""
         import numpy as np
 
         if not len(audio):
@@ -54,7 +54,7 @@ class RequestRecorder:
         self._power += float(np.square(audio, dtype=np.float64).sum())
         self._peak = max(self._peak, float(magnitude.max()))
         self._clipped += int(np.count_nonzero(magnitude >= FULL_SCALE))
-        if self._onset is None and self._finite and self._frames < SEARCHED_S * SAMPLE_RATE:
+        if self._onset is None and self._finite and self._frames < ONSET_SEARCH_S * SAMPLE_RATE:
             self._beginning.append(audio)
             self._onset = onset_frame(np.concatenate(self._beginning), SAMPLE_RATE)
             if self._onset is not None:
@@ -62,7 +62,7 @@ class RequestRecorder:
         self._frames += len(audio)
 
     def sent(self, frames: int) -> None:
-        """Bytes have gone out, and so many frames with them."""
+        """Record that bytes with `frames` frames were sent now."""
         at_ns = self._now_ns()
         if self._first_byte_ns is None:
             self._first_byte_ns = at_ns
@@ -70,7 +70,7 @@ class RequestRecorder:
             self._marks.append(ChunkMark(at_ns=at_ns, frames=frames))
 
     def repetition(self, *, characters: int) -> Repetition:
-        """The record; the audio is judged by all but its length."""
+        """Build the record. The audio is validated except for its length."""
         audio = self._features()
         return Repetition(
             scenario_id="served",
@@ -89,19 +89,19 @@ class RequestRecorder:
         )
 
     def _features(self) -> AudioFeatures:
-        heard = self._frames > 0 and self._finite
-        mean_power = self._power / self._frames if heard else 0.0
+        measurable = self._frames > 0 and self._finite
+        mean_power = self._power / self._frames if measurable else 0.0
         missing = f"nothing is louder than {THRESHOLD_DBFS:g} dBFS for {AUDIBLE_S * 1000:g} ms in the first "
         return AudioFeatures(
             sample_rate=SAMPLE_RATE,
             frames=self._frames,
             sha256=self._digest.hexdigest(),
             finite=self._finite,
-            peak=self._peak if heard else None,
+            peak=self._peak if measurable else None,
             rms_dbfs=10 * math.log10(mean_power) if mean_power else None,
-            clipped_share=self._clipped / self._frames if heard else None,
+            clipped_share=self._clipped / self._frames if measurable else None,
             onset_frame=self._onset,
-            onset_reason="" if self._onset is not None else f"{missing}{SEARCHED_S:g} s",
+            onset_reason="" if self._onset is not None else f"{missing}{ONSET_SEARCH_S:g} s",
         )
 
     def _now_ns(self) -> int:

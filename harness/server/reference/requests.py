@@ -1,4 +1,4 @@
-"""What a request may say, in the two dialects of `POST /v1/audio/speech`, and what both come down to."""
+"""The requests of `POST /v1/audio/speech` in two dialects, and their common parsed form."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -16,8 +16,8 @@ Language = Annotated[str, Field(min_length=1, max_length=20)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spoken:
-    """What is asked for: the text, and the form in which it is to come."""
+class ParsedRequest:
+    """A parsed request: the speech request, and the dialect and audio format of the answer."""
 
     dialect: str
     request: SpeechRequest
@@ -25,7 +25,7 @@ class Spoken:
 
 
 class OpenAiSpeech(BaseModel):
-    """OpenAI's request. Fields that are not known are ignored; the defaults are those of Kokoro-FastAPI."""
+    """OpenAI's request. Unknown fields are ignored; the defaults are those of Kokoro-FastAPI."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -38,18 +38,18 @@ class OpenAiSpeech(BaseModel):
     speed: Speed = 1.0
     lang_code: Language | None = Field(default=None, description="Kokoro's letter or a tag; else the voice's own")
 
-    def spoken(self) -> Spoken:
-        """What it comes down to."""
+    def parse(self) -> ParsedRequest:
+        """The parsed request."""
         code = self.lang_code or ""
         language = TAGS.get(code, code)
         request = SpeechRequest(
             text=speakable(self.input), voice=self.voice, speed=self.speed, language=language, stream=self.stream
         )
-        return Spoken(dialect="openai", request=request, container=self.response_format)
+        return ParsedRequest(dialect="openai", request=request, container=self.response_format)
 
 
 class RaycastSpeech(BaseModel):
-    """The request of kokoro-onnx-raycast-api. A field that is not known is an error, as it is there."""
+    """The request of kokoro-onnx-raycast-api. An unknown field is an error, as in that server."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -60,27 +60,27 @@ class RaycastSpeech(BaseModel):
     speed: Speed = 1.0
     lang: Language = "en-us"
 
-    def spoken(self) -> Spoken:
-        """What it comes down to."""
+    def parse(self) -> ParsedRequest:
+        """The parsed request."""
         request = SpeechRequest(
             text=speakable(self.text), voice=self.voice, speed=self.speed, language=self.lang, stream=self.stream
         )
-        return Spoken(dialect="raycast", request=request, container=self.format)
+        return ParsedRequest(dialect="raycast", request=request, container=self.format)
 
 
 def dialect_of(body: object) -> str:
-    """`text` without `input` is raycast; all else is judged, and refused, as openai."""
+    """`text` without `input` is raycast; everything else is treated as openai."""
     return "raycast" if isinstance(body, dict) and "text" in body and "input" not in body else "openai"
 
 
 Speech = Annotated[
     Annotated[OpenAiSpeech, Tag("openai")] | Annotated[RaycastSpeech, Tag("raycast")], Discriminator(dialect_of)
 ]
-"""Either dialect, told apart by the field that holds the text."""
+"""Either dialect, distinguished by the field with the text."""
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a request."""
+    """One fault of a request."""
 
     type: str
     loc: list[str | int]
@@ -88,13 +88,13 @@ class Fault(BaseModel):
 
 
 class Refusal(BaseModel):
-    """Why there is no answer: a sentence, or what is wrong with each field."""
+    """The reason for a refusal: a sentence, or the faults of fields."""
 
     detail: str | list[Fault]
 
 
 class Health(BaseModel):
-    """`ready`, or why not yet or no more."""
+    """The state of the server, with the reason if it is not `ready`."""
 
     status: Literal["starting", "ready", "draining", "failed"]
     detail: str = ""
@@ -107,7 +107,7 @@ class Voices(BaseModel):
 
 
 class Model(BaseModel):
-    """A name by which a request may call the model."""
+    """A model name that a request may use."""
 
     id: str
     object: Literal["model"] = "model"
@@ -116,12 +116,12 @@ class Model(BaseModel):
 
 
 class Models(BaseModel):
-    """All of them."""
+    """All model names."""
 
     object: Literal["list"] = "list"
     data: list[Model]
 
 
 def speakable(text: str) -> str:
-    """The text with spaces for its control characters, at the first of which a C library may take it to end."""
+    """Replace control characters by spaces, because a C library may end the text at one."""
     return "".join(each if each.isprintable() or each.isspace() else " " for each in text)

@@ -1,4 +1,4 @@
-"""What the server serves: a speaker that loads in the background, seats for those who listen, and the accounts."""
+"""The service behind the routes: a synthesizer that loads in the background, admission of requests, and statistics."""
 
 import asyncio
 import math
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 Announce = Callable[[Fallback], None]
 Open = Callable[[Announce], Opened]
-LEAST_RETRY_S = 1
+MIN_RETRY_S = 1
 """HTTP's Retry-After counts whole seconds."""
 
 
 class State(StrEnum):
-    """Where a server is in its life."""
+    """The state of a server."""
 
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
-    """Told to stop: answers in progress go on, no other is begun."""
+    """Asked to stop: answers in progress continue, no other starts."""
     FAILED = "failed"
 
 
 class Unavailable(Exception):  # noqa: N818 - it is an answer, not an accident
-    """There is no room, or not yet, or no more: `status` is 429 or 503, to be tried again after `retry_s`."""
+    """The server cannot answer now: `status` is 429 or 503. The client may retry after `retry_s` seconds."""
 
     def __init__(self, sentence: str, *, status: int, retry_s: int) -> None:
         self.status = status
@@ -44,7 +44,7 @@ class Unavailable(Exception):  # noqa: N818 - it is an answer, not an accident
 
 
 class Service:
-    """All but HTTP. It belongs to one event loop, except for `drain`, which a signal's handler may call."""
+    """Everything but HTTP. It belongs to one event loop, except for `drain`, which a signal handler may call."""
 
     def __init__(
         self, settings: "Settings", *, open_speaker: Open, clock: "Clock", announce: Announce = lambda _: None
@@ -62,14 +62,14 @@ class Service:
         self._clients = Counter[str]()
 
     async def load(self) -> None:
-        """Open the speaker and warm it up, off the event loop. A failure is kept in `failure`, and the state tells."""
+        """Load and warm up the synthesizer in a thread. A failure sets `failure`, `state` and `reason`."""
         try:
-            opened = await asyncio.to_thread(self._open, self._fell_back)
+            opened = await asyncio.to_thread(self._open, self._note_fallback)
             self._opened = opened
             if self.settings.warm_up:
                 self.reason = "the sessions are being warmed up"
                 await asyncio.to_thread(opened.speaker.warm_up, self.settings.voice)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the server's owner hears of it
+        except Exception as error:  # noqa: BLE001 - every failure is reported to the owner of the server
             self.failure = error
             self.state, self.reason = State.FAILED, f"{type(error).__name__}: {error}"
             return
@@ -77,31 +77,31 @@ class Service:
             self.state, self.reason = State.READY, ""
 
     def drain(self) -> None:
-        """Begin no more answers."""
+        """Start no more answers."""
         if self.state is not State.FAILED:
             self.state, self.reason = State.DRAINING, "the server is stopping"
 
     def close(self) -> None:
-        """End the sessions; what still waits in them is dropped."""
+        """End the sessions and drop their pending work."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
 
     @property
     def speaker(self) -> "Synthesizer":
-        """Who speaks. Unavailable until it is warm."""
+        """The synthesizer. Raises Unavailable until it is warm."""
         if self.state is not State.READY or self._opened is None:
-            raise Unavailable(self.reason, status=503, retry_s=LEAST_RETRY_S)
+            raise Unavailable(self.reason, status=503, retry_s=MIN_RETRY_S)
         return self._opened.speaker
 
     @property
     def answering(self) -> int:
-        """Answers in progress."""
+        """The number of answers in progress."""
         return self._clients.total()
 
     @contextmanager
-    def seat(self, client: str) -> Iterator["Synthesizer"]:
-        """A place for one answer to `client` (an address), while it lasts. Unavailable where there is none."""
+    def admit(self, client: str) -> Iterator["Synthesizer"]:
+        """Admit one answer to `client` (an address) for the context. Raises Unavailable without a free place."""
         speaker = self.speaker
         settings = self.settings
         if settings.per_client and self._clients[client] >= settings.per_client:
@@ -119,12 +119,12 @@ class Service:
                 del self._clients[client]
 
     def provider_header(self) -> str:
-        """The providers that speak, once each."""
+        """The names of the providers in use, without repeats."""
         return ", ".join(dict.fromkeys(self._opened.facts.providers)) if self._opened else ""
 
     def status(self) -> dict[str, object]:
-        """Everything that a person may want to know."""
-        told: dict[str, object] = {
+        """The complete status, for people."""
+        report: dict[str, object] = {
             "status": self.state.value,
             "detail": self.reason,
             "answering": self.answering,
@@ -134,7 +134,7 @@ class Service:
         if self._opened is not None:
             speaker, facts = self._opened.speaker, self._opened.facts
             cache = speaker.cache_state
-            told |= {
+            report |= {
                 "providers": facts.providers,
                 "packages": dict(facts.packages),
                 "options": dict(facts.options),
@@ -143,17 +143,17 @@ class Service:
                 "backlog_s": speaker.pool.backlog_s(),
                 "cache": {**asdict(cache), "hit_rate": cache.hit_rate},
             }
-        return told
+        return report
 
     def cache_status(self) -> dict[str, object]:
-        """The cache's account, in pieces of texts and bytes. Unavailable until the sessions are warm."""
+        """The cache's counters, in text segments and bytes. Raises Unavailable until the sessions are warm."""
         cache = self.speaker.cache_state
         return {"enabled": cache.limit > 0, **asdict(cache), "hit_rate": cache.hit_rate}
 
     def optimization_status(self) -> dict[str, object]:
-        """What the sessions run on, how they are set, and how much each has spoken. Unavailable as above."""
+        """The sessions' providers, options and counters. Raises Unavailable until the sessions are warm."""
         pool = self.speaker.pool
-        assert self._opened is not None  # noqa: S101 - for the type checker; who speaks was opened
+        assert self._opened is not None  # noqa: S101 - for the type checker; an available synthesizer was opened
         return {
             "providers": self._opened.facts.providers,
             "options": dict(self._opened.facts.options),
@@ -164,7 +164,7 @@ class Service:
         }
 
     def startup_progress(self) -> dict[str, object]:
-        """The steps until the server is ready, and the share of them that is done."""
+        """The steps until the server is ready, and the share of finished steps."""
         steps = {"load": self._opened is not None}
         if self.settings.warm_up:
             steps["warm_up"] = self.state in (State.READY, State.DRAINING)
@@ -176,7 +176,7 @@ class Service:
         }
 
     def exposition(self) -> str:
-        """The same for Prometheus, in its text format."""
+        """Metrics in the text format of Prometheus."""
         lines = [
             *metric_lines("kokoro_ready", "gauge", [({}, int(self.state is State.READY))]),
             *metric_lines("kokoro_answering", "gauge", [({}, self.answering)]),
@@ -184,20 +184,20 @@ class Service:
             *self.statistics.exposition(),
         ]
         if self._opened is not None:
-            lines += _machinery(self._opened.speaker)
+            lines += _pool_and_cache_lines(self._opened.speaker)
         return "\n".join(lines) + "\n"
 
-    def _fell_back(self, fallback: Fallback) -> None:
+    def _note_fallback(self, fallback: Fallback) -> None:
         self.fallbacks.append(fallback)
         self._announce(fallback)
 
     @staticmethod
     def _retry_s(speaker: "Synthesizer") -> int:
-        return max(LEAST_RETRY_S, math.ceil(speaker.pool.backlog_s()))
+        return max(MIN_RETRY_S, math.ceil(speaker.pool.backlog_s()))
 
 
-def _machinery(speaker: "Synthesizer") -> list[str]:
-    """Sessions and cache."""
+def _pool_and_cache_lines(speaker: "Synthesizer") -> list[str]:
+    """Prometheus lines of the sessions and the cache."""
     cache = speaker.cache_state
     pieces = {"hit": cache.hits, "miss": cache.misses, "joined": cache.joined}
     states = speaker.pool.states()

@@ -1,4 +1,4 @@
-"""What a speech server allows and how patient it is."""
+"""Limits and time-outs of a speech server."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ class Settings:
     """Times are in seconds, sizes in bytes."""
 
     voice: str = "af_heart"
-    """Used for warming up."""
+    """The voice of the warm-up."""
     warm_up: bool = True
-    """Three pieces on every session before the server says that it is ready."""
+    """Whether to synthesise three segments on every session before the server is ready."""
     max_characters: int = LONGEST_TEXT
     max_body: int = 1 << 16
     concurrency: int = 32
-    """Answers in progress; a whole answer of the longest text holds about 15 MB."""
+    """The most answers in progress. An answer without streaming to the longest text holds about 15 MB."""
     per_client: int = 0
-    """Answers in progress for one address; 0 is no limit of its own."""
+    """The most answers in progress for one address; 0 is no limit."""
     body_timeout_s: float = 10.0
-    """For a whole request to come."""
+    """For a request to be complete."""
     piece_timeout_s: float = 120.0
-    """For a piece to be spoken; a session that takes longer is taken to hang."""
+    """For the synthesis of a segment. A session that takes longer counts as hung."""
     send_timeout_s: float = 30.0
-    """For a listener to take what is sent."""
+    """For a client to read a send."""
     drain_s: float = 30.0
-    """For answers in progress to end once the server is told to stop."""
+    """For answers in progress to end after a request to stop."""

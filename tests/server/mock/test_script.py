@@ -91,7 +91,7 @@ def test_a_script_is_read_from_toml_and_json_alike(tmp_path: Path) -> None:
         ("[[answers]]\nsteps = [{audio_ms = inf}]", "`audio_ms` is a number, at least 0, not inf"),
         ("[[answers]]\nsteps = [{hex = 'zz'}]", "`hex` holds no hexadecimal bytes"),
         ("[[answers]]\nsteps = [{end = 'explode'}]", "'explode' is none of close, reset, hang"),
-        ("[[answers]]\nsteps = [{steps = [{wait_ms = 1}], repeat = -1}]", "`repeat` is a count, or 0 for ever"),
+        ("[[answers]]\nsteps = [{steps = [{wait_ms = 1}], repeat = -1}]", "`repeat` is a count, or 0 for no end"),
         ("[[answers]]\nsteps = [{steps = [{nap_ms = 1}]}]", "answer 1, step 1, step 1: there is no step 'nap_ms'"),
         ("[[answers]]\nframing = 'boxed'", "answer 1, framing: 'boxed' is none of chunked, length, until-close"),
         ("[[answers]]\nstatus = 'fine'", "`status` is a whole number, at least 200, not 'fine'"),

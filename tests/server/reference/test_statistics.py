@@ -7,7 +7,7 @@ from harness.core.clock import ScriptedClock
 from harness.core.records.repetition import OutcomeKind, Repetition
 from harness.metrics.per_request import repetition_figures
 from harness.server.reference.request_record import RequestRecorder
-from harness.server.reference.statistics import Became, Statistics
+from harness.server.reference.statistics import RequestOutcome, Statistics
 
 RATE = 24_000
 SILENCE = np.zeros(RATE // 2, dtype=np.float32)
@@ -18,13 +18,13 @@ def told(*steps: tuple[float, np.ndarray]) -> Repetition:
     """An answer whose pieces go out after so many seconds each; it ends 0.1 s after the last."""
     clock = ScriptedClock()
     clock.sleep(5.0)
-    hearing = RequestRecorder(arrived_ns=clock.now_ns(), clock=clock)
+    recorder = RequestRecorder(arrived_ns=clock.now_ns(), clock=clock)
     for wait, audio in steps:
         clock.sleep(wait)
-        hearing.made(audio)
-        hearing.sent(len(audio))
+        recorder.made(audio)
+        recorder.sent(len(audio))
     clock.sleep(0.1)
-    return hearing.repetition(characters=40)
+    return recorder.repetition(characters=40)
 
 
 def test_figures_are_those_of_the_glossary() -> None:
@@ -71,7 +71,13 @@ def test_the_success_rate_counts_what_was_owed() -> None:
     for _ in range(7):
         statistics.record(told((0.1, SOUND)), cached=False)
     statistics.record(told((0.1, SILENCE)), cached=False)
-    for became in (Became.BUSY, Became.FAILED, Became.HUNG_UP, Became.SLOW, Became.REFUSED):
+    for became in (
+        RequestOutcome.BUSY,
+        RequestOutcome.FAILED,
+        RequestOutcome.HUNG_UP,
+        RequestOutcome.SLOW,
+        RequestOutcome.REFUSED,
+    ):
         statistics.count(became)
     success = statistics.report()["success_rate"]
     assert isinstance(success, dict)
