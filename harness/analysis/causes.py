@@ -10,9 +10,10 @@ from statistics import median
 
 from harness.analysis.stats.comparison import Policy
 from harness.analysis.stats.movement import Movements, PartPairs, movements
+from harness.core.records.differences import Difference, differences
 from harness.core.records.profile import Profile, Profiles
 from harness.core.records.run import RunData
-from harness.core.records.scenario import Arm, Scenario
+from harness.core.records.scenario import Arm, ModelVariant, Scenario
 from harness.core.records.verdict import Estimate, Verdict
 from harness.metrics.parts import SILENCE, Parts, parts_of, speech_seconds
 
@@ -35,7 +36,10 @@ def suspects_of(
     verdict: Verdict, candidate: Scenario, reference: Scenario, data: RunData, policy: Policy
 ) -> tuple[str, ...]:
     """The parts of the verdict's metric that moved its way, the strongest first, and what differs between the arms."""
-    return (*_moved(verdict, candidate, reference, data, policy), *differing(candidate.arm, reference.arm, data))
+    return (
+        *_moved(verdict, candidate, reference, data, policy),
+        *map(str, arm_differences(reference.arm, candidate.arm, data)),
+    )
 
 
 def operator_suspects(
@@ -160,28 +164,33 @@ def _span(change: Estimate, *, scale: float, unit: str) -> str:
     return f"{point:+.1f} {unit} ({low:+.1f} to {high:+.1f} at {100 * change.level:.2f} %)"
 
 
-def differing(ours: Arm, theirs: Arm, data: RunData) -> list[str]:
+def arm_differences(reference: Arm, candidate: Arm, data: RunData) -> list[Difference]:
     """What the two arms loaded that is not the same: facts, not estimates."""
-    packages = [_packages(arm, data) for arm in (theirs, ours)]
-    found = [
-        f"{name} {packages[0].get(name, 'absent')} → {packages[1].get(name, 'absent')}"
-        for name in sorted(packages[0].keys() | packages[1].keys())
-        if packages[0].get(name) != packages[1].get(name)
+    before, after = (_settings(arm) for arm in (reference, candidate))
+    return [
+        *sorted(differences(_packages(reference, data), _packages(candidate, data))),
+        *_model_difference(reference.model, candidate.model),
+        *differences(before, after, absent="default"),
     ]
-    if ours.model and theirs.model and ours.model.sha256 != theirs.model.sha256:
-        sizes = f"{theirs.model.size / 1e6:.1f} → {ours.model.size / 1e6:.1f} MB"
-        found.append(f"model {theirs.model.name} → {ours.model.name} ({sizes})")
-    unsaid = {"revision": "work tree", "slowdown": "none"}
-    for name in ("engine", "provider", "threads", "revision", "slowdown"):
-        was, now = getattr(theirs, name), getattr(ours, name)
-        if was != now:
-            found.append(f"{name} {was or unsaid.get(name, 'default')} → {now or unsaid.get(name, 'default')}")
-    before, after = ({**dict(arm.provider_options), **dict(arm.session_options)} for arm in (theirs, ours))
-    return found + [
-        f"{name} {before.get(name, 'default')} → {after.get(name, 'default')}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
+
+
+def _model_difference(before: ModelVariant | None, after: ModelVariant | None) -> list[Difference]:
+    if before is None or after is None or before.sha256 == after.sha256:
+        return []
+    sizes = f"{before.size / 1e6:.1f} → {after.size / 1e6:.1f} MB"
+    return [Difference("model", before.name, f"{after.name} ({sizes})")]
+
+
+def _settings(arm: Arm) -> dict[str, str]:
+    """What was chosen for an arm."""
+    return {
+        "engine": arm.engine,
+        "provider": arm.provider or "default",
+        "threads": str(arm.threads or "default"),
+        "revision": arm.revision or "work tree",
+        "slowdown": str(arm.slowdown or "none"),
+        **dict(sorted((*arm.provider_options, *arm.session_options))),
+    }
 
 
 def _packages(arm: Arm, data: RunData) -> Mapping[str, str]:

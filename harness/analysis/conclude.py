@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from harness.analysis.engine_notes import engine_notes
-from harness.analysis.explain import differences
+from harness.analysis.explain import differences_from_accepted
 from harness.analysis.gate import check_targets, run_gate
 from harness.analysis.messages import no_interval
 from harness.analysis.promotion import median_of_known
@@ -293,7 +293,7 @@ def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Ver
     points = baselines.for_pair(verdict.scenario_id, verdict.metric)
     if not points:
         return verdict
-    return replace(verdict, suspects=differences(points[-1].run, data, verdict))
+    return replace(verdict, suspects=differences_from_accepted(points[-1].run, data, verdict))
 
 
 def _canary_log(data: RunData) -> float | None:

@@ -6,6 +6,7 @@ from statistics import median
 
 from harness.analysis.stats.grouped import Grouped
 from harness.analysis.stats.movement import added
+from harness.core.records.differences import differences
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
 from harness.core.records.verdict import Verdict
@@ -18,7 +19,7 @@ DISTURBED_SHARE = 0.2
 """From this share of disturbed repetitions on, the machine is a suspect itself."""
 
 
-def differences(accepted: PromotedRun, data: RunData, verdict: Verdict) -> tuple[str, ...]:
+def differences_from_accepted(accepted: PromotedRun, data: RunData, verdict: Verdict) -> tuple[str, ...]:
     """Sentences without a full stop: model, packages, source, and what other work on the machine added."""
     machine = _machine(data, verdict)
     return (
@@ -37,12 +38,7 @@ def _model(accepted: PromotedRun, data: RunData, scenario_id: str) -> list[str]:
 
 
 def _packages(accepted: PromotedRun, data: RunData) -> list[str]:
-    before, now = dict(accepted.packages), dict(data.run.subject.packages)
-    return [
-        f"{name} {before.get(name, 'absent')} → {now.get(name, 'absent')}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
+    return [str(each) for each in sorted(differences(accepted.packages, data.run.subject.packages))]
 
 
 def _source(accepted: PromotedRun, data: RunData) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.analysis.changepoints.detect import ChangePoint
+from harness.core.records.differences import Difference, differences
 from harness.core.records.run import Concluded
 from harness.core.records.verdict import VerdictKind
 
@@ -178,14 +179,9 @@ def newest_with(run_index: RunIndex, machine: str, *, among: int) -> dict[str, s
 def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:
     """Where what was under test changed: the index of the first run with it, and what changed."""
     for index in range(1, len(runs)):
-        before, now = dict(runs[index - 1].subject), dict(runs[index].subject)
-        if before != now:
-            changed = [
-                f"{name} {before.get(name, 'absent')[:12]} → {now.get(name, 'absent')[:12]}"
-                for name in dict.fromkeys([*now, *before])
-                if before.get(name) != now.get(name)
-            ]
-            yield index, "; ".join(changed)
+        if changed := differences(runs[index - 1].subject, runs[index].subject):
+            short = (Difference(name, before[:12], after[:12]) for name, before, after in changed)
+            yield index, "; ".join(map(str, short))
 
 
 def fingerprint(row: "RunRow") -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from harness.analysis.causes import arm_differences
 from harness.analysis.messages import no_interval
 from harness.core.records.redaction import published
 from harness.core.records.run import RunData
@@ -107,7 +108,10 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
         before_when="the reference",
         after_when="the candidate",
         warnings=("Here stand the figures of either arm; the duel's verdicts come from its pairs, and see more.",),
-        differences=tuple(_between(duel, data)),
+        differences=tuple(
+            Fact(name=each.name, value=each.after, before=each.before)
+            for each in arm_differences(duel.pairs[0][0].arm, duel.pairs[0][1].arm, data)
+        ),
         pairs=pairs,
         common=named.common,
         heads=("Reference", "Candidate"),
@@ -152,31 +156,6 @@ def duel_of(data: RunData) -> Duel | None:
         if candidate and reference:
             pairs[candidate.id] = (reference, candidate)
     return Duel(pairs=tuple(pairs.values())) if pairs else None
-
-
-def _between(duel: Duel, data: RunData) -> Iterable[Fact]:
-    """What the two arms are and loaded that is not the same."""
-    before, after = (_sides_facts(side, data) for side in duel.pairs[0])
-    for name in dict.fromkeys([*before, *after]):
-        old, new = before.get(name, "absent"), after.get(name, "absent")
-        if old != new:
-            yield Fact(name=name, value=new or "none", before=old or "none")
-
-
-def _sides_facts(scenario: Scenario, data: RunData) -> dict[str, str]:
-    arm = scenario.arm
-    launch = next((each for each in data.launches if each.arm_id == arm.id and each.outcome.valid), None)
-    return {
-        "Engine": arm.engine,
-        "Model": arm.model.name if arm.model else "",
-        "Provider": arm.provider,
-        "Threads": str(arm.threads or "default"),
-        "Revision": arm.revision,
-        "Session options": ", ".join(f"{key}={value}" for key, value in arm.session_options),
-        "Provider options": ", ".join(f"{key}={value}" for key, value in arm.provider_options),
-        "Planted slowdown": f"{arm.slowdown:g}" if arm.slowdown else "",
-        **(dict(launch.facts.packages) if launch else {}),
-    }
 
 
 def compare_html(view: Comparison) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from harness.core.records.differences import differences as changed
 from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.run import Concluded, RunData, RunRecord
 from harness.core.records.value import Reading
@@ -73,13 +74,8 @@ def differences(run: RunRecord, before: RunRecord) -> Iterable[Fact]:
         (_texts(run.conditions), _texts(before.conditions)),
     )
     for now, then in pairs:
-        was = {fact.name: fact.value for fact in then}
-        for fact in now:
-            old = was.pop(fact.name, "absent")
-            if old != fact.value:
-                yield Fact(name=fact.name, value=fact.value, before=old)
-        for name, old in was.items():
-            yield Fact(name=name, value="absent", before=old)
+        for each in changed(*([(fact.name, fact.value) for fact in facts] for facts in (then, now))):
+            yield Fact(name=each.name, value=each.after, before=each.before)
 
 
 def _run(run: RunRecord) -> Iterable[Fact]:

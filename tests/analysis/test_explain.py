@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.analysis.explain import differences
+from harness.analysis.explain import differences_from_accepted
 from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.repetition import Disturbance, Phase, Repetition
 from harness.core.records.run import RunData, RunRecord, Setting
@@ -88,7 +88,7 @@ def suspects(accepted: PromotedRun, data: RunData, *, metric: str = "latency", w
         kind=VerdictKind.REGRESSED if worse else VerdictKind.IMPROVED,
         change=change,
     )
-    return differences(accepted, data, verdict)
+    return differences_from_accepted(accepted, data, verdict)
 
 
 def test_the_same_subject_on_a_quiet_machine_has_no_suspects(
