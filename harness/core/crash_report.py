@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from harness.core.comma_lists import join_list, split_list
+from harness.core.file_names import last_part
 
 PACKAGES = (
     "kokoro-bench", "kokoro-onnx", "onnxruntime", "onnx", "numpy", "scipy", "click", "rich", "msgspec", "sqlalchemy",
@@ -105,7 +106,7 @@ def _name_alone(part: str) -> str:
     if "://" in value:
         return name + equals + _USER_IN_URL.sub(r"\1…@", value)
     if "*" not in value and ("/" in value or os.sep in value):
-        value = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+        value = last_part(value)
     return name + equals + value
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.core.comma_lists import join_list
+from harness.core.file_names import last_part
 from harness.core.records.redaction import published_selection
 from harness.plan.config import Config
 
@@ -25,11 +26,10 @@ def label(selection: str, config: Config, *, chosen: Sequence[str] = ()) -> str:
 
 def _without_folder(model: str) -> str:
     """Where a file lies says nothing of what was measured."""
-    from harness.models.naming import as_path, split_label
+    from harness.models.naming import split_label
 
     label, file = split_label(model)
-    path = as_path(file)
-    return model if path is None else f"{label}={path.name}" if label else path.name
+    return f"{label}={last_part(file)}" if label else last_part(file)
 
 
 def _as_text(value: Any) -> str:  # noqa: ANN401 - each key has its own type

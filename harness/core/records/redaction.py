@@ -15,20 +15,17 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.core.crash_report import without_users
+from harness.core.file_names import FOLDER, is_file_name, last_part, without_folder
 from harness.core.records.repetition import Repetition
 from harness.core.records.run import RunData, RunOutline, RunRecord
-from harness.core.records.scenario import Arm, Scenario, without_folder
+from harness.core.records.scenario import Arm, Scenario
 from harness.core.records.verdict import Median
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-FOLDER = "…"
-"""What stands for a folder."""
 KEPT_ROOTS = ("v1", "v2", "api", "audio", "tts", "status", "health", "dev", "proc", "sys")
 """First parts of paths that name no folder of a user's: of HTTP interfaces, and of the system itself."""
-FILE = re.compile(r"[^/\\]*\.[A-Za-z0-9_]{1,12}$")
-"""A file's name has an ending."""
 
 IDS = ("id", "scenario_id", "arm_id", "metric", "reference", "order", "name")
 """Fields by which records find one another, and names: made of slugs, of stems of files, and of nobody's folders."""
@@ -180,7 +177,7 @@ def _name(path: str) -> str:
         return "/".join(inside) or FOLDER
     ended = parts[-1].rstrip(".")
     full_stop = parts[-1][len(ended) :] if len(ended) > 1 else ""
-    return f"{ended}{full_stop}" if FILE.fullmatch(ended) else f"{FOLDER}{full_stop}"
+    return f"{ended}{full_stop}" if is_file_name(ended) else f"{FOLDER}{full_stop}"
 
 
 def _chosen(word: str) -> str:
@@ -188,5 +185,5 @@ def _chosen(word: str) -> str:
     name, equals, value = word.rpartition("=")
     if "://" in value or name == "rev" or not ("/" in value or "\\" in value):
         return word
-    last = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    last = last_part(value)
     return name + equals + (last if _FILE_ENDINGS.search(last) else FOLDER)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.core.file_names import without_folder
+
 
 class Mode(StrEnum):
     """How audio is asked for."""
@@ -93,8 +95,6 @@ class Runtime:
 CURRENT_RUNTIME = Runtime()
 
 
-_FILE = re.compile(r".*\.[A-Za-z0-9_]{1,12}")
-
 PASSING = ("pid",)
 """Options of a server that say nothing of it, and differ each time that it is started."""
 
@@ -148,14 +148,6 @@ class Arm:
         if self.side:
             parts.append(self.side)
         return ".".join(parts)
-
-
-def without_folder(value: str) -> str:
-    """The value of an option as ids and everything published have it: of a path the file's name, of a folder `…`."""
-    if "/" not in value and "\\" not in value:
-        return value
-    last = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
-    return last if _FILE.fullmatch(last) else "…"
 
 
 class Arrivals(StrEnum):
