@@ -65,8 +65,8 @@ def run_gate(
 ) -> tuple[Verdict, ...]:
     """Decide every comparison of a run together: one verdict per comparison, in the given order.
 
-    `share` is the fraction of the error rate that this analysis may spend. It is 1 for a single analysis. After interim
-    looks at the data, pass the stopping rule's `Decision.share` (`sequential`).
+    `share` is the fraction of the error rate that this analysis may spend. It is 1 for a single analysis. After earlier
+    analyses of the data, pass the stopping rule's `Decision.share` (`sequential`).
     """
     cases = _cases(comparisons, policy)
     judged = [case for case in cases if case.deferred is not None and case.deferred.launches >= policy.min_launches]

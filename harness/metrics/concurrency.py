@@ -88,11 +88,11 @@ def _by_block(repetitions: Sequence[Repetition]) -> Mapping[tuple[int, int], lis
 
 
 def _longest_wait(members: Sequence[Repetition]) -> Reading:
-    # As ttfc: a chunk without frames is not heard.
+    # As in ttfc, a chunk without frames does not count.
     found = [ttfc(each.chunks).value for each in members if each.outcome.valid]
     waits = [wait for wait in found if wait is not None]
     typical = median(waits) if waits else 0.0
-    return known(max(waits) / typical) if typical else unknown("nobody heard anything")
+    return known(max(waits) / typical) if typical else unknown("no request received any audio")
 
 
 def lag_values(

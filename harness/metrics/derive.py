@@ -99,13 +99,13 @@ def scenario_values(
     include_disturbed: bool = True,
     targets: Mapping[str, float] | None = None,
 ) -> Mapping[str, Values]:
-    """Every metric that such a scenario has, with its values or the reason why there is none.
+    """Every metric of such a scenario, with its values or the reason why there are none.
 
-    A start-up scenario has the load metrics, rss_loaded, model_size and success_rate; any other has all but those of
-    loading: warm_up_cost where that is what is measured, longest_wait where several listeners asked in one moment,
-    cache_hit_rate where the engine counts it. `include_disturbed` says whether repetitions during which the machine was
-    disturbed count; they are counted apart either way. `targets` (metric → limit) is what goodput is measured against.
-    Of many scenarios of one run `RunValues` says the same sooner.
+    A start-up scenario has the load metrics, rss_loaded, model_size and success_rate. Any other scenario has all
+    metrics but those of loading. warm_up_cost needs a warm-up scenario, longest_wait needs concurrent requests,
+    cache_hit_rate needs an engine that counts hits. `include_disturbed` includes repetitions during which the machine
+    was disturbed; `counts` lists them either way. `targets` (metric → limit) defines goodput. For many scenarios of one
+    run `RunValues` is faster.
     """
     return RunValues(data).derive(scenario, include_disturbed=include_disturbed, targets=targets)
 

@@ -115,9 +115,9 @@ class Metric:
         return Scale(factor=scale.factor, unit=f"{scale.unit}{slash}{per}")
 
     def format(self, value: float) -> str:
-        """A figure for people, with its unit: three digits where the unit has steps, else `decimals` places.
+        """A value with its unit: three significant digits if the unit has prefixes, else `decimals` places.
 
-        What would read as 0 at so many places, and is not, gets as many as it needs; a share is told to 0.1 %.
+        A nonzero value that would read as 0 gets as many places as it needs. A share has a precision of 0.1 %.
         """
         scale = self.axis_unit(value)
         base = self.unit.partition("/")[0]

@@ -1,4 +1,4 @@
-"""One repetition's figures."""
+"""The metrics of one repetition."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,9 @@ NO_FEATURES = "no features of its audio were kept"
 
 
 def repetition_figures(repetition: Repetition) -> Mapping[str, Reading]:
-    """Every metric that a repetition has a value of, in the metric's unit, or unknown with the reason.
+    """Every metric of a repetition, in the metric's unit, or unknown with the reason.
 
-    An invalid repetition has a reason and no figures. `gap` is not among them: a repetition has several, see
+    An invalid repetition has a reason and no values. `gap` is not included: a repetition has several, see
     `playback.gaps`.
     """
     if not repetition.outcome.valid:
@@ -26,17 +26,17 @@ def repetition_figures(repetition: Repetition) -> Mapping[str, Reading]:
 
 
 def reported(outcome: Outcome) -> str:
-    """Why there are no figures: the kind of failure, and what was said of it."""
+    """Why there are no values: the kind of failure and its reason."""
     return f"{outcome.kind.value}: {outcome.reason}" if outcome.reason else outcome.kind.value
 
 
 def total_ns(repetition: Repetition) -> int:
-    """T: when the last chunk had arrived, or the end of the answer where that is later."""
+    """T: the arrival of the last chunk, or the end of the answer if that is later. In ns."""
     return max(repetition.end_ns, repetition.chunks[-1].at_ns if repetition.chunks else 0)
 
 
 def audio_seconds(repetition: Repetition) -> float:
-    """D, from decoded frames; 0 where nothing was decoded."""
+    """D in seconds, from decoded frames; 0 if nothing was decoded."""
     audio = repetition.audio
     return playback.audio_seconds(repetition.chunks, audio.sample_rate) if audio else 0.0
 
@@ -53,7 +53,7 @@ def _arrivals(repetition: Repetition) -> dict[str, Reading]:
 
 
 def _sounding(repetition: Repetition) -> dict[str, Reading]:
-    """What needs the length of the audio."""
+    """The metrics that need the length of the audio."""
     audio = repetition.audio
     if audio is None or not audio_seconds(repetition):
         why = unknown(NO_FEATURES if audio is None else playback.NO_AUDIO)

@@ -1,7 +1,7 @@
-"""What a listener hears of stamped chunks: arrivals in, playback figures out. Exact integer arithmetic up to the end.
+"""Playback metrics from the arrival times of chunks. The arithmetic is in exact integers up to the last step.
 
-A chunk without frames (a WAV header, an empty piece of body) is no audio and plays no part. Chunks are in the order of
-their arrival. Times come in nanoseconds since the intended start and go out in seconds.
+A chunk without frames (a WAV header, an empty part of the body) is ignored. Chunks are in order of arrival. Input times
+are nanoseconds since the intended start; results are in seconds.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ NO_AUDIO = "there is no audio"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stalls:
-    """How often playback ran dry, and for how long in all."""
+    """How often playback ran out of audio, and for how many seconds in total."""
 
     seconds: float
     count: int
@@ -26,10 +26,10 @@ class Stalls:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """A player that starts `delay_s` after the first chunk, stops when it runs dry and resumes at the next chunk.
+    """A player that starts `delay_s` after the first chunk, stops without audio and resumes at the next chunk.
 
-    `chunks` all hold frames; `starts` is when each begins to sound, in ticks of 1 / (10⁹ · sample rate) seconds, the
-    unit in which both nanoseconds and frames are whole numbers.
+    Each of `chunks` holds frames. `starts` are the times at which playback of each chunk begins, in ticks of
+    1 / (10⁹ · sample rate) seconds: both nanoseconds and frames are whole numbers of ticks.
     """
 
     chunks: tuple[ChunkMark, ...]
@@ -38,7 +38,7 @@ class Playback:
     stalls: Stalls
 
     def played_at(self, frame: int) -> float | None:
-        """When a frame, counted over all chunks, sounds: seconds since t0. None beyond the last frame."""
+        """When the player plays a frame (counted over all chunks), in seconds since t0. None after the last frame."""
         first = 0
         for chunk, start in zip(self.chunks, self.starts, strict=True):
             if 0 <= frame - first < chunk.frames:
@@ -48,12 +48,12 @@ class Playback:
 
 
 def audible(chunks: Sequence[ChunkMark]) -> tuple[ChunkMark, ...]:
-    """The chunks that carry audio."""
+    """The chunks that hold audio."""
     return tuple([chunk for chunk in chunks if chunk.frames > 0])
 
 
 def play(chunks: Sequence[ChunkMark], sample_rate: int, *, delay_s: float = 0.0) -> Playback:
-    """Simulate the player. Each stop counts once, at the chunk that was waited for."""
+    """Simulate the player. Each stop counts once, at the chunk that the player waited for."""
     carrying = audible(chunks)
     starts: list[int] = []
     dry_at = stalled = stops = 0
@@ -72,18 +72,18 @@ def play(chunks: Sequence[ChunkMark], sample_rate: int, *, delay_s: float = 0.0)
 
 
 def audio_seconds(chunks: Sequence[ChunkMark], sample_rate: int) -> float:
-    """D, from decoded frames alone."""
+    """D in seconds, from decoded frames."""
     return sum(chunk.frames for chunk in chunks) / sample_rate if sample_rate > 0 else 0.0
 
 
 def ttfc(chunks: Sequence[ChunkMark]) -> Reading:
-    """When the first chunk that holds audio had arrived."""
+    """When the first chunk that holds audio arrived, in seconds since t0."""
     carrying = audible(chunks)
     return known(carrying[0].at_ns / NS) if carrying else unknown(NO_AUDIO)
 
 
 def ttfa(played: Playback, *, onset_frame: int | None, reason: str = "") -> Reading:
-    """When the onset is heard, as it was played; `reason` says why `onset_frame` is None."""
+    """When the player plays the onset, in seconds since t0; `reason` says why `onset_frame` is None."""
     if onset_frame is None:
         return unknown(reason or "no onset was found")
     onset_at = played.played_at(onset_frame)
@@ -91,17 +91,16 @@ def ttfa(played: Playback, *, onset_frame: int | None, reason: str = "") -> Read
 
 
 def gaps(chunks: Sequence[ChunkMark]) -> tuple[float, ...]:
-    """Seconds between arrivals of audio; none for a single chunk."""
+    """Seconds between arrivals of audio chunks; empty for a single chunk."""
     arrivals = [chunk.at_ns for chunk in audible(chunks)]
     return tuple((later - earlier) / NS for earlier, later in pairwise(arrivals))
 
 
 def prebuffer(chunks: Sequence[ChunkMark], sample_rate: int) -> Reading:
-    """max_k (a_k − a_1 − Σ_{j<k} d_j), at least 0: the shortest delay of playback with which nothing stalls.
+    """max_k (a_k − a_1 − Σ_{j<k} d_j), at least 0: the shortest delay of playback without stalls.
 
-    It equals the stalls' total in seconds: a player that waits at its stops and one that waits before it starts wait
-    equally long in all (Lindley's recursion for a queue, unrolled). The two are computed apart, and the tests hold them
-    against each other.
+    It equals the total of the stalls: a player that waits at its stops and one that waits before its start wait equally
+    long (Lindley's recursion for a queue, unrolled). They are computed independently, and a test compares them.
     """
     carrying = audible(chunks)
     if not carrying:
@@ -122,7 +121,7 @@ def streaming_efficiency(played: Playback) -> Reading:
 
 
 def overlap(chunks: Sequence[ChunkMark], *, total_s: float) -> Reading:
-    """1 − ttfc / T, never below 0; unknown for one chunk, which does not stream."""
+    """1 − ttfc / T, never below 0; unknown for a single chunk, which does not stream."""
     carrying = audible(chunks)
     if not carrying:
         return unknown(NO_AUDIO)

@@ -1,4 +1,4 @@
-"""What launches tell: the time to load, and memory at the beginning, at the peak and over time."""
+"""Metrics of launches: the time to load, and memory after loading, at the peak and over time."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,29 +14,29 @@ from harness.metrics.values import Counts, Placed, Values, collect
 
 NS = 1_000_000_000
 INTERPRETER = "interpreter"
-"""The part that is recorded and not counted: an embedding application has paid for it already."""
+"""The part that is recorded and not counted: an embedding application already runs an interpreter."""
 FIRST_INFERENCE = "first_inference"
 LOAD_PARTS = ("import", "session", "voices", "phonemiser", FIRST_INFERENCE)
 LOAD_METRICS = tuple(name for name in METRICS if name.startswith("load_"))
 
 MOST_SLOPE_POINTS = 1_000
-"""Points of a launch whose slopes are all taken: half a million pairs."""
+"""Up to this many points of a launch all slopes are computed: half a million pairs."""
 
 MIN_SLOPE_REPETITIONS = 5
-"""A slope through fewer is one step of an allocator, or none."""
+"""With fewer repetitions a slope shows at most one step of an allocator."""
 
 
 def launches_of(scenario: Scenario, launches: Sequence[Launch]) -> tuple[Launch, ...]:
-    """The launches that count for a start-up scenario: of its arm, with the page cache in the state it asks for.
+    """The launches of a start-up scenario: those of its arm with the requested state of the page cache.
 
-    Every warm start of the arm counts as one, whether or not it was made for this scenario.
+    Every warm start of the arm counts, whether or not it was made for this scenario.
     """
     wanted = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
     return tuple(each for each in launches if each.arm_id == scenario.arm.id and each.page_cache == wanted)
 
 
 def why_no_launch(scenario: Scenario, launches: Sequence[Launch]) -> str:
-    """Why none counts: what the launches made for start-up say of the page cache."""
+    """Why no launch counts, with the page cache states that the launches recorded."""
     wanted = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
     reasons = sorted({
         each.page_cache for each in launches if each.arm_id == scenario.arm.id and each.page_cache.startswith("unknown")
@@ -73,9 +73,8 @@ def launch_values(metric: str, launches: Sequence[Launch], *, counts: Counts, re
 def peak_values(repetitions: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
     """`rss_peak`: per launch, the highest mark over the valid repetitions before the measured ones.
 
-    The conductor warms text classes up from short to long and the mark is reset before each repetition, so that what
-    is seen there is this text's own need. In the blocks ONNX Runtime's arena holds what the longest text needed, and
-    would charge it to all.
+    The conductor warms text classes up from short to long and resets the mark before each repetition, so each mark
+    shows what its own text needs. During the blocks, ONNX Runtime's arena holds the memory of the longest text.
     """
     marks: dict[int, list[Memory]] = defaultdict(list)
     for each in repetitions:
@@ -93,7 +92,7 @@ def _highest(marks: Sequence[Memory]) -> Reading:
 
 
 def warm_up_values(repetitions: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
-    """`warm_up_cost`: per launch, over the texts of its warm-up that were validly spoken then and afterwards."""
+    """`warm_up_cost`: per launch, over the texts with a valid repetition both during and after its warm-up."""
     first: dict[tuple[int, int], int] = {}
     excess: dict[int, list[int]] = defaultdict(list)
     for each in sorted(repetitions, key=lambda each: each.phase is Phase.MEASURED):
@@ -111,8 +110,8 @@ def slope_values(
 ) -> Values:
     """`rss_slope`: per launch, bytes of growth for each repetition that the worker made.
 
-    `repetitions` are the scenario's measured ones; `arm_repetitions` all measured ones that the same workers made, in
-    order: what leaks in the others' repetitions is not to be charged to this scenario's alone.
+    `repetitions` are the scenario's measured ones. `arm_repetitions` are all measured ones of the same workers, in
+    order, so that leaks in other scenarios' repetitions are not attributed to this scenario alone.
     """
     made: dict[int, int] = defaultdict(int)
     points: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -133,9 +132,9 @@ def _slope(points: Sequence[tuple[int, int]]) -> Reading:
         return unknown(
             f"{len(points)} repetitions in a launch are too few for a slope, which takes {MIN_SLOPE_REPETITIONS}"
         )
-    # There are as many slopes as pairs: of a long load every so many points are taken.
+    # The number of slopes grows quadratically, so use only every k-th point of a long load.
     points = points[:: -(-len(points) // MOST_SLOPE_POINTS)]
-    # SciPy has it too, but its import takes longer than everything else that is derived.
+    # SciPy has this function too, but importing SciPy takes longer than deriving all metrics.
     slopes = (
         (later_size - size) / (later - ordinal) for (ordinal, size), (later, later_size) in combinations(points, 2)
     )

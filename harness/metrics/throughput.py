@@ -1,4 +1,4 @@
-"""How many answers come in a stretch of time: throughput and goodput. Pure functions over repetitions.
+"""Answers per unit of time: throughput and goodput. Pure functions of repetitions.
 
 Repetitions are placed in time by `started_at` (the intended start, seconds since the epoch) and `end_ns`.
 """
@@ -17,27 +17,27 @@ TOO_SHORT = "the window has no length"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """After `start` and up to `end`, both in seconds since the epoch. Warm-up and cool-down lie outside."""
+    """The time after `start` and up to `end`, in seconds since the epoch. Warm-up and cool-down lie outside."""
 
     start: float
     end: float
 
     @property
     def seconds(self) -> float:
-        """Its length, 0 where it ends before it starts."""
+        """Its length in seconds; 0 if it ends before it starts."""
         return max(0.0, self.end - self.start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """One load of a sweep: the rate asked for (1/s) or the number of listeners, and whether every target held."""
+    """One load of a sweep: the requested rate (1/s) or the number of users, and whether every target was met."""
 
     load: float
     targets_met: bool
 
 
 def ended_at(repetition: Repetition) -> float:
-    """When its answer was complete, in seconds since the epoch."""
+    """When the repetition's answer was complete, in seconds since the epoch."""
     return repetition.started_at + total_ns(repetition) / NS
 
 
@@ -52,17 +52,17 @@ def span(repetitions: Sequence[Repetition]) -> Window:
 def steady(repetitions: Sequence[Repetition], *, warm_up_s: float, cool_down_s: float) -> Window:
     """From `warm_up_s` after the first start to `cool_down_s` before the last start. Empty for none.
 
-    The last start and not the last end: from then on the load falls, since nothing follows the answers that finish.
+    It ends at the last start, not at the last end: after it the load falls, because no new request starts.
     """
     starts = [each.started_at for each in repetitions] or [0.0]
     return Window(start=min(starts) + warm_up_s, end=max(starts) - cool_down_s)
 
 
 def within(repetitions: Sequence[Repetition], window: Window) -> tuple[Repetition, ...]:
-    """Those whose answers, valid or not, were complete within the window.
+    """The repetitions whose answers, valid or not, were complete within the window.
 
-    Each answer belongs to exactly one of adjoining windows. What had begun before the window and what was unfinished
-    at its end balance each other under a steady load.
+    Each answer belongs to exactly one of adjacent windows. Under a steady load, answers that began before the window
+    balance those that are unfinished at its end.
     """
     return tuple(each for each in repetitions if window.start < ended_at(each) <= window.end)
 
@@ -78,7 +78,7 @@ def throughput(repetitions: Sequence[Repetition], window: Window) -> Reading:
 def goodput(repetitions: Sequence[Repetition], window: Window, *, targets: Mapping[str, float]) -> Reading:
     """Answers per second that meet every one of `targets`: metric → limit, in the metric's unit.
 
-    Raises UsageError where a target is no metric. Without targets there is no goodput.
+    Raises UsageError if a target is not a metric. Without targets there is no goodput.
     """
     if not targets:
         return unknown("no targets to meet")
@@ -89,9 +89,9 @@ def goodput(repetitions: Sequence[Repetition], window: Window, *, targets: Mappi
 
 
 def meets(repetition: Repetition, *, targets: Mapping[str, float]) -> bool:
-    """Whether a repetition is valid and within every limit that concerns single repetitions; unknown is not met.
+    """Whether a repetition is valid and within every limit on single repetitions. An unknown value misses its limit.
 
-    A limit on a scenario as a whole (success_rate) concerns no single repetition.
+    A limit on a whole scenario (success_rate) does not apply to single repetitions.
     """
     if not repetition.outcome.valid:
         return False
@@ -104,7 +104,7 @@ def meets(repetition: Repetition, *, targets: Mapping[str, float]) -> bool:
 
 
 def concurrency(repetitions: Sequence[Repetition], window: Window) -> Reading:
-    """How many requests were open on average within the window."""
+    """The average number of open requests within the window."""
     if not window.seconds:
         return unknown(TOO_SHORT)
     open_s = sum(max(0.0, min(ended_at(each), window.end) - max(each.started_at, window.start)) for each in repetitions)
@@ -112,7 +112,7 @@ def concurrency(repetitions: Sequence[Repetition], window: Window) -> Reading:
 
 
 def highest_sustained(levels: Sequence[Level]) -> Reading:
-    """The highest load at which all targets held, and held at every lower load: no lucky success above a failure."""
+    """The highest load at which all targets were met, at it and at every lower load."""
     held = None
     for level in sorted(levels, key=lambda each: each.load):
         if not level.targets_met:

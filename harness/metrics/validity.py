@@ -1,13 +1,13 @@
-"""Whether audio may carry figures: fast because wrong is not fast. Runs in workers: the standard library alone."""
+"""Validity of audio: a wrong answer must not count as a fast one. Runs in workers: standard library only."""
 
 from harness.core.records.repetition import VALID, AudioFeatures, Outcome, OutcomeKind
 from harness.core.records.scenario import Band
 
 SILENT_DBFS = -60.0
-"""RMS over all of the audio. Speech is 30 dB and more above it, 16-bit dither and codec noise are below."""
+"""The limit of the RMS over all of the audio. Speech lies at least 30 dB above it, dither and codec noise below."""
 CLIPPED_SHARE = 0.01
 SHORTEST_OF_ORIGINAL = 0.75
-"""A variant's durations differ by a few per cent from its original's; where a quarter is missing, so is text."""
+"""A variant's durations differ by a few per cent from its original's. If a quarter is missing, text is missing."""
 
 
 def check(
@@ -19,10 +19,10 @@ def check(
     expected_channels: int = 1,
     original_seconds: float | None = None,
 ) -> Outcome:
-    """VALID, or all that is wrong in sentences with their figures.
+    """VALID, or an outcome that names every fault with its values.
 
-    `band` holds the plausible seconds of audio per character at the speed that was asked for; `original_seconds` is how
-    long the original speaks the same text, None where this is the original or none was heard.
+    `band` is the plausible range of seconds of audio per character at the requested speed. `original_seconds` is the
+    duration of the original's audio of the same text; None if this is the original or there is no such audio.
     """
     faults = [
         *_format_faults(features, sample_rate=expected_sample_rate, channels=expected_channels),
@@ -43,7 +43,7 @@ def _format_faults(features: AudioFeatures, *, sample_rate: int, channels: int) 
 
 def _level_faults(features: AudioFeatures) -> list[str]:
     if not features.frames:
-        return []  # said by its length
+        return []  # `_length_faults` reports it
     if not features.finite:
         return ["The audio holds values that are not finite."]
     faults = []
@@ -63,7 +63,7 @@ def _length_faults(
     if not features.frames:
         return ["No audio came."]
     if features.sample_rate <= 0:
-        return []  # said by its format
+        return []  # `_format_faults` reports it
     seconds = features.frames / features.sample_rate
     low, high = band.low * characters, band.high * characters
     plausible = f"{low:.2f} s to {high:.2f} s are plausible for {characters} characters."

@@ -148,7 +148,7 @@ def test_the_longest_wait_is_for_sound_and_of_valid_answers(made: Any) -> None:
     values = scenario_values(scenario, made.data(*ours, scenarios=(scenario,)))
     assert values["longest_wait"].flat == pytest.approx((3.0,))
     silent = scenario_values(scenario, made.data(*ours[3:], scenarios=(scenario,)))
-    assert silent["longest_wait"].reason == "nobody heard anything"
+    assert silent["longest_wait"].reason == "no request received any audio"
     at_once = [replace(each, chunks=made.marks((0, 50)), block=1) for each in ours[:2]]
     mostly_at_once = scenario_values(scenario, made.data(*at_once, replace(ours[2], block=1), scenarios=(scenario,)))
     assert mostly_at_once["longest_wait"].n == 0, "no multiple of nothing"

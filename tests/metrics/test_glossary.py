@@ -27,10 +27,10 @@ def test_an_entry_in_full() -> None:
         unit="a ratio, without unit",
         direction="Higher is better.",
         formula="D / (D + stall)",
-        meaning="The share of the listening time that is sound.",
-        moved_by="What moves stall.",
-        fooled_by="Sending everything at the end, which is 100 % efficient and does not stream: always read it beside "
-        "overlap.",
+        meaning="The share of the playback time that is audio.",
+        moved_by="Everything that moves stall.",
+        fooled_by="Sending everything at the end, which is 100 % efficient and does not stream: always read it "
+        "together with overlap.",
         source="One value per repetition.",
         gate="Shown, not gated.",
         beside="Shown beside overlap of synthesis and listening (overlap).",

@@ -1,4 +1,4 @@
-"""Dynamic time warping: which frame of one utterance is which frame of another that speaks at its own pace."""
+"""Dynamic time warping: aligns the frames of two utterances that differ in pace."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _DIAGONAL, _DOWN, _RIGHT = 0, 1, 2
 _PAD = 3
-"""Cells on either side of an anti-diagonal that are kept infinite, since the band moves by at most one per step."""
+"""Infinite cells on either side of an anti-diagonal; the band moves by at most one cell per step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ def align(x: "Floats", y: "Floats", *, radius: int | None = None) -> Alignment:
     import numpy as np
 
     if np.array_equal(x, y):
-        # The diagonal costs nothing, and is taken where others cost nothing either.
+        # The diagonal costs nothing, and ties prefer it.
         return Alignment(rows=np.arange(len(x)), columns=np.arange(len(x)), cost=0.0)
     band = _Band(len(x), len(y), radius)
     before, last, current = (np.full(len(x) + 2 * _PAD, np.inf) for _ in range(3))

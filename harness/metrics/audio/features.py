@@ -1,4 +1,4 @@
-"""What is kept of a repetition's audio. Runs in workers: the standard library and NumPy alone."""
+"""The features that are stored of a repetition's audio. Runs in workers: standard library and NumPy only."""
 
 import hashlib
 import math
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FULL_SCALE = 1 - 2**-15
-"""The largest 16-bit sample as a float: what a decoder makes of a clipped one."""
+"""The largest 16-bit sample as a float: the decoded value of a clipped sample."""
 
 
 def extract(chunks: "Sequence[NDArray[np.float32]]", sample_rate: int, channels: int = 1) -> AudioFeatures:

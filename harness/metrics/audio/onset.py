@@ -1,4 +1,4 @@
-"""The first audible moment of a signal. Runs in workers: the standard library and NumPy alone."""
+"""The first audible moment of a signal. Runs in workers: standard library and NumPy only."""
 
 from typing import TYPE_CHECKING
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 WINDOW_S = 0.010
 HOP_S = 0.001
 THRESHOLD_DBFS = -40.0
-"""Of the RMS, where 0 dBFS is an RMS of 1.0."""
+"""The RMS threshold; 0 dBFS is an RMS of 1.0."""
 AUDIBLE_S = 0.050
-"""What is loud for less than this is a click, not the beginning of speech."""
+"""A shorter loud stretch is a click, not the beginning of speech."""
 
 
 def onset_frame(audio: "NDArray[np.float32]", sample_rate: int) -> int | None:
@@ -41,7 +41,7 @@ def onset_frame(audio: "NDArray[np.float32]", sample_rate: int) -> int | None:
 
 
 def _first_run(loud: "NDArray[np.bool_]", needed: int) -> int | None:
-    """Where the first `needed` consecutive true values begin."""
+    """The index at which the first `needed` consecutive true values begin, or None."""
     import numpy as np
 
     edges = np.diff(np.concatenate(([False], loud, [False])).astype(np.int8))

@@ -1,4 +1,4 @@
-"""PESQ and STOI, behind the extra `similarity`. Both want signals of equal length and pace, so one is fitted first."""
+"""PESQ and STOI; they need the extra `similarity`. Both need signals of equal length, so one is fitted first."""
 
 import importlib
 import math
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 PESQ_RATE = 16_000
 PESQ_LONGEST_S = 30.0
-"""The reference code of P.862 keeps its utterances in tables of fixed size, and longer speech may overrun them."""
+"""P.862's reference code stores utterances in tables of fixed size, which longer speech may overrun."""
 SILENT = "silence has neither quality nor intelligibility"
 SEARCH_SHARE = 1.0
-"""How far, in hops, a piece may be moved to fit the phase of what it is laid beside."""
+"""How far (in hops) a segment may be moved to match the phase of the original."""
 
 
 def not_installed() -> Reading:
-    """What is said where an optional package is absent."""
+    """The unknown reading for a missing optional package."""
     return unknown("not installed: pip install 'kokoro-bench[similarity]'")
 
 
@@ -58,7 +58,7 @@ def stoi(variant: "Signal", original: "Signal", sample_rate: int) -> Reading:
     if not original.any() or not variant.any():
         return unknown(SILENT)
     with warnings.catch_warnings():
-        # For too little speech the package warns and returns 1e-5, which looks like a figure.
+        # For too little speech the package warns and returns 1e-5, which looks like a valid value.
         warnings.simplefilter("error", RuntimeWarning)
         try:
             score = float(package.stoi(original, variant, sample_rate, extended=False))
@@ -68,11 +68,12 @@ def stoi(variant: "Signal", original: "Signal", sample_rate: int) -> Reading:
 
 
 def warp(variant: "Signal", original: "Signal", *, path: Alignment, hop: int) -> "NDArray[np.float64]":
-    """`variant` at the pace and of the shape of `original`: what `path` lays beside each frame, overlapped and added.
+    """`variant` warped to the pace and length of `original` along `path`, by overlap-add.
 
-    Waveform similarity (W. Verhelst and M. Roelands, WSOLA, ICASSP 1993), except that a piece is not fitted to what was
-    laid before but to the original itself: within a hop to either side, where the normalised cross-correlation is
-    largest. Identical signals come back unchanged. `path` has the original as its columns, in frames of `hop`.
+    The method is waveform similarity (W. Verhelst and M. Roelands, WSOLA, ICASSP 1993), with one change: a segment is
+    matched with the original and not with the output so far. It moves within a hop to either side, to the maximum of
+    the normalised cross-correlation. Identical signals stay unchanged. `path` has the original as its columns, in
+    frames of `hop`.
     """
     import numpy as np
 
@@ -98,7 +99,7 @@ def warp(variant: "Signal", original: "Signal", *, path: Alignment, hop: int) ->
 
 
 def _partners(path: Alignment, frames: int) -> "NDArray[np.intp]":
-    """For each frame of the original the variant's: the middle one of those on the path; beyond its end, as many on."""
+    """For each frame of the original, the variant's frame: the middle one on the path, extrapolated beyond its end."""
     import numpy as np
 
     first = np.searchsorted(path.columns, np.arange(frames), side="left")
@@ -109,7 +110,7 @@ def _partners(path: Alignment, frames: int) -> "NDArray[np.intp]":
 
 
 def _best_fit(stretch: "NDArray[np.float64]", wanted: "NDArray[np.float64]", *, search: int) -> "NDArray[np.float64]":
-    """The piece of `stretch` that resembles `wanted` most; the middle one where none does better."""
+    """The segment of `stretch` most similar to `wanted`; the middle one if no other is better."""
     import numpy as np
 
     length = len(wanted)
@@ -117,7 +118,7 @@ def _best_fit(stretch: "NDArray[np.float64]", wanted: "NDArray[np.float64]", *, 
     product = np.correlate(stretch, wanted)
     correlation = np.divide(product, energy, out=np.zeros(len(product)), where=energy > 1e-9)
     best = int(np.argmax(correlation))
-    # An improvement within rounding is none: silence and steady tones stay where the path puts them.
+    # Ignore improvements within rounding error: silence and steady tones stay where the path puts them.
     begin = best if correlation[best] > correlation[search] * (1 + 1e-9) + 1e-12 else search
     return stretch[begin : begin + length]
 

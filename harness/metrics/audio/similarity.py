@@ -1,6 +1,6 @@
-"""How much a variant's audio sounds like the original's: same text, voice, speed and seed.
+"""Similarity of a variant's audio to the original's: same text, voice, speed and seed.
 
-Read a distance beside that of the original from itself under another seed, which this module measures just the same.
+Compare a distance with that of the original from itself under another seed, which this module computes as well.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 NO_AUDIO = "there is no audio to compare"
 NOT_ASKED = "not computed of this text: it takes as long as the speech itself"
 SILENT_DB = -60.0
-"""A frame whose largest bin is below this is a pause. Where both are, there is nothing to compare."""
+"""A frame whose largest bin is below this is a pause. Pairs of pauses are not compared."""
 
 DRIFT_SHARE = 0.10
 DRIFT_S = (1.0, 5.0)
-"""How far the two may be apart, beyond their ratio of durations: a tenth of the longer, within these bounds."""
+"""The allowed drift beyond the ratio of durations: a tenth of the longer signal, within these bounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedSpectra:
-    """Two utterances and which frames of them are one another's; pairs in which both pause are left out.
+    """Two utterances and their aligned frames, without the pairs in which both pause.
 
     Powers have the shape (frames, bins), cepstra (frames, 13), each with its own number of frames; `rows` and
     `columns`, shape (pairs,), are the frames of x and of y.
@@ -48,7 +48,7 @@ class AlignedSpectra:
 def compare(
     variant: "NDArray[np.floating]", original: "NDArray[np.floating]", sample_rate: int, *, perception: bool = True
 ) -> Mapping[str, Reading]:
-    """Every metric of likeness of two finite mono signals of one sample rate, or the reason why it is unknown.
+    """Every audio similarity metric of two finite mono signals with the same sample rate, or why it is unknown.
 
     Without `perception`, PESQ and STOI are left out.
     """
@@ -56,7 +56,7 @@ def compare(
 
 
 class _Signal:
-    """Samples that are equal where their bytes are."""
+    """Samples that compare by their bytes, for the cache."""
 
     def __init__(self, samples: "NDArray[np.floating]") -> None:
         self.samples = samples

@@ -1,13 +1,13 @@
-"""How much a variant sounds like its original, or like the arm it stands beside: same text, voice, speed and seed.
+"""Similarity of a variant's audio to its original's, or to the reference arm's: same text, voice, speed and seed.
 
-Definition 2 of them: never against itself. What an original is from itself under another seed has figures of its own.
+Definition 2 excludes comparisons of a model with itself. Those, under another seed, have metrics of their own.
 """
 
 from harness.metrics.metric import Direction, Metric, Per
 
 _NOISE = (
-    "The generator's own noise: the original differs from itself under another seed. Read it beside the distance of "
-    "the original from the original with another seed."
+    "The generator's own noise: the original differs from itself under another seed. Compare it with the distance of "
+    "the original from itself under another seed."
 )
 
 NOISE = (
@@ -19,9 +19,9 @@ NOISE = (
         per=Per.SCENARIO,
         decimals=2,
         formula="lsd of one model's audio against its own under another seed",
-        meaning="How far the generator's noise alone parts an original from itself: what lsd is read beside.",
+        meaning="The distance caused by the generator's noise alone: the noise floor of lsd.",
         moved_by="The generator's noise, the text.",
-        fooled_by="It says nothing of whether the model sounds right.",
+        fooled_by="It does not show whether the model sounds right.",
         beside="lsd",
     ),
     Metric(
@@ -32,13 +32,13 @@ NOISE = (
         per=Per.SCENARIO,
         decimals=2,
         formula="mcd of one model's audio against its own under another seed",
-        meaning="How far the generator's noise alone parts an original from itself: what mcd is read beside.",
+        meaning="The distance caused by the generator's noise alone: the noise floor of mcd.",
         moved_by="The generator's noise, the text.",
-        fooled_by="It says nothing of whether the model sounds right.",
+        fooled_by="It does not show whether the model sounds right.",
         beside="mcd",
     ),
 )
-"""Of what the others are held against: one model, two syntheses."""
+"""Metrics of a reference scenario: one model, two syntheses with different seeds."""
 
 SIMILARITY = (
     Metric(
@@ -50,8 +50,8 @@ SIMILARITY = (
         per=Per.SCENARIO,
         decimals=2,
         formula="mean over aligned frames of the root mean square over frequency of 20 log10(|X| / |Y|)",
-        meaning="How far the spectra are apart, fine structure included.",
-        moved_by="Quantisation noise, other fundamental frequencies, loudness: a gain of 6 dB is 6 dB.",
+        meaning="The distance between the spectra, including their fine structure.",
+        moved_by="Quantisation noise, other fundamental frequencies, and loudness: a gain of 6 dB counts as 6 dB.",
         fooled_by=_NOISE,
     ),
     Metric(
@@ -63,9 +63,9 @@ SIMILARITY = (
         per=Per.SCENARIO,
         decimals=2,
         formula="(10 / ln 10) · mean over aligned frames of √(2 Σ_(i=1…13) (x_i − y_i)²), without c0",
-        meaning="How far the spectral envelopes are apart, loudness left out.",
+        meaning="The distance between the spectral envelopes, without loudness.",
         moved_by="Quantisation, another voice.",
-        fooled_by=_NOISE + " Figures from elsewhere use other cepstra and are not comparable.",
+        fooled_by=_NOISE + " Published values use other cepstra and are not comparable.",
     ),
     Metric(
         name="duration_ratio",
@@ -75,9 +75,9 @@ SIMILARITY = (
         direction=Direction.ONE,
         per=Per.SCENARIO,
         formula="D of the variant / D of the original",
-        meaning="Whether a variant speaks as long as its original.",
+        meaning="Whether a variant's audio is as long as its original's.",
         moved_by="Quantised durations, missing text.",
-        fooled_by="Errors that cancel: some sounds longer, some shorter.",
+        fooled_by="Errors that cancel: some sounds are longer, others shorter.",
     ),
     Metric(
         name="pesq",
@@ -91,9 +91,9 @@ SIMILARITY = (
         least=1.0,
         most=4.65,
         formula="wide-band PESQ (ITU-T P.862.2) at 16 kHz, the variant aligned to the original",
-        meaning="How listeners would rate the variant if the original were perfect: 1 bad to 4.6 like the original.",
+        meaning="The predicted quality rating of the variant relative to the original: 1 (bad) to 4.6 (identical).",
         moved_by="Noise, distortion, dropped sounds.",
-        fooled_by="It was made for telephone lines, not for synthesis. " + _NOISE,
+        fooled_by="PESQ was designed for telephone lines, not for speech synthesis. " + _NOISE,
     ),
     Metric(
         name="stoi",
@@ -107,8 +107,8 @@ SIMILARITY = (
         least=-1.0,
         most=1.0,
         formula="STOI of the variant aligned to the original (Taal et al. 2011), 10 kHz",
-        meaning="How intelligible the variant is if the original is: 0 to 1.",
+        meaning="The predicted intelligibility of the variant relative to the original: 0 to 1.",
         moved_by="Noise and missing sounds.",
-        fooled_by="Alignment: sounds moved in time look lost. " + _NOISE,
+        fooled_by="Alignment errors: a sound that moved in time counts as missing. " + _NOISE,
     ),
 )

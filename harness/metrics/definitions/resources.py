@@ -1,11 +1,11 @@
-"""What it takes to start, and to stay: time to load, memory, size."""
+"""The cost of starting and running an engine: time to load, memory, size."""
 
 import math
 
 from harness.metrics.metric import Direction, Metric, Per
 
 MEMORY_SD = 0.005
-"""How much the memory of launches is presumed to differ: two shared cores showed 0.0 to 0.3 % between runs."""
+"""The presumed relative standard deviation of memory between launches. Two shared cores showed 0.0 to 0.3 %."""
 
 
 def _load_part(*, part: str, title: str, meaning: str, moved_by: str) -> Metric:
@@ -19,7 +19,7 @@ def _load_part(*, part: str, title: str, meaning: str, moved_by: str) -> Metric:
         formula=f"the part {part!r} of load_time",
         meaning=meaning,
         moved_by=moved_by,
-        fooled_by="The page cache, unless it is brought into a known state: warm and cold are two scenarios.",
+        fooled_by="A page cache in an unknown state. Warm and cold starts are two scenarios.",
     )
 
 
@@ -32,11 +32,11 @@ LOADING = (
         per=Per.LAUNCH,
         tolerance=0.10,
         launch_sd=0.0,
-        formula="import + session + voices + phonemiser + first inference (the interpreter's own start is not in it)",
-        meaning="From a running interpreter to an engine that has spoken once.",
-        moved_by="The size of the model, graph optimisation, the provider, the disk where the page cache is cold.",
-        fooled_by="The page cache: a second start reads no disk. Warm and cold are two scenarios, and a start whose "
-        "cache was in an unknown state counts in neither.",
+        formula="import + session + voices + phonemiser + first inference (excluding the interpreter's own start)",
+        meaning="The time from a running interpreter to the end of the engine's first synthesis.",
+        moved_by="The size of the model, graph optimisation, the provider, and the disk if the page cache is cold.",
+        fooled_by="The page cache: a second start reads nothing from disk. Warm and cold starts are two scenarios. A "
+        "start with an unknown cache state counts in neither.",
     ),
     _load_part(
         part="import",
@@ -65,8 +65,8 @@ LOADING = (
     _load_part(
         part="first_inference",
         title="Load: first inference",
-        meaning="The first synthesis, which allocates memory and touches every weight for the first time.",
-        moved_by="The size of the model, memory-mapped weights that are read only now, the provider's compilation.",
+        meaning="The first synthesis, which allocates memory and reads every weight for the first time.",
+        moved_by="The size of the model, memory-mapped weights that are read on first use, the provider's compilation.",
     ),
 )
 
@@ -81,11 +81,11 @@ FIRST = (
         launch_sd=0.0,
         formula="per launch: Σ (T of a text among the first 20 requests of the process − T of the same text when it is "
         "asked for again, after all of them)",
-        meaning="What the first listeners of a process that was just started wait longer than later ones.",
-        moved_by="Memory that is allocated and weights that are touched for the first time, and whether the engine "
-        "warms up before it is ready: then its start takes longer instead.",
-        fooled_by="A cache, which has the second answers: it is measured without one. Few launches: each gives one "
-        "figure, a sum of 20 small differences, which noise may bring below 0.",
+        meaning="The extra time that the first requests of a new process take, compared with later ones.",
+        moved_by="Memory that is allocated and weights that are read for the first time. An engine that warms up "
+        "before it is ready has a longer start instead.",
+        fooled_by="A cache would hold the second answers, so the engine is measured without one. Few launches: each "
+        "gives one value, a sum of 20 small differences, which noise may make negative.",
     ),
 )
 
@@ -98,10 +98,10 @@ MEMORY = (
         per=Per.LAUNCH,
         tolerance=0.05,
         launch_sd=MEMORY_SD,
-        formula="resident size of the engine's process once it is loaded, before its first inference",
-        meaning="What an idle engine holds.",
+        formula="resident size of the engine's process after loading, before its first inference",
+        meaning="The memory of an idle engine.",
         moved_by="The size of the model, copies made while optimising the graph, imported packages.",
-        fooled_by="Memory-mapped weights that nobody has touched yet are not resident.",
+        fooled_by="Memory-mapped weights that have not been read yet are not resident.",
     ),
     Metric(
         name="rss_peak",
@@ -112,10 +112,10 @@ MEMORY = (
         tolerance=0.05,
         launch_sd=MEMORY_SD,
         formula="per launch: the highest high-water mark over the scenario's warm-up repetitions, reset before each",
-        meaning="What speaking a text of this length takes at most.",
+        meaning="The most memory that synthesising a text of this length takes.",
         moved_by="The length of the text, ONNX Runtime's arena, quantisation.",
-        fooled_by="An arena that keeps what a longer text needed. So texts are warmed up from short to long, and only "
-        "those repetitions count: by the time of the measured ones every text shares the longest one's arena.",
+        fooled_by="An arena that keeps the memory of a longer text. So texts are warmed up from short to long, and "
+        "only those repetitions count: in the measured ones every text shares the arena of the longest.",
     ),
     Metric(
         name="rss_slope",
@@ -127,9 +127,9 @@ MEMORY = (
         launch_sd=0.0,
         formula="per launch: Theil–Sen slope of the resident size after each measured repetition over the number of "
         "repetitions that the worker had made by then",
-        meaning="What leaks with every repetition.",
-        moved_by="Leaks, caches without a bound, fragmentation.",
-        fooled_by="Short runs: memory grows in steps, and a few repetitions see none or one of them.",
+        meaning="The memory that every repetition leaks.",
+        moved_by="Leaks, unbounded caches, fragmentation.",
+        fooled_by="Short runs: memory grows in steps, and a few repetitions contain at most one step.",
     ),
     Metric(
         name="model_size",
@@ -138,8 +138,8 @@ MEMORY = (
         direction=Direction.LOWER,
         per=Per.SCENARIO,
         formula="bytes of the model file and its external data",
-        meaning="What is to be stored and downloaded.",
+        meaning="The bytes to store and download.",
         moved_by="Quantisation, folded constants.",
-        fooled_by="Nothing; it says nothing of memory, since weights may be widened when they are loaded.",
+        fooled_by="Nothing. It does not predict memory, because weights may be widened on loading.",
     ),
 )

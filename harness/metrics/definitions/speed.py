@@ -1,4 +1,4 @@
-"""How long a synthesis takes, and what it costs."""
+"""Metrics of speed: the duration of a synthesis, its CPU cost and its stages."""
 
 from harness.metrics.metric import Direction, Metric
 
@@ -9,13 +9,13 @@ SPEED = (
         unit="s",
         direction=Direction.LOWER,
         tolerance=0.05,
-        formula="moment at which the onset sounds in playback without a pre-buffer − t0",
-        meaning="How long a listener waits until sound is heard: the headline.",
-        moved_by="The first chunk's phonemising and inference, the length of the text where nothing streams, "
-        "silence at the beginning of the audio, and waiting for a free worker under load.",
-        fooled_by="Noise before the speech that is loud enough to count as sound. A silent primer does not: the onset "
-        "is looked for in the sound (10 ms RMS windows, 1 ms apart, above −40 dBFS for at least 50 ms). Speech that "
-        "fades in from below that level may be heard a little earlier than stated.",
+        formula="time at which the onset is played without a pre-buffer − t0",
+        meaning="How long a listener waits for audible speech: the headline metric.",
+        moved_by="The first chunk's phonemising and inference, the length of the text if nothing streams, silence at "
+        "the beginning of the audio, and waiting for a free worker under load.",
+        fooled_by="Noise before the speech that is loud enough to count as sound. A silent primer does not fool it: "
+        "the onset is detected in the audio (10 ms RMS windows, 1 ms apart, above −40 dBFS for at least 50 ms). Speech "
+        "that fades in from below that level may be audible slightly earlier than stated.",
     ),
     Metric(
         name="ttfb",
@@ -25,7 +25,7 @@ SPEED = (
         formula="first byte of the body − t0",
         meaning="When an endpoint begins to answer.",
         moved_by="Connecting, the server's queue, and whether it sends headers before it has audio.",
-        fooled_by="A server that sends a WAV header before it has synthesised anything: never read it without ttfa.",
+        fooled_by="A server that sends a WAV header before it has synthesised anything: always read it with ttfa.",
         beside="ttfa",
     ),
     Metric(
@@ -36,7 +36,7 @@ SPEED = (
         formula="a_1 − t0, where chunk 1 is the first that holds decoded frames",
         meaning="When the first audio has arrived, audible or not.",
         moved_by="The size of the first chunk, phonemising, inference.",
-        fooled_by="A primer of silence, and a client library or a proxy that cuts chunks anew. A header is not "
+        fooled_by="A primer of silence, and a client library or proxy that splits chunks differently. A header is not "
         "audio and does not count.",
         beside="ttfa",
     ),
@@ -47,9 +47,9 @@ SPEED = (
         direction=Direction.LOWER,
         tolerance=0.05,
         formula="T",
-        meaning="From the intended start until all audio is there.",
+        meaning="The time from the intended start until all audio has arrived.",
         moved_by="The length of the text, the model, threads, the provider, the machine's frequency and other load.",
-        fooled_by="Truncated audio, which is why audio is checked before its time counts.",
+        fooled_by="Truncated audio. So audio is validated before its time counts.",
     ),
     Metric(
         name="rtf",
@@ -58,9 +58,9 @@ SPEED = (
         direction=Direction.LOWER,
         tolerance=0.05,
         formula="T / D",
-        meaning="Seconds of work for one second of speech; below 1 it keeps up with a listener.",
-        moved_by="All that moves latency, except the length of the text.",
-        fooled_by="Audio that is longer than it need be: silence and slow speech lower it. D is counted in decoded "
+        meaning="Seconds of work per second of speech; below 1, synthesis is faster than playback.",
+        moved_by="Everything that moves latency, except the length of the text.",
+        fooled_by="Audio that is longer than necessary: silence and slow speech lower it. D is counted in decoded "
         "frames, after the engine's own trimming.",
     ),
     Metric(
@@ -71,7 +71,7 @@ SPEED = (
         formula="Σ session.run / D",
         meaning="The part of the real-time factor that ONNX Runtime's sessions take.",
         moved_by="The graph, quantisation, the provider, threads.",
-        fooled_by="Sessions that run side by side: their times add up to more than passed.",
+        fooled_by="Parallel sessions: the sum of their times exceeds the elapsed time.",
     ),
     Metric(
         name="cpu_per_audio",
@@ -80,9 +80,9 @@ SPEED = (
         direction=Direction.LOWER,
         tolerance=0.05,
         formula="CPU time of the engine's process, all threads / D",
-        meaning="What speech costs in CPU, however many threads share the work.",
+        meaning="The CPU cost of speech, independent of the number of threads that share the work.",
         moved_by="The graph, quantisation, the number of threads.",
-        fooled_by="Threads that wait by spinning: it counts as work. A provider that computes elsewhere looks free.",
+        fooled_by="Threads that spin while waiting: that counts as work. A provider on another device looks free.",
     ),
     Metric(
         name="delivery_speed",
@@ -90,20 +90,20 @@ SPEED = (
         unit="ratio",
         direction=Direction.HIGHER,
         formula="D / T",
-        meaning="Seconds of speech per second, the inverse of rtf: what is elsewhere called streaming efficiency.",
-        moved_by="All that moves rtf.",
-        fooled_by="All that fools rtf. Kept for comparison with figures from elsewhere.",
+        meaning="Seconds of speech per second, the inverse of rtf. Other tools call it streaming efficiency.",
+        moved_by="Everything that moves rtf.",
+        fooled_by="Everything that fools rtf. It exists for comparison with values from other tools.",
     ),
 )
 
 _STAGE_FOOLED = (
-    "Stages that overlap, as parallel sessions do, have no shares: they are then unknown. The shares are of time "
-    "passed, not of CPU time."
+    "Stages that overlap, as with parallel sessions: their shares are unknown. The shares are of elapsed time, not of "
+    "CPU time."
 )
 
 
 def _share(*, stage: str, title: str, formula: str, meaning: str, moved_by: str) -> Metric:
-    # No share is good or bad by itself, and none is gated; less of a stage is less work.
+    # No share is good or bad by itself, so none is gated. A smaller share of a stage means less work.
     return Metric(
         name=f"stage_share_{stage}",
         title=title,
@@ -122,29 +122,29 @@ STAGES = (
         stage="phonemise",
         title="Share of phonemising",
         formula="Σ phonemise marks / T",
-        meaning="How much of the latency turns text into phonemes.",
+        meaning="The share of the latency that turns text into phonemes.",
         moved_by="The text, espeak-ng, and its first call in a process.",
     ),
     _share(
         stage="inference",
         title="Share of inference",
         formula="Σ session.run / T",
-        meaning="How much of the latency is spent in ONNX Runtime.",
+        meaning="The share of the latency spent in ONNX Runtime.",
         moved_by="The graph, quantisation, the provider, threads.",
     ),
     _share(
         stage="postprocess",
         title="Share of post-processing",
-        formula="Σ postprocess marks / T; where an engine marks none: from the end of each session.run to the next "
-        "mark, and from the last one to the last chunk",
-        meaning="How much of the latency trims and joins audio.",
-        moved_by="Trimming, joining, pauses between pieces.",
+        formula="Σ postprocess marks / T; if an engine marks none: from the end of each session.run to the next mark, "
+        "and from the last one to the last chunk",
+        meaning="The share of the latency that trims and joins audio.",
+        moved_by="Trimming, joining, pauses between segments.",
     ),
     _share(
         stage="rest",
         title="Share of the rest",
         formula="1 − the other three shares",
-        meaning="How much of the latency is in none of the stages.",
+        meaning="The share of the latency outside these stages.",
         moved_by="Splitting the text, Python, waiting under load, and the way from the engine to the listener.",
     ),
 )
