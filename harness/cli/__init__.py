@@ -82,7 +82,7 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"unknown command {args[0]!r} — {remedy}", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table's own lines: no command is imported for them."""
+        """Return the rows of the table: no command is imported for them."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
@@ -106,7 +106,7 @@ COMPLETION = "_KOKORO_BENCH_COMPLETE"
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit with its code. No exception leaves it as a traceback."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    # Python looks for cycles among all that a process still holds when it ends: a quarter of a second after a report.
+    # At exit Python collects garbage in everything that the process still holds: 0.25 s after a report.
     atexit.register(gc.freeze)
     with steady_streams() as losses, _terminable():
         try:
@@ -140,7 +140,7 @@ def _answer(arguments: Sequence[str]) -> ExitCode:
 
 
 def _invoke(arguments: Sequence[str]) -> ExitCode:
-    """Click's own `main` would end a reader that has gone with 1, and call every EOFError an interruption."""
+    """Click's own `main` would end with 1 after a broken pipe, and report every EOFError as an interruption."""
     if instruction := os.environ.get(COMPLETION):
         from click.shell_completion import shell_complete
 

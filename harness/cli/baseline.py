@@ -1,4 +1,4 @@
-"""`kokoro-bench baseline`: the accepted figures."""
+"""`kokoro-bench baseline`: promote runs and show the baselines."""
 
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ def show(config: Config, machine: str | None) -> None:
         raise BaselineError(
             baselines.missing_reason("", ""), where=str(config.baselines), remedy="kokoro-bench baseline list"
         )
-    table = PlainTable(f"Accepted figures of {key}")
+    table = PlainTable(f"Baseline of {key}")
     for column in ("scenario", "metric", "median", "runs", "newest"):
         table.add_column(column, overflow="fold")
     for scenario_id, name in baselines.pairs():
@@ -79,7 +79,7 @@ def show(config: Config, machine: str | None) -> None:
 @baseline.command(name="list")
 @configured("baselines")
 def list_all(config: Config) -> None:
-    """List the machines that have accepted figures."""
+    """List the machines that have baselines."""
     from harness.store.baselines import list_machines
 
     machines = list_machines(config.baselines)
@@ -97,7 +97,7 @@ def _load(config: Config, run: str) -> "RunData":
 
 
 def _check(data: "RunData", *, despite_regressions: bool) -> None:
-    """A run that was not finished, was measured in slices, or got worse, is no standard for others."""
+    """Refuse a run that was not finished, was measured in slices, or has regressions: it is no standard for others."""
     from harness.core.records.run import RunStatus
     from harness.core.records.verdict import VerdictKind
 
@@ -107,7 +107,7 @@ def _check(data: "RunData", *, despite_regressions: bool) -> None:
         )
     if any(block.slice_ns for block in data.blocks):
         raise UsageError(
-            "a duel whose sides worked at the same time is for their ratio; its figures are no standard for a run's",
+            "the arms of this duel ran at the same time: only their ratio is valid, not the single values",
             where=data.run.id,
             remedy="kokoro-bench run",
         )
@@ -116,7 +116,7 @@ def _check(data: "RunData", *, despite_regressions: bool) -> None:
         raise UsageError(
             f"{len(worse)} figures regressed, first {worse[0].metric} of {worse[0].scenario_id}",
             where=data.run.id,
-            remedy="mend them, or accept the new level with --despite-regressions",
+            remedy="fix them, or accept the new level with --despite-regressions",
         )
 
 

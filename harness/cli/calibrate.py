@@ -62,7 +62,7 @@ def calibrate(
     if not show_only:
         check_directory(config.baselines, where="--baselines")
         wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
-        # Read once: what the trials themselves teach must not change the rule that they are to try.
+        # Read once: results of the trials must not change the rule that the trials test.
         launches = launches_here(config)
         for number, planted in enumerate(calibration.order_of(sizes, duels)):
             console.print(f"duel {number + 1} of {duels * len(sizes)}: planted {planted:.1%}")
@@ -73,7 +73,7 @@ def calibrate(
                 lost += 1
                 tell(console, f"not measured: {_why(finished)}")
             if not number:
-                # How pairs are played is a way of measuring of its own, and why is the same in every trial.
+                # How pairs are run is part of the measurement method; the reason is the same in every trial.
                 for note in finished.data.run.notes:
                     tell(console, note)
     for curve in calibration.curves(config.baselines, machine_key(config)).values():
@@ -96,7 +96,7 @@ def _why(finished: "Finished") -> str:
 def _trial(
     config: Config, planted: float, number: int, *, wanted: float | None, launches: "KnownLaunches"
 ) -> "tuple[Finished, bool]":
-    """One duel, and whether it could be measured; its outcome is kept before the next begins."""
+    """Run one duel and return whether it could be measured. Its outcome is stored before the next duel begins."""
     from dataclasses import replace
 
     from harness.cli.duel import conduct
@@ -107,8 +107,8 @@ def _trial(
 
     reference = one_arm(config)
     if config["text"] and len(config["text"]) > 1:
-        raise UsageError("calibrate takes one text class", where="--text", remedy="calibrate each by itself")
-    sides = DuelArms(candidate=replace(reference, slowdown=planted), reference=reference).told_apart()
+        raise UsageError("calibrate takes one text class", where="--text", remedy="calibrate each one separately")
+    sides = DuelArms(candidate=replace(reference, slowdown=planted), reference=reference).with_distinct_labels()
     seeded = with_values(config, {"seed": config["seed"] + number})
     finished = conduct(
         seeded,
@@ -122,7 +122,7 @@ def _trial(
     if finished.code is ExitCode.INTERRUPTED:
         return finished, False
     if any(verdict.kind is VerdictKind.FAILED for verdict in data.verdicts):
-        # It says nothing of the gate: it found no change because it had no figures.
+        # A duel without values says nothing about the gate.
         return finished, False
     scenario = data.run.scenarios[1]
     plain = replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0))

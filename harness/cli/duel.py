@@ -21,14 +21,14 @@ BUDGET_S = 60.0
 TEXTS = ("chars-60",)
 LAUNCHES = 4
 LAUNCHING = 0.5
-"""Where launches would take more than this share of the budget, fewer are made: pairs decide, not starts."""
+"""If launches would take more than this share of the budget, fewer are made: pairs matter more than launches."""
 FEWEST_PAIRS = 4
-"""Of a launch: with one or two it has hardly a degree of freedom."""
+"""Per launch: one or two pairs leave hardly a degree of freedom."""
 LAUNCHES_IN_SLICES, LAUNCHING_IN_SLICES, FEWEST_IN_SLICES = 16, 0.6, 3
-"""The same where both sides work at once: pairs scatter less than launches differ, and so launches decide."""
+"""The same for arms that run at the same time: pairs vary less than launches do, so launches matter more."""
 MANY_BLOCKS = 10_000
 COMMIT = 12
-"""Characters of a commit's name that tell it from every other."""
+"""Characters of a commit hash that identify it."""
 
 
 def per_cent(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -68,16 +68,16 @@ def duel(
 
 
 def play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool = False) -> "Finished":
-    """Play a duel on the terminal, and print what came of it."""
+    """Run a duel with a live display, and print its result."""
     from harness.runner.calibration import quotes
     from harness.runner.outputs import check_outputs, write_outputs
     from reports.terminal.output import make_console, print_duel
 
     check_outputs(config)
     config, sides = _opponents(config, candidate, reference)
-    candidate, reference = _said(candidate, sides.candidate), _said(reference, sides.reference)
+    candidate, reference = _published_spec(candidate, sides.candidate), _published_spec(reference, sides.reference)
     if sides.same:
-        make_console().print("Both sides are the same: this is an A/A, and whatever it finds is a false alarm.")
+        make_console().print("Both arms are the same: this is an A/A test, so any change it finds is a false alarm.")
     if otherwise := _measured_otherwise(config, sides):
         make_console().print(otherwise, markup=False)
     selection = f"duel: {candidate} against {reference}"
@@ -100,9 +100,9 @@ def conduct(
     streamed: bool = False,
     quiet: bool = False,
 ) -> "Finished":
-    """Measure and judge a duel; interrupted, what was kept until then.
+    """Measure and analyse a duel; if it is interrupted, return the blocks stored until then.
 
-    `launches` is what is known of them (`launches_here`); None leaves it to what is presumed.
+    `launches` is the measured variation between launches (`launches_here`); None uses the default assumption.
     """
     from harness.core.records.scenario import Mode
     from harness.runner import run
@@ -151,7 +151,7 @@ def conduct(
 
 
 def _terms(config: Config, known: "LaunchEffect | None", *, slice_s: float) -> "Terms":
-    """How a duel is played and judged, in slices or without. Launches that are asked for outright are made."""
+    """How a duel is run and analysed, in slices or without. A number of launches given by the user is kept."""
     from harness.plan.matrix import LaunchPolicy
     from harness.runner.duel import Terms
 
@@ -167,7 +167,7 @@ def _terms(config: Config, known: "LaunchEffect | None", *, slice_s: float) -> "
 
 
 def _policy(config: Config, known: "LaunchEffect | None", *, in_slices: bool) -> "Policy":
-    """What the gate asks for, with what is known of launches, or presumed of those in slices."""
+    """The gate's policy, with the measured variation between launches, or the assumed one of launches in slices."""
     from harness.analysis.conclude import policy_of
     from harness.analysis.stats.paired import SLICED_LAUNCH_SD
 
@@ -178,7 +178,7 @@ def _policy(config: Config, known: "LaunchEffect | None", *, in_slices: bool) ->
 
 
 def _with_a_duels_own(config: Config, *, launches: int) -> Config:
-    """With what a duel does where nothing was asked for."""
+    """The configuration with a duel's own defaults."""
     from harness.plan.config import with_values
 
     return with_values(
@@ -192,7 +192,7 @@ def _with_a_duels_own(config: Config, *, launches: int) -> Config:
 
 
 def launches_here(config: Config) -> "KnownLaunches":
-    """What calibration has learned of launches on this machine, so that three of a duel need not tell it."""
+    """The variation between launches that calibration measured on this machine; one duel has too few to tell."""
     from harness.runner.calibration import KnownLaunches, launch_effect
 
     key = machine_key(config)
@@ -203,7 +203,7 @@ def launches_here(config: Config) -> "KnownLaunches":
 
 
 def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, DuelArms]":
-    """The two sides, and the configuration by which their models are found."""
+    """The two arms, and the configuration that resolves their models."""
     from harness.measure.runtimes.revisions import resolve
     from harness.plan.arm_spec import parse_arm_spec, with_model
     from harness.plan.labels import label_models
@@ -215,23 +215,23 @@ def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config,
         base = with_model(base, config["model"][0])
 
     def side(text: str) -> "Arm":
-        """A name of a revision may be another commit's tomorrow: the arm has the commit."""
+        """The arm stores the commit: the name of a revision may move to another commit."""
         arm = parse_arm_spec(text, base=base, models=names)
         return replace(arm, revision=resolve(config.root, arm.revision)[:COMMIT]) if arm.revision else arm
 
     config, (ours, theirs) = label_models(config, [side(candidate), side(reference)])
-    return config, DuelArms(candidate=ours, reference=theirs).told_apart()
+    return config, DuelArms(candidate=ours, reference=theirs).with_distinct_labels()
 
 
-def _said(side: str, arm: "Arm") -> str:
-    """A side as it is published: with its model's label, and without the user's folders."""
+def _published_spec(spec: str, arm: "Arm") -> str:
+    """An arm's specification as it is published: with its model's label, without the user's folders."""
     from harness.plan.arm_spec import with_label
 
-    return with_label(side, arm.model.name) if arm.model else side
+    return with_label(spec, arm.model.name) if arm.model else spec
 
 
 def _measured_otherwise(config: Config, sides: "DuelArms") -> str:
-    """That the two sides' own measuring code differs, "" where it does not."""
+    """A warning if the two revisions differ in the measuring code; "" if they do not."""
     from harness.measure.runtimes.revisions import measuring_changes
 
     revisions = sorted((sides.candidate.revision, sides.reference.revision), reverse=True)
@@ -241,6 +241,4 @@ def _measured_otherwise(config: Config, sides: "DuelArms") -> str:
     if not changed:
         return ""
     others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return (
-        f"The sides differ in the measuring code itself ({changed[0]}{others}): a difference may be how it is measured."
-    )
+    return f"The arms differ in the measuring code itself ({changed[0]}{others}), which may cause the difference."

@@ -1,4 +1,4 @@
-"""`kokoro-bench load`: many listeners of a server at once, or requests at a rate, and what it bears."""
+"""`kokoro-bench load`: load-test a server with concurrent users or a request rate, and find its highest load."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from harness.analysis.finished import Finished
     from harness.core.records.repetition import Block, Repetition
+    from harness.core.records.run import RunData
     from harness.core.records.scenario import Scenario, Traffic
+    from harness.core.records.value import Reading
     from harness.runner.run import Conduct
 
 TEXTS = ("chars-200",)
@@ -26,12 +28,12 @@ TEXTS = ("chars-200",)
 @configured(*MEASURING)
 @click.option(
     "--users",
-    "listeners",
+    "listeners",  # codespell:ignore listeners
     metavar="COUNT,…",
     help="closed loop: simulated users, each sends its next request when the last is answered",
     **LISTED,
 )
-@click.option("--listeners", "former", hidden=True, **LISTED)
+@click.option("--listeners", "former", hidden=True, **LISTED)  # codespell:ignore listeners
 @click.option("--rate", metavar="RATE,…", help="open loop: requests per second, independent of the answers", **LISTED)
 @click.option("--ramp", metavar="FIRST:LAST", help="open loop: a rate that changes linearly")
 @click.option(
@@ -70,9 +72,10 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     from harness.runner.outputs import check_outputs
 
     if former := given.pop("former"):
-        click.echo("kokoro-bench: --listeners is now called --users", err=True)
-        given["listeners"] = joined([str(each) for each in (given["listeners"], former) if each])
-    config, traffic = settled(config, requested_traffic(given))
+        click.echo("kokoro-bench: --listeners is now called --users", err=True)  # codespell:ignore listeners
+        key = "listeners"  # codespell:ignore listeners
+        given[key] = joined([str(each) for each in (given[key], former) if each])
+    config, traffic = with_load_defaults(config, requested_traffic(given))
     check_outputs(config)
     sweep = bool(given["sweep"])
     finished = play(config, traffic, sweep=sweep)
@@ -80,10 +83,9 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     console = show_load(finished, config)
     found = sustained(data, config.targets)
     for name, reading in found if sweep else ():
-        said = f"{reading.value:g}" if reading.value is not None else f"none: {reading.reason}"
-        console.print(f"highest load that was borne: {said} ({name})", style="bold", markup=False, soft_wrap=True)
-    borne = bool(found) and all(reading.value is not None for _, reading in found)
-    code = _code(finished, sweep=sweep, borne=borne)
+        highest = f"{reading.value:g}" if reading.value is not None else f"none: {_why_none(data, name, reading)}"
+        console.print(f"highest sustained load: {highest} ({name})", style="bold", markup=False, soft_wrap=True)
+    code = _sweep_code(finished, found) if sweep else _code(finished)
     console.print(f"exit code {int(code)}: {_meaning(code, sweep=sweep)}", style="dim")
     return int(code)
 
@@ -104,11 +106,11 @@ def show_load(finished: "Finished", config: Config) -> "Console":
     return console
 
 
-def settled(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequence[Traffic]]":
-    """One launch, and one block unless more are asked for; the budget is what the loads take at most.
+def with_load_defaults(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequence[Traffic]]":
+    """One launch, one block by default, and a budget of the longest time that the loads may take.
 
-    A budget that was given is kept: it bounds how long last answers are waited for. UsageError where the loads alone
-    take longer.
+    A budget given by the user is kept: it limits the wait for the last answers. UsageError if the loads alone take
+    longer.
     """
     from harness.analysis.load_targets import within_budget
     from harness.plan.config import with_values
@@ -124,7 +126,7 @@ def settled(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequ
 
 
 def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finished":
-    """Measure, with the live display; interrupted, what was kept until then."""
+    """Measure with the live display. If it is interrupted, return the loads stored until then."""
     from harness.analysis.conclude import policy_of
     from harness.analysis.load_targets import check_load, holds
     from harness.core.records.scenario import Mode
@@ -133,11 +135,11 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
     from harness.runner import run
     from harness.runner.progress import LiveConsole
 
-    def borne(scenario: "Scenario", _block: "Block", repetitions: "Sequence[Repetition]") -> bool:
+    def load_holds(scenario: "Scenario", _block: "Block", repetitions: "Sequence[Repetition]") -> bool:
         return holds(scenario, repetitions, config.targets)
 
     conduct: Conduct = lambda plan, worker_factory, clock, emit, _watch: LoadConductor(  # noqa: E731 - typed where it stands
-        plan, worker_factory=worker_factory, clock=clock, emit=emit, holds=borne if sweep else try_every_load
+        plan, worker_factory=worker_factory, clock=clock, emit=emit, holds=load_holds if sweep else try_every_load
     )
     request = ScenarioRequest(mode=Mode.ENDPOINT, texts=TEXTS, variant=None, traffic=tuple(traffic))
     with LiveConsole() as console:
@@ -159,14 +161,38 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
             return interrupted.finished
 
 
-def _code(finished: "Finished", *, sweep: bool, borne: bool) -> ExitCode:
+def _unmeasured(data: "RunData", name: str) -> bool:
+    """Whether the sweep `name` has a target without a value and none that was missed: too few valid requests."""
+    from harness.core.records.verdict import TargetKind
+
+    swept = name.rpartition(", ")[0] + "/"
+    kinds = {each.kind for each in data.targets if each.scenario_id.startswith(swept)}
+    return TargetKind.UNKNOWN in kinds and TargetKind.MISSED not in kinds
+
+
+def _why_none(data: "RunData", name: str, reading: "Reading") -> str:
+    if _unmeasured(data, name):
+        return "the lightest load has no valid request in its measured window"
+    return reading.reason
+
+
+def _sweep_code(finished: "Finished", found: "Sequence[tuple[str, Reading]]") -> ExitCode:
+    """The exit code of a sweep: a load that has no valid request was not measured, which is not a missed target."""
+    if finished.code is ExitCode.INTERRUPTED:
+        return ExitCode.INTERRUPTED
+    data = finished.data
+    failed = [name for name, reading in found if reading.value is None]
+    if not data.blocks or (failed and all(_unmeasured(data, name) for name in failed)):
+        return ExitCode.MEASUREMENT
+    return ExitCode.WORSE if failed or not found else ExitCode.OK
+
+
+def _code(finished: "Finished") -> ExitCode:
+    """The exit code of loads without a sweep: a missed target, else a target without a value, else success."""
     from harness.core.records.verdict import TargetKind
 
     if finished.code is ExitCode.INTERRUPTED:
         return ExitCode.INTERRUPTED
-    if sweep:
-        lost = not finished.data.blocks
-        return ExitCode.MEASUREMENT if lost else ExitCode.OK if borne else ExitCode.WORSE
     kinds = {each.kind for each in finished.data.targets}
     if TargetKind.MISSED in kinds:
         return ExitCode.WORSE
@@ -176,8 +202,8 @@ def _code(finished: "Finished", *, sweep: bool, borne: bool) -> ExitCode:
 
 def _meaning(code: ExitCode, *, sweep: bool) -> str:
     return {
-        ExitCode.OK: "the lightest load was borne" if sweep else "every target met",
-        ExitCode.WORSE: "the lightest load was not borne" if sweep else "a target was missed",
+        ExitCode.OK: "the lightest load was sustained" if sweep else "every target met",
+        ExitCode.WORSE: "the lightest load was not sustained" if sweep else "a target was missed",
         ExitCode.MEASUREMENT: "a load could not be measured",
         ExitCode.INTERRUPTED: "interrupted; finished loads are stored",
     }[code]

@@ -59,7 +59,7 @@ class UserPath(click.Path):
         super().__init__(dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's own
-        """Click's own, of the path that is meant."""
+        """Convert the path after expanding `~`."""
         where = param.opts[0] if param else ""
         return super().convert(user_path(value, where=where), param, ctx)
 
@@ -70,7 +70,7 @@ def _joined(context: click.Context, parameter: click.Parameter, value: tuple[str
 
 
 LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joined})
-"""What click is told of an option whose value is a list with commas: given again, it adds to the list."""
+"""Click settings of an option with a comma-separated value: repeating the option adds to the list."""
 
 
 def one_arm(config: Config) -> "Arm":
@@ -81,7 +81,7 @@ def one_arm(config: Config) -> "Arm":
     for name in AXES if len(arms) > 1 else ():
         given = [str(each) for each in config[name]]
         if len(given) > 1:
-            several = f"{', '.join(given)} are several, and this is about one"
+            several = f"{', '.join(given)} are several, but this command takes one"
             raise UsageError(
                 several, where=f"{name} ({config.origins[name]})", remedy=f"for example --{name} {given[0]}"
             )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GOALS = ("ttfa", "throughput", "memory", "size")
 LOOKED_AT = 50
-"""Runs among which the newest with a choice in it is looked for."""
+"""How many of the newest runs are searched for one with several arms."""
 
 
 @click.command()
@@ -42,7 +42,7 @@ def recommend(config: Config, goal: str, runs: tuple[str, ...]) -> None:
 
 
 def print_recommendation(found: "Recommendation") -> None:
-    """The candidates, best first, with what they lie behind the best, and who was left out."""
+    """Print the candidates, best first, each with its distance from the best, and the excluded arms."""
     from rich.text import Text
 
     from harness.analysis.advice.messages import sentence
@@ -72,14 +72,14 @@ def print_recommendation(found: "Recommendation") -> None:
     console.print(Text(f"{found.objective.meaning}; {', '.join(found.texts)}; run {', '.join(found.run_ids)}"))
     console.print(table)
     for each in found.excluded:
-        console.print(Text(f"left out: {each.arm_id}: {each.reason}", style="yellow"), soft_wrap=True)
+        console.print(Text(f"excluded: {each.arm_id}: {each.reason}", style="yellow"), soft_wrap=True)
     console.print(Text(sentence(found), style="bold"), soft_wrap=True)
     if command := duel_of(found):
-        console.print(Text(f"to check it pair by pair: {command}"), soft_wrap=True)
+        console.print(Text(f"to confirm it with a paired comparison: {command}"), soft_wrap=True)
 
 
 def duel_of(found: "Recommendation") -> str:
-    """The duel of the best against the second best on the texts that decided; "" where size did, or no side says it."""
+    """The duel command of the best against the second best arm; "" if size decided, or no argument describes an arm."""
     second = next((candidate.arm for candidate in found.candidates[1:]), None)
     if second is None or found.objective.metric == "model_size":
         return ""
@@ -89,7 +89,7 @@ def duel_of(found: "Recommendation") -> str:
 
 
 def duel_command(candidate: "Arm", reference: "Arm", *, texts: "Sequence[str]") -> str:
-    """The command that plays two arms against each other; "" where no side says one of them."""
+    """The command that compares two arms; "" if no argument of `duel` describes one of them."""
     from harness.plan.arm_spec import OWN_OPTIONS, arm_spec_of
 
     sides = [arm_spec_of(candidate), arm_spec_of(reference)]
@@ -98,7 +98,7 @@ def duel_command(candidate: "Arm", reference: "Arm", *, texts: "Sequence[str]") 
 
 
 def snippet_of(arm: "Arm") -> str:
-    """Python to paste, with the paths of the very files that were measured, as far as they are here."""
+    """Python code to paste, with the paths of the measured files if this machine has them."""
     from harness.analysis.advice.snippet import snippet
     from harness.core.errors import ModelError
     from harness.models.catalogue import Catalogue

@@ -1,4 +1,4 @@
-"""`kokoro-bench run`: pytest on the suites, with our table in place of pytest's."""
+"""`kokoro-bench run`: run the suites with pytest and print the harness's table instead of pytest's."""
 
 import re
 from dataclasses import replace
@@ -48,11 +48,11 @@ def run(
     """
     from harness.cli.suite_session import SuiteSession, own_settings
     from harness.core.crash_report import crash_line
-    from harness.runner import run as laboratory
+    from harness.runner import run as runner
     from harness.runner.outputs import check_outputs
     from reports.terminal.output import print_outcome
 
-    laboratory.check(config, selection)
+    runner.check(config, selection)
     check_outputs(config)
     if json_path:
         check_file(user_path(json_path, where="--json"), where="--json")
@@ -83,9 +83,9 @@ def run(
 
 
 def deliver(made: Path, json_path: str) -> list[str]:
-    """Put pytest-benchmark's JSON in its place, whole or not at all; says where it is, or why it is not there."""
+    """Write pytest-benchmark's JSON atomically. Returns its path, or why it was not written, as a sentence."""
     if not made.is_file():
-        return [f"json: not written: {json_path}: nothing was measured that has a place in it"]
+        return [f"json: not written: {json_path}: no measured value fits the format"]
     try:
         write_whole(user_path(json_path, where="json"), made.read_bytes(), where="json")
     except UsageError as error:

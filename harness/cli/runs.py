@@ -107,7 +107,9 @@ def _confirm(run_id: str) -> None:
     try:
         agreed = click.confirm(f"Delete {run_id}?")
     except click.Abort:
-        # Click makes an end of the input, as in a script, the same as Ctrl-C; that one is told by its cause.
+        # Click reports the end of the input, as in a script, like Ctrl-C; the cause tells them apart.
         agreed = False
     if not agreed:
-        raise UsageError("not deleted, since nobody agreed", where=run_id, remedy="answer with y, or give --yes")
+        raise UsageError(
+            "not deleted: the confirmation was not given", where=run_id, remedy="answer with y, or give --yes"
+        )

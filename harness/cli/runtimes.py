@@ -16,7 +16,7 @@ def runtimes() -> None:
 @runtimes.command(name="list")
 @configured("results")
 def list_runtimes(config: Config) -> None:
-    """List what is declared in pyproject.toml, and what is built."""
+    """List the runtimes declared in pyproject.toml, and those that are built."""
     from datetime import UTC, datetime
 
     from harness.measure.runtimes.build import Runtimes, declared
@@ -49,7 +49,9 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
     from harness.models.cache import default_root
 
     runtime = find_runtime(name, declared(config.tables))
-    click.echo(Runtimes(default_root()).build(runtime, report=lambda said: click.echo(said, err=True), refresh=upgrade))
+    click.echo(
+        Runtimes(default_root()).build(runtime, report=lambda message: click.echo(message, err=True), refresh=upgrade)
+    )
 
 
 @runtimes.command()

@@ -1,4 +1,4 @@
-"""`kokoro-bench schedule`: runs by the clock."""
+"""`kokoro-bench schedule`: scheduled runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +56,7 @@ def _server(config: Config, http: str) -> Any:  # noqa: ANN401 - what keep_sched
         board = Dashboard(Source(read, silent_s), site=config.report, address=address)
         _say(f"dashboard: http://{address.host}:{board.port}/live")
         if not address.loopback:
-            _say(f"whoever reaches {address.host} can read it: there is no password")
+            _say(f"anyone who can connect to {address.host} can read it: there is no password")
 
     return serve
 
@@ -103,8 +103,8 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
             raise UsageError("no job of this name is declared", where=name, remedy="give --cron or --every")
         job, origin = found, "file"
     check_job_options(job, config)
-    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as book:
-        booked = book.put(job, now=time.time(), origin=origin)
+    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
+        booked = job_store.put(job, now=time.time(), origin=origin)
     click.echo(f"{name}: {job.when}, next {moment(booked.next_at)}")
 
 
@@ -120,8 +120,8 @@ def list_jobs(config: Config, file: Path | None) -> None:
     from reports.terminal.plain_table import PlainTable
 
     declared = _declared(config, file)
-    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as book:
-        booked = {each.job.name: each for each in book.all()}
+    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
+        booked = {each.job.name: each for each in job_store.all()}
     table = PlainTable()
     for column in ("job", "when", "selection", "next", "promote", "from"):
         table.add_column(column, overflow="fold")
@@ -140,10 +140,13 @@ def list_jobs(config: Config, file: Path | None) -> None:
 @click.argument("name")
 def remove(config: Config, file: Path | None, name: str) -> None:
     """Remove a job. Its results stay."""
-    with _book(config, file) as book:
-        declared = book.get(name).origin == "file"
-        book.remove(name)
-    click.echo(f"removed {name}" + ("; its declaration brings it back at the next start" if declared else ""))
+    with _job_store(config, file) as job_store:
+        declared = job_store.get(name).origin == "file"
+        job_store.remove(name)
+    click.echo(
+        f"removed {name}"
+        + ("; it is declared in the configuration, so the next start adds it again" if declared else "")
+    )
 
 
 @schedule.command()
@@ -152,9 +155,9 @@ def remove(config: Config, file: Path | None, name: str) -> None:
 @click.argument("name")
 def pause(config: Config, file: Path | None, name: str) -> None:
     """Pause a job."""
-    with _book(config, file) as book:
-        book.pause(name)
-    click.echo(f"{name} rests until `kokoro-bench schedule resume {name}`")
+    with _job_store(config, file) as job_store:
+        job_store.pause(name)
+    click.echo(f"{name} is paused until `kokoro-bench schedule resume {name}`")
 
 
 @schedule.command()
@@ -167,8 +170,8 @@ def resume(config: Config, file: Path | None, name: str) -> None:
 
     from harness.schedule.triggers import moment
 
-    with _book(config, file) as book:
-        booked = book.resume(name, now=time.time())
+    with _job_store(config, file) as job_store:
+        booked = job_store.resume(name, now=time.time())
     click.echo(f"{name}: next {moment(booked.next_at)}")
 
 
@@ -186,20 +189,20 @@ def run_now(config: Config, file: Path | None, name: str) -> int:
     declared = _declared(config, file)
     with opened(config, declared.settings) as here:
         now = time.time()
-        with JobStore(here.journal, here.runner) as book:
+        with JobStore(here.journal, here.runner) as job_store:
             if not any(job.name == name for job in declared.jobs):
-                book.get(name)
+                job_store.get(name)
             for job in declared.jobs:
                 if job.name == name:
-                    book.put(job, now=now, origin="file")
+                    job_store.put(job, now=now, origin="file")
         here.journal.enqueue(
             runner=here.runner, job=name, due_at=now, asked=True, missed=0, now=now, machine_key=here.machine_key
         )
         recorder = scheduler_at_work(here, now=now)
         if recorder is not None:
-            click.echo(f"{name} is queued for the scheduler at work (process {recorder.pid} on {recorder.host})")
+            click.echo(f"{name} is queued for the running scheduler (process {recorder.pid} on {recorder.host})")
             return 0
-        click.echo(f"no scheduler is at work; {name} runs here")
+        click.echo(f"no scheduler is running; {name} runs in this process")
         return int(keep_schedule(here, declared, say=_say, once=True))
 
 
@@ -217,8 +220,8 @@ def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: F
     from harness.schedule.tables import print_overview
 
     declared = _declared(config, file)
-    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as book:
-        found = overview(here.store, here.journal, book.all(), runner=here.runner, now=time.time())
+    with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
+        found = overview(here.store, here.journal, job_store.all(), runner=here.runner, now=time.time())
         others = [recorder for recorder in here.journal.keepers() if recorder.runner != here.runner]
     if as_json:
         import msgspec
@@ -261,18 +264,18 @@ def history(
     print_history(fires, with_runner=all_machines)
 
 
-def _book(config: Config, file: Path | None) -> Any:  # noqa: ANN401 - a context manager of a Book
+def _job_store(config: Config, file: Path | None) -> Any:  # noqa: ANN401 - a context manager of a JobStore
     from contextlib import contextmanager
 
     from harness.schedule.job_store import JobStore
     from harness.schedule.service import opened
 
     @contextmanager
-    def book() -> Any:  # noqa: ANN401 - an iterator of one Book
+    def job_store() -> Any:  # noqa: ANN401 - an iterator of one JobStore
         with opened(config, _declared(config, file).settings) as here, JobStore(here.journal, here.runner) as found:
             yield found
 
-    return book()
+    return job_store()
 
 
 def _pairs(options: Sequence[str]) -> dict[str, str]:

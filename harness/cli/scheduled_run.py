@@ -1,7 +1,7 @@
-"""A run of the schedule: waits for the word to go, and is then the command itself.
+"""A scheduled run: waits for the start signal on standard input, then runs the command in this process.
 
-The scheduler notes this process before it says go. One that is killed in between leaves a child that reads the end of
-its input and goes home: so a run has either been noted, or has not begun, and nothing runs twice.
+The scheduler records this process before it sends the signal. If the scheduler is killed in between, this process reads
+the end of its input and exits. So each run is either recorded or never started, and nothing runs twice.
 """
 
 import sys

@@ -56,7 +56,7 @@ def serve(
     """
     from harness.core.native_imports import REMEDY, ImportCheck
 
-    # Importing them may end the process. The child finds out while this process does what it must do anyway.
+    # An import may crash the process. A child process tries it while this process prepares the rest.
     importable = ImportCheck("onnxruntime", "kokoro_onnx")
     _check_installed()
     from harness.server.reference.process import bind
@@ -71,7 +71,7 @@ def serve(
     listening = bind(host, port)
     if host not in LOOPBACK:
         click.echo(
-            f"kokoro-bench: warning: {host} can be reached from other machines, and nobody is asked who they are",
+            f"kokoro-bench: warning: {host} can be reached from other machines, and there is no authentication",
             err=True,
         )
     bound = listening.getsockname()[1]
@@ -91,7 +91,7 @@ def serve(
 
 
 def _end_with_input() -> None:
-    """Stop as if told to when whoever started this process has gone, however they went."""
+    """Stop the server when the process that started it has ended for any reason."""
     import os
     import signal
     import sys
@@ -187,4 +187,4 @@ def _order(config: Config, files: "ModelFiles", options: dict[str, str]) -> "Eng
 
 
 def _announce(fallback: "Fallback") -> None:
-    click.echo(f"kokoro-bench: warning: {fallback.reason}; {fallback.got} stands in for it", err=True)
+    click.echo(f"kokoro-bench: warning: {fallback.reason}; {fallback.got} is used instead", err=True)

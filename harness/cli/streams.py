@@ -1,7 +1,7 @@
-"""Standard output and error that cannot end a command: what they cannot show is replaced, what they refuse is lost.
+"""Standard output and error that never end a command: unsupported characters are replaced, failed writes are lost.
 
-A measurement takes minutes and its verdict is the exit code. A reader that has gone, a full disk behind a redirection,
-a stream that was closed or has no minus sign must cost neither.
+A measurement takes minutes and its verdict is the exit code. A closed pipe, a full disk behind a redirection, a closed
+stream, or an encoding without the minus sign must cost neither.
 """
 
 import codecs
@@ -45,12 +45,12 @@ def replaced(error: UnicodeError) -> tuple[str, int]:
 
 @dataclass(slots=True)
 class Losses:
-    """What could not be written: the name of a stream → why. A reader that has gone is no loss."""
+    """Failed writes: the name of a stream → the reason. A closed pipe does not count."""
 
     found: dict[str, str] = field(default_factory=dict)
 
     def add(self, stream: str, error: OSError) -> None:
-        """Note it, unless it is that nobody reads any more."""
+        """Record the failure, unless the reader has closed the pipe."""
         if not isinstance(error, BrokenPipeError):
             self.found.setdefault(stream, error.strerror or str(error))
 
@@ -79,7 +79,7 @@ class _Steady(io.BufferedIOBase):
         return self.raw_stream.isatty()
 
     def write(self, data: "Buffer", /) -> int:
-        """All of it, or nothing of it and of all that follows."""
+        """Write all of `data`, or drop it and everything after it."""
         rest = memoryview(data).cast("B")
         while rest and not self._lost:
             try:

@@ -1,7 +1,7 @@
-"""The pytest session of `kokoro-bench run`: pytest plays the suites, and what it came to is ours to say.
+"""The pytest session of `kokoro-bench run`: pytest runs the suites, and the command reports the result.
 
-A user's settings of pytest are for their own tests. So pytest gets no settings file, no PYTEST_… variable, no plugin
-that happens to be installed, and no conftest.py above the suites.
+A user's pytest settings are meant for their own tests. So pytest gets no settings file, no PYTEST_… variable, no
+installed plugin, and no conftest.py above the suites.
 """
 
 import io
@@ -25,12 +25,12 @@ REMEDY = "what follows -- goes to pytest: kokoro-bench run -- --help"
 def own_settings(*, root: Path, suites: Path) -> list[str]:
     """The arguments that make a session independent of the user's: options that follow may still change it."""
     return [
-        # Where the suites lie says nothing of where the user is.
+        # The location of the suites does not tell the user's working directory.
         *("--rootdir", str(root), "-c", os.devnull, "--confcutdir", str(suites)),
-        # Nothing that lies beside a suite may stand in for a package.
+        # A file beside a suite must not shadow a package.
         "--import-mode=importlib",
         *("-p", "no:cacheprovider", "--no-header"),
-        # Where pytest-benchmark would otherwise make a directory beside the user's own.
+        # Otherwise pytest-benchmark creates a directory in the user's working directory.
         f"--benchmark-storage=file://{root / '.kokoro-bench' / 'pytest-benchmark'}",
     ]
 
@@ -46,10 +46,10 @@ class SuiteSession:
         self._stopped: BaseException | None = None
         self._config: pytest.Config | None = None
         self.__name__ = COMMAND
-        """Under which pytest registers it, and the other plugin finds it."""
+        """The name under which pytest registers this plugin and the other plugin finds it."""
 
     def play(self, arguments: Sequence[str]) -> int:
-        """Run pytest; its status, which `code` makes ours. Raises what kept it from running."""
+        """Run pytest and return its status, which `code` converts. Raises what kept it from running."""
         import pytest_benchmark.plugin
 
         import harness.runner.pytest_plugin
@@ -78,7 +78,7 @@ class SuiteSession:
         if self.error is not None:
             if bench is None or bench.finished is None:
                 raise self.error
-            # A regression that was found is a finding, whatever else went wrong.
+            # A regression is reported even if something else went wrong.
             return ExitCode.WORSE if bench.finished.code is ExitCode.WORSE else ExitCode.INTERNAL
         if bench is None:
             return ExitCode.OK if status == pytest.ExitCode.OK else ExitCode.USAGE
@@ -101,14 +101,14 @@ class SuiteSession:
             raise UsageError(
                 f"cannot be collected: {bench.failures.collecting[0]}{others}",
                 where="suites",
-                remedy="mend it; nothing was measured",
+                remedy="fix it; nothing was measured",
             )
         if bench.finished is None:
             raise Interruption(str(self._stopped) or STOPPED)
         return ExitCode.INTERRUPTED
 
     def _nothing_done(self, bench: Bench) -> bool:
-        """Scenarios were chosen, and no test asked for them: each was skipped."""
+        """Whether scenarios were selected but every test that uses them was skipped."""
         option = self._config.option if self._config else None
         return bool(bench.gathered) and not (option and (option.collectonly or option.setupplan))
 
@@ -127,7 +127,7 @@ class SuiteSession:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Put our reporter in the place of pytest's."""
+        """Replace pytest's reporter with ours."""
         standard = config.pluginmanager.get_plugin("terminalreporter")
         if standard is None:
             return
@@ -136,7 +136,7 @@ class SuiteSession:
             """Leaves errors to the command."""
 
             def pytest_internalerror(self) -> bool:
-                """They are told once, by the command."""
+                """Print nothing: the command reports the error once."""
                 return True
 
         config.pluginmanager.unregister(standard)
@@ -161,9 +161,9 @@ class SuiteSession:
 
 @contextmanager
 def _as_usage(*names: str) -> Iterator[None]:
-    """Turn pytest's refusals into ours: its own are printed in several lines, and have other exit codes.
+    """Convert pytest's usage errors: pytest prints them on several lines and uses other exit codes.
 
-    `names` are those of its exceptions: it exports some of them, and has some in newer versions only.
+    `names` are names of pytest's exceptions: it exports only some, and some exist only in newer versions.
     """
     try:
         yield
@@ -172,10 +172,10 @@ def _as_usage(*names: str) -> Iterator[None]:
     except Exception as error:
         if not {kind.__name__ for kind in type(error).__mro__} & {*names}:
             raise
-        said = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        # Its usage stands before what is wrong, and where its settings are behind it.
-        said = said.rpartition("error: ")[2].partition(" inifile: ")[0]
-        raise UsageError(said, where="pytest", remedy=REMEDY) from error
+        message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        # pytest prints its usage before the error, and the path of its settings after it.
+        message = message.rpartition("error: ")[2].partition(" inifile: ")[0]
+        raise UsageError(message, where="pytest", remedy=REMEDY) from error
 
 
 @contextmanager

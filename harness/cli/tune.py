@@ -1,4 +1,4 @@
-"""`kokoro-bench tune`: search the session options within a budget, and prove the winner in a duel."""
+"""`kokoro-bench tune`: search the session options within a budget, and confirm the winner in a duel."""
 
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
 
 
 def print_search(search: "Search", tuning: "Tuning") -> None:
-    """What each round said."""
+    """Print the result of each round."""
     from harness.analysis.messages import percent
     from reports.terminal.output import make_console
 
@@ -88,8 +88,8 @@ def print_search(search: "Search", tuning: "Tuning") -> None:
     for number, each in enumerate(search.rounds):
         console.print(f"round {number + 1} (run {each.run_id}): {tuning.metric} against current")
         for change, found in sorted(each.found.items(), key=lambda item: (item[1] is None, item[1] or 0.0)):
-            told = "not validly measured" if found is None else percent(found)
-            console.print(f"  {change}: {told}{'' if change in each.kept else ', dropped'}", soft_wrap=True)
+            shown = "not validly measured" if found is None else percent(found)
+            console.print(f"  {change}: {shown}{'' if change in each.kept else ', dropped'}", soft_wrap=True)
 
 
 def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, number: int) -> "RunData":
@@ -141,7 +141,7 @@ def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
     elif finished.code is not ExitCode.INTERRUPTED:
         click.echo(f"{tuning.metric}: not shown to be better than the configured arm, which stays")
     if command := duel_command(tuning.arm(winner), tuning.base, texts=(tuning.text,)):
-        click.echo(f"to check it again, pair by pair: {command}")
+        click.echo(f"to confirm it with a paired comparison: {command}")
     if finished.code is ExitCode.INTERRUPTED:
         return int(ExitCode.INTERRUPTED)
     failed = VerdictKind.FAILED in verdicts.values()
@@ -150,5 +150,5 @@ def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
 
 def _single(given: "Sequence[str]", option: str) -> str:
     if len(given) > 1:
-        raise UsageError("tune takes one text class", where=option, remedy="tune for each by itself")
+        raise UsageError("tune takes one text class", where=option, remedy="tune for each one separately")
     return given[0] if given else ""

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 BUDGET_S = 60.0
 TEXTS = ("chars-60", "chars-200")
-PROMISES = (
+DEFAULT_TARGETS = (
     ("*", "ttfa", 0.8),
     ("*", "rtf", 1.0),
     ("*", "streaming_efficiency", 0.9),
     ("*", "success_rate", 0.99),
 )
-"""(pattern of scenario ids, metric, limit): what every listener is promised, whatever speaks."""
+"""(pattern of scenario ids, metric, limit) of the default targets, the same for every server and model."""
 SIGNS = {"met": ("✓ met", "green"), "missed": ("✗ missed", "bold red"), "unknown": ("? not measured", "yellow")}
 
 
@@ -54,7 +54,7 @@ def validate(config: Config) -> int:
 
 
 def play(config: Config) -> "Finished":
-    """Measure, with the live display; interrupted, what was kept until then."""
+    """Measure with the live display. If it is interrupted, return the blocks stored until then."""
     from dataclasses import replace
 
     from harness.analysis.conclude import Conclusions, conclude, policy_of
@@ -67,10 +67,12 @@ def play(config: Config) -> "Finished":
     from harness.runner.progress import LiveConsole
 
     check_outputs(config)
-    config = with_values(config, {"budget": config["budget"] or BUDGET_S, "targets": (*PROMISES, *config["targets"])})
+    config = with_values(
+        config, {"budget": config["budget"] or BUDGET_S, "targets": (*DEFAULT_TARGETS, *config["targets"])}
+    )
 
     def targets_alone(values: RunValues) -> Conclusions:
-        """Without comparisons: whether something changed is the question of another command."""
+        """Check the targets only, without comparisons: other commands report changes."""
         found = conclude(values.data, config=config, derived=values)
         return replace(found, verdicts=tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED))
 
@@ -86,7 +88,7 @@ def play(config: Config) -> "Finished":
                     conclude=targets_alone,
                     enough=run.undecided,
                     policy=policy_of(config),
-                    # Nothing is compared with another run here, so that the budget may end it after one launch.
+                    # No comparison with another run is made, so the budget may end the run after one launch.
                     launch_policy=LaunchPolicy(needed_launches=1),
                 ),
             )
@@ -111,8 +113,8 @@ def wanted(config: Config) -> "tuple[Scenario, ...]":
 
 
 def promised(config: Config) -> frozenset[str]:
-    """The metrics that are in the table: the four, and what the user has set a limit for."""
-    return frozenset(name for _, name, _ in (*PROMISES, *config["targets"]))
+    """The metrics of the table: the four default ones, and those with a limit set by the user."""
+    return frozenset(name for _, name, _ in (*DEFAULT_TARGETS, *config["targets"]))
 
 
 def code_of(data: "RunData", metrics: frozenset[str]) -> ExitCode:

@@ -50,7 +50,7 @@ class DuelArms:
         """Whether this is an arm against itself: an A/A."""
         return replace(self.candidate, side="") == replace(self.reference, side="")
 
-    def told_apart(self) -> "DuelArms":
+    def with_distinct_labels(self) -> "DuelArms":
         """With ids that differ, where nothing else does."""
         if self.candidate.id != self.reference.id:
             return self

@@ -46,7 +46,7 @@ def faster(config: Config) -> Finished:
 def opponents(config: Config, candidate: str, reference: str) -> DuelArms:
     base = wanted_arms(config, "quick")[0]
     sides = [parse_arm_spec(text, base=base, models=MODELS) for text in (candidate, reference)]
-    return DuelArms(candidate=sides[0], reference=sides[1]).told_apart()
+    return DuelArms(candidate=sides[0], reference=sides[1]).with_distinct_labels()
 
 
 def play(config: Config, candidate: str, reference: str) -> Finished:
@@ -338,7 +338,7 @@ class TestOperatorSuspects:
 def test_a_duel_of_one_thing_against_itself_says_so(kokoro_bench: Command) -> None:
     found = kokoro_bench("duel", "current", "current", "--engine", "scripted", "--model", "scripted")
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "this is an A/A, and whatever it finds is a false alarm" in " ".join(found.stdout.split())
+    assert "this is an A/A test, so any change it finds is a false alarm" in " ".join(found.stdout.split())
     other = kokoro_bench("duel", "model=scripted-8bit", "model=scripted", "--engine", "scripted")
     assert "A/A" not in other.stdout
 
@@ -348,7 +348,7 @@ def test_a_duel_of_one_thing_against_itself_says_so(kokoro_bench: Command) -> No
     ("given", "told"),
     [
         (("--model", "scripted", "--model", "scripted-8bit"), "model (option --model): scripted, scripted-8bit are"),
-        (("--threads", "1,2"), "threads (option --threads): 1, 2 are several, and this is about one"),
+        (("--threads", "1,2"), "threads (option --threads): 1, 2 are several, but this command takes one"),
     ],
 )
 def test_what_plays_one_arm_refuses_a_list_of_them(

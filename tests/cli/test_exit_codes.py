@@ -439,7 +439,7 @@ def test_an_answer_other_than_yes_deletes_nothing(
     for answer in ("n\n", ""):
         found = forking.run("runs", "delete", "latest", cwd=world.directory, env=user_environment, typed=answer)
         assert found.returncode == USAGE
-        assert "not deleted, since nobody agreed" in found.stderr
+        assert "not deleted: the confirmation was not given" in found.stderr
     assert here("runs", "show").returncode == OK
 
 

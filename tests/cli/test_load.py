@@ -54,13 +54,13 @@ def test_loads_are_measured_stored_shown_and_reported(kokoro_bench: Command, tmp
     assert "requests a second, evenly" in page
 
 
-def test_a_sweep_goes_up_to_the_load_that_is_not_borne(kokoro_bench: Command, tmp_path: Path) -> None:
+def test_a_sweep_ends_at_the_first_load_that_is_not_sustained(kokoro_bench: Command, tmp_path: Path) -> None:
     # Fourteen answers come: the first inference, and a load of 10 a second over 1.3 s. Then the server is busy.
     options = ("--sweep", "--rate", "10,20,40", "--arrivals", "constant", "--cool-down", "0")
     with serving(script(*[Answer(steps=GOOD)] * 14, BUSY)) as (url, _):
         found = kokoro_bench("load", "--url", url, *SHORT, *EASY, *options)
     assert found.returncode == 0, found.stdout + found.stderr
-    assert "highest load that was borne: 10 (" in found.stdout
+    assert "highest sustained load: 10 (" in found.stdout
     assert "constant-40: not tried, since constant-20 did not meet every target" in found.stdout
     assert "not tried" in found.stdout
     data = stored(tmp_path)
@@ -68,12 +68,22 @@ def test_a_sweep_goes_up_to_the_load_that_is_not_borne(kokoro_bench: Command, tm
     assert {each.scenario_id.rpartition("-")[2] for each in data.targets} == {"10", "20"}
 
 
-def test_a_server_that_bears_nothing_fails_a_sweep(kokoro_bench: Command) -> None:
+def test_a_sweep_exits_with_1_if_the_lightest_load_is_not_sustained(kokoro_bench: Command) -> None:
     late = Answer(steps=(Step(wait_ms=1_000), Step(audio_share=1.0)))
     with serving(script(late)) as (url, _):
         found = kokoro_bench("load", "--url", url, *SHORT, "--sweep", "--rate", "5,10")
     assert found.returncode == 1, found.stdout + found.stderr
-    assert "highest load that was borne: none: the targets were not all met at the lowest load" in found.stdout
+    assert "highest sustained load: none: the targets were not all met at the lowest load" in found.stdout
+
+
+def test_a_sweep_without_a_valid_request_in_the_window_exits_with_3(kokoro_bench: Command) -> None:
+    # The only user's first request starts before the window and is answered after it.
+    slow = Answer(steps=(Step(wait_ms=3_000), Step(audio_share=1.0)))
+    with serving(script(slow)) as (url, _):
+        found = kokoro_bench("load", "--url", url, *SHORT, "--sweep", "--users", "1")
+    assert found.returncode == 3, found.stdout + found.stderr
+    assert "none: the lightest load has no valid request in its measured window" in found.stdout
+    assert "exit code 3: a load could not be measured" in found.stdout
 
 
 def test_listeners_hear_it_out_in_each_block_and_stalls_are_counted(kokoro_bench: Command, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_sweep_ends_with_the_load_that_is_beyond_the_capacity(played: Played) 
     light, heavy = played.loads[LIGHT], played.loads[HEAVY]
     assert all(each.complete for each in light.seen)
     assert len(heavy.pairs) * ANSWER_S / CAPACITY > 2.2 + DRAIN_S
-    assert f"highest load that was borne: {LIGHT.partition('-')[2]} (" in played.said
+    assert f"highest sustained load: {LIGHT.partition('-')[2]} (" in played.said
     assert f"{UNTRIED}: not tried, since {HEAVY} did not meet every target" in played.said
     assert played.row(UNTRIED)[-1] == "not tried"
     assert played.row(HEAVY)[-1] != "✓ met"

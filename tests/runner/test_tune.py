@@ -93,7 +93,7 @@ def test_the_command_plays_rounds_and_a_duel_and_stores_each(place: Path) -> Non
     with open_store(load_config({}, start=place, environment={}).results) as store:
         assert [row.selection.split(":")[0] for row in store.list()] == ["tune", "tune"]
     assert "which stays" in done.output, "the scripted engine has no options"
-    (command,) = re.findall(r"to check it again, pair by pair: kokoro-bench duel (.*)", done.output)
+    (command,) = re.findall(r"to confirm it with a paired comparison: kokoro-bench duel (.*)", done.output)
     candidate, reference, *rest = shlex.split(command)
     assert candidate in ("model=scripted,threads=1", "model=scripted,spinning=off")
     assert (reference, *rest) == ("model=scripted", "--text", "chars-60", "--engine", "scripted")
@@ -115,7 +115,7 @@ def test_recommend_prints_the_table_the_sentence_and_what_to_paste(
     assert "scripted-8bit.cpu.tdefault; the second best, scripted.cpu.tdefault, lies" in " ".join(done.output.split())
     assert "session = ort.InferenceSession(" in done.output
     duel = "kokoro-bench duel model=scripted-8bit model=scripted --text chars-12 --engine scripted"
-    assert f"to check it pair by pair: {duel}" in done.output
+    assert f"to confirm it with a paired comparison: {duel}" in done.output
 
 
 def test_recommend_never_picks_from_a_run_of_one_arm(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,13 +53,13 @@ def test_a_declared_job_is_listed_before_the_schedule_ever_ran(said: Said) -> No
 def test_a_job_is_added_paused_resumed_and_removed(said: Said) -> None:
     assert said("add", "often", "--every", "6h", "--selection", "quick", "--option", "model=replica")[0] == 0
     assert "every 6h" in said("list")[1]
-    assert "rests until" in said("pause", "often")[1]
+    assert "is paused until" in said("pause", "often")[1]
     assert "paused" in said("list")[1]
     assert "next 2" in said("resume", "often")[1]
     assert said("remove", "often") == (0, "removed often\n")
     assert "often" not in said("list")[1]
     assert "30 2 * * * Europe/Berlin, next" in said("add", "nightly")[1]
-    assert "brings it back" in said("remove", "nightly")[1]
+    assert "adds it again" in said("remove", "nightly")[1]
 
 
 def test_a_midnight_that_clocks_skip_is_announced_for_the_first_moment_after_it(said: Said) -> None:

@@ -199,7 +199,7 @@ def test_the_command_serves_the_small_replica_and_obeys_sigterm(
         assert process.stdout is not None
         assert process.stderr is not None
         url = process.stdout.readline().rpartition(" at ")[2].strip()
-        assert "cpu stands in for it" in process.stderr.readline()
+        assert "cpu is used instead" in process.stderr.readline()
         while httpx.get(f"{url}/health").status_code == 503:
             time.sleep(0.1)
         with httpx.stream("POST", url + SPEECH, json={"text": LONG[:400], "stream": True}, timeout=PATIENCE) as answer:
