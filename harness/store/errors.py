@@ -1,10 +1,13 @@
 """What went wrong in a database, said in one line; and a damaged file kept aside, so that nothing is ever lost."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from harness.core.errors import StoreError
@@ -72,6 +75,29 @@ _SERVER: Final = {
     "42501": _Fault(what="the user may not do this in the database", remedy="grant it, or give another user"),
     "40": _Fault(what="another writer was in the way", remedy="try again", passes=True),
 }
+
+
+@contextmanager
+def explained(database: Database) -> Iterator[None]:
+    """Raise what SQLAlchemy raises as a StoreError in this product's words."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise explain(error, database) from error
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[Connection]:
+    """A transaction that only reads. Raises StoreError."""
+    with explained(database), database.readers.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(database: Database) -> Iterator[Connection]:
+    """A transaction that writes. Raises StoreError."""
+    with explained(database), database.writers.begin() as connection:
+        yield connection
 
 
 def explain(error: SQLAlchemyError, database: Database) -> StoreError:

@@ -21,7 +21,7 @@ from harness.store import queries
 from harness.store.abandoned import mark_interrupted, may_be_running
 from harness.store.conclusions import replace_conclusions
 from harness.store.databases import Database, connect, give_back_space, identity
-from harness.store.errors import explain
+from harness.store.errors import explain, explained, reading
 from harness.store.liveness import process_alive
 from harness.store.migrate import bring_up_to_date
 from harness.store.outlines import outlines
@@ -214,7 +214,7 @@ class RunStore:
         start of its run. What runs, and what is another machine's, stays as it is. Machines of one kind share a key:
         on a shared server another boot's run is therefore given up only after a day of silence beyond its budget.
         """
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             running = queries.running(connection, machine_key)
         local, now = self._database.is_local, self._now()
         dead = [
@@ -231,54 +231,54 @@ class RunStore:
 
     def load(self, run_id: str) -> RunData:
         """A run with all that was observed and concluded, as of one moment."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return queries.load(connection, run_id)
 
     def outlines(self, run_ids: Sequence[str]) -> tuple[RunOutline, ...]:
         """Several runs with what was concluded and what went wrong, in a fraction of the time of loading each."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return outlines(connection, run_ids)
 
     def head(self, run_id: str) -> RunRecord:
         """A run without its observations."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return queries.head(connection, run_id)
 
     def list(
         self, *, machine_key: str | None = None, status: RunStatus | None = None, limit: int | None = None
     ) -> tuple[RunRow, ...]:
         """The runs, newest first."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return queries.list_runs(connection, machine_key=machine_key, status=status, limit=limit)
 
     def row(self, run_id: str) -> RunRow | None:
         """A run's line of the list; None where there is none of that id."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return next(iter(queries.list_runs(connection, run_id=run_id)), None)
 
     def resolve(self, name: str, *, machine_key: str | None = None) -> str:
         """The id meant by `name`: an id, the beginning of exactly one, "latest", or "latest~N", the Nth before it."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return queries.resolve(connection, name, machine_key=machine_key)
 
     def series(
         self, metric: str, scenario_id: str, machine_key: str, limit: int | None = None
     ) -> tuple[SeriesPoint, ...]:
         """A trend, oldest first: the newest `limit` runs that have a summary of it."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return queries.series(
                 connection, SeriesName(machine_key=machine_key, scenario_id=scenario_id, metric=metric), limit=limit
             )
 
     def series_names(self, *, machine_key: str | None = None) -> tuple[SeriesName, ...]:
         """Every trend there is, sorted."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return queries.series_names(connection, machine_key=machine_key)
 
     # Inside.
 
     def _has(self, run_id: str) -> bool:
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return queries.has_run(connection, run_id)
 
     def _begin(self, run: RunRecord) -> None:
@@ -290,23 +290,16 @@ class RunStore:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._database.writers.begin() as connection:
-                yield connection
-        except IntegrityError as error:
-            raise _AlreadyThereError(
-                "what was to be stored contradicts what is there", where=self.place, remedy="run `kokoro-bench doctor`"
-            ) from error
-        except SQLAlchemyError as error:
-            raise explain(error, self._database) from error
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._database.readers.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise explain(error, self._database) from error
+        with explained(self._database):
+            try:
+                with self._database.writers.begin() as connection:
+                    yield connection
+            except IntegrityError as error:
+                raise _AlreadyThereError(
+                    "what was to be stored contradicts what is there",
+                    where=self.place,
+                    remedy="run `kokoro-bench doctor`",
+                ) from error
 
     def _touch(self, connection: Connection, key: int, **values: object) -> None:
         connection.execute(update(RUNS).where(RUNS.c.key == key).values(touched_at=self._now(), **values))

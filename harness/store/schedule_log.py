@@ -1,16 +1,16 @@
 """The schedule's own tables: due times and what came of them, alerts, and who keeps the watch."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, delete, func, insert, inspect, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Engine, Row, Select, Table, delete, func, insert, inspect, select, update
+from sqlalchemy.exc import IntegrityError
 
 from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome, FireState, SchedulerInstance
 from harness.store.databases import Database, lock_for_migration
-from harness.store.errors import explain
+from harness.store.errors import explained, reading, writing
 from harness.store.schema import ALERTS, FIRES, SCHEDULERS
 
 
@@ -44,10 +44,10 @@ class ScheduleLog:
         In a transaction that announces itself as a writer's, because the job store's own would look first and write
         then: on SQLite that is refused at once where anybody else is writing just then.
         """
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             if inspect(connection).has_table(table.name):
                 return
-        with self._writing() as connection:
+        with writing(self._database) as connection:
             lock_for_migration(connection)
             table.create(connection, checkfirst=True)
 
@@ -73,20 +73,19 @@ class ScheduleLog:
             "log": "",
         }
         known = select(FIRES.c.key).where(FIRES.c.runner == runner, FIRES.c.job == job, FIRES.c.due_at == due_at)
-        try:
-            with self._database.writers.begin() as connection:
-                if connection.execute(known).first() is not None:
-                    return False
-                connection.execute(insert(FIRES).values(row))
-        except IntegrityError:
-            return False  # another process was faster by a moment
-        except SQLAlchemyError as error:
-            raise explain(error, self._database) from error
+        with explained(self._database):
+            try:
+                with self._database.writers.begin() as connection:
+                    if connection.execute(known).first() is not None:
+                        return False
+                    connection.execute(insert(FIRES).values(row))
+            except IntegrityError:
+                return False  # another process was faster by a moment
         return True
 
     def change(self, key: int, **values: object) -> None:
         """Set columns of a due time, such as `state`, `pid` and `run_id`."""
-        with self._writing() as connection:
+        with writing(self._database) as connection:
             connection.execute(update(FIRES).where(FIRES.c.key == key).values(**values))
 
     def open_fires(self, runner: str) -> tuple[Fire, ...]:
@@ -114,7 +113,7 @@ class ScheduleLog:
             .where(FIRES.c.runner == runner, FIRES.c.outcome.is_not(None))
             .group_by(FIRES.c.job, FIRES.c.outcome)
         )
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return {(job, FireOutcome(outcome)): count for job, outcome, count in connection.execute(question)}
 
     def logs_before(self, ended_before: float, *, runner: str) -> tuple[Fire, ...]:
@@ -130,81 +129,61 @@ class ScheduleLog:
         question = select(ALERTS).order_by(ALERTS.c.opened_at.desc(), ALERTS.c.key.desc()).limit(limit)
         if machine_key is not None:
             question = question.where(ALERTS.c.machine_key == machine_key)
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return tuple(_alert(row) for row in connection.execute(question))
 
     def open_alert(self, alert: Alert) -> int:
         """Keep an alert, and return its number; its `key` is not looked at."""
         values = asdict(alert) | {"kind": alert.kind.value}
         del values["key"]
-        with self._writing() as connection:
+        with writing(self._database) as connection:
             return int(connection.execute(insert(ALERTS).values(values).returning(ALERTS.c.key)).scalar_one())
 
     def close_alerts(self, keys: Sequence[int], *, closed_at: float, closed_by: str) -> None:
         """They have recovered."""
-        with self._writing() as connection:
+        with writing(self._database) as connection:
             changes = update(ALERTS).where(ALERTS.c.key.in_(keys))
             connection.execute(changes.values(closed_at=closed_at, closed_by=closed_by))
 
     def note_trouble(self, keys: Sequence[int], trouble: str) -> None:
         """Some channel could not be told of them."""
-        with self._writing() as connection:
+        with writing(self._database) as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key.in_(keys)).values(trouble=trouble))
 
     # Who keeps the watch.
 
     def keeper(self, runner: str) -> SchedulerInstance | None:
         """The scheduler that was last at work for a runner."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             row = connection.execute(select(SCHEDULERS).where(SCHEDULERS.c.runner == runner)).one_or_none()
         return None if row is None else SchedulerInstance(**row._mapping)  # noqa: SLF001 - the public name of a row's fields
 
     def keepers(self) -> tuple[SchedulerInstance, ...]:
         """The schedulers of all runners."""
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             rows = connection.execute(select(SCHEDULERS).order_by(SCHEDULERS.c.runner)).all()
         return tuple(SchedulerInstance(**row._mapping) for row in rows)  # noqa: SLF001 - likewise
 
     def keep(self, keeper: SchedulerInstance) -> None:
         """Say that a scheduler is at work."""
-        with self._writing() as connection:
+        with writing(self._database) as connection:
             connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == keeper.runner))
             connection.execute(insert(SCHEDULERS).values(asdict(keeper)))
 
     def leave(self, runner: str) -> None:
         """Say that none is."""
-        with self._writing() as connection:
+        with writing(self._database) as connection:
             connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == runner))
 
     # Inside.
 
     def _fires(self, question: Select[Any]) -> tuple[Fire, ...]:
-        with self._reading() as connection:
+        with reading(self._database) as connection:
             return tuple(_fire(row) for row in connection.execute(question))
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._database.readers.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise explain(error, self._database) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._database.writers.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise explain(error, self._database) from error
-
-    @contextmanager
-    def explained(self) -> Iterator[None]:
+    def explained(self) -> AbstractContextManager[None]:
         """What a job store on `engine` raises, as this product says it."""
-        try:
-            yield
-        except SQLAlchemyError as error:
-            raise explain(error, self._database) from error
+        return explained(self._database)
 
 
 def _values(row: Row[Any], table: Table) -> dict[str, Any]:
