@@ -11,7 +11,7 @@ HELPERS = ("__init__", "__main__")
 
 
 def main() -> int:
-    """Run those that were named, or all; 3 where one could not be run to its end."""
+    """Run the named benchmarks, or all. Return 3 if one did not finish."""
     here = Path(__file__).parent
     known = sorted(
         file.stem for file in here.glob("*.py") if file.stem not in HELPERS and "def main" in file.read_text()

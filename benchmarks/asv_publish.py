@@ -1,7 +1,7 @@
-"""The same history in the files of asv (airspeed velocity), published by asv itself: what the report is held against.
+"""The same history in the files of asv (airspeed velocity), published by asv itself, for comparison with the report.
 
 A night is a commit of a made repository; a metric is a benchmark whose
-one parameter is the scenario, which is asv's own way to say such a thing.
+one parameter is the scenario, as asv does it.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""How often change points are found where there are none, and how soon where there is one: ours and Apache Otava's.
+"""Measures false change points and detection delays, of the project and of Apache Otava.
 
 Both see the same series: a hundred runs at a CV of 2 %. Otava comes from the package index into an environment of its
-own and has its own settings (p < 0.001, windows of 50 runs); where it cannot be had, the exit code is 1.
+own and has its own settings (p < 0.001, windows of 50 runs); if it cannot be installed, the exit code is 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long a page takes in headless Chromium until all of it is there and drawn once."""
+"""Times a page in headless Chromium until it is loaded and drawn once."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How long `kokoro-bench --help` takes, beside a bare interpreter: wall time of whole processes, in turns."""
+"""Times `kokoro-bench --help` against a bare interpreter: wall time of whole processes, alternating."""
 
 import subprocess
 import sys

@@ -1,11 +1,11 @@
-"""Script against measured: the scripted server is told what to do, and the client says what it saw.
+"""Compares a mock server's script with the client's measurements.
 
     python -m benchmarks.endpoint_truth [--streams 1,32,200] [--seconds 10] [--json]
 
-The server is a process of its own, and every stream is a listener of a closed loop. A figure is within tolerance where
-it is off by no more than max(2 ms, 1 %) of what the script says, and, "by log", of what the server has really done by
-its own log, on the clock that both share. The client's own lag stands beside it. The engine of a worker,
-on its blocking socket, is the first row. Connections are there before the first request.
+The server is a separate process, and every stream is a user of a closed loop. A value is within tolerance if it differs
+by at most max(2 ms, 1 %) from the script and, "by log", from the server's log, whose clock both share. The tables also
+show the client's own lag. The first row is a worker's engine, which uses a blocking socket. Connections are opened
+before the first request.
 """
 
 import argparse
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 TEXT = "The quick brown fox jumps over the lazy dog, and then rests."
 TEXTS = 10_000
-"""Of the loads; the engine's come after them."""
+"""Texts of the loads; the engine's texts come after them."""
 SERVER = "from harness.cli.mock_server import mock_server; mock_server()"
 PACED = """
 meaning = "a primer, speech at five quarters of its speed, and one stop in the middle"
@@ -66,7 +66,7 @@ steps = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure: what the script says, in ms, and how far off what was measured is."""
+    """One value: the script's value in ms, and the errors of the measurements."""
 
     streams: str
     figure: str
@@ -82,20 +82,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """What the server really did, in ns on the machine's monotonic clock."""
+    """The server's actual times, in ns on the machine's monotonic clock."""
 
     asked_ns: int
     sent_ns: tuple[int, ...]
 
     def as_seen(self, seen: "Seen") -> "Seen":
-        """What a client would have seen that hears at once."""
+        """The observation of a client without delay."""
         sent = [at - seen.intended_ns for at in self.sent_ns]
         chunks = tuple(replace(mark, at_ns=at) for mark, at in zip(seen.chunks, sent, strict=False))
         return replace(seen, chunks=chunks, first_byte_ns=sent[0])
 
 
 def text_of(number: int) -> str:
-    """Each request has a text of its own, all equally long, by which the server's log is found again."""
+    """Each request has its own text, all of equal length, which identifies it in the server's log."""
     return f"Number {number:05}. {TEXT}"
 
 
@@ -112,7 +112,7 @@ class Seen:
 
 @cache
 def expected(script: Script, text: str) -> Seen:
-    """What a perfect client sees of a perfect server that it reaches in no time."""
+    """The observation of a perfect client of a perfect server without network delay."""
     asked = ReceivedRequest(texts=(text,), container="pcm", stream=True)
     sounding = [each for each in timeline(script.answer(0), asked) if each.frames]
     chunks = tuple(ChunkMark(at_ns=round(each.at_ms * 1e6), frames=each.frames) for each in sounding)
@@ -125,13 +125,13 @@ def expected(script: Script, text: str) -> Seen:
 
 
 def figures(seen: Seen) -> dict[str, float]:
-    """The figures of one stream, in ms."""
+    """The metrics of one stream, in ms."""
     played = playback.play(seen.chunks, 24_000)
-    stalls, heard = played.stalls, playback.ttfa(played, onset_frame=seen.onset).value
+    stalls, first_audio_s = played.stalls, playback.ttfa(played, onset_frame=seen.onset).value
     read = {
         "ttfb": seen.first_byte_ns / 1e6,
         "ttfc": seen.chunks[0].at_ns / 1e6,
-        "ttfa": (heard or 0.0) * 1e3,
+        "ttfa": (first_audio_s or 0.0) * 1e3,
         "stall": stalls.seconds * 1e3,
         "stops": float(stalls.count),
     }
@@ -141,7 +141,7 @@ def figures(seen: Seen) -> dict[str, float]:
 def seen_of(
     streams: str, script: Script, repetitions: Sequence[Repetition], *, intended_ns: Sequence[int]
 ) -> list[Seen]:
-    """The answers that are valid and came in the script's pieces; says how many are not."""
+    """The valid answers that arrived in the script's chunks. Prints the number of the others."""
     found = [
         Seen(text=text_of(each.variant), chunks=each.chunks, onset=each.audio.onset_frame or 0,
              first_byte_ns=each.first_byte_ns or 0, intended_ns=start)
@@ -149,7 +149,7 @@ def seen_of(
         if each.outcome.valid and each.audio and len(each.chunks) == len(expected(script, text_of(each.variant)).chunks)
     ]  # fmt: skip
     if len(found) < len(repetitions):
-        print(f"{streams}: {len(repetitions) - len(found)} of {len(repetitions)} were not valid or not in one piece")
+        print(f"{streams}: {len(repetitions) - len(found)} of {len(repetitions)} invalid or not in the script's chunks")
     return found
 
 
@@ -183,14 +183,14 @@ def _row(
 
 
 def parts(script: Script, answers: Sequence[Seen], log: Mapping[str, Logged]) -> str:
-    """Where time goes that the script knows nothing of: from the client to the server, in it, and back."""
+    """Delays outside the script: from the client to the server, in the server, and back."""
     there, inside, back = [], [], []
     for seen in answers:
         logged = log[seen.text]
         there.append(logged.asked_ns - seen.intended_ns)
-        for due, sent, heard in zip(expected(script, seen.text).chunks, logged.sent_ns, seen.chunks, strict=False):
+        for due, sent, chunk in zip(expected(script, seen.text).chunks, logged.sent_ns, seen.chunks, strict=False):
             inside.append(sent - logged.asked_ns - due.at_ns)
-            back.append(seen.intended_ns + heard.at_ns - sent)
+            back.append(seen.intended_ns + chunk.at_ns - sent)
     named = {"asking": there, "the server's lateness": inside, "hearing": back}
     shown = {name: np.quantile(np.asarray(found) / 1e6, [0.5, 0.99]) for name, found in named.items()}
     return "; ".join(f"{name} {p50:.2f} ms (p99 {p99:.2f})" for name, (p50, p99) in shown.items())
@@ -198,7 +198,7 @@ def parts(script: Script, answers: Sequence[Seen], log: Mapping[str, Logged]) ->
 
 @contextlib.contextmanager
 def server(script: str, *more: str) -> Iterator[str]:
-    """A server in a process of its own: its URL."""
+    """Run a server in a separate process and yield its URL."""
     with subprocess.Popen(
         [sys.executable, "-c", SERVER, script, "--port", "0", *more], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -224,7 +224,7 @@ def by_engine(url: str, count: int) -> list[Repetition]:
 
 
 def by_load(url: str, streams: int, seconds: float) -> LoadResult:
-    """`streams` listeners, who come one after the other over a second."""
+    """A closed loop of `streams` users, who start evenly over a second."""
     return run(
         closed_loop(
             _client(url),
@@ -268,17 +268,17 @@ def _lag(result: LoadResult) -> str:
 
 
 def read_log(path: Path) -> dict[str, Logged]:
-    """What the server has logged so far, by text: of a text that came again, the last."""
-    said = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The server's log so far, by text. For a repeated text it holds the last answer."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return {
         each["text"]: Logged(asked_ns=each["asked_ns"], sent_ns=tuple(each["sent_ns"]))
-        for each in said
+        for each in lines
         if each["kind"] == "answer"
     }
 
 
 def _frozen(seconds: float) -> None:
-    """A server that stands still for 1 s, under 50 requests a second."""
+    """Measure a server that freezes for 1 s under 50 requests per second."""
     with server("frozen") as url:
         result = by_schedule(url, 50, seconds)
     ttfc = [each.chunks[0].at_ns / 1e6 for each in result.repetitions if each.outcome.valid]
@@ -300,7 +300,7 @@ def main() -> None:
         script, log = find_script(str(path)), Path(place) / "log.jsonl"
         with server(str(path), "--log", str(log)) as url:
             spoken = by_engine(url, max(3, round(given.seconds / 4.7)))
-            # A worker's repetitions bear the date alone; both clocks go alike over some seconds.
+            # A worker's repetitions only have a date; over some seconds both clocks agree.
             apart = time.time() - time.perf_counter()
             starts = [round((each.started_at - apart) * 1e9) for each in spoken]
             table += rows("engine", script, seen_of("engine", script, spoken, intended_ns=starts), read_log(log))

@@ -1,4 +1,4 @@
-"""Environments of other tools, made for a benchmark: their packages are none of the project's."""
+"""Builds environments of other tools for a benchmark, separate from the project's packages."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import uv
 def environment(directory: Path, requirement: str) -> Path:
     """An environment in `directory` with what `requirement` names; the folder of its commands.
 
-    CalledProcessError, with uv's words on standard error, where that fails.
+    Raises CalledProcessError if that fails; uv's messages go to standard error.
     """
     command = [uv.find_uv_bin(), "--quiet"]
     commands = directory / ("Scripts" if os.name == "nt" else "bin")

@@ -1,7 +1,7 @@
-"""How often the gate cries wolf and what it finds, on made noise: `python -m benchmarks.judge_simulations [--quick]`.
+"""Simulates false alarms and detections on synthetic noise: `python -m benchmarks.judge_simulations [--quick]`.
 
-Every table's seed is printed with it, and the figures of `docs/method.md` come from here. What is simulated is the
-code that judges: its parts work on arrays, so that sixty pairs of thousands of runs are judged at once.
+Every table is printed with its seed; the values in `docs/method.md` come from here. The simulation runs the gate's own
+code, whose parts work on arrays, so that sixty pairs of thousands of runs are decided at once.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def sixty_baselines(rng: np.random.Generator, *, count: int) -> str:
 def _table(
     introduction: list[str], judge: Callable[[str, float, int], list[tuple[int, int, int]]], *, count: int
 ) -> str:
-    """Judge `count` runs of every family and spread, in chunks that fit into memory."""
+    """Run the gate on `count` runs of every family and spread, in chunks that fit into memory."""
     lines = [
         *introduction,
         "Each cell, in per cent: runs with any alarm where nothing changed / a slowdown of 5 % in one pair found / of",
@@ -137,7 +137,7 @@ def _peers(new: FloatArray, old: FloatArray) -> list[tuple[int, int, int]]:
     counts = []
     for rule in PEERS.values():
         alarms = int(np.count_nonzero(rule(times, before).any(-1)))
-        # A slowdown in the first pair changes nothing in the others, so only that one is judged again.
+        # A slowdown in the first pair changes nothing in the others, so only that one is decided again.
         found, larger = (int(np.count_nonzero(rule(times[:, :1] * (1 + s), before[:, :1]))) for s in (EFFECT, LARGER))
         counts.append((alarms, found, larger))
     return counts

@@ -1,4 +1,4 @@
-"""The smaller tables of the simulations: duels with looks, baselines of few runs, histories."""
+"""The smaller tables of the simulations: duels with a stopping rule, baselines of few runs, histories."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ BETWEEN = (0.0, 0.004, 0.008, 0.012)
 """Standard deviation between launches of pairs in slices."""
 
 LEARNED = 12
-"""Duels of a thing against itself that have told it."""
+"""Duels of an arm against itself from which it was learned."""
 
 HISTORIES = 20
-"""Times that it is learned anew."""
+"""How often it is learned again."""
 
 
 def first_found(found: Found) -> int:
@@ -50,7 +50,7 @@ def first_found(found: Found) -> int:
 
 
 def duels(rng: np.random.Generator, *, count: int) -> str:
-    """One scenario, five metrics, with the stopping rule's looks."""
+    """One scenario, five metrics, with the stopping rule."""
     lines = [
         f"Duels of one scenario with {METRICS} metrics (correlation {ALIKE}), launches one after the other, the",
         f"stopping rule looking; {count} a line. Alarm: any metric called worse or better in a duel of a thing against",
@@ -93,11 +93,11 @@ def _duel_line(
 
 
 def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
-    """Pairs in slices: they scatter little, and launches differ beyond it."""
+    """Pairs in slices: they scatter little, and launches add their own variance."""
     lines = [
         f"Duels in slices of one scenario with {METRICS} metrics (correlation {ALIKE}), {count} a line: pairs scatter",
-        f"by {SLICED_SD:.1%}. Presumed: launches scatter by {SLICED_LAUNCH_SD:.1%}. Learned: by what {LEARNED} duels",
-        f"of a thing against itself told, {HISTORIES} times.",
+        f"by {SLICED_SD:.1%}. Presumed: launches scatter by {SLICED_LAUNCH_SD:.1%}. Learned: from {LEARNED} duels",
+        f"of an arm against itself, {HISTORIES} times.",
         "",
         row("sought", "launches", "pairs of each", "sd of launches", "alarm", "found", "learned: alarm", "found"),
     ]
@@ -105,10 +105,10 @@ def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
         for between in BETWEEN:
             ratios = _sliced_ratios(rng, between=between, shape=(count, METRICS, launches, each))
             tolerance = tolerance_for(effect)
-            told = [_learned(rng, between=between) for _ in range(HISTORIES)]
+            learned_sd = [_learned(rng, between=between) for _ in range(HISTORIES)]
             parts = np.array_split(ratios, HISTORIES)
             figures = []
-            for some in ([(ratios, SLICED_LAUNCH_SD)], [*zip(parts, told, strict=True)]):
+            for some in ([(ratios, SLICED_LAUNCH_SD)], [*zip(parts, learned_sd, strict=True)]):
                 quiet = [_play(part, tolerance=tolerance, launch_sd=sd)[0] for part, sd in some]
                 found = [_play(part + np.log1p(effect), tolerance=tolerance, launch_sd=sd)[0] for part, sd in some]
                 figures.append(f"{100 * sum(each.calls() for each in quiet) / count:.2f} %")
@@ -125,7 +125,7 @@ def _sliced_ratios(rng: np.random.Generator, *, between: float, shape: tuple[int
 
 
 def _learned(rng: np.random.Generator, *, between: float) -> float:
-    """What calibration learns of launches from a minute's duels of a thing against itself (`launch_scatter`)."""
+    """What calibration learns about launches from one-minute duels of an arm against itself (`launch_scatter`)."""
     known = _sliced_ratios(rng, between=between, shape=(LEARNED, 1, *SLICED_PLANS[1][1:]))[:, 0]
     return anova.own_scatter(anova.fit(known), presumed=SLICED_LAUNCH_SD)
 
@@ -137,14 +137,14 @@ def _ratios(rng: np.random.Generator, family: str, *, sd: float, shape: tuple[in
     own = log_times(rng, kind, shape, cv=sd)
     ratios = np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * own
     if family == DISTURBED:
-        # Either arm may be the one that is slowed; the repetition, and so every metric, is.
+        # Either arm may be slowed down, and with it every metric of the repetition.
         slow, slower = (half_speed(rng, np.zeros_like(common)) for _ in range(2))
         ratios = ratios + slow - slower
     return np.asarray(ratios)
 
 
 def _play(ratios: FloatArray, *, tolerance: float, launch_sd: float = 0.0) -> tuple[Found, FloatArray]:
-    """Look as the stopping rule does, stop a duel once all its metrics are called, and say after how many pairs."""
+    """Apply the stopping rule: stop a duel once all its metrics are called. Return the number of pairs."""
     duels, metrics, launches, each = ratios.shape
     blocks = launches * each
     rule = StoppingRule(planned_blocks=blocks)

@@ -1,4 +1,4 @@
-"""What the interval of a run's median covers where launches differ: a table of the simulations."""
+"""The coverage of the interval of a run's median if launches differ: a table of the simulations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made noise of the kinds that benchmarks show, on the logarithm of a time: shape (..., launches, blocks)."""
+"""Synthetic noise of the kinds that benchmarks show, on the logarithm of a time: shape (..., launches, blocks)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LAUNCH_PART = 0.8
 """Share of the variance that lies between launches where launches dominate."""
 
 ACCEPTED = 10
-"""Accepted runs of a made baseline."""
+"""Accepted runs of a synthetic baseline."""
 
 DAY_SD = 0.01
-"""Standard deviation of a made run's level from day to day."""
+"""Standard deviation of a synthetic run's level from day to day."""
 
 SLOWED_PART = 0.03
 """Share of the blocks that run at half speed where the machine is disturbed."""

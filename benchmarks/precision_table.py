@@ -1,4 +1,4 @@
-"""What ending launches early costs: a table of the simulations."""
+"""The cost of ending launches early: a table of the simulations."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def ended_early(values: FloatArray) -> FloatArray:
 
 
 def _median_error(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Standard error and freedom as `median_interim` finds them, of values of shape (..., 1, launches, blocks)."""
+    """Standard error and degrees of freedom as in `deferred_median`, of values of shape (..., 1, launches, blocks)."""
     spread = median_spread(anova.fit(values))
     return spread.error, spread.freedom
 

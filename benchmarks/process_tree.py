@@ -1,4 +1,4 @@
-"""What a command costs with all processes that it starts: wall time, processor time, and memory at its highest."""
+"""Measures a command with all its processes: wall time, CPU time, and peak memory."""
 
 import subprocess
 import threading

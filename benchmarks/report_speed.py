@@ -1,10 +1,10 @@
-"""How long the site of a long history takes, from nothing and for one run more; beside it, `asv publish` on the same.
+"""Times the site of a long history, from nothing and for one more run, and `asv publish` on the same history.
 
-A made history (seed below) of nightly runs, 60 scenarios of 8 metrics each; the newest have their repetitions too.
+A synthetic history (seed below) of nightly runs, 60 scenarios of 8 metrics each; the newest have their repetitions too.
 Each step is `kokoro-bench report`, a process of its own, so that its time holds imports; memory is the sum over the
 process and its children.
 Python's bytecode is there beforehand, as an installed package has it, whatever the environment says of writing it.
-asv comes from the package index; where it cannot be had, that is said, and the exit code is 1.
+asv comes from the package index. If it cannot be installed, that is printed, and the exit code is 1.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Rules that say "slower" about many comparisons at once: the gate's, from its own parts, and those of three peers.
+"""Rules that decide "slower" for many comparisons at once: the gate's, from its own parts, and those of three peers.
 
 Arrays have the shape (runs, pairs, launches, blocks); a run is what is judged together. The gate's two functions repeat
 no statistics: they call what `gate.judge` calls, on arrays, and a test holds them against it.
@@ -47,7 +47,7 @@ def gate_duels(
     one_scenario: bool = False,
     launch_sd: float = 0.0,
 ) -> Found:
-    """The gate on duels (`paired.interims`, then `gate.judge`); blocks not measured yet are NaN.
+    """The gate on duels (`paired.deferred_estimates`, then `gate.judge`); blocks not measured yet are NaN.
 
     The pairs are of a scenario each, or all of one.
     """

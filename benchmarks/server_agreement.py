@@ -1,9 +1,9 @@
-"""The harness's figures and the server's of the same answers: how far they are apart, over a real socket.
+"""Compares the harness's metrics with the server's for the same answers, over a real socket.
 
     python -m benchmarks.server_agreement [--model replica] [--users 1,4] [--seconds 60]
 
-The project's server runs as a process of its own with its cache off; the harness's load client listens. Both medians
-are of exactly the same answers. They may differ by 2 %.
+The project's server runs in a separate process without a cache; the harness's load client sends the requests. Both
+medians are of exactly the same answers. They may differ by 2 %.
 """
 
 import argparse
@@ -37,7 +37,7 @@ START_S = 180.0
 
 
 def main() -> int:
-    """Print a table for each number of listeners."""
+    """Print a table for each number of users."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", default="replica")
     parser.add_argument("--users", default="1,4")
@@ -45,7 +45,7 @@ def main() -> int:
     given = parser.parse_args()
     apart = []
     for users in map(int, given.users.split(",")):
-        # A server for each, since its statistics are of all that it ever spoke.
+        # Start a server for each, because its statistics include all earlier answers.
         with _server(given.model) as url:
             apart += _compare(url, users=users, seconds=given.seconds)
     return 1 if max(apart) > ALLOWED else 0
@@ -67,12 +67,13 @@ def _compare(url: str, *, users: int, seconds: float) -> list[float]:
             f"the harness counts {len(valid)} valid answers of {len(repetitions)}, the server {server['requests']}"
         )
     apart = []
-    print(f"{users} listeners, {len(valid)} answers")
+    print(f"{users} users, {len(valid)} answers")
     for name in FIGURES:
-        heard = median(figures[name].value or 0.0 for figures in valid)
-        told = server["computed"][name]["median"]
-        apart.append(abs(told / heard - 1))
-        print(f"  {name:<8} harness {heard:9.4f}   server {told:9.4f}   apart {apart[-1]:.2%}, allowed {ALLOWED:.0%}")
+        harness_median = median(figures[name].value or 0.0 for figures in valid)
+        server_median = server["computed"][name]["median"]
+        apart.append(abs(server_median / harness_median - 1))
+        medians = f"harness {harness_median:9.4f}   server {server_median:9.4f}"
+        print(f"  {name:<8} {medians}   apart {apart[-1]:.2%}, allowed {ALLOWED:.0%}")
     return apart
 
 

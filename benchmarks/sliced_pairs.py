@@ -1,4 +1,4 @@
-"""What slices are worth: how much pairs of an arm against itself scatter in slices, and spoken one after the other.
+"""Measures the benefit of slices: the scatter of pairs of an arm against itself, in slices and one after the other.
 
 Two workers of one arm speak the same text in both ways, and in turns of several lengths where those are given, each as
 often and in a drawn order, so that all meet the same minutes. Beside it, whether slices change the figure itself: the
@@ -34,7 +34,7 @@ WHOLE = 0.0
 
 @dataclass
 class Seen:
-    """Of a way: the log-ratios, launch by launch, and how far a worker's figures lie from those of whole texts."""
+    """Results of one way: log-ratios per launch, and the difference of a worker's values from those of whole texts."""
 
     ratios: list[list[float]] = field(default_factory=list)
     apart: list[float] = field(default_factory=list)
@@ -77,7 +77,7 @@ def main() -> int:
     seen = {way: Seen() for way in (WHOLE, *given.slice)}
     for _ in range(given.launches):
         if not _launch(engine, synthesise, pairs=given.pairs, rng=rng, seen=seen):
-            sys.stderr.write("this system does not end a halted worker with its conductor: there are no slices here\n")
+            sys.stderr.write("this system does not end a paused worker with its conductor: there are no slices here\n")
             return 1
     print(f"{given.model}, {given.text}, {given.threads or 'default'} threads,")
     print(f"{given.launches} launches of {given.pairs} pairs each way, seed {given.seed}")
@@ -103,7 +103,7 @@ def _lengths(given: str) -> tuple[float, ...]:
 def _launch(
     engine: EngineOrder, synthesise: SynthesisOrder, *, pairs: int, rng: random.Random, seen: dict[float, Seen]
 ) -> bool:
-    """Two new workers; False where they cannot be halted."""
+    """Run a launch with two new workers. Return False if they cannot be paused."""
     workers = ProcessHandle(), ProcessHandle()
     try:
         if not all(map(can_pause, workers)):

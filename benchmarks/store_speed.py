@@ -1,8 +1,8 @@
-"""What the store costs: one block of 12 repetitions, beside plain sqlite3 writing the same bytes; and reading trends.
+"""Times the store: one block of 12 repetitions, compared with plain sqlite3 for the same bytes; and reading trends.
 
-The two writers take turns on files of their own in one directory. Plain sqlite3 gets ready-made payloads and does what
-the store does to the disk: one transaction a block, WAL, synchronous=NORMAL. `--history` adds reading: a made history
-of that many nights (60 scenarios × 8 metrics), of which every trend is read once.
+The two writers alternate on separate files in one directory. Plain sqlite3 gets ready-made payloads and writes as the
+store does: one transaction per block, WAL, synchronous=NORMAL. `--history` adds reading: every trend of a synthetic
+history of that many nights (60 scenarios × 8 metrics) is read once.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m benchmarks.streaming_by_sentence [--model replica] [--text chars-900] [--threads 0] [--pairs 6]
 
-Two workers take turns in ABBA order. Afterwards the one that speaks by sentence is slowed down by a planted delay until
-its real-time factor is near 0.75, where nothing may stall yet.
+Two workers alternate in ABBA order. Afterwards the worker by sentence is slowed down by an injected delay until its
+real-time factor is near 0.75, where nothing may stall yet.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Figures = dict[str, float]
 
 
 def main() -> int:
-    """Print each pair, the medians of the ratios, and whether what is promised holds."""
+    """Print each pair, the medians of the ratios, and whether the claims hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", default="replica")
     parser.add_argument("--text", default="chars-900")

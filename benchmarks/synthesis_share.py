@@ -1,4 +1,4 @@
-"""Which share of a quick run's time, between its first block and its last, is synthesis: read from a stored run."""
+"""Measures the share of synthesis in a quick run's time between its first and its last block."""
 
 import argparse
 

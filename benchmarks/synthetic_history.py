@@ -1,8 +1,8 @@
-"""Made runs: seeded, plausible, with planted truths (a step, a gain, failures), for benchmarks and tests of reports.
+"""Synthetic runs: seeded, plausible, with planted truths (a step, a gain, failures), for benchmarks and tests.
 
 Nothing here was measured. A run is drawn from a small model of speed: duration of the audio from the text's length,
 time from the arm's real-time factor, times a factor per launch and one per repetition. The same arguments give the
-same run, whatever was drawn before it.
+same run, independent of earlier draws.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What a synthetic run holds, and the changes planted in it."""
+"""The content of a synthetic run, and the changes planted in it."""
 
 import hashlib
 import math
@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a made run or history holds. `troubles` plants an arm that is refused, invalid audio, and unknown memory."""
+    """The content of a synthetic run or history. `troubles` adds a refused arm, invalid audio, and unknown memory."""
 
     seed: int = 7
     models: tuple[str, ...] = ("kokoro-fp32", "kokoro-int8")

@@ -27,7 +27,7 @@ def conclude(
     repetitions: Sequence[Repetition],
     night: int,
 ) -> tuple[tuple[Summary, ...], tuple[Verdict, ...], tuple[TargetResult, ...]]:
-    """What a laboratory would conclude of a made run whose planted steps are known."""
+    """The verdicts on a synthetic run whose planted steps are known."""
     of_scenario: dict[str, list[Repetition]] = {scenario.id: [] for scenario in scenarios}
     for repetition in repetitions:
         of_scenario[repetition.scenario_id].append(repetition)

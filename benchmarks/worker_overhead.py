@@ -1,7 +1,7 @@
-"""What the harness adds: latency by the worker against a bare loop over kokoro-onnx, pair by pair on the same model.
+"""Measures the overhead of the harness: a worker against a bare loop over kokoro-onnx, in pairs on the same model.
 
 A worker and a plain process with nothing but kokoro-onnx take turns, A B A B …, on the same text with the same threads.
-The ratio of each pair is what counts; the launches are repeated, since two processes of the same arm differ by chance.
+The result is the ratio of each pair. Launches are repeated, because two processes of the same arm differ by chance.
 """
 
 import argparse

@@ -1,1 +1,1 @@
-"""What is measured: ordinary pytest. `pytest suites --collect-only` lists it, `-k` and `-m` choose from it."""
+"""The benchmark suites, as pytest tests. `pytest suites --collect-only` lists them; `-k` and `-m` select."""

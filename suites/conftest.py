@@ -1,3 +1,3 @@
-"""What of this folder is pytest's: importing the locustfile changes sockets and threads, as Locust needs them."""
+"""Excludes the Locust files from pytest: importing them replaces sockets and threads, as Locust requires."""
 
 collect_ignore = ["locustfile.py", "locust_session.py"]

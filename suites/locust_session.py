@@ -1,4 +1,4 @@
-"""What the handlers of `suites/locustfile.py` share within one process of Locust."""
+"""State that the handlers of `suites/locustfile.py` share within one Locust process."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,54 +21,54 @@ if TYPE_CHECKING:
     from harness.store.runs import RunStore
 
 ALONE = "this process"
-"""The one client, where there is no master."""
+"""The id of the only client without a master."""
 
 
 class Session:
-    """What one process of Locust is to the run: a client with a desk, the gatherer, or, alone, both."""
+    """The role of a Locust process in a run: a load client, the collector of records, or both in a single process."""
 
     def __init__(self) -> None:
         self.clock = SystemClock()
         self.client: ExternalClient | None = None
-        self.gathering: LoadCollector | None = None
+        self.collector: LoadCollector | None = None
         self.store: RunStore | None = None
         self.config: Config | None = None
         self.scenario: Scenario | None = None
         self.resources: Resources | None = None
-        self.judges = ThreadPool(1)
-        self.judging: list[Any] = []
-        """What the judges have been given and nobody has looked after yet: gevent's results."""
-        self.beating: gevent.Greenlet | None = None
-        self.over = False
-        """Whether this client has handed in its last report."""
+        self.record_thread = ThreadPool(1)
+        self.pending_records: list[Any] = []
+        """Records that are being built and were not yet checked for failures: gevent's results."""
+        self.timer: gevent.Greenlet | None = None
+        self.reported = False
+        """Whether this client has sent its last report."""
         self.began_ns = 0
-        """When this client's load began; it means something once `begun` is set."""
+        """When this client's load began, in ns on the clock. Valid once `begun` is set."""
         self.ends_ns = 0
-        """No request begins after this."""
+        """No request starts after this time, in ns on the clock."""
         self.users = 0
-        """Users of Locust's that this client has started."""
+        """The number of Locust users that this client has started."""
         self.begun = Event()
         self.user_starts_ns: Sequence[int] = ()
-        """When each listener of this client sends its first request, in ns after `began_ns`."""
+        """When each user of this client sends its first request, in ns after `began_ns`."""
         self.part = (0, 1)
-        """Which of how many clients this one is: what it takes of an open loop."""
+        """(index of this client, number of clients), which selects its part of an open loop."""
 
-    def start_anew(self) -> None:
-        """Forget what one load leaves behind, before another in the same process."""
-        self.begun, self.users, self.over = Event(), 0, False
+    def reset(self) -> None:
+        """Reset the state before another load in the same process."""
+        self.begun, self.users, self.reported = Event(), 0, False
 
-    def look_after(self, *, wait: bool) -> None:
-        """Raise what a judge has raised; with `wait`, once all have judged."""
-        given, self.judging = self.judging, []
-        for each in given:
+    def raise_failures(self, *, wait: bool) -> None:
+        """Raise a failure of the record thread. With `wait`, wait for all records."""
+        pending, self.pending_records = self.pending_records, []
+        for each in pending:
             if wait or each.ready():
                 each.get()
             else:
-                self.judging.append(each)
+                self.pending_records.append(each)
 
     @property
     def is_open(self) -> bool:
-        """Whether requests begin by a schedule, and not when a listener has been served."""
+        """Whether requests start on a schedule (open loop)."""
         traffic = self.scenario.traffic if self.scenario else None
         return traffic is not None and traffic.arrivals is not Arrivals.CLOSED
 
@@ -77,5 +77,5 @@ SESSION = Session()
 
 
 def print_line(message: str) -> None:
-    """Print to the terminal that Locust shares with us."""
+    """Print to the terminal, which Locust also uses."""
     make_console().print(message, markup=False, soft_wrap=True)

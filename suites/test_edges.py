@@ -1,6 +1,6 @@
 """The edges of a batch: kokoro-onnx splits at 510 phonemes, and once raised there.
 
-The same for every model: the original alone is measured.
+It is the same for every model, so only the original is measured.
 """
 
 from harness.core.records.scenario import Mode
@@ -26,6 +26,6 @@ def test_streamed(measured: Measured, benchmark: Benchmark) -> None:
 
 @scenarios(Mode.WHOLE, full=("one-word",), recipes=())
 def test_one_word(measured: Measured, benchmark: Benchmark) -> None:
-    """The shortest that somebody says."""
+    """The shortest text."""
     measured.replay(benchmark)
     measured.check()

@@ -1,7 +1,7 @@
-"""The engine's own machinery, one piece at a time, beside kokoro-onnx as it comes: the project's engine by sentence.
+"""The features of the project's engine by sentence, one at a time, compared with plain kokoro-onnx.
 
-In process, and behind the project's own server (the engine `kokoro-server`, started for the run). Many listeners of
-both: `test_concurrency.py`. A server that runs already is measured by `--url`.
+They run in process and behind the project's server (the engine `kokoro-server`, started for the run).
+`test_concurrency.py` measures both under concurrent requests. `--url` measures a running server.
 """
 
 from harness.core.records.scenario import Mode
@@ -26,56 +26,56 @@ ARENA = (
 
 @scenarios(Mode.STREAM, full=("chars-200", "chars-900"), recipes=(), changes=BY_SENTENCE)
 def test_streaming_by_sentence(measured: Measured, benchmark: Benchmark) -> None:
-    """The first sound after a short piece, the rest ahead of the listener; `create_stream` beside it."""
+    """First sound after a short segment, the rest ahead of playback, compared with `create_stream`."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.STREAM, nightly=("chars-200",), recipes=(), changes=DIALECTS)
 def test_dialects(measured: Measured, benchmark: Benchmark) -> None:
-    """The server asked in either dialect: the words of a request cost nothing."""
+    """The server in either dialect. The dialect should make no difference."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, full=("chars-900",), recipes=(), changes=SESSIONS)
 def test_two_sessions(measured: Measured, benchmark: Benchmark) -> None:
-    """One session of all threads, and two that share them: a text's pieces side by side."""
+    """One session with all threads, and two that share them and synthesise a text's segments in parallel."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.STREAM, nightly=("chars-900",), recipes=(), changes=SERVED_SESSIONS)
 def test_two_sessions_of_the_server(measured: Measured, benchmark: Benchmark) -> None:
-    """The same behind HTTP: the memory is the server's."""
+    """The same behind HTTP. The memory is the server's."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, nightly=("chars-900",), recipes=(), changes=FURTHER_SESSIONS)
 def test_more_sessions(measured: Measured, benchmark: Benchmark) -> None:
-    """Four and eight, each with a model of its own in memory."""
+    """Four and eight sessions, each with its own model in memory."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, full=("chars-200",), recipes=(), changes=CACHE)
 def test_cache_hits(measured: Measured, benchmark: Benchmark) -> None:
-    """The text that the warm-up has spoken already: every repetition is a hit where there is a cache."""
+    """The text of the warm-up: with a cache every repetition is a hit."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.STREAM, nightly=("chars-200",), recipes=(), changes=SERVED_CACHE)
 def test_cache_hits_of_the_server(measured: Measured, benchmark: Benchmark) -> None:
-    """What a hit costs a listener, the way over the network included."""
+    """The latency of a hit, including the network."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, nightly=("chars-200",), recipes=(), changes=CACHE, variant=None)
 def test_cache_misses(measured: Measured, benchmark: Benchmark) -> None:
-    """Another text in each block: what a cache costs where it does not help."""
+    """Another text in each block: the cost of a cache that does not help."""
     measured.replay(benchmark)
     measured.check()
 
@@ -90,13 +90,13 @@ def test_cache_misses(measured: Measured, benchmark: Benchmark) -> None:
     stampede=True,
 )
 def test_stampede(measured: Measured, benchmark: Benchmark) -> None:
-    """So many equal requests in one moment, for a text that is not there yet: computed once, and the same for all."""
+    """Equal concurrent requests for a text that is not cached yet: it is computed once for all."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, nightly=("chars-200",), recipes=(), changes=ARENA)
 def test_arena_of_two_sessions(measured: Measured, benchmark: Benchmark) -> None:
-    """What two arenas keep, against what doing without costs."""
+    """The memory of two arenas, and the cost of shrinking or disabling them."""
     measured.replay(benchmark)
     measured.check()

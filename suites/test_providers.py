@@ -1,6 +1,6 @@
-"""Execution providers beside the CPU: those of the installed ONNX Runtime, and OpenVINO in packages of its own.
+"""Execution providers and the CPU: those of the installed ONNX Runtime, and OpenVINO in separate packages.
 
-What cannot run here, and what falls back to the CPU, is refused with its reason in the table.
+A provider that cannot run here or falls back to the CPU is refused. The table states the reason.
 """
 
 from harness.core.records.scenario import Mode
@@ -10,7 +10,7 @@ from harness.runner.pytest_marker import scenarios
 OPENVINO = "onnxruntime-openvino==1.24.1,provider=openvino"
 EXPORTED = ("current", "provider=*", OPENVINO)
 PLAIN = "model=replica-plain"
-"""The replica without the Loop in its length regulation, which OpenVINO does not take."""
+"""The replica without the Loop in its length regulation, which OpenVINO does not support."""
 
 
 @scenarios(Mode.WHOLE, full=("chars-60", "chars-200"), recipes=(), changes=EXPORTED)
@@ -22,6 +22,6 @@ def test_whole(measured: Measured, benchmark: Benchmark) -> None:
 
 @scenarios(Mode.WHOLE, full=("chars-60", "chars-200"), recipes=(), changes=(PLAIN, f"{PLAIN},{OPENVINO}"))
 def test_without_sequences(measured: Measured, benchmark: Benchmark) -> None:
-    """A graph that more providers take."""
+    """A graph that more providers support."""
     measured.replay(benchmark)
     measured.check()

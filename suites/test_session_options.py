@@ -1,4 +1,4 @@
-"""Threads and session options, one at a time: what each alone does to the original, beside ONNX Runtime's defaults."""
+"""Threads and session options of the original, one at a time, compared with ONNX Runtime's defaults."""
 
 from harness.core.records.scenario import Mode
 from harness.runner.pytest_fixture import Benchmark, Measured
@@ -39,6 +39,6 @@ def test_graph(measured: Measured, benchmark: Benchmark) -> None:
 
 @scenarios(Mode.LOAD_WARM, nightly=("-",), recipes=(), changes=FURTHER)
 def test_load(measured: Measured, benchmark: Benchmark) -> None:
-    """What rewriting the graph costs at the start."""
+    """The cost of graph rewriting at the start."""
     measured.replay(benchmark)
     measured.check()

@@ -1,6 +1,7 @@
-"""Many texts one after the other in one process: does its memory grow with them? The figure is rss_slope.
+"""Many texts one after the other in one process, to measure memory growth. The metric is rss_slope.
 
-A block speaks a thousand, or as many as fit into a soak's part of --budget (at least 50); --blocks makes it more.
+A block synthesises a thousand texts, or as many as fit into a soak's share of --budget (at least 50). --blocks adds
+more.
 """
 
 from harness.core.records.scenario import Mode
@@ -10,33 +11,33 @@ from harness.runner.pytest_marker import scenarios
 REPEATS = 1_000
 A_WHILE = 25
 CACHED = ("engine=kokoro-sentences,cache=1",)
-"""A MiB is less than the texts take that come in turn, so that every piece drives another out."""
+"""A cache of 1 MiB holds less than the texts of a cycle, so every segment evicts another."""
 SERVED = ("engine=kokoro-server,cache=1",)
 
 
 @scenarios(Mode.WHOLE, nightly=("chars-12",), recipes=(), variant=None, repeats=REPEATS)
 def test_engine(measured: Measured, benchmark: Benchmark) -> None:
-    """In process, a text that was not spoken just before each time: what is kept per text shows."""
+    """In process, never the same text twice in a row, to show memory that is kept per text."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, nightly=("chars-12",), recipes=(), variant=None, repeats=REPEATS, changes=CACHED)
 def test_engine_with_a_cache(measured: Measured, benchmark: Benchmark) -> None:
-    """The engine by sentence, whose cache overflows all the time."""
+    """The engine by sentence with a cache that constantly overflows."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, full=("chars-12",), recipes=(), variant=None, repeats=A_WHILE, changes=(*CACHED, *SERVED))
 def test_a_while(measured: Measured, benchmark: Benchmark) -> None:
-    """A short one in process and behind HTTP: enough to see a leak of a text's size."""
+    """A short soak in process and behind HTTP, enough to show a leak of the size of a text."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.ENDPOINT, nightly=("chars-60",), repeats=REPEATS)
 def test_server(measured: Measured, benchmark: Benchmark) -> None:
-    """A server, as far as its process is known here (`--pid N` names it)."""
+    """A server whose process is known here (`--pid N` names it)."""
     measured.replay(benchmark)
     measured.check()

@@ -18,14 +18,14 @@ def test_whole(measured: Measured, benchmark: Benchmark) -> None:
 
 @scenarios(Mode.STREAM, full=("chars-900",), nightly=("chars-500", *LONG))
 def test_streamed(measured: Measured, benchmark: Benchmark) -> None:
-    """Chunks as the engine yields them; a text of one batch does not stream, so the short ones are left out."""
+    """Chunks as the engine yields them; a text of one batch does not stream, so short texts are omitted."""
     measured.replay(benchmark)
     measured.check()
 
 
 @scenarios(Mode.WHOLE, nightly=("chars-60",), variant=None)
 def test_every_variant(measured: Measured, benchmark: Benchmark) -> None:
-    """Another text of the class in each block: what holds for one sentence must hold for the others."""
+    """Another text of the class in each block: results for one sentence must hold for others."""
     measured.replay(benchmark)
     measured.check()
 

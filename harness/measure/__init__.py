@@ -1,1 +1,1 @@
-"""Obtaining repetitions: worker processes, the conductor that plays them against one another, the machine watched."""
+"""Measures repetitions: the conductor, worker processes, load generation, and observation of the machine."""

@@ -57,8 +57,8 @@ def arrange_groups(
             if not coming or taken + more <= memory:
                 coming += joining
                 taken += more
-        played = _scenarios_to_run(scenarios, coming=set(coming), kept=set(kept))
-        groups.append(Group(arms=tuple(coming), scenarios=played, kept=kept, needs=taken))
+        to_run = _scenarios_to_run(scenarios, coming=set(coming), kept=set(kept))
+        groups.append(Group(arms=tuple(coming), scenarios=to_run, kept=kept, needs=taken))
         there = (*kept, *coming)
         waiting = [arm for arm in waiting if arm not in coming]
     return tuple(groups)

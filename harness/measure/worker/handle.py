@@ -153,9 +153,7 @@ class ProcessHandle:
             greeting = self._receive(GREETING_TIMEOUT_S, doing="starting").greeting
             if greeting is None or greeting.protocol != PROTOCOL:
                 reported = greeting.protocol if greeting else "no version"
-                self._lose(
-                    OutcomeKind.CRASHED, f"the worker speaks protocol {reported}, this conductor speaks {PROTOCOL}"
-                )
+                self._lose(OutcomeKind.CRASHED, f"the worker uses protocol {reported}, this conductor uses {PROTOCOL}")
             if self._pauser:
                 self._pauser.watch(self.pid)
             self._can_pause = greeting.halts
@@ -176,7 +174,7 @@ class ProcessHandle:
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm. If importing a package crashed the worker, the reason of WorkerLost names the package."""
         try:
-            return require_part(self._ask(order, timeout_s, doing="loading").launch)
+            return require_part(self._request(order, timeout_s, doing="loading").launch)
         except WorkerLost as lost:
             if lost.kind is OutcomeKind.CRASHED and order.engine.model_path:
                 lost.reason += _broken_import(self._place, "onnxruntime", "kokoro_onnx")
@@ -184,7 +182,7 @@ class ProcessHandle:
 
     def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""
-        return require_part(self._ask(order, timeout_s, doing=synthesis_summary(order)).repetition)
+        return require_part(self._request(order, timeout_s, doing=synthesis_summary(order)).repetition)
 
     def begin(self, order: SynthesisOrder) -> None:
         """Send an order for a repetition whose result `poll` returns."""
@@ -207,7 +205,7 @@ class ProcessHandle:
         self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
     ) -> ConcurrentAnswer:
         """Send concurrent requests. `overdue` is called if they take longer than its limit."""
-        answer = self._ask(order, timeout_s, doing=order.summary, overdue=overdue)
+        answer = self._request(order, timeout_s, doing=order.summary, overdue=overdue)
         return require_part(answer.crowd)  # codespell:ignore crowd
 
     def cut_short(self) -> ConcurrentAnswer | None:
@@ -222,12 +220,14 @@ class ProcessHandle:
 
     def status(self, *, timeout_s: float) -> ServerFigures:
         """Query the statistics that the arm's server reports."""
-        return require_part(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
+        return require_part(
+            self._request(StatusOrder(), timeout_s, doing="querying the server for its statistics").server
+        )
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
         """Run the two fixed canary workloads. Raises WorkerLost as `load` does."""
         try:
-            return require_part(self._ask(order, timeout_s, doing="the canary").canary)
+            return require_part(self._request(order, timeout_s, doing="the canary").canary)
         except WorkerLost as lost:
             if lost.kind is OutcomeKind.CRASHED:
                 lost.reason += _broken_import(self._place, "onnxruntime", "onnx")
@@ -254,7 +254,7 @@ class ProcessHandle:
         if self._pauser:
             self._pauser.close()
 
-    def _ask(self, order: Order, timeout_s: float, *, doing: str, overdue: Overdue | None = None) -> Answer:
+    def _request(self, order: Order, timeout_s: float, *, doing: str, overdue: Overdue | None = None) -> Answer:
         self._order(order, doing=doing)
         return self._receive(timeout_s, doing=doing, overdue=overdue)
 

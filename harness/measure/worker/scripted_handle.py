@@ -33,18 +33,18 @@ class ScriptedHandle:
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm; a script may make the process end or hang instead."""
-        return require_part(self._ask(order, timeout_s, doing="loading").launch)
+        return require_part(self._request(order, timeout_s, doing="loading").launch)
 
     def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition; a script may make the process crash or hang instead."""
-        return require_part(self._ask(order, timeout_s, doing=synthesis_summary(order)).repetition)
+        return require_part(self._request(order, timeout_s, doing=synthesis_summary(order)).repetition)
 
     def run_concurrent(
         self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
     ) -> ConcurrentAnswer:
         """Fail: a scripted engine does not take concurrent requests."""
         del overdue
-        return require_part(self._ask(order, timeout_s, doing=order.summary).crowd)  # codespell:ignore crowd
+        return require_part(self._request(order, timeout_s, doing=order.summary).crowd)  # codespell:ignore crowd
 
     def cut_short(self) -> ConcurrentAnswer | None:
         """None, because it answers at once."""
@@ -52,7 +52,9 @@ class ScriptedHandle:
 
     def status(self, *, timeout_s: float) -> ServerFigures:
         """A scripted engine has no server."""
-        return require_part(self._ask(StatusOrder(), timeout_s, doing="asking the server for its figures").server)
+        return require_part(
+            self._request(StatusOrder(), timeout_s, doing="querying the server for its statistics").server
+        )
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
         """The readings of a machine of constant speed."""
@@ -64,7 +66,7 @@ class ScriptedHandle:
         """Close the engine."""
         self._worker.close()
 
-    def _ask(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
+    def _request(self, order: Order, timeout_s: float, *, doing: str) -> Answer:
         try:
             return self._worker.answer(order)
         except SystemExit as end:

@@ -86,7 +86,7 @@ _ALL = (
     _one("gzip", "compressed by a proxy that never flushes", *GOOD, gzip=True),
     _one("buffered", "a proxy that holds back 64 KiB", *GOOD, coalesce=1 << 16),
     _one("until-close", "a body that ends with the connection", *GOOD, framing=Framing.UNTIL_CLOSE),
-    Script(name="frozen", meaning="stands still for 1 s, 2 s after the first request", answers=(Answer(steps=GOOD),),
+    Script(name="frozen", meaning="freezes for 1 s, 2 s after the first request", answers=(Answer(steps=GOOD),),
            freeze=Freeze(at_ms=2_000, for_ms=1_000)),
     Script(name="flaky", meaning="every tenth request is refused with 503", cycle=True,
            answers=(*[Answer(steps=GOOD)] * 9, Answer(status=503, headers=(("Retry-After", "1"),), steps=(JSON_ERROR,),

@@ -39,7 +39,7 @@ class LoggedAnswer:
     now_open: int
     turn_ns: int
     status: int = 200
-    pieces: Sequence[SentChunk] = ()
+    chunks: Sequence[SentChunk] = ()
     end_ns: int = 0
     complete: bool = False
     gone_ns: int | None = None
@@ -57,23 +57,23 @@ class RequestLog:
 
     def answer(self, request: Request, answered: LoggedAnswer) -> None:
         """Log a speech request that was answered, or whose client has disconnected."""
-        pieces = answered.pieces
+        chunks = answered.chunks
         self._write(
             {
                 "kind": "answer",
                 "text": answered.text,
                 "asked_ns": _received_ns(request),
-                "sent_ns": [each.sent_ns for each in pieces],
-                "sent_bytes": [each.body_bytes for each in pieces],
-                "sent_frames": [each.frames for each in pieces],
+                "sent_ns": [each.sent_ns for each in chunks],
+                "sent_bytes": [each.body_bytes for each in chunks],
+                "sent_frames": [each.frames for each in chunks],
                 "number": answered.number,
                 "connection": answered.connection,
                 "open": answered.now_open,
                 "turn_ns": answered.turn_ns,
                 **_as_received(request),
-                "status": answered.status if pieces else None,
-                "bytes": sum(each.body_bytes for each in pieces),
-                "frames": sum(each.frames for each in pieces),
+                "status": answered.status if chunks else None,
+                "bytes": sum(each.body_bytes for each in chunks),
+                "frames": sum(each.frames for each in chunks),
                 "end_ns": answered.end_ns,
                 "complete": answered.complete,
                 "gone_ns": answered.gone_ns,

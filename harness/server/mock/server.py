@@ -146,10 +146,10 @@ class MockServer:
 
     def _other_reply(self, request: Request) -> tuple[int, object]:
         """The reply to a request for health, voices or status, or 404."""
-        spoken = [each for each in DIALECTS.values() if self.script.dialect in ("both", each.name)]
+        dialects = [each for each in DIALECTS.values() if self.script.dialect in ("both", each.name)]
         if request.method == "GET" and request.path == "/health":
             return 200, {"status": "ok"}
-        if request.method == "GET" and request.path in [each.voices_path for each in spoken]:
+        if request.method == "GET" and request.path in [each.voices_path for each in dialects]:
             return 200, {"voices": ["af_heart", "am_adam"]}
         if request.method == "GET" and request.path == "/status":
             tally = self.tally
@@ -185,7 +185,7 @@ class MockServer:
             now_open=self.tally.active,
             turn_ns=round(request.at * 1e9),
             status=answer.status,
-            pieces=client.pieces,
+            chunks=client.chunks,
         )
         try:
             to_speak = ReceivedRequest(
@@ -260,7 +260,7 @@ class _Connection:
         self.connection = connection
         self._reader = reader
         self._writer = writer
-        self.pieces: list[SentChunk] = []
+        self.chunks: list[SentChunk] = []
 
     @property
     def gone_ns(self) -> int | None:
@@ -270,7 +270,7 @@ class _Connection:
     async def send(self, payload: bytes, carried: Sent | None = None) -> None:
         """Write `payload`, which contains `carried`. Raises ConnectionError if the client has disconnected."""
         body, frames = (len(carried.body), carried.frames) if carried else (0, 0)
-        self.pieces.append(SentChunk(sent_ns=time.monotonic_ns(), body_bytes=body, frames=frames))
+        self.chunks.append(SentChunk(sent_ns=time.monotonic_ns(), body_bytes=body, frames=frames))
         self._writer.write(payload)
         await self._writer.drain()
 
@@ -296,8 +296,8 @@ def parse_request(body: bytes, script: Script) -> ReceivedRequest | dict[str, ob
         fields = json.loads(body)
     except ValueError:
         fields = {}
-    spoken = [each for each in DIALECTS.values() if script.dialect in ("both", each.name)]
-    for dialect in spoken:
+    dialects = [each for each in DIALECTS.values() if script.dialect in ("both", each.name)]
+    for dialect in dialects:
         text = fields.get(dialect.text_field) if isinstance(fields, dict) else None
         if not isinstance(text, str) or not text:
             continue
@@ -314,7 +314,7 @@ def parse_request(body: bytes, script: Script) -> ReceivedRequest | dict[str, ob
             stream=bool(fields.get("stream", dialect is OPENAI)),
             speed=speed,
         )
-    return {"type": "missing", "loc": ["body", spoken[0].text_field], "msg": "Field required"}
+    return {"type": "missing", "loc": ["body", dialects[0].text_field], "msg": "Field required"}
 
 
 async def _rounds(count: int) -> None:

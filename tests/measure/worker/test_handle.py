@@ -158,8 +158,8 @@ def test_an_answer_to_another_question_loses_the_worker(start: Start, tmp_path: 
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ('{"greeting": {"protocol": 99, "pid": 1, "python": "3.13.0"}}', "the worker speaks protocol 99"),
-        ('{"canary": {"numpy_ns": 1, "graph_ns": 1}}', "the worker speaks protocol no version"),
+        ('{"greeting": {"protocol": 99, "pid": 1, "python": "3.13.0"}}', "the worker uses protocol 99"),
+        ('{"canary": {"numpy_ns": 1, "graph_ns": 1}}', "the worker uses protocol no version"),
         ("hello", f"not an answer of protocol {PROTOCOL}"),
     ],
 )
