@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -171,6 +172,60 @@ def run(
             process.kill()
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+CLIENT: Final = """\
+#!{python} -IS
+import json, os, socket, sys
+asking = socket.socket(socket.AF_UNIX)
+asking.connect({address!r})
+request = {{
+    "arguments": sys.argv[1:], "directory": os.getcwd(), "environment": dict(os.environ), "session": False, "group": -1,
+}}
+body = json.dumps(request).encode()
+status, theirs = socket.socketpair()
+socket.send_fds(asking, [len(body).to_bytes({number}, "little")], [0, 1, 2, theirs.fileno()])
+theirs.close()
+asking.sendall(body)
+numbers = status.recv(2 * {number}, socket.MSG_WAITALL)
+sys.exit(os.waitstatus_to_exitcode(int.from_bytes(numbers[{number}:], "little")) & 0xFF)
+"""
+"""A command for a shell. It passes its request and its streams on, and ends with the status of the forked command."""
+PLAIN_CLIENT: Final = '#!/bin/sh\nexec "{python}" -m harness.cli "$@"\n'
+
+
+@contextmanager
+def command_in(folder: Path) -> Iterator[Path]:
+    """Make a folder below `folder` with the command `kokoro-bench`, for the PATH of a shell. Its path must be short."""
+    address, found = str(folder / "socket"), folder / "bin"
+    found.mkdir()
+    command = found / "kokoro-bench"
+    text = CLIENT if SUPPORTED else PLAIN_CLIENT
+    command.write_text(text.format(python=sys.executable, address=address, number=NUMBER), encoding="utf-8")
+    command.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        forwarding = threading.Thread(target=_forward, args=(listener,), daemon=True)
+        forwarding.start()
+        yield found
+        listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        forwarding.join()
+
+
+def _forward(listener: socket.socket) -> None:
+    """Pass on the requests of commands in a shell, until the listener is shut down."""
+    while True:
+        try:
+            asking, _ = listener.accept()
+        except OSError:
+            return
+        with asking:
+            size, descriptors, _, _ = socket.recv_fds(asking, NUMBER, 4)
+            body = asking.recv(int.from_bytes(size, "little"), socket.MSG_WAITALL)
+            _the_server().ask(json.loads(body), descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def differing(environment: Mapping[str, str]) -> set[str]:

@@ -28,7 +28,7 @@ import pytest
 import yaml
 
 import harness
-from tests.docs.preloaded import write_client
+from tests import forking
 
 ROOT = Path(harness.__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -126,32 +126,20 @@ def fixed_words(text: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def preloaded_command() -> Iterator[Path]:
+def command_on_path() -> Iterator[Path]:
     """A folder with the command `kokoro-bench`, which starts without importing anything anew."""
     # Not pytest's folder: a socket's path may have 104 bytes, and that is longer on some systems.
-    with tempfile.TemporaryDirectory() as folder:
-        yield from _preloaded(Path(folder))
-
-
-def _preloaded(folder: Path) -> Iterator[Path]:
-    address = str(folder / "socket")
-    command = [sys.executable, str(Path(__file__).with_name("preloaded.py")), address]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=ROOT)
-    assert server.stdout is not None
-    assert server.stdout.readline() == "listening\n"
-    write_client(folder / "bin", address=address)
-    yield folder / "bin"
-    server.terminate()
-    server.communicate()
+    with tempfile.TemporaryDirectory() as folder, forking.command_in(Path(folder)) as found:
+        yield found
 
 
 @pytest.fixture
-def environment(tmp_path: Path, preloaded_command: Path) -> dict[str, str]:
+def environment(tmp_path: Path, command_on_path: Path) -> dict[str, str]:
     """The environment of a user who has installed kokoro-bench and set nothing."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
     ours.pop("GITHUB_STEP_SUMMARY", None)
     ours.pop("PYTHONDONTWRITEBYTECODE", None)
-    path = os.pathsep.join([str(preloaded_command), str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(command_on_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     cache, state = str(tmp_path / ".cache"), str(tmp_path / ".state")
     return {**ours, "PATH": path, "KOKORO_BENCH_CACHE": cache, "XDG_STATE_HOME": state, "PYTHONUTF8": "1"}
 
