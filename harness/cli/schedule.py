@@ -222,7 +222,7 @@ def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: F
     declared = _declared(config, file)
     with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
         found = overview(here.store, here.journal, job_store.all(), runner=here.runner, now=time.time())
-        others = [recorder for recorder in here.journal.keepers() if recorder.runner != here.runner]
+        others = [recorder for recorder in here.journal.schedulers() if recorder.runner != here.runner]
     if as_json:
         import msgspec
 

@@ -1,6 +1,6 @@
-"""Every error that a user can cause or must hear of: what happened, where, and what to do next.
+"""The errors that users see: what happened, where, and what to do next.
 
-One place catches them (`harness.cli.main`, and the pytest plugin for pytest's own road); everything below only raises.
+Only `harness.cli.main` (and the pytest plugin, for pytest) catches them; all other code raises them.
 The exit codes are part of the product's interface and are listed in the README.
 """
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a finished command says to the shell."""
+    """The exit code of a command."""
 
     OK = 0
     """Nothing got worse and every target was met."""
@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     UNDECIDED = 4
     """Inconclusive, or no baseline, where the policy requires an answer."""
     INTERNAL = 70
-    """An error that nobody foresaw: one line says what it was, and names a file with the traceback."""
+    """An unexpected error: one line describes it and names a file with the traceback."""
     INTERRUPTED = 130
     """Ended by Ctrl-C or SIGTERM; finished blocks are stored."""
 
@@ -60,7 +60,7 @@ class ModelError(BenchError):
 
 
 class PackageError(ModelError):
-    """A package that work on a model needs, and whose import fails or ends the process."""
+    """A package for work on models whose import fails or ends the process."""
 
 
 class StoreError(BenchError):
@@ -76,18 +76,18 @@ class RuntimeBuildError(BenchError):
 
 
 class MeasurementError(BenchError):
-    """The measuring itself went wrong: a worker that crashed, hung, or does not speak our protocol."""
+    """The measurement failed: a worker crashed, hung, or violated the protocol."""
 
     exit_code = ExitCode.MEASUREMENT
 
 
 class InternalError(BenchError):
-    """An error that nobody foresaw, of which a file has been written: `what` names it."""
+    """An unexpected error whose traceback has been written to a file: `what` names the file."""
 
     exit_code = ExitCode.INTERNAL
 
 
-class Interruption(BenchError):  # noqa: N818 - it is a wish, not an accident
+class Interruption(BenchError):  # noqa: N818 - the user requested it
     """Ended by Ctrl-C while nothing was being measured."""
 
     exit_code = ExitCode.INTERRUPTED
@@ -97,9 +97,9 @@ NAMED_AT_MOST = 12
 
 
 def nearest(name: str, known: "list[str] | tuple[str, ...]") -> str:
-    """A remedy for a misspelt `name`: the nearest of `known`, or what there is when none is near.
+    """A remedy for a misspelt `name`: the nearest of `known`, or a list of known names if none is near.
 
-    Of a long list only the shortest names are told, which are the ones that others are derived from.
+    For a long list only the shortest names are given, because the others are derived from them.
     """
     from difflib import get_close_matches
 

@@ -1,11 +1,11 @@
-r"""The sides of a duel, as a person writes them: what differs from the configured arm.
+r"""Arm specifications: the sides of a duel as users write them, as changes to the configured arm.
 
-`current` is the arm as configured. Otherwise a list of changes with commas (`\,` is a comma within one), each one of
+`current` is the arm as configured. Otherwise it is a comma-separated list of changes (`\,` is a literal comma):
 
-- a requirement, such as `onnxruntime==1.22.1`: other packages, in a runtime of their own;
+- a requirement, such as `onnxruntime==1.22.1`: other packages, in a separate runtime;
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
-- `engine=NAME`, another engine for the same model, and after it an option of that engine, such as `sessions=2`;
-- where a server is measured, an option of the endpoint, such as `keep_alive=off`;
+- `engine=NAME`, another engine for the same model, followed by options of that engine, such as `sessions=2`;
+- for a server, an option of the endpoint, such as `keep_alive=off`;
 - `rev=REVISION`: another revision of this source, from git;
 - a model's name or file by itself, or a git revision by itself.
 """
@@ -32,12 +32,12 @@ OWN_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "kokoro-sentences": SENTENCES_OPTIONS,
     "kokoro-server": SERVED_OPTIONS,
 }
-"""Engine → what it takes beside the session options."""
+"""Engine → the options that it takes in addition to the session options."""
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===|==|~=|!=|<=|>=|<|>)\s*\S+")
 
 
 def parse_arm_spec(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
-    """The arm that `text` describes, from `base`; `models` are the catalogue's names."""
+    """The arm that `text` describes as changes to `base`; `models` are the catalogue's names. Raises UsageError."""
     if not text.strip():
         raise UsageError("an empty side", where="duel", remedy="say what differs, or `current`")
     arm = base
@@ -57,9 +57,9 @@ def parse_arm_spec(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
 
 
 def arm_spec_of(arm: Arm) -> str:
-    """How a person writes `arm` from one that has nothing set; "" where a side cannot say it.
+    """The specification of `arm` relative to the default arm, or "" if there is none.
 
-    A file of the user's own cannot be said: a run keeps its label, and not where it lies.
+    An arm with a user's own model file has none, because a run stores the file's label and not its path.
     """
     unsaid = arm.provider_options or arm.url or arm.slowdown or any("," in each for each in arm.runtime.requirements)
     if arm.model is None or arm.model.origin == "user" or arm.engine not in MODELLED or unsaid:
@@ -75,7 +75,7 @@ def arm_spec_of(arm: Arm) -> str:
 
 
 def with_label(text: str, label: str) -> str:
-    """A side as `text` describes it, with its model's label for the model's name or file."""
+    """The specification `text` with the model's label in place of the model's name or file."""
     given = []
     for item in split_list(text):
         name, equals, value = item.partition("=")
@@ -87,7 +87,7 @@ def with_label(text: str, label: str) -> str:
 
 
 def settings_of(text: str) -> frozenset[str]:
-    """The keys of the configuration that a side changes: what a user gives there replaces it."""
+    """The configuration keys that a specification changes. A user's value of such a key replaces the change."""
     found = set()
     for item in split_list(text):
         name = item.partition("=")[0]
@@ -113,14 +113,14 @@ def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
 
 
 def _options(arm: Arm) -> Mapping[str, str]:
-    """What may be set of the arm's engine."""
+    """The options of the arm's engine."""
     if arm.url:
         return ENDPOINT_OPTIONS
     return {**SESSION_OPTIONS, **OWN_OPTIONS.get(arm.engine, {})}
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
-    """A word by itself: a model, else a revision, which may have slashes as a path has."""
+    """A single word: a model's name, a model file, or else a git revision (which may contain slashes)."""
     if item in models:
         return with_model(arm, item)
     if _is_file(item):
@@ -133,7 +133,7 @@ def _is_file(item: str) -> bool:
 
 
 def with_model(arm: Arm, name: str) -> Arm:
-    """The arm with another model, by its name or its file; nothing is known of it yet."""
+    """The arm with another model, given by name or file; the model is resolved later."""
     return replace(arm, model=ModelVariant(name=name, sha256="", size=0, origin="unresolved"))
 
 
@@ -163,4 +163,4 @@ CHANGES: Mapping[str, Callable[[Arm, str], Arm]] = {
     "rev": lambda arm, revision: replace(arm, revision=revision),
     "runtime": lambda arm, name: replace(arm, runtime=Runtime(name=name)),
 }
-"""What can be changed by name, besides the session options."""
+"""The changes that have a name, besides the session options."""

@@ -1,6 +1,6 @@
-"""The arms of engines that take no model of ours: a server, which is its address, and engines that bring their voices.
+"""The arms of engines without a model from the catalogue: a server (identified by its address), and espeak.
 
-An axis that such an engine has not is not in its arms: a provider or a thread count of the configuration is for others.
+Such an arm has only the axes of its engine: the configured provider and thread count do not apply to it.
 """
 
 from harness.core.errors import UsageError
@@ -9,20 +9,20 @@ from harness.plan.config import Config
 
 ENDPOINT = "endpoint"
 NO_PROVIDER = ""
-"""The provider of an arm that has neither provider nor threads."""
+"""The provider of an arm without provider and threads."""
 
 SERVED = "kokoro-server"
-"""The engine behind a server of its own process."""
+"""The pooled engine behind an HTTP server in a separate process."""
 
 MODELLED = ("kokoro", "kokoro-sentences", SERVED, "scripted")
-"""Engines that speak with a model of the catalogue: the original and its variants where none is named."""
+"""Engines that use a model of the catalogue: by default the original and its variants."""
 SHARED = ("kokoro-sentences", SERVED)
-"""Engines with a model that several listeners may ask at once."""
+"""Engines with a model that accept concurrent requests."""
 TEXT_ALONE = (ENDPOINT, "espeak")
-"""Engines that read text, and no phonemes of Kokoro's."""
+"""Engines that accept text only, not Kokoro's phonemes."""
 
 _ONNX = ("model", "voices", "provider", "provider-options", "session-options", "threads", "runtime")
-"""Keys that say something of an ONNX Runtime session of ours."""
+"""Configuration keys of an ONNX Runtime session."""
 _INSTEAD = {
     "model": "what the server is to call its model is --endpoint-options model=NAME",
     "session-options": "options of an endpoint are --endpoint-options",
@@ -30,7 +30,7 @@ _INSTEAD = {
 
 
 def endpoint_arm(config: Config) -> Arm:
-    """The server at the configured address. UsageError where the address or the combination makes no sense."""
+    """The arm of the server at the configured address. UsageError for an invalid address or combination."""
     from harness.engines.http.target import read_address
     from harness.engines.speech import EngineRefusal
 
@@ -59,12 +59,12 @@ def has_axes(engine: str) -> bool:
 
 
 def takes_models(engine: str) -> bool:
-    """Whether an engine speaks with a model of the catalogue where none is named."""
+    """Whether an engine uses a model of the catalogue by default."""
     return engine in MODELLED
 
 
 def _refuse_given(config: Config, what: str, instead: dict[str, str], *more: str) -> None:
-    """Refuse an option that was given for this command and would be without effect. A file's keys are for all."""
+    """Refuse a command-line option that would have no effect. Keys from a file apply to every command."""
     for name in (each for each in (*_ONNX, *more) if each in config.given):
         raise UsageError(
             f"{what} has no such thing", where=f"--{name}", remedy=instead.get(name, f"leave --{name} out")

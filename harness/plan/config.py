@@ -1,6 +1,6 @@
-"""The configuration: one frozen table of values in which each knows where it came from.
+"""The configuration: one frozen table of values, each with its origin.
 
-Defaults, then `[tool.kokoro-bench]` in pyproject.toml, then `KOKORO_BENCH_…`, then options: later wins.
+The order is: defaults, `[tool.kokoro-bench]` in pyproject.toml, `KOKORO_BENCH_…` variables, options. Later ones win.
 """
 
 import os
@@ -29,9 +29,9 @@ DEFAULT_TARGETS = (
     ("*/stream/*/stampede-*", "rtf", None),
     ("*/stream/*/stampede-*", "streaming_efficiency", None),
 )
-"""(pattern of scenario ids, metric, limit or None for no target). A whole text is heard when all of it is there, so
-only a short one has to meet the target of TTFA; what streams in process is gated by its stalls, and what a user waits
-for is an endpoint. How many listeners are served in time is asked of a server, and not of an engine's machinery."""
+"""(pattern of scenario ids, metric, limit or None for no target). Playback of a whole text starts after all of it has
+arrived, so only short whole texts have a TTFA target. In-process streaming is gated by its stalls, and endpoints by
+TTFA. Concurrent requests in process have no speed targets: only a server has to serve several users in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +131,11 @@ def load_config(
 
 
 IMPLIED_VOICES = {"espeak": "en-us"}
-"""Engine → the voice that speaks where none is configured: it has none of Kokoro's."""
+"""Engine → its default voice, for an engine without Kokoro's voices."""
 
 
 def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
-    """Settle what follows from other values and was not said. ConfigError where it was said otherwise."""
+    """Set the values that other values imply. ConfigError if an explicit value contradicts them."""
     if values["url"]:
         if origins["engine"] != "default" and values["engine"] != "endpoint":
             raise ConfigError(
@@ -193,7 +193,7 @@ def _read_section(root: Path) -> tuple[dict[str, Any], Path]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 (byte {error.start})", where=str(file), remedy="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not TOML: {error}", where=str(file), remedy="mend that line") from error
+        raise ConfigError(f"not TOML: {error}", where=str(file), remedy="fix that line") from error
     for name in SECTION.split("."):
         content = content.get(name, {})
         if not isinstance(content, dict):

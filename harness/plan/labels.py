@@ -1,4 +1,4 @@
-"""What the models of a run are called."""
+"""Labels of a run's models."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from harness.plan.places import placed_models
 
 
 def configured_labels(config: Config) -> dict[str, str]:
-    """Model as it is configured → its label. UsageError where one is given twice; otherwise as `labels`."""
+    """Configured model → its label. UsageError if two models get the same label; otherwise as `labels`."""
     _check_commas(config)
     given = config["model"]
     found = labels(given)
@@ -26,15 +26,15 @@ def configured_labels(config: Config) -> dict[str, str]:
 
 
 def label_models(config: Config, arms: Sequence[Arm]) -> tuple[Config, list[Arm]]:
-    """Arms whose models are names or files as somebody wrote them, with labels that tell different models apart.
+    """Replace the models of `arms` (names or files, as the user wrote them) with distinct labels.
 
-    The configuration that comes back finds the files by these labels.
+    The returned configuration resolves these labels to the files.
     """
     given = [placed_models((arm.model.name,), Path.cwd(), "--model")[0] if arm.model else "" for arm in arms]
     found = labels([name for name in dict.fromkeys(given) if name])
     called = Counter(label.casefold() for label in found.values())
     for each, label in found.items():
-        # Files that are alike have one label, and nothing to tell apart; a label that somebody chose is of one model.
+        # Identical files share one label. A label that the user chose must belong to one model.
         if called[label.casefold()] > 1 and (split_label(each)[0] or as_path(each) is None):
             raise _called_alike(label, each, where="duel")
     labelled = [
@@ -45,9 +45,9 @@ def label_models(config: Config, arms: Sequence[Arm]) -> tuple[Config, list[Arm]
 
 
 def labels(given: Sequence[str]) -> dict[str, str]:
-    """Model, a name or a file → what it is called in ids and tables (`labels_of`).
+    """Model (a name or a file) → its label in ids and tables (`labels_of`).
 
-    ModelError where files have to be told apart by their contents and one is not there.
+    ModelError if files can only be distinguished by their contents and one of them is missing.
     """
 
     def digest_of(path: Path) -> str:
@@ -65,7 +65,7 @@ def _called_alike(label: str, given: str, *, where: str) -> UsageError:
 
 
 def _check_commas(config: Config) -> None:
-    """Say how to write it, where the path of one file was read as a list. UsageError."""
+    """UsageError with a remedy if the path of a single file was split at its commas."""
     text = config.given.get("model")
     if isinstance(text, str) and len(config["model"]) > 1 and Path(text).expanduser().is_file():
         raise UsageError(

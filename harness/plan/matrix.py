@@ -1,4 +1,4 @@
-"""From what a suite asks for and what the configuration offers to scenarios, and from scenarios to a plan."""
+"""Expand a suite's scenario requests and the configuration into scenarios, and scenarios into a plan."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,20 +12,19 @@ from harness.plan.arms import SHARED
 from harness.plan.corpus import TEXT_CLASSES, Corpus
 
 CONCURRENT_TEXTS = 1_000
-"""Different texts of a class that a crowd may ask for before the first comes again."""
+"""The maximum number of different texts of a class for concurrent requests, before the first is repeated."""
 
 Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioRequest:
-    """What one test of a suite asks for: a mode, text classes, and the markers that put it into a selection.
+    """What one test of a suite measures: a mode, text classes, and the markers that put it into a selection.
 
-    `variant` None goes through a class's variants. `changes` are what the arms are measured with, each written as a
-    side of a duel; none means as they are. `recipes` are the quantised variants beside the original, None for those of
-    the selection. `concurrencies` are how many texts are asked for at once, in a `stampede` all the same one; `traffic`
-    are the loads instead of it: of a server, whose texts then change with each request. `repeats` is how many a block
-    speaks one after the other.
+    `variant` None cycles through a class's variants. `changes` are arm specifications to measure the arms with; empty
+    means unchanged. `recipes` are the quantised variants besides the original; None means those of the selection.
+    `concurrencies` are numbers of concurrent requests; in a `stampede` they all have the same text. `traffic` are loads
+    on a server instead, whose text changes with each request. `repeats` is the number of sequential requests per block.
     """
 
     mode: Mode
@@ -44,11 +43,11 @@ class ScenarioRequest:
 class LaunchPolicy:
     """How time is divided between launches and blocks, and between the arms of a block.
 
-    `launching` is the share of the budget that launches may take, with their warm-ups: where it has no room for all,
-    fewer are made, and no more than leave `fewest_blocks` to each. `needed_launches` are made whatever the budget: with
-    one launch a process cannot be told from a change. `slice_s` is how long each of two arms works at most before it
-    is the other's turn, in seconds; with 0 they speak one after the other, and `whole` says why where slices are asked
-    for. `otherwise` is taken where arms turn out to be unfit for slices, with as many `launches`.
+    `launching` is the share of the budget for launches with their warm-ups. If it is too small for all launches, fewer
+    are made, and each keeps at least `fewest_blocks` blocks. `needed_launches` are made in any case: with one launch,
+    the difference of a process looks like a change. `slice_s` is the maximum duration of a slice in seconds before the
+    other arm continues; with 0 the arms run one after the other. `whole` says why requested slices are not used.
+    `otherwise` is the policy for arms that turn out to be unfit for slices, with as many `launches`.
     """
 
     launching: float = 1.0
@@ -57,7 +56,7 @@ class LaunchPolicy:
     slice_s: float = 0.0
     whole: str = ""
     launches: int | None = None
-    """None: as many as the pace says."""
+    """None: as many as the run limits say."""
     otherwise: "LaunchPolicy | None" = None
 
 
@@ -66,9 +65,9 @@ ALL_LAUNCHES = LaunchPolicy()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """How long and how often: the budget of time, launches, blocks and warm-ups, time-outs, and the seed.
+    """The limits of a run: time budget (s), launches, blocks, warm-ups, time-out (s) and the seed.
 
-    `memory` is what workers may hold at once, in bytes; None sets no bound.
+    `memory` is the maximum total memory of workers in bytes; None sets no limit.
     """
 
     budget_s: float
@@ -81,13 +80,13 @@ class RunLimits:
     memory: int | None = None
 
     def timeout_for(self, characters: int) -> float:
-        """Seconds after which an answer to a text of so many characters is given up."""
+        """The time-out (s) for a text of this many characters."""
         return self.timeout_s + 0.25 * characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that the conductor needs to know of what to measure."""
+    """The complete description of what the conductor measures."""
 
     scenarios: tuple[Scenario, ...]
     utterances: Mapping[str, tuple[Utterance, ...]]
@@ -95,8 +94,8 @@ class Plan:
     corpus_digest: str
     selection: str = ""
     script: Mapping[str, str] = field(default_factory=dict)
-    crowds: Mapping[str, tuple[Utterance, ...]] = field(default_factory=dict)
-    """Text class → the texts of which crowds ask for many."""
+    concurrent_pool: Mapping[str, tuple[Utterance, ...]] = field(default_factory=dict)
+    """Text class → the texts for concurrent requests."""
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -104,29 +103,29 @@ class Plan:
         return tuple(dict.fromkeys(scenario.arm for scenario in self.scenarios))
 
     def shuffled(self, things: Iterable[Thing], what: str, number: int) -> list[Thing]:
-        """In an order that the seed decides, and nothing that was drawn before."""
+        """`things` in an order that depends only on the seed, `what` and `number`."""
         shuffled = list(things)
         random.Random(f"{self.run_limits.seed}/{what}/{number}").shuffle(shuffled)  # noqa: S311 - an order, no secret
         return shuffled
 
     def turned(self, things: Iterable[Thing], what: str, number: int) -> list[Thing]:
-        """`shuffled`, but every second order is the one before turned round: what a place does cancels out."""
+        """`shuffled`, but every second order reverses the one before, so that effects of position cancel out."""
         order = self.shuffled(things, what, number - number % 2)
         return order[::-1] if number % 2 else order
 
     def utterance(self, scenario: Scenario, round_number: int, *, turn: int = 0) -> Utterance:
-        """The text of a scenario in a round of blocks; `turn` counts where a block speaks several."""
+        """The text of a scenario in a round of blocks; `turn` is the index within a block with several texts."""
         texts = self.utterances[scenario.text_class]
         if scenario.variant is not None:
             return texts[scenario.variant]
         return texts[(round_number * scenario.repeats + turn + self._ahead(scenario, len(texts))) % len(texts)]
 
     def concurrent_texts(self, scenario: Scenario, block: int) -> tuple[Utterance, ...]:
-        """The texts of a scenario that asks for many: so many of the class at once, or all of it for a load.
+        """The texts of a concurrent scenario in a block: one per concurrent request, or the whole class for a load.
 
-        Those of one block lie behind one another, and so do blocks, so that no text comes twice before all have come.
+        Blocks take consecutive texts of the class, so no text is repeated before all have been used.
         """
-        texts = self.crowds[scenario.text_class]
+        texts = self.concurrent_pool[scenario.text_class]
         together = [each for each in self.scenarios if each.is_concurrent and _answered_together(each, scenario)]
         before = together[: together.index(scenario)]
         if scenario.traffic is not None:
@@ -142,10 +141,10 @@ class Plan:
         return tuple(texts[(first + number) % len(texts)] for number in range(wanted))
 
     def _ahead(self, scenario: Scenario, texts: int) -> int:
-        """How many texts a scenario over HTTP is ahead of the first of its class.
+        """The offset of an HTTP scenario's texts relative to the first scenario of its class.
 
-        What one asks for, another must not find in the server's cache a moment later. In process nothing is kept, and
-        texts that are alike make pairs.
+        It prevents a scenario from finding another one's texts in the server's cache. In-process engines cache nothing,
+        so their scenarios use the same texts and form pairs.
         """
         if scenario.mode is not Mode.ENDPOINT:
             return 0
@@ -158,12 +157,12 @@ class Plan:
 
 
 def _different(scenario: Scenario) -> int:
-    """How many texts a block of a crowd asks for."""
+    """The number of different texts that a block of concurrent requests uses."""
     return 1 if scenario.stampede else scenario.concurrency
 
 
 def _answered_together(one: Scenario, other: Scenario) -> bool:
-    """Whether what one asks for, the other could find kept: arms over HTTP may be one server, others are processes."""
+    """Whether two scenarios may share a cache: arms over HTTP may be one server, other arms are separate processes."""
     return one.text_class == other.text_class and (one.arm == other.arm or bool(one.arm.url and other.arm.url))
 
 
@@ -176,9 +175,9 @@ def expand(
     texts: Sequence[str] = (),
     own: Utterance | None = None,
 ) -> tuple[Scenario, ...]:
-    """Every scenario of a wish: arms × changes × texts × speeds. What the user gives replaces the wish's own texts.
+    """Every scenario of a request: arms × changes × texts × speeds. The user's texts replace the request's own.
 
-    `texts` are classes of the corpus, `own` is a text of the user's own, `language` the one that the user has chosen.
+    `texts` are classes of the corpus, `own` is a user's own text, `language` is the user's language. Raises UsageError.
     """
     arms = [parse_arm_spec(change, base=arm, models=()) for arm in arms for change in request.changes or CURRENT[:1]]
     if request.mode.is_load:
@@ -221,7 +220,7 @@ def make_plan(
     selection: str = "",
     script: Mapping[str, str] | None = None,
 ) -> Plan:
-    """A plan of the distinct scenarios, with the texts that they speak: the corpus's, and the user's `own`."""
+    """The plan of the distinct scenarios with their texts: the corpus's and the user's `own`. Raises UsageError."""
     distinct = tuple(dict.fromkeys(scenarios))
     if not distinct:
         raise UsageError(
@@ -229,7 +228,7 @@ def make_plan(
         )
     classes = {scenario.text_class for scenario in distinct if not scenario.mode.is_load}
     own_texts = {own.text_class: (own,)} if own else {}
-    crowded = {scenario.text_class for scenario in distinct if scenario.is_concurrent}
+    concurrent = {scenario.text_class for scenario in distinct if scenario.is_concurrent}
     return Plan(
         scenarios=distinct,
         utterances={name: own_texts.get(name) or corpus.variants(name) for name in sorted(classes)},
@@ -237,5 +236,7 @@ def make_plan(
         corpus_digest=corpus.digest,
         selection=selection,
         script=dict(script or {}),
-        crowds={name: own_texts.get(name) or corpus.at_most(name, CONCURRENT_TEXTS) for name in sorted(crowded)},
+        concurrent_pool={
+            name: own_texts.get(name) or corpus.at_most(name, CONCURRENT_TEXTS) for name in sorted(concurrent)
+        },
     )

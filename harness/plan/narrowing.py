@@ -1,4 +1,4 @@
-"""What a run was narrowed to: only a run of the same label can miss what one of them once measured."""
+"""The label of a run's selection. A scenario can only be missing from a run with the same label."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def label(selection: str, config: Config, *, chosen: Sequence[str] = ()) -> str:
 
 
 def _without_folder(model: str) -> str:
-    """Where a file lies says nothing of what was measured."""
+    """Remove the folder: a file's location does not affect what was measured."""
     from harness.models.naming import split_label
 
     label, file = split_label(model)

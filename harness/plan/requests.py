@@ -1,4 +1,4 @@
-"""What a suite's wishes come to here: without what the user has settled, and with what this build offers."""
+"""Resolve a suite's scenario requests: drop changes to settings that the user fixed, and add available providers."""
 
 from dataclasses import replace
 
@@ -17,9 +17,9 @@ EVERY_PROVIDER = "provider=*"
 
 
 def is_for(request: ScenarioRequest, config: Config) -> bool:
-    """Whether a wish is about what is configured: some are about a server, all others about an engine in process.
+    """Whether a request applies to the configured engine: to a server, or else to an in-process engine.
 
-    A cold start is one from a model file that was evicted, so an engine without one has none.
+    A cold start loads an evicted model file, so an engine without a model file has no cold start.
     """
     if request.mode is Mode.LOAD_COLD and not (config["model"] or takes_models(config["engine"])):
         return False
@@ -28,9 +28,9 @@ def is_for(request: ScenarioRequest, config: Config) -> bool:
 
 
 def resolved_request(request: ScenarioRequest, config: Config) -> ScenarioRequest:
-    """The wish without changes of what the user has settled, and with one for each provider that this build offers.
+    """The request without changes to settings that the user fixed, and with one change per available provider.
 
-    Engines that read text alone get none of the phoneme texts.
+    Engines that accept only text get no phoneme texts.
     """
     settled = {name for name, origin in config.origins.items() if origin != "default"}
     settled |= {name for name, _ in config["endpoint-options"]}
@@ -41,7 +41,7 @@ def resolved_request(request: ScenarioRequest, config: Config) -> ScenarioReques
     if not has_axes(config["engine"]):
         settled |= {"threads"}
         request = replace(request, texts=tuple(name for name in request.texts if not _is_phonemes(name)))
-    # Whoever has settled the engine that a change names gets it: what else it says is of that engine.
+    # If the user fixed the engine that a change names, keep the change: its other settings belong to that engine.
     same = f"engine={config['engine']}"
     kept = [
         change
@@ -54,7 +54,7 @@ def resolved_request(request: ScenarioRequest, config: Config) -> ScenarioReques
 
 
 def without_every_provider(request: ScenarioRequest) -> ScenarioRequest:
-    """The wish as if ONNX Runtime had the CPU alone: for what is not measured, so that nobody has to ask it."""
+    """The request with the CPU provider only, for uses that measure nothing: they need not query ONNX Runtime."""
     return replace(request, changes=tuple(each for each in request.changes if each != EVERY_PROVIDER) or ("current",))
 
 
@@ -64,9 +64,9 @@ def _is_phonemes(text_class: str) -> bool:
 
 
 def _offered(change: str) -> list[str]:
-    """A change as it is; every other provider of the installed ONNX Runtime in place of `provider=*`.
+    """The change itself, or for `provider=*` one change for every other provider of the installed ONNX Runtime.
 
-    None if ONNX Runtime cannot be asked; the run then has a note (`unknown_providers`).
+    Empty if ONNX Runtime cannot be queried; the run then has a note (`unknown_providers`).
     """
     if change != EVERY_PROVIDER:
         return [change]

@@ -84,7 +84,7 @@ def scheduler_at_work(here: Here, *, now: float) -> SchedulerInstance | None:
     """Who keeps this schedule now; None where nobody does."""
     from filelock import FileLock, Timeout
 
-    found = here.journal.keeper(here.runner)
+    found = here.journal.scheduler(here.runner)
     here.lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(here.lock).acquire(timeout=0):
@@ -108,7 +108,7 @@ def keeping(here: Here, keeper: SchedulerInstance, *, now: float) -> Iterator[No
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise _there(here.journal.keeper(here.runner) or keeper) from error
+        raise _there(here.journal.scheduler(here.runner) or keeper) from error
     try:
         here.journal.keep(keeper)
         yield

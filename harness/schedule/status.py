@@ -78,7 +78,7 @@ def overview(store: RunStore, journal: ScheduleLog, booked: Sequence[Booked], *,
     return Overview(
         now=now,
         runner=runner,
-        keeper=journal.keeper(runner),
+        keeper=journal.scheduler(runner),
         running=running,
         watched=read_events(events_of(Path(running.log))) if running and running.log else None,
         queue=tuple(fire for fire in open_fires if fire.state is FireState.QUEUED),

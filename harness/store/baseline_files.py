@@ -67,7 +67,7 @@ Pairs = Mapping[str, tuple[BaselinePoint, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineFile:
-    """What one file holds: the accepted figures of one scenario on one machine."""
+    """The content of one file: the baseline values of one scenario on one machine."""
 
     machine_key: str
     scenario_id: str

@@ -1,7 +1,7 @@
-"""Baselines: the accepted figures of a machine, in files that are reviewed like code.
+"""Baselines: the accepted values of a machine, in files that are reviewed like code.
 
-A baseline changes only when someone promotes a run. It is the last few promoted runs of a (scenario, metric), and not
-one of them: what two runs differ by on different days is what the gate's allowance is made of.
+A baseline changes only when someone promotes a run. It holds the last few promoted runs of a (scenario, metric), not
+just one: the gate derives its allowance from the differences between runs of different days.
 """
 
 import math
@@ -45,7 +45,7 @@ _PROMOTE: Final = "kokoro-bench baseline promote {run}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineEntry:
-    """A figure to be accepted, and where it belongs."""
+    """A value to accept, with its machine, scenario and metric."""
 
     machine_key: str
     scenario_id: str
@@ -80,7 +80,7 @@ class MachineBaselines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """All accepted figures of one machine, as they stood when they were loaded."""
+    """All baseline values of one machine, as of the time of loading."""
 
     machine_key: str
     files: Mapping[str, BaselineFile]
@@ -120,10 +120,10 @@ def load_baselines(root: Path, machine_key: str) -> Baselines:
 
 
 def promote(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
-    """Accept figures: each joins its baseline, of which the newest `keep` (at least 1) stay. Returns what changed.
+    """Add `entries` to their baselines, which keep the newest `keep` (at least 1) points. Return the changes.
 
-    A run that is promoted again replaces its former figures. BaselineError where a present file cannot be used or a
-    new one cannot be written; then no file is half-written.
+    A run that is promoted again replaces its earlier values. BaselineError if an existing file is unusable or a new one
+    cannot be written; then no file is half-written.
     """
     changes, files = _plan(root, entries, keep)
     write_all({path: render(content) for path, content in files.items()})
@@ -178,7 +178,7 @@ def _present(path: Path, entry: BaselineEntry) -> BaselineFile:
 
 
 def _with(content: BaselineFile, entry: BaselineEntry) -> BaselineFile:
-    """`content` with one more point. What is said of a run is said of all its points."""
+    """`content` with one more point. The run's description replaces that of its other points."""
     run = entry.point.run
     metrics = {
         metric: tuple(replace(point, run=run) if point.run.id == run.id else point for point in points)

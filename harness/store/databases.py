@@ -223,10 +223,10 @@ def _set_up_sqlite(connection: "sqlite3.Connection", _record: object, *, lock_wa
 
 
 def _enter_wal_mode(cursor: "sqlite3.Cursor", *, lock_wait_s: float) -> None:
-    """Switch the file to WAL, waiting for whoever is doing the same.
+    """Switch the file to WAL mode. Wait if another process does the same.
 
-    SQLite's own waiting (the driver's `timeout`) does not cover this switch: where two processes open a new file at the
-    same moment, one of them is told at once that the database is locked.
+    SQLite's own waiting (the driver's `timeout`) does not cover this switch: if two processes open a new file at the
+    same moment, one of them gets "database is locked" at once.
     """
     import sqlite3
 
@@ -235,7 +235,7 @@ def _enter_wal_mode(cursor: "sqlite3.Cursor", *, lock_wait_s: float) -> None:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
-            # The lower byte: who comes upon another's recovery is told so in the upper one (SQLITE_BUSY_RECOVERY).
+            # Only the lower byte: during another process's recovery the upper one is set (SQLITE_BUSY_RECOVERY).
             busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > until:
                 raise

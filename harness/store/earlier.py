@@ -1,4 +1,4 @@
-"""What earlier versions stored and this one does not show as it stands."""
+"""Conversion of stored results of earlier versions that this version shows differently."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -9,7 +9,7 @@ from harness.core.records.scenario import Scenario, original_of
 from harness.core.records.verdict import Median, Summary, Verdict
 
 SELF_COMPARED: Final = ("lsd", "mcd", "duration_ratio", "pesq", "stoi")
-"""Metrics that in their definition 1 were also of a model against itself, and said nothing of it."""
+"""Metrics whose definition 1 also compared a model with itself, without a mark."""
 SELF_DEFINITION: Final = 1
 _ITSELF: Final = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
 AGAINST_ITSELF: Final = "an earlier version held it against itself"
@@ -19,11 +19,11 @@ _BARE_CLAIM = re.compile(
     r"[+-][\d.]+% of (the whole|all nodes' time) \(.*"
     r"|\d+ of \d+ repetitions were disturbed by other work on the machine"
 )
-"""Suspects of before they had an interval: some moved against their verdict, and all may have been noise."""
+"""Suspects from versions without intervals: some moved against their verdict, and all may be noise."""
 
 
 def with_proven_suspects(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
-    """The verdicts without suspects that claim a movement and give no interval for it."""
+    """The verdicts without the suspects that state a movement without an interval."""
     return tuple(
         replace(verdict, suspects=tuple(each for each in verdict.suspects if not _BARE_CLAIM.fullmatch(each)))
         if any(map(_BARE_CLAIM.fullmatch, verdict.suspects))
@@ -33,7 +33,7 @@ def with_proven_suspects(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
 
 
 def self_compared(scenarios: Sequence[Scenario]) -> frozenset[str]:
-    """The ids of the scenarios that an earlier version held against themselves."""
+    """The ids of the scenarios that an earlier version compared with themselves."""
     originals = {each.id: original_of(each, scenarios) for each in scenarios}
     return frozenset(own for own, original in originals.items() if original is not None and original.id == own)
 

@@ -1,4 +1,4 @@
-"""What went wrong in a database, said in one line; and a damaged file kept aside, so that nothing is ever lost."""
+"""One-line messages for database errors. A damaged file is moved aside and never deleted."""
 
 import os
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ class _Fault:
     what: str
     remedy: str
     passes: bool = False
-    """Whether it may be over in a minute: space is freed, a lock ends, a server comes back."""
+    """Whether the fault may pass soon: space is freed, a lock ends, a server comes back."""
 
 
 class AwayError(StoreError):
-    """The database cannot be used just now, and may be soon."""
+    """The database is temporarily unavailable."""
 
 
 # By the beginning of SQLite's own name for the error, the longer ones first.

@@ -1,4 +1,4 @@
-"""The schedule's own tables: due times and what came of them, alerts, and who keeps the watch."""
+"""The schedule's tables: due times with their outcomes, alerts, and running schedulers."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,9 +15,10 @@ from harness.store.schema import ALERTS, FIRES, SCHEDULERS
 
 
 class ScheduleLog:
-    """Every method is one transaction; each raises StoreError where the database fails, AwayError where that may pass.
+    """Access to the schedule's tables. Every method is one transaction.
 
-    A runner is one installation that keeps a schedule; several may share a database, each with its own rows.
+    Methods raise StoreError if the database fails, and AwayError if that may pass. A runner is one installation with a
+    schedule; several may share a database, each with its own rows.
     """
 
     def __init__(self, database: Database) -> None:
@@ -25,7 +26,7 @@ class ScheduleLog:
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The database's location, for messages."""
         return self._database.place
 
     @property
@@ -35,14 +36,14 @@ class ScheduleLog:
 
     @property
     def engine(self) -> Engine:
-        """For a job store that keeps its table (see `provide`) here, and writes in transactions of one statement."""
+        """The engine for a job store that has its table here (see `provide`) and writes in single statements."""
         return self._database.readers if self.is_local else self._database.writers
 
     def provide(self, table: Table) -> None:
-        """Make a job store's `table` where it is not there yet.
+        """Create a job store's `table` if it does not exist.
 
-        In a transaction that announces itself as a writer's, because the job store's own would look first and write
-        then: on SQLite that is refused at once where anybody else is writing just then.
+        It uses a transaction that locks for writing at its start. The job store's own transaction reads first and then
+        writes, which SQLite refuses at once if another process is writing.
         """
         with reading(self._database) as connection:
             if inspect(connection).has_table(table.name):
@@ -56,7 +57,7 @@ class ScheduleLog:
     def enqueue(
         self, *, runner: str, job: str, due_at: float, asked: bool, missed: int, now: float, machine_key: str
     ) -> bool:
-        """Put a due time in the queue; False where it is known already, so that nothing runs twice."""
+        """Put a due time in the queue. Return False if it is already known, so that nothing runs twice."""
         row = {
             "runner": runner,
             "job": job,
@@ -107,7 +108,7 @@ class ScheduleLog:
         return self._fires(question)
 
     def counts(self, runner: str) -> dict[tuple[str, FireOutcome], int]:
-        """How often each job of a runner ended how."""
+        """(Job, outcome) → count, for a runner."""
         question = (
             select(FIRES.c.job, FIRES.c.outcome, func.count())
             .where(FIRES.c.runner == runner, FIRES.c.outcome.is_not(None))
@@ -125,7 +126,7 @@ class ScheduleLog:
     # Alerts.
 
     def alerts(self, machine_key: str | None = None, *, limit: int | None = None) -> tuple[Alert, ...]:
-        """All that was ever told, newest first."""
+        """All alerts, newest first."""
         question = select(ALERTS).order_by(ALERTS.c.opened_at.desc(), ALERTS.c.key.desc()).limit(limit)
         if machine_key is not None:
             question = question.where(ALERTS.c.machine_key == machine_key)
@@ -133,45 +134,45 @@ class ScheduleLog:
             return tuple(_alert(row) for row in connection.execute(question))
 
     def open_alert(self, alert: Alert) -> int:
-        """Keep an alert, and return its number; its `key` is not looked at."""
+        """Store an alert and return its number; its `key` is ignored."""
         values = asdict(alert) | {"kind": alert.kind.value}
         del values["key"]
         with writing(self._database) as connection:
             return int(connection.execute(insert(ALERTS).values(values).returning(ALERTS.c.key)).scalar_one())
 
     def close_alerts(self, keys: Sequence[int], *, closed_at: float, closed_by: str) -> None:
-        """They have recovered."""
+        """Mark alerts as recovered."""
         with writing(self._database) as connection:
             changes = update(ALERTS).where(ALERTS.c.key.in_(keys))
             connection.execute(changes.values(closed_at=closed_at, closed_by=closed_by))
 
     def note_trouble(self, keys: Sequence[int], trouble: str) -> None:
-        """Some channel could not be told of them."""
+        """Record that some channel could not be notified of these alerts."""
         with writing(self._database) as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key.in_(keys)).values(trouble=trouble))
 
-    # Who keeps the watch.
+    # Schedulers.
 
-    def keeper(self, runner: str) -> SchedulerInstance | None:
-        """The scheduler that was last at work for a runner."""
+    def scheduler(self, runner: str) -> SchedulerInstance | None:
+        """The latest scheduler of a runner."""
         with reading(self._database) as connection:
             row = connection.execute(select(SCHEDULERS).where(SCHEDULERS.c.runner == runner)).one_or_none()
         return None if row is None else SchedulerInstance(**row._mapping)  # noqa: SLF001 - the public name of a row's fields
 
-    def keepers(self) -> tuple[SchedulerInstance, ...]:
+    def schedulers(self) -> tuple[SchedulerInstance, ...]:
         """The schedulers of all runners."""
         with reading(self._database) as connection:
             rows = connection.execute(select(SCHEDULERS).order_by(SCHEDULERS.c.runner)).all()
         return tuple(SchedulerInstance(**row._mapping) for row in rows)  # noqa: SLF001 - likewise
 
-    def keep(self, keeper: SchedulerInstance) -> None:
-        """Say that a scheduler is at work."""
+    def keep(self, instance: SchedulerInstance) -> None:
+        """Record a running scheduler."""
         with writing(self._database) as connection:
-            connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == keeper.runner))
-            connection.execute(insert(SCHEDULERS).values(asdict(keeper)))
+            connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == instance.runner))
+            connection.execute(insert(SCHEDULERS).values(asdict(instance)))
 
     def leave(self, runner: str) -> None:
-        """Say that none is."""
+        """Record that the runner has no running scheduler."""
         with writing(self._database) as connection:
             connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == runner))
 

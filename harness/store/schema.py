@@ -206,7 +206,7 @@ ALERTS: Final = Table(
 )
 
 SCHEDULERS: Final = Table(
-    "bench_keepers",
+    "bench_keepers",  # codespell:ignore keepers
     METADATA,
     Column("runner", String(200), primary_key=True),
     Column("pid", Integer, nullable=False),

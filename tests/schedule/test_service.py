@@ -48,7 +48,7 @@ def test_one_at_a_time_and_the_next_when_it_has_ended(here: Here) -> None:
         ):
             pytest.fail("two schedulers")
     assert scheduler_at_work(here, now=NOW) is None
-    assert here.journal.keeper(here.runner) is None
+    assert here.journal.scheduler(here.runner) is None
 
 
 def test_who_was_killed_keeps_nothing(here: Here) -> None:
@@ -69,4 +69,4 @@ def test_the_same_name_on_another_host_is_respected_while_it_is_heard_of(here: H
 def test_runners_of_one_store_do_not_disturb_one_another(here: Here) -> None:
     other = replace(here, runner="other")
     with keeping(here, keeper(here), now=NOW), keeping(other, keeper(other), now=NOW):
-        assert [found.runner for found in here.journal.keepers()] == sorted([here.runner, "other"])
+        assert [found.runner for found in here.journal.schedulers()] == sorted([here.runner, "other"])

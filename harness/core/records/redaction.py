@@ -66,7 +66,7 @@ def published_text(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def published_selection(selection: str) -> str:
-    """What a run was narrowed to, without folders: a relative one has no sign of its own, and is told by its place."""
+    """A run's selection without folders. Relative paths are recognised by their position in the selection."""
     if "\\," in selection:  # a comma in a file's own name, as lists have it
         return published_selection(selection.replace("\\,", _COMMA)).replace(_COMMA, "\\,")
     option = _OPTION_WITH_TEXT.search(selection)
@@ -99,7 +99,7 @@ def published(run: _Run) -> _Run:
 
 
 def _repetitions(repetitions: tuple[Repetition, ...]) -> tuple[Repetition, ...]:
-    """There may be a hundred thousand, and hardly one has anything to say."""
+    """Redact only the repetitions whose texts may contain a path: a run may have a hundred thousand."""
     return tuple(published_record(each) if _may_say_a_path(each) else each for each in repetitions)
 
 

@@ -154,22 +154,22 @@ class Arrivals(StrEnum):
     """When the requests of a load begin."""
 
     CLOSED = "closed"
-    """Listeners, each of whom asks again when served: a slow server is asked less often."""
+    """Closed loop: each user sends the next request after its answer, so a slow server gets fewer requests."""
     CONSTANT = "constant"
-    """At a rate, evenly, whatever becomes of them."""
+    """Open loop at a constant rate, independent of the answers."""
     POISSON = "poisson"
-    """At a rate, independently of one another."""
+    """Open loop as a Poisson process: independent requests at a mean rate."""
     RAMP = "ramp"
-    """At a rate that rises or falls evenly."""
+    """Open loop at a rate that rises or falls linearly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """A load on a server: `level` is the number of listeners, or the requests per second (a ramp's last).
+    """A load on a server: `level` is the number of users, or the requests per second (of a ramp: the final rate).
 
     A ramp begins at `first` requests per second. The window of `seconds` lies between `warm_up_s` and `cool_down_s`,
-    under load as well. With `listen` a listener hears an answer to its end before asking again. Answers that are not
-    complete `drain_s` seconds after the load's end are unfinished.
+    during which the load continues. With `listen` a user plays an answer to its end before the next request. Answers
+    that are incomplete `drain_s` seconds after the load's end count as unfinished.
     """
 
     arrivals: Arrivals
@@ -183,12 +183,12 @@ class Traffic:
 
     @property
     def total_s(self) -> float:
-        """From the first possible start to the last, in seconds."""
+        """Seconds from the first possible start of a request to the last."""
         return self.warm_up_s + self.seconds + self.cool_down_s
 
     @property
     def longest_s(self) -> float:
-        """From the first possible start until no answer is waited for any more, in seconds."""
+        """Seconds from the first possible start of a request to the end of the drain time."""
         return self.total_s + self.drain_s
 
     @property
@@ -202,10 +202,10 @@ class Traffic:
 class Scenario:
     """One line of every table: an arm, a text class, a mode, a voice, a concurrency or a load.
 
-    `variant` is the text of the class that every repetition speaks; None goes through the variants, one a block, or one
-    a request under a load. With a `concurrency` above 1 a block's repetitions are so many texts asked for at once, in a
-    `stampede` all the same one; with `repeats` above 1 they are so many one after the other, and a `variant` of None
-    changes with each. `language` is the tag of the one that the user has chosen, "" for none: the voice's own.
+    `variant` is the index of the text within its class; None cycles through the variants, one per block, or one per
+    request under a load. With a `concurrency` above 1 a block has that many concurrent requests; in a `stampede` they
+    all have the same text. With `repeats` above 1 a block has that many sequential requests, and a `variant` of None
+    changes with each. `language` is the tag of the user's language; "" means the voice's own.
     """
 
     arm: Arm
@@ -222,7 +222,7 @@ class Scenario:
 
     @property
     def is_concurrent(self) -> bool:
-        """Whether it asks for more than one text at a time."""
+        """Whether it sends more than one request at a time."""
         return self.concurrency > 1 or self.traffic is not None
 
     @property

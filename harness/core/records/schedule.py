@@ -1,11 +1,11 @@
-"""What the schedule keeps: when a job was due and what came of it, what was said to people, and who keeps the watch."""
+"""Records of the schedule: due times with their outcomes, alerts, and running schedulers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class FireState(StrEnum):
-    """How far a due time has come."""
+    """The state of a due time."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -13,15 +13,15 @@ class FireState(StrEnum):
 
 
 class FireOutcome(StrEnum):
-    """What came of it."""
+    """The outcome of a due time."""
 
     OK = "ok"
     WORSE = "worse"
     """Measured, and something regressed or missed its target."""
     UNDECIDED = "undecided"
-    """Measured, without the answer that the policy asks for."""
+    """Measured, without the answer that the policy requires."""
     PARTIAL = "partial"
-    """Ended at its time limit; what was measured is kept."""
+    """Ended at its time limit; the measurements so far are kept."""
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     SKIPPED = "skipped"
@@ -29,20 +29,20 @@ class FireOutcome(StrEnum):
 
     @property
     def measured(self) -> bool:
-        """Whether there are figures: what a streak counts."""
+        """Whether there are measurements; a streak counts these outcomes."""
         return self in (FireOutcome.OK, FireOutcome.WORSE, FireOutcome.UNDECIDED, FireOutcome.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fire:
-    """One due time of a job. Times are in seconds since the epoch; `missed` counts the due times it stands for too."""
+    """One due time of a job. Times are seconds since the epoch; `missed` counts earlier due times that it covers."""
 
     key: int
     runner: str
     job: str
     due_at: float
     asked: bool
-    """By a person, not by the clock."""
+    """Requested by a person, not by the clock."""
     missed: int
     state: FireState
     queued_at: float
@@ -52,7 +52,7 @@ class Fire:
     exit_code: int | None
     reason: str
     run_id: str
-    """"" where nothing was stored."""
+    """"" if nothing was stored."""
     machine_key: str
     pid: int
     boot: str
@@ -60,12 +60,12 @@ class Fire:
 
     @property
     def duration_s(self) -> float | None:
-        """How long it took, where it has ended and had begun."""
+        """The duration in seconds; None unless it has begun and ended."""
         return None if self.ended_at is None or self.started_at is None else self.ended_at - self.started_at
 
 
 class AlertKind(StrEnum):
-    """What an alert is about."""
+    """The kind of an alert."""
 
     REGRESSION = "regression"
     TARGET = "missed target"
@@ -74,10 +74,10 @@ class AlertKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """Something that people were told, once; open until it has recovered.
+    """An alert, sent once. It stays open until the problem has recovered.
 
-    `subject` is the scenario, or the job of a failed run. `size` with its interval is the log-ratio that was told, None
-    where it is no change of a figure.
+    `subject` is the scenario, or the job of a failed run. `size` with its interval is the reported log-ratio; None if
+    the alert is not about a change of a metric.
     """
 
     key: int
@@ -95,12 +95,12 @@ class Alert:
     closed_by: str
     """The run that showed it recovered."""
     trouble: str
-    """Why a channel could not be told, "" where all were."""
+    """Why a channel could not be notified; "" if all were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerInstance:
-    """A scheduler at work: who, where, since when, and when it was last heard of."""
+    """A running scheduler: its runner, process and host, its start, and the time of its last sign of life."""
 
     runner: str
     pid: int

@@ -53,7 +53,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_bench_alerts_machine_key", "bench_alerts", ["machine_key"])
     op.create_table(
-        "bench_keepers",
+        "bench_keepers",  # codespell:ignore keepers
         sa.Column("runner", sa.String(200), primary_key=True),
         sa.Column("pid", sa.Integer, nullable=False),
         sa.Column("host", sa.Text, nullable=False),

@@ -135,7 +135,7 @@ class TestOneText:
 class TestManyTexts:
     server = Arm(engine="endpoint", provider="", url="http://127.0.0.1:1")
     concurrent = Scenario(arm=server, mode=Mode.ENDPOINT, text_class="short", voice="v", variant=None, concurrency=2)
-    plan = replace(plan([concurrent], seed=7), crowds={"short": TEXTS["short"] * 4})
+    plan = replace(plan([concurrent], seed=7), concurrent_pool={"short": TEXTS["short"] * 4})
 
     @pytest.mark.parametrize(("phase", "place"), [(Phase.MEASURED, 4), (Phase.WARMUP, -3)])
     def test_they_are_ordered_from_the_runs_seed_and_not_what_the_warm_up_asked_for(
