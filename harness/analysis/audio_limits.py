@@ -1,9 +1,9 @@
-"""Whether a variant sounds wrong: fast because it computes something else is not fast.
+"""Whether a variant sounds wrong: a variant that computes something else must not count as fast.
 
-The yardstick is the original itself under another seed: its generator's noise parts it from itself, and no variant can
-be nearer. Measured on the replica, whose mel-cepstral distortion from itself is 1.1 dB: variants of 8, 16 and 4 bits
-lie 1.5 to 2.1 dB away, white noise, tones, noise as loud as the speech and heavy clipping 6.9 to 19 dB. The limit lies
-between, with room for what a listener may still accept.
+The yardstick is the distance of the original from itself under another seed: the generator's noise alone causes it.
+Measured on the replica, that mel-cepstral distortion is 1.1 dB. Variants of 8, 16 and 4 bits lie 1.5 to 2.1 dB away;
+white noise, tones, noise as loud as the speech and heavy clipping lie 6.9 to 19 dB away. The limit lies between, with
+room for what a listener may still accept.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ SHORTEST, LONGEST = 0.75, 4 / 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """The metric that gives a variant away, and why, in a sentence."""
+    """The metric that shows a variant to be wrong, and the reason as a sentence."""
 
     metric: str
     reason: str
 
 
 def mcd_limit(own_db: float) -> float:
-    """The distortion (dB) beyond which a variant is wrong, where the original's own is `own_db`."""
+    """The distortion (dB) beyond which a variant is wrong, given the original's distance from itself, `own_db`."""
     return MCD_FACTOR * own_db + MCD_MARGIN_DB
 
 
 def find_wrong(*, mcd: float | None, own_mcd: float | None, duration_ratio: float | None) -> Wrong | None:
-    """What is wrong with a variant, None where nothing is known to be. Distortions in dB, None where unknown."""
+    """What is wrong with a variant, or None. The distortions are in dB; None means unknown."""
     if duration_ratio is not None and not SHORTEST <= duration_ratio <= LONGEST:
         return Wrong(
             metric="duration_ratio",
@@ -59,11 +59,11 @@ def find_wrong(*, mcd: float | None, own_mcd: float | None, duration_ratio: floa
 def counterpart_of(
     scenario: Scenario, scenarios: Sequence[Scenario], *, references: Collection[str] = ()
 ) -> Scenario | None:
-    """What a scenario's audio is held against: its known original, else the arm that the others stand beside.
+    """The scenario to compare audio with: the known original, or else the run's reference with the same text.
 
-    `references` are the arm ids that verdicts name as their other side (a duel's reference); where there are none, it
-    is the plainest arm with the same text (`reference_of`). None where the run has no other side: the scenario is alone
-    with its text, or is itself what the others are held against.
+    `references` are the arm ids that verdicts name as their reference (a duel's reference). Without them, the plainest
+    arm with the same text is used (`reference_of`). None if no other scenario has the text, or if the scenario itself
+    is the reference.
     """
     model = scenario.arm.model
     if model is None or not model.sha256:
@@ -84,15 +84,15 @@ def counterpart_of(
 
 
 def is_known_original(model: ModelVariant) -> bool:
-    """Whether nothing that a model was made from is left out: of a user's file, or a published variant, nobody says."""
+    """Whether a model is known to be an original. The origin of a user's file or a published variant is unknown."""
     made_here = model.origin in ("replica", "scripted")
     return not model.parent and (made_here or (model.origin == "public" and model.recipe.startswith("fp32")))
 
 
 def is_yardstick(scenario: Scenario, scenarios: Sequence[Scenario], *, references: Collection[str] = ()) -> bool:
-    """Whether a scenario is also held against itself under another seed: what the others' distances are read beside.
+    """Whether a scenario is also compared with itself under another seed, as the noise floor of the other distances.
 
-    So is an original that is known as one, and any other that something in the run is held against.
+    This applies to a known original, and to every scenario that another one is compared with.
     """
     original = original_of(scenario, scenarios)
     if original is None or original.id != scenario.id:

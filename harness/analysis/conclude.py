@@ -1,4 +1,4 @@
-"""From what was observed to what is concluded: summaries, comparisons with the baseline, targets, and the gate."""
+"""Conclusions from a run's observations: summaries, comparisons with the baseline, targets, and the gate's verdicts."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +33,7 @@ LOST = (OutcomeKind.CRASHED, OutcomeKind.TIMEOUT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusions:
-    """All that follows from a run's observations; `notes` are sentences that belong to the run and to no figure."""
+    """The conclusions of a run; `notes` are sentences about the run as a whole."""
 
     summaries: tuple[Summary, ...]
     verdicts: tuple[Verdict, ...]
@@ -53,7 +53,7 @@ def policy_of(config: Config) -> Policy:
 
 
 def conclude(data: RunData, *, config: Config, derived: RunValues | None = None) -> Conclusions:
-    """Everything that follows from a run's observations and the baseline; `derived` are its values, if known."""
+    """The conclusions from a run's observations and the baseline; `derived` are the run's values, if known."""
     values = all_values(derived or RunValues(data), config.targets)
     baselines = load_baselines(config.baselines, data.run.machine.key)
     summaries = summarise_all(data, values, baselines)
@@ -79,15 +79,15 @@ def all_values(derived: RunValues, targets: Sequence[tuple[str, str, float | Non
 
 
 def limits(targets: Sequence[tuple[str, str, float | None]], scenario_id: str) -> dict[str, float]:
-    """Metric → limit for one scenario: of the patterns that match, the last, which are the user's, win."""
+    """Metric → limit for one scenario. The last matching pattern wins; the user's patterns come last."""
     last = {name: limit for pattern, name, limit in targets if fnmatchcase(scenario_id, pattern)}
     return {name: limit for name, limit in last.items() if limit is not None}
 
 
 def summarise_all(data: RunData, values: ScenarioValues, baselines: Baselines | None = None) -> tuple[Summary, ...]:
-    """One summary per scenario and metric, also of what has no value, with its reason.
+    """One summary per scenario and metric; a summary without values has a reason.
 
-    `baselines` are the machine's: how much the launches of accepted runs differed is known of later ones.
+    `baselines` are the machine's. The spread between the launches of accepted runs is the prior for this run's.
     """
     priors = {name: launch_prior(METRICS[name].launch_sd, _earlier_launches(name, baselines)) for name in METRICS}
     return tuple(
@@ -122,14 +122,14 @@ def _earlier_launches(name: str, baselines: Baselines | None) -> list[EarlierLau
 def _comparisons(
     scenario: Scenario, values: Mapping[str, Values], *, data: RunData, baselines: Baselines
 ) -> list[Comparison]:
-    """One per gated metric; a scenario that was lost or has no valid measurement is one failure, not six."""
+    """One comparison per gated metric. A lost scenario, or one without a valid measurement, gives a single failure."""
     primary = values["load_time" if scenario.mode.is_load else "latency"]
     if lost := loss(scenario, data):
         reason = f"lost after {primary.n} valid: {lost}" if primary.n else lost
         failed = NotComparable(kind=VerdictKind.FAILED, reason=reason, advice=look_at(data))
         return [_comparison(scenario, primary.metric, failed, data)]
     if not primary.n:
-        # What an ended run did not come to has not failed: it was never tried.
+        # A scenario that an interrupted run did not reach has not failed.
         kind = VerdictKind.FAILED if primary.counts.attempted or not _ended_early(data) else VerdictKind.MISSING
         failed = NotComparable(kind=kind, reason=primary.reason, advice=look_at(data))
         return [_comparison(scenario, primary.metric, failed, data)]
@@ -146,7 +146,7 @@ def _comparisons(
 
 
 def loss(scenario: Scenario, data: RunData) -> str:
-    """Why a scenario was given up on the way: its worker was lost, or could not be loaded. "" where it was not."""
+    """Why a scenario was abandoned: its worker was lost or could not be loaded. "" if it was not abandoned."""
     other_cache = "warm" if scenario.mode is Mode.LOAD_COLD else "cold"
     outcomes = [
         launch.outcome
@@ -178,7 +178,7 @@ def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotCompa
 
 
 def _seconds_a_round(data: RunData) -> float | None:
-    """What a further block of every arm takes: as many as there are groups, where arms take turns."""
+    """The duration (s) of a further block of every arm; with groups of arms it covers one block per group."""
     walls_s = sum(block.wall_ns for block in data.blocks) / 1e9
     groups = {(block.launch, block.group) for block in data.blocks}
     launches = {launch for launch, _ in groups}
@@ -219,7 +219,7 @@ def _sides(
 
 
 def _unlike(point: BaselinePoint, name: str, data: RunData) -> list[str]:
-    """The fields that make an accepted figure incomparable with this run's."""
+    """The differences that make a baseline value incomparable with this run's."""
     setting = data.run.setting
     found = []
     if point.definition != METRICS[name].definition:
@@ -232,7 +232,7 @@ def _unlike(point: BaselinePoint, name: str, data: RunData) -> list[str]:
 
 
 def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
-    """Scenarios that a run of the same selection once had, and this one was to have and has not."""
+    """Scenarios that are in a baseline of the same selection, but not in this run."""
     present = {scenario.id for scenario in data.run.scenarios}
     selection = published_selection(data.run.selection)
     found = []
@@ -261,8 +261,8 @@ def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
 def _targets(summaries: tuple[Summary, ...], config: Config, *, lost: Collection[str]) -> list[Target]:
     """Every limit on every scenario whose id its pattern matches.
 
-    A figure without a value has met and missed nothing, nor has a scenario that was given up on the way. One that only
-    failed has a success rate all the same: that of its failures.
+    A metric without a value neither meets nor misses its target, and neither does an abandoned scenario. A scenario
+    whose requests all failed still has a success rate.
     """
     return [
         Target(
@@ -283,7 +283,7 @@ def _targets(summaries: tuple[Summary, ...], config: Config, *, lost: Collection
 
 
 def without_interval(data: RunData) -> Mapping[tuple[str, str], str]:
-    """(scenario id, metric) → "2 values: no interval", for each figure that stands alone."""
+    """(Scenario id, metric) → "2 values: no interval", for each value without an interval."""
     return {(each.scenario_id, each.metric): no_interval(each.n) for each in data.summaries if lacks_interval(each)}
 
 

@@ -1,4 +1,4 @@
-"""Why a figure may have moved: what differs between the accepted subject and this one, strongest first."""
+"""Why a metric may have moved: the differences between the accepted subject and this one, strongest first."""
 
 from collections.abc import Sequence
 from math import exp
@@ -16,7 +16,7 @@ from harness.metrics.registry import METRICS
 from harness.store.baselines import PromotedRun
 
 DISTURBED_SHARE = 0.2
-"""From this share of disturbed repetitions on, the machine is a suspect itself."""
+"""With at least this share of disturbed repetitions, the machine itself is a suspect."""
 
 
 def differences_from_accepted(accepted: PromotedRun, data: RunData, verdict: Verdict) -> tuple[str, ...]:
@@ -52,9 +52,9 @@ def _source(accepted: PromotedRun, data: RunData) -> list[str]:
 
 
 def _machine(data: RunData, verdict: Verdict) -> list[str]:
-    """That other work on the machine made a figure worse, by how much, and where it was shown to do so.
+    """How much other work on the machine added to a metric, if the data show it; else empty.
 
-    It takes time from a process and makes nothing better.
+    Other work takes time from a process, so it can only explain a metric that got worse.
     """
     change, metric = verdict.change, METRICS[verdict.metric]
     timed = metric.per is Per.REPETITION and metric.lower_is_better and not metric.unit.startswith("B")

@@ -1,6 +1,6 @@
-"""The operating curve of the gate on one machine: how often it cries wolf, what it finds, and what that costs.
+"""The operating curve of the gate on one machine: its false-alarm rate, its power, and the duration of its duels.
 
-Built from trials in which the truth was known: an arm played against itself, or against itself with a planted slowdown.
+It is built from trials with a known truth: an arm against itself, or against itself with a planted slowdown.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ UNCALIBRATED = "how often this gate is wrong on this machine is unknown: `kokoro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One duel whose truth was known.
+    """One duel with a known truth.
 
-    `planted` is the slowdown as a ratio, 0 for an arm against itself; `regressed` and `improved` say whether any gated
-    metric was given that verdict; `seconds` is what the duel took, launches included. `pairs` are the log-ratios of the
-    latency, launch by launch, of an arm against itself: what its launches differ by is learned from them. `in_slices`
-    says that both sides of a pair worked at the same time: a way of measuring of its own, with errors of its own.
+    `planted` is the slowdown as a ratio, 0 for an arm against itself. `regressed` and `improved` say whether any gated
+    metric had that verdict. `seconds` is the duration of the duel, including launches. `pairs` are the log-ratios of
+    the latency of an arm against itself, launch by launch; they show how much launches differ. `in_slices` says that
+    both sides of a pair ran in alternating slices, a method with its own errors.
     """
 
     scenario_id: str
@@ -49,7 +49,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerPoint:
-    """How often a planted slowdown of `size` (a ratio) was found, and the median seconds of a duel that sought it."""
+    """How often a planted slowdown of `size` (a ratio) was found, and the median seconds of such a duel."""
 
     size: float
     found: Rate
@@ -74,7 +74,7 @@ class OperatingCurve:
     in_slices: bool = False
 
     def sentence(self) -> str:
-        """What is quoted beside a verdict."""
+        """The sentence that a verdict quotes."""
         parts = []
         if self.false_alarms is not None:
             alarms, duels = self.false_alarms.count, self.false_alarms.trials

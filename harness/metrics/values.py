@@ -1,4 +1,4 @@
-"""A metric's values over one scenario, with their structure kept, and two arms' values paired."""
+"""A metric's values over one scenario, grouped by launch, and the paired values of two arms."""
 
 import math
 from collections import Counter, defaultdict
@@ -51,7 +51,7 @@ class Values:
 
     @property
     def n(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return sum(len(launch) for launch in self.grouped)
 
     @property
@@ -123,19 +123,19 @@ def wilson(valid: int, attempted: int, *, launches: int, level: float = 0.95) ->
 def paired_log_ratios(values_a: Values, values_b: Values) -> Grouped:
     """ln(a / b) of the values that two arms gave in the same launch and block, one inner tuple per launch.
 
-    Several values of a block (a metric per chunk, several requests at once) enter by their median. What has no partner
-    is left out. Raises MeasurementError where a value is 0 or below: such a metric has differences, not ratios.
+    Several values of a block (a metric per chunk, concurrent requests) are replaced by their median. Values without a
+    partner are left out. Raises MeasurementError if a value is 0 or below: then no ratio is defined.
     """
     ratios = _log_ratios(values_a, values_b)
     return tuple(ratios[launch] for launch in sorted(ratios))
 
 
 def log_ratios_through(values_a: Values, values_b: Values, references: Iterable[Values]) -> Grouped:
-    """ln(a / b) as `paired_log_ratios` gives it, also of arms that took turns and shared no block in a launch.
+    """ln(a / b) as `paired_log_ratios` gives it, also for arms that shared no block in a launch.
 
-    There it is ln(a / r) less ln(b / r) of a reference that played with both, in the same process: the first pair with
-    the first, and so on, as far as both go. Each carries the noise of two pairs, which the scatter of the result shows.
-    Of several references the one that makes the most of them is taken. Raises as `paired_log_ratios` does.
+    For those it is ln(a / r) minus ln(b / r), with a reference r that shared blocks with both in the same process. The
+    pairs are matched in order. Each result carries the noise of two pairs, and the scatter of the results shows it. Of
+    several references, the one with the most results is used. Raises as `paired_log_ratios` does.
     """
     ratios = _log_ratios(values_a, values_b)
     apart = (set(values_a.launches) & set(values_b.launches)) - ratios.keys()

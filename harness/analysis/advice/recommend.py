@@ -1,8 +1,8 @@
-"""The best combination that was measured, by how much, and what it is level with. Nothing unmeasured is ever named.
+"""The best measured combination, its lead, and the arms that are level with it. It never names an unmeasured one.
 
-Arms are compared pair by pair: they were played in the same blocks, so what the machine did to one it did to the other.
-Where the arms of a run took turns, two that did not meet are compared through one that met both.
-With several texts, a block's pair is the mean of the texts' log-ratios.
+Arms are compared pair by pair: they ran in the same blocks, so the machine affected both alike. Two arms that shared no
+block are compared through a third that shared blocks with both. With several texts, a block's pair is the mean of the
+texts' log-ratios.
 """
 
 import math
@@ -28,7 +28,7 @@ Grouped = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """What is wanted: `metric` decides, `then` parts what that leaves level. Both are better when lower."""
+    """The objective: `metric` decides and `then` breaks ties. Lower is better for both."""
 
     name: str
     metric: str
@@ -49,7 +49,7 @@ OBJECTIVES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An arm with its typical figure: the geometric mean of the texts' medians, in the metric's unit."""
+    """An arm with its typical value: the geometric mean of the texts' medians, in the metric's unit."""
 
     arm: Arm
     figure: float
@@ -67,7 +67,7 @@ class Excluded:
 class Lead:
     """How far an arm lies behind the best: a log-ratio, positive for behind.
 
-    `behind` is None where sizes were read, and where there are too few pairs, which `enough_pairs` says.
+    `behind` is None for file sizes, which have no interval, and if there are too few pairs (see `enough_pairs`).
     """
 
     arm: Arm
@@ -94,12 +94,12 @@ class Recommendation:
 
     @property
     def level_with(self) -> tuple[Lead, ...]:
-        """What the best was not shown to be better than, though there were pairs enough."""
+        """The arms with enough pairs that the best was not shown to be better than."""
         return tuple(lead for lead in self.leads if lead.level and lead.enough_pairs)
 
     @property
     def too_few_pairs(self) -> tuple[Lead, ...]:
-        """What was not played beside the best often enough to say anything."""
+        """The arms that have too few pairs with the best."""
         return tuple(lead for lead in self.leads if not lead.enough_pairs)
 
 
@@ -109,9 +109,9 @@ ValuesOf = Callable[[Scenario, RunData], Mapping[str, Values]]
 def recommend(
     runs: Sequence[RunData], objective: Objective, *, values_of: ValuesOf = scenario_values
 ) -> Recommendation:
-    """The best arm of `runs`, which were made on one machine. UsageError where there is nothing to choose from.
+    """The best arm of `runs`, which must be from one machine. UsageError if there is nothing to choose from.
 
-    Whoever asks for several objectives may remember what `values_of` gave.
+    A caller with several objectives can cache the results of `values_of`.
     """
     if len({data.run.machine.key for data in runs}) > 1:
         raise UsageError("the runs are of different machines", where="RUN", remedy="name runs of one machine")
@@ -148,7 +148,7 @@ Measured = dict[str, dict[str, Mapping[str, Values]]]
 
 
 def _common_texts(found: Mapping[Arm, Measured]) -> frozenset[str]:
-    """What as many arms as possible spoke: the text of the most arms, and every other that all of these have."""
+    """The text that the most arms have, and every other text that all of these arms have."""
     spoken = Counter(text for values in found.values() for text in values)
     most = max(spoken.values())
     first = min(text for text, count in spoken.items() if count == most)
@@ -159,7 +159,7 @@ def _common_texts(found: Mapping[Arm, Measured]) -> frozenset[str]:
 def _measured(
     runs: Sequence[RunData], objective: Objective, values_of: ValuesOf
 ) -> tuple[dict[Arm, Measured], list[Excluded]]:
-    """What there is of each arm that may be chosen, and why the others may not."""
+    """The values of each arm that may be chosen, and the reasons to exclude the others."""
     found: dict[Arm, Measured] = {}
     reasons: dict[Arm, str] = {}
     for data in runs:
@@ -183,7 +183,7 @@ def _failures(data: RunData) -> dict[str, str]:
 
 
 def _unfit(values: Mapping[str, Values], objective: Objective) -> str:
-    """Why a scenario's figures cannot be chosen by; "" where they can."""
+    """Why a scenario's values are unfit for the choice, or ""."""
     counts = values["latency"].counts
     if counts.valid < counts.attempted:
         return f"{counts.attempted - counts.valid} of {counts.attempted} repetitions were not valid"
@@ -194,7 +194,7 @@ def _unfit(values: Mapping[str, Values], objective: Objective) -> str:
 
 
 def _ordered(measured: Mapping[Arm, Measured], objective: Objective) -> list[Candidate]:
-    """Best first; what is equal to the last digit, as files of one size are, by the second objective."""
+    """The candidates, best first; exact ties (files of equal size) are ordered by the second metric."""
     candidates = [Candidate(arm=arm, figure=_typical(values, objective.metric)) for arm, values in measured.items()]
     return sorted(
         candidates,

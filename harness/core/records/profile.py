@@ -37,5 +37,5 @@ class Profiles:
 
     @property
     def reason(self) -> str:
-        """Why there is nothing to compare; "" where there is."""
+        """Why there is nothing to compare, or ""."""
         return next((profile.reason for profile in (*self.candidate, *self.reference) if profile.reason), "")
