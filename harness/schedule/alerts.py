@@ -1,9 +1,9 @@
-"""What is news: a step is told once, at the step, and once more when it has recovered. Pure: trends are handed in.
+"""Which findings are new: a step is reported once when it appears and once when it has recovered. Pure functions.
 
 A step shows in two ways: the gate calls a figure regressed against the baseline, or the history of nights steps up
 (`harness.analysis.changepoints.incremental`, as in the report), which needs no baseline and
-finds slow drifts that the gate cannot see. Whichever sees it first tells it; what is told already, or is the same step
-seen in another figure of the scenario, is not told again.
+finds slow drifts that the gate cannot see. The first to find a step reports it. A step that was reported, or that
+appears in another metric of the same scenario, is not reported again.
 """
 
 import math
@@ -25,7 +25,7 @@ from harness.store.rows import SeriesPoint
 NEAR: Final = 60
 """The newest runs of a trend, in which a fresh step shows if there is one."""
 FRESH: Final = 2 * WINDOW
-"""A step that lies farther back is history: a schedule that begins on an old store does not tell it."""
+"""An older step is not reported, so a schedule that starts on an old store sends no alerts for it."""
 
 Key = tuple[AlertKind, str, str]
 """Kind, subject (a scenario or a job), metric."""
@@ -33,7 +33,7 @@ Key = tuple[AlertKind, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that is not as it should be. `size` with its interval is a log-ratio, positive is worse."""
+    """A problem that a run shows. `size` with its interval is a log-ratio, positive is worse."""
 
     kind: AlertKind
     subject: str
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What a run says: what is wrong, and what is shown to be right (by key)."""
+    """The result of a run: its problems, and the keys of what is shown to be good again."""
 
     wrong: tuple[Finding, ...] = ()
     right: frozenset[Key] = frozenset()
@@ -61,9 +61,9 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """`told` is new to people; `joined` is the same step in another figure, kept and not told; `recovered` is over."""
+    """`reported`: new findings; `joined`: the same step in another metric, stored but not sent; `recovered`: closed."""
 
-    told: tuple[Finding, ...] = ()
+    reported: tuple[Finding, ...] = ()
     joined: tuple[Finding, ...] = ()
     recovered: tuple[Alert, ...] = ()
 
@@ -150,12 +150,12 @@ def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines:
 
 
 def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequence[str] = ()) -> News:
-    """What of `findings` is new against everything ever told; `runs` are the machine's runs, oldest first."""
+    """The `findings` that no stored alert covers; `runs` are the machine's runs, oldest first."""
     open_alerts = [alert for alert in alerts if alert.closed_at is None]
     places = {run_id: place for place, run_id in enumerate(runs)}
     wrong = {finding.key: finding for found in reversed(findings) for finding in reversed(found.wrong)}
     right = {key for found in findings for key in found.right} - wrong.keys()
-    told: list[Finding] = []
+    reported: list[Finding] = []
     joined: list[Finding] = []
     for finding in wrong.values():
         own = [alert for alert in open_alerts if _key(alert) == finding.key]
@@ -168,9 +168,9 @@ def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequenc
             and abs(places.get(finding.run_id, len(runs)) - places[alert.run_id]) <= WINDOW
             for alert in open_alerts
         )
-        (joined if finding.kind is AlertKind.REGRESSION and same_step else told).append(finding)
+        (joined if finding.kind is AlertKind.REGRESSION and same_step else reported).append(finding)
     recovered = tuple(alert for alert in open_alerts if _key(alert) in right)
-    return News(told=tuple(told), joined=tuple(joined), recovered=recovered)
+    return News(reported=tuple(reported), joined=tuple(joined), recovered=recovered)
 
 
 def alert_of(finding: Finding, *, machine_key: str, now: float) -> Alert:
@@ -205,19 +205,19 @@ def _may_have_stepped(values: Sequence[float], tolerance: float) -> bool:
 
 
 def _tolerance(metric: str) -> float:
-    """What is put up with, as a log-ratio."""
+    """The tolerance of a metric, as a log-ratio."""
     return math.log1p(METRICS[metric].tolerance or 0.0)
 
 
 def _fresh(
     steps: Sequence[ChangePoint], run_ids: Sequence[str], *, metric: str, own: Sequence[Alert]
 ) -> tuple[tuple[ChangePoint, ...], tuple[ChangePoint, ...]]:
-    """The fresh steps to the worse that were not told, and the fresh ones to the better; large enough to matter."""
+    """The fresh steps to the worse that were not reported, and the fresh ones to the better; large enough to matter."""
     tolerance = _tolerance(metric)
     fresh = [step for step in steps if step.index >= len(run_ids) - FRESH and abs(step.size) >= tolerance]
-    told = [_place(alert.run_id, run_ids, late=-FRESH * 10) for alert in own]
+    reported = [_place(alert.run_id, run_ids, late=-FRESH * 10) for alert in own]
     worse = [step for step in fresh if step.low > 0]
-    return unreported(worse, told), tuple(step for step in fresh if step.high < 0)
+    return unreported(worse, reported), tuple(step for step in fresh if step.high < 0)
 
 
 def _stepped(step: ChangePoint, run_ids: Sequence[str], *, key: Key) -> Finding:

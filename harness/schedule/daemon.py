@@ -1,7 +1,7 @@
 """The daemon: puts what is due in the queue, and runs the queue, one process at a time.
 
 What it knows is in the store, so that any other start of it goes on where this one was killed: a due time is noted
-before it is advanced, a process before it is told to go, and its end before anything follows from it.
+before it is advanced, a process before it gets the start signal, and its end before anything follows from it.
 """
 
 from collections import Counter
@@ -29,21 +29,21 @@ from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
 
 POLL_S: Final = 1.0
-"""Between two looks at a run."""
+"""Interval at which a run is checked."""
 LOOK_S: Final = 5.0
-"""Between two looks at the book and the queue: a command that adds something waits so long at most."""
+"""Interval at which the job store and the queue are read: the longest wait after a command adds something."""
 BUSY_AGAIN_S: Final = 15.0
 SEEN_S: Final = 20.0
-"""Between two signs of life in the store."""
+"""Interval at which the scheduler reports to the store."""
 KILL_AFTER_S: Final = 8.0
-"""A run that was asked to end and has not is killed."""
+"""A run that has not ended this long after it was asked to is killed."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonContext:
-    """All that a daemon takes from outside. `busy` says what keeps the machine from measuring, or ""."""
+    """Everything that a daemon gets from outside. `busy` returns why the machine cannot measure, or ""."""
 
     config: Config
     settings: Settings
@@ -55,10 +55,10 @@ class DaemonContext:
     clock: Clock
     busy: Callable[[], str]
     say: Callable[[str], None]
-    keeper: SchedulerInstance
+    instance: SchedulerInstance
     machine_key: str
     logs: Path
-    patience_s: float = 90.0
+    retry_s: float = 90.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,10 +90,10 @@ class Daemon:
     _busy_until: float = float("-inf")
 
     def recover(self) -> None:
-        """Take up what a former scheduler left: adopt its run, or note how that ended; what never began is queued."""
+        """Continue after an earlier scheduler: adopt its run or record how it ended; queue what never started."""
         context = self.context
         self._abandon()
-        for fire in self._db(lambda: context.journal.open_fires(context.keeper.runner)):
+        for fire in self._db(lambda: context.journal.open_fires(context.instance.runner)):
             job = self._job(fire.job) or Job(name=fire.job)
             if fire.outcome is not None:
                 found = Found(outcome=fire.outcome, reason=fire.reason)
@@ -103,7 +103,7 @@ class Daemon:
             if fire.state is not FireState.RUNNING or self.running is not None:
                 continue
             started_at = fire.started_at or fire.queued_at
-            process = context.launcher.adopt(fire.pid, started_at) if fire.boot == context.keeper.boot else None
+            process = context.launcher.adopt(fire.pid, started_at) if fire.boot == context.instance.boot else None
             if process is not None:
                 self.running = Running(fire=fire, job=job, process=process, until=started_at + limit_of(job, BUDGETS_S))
                 self._say(f"{fire.job}: a run of an earlier scheduler is still under way (process {fire.pid})")
@@ -114,7 +114,7 @@ class Daemon:
                 self._say(f"{fire.job}: had not begun when the scheduler was killed; queued again")
 
     def step(self) -> float:
-        """Do what is to be done now, and return how many seconds nothing will be."""
+        """Do everything due now, and return the seconds until the next action."""
         now = self.context.clock.wall()
         if self.running is not None:
             self._watch(self.running, now)
@@ -138,7 +138,7 @@ class Daemon:
     def drained(self) -> bool:
         """Nothing runs and nothing is queued."""
         context = self.context
-        return self.running is None and not self._db(lambda: context.journal.open_fires(context.keeper.runner))
+        return self.running is None and not self._db(lambda: context.journal.open_fires(context.instance.runner))
 
     # Inside.
 
@@ -154,7 +154,7 @@ class Daemon:
 
     def _queue(self, move: Move, now: float) -> None:
         context = self.context
-        fires = self._db(lambda: context.journal.open_fires(context.keeper.runner))
+        fires = self._db(lambda: context.journal.open_fires(context.instance.runner))
         same = next((fire for fire in fires if fire.job == move.name and not fire.asked), None)
         if same is not None:
             # Still queued or running: its figures stand for this time too.
@@ -163,7 +163,7 @@ class Daemon:
         due_at = move.due_at if move.due_at is not None else now
         self._db(
             lambda: context.journal.enqueue(
-                runner=context.keeper.runner, job=move.name, due_at=due_at, asked=False,
+                runner=context.instance.runner, job=move.name, due_at=due_at, asked=False,
                 missed=move.missed, now=now, machine_key=context.machine_key,
             )
         )  # fmt: skip
@@ -176,7 +176,7 @@ class Daemon:
             return
         queued = [
             fire
-            for fire in self._db(lambda: context.journal.open_fires(context.keeper.runner))
+            for fire in self._db(lambda: context.journal.open_fires(context.instance.runner))
             if fire.state is FireState.QUEUED
         ]
         self.doing = "waiting"
@@ -205,8 +205,8 @@ class Daemon:
             self._waiting[fire.key] = since = now  # the clock was set back
         if now - since >= limit_s:
             self._waiting.pop(fire.key)
-            said = f"the machine was busy for {duration(limit_s)}: {reason}"
-            self._end(fire, job, outcome=FireOutcome.SKIPPED, reason=said, now=now)
+            why = f"the machine was busy for {duration(limit_s)}: {reason}"
+            self._end(fire, job, outcome=FireOutcome.SKIPPED, reason=why, now=now)
             return
         if since == now:
             self._say(f"{fire.job}: waits up to {duration(limit_s)} for a quiet machine: {reason}")
@@ -224,7 +224,7 @@ class Daemon:
             Order(arguments=arguments, directory=context.config.root, log=log, until=until)
         )
         begun = replace(
-            fire, state=FireState.RUNNING, started_at=now, pid=process.pid, boot=context.keeper.boot, log=str(log)
+            fire, state=FireState.RUNNING, started_at=now, pid=process.pid, boot=context.instance.boot, log=str(log)
         )
         self._change(
             fire, state=begun.state.value, started_at=now, pid=begun.pid, boot=begun.boot, log=begun.log, reason=""
@@ -248,7 +248,7 @@ class Daemon:
         if running.asked_at is None and now >= running.until:
             running.asked_at, running.over_limit = now, True
             running.process.terminate()
-            self._say(f"{running.job.name}: its time limit is over; it is asked to end")
+            self._say(f"{running.job.name}: its time limit is over; the run was asked to end")
         elif running.asked_at is not None and now - running.asked_at >= KILL_AFTER_S:
             running.process.kill()
 
@@ -292,14 +292,14 @@ class Daemon:
     def _abandon(self) -> None:
         context = self.context
         for key in {context.machine_key, "scripted"}:
-            self._db(lambda key=key: context.store.mark_abandoned(machine_key=key, boot=context.keeper.boot))  # type: ignore[misc]
+            self._db(lambda key=key: context.store.mark_abandoned(machine_key=key, boot=context.instance.boot))  # type: ignore[misc]
 
     def _sign(self, now: float) -> None:
         self._seen_at = now
-        self._db(lambda: self.context.journal.keep(replace(self.context.keeper, seen_at=now, doing=self.doing)))
+        self._db(lambda: self.context.journal.keep(replace(self.context.instance, seen_at=now, doing=self.doing)))
 
     def _db(self, action: Callable[[], Result]) -> Result:
-        return with_retries(action, clock=self.context.clock, report=self._say, wait_s=self.context.patience_s)
+        return with_retries(action, clock=self.context.clock, report=self._say, wait_s=self.context.retry_s)
 
     def _say(self, text: str) -> None:
         self.context.say(text)

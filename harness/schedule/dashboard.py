@@ -1,4 +1,4 @@
-"""The dashboard: the report's site, a live page, `/healthz` and `/metrics`. Read-only, and on loopback unless told.
+"""The dashboard: the report's site, a live page, `/healthz` and `/metrics`. Read-only; on loopback by default.
 
 Built on the standard library: it answers a handful of people, and must never be a reason why a run is slower.
 """
@@ -25,13 +25,13 @@ from harness.schedule import prometheus
 from harness.schedule.status import Overview
 
 STALE_S: Final = 180.0
-"""A daemon that has not been at work for longer is not well: nothing that it waits for takes that long."""
+"""A daemon idle for longer (s) is unhealthy: nothing that it waits for takes that long."""
 APART_S: Final = 1.0
-"""An overview is read once in this time, however many look."""
-LISTENERS: Final = 16
-"""Live pages at once."""
+"""The overview is read at most once in this time (s), for all clients together."""
+LIVE_PAGES: Final = 16
+"""Limit of live pages open at the same time."""
 SILENT_S: Final = 15.0
-"""After so long without news a comment is sent, so that a page that has gone is noticed."""
+"""After this time (s) without a change a comment is sent, so that a closed page is detected."""
 
 TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -43,7 +43,7 @@ TYPES: Final = {
     ".wav": "audio/wav",
     ".txt": "text/plain; charset=utf-8",
 }
-"""What of the site is served: nothing else lies there to be shown."""
+"""The file types of the site that are served."""
 OWN: Final = {"/live": "live.html", "/live.css": "live.css", "/live.js": "live.js"}
 POLICY: Final = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'"
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -70,7 +70,7 @@ def parse_address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not port.isdecimal() or int(port) > 65_535:
-        raise UsageError("is no address", where=f"--http {text}", remedy="--http 127.0.0.1:8321")
+        raise UsageError("not an address", where=f"--http {text}", remedy="--http 127.0.0.1:8321")
     return Address(host=host, port=int(port))
 
 
@@ -100,7 +100,7 @@ class Dashboard:
 
     def __init__(self, source: Source, *, site: Path, address: Address, poll_s: float = 0.5) -> None:
         self._stop = threading.Event()
-        room = threading.BoundedSemaphore(LISTENERS)
+        room = threading.BoundedSemaphore(LIVE_PAGES)
         handler = type(
             "Handler",
             (_Handler,),
@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._head(HTTPStatus.OK, "text/event-stream", length=None, policy=POLICY)
             self.close_connection = True
-            last, said_at = b"", time.monotonic()
+            last, sent_at = b"", time.monotonic()
             while not self.stop.is_set():
                 try:
                     found = self.source.overview()
@@ -211,10 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
                     line = b"data: " + _encoded(found) + b"\n\n"
                 except BenchError as error:
                     state = line = b"event: trouble\ndata: " + json.dumps(published_text(str(error))).encode() + b"\n\n"
-                if state != last or time.monotonic() - said_at >= SILENT_S:
+                if state != last or time.monotonic() - sent_at >= SILENT_S:
                     self.wfile.write(line)
                     self.wfile.flush()
-                    last, said_at = state, time.monotonic()
+                    last, sent_at = state, time.monotonic()
                 self.stop.wait(APART_S)
         except OSError:
             pass  # the page was closed
@@ -268,8 +268,8 @@ def site_file(site: Path, path: str) -> Path | None:
 
 
 def _encoded(found: Overview, *, still: bool = False) -> bytes:
-    """The overview as JSON, without the user's folders; `still`: without what changes though nothing happens."""
+    """The overview as JSON, without the user's folders. `still` leaves out the times, which change constantly."""
     if still:
-        keeper = replace(found.keeper, seen_at=0.0) if found.keeper else None
-        found = replace(found, now=0.0, keeper=keeper)
+        scheduler = replace(found.scheduler, seen_at=0.0) if found.scheduler else None
+        found = replace(found, now=0.0, keeper=scheduler)  # codespell:ignore keeper
     return msgspec.json.encode(published_record(found))

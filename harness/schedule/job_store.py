@@ -1,4 +1,4 @@
-"""The book of jobs: APScheduler's own, with its job store beside the results.
+"""The job store: APScheduler's, in the results database.
 
 APScheduler keeps jobs, times and triggers. Its loop is not used: it sleeps until the next time on a clock of its own,
 so it would notice a clock that was set only afterwards, and could not run on a scripted one.
@@ -28,7 +28,7 @@ class _MemoryStore(BaseScheduler):  # type: ignore[misc]  # APScheduler ships no
     """A scheduler that keeps jobs and never starts one."""
 
     def wakeup(self) -> None:
-        """Nobody sleeps."""
+        """Nothing to wake up: this scheduler never runs."""
 
     def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's signature
         """Let go of the job store."""
@@ -36,34 +36,34 @@ class _MemoryStore(BaseScheduler):  # type: ignore[misc]  # APScheduler ships no
 
 
 class JobStore:
-    """The jobs of one runner, in a table of its own: a job that one runner cannot read is no matter of the others."""
+    """The jobs of one runner, in a table of its own: a job that one runner cannot read does not affect the others."""
 
     def __init__(self, journal: ScheduleLog, runner: str) -> None:
         self._journal = journal
         table = f"bench_jobs_{hashlib.sha256(runner.encode()).hexdigest()[:10]}"
-        self._shelf = _MemoryStore(timezone=UTC)
+        self._scheduler = _MemoryStore(timezone=UTC)
         store = SQLAlchemyJobStore(engine=journal.engine, tablename=table)
         journal.provide(store.jobs_t)
-        self._shelf.add_jobstore(store)
+        self._scheduler.add_jobstore(store)
         with journal.explained():
-            self._shelf.start(paused=True)
+            self._scheduler.start(paused=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._shelf.shutdown()
+        self._scheduler.shutdown()
 
     def all(self) -> tuple[Booked, ...]:
         """Every job, by name."""
         with self._journal.explained():
-            jobs = self._shelf.get_jobs()
+            jobs = self._scheduler.get_jobs()
         return tuple(sorted((_booked(job) for job in jobs), key=lambda booked: booked.job.name))
 
     def get(self, name: str) -> Booked:
         """One job; UsageError where there is none of that name."""
         with self._journal.explained():
-            job = self._shelf.get_job(name)
+            job = self._scheduler.get_job(name)
         if job is None:
             known = [booked.job.name for booked in self.all()]
             raise UsageError("no job of this name", where=name, remedy=nearest(name, known))
@@ -79,7 +79,7 @@ class JobStore:
         if before is not None and before.paused:
             next_at = None
         with self._journal.explained():
-            self._shelf.add_job(
+            self._scheduler.add_job(
                 due,
                 trigger_of(job),
                 id=job.name,
@@ -106,7 +106,7 @@ class JobStore:
         """Take a job out; UsageError where there is none of that name."""
         self.get(name)
         with self._journal.explained():
-            self._shelf.remove_job(name)
+            self._scheduler.remove_job(name)
 
     def pause(self, name: str) -> None:
         """Let a job rest until it is resumed."""
@@ -123,7 +123,7 @@ class JobStore:
     def advance(self, name: str, next_at: float | None) -> None:
         """Set a job's next time."""
         with self._journal.explained():
-            self._shelf.modify_job(name, next_run_time=_time(next_at))
+            self._scheduler.modify_job(name, next_run_time=_time(next_at))
 
 
 def _times(job: Job) -> tuple[str, float, str]:

@@ -99,7 +99,7 @@ def parse_job(name: str, table: Mapping[str, Any], *, where: str, base: Path) ->
     """One job; relative paths among its options begin at `base`. ConfigError names the key that is wrong."""
     if not NAME.fullmatch(name):
         raise ConfigError(
-            f"{name!r} is no name for a job", where=where, remedy="small letters, digits, - and _, at most 60"
+            f"{name!r} is not a valid job name", where=where, remedy="small letters, digits, - and _, at most 60"
         )
     from harness.schedule.triggers import check_job
 
@@ -137,7 +137,7 @@ def _read(file: Path) -> object:
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", where=str(file), remedy="name another") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not TOML: {error}", where=str(file), remedy="mend that line") from error
+        raise ConfigError(f"not TOML: {error}", where=str(file), remedy="fix that line") from error
     for path in (("schedule",), (*SECTION.split("."), "schedule")):
         found = content
         for name in path:
@@ -152,7 +152,7 @@ def _is_table(value: object) -> bool:
 
 
 def _options(table: Mapping[str, Any], where: str, base: Path) -> tuple[tuple[str, str], ...]:
-    """Checked by the reader that the run itself will use, so that a mistake is told today and not at night.
+    """Checked by the reader that the run itself will use, so that a mistake is reported now and not at night.
 
     The run is started elsewhere, so paths become absolute.
     """

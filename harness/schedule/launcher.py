@@ -21,7 +21,7 @@ from harness.schedule.job import Job
 from harness.store.liveness import process_alive
 
 GO: Final = "go\n"
-"""What the scheduler says once it has noted the process."""
+"""The start signal, sent when the process is recorded."""
 
 COMMAND: Final = (sys.executable, "-P", "-X", "utf8", "-m", "harness.cli.scheduled_run")
 """-P: what lies in the project's directory must not stand in for a package."""
@@ -78,7 +78,7 @@ class Launcher(Protocol):
     """Who starts runs."""
 
     def start(self, order: Order) -> Process:
-        """Start one; it begins when it is told to go."""
+        """Start a process; it runs the command after the start signal."""
         ...
 
     def adopt(self, pid: int, started_at: float) -> Process | None:
@@ -92,7 +92,7 @@ def events_of(log: Path) -> Path:
 
 
 def arguments_of(job: Job, config: Config, *, wait_s: float) -> tuple[str, ...]:
-    """What `kokoro-bench` is told for a job."""
+    """The arguments of `kokoro-bench` for a job."""
     given = {
         "results": config.results,
         "baselines": str(config.baselines),

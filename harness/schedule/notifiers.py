@@ -1,4 +1,4 @@
-"""Where alerts go: a webhook, any Apprise URL, a file, a command. Each may fail, and none takes the others with it."""
+"""Alert targets: a webhook, an Apprise URL, a file, a command. If one fails, the others still get the alert."""
 
 import json
 import os
@@ -17,7 +17,7 @@ TIMEOUT_S: Final = 15.0
 
 
 class AlertError(BenchError):
-    """A channel that could not be told."""
+    """An alert could not be delivered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is told: `event` is "alert" or "recovered"; `text` is all of it in words, as chat programs take it."""
+    """The content of an alert: `event` is "alert" or "recovered"; `text` is the whole alert, for chat programs."""
 
     event: str
     subject: str
@@ -55,7 +55,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A place to tell. `name` stands in messages and never holds a secret."""
+    """An alert target. `name` appears in messages and never contains a secret."""
 
     name: str
     send: Callable[[Message], None]
@@ -73,7 +73,7 @@ def channels(
 
 
 def tell(channels: Sequence[Channel], message: Message) -> str:
-    """Tell every channel; what went wrong, or ""."""
+    """Send to every channel. Returns the errors, or ""."""
     troubles = []
     for channel in channels:
         try:
@@ -94,7 +94,7 @@ def _channel(text: str, declared: str, root: Path) -> Channel:
         try:
             command = shlex.split(rest)
         except ValueError as error:
-            raise ConfigError(f"no command: {error}", where="alerts", remedy="mend its quotes") from error
+            raise ConfigError(f"no command: {error}", where="alerts", remedy="fix its quotes") from error
         return Channel(name=f"command {command[0]}", send=lambda message: _run(command, message, root))
     if kind in ("http", "https") and rest.startswith("//"):
         return Channel(name=f"webhook {_host(text)}", send=lambda message: _post(text, message))
@@ -102,7 +102,7 @@ def _channel(text: str, declared: str, root: Path) -> Channel:
     if "://" in url:
         return Channel(name=f"apprise {url.partition(':')[0]}", send=_apprise(url))
     raise ConfigError(
-        f"{declared!r} is no place to tell",
+        f"unsupported alert target {declared!r}",
         where="alerts",
         remedy="https://…, file:PATH, command:PROGRAM, or an Apprise URL",
     )
@@ -153,8 +153,8 @@ def _run(command: Sequence[str], message: Message, root: Path) -> None:
     except OSError as error:
         raise AlertError(error.strerror or str(error)) from error
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
-        raise AlertError(f"ended with exit code {done.returncode}: {said}")
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise AlertError(f"ended with exit code {done.returncode}: {last}")
 
 
 def _post(url: str, message: Message) -> None:
@@ -171,7 +171,7 @@ def _post(url: str, message: Message) -> None:
 
 
 def _apprise(url: str) -> Callable[[Message], None]:
-    """A sender through Apprise; that it is missing is told when the schedule starts, not at the first alert."""
+    """A sender through Apprise; a missing package is reported when the schedule starts, not at the first alert."""
     try:
         import apprise  # type: ignore[import-not-found, unused-ignore]  # an optional package
     except ImportError as error:
@@ -187,6 +187,6 @@ def _apprise(url: str) -> Callable[[Message], None]:
     def send(message: Message) -> None:
         kind = apprise.NotifyType.SUCCESS if message.event == "recovered" else apprise.NotifyType.WARNING
         if not sender.notify(title=message.subject, body=message.text, notify_type=kind):
-            raise AlertError("could not be told")
+            raise AlertError("could not be delivered")
 
     return send

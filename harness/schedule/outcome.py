@@ -63,10 +63,10 @@ def _of_code(code: int, *, row: RunRow | None, log: Path) -> Found:
         return Found(outcome=FireOutcome.INTERRUPTED, reason=row.reason if row else "interrupted before it began")
     if code < 0:
         return Found(outcome=FireOutcome.FAILED, reason=f"killed by {_signal(-code)}")
-    said = last_line(log)
+    message = last_line(log)
     if code == ExitCode.MEASUREMENT and row is not None:
         return Found(outcome=FireOutcome.FAILED, reason=row.reason or "something could not be measured validly")
-    return Found(outcome=FireOutcome.FAILED, reason=f"exit code {code}: {said}" if said else f"exit code {code}")
+    return Found(outcome=FireOutcome.FAILED, reason=f"exit code {code}: {message}" if message else f"exit code {code}")
 
 
 def _of_row(row: RunRow | None, *, log: Path) -> Found:

@@ -1,4 +1,4 @@
-"""What follows a run of the schedule: news is told, the run may be promoted, the site is written, old data thinned.
+"""Actions after a scheduled run: send alerts, promote the run, write the site, remove old data.
 
 Each step may fail, and then says so; the schedule goes on.
 """
@@ -28,7 +28,7 @@ FAILURES = (FireOutcome.FAILED, FireOutcome.INTERRUPTED, FireOutcome.SKIPPED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostRunActions:
-    """All that is done once a run has ended. `publish` writes the site; `link_of` says where a run's page is."""
+    """The actions after a run. `publish` writes the site; `link_of` returns the address of a run's page."""
 
     store: RunStore
     journal: ScheduleLog
@@ -70,21 +70,21 @@ class PostRunActions:
             self.journal.open_alert(
                 alerts.alert_of(each, machine_key=fire.runner if each.kind is AlertKind.FAILURE else machine, now=now)
             )
-            for each in (*news.told, *news.joined)
+            for each in (*news.reported, *news.joined)
         ]
         if news.recovered:
             closed = [alert.key for alert in news.recovered]
             self.journal.close_alerts(closed, closed_at=now, closed_by=fire.run_id or fire.job)
-        told = [tell(self.channels, message) for message in self._messages(news, fire)]
-        trouble = "; ".join(filter(None, told))
+        reported = [tell(self.channels, message) for message in self._messages(news, fire)]
+        trouble = "; ".join(filter(None, reported))
         if trouble:
-            self.say(f"an alert could not be told: {trouble}")
+            self.say(f"an alert could not be delivered: {trouble}")
             self.journal.note_trouble(keys or [alert.key for alert in news.recovered], trouble)
 
     def _messages(self, news: alerts.News, fire: Fire) -> list[Message]:
         messages = []
-        if news.told:
-            lines = tuple(_line_of_finding(each) for each in news.told)
+        if news.reported:
+            lines = tuple(_line_of_finding(each) for each in news.reported)
             messages.append(self._message("alert", lines, fire))
         if news.recovered:
             lines = tuple(_line_of_alert(each) for each in news.recovered)

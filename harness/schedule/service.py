@@ -81,7 +81,7 @@ def opened(config: Config, settings: Settings) -> Iterator[Here]:
 
 
 def scheduler_at_work(here: Here, *, now: float) -> SchedulerInstance | None:
-    """Who keeps this schedule now; None where nobody does."""
+    """The scheduler that runs this schedule now; None if there is none."""
     from filelock import FileLock, Timeout
 
     found = here.journal.scheduler(here.runner)
@@ -98,7 +98,7 @@ def scheduler_at_work(here: Here, *, now: float) -> SchedulerInstance | None:
 
 
 @contextmanager
-def keeping(here: Here, keeper: SchedulerInstance, *, now: float) -> Iterator[None]:
+def keeping(here: Here, instance: SchedulerInstance, *, now: float) -> Iterator[None]:
     """Be the one scheduler of this runner and store. SchedulerThereError says who is instead."""
     from filelock import FileLock, Timeout
 
@@ -108,9 +108,9 @@ def keeping(here: Here, keeper: SchedulerInstance, *, now: float) -> Iterator[No
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise _there(here.journal.scheduler(here.runner) or keeper) from error
+        raise _there(here.journal.scheduler(here.runner) or instance) from error
     try:
-        here.journal.keep(keeper)
+        here.journal.keep(instance)
         yield
         here.journal.leave(here.runner)
     finally:
@@ -135,19 +135,19 @@ def keep_schedule(
     now = clock.wall()
     for job in declared.jobs:
         check_job_options(job, here.config)
-    told = channels(declared.settings.alerts, root=declared.base)
-    keeper = SchedulerInstance(
+    targets = channels(declared.settings.alerts, root=declared.base)
+    instance = SchedulerInstance(
         runner=here.runner, pid=os.getpid(), host=platform.node(), boot=here.boot, since=now, seen_at=now, doing=""
     )
     with ExitStack() as stack:
-        stack.enter_context(keeping(here, keeper, now=now))
+        stack.enter_context(keeping(here, instance, now=now))
         job_store = stack.enter_context(JobStore(here.journal, here.runner))
         job_store.sync(declared.jobs, now=now)
         context = DaemonContext(
             config=here.config, settings=declared.settings, store=here.store, journal=here.journal, job_store=job_store,
-            post_run=_post_run(here, declared.settings, told, say), launcher=launcher or SystemLauncher(),
+            post_run=_post_run(here, declared.settings, targets, say), launcher=launcher or SystemLauncher(),
             clock=clock, busy=lambda: busy(here.machine_key, limit_cpus=declared.settings.busy_cpus), say=say,
-            keeper=keeper, machine_key=here.machine_key, logs=logs_of(here.config),
+            instance=instance, machine_key=here.machine_key, logs=logs_of(here.config),
         )  # fmt: skip
         daemon = Daemon(context)
         stack.enter_context(_signals(daemon.stop))
@@ -157,7 +157,7 @@ def keep_schedule(
                 lambda: overview(here.store, here.journal, job_store.all(), runner=here.runner, now=clock.wall()),
                 lambda: (clock.now_ns() - beat[0]) / 1e9,
             )
-        say(f"keeps {len(job_store.all())} jobs of {here.runner} in {here.store.place} (process {os.getpid()})")
+        say(f"runs {len(job_store.all())} jobs of {here.runner} in {here.store.place} (process {os.getpid()})")
         daemon.recover()
         while True:
             pause_s = daemon.step()
@@ -174,7 +174,7 @@ def keep_schedule(
 
 
 def check_job_options(job: Job, config: Config) -> None:
-    """Raise ConfigError for an engine, a provider or a text that there is not: today, and not at night."""
+    """Raise ConfigError for an unknown engine, provider or text now, not at the first scheduled run."""
     from harness.runner import run
 
     parsed = {key.name: key.parse(text) for name, text in job.options for key in KEYS if key.name == name}
@@ -210,13 +210,15 @@ def spoken(text: str) -> str:
     return f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S} {text}"
 
 
-def _post_run(here: Here, settings: Settings, told: tuple[Channel, ...], say: Callable[[str], None]) -> PostRunActions:
+def _post_run(
+    here: Here, settings: Settings, targets: tuple[Channel, ...], say: Callable[[str], None]
+) -> PostRunActions:
     config = here.config
     return PostRunActions(
         store=here.store,
         journal=here.journal,
         machine_key=here.machine_key,
-        channels=told,
+        channels=targets,
         promote=lambda data: promote_run(data, config.baselines),
         publish=lambda: _publish(here),
         link_of=lambda run_id: _link(settings, run_id),
@@ -254,7 +256,7 @@ def _address(journal: ScheduleLog) -> str:
 def _there(other: SchedulerInstance) -> SchedulerThereError:
     since = datetime.fromtimestamp(other.since, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
     return SchedulerThereError(
-        f"another scheduler keeps this schedule: process {other.pid} on {other.host}, since {since} UTC",
+        f"another scheduler runs this schedule: process {other.pid} on {other.host}, since {since} UTC",
         where=other.runner,
         remedy="end it first, or look at it with `kokoro-bench schedule status`",
     )

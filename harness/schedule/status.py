@@ -1,4 +1,4 @@
-"""How the schedule stands: what `status`, the live page and the metrics all show."""
+"""The state of the schedule, as `status`, the live page and the metrics show it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from harness.store.schedule_log import ScheduleLog
 
 RECENT: Final = 10
 STREAK: Final = 200
-"""Due times that a streak is counted over."""
+"""The number of latest due times in which a streak is counted."""
 ALIVE_S: Final = 90.0
-"""A scheduler that was not heard of for longer is not at work."""
+"""A scheduler that has not reported for longer (s) is not running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +53,11 @@ class Past:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Everything at one moment. `watched` says how far `running` has come."""
+    """The state at one moment. `watched` is the progress of `running`."""
 
     now: float
     runner: str
-    keeper: SchedulerInstance | None
+    keeper: SchedulerInstance | None  # codespell:ignore keeper
     running: Fire | None
     watched: RunProgress | None
     queue: tuple[Fire, ...]
@@ -66,6 +66,11 @@ class Overview:
     recent: tuple[Past, ...]
     counts: tuple[tuple[str, str, int], ...]
     """(job, outcome, how often)."""
+
+    @property
+    def scheduler(self) -> SchedulerInstance | None:
+        """The scheduler of this runner that was last seen; None if there was none."""
+        return self.keeper  # codespell:ignore keeper
 
 
 def overview(store: RunStore, journal: ScheduleLog, booked: Sequence[Booked], *, runner: str, now: float) -> Overview:
@@ -78,7 +83,7 @@ def overview(store: RunStore, journal: ScheduleLog, booked: Sequence[Booked], *,
     return Overview(
         now=now,
         runner=runner,
-        keeper=journal.scheduler(runner),
+        keeper=journal.scheduler(runner),  # codespell:ignore keeper
         running=running,
         watched=read_events(events_of(Path(running.log))) if running and running.log else None,
         queue=tuple(fire for fire in open_fires if fire.state is FireState.QUEUED),
@@ -128,8 +133,8 @@ def streak_of(ended: Sequence[Fire]) -> int:
 
 
 def at_work(found: Overview) -> bool:
-    """Whether a scheduler was heard of lately."""
-    return found.keeper is not None and abs(found.now - found.keeper.seen_at) < ALIVE_S
+    """Whether a scheduler reported to the store within `ALIVE_S`."""
+    return found.scheduler is not None and abs(found.now - found.scheduler.seen_at) < ALIVE_S
 
 
 def _past(fire: Fire, row: RunRow | None) -> Past:

@@ -23,7 +23,7 @@ SIGNS = {
 
 
 def print_overview(found: Overview, others: Sequence[SchedulerInstance]) -> None:
-    """What `schedule status` says."""
+    """Print `schedule status`."""
     console = make_console()
     for line in _now(found):
         console.print(Text(line), soft_wrap=True)
@@ -38,21 +38,19 @@ def print_overview(found: Overview, others: Sequence[SchedulerInstance]) -> None
         if job.last_failure:
             console.print(Text(f"{job.name}: {job.last_failure}", style="yellow"), soft_wrap=True)
     for alert in found.open_alerts:
-        said = f" (not everybody was told: {alert.trouble})" if alert.trouble else ""
-        text = f"open since {moment(alert.opened_at)}: {alert.sentence}{said}"
+        trouble = f" (not every target was alerted: {alert.trouble})" if alert.trouble else ""
+        text = f"open since {moment(alert.opened_at)}: {alert.sentence}{trouble}"
         console.print(Text(text, style="red"), soft_wrap=True)
-    for keeper in others:
-        text = (
-            f"also in this store: {keeper.runner}, process {keeper.pid} on {keeper.host}, seen {moment(keeper.seen_at)}"
-        )
+    for each in others:
+        text = f"also in this store: {each.runner}, process {each.pid} on {each.host}, seen {moment(each.seen_at)}"
         console.print(Text(text, style="dim"), soft_wrap=True)
 
 
 def print_history(fires: Sequence[Fire], *, with_runner: bool) -> None:
-    """What `schedule history` says."""
+    """Print `schedule history`."""
     console = make_console()
     if not fires:
-        console.print("nothing was due yet — kokoro-bench schedule run keeps the schedule")
+        console.print("nothing was due yet — start the scheduler with kokoro-bench schedule run")
         return
     table = Table()
     columns = ("due", "job", "outcome", "took", "missed", "run", "reason")
@@ -67,12 +65,12 @@ def print_history(fires: Sequence[Fire], *, with_runner: bool) -> None:
 
 
 def _now(found: Overview) -> list[str]:
-    keeper = found.keeper
+    scheduler = found.scheduler
     lines = []
-    if keeper is not None and at_work(found):
-        lines.append(f"process {keeper.pid} on {keeper.host} keeps the schedule since {moment(keeper.since)}")
+    if scheduler is not None and at_work(found):
+        lines.append(f"process {scheduler.pid} on {scheduler.host} runs the schedule since {moment(scheduler.since)}")
     else:
-        lines.append("no scheduler is at work — kokoro-bench schedule run")
+        lines.append("no scheduler is running — kokoro-bench schedule run")
     if found.running is not None:
         lines.append(f"{found.running.job} runs since {moment(found.running.started_at)} (process {found.running.pid})")
         if found.watched is not None:
@@ -80,8 +78,8 @@ def _now(found: Overview) -> list[str]:
             left = "time left unknown" if seen.remaining_s is None else f"{duration(round(seen.remaining_s))} left"
             lines.append(f"  {seen.share:.0%}, launch {seen.launches}, {seen.blocks} blocks, {left}: {seen.doing}")
             lines.append(f"  log: {found.running.log}")
-    elif keeper is not None and "busy" in keeper.doing:
-        lines.append(keeper.doing)
+    elif scheduler is not None and "busy" in scheduler.doing:
+        lines.append(scheduler.doing)
     lines += [f"queued: {fire.job}, due {moment(fire.due_at)}" for fire in found.queue]
     return lines
 

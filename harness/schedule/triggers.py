@@ -2,7 +2,7 @@
 
 Times are seconds since the epoch. The rules: what was missed is caught up once, however often it was missed; a due time
 is never given twice; a job at a fixed hour runs once a day on the days on which the clocks change; a clock that was set
-back does not keep a job waiting for longer than its own rhythm.
+back does not keep a job waiting for longer than its own interval.
 """
 
 import re
@@ -38,7 +38,7 @@ _STEP: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
-    """A job in the book, with its next time; None where it is paused or will never be due."""
+    """A job in the job store, with its next time; None where it is paused or will never be due."""
 
     job: "Job"
     next_at: float | None

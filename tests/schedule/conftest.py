@@ -152,7 +152,7 @@ class Bench:
                 clock=self.clock,
                 busy=lambda: self.busy,
                 say=self.said.append,
-                keeper=SchedulerInstance(
+                instance=SchedulerInstance(
                     runner="here", pid=1, host="host", boot="boot-1", since=START, seen_at=START, doing=""
                 ),
                 machine_key=MACHINE.key,

@@ -16,7 +16,7 @@ def finding(metric: str = "latency", size: float = 0.10, subject: str = "whole",
     )  # fmt: skip
 
 
-def told(*findings: Finding, **changes: Any) -> list[Alert]:
+def reported(*findings: Finding, **changes: Any) -> list[Alert]:
     from dataclasses import replace
 
     made = [alert_of(each, machine_key="m", now=1.0) for each in findings]
@@ -29,45 +29,45 @@ def said(*findings: Finding, right: tuple[Finding, ...] = ()) -> list[Findings]:
 
 def test_a_step_is_told_once_and_its_recovery_once() -> None:
     first = news(said(finding()), [])
-    assert (len(first.told), first.recovered) == (1, ())
-    again = news(said(finding()), told(finding()))
-    assert (again.told, again.joined, again.recovered) == ((), (), ())
-    over = news(said(right=(finding(),)), told(finding()))
+    assert (len(first.reported), first.recovered) == (1, ())
+    again = news(said(finding()), reported(finding()))
+    assert (again.reported, again.joined, again.recovered) == ((), (), ())
+    over = news(said(right=(finding(),)), reported(finding()))
     assert [alert.metric for alert in over.recovered] == ["latency"]
-    assert news(said(right=(finding(),)), told(finding(), closed_at=2.0)).recovered == ()
+    assert news(said(right=(finding(),)), reported(finding(), closed_at=2.0)).recovered == ()
 
 
 def test_a_night_that_cannot_tell_changes_nothing() -> None:
-    assert news(said(), told(finding())) == news([], [])
+    assert news(said(), reported(finding())) == news([], [])
 
 
 def test_a_second_step_on_top_is_told_and_a_wobble_is_not() -> None:
-    open_alerts = told(finding(size=0.10))
-    assert news(said(finding(size=0.13)), open_alerts).told == ()
-    assert len(news(said(finding(size=0.25)), open_alerts).told) == 1
-    assert news(said(finding(size=0.25)), [*open_alerts, *told(finding(size=0.25))]).told == ()
+    open_alerts = reported(finding(size=0.10))
+    assert news(said(finding(size=0.13)), open_alerts).reported == ()
+    assert len(news(said(finding(size=0.25)), open_alerts).reported) == 1
+    assert news(said(finding(size=0.25)), [*open_alerts, *reported(finding(size=0.25))]).reported == ()
 
 
 def test_the_same_step_in_another_figure_joins_and_is_not_told() -> None:
     runs = [f"run-{number}" for number in range(20)]
-    found = news(said(finding("rtf", run="run-11")), told(finding(run="run-9")), runs=runs)
-    assert (len(found.told), len(found.joined)) == (0, 1)
-    later = news(said(finding("rtf", run="run-16")), told(finding(run="run-9")), runs=runs)
-    assert (len(later.told), len(later.joined)) == (1, 0)
-    elsewhere = news(said(finding("rtf", subject="stream", run="run-11")), told(finding(run="run-9")), runs=runs)
-    assert len(elsewhere.told) == 1
+    found = news(said(finding("rtf", run="run-11")), reported(finding(run="run-9")), runs=runs)
+    assert (len(found.reported), len(found.joined)) == (0, 1)
+    later = news(said(finding("rtf", run="run-16")), reported(finding(run="run-9")), runs=runs)
+    assert (len(later.reported), len(later.joined)) == (1, 0)
+    elsewhere = news(said(finding("rtf", subject="stream", run="run-11")), reported(finding(run="run-9")), runs=runs)
+    assert len(elsewhere.reported) == 1
 
 
 def test_what_is_wrong_by_one_witness_is_not_right_by_another() -> None:
-    found = news([*said(finding()), *said(right=(finding(),))], told(finding()))
+    found = news([*said(finding()), *said(right=(finding(),))], reported(finding()))
     assert found.recovered == ()
 
 
 def test_a_job_that_fails_is_told_once_until_it_works_again() -> None:
     failed = of_job("nightly", run_id="", failed="killed by SIGKILL")
-    [alert] = [alert_of(each, machine_key="m", now=1.0) for each in news([failed], []).told]
+    [alert] = [alert_of(each, machine_key="m", now=1.0) for each in news([failed], []).reported]
     assert alert.kind is AlertKind.FAILURE
-    assert news([failed], [alert]).told == ()
+    assert news([failed], [alert]).reported == ()
     assert news([of_job("other", run_id="", failed="")], [alert]).recovered == ()
     assert news([of_job("nightly", run_id="r", failed="")], [alert]).recovered == (alert,)
 

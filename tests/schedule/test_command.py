@@ -119,7 +119,7 @@ def test_utc_needs_no_database_and_other_zones_name_what_is_missing(said: Said) 
         ),
         (("pause", "nightl"), "no job of this name"),
         (("run-now", "nightl"), "no job of this name"),
-        (("run", "--http", "nowhere"), "is no address"),
+        (("run", "--http", "nowhere"), "not an address"),
         (("list", "--config", "none.toml"), "cannot be read"),
     ],
 )
@@ -134,12 +134,12 @@ def test_mistakes_are_one_line_and_exit_code_2(said: Said, arguments: tuple[str,
 def test_nothing_is_due(said: Said) -> None:
     code, output = said("run", "--once")
     assert code == 0
-    assert "keeps 1 jobs of " in output
+    assert "runs 1 jobs of " in output
     assert "nothing was due yet" in said("history")[1]
     found = json.loads(said("status", "--json")[1])
     assert [job["name"] for job in found["jobs"]] == ["nightly"]
     assert found["keeper"] is None
-    assert "no scheduler is at work" in said("status")[1]
+    assert "no scheduler is running" in said("status")[1]
 
 
 def test_alerts_that_cannot_be_told_are_known_at_the_start(said: Said) -> None:

@@ -106,7 +106,7 @@ def test_what_fails_says_so_without_its_secrets_and_the_rest_is_told(hook: Any, 
     (tmp_path / "pyproject.toml").write_text("")
     trouble = tell(channels(declared, root=tmp_path, environment={"TOKEN": "secret"}), MESSAGE)
     assert trouble.count(";") == 4
-    for part in ("webhook 127.0.0.1: answered 500", "cannot be reached (ConnectError)", "exit code 1: nothing said"):
+    for part in ("webhook 127.0.0.1: answered 500", "cannot be reached (ConnectError)", "exit code 1: no output"):
         assert part in trouble
     assert "secret" not in trouble
     assert (tmp_path / "told").is_file()
@@ -114,8 +114,8 @@ def test_what_fails_says_so_without_its_secrets_and_the_rest_is_told(hook: Any, 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("https://x/${MISSING}", "no MISSING"), ("https://x/$", "names nothing"), ("mail me", "no place"),
-     ("command:'", "no command"), ("file:", "no place"), ("ftp", "no place")],
+    [("https://x/${MISSING}", "no MISSING"), ("https://x/$", "names nothing"), ("mail me", "unsupported alert target"),
+     ("command:'", "no command"), ("file:", "unsupported alert target"), ("ftp", "unsupported alert target")],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_at_the_start(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
@@ -128,7 +128,7 @@ def test_apprise_that_is_missing_is_told_at_the_start(monkeypatch: pytest.Monkey
         channels(["mailto://user:secret@example.org"], root=tmp_path)
 
 
-@pytest.mark.parametrize(("works", "trouble"), [(True, ""), (False, "apprise mailto: could not be told")])
+@pytest.mark.parametrize(("works", "trouble"), [(True, ""), (False, "apprise mailto: could not be delivered")])
 def test_any_other_address_is_apprises(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, works: bool, trouble: str
 ) -> None:

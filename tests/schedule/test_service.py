@@ -25,7 +25,7 @@ def here(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield found
 
 
-def keeper(here: Here, **changes: object) -> SchedulerInstance:
+def instance(here: Here, **changes: object) -> SchedulerInstance:
     us = SchedulerInstance(
         runner=here.runner, pid=os.getpid(), host=platform.node(), boot=boot_id(), since=NOW, seen_at=NOW, doing=""
     )
@@ -38,13 +38,13 @@ def test_on_a_server_a_runner_has_its_hosts_name_too(here: Here) -> None:
 
 
 def test_one_at_a_time_and_the_next_when_it_has_ended(here: Here) -> None:
-    with keeping(here, keeper(here), now=NOW):
+    with keeping(here, instance(here), now=NOW):
         found = scheduler_at_work(here, now=NOW)
         assert found is not None
         assert found.pid == os.getpid()
         with (
             pytest.raises(SchedulerThereError, match=f"process {os.getpid()} on {platform.node()}, since 2026-01-01"),
-            keeping(here, keeper(here), now=NOW),
+            keeping(here, instance(here), now=NOW),
         ):
             pytest.fail("two schedulers")
     assert scheduler_at_work(here, now=NOW) is None
@@ -52,15 +52,15 @@ def test_one_at_a_time_and_the_next_when_it_has_ended(here: Here) -> None:
 
 
 def test_who_was_killed_keeps_nothing(here: Here) -> None:
-    here.journal.keep(keeper(here, pid=1))
+    here.journal.keep(instance(here, pid=1))
     assert scheduler_at_work(here, now=NOW) is None
 
 
 def test_the_same_name_on_another_host_is_respected_while_it_is_heard_of(here: Here) -> None:
-    here.journal.keep(keeper(here, host="elsewhere", boot="another", pid=7))
+    here.journal.keep(instance(here, host="elsewhere", boot="another", pid=7))
     with (
         pytest.raises(SchedulerThereError, match="process 7 on elsewhere"),
-        keeping(here, keeper(here), now=NOW + 60),
+        keeping(here, instance(here), now=NOW + 60),
     ):
         pytest.fail("two schedulers")
     assert scheduler_at_work(here, now=NOW + 600) is None
@@ -68,5 +68,5 @@ def test_the_same_name_on_another_host_is_respected_while_it_is_heard_of(here: H
 
 def test_runners_of_one_store_do_not_disturb_one_another(here: Here) -> None:
     other = replace(here, runner="other")
-    with keeping(here, keeper(here), now=NOW), keeping(other, keeper(other), now=NOW):
+    with keeping(here, instance(here), now=NOW), keeping(other, instance(other), now=NOW):
         assert [found.runner for found in here.journal.schedulers()] == sorted([here.runner, "other"])

@@ -234,10 +234,10 @@ def test_a_second_scheduler_says_who_is_there(make_site: Callable[..., Site]) ->
     site = make_site()
     first = site.command("schedule", "run")
     assert first.stdout is not None
-    assert "keeps 1 jobs" in first.stdout.readline()
+    assert "runs 1 jobs" in first.stdout.readline()
     code, output = site.said("schedule", "run")
     assert code == 2
-    assert f"another scheduler keeps this schedule: process {first.pid} on " in output
+    assert f"another scheduler runs this schedule: process {first.pid} on " in output
     first.kill()
     first.wait()
     # The lock died with its holder.

@@ -55,11 +55,12 @@ function outcome(fire) {
 }
 
 function showNow(clock) {
-  const { running, watched, keeper } = state;
+  const { running, watched } = state;
+  const scheduler = state.keeper; // codespell:ignore keeper
   byId("progress").hidden = !running;
   if (!running) {
     const next = state.jobs.filter((job) => job.next_at !== null).sort((a, b) => a.next_at - b.next_at)[0];
-    byId("now").textContent = keeper && keeper.doing.includes("busy") ? keeper.doing : "Nothing runs.";
+    byId("now").textContent = scheduler && scheduler.doing.includes("busy") ? scheduler.doing : "Nothing runs.";
     byId("detail").textContent = next ? `Next: ${next.name}, in ${long(next.next_at - clock)}.` : "No job is due.";
     return;
   }
@@ -73,10 +74,10 @@ function showNow(clock) {
 }
 
 function show() {
-  const keeper = state.keeper;
-  byId("who").textContent = keeper
-    ? `${state.runner} · process ${keeper.pid} on ${keeper.host} since ${when(keeper.since)}`
-    : `${state.runner} · no scheduler is at work`;
+  const scheduler = state.keeper; // codespell:ignore keeper
+  byId("who").textContent = scheduler
+    ? `${state.runner} · process ${scheduler.pid} on ${scheduler.host} since ${when(scheduler.since)}`
+    : `${state.runner} · no scheduler is running`;
   list("alerts", state.open_alerts.map((alert) => `${alert.sentence} (since ${when(alert.opened_at)})`), "none");
   list("queue", state.queue.map((fire) => `${fire.job}, due ${when(fire.due_at)}`), "empty");
   byId("jobs").replaceChildren(...state.jobs.map((job) => row([
