@@ -1,7 +1,7 @@
 """Rules that decide "slower" for many comparisons at once: the gate's, from its own parts, and those of three peers.
 
 Arrays have the shape (runs, pairs, launches, blocks); a run is what is judged together. The gate's two functions repeat
-no statistics: they call what `gate.judge` calls, on arrays, and a test holds them against it.
+no statistics: they call what `gate.run_gate` calls, on arrays, and a test holds them against it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def gate_duels(
     one_scenario: bool = False,
     launch_sd: float = 0.0,
 ) -> Found:
-    """The gate on duels (`paired.deferred_estimates`, then `gate.judge`); blocks not measured yet are NaN.
+    """The gate on duels (`paired.deferred_estimates`, then `gate.run_gate`); blocks not measured yet are NaN.
 
     The pairs are of a scenario each, or all of one.
     """
@@ -64,7 +64,7 @@ def gate_duels(
 def gate_baselines(
     medians: FloatArray, accepted: FloatArray, *, tolerance: float, own_error: float = 0.0, pool: bool = True
 ) -> Found:
-    """The gate against baselines (`between_runs.against_baselines`, then `gate.judge`).
+    """The gate against baselines (`baseline.against_baselines`, then `gate.run_gate`).
 
     `medians` are the new run's log-medians, shape (runs, pairs), `accepted` those of the accepted runs, shape
     (runs, pairs, accepted); `own_error` is the standard error of a new run's median.

@@ -1,4 +1,4 @@
-"""The one place where time is read. A clock is passed in, so that the whole command also runs on a scripted one."""
+"""The only place where time is read. Clocks are passed in, so that a whole command can run on a scripted clock."""
 
 import time
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ SCRIPTED_EPOCH = 946_684_800.0
 
 @dataclass(slots=True)
 class ScriptedClock:
-    """Time that passes only when somebody waits, so that a run gives the same bytes each time."""
+    """Time that passes only in waits, so that a run gives the same bytes each time."""
 
     elapsed_ns: int = 0
     epoch: float = SCRIPTED_EPOCH

@@ -1,4 +1,4 @@
-"""How a process of ours is started in a foreign environment: it sees this package, and nothing that lies beside it."""
+"""Start a process of the harness in another environment: it can import this package and nothing next to it."""
 
 from collections.abc import Sequence
 

@@ -69,7 +69,7 @@ class Config:
 
     @property
     def baselines(self) -> Path:
-        """The directory of the accepted figures."""
+        """The directory of the baselines."""
         return self.root / (self["baselines"] or "baselines")
 
     @property

@@ -124,7 +124,7 @@ class Corpus:
         return _sha256("\n".join([f"{COMPOSITION}/{self.seed}", *classes, *pools])).hex()
 
     def utterance(self, text_class: str, variant: int = 0) -> Utterance:
-        """One text. UsageError where there is no such class or no such variant."""
+        """One text. UsageError for an unknown class or variant."""
         texts = self.variants(text_class)
         if not 0 <= variant < len(texts):
             raise UsageError(
@@ -133,7 +133,7 @@ class Corpus:
         return texts[variant]
 
     def variants(self, text_class: str) -> tuple[Utterance, ...]:
-        """All texts of a class, no two alike. UsageError where there is no such class, or its pool has too few."""
+        """All texts of a class, without duplicates. UsageError for an unknown class, or if its pool is too small."""
         known = TEXT_CLASSES.get(text_class)
         if known is None:
             raise UsageError(

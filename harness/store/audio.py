@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEPT_RUNS = 30
 """Runs whose audio stays; a run of the quick selection keeps some 4 MB."""
 KEPT_LAUNCHES = 2
-"""Launches whose first block is kept: two seeds, so that an original can be held against itself.
+"""Launches whose first block is kept: two seeds, so that an original can be compared with itself.
 
 Of what is streamed, or comes over HTTP, the first launch's alone: it is there to be listened to.
 """

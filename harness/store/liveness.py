@@ -1,4 +1,4 @@
-"""Whether the process that began a run is still at it."""
+"""Whether the process that began a run is still running it."""
 
 import os
 from typing import Final

@@ -35,7 +35,7 @@ def has_run(connection: Connection, run_id: str) -> bool:
 
 
 def run_key(connection: Connection, run_id: str) -> int:
-    """The number of a run; UsageError where there is none of that id."""
+    """The number of a run; UsageError for an unknown id."""
     key = connection.scalars(select(RUNS.c.key).where(RUNS.c.id == run_id)).one_or_none()
     if key is None:
         raise _no_such_run(connection, run_id)

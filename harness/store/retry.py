@@ -1,4 +1,4 @@
-"""Waiting for a database that is away: a full disk is cleared, a lock ends, a server comes back."""
+"""Retry of transactions while a database is unavailable: a full disk is cleared, a lock ends, a server comes back."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,7 +16,7 @@ LONGEST_PAUSE_S = 10.0
 def with_retries(
     action: Callable[[], Result], *, clock: Clock, report: Callable[[str], None], wait_s: float = WAIT_S
 ) -> Result:
-    """Do `action`, again and again for `wait_s` seconds where the database is away; then its last error stands.
+    """Run `action`. While the database is unavailable, retry for up to `wait_s` seconds, then raise the last error.
 
     `action` is one transaction: what failed did not happen.
     """

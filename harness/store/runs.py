@@ -252,7 +252,7 @@ class RunStore:
             return queries.list_runs(connection, machine_key=machine_key, status=status, limit=limit)
 
     def row(self, run_id: str) -> RunRow | None:
-        """A run's line of the list; None where there is none of that id."""
+        """A run's entry in the list; None for an unknown id."""
         with reading(self._database) as connection:
             return next(iter(queries.list_runs(connection, run_id=run_id)), None)
 
