@@ -292,7 +292,7 @@ class TestPrecision:
         data = lab.run(launches="2", blocks="12", script="noise=0").data
         assert [block.launch for block in data.blocks] == [0] * 6 + [1] * 6
         assert data.run.status is RunStatus.COMPLETE
-        assert data.run.reason == "every gated figure was known to ±2 % after 6 of at most 12 blocks (2 launches)"
+        assert data.run.reason == "every gated metric was known to ±2 % after 6 of at most 12 blocks (2 launches)"
 
     def test_a_width_of_nothing_plays_every_block(self, lab: Laboratory) -> None:
         data = lab.run(launches="2", blocks="12", script="noise=0", precision="0").data
