@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.orders import synthesis_of
 from harness.core.clock import SystemClock
 from harness.core.event_loop import run
-from harness.core.records.repetition import ChunkMark, Phase, Repetition
+from harness.core.records.repetition import ChunkMark, Repetition
 from harness.core.records.scenario import Band, Utterance
 from harness.engines.http.dialects import OPENAI
 from harness.engines.http.target import Target, read_address, read_settings
@@ -36,7 +37,7 @@ from harness.measure.load.client import LoadClient, LoadResult
 from harness.measure.load.loops import closed_loop, open_loop
 from harness.measure.load.records import Workload
 from harness.measure.worker.probes import SystemProbes
-from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
+from harness.measure.worker.protocol import LoadOrder
 from harness.measure.worker.worker import Worker
 from harness.metrics import playback
 from harness.metrics.audio.onset import onset_frame
@@ -215,8 +216,7 @@ def by_engine(url: str, count: int) -> list[Repetition]:
     options = {"dialect": "openai"}
     engine = EngineOrder(engine="endpoint", url=url, voice="af_heart", session_options=options)
     worker.answer(LoadOrder(arm_id="truth", launch=0, engine=engine))
-    order = SynthesisOrder(scenario_id="truth", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0,
-                           text=TEXT, voice="af_heart", stream=True)  # fmt: skip
+    order = synthesis_of(TEXT, stream=True)
     texts = range(TEXTS, TEXTS + count)
     found = [worker.answer(replace(order, variant=number, text=text_of(number))).repetition for number in texts]
     worker.close()

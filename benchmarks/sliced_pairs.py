@@ -15,7 +15,8 @@ from statistics import mean, median, stdev
 
 from scipy import stats
 
-from harness.core.records.repetition import Phase, Repetition
+from benchmarks.orders import synthesis_of
+from harness.core.records.repetition import Repetition
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle, WorkerLost
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
@@ -63,16 +64,7 @@ def main() -> int:
         voice="af_heart",
         threads=given.threads,
     )
-    synthesise = SynthesisOrder(
-        scenario_id="scenario",
-        launch=0,
-        block=0,
-        position=0,
-        phase=Phase.MEASURED,
-        variant=0,
-        text=Corpus().utterance(given.text).text,
-        voice="af_heart",
-    )
+    synthesise = synthesis_of(Corpus().utterance(given.text).text)
     rng = random.Random(given.seed)  # noqa: S311 - an order, no secret
     seen = {way: Seen() for way in (WHOLE, *given.slice)}
     for _ in range(given.launches):

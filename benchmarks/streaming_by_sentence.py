@@ -11,10 +11,10 @@ import json
 import sys
 from statistics import median
 
-from harness.core.records.repetition import Phase
+from benchmarks.orders import synthesis_of
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle
-from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
+from harness.measure.worker.protocol import LoadOrder
 from harness.metrics.per_request import repetition_figures
 from harness.models.files import ModelFiles
 
@@ -113,10 +113,7 @@ def _worker(files: ModelFiles, engine: str, *, threads: int, slowdown: float = 0
 
 
 def _synthesise(worker: ProcessHandle, text: str) -> Figures:
-    order = SynthesisOrder(
-        scenario_id="stream", launch=0, block=0, position=0, phase=Phase.MEASURED, variant=0, text=text,
-        voice="af_heart", stream=True,
-    )  # fmt: skip
+    order = synthesis_of(text, stream=True)
     repetition = worker.synthesise(order, timeout_s=TIMEOUT_S)
     figures = repetition_figures(repetition)
     unknown = [figures[name].reason for name in FIGURES if figures[name].value is None]

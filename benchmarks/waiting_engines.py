@@ -17,13 +17,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import harness
+from benchmarks.orders import synthesis_of
 from benchmarks.waiting_engine import Peer
 from harness.analysis.stats.paired import log_ratio_estimate
-from harness.core.records.repetition import Phase, Repetition
+from harness.core.records.repetition import Repetition
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle, WorkerLost, WorkerPlace
 from harness.measure.worker.observed_synthesis import synthesise_observed
-from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
+from harness.measure.worker.protocol import LoadOrder
 from harness.measure.worker.slicing_checks import Evidence
 from harness.measure.worker.time_slicing import SlicedSynthesis, as_pausable, pauser_of, synthesise_in_slices
 
@@ -165,18 +166,18 @@ def _load(worker: ProcessHandle, engine: EngineOrder, *, launch: int, pause_cloc
     if pause_clocks:
         pauser_of(worker).pause_clocks()
     worker.load(LoadOrder(arm_id=NAME, launch=launch, engine=engine), timeout_s=TIMEOUT_S)
-    worker.synthesise(_order(), timeout_s=TIMEOUT_S)
+    worker.synthesise(synthesis_of(TEXT), timeout_s=TIMEOUT_S)
 
 
 def _watch(worker: ProcessHandle, seen: Evidence) -> None:
     """Observe a worker as the warm-up of a duel does."""
-    side, before_ns = SlicedSynthesis(worker=as_pausable(worker), order=_order()), pauser_of(worker).looped_ns
+    side, before_ns = SlicedSynthesis(worker=as_pausable(worker), order=synthesis_of(TEXT)), pauser_of(worker).looped_ns
     seen.add_observations(synthesise_observed(side, timeout_s=TIMEOUT_S).states())
     seen.add_synthesis(_found(side), looped_ns=pauser_of(worker).looped_ns - before_ns)
 
 
 def _slices(workers: Sequence[ProcessHandle], first: int, slice_s: float) -> list[int]:
-    sides = [SlicedSynthesis(worker=as_pausable(worker), order=_order()) for worker in workers]
+    sides = [SlicedSynthesis(worker=as_pausable(worker), order=synthesis_of(TEXT)) for worker in workers]
     synthesise_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
     return [_found(side).end_ns for side in sides]
 
@@ -189,21 +190,10 @@ def _found(side: SlicedSynthesis) -> Repetition:
 
 
 def _one_by_one(workers: Sequence[ProcessHandle], first: int) -> list[int]:
-    took = {place: workers[place].synthesise(_order(), timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
+    took = {
+        place: workers[place].synthesise(synthesis_of(TEXT), timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)
+    }
     return [took[0], took[1]]
-
-
-def _order() -> SynthesisOrder:
-    return SynthesisOrder(
-        scenario_id="scenario",
-        launch=0,
-        block=0,
-        position=0,
-        phase=Phase.MEASURED,
-        variant=0,
-        text=TEXT,
-        voice="af_heart",
-    )
 
 
 if __name__ == "__main__":

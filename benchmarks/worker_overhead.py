@@ -61,10 +61,10 @@ def main() -> None:
 
 def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> list[float]:
     """One process of each kind, `pairs` turns in ABBA order."""
-    from harness.core.records.repetition import Phase
+    from benchmarks.orders import synthesis_of
     from harness.engines.protocol import EngineOrder
     from harness.measure.worker.handle import ProcessHandle
-    from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
+    from harness.measure.worker.protocol import LoadOrder
 
     worker = ProcessHandle()
     engine = EngineOrder(
@@ -75,16 +75,7 @@ def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> 
         threads=threads,
     )
     worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=120)
-    synthesise = SynthesisOrder(
-        scenario_id="scenario",
-        launch=0,
-        block=0,
-        position=0,
-        phase=Phase.MEASURED,
-        variant=0,
-        text=text,
-        voice="af_heart",
-    )
+    synthesise = synthesis_of(text)
     bare = subprocess.Popen(
         [sys.executable, "-c", BARE, model, voices, text, str(threads)],
         stdin=subprocess.PIPE,

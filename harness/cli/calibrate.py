@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, machine_key, one_arm
+from harness.cli.options import MEASURING, configured, machine_key, one_arm, read_value
 from harness.core.errors import ExitCode, UsageError
 from harness.core.output_files import check_directory
-from harness.core.quantities import as_share
+from harness.core.quantities import as_positive_share, as_share
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ SIZES = "0,1%,2%,5%,10%"
 def sizes_of(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[float, ...]:
     """Ratios from `0,1%,0.05`."""
     del context, parameter
-    try:
-        return tuple(as_share(text) for text in ",".join(value or (SIZES,)).split(","))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+    return tuple(read_value(as_share, text, option="--sizes") for text in ",".join(value or (SIZES,)).split(","))
 
 
 @command()
@@ -53,7 +50,7 @@ def calibrate(
 
     --budget is the budget of one duel (default: 60 s). Finished duels are kept if the command is interrupted.
     """
-    from harness.cli.duel import launches_here, per_cent
+    from harness.cli.duel import launches_here
     from harness.runner import calibration
     from reports.terminal.output import make_console, tell
 
@@ -61,7 +58,7 @@ def calibrate(
     lost = 0
     if not show_only:
         check_directory(config.baselines, where="--baselines")
-        wanted = per_cent(click.get_current_context(), click.Option(["--effect"]), effect) if effect else None
+        wanted = read_value(as_positive_share, effect, option="--effect") if effect else None
         # Read once: results of the trials must not change the rule that the trials test.
         launches = launches_here(config)
         for number, planted in enumerate(calibration.order_of(sizes, duels)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, machine_key, one_arm
+from harness.cli.options import MEASURING, configured, machine_key, one_arm, read_value
 from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
 
@@ -31,26 +31,15 @@ COMMIT = 12
 """Characters of a commit hash that identify it."""
 
 
-def per_cent(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    """A ratio from `5%` or `0.05`."""
-    del context, parameter
-    try:
-        return as_positive_share(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
 @command()
 @configured(*MEASURING)
-@click.option(
-    "--effect", default="5%", show_default=True, callback=per_cent, metavar="PERCENT", help="smallest change to detect"
-)
+@click.option("--effect", default="5%", show_default=True, metavar="PERCENT", help="smallest change to detect")
 @click.option("--streamed", is_flag=True, help="stream the audio instead of requesting it whole")
 @click.argument("candidate")
 @click.argument("reference", required=False)
 def duel(
     config: Config,
-    effect: float,
+    effect: str,
     streamed: bool,  # noqa: FBT001 - click's own
     candidate: str,
     reference: str | None,
@@ -63,7 +52,8 @@ def duel(
     """
     if reference is None:
         candidate, reference = "current", candidate
-    finished = play(config, candidate=candidate, reference=reference, effect=effect, streamed=streamed)
+    size = read_value(as_positive_share, effect, option="--effect")
+    finished = play(config, candidate=candidate, reference=reference, effect=size, streamed=streamed)
     return int(finished.code)
 
 

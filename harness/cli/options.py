@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -107,6 +107,17 @@ def open_results(config: Config) -> "Iterator[RunStore]":
         for key in (identify().key, SCRIPTED_KEY):
             store.mark_abandoned(machine_key=key, boot=boot_id())
         yield store
+
+
+T = TypeVar("T")
+
+
+def read_value(reader: Callable[[str], T], text: str, *, option: str) -> T:
+    """The value of an option as `reader` gives it; click.BadParameter if the reader raises ValueError."""
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=f"'{option}'") from error
 
 
 def check_output(output: str) -> None:

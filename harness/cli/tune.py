@@ -6,8 +6,9 @@ import click
 
 from harness.cli.duel import conduct, launches_here
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, one_arm
+from harness.cli.options import MEASURING, configured, one_arm, read_value
 from harness.core.errors import ExitCode, UsageError
+from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -46,13 +47,12 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     Each round compares the remaining candidates with the configured arm in paired blocks and drops the worse half.
     After the first round the best changes are also combined. A duel confirms the winner.
     """
-    from harness.cli.duel import per_cent
     from harness.plan.config import with_values
     from harness.runner.duel import DuelArms
     from harness.runner.tune import DEFAULT_CHANGES, Tuning
     from reports.terminal.output import make_console, print_duel
 
-    size = per_cent(click.get_current_context(), click.Option(["--effect"]), effect)
+    size = read_value(as_positive_share, effect, option="--effect")
     text = _single(config["text"], "--text") or TEXT
     tuning = Tuning(
         base=one_arm(config),

@@ -9,6 +9,7 @@ from harness.core.records.value import Reading, known, unknown
 from harness.measure.system import cgroups
 from harness.measure.system.interference import parse_stat
 from harness.measure.system.machine import parse_meminfo
+from harness.measure.system.system_files import read_file
 
 Readings = dict[str, Reading]
 Texts = dict[str, str]
@@ -32,7 +33,7 @@ _GUEST_VENDORS = (
 
 def load(root: Path) -> Readings:
     """Tasks that run or wait for a CPU or a disk, as damped averages."""
-    fields = _read(root / "proc/loadavg").split()
+    fields = read_file(root / "proc/loadavg").split()
     names = ("load_1min", "load_5min", "load_15min")
     if len(fields) < len(names):
         return dict.fromkeys(names, unknown("/proc/loadavg cannot be read"))
@@ -44,8 +45,10 @@ def frequency(root: Path) -> Readings:
     cpus = root / "sys/devices/system/cpu"
     clocks = sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     chosen = clocks[:: -(-len(clocks) // _MOST_CLOCKS) or 1]
-    current = [int(text) / 1000 for text in map(_read, chosen) if text.isdecimal()]
-    highest = [int(text) / 1000 for text in map(_read, cpus.glob("cpu0/cpufreq/cpuinfo_max_freq")) if text.isdecimal()]
+    current = [int(text) / 1000 for text in map(read_file, chosen) if text.isdecimal()]
+    highest = [
+        int(text) / 1000 for text in map(read_file, cpus.glob("cpu0/cpufreq/cpuinfo_max_freq")) if text.isdecimal()
+    ]
     absent = unknown("no cpufreq here; a virtual machine does not see its clock")
     return {
         "frequency_mhz": known(sum(current) / len(current)) if current else absent,
@@ -58,12 +61,12 @@ def frequency_policy(root: Path) -> Texts:
     cpus = root / "sys/devices/system/cpu"
 
     def all_of(name: str) -> str:
-        values = sorted({text for text in map(_read, cpus.glob(f"cpu[0-9]*/cpufreq/{name}")) if text})
+        values = sorted({text for text in map(read_file, cpus.glob(f"cpu[0-9]*/cpufreq/{name}")) if text})
         return ", ".join(values) or "unknown: no cpufreq here"
 
     turbo = "unknown: no switch for it here"
     for switch, on in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
-        text = _read(cpus / switch)
+        text = read_file(cpus / switch)
         if text:
             turbo = "on" if text == on else "off"
             break
@@ -72,7 +75,7 @@ def frequency_policy(root: Path) -> Texts:
         "frequency_driver": all_of("scaling_driver"),
         "energy_preference": all_of("energy_performance_preference"),
         "turbo": turbo,
-        "smt": _smt(_read(cpus / "smt/active")),
+        "smt": _smt(read_file(cpus / "smt/active")),
     }
 
 
@@ -84,18 +87,18 @@ def temperature(root: Path) -> Readings:
     """The hottest CPU sensor, in degrees Celsius."""
     millis: list[str] = []
     for name in root.glob("sys/class/hwmon/hwmon*/name"):
-        if _read(name) in _CPU_SENSORS:
-            millis += map(_read, name.parent.glob("temp*_input"))
+        if read_file(name) in _CPU_SENSORS:
+            millis += map(read_file, name.parent.glob("temp*_input"))
     if not millis:
         zones = root.glob("sys/class/thermal/thermal_zone*/type")
-        millis = [_read(zone.parent / "temp") for zone in zones if _read(zone).startswith(_CPU_ZONES)]
+        millis = [read_file(zone.parent / "temp") for zone in zones if read_file(zone).startswith(_CPU_ZONES)]
     degrees = [int(text) / 1000 for text in millis if re.fullmatch(r"-?\d+", text)]
     return {"temperature_c": known(max(degrees)) if degrees else unknown("no CPU sensor is shown here")}
 
 
 def memory(root: Path) -> Readings:
     """Memory that is available without swapping, and memory that is swapped out."""
-    sizes = parse_meminfo(_read(root / "proc/meminfo"))
+    sizes = parse_meminfo(read_file(root / "proc/meminfo"))
     found: Readings = {}
     absent = unknown("/proc/meminfo does not report it")
     available = sizes.get("MemAvailable")
@@ -107,7 +110,7 @@ def memory(root: Path) -> Readings:
 
 def clocks(root: Path) -> Readings:
     """CPU time since boot over all CPUs, and the part that the hypervisor gave to others."""
-    times = parse_stat(_read(root / "proc/stat"))
+    times = parse_stat(read_file(root / "proc/stat"))
     if times is None:
         return dict.fromkeys(("cpu_since_boot_s", "steal_since_boot_s"), unknown("/proc/stat cannot be read"))
     steal = unknown("this kernel does not count steal") if times.steal_s is None else known(times.steal_s)
@@ -117,7 +120,7 @@ def clocks(root: Path) -> Readings:
 def pressure(root: Path) -> Readings:
     """The share of the last ten seconds in which some task waited for a CPU, memory or a disk."""
     return {
-        f"pressure_{kind}_share": parse_pressure(_read(root / "proc/pressure" / kind))
+        f"pressure_{kind}_share": parse_pressure(read_file(root / "proc/pressure" / kind))
         for kind in ("cpu", "memory", "io")
     }
 
@@ -141,12 +144,12 @@ def throttling(root: Path) -> Readings:
 def power(root: Path) -> Texts:
     """The power source: mains or battery."""
     supplies = [entry.parent for entry in sorted(root.glob("sys/class/power_supply/*/type"))]
-    kinds = {entry: _read(entry / "type") for entry in supplies}
-    batteries = [entry for entry, kind in kinds.items() if kind == "Battery" and _read(entry / "scope") != "Device"]
+    kinds = {entry: read_file(entry / "type") for entry in supplies}
+    batteries = [entry for entry, kind in kinds.items() if kind == "Battery" and read_file(entry / "scope") != "Device"]
     if not batteries:
         return {"power": "mains"}
-    plugged = any(_read(entry / "online") == "1" for entry, kind in kinds.items() if kind in {"Mains", "USB"})
-    discharging = any(_read(entry / "status") == "Discharging" for entry in batteries)
+    plugged = any(read_file(entry / "online") == "1" for entry, kind in kinds.items() if kind in {"Mains", "USB"})
+    discharging = any(read_file(entry / "status") == "Discharging" for entry in batteries)
     return {"power": "battery" if discharging or not plugged else "mains"}
 
 
@@ -156,11 +159,11 @@ def host(root: Path, environment: Mapping[str, str]) -> Texts:
 
 
 def _hypervisor(root: Path) -> str:
-    if "microsoft" in _read(root / "proc/version").lower():
+    if "microsoft" in read_file(root / "proc/version").lower():
         return "Windows Subsystem for Linux"
-    vendor = _read(root / "sys/class/dmi/id/sys_vendor")
-    product = _read(root / "sys/class/dmi/id/product_name")
-    flag = re.search(r"^flags\s*:.*\bhypervisor\b", _read(root / "proc/cpuinfo"), re.MULTILINE)
+    vendor = read_file(root / "sys/class/dmi/id/sys_vendor")
+    product = read_file(root / "sys/class/dmi/id/product_name")
+    flag = re.search(r"^flags\s*:.*\bhypervisor\b", read_file(root / "proc/cpuinfo"), re.MULTILINE)
     # Surface laptops are also Microsoft's; the product names of EC2's bare machines contain "metal".
     named = vendor.startswith(_GUEST_VENDORS) and not product.startswith("Surface") and "metal" not in product
     if flag or named:
@@ -176,13 +179,6 @@ def _container(root: Path, environment: Mapping[str, str]) -> str:
     if (root / "run/.containerenv").exists():
         return "podman"
     return environment.get("container", "none found")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def read_conditions(root: Path) -> tuple[Readings, Texts]:
