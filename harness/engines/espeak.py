@@ -62,10 +62,10 @@ class Library:
         """Speak with a voice from now on; False where there is none of that name."""
         return bool(self._library.espeak_SetVoiceByName(name.encode()) == OK)
 
-    def speak(self, text: str, *, rate: int, heard: "Callback") -> bool:  # type: ignore[valid-type]
-        """Give each piece of a text to `heard` as it is made; False where it could not be spoken."""
+    def speak(self, text: str, *, rate: int, receive: "Callback") -> bool:  # type: ignore[valid-type]
+        """Pass each chunk of audio to `receive` as it is made; return False if the text could not be synthesised."""
         spoken = text.encode()
-        self._library.espeak_SetSynthCallback(heard)
+        self._library.espeak_SetSynthCallback(receive)
         self._library.espeak_SetParameter(RATE, rate, 0)
         done = self._library.espeak_Synth(
             spoken, len(spoken) + 1, 0, POSITION_CHARACTER, 0, CHARACTERS_ARE_UTF8, None, None
@@ -90,7 +90,7 @@ class EspeakEngine:
 
     @property
     def facts(self) -> EngineFacts:
-        """The versions, and the sample rate that the library told."""
+        """The versions, and the sample rate that the library reported."""
         return self._facts
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
@@ -129,7 +129,7 @@ class EspeakEngine:
         """In the thread: every piece goes into the queue as it comes, then None."""
         import numpy as np
 
-        def hear(samples: Any, count: int, _events: Any) -> int:  # noqa: ANN401 - pointers of ctypes
+        def receive(samples: Any, count: int, _events: Any) -> int:  # noqa: ANN401 - pointers of ctypes
             if count and samples:
                 at = self._clock.now_ns()
                 sound = np.ctypeslib.as_array(samples, (count,)).astype(np.float32) / np.float32(32_768)
@@ -138,7 +138,7 @@ class EspeakEngine:
 
         try:
             rate = round(min(FASTEST, max(SLOWEST, WORDS_PER_MINUTE * request.speed)))
-            return self._library.speak(request.text, rate=rate, heard=Callback(hear))
+            return self._library.speak(request.text, rate=rate, receive=Callback(receive))
         finally:
             pieces.put(None)
 

@@ -15,7 +15,7 @@ LETTERS: Mapping[str, str] = MappingProxyType(
 TAGS: Mapping[str, str] = MappingProxyType({letter: tag for tag, letter in LETTERS.items()})
 """Kokoro's letter → espeak-ng's tag."""
 DEFAULT = "en-us"
-"""What kokoro-onnx speaks where it is told nothing."""
+"""The language that kokoro-onnx uses by default."""
 _SHORT: Mapping[str, str] = MappingProxyType({"en": "en-us", "fr": "fr-fr", "pt": "pt-br", "zh": "cmn", "zh-cn": "cmn"})
 """What people write → the tag that espeak-ng knows."""
 _VOICE = re.compile(r"([abefhijpz])[fm]_")

@@ -65,7 +65,7 @@ class EngineOrder:
 FIRST_BYTE = "first_byte"
 """A moment: the first byte of an answer's body had come."""
 ARRIVAL = "arrival"
-"""A moment, one for each chunk: it had come. An engine that is told sooner than it can yield says so by this."""
+"""One moment per chunk: when it arrived. An engine that learns of a chunk before it can yield it stamps this."""
 BODY_END = "body_end"
 """A moment: the last of the answer had come. What an engine still does after it costs no listener any time."""
 
@@ -158,7 +158,7 @@ class SelfReporting(Protocol):
 
 @runtime_checkable
 class Shared(Engine, Protocol):
-    """An engine that several listeners may ask at once, and that counts what it does.
+    """An engine that accepts several requests at once, and that counts what it does.
 
     They ask from threads or, where the engine is `Reached`, over the network.
     """

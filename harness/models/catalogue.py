@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEFAULTS = ("kokoro-v1.0", "kokoro-v1.1")
-"""Measured where nothing is said, if they are here; the replica otherwise."""
+"""Measured by default if they are in the cache; otherwise the replica is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Catalogue:
         return tuple(dict.fromkeys((*originals, *derived, *here)))
 
     def default_name(self) -> str:
-        """What is measured where nothing is said: the real model if it is here, the replica otherwise."""
+        """What is measured by default: the real model if it is in the cache, otherwise the replica."""
         return next((name for name in DEFAULTS if self.cache.find(name)), "replica")
 
     def resolve(

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import httpx
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes of how many are here, over all files of the model."""
+"""Receives the bytes that are here and the bytes in all, over all files of the model."""
 
-PATIENCE = 4
+MOST_FRUITLESS = 4
 """Attempts in a row that may bring nothing before we give up."""
 TIMEOUT_S = 30.0
 
@@ -96,16 +96,16 @@ class _Download:
         before = sum(other.size for other in wanted[: wanted.index(asset)])
         total = sum(other.size for other in wanted)
 
-        def told(size: int) -> None:
+        def progress(size: int) -> None:
             self.progress(before + size, total)
 
         resumed = part.is_file() and part.stat().st_size > 0
-        self._receive(asset, part, client, told)
+        self._receive(asset, part, client, progress)
         sha256 = sha256_of(part)
         if sha256 != asset.sha256 and resumed:
             # The earlier bytes may be of a file that has been replaced since: once more, from the first byte on.
             part.unlink()
-            self._receive(asset, part, client, told)
+            self._receive(asset, part, client, progress)
             sha256 = sha256_of(part)
         if sha256 != asset.sha256:
             part.unlink()
@@ -114,18 +114,18 @@ class _Download:
             )
         return part
 
-    def _receive(self, asset: Asset, part: Path, client: "httpx.Client", told: Callable[[int], None]) -> None:
+    def _receive(self, asset: Asset, part: Path, client: "httpx.Client", progress: Callable[[int], None]) -> None:
         import httpx
 
         fruitless, reason = 0, ""
         while (have := part.stat().st_size if part.is_file() else 0) < asset.size:
-            if fruitless == PATIENCE:
+            if fruitless == MOST_FRUITLESS:
                 raise self._error(asset, f"the download does not go on after {have:,} bytes: {reason}")
             if fruitless:
                 self.pause(2.0 ** (fruitless - 1))
-            told(have)
+            progress(have)
             try:
-                reason = self._receive_once(asset, part, client, told, have=have) or "the connection ended early"
+                reason = self._receive_once(asset, part, client, progress, have=have) or "the connection ended early"
             except httpx.ConnectError as error:
                 raise self._error(asset, f"no network, or no way to the server: {error}") from error
             except (httpx.TransportError, httpx.TooManyRedirects) as error:
@@ -136,10 +136,10 @@ class _Download:
             size = part.stat().st_size
             part.unlink()
             raise self._error(asset, f"what came is longer ({size:,} bytes) than the catalogue says ({asset.size:,})")
-        told(asset.size)
+        progress(asset.size)
 
     def _receive_once(
-        self, asset: Asset, part: Path, client: "httpx.Client", told: Callable[[int], None], *, have: int
+        self, asset: Asset, part: Path, client: "httpx.Client", progress: Callable[[int], None], *, have: int
     ) -> str:
         """One request for what is missing; a reason where the answer brought nothing, else ""."""
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -159,7 +159,7 @@ class _Download:
             with part.open("ab" if continues else "wb") as file:
                 for chunk in answer.iter_raw():  # as it comes: what is gathered first is lost with the connection
                     file.write(chunk)
-                    told(min(file.tell(), asset.size))
+                    progress(min(file.tell(), asset.size))
                     if file.tell() > asset.size:
                         break
         return ""

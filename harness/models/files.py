@@ -15,7 +15,7 @@ from harness.core.files import write_atomically
 from harness.core.records.scenario import ModelVariant
 
 Report = Callable[[str], None]
-"""Told in one line what takes time: a build, a wait for another process."""
+"""Receives one line about what takes time: a build, or a wait for another process."""
 
 SETTLED_S = 2.0
 """A file changed less than this before it was hashed may change again within the same tick of its clock."""
@@ -36,7 +36,7 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Remembered:
-    """A digest and what the file's entry in its folder said when it was taken."""
+    """A digest and the file's size and time stamps when it was taken."""
 
     path: str
     size: int

@@ -143,4 +143,4 @@ def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
 def last_line(log: Path) -> str:
     """The last line of a log that says something."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"

@@ -52,7 +52,7 @@ def split_label(given: str) -> tuple[str, str]:
 def label_of(given: str) -> str:
     """What a model is called in tables and ids: a name by itself, a file by its stem, and never by its folder.
 
-    A stem of which a slug keeps nothing, such as one in Chinese, is told apart from others by a digest of itself.
+    A stem of which a slug keeps nothing, such as one in Chinese, is distinguished from others by its own digest.
     """
     label, file = split_label(given)
     path = as_path(file)

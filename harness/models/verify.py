@@ -39,8 +39,8 @@ class Verification:
 def verify(model: Path, voices: Path, *, expected: str = "") -> Verification:
     """Hash a model anew, parse it, look at its voices and let it speak.
 
-    `expected` is the digest that it should have, "" where nobody knows: a digest never seen before is told and is no
-    fault. Raises ModelError only where there is nothing to verify, or nothing to verify it with (PackageError).
+    `expected` is the digest that it should have, or "" if none is known: then a new digest is reported and is no fault.
+    Raises ModelError only where there is nothing to verify, or nothing to verify it with (PackageError).
     """
     sha256 = sha256_of(model)
     checks = [_digest(sha256, expected), _graph(model), _voices(voices)]

@@ -1,9 +1,9 @@
 """mp3, Opus and FLAC: decoded by libsndfile once they are whole, but counted as they come.
 
-libsndfile wants to seek, so it can only decode a whole body. When each frame could have been heard is still exact for
+libsndfile wants to seek, so it can only decode a whole body. When each frame could have been played is still exact for
 mp3 (frames are counted by their headers) and for Opus (pages carry the position of their last sample). FLAC is not
-counted: all of its audio counts as come with the last byte. An mp3's count runs ahead of what is heard by its encoder's
-delay, about 50 ms, which decoders cut off at the beginning.
+counted: all of its audio counts as come with the last byte. An mp3's count runs ahead of playback by its
+encoder's delay, about 50 ms, which decoders remove at the beginning.
 
 libsndfile stops in silence where a header says that the audio ends, at a second stream in one body, at a last frame
 that is cut short, and at whatever else follows the audio. The counters see those bytes: a number in a header that a
@@ -30,7 +30,7 @@ _OPUS_RATE = 48_000
 
 
 class Counter(Protocol):
-    """Counts what can be heard of a body so far."""
+    """Counts how much audio of a body can be played so far."""
 
     def feed(self, data: bytes) -> None:
         """More of the body. EndpointFault where it holds what libsndfile would leave out."""
@@ -98,7 +98,7 @@ class OpusCounter:
 
 
 class FlacCounter:
-    """Nothing can be heard before the end."""
+    """Nothing can be played before the end."""
 
     seconds = 0.0
 

@@ -34,7 +34,7 @@ class Connection:
         Whatever the end, a connection that cannot be used again is closed. EndpointFault for every failure.
         """
         exchange = Exchange(address=self._address, ask=ask)
-        return exchange, self._converse(exchange)
+        return exchange, self._exchange_chunks(exchange)
 
     def reach(self) -> None:
         """Connect now; kept where connections are kept."""
@@ -54,7 +54,7 @@ class Connection:
             self._socket.close()
             self._socket = None
 
-    def _converse(self, exchange: Exchange) -> "Iterator[AudioChunk]":
+    def _exchange_chunks(self, exchange: Exchange) -> "Iterator[AudioChunk]":
         deadline = self._clock.now_ns() + round(self._settings.total_timeout * 1e9)
         finished = False
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TAIL = 1_024
 """Bytes of a body's end that are looked at for an error."""
 BODY_LIMIT = 1 << 26
-"""Bytes of body that are taken where nothing else is said."""
+"""The default for the largest body that is accepted, in bytes."""
 _WAV_HEADER = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
 _WAV_HEADER_BYTES = 12
 

@@ -50,20 +50,20 @@ class Dialect:
         from server to server; in openai's dialect the model, which OpenAI's own endpoint demands. Only where it was
         asked for: the language, and a speed other than 1. `leave_out` names fields that a server refuses to see.
         """
-        said: dict[str, object] = {
+        body: dict[str, object] = {
             self.text_field: request.text,
             "voice": request.voice,
             self.format_field: container,
             "stream": stream,
         }
         if request.speed != 1.0:
-            said["speed"] = request.speed
+            body["speed"] = request.speed
         if self.model_field:
-            said[self.model_field] = model
+            body[self.model_field] = model
         if request.language:
-            said[self.language_field] = letter_of(request.language) if self.letters else request.language
+            body[self.language_field] = letter_of(request.language) if self.letters else request.language
         return json.dumps(
-            {name: value for name, value in said.items() if name not in leave_out}, ensure_ascii=False
+            {name: value for name, value in body.items() if name not in leave_out}, ensure_ascii=False
         ).encode()
 
 
@@ -91,7 +91,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({each.name: each for each in 
 
 
 def wanted_dialect(body: bytes) -> Dialect | None:
-    """The dialect that a refusal asks for, told by the text field that it calls missing; None where it names neither.
+    """The dialect that a refusal asks for: that of the text field which it reports missing. None if it names neither.
 
     FastAPI repeats the whole request in its errors, so a field's mere name in the body says nothing.
     """
@@ -112,13 +112,13 @@ def _missing_fields(answer: object) -> list[str]:
     for detail in details if isinstance(details, list) else [details]:
         if not isinstance(detail, dict):
             continue
-        place, said = detail.get("loc"), f"{detail.get('type', '')} {detail.get('msg', '')} {detail.get('message', '')}"
-        if not re.search(r"missing|required", said, re.IGNORECASE):
+        place, text = detail.get("loc"), f"{detail.get('type', '')} {detail.get('msg', '')} {detail.get('message', '')}"
+        if not re.search(r"missing|required", text, re.IGNORECASE):
             continue
         if isinstance(place, list) and place:
             found.append(str(place[-1]))
         elif detail.get("param"):
             found.append(str(detail["param"]))
         else:
-            found += re.findall(r"['\"`](\w+)['\"`]", said)
+            found += re.findall(r"['\"`](\w+)['\"`]", text)
     return found

@@ -70,9 +70,9 @@ class EndpointEngine:
             raise EngineRefusal("an endpoint takes text, not phonemes")
         exchange, pieces = self._connection.send(self._target.ask(request))
         try:
-            for heard in pieces:
-                self._stages.moment(ARRIVAL, heard.at_ns)
-                yield heard.audio
+            for chunk in pieces:
+                self._stages.moment(ARRIVAL, chunk.at_ns)
+                yield chunk.audio
         finally:
             self._stamp(exchange.answer)
 

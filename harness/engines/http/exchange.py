@@ -119,11 +119,11 @@ class Exchange:
             self._read_events(pieces, at_ns)
         except h11.RemoteProtocolError as error:
             raise self._broken(error, ended=not data) from error
-        heard = self._decode(b"".join(pieces), at_ns) if pieces else []
+        chunks = self._decode(b"".join(pieces), at_ns) if pieces else []
         if self.done:
             self.answer.end_ns = at_ns
-            heard += self._finish(at_ns)
-        return heard
+            chunks += self._finish(at_ns)
+        return chunks
 
     def lost(self, error: OSError) -> EndpointFault:
         """The connection broke while the answer was awaited."""
@@ -314,7 +314,7 @@ def _parameters(content_type: str) -> Iterable[tuple[str, str]]:
 
 
 def _cut_up(audio: "NDArray[np.float32]", pending: list[tuple[int, int]], end_ns: int) -> Iterable[AudioChunk]:
-    """Audio that was decoded at the end, in the pieces in which it could have been heard.
+    """Audio that was decoded at the end, in the chunks in which it could have been played.
 
     `pending` holds (stamp, frames playable by then); a decoder may give some frames fewer than the container counts.
     """

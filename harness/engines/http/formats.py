@@ -24,7 +24,7 @@ class Decoder(Protocol):
 
     @property
     def playable(self) -> int:
-        """How many frames a listener who has all of the body so far could hear."""
+        """How many frames can be played from the body received so far."""
         ...
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":

@@ -98,5 +98,5 @@ def _words(sentence: str) -> Iterator[str]:
     found = _UNKNOWN_FIELD.search(sentence)
     if found:
         listed = _LISTED.search(sentence, found.end())
-        told = sentence[found.start() : listed.start() if listed else None]
-        yield from re.findall(r"['\"`](\w+)['\"`]", told) or re.findall(r"\w+", told)
+        fields = sentence[found.start() : listed.start() if listed else None]
+        yield from re.findall(r"['\"`](\w+)['\"`]", fields) or re.findall(r"\w+", fields)

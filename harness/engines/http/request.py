@@ -7,7 +7,7 @@ from harness.engines.http.dialects import Dialect
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where requests go: what the URL said, and nowhere else. `host_header` is the host as HTTP names it."""
+    """Where requests go, as given by the URL. `host_header` is the value of the Host header."""
 
     scheme: str
     host: str

@@ -17,18 +17,23 @@ def read_figures(answer: Answer, *, path: str = STATUS) -> ServerFigures:
     if answer.status != 200:
         return ServerFigures(reason=f"the server has no {path}: it answers {answer.status}")
     try:
-        said = json.loads(answer.body)
+        answered = json.loads(answer.body)
     except (ValueError, RecursionError):
         return ServerFigures(reason=f"{path} holds no JSON")
-    found = dict(_numbers(said, "" if path == STATUS else path.strip("/")))
+    found = dict(_numbers(answered, "" if path == STATUS else path.strip("/")))
     kept = tuple(found.items())[:MOST]
     return ServerFigures(figures=kept, reason="" if kept else f"{path} holds no number")
 
 
-def _numbers(said: object, path: str) -> Iterator[tuple[str, float]]:
+def _numbers(answered: object, path: str) -> Iterator[tuple[str, float]]:
     """Numbers at the leaves of objects; lists hold single events and are left out."""
-    if isinstance(said, dict):
-        for name, value in said.items():
+    if isinstance(answered, dict):
+        for name, value in answered.items():
             yield from _numbers(value, f"{path}.{name}" if path else str(name))
-    elif isinstance(said, int | float) and not isinstance(said, bool) and math.isfinite(said) and abs(said) < 1e300:
-        yield path, float(said)
+    elif (
+        isinstance(answered, int | float)
+        and not isinstance(answered, bool)
+        and math.isfinite(answered)
+        and abs(answered) < 1e300
+    ):
+        yield path, float(answered)

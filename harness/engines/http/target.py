@@ -207,7 +207,7 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
 
 @runtime_checkable
 class Reached(Remote, Protocol):
-    """An engine that stands for a server, which several listeners may ask at once."""
+    """An engine whose work a server does, and that accepts several requests at once."""
 
     @property
     def target(self) -> Target:

@@ -69,7 +69,7 @@ def open_session(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
     except EngineRefusal:
         raise
     except Exception as error:
-        raise EngineRefusal(f"ONNX Runtime {ort.__version__} cannot load the model: {_told(error)}") from error
+        raise EngineRefusal(f"ONNX Runtime {ort.__version__} cannot load the model: {_load_error(error)}") from error
     got = session.get_providers()
     if got[0] != provider.ort:
         raise EngineRefusal(f"asked for {provider.ort}, but ONNX Runtime fell back to {got[0]}")
@@ -129,7 +129,7 @@ def _count(name: str, value: str) -> int:
     return int(value)
 
 
-def _told(error: Exception) -> str:
+def _load_error(error: Exception) -> str:
     """One line of at most some 400 characters: what it is stands at the beginning, why at the end of C++ signatures."""
     reason = " ".join(str(error).split())
     return reason if len(reason) <= 400 else f"{reason[:80]} … {reason[-310:]}"

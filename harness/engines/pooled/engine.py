@@ -161,7 +161,7 @@ def open_synthesizer(
     facts = EngineFacts(
         providers=tuple(kokoro.sess.get_providers()[0] for kokoro in kokoros),
         packages=reported_packages(),
-        options=(*sorted(order.session_options.items()), *_told(settings, names)),
+        options=(*sorted(order.session_options.items()), *_reported_options(settings, names)),
         sample_rate=SAMPLE_RATE,
         python=platform.python_version(),
     )
@@ -244,7 +244,7 @@ def _open(order: EngineOrder, plan: SessionPlan, announce: Callable[[Fallback], 
         return session, FALL_BACK
 
 
-def _told(settings: Settings, names: list[str]) -> tuple[tuple[str, str], ...]:
+def _reported_options(settings: Settings, names: list[str]) -> tuple[tuple[str, str], ...]:
     return (
         ("sessions", "+".join(names)),
         ("warm_up", "on" if settings.warm_up else "off"),
@@ -255,7 +255,7 @@ def _told(settings: Settings, names: list[str]) -> tuple[tuple[str, str], ...]:
 
 def _fingerprint(order: EngineOrder, facts: EngineFacts, *, model_digest: str) -> str:
     """SHA-256 of all that changes audio beside the text, the voice's name and the speed."""
-    told = {
+    identity = {
         "model": model_digest or _digest(order.model_path),
         "voices": _digest(order.voices_path),
         "providers": facts.providers,
@@ -264,7 +264,7 @@ def _fingerprint(order: EngineOrder, facts: EngineFacts, *, model_digest: str) -
         "provider options": sorted(order.provider_options.items()),
         "seed": order.seed,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: str) -> str:

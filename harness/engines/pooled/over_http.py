@@ -1,4 +1,4 @@
-"""The engine `kokoro-server`: the project's own server, started as a process, and heard as its listeners hear it.
+"""The engine `kokoro-server`: the reference server, started as a process and measured as a client sees it.
 
 What `kokoro-sentences` does in process, this one does behind HTTP, with the same options; figures of both in one run
 say what the way over the network costs. Memory and CPU time are the server's.
@@ -42,7 +42,7 @@ OPTIONS: Mapping[str, str] = {**SENTENCES_OPTIONS, **CLIENT_OPTIONS}
 START_S = 240.0
 STOP_S = 10.0
 LOOK_AGAIN_S = 0.02
-MOST_LISTENERS = 256
+MOST_REQUESTS = 256
 PREFIX = "KOKORO_BENCH_"
 
 
@@ -72,10 +72,10 @@ class ServedEngine:
     def account(self) -> EngineCounters | None:
         """What the server counted since its start; None where it does not say so now."""
         try:
-            said = self._server.ask("/status")
-            cache = said["cache"]
+            status = self._server.ask("/status")
+            cache = status["cache"]
             return EngineCounters(
-                routes=tuple((each["name"], each["jobs"]) for each in said["sessions"]),
+                routes=tuple((each["name"], each["jobs"]) for each in status["sessions"]),
                 **{name: cache[name] for name in ("hits", "misses", "joined", "evicted")},
                 cache_bytes=cache["size"],
                 cache_limit=cache["limit"],
@@ -174,20 +174,20 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine
             server.find()
         with stages.stage("warm_up"):
             server.await_ready(clock)
-        said = server.ask("/status")
-        if said["fallbacks"]:
-            raise EngineRefusal(f"the server fell back to another provider: {said['fallbacks'][0]['reason']}")
-        told = {name: order.session_options[name] for name in CLIENT_OPTIONS if name in order.session_options}
-        told = {"dialect": "openai", **told, "pid": str(server.pid)}
-        client = reach(replace(order, url=server.url, session_options=told), clock=clock, stages=stages)
+        status = server.ask("/status")
+        if status["fallbacks"]:
+            raise EngineRefusal(f"the server fell back to another provider: {status['fallbacks'][0]['reason']}")
+        options = {name: order.session_options[name] for name in CLIENT_OPTIONS if name in order.session_options}
+        options = {"dialect": "openai", **options, "pid": str(server.pid)}
+        client = reach(replace(order, url=server.url, session_options=options), clock=clock, stages=stages)
     except BaseException:
         server.stop()
         raise
     facts = replace(
         client.facts,
-        providers=tuple(said["providers"]),
-        packages=tuple(sorted({**dict(client.facts.packages), **said["packages"]}.items())),
-        options=tuple(said["options"].items()),
+        providers=tuple(status["providers"]),
+        packages=tuple(sorted({**dict(client.facts.packages), **status["packages"]}.items())),
+        options=tuple(status["options"].items()),
     )
     return ServedEngine(server, client, facts)
 
@@ -207,7 +207,7 @@ def _arguments(order: EngineOrder) -> list[str]:
     given = dict(order.session_options)
     ours = {name: given.pop(name) for name in OPTIONS if name in given}
     arguments = [
-        "serve", "--attached", "--port", "0", "--concurrency", str(MOST_LISTENERS),
+        "serve", "--attached", "--port", "0", "--concurrency", str(MOST_REQUESTS),
         "--model", join_list([order.model_path]), "--voices", order.voices_path, "--voice", order.voice,
         "--provider", order.provider, "--threads", str(order.threads), "--seed", str(order.seed),
         "--sessions", ours.get("sessions", "1"),

@@ -116,7 +116,7 @@ class Pool(Generic[Order, Result]):
                     start = self._now()
                     lane.run(order)
                     lane.line.observe(load, self._now() - start)
-            except Exception as error:  # noqa: BLE001 - whatever a session raises, its caller hears of it
+            except Exception as error:  # noqa: BLE001 - the caller receives whatever a session raises
                 failures.append(error)
 
         threads = [threading.Thread(target=run, args=(lane,), name=f"warm-up {lane.name}") for lane in self._lanes]

@@ -37,8 +37,8 @@ _BOUNDARIES = (
 def split_phonemes(phonemes: str) -> tuple[str, ...]:
     """The pieces of a text in its order; each fits into one run of the model. None for a text without phonemes.
 
-    A piece may hold so much that it is synthesised before its listener has heard the pieces before it, at any real-time
-    factor up to PACE. Within that it ends at a sentence, else at a clause, and only where there is neither at a word.
+    A piece is at most so long that it is synthesised before the pieces before it have been played, at any real-time
+    factor up to PACE. Within that limit it ends at a sentence, else at a clause, and only if there is neither at a word.
     """
     return tuple(_pieces(" ".join(phonemes.split())))
 
@@ -56,10 +56,10 @@ def _pieces(rest: str) -> Iterator[str]:
 
 
 def _limit(spoken: int, first: int) -> int:
-    """Phonemes of the next piece at most, where `spoken` are done, `first` of them before the listener heard anything.
+    """Phonemes of the next piece at most, where `spoken` are done, `first` of them before playback started.
 
     Audio a and work r·a both follow phonemes. Playback begins when the first piece is there; the next must be done when
-    all before it have been heard: r·(spoken − first) + r·next ≤ spoken.
+    all before it have been played: r·(spoken − first) + r·next ≤ spoken.
     """
     if not spoken:
         return FIRST
@@ -69,7 +69,7 @@ def _limit(spoken: int, first: int) -> int:
 def _best_end(text: str, *, limit: int, least: int) -> int:
     """Where a piece of at most `limit` ends: sentence and clause in its later half, then earlier, then the last word.
 
-    A piece that ends early buys its successor less time, but a cut within a clause is heard. Whatever follows the last
+    A piece that ends early leaves its successor less time, but a cut within a clause is audible. What follows the last
     cut is no shorter than a tail, or half of one behind a mark, unless the limit leaves no such place. Only a word that
     is longer than the limit exceeds it, and is then a piece of its own.
     """

@@ -129,7 +129,7 @@ class Answer:
         pause = 0.0 if last else pause_after(piece.phonemes, PAUSE_SENTENCE_S, PAUSE_CLAUSE_S)
         audio, source = self._speaker.order(piece, self._style, due=self._due)
         self._ordered.append(Part(audio=audio, source=source, pause_s=pause))
-        # The listener needs the next piece when this one has been heard.
+        # The next piece is needed when this one has been played.
         self._due += pause + self._speaker.audio_seconds(piece)
 
 

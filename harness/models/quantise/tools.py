@@ -19,7 +19,7 @@ CONVERTED = {
     Method.STATIC: ("QuantizeLinear",),
     Method.BLOCKS: ("MatMulNBits",),
 }
-"""Operator types of which at least one must be in the result, or the tool has done nothing and said nothing."""
+"""Operator types of which at least one must be in the result, or the tool has silently done nothing."""
 
 
 def quantise_file(job: Quantise) -> dict[str, float | str]:

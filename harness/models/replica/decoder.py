@@ -102,7 +102,7 @@ def _resize(g: Graph, x: Value, factor: float) -> Value:
 
 
 def _merged(g: Graph, d: Dimensions, waves: Value) -> Value:
-    """[1, samples, harmonics] → [1, samples, 1]: overtones fall off by 1/n, so that the fundamental is heard."""
+    """[1, samples, harmonics] → [1, samples, 1]: overtones fall off by 1/n, so that the fundamental dominates."""
 
     def make() -> "Array":
         import numpy as np

@@ -60,7 +60,7 @@ def _excitation_weights(g: Graph, name: str, shape: "Shape") -> "Array":
 def _upsample(g: Graph, x: Value, name: str, shape: "Shape", rate: int) -> Value:
     """Transposed convolution [inputs, outputs, 2·rate] whose kernels are triangles with a little randomness.
 
-    Triangles of twice the stride interpolate linearly. Kernels random in time would print the stride's rhythm on the
+    Triangles of twice the stride interpolate linearly. Kernels random in time would print the stride's period on the
     sound.
     """
     inputs, outputs, kernel = shape
@@ -124,7 +124,7 @@ def _snake(g: Graph, x: Value, name: str, channels: int) -> Value:
 def _head(g: Graph, d: Dimensions, x: Value, channels: int) -> Value:
     """Convolution to a logarithmic magnitude and a phase for each bin, [1, 2·bins, time].
 
-    Magnitudes fall towards higher bins. The kernels are odd in time, so that slow changes, which would be heard
+    Magnitudes fall towards higher bins. The kernels are odd in time, so that slow changes, which would be audible
     as a hum, do not pass. Bin 1 is twice as strong as bin 0: so constant magnitudes leave no constant in the sound.
     """
     shape = (2 * d.bins, channels, 7)

@@ -1,6 +1,6 @@
 """The layers that the parts are made of: each adds its nodes to the graph and returns the name of its result.
 
-Sequences are [1, channels, time] unless said otherwise.
+Sequences are [1, channels, time] unless stated otherwise.
 
 Scales. A weight's standard deviation is gain / √(values summed), so that a layer fed with values of variance 1 gives
 variance gain². The gains keep every activation near 1 at any width: nothing vanishes into denormals, whose arithmetic

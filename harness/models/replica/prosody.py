@@ -1,4 +1,4 @@
-"""How it is said: duration of each token, then pitch and energy of each moment."""
+"""Prosody: the duration of each token, then pitch and energy of each moment."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.models.replica.weights import Array
 
 FRAMES_PER_TOKEN = 2.9  # the median; the mean is a little more
-_SPREAD = 0.35  # deviation of the logarithm of the durations, by token and surroundings
+_SPREAD = 0.35  # deviation of the logarithm of the durations, by token and context
 _EDGE = 2.1  # what the logits of the first and last token have more: those stand for the silence there
 PITCH_HERTZ = 150.0
 _PITCH_SPREAD = 18.0

@@ -118,7 +118,7 @@ def _common(g: Graph, full: str, width: int, deviation: float, *, mean: float = 
 
 
 def text_encoder(g: Graph, d: Dimensions, tokens: Value, mask: Value, lengths: Value) -> Value:
-    """What is said, [1, hidden, time]: three convolutions and an LSTM over the token embeddings."""
+    """The text, [1, hidden, time]: three convolutions and an LSTM over the token embeddings."""
     with g.scope("text_encoder"):
         beyond = g.op("Unsqueeze", mask, g.ints(1))
         x = swap(g, g.op("Gather", g.weight("embedding", (d.tokens, d.hidden), 1.0), tokens, axis=0))
