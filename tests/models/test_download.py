@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.errors import ModelError
 from harness.models.cache import Cache
-from harness.models.download import PATIENCE, fetch
+from harness.models.download import MOST_FRUITLESS, fetch
 from harness.models.files import ModelFiles
 from harness.models.public import BY_NAME, BY_SHA256, PUBLIC, Asset, PublicModel
 
@@ -225,7 +225,7 @@ def test_patience_ends_and_what_came_is_kept(cache: Cache, release: Release) -> 
     del release.files["voices.bin"]
     with pytest.raises(ModelError, match=r"does not go on after 0 bytes: the server cannot now \(HTTP 503\)"):
         get(cache, release, pauses=pauses)
-    assert len(release.asked) == PATIENCE
+    assert len(release.asked) == MOST_FRUITLESS
     assert pauses == [1.0, 2.0, 4.0]
     assert part.stat().st_size == 700_000
 

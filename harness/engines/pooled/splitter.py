@@ -38,7 +38,7 @@ def split_phonemes(phonemes: str) -> tuple[str, ...]:
     """The pieces of a text in its order; each fits into one run of the model. None for a text without phonemes.
 
     A piece is at most so long that it is synthesised before the pieces before it have been played, at any real-time
-    factor up to PACE. Within that limit it ends at a sentence, else at a clause, and only if there is neither at a word.
+    factor up to PACE. Within that limit it ends at a sentence, else at a clause, else at a word.
     """
     return tuple(_pieces(" ".join(phonemes.split())))
 
