@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and docs/design.md name modules: each of them is there, and every package has its row."""
+"""Each module that a document names exists, and every package has its row in ARCHITECTURE.md."""
 
 import re
 import tomllib
@@ -25,6 +25,15 @@ def test_every_path_that_is_named_exists(page: str, base: str, least: int) -> No
     missing = [each for each in paths if not (ROOT / each).exists() and not (ROOT / base / each).exists()]
     # The folder of the written report, and a module that is said not to be there.
     assert set(missing) <= {"reports/site/", "harness/measure/worker.py"}
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{each.name}" for each in (ROOT / "docs").glob("*.md"))]
+)
+def test_every_module_that_a_document_names_exists(page: str) -> None:
+    modules = [each for each in named(page) if each.endswith(".py") and each != "harness/measure/worker.py"]
+    bases = (ROOT, ROOT / "harness") if page == "docs/design.md" else (ROOT,)
+    assert [each for each in modules if not any((base / each).exists() for base in bases)] == []
 
 
 def test_symbols_that_are_named_with_their_module_are_in_it() -> None:
