@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import ConfigError, nearest
-from harness.plan.keys import KEYS
+from harness.plan.keys import KEYS, Key
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
 SECTION = "tool.kokoro-bench"
@@ -93,6 +93,7 @@ def joined(given: Sequence[str] | None) -> str | None:
     return ",".join(given) if given else None
 
 
+BY_NAME = {key.name: key for key in KEYS}
 TABLES = ("runtimes", "schedule")
 
 
@@ -210,13 +211,28 @@ def _set(
     origin: str,
     base: Path,
 ) -> None:
-    key = next((key for key in KEYS if key.name == name), None)
-    if key is None:
-        known = [key.name for key in KEYS] + list(TABLES)
-        raise ConfigError(f"unknown key {name!r}", where=origin, remedy=nearest(name, known))
+    values[name] = read_key(name, value, BY_NAME, where=origin, base=base, tables=TABLES)
+    origins[name] = origin
+
+
+def read_key(
+    name: str,
+    value: Any,  # noqa: ANN401 - from TOML, the environment or an option
+    keys: Mapping[str, Key],
+    *,
+    where: str,
+    base: Path,
+    tables: Sequence[str] = (),
+) -> Any:  # noqa: ANN401 - each key has its own type
+    """The value of one of `keys`. Relative paths begin at `base`. ConfigError if the key is unknown or the value wrong.
+
+    `tables` are other names that may be meant by an unknown key.
+    """
+    if name not in keys:
+        raise ConfigError(f"unknown key {name!r}", where=where, remedy=nearest(name, [*keys, *tables]))
+    key = keys[name]
     try:
         parsed = key.parse(value)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"{name} {error}", where=origin, remedy=f"{name}: {key.meaning}") from error
-    values[name] = key.place(parsed, base, origin) if key.place else parsed
-    origins[name] = origin
+        raise ConfigError(f"{name} {error}", where=where, remedy=f"{name}: {key.meaning}") from error
+    return key.place(parsed, base, where) if key.place else parsed

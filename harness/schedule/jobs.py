@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.core.comma_lists import join_list
-from harness.core.errors import ConfigError, nearest
+from harness.core.errors import ConfigError
 from harness.core.quantities import as_positive, as_seconds
-from harness.plan.config import SECTION, Config
-from harness.plan.keys import KEYS
+from harness.plan.config import BY_NAME, SECTION, Config, read_key
 from harness.plan.parsing import Reader, as_choice, as_texts, as_whole, read_table
 from harness.plan.parsing import as_text as as_plain_text
 from harness.schedule.job import Job, Settings
@@ -156,19 +155,12 @@ def _options(table: Mapping[str, Any], where: str, base: Path) -> tuple[tuple[st
 
     The run is started elsewhere, so paths become absolute.
     """
-    keys = {key.name: key for key in KEYS if key.name not in NOT_A_JOBS}
+    keys = {name: key for name, key in BY_NAME.items() if name not in NOT_A_JOBS}
     found = []
     for name, value in table.items():
-        if name not in keys:
-            raise ConfigError(f"unknown option {name!r}", where=where, remedy=nearest(name, tuple(keys)))
         text = as_text(value)
-        try:
-            parsed = keys[name].parse(text)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"{name} {error}", where=where, remedy=f"{name}: {keys[name].meaning}") from error
-        place = keys[name].place
-        if place is not None:
-            placed = place(parsed, base, where)
-            text = join_list(placed) if keys[name].many else placed
+        read = read_key(name, text, keys, where=where, base=base)
+        if keys[name].place is not None:
+            text = join_list(read) if keys[name].many else read
         found.append((name, text))
     return tuple(sorted(found))

@@ -93,7 +93,7 @@ def test_a_file_without_a_schedule_is_refused(tmp_path: Path, text: str) -> None
         ({"promote": "always"}, "promote must be one of never, clean"),
         ({"options": {"thread": 1}}, "did you mean 'threads'"),
         ({"options": {"threads": "many"}}, "threads"),
-        ({"options": {"results": "x"}}, "unknown option 'results'"),
+        ({"options": {"results": "x"}}, "unknown key 'results'"),
         ({"options": 3}, "must be a table"),
         ({"timezone": 3}, "must be text"),
     ],
@@ -105,7 +105,7 @@ def test_mistakes_are_told_when_they_are_made(table: dict[str, Any], says: str) 
 
 @pytest.mark.parametrize("name", ["", "Nightly", "a b", "-x", "../x", "x" * 61])
 def test_names_that_would_not_be_file_names_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="no name"):
+    with pytest.raises(ConfigError, match="is not a valid job name"):
         parse_job(name, {"cron": "@daily"}, where="here", base=Path())
 
 
