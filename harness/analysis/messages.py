@@ -153,7 +153,7 @@ def _settle_duel(facts: Facts) -> str:
     budget = needed * seconds
     if budget > LONGEST_BUDGET_S:
         return f"about {needed} pairs would settle it, which is too long; a wider tolerance or a quieter machine would"
-    return f"about {needed} pairs instead of {facts.deferred.n} would settle it: `--budget {_round_up(budget)}`"
+    return f"about {needed} pairs instead of {facts.deferred.n} would settle it: `--budget {_round_up(budget)}s`"
 
 
 def _settle_baseline(facts: Facts) -> str:

@@ -47,6 +47,7 @@ def print_recommendation(found: "Recommendation") -> None:
 
     from harness.analysis.advice.messages import sentence
     from harness.analysis.messages import percent, span
+    from harness.analysis.stats.paired import FEWEST_PAIRS
     from harness.metrics.registry import METRICS
     from reports.terminal.output import make_console
     from reports.terminal.plain_table import PlainTable
@@ -62,7 +63,7 @@ def print_recommendation(found: "Recommendation") -> None:
         shown = f"{percent(behind.point)} ({span(behind, between=' … ')})" if behind else "–"
         standing = "level" if lead.level else ""
         if not lead.enough_pairs:
-            standing = "too few pairs to tell"
+            standing = f"too few pairs: at least {FEWEST_PAIRS} are needed"
         table.add_row(
             candidate.arm.id,
             metric.format(candidate.figure),

@@ -123,7 +123,7 @@ def curves(baselines: Path, machine_key: str, *, in_slices: bool | None = None) 
 def launch_effect(baselines: Path, machine_key: str, *, in_slices: bool | None = None) -> LaunchEffect | None:
     """What this machine's own duels of a thing against itself say of launches; None while they are too few.
 
-    Of duels with pairs in slices or without; where that is not said, as the newest were played.
+    Of duels with pairs in slices or without; by default, in the mode of the newest.
     """
     trials = load(baselines, machine_key).trials
     if in_slices is None:
@@ -152,7 +152,7 @@ def quotes(baselines: Path, data: RunData) -> list[str]:
 
 
 def trial_of(data: RunData, *, scenario: Scenario, planted: float, pairs: Grouped = ()) -> Trial:
-    """What a duel with a known truth said. `scenario` is the one without a planted delay; `pairs` its log-ratios."""
+    """The result of a duel with a known truth. `scenario` has no planted delay; `pairs` are its log-ratios."""
     kinds = {verdict.kind for verdict in data.verdicts}
     seconds = (data.run.ended_at or data.run.started_at) - data.run.started_at
     return Trial(

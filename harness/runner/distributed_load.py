@@ -77,7 +77,11 @@ def asked_scenario(config: Config, given: Mapping[str, Any], *, users: int) -> S
     """
     closed = not given.get("rate") and not given.get("ramp")
     loads = requested_traffic(
-        {name: given.get(name) for name in NAMED} | {"listeners": str(users) if closed else None, "sweep": False}
+        {name: given.get(name) for name in NAMED}
+        | {
+            "listeners": str(users) if closed else None,  # codespell:ignore listeners
+            "sweep": False,
+        }
     )
     if len(loads) > 1:
         raise UsageError("one load is played", where="--rate, --ramp", remedy="name one; kokoro-bench load plays more")
@@ -210,7 +214,7 @@ class LoadCollector:
             self._began[client] = report["began"]
         window = self._window(client)
         placed = [
-            # Only the gatherer knows how many listeners there are in all.
+            # Only the gatherer knows how many users there are in all.
             replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=window.phase(each.started_at))
             for each in repetitions
         ]

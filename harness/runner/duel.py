@@ -163,19 +163,19 @@ class DuelAnalysis:
         )
 
     def _terms_of(self, data: RunData) -> Terms:
-        """By which terms a duel was played, as far as it counts."""
+        """The terms of the blocks that count."""
         return self._terms if data.in_slices or not data.blocks else self._otherwise
 
     def _how_paired(self, data: RunData) -> tuple[str, ...]:
         """Whether both sides of a pair met the same moments of the machine, and why where they did not."""
         slices = [block.slice_ns for block in data.blocks if block.slice_ns]
         if data.in_slices:
-            return (f"the sides of a pair worked at the same time, in turns of up to {max(slices) / 1e6:g} ms",)
+            return (f"the arms of a pair ran at the same time, in turns of up to {max(slices) / 1e6:g} ms",)
         why = next((block.whole for block in data.blocks if block.whole), "")
-        told = (f"the sides of a pair worked one after the other: {why}",) if why else ()
+        notes = (f"the arms of a pair ran one after the other: {why}",) if why else ()
         if slices:
-            return (*told, f"what was measured in turns before that was found does not count: {len(slices)} blocks")
-        return told
+            return (*notes, f"blocks measured in turns before that was found do not count: {len(slices)} blocks")
+        return notes
 
     def explain(
         self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario, Scenario], Profiles]

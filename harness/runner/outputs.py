@@ -79,11 +79,11 @@ def context_of(store: "RunStore", config: Config) -> "Context":
 
 
 def _marks(store: "RunStore", config: Config) -> "Marks":
-    """What was told and what was promoted."""
+    """The alerts and the promoted runs."""
     from harness.core.records.schedule import AlertKind
     from reports.history.steps import Marks, ReportedStep
 
-    told = tuple(
+    reported = tuple(
         ReportedStep(
             run_id=each.run_id, scenario_id=each.subject, metric=each.metric, sentence=published_text(each.sentence)
         )
@@ -91,5 +91,6 @@ def _marks(store: "RunStore", config: Config) -> "Marks":
         if each.kind is AlertKind.REGRESSION
     )
     return Marks(
-        told=told, promoted=frozenset(run.id for machine in list_machines(config.baselines) for run in machine.runs)
+        reported=reported,
+        promoted=frozenset(run.id for machine in list_machines(config.baselines) for run in machine.runs),
     )

@@ -132,17 +132,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Gather the scenarios of the tests that are left."""
     bench = session.config.stash[BENCH]
-    told: dict[str, object] | None = getattr(session.config, "workeroutput", None)  # there in a worker of pytest-xdist
-    if bench.refusal is not None and told is None:
+    worker_output: dict[str, object] | None = getattr(
+        session.config, "workeroutput", None
+    )  # there in a worker of pytest-xdist
+    if bench.refusal is not None and worker_output is None:
         _refuse(session.config, bench.refusal)
     bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
     if not session.items and session.config.option.table_only and not bench.failures.collecting:
         chosen = " ".join(_chosen(session.config))
         remedy = "`pytest suites --collect-only --selection=nightly` shows all that there is"
         bench.failure = UsageError("nothing to measure", where=chosen or bench.selection, remedy=remedy)
-    if told is not None and (bench.gathered or bench.refusal):
+    if worker_output is not None and (bench.gathered or bench.refusal):
         # Who ends a worker has another one started in its place: it is left without tests, and its session says why.
-        told[_DISTRIBUTED] = True
+        worker_output[_DISTRIBUTED] = True
         session.items.clear()
     for item in session.items:
         if _scenario(item) and session.config.pluginmanager.hasplugin("timeout"):
@@ -201,8 +203,8 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest
     """Note a file that cannot be collected."""
     if call.excinfo is not None and isinstance(node, pytest.Collector):
         # It says first where it is, and last what.
-        said = (call.excinfo.exconly(tryshort=True).strip().splitlines() or [call.excinfo.typename])[-1]
-        node.config.stash[BENCH].failures.collecting.append(f"{node.nodeid}: {said}")
+        message = (call.excinfo.exconly(tryshort=True).strip().splitlines() or [call.excinfo.typename])[-1]
+        node.config.stash[BENCH].failures.collecting.append(f"{node.nodeid}: {message}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -212,8 +214,8 @@ def pytest_runtest_makereport(
     """Note what fails by itself: our own findings stand in the table."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
-    said = call.excinfo.exconly(tryshort=True) if call.excinfo else str(report.longrepr or "")
-    first = (said.strip().splitlines() or [type(error).__name__])[0]
+    message = call.excinfo.exconly(tryshort=True) if call.excinfo else str(report.longrepr or "")
+    first = (message.strip().splitlines() or [type(error).__name__])[0]
     item.config.stash[BENCH].failures.note_test(report, error, first)
     return report
 

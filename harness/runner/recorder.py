@@ -46,9 +46,9 @@ class RunRecorder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of how the run was played."""
-        told = describe_groups(self.grouped)
-        return (told,) if told else ()
+        """Notes on how the run was made."""
+        note = describe_groups(self.grouped)
+        return (note,) if note else ()
 
     def __call__(self, event: Event) -> None:
         """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own.

@@ -89,7 +89,7 @@ def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm,
     """Every arm resolved, and why some could not be (arm id → reason): those cost their scenarios, and not the run.
 
     Only what the tools of this machine fail at is forgiven: a model that cannot be derived, packages that cannot be
-    installed or imported. A name or a file that is not there is told at once, as is a run of which nothing is left.
+    installed or imported. A missing name or file is an error at once, and so is a run with nothing left to measure.
     """
     resolved: dict[Arm, Arm] = {}
     refusals: dict[str, str] = {}
@@ -121,7 +121,7 @@ def model_names(config: Config) -> tuple[str, ...]:
 
 
 def prepare_resources(config: Config, *, report: Reporter) -> Resources:
-    """The equipment for the configured engine."""
+    """The resources of the configured engine."""
     return _scripted() if config["engine"] == "scripted" else _real(config, report)
 
 
@@ -198,7 +198,7 @@ class ArtifactResolver:
         return replace(arm, model=replace(self.files(arm.model.name).variant, name=label))
 
     def notes(self) -> Sequence[str]:
-        """What is unusual about the voices and this environment, each said once."""
+        """Notes on unusual voices and on this environment, without repetition."""
         from harness.engines.installed import unknown_providers
 
         here = bool(self._files) and any(runtime == CURRENT_RUNTIME for runtime, _ in self._places)

@@ -86,7 +86,7 @@ class RunAnalysis:
     explain: Explain = unexplained
     settled: Callable[[RunData], str] = undecided
     needs_every_arm: bool = False
-    """Whether nothing can be said without an arm: one that cannot be made is told, and nothing is measured."""
+    """Whether every arm is needed: if one cannot be made, that is an error and nothing is measured."""
     launch_policy: LaunchPolicy = ALL_LAUNCHES
     """How time is divided between launches, blocks and arms."""
 
@@ -129,7 +129,7 @@ def measure(
     """Do one run of `scenarios` and everything that follows from it, as the only run on this machine."""
     resources = prepare_resources(config, report=report)
     if analysis is None:
-        # Read again when the run is judged; a file that cannot be used is told before an hour is measured.
+        # Read again for the analysis; an unusable file is an error now, before an hour of measurement.
         load_baselines(config.baselines, resources.machine.key)
         analysis = against_baseline(config)
     with _ending() as ending, _alone(config, resources, selection, report), open_store(config.results) as store:

@@ -27,9 +27,9 @@ class Failures:
     collecting: list[str] = field(default_factory=list)
     """Files that could not be collected."""
 
-    def note_test(self, report: pytest.TestReport, error: BaseException | None, said: str) -> None:
+    def note_test(self, report: pytest.TestReport, error: BaseException | None, message: str) -> None:
         """Count a test that failed; without an exception it was expected to fail, strictly, and passed."""
-        line = f"{report.nodeid}: {said}"
+        line = f"{report.nodeid}: {message}"
         if not report.failed or isinstance(error, Finding):
             return
         own = isinstance(error, AssertionError | Failed) and not isinstance(error, Unmeasured)

@@ -45,7 +45,7 @@ class SideTasks:
         self._recording.__exit__(kind, error, at)
 
     def worker_factory(self) -> WorkerFactory:
-        """The staff, told which audio to keep and which arms not to start: what cannot run, and what is misnamed."""
+        """The worker factory: it knows which audio to keep, and which arms cannot run or are misnamed."""
         open_arms = [arm for arm in self._plan.arms if arm.id not in self._refusals]
         voices = {scenario.arm: scenario.voice for scenario in self._plan.scenarios}
         placement_check = verify_placement(

@@ -28,7 +28,7 @@ Measure = Callable[[Sequence[Scenario], float, int], RunData]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What a round said: change → its log-ratio to the reference (negative is better), None where it has no figure."""
+    """The result of a round: change → its log-ratio to the reference (negative is better), None without a value."""
 
     run_id: str
     found: Mapping[str, float | None]

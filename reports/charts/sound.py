@@ -1,7 +1,7 @@
 """What a scenario sounds like beside its original: a player, a waveform, a mel spectrogram of each, and what differs.
 
 The drawings share the seconds of one axis. Where the variant speaks at its own pace it is laid beside the original by
-the alignment that the metrics of likeness use, so that their difference is one of sound and not of time.
+the alignment that the audio similarity metrics use, so their difference is in sound and not in timing.
 """
 
 import base64
@@ -42,7 +42,7 @@ _APART_DB = 12.0
 """A difference so large has the full colour."""
 _PAUSE_DB = -70.0
 """Where both are below, there is nothing to compare."""
-_LIKENESS = ("mcd", "lsd", "duration_ratio")
+_SIMILARITY = ("mcd", "lsd", "duration_ratio")
 _ITSELF = ("mcd_itself", "lsd_itself")
 _LARGEST = 1_200_000
 """Bytes of a recording that a page carries; a page is to stay below 3 MB."""
@@ -72,7 +72,7 @@ class Sound:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Heard:
+class _Recording:
     """A file as it was kept, and the samples in it (mono, full scale 1)."""
 
     content: bytes
@@ -111,8 +111,8 @@ def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
     names = ("launch 1", "launch 2, another seed") if itself else (_other_side(scenario, original), "this one")
     arms = [original or scenario, scenario] if len(found) > 1 else [scenario]
     takes = tuple(
-        _take(heard, name if len(found) > 1 else "this one", arm, on, peak=peak)
-        for heard, name, arm in zip(found, names, arms, strict=False)
+        _take(recording, name if len(found) > 1 else "this one", arm, on, peak=peak)
+        for recording, name, arm in zip(found, names, arms, strict=False)
     )
     if len(found) == 1:
         return Sound(takes=takes, finding=_alone(scenario, original), axis=scale_line(on), difference=(), reading="")
@@ -133,10 +133,10 @@ def _other_side(scenario: Scenario, other: Scenario | None) -> str:
     return "original" if made_from or other is None else " · ".join(arm_parts(other))
 
 
-def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[_Heard]:
+def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[_Recording]:
     """The original's recording and the scenario's, of one launch; of an original, two launches'; else what there is."""
 
-    def kept(whose: Scenario, launch: int) -> _Heard | None:
+    def kept(whose: Scenario, launch: int) -> _Recording | None:
         return _read(audio_path(folder, data.run.id, scenario_id=whose.id, launch=launch))
 
     launches = range(KEPT_LAUNCHES)
@@ -146,15 +146,15 @@ def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: 
         pairs = [[kept(scenario, launch) for launch in launches]]
     else:
         pairs = [[kept(original, launch), kept(scenario, launch)] for launch in launches]
-    some = [[heard for heard in pair if heard] for pair in pairs]
-    whole = [pair for pair in some if len({heard.rate for heard in pair}) == 1 and len(pair) == len(pairs[0])]
+    some = [[recording for recording in pair if recording] for pair in pairs]
+    whole = [pair for pair in some if len({recording.rate for recording in pair}) == 1 and len(pair) == len(pairs[0])]
     if whole:
         return whole[0]
-    own = next((heard for launch in launches if (heard := kept(scenario, launch))), None)
+    own = next((recording for launch in launches if (recording := kept(scenario, launch))), None)
     return [own] if own else []
 
 
-def _read(path: Path) -> _Heard | None:
+def _read(path: Path) -> _Recording | None:
     import soundfile
 
     try:
@@ -164,21 +164,21 @@ def _read(path: Path) -> _Heard | None:
         samples, rate = soundfile.read(io.BytesIO(content), dtype="float64")
     except (OSError, soundfile.SoundFileError):
         return None
-    return _Heard(content=content, samples=samples, rate=rate) if samples.ndim == 1 and len(samples) else None
+    return _Recording(content=content, samples=samples, rate=rate) if samples.ndim == 1 and len(samples) else None
 
 
-def _take(heard: _Heard, name: str, scenario: Scenario, on: Axis, *, peak: float) -> Take:
+def _take(recording: _Recording, name: str, scenario: Scenario, on: Axis, *, peak: float) -> Take:
     from harness.metrics.audio.spectra import mel_levels
 
-    length = f"{number(heard.seconds, 2)} s"
-    share = on.at(heard.seconds)
+    length = f"{number(recording.seconds, 2)} s"
+    share = on.at(recording.seconds)
     return Take(
         name=name,
         what=" · ".join(arm_parts(scenario)),
-        source=f"data:audio/flac;base64,{base64.b64encode(heard.content).decode()}",
+        source=f"data:audio/flac;base64,{base64.b64encode(recording.content).decode()}",
         length=length,
-        wave=_wave(heard.samples / peak, share, f"waveform: {name}, {length}"),
-        mel=_picture(_levels(mel_levels(heard.bands)), share, f"mel spectrogram: {name}"),
+        wave=_wave(recording.samples / peak, share, f"waveform: {name}, {length}"),
+        mel=_picture(_levels(mel_levels(recording.bands)), share, f"mel spectrogram: {name}"),
     )
 
 
@@ -191,8 +191,8 @@ def _alone(scenario: Scenario, original: Scenario | None) -> str:
 
 
 def _finding(data: RunData, scenario: Scenario, original: Scenario | None) -> str:
-    """The metrics of likeness, and those of the original against itself to read them beside."""
-    ours = _medians(data, scenario, _ITSELF if original is None else _LIKENESS)
+    """The audio similarity metrics, and those of the original against itself for comparison."""
+    ours = _medians(data, scenario, _ITSELF if original is None else _SIMILARITY)
     known = [f"{metric_of(name).title} {scale(name, [value]).full(value)}" for name, value in ours.items()]
     if not known:
         return "How far the two are apart was not computed."
@@ -211,7 +211,7 @@ def _medians(data: RunData, scenario: Scenario, names: Iterable[str]) -> Mapping
     return {name: value for name in names if name in METRICS and (value := found.get(name)) is not None}
 
 
-def _reading(first: _Heard, second: _Heard, *, peak: float) -> str:
+def _reading(first: _Recording, second: _Recording, *, peak: float) -> str:
     alike = len(first.samples) == len(second.samples)
     how = "sample by sample" if alike else "after the second was laid beside the first, piece by piece"
     loudest, dark, light, apart = (
@@ -224,7 +224,7 @@ def _reading(first: _Heard, second: _Heard, *, peak: float) -> str:
     )
 
 
-def _difference(first: _Heard, second: _Heard, on: Axis, *, peak: float) -> tuple[Markup, ...]:
+def _difference(first: _Recording, second: _Recording, on: Axis, *, peak: float) -> tuple[Markup, ...]:
     """The second less the first, on the time of the first: as a waveform and as a mel spectrogram in dB."""
     import numpy as np
 
@@ -297,7 +297,7 @@ def _picture(pixels: "NDArray[np.uint8]", share: float, finding: str) -> Markup:
 
 
 def _lane(height: int, finding: str, body: str) -> Markup:
-    return Markup(f"{opened('heard', height, finding)}{body}</svg>")  # noqa: S704 - made of numbers and escaped texts
+    return Markup(f"{opened('recording', height, finding)}{body}</svg>")  # noqa: S704 - made of numbers and escaped texts
 
 
 def _levels(mel: "Signal") -> "NDArray[np.uint8]":

@@ -141,24 +141,24 @@ def timeline(repetition: Repetition) -> Timeline | None:
     if not played.starts:
         return None
     ticks = NS * played.sample_rate
-    heard = [
+    audible = [
         (start / ticks, start / ticks + chunk.frames / played.sample_rate)
         for start, chunk in zip(played.starts, played.chunks, strict=True)
     ]
-    silences = [(before[1], after[0]) for before, after in pairwise(heard) if after[0] - before[1] > _LEAST_STALL_S]
+    silences = [(before[1], after[0]) for before, after in pairwise(audible) if after[0] - before[1] > _LEAST_STALL_S]
     last = repetition.end_ns / NS
-    end = max(heard[-1][1], last)
+    end = max(audible[-1][1], last)
     on = axis(0.0, end * 1.01, lambda seconds: f"{number(seconds, 1 if end < 10 else 0)} s")
     times, stalled = count(played.stalls.count, "time"), number(played.stalls.seconds, 2)
     stall = f"it then stops {times}, {stalled} s in all" if played.stalls.count else "nothing stalls"
-    boxes = [(start, stop, "sound", "sound") for start, stop in heard]
+    boxes = [(start, stop, "sound", "sound") for start, stop in audible]
     boxes += [(start, stop, "stall", "stall") for start, stop in silences]
     return Timeline(
         axis=scale_line(on),
         arrival=_ticks(on, [chunk.at_ns / NS for chunk in played.chunks]),
         playback=_boxes(on, boxes, "playback"),
         stages=_boxes(on, [_stage(mark) for mark in repetition.stages], "stages"),
-        finding=f"Sound is there after {number(heard[0][0], 2)} s; {stall}; all audio after {number(last, 2)} s.",
+        finding=f"Sound is there after {number(audible[0][0], 2)} s; {stall}; all audio after {number(last, 2)} s.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the lines of the trends stepped to another level, and what was told of them.
+"""Where the lines of the trends stepped to another level, and which of them were reported.
 
 There is one search, the history's (`harness.analysis.changepoints.incremental`), whoever has the site written; what it
 found of a line is not searched again. An alert is what the schedule reported after
@@ -43,7 +43,7 @@ class ReportedStep:
 class Marks:
     """What is marked on the lines besides the steps: alerts, and runs that were promoted to the baseline."""
 
-    told: tuple[ReportedStep, ...] = ()
+    reported: tuple[ReportedStep, ...] = ()
     promoted: frozenset[str] = field(default_factory=frozenset)
 
 

@@ -85,7 +85,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
             run_index.enter(data, each.fingerprint, headline(data))
         run_index.drawn_in_full = newest
         run_index.marks = hashlib.sha256(
-            repr((context.marks.told, sorted(context.marks.promoted))).encode()
+            repr((context.marks.reported, sorted(context.marks.promoted))).encode()
         ).hexdigest()
         changed = index_bytes(run_index) != before or not (directory / "index.html").is_file()
         if changed:
@@ -146,9 +146,9 @@ def _known(run_index: RunIndex, run_id: str) -> str:
 def _ask_for_choices(directory: Path, run_index: RunIndex, both: RenderPool) -> None:
     """Have the page of models and providers drawn: of the newest run in which there was a choice, rather with sound."""
     newest = _newest(run_index)
-    heard = [run_id for run_id in newest if run_index.knows(run_index.runs[run_id], "mcd")]
+    with_audio = [run_id for run_id in newest if run_index.knows(run_index.runs[run_id], "mcd")]
     if newest:
-        both.ask(draw_choices, [*heard, *newest], directory)
+        both.ask(draw_choices, [*with_audio, *newest], directory)
 
 
 def _ask_for_comparison(directory: Path, run_index: RunIndex, both: RenderPool) -> None:

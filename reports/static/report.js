@@ -46,9 +46,9 @@
     for (const [value, text] of present) kinds.append(new Option(text, value));
     const box = document.createElement("div");
     box.className = "controls";
-    const told = document.createElement("output");
-    told.className = "quiet";
-    box.append(words, kinds, told);
+    const matches = document.createElement("output");
+    matches.className = "quiet";
+    box.append(words, kinds, matches);
     table.before(box);
     const show = () => {
       const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -60,7 +60,7 @@
       }
       const all = [...table.tBodies[0].rows];
       const left = all.filter((row) => !row.hidden).length;
-      told.textContent = left < all.length ? `${left} of ${all.length}` : "";
+      matches.textContent = left < all.length ? `${left} of ${all.length}` : "";
     };
     words.addEventListener("input", show);
     kinds.addEventListener("change", show);
@@ -104,13 +104,13 @@
   for (const chart of document.querySelectorAll("svg[data-low]")) {
     const days = (chart.closest("[data-days]")?.dataset.days ?? "").split(" ");
     const { low, high, span, places, unit } = chart.dataset;
-    const said = (y) => `${(Number(low) + ((100 - y) / 100) * (high - low)).toFixed(places)}${unit && "\u202f"}${unit}`;
+    const valueAt = (y) => `${(Number(low) + ((100 - y) / 100) * (high - low)).toFixed(places)}${unit && "\u202f"}${unit}`;
     const values = new Map();
     const parsed = () => {
       let index = 0;
       for (const [, pen, x, y] of chart.querySelector(".line").getAttribute("d").matchAll(/([MLV])(?:([\d.]+) )?(-?[\d.]+)/g)) {
         if (pen !== "V") index = Math.round((x / 1000) * span);
-        values.set(index, [...(values.get(index) ?? []), said(y)]);
+        values.set(index, [...(values.get(index) ?? []), valueAt(y)]);
       }
     };
     chart.addEventListener("pointermove", (event) => {

@@ -105,19 +105,19 @@ def print_duel(
 
 
 def _unsettled(verdicts: Sequence[Verdict]) -> list[str]:
-    """What would settle what is inconclusive, once for all figures of which the same is said."""
-    said: dict[str, list[str]] = {}
+    """Advice for inconclusive verdicts; metrics with the same advice share a line."""
+    shown: dict[str, list[str]] = {}
     for verdict in verdicts:
         if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.advice:
-            said.setdefault(verdict.advice, []).append(verdict.metric)
-    return [f"{', '.join(dict.fromkeys(metrics))}: {advice}" for advice, metrics in said.items()]
+            shown.setdefault(verdict.advice, []).append(verdict.metric)
+    return [f"{', '.join(dict.fromkeys(metrics))}: {advice}" for advice, metrics in shown.items()]
 
 
-def _side(said: str, arm: Arm, run: RunRecord) -> str:
-    """A side as it was written, with the source that it stands for where that does not go without saying."""
+def _side(shown: str, arm: Arm, run: RunRecord) -> str:
+    """An arm as the user wrote it, with its revision or source if that is not obvious."""
     if arm.revision:
-        return said if arm.revision in said else f"{said} (revision {arm.revision})"
-    return f"{said} (work tree with uncommitted changes)" if run.subject.dirty and not arm.url else said
+        return shown if arm.revision in shown else f"{shown} (revision {arm.revision})"
+    return f"{shown} (work tree with uncommitted changes)" if run.subject.dirty and not arm.url else shown
 
 
 def print_run(data: RunData, *, console: Console | None = None) -> None:
@@ -177,8 +177,8 @@ def missed_targets(data: RunData) -> list[str]:
 
 def _headline(data: RunData) -> str:
     """The report's own sentence: terminal and page never say two things."""
-    said = headline(data)
-    return " ".join(part for part in (said.sentence, said.detail, said.status) if part)
+    shown = headline(data)
+    return " ".join(part for part in (shown.sentence, shown.detail, shown.status) if part)
 
 
 def _meaning(code: ExitCode, data: RunData) -> str:

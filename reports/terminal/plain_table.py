@@ -52,10 +52,10 @@ class PlainTable(Table):
             first, *figures = [cell if isinstance(cell, Text) else Text(str(cell)) for cell in shown]
             indent = len(first.plain) - len(first.plain.lstrip())
             yield Padding(Text(first.plain.strip(), style=first.style, overflow="fold"), (0, 0, 0, indent))
-            told = [
+            filled = [
                 Text.assemble(f"{heading} " if heading else "", figure)
                 for heading, figure in zip(headings, figures, strict=True)
                 if figure.plain.strip()
             ]
-            if told:
-                yield Padding(Text(", ").join(told), (0, 0, 0, indent + 2))
+            if filled:
+                yield Padding(Text(", ").join(filled), (0, 0, 0, indent + 2))

@@ -68,8 +68,8 @@ def results_table(data: RunData, *, width: int = PIPED_WIDTH) -> Group:
 def _without_interval(data: RunData, scenarios: Sequence[Scenario]) -> list[Text]:
     """A line for the figures in the tables that stand without an interval; none where each has one."""
     shown = {(scenario.id, name) for scenario in scenarios for name in _shown(scenario)}
-    said = sorted({words for key, words in without_interval(data).items() if key in shown})
-    return [Text(f"figures without ±: {'; '.join(said)}", style="dim")] if said else []
+    reasons = sorted({words for key, words in without_interval(data).items() if key in shown})
+    return [Text(f"figures without ±: {'; '.join(reasons)}", style="dim")] if reasons else []
 
 
 def _shown(scenario: Scenario) -> Sequence[str]:
@@ -89,7 +89,7 @@ def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *
         name: [_figure(summaries.get((scenario.id, name)), interval=wide) for scenario in scenarios] for name in shown
     }
     if figures.get("ttfa") == figures.get("latency"):
-        # Where nothing streams, all is heard when all is there.
+        # Without streaming, the first audio arrives with the last.
         figures.pop("ttfa", None)
     table = PlainTable()
     table.add_column("scenario", overflow="fold", min_width=24 if wide else 20)

@@ -26,8 +26,8 @@ def chosen(selection: str) -> str:
 
 def _choice(option: str) -> str:
     name, _, value = option.partition(" ")
-    said = _SAID.get(name)
-    return said(split_list(value)) if said else f"{name} {value}"
+    named = _NAMED.get(name)
+    return named(split_list(value)) if named else f"{name} {value}"
 
 
 def _items(items: Sequence[str]) -> str:
@@ -51,7 +51,7 @@ def _text(items: Sequence[str]) -> str:
     return f"“{text[:LONGEST_TEXT].rstrip()}…”" if len(text) > LONGEST_TEXT else f"“{text}”"
 
 
-_SAID: Mapping[str, Callable[[Sequence[str]], str]] = {
+_NAMED: Mapping[str, Callable[[Sequence[str]], str]] = {
     "--model": _models,
     "--threads": _threads,
     "--say": _text,

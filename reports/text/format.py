@@ -244,7 +244,7 @@ _HIDDEN = re.compile(
 
 def visible(text: str) -> str:
     """Text with every character that would hide, reorder or break what stands around it shown as its number."""
-    if text.isprintable():  # as good as always, and told far sooner
+    if text.isprintable():  # the usual case, and much faster
         return text
     return _HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)
 
@@ -271,8 +271,8 @@ def arm_parts(scenario: Scenario) -> tuple[str, ...]:
 def traffic_words(traffic: Traffic) -> str:
     """A load, for people."""
     if traffic.arrivals is Arrivals.CLOSED:
-        manner = " who hear it out" if traffic.listen else ""
-        return count(round(traffic.level), "listener") + manner
+        manner = " who listen to the end" if traffic.listen else ""
+        return count(round(traffic.level), "user") + manner
     if traffic.arrivals is Arrivals.RAMP:
         return f"from {traffic.first:g} to {traffic.level:g} requests a second"
     return f"{traffic.level:g} requests a second, {'evenly' if traffic.arrivals is Arrivals.CONSTANT else 'at random'}"

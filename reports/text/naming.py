@@ -1,4 +1,4 @@
-"""How scenarios are named for people: by what tells them apart; what they all share is said once."""
+"""How scenarios are named for people: by what tells them apart; what they all share is stated once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from harness.analysis.advice.messages import sentence
 from harness.analysis.advice.recommend import OBJECTIVES, Objective, Recommendation, recommend
 from harness.analysis.messages import no_interval, says_little
+from harness.analysis.stats.paired import FEWEST_PAIRS
 from harness.core.errors import UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode
@@ -63,7 +64,7 @@ class Place:
     name: str
     figure: str
     behind: str
-    said: str
+    result: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +82,11 @@ class Advice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """The arms of a run to choose from; `advice` is empty where there is but one. `heard`: their sound was compared."""
+    """The arms of a run; `advice` is empty if there is only one. `sound_compared`: their audio was compared."""
 
     run: str
     advice: tuple[Advice, ...]
-    heard: bool
+    sound_compared: bool
     common: str
     courts: tuple[Court, ...]
     lines: tuple[ArmMarks, ...]
@@ -93,7 +94,7 @@ class Choices:
 
 
 def choices(data: RunData, values: RunValues | None = None) -> Choices:
-    """What a run says of its arms. Who has the run's values already hands them in."""
+    """The comparison of a run's arms. `values` saves deriving them again."""
     known = values or RunValues(data)
     named = names_of(data)
     spoken = [each for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)]
@@ -106,7 +107,7 @@ def choices(data: RunData, values: RunValues | None = None) -> Choices:
     return Choices(
         run=data.run.id,
         advice=_together(advice),
-        heard=bool(typical["mcd"]),
+        sound_compared=bool(typical["mcd"]),
         common=named.common,
         courts=tuple(
             Court(title=metric_of(metric).title, better=better(metric), axis=scale_line(on))
@@ -165,14 +166,14 @@ def _mark(metric: str, value: float | None, on: Axis, *, itself: float | None) -
         return Markup('<span></span><span class="quiet figure">{} (itself)</span>').format(own)
     if value is None:
         return Markup('<span></span><span class="quiet figure">not known</span>')
-    said = scale(metric, [value]).full(value)
-    dots = [Dot(value=value, lane=0, title=said)]
-    drawn = strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {said}")
-    return drawn + Markup('<span class="figure" aria-hidden="true">{}</span>').format(said)
+    result = scale(metric, [value]).full(value)
+    dots = [Dot(value=value, lane=0, title=result)]
+    drawn = strip(dots, on=on, lanes=1, reference=None, own=None, finding=f"{metric_of(metric).title} {result}")
+    return drawn + Markup('<span class="figure" aria-hidden="true">{}</span>').format(result)
 
 
 def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str], texts: Mapping[str, str]) -> Advice:
-    """What was found best, or why nothing can be said."""
+    """The best arm, or why none can be named."""
     try:
         found = recommend([known.data], objective, values_of=lambda scenario, _: known.of(scenario))
     except UsageError as error:
@@ -207,13 +208,13 @@ def _worded(reason: str, texts: Mapping[str, str]) -> str:
 
 
 def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[Place]:
-    best = Place(name=names[found.best.arm], figure=on.full(found.best.figure), behind=NOTHING, said="best")
+    best = Place(name=names[found.best.arm], figure=on.full(found.best.figure), behind=NOTHING, result="best")
     rest = [
         Place(
             name=names[candidate.arm],
             figure=on.full(candidate.figure),
             behind=_behind(lead.behind) or percent(candidate.figure / found.best.figure - 1),
-            said="too few pairs to tell"
+            result=f"too few pairs: at least {FEWEST_PAIRS} are needed"
             if not lead.enough_pairs
             else "level with the best"
             if lead.level
@@ -234,7 +235,7 @@ def _behind(lead: Estimate | None) -> str:
 def _basis(found: Recommendation, texts: Mapping[str, str]) -> str:
     """What the figures are, and how the intervals were made."""
     levels = {lead.behind.level for lead in found.leads if lead.behind}
-    intervals = f"; intervals at {level(levels.pop())} each, from pairs played in the same blocks" if levels else ""
+    intervals = f"; intervals at {level(levels.pop())} each, from pairs run in the same blocks" if levels else ""
     over = listed([f"“{texts.get(text, text)}”" for text in found.texts])
     return f"Geometric mean over {over}{intervals}."
 

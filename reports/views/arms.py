@@ -20,7 +20,7 @@ SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", "lsd", "mcd", "duration
 """Figures of one text."""
 SOUNDS = ("lsd", "mcd", "duration_ratio")
 ITSELF = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
-"""Figure of likeness → that of what the others are held against: two syntheses of one model."""
+"""Audio similarity metric → the same metric between two syntheses of one model, for comparison."""
 CHANGE = "change"
 FIGURES = ("model_size", "load_time", "latency", CHANGE, *SPOKEN[1:])
 """Columns, in order; `change` is the latency against the reference's, pair by pair."""
@@ -75,11 +75,11 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
     )
     columns = {name: _title(name) for name in FIGURES if any(name in line.figures for line in lines)}
     request = ", ".join(request_parts(spoken[0])[:2]) if spoken else ""
-    against = f" The change is against {names[reference.id]}, pair by pair." if reference else ""
+    against = f" The change is against {names[reference.id]}, from pairs." if reference else ""
     if reference and columns.keys() & set(SOUNDS):
         against += (
-            f" What sounds differ by is against {names[reference.id]} too, where nothing else is said; “itself” is "
-            "one model under two seeds."
+            f" Audio differences are against {names[reference.id]} too, unless noted; “itself” is one model with "
+            "two seeds."
         )
     return Arms(
         columns=columns,
@@ -101,7 +101,7 @@ def references_of(data: RunData) -> frozenset[str]:
 
 
 def _beside(other: Scenario | None, reference: Scenario | None, names: Mapping[str, str]) -> str:
-    """What a figure of likeness says of its other side, where that is not the table's reference."""
+    """A note that names what an audio similarity metric was compared with, if not with the table's reference."""
     if other is None or (reference is not None and other.id == reference.id):
         return ""
     return f" (against {names.get(other.id) or ' · '.join(arm_parts(other))})"

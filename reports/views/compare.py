@@ -99,7 +99,7 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
     ]
     found = [(old, new) for old, new in keys if old in summaries]
     pairs = _ordered(_pair(replace(named.of(new[0]), arm=""), summaries[old], summaries[new]) for old, new in found)
-    before, after = _told_apart(*duel.pairs[0])
+    before, after = _distinct_names(*duel.pairs[0])
     return Comparison(
         title=f"{after} against {before}",
         sentence=f"The two arms of duel {data.run.id}. {_sentence(pairs, 'arms')}",
@@ -107,7 +107,7 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
         after=after,
         before_when="the reference",
         after_when="the candidate",
-        warnings=("Here stand the figures of either arm; the duel's verdicts come from its pairs, and see more.",),
+        warnings=("These are the values of each arm. The duel's verdicts come from its pairs, which show more.",),
         differences=tuple(
             Fact(name=each.name, value=each.after, before=each.before)
             for each in arm_differences(duel.pairs[0][0].arm, duel.pairs[0][1].arm, data)
@@ -119,7 +119,7 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
     )
 
 
-def _told_apart(before: Scenario, after: Scenario) -> tuple[str, str]:
+def _distinct_names(before: Scenario, after: Scenario) -> tuple[str, str]:
     """The two arms by their models and by what else they do not share."""
     old, new = arm_parts(before), arm_parts(after)
     shared = set(old[1:]) & set(new[1:])
@@ -247,4 +247,4 @@ def _warnings(before: RunData, after: RunData) -> Iterable[str]:
         yield "The two runs were made on different machines: their figures do not compare."
     if before.run.setting != after.run.setting:
         yield "The two runs differ in their texts or in the way of measuring: their figures do not compare."
-    yield "This page shows two runs as they are. Whether a difference is a change is for a verdict to say."
+    yield "This page shows two runs without verdicts: a difference is not yet a change."

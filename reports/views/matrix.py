@@ -113,10 +113,10 @@ class _Cells:
             frame = frames[verdict.kind if verdict else None]
             sort = "" if value is None else f"{value:.9g}"
             title = f' title="{escape(verdict.reason)}"' if verdict and verdict.reason else ""
-            said = _REFERENCE if key in self.references else frame.said
+            shown_change = _REFERENCE if key in self.references else frame.shown_change
             if verdict and verdict.change:
-                said = f"{frame.glyph}{percent(math.expm1(sign * verdict.change.point))}</span>"
-            yield f"{frame.start}{sort}{frame.verdict}{title}><b>{on.bare(value)}</b>{said}{mark}</td>"
+                shown_change = f"{frame.glyph}{percent(math.expm1(sign * verdict.change.point))}</span>"
+            yield f"{frame.start}{sort}{frame.verdict}{title}><b>{on.bare(value)}</b>{shown_change}{mark}</td>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class _Frame:
     start: str
     verdict: str
     glyph: str
-    said: str
+    shown_change: str
 
 
 @lru_cache(maxsize=256)  # one run after the other has the same metrics
@@ -141,7 +141,7 @@ def _frame(kind: VerdictKind | None, head: Markup) -> _Frame:
         start=f'<td role="cell" class="v-{words.css}" data-label="{head}" data-sort="',
         verdict=f'" data-verdict="{words.word}"',
         glyph=glyph,
-        said=f"{glyph}{words.word}</span>" if kind else "",
+        shown_change=f"{glyph}{words.word}</span>" if kind else "",
     )
 
 

@@ -77,10 +77,10 @@ def scenario_page(
 
 def _sentence(trends: Sequence[Trend]) -> str:
     words = [(css, sum(each.css == css for each in trends)) for css in _URGENT]
-    said = [f"{number} {css}" for css, number in words if number]
-    if not said:
+    numbers = [f"{number} {css}" for css, number in words if number]
+    if not numbers:
         return f"Nothing stands out among {count(len(trends), 'figure')} in the latest run."
-    return f"In the latest run, of {count(len(trends), 'figure')}: {', '.join(said)}."
+    return f"In the latest run, of {count(len(trends), 'figure')}: {', '.join(numbers)}."
 
 
 def _typical(ours: Sequence[Repetition]) -> Repetition | None:

@@ -95,11 +95,11 @@ def _targets(data: RunData, named: Names) -> list[str]:
         (f"{line.glyph} {line.label.full}", line.metric, line.limit, line.observed, line.reason)
         for line in open_lines[:MOST]
     ]
-    said = ["### Targets", escape(targets_sentence(data)), *_met_without_interval(data)]
+    section = ["### Targets", escape(targets_sentence(data)), *_met_without_interval(data)]
     return (
-        [*said, table(("Scenario", "Figure", "Target", "Observed", ""), rows), *_more(len(open_lines))]
+        [*section, table(("Scenario", "Figure", "Target", "Observed", ""), rows), *_more(len(open_lines))]
         if rows
-        else said
+        else section
     )
 
 

@@ -34,7 +34,7 @@ class TargetTally:
     limit: str
     css: str
     glyph: str
-    said: str
+    counts: str
     worst: str
 
 
@@ -89,7 +89,7 @@ def _tally(those: Sequence[TargetResult], named: Names) -> TargetTally:
     parts = [f"{kinds[kind]} {_TARGET_WORDS[kind][1]}" for kind in _TARGET_WORDS if kinds[kind]]
     glyph, _, css = _TARGET_WORDS[urgent]
     return TargetTally(
-        metric=metric.title, limit=_limit(first, on), css=css, glyph=glyph, said=", ".join(parts), worst=worst
+        metric=metric.title, limit=_limit(first, on), css=css, glyph=glyph, counts=", ".join(parts), worst=worst
     )
 
 

@@ -106,7 +106,7 @@ def lines(
         for index, run in enumerate(runs)
         if run.id in marks.promoted
     ]
-    steps = _steps(found, marks.told, runs)
+    steps = _steps(found, marks.reported, runs)
     trends: dict[Key, Trend] = {}
     sparks: dict[Key, Markup] = {}
     columns = Columns(run_index, runs)
@@ -128,7 +128,7 @@ def lines(
     )
 
 
-def _steps(found: Sequence[Step], told: Sequence[ReportedStep], runs: Sequence[PastRun]) -> dict[Key, list[Event]]:
+def _steps(found: Sequence[Step], reported: Sequence[ReportedStep], runs: Sequence[PastRun]) -> dict[Key, list[Event]]:
     """The marks of each line: its steps, and the alerts that name none of them."""
     places = {run.id: index for index, run in enumerate(runs)}
     events: dict[Key, list[Event]] = {}
@@ -137,15 +137,15 @@ def _steps(found: Sequence[Step], told: Sequence[ReportedStep], runs: Sequence[P
             index = places[step.run_id]
             what = f"{day(runs[index].started_at)}: a step of {percent(math.expm1(step.size))}"
             events.setdefault((step.scenario_id, step.metric), []).append(Event(index=index, what=what, css="step"))
-    for alert in told:
+    for alert in reported:
         if alert.run_id in places:
             index = places[alert.run_id]
             own = events.setdefault((alert.scenario_id, alert.metric), [])
             same = next((each for each in own if abs(each.index - index) <= WINDOW), None)
             if same is None:
-                own.append(Event(index=index, what=f"{day(runs[index].started_at)}: {alert.sentence}", css="told"))
+                own.append(Event(index=index, what=f"{day(runs[index].started_at)}: {alert.sentence}", css="reported"))
             elif alert.sentence not in same.what:
-                own[own.index(same)] = replace(same, what=f"{same.what}; told: {alert.sentence}")
+                own[own.index(same)] = replace(same, what=f"{same.what}; alert: {alert.sentence}")
     return events
 
 
@@ -205,11 +205,11 @@ def _spark(metric: str, values: "FloatArray") -> Markup:
     import numpy as np
 
     known = values[~np.isnan(values)]
-    said = ""
+    reached = ""
     if len(known) > 1:
         on, span = _range(metric, known)
-        said = f": {span}" + (f", lastly {on.full(float(known[-1]))}" if known.min() < known.max() else "")
-    return spark(_known_or_none(values), finding=f"the last {len(values)} runs{said}")
+        reached = f": {span}" + (f", lastly {on.full(float(known[-1]))}" if known.min() < known.max() else "")
+    return spark(_known_or_none(values), finding=f"the last {len(values)} runs{reached}")
 
 
 def _range(metric: str, known: "FloatArray") -> tuple[Scale, str]:

@@ -123,8 +123,8 @@ def quotes(data: Concluded, context: Context) -> tuple[str, ...]:
     for scenario_id, name in plain.items():
         if name in known:
             found.setdefault(known[name], []).append(named.of(scenario_id).full)
-    said = [f"{listed(of)}: {text}." for text, of in found.items()]
-    return (f"How often the gate errs: {said[0]}", *said[1:]) if said else (sentence(UNCALIBRATED),)
+    sentences = [f"{listed(of)}: {text}." for text, of in found.items()]
+    return (f"How often the gate errs: {sentences[0]}", *sentences[1:]) if sentences else (sentence(UNCALIBRATED),)
 
 
 def implied(data: RunData) -> dict[Key, Estimate]:

@@ -209,13 +209,13 @@ class TestADuelThatTurnsOutNotToSuitSlices:
         )
         count = len(faster.data.blocks)
         for data, notes in (
-            (in_slices(faster.data, count), ("the sides of a pair worked at the same time, in turns of up to 25 ms",)),
-            (in_slices(faster.data, 0, unfit=True), (f"the sides of a pair worked one after the other: {UNFIT}",)),
+            (in_slices(faster.data, count), ("the arms of a pair ran at the same time, in turns of up to 25 ms",)),
+            (in_slices(faster.data, 0, unfit=True), (f"the arms of a pair ran one after the other: {UNFIT}",)),
             (
                 in_slices(faster.data, 2, unfit=True),
                 (
-                    f"the sides of a pair worked one after the other: {UNFIT}",
-                    "what was measured in turns before that was found does not count: 2 blocks",
+                    f"the arms of a pair ran one after the other: {UNFIT}",
+                    "blocks measured in turns before that was found do not count: 2 blocks",
                 ),
             ),
         ):

@@ -18,8 +18,8 @@ from tests.conftest import Command
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
 
-AT_ONCE = "the sides of a pair worked at the same time, in turns of up to 100 ms"
-ONE_BY_ONE = "the sides of a pair worked one after the other: waiting.cpu.tdefault."
+AT_ONCE = "the arms of a pair ran at the same time, in turns of up to 100 ms"
+ONE_BY_ONE = "the arms of a pair ran one after the other: waiting.cpu.tdefault."
 
 
 @pytest.fixture(scope="module")

@@ -26,17 +26,17 @@ def test_the_faster_arm_is_named_with_its_lead_and_the_interval(data: RunData) -
     throughput = next(each for each in found.advice if each.purpose == "throughput")
     assert throughput.sentence.startswith("scripted-8bit; the second best, scripted, lies")
     best, second = throughput.places
-    assert (best.said, second.said) == ("best", "behind")
+    assert (best.result, second.result) == ("best", "behind")
     assert found.common == "cpu, default threads, voice af_heart"
     # The 8-bit model takes 0.8 of the original's time; the noise is 2 %.
     assert 20 < float(second.behind.split("\u202f")[0]) < 30
-    assert "pairs played in the same blocks" in throughput.basis
+    assert "pairs run in the same blocks" in throughput.basis
     assert [court.title for court in found.courts] == [
         "Real-time factor",
         "Mel-cepstral distortion",
         "Size of the model",
     ]
-    assert found.heard
+    assert found.sound_compared
 
 
 def test_what_cannot_be_advised_for_one_reason_is_said_once(data: RunData) -> None:

@@ -222,11 +222,11 @@ def test_steps_promotions_and_package_changes_are_marked_once_each(store: RunSto
     made = replace(TINY, steps=SMALL.steps)
     ids = nights(store, made, range(18, 23))
     scenario = made_run(made, 1).run.scenarios[0].id
-    told = ReportedStep(run_id=ids[2], scenario_id=scenario, metric="latency", sentence="latency is worse by +8 %")
-    write_site(store, tmp_path, context=Context(marks=Marks(told=(told,), promoted=frozenset({ids[1]}))))
+    reported = ReportedStep(run_id=ids[2], scenario_id=scenario, metric="latency", sentence="latency is worse by +8 %")
+    write_site(store, tmp_path, context=Context(marks=Marks(reported=(reported,), promoted=frozenset({ids[1]}))))
     (page,) = (tmp_path / "trends").glob("latency-*.html")
     html = page.read_text(encoding="utf-8")
-    assert html.count('class="event told"') == 1
+    assert html.count('class="event reported"') == 1
     assert "2026-01-20: latency is worse by +8 %" in html
     assert html.count('class="event promoted"') == 1
     assert html.count('class="event subject"') == 1

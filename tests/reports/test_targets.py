@@ -15,7 +15,7 @@ def test_each_target_is_counted_once_and_the_missed_come_first(run: RunData) -> 
     assert len(found) == len({(each.metric, each.limit) for each in run.targets})
     kinds = Counter((each.metric, each.kind) for each in run.targets)
     missed = next(each for each in found if each.metric == "Time to first audio")
-    assert missed.said.startswith(f"{kinds['ttfa', TargetKind.MISSED]} missed")
+    assert missed.counts.startswith(f"{kinds['ttfa', TargetKind.MISSED]} missed")
     assert missed.limit == "under 0.8\u202fs"
     glyphs = [each.glyph for each in found]
     assert glyphs == sorted(glyphs, key="✕?✓".index)
@@ -33,4 +33,4 @@ def test_a_target_of_which_nothing_is_known_has_no_worst(run: RunData) -> None:
         if each.metric == "ttfa"
     )
     (found,) = tallies(replace(run, targets=nothing), names_of(run))
-    assert (found.said, found.worst) == (f"{len(nothing)} unknown", "")
+    assert (found.counts, found.worst) == (f"{len(nothing)} unknown", "")
