@@ -258,7 +258,7 @@ class TestADuelThatTurnsOutNotToSuitSlices:
         assert [analysis.enough(in_slices(data, 0, unfit=True)) for data in prefixes] == expected
 
     def test_it_is_no_baseline_either(self, faster: Finished) -> None:
-        with pytest.raises(UsageError, match="is for their ratio"):
+        with pytest.raises(UsageError, match="only their ratio is valid"):
             check_accepted(in_slices(faster.data, 2, unfit=True), despite_regressions=True)
 
     def test_calibration_keeps_it_as_what_it_was(self, faster: Finished) -> None:
