@@ -29,7 +29,9 @@ NUMBER: Final = 4
 """Bytes of each number that goes over a socket, little endian."""
 OURS: Final = {**os.environ, "PYTHONUTF8": "1"}
 """The environment of the process that forks."""
-LATE: Final = re.compile(r"KOKORO_BENCH_.*|PYTEST_.*|GITHUB_STEP_SUMMARY|XDG_STATE_HOME|COLUMNS|TZ|PWD")
+LATE: Final = re.compile(
+    r"KOKORO_BENCH_.*|PYTEST_.*|GITHUB_STEP_SUMMARY|XDG_STATE_HOME|COLUMNS|TZ|PWD|KMP_INIT_AT_FORK"
+)
 """Variables that are read when they are needed. A command for which any other differs gets a true start."""
 SUPPORTED: Final = sys.platform == "linux"
 """Elsewhere a fork after such imports is not safe, or there is none."""
