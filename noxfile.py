@@ -16,6 +16,10 @@ LOCK = "requirements.lock"
 IN_PARALLEL = ("--numprocesses=logical", "--dist=loadfile")
 SAME_EACH_TIME = {"PYTHONHASHSEED": "0"}
 OLDEST = (3, 11)
+WORDS = "docs/words.txt"
+A_WORD = "[A-Z]+(?![a-z])|[A-Z]?[a-z]+"
+"""A word of prose, and each part of an identifier."""
+WORDED = ("harness", "reports", "suites", "benchmarks", "docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 
 # uv brings certificates of its own; a company's proxy is known to the system's alone.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
@@ -101,13 +105,14 @@ else:
 
     @nox.session
     def lint(session: nox.Session) -> None:
-        """ruff, mypy --strict, import-linter, codespell."""
+        """ruff, mypy --strict, import-linter, codespell, and the list of words that are not to be used."""
         install(session)
         session.run("ruff", "check", ".")
         session.run("ruff", "format", "--check", ".")
         session.run("mypy")
         session.run("lint-imports")
         session.run("codespell", ".")
+        session.run("codespell", "--dictionary", WORDS, "--skip", WORDS, "--regex", A_WORD, *WORDED)
 
     @nox.session
     def mutants(session: nox.Session) -> None:

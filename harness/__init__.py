@@ -1,1 +1,1 @@
-"""The laboratory: plans, measures, stores, derives and judges Kokoro's synthesis on ONNX Runtime."""
+"""Runs, analyses and stores benchmarks of Kokoro text-to-speech; ARCHITECTURE.md describes the packages."""

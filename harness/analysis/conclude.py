@@ -15,12 +15,12 @@ from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comp
 from harness.analysis.stats.estimate import summarise
 from harness.analysis.stats.launch_prior import EarlierLaunches, launch_prior
 from harness.analysis.stats.sign_test import symmetry
-from harness.core.records.redaction import published_selection
 from harness.core.records.repetition import OutcomeKind
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Mode, Scenario
 from harness.core.records.value import Reading, unknown
 from harness.core.records.verdict import Summary, TargetResult, Verdict, VerdictKind
+from harness.core.redaction import published_selection
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS, lacks_interval
 from harness.plan.config import Config

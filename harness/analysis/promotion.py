@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 from statistics import median, stdev
 
-from harness.core.records.redaction import published_selection
 from harness.core.records.run import RunData
+from harness.core.redaction import published_selection
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS
 from harness.store.baselines import BaselineEntry, BaselinePoint, PromotedRun

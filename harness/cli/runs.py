@@ -7,7 +7,7 @@ import click
 
 from harness.cli.options import check_output, configured, open_results, write_output
 from harness.core.errors import UsageError
-from harness.core.records.redaction import published_record, published_selection
+from harness.core.redaction import published_record, published_selection
 from harness.plan.config import Config
 
 FORMS = ("pytest-benchmark", "csv", "jsonl")

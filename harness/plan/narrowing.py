@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.core.comma_lists import join_list
 from harness.core.file_names import last_part
-from harness.core.records.redaction import published_selection
+from harness.core.redaction import published_selection
 from harness.plan.config import Config
 
 KEYS = (

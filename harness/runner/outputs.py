@@ -8,7 +8,7 @@ from harness.analysis.finished import Finished
 from harness.core.crash_report import crash_line
 from harness.core.errors import BenchError
 from harness.core.output_files import append_whole, check_directory, check_file
-from harness.core.records.redaction import published_text
+from harness.core.redaction import published_text
 from harness.plan.config import Config
 from harness.store.baselines import list_machines
 

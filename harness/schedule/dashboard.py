@@ -20,7 +20,7 @@ import msgspec
 
 from harness.core.errors import BenchError, UsageError
 from harness.core.exposition import CONTENT_TYPE
-from harness.core.records.redaction import published_record, published_text
+from harness.core.redaction import published_record, published_text
 from harness.schedule import prometheus
 from harness.schedule.status import Overview
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from harness.core.errors import BenchError
-from harness.core.records.redaction import published, published_record, published_text
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome
+from harness.core.redaction import published, published_record, published_text
 from harness.metrics.registry import METRICS
 from harness.schedule import alerts
 from harness.schedule.job import Job

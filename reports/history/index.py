@@ -198,7 +198,7 @@ def code_digest() -> str:
     digest = hashlib.sha256(sys.byteorder.encode())
     ours = [*here.rglob("*.py"), *here.glob("templates/*"), *here.glob("static/*")]
     theirs = [file for package in ("metrics", "analysis", "core/records") for file in _source(package).rglob("*.py")]
-    theirs.append(_source("store") / "earlier.py")  # what is shown of what was stored
+    theirs += [_source("core") / "redaction.py", _source("store") / "earlier.py"]  # what is shown of what was stored
     for file in sorted([*ours, *theirs]):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.core.records.redaction import published, published_head
 from harness.core.records.run import RunData, RunOutline, RunRecord
+from harness.core.redaction import published, published_head
 from harness.metrics.derive import RunValues
 from harness.store.runs import RunStore
 from reports.text.naming import names_of

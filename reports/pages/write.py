@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core.records.redaction import published
 from harness.core.records.run import RunData
+from harness.core.redaction import published
 from harness.metrics.derive import RunValues
 from reports.history.context import NO_CONTEXT, Context
 from reports.pages.rendering import ReportError, render, write

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from harness.analysis.causes import arm_differences
 from harness.analysis.messages import no_interval
-from harness.core.records.redaction import published
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import Summary
+from harness.core.redaction import published
 from harness.metrics.registry import lacks_interval
 from reports.text.format import (
     NOTHING,

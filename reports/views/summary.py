@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harness.analysis.messages import no_interval
-from harness.core.records.redaction import published
 from harness.core.records.run import RunData
 from harness.core.records.verdict import TargetKind
+from harness.core.redaction import published
 from harness.metrics.registry import lacks_interval
 from reports.text.format import count, listed, metric_of, moment, visible
 from reports.text.naming import Names, names_of

@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from harness.core.errors import UsageError, nearest
-from harness.core.records.redaction import published
 from harness.core.records.repetition import Repetition
 from harness.core.records.run import RunData
 from harness.core.records.value import Reading
+from harness.core.redaction import published
 from harness.store.exports.pytest_benchmark import to_pytest_benchmark
 
 FiguresOf = Callable[[Repetition], Mapping[str, Reading]]

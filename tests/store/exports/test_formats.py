@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import StoreError, UsageError
-from harness.core.records.redaction import published
 from harness.core.records.repetition import Block, Disturbance, Launch, Repetition
 from harness.core.records.run import RunData, RunRecord
 from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import Summary, TargetResult, Verdict
+from harness.core.redaction import published
 from harness.store.exports.formats import CSV_COLUMNS, FORMS, export
 from harness.store.exports.jsonl import read_jsonl
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.records.redaction import published, published_record, published_selection, published_text
 from harness.core.records.repetition import Outcome, OutcomeKind
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm
+from harness.core.redaction import published, published_record, published_selection, published_text
 from tests.conftest import Laboratory
 
 
