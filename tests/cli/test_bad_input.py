@@ -165,7 +165,9 @@ class TestDuels:
 
     def test_packages_that_do_not_install_are_told_by_the_installers_last_lines(self, here: Command) -> None:
         found = here("duel", "onnxruntime==0.0.1", "--model", "replica-small", UV_OFFLINE="1")
-        refused(found, "onnxruntime==0.0.1", "the packages cannot be installed: ", "ask for versions that exist")
+        refused(
+            found, "onnxruntime==0.0.1", "the packages cannot be installed: ", "request compatible versions that exist"
+        )
         assert "measuring" not in found.stdout
         assert listed(here) == []
 
