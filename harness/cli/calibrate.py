@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, machine_key, one_arm, read_value
+from harness.cli.options import MEASURING, configured, one_arm, read_value
 from harness.core.errors import ExitCode, UsageError
 from harness.core.output_files import check_directory
 from harness.core.quantities import as_positive_share, as_share
@@ -50,8 +50,9 @@ def calibrate(
 
     --budget is the budget of one duel (default: 60 s). Finished duels are kept if the command is interrupted.
     """
-    from harness.cli.duel import launches_here
     from harness.runner import calibration
+    from harness.runner.resources import machine_key
+    from harness.runner.run_duel import launches_known_here
     from reports.terminal.output import make_console, tell
 
     console = make_console()
@@ -60,7 +61,7 @@ def calibrate(
         check_directory(config.baselines, where="--baselines")
         wanted = read_value(as_positive_share, effect, option="--effect") if effect else None
         # Read once: results of the trials must not change the rule that the trials test.
-        launches = launches_here(config)
+        launches = launches_known_here(config)
         for number, planted in enumerate(calibration.order_of(sizes, duels)):
             console.print(f"duel {number + 1} of {duels * len(sizes)}: planted {planted:.1%}")
             finished, measured = _trial(config, planted, number, wanted=wanted, launches=launches)
@@ -96,18 +97,18 @@ def _trial(
     """Run one duel and return whether it could be measured. Its outcome is stored before the next duel begins."""
     from dataclasses import replace
 
-    from harness.cli.duel import conduct
     from harness.core.records.verdict import VerdictKind
     from harness.plan.config import with_values
     from harness.runner import calibration
     from harness.runner.duel import DuelArms, latency_pairs
+    from harness.runner.run_duel import run_duel
 
     reference = one_arm(config)
     if config["text"] and len(config["text"]) > 1:
         raise UsageError("calibrate takes one text class", where="--text", remedy="calibrate each one separately")
     sides = DuelArms(candidate=replace(reference, slowdown=planted), reference=reference).with_distinct_labels()
     seeded = with_values(config, {"seed": config["seed"] + number})
-    finished = conduct(
+    finished = run_duel(
         seeded,
         sides,
         effect=wanted or planted or 0.05,

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from harness.core.records.scenario import Arm
     from harness.store.runs import RunStore
 
-SCRIPTED_KEY = "scripted"
-"""The machine key of scripted runs, whichever machine they were made on."""
 
 MEASURING = tuple(key.name for key in KEYS)
 STORED = ("results", "baselines", "report")
@@ -88,18 +86,10 @@ def one_arm(config: Config) -> "Arm":
     return arms[0]
 
 
-def machine_key(config: Config) -> str:
-    """The key under which this machine's runs, or scripted ones, are kept."""
-    if config["engine"] == "scripted":
-        return SCRIPTED_KEY
-    from harness.measure.system.machine import identify
-
-    return identify().key
-
-
 @contextmanager
 def open_results(config: Config) -> "Iterator[RunStore]":
     """The results database; runs that were killed are marked as interrupted on the way."""
+    from harness.core.records.environment import SCRIPTED_KEY
     from harness.measure.system.machine import boot_id, identify
     from harness.store.runs import open_store
 

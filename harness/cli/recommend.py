@@ -120,7 +120,7 @@ def snippet_of(arm: "Arm") -> str:
 
 def _newest(config: Config, store: "RunStore") -> "RunData":
     """The newest run of this machine with several arms, none of them slowed on purpose."""
-    from harness.cli.options import machine_key
+    from harness.runner.resources import machine_key
 
     for row in store.list(machine_key=machine_key(config), limit=LOOKED_AT):
         arms = _arms(store, row.id)

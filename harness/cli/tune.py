@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.duel import conduct, launches_here
 from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, one_arm, read_value
 from harness.core.errors import ExitCode, UsageError
 from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
+from harness.runner.run_duel import launches_known_here, run_duel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     sides = DuelArms(candidate=tuning.arm(search.winner), reference=tuning.base)
     limited = with_values(config, {"budget": search.duel_s, "text": (text,)})
     selection = f"tune: {search.winner} against current"
-    finished = conduct(limited, sides, effect=size, selection=selection, launches=launches_here(config))
+    finished = run_duel(limited, sides, effect=size, selection=selection, launches=launches_known_here(config))
     print_duel(finished, candidate=search.winner, reference="current")
     return _answer(finished, tuning, winner=search.winner)
 

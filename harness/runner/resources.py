@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.clock import Clock, ScriptedClock, SystemClock
 from harness.core.errors import BenchError, ModelError, PackageError, RuntimeBuildError, UsageError, nearest
-from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, Subject
 from harness.core.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
@@ -320,3 +320,12 @@ def _scripted() -> Resources:
         pid=os.getpid(),
         boot=boot_id(),
     )
+
+
+def machine_key(config: Config) -> str:
+    """The key under which this machine's runs, or scripted ones, are kept."""
+    if config["engine"] == "scripted":
+        return SCRIPTED_KEY
+    from harness.measure.system.machine import identify
+
+    return identify().key

@@ -10,7 +10,6 @@ from harness.analysis.conclude import Conclusions
 from harness.analysis.finished import Finished
 from harness.analysis.stats.comparison import Policy
 from harness.cli.baseline import _check as check_accepted
-from harness.cli.duel import conduct
 from harness.core.errors import BenchError, ExitCode, RuntimeBuildError, UsageError
 from harness.core.records.profile import Profile, Profiles
 from harness.core.records.repetition import Outcome, OutcomeKind, Phase
@@ -25,6 +24,7 @@ from harness.runner import run
 from harness.runner.calibration import KnownLaunches, LaunchEffect, trial_of
 from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, pairs_of, why_whole
 from harness.runner.resources import prepare_resources, wanted_arms
+from harness.runner.run_duel import run_duel
 from tests.conftest import Command
 
 MODELS = ("scripted", "scripted-8bit")
@@ -50,7 +50,7 @@ def opponents(config: Config, candidate: str, reference: str) -> DuelArms:
 
 
 def play(config: Config, candidate: str, reference: str) -> Finished:
-    return conduct(config, opponents(config, candidate, reference), effect=0.05, selection="duel", quiet=True)
+    return run_duel(config, opponents(config, candidate, reference), effect=0.05, selection="duel", quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_duel_says_why_its_sides_did_not_work_at_the_same_time(faster: Finishe
 def test_launches_that_are_known_to_differ_widen_every_interval(config: Config, faster: Finished) -> None:
     sides = opponents(config, "model=scripted-8bit", "model=scripted")
     launches = KnownLaunches(whole=LaunchEffect(inflation=25.0, duels=10))
-    wary = conduct(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
+    wary = run_duel(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
     changes = [next(v.change for v in each.data.verdicts if v.metric == "latency") for each in (faster, wary)]
     assert changes[0] is not None
     assert changes[1] is not None
@@ -97,7 +97,7 @@ def test_launches_that_are_known_to_scatter_widen_every_interval(config: Config,
     """The scripted engine has no slices; what is known of launches is presumed all the same."""
     sides = opponents(config, "model=scripted-8bit", "model=scripted")
     launches = KnownLaunches(whole=LaunchEffect(sd=0.2, duels=10))
-    wary = conduct(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
+    wary = run_duel(config, sides, effect=0.05, selection="duel", launches=launches, quiet=True)
     errors = [
         (change.high - change.low) * math.sqrt(change.n)
         for each in (faster, wary)
@@ -140,7 +140,7 @@ def test_an_arm_against_itself_has_two_sides_and_no_alarm(config: Config) -> Non
 def test_a_planted_slowdown_is_found(config: Config) -> None:
     sides = opponents(config, "current", ".")
     slowed = DuelArms(candidate=replace(sides.candidate, slowdown=0.1), reference=sides.reference)
-    finished = conduct(config, slowed, effect=0.1, selection="duel", quiet=True)
+    finished = run_duel(config, slowed, effect=0.1, selection="duel", quiet=True)
     assert kind_of(finished, "latency") is VerdictKind.REGRESSED
 
 

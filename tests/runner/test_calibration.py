@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from harness.analysis.finished import Finished
 from harness.analysis.operating_curve import UNCALIBRATED, Trial
 from harness.cli.calibrate import calibrate, sizes_of
-from harness.cli.duel import conduct
 from harness.core.errors import BaselineError
 from harness.runner import calibration
 from harness.runner.calibration import FEWEST_DUELS
+from harness.runner.run_duel import run_duel
 
 TRIAL = Trial(scenario_id="arm/whole/chars-60/af_heart", planted=0.0, regressed=False, improved=False, seconds=30.0)
 
@@ -136,10 +136,10 @@ def test_one_calibration_is_judged_by_one_rule(tmp_path: Path, monkeypatch: pyte
 
     def noted(*given: Any, launches: calibration.KnownLaunches, **named: Any) -> Finished:
         known.append(launches)
-        return conduct(*given, launches=launches, **named)
+        return run_duel(*given, launches=launches, **named)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("harness.cli.duel.conduct", noted)
+    monkeypatch.setattr("harness.runner.run_duel.run_duel", noted)
     given = ["--engine=scripted", "--model=scripted", "--text=chars-12", "--sizes=0", "--launches=2", "--blocks=2"]
     for number in (FEWEST_DUELS + 1, 1):
         outcome = CliRunner().invoke(calibrate, [*given, f"--duels={number}"], standalone_mode=False)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from harness.core.records.value import Reading
 
+SCRIPTED_KEY = "scripted"
+"""The machine key of scripted runs: their figures are the same everywhere."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
