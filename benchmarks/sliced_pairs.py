@@ -18,9 +18,10 @@ from scipy import stats
 from benchmarks.orders import synthesis_of
 from harness.core.records.repetition import Repetition
 from harness.engines.protocol import EngineOrder
-from harness.measure.worker.handle import ProcessHandle, WorkerLost
+from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.time_slicing import SlicedSynthesis, can_pause, pauser_of, synthesise_in_slices
+from harness.measure.worker.worker_lost import WorkerLost
 
 TIMEOUT_S = 120.0
 NORMAL = 1.4826

@@ -1,5 +1,6 @@
 """Each module that a document names exists, and every package has its row in ARCHITECTURE.md."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -65,3 +66,18 @@ def test_the_rows_are_at_most_ten_and_cover_every_package() -> None:
     listed = {each.strip() for row in rows for each in row.split("|")}
     inner = {f"harness.{each.parent.name}" for each in (ROOT / "harness").glob("*/__init__.py")}
     assert listed == inner | {each for each in PACKAGES if each != "harness"}
+
+
+def test_no_file_is_longer_than_350_lines_and_no_function_than_60() -> None:
+    long = []
+    for package in PACKAGES:
+        for file in (ROOT / package).rglob("*.py"):
+            source = file.read_text(encoding="utf-8")
+            long += [f"{file.relative_to(ROOT)}: {lines} lines"] if (lines := len(source.splitlines())) > 350 else []
+            long += [
+                f"{file.relative_to(ROOT)}: {each.name}"
+                for each in ast.walk(ast.parse(source))
+                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+                and (each.end_lineno or 0) - each.lineno >= 60
+            ]
+    assert long == []

@@ -10,9 +10,10 @@ from harness.core.records.scenario import Arm, Mode
 from harness.core.records.verdict import VerdictKind
 from harness.measure.conductor.ort_profile import read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, ProcessHandle, WorkerLost
+from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
+from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import placement
 from harness.runner.placement import PlacementCheck, fallen_back, verify_placement

@@ -46,18 +46,15 @@ class Conductor:
         self._needs = MemoryNeeds(plan)
         self._active_scenarios = ActiveScenarios(plan, clock=clock, emit=self._emit)
         self._slicing = Slicing(plan.run_limits.launch_policy)
-        self._worker_pool = WorkerPool(
-            plan, worker_factory=worker_factory, clock=clock, emit=self._emit, slicing=self._slicing
-        )
+        pool = WorkerPool(plan, worker_factory=worker_factory, clock=clock, emit=self._emit, slicing=self._slicing)
+        self._worker_pool = pool
         self._canary = CanaryWorker(worker_factory)
-        self._dispatcher = Dispatcher(plan, worker_factory, self._slicing)
-        self._steps = StepRunner(
-            dispatcher=self._dispatcher, worker_pool=self._worker_pool, clock=clock, slicing=self._slicing
-        )
+        self._dispatcher = dispatcher = Dispatcher(plan, worker_factory, self._slicing)
+        self._steps = StepRunner(dispatcher=dispatcher, worker_pool=pool, clock=clock, slicing=self._slicing)
         self._warm_ups = WarmUps(
             plan,
             active_scenarios=self._active_scenarios,
-            worker_pool=self._worker_pool,
+            worker_pool=pool,
             steps=self._steps,
             slicing=self._slicing,
             repeat=self._warm_up,
@@ -75,8 +72,7 @@ class Conductor:
         self._first_block_arms: frozenset[Arm] = frozenset()
         """Arms that are running their first block of this launch."""
         self._early_ends: list[str] = []
-        self.reason = ""
-        self.complete = False
+        self.reason, self.complete = "", False
 
     def run(self) -> None:
         """Run all launches, and always close every worker."""

@@ -9,7 +9,7 @@ from harness.measure.conductor.requests import Originals, concurrent_order, conc
 from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.measure.conductor.workers import ActiveWorker
 from harness.measure.system.thread_states import states_of
-from harness.measure.worker.handle import Overdue, WorkerLost
+from harness.measure.worker.handle import Overdue
 from harness.measure.worker.observed_synthesis import synthesise_observed
 from harness.measure.worker.protocol import ConcurrentAnswer, SynthesisOrder
 from harness.measure.worker.slicing_checks import Slicing
@@ -19,6 +19,7 @@ from harness.measure.worker.time_slicing import (
     synthesise_in_parallel,
     synthesise_in_slices,
 )
+from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
 
 SLICES_A_TEXT = 8

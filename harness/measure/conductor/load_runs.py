@@ -9,7 +9,8 @@ from harness.core.records.scenario import Scenario, Traffic
 from harness.measure.conductor.conductor import Conductor
 from harness.measure.conductor.events import EventHandler, Progress
 from harness.measure.conductor.worker_factory import WorkerFactory
-from harness.measure.worker.handle import Overdue, WorkerLost
+from harness.measure.worker.handle import Overdue
+from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
 
 STARTING_S = 1.0

@@ -19,8 +19,9 @@ from harness.core.records.scenario import Arm, Utterance
 from harness.engines.protocol import EngineOrder
 from harness.measure.conductor.requests import engine_order
 from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, WorkerFactory
-from harness.measure.worker.handle import WorkerHandle, WorkerLost
+from harness.measure.worker.handle import WorkerHandle
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
+from harness.measure.worker.worker_lost import WorkerLost
 
 LAUNCHES, REPETITIONS = 3, 4
 """Processes per side and repetitions per process. An operator's time differs between processes."""

@@ -14,7 +14,7 @@ from harness.measure.conductor.dispatch import Dispatcher
 from harness.measure.conductor.events import EventHandler, WarmedUp
 from harness.measure.conductor.first_requests import first_requests
 from harness.measure.conductor.workers import ActiveWorker, WorkerPool
-from harness.measure.worker.handle import WorkerLost
+from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from harness.core.records.scenario import Scenario
 from harness.measure.conductor.dispatch import Dispatcher, Step
 from harness.measure.conductor.requests import NO_BLOCK
 from harness.measure.conductor.workers import ActiveWorker, WorkerPool
-from harness.measure.worker.handle import WorkerLost
 from harness.measure.worker.slicing_checks import Slicing
 from harness.measure.worker.time_slicing import can_pause
+from harness.measure.worker.worker_lost import WorkerLost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

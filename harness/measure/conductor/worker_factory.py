@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from harness.core.records.repetition import Canary, ServerFigures
 from harness.core.records.scenario import Arm, Scenario
-from harness.measure.worker.handle import WorkerHandle, WorkerLost, WorkerPlace, WorkerStarter
+from harness.measure.worker.handle import WorkerHandle, WorkerPlace, WorkerStarter
 from harness.measure.worker.protocol import CanaryOrder
+from harness.measure.worker.worker_lost import WorkerLost
 
 LOAD_TIMEOUT_S = 300.0
 CANARY_TIMEOUT_S = 60.0

@@ -10,10 +10,11 @@ from harness.core.records.scenario import Arm
 from harness.measure.conductor.events import EventHandler, Launched
 from harness.measure.conductor.requests import load_order
 from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, WorkerFactory, read_server_statistics
-from harness.measure.worker.handle import WorkerHandle, WorkerLost
+from harness.measure.worker.handle import WorkerHandle
 from harness.measure.worker.protocol import LoadOrder, PageCache
 from harness.measure.worker.slicing_checks import Slicing
 from harness.measure.worker.time_slicing import can_pause, pauser_of
+from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
 
 

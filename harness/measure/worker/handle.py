@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, NoReturn, Protocol, TypeVar
 
 from harness.core.native_imports import REMEDY, how_it_ended, import_failure
-from harness.core.records.repetition import Canary, Launch, Outcome, OutcomeKind, Repetition, ServerFigures
+from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
 from harness.core.subprocesses import command
 from harness.measure.worker.pause import SUPPORTED, VARIABLE, ProcessPauser
 from harness.measure.worker.protocol import (
@@ -34,27 +34,13 @@ from harness.measure.worker.protocol import (
     read_answer,
     write_order,
 )
+from harness.measure.worker.worker_lost import WorkerLost
 
 GREETING_TIMEOUT_S = 60.0
 CLOSING_TIMEOUT_S = 5.0
 CUT_SHORT_TIMEOUT_S = 20.0
 """Seconds for a client to evaluate the audio received so far."""
 TAIL_BYTES = 4_000
-
-
-class WorkerLost(Exception):  # noqa: N818 - it is what happened
-    """A worker that crashed, hung or uses another protocol."""
-
-    def __init__(self, kind: OutcomeKind, reason: str, stderr_tail: str = "") -> None:
-        self.kind = kind
-        self.reason = reason
-        self.stderr_tail = stderr_tail
-        super().__init__(reason)
-
-    @property
-    def outcome(self) -> Outcome:
-        """The outcome of whatever the worker was doing."""
-        return Outcome(kind=self.kind, reason=self.reason, stderr_tail=self.stderr_tail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

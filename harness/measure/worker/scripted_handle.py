@@ -4,7 +4,7 @@ from harness.core.clock import Clock
 from harness.core.native_imports import how_it_ended
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
 from harness.engines.scripted import ScriptedEnd
-from harness.measure.worker.handle import Overdue, WorkerLost, require_part, synthesis_summary, timeout_reason
+from harness.measure.worker.handle import Overdue, require_part, synthesis_summary, timeout_reason
 from harness.measure.worker.probes import ScriptedProbes
 from harness.measure.worker.protocol import (
     Answer,
@@ -17,6 +17,7 @@ from harness.measure.worker.protocol import (
     SynthesisOrder,
 )
 from harness.measure.worker.worker import Worker
+from harness.measure.worker.worker_lost import WorkerLost
 
 
 class ScriptedHandle:

@@ -11,9 +11,10 @@ from typing import NoReturn, Protocol, runtime_checkable
 
 from harness.core.records.repetition import Repetition
 from harness.measure.system.thread_states import Snapshot
-from harness.measure.worker.handle import WorkerHandle, WorkerLost
+from harness.measure.worker.handle import WorkerHandle
 from harness.measure.worker.pause import ProcessPauser, WorkerActivity
 from harness.measure.worker.protocol import SynthesisOrder
+from harness.measure.worker.worker_lost import WorkerLost
 
 
 @runtime_checkable

@@ -13,8 +13,9 @@ from harness.core.records.scenario import Arm, Utterance
 from harness.engines.scripted_profile import ScriptedProfile
 from harness.measure.conductor.ort_profile import LAUNCHES, REPETITIONS, profile_arm, profile_pair, read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, ProcessHandle, WorkerLost
+from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.scripted_handle import ScriptedHandle
+from harness.measure.worker.worker_lost import WorkerLost
 from harness.models.files import ModelFiles
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from harness.core.records.repetition import OutcomeKind, Phase
 from harness.core.records.scenario import Mode
-from harness.measure.worker.handle import WorkerLost
 from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SynthesisOrder
+from harness.measure.worker.worker_lost import WorkerLost
 from tests.measure.conducting import (
     FOUR,
     LOADS,

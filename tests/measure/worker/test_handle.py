@@ -15,9 +15,10 @@ import pytest
 import harness
 from harness.core.clock import ScriptedClock
 from harness.core.records.repetition import OutcomeKind
-from harness.measure.worker.handle import HERE, ProcessHandle, WorkerHandle, WorkerLost, WorkerPlace
+from harness.measure.worker.handle import HERE, ProcessHandle, WorkerHandle, WorkerPlace
 from harness.measure.worker.protocol import PROTOCOL, CanaryOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
+from harness.measure.worker.worker_lost import WorkerLost
 from tests.measure.requests_sent import LONG, PATIENCE_S, SHORT, load_order, speak_order
 
 HARNESS = Path(harness.__path__[0])

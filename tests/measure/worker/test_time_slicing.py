@@ -9,7 +9,7 @@ import pytest
 from harness.core.clock import ScriptedClock
 from harness.core.records.repetition import OutcomeKind, Repetition
 from harness.engines.scripted import SECONDS_PER_CHARACTER
-from harness.measure.worker.handle import HERE, ProcessHandle, WorkerLost
+from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.pause import SUPPORTED
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.time_slicing import (
@@ -19,6 +19,7 @@ from harness.measure.worker.time_slicing import (
     synthesise_in_parallel,
     synthesise_in_slices,
 )
+from harness.measure.worker.worker_lost import WorkerLost
 from tests.measure.requests_sent import LONG, PATIENCE_S, SHORT, load_order, speak_order
 
 PACE = "2"
