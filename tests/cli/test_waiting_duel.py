@@ -106,7 +106,7 @@ def test_an_engine_that_waits_only_later_is_found_at_its_halts_and_what_was_meas
     assert [bool(block.whole) for block in data.blocks] == [
         number >= len(in_slices) - 1 for number in range(len(data.blocks))
     ]
-    assert f"does not count: {len(in_slices)} blocks" in printed
+    assert f"do not count: {len(in_slices)} blocks" in printed
     counted = len(data.blocks) - len(in_slices)
     assert counted
     assert f"{counted} pairs of each text" in printed

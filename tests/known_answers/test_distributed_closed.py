@@ -67,7 +67,7 @@ def test_every_request_that_the_server_saw_is_in_the_run(played: Played, load: L
 
 def test_it_is_stored_and_reported_like_any_other(played: Played) -> None:
     page = (played.root / f"reports/site/runs/{played.run.id}.html").read_text(encoding="utf-8")
-    assert "listeners" in page
+    assert "users" in page
     assert f"({os.getpid()})" in dict(played.launches[0].facts.options)["server_process"]
     (block,) = played.blocks
     assert block.load is not None

@@ -66,14 +66,14 @@ def test_files_of_unknown_origin_are_held_against_the_tables_reference(here: Com
     assert "0.00 dB (itself)" in " ".join(table[ARM.format(MINE)])
     assert table[ARM.format(OTHER)][-1] == "1.20"
     assert "0.00 dB" not in " ".join(table[ARM.format(OTHER)])
-    assert f"sound: {ARM.format(OTHER)} is held against {ARM.format(MINE)}" in found.stdout
+    assert f"sound: {ARM.format(OTHER)} is compared with {ARM.format(MINE)}" in found.stdout
     told = figures(here)
     assert told[ARM.format(OTHER)]["duration_ratio"]["median"] == pytest.approx(1.2, abs=0.01)
     assert {name: each["n"] for name, each in told[ARM.format(MINE)].items()} == {
         "lsd": 0, "mcd": 0, "duration_ratio": 0, "lsd_itself": 1, "mcd_itself": 1,
     }  # fmt: skip
     pages = "".join(page.read_text(encoding="utf-8") for page in (tmp_path / "reports").rglob("runs/*.html"))
-    assert "What sounds differ by is against" in pages
+    assert "Audio differences are against" in pages
     assert "(itself)" in pages
 
 

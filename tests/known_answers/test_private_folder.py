@@ -94,7 +94,7 @@ def test_nothing_published_of_real_runs_names_the_folder(here: Command, private:
     failed = here(*RUN, "--model", given, *outputs, directory=private)
     assert failed.returncode == 3, failed.stdout + failed.stderr
     assert "NoSuchOperator" in failed.stdout
-    assert "sound: second.cpu.t1 is held against first.cpu.t1" in failed.stdout, "nobody knows the files' originals"
+    assert "sound: second.cpu.t1 is compared with first.cpu.t1" in failed.stdout, "nobody knows the files' originals"
     scripted = here("run", "--engine", "scripted", "-k", "text_lengths", "--text", "chars-12", directory=private)
     assert scripted.returncode == 0, scripted.stdout + scripted.stderr
     publish(here, private, accepted="latest~1")  # the scripted clock stands at another year

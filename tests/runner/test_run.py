@@ -318,7 +318,7 @@ class TestTakingTurns:
         assert "arms ran in groups: 2 groups in each of 3 launches, each with its reference arms" in note
         assert {block.group for block in data.blocks} == {0, 1}
         found = recommend([data], OBJECTIVES["throughput"])
-        assert all(lead.told and lead.behind and lead.behind.n == 3 * 4 for lead in found.leads)
+        assert all(lead.enough_pairs and lead.behind and lead.behind.n == 3 * 4 for lead in found.leads)
 
     def test_one_that_fits_says_nothing_and_is_the_same_as_without_a_bound(self, lab: Laboratory) -> None:
         bound, free = (

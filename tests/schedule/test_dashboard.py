@@ -197,5 +197,5 @@ def test_addresses(text: str, address: Address, *, loopback: bool) -> None:
 
 @pytest.mark.parametrize("text", ["", "host", "host:", "1:99999", "host:x"])
 def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError, match="not an address"):
         parse_address(text)

@@ -25,8 +25,8 @@ def test_an_alert_is_told_at_the_step_that_the_report_marks_and_any_other_is_mar
     site = write_report(bench.store, bench.config).parent
     (page,) = (site / "trends").glob("latency-*.html")
     html = page.read_text(encoding="utf-8")
-    assert (html.count('class="event step"'), html.count('class="event told"')) == (1, 0)
-    assert f"told: {alert.sentence}" in html
+    assert (html.count('class="event step"'), html.count('class="event reported"')) == (1, 0)
+    assert f"alert: {alert.sentence}" in html
 
     early = bench.store.list()[-20].id
     finding = Finding(
@@ -35,7 +35,7 @@ def test_an_alert_is_told_at_the_step_that_the_report_marks_and_any_other_is_mar
     bench.store.journal().open_alert(alert_of(finding, machine_key=alert.machine_key, now=1.0))
     write_report(bench.store, bench.config)
     html = page.read_text(encoding="utf-8")
-    assert (html.count('class="event step"'), html.count('class="event told"')) == (1, 1)
+    assert (html.count('class="event step"'), html.count('class="event reported"')) == (1, 1)
     assert "the gate said so" in html
 
     other = load_config({"report": str(tmp_path / "published")}, start=tmp_path, environment={})
