@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -112,8 +113,11 @@ def here(
     user_environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> Command:
-    """Run `kokoro-bench ARGUMENTS` in this process: for what a process of its own would only make slower."""
+) -> Iterator[Command]:
+    """Run `kokoro-bench ARGUMENTS` in this process: for what a process of its own would only make slower.
+
+    Afterwards the suites that it has imported are forgotten: those of another test have the same names.
+    """
     from harness.cli import main
 
     def run(*arguments: str, directory: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -129,7 +133,9 @@ def here(
         assert isinstance(ended.value.code, int)
         return subprocess.CompletedProcess(arguments, ended.value.code, said.out, said.err)
 
-    return run
+    yield run
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("suites", "conftest", "test_own")]:
+        del sys.modules[name]
 
 
 class Laboratory:

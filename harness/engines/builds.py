@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from harness.core.comma_lists import listed
 from harness.core.errors import RuntimeBuildError, UsageError
 
 MODULE = "onnxruntime"
@@ -95,11 +96,6 @@ def refuse_several_builds(requirements: Sequence[str], *, where: str) -> None:
             where=where,
             remedy="name one of them; compare two in two runtimes",
         )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Join at least two names for a sentence."""
-    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def distribution_of(requirement: str) -> str:

@@ -1,8 +1,7 @@
 """The marker with which a test of a suite names its scenarios."""
 
 from collections.abc import Callable, Sequence
-from types import EllipsisType
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import pytest
 
@@ -12,38 +11,43 @@ from harness.plan.matrix import ScenarioRequest
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def scenarios(  # noqa: PLR0913 - each is a decision of the suite's
+class Choices(TypedDict, total=False):
+    """What a test measures besides its mode and texts; `ScenarioRequest` has the defaults.
+
+    `changes` make further arms of each arm, written as in a duel: `("current", "threads=1", "arena=off")`. `recipes`
+    name the quantised variants that are measured with the original if no model is named. `variant` None cycles through
+    the texts of a class; by default the first is synthesised, but over HTTP all are, because a server may cache its
+    answers. `concurrencies` are numbers of concurrent requests to a server or to an engine that accepts several; with
+    `stampede` they all have the same text. `repeats` is the number of sequential requests per block, for a soak.
+    """
+
+    speeds: Sequence[float]
+    variant: int | None
+    changes: Sequence[str]
+    recipes: Sequence[str] | None
+    concurrencies: Sequence[int]
+    stampede: bool
+    repeats: int
+
+
+def scenarios(
     mode: Mode,
     *,
     quick: Sequence[str] = (),
     full: Sequence[str] = (),
     nightly: Sequence[str] = (),
-    speeds: Sequence[float] = (1.0,),
-    variant: "int | EllipsisType | None" = ...,
-    changes: Sequence[str] = (),
-    recipes: Sequence[str] | None = None,
-    concurrencies: Sequence[int] = (1,),
-    stampede: bool = False,
-    repeats: int = 1,
+    **choices: Unpack[Choices],
 ) -> Callable[[Function], Function]:
-    """Say which scenarios a test is about: a mode, and the text classes that each selection adds.
+    """Name the scenarios of a test: a mode, the text classes that each selection adds, and further `Choices`.
 
-    For a mode that measures start-up give any text class as a placeholder of its level: `quick=("-",)`. `changes` make
-    further arms of each arm, written as the sides of a duel: `("current", "threads=1", "arena=off")`; `recipes` name
-    the quantised variants beside the original, where no model is named. `variant` None goes through the texts of a
-    class; unless it is given, the first is spoken, but over HTTP all are, because a server may keep its answers.
-    `concurrencies` are how many texts are asked for at once, with `stampede` all the same one: of a server, or of an
-    engine that several may ask; `repeats` is how many a block speaks one after the other, for a soak.
+    A mode that measures start-up takes any text class as a placeholder of its selection: `quick=("-",)`. TypeError for
+    a choice that does not exist.
     """
+    if unknown := sorted(choices.keys() - Choices.__annotations__.keys()):
+        raise TypeError(f"scenarios() has no {', '.join(unknown)}; it has {', '.join(Choices.__annotations__)}")
     levels = {"quick": tuple(quick), "full": tuple(full), "nightly": tuple(nightly)}
-    request = ScenarioRequest(
-        mode=mode,
-        speeds=tuple(speeds),
-        variant=(None if mode is Mode.ENDPOINT else 0) if isinstance(variant, EllipsisType) else variant,
-        changes=tuple(changes),
-        recipes=None if recipes is None else tuple(recipes),
-        concurrencies=tuple(concurrencies),
-        stampede=stampede,
-        repeats=repeats,
-    )
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, Sequence) else value for name, value in choices.items()
+    }
+    request = ScenarioRequest(mode=mode, **{"variant": None if mode is Mode.ENDPOINT else 0, **given})
     return pytest.mark.scenarios(request=request, levels=levels)

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.core.comma_lists import split_list
-from reports.text.format import count, listed
+from harness.core.comma_lists import listed, split_list
+from reports.text.format import count
 
 MOST = 3
 """Items of one choice that are named; what is beyond is counted."""

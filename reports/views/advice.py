@@ -11,6 +11,7 @@ from harness.analysis.advice.messages import sentence
 from harness.analysis.advice.recommend import OBJECTIVES, Objective, Recommendation, recommend
 from harness.analysis.messages import no_interval, says_little
 from harness.analysis.stats.paired import FEWEST_PAIRS
+from harness.core.comma_lists import listed
 from harness.core.errors import UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode
@@ -24,7 +25,6 @@ from reports.text.format import (
     arm_parts,
     better,
     level,
-    listed,
     metric_of,
     number,
     percent,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from harness.analysis.causes import arm_differences
 from harness.analysis.messages import no_interval
+from harness.core.comma_lists import listed
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import Summary
@@ -15,7 +16,6 @@ from reports.text.format import (
     arm_parts,
     count,
     in_order,
-    listed,
     metric_of,
     moment,
     percent,

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from harness.core.comma_lists import listed
 from harness.core.records.differences import differences as changed
 from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.run import Concluded, RunData, RunRecord
 from harness.core.records.value import Reading
 from harness.core.records.verdict import VerdictKind
-from reports.text.format import NOTHING, count, in_order, listed, metric_of, moment, number, sentence, span
+from reports.text.format import NOTHING, count, in_order, metric_of, moment, number, sentence, span
 from reports.text.naming import Label, Names
 
 

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harness.analysis.messages import no_interval
+from harness.core.comma_lists import listed
 from harness.core.records.run import RunData
 from harness.core.records.verdict import TargetKind
 from harness.core.redaction import published
 from harness.metrics.registry import lacks_interval
-from reports.text.format import count, listed, metric_of, moment, visible
+from reports.text.format import count, metric_of, moment, visible
 from reports.text.naming import Names, names_of
 from reports.views.changes import ChangeGroup, changes
 from reports.views.facts import Gap, gaps

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from harness.core.comma_lists import listed
 from harness.core.records.run import Concluded
 from harness.core.records.verdict import TargetKind, TargetResult
 from reports.charts.svg import escape
-from reports.text.format import Scale, count, listed, metric_of, number, scale
+from reports.text.format import Scale, count, metric_of, number, scale
 from reports.text.naming import Label, Names
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.analysis.operating_curve import UNCALIBRATED
+from harness.core.comma_lists import listed
 from harness.core.records.run import Concluded, RunData, RunRecord
 from harness.core.records.verdict import Estimate, Summary, TargetKind, Verdict
 from harness.metrics.derive import RunValues
@@ -13,7 +14,7 @@ from reports.charts.distributions import Distributions, Figure
 from reports.charts.style import Drawn
 from reports.history.context import Context
 from reports.text.choices import chosen
-from reports.text.format import VERDICT_WORDS, VerdictWord, level, listed, metric_of, moment, percent, sentence
+from reports.text.format import VERDICT_WORDS, VerdictWord, level, metric_of, moment, percent, sentence
 from reports.text.naming import Key, Names, names_of
 from reports.views.arms import Arms, arms
 from reports.views.changes import Changes, changes

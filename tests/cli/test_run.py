@@ -1,8 +1,6 @@
 """`kokoro-bench run` is a command of its own: a user's settings of pytest do not decide, nor do pytest's exit codes."""
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,14 +27,6 @@ from harness.core.records.scenario import Mode
 def test_whole(measured):
     measured.check()
 """
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """No test finds the suites that another has imported: they have the same names."""
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("suites", "conftest", "test_own")]:
-        del sys.modules[name]
 
 
 def one_line(err: str) -> str:

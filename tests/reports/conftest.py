@@ -9,7 +9,8 @@ from benchmarks.synthetic_history import made_run
 from benchmarks.synthetic_run import Made
 from harness.core.records.environment import Conditions
 from harness.core.records.repetition import Outcome, OutcomeKind
-from harness.core.records.run import RunData, RunStatus
+from harness.core.records.run import RunData, RunRecord, RunStatus
+from harness.core.records.scenario import Scenario
 from harness.core.records.value import unknown
 from harness.core.records.verdict import TargetKind, VerdictKind
 from harness.store.runs import RunStore, open_store
@@ -72,50 +73,14 @@ def all_failed(small_run: RunData) -> RunData:
 @pytest.fixture(scope="session")
 def hostile(small_run: RunData) -> RunData:
     """The same run with the same hostile text in every field that people, packages or systems can fill."""
-    record = small_run.run
-    scenarios = tuple(
-        replace(
-            each,
-            voice=HOSTILE,
-            arm=replace(
-                each.arm,
-                provider=HOSTILE,
-                model=replace(each.arm.model, name=HOSTILE + str(index), origin=HOSTILE, recipe=HOSTILE)
-                if each.arm.model
-                else None,
-                provider_options=((HOSTILE, HOSTILE),),
-            ),
-        )
-        for index, each in enumerate(record.scenarios)
-    )
-    new_id = {old.id: new.id for old, new in zip(record.scenarios, scenarios, strict=True)}
-    new_arm = {old.arm.id: new.arm.id for old, new in zip(record.scenarios, scenarios, strict=True)}
-    conditions = Conditions(
-        taken_at=record.started_at,
-        readings=((HOSTILE, unknown(HOSTILE)),),
-        texts=((HOSTILE, HOSTILE),),
-    )
+    record = _hostile_record(small_run.run)
+    pairs = list(zip(small_run.run.scenarios, record.scenarios, strict=True))
+    new_id = {old.id: new.id for old, new in pairs}
+    new_arm = {old.arm.id: new.arm.id for old, new in pairs}
     bad = Outcome(kind=OutcomeKind.ERROR, reason=HOSTILE, stderr_tail=HOSTILE)
     return replace(
         small_run,
-        run=replace(
-            record,
-            id=HOSTILE,
-            selection=HOSTILE,
-            reason=HOSTILE,
-            notes=(HOSTILE,),
-            machine=replace(record.machine, key=HOSTILE, system=HOSTILE, cpu=HOSTILE, accelerators=(HOSTILE,)),
-            conditions=conditions,
-            conditions_at_end=conditions,
-            subject=replace(
-                record.subject,
-                packages=((HOSTILE, HOSTILE),),
-                python=HOSTILE,
-                revision=HOSTILE,
-                models=((HOSTILE, HOSTILE),),
-            ),
-            scenarios=scenarios,
-        ),
+        run=record,
         launches=tuple(replace(each, arm_id=new_arm[each.arm_id], outcome=bad) for each in small_run.launches),
         repetitions=tuple(
             replace(each, scenario_id=new_id[each.scenario_id], outcome=bad if index % 7 == 0 else each.outcome)
@@ -142,6 +107,33 @@ def hostile(small_run: RunData) -> RunData:
             for each in small_run.targets
         ),
     )
+
+
+def _hostile_record(record: RunRecord) -> RunRecord:
+    """The head of the run, with its scenarios."""
+    conditions = Conditions(
+        taken_at=record.started_at, readings=((HOSTILE, unknown(HOSTILE)),), texts=((HOSTILE, HOSTILE),)
+    )
+    named = ((HOSTILE, HOSTILE),)
+    return replace(
+        record,
+        id=HOSTILE,
+        selection=HOSTILE,
+        reason=HOSTILE,
+        notes=(HOSTILE,),
+        machine=replace(record.machine, key=HOSTILE, system=HOSTILE, cpu=HOSTILE, accelerators=(HOSTILE,)),
+        conditions=conditions,
+        conditions_at_end=conditions,
+        subject=replace(record.subject, packages=named, python=HOSTILE, revision=HOSTILE, models=named),
+        scenarios=tuple(_hostile_scenario(each, index) for index, each in enumerate(record.scenarios)),
+    )
+
+
+def _hostile_scenario(scenario: Scenario, index: int) -> Scenario:
+    """A scenario whose id differs from all others by its model's name alone."""
+    model = scenario.arm.model and replace(scenario.arm.model, name=f"{HOSTILE}{index}", origin=HOSTILE, recipe=HOSTILE)
+    arm = replace(scenario.arm, provider=HOSTILE, model=model, provider_options=((HOSTILE, HOSTILE),))
+    return replace(scenario, voice=HOSTILE, arm=arm)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.comma_lists import listed
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.verdict import Estimate, VerdictKind
 from reports.charts.svg import Range, axis, forest, spark
@@ -14,7 +15,6 @@ from reports.text.format import (
     change_words,
     finer,
     level,
-    listed,
     metric_of,
     number,
     percent,

@@ -1,8 +1,7 @@
 """A finished run is handed on: the commands read nothing of it back, and derive the values of each scenario once."""
 
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from reports.pages import workers
 from tests.conftest import Command
 
 SCRIPTED = ("--engine", "scripted", "--model", "scripted", "--launches", "2", "--blocks", "2")
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """No test finds the suites that another has imported: they have the same names."""
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("suites", "conftest")]:
-        del sys.modules[name]
 
 
 @pytest.fixture

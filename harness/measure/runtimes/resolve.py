@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from harness.core.comma_lists import listed
 from harness.core.errors import RuntimeBuildError
 from harness.core.files import write_atomically
 from harness.engines.builds import (
@@ -17,7 +18,6 @@ from harness.engines.builds import (
     PLAIN,
     builds_in,
     distribution_of,
-    listed,
 )
 
 TAIL_LINES = 6
