@@ -172,7 +172,7 @@ def with_audio_similarity(conclusions: Conclusions, found: Sequence[AudioSimilar
         conclusions,
         summaries=summaries,
         verdicts=(*conclusions.verdicts, *verdicts),
-        targets=_targets(conclusions.targets, summaries),
+        targets=checked_targets(conclusions.targets, summaries, {*names[False], *names[True]}),
         notes=(*conclusions.notes, *_notes(found)),
     )
 
@@ -240,9 +240,10 @@ def _summary(before: Summary, found: AudioSimilarity) -> Summary:
     )
 
 
-def _targets(before: Sequence[TargetResult], summaries: Sequence[Summary]) -> tuple[TargetResult, ...]:
-    """The targets; those on similarity metrics are checked with the new summaries."""
-    names = {each.name for each in (*SIMILARITY, *NOISE)}
+def checked_targets(
+    before: Sequence[TargetResult], summaries: Sequence[Summary], names: Collection[str]
+) -> tuple[TargetResult, ...]:
+    """The targets; those on the metrics `names` are checked with the new summaries."""
     known = {(each.scenario_id, each.metric): each for each in summaries if each.metric in names}
     return tuple(
         check_targets([_target(each, known[each.scenario_id, each.metric])])[0]

@@ -12,6 +12,7 @@ from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import Estimate
 from harness.metrics.concurrency import hit_values, lag_values, load_peaks, wait_values, window_values
 from harness.metrics.definitions.audio import NOISE, SIMILARITY
+from harness.metrics.definitions.speech import SPEECH
 from harness.metrics.per_request import REPETITION_METRICS, repetition_figures, reported
 from harness.metrics.playback import NOT_STREAMING, gaps
 from harness.metrics.start_up import (
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 NOT_COMPARED = "its audio was not compared with the original's"
+NOT_JUDGED = "its audio was not judged"
 NO_YARDSTICK = "nothing in the run is held against it"
 
 
@@ -175,6 +177,7 @@ def _synthesis(
     values |= hit_values(measured, counts=counts, reason=reason)
     values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
     values |= {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in SIMILARITY}
+    values |= {each.name: _whole(each.name, unknown(NOT_JUDGED), counts=counts) for each in SPEECH}
     return values | {each.name: _whole(each.name, unknown(NO_YARDSTICK), counts=counts) for each in NOISE}
 
 

@@ -8,6 +8,7 @@ _DIRECTIONS = {
     Direction.LOWER: "Lower is better.",
     Direction.HIGHER: "Higher is better.",
     Direction.ONE: "The nearer to 1, the better.",
+    Direction.NEITHER: "Neither lower nor higher is better.",
 }
 _UNITS = {
     "s": "seconds",
@@ -18,6 +19,8 @@ _UNITS = {
     "s/s": "seconds per second",
     "1/s": "per second",
     "dB": "decibels",
+    "LUFS": "loudness units relative to full scale",
+    "MOS": "mean opinion score, 1 to 5",
     "MOS-LQO": "mean opinion score, listening quality, objective",
 }
 _SOURCES = {

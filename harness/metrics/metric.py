@@ -12,6 +12,8 @@ class Direction(StrEnum):
     HIGHER = "higher"
     ONE = "one"
     """The nearer to 1, the better."""
+    NEITHER = "neither"
+    """Neither way is better: it describes, and does not rate."""
 
 
 class Per(StrEnum):

@@ -1,7 +1,7 @@
 """The audio that a run keeps: 16-bit FLAC files in a folder of their own, of the newest runs alone.
 
 `<folder>/<run id>/<scenario>-<digest>.launch-<number>.flac`, launches counted from 1; the folder is `audio/` beside
-the results database.
+the results database. `<folder>/<run id>/speech.json` holds what the audio was judged to be (`SpeechSheet`).
 """
 
 import contextlib
@@ -10,7 +10,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from harness.core.files import write_atomically
 from harness.core.records.scenario import slug
+from harness.core.records.speech import SpeechSheet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +27,7 @@ KEPT_LAUNCHES = 2
 
 Of what is streamed, or comes over HTTP, the first launch's alone: it is there to be listened to.
 """
+SPEECH = "speech.json"
 _READABLE = 120
 
 
@@ -45,6 +50,21 @@ def write_audio(path: Path, audio: "NDArray[np.float32]", sample_rate: int) -> N
         soundfile.write(path, audio.clip(-1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
     except soundfile.SoundFileError as error:
         raise OSError(f"{path}: {error}") from error
+
+
+def write_speech(folder: Path, run_id: str, sheet: SpeechSheet) -> None:
+    """Keep what a run's audio was judged to be beside it. OSError where that cannot be written."""
+    write_atomically(folder / run_id / SPEECH, msgspec.json.format(msgspec.json.encode(sheet)))
+
+
+def read_speech(folder: Path, run_id: str) -> SpeechSheet | None:
+    """What a run's audio was judged to be; None where nothing was kept, or nothing that this version can read."""
+    if not run_id:
+        return None
+    try:
+        return msgspec.json.decode((folder / run_id / SPEECH).read_bytes(), type=SpeechSheet)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def delete_audio(folder: Path, run_id: str) -> None:

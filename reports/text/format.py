@@ -107,7 +107,9 @@ def metric_of(name: str) -> Metric:
 def better(name: str) -> str:
     """Which way is better."""
     direction = metric_of(name).direction
-    return "the nearer to 1, the better" if direction is Direction.ONE else f"{direction.value} is better"
+    if direction is Direction.ONE:
+        return "the nearer to 1, the better"
+    return "neither way is better" if direction is Direction.NEITHER else f"{direction.value} is better"
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import Summary
 from harness.core.redaction import published
+from harness.metrics.metric import Direction
 from harness.metrics.registry import lacks_interval
 from reports.text.format import (
     NOTHING,
@@ -208,13 +209,15 @@ def _apart(old: Summary, new: Summary) -> tuple[str, str]:
         return "none", "another definition"
     if old.interval is None or new.interval is None:
         return "same", "no interval"
-    if metric_of(new.metric).share and not metric_of(new.metric).gated:  # a stage's share: of another whole, no better
+    metric = metric_of(new.metric)
+    # A stage's share is one of another whole: no better, no worse.
+    if metric.direction is Direction.NEITHER or (metric.share and not metric.gated):
         beyond = new.interval.low > old.interval.high or old.interval.low > new.interval.high
         return ("none", "apart") if beyond else ("same", "not apart")
     if new.interval.low <= old.interval.high and old.interval.low <= new.interval.high:
         return "same", "not apart"
     rose = new.interval.point > old.interval.point
-    return ("worse", "worse") if rose == metric_of(new.metric).lower_is_better else ("better", "better")
+    return ("worse", "worse") if rose == metric.lower_is_better else ("better", "better")
 
 
 def _interval(summary: Summary) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from harness.metrics.definitions.speech import SPEECH
+
 Test = TypeVar("Test", bound=Callable[..., None])
 
 PROVEN: dict[str, set[str]] = {}
@@ -31,6 +33,9 @@ WITHOUT_A_SERVER = {
     **dict.fromkeys(
         ("lsd", "mcd", "duration_ratio", "pesq", "stoi", "lsd_itself", "mcd_itself"),
         "of a model's audio against another's or its own; a server's is not compared",
+    ),
+    **dict.fromkeys(
+        (each.name for each in SPEECH), "of the kept audio, whoever synthesised it: tests/measure/speech/test_judge.py"
     ),
 }
 """Metrics that never have a value for a server, and why."""

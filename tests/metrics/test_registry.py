@@ -55,7 +55,7 @@ def test_directions() -> None:
     assert not METRICS["duration_ratio"].lower_is_better
     assert [each.name for each in METRICS.values() if each.direction is Direction.HIGHER] == [
         "delivery_speed", "streaming_efficiency", "overlap", "success_rate", "throughput", "goodput", "cache_hit_rate",
-        "pesq", "stoi",
+        "pesq", "stoi", "dnsmos_overall", "dnsmos_signal", "dnsmos_p808",
     ]  # fmt: skip
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness.store.audio import audio_path, delete_audio, prune_audio, write_audio
+from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading, SpeechSheet, SpeechVerdict
+from harness.core.records.value import known, unknown
+from harness.store.audio import audio_path, delete_audio, prune_audio, read_speech, write_audio, write_speech
 
 SCENARIO = "replica.cpu.t2/whole/chars-60/af_heart"
 
@@ -47,3 +49,44 @@ def test_only_the_newest_runs_keep_their_audio(tmp_path: Path) -> None:
     delete_audio(tmp_path, "")
     assert [each.name for each in tmp_path.iterdir()] == ["20260103-000000-abcdef"]
     prune_audio(tmp_path / "nowhere")
+
+
+SHEET = SpeechSheet(
+    readings=(
+        SpeechReading(
+            scenario_id=SCENARIO,
+            launch=1,
+            text="Twenty-one naïve cafés.",
+            language="en-us",
+            audio_sha256="0" * 64,
+            seconds=1.5,
+            readings={"wer": known(0.25), "loudness": unknown("shorter than 0.4 s")},
+            transcript="21 naive cafes",
+            words=EditCounts(reference=4, substituted=1),
+            judge="tools 1",
+        ),
+        SpeechReading(scenario_id=SCENARIO, launch=0, text="", language="", audio_sha256="", seconds=0.0, readings={}),
+    ),
+    verdicts=(
+        SpeechVerdict(scenario_id=SCENARIO, reference="r", kind=SpeechKind.EQUIVALENT, counts={"equivalent": 2}),
+    ),
+)
+
+
+def test_what_the_audio_was_judged_to_be_is_kept_beside_it_and_pruned_with_it(tmp_path: Path) -> None:
+    write_speech(tmp_path, "20260101-000000-old", SHEET)
+    write_speech(tmp_path, "20260102-000000-new", SHEET)
+    assert read_speech(tmp_path, "20260101-000000-old") == SHEET
+    assert (tmp_path / "20260101-000000-old" / "speech.json").is_file()
+    prune_audio(tmp_path, keep=1)
+    assert read_speech(tmp_path, "20260101-000000-old") is None
+    assert read_speech(tmp_path, "20260102-000000-new") == SHEET
+
+
+def test_a_sheet_that_is_missing_damaged_or_of_another_form_is_none(tmp_path: Path) -> None:
+    assert read_speech(tmp_path, "") is None
+    assert read_speech(tmp_path, "run") is None
+    (tmp_path / "run").mkdir()
+    for content in (b"", b"{", b'{"readings": 3}', b"\xff"):
+        (tmp_path / "run" / "speech.json").write_bytes(content)
+        assert read_speech(tmp_path, "run") is None

@@ -66,3 +66,11 @@ class SpeechVerdict:
     reason: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Kind → how many of the scenario's audios were found to be so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechSheet:
+    """What a run's kept audio was judged to be: a reading for each audio, a verdict for each compared scenario."""
+
+    readings: tuple[SpeechReading, ...] = ()
+    verdicts: tuple[SpeechVerdict, ...] = ()

@@ -1,0 +1,121 @@
+"""What synthesised speech says and how it sounds, judged by a recogniser and a quality estimator on the kept audio."""
+
+from harness.metrics.metric import Direction, Metric, Per
+
+_NORMALISED = "Text and transcript are normalised first: case, punctuation, spelling, numbers, dates, amounts of money."
+_RECOGNISER = (
+    "Mistakes of the recogniser itself: compare it with the original's on the same text. It knows English only. "
+    + _NORMALISED
+)
+_ESTIMATOR = (
+    "The estimator was trained on telephone and conference calls, not on speech synthesis: compare it with the "
+    "original's on the same text. It does not notice wrong words."
+)
+
+SPEECH = (
+    Metric(
+        name="wer",
+        title="Word error rate",
+        unit="ratio",
+        direction=Direction.LOWER,
+        per=Per.SCENARIO,
+        formula="(S + D + I) / N: words substituted, deleted and inserted between the text, of N words, and the "
+        "transcript by Whisper tiny.en",
+        meaning="The fraction of the text's words that a recogniser does not recover from the audio.",
+        moved_by="Mispronounced, missing and repeated words, noise, distortion.",
+        fooled_by=_RECOGNISER,
+    ),
+    Metric(
+        name="cer",
+        title="Character error rate",
+        unit="ratio",
+        direction=Direction.LOWER,
+        per=Per.SCENARIO,
+        formula="(S + D + I) / N: characters substituted, deleted and inserted between the text, of N characters, and "
+        "the transcript by Whisper tiny.en",
+        meaning="As the word error rate, but a word that is nearly right counts for less.",
+        moved_by="Mispronounced, missing and repeated words, noise, distortion.",
+        fooled_by=_RECOGNISER,
+        beside="wer",
+    ),
+    Metric(
+        name="dnsmos_overall",
+        title="DNSMOS P.835, overall",
+        unit="MOS",
+        direction=Direction.HIGHER,
+        per=Per.SCENARIO,
+        decimals=2,
+        most=5.0,
+        formula="DNSMOS P.835 (Reddy et al. 2022), overall quality: mean over windows of 9.01 s, 1 s apart, at 16 kHz; "
+        "shorter audio is repeated",
+        meaning="The predicted opinion of listeners on the audio as a whole: 1 (bad) to 5 (excellent).",
+        moved_by="Noise, distortion, buzz, clipping.",
+        fooled_by=_ESTIMATOR,
+    ),
+    Metric(
+        name="dnsmos_signal",
+        title="DNSMOS P.835, speech signal",
+        unit="MOS",
+        direction=Direction.HIGHER,
+        per=Per.SCENARIO,
+        decimals=2,
+        most=5.0,
+        formula="DNSMOS P.835 (Reddy et al. 2022), quality of the speech signal: windows as for dnsmos_overall",
+        meaning="The predicted opinion of listeners on the speech without the background: 1 (bad) to 5 (excellent).",
+        moved_by="Distortion, clipping, missing sounds.",
+        fooled_by=_ESTIMATOR,
+        beside="dnsmos_overall",
+    ),
+    Metric(
+        name="dnsmos_p808",
+        title="DNSMOS P.808",
+        unit="MOS",
+        direction=Direction.HIGHER,
+        per=Per.SCENARIO,
+        decimals=2,
+        most=5.0,
+        formula="DNSMOS P.808 (Reddy et al. 2021), from the log-mel spectrogram: windows as for dnsmos_overall",
+        meaning="The predicted opinion of listeners in a test by ITU-T P.808: 1 (bad) to 5 (excellent).",
+        moved_by="Noise, distortion, buzz; of these estimates it moves most when weights are quantised.",
+        fooled_by=_ESTIMATOR,
+        beside="dnsmos_overall",
+    ),
+    Metric(
+        name="leading_silence",
+        title="Leading silence",
+        unit="s",
+        direction=Direction.LOWER,
+        per=Per.SCENARIO,
+        formula="time from the first sample to the first audible moment, as in ttfa: at least 50 ms of windows of "
+        "10 ms with an RMS above −40 dBFS",
+        meaning="The silence before speech begins, which every listener waits for.",
+        moved_by="The voice, the text, trimming.",
+        fooled_by="Quiet beginnings of words, and audio of little level: the threshold is absolute.",
+    ),
+    Metric(
+        name="trailing_silence",
+        title="Trailing silence",
+        unit="s",
+        direction=Direction.NEITHER,
+        per=Per.SCENARIO,
+        formula="time from the last audible moment to the last sample, by the rule of leading_silence",
+        meaning="The silence after the speech: a natural pause before the next sentence, or wasted time.",
+        moved_by="The voice, the text, trimming.",
+        fooled_by="Quiet ends of words, and audio of little level: the threshold is absolute.",
+    ),
+    Metric(
+        name="loudness",
+        title="Loudness",
+        unit="LUFS",
+        direction=Direction.NEITHER,
+        per=Per.SCENARIO,
+        decimals=1,
+        least=-70.0,
+        formula="integrated loudness by ITU-R BS.1770-4: K-weighted, blocks of 0.4 s, gated at −70 LUFS and at "
+        "10 LU below the mean",
+        meaning="How loud the speech is, relative to digital full scale.",
+        moved_by="The voice, gain, clipping.",
+        fooled_by="Short utterances have few blocks of 0.4 s.",
+    ),
+)
+"""Metrics of the kept audio of a scenario: medians over its launches. They are shown, not gated against baselines."""
