@@ -1,11 +1,11 @@
-"""The texts that are spoken: classes of a stated length, composed from a pool of sentences by a recorded seed.
+"""The texts to synthesise: classes of a stated length, composed from a pool of sentences with a recorded seed.
 
-How a text is composed (`COMPOSITION` is this algorithm's version). The pieces of the pool (sentences, or words) are
-put in the order of SHA-256 of "composition/seed/class/variant/attempt" and the piece, so that no generator's history
-decides and every platform and Python version composes the same. Going through that order, each piece that still fits
-is taken whole, joined by one space, until the text is within the class's tolerance. A text that the class already has,
-or an order that leads nowhere, costs an attempt. Therefore variant k of a class depends on the seed and the pool, and
-not on how many variants are asked for, on the other classes or on the order of the pool's lines.
+The algorithm (`COMPOSITION` is its version) sorts the segments of the pool (sentences or words) by the SHA-256 of
+"composition/seed/class/variant/attempt" and the segment. The order does not depend on a random generator's state, so
+every platform and Python version composes the same texts. In that order the algorithm takes each segment that still
+fits, joined by one space, until the text is within the class's tolerance. If the class already has the text, or the
+segments run out, it starts the next attempt. Variant k of a class therefore depends only on the seed and the pool. It
+does not depend on the number of variants, on other classes, or on the order of the pool's lines.
 """
 
 import hashlib
@@ -22,34 +22,34 @@ from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import Band, Utterance
 
 COMPOSITION = 1
-"""Version of the composing algorithm. 1: the order of hashes, first fit."""
+"""Version of the composition algorithm. 1: first fit in the order of hashes."""
 
 CUSTOM = "custom"
-"""The class of a text of the user's own, before its digest: each such text has a baseline of its own."""
+"""Class prefix of a user's own text. The text's digest follows, so each such text has its own baseline."""
 
 _ATTEMPTS = 200
 _PLAIN = re.compile(r"[A-Za-z, ]+[.?!]")
-# A phoneme text's last two words are chosen to make the length exact; this is where the choosing begins. Words have 2
-# to 10 symbols and cost up to 12 with a mark and a space, so that 7 to 18 remain, and the pair has 4 to 15 symbols.
+# The last two words of a phoneme text are chosen to make the length exact, once at most this many symbols remain. Words
+# have 2 to 10 symbols, and up to 12 with a mark and a space. So 7 to 18 symbols remain, and the pair has 4 to 15.
 _EXACT_FROM = 18
 
 
 class Source(StrEnum):
-    """What the texts of a class are made of."""
+    """The source of the texts of a class."""
 
     SENTENCES = "sentences"
     """Whole sentences."""
     UNPUNCTUATED = "unpunctuated"
-    """The words of whole sentences of letters alone, in lower case: nothing in the text says where to split it."""
+    """Words of sentences that contain only letters, in lower case, so that the text has no mark to split at."""
     PHONEMES = "phonemes"
-    """Phoneme symbols in word-like groups, so that a count of phonemes holds whatever version of espeak-ng is there."""
+    """Phoneme symbols in word-like groups: the number of phonemes does not depend on the version of espeak-ng."""
     WORDS = "words"
     """A single word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextClass:
-    """A class of texts: `characters` is the length aimed at, `tolerance` how far off a text may be, as a ratio."""
+    """A class of texts: `characters` is the target length, `tolerance` the largest deviation from it, as a ratio."""
 
     name: str
     characters: int
@@ -58,23 +58,23 @@ class TextClass:
 
     @property
     def shortest(self) -> int:
-        """The fewest characters that a text of this class has."""
+        """The minimum length of a text in characters."""
         return self.characters - round(self.characters * self.tolerance)
 
     @property
     def longest(self) -> int:
-        """The most characters that a text of this class has."""
+        """The maximum length of a text in characters."""
         return self.characters + round(self.characters * self.tolerance)
 
     @property
     def seconds_per_character(self) -> Band:
-        """Spoken seconds per character between which audio is plausible, at speed 1 (at speed s, both divided by s).
+        """The plausible range of seconds of audio per character, at speed 1 (at speed s, divide both by s).
 
-        Narration at 150 to 160 words a minute, about six characters a word with its space, is 0.063 to 0.067 s per
-        character. The pool gives 1.13 phonemes per character (kokoro-onnx 0.6.1, espeak-ng), and the replica speaks for
-        0.072 s per phoneme, hence 0.08 s. Half of the one and two and a half times the other leave room for fast and
-        slow voices, numbers written in digits (up to 2.5 phonemes per character in a short text) and pauses. Silence
-        before, after and for short inputs does not shrink with the text: 2.5 s of it are allowed on top.
+        Narration at 150 to 160 words per minute, with about six characters per word and its space, takes 0.063 to
+        0.067 s per character. The pool has 1.13 phonemes per character (kokoro-onnx 0.6.1, espeak-ng) and the replica
+        takes 0.072 s per phoneme, which gives 0.08 s per character. The range is half of the former to 2.5 times the
+        latter, for fast and slow voices, numbers in digits (up to 2.5 phonemes per character in a short text) and
+        pauses. The silence before and after the speech does not depend on the length, so the range adds 2.5 s for it.
         """
         return Band(low=0.03, high=0.2 + 2.5 / self.characters)
 
@@ -91,11 +91,11 @@ TEXT_CLASSES: Mapping[str, TextClass] = MappingProxyType(
             TextClass(name="chars-1700", characters=1700, tolerance=0.02),
             TextClass(name="chars-4400", characters=4400, tolerance=0.01),
             TextClass(name="one-word", characters=6, tolerance=0.33, source=Source.WORDS),
-            # Around the 510 phonemes that one pass of the model takes: just below, exactly, and one too many.
+            # The model processes up to 510 phonemes at once: just below, exactly, and one too many.
             TextClass(name="phonemes-509", characters=509, tolerance=0, source=Source.PHONEMES),
             TextClass(name="phonemes-510", characters=510, tolerance=0, source=Source.PHONEMES),
             TextClass(name="phonemes-511", characters=511, tolerance=0, source=Source.PHONEMES),
-            # More than one pass, and no mark to split at.
+            # More than the model processes at once, and no mark to split at.
             TextClass(name="unpunctuated-700", characters=700, tolerance=0.05, source=Source.UNPUNCTUATED),
         )
     }
@@ -103,9 +103,9 @@ TEXT_CLASSES: Mapping[str, TextClass] = MappingProxyType(
 
 
 class Corpus:
-    """The texts of every class for one seed. A class is composed when it is first asked for.
+    """The texts of every class for one seed. A class is composed at its first use.
 
-    `digest` (SHA-256, hex) covers all that decides the texts: the same digest, the same texts.
+    `digest` (SHA-256, hex) covers everything that determines the texts: equal digests mean equal texts.
     """
 
     def __init__(self, *, seed: int = 0, variants: int = 20) -> None:
@@ -118,7 +118,7 @@ class Corpus:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the pools, the classes, the seed and the composing algorithm's version."""
+        """SHA-256 (hex) of the pools, the classes, the seed and the version of the composition algorithm."""
         classes = sorted(f"{each.name} {each.source} {each.shortest} {each.longest}" for each in TEXT_CLASSES.values())
         pools = [f"{source}\n" + "\n".join(sorted(pieces)) for source, pieces in sorted(self._pools.items())]
         return _sha256("\n".join([f"{COMPOSITION}/{self.seed}", *classes, *pools])).hex()
@@ -144,7 +144,7 @@ class Corpus:
         return self._composed[text_class]
 
     def at_most(self, text_class: str, count: int) -> tuple[Utterance, ...]:
-        """The class's texts and as many further ones as its pool gives, no two alike, `count` at most. UsageError."""
+        """Up to `count` different texts: those of the class, then further ones from its pool. Raises UsageError."""
         found = list(self.variants(text_class))
         known = TEXT_CLASSES[text_class]
         seen = {each.text for each in found}
@@ -185,14 +185,14 @@ class Corpus:
 
 
 def text_class_names() -> tuple[str, ...]:
-    """The names of all classes, by length and then the edge cases."""
+    """The names of all classes: first by length, then the edge cases."""
     return tuple(TEXT_CLASSES)
 
 
 def user_text(text: str, *, is_phonemes: bool = False, language: str = "") -> Utterance:
-    """A text of the user's own, without the white space around it. UsageError where nothing else is there.
+    """A user's own text, without leading and trailing white space. Raises UsageError if it is empty.
 
-    `language` is the one that it is written in, "" where that is its voice's own.
+    `language` is the language of the text; "" means the language of the voice.
     """
     spoken = text.strip()
     if not spoken:
@@ -202,10 +202,10 @@ def user_text(text: str, *, is_phonemes: bool = False, language: str = "") -> Ut
 
 
 def seconds_per_character(utterance: Utterance) -> Band:
-    """Spoken seconds per character between which the utterance's audio is plausible, at speed 1.
+    """The plausible range of seconds of audio per character for an utterance, at speed 1.
 
-    A text of the user's own may be all digits, or in a script that writes a syllable in a character (about 0.2 to
-    0.35 s each), or hold white space and marks that nobody speaks: its band is wider both ways.
+    The range of a user's own text is wider: the text may consist of digits, use a script with one syllable per
+    character (about 0.2 to 0.35 s each), or contain white space and marks that are not spoken.
     """
     known = TEXT_CLASSES.get(utterance.text_class)
     if known is not None:
@@ -235,7 +235,7 @@ def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-# Each corpus of a process composes the same texts.
+# All corpora of a process with the same seed compose the same texts.
 @lru_cache(maxsize=1024)
 def _in_order(pieces: tuple[str, ...], key: str) -> tuple[str, ...]:
     prefix = f"{key}\n".encode()
@@ -244,7 +244,7 @@ def _in_order(pieces: tuple[str, ...], key: str) -> tuple[str, ...]:
 
 
 def _first_fit(pieces: Iterable[str], text_class: TextClass) -> str | None:
-    """The pieces that fit, in their order, up to a text within the tolerance; None where they run out first."""
+    """A text of the segments that fit, in their order; None if no text within the tolerance results."""
     text = ""
     for piece in pieces:
         longer = f"{text} {piece}" if text else piece
@@ -256,9 +256,9 @@ def _first_fit(pieces: Iterable[str], text_class: TextClass) -> str | None:
 
 
 def _exact_fit(words: Sequence[str], length: int) -> str | None:
-    """Words with a mark after every fourth, exactly `length` symbols; None where no last two words fit."""
+    """Words with a mark after every fourth, exactly `length` symbols; None if no last two words fit."""
     taken: list[str] = []
-    left = length + 1  # each word is charged with the space after it, which the last one lacks
+    left = length + 1  # each word counts with the space after it, which the last word does not have
     while left > _EXACT_FROM:
         mark = ("", "", "", ",", "", "", "", ".")[len(taken) % 8]
         taken.append(words[len(taken)] + mark)

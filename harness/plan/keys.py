@@ -1,4 +1,4 @@
-"""The keys of the configuration. Each is an option, a key of pyproject.toml and an environment variable."""
+"""The configuration keys. Each is a command-line option, a key of pyproject.toml and an environment variable."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from harness.plan.places import placed, placed_models
 
 
 class Group(StrEnum):
-    """The heading of the help under which an option stands, in the order of the help."""
+    """The headings of option groups in the help, in their order."""
 
     SUBJECT = "What to measure"
     TEXT = "What to say"
@@ -35,9 +35,10 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One value: its name, its default, how text becomes it, and what it means.
+    """A configuration key: name, default, parser and meaning.
 
-    `place`, of a key that names files, makes (value, folder where it was written, origin) an absolute value.
+    `place` is for keys that name files. It returns the absolute value for (value, folder of the file that sets it,
+    origin).
     """
 
     name: str
@@ -45,18 +46,18 @@ class Key:
     parse: Callable[[Any], Any]
     group: Group
     value: str
-    """What stands for one value in the help, such as DURATION."""
+    """The name of one value in the help, such as DURATION."""
     meaning: str
     place: Callable[[Any, Path, str], Any] | None = None
 
     @property
     def many(self) -> bool:
-        """Whether it holds a list: its option takes commas, and may be given again."""
+        """Whether the value is a list. The option then accepts commas and may be repeated."""
         return isinstance(self.default, tuple)
 
     @property
     def metavar(self) -> str:
-        """What stands for its value in a help text."""
+        """The name of the whole value in the help: DURATION, or PATH,… for a list."""
         return f"{self.value},…" if self.many else self.value
 
 

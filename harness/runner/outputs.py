@@ -1,4 +1,4 @@
-"""What a finished run leaves beside the database: the report site, and a Markdown summary where one is asked for."""
+"""Files that a finished run writes besides the database: the report site and an optional Markdown summary."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_outputs(config: Config) -> None:
-    """Make the places of the report and the summary. UsageError, before anything is measured, where one cannot be."""
+    """Create the folders of report and summary before the measurement. Raises UsageError if that fails."""
     check_directory(config.report, where=_option("report", config))
     if config["summary"]:
         check_file(Path(config["summary"]), where=_option("summary", config))
@@ -31,7 +31,7 @@ def _option(name: str, config: Config) -> str:
 
 
 def write_outputs(finished: Finished, config: Config) -> list[str]:
-    """Write them, and return where they are. An output that cannot be written costs its sentence, not the run."""
+    """Write the outputs and return a sentence for each: its path, or why it could not be written."""
     from harness.store.runs import open_store
 
     notes, data = [], finished.data
@@ -57,7 +57,7 @@ def write_outputs(finished: Finished, config: Config) -> list[str]:
 
 
 def write_report(store: "RunStore", config: Config, *, finished: Finished | None = None) -> Path:
-    """Bring the site up to date with the store, and return its index; the run that has `finished` is not read again."""
+    """Update the site from the store and return the path of its index. `finished` is used without reading it again."""
     from reports.pages.write import write_site
 
     derived = finished.values if finished else None
@@ -65,7 +65,7 @@ def write_report(store: "RunStore", config: Config, *, finished: Finished | None
 
 
 def context_of(store: "RunStore", config: Config) -> "Context":
-    """What the pages show beyond the runs' records."""
+    """The data that the pages show besides the runs' records."""
     from harness.runner import calibration
     from reports.history.context import Context
 
@@ -79,7 +79,7 @@ def context_of(store: "RunStore", config: Config) -> "Context":
 
 
 def _marks(store: "RunStore", config: Config) -> "Marks":
-    """The alerts and the promoted runs."""
+    """The alerts and the promoted runs, which charts mark."""
     from harness.core.records.schedule import AlertKind
     from reports.history.steps import Marks, ReportedStep
 

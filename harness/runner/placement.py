@@ -1,4 +1,4 @@
-"""Where a model's nodes really run: proven by ONNX Runtime's own profile before an arm may carry a provider's name."""
+"""Verifies that a model's nodes run on the provider that the arm names, with ONNX Runtime's profile."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from harness.measure.conductor.ort_profile import profile_arm
 from harness.measure.conductor.worker_factory import WorkerFactory
 
 LEAST_SHARE = 0.5
-"""Of the nodes or of the time; an arm of which the provider has less of both is the CPU's under another name."""
+"""Share of the nodes or of the time. If the provider has less of both, the arm has fallen back to the CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementCheck:
-    """What the profiles say: arms that are not what they are called (id → why), and a sentence for each arm that is."""
+    """Refused arms (id → reason), and a note on the placement of every other checked arm."""
 
     refusals: Mapping[str, str]
     notes: tuple[str, ...]
@@ -24,10 +24,10 @@ class PlacementCheck:
 def verify_placement(
     arms: Iterable[Arm], *, worker_factory: WorkerFactory, voices: Mapping[Arm, str], seed: int
 ) -> PlacementCheck:
-    """Profile the first inference of every arm on another provider than the CPU.
+    """Profile the first inference of every arm on a provider other than the CPU.
 
-    An arm that cannot be profiled is not refused for it: its own launch will say what is the matter with it, and the
-    note that its placement is unproven.
+    An arm that cannot be profiled is not refused. Its note says that its placement is unproven, and its launch will
+    report the error.
     """
     refusals, notes = {}, []
     for arm in arms:
@@ -50,7 +50,7 @@ def fallen_back(profile: Profile, provider: str) -> bool:
 
 
 def placement(profile: Profile, provider: str) -> str:
-    """What ran where, in words."""
+    """A phrase with the number of nodes and the share of time of each provider, or why they are unknown."""
     known = find_provider(provider)
     if profile.reason or known is None:
         return f"unproven: {(profile.reason or 'no such provider')[:160]}"

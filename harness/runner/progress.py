@@ -16,7 +16,7 @@ BAR_WIDTH = 24
 
 
 class LiveConsole:
-    """A listener of the conductor: a bar with the remaining time on a terminal, one line per launch elsewhere."""
+    """An event handler: on a terminal a progress bar with the remaining time, elsewhere one line per event."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or make_console()
@@ -28,7 +28,7 @@ class LiveConsole:
             console=self._console,
             transient=True,
             expand=True,
-            # Every refresh would take time from the engine that is being measured.
+            # Each refresh takes CPU time from the measured engine.
             refresh_per_second=1,
             auto_refresh=False,
             disable=not self._console.is_terminal,
@@ -45,7 +45,7 @@ class LiveConsole:
         self._progress.stop()
 
     def report(self, message: str) -> None:
-        """Say what is being prepared."""
+        """Print a message about a preparation."""
         self._console.print(Text(message, style="dim"))
 
     def __call__(self, event: events.Event) -> None:
@@ -62,7 +62,7 @@ class LiveConsole:
             self._plain(event)
 
     def _plain(self, event: events.Event) -> None:
-        """A line for each stage and each block: what a log of a CI can show of a bar."""
+        """Print a line for each stage and block, for logs that cannot show a bar."""
         if isinstance(event, events.Launched):
             stage = "start-ups" if event.launch.dedicated else f"launch {event.launch.launch + 1}"
             if stage != self._stage:
@@ -75,7 +75,7 @@ class LiveConsole:
 
 
 def _left(event: events.Progress) -> str:
-    """The time that remains; before the first block it is unknown, and the budget bounds only what can be left out."""
+    """The remaining time as text. It is unknown before the first block; then the text states the budget."""
     if event.remaining_s is not None:
         return f"{'at most ' if event.at_most else ''}{_minutes(event.remaining_s)} left"
     return f"{_minutes(event.budget_left_s)} of the budget left" if event.budget_left_s > 0 else "past its budget"

@@ -1,4 +1,4 @@
-"""Stores what a run observes as it happens, and its end."""
+"""Stores the events of a run as they occur, and its conclusions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from harness.store.runs import RunStore
 
 @dataclass(slots=True, kw_only=True)
 class RunRecorder:
-    """Keeps what the conductor says: in the store at once, and in memory for whoever must decide in between."""
+    """Handles the conductor's events: writes them to the store, and keeps them in memory for early stopping."""
 
     store: RunStore
     head: RunRecord
@@ -31,12 +31,12 @@ class RunRecorder:
 
     @property
     def run_id(self) -> str:
-        """The id that the store gave the run."""
+        """The run's id in the store."""
         return self.head.id
 
     @property
     def so_far(self) -> RunData:
-        """What was observed until now."""
+        """The run with everything observed until now."""
         return RunData(
             run=self.head,
             launches=tuple(self.launches),
@@ -46,14 +46,14 @@ class RunRecorder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on how the run was made."""
+        """Notes on how the run was measured."""
         note = describe_groups(self.grouped)
         return (note,) if note else ()
 
     def __call__(self, event: Event) -> None:
-        """Keep what an event brings; the failed repetition or launch of a lost scenario is a record of its own.
+        """Store the records of an event. A lost scenario is stored by its failed repetition or launch.
 
-        A database that is away is waited for: what it did not take happened, and must not be lost.
+        If the database is unreachable, writing is retried, so that no measured record is lost.
         """
         with_retries(lambda: self._store(event), clock=self.clock, report=self.report)
         if isinstance(event, BlockDone):
@@ -67,18 +67,18 @@ class RunRecorder:
             self.grouped.append(event)
 
     def add_repetitions(self, repetitions: Sequence[Repetition]) -> None:
-        """Store repetitions that belong to a block whose end is not yet known."""
+        """Store repetitions of a block that has not ended."""
         with_retries(lambda: self.store.add_repetitions(self.run_id, repetitions), clock=self.clock, report=self.report)
         self.repetitions += repetitions
 
     def observed(self, status: RunStatus, reason: str) -> RunData:
-        """What was observed, with how the run ended: what conclusions are made from."""
+        """The observed run with its status and reason, as input of the analysis."""
         return replace(self.so_far, run=replace(self.head, status=status, reason=reason))
 
     def finish(self, conclusions: Conclusions, *, status: RunStatus, reason: str, conditions: Conditions) -> RunData:
-        """Store the conclusions and the end of the run; return the run as the store has it, without reading it again.
+        """Store the conclusions and the end of the run. Return the run as stored, without reading it again.
 
-        A run that was measured, but has a failed scenario, is stored as failed.
+        A complete run with a failed scenario is stored as failed.
         """
         failed = any(verdict.kind is VerdictKind.FAILED for verdict in conclusions.verdicts)
         if failed and status in (RunStatus.COMPLETE, RunStatus.PARTIAL):

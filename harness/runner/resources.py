@@ -1,4 +1,4 @@
-"""What a run works with: a clock, workers, the machine that it is on. Real, or scripted down to the machine."""
+"""The resources of a run: clock, workers, models, machine. Either all real, or all scripted."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +28,13 @@ Reporter = Callable[[str], None]
 SELECTIONS = ("quick", "full", "nightly")
 BUDGETS_S = {"quick": 270.0, "full": 2_700.0, "nightly": 7_200.0}
 QUANTISED = {"quick": ("u8",), "full": ("u8",), "nightly": ("u8", "fp16")}
-"""Which quantised variants of the original a selection measures beside it, where no model is named and the suite names
-none; `suites/test_quantised.py` names the others."""
+"""Selection → the quantised variants that it measures besides the original, unless the user names models or the suite
+names recipes. `suites/test_quantised.py` names the other recipes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """All that a run takes from outside. `resolve` makes an arm's model known by its digest, building it if need be."""
+    """What a run uses from outside. `resolve` adds the digest to an arm's model and builds the model if needed."""
 
     clock: Clock
     worker_factory: WorkerFactory
@@ -45,16 +45,16 @@ class Resources:
     pid: int
     boot: str
     memory_for_workers: Callable[[], int | None] = lambda: None
-    """Bytes that workers may take now; None where they take none, or where nobody knows."""
+    """Bytes that all workers together may use now; None if there is no limit or if it is unknown."""
     notes: Callable[[], Sequence[str]] = tuple
-    """What is unusual about the files that were resolved: sentences for the run."""
+    """Sentences for the run about unusual files and packages."""
 
 
 def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
-    """Runtimes × models × providers × thread counts, as the configuration asks. Models are names as yet.
+    """Runtimes × models × providers × thread counts of the configuration. The models are not resolved yet.
 
-    Where it names no model: the original, and its variants by `recipes`, which are the selection's unless given; for an
-    engine that needs no model of ours, none.
+    If the configuration names no model, the arms have the original and its variants by `recipes`. None for `recipes`
+    means those of the selection. Arms of an engine that takes no model have no model.
     """
     engine = config["engine"]
     _check_engine(engine)
@@ -86,10 +86,10 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
 
 
 def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm, Arm], Mapping[str, str]]:
-    """Every arm resolved, and why some could not be (arm id → reason): those cost their scenarios, and not the run.
+    """Arm → resolved arm, and arm id → reason for the arms that could not be resolved. The run goes on without those.
 
-    Only what the tools of this machine fail at is forgiven: a model that cannot be derived, packages that cannot be
-    installed or imported. A missing name or file is an error at once, and so is a run with nothing left to measure.
+    The reasons are a model that cannot be derived and packages that cannot be installed or imported. An unknown name or
+    a missing file raises the error at once. If no arm is left, the first error is raised.
     """
     resolved: dict[Arm, Arm] = {}
     refusals: dict[str, str] = {}
@@ -110,7 +110,7 @@ def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm,
 
 
 def model_names(config: Config) -> tuple[str, ...]:
-    """Every model that the configured engine knows by name."""
+    """The names of all models of the configured engine."""
     if config["engine"] == "scripted":
         from harness.engines.scripted import SCRIPTED_MODELS
 
@@ -151,7 +151,7 @@ def _check_providers(providers: Sequence[str]) -> None:
 
 
 def calibration_texts() -> list[str]:
-    """Real sentences, for recipes that calibrate on what the model will see."""
+    """Sentences for the recipes that calibrate quantisation on realistic inputs."""
     from harness.plan.corpus import Corpus
 
     corpus = Corpus()
@@ -160,7 +160,7 @@ def calibration_texts() -> list[str]:
 
 @dataclass(kw_only=True)
 class ArtifactResolver:
-    """Where a real run finds what its arms name: model files, environments, revisions. Each is fetched once."""
+    """Provides the model files, environments and revisions that arms name. Each is fetched or built once."""
 
     config: Config
     report: Reporter
@@ -169,7 +169,7 @@ class ArtifactResolver:
     _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
 
     def files(self, name: str) -> "ModelFiles":
-        """Model and voices by the catalogue's name, a file's path, or the label that a configured file got."""
+        """Model and voices for a name of the catalogue, the path of a file, or the label of a configured file."""
         _, wanted = split_label(self._given.get(name, name))
         if wanted not in self._files:
             from harness.models.catalogue import Catalogue
@@ -188,7 +188,7 @@ class ArtifactResolver:
         return {label: each for each, label in labels(self.config["model"]).items()}
 
     def resolve(self, arm: Arm) -> Arm:
-        """The arm with its model known by digest, and its environment and revision ready."""
+        """The arm with its model's digest. Also builds its environment and checks out its revision."""
         if arm.runtime.name != "current" and not arm.runtime.requirements:
             arm = replace(arm, runtime=find_runtime(arm.runtime.name, declared(self.config.tables)))
         self.place(arm)
@@ -206,7 +206,7 @@ class ArtifactResolver:
         return (*self._notes, *(note for note in environment if note))
 
     def arm_files(self, arm: Arm) -> ArmFiles:
-        """The paths that a worker is given."""
+        """The paths of model and voices for a worker of the arm."""
         if arm.model is None:
             return ArmFiles()
         found = self.files(arm.model.name)
@@ -256,7 +256,7 @@ def _real(config: Config, report: Reporter) -> Resources:
 
 
 def _environment_note() -> str:
-    """That ONNX Runtime is installed twice in this environment, "" where it is not."""
+    """A note that several ONNX Runtime packages are installed in this environment, or ""."""
     from harness.engines.builds import MODULE, overwriting
 
     several = overwriting()
@@ -280,7 +280,7 @@ SCRIPTED_MACHINE = Machine(
 
 
 def _scripted() -> Resources:
-    """Everything scripted: the run takes no time, and its bytes are the same each time."""
+    """Scripted resources: a run takes no real time, and repeats give identical bytes."""
     import hashlib
 
     from harness.engines.scripted import SCRIPTED_MODELS, SCRIPTED_PARENTS
@@ -323,7 +323,7 @@ def _scripted() -> Resources:
 
 
 def machine_key(config: Config) -> str:
-    """The key under which this machine's runs, or scripted ones, are kept."""
+    """The key under which the store keeps runs of this machine, or scripted runs."""
     if config["engine"] == "scripted":
         return SCRIPTED_KEY
     from harness.measure.system.machine import identify

@@ -1,4 +1,4 @@
-"""A duel from its two arms to its verdicts: launches, budget, and what is known of launches on this machine."""
+"""Runs a duel of two arms: its launches, its budget, and the variation between launches on this machine."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ LAUNCHES = 4
 LAUNCHING = 0.5
 """If launches would take more than this share of the budget, fewer are made: pairs matter more than launches."""
 FEWEST_PAIRS = 4
-"""Per launch: one or two pairs leave hardly a degree of freedom."""
+"""Pairs per launch: one or two pairs leave hardly any degrees of freedom."""
 LAUNCHES_IN_SLICES, LAUNCHING_IN_SLICES, FEWEST_IN_SLICES = 16, 0.6, 3
 """The same for arms that run at the same time: pairs vary less than launches do, so launches matter more."""
 MANY_BLOCKS = 10_000

@@ -1,4 +1,4 @@
-"""What a pytest session of ours came to, as an exit code of ours: pytest's own numbers mean other things."""
+"""The exit code of a pytest session that measures. Pytest's own exit codes have other meanings."""
 
 from dataclasses import dataclass, field
 
@@ -9,26 +9,26 @@ from harness.core.errors import ExitCode
 
 
 class Finding(Failed):
-    """A test fails with what the run's tables and verdicts say too: the gate has counted it already."""
+    """A test failed because of a verdict of the run, which the gate has already counted."""
 
 
 class Unmeasured(Failed):
-    """A test asks for a figure that was not measured."""
+    """A test uses a value that was not measured."""
 
 
 @dataclass(slots=True)
 class Failures:
-    """What tests and suites failed at beyond the gate's findings, each as a line that begins with where."""
+    """Failures of tests and suites that are not findings of the gate. Each is a line that starts with its location."""
 
     assertions: list[str] = field(default_factory=list)
-    """A suite's own limits: assertions, `pytest.fail`."""
+    """Failed limits of a suite: assertions and `pytest.fail`."""
     errors: list[str] = field(default_factory=list)
-    """What kept a test from being judged: an exception, a figure that was not measured."""
+    """Tests that could not decide: an exception, or a value that was not measured."""
     collecting: list[str] = field(default_factory=list)
     """Files that could not be collected."""
 
     def note_test(self, report: pytest.TestReport, error: BaseException | None, message: str) -> None:
-        """Count a test that failed; without an exception it was expected to fail, strictly, and passed."""
+        """Record a failed test. Without an exception, the test passed although it is marked as a strict xfail."""
         line = f"{report.nodeid}: {message}"
         if not report.failed or isinstance(error, Finding):
             return
@@ -37,11 +37,11 @@ class Failures:
 
     @property
     def lines(self) -> list[str]:
-        """All of them."""
+        """The lines of all failures."""
         return [*self.collecting, *self.errors, *self.assertions]
 
     def code(self, found: ExitCode) -> ExitCode:
-        """The exit code of a session whose run ended with `found`: worse before not measured before undecided."""
+        """The session's exit code if its run ended with `found`. Order: regression, not measured, undecided."""
         if found is ExitCode.INTERRUPTED:
             return found
         if self.assertions or found is ExitCode.WORSE:

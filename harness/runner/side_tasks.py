@@ -1,4 +1,4 @@
-"""What a run does beside its timing: prove where nodes run, keep audio and compare it, profile what moved."""
+"""Tasks of a run outside the timing: verify placement, keep and compare audio, profile arms that differ."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,12 +19,12 @@ from harness.runner.placement import verify_placement
 from harness.runner.resources import Reporter, Resources
 
 Profiler = Callable[[Scenario, Scenario], Profiles]
-"""Profiles a candidate's and a reference's speaking of one text."""
+"""Profiles the synthesis of one text by a candidate and by a reference."""
 Explain = Callable[[Conclusions, RunData, Profiler], Conclusions]
 
 
 class SideTasks:
-    """A context manager around the measuring: `worker_factory` before it, `complete` after it."""
+    """A context manager for a measurement. Call `worker_factory` before it and `complete` after it."""
 
     def __init__(
         self, plan: Plan, resources: Resources, *, audio: Path, refusals: Mapping[str, str], report: Reporter
@@ -45,7 +45,7 @@ class SideTasks:
         self._recording.__exit__(kind, error, at)
 
     def worker_factory(self) -> WorkerFactory:
-        """The worker factory: it knows which audio to keep, and which arms cannot run or are misnamed."""
+        """Verify placement, and return a worker factory that keeps audio and refuses the arms that cannot run."""
         open_arms = [arm for arm in self._plan.arms if arm.id not in self._refusals]
         voices = {scenario.arm: scenario.voice for scenario in self._plan.scenarios}
         placement_check = verify_placement(
@@ -55,7 +55,7 @@ class SideTasks:
         return replace(self._worker_factory, audio=self._keep, refusals={**self._refusals, **placement_check.refusals})
 
     def complete(self, conclusions: Conclusions, data: RunData, explain: Explain) -> Conclusions:
-        """The conclusions with what the audio and the profiles say; of an interrupted run, only what is at hand."""
+        """The conclusions with audio similarity, profiles and notes. An interrupted run gets only the notes."""
         if data.run.status is not RunStatus.INTERRUPTED:
             references = {verdict.reference for verdict in conclusions.verdicts}
             conclusions = with_audio_similarity(conclusions, compare_all(data, self._recording, references=references))
@@ -72,7 +72,7 @@ class SideTasks:
         return self._recording.place(scenario, launch, characters=self._plan.utterance(scenario, 0).characters)
 
     def _profile(self, candidate: Scenario, reference: Scenario) -> Profiles:
-        """Operator times of a pair's text, in workers of their own."""
+        """Operator times of both scenarios for their text, measured in new workers."""
         self._report(f"a change was found: profiling both sides (no further launch begins after {LONGEST_S:.0f} s)")
         text = self._plan.utterance(candidate, 0)
         text = replace(text, language=order_language(candidate, text))
@@ -89,6 +89,6 @@ class SideTasks:
 
 
 def unexplained(conclusions: Conclusions, data: RunData, profile: Profiler) -> Conclusions:
-    """Nothing is profiled."""
+    """The conclusions unchanged, for runs that profile nothing."""
     del data, profile
     return conclusions

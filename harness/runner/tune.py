@@ -20,15 +20,15 @@ DEFAULT_CHANGES = (
     "graph_optimization=extended",
     "execution_mode=parallel,inter_threads=2",
 )
-"""Tried where nothing else is given: each alone, then the best of them together."""
+"""The changes that are tried by default: each alone, then the best of them together."""
 
 Measure = Callable[[Sequence[Scenario], float, int], RunData]
-"""Play scenarios within a budget (s), in a round of this number."""
+"""Measures scenarios within a budget (s); the last argument is the number of the round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """The result of a round: change → its log-ratio to the reference (negative is better), None without a value."""
+    """The result of a round. `found`: change → log-ratio to the reference (negative is better), None without pairs."""
 
     run_id: str
     found: Mapping[str, float | None]
@@ -37,7 +37,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """The rounds, the change that was left ("" for none), and the seconds that are kept for the deciding duel."""
+    """The rounds, the best change ("" for none), and the seconds that remain for the final duel."""
 
     rounds: tuple[Round, ...]
     winner: str
@@ -46,7 +46,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """A search from `base`, the arm as configured, by `metric` over one text."""
+    """A search for changes to `base`, the configured arm, that improve `metric` for one text."""
 
     base: Arm
     metric: str
@@ -56,7 +56,7 @@ class Tuning:
     changes: Sequence[str] = DEFAULT_CHANGES
 
     def search(self, measure: Measure, *, budget_s: float) -> Search:
-        """Play rounds until one candidate is left. UsageError where there is nothing to try."""
+        """Run rounds until one candidate is left. Raises UsageError if there is nothing to try."""
         left = self._distinct(self.changes)
         if not left:
             raise UsageError("nothing to try", where="--try", remedy="for example --try threads=1 --try spinning=off")
@@ -70,18 +70,18 @@ class Tuning:
                 left.append(together)
             if len(left) < 2:
                 break
-        # Rounds that were not needed leave their time to the duel.
+        # The duel gets the time of the rounds that were not needed.
         return Search(rounds=tuple(rounds), winner=left[0] if left else "", duel_s=sum(parts[len(rounds) :]))
 
     def arm(self, change: str) -> Arm:
-        """The arm that a change makes of the base."""
+        """The base with a change."""
         return parse_arm_spec(change, base=self.base, models=())
 
     def _round(self, measure: Measure, changes: Sequence[str], *, seconds: float, number: int) -> Round:
         data = measure(
             [self._scenario(self.base), *(self._scenario(self.arm(each)) for each in changes)], seconds, number
         )
-        # The run's own scenarios have models that are known by digest; their order is ours.
+        # The scenarios of the run have resolved models; their order is that of the scenarios passed to `measure`.
         values = RunValues(data)
         reference, *others = (values.of(scenario)[self.metric] for scenario in data.run.scenarios)
         pairs = {each: _pairs(found, reference, others) for each, found in zip(changes, others, strict=True)}
@@ -92,7 +92,7 @@ class Tuning:
         return Scenario(arm=arm, mode=Mode.WHOLE, text_class=self.text, voice=self.voice, language=self.language)
 
     def _distinct(self, changes: Sequence[str]) -> list[str]:
-        """Every change that makes another arm than the base, once."""
+        """The changes whose arms differ from the base and from one another."""
         arms = {self.base.id}
         found = []
         for change in changes:
@@ -116,5 +116,5 @@ def _pairs(ours: Values, theirs: Values, others: Sequence[Values]) -> Grouped:
 
 
 def _names(change: str) -> list[str]:
-    """The settings that a change is about."""
+    """The names of the settings in a change."""
     return [item.partition("=")[0].strip() for item in split_list(change)]
