@@ -1,6 +1,7 @@
 """A finished run, as it is handed from the recorder to the analysis, the terminal and the report."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunData
@@ -13,6 +14,10 @@ class Finished:
 
     values: RunValues
     code: ExitCode
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    """Id of a scenario as it was asked for → its id with the voice that was measured, where the two differ."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Id of a scenario that was asked for and could not be measured with this voices file → the reason."""
 
     @property
     def data(self) -> RunData:

@@ -62,7 +62,7 @@ def serve(
     from harness.server.reference.process import bind
     from harness.server.reference.process import serve as run
 
-    files = _files(config)
+    files, config = _files(config)
     if broken := importable.failure():
         raise UsageError(f"cannot serve: {broken}", where="serve", remedy=REMEDY)
     switch = "on" if warm_up else "off"
@@ -116,11 +116,12 @@ def _check_installed() -> None:
         ) from error
 
 
-def _files(config: Config) -> "ModelFiles":
-    """The one model that is served."""
+def _files(config: Config) -> "tuple[ModelFiles, Config]":
+    """The one model that is served, and the configuration with a voice that its voices file has."""
     from harness.models.catalogue import Catalogue
     from harness.models.naming import split_label
-    from harness.models.voices import check_voice
+    from harness.models.voices import check_voice, voice_or_first
+    from harness.plan.config import with_values
 
     for name in ("model", "provider", "threads"):
         if len(config[name]) > 1:
@@ -130,8 +131,10 @@ def _files(config: Config) -> "ModelFiles":
     _, wanted = split_label(name)
     voices = Path(config["voices"]) if config["voices"] else None
     files = catalogue.resolve(wanted, voices=voices, report=lambda message: click.echo(message, err=True))
+    if config.origins["voice"] == "default":
+        config = with_values(config, {"voice": voice_or_first(files.voices_path, config["voice"])})
     check_voice(files.voices_path, config["voice"])
-    return files
+    return files, config
 
 
 def _service(config: Config, files: "ModelFiles", options: dict[str, str], limits: dict[str, float]) -> "Service":

@@ -77,6 +77,12 @@ def read_voices(path: Path) -> tuple[str, ...]:
     return usable
 
 
+def voice_or_first(path: Path, voice: str) -> str:
+    """`voice` where the file has it, each part of a blend, else the file's first usable one. As `read_voices`."""
+    names = read_voices(path)
+    return voice if set(voice.split("+")) <= set(names) else names[0]
+
+
 def check_voice(path: Path, voice: str) -> tuple[str, ...]:
     """Raise ModelError unless the voices file has `voice`, or each of a blend "a+b"; the remedy names the nearest.
 

@@ -46,6 +46,8 @@ class Resources:
     boot: str
     memory_for_workers: Callable[[], int | None] = lambda: None
     """Bytes that all workers together may use now; None if there is no limit or if it is unknown."""
+    voices: Callable[[Arm], Sequence[str] | None] = lambda _arm: None
+    """The usable voices of an arm's voices file; None for an arm without one."""
     notes: Callable[[], Sequence[str]] = tuple
     """Sentences for the run about unusual files and packages."""
 
@@ -170,17 +172,23 @@ class ArtifactResolver:
 
     def files(self, name: str) -> "ModelFiles":
         """Model and voices for a name of the catalogue, the path of a file, or the label of a configured file."""
-        _, wanted = split_label(self._given.get(name, name))
+        wanted = self._wanted(name)
         if wanted not in self._files:
             from harness.models.catalogue import Catalogue
-            from harness.models.voices import check_voice
+            from harness.models.voices import check_voice, voice_or_first
 
             voices = Path(self.config["voices"]) if self.config["voices"] else None
             catalogue = Catalogue(calibration_texts=calibration_texts)
             found = catalogue.resolve(wanted, voices=voices, report=self.report)
-            self._notes |= dict.fromkeys(check_voice(found.voices_path, self.config["voice"]))
+            voice = self.config["voice"]
+            if self.config.origins["voice"] == "default":
+                voice = voice_or_first(found.voices_path, voice)
+            self._notes |= dict.fromkeys(check_voice(found.voices_path, voice))
             self._files[wanted] = found
         return self._files[wanted]
+
+    def _wanted(self, name: str) -> str:
+        return split_label(self._given.get(name, name))[1]
 
     @cached_property
     def _given(self) -> Mapping[str, str]:
@@ -196,6 +204,13 @@ class ArtifactResolver:
             return arm
         label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
         return replace(arm, model=replace(self.files(arm.model.name).variant, name=label))
+
+    def voices(self, arm: Arm) -> Sequence[str] | None:
+        """The usable voices of the arm's voices file, sorted; None where the arm has none, or could not be resolved."""
+        from harness.models.voices import read_voices
+
+        found = self._files.get(self._wanted(arm.model.name)) if arm.model else None
+        return read_voices(found.voices_path) if found else None
 
     def notes(self) -> Sequence[str]:
         """Notes on unusual voices and on this environment, without repetition."""
@@ -251,6 +266,7 @@ def _real(config: Config, report: Reporter) -> Resources:
         pid=os.getpid(),
         boot=machine.boot_id(),
         memory_for_workers=memory_for_workers,
+        voices=artifacts.voices,
         notes=artifacts.notes,
     )
 

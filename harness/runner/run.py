@@ -37,6 +37,7 @@ from harness.plan.requests import is_for, resolved_request
 from harness.runner.recorder import RunRecorder
 from harness.runner.resources import BUDGETS_S, Reporter, Resources, prepare_resources, resolve_all, wanted_arms
 from harness.runner.side_tasks import Explain, SideTasks, unexplained
+from harness.runner.voices import VoiceChoice, choose_voices
 from harness.store.baselines import load_baselines
 from harness.store.runs import open_store
 
@@ -133,7 +134,8 @@ def measure(
         load_baselines(config.baselines, resources.machine.key)
         analysis = against_baseline(config)
     with _ending() as ending, _alone(config, resources, selection, report), open_store(config.results) as store:
-        plan, refusals = _plan(config, resources, scenarios, selection, analysis)
+        voices, refusals = _speakable(config, resources, scenarios)
+        plan = _plan(config, resources, voices.scenarios, selection, analysis)
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
         store.mark_abandoned(machine_key=resources.machine.key, boot=resources.boot)
@@ -156,15 +158,19 @@ def measure(
                 conduct=conduct,
             )
             with ending.held():
-                values = _conclude(recorder, resources, analysis, side_tasks, status=status, reason=reason)
+                notes = (*voices.notes, *resources.notes())
+                values = _conclude(recorder, notes, resources, analysis, side_tasks, status=status, reason=reason)
     data = values.data
+    code = exit_code(data.verdicts, data.targets, analysis.policy)
+    finished = Finished(values=values, code=code, replaced=voices.replaced, left_out=voices.left_out)
     if data.run.status is RunStatus.INTERRUPTED:
-        raise Interrupted(Finished(values=values, code=ExitCode.INTERRUPTED))
-    return Finished(values=values, code=exit_code(data.verdicts, data.targets, analysis.policy))
+        raise Interrupted(replace(finished, code=ExitCode.INTERRUPTED))
+    return finished
 
 
 def _conclude(
     recorder: RunRecorder,
+    notes: Sequence[str],
     resources: Resources,
     analysis: RunAnalysis,
     side_tasks: SideTasks,
@@ -175,7 +181,7 @@ def _conclude(
     """Derive the values of what was observed, analyse them, and store the conclusions with how the run ended."""
     values = RunValues(recorder.observed(status, reason))
     conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
-    conclusions = replace(conclusions, notes=(*conclusions.notes, *resources.notes(), *recorder.notes))
+    conclusions = replace(conclusions, notes=(*conclusions.notes, *notes, *recorder.notes))
     data = recorder.finish(conclusions, status=status, reason=reason, conditions=resources.observe())
     return values.for_data(data)
 
@@ -208,11 +214,20 @@ def _own_text(config: Config) -> Utterance | None:
     return user_text(config["say"]) if config["say"] else None
 
 
+def _speakable(
+    config: Config, resources: Resources, scenarios: Sequence[Scenario]
+) -> tuple[VoiceChoice, Mapping[str, str]]:
+    """The scenarios with their models resolved, in voices that are there; and why some arms cannot even be started."""
+    arms, refusals = resolve_all(resources, [scenario.arm for scenario in scenarios])
+    default = config["voice"] if config.origins["voice"] == "default" else ""
+    resolved = [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios]
+    return choose_voices(resolved, resources.voices, default=default), refusals
+
+
 def _plan(
     config: Config, resources: Resources, scenarios: Sequence[Scenario], selection: str, analysis: RunAnalysis
-) -> tuple[Plan, Mapping[str, str]]:
-    """Resolve every model once, and join scenarios, texts and pace; beside it, why some arms cannot even be started."""
-    arms, refusals = resolve_all(resources, [scenario.arm for scenario in scenarios])
+) -> Plan:
+    """Join scenarios, texts and pace."""
     run_limits = RunLimits(
         # What a selection was narrowed by stands behind its name.
         budget_s=config["budget"] or BUDGETS_S[selection.partition(" ")[0]],
@@ -224,15 +239,14 @@ def _plan(
         launch_policy=analysis.launch_policy,
         memory=config["workers-memory"] or resources.memory_for_workers(),
     )
-    plan = make_plan(
-        [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios],
+    return make_plan(
+        scenarios,
         corpus=Corpus(),
         run_limits=run_limits,
         own=_own_text(config),
         selection=selection,
         script=dict(config["script"]),
     )
-    return plan, refusals
 
 
 def head_of(resources: Resources, plan: Plan) -> RunRecord:

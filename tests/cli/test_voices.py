@@ -66,3 +66,30 @@ def test_a_language_that_espeak_does_not_know_is_refused_before_anything_is_meas
     found = kokoro_bench("validate", *ONE, "--language", "xx", "--say", "Hello.")
     assert found.returncode == 3, found.stdout + found.stderr
     assert "the language 'xx' cannot be spoken" in " ".join(found.stdout.split())
+
+
+@pytest.fixture
+def others(small_replica: ModelFiles, tmp_path: Path) -> Path:
+    """A voices file without the default voice."""
+    with np.load(small_replica.voices_path) as voices:
+        arrays = dict.fromkeys(("jm_kumo", "jf_alpha"), voices["af_heart"])
+    path = tmp_path / "others.npz"
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+    return path
+
+
+def test_first_voice_stands_in_for_a_missing_default_and_is_named(kokoro_bench: Command, others: Path) -> None:
+    run = ("run", *ONE, "--voices", str(others), "--text", "chars-12", "--budget", "20s", "-k", "test_whole")
+    json_path = others.with_name("run.json")
+    found = kokoro_bench(*run, "--json", str(json_path))
+    assert found.returncode == 0, found.stdout + found.stderr
+    output = " ".join(found.stdout.split())
+    assert "voice: jf_alpha, because a voices file has no usable af_heart" in output
+    assert "replica-small.cpu.tdefault/whole/chars-12/jf_alpha" in json_path.read_text(encoding="utf-8")
+
+
+def test_missing_voice_that_the_user_named_is_refused_with_the_nearest(kokoro_bench: Command, others: Path) -> None:
+    found = kokoro_bench("validate", *ONE, "--voices", str(others), "--voice", "jf_alfa")
+    assert found.returncode == 2, found.stdout + found.stderr
+    assert "no voice 'jf_alfa' — did you mean 'jf_alpha'?" in found.stderr
