@@ -1,7 +1,7 @@
-"""Calibration: how often the gate is wrong on this machine, found out by duels whose truth is known.
+"""Calibration: measures how often the gate is wrong on this machine, with duels of known truth.
 
-An arm is played against itself, and against itself with a planted slowdown: a real delay in the worker, in proportion
-to its work. The trials are kept per machine beside the baselines, and their curve is quoted wherever a verdict is.
+An arm is compared with itself, and with itself plus a planted slowdown: a real delay in the worker, proportional to its
+work. The trials are stored per machine beside the baselines. The curve made from them is quoted with every verdict.
 """
 
 from collections.abc import Sequence
@@ -18,21 +18,21 @@ from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import VerdictKind
 
 CALIBRATION_FORMAT = 3
-"""Version of the file. History: 1, the first; 2, with the pairs of duels of an arm against itself; 3, with whether the
-sides of a pair worked at the same time."""
+"""Version of the file. 1: the first. 2: with the pairs of duels of an arm against itself. 3: with whether the arms of a
+pair ran at the same time."""
 
 READABLE_FORMATS = (1, 2, 3)
 
 FEWEST_DUELS = 10
-"""Duels of an arm against itself from which on they tell what launches differ by, better than what is presumed."""
+"""With at least this many duels of an arm against itself, the measured launch variation replaces the assumed one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchEffect:
-    """What the launches of a duel differ by here, learned from `duels` duels.
+    """The variation between the launches of a duel on this machine, estimated from `duels` duels.
 
-    In slices it is the standard deviation `sd` of their log-ratios, whatever their pairs do; where the sides speak one
-    after the other, None, and launches differ `inflation` times as much as their pairs explain.
+    For duels in slices, `sd` is the standard deviation of the launches' log-ratios, apart from that of their pairs. For
+    other duels `sd` is None, and the launches differ `inflation` times as much as their pairs explain.
     """
 
     duels: int
@@ -40,7 +40,7 @@ class LaunchEffect:
     sd: float | None = None
 
     def sentence(self) -> str:
-        """What is quoted beside a duel's verdicts."""
+        """The sentence that is quoted with a duel's verdicts."""
         what = (
             f"launches differ {self.inflation:.2g} times as much here as their pairs explain"
             if self.sd is None
@@ -51,19 +51,19 @@ class LaunchEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownLaunches:
-    """What is known of launches in slices, and where the sides speak one after the other; None: what is presumed."""
+    """The launch variation of duels in slices, and of those without (`whole`). None: the assumed value is used."""
 
     in_slices: LaunchEffect | None = None
     whole: LaunchEffect | None = None
 
     def of(self, data: RunData) -> LaunchEffect | None:
-        """What holds for a duel, as it was played."""
+        """The variation that applies to a duel, by whether it ran in slices."""
         return self.in_slices if data.in_slices else self.whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationFile:
-    """All trials of one machine, oldest first."""
+    """All trials of a machine, oldest first."""
 
     machine: str
     trials: tuple[Trial, ...] = ()
@@ -71,12 +71,12 @@ class CalibrationFile:
 
 
 def place(baselines: Path, machine_key: str) -> Path:
-    """Beside the machine's baselines, and reviewed like them."""
+    """The path of the machine's file, in the folder of its baselines."""
     return baselines / f"{machine_key}.calibration.json"
 
 
 def load(baselines: Path, machine_key: str) -> CalibrationFile:
-    """The trials so far; none where the file is not there. BaselineError where it cannot be used."""
+    """The stored trials; none if there is no file. Raises BaselineError if the file is unusable."""
     import msgspec
 
     file = place(baselines, machine_key)
@@ -100,7 +100,7 @@ def load(baselines: Path, machine_key: str) -> CalibrationFile:
 
 
 def add(baselines: Path, machine_key: str, trial: Trial) -> CalibrationFile:
-    """Keep one more trial, at once: a calibration that is ended early has what it had found."""
+    """Store one more trial at once, so that an interrupted calibration keeps its results."""
     import msgspec
 
     before = load(baselines, machine_key)
@@ -114,16 +114,16 @@ def add(baselines: Path, machine_key: str, trial: Trial) -> CalibrationFile:
 
 
 def curves(baselines: Path, machine_key: str, *, in_slices: bool | None = None) -> dict[str, OperatingCurve]:
-    """Scenario id → its curve, of duels with pairs in slices or without; None: as the newest were played."""
+    """Scenario id → its curve, from duels in slices or without; None: the mode of the newest duels."""
     trials = load(baselines, machine_key).trials
     wanted = trials[-1].in_slices if in_slices is None and trials else in_slices
     return {curve.scenario_id: curve for curve in operating_curves([t for t in trials if t.in_slices == wanted])}
 
 
 def launch_effect(baselines: Path, machine_key: str, *, in_slices: bool | None = None) -> LaunchEffect | None:
-    """What this machine's own duels of a thing against itself say of launches; None while they are too few.
+    """The launch variation by this machine's duels of an arm against itself; None if there are too few.
 
-    Of duels with pairs in slices or without; by default, in the mode of the newest.
+    `in_slices` selects duels in slices or without; None: the mode of the newest duels.
     """
     trials = load(baselines, machine_key).trials
     if in_slices is None:
@@ -138,12 +138,12 @@ def launch_effect(baselines: Path, machine_key: str, *, in_slices: bool | None =
 
 
 def sentences(baselines: Path, machine_key: str) -> dict[str, str]:
-    """Scenario id → what its curve says."""
+    """Scenario id → a sentence about its curve."""
     return {name: curve.sentence() for name, curve in curves(baselines, machine_key).items()}
 
 
 def quotes(baselines: Path, data: RunData) -> list[str]:
-    """What is known of the gate's errors on this machine, for whoever reads the run's verdicts."""
+    """Sentences about the gate's error rates on this machine, to print with a run's verdicts."""
     key = data.run.machine.key
     known = curves(baselines, key, in_slices=data.in_slices) or curves(baselines, key)
     plain = (replace(each, arm=replace(each.arm, side="", slowdown=0.0)).id for each in data.run.scenarios)
@@ -167,5 +167,5 @@ def trial_of(data: RunData, *, scenario: Scenario, planted: float, pairs: Groupe
 
 
 def order_of(sizes: Sequence[float], duels: int) -> list[float]:
-    """The sizes in turns, so that a calibration that is ended early has some of each."""
+    """The sizes in turns, so that an interrupted calibration has trials of each size."""
     return [size for _ in range(duels) for size in sizes]

@@ -1,6 +1,6 @@
-"""A run made of a load whose clients are processes of another tool (`harness.measure.load.external_client`).
+"""A run whose load comes from the processes of another tool (`harness.measure.load.external_client`).
 
-Checks, metrics and events are those of `kokoro-bench load`. Nothing here knows of Locust: `suites/locustfile.py` does.
+Checks, metrics and events are those of `kokoro-bench load`. Only `suites/locustfile.py` depends on Locust.
 """
 
 from collections import Counter
@@ -42,23 +42,23 @@ from harness.runner.run import head_of
 from harness.store.runs import RunStore
 
 APART_S = 0.5
-"""Clocks of two machines that differ by more put requests into the wrong part of a window."""
+"""If two machines' clocks differ by more (s), requests may be assigned to the wrong part of the window."""
 BEGAN_APART_S = 0.1
-"""Clients that begin further apart than this make a schedule that is visibly not the one asked for."""
+"""If clients begin further apart than this (s), the load noticeably differs from the requested schedule."""
 CUT_SHORT = "the load ended before its window did"
 NOT_BEGUN = "the load did not begin: a client left, or was not ready in time"
 NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "drain", "listen")
-"""Options of `kokoro-bench load` that a load by other processes has too."""
+"""The options of `kokoro-bench load` that such a load has too."""
 PREPARING_S = 120.0
-"""How long the clients may take to be ready."""
+"""Time (s) within which all clients must be ready."""
 STOP_S = 30.0
-"""How long the clients' last reports are waited for, once no answer is waited for any more."""
+"""Time (s) to wait for the clients' last reports after the last answer could have arrived."""
 SAMPLING_S = 0.1
-"""Between two readings of the server's memory."""
+"""Interval (s) between readings of the server's memory."""
 
 
 def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> Scenario:
-    """The one scenario of such a load."""
+    """The scenario of a load on the arm's server."""
     return Scenario(
         arm=arm,
         mode=Mode.ENDPOINT,
@@ -71,9 +71,9 @@ def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> 
 
 
 def asked_scenario(config: Config, given: Mapping[str, Any], *, users: int) -> Scenario:
-    """The one scenario that options named as those of `kokoro-bench load` ask for: without a rate, `users`.
+    """The scenario for options named like those of `kokoro-bench load`. Without a rate it is a closed loop of `users`.
 
-    UsageError for what that refuses, and for several loads.
+    Raises UsageError for invalid options and for more than one load.
     """
     closed = not given.get("rate") and not given.get("ramp")
     loads = requested_traffic(
@@ -90,25 +90,25 @@ def asked_scenario(config: Config, given: Mapping[str, Any], *, users: int) -> S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The part of the load that counts, in seconds since the epoch."""
+    """The measured part of the load, in seconds since the epoch."""
 
     start: float
     end: float
 
     def phase(self, started_at: float) -> Phase:
-        """Of a request that was meant to begin then."""
+        """The phase of a request with this intended start."""
         if started_at < self.start:
             return Phase.WARMUP
         return Phase.MEASURED if started_at < self.end else Phase.COOLDOWN
 
 
 class LoadCollector:
-    """One run of a load whose clients are elsewhere: stored as they report, judged at the end."""
+    """Collects the run of an external load: stores the clients' reports as they arrive, and analyses the run."""
 
     def __init__(
         self, config: Config, scenario: Scenario, store: RunStore, resources: Resources, *, clients: Sequence[str]
     ) -> None:
-        """Open the run. It begins when all `clients` are ready. EngineRefusal."""
+        """Store the head of the run. The load begins when all `clients` are ready. Raises EngineRefusal."""
         traffic = scenario.traffic
         assert traffic is not None  # noqa: S101 - for the type checker; `scenario_of` gives every scenario one
         self._config = config
@@ -129,17 +129,17 @@ class LoadCollector:
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
         self._began: dict[str, float] = {}
-        """When each client began, in seconds since the epoch by its own clock."""
+        """Client → when it began, in seconds since the epoch by its own clock."""
         address, settings = read_address(scenario.arm.url), read_settings(dict(scenario.arm.session_options))
         self._server = find_server(address, pid=settings.pid)
         self._watch = ServerWatch(self._server, interval_s=SAMPLING_S)
         self._ended: set[str] = set()
         self._watch.begin()
         self.clients = tuple(clients)
-        """Who takes part, by the names that they report under."""
+        """The names of the clients in their reports."""
         self._users = round(traffic.level) if traffic.arrivals is Arrivals.CLOSED else 0
         self._ready: dict[str, int] = {}
-        """Client that is ready → how many users it has started. Locust's users do nothing in an open loop."""
+        """Ready client → the number of users that it has started. Locust's users do nothing in an open loop."""
         self._begun = False
         self._began_at = resources.clock.wall()
         self._charged_ns = 0
@@ -147,9 +147,10 @@ class LoadCollector:
             handler(Begun(run_id=self._recorder.run_id))
 
     def note_ready(self, client: str, users: int) -> bool:
-        """Note that a client is ready and how many users it has started by now.
+        """Note that a client is ready and has started `users` users.
 
-        The load begins when all clients are ready and all users of a closed loop are there: True for that one call.
+        The load begins when all clients are ready and all users of a closed loop have started. The call that begins it
+        returns True, all others False.
         """
         self._ready[client] = users
         complete = self._ready.keys() >= set(self.clients) and sum(self._ready.values()) >= self._users
@@ -157,16 +158,16 @@ class LoadCollector:
             return False
         self._begun = True
         self._began_at = self._resources.clock.wall()
-        # What the server did before is not the load's.
+        # Memory and CPU time before the load do not count.
         self._watch.end()
         self._watch.begin()
         self._charged_ns = 0
         return True
 
     def user_starts(self, per_second: float) -> dict[str, list[int]]:
-        """Client → when each of its users sends its first request, in ns after the client has begun.
+        """Client → when each of its users sends its first request, in ns after the client's start.
 
-        All users come evenly, `per_second`, and clients take turns.
+        `per_second` users start per second at even intervals, and the clients take turns.
         """
         turns = sorted((turn, client) for client, users in self._ready.items() for turn in range(users))
         starts: dict[str, list[int]] = {client: [] for client in self._ready}
@@ -175,9 +176,9 @@ class LoadCollector:
         return starts
 
     def is_over(self, connected: int, *, waited_s: float) -> bool:
-        """Whether there is nothing more to wait for, or no reason to wait any longer.
+        """Whether the run is over: all clients have ended, or waiting longer is useless.
 
-        `connected` is how many clients are still there, `waited_s` how long ago the run was opened.
+        `connected` is the number of connected clients, `waited_s` the time (s) since the run was created.
         """
         if self._ended >= set(self.clients):
             return True
@@ -186,13 +187,13 @@ class LoadCollector:
         return self._resources.clock.wall() - self._began_at > self._traffic.longest_s + STOP_S
 
     def _window(self, client: str = "") -> Window:
-        """The window of a client, by its own clock and beginning; without a client, that of the first to begin."""
+        """The window of a client by its own clock and start; without `client`, that of the client that began first."""
         began = self._began.get(client, min(self._began.values(), default=self._began_at))
         start = began + self._traffic.warm_up_s
         return Window(start=start, end=start + self._traffic.seconds)
 
     def _cut_short(self) -> str:
-        """Why the load is not whole; "" where it is. By the gatherer's own clock, which began before the clients."""
+        """Why the load is incomplete, or "". Uses this process's clock; this process started before the clients."""
         if not self._begun:
             return NOT_BEGUN
         whole_s = self._traffic.warm_up_s + self._traffic.seconds
@@ -200,11 +201,11 @@ class LoadCollector:
 
     @property
     def run_id(self) -> str:
-        """Where it is in the store."""
+        """The run's id in the store."""
         return self._recorder.run_id
 
     def add(self, client: str, report: Mapping[str, Any]) -> None:
-        """What a client has drained: stored at once."""
+        """Store a client's report."""
         repetitions = msgspec.json.decode(report["repetitions"], type=list[Repetition])
         now = self._resources.clock.wall()
         self._apart_s[client] = max(self._apart_s.get(client, 0.0), abs(now - report["wall"]))
@@ -214,7 +215,7 @@ class LoadCollector:
             self._began[client] = report["began"]
         window = self._window(client)
         placed = [
-            # Only the gatherer knows how many users there are in all.
+            # Only this process knows the total number of users.
             replace(each, scenario_id=self._scenario.id, launch=0, block=0, phase=window.phase(each.started_at))
             for each in repetitions
         ]
@@ -224,9 +225,9 @@ class LoadCollector:
             self._recorder.add_repetitions(self._charged(placed))
 
     def _charged(self, repetitions: Sequence[Repetition]) -> list[Repetition]:
-        """With the CPU time that the server has used since the last ones came, by their seconds of audio.
+        """Repetitions with the server's CPU time since the last call, divided by their seconds of audio.
 
-        So it is right for all of a load together, and each may be stored as it comes.
+        The total of a load is therefore correct, and repetitions can be stored as they arrive.
         """
         used_ns, spoken = self._watch.used_ns(), [sum(mark.frames for mark in each.chunks) for each in repetitions]
         if used_ns is None or not sum(spoken):
@@ -238,7 +239,7 @@ class LoadCollector:
         ]
 
     def finish(self) -> Finished:
-        """The load is over: its block, its judgement, its end. One that ends within its window is partial."""
+        """Store the block, analyse the run and store its end. A load that ended within its window is partial."""
         memory, cpu_ns = self._watch.end()
         traffic = self._scenario.traffic
         window = self._window()
@@ -274,7 +275,7 @@ class LoadCollector:
         return Finished(values=values.for_data(data), code=code if measured else ExitCode.MEASUREMENT)
 
     def _beginnings(self) -> list[float]:
-        """Seconds from the first client's beginning to each client's."""
+        """Seconds from the first client's start to each client's start."""
         began = sorted(self._began.values())
         return [each - began[0] for each in began]
 
@@ -299,5 +300,5 @@ class LoadCollector:
 
 
 def _silent(message: str) -> None:
-    """The gatherer's terminal belongs to the tool that drives it."""
+    """Print nothing: the terminal belongs to the tool that drives the load."""
     del message

@@ -1,6 +1,6 @@
 """Duels: two arms in one run, paired block by block. No baseline and no quiet machine is needed.
 
-The statistic is the log-ratio of each pair; what the machine does to one arm it does to the other.
+The statistic is the log-ratio of each pair. Disturbances of the machine affect both arms of a pair alike.
 """
 
 import math
@@ -33,25 +33,25 @@ from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy
 CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
 
 LATER_LAUNCH = 0.55
-"""The part of the first launch's time that a later one takes in slices: without a first inference, both sides loading
-at once. Where that says too little, more is planned than there is time for, which costs nothing; a plan too short ends
-a duel before its time."""
+"""Duration of a later launch in slices relative to the first launch: it has no first inference, and both arms start at
+the same time. If the factor is too small, the plan has more blocks than fit, which does no harm. If it were too large,
+the duel would end before its budget."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuelArms:
-    """The two arms; a change is the candidate's, from the reference."""
+    """The two arms. A change is that of the candidate relative to the reference."""
 
     candidate: Arm
     reference: Arm
 
     @property
     def same(self) -> bool:
-        """Whether this is an arm against itself: an A/A."""
+        """Whether both arms are equal (an A/A comparison)."""
         return replace(self.candidate, side="") == replace(self.reference, side="")
 
     def with_distinct_labels(self) -> "DuelArms":
-        """With ids that differ, where nothing else does."""
+        """The arms with different ids, if they are equal."""
         if self.candidate.id != self.reference.id:
             return self
         return replace(self, reference=replace(self.reference, side="reference"))
@@ -60,7 +60,7 @@ class DuelArms:
 def duel_scenarios(
     opponents: DuelArms, *, texts: Sequence[str], voice: str, mode: Mode, language: str = ""
 ) -> tuple[Scenario, ...]:
-    """Each text by each arm."""
+    """The scenarios of both arms for every text; candidate and reference alternate."""
     for name in texts:
         if name not in TEXT_CLASSES:
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy="kokoro-bench duel --help")
@@ -72,9 +72,9 @@ def duel_scenarios(
 
 
 def why_whole(opponents: DuelArms) -> str:
-    """Why the two arms cannot speak in slices of time, "" where they can.
+    """The reason why the two arms cannot run in time slices, or "".
 
-    The work must stand still when its process does.
+    In slices the work of an arm must stop when its process is halted.
     """
     for arm in (opponents.candidate, opponents.reference):
         provider = find_provider(arm.provider)
@@ -92,7 +92,7 @@ def why_whole(opponents: DuelArms) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How the pairs of a duel are played and judged: in slices, or one side after the other."""
+    """How the pairs of a duel are measured and analysed: in slices, or one arm after the other."""
 
     launches: int
     policy: Policy
@@ -100,10 +100,10 @@ class Terms:
 
 
 class DuelAnalysis:
-    """Judges a duel while it goes on and once it has ended, by one stopping rule whose looks share the error.
+    """Analyses a duel after each block and at its end. The analyses of its stopping rule share one error rate.
 
-    A duel that turns out not to suit slices goes on by the terms `otherwise`, with a rule of its own, and nothing that
-    was played in slices counts.
+    If arms turn out to be unfit for slices, the duel goes on by the terms `otherwise`, with a new stopping rule. Blocks
+    that were measured in slices then do not count.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class DuelAnalysis:
         launch_policy: LaunchPolicy = ALL_LAUNCHES,
         otherwise: Terms | None = None,
     ) -> None:
-        """`policy` also says what is asked of the run as a whole."""
+        """`policy` also states what the run as a whole requires (`--require`)."""
         self.policy = policy
         self._tolerance = tolerance_for(effect)
         self._budget_s = budget_s
@@ -139,15 +139,15 @@ class DuelAnalysis:
         )
         if blocks not in rule.planned_analyses():
             return ""
-        # What is read once a launch gains nothing from further blocks, and must not keep a decided duel open.
+        # Metrics with one value per launch gain nothing from further blocks, so they do not keep a decided duel open.
         open_to_more = [each for each in self.comparisons(data) if METRICS[each.metric].per is Per.REPETITION]
         decision = rule.after(blocks, open_to_more)
         return decision.reason if decision.stop else ""
 
     def conclude(self, data: RunData, derived: RunValues | None = None) -> Conclusions:
-        """Summaries of both arms, and one verdict per text and gated metric, of the candidate against the reference.
+        """Summaries of both arms, and one verdict per text and gated metric on the candidate.
 
-        `derived` are the values of `data`, if they are known.
+        `derived` are the values of `data`, if they are already known.
         """
         notes = self._how_paired(data)
         derived = derived or RunValues(data)
@@ -163,11 +163,11 @@ class DuelAnalysis:
         )
 
     def _terms_of(self, data: RunData) -> Terms:
-        """The terms of the blocks that count."""
+        """The terms by which the counted blocks were measured."""
         return self._terms if data.in_slices or not data.blocks else self._otherwise
 
     def _how_paired(self, data: RunData) -> tuple[str, ...]:
-        """Whether both sides of a pair met the same moments of the machine, and why where they did not."""
+        """Notes: whether the arms of a pair ran at the same time, and the reason if they did not."""
         slices = [block.slice_ns for block in data.blocks if block.slice_ns]
         if data.in_slices:
             return (f"the arms of a pair ran at the same time, in turns of up to {max(slices) / 1e6:g} ms",)
@@ -180,9 +180,9 @@ class DuelAnalysis:
     def explain(
         self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario, Scenario], Profiles]
     ) -> Conclusions:
-        """The verdicts that found a change, with the operators that moved, by profiles of both sides in turns.
+        """Profile the pairs whose verdict found a change, and add the operators that moved to its suspects.
 
-        Profiled after all is measured, and only where something was found.
+        The profiles of both arms run in turns, after everything is measured.
         """
         found = {verdict.scenario_id for verdict in conclusions.verdicts if _is_profiled(verdict)}
         pairs = {pair[0].id: pair for pair in pairs_of(data) if pair[0].id in found}
@@ -197,7 +197,7 @@ class DuelAnalysis:
         return replace(conclusions, verdicts=tuple(map(explained, conclusions.verdicts)))
 
     def comparisons(self, data: RunData, derived: RunValues | None = None) -> list[Comparison]:
-        """One per text and gated metric; a text of which a side was lost is one failure."""
+        """One comparison per text and gated metric. A text whose candidate or reference was lost gives one failure."""
         found, derived = [], derived or RunValues(data)
         for candidate, reference in pairs_of(data):
             if lost := _lost((candidate, reference), data):
@@ -238,7 +238,7 @@ class DuelAnalysis:
         return replace(verdict, suspects=suspects_of(verdict, candidate, reference, data, self.policy))
 
     def _with_time(self, verdict: Verdict, data: RunData) -> Verdict:
-        """Of too few pairs for any interval, the budget that would allow the first look."""
+        """The verdict; if there are too few pairs for an interval, with advice on the budget for the first analysis."""
         if verdict.kind is not VerdictKind.INCONCLUSIVE or verdict.change is not None or not data.blocks:
             return verdict
         first = data.blocks[0]
@@ -249,7 +249,7 @@ class DuelAnalysis:
         return replace(verdict, advice=advice)
 
     def _planned_blocks(self, data: RunData) -> int:
-        """How many blocks the budget allows, as the first launch and the first block went."""
+        """The number of blocks that the budget allows, by the durations of the first launch and the first block."""
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
         block_s = first.wall_ns / 1e9
@@ -267,13 +267,13 @@ class DuelAnalysis:
 
 
 def pairs_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:
-    """Candidate and reference of each text: they stand next to one another in the plan."""
+    """Candidate and reference of each text. They are adjacent in the plan."""
     scenarios = data.run.scenarios
     return tuple(zip(scenarios[::2], scenarios[1::2], strict=True))
 
 
 def _lost(pair: tuple[Scenario, Scenario], data: RunData) -> str:
-    """Which side of a pair was given up, and why; "" where both are there."""
+    """Which scenario of a pair was lost, and why; "" if none was."""
     for scenario, side in zip(pair, ("the candidate", "the reference"), strict=True):
         if reason := loss(scenario, data):
             return f"{side} was lost: {reason}"
@@ -281,14 +281,14 @@ def _lost(pair: tuple[Scenario, Scenario], data: RunData) -> str:
 
 
 def latency_pairs(data: RunData) -> Grouped:
-    """The log-ratios of the first pair's latencies, launch by launch; nothing where there are none."""
+    """The log-ratios of the first pair's latencies, launch by launch; empty if there are none."""
     candidate, reference = pairs_of(data)[0]
     ours, theirs = scenario_values(candidate, data)["latency"], scenario_values(reference, data)["latency"]
     return paired_log_ratios(ours, theirs) if ours.n and theirs.n else ()
 
 
 def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
-    """The pairs; a failure where one side was never validly measured; None where neither has such a figure."""
+    """The pairs; a failure if one scenario has no valid value; None if the metric applies to neither."""
     if not ours.n and not theirs.n and ours.counts.valid and theirs.counts.valid:
         return None
     for values, side in ((ours, "the candidate"), (theirs, "the reference")):
@@ -301,5 +301,5 @@ def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
 
 
 def _is_profiled(verdict: Verdict) -> bool:
-    """Whether a change was found that the times of operators may explain."""
+    """Whether a verdict found a change that operator times may explain."""
     return verdict.kind in CHANGED and verdict.metric in PROFILED

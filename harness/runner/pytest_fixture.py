@@ -1,4 +1,4 @@
-"""What a test of a suite gets: the result of its own scenario, to assert on and to replay to pytest-benchmark."""
+"""The `measured` fixture: the result of a test's scenario, for assertions and for pytest-benchmark."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ Benchmark: TypeAlias = Any
 """pytest-benchmark's fixture, which has no types."""
 
 REPLAYED = {Mode.LOAD_WARM: "load_time", Mode.LOAD_COLD: "load_time"}
-"""Mode → the metric that pytest-benchmark's table shows; latency for every other."""
+"""Mode → the metric that pytest-benchmark's table shows; latency for all other modes."""
 
 
 @dataclass(slots=True)
 class ReplayTimer:
-    """A clock for pytest-benchmark: each pair of readings lies one measured duration apart."""
+    """A clock for pytest-benchmark. The difference of each pair of readings is one measured duration."""
 
     durations: deque[float] = field(default_factory=deque)
     _running: bool = False
 
     def __call__(self) -> float:
-        """0 at a start, the next duration (s) at an end."""
+        """0 at the start of a round, the next duration (s) at its end."""
         self._running = not self._running
         if self._running or not self.durations:
             return 0.0
@@ -44,26 +44,26 @@ class Measured:
 
     @property
     def data(self) -> RunData:
-        """The run that the scenario belongs to."""
+        """The run of the scenario."""
         return self.derived.data
 
     @property
     def scenario(self) -> Scenario:
-        """What was measured."""
+        """The measured scenario."""
         return next(scenario for scenario in self.data.run.scenarios if scenario.id == self.scenario_id)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """The gate's decisions on this scenario."""
+        """The gate's verdicts on this scenario."""
         return tuple(verdict for verdict in self.data.verdicts if verdict.scenario_id == self.scenario_id)
 
     @property
     def targets(self) -> tuple[TargetResult, ...]:
-        """What its user was promised."""
+        """The results of the targets that apply to this scenario."""
         return tuple(target for target in self.data.targets if target.scenario_id == self.scenario_id)
 
     def values(self, name: str) -> tuple[float, ...]:
-        """The valid values of a metric, in the order of their measuring; fails the test where there is none."""
+        """The valid values of a metric, in the order of measurement. Fails the test if there is none."""
         values = self._known(name)
         if not values:
             reason = self.derived.of(self.scenario)[name].reason
@@ -76,13 +76,13 @@ class Measured:
         return self.derived.of(self.scenario)[name].flat
 
     def replay(self, benchmark: Benchmark) -> None:
-        """Give pytest-benchmark the worker's own figures, as its rounds.
+        """Pass the worker's measured values to pytest-benchmark as its rounds.
 
-        The fixture must have been made with a `ReplayTimer`: the plugin's marker sees to it.
+        The plugin's marker gives the benchmark fixture a `ReplayTimer`, which this needs.
         """
         name = REPLAYED.get(self.scenario.mode, "latency")
         if not benchmark.enabled or not self._known(name):
-            # It warns of a test that asked for it and did not use it; disabled, it calls once and shows nothing.
+            # pytest-benchmark warns if a test requests it without using it. Disabled, it calls once and shows nothing.
             benchmark.disabled = True
             benchmark.pedantic(lambda: None)
             self.values(name)
@@ -96,7 +96,7 @@ class Measured:
         benchmark.pedantic(lambda: None, rounds=len(durations), iterations=1, warmup_rounds=0)
 
     def check(self) -> None:
-        """Fail the test where the scenario got worse, missed a target, or was not validly measured."""
+        """Fail the test if the scenario regressed, missed a target, or has no valid measurement."""
         complaints = [*_complaints(self.verdicts), *_missed(self.targets)]
         if complaints:
             raise Finding("\n".join([self.scenario_id, *(f"  {line}" for line in complaints)]), pytrace=False)

@@ -1,4 +1,4 @@
-"""The pytest plugin: has the scenarios of the selected tests measured together, and hands each test its own result.
+"""The pytest plugin: measures the scenarios of the selected tests together, and gives each test its own result.
 
 The project's `conftest.py` loads it (`pytest_plugins`); elsewhere `-p harness.runner.pytest_plugin` does. A suite names
 its scenarios with `@scenarios(…)`, and its tests take the `measured` fixture. The first test that takes it starts the
@@ -31,14 +31,14 @@ STOPPED = "interrupted; finished blocks are stored"
 
 @dataclass(slots=True)
 class Bench:
-    """What one pytest session measures: the configuration, the gathered scenarios, and the run once it is done."""
+    """State of a pytest session: the configuration, the collected scenarios, and the finished run."""
 
     config: Config
     selection: str
     gathered: tuple[Scenario, ...] = ()
     finished: "Finished | None" = None
     refusal: BenchError | None = None
-    """Why nothing can be gathered."""
+    """Why no scenario can be collected."""
     failure: BenchError | None = None
     """Why nothing could be measured."""
     notes: list[str] = field(default_factory=list)
@@ -47,12 +47,12 @@ class Bench:
 
 BENCH = pytest.StashKey[Bench]()
 COMMAND = "kokoro-bench run"
-"""The name of the plugin by which the command, which prints the outcome itself, takes part in a session."""
+"""Name of the plugin that the command registers in its session. The command prints the outcome itself."""
 _DISTRIBUTED = "kokoro-bench: distributed"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Give pytest the options of the command, under the same names."""
+    """Add the options of `kokoro-bench run` to pytest, under the same names."""
     group = parser.getgroup("kokoro-bench", "kokoro-bench: what the suites measure")
     for key in KEYS:
         group.addoption(
@@ -61,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             action="append" if key.many else "store",
             default=None,
             metavar=key.metavar,
-            help=key.meaning.replace("%", "%%"),  # argparse fills a help text in
+            help=key.meaning.replace("%", "%%"),  # argparse formats help texts with %
         )
     group.addoption("--selection", choices=LEVELS, default="quick", help="which scenarios: quick, full or nightly")
     group.addoption(
@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per scenario: arms × texts × speeds. No model is built for it."""
+    """Parametrise tests: one per scenario (arms × texts × speeds). This builds no model."""
     marker = metafunc.definition.get_closest_marker("scenarios")
     if marker is None or "measured" not in metafunc.fixturenames:
         return
@@ -102,7 +102,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             wanted = wanted_scenarios(bench.config, [request], bench.selection)
         except BenchError as error:
-            # Raised here it would be shown once per file, with a traceback; the end of the collection tells it once.
+            # Raised here, the error would appear once per file with a traceback. The end of collection shows it once.
             bench.refusal = error
             return
         mark = getattr(pytest.mark, level)
@@ -112,9 +112,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what has nothing to measure here, and what belongs to a larger selection than the one asked for.
+    """Deselect tests without scenarios, and tests of a larger selection than the requested one.
 
-    A test about a server has no scenario without --url, and any other has none with it. -m overrules the selection.
+    Tests of servers have scenarios only with --url, and other tests only without it. -m overrides the selection.
     """
     included = _included(config.stash[BENCH])
     left_out = [
@@ -128,9 +128,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells what there is to run
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reports the tests to run
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Gather the scenarios of the tests that are left."""
+    """Collect the scenarios of the remaining tests."""
     bench = session.config.stash[BENCH]
     worker_output: dict[str, object] | None = getattr(
         session.config, "workeroutput", None
@@ -143,23 +143,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         remedy = "`pytest suites --collect-only --selection=nightly` shows all that there is"
         bench.failure = UsageError("nothing to measure", where=chosen or bench.selection, remedy=remedy)
     if worker_output is not None and (bench.gathered or bench.refusal):
-        # Who ends a worker has another one started in its place: it is left without tests, and its session says why.
+        # pytest-xdist replaces a worker that exits, so this worker gets no tests, and the main session says why.
         worker_output[_DISTRIBUTED] = True
         session.items.clear()
     for item in session.items:
         if _scenario(item) and session.config.pluginmanager.hasplugin("timeout"):
-            # The first test waits for the whole run; each answer has a time-out of its own.
+            # The first test waits for the whole run. Each request has its own time-out.
             item.add_marker(pytest.mark.timeout(0))
         if _scenario(item) and "benchmark" in getattr(item, "fixturenames", ()):
             from harness.runner.pytest_fixture import ReplayTimer
 
-            # pytest-benchmark reads its clock through this marker: it gets the worker's durations, and only those.
+            # This marker sets pytest-benchmark's clock, so that it shows only the worker's measured durations.
             item.add_marker(pytest.mark.benchmark(timer=ReplayTimer(), warmup=False))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist is not there to be asked for its types
-    """Refuse what a worker of pytest-xdist was to measure."""
+    """Refuse to measure in a worker of pytest-xdist."""
     if getattr(node, "workeroutput", {}).get(_DISTRIBUTED):
         node.config.stash[BENCH].failure = UsageError(
             "pytest-xdist would measure in several processes at once, each disturbing the others",
@@ -170,7 +170,7 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist is no
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> "Measured":
-    """The result of this test's scenario. The first test that asks has all of them measured."""
+    """The result of this test's scenario. The first use measures all scenarios."""
     from harness.runner.pytest_fixture import Measured
 
     bench = request.config.stash[BENCH]
@@ -185,7 +185,7 @@ def measured(request: pytest.FixtureRequest) -> "Measured":
         except pytest.exit.Exception:
             raise
         except Exception as error:
-            # Every other test gets the line alone, and not the traceback again.
+            # All other tests show this line without repeating the traceback.
             bench.failure = InternalError(crash_line(error))
             raise
     asked: str = request.param.id
@@ -196,7 +196,7 @@ def measured(request: pytest.FixtureRequest) -> "Measured":
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
-    """No letters where the table says it all."""
+    """Show no progress letters for tests whose results are in the table."""
     if not config.option.table_only:
         return None
     return ("error" if report.failed and report.when != "call" else report.outcome), "", ""
@@ -205,7 +205,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]) -> None:
     """Note a file that cannot be collected."""
     if call.excinfo is not None and isinstance(node, pytest.Collector):
-        # It says first where it is, and last what.
+        # The last line of the message states the error.
         message = (call.excinfo.exconly(tryshort=True).strip().splitlines() or [call.excinfo.typename])[-1]
         node.config.stash[BENCH].failures.collecting.append(f"{node.nodeid}: {message}")
 
@@ -214,7 +214,7 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, call: pytest
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note what fails by itself: our own findings stand in the table."""
+    """Note failed tests that are not findings of the gate; the table shows those."""
     report = yield
     error = call.excinfo.value if call.excinfo else None
     message = call.excinfo.exconly(tryshort=True) if call.excinfo else str(report.longrepr or "")
@@ -224,7 +224,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: "TerminalReporter", exitstatus: int, config: pytest.Config) -> None:
-    """Our table: results, verdicts, targets, and where the report lies."""
+    """Print the table of results, verdicts and targets, and the path of the report."""
     bench = config.stash[BENCH]
     if config.pluginmanager.has_plugin(COMMAND):
         return
@@ -242,7 +242,7 @@ def pytest_terminal_summary(terminalreporter: "TerminalReporter", exitstatus: in
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Replace pytest's exit status by ours where something was measured."""
+    """Replace pytest's exit status by that of the run, if something was measured."""
     bench = session.config.stash[BENCH]
     if bench.failure is not None:
         session.exitstatus = bench.failure.exit_code
@@ -251,7 +251,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _code(bench: Bench, finished: "Finished", exitstatus: int) -> ExitCode:
-    """The exit code of a session in which something was measured; pytest's own statuses have other meanings."""
+    """The exit code of a session that measured. Pytest's own exit statuses have other meanings."""
     if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
         return ExitCode.WORSE if finished.code is ExitCode.WORSE else ExitCode.INTERNAL
     ended_early = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -259,7 +259,7 @@ def _code(bench: Bench, finished: "Finished", exitstatus: int) -> ExitCode:
 
 
 def _measure(config: pytest.Config, bench: Bench) -> "Finished":
-    """Measure all that was gathered, on the real terminal."""
+    """Measure the collected scenarios, with output to the real terminal."""
     from harness.runner import run
     from harness.runner.calibration import quotes
     from harness.runner.outputs import check_outputs, write_outputs
@@ -281,7 +281,7 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
             bench.notes += write_outputs(interrupted.finished, bench.config)
             if config.option.table_only:
                 return interrupted.finished
-            # Without a code of its own, so that pytest still shows its summary, and ours in it.
+            # Without an exit code, so that pytest still prints its summary with the table.
             pytest.exit(STOPPED)
         except KeyboardInterrupt:
             # Before the first block or after the last: the next command marks the run as interrupted.
@@ -293,33 +293,33 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
 
 
 def _chosen(config: pytest.Config) -> list[str]:
-    """What the user chose of the suites, in pytest's own words."""
+    """The user's selection of suites as pytest options."""
     flags = (("-k", config.option.keyword), ("-m", config.option.markexpr))
     names = sorted(argument.rpartition("/")[2] for argument in config.args if ".py" in argument)
     return [*(f"{flag} {given}" for flag, given in flags if given), *names]
 
 
 def _refuse(config: pytest.Config, error: BenchError) -> NoReturn:
-    """End the session before anything is measured, with one line and the exit code that the command has for it."""
+    """End the session before the measurement, with one line and the same exit code as the command."""
     if config.pluginmanager.has_plugin(COMMAND):
         raise error
     pytest.exit(f"kokoro-bench: {error}", returncode=error.exit_code)
 
 
 def _scenario(item: pytest.Item) -> Scenario | None:
-    """The scenario that a test is about, where it is about one."""
+    """The scenario of a test, or None."""
     callspec = getattr(item, "callspec", None)
     found = callspec.params.get("measured") if callspec else None
     return found if isinstance(found, Scenario) else None
 
 
 def _is_ours(item: pytest.Item) -> bool:
-    """Whether a test would measure a scenario."""
+    """Whether a test has a scenario."""
     return item.get_closest_marker("scenarios") is not None and "measured" in getattr(item, "fixturenames", ())
 
 
 def _included(bench: Bench) -> set[str]:
-    """The levels of the selection that is asked for."""
+    """The selections that the requested one includes."""
     return set(LEVELS[: LEVELS.index(bench.selection) + 1])
 
 

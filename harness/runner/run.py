@@ -1,6 +1,6 @@
-"""The table of contents: plan → measure → store → derive → judge.
+"""One run from start to end: plan → measure → store → derive → analyse.
 
-The command, the pytest plugin and the schedule all come through here.
+The commands, the pytest plugin and the schedule all use it.
 """
 
 import os
@@ -42,8 +42,8 @@ from harness.store.baselines import load_baselines
 from harness.store.runs import open_store
 
 
-class Interrupted(Exception):  # noqa: N818 - it is an answer, not an accident
-    """Ctrl-C, or a request to end: `finished` holds what had been kept by then."""
+class Interrupted(Exception):  # noqa: N818 - an outcome, not an error
+    """The run ended by Ctrl-C or a shutdown request. `finished` is the run as stored until then."""
 
     def __init__(self, finished: Finished) -> None:
         self.finished = finished
@@ -51,7 +51,7 @@ class Interrupted(Exception):  # noqa: N818 - it is an answer, not an accident
 
 
 def wanted_scenarios(config: Config, requests: Sequence[ScenarioRequest], selection: str) -> tuple[Scenario, ...]:
-    """Every scenario of `requests`; models are names as yet, so that nothing is built for a look at the list."""
+    """Every scenario of `requests`. Models are not resolved, so listing scenarios builds nothing."""
     return tuple(
         scenario
         for request in requests
@@ -68,17 +68,17 @@ def wanted_scenarios(config: Config, requests: Sequence[ScenarioRequest], select
 
 
 def undecided(data: RunData) -> str:
-    """Nothing that was observed ends anything early."""
+    """A rule that never ends a run early."""
     del data
     return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAnalysis:
-    """How a run is analysed: `conclude` once it has ended, `enough` after each block with what was observed so far.
+    """How a run is analysed: `conclude` at its end, `enough` after each block with everything observed so far.
 
-    `enough` returns the reason to stop the run, or "" to go on; `settled` does the same for the current launch alone.
-    `explain` may profile scenarios once everything is measured, to name the causes of verdicts.
+    `enough` returns the reason to stop the run, or "" to go on. `settled` does the same for the current launch only.
+    `explain` may profile scenarios after the measurement, to name the causes of verdicts.
     """
 
     conclude: Callable[[RunValues], Conclusions]
@@ -87,7 +87,7 @@ class RunAnalysis:
     explain: Explain = unexplained
     settled: Callable[[RunData], str] = undecided
     needs_every_arm: bool = False
-    """Whether every arm is needed: if one cannot be made, that is an error and nothing is measured."""
+    """Whether an arm that cannot be prepared is an error, so that nothing is measured."""
     launch_policy: LaunchPolicy = ALL_LAUNCHES
     """How time is divided between launches, blocks and arms."""
 
@@ -102,7 +102,7 @@ def in_blocks(plan: Plan, worker_factory: WorkerFactory, clock: Clock, emit: Eve
 
 
 def against_baseline(config: Config) -> RunAnalysis:
-    """The judging of a run: against the accepted figures. All its launches are played, each until it has settled."""
+    """Analysis against the baseline values. All launches run, each until its precision is reached."""
     precision = Precision(half_width=config["precision"], launches=config["launches"])
     return RunAnalysis(
         conclude=lambda values: conclude(values.data, config=config, derived=values),
@@ -113,7 +113,7 @@ def against_baseline(config: Config) -> RunAnalysis:
 
 
 def check(config: Config, selection: str) -> None:
-    """Raise UsageError where the configuration names an engine, a provider or a text class that there is not."""
+    """Raise UsageError if the configuration names an unknown engine, provider or text class."""
     wanted_scenarios(config, [ScenarioRequest(mode=Mode.WHOLE), ScenarioRequest(mode=Mode.ENDPOINT)], selection)
 
 
@@ -127,10 +127,10 @@ def measure(
     analysis: RunAnalysis | None = None,
     conduct: Conduct = in_blocks,
 ) -> Finished:
-    """Do one run of `scenarios` and everything that follows from it, as the only run on this machine."""
+    """Measure `scenarios`, analyse and store the run. It holds the machine's lock, so no other run measures."""
     resources = prepare_resources(config, report=report)
     if analysis is None:
-        # Read again for the analysis; an unusable file is an error now, before an hour of measurement.
+        # The analysis reads the baselines again. Reading them now reports an unusable file before the measurement.
         load_baselines(config.baselines, resources.machine.key)
         analysis = against_baseline(config)
     with _ending() as ending, _alone(config, resources, selection, report), open_store(config.results) as store:
@@ -178,7 +178,7 @@ def _conclude(
     status: RunStatus,
     reason: str,
 ) -> RunValues:
-    """Derive the values of what was observed, analyse them, and store the conclusions with how the run ended."""
+    """Derive the values of the observed run, analyse them, and store the conclusions with the end of the run."""
     values = RunValues(recorder.observed(status, reason))
     conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
     conclusions = replace(conclusions, notes=(*conclusions.notes, *notes, *recorder.notes))
@@ -187,7 +187,7 @@ def _conclude(
 
 
 def _ending() -> GracefulShutdown:
-    """Ctrl-C and SIGTERM end the run in order, which its time limit, where it was given one, makes partial."""
+    """Handles Ctrl-C, SIGTERM and the time limit, which ends the run as partial. Raises UsageError."""
     until = os.environ.get(UNTIL_VARIABLE, "").strip()
     try:
         return GracefulShutdown(until=float(until) if until else None)
@@ -198,7 +198,7 @@ def _ending() -> GracefulShutdown:
 
 
 def _alone(config: Config, resources: Resources, selection: str, report: Reporter) -> AbstractContextManager[None]:
-    """The machine's lock; a scripted run disturbs nobody and takes none."""
+    """The machine's lock. A scripted run takes none, because it does not disturb measurements."""
     if isinstance(resources.clock, ScriptedClock):
         return nullcontext()
     return exclusive_measurement(
@@ -217,7 +217,7 @@ def _own_text(config: Config) -> Utterance | None:
 def _speakable(
     config: Config, resources: Resources, scenarios: Sequence[Scenario]
 ) -> tuple[VoiceChoice, Mapping[str, str]]:
-    """The scenarios with their models resolved, in voices that are there; and why some arms cannot even be started."""
+    """The resolved scenarios with voices that exist, and arm id → reason for the arms that cannot be started."""
     arms, refusals = resolve_all(resources, [scenario.arm for scenario in scenarios])
     default = config["voice"] if config.origins["voice"] == "default" else ""
     resolved = [replace(scenario, arm=arms[scenario.arm]) for scenario in scenarios]
@@ -227,9 +227,9 @@ def _speakable(
 def _plan(
     config: Config, resources: Resources, scenarios: Sequence[Scenario], selection: str, analysis: RunAnalysis
 ) -> Plan:
-    """Join scenarios, texts and pace."""
+    """Make the plan from scenarios, texts and run limits."""
     run_limits = RunLimits(
-        # What a selection was narrowed by stands behind its name.
+        # The selection's name is followed by the options that narrowed it.
         budget_s=config["budget"] or BUDGETS_S[selection.partition(" ")[0]],
         launches=config["launches"],
         blocks=config["blocks"],
@@ -250,7 +250,7 @@ def _plan(
 
 
 def head_of(resources: Resources, plan: Plan) -> RunRecord:
-    """The head of a run that begins now."""
+    """The record of a run that starts now."""
     started_at = resources.clock.wall()
     when = datetime.fromtimestamp(started_at, tz=UTC).strftime("%Y%m%d-%H%M%S")
     what = sha256(
@@ -283,7 +283,10 @@ def _conduct(
     ending: GracefulShutdown,
     conduct: Conduct,
 ) -> tuple[RunStatus, str]:
-    """Measure, keeping every block as it ends, and of the one under way what was done when the run is asked to end."""
+    """Measure, and store each block as it ends. A shutdown request keeps the finished part of the current block.
+
+    Return the status and the reason.
+    """
 
     def emit(event: Event) -> None:
         with ending.held():

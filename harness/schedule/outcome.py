@@ -1,4 +1,4 @@
-"""What came of a run: from how its process ended, what it stored, and the last line of its log."""
+"""The outcome of a run, from its process's exit, its stored record and the last line of its log."""
 
 import signal
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from harness.store.rows import RunRow
 
 
 class Ending(StrEnum):
-    """Who ended it."""
+    """Why the process ended."""
 
     ITSELF = "itself"
     LIMIT = "its time limit"
@@ -24,18 +24,18 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """An outcome, and its reason where it needs one."""
+    """An outcome, with a reason if it needs one."""
 
     outcome: FireOutcome
     reason: str = ""
 
 
 def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) -> Found:
-    """`row` is what the run stored of itself, None where it had not begun to."""
+    """The outcome of a run. `row` is its stored record, or None if it stored nothing."""
     if ending is Ending.STOPPED:
         return Found(outcome=FireOutcome.INTERRUPTED, reason=ENDED_WITH_US)
     if ending is Ending.LIMIT:
-        # A run that was complete, and overtaken while its report was made, is what it found.
+        # If the limit ended the process while it wrote the report, the complete run counts.
         complete = row is not None and row.status is RunStatus.COMPLETE
         return _of_row(row, log=log) if complete else _at_limit(row)
     if ended.code is not None:
@@ -46,7 +46,7 @@ def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) ->
 def _at_limit(row: RunRow | None) -> Found:
     if row is None or not row.blocks:
         return Found(outcome=FireOutcome.FAILED, reason="its time limit was reached before a block was measured")
-    # What it found in its time is found: a regression does not depend on what was left out.
+    # A regression that a partial run found counts: it does not depend on the missing part.
     worse = bool(row.regressed or row.missed)
     return Found(outcome=FireOutcome.WORSE if worse else FireOutcome.PARTIAL, reason="its time limit was reached")
 
@@ -70,7 +70,7 @@ def _of_code(code: int, *, row: RunRow | None, log: Path) -> Found:
 
 
 def _of_row(row: RunRow | None, *, log: Path) -> Found:
-    """The process was not ours: what it stored says how it went."""
+    """The outcome by the stored record, if the process's exit code is unknown or does not decide."""
     if row is None:
         return Found(outcome=FireOutcome.FAILED, reason=last_line(log) or "it stored nothing")
     if row.status in (RunStatus.COMPLETE, RunStatus.PARTIAL):

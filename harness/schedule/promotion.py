@@ -1,4 +1,4 @@
-"""Promotion by policy, and which runs were promoted: both of retention's and the report's interest."""
+"""Promotion of runs to baselines by a job's policy, and the list of promoted runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ KEEPS_BACK = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
 
 
 def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
-    """Why a run is not promoted by its job's policy; "" where it is."""
+    """Why a run is not promoted by its job's policy, or "" if it is."""
     if policy != "clean":
         return "the job promotes nothing"
     if data.run.status is not RunStatus.COMPLETE:
@@ -27,10 +27,10 @@ def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
 
 
 def promote_run(data: RunData, baselines: Path) -> int:
-    """Accept a run's figures; how many files that changed."""
+    """Make a run's values the baseline. Return the number of changed files."""
     return len({change.file for change in promote(baselines, baseline_entries(data))})
 
 
 def promoted_runs(baselines: Path) -> frozenset[str]:
-    """Every run that a baseline holds, of any machine."""
+    """The ids of all runs that are in a baseline, of all machines."""
     return frozenset(run.id for machine in list_machines(baselines) for run in machine.runs)

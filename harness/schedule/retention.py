@@ -1,4 +1,4 @@
-"""Retention: the raw repetitions of old runs go first, then old logs. Summaries, verdicts and promoted runs stay."""
+"""Retention: deletes the raw repetitions of old runs, and old logs. Summaries, verdicts and promoted runs are kept."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +14,7 @@ from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
 
 FRESH = 50
-"""More runs than can be added between two looks."""
+"""An upper bound for the number of new runs between two calls."""
 
 THINNED = "raw repetitions were removed by retention"
 
@@ -22,7 +22,7 @@ THINNED = "raw repetitions were removed by retention"
 def to_thin(
     rows: Sequence[RunRow], *, machine_key: str, promoted: frozenset[str], settings: Settings, now: float
 ) -> tuple[str, ...]:
-    """The runs of this machine that are too old or too many; `rows` are newest first."""
+    """The ids of this machine's runs that are too old or beyond the limit. `rows` are newest first."""
     mine = [row for row in rows if row.machine_key == machine_key and row.status is not RunStatus.RUNNING]
     return tuple(
         row.id
@@ -32,7 +32,7 @@ def to_thin(
 
 
 class Retention:
-    """What a daemon does after each run. It remembers what is thin already, so that a night costs what is new."""
+    """Applies retention after each run. It remembers which runs have no raw repetitions, so it checks only new ones."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class Retention:
         self._looked = False
 
     def apply(self, *, now: float) -> tuple[str, ...]:
-        """Thin what is due, remove old logs, and return the runs that were thinned."""
-        # What lies beyond was looked at before; a run that has lost its promotion since is thinned by the next daemon.
+        """Delete due raw repetitions and old logs. Return the ids of the runs that lost their repetitions."""
+        # The first call has checked all older runs. The next daemon handles a run that is no longer promoted.
         limit = self._settings.keep_raw_runs + FRESH if self._looked else None
         rows = self._store.list(machine_key=self._machine_key, limit=limit)
         self._looked = True

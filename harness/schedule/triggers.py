@@ -1,8 +1,11 @@
-"""When what is due: pure functions of jobs, their next times and now. Nothing here reads a clock.
+"""When jobs are due: pure functions of jobs, their next times and the current time. Nothing here reads a clock.
 
-Times are seconds since the epoch. The rules: what was missed is caught up once, however often it was missed; a due time
-is never given twice; a job at a fixed hour runs once a day on the days on which the clocks change; a clock that was set
-back does not keep a job waiting for longer than its own interval.
+Times are seconds since the epoch. Rules:
+
+- If a job missed several due times, it runs once for all of them.
+- A due time is never returned twice.
+- A job at a fixed hour runs once a day, also on days on which clocks change.
+- After a clock was set back, a job waits at most its own interval.
 """
 
 import re
@@ -28,28 +31,28 @@ SHORTHANDS: Final = {
     "@monthly": "0 0 1 * *",
 }
 EVERY_HOUR: Final = ("*", "*/1", "0-23")
-"""Hour fields of a cron that goes by elapsed time; any other names hours of the day, each of which comes once a day."""
+"""Hour fields of a cron job that runs by elapsed time. All other fields name hours, each of which occurs once a day."""
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""What intervals count from, so that their times do not depend on when somebody started a scheduler."""
+"""Intervals start at this time, so that due times do not depend on when a scheduler was started."""
 COUNTED: Final = 10_000
-"""Missed times that are counted one by one; what lies beyond is passed over at once."""
+"""The maximum number of missed times that are counted one by one; further ones are skipped at once."""
 _STEP: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
-    """A job in the job store, with its next time; None where it is paused or will never be due."""
+    """A job in the job store with its next time; None if it is paused or never due again."""
 
     job: "Job"
     next_at: float | None
     paused: bool = False
     origin: str = "file"
-    """"file" or "command": where it was declared."""
+    """Where the job was declared: "file" or "command"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What is to be done for one job: run it for `due_at` if that is not None, then wait for `next_at`."""
+    """An action for a job: run it for `due_at`, unless that is None, then wait for `next_at`."""
 
     name: str
     due_at: float | None
@@ -59,7 +62,7 @@ class Move:
 
 
 def plan(booked: Sequence[Booked], now: float) -> tuple[Move, ...]:
-    """The moves that `now` asks for, in the order in which the jobs were due."""
+    """The actions that are due at `now`, in the order of the jobs' due times."""
     moves = [move for each in booked if (move := _move(each, now)) is not None]
     return tuple(sorted(moves, key=lambda move: (move.due_at or 0.0, move.name)))
 
@@ -86,7 +89,7 @@ def _move(booked: Booked, now: float) -> Move | None:
 
 
 def next_after(job: "Job", moment_s: float) -> float | None:
-    """The first time of `job` after a moment, both in seconds since the epoch; None where there is none."""
+    """The first due time of `job` after a moment, both in seconds since the epoch; None if there is none."""
     trigger = trigger_of(job)
     at = datetime.fromtimestamp(moment_s, tz=UTC)
     found: datetime | None
@@ -101,10 +104,10 @@ def next_after(job: "Job", moment_s: float) -> float | None:
 
 @lru_cache(maxsize=256)
 def trigger_of(job: "Job") -> Any:  # noqa: ANN401 - APScheduler ships no types
-    """APScheduler's trigger. Raises ValueError or LookupError where the times make no sense.
+    """APScheduler's trigger. Raises ValueError or LookupError if the times are invalid.
 
-    A cron trigger counts wall times, written as if they were UTC: APScheduler loses a time that clocks skip, and the
-    whole day with it where they skip midnight. `wall_clock` finds the moments.
+    A cron trigger uses wall times, treated as UTC, and `wall_clock` converts them to moments. With a time zone,
+    APScheduler would lose a time that clocks skip, and the whole day if they skip midnight.
     """
     zone_of(job)
     if job.cron:
@@ -115,7 +118,7 @@ def trigger_of(job: "Job") -> Any:  # noqa: ANN401 - APScheduler ships no types
 
 
 def zone_of(job: "Job") -> tzinfo:
-    """The time zone of `job`. UTC needs no database of zones; LookupError or OSError where there is no such zone."""
+    """The time zone of `job`. UTC needs no zone database. Raises LookupError or OSError for an unknown zone."""
     return UTC if job.timezone == "UTC" else ZoneInfo(job.timezone)
 
 
@@ -125,7 +128,7 @@ def _following_wall_time(trigger: Any, wall: datetime) -> datetime | None:  # no
 
 
 def check_job(job: "Job", *, where: str) -> None:
-    """Raise ConfigError where the times of `job` make no sense."""
+    """Raise ConfigError if the times of `job` are invalid."""
     try:
         trigger_of(job)
         never = next_after(job, EPOCH.timestamp()) is None
@@ -150,7 +153,7 @@ def check_job(job: "Job", *, where: str) -> None:
 
 
 def moment(seconds: float | None) -> str:
-    """A time for people, in UTC."""
+    """A time as text, in UTC."""
     if seconds is None:
         return "never"
     return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -161,7 +164,7 @@ def _fields(cron: str) -> list[str]:
 
 
 def _cron(text: str) -> Any:  # noqa: ANN401 - APScheduler ships no types
-    """A crontab's five fields. APScheduler counts weekdays from Monday, crontabs from Sunday: they go by name here."""
+    """A trigger of a crontab's five fields. It names weekdays: APScheduler counts them from Monday, crontabs from Sunday."""
     from apscheduler.triggers.cron import CronTrigger
 
     found = _fields(text)
@@ -178,7 +181,7 @@ def _cron(text: str) -> Any:  # noqa: ANN401 - APScheduler ships no types
 
 
 def _weekdays(field: str) -> str:
-    """Every weekday that a crontab's field means, by name: `1-5` is mon,tue,wed,thu,fri, and 0 and 7 are Sunday."""
+    """The weekdays of a crontab's field by name: `1-5` is mon,tue,wed,thu,fri; 0 and 7 are Sunday."""
     if field == "*":
         return field
     chosen: set[int] = set()

@@ -1,8 +1,7 @@
-"""From the times that a clock on the wall shows to moments, on the days on which clocks change too.
+"""Converts wall times to moments, also on the days on which clocks change.
 
-A wall time is a datetime without a zone. When clocks go forward, they skip wall times: such a time is due at the moment
-of the change, the first one after it that exists. When clocks go back, wall times come twice: the first counts. Clocks
-change at any hour, midnight included (Cairo, Beirut, Santiago, Havana).
+A wall time is a datetime without a zone. If clocks skip a wall time, it is due at the moment of the change. If a wall
+time occurs twice, the first counts. Clocks change at any hour, midnight included (Cairo, Beirut, Santiago, Havana).
 """
 
 from collections.abc import Callable
@@ -10,29 +9,30 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 Following = Callable[[datetime], datetime | None]
-"""The first wall time of a job at or after a given one; None where there is none."""
+"""Returns the first wall time of a job at or after a given one; None if there is none."""
 
 _PROBE_S: Final = 12 * 3_600
-"""No zone changes its offset twice within so many seconds; the tests hold all zones against a walk by minutes."""
+"""No zone changes its offset twice within this time (s); tests check all zones minute by minute."""
 _STEP: Final = timedelta(microseconds=1)
 
 
 def next_named_time(following: Following, zone: tzinfo, after: datetime) -> datetime | None:
-    """The next moment of a job at named times of the day: each comes once, whatever clocks do. In UTC."""
+    """The next moment (UTC) of a job at fixed times of the day. Each time occurs once, even if clocks change."""
     wall = following(_wall(zone, after) + _STEP)
     while wall is not None:
         found = moment_of(wall, zone)
         if found > after:
             return found
-        # Clocks went back: this wall time was reached before, when it came for the first time.
+        # Clocks went back: this is the second occurrence of the wall time.
         wall = following(wall + _STEP)
     return None
 
 
 def next_matching_moment(following: Following, zone: tzinfo, after: datetime) -> datetime | None:
-    """The next moment of a job that comes every hour: whenever the clock shows one of its times. In UTC.
+    """The next moment (UTC) of a job that runs every hour.
 
-    An hour that comes twice has its times twice, and one that is skipped has none, so that elapsed time decides.
+    The times of an hour that occurs twice are due twice, and those of a skipped hour are not due, so the job runs by
+    elapsed time.
     """
     start = after + _STEP
     while True:
@@ -48,7 +48,7 @@ def next_matching_moment(following: Following, zone: tzinfo, after: datetime) ->
 
 
 def moment_of(wall: datetime, zone: tzinfo) -> datetime:
-    """The first moment at which the clocks of `zone` show `wall`, or have just skipped it. In UTC."""
+    """The first moment (UTC) at which the clocks of `zone` show `wall` or have just skipped it."""
     before, after = (_offset_at(wall, zone, fold) for fold in (0, 1))
     first = (wall - before).replace(tzinfo=UTC)
     if before >= after:
@@ -58,7 +58,7 @@ def moment_of(wall: datetime, zone: tzinfo) -> datetime:
 
 
 def _change(zone: tzinfo, start: datetime, end: datetime) -> datetime | None:
-    """The first moment after `start`, and not after `end`, at which the offset of `zone` becomes another."""
+    """The first moment after `start`, and not after `end`, at which the offset of `zone` changes."""
     offset = _offset(zone, start)
     low, last = int(start.timestamp()), int(end.timestamp())
     while low < last:
@@ -85,5 +85,5 @@ def _offset(zone: tzinfo, moment: datetime) -> timedelta:
 
 
 def _offset_at(wall: datetime, zone: tzinfo, fold: int) -> timedelta:
-    """What `zone` is ahead of UTC at a wall time; where it is skipped, fold 0 tells the offset before the change."""
+    """The UTC offset of `zone` at a wall time. For a skipped time, fold 0 gives the offset before the change."""
     return zone.utcoffset(wall.replace(tzinfo=zone, fold=fold)) or timedelta()
