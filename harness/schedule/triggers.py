@@ -164,7 +164,7 @@ def _fields(cron: str) -> list[str]:
 
 
 def _cron(text: str) -> Any:  # noqa: ANN401 - APScheduler ships no types
-    """A trigger of a crontab's five fields. It names weekdays: APScheduler counts them from Monday, crontabs from Sunday."""
+    """A trigger of a crontab's five fields. It names weekdays: APScheduler counts from Monday, crontabs from Sunday."""
     from apscheduler.triggers.cron import CronTrigger
 
     found = _fields(text)

@@ -1,4 +1,4 @@
-"""Providers and models: what to take, and what that rests on; speed, sound and size on three scales."""
+"""The recommendation among providers and models, and charts of their speed, audio similarity and size."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -35,14 +35,14 @@ from reports.text.naming import names_of
 from reports.views.arms import ITSELF, Arms, arms
 
 _TICKS = 4
-"""About as many ticks as stand on a court, which is a third of a page wide at most."""
+"""Approximate number of ticks of a court, which is at most a third of a page wide."""
 _COURTS = ("rtf", "mcd", "model_size")
-"""Speed, sound and size: what the arms are drawn by, side by side."""
+"""The metrics of the charts of arms: speed, audio similarity and size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmMarks:
-    """One arm; its marks are in the order of the courts."""
+    """One arm. Its marks are in the order of the courts."""
 
     name: str
     marks: tuple[Markup, ...]
@@ -50,7 +50,7 @@ class ArmMarks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Court:
-    """One of the scales that the arms are drawn on."""
+    """One chart: a metric with the axis on which the arms are drawn."""
 
     title: str
     better: str
@@ -59,7 +59,7 @@ class Court:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """An arm in a recommendation: its figure, and how far it lies behind the best."""
+    """An arm in a recommendation: its value, and how far it is behind the best."""
 
     name: str
     figure: str
@@ -69,7 +69,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What to take for one purpose, and what that rests on."""
+    """The recommendation for one objective, with the values behind it."""
 
     purpose: str
     meaning: str
@@ -130,7 +130,7 @@ def choices(data: RunData, values: RunValues | None = None) -> Choices:
 
 
 def _together(advice: Sequence[Advice]) -> tuple[Advice, ...]:
-    """The advice, with what cannot be given for one and the same reason in one piece."""
+    """The recommendations. Those that cannot be made for the same reason are merged into one."""
     alike: dict[str, list[Advice]] = {}
     for each in advice:
         alike.setdefault("" if each.places else each.sentence, []).append(each)
@@ -143,7 +143,7 @@ def _for_all(some: Sequence[Advice]) -> Advice:
 
 
 def _typical(data: RunData, every: Sequence[Arm], metric: str) -> dict[str, float]:
-    """Arm id → the median of its scenarios' medians, where it has any; a model's size is its own."""
+    """Arm id → the median of its scenarios' medians, for arms with any; for `model_size` the size of its model."""
     found = {arm.id: _medians(data, arm, metric) for arm in every}
     if metric == "model_size":
         found |= {arm.id: [float(arm.model.size)] for arm in every if arm.model}
@@ -160,7 +160,7 @@ def _axis(metric: str, values: Mapping[str, float]) -> Axis:
 
 
 def _mark(metric: str, value: float | None, on: Axis, *, itself: float | None) -> Markup:
-    """A figure on its axis; without one, `itself` where the others are held against the arm."""
+    """The mark of a value on its axis. Without a value, the mark of `itself`, if the arm is the audio reference."""
     if value is None and itself is not None:
         own = scale(metric, [itself]).full(itself)
         return Markup('<span></span><span class="quiet figure">{} (itself)</span>').format(own)
@@ -173,7 +173,7 @@ def _mark(metric: str, value: float | None, on: Axis, *, itself: float | None) -
 
 
 def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str], texts: Mapping[str, str]) -> Advice:
-    """The best arm, or why none can be named."""
+    """The best arm for an objective, or the reason why there is none."""
     try:
         found = recommend([known.data], objective, values_of=lambda scenario, _: known.of(scenario))
     except UsageError as error:
@@ -201,7 +201,7 @@ def _advice(known: RunValues, objective: Objective, names: Mapping[Arm, str], te
 
 
 def _worded(reason: str, texts: Mapping[str, str]) -> str:
-    """A reason with the names that texts have for people, the longest first, because one may begin another."""
+    """A reason with readable names of texts. The longest ids are replaced first, because one may start another."""
     for text in sorted(texts, key=len, reverse=True):
         reason = reason.replace(text, f"“{texts[text]}”")
     return reason
@@ -233,7 +233,7 @@ def _behind(lead: Estimate | None) -> str:
 
 
 def _basis(found: Recommendation, texts: Mapping[str, str]) -> str:
-    """What the figures are, and how the intervals were made."""
+    """A sentence on the values and on how the intervals were computed."""
     levels = {lead.behind.level for lead in found.leads if lead.behind}
     intervals = f"; intervals at {level(levels.pop())} each, from pairs run in the same blocks" if levels else ""
     over = listed([f"“{texts.get(text, text)}”" for text in found.texts])

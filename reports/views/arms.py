@@ -1,4 +1,4 @@
-"""Models, providers and options side by side: speed, size, memory, start-up and sound, as finished strings."""
+"""The table of a run's arms: speed, size, memory, start-up and audio similarity, as formatted strings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,18 +17,18 @@ from reports.text.format import NOTHING, Scale, arm_parts, metric_of, percent, r
 from reports.text.naming import names_of
 
 SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", "lsd", "mcd", "duration_ratio")
-"""Figures of one text."""
+"""Metrics of one text."""
 SOUNDS = ("lsd", "mcd", "duration_ratio")
 ITSELF = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
 """Audio similarity metric → the same metric between two syntheses of one model, for comparison."""
 CHANGE = "change"
 FIGURES = ("model_size", "load_time", "latency", CHANGE, *SPOKEN[1:])
-"""Columns, in order; `change` is the latency against the reference's, pair by pair."""
+"""Columns, in order. `change` is the change of the latency relative to the reference, pair by pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmLine:
-    """One arm; `figures` by column, as far as there are any. `remark` says why there are none, or what is wrong."""
+    """One arm. `figures`: column → value, if known. `remark` says why values are missing, or what is wrong."""
 
     id: str
     name: str
@@ -39,10 +39,10 @@ class ArmLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arms:
-    """All arms of a run that spoke one and the same text, and those that were to and could not."""
+    """All arms of a run that have one common text, including those that failed."""
 
     columns: Mapping[str, str]
-    """Column → its title, without those that no arm has a figure for."""
+    """Column → its title; only columns in which an arm has a value."""
     lines: tuple[ArmLine, ...]
     request: str
     reference: str
@@ -51,14 +51,14 @@ class Arms:
 
 
 def arms(data: RunData, values: RunValues | None = None) -> Arms:
-    """The arms of a run by the text that the most of them were to speak, in the order of the run.
+    """The arms of a run for the text that most of them have, in the order of the run.
 
-    Who has the run's values already hands them in.
+    `values` saves deriving the run's values again.
     """
     known = values or RunValues(data)
     spoken = _common(data.run.scenarios)
     held_against = references_of(data)
-    # A duel's verdicts name the side that is the reference; of other runs it is the plainest arm.
+    # The verdicts of a duel name the reference. In other runs it is the plainest arm.
     reference = next((each for each in spoken if each.arm.id in held_against), None) or reference_of(spoken)
     shown = {each.id: _numbers(each, reference, known) for each in spoken}
     scales = {
@@ -96,7 +96,7 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
 
 
 def references_of(data: RunData) -> frozenset[str]:
-    """The arms that the verdicts of a run name as their other side, as those of a duel do."""
+    """The arms that the verdicts of a run name as reference. Only verdicts of duels do."""
     return frozenset(verdict.reference for verdict in data.verdicts)
 
 
@@ -108,7 +108,7 @@ def _beside(other: Scenario | None, reference: Scenario | None, names: Mapping[s
 
 
 def _common(scenarios: Sequence[Scenario]) -> list[Scenario]:
-    """The scenarios of the text that most arms were to speak; of several such texts, those of the last."""
+    """The scenarios of the text that most arms have; if several texts qualify, of the last one."""
     alike: dict[tuple[object, ...], dict[Arm, Scenario]] = {}
     for each in scenarios:
         if each.mode in (Mode.WHOLE, Mode.STREAM) and each.speed == 1.0 and each.concurrency == 1:
@@ -119,9 +119,9 @@ def _common(scenarios: Sequence[Scenario]) -> list[Scenario]:
 
 
 def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -> dict[str, float]:
-    """Every figure that there is of a scenario and its arm, in the metrics' units."""
+    """Metric → value of a scenario and its arm, in the metric's unit."""
     data = known.data
-    own, arm = scenario.id, scenario.arm.id  # made anew whenever asked for
+    own, arm = scenario.id, scenario.arm.id  # computed at each access
     found = {
         each.metric: each.median
         for each in data.summaries
@@ -175,13 +175,13 @@ def _line(
 
 
 def _origin(model: ModelVariant) -> str:
-    """Where a model comes from, and how it was quantised; the settings of a replica are in its name."""
+    """The origin of a model and its quantisation recipe. The settings of a replica are in its name."""
     made = "" if "=" in model.recipe else model.recipe
     return ", ".join(part for part in (model.origin, made) if part)
 
 
 def _remark(scenario: Scenario, data: RunData) -> str:
-    """Why the arm has no figures, or what is wrong with those that it has; "" where nothing is."""
+    """Why the arm has no values, or what is wrong with them; "" if nothing is."""
     own, arm = scenario.id, scenario.arm.id
     failed = [each for each in data.verdicts if each.scenario_id == own and each.kind is VerdictKind.FAILED]
     wrong = next((each for each in failed if each.metric in SOUNDS), None)
@@ -200,5 +200,5 @@ def _title(column: str) -> str:
 
 
 def cell(line: ArmLine, column: str) -> str:
-    """A figure of a line, or the sign for none."""
+    """A value of a line, or a dash."""
     return line.figures.get(column, NOTHING)

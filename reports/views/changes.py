@@ -1,4 +1,4 @@
-"""What got worse, what got better and what stayed unclear, by scenario, as finished strings."""
+"""The regressed, improved and inconclusive metrics by scenario, as formatted strings."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ Medians = Mapping[Key, float | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeLine:
-    """One changed figure."""
+    """One changed metric of a scenario."""
 
     metric: str
     css: str
@@ -34,9 +34,9 @@ class ChangeLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeGroup:
-    """The changed figures of one scenario, largest first, with what may have caused them.
+    """The changed metrics of one scenario, largest change first, with the suspected causes.
 
-    `advice` is what to do next, where it is the same for all of them; else it is in their notes.
+    `advice` is the next step, if it is the same for all of them. Otherwise their notes have it.
     """
 
     label: Label
@@ -47,7 +47,7 @@ class ChangeGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """Everything that got worse or better, and what stayed unclear."""
+    """All regressed, improved and inconclusive metrics of a run."""
 
     worse: tuple[ChangeGroup, ...]
     better: tuple[ChangeGroup, ...]
@@ -56,12 +56,12 @@ class Changes:
 
     @property
     def worse_advice(self) -> str:
-        """What to do next, where it is the same for all that got worse."""
+        """The next step, if it is the same for all regressions; else ""."""
         return _common_advice(self.worse)
 
     @property
     def unclear_advice(self) -> str:
-        """What to do next, where it is the same for all that is unclear."""
+        """The next step, if it is the same for all inconclusive metrics; else ""."""
         return _common_advice(self.unclear)
 
 
@@ -71,7 +71,7 @@ def _common_advice(groups: tuple[ChangeGroup, ...]) -> str:
 
 
 def changes(data: Concluded, named: Names) -> Changes:
-    """What the gate called worse, better or unclear, by scenario, the largest change first."""
+    """The metrics with the verdicts regressed, improved or inconclusive, by scenario, largest change first."""
     moved = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE)
     shown = [verdict for verdict in data.verdicts if verdict.kind in moved]
     medians: Medians = {(each.scenario_id, each.metric): each.median for each in data.summaries} if shown else {}
@@ -94,7 +94,7 @@ def changes(data: Concluded, named: Names) -> Changes:
 
 
 def change_axis(verdicts: Iterable[Verdict]) -> Axis:
-    """One axis for the intervals of all changes, in ratios to 1; a change beyond −58 % or +138 % ends at the edge."""
+    """One axis for the intervals of all changes, in ratios to 1. A change beyond −58 % or +138 % is cut at the edge."""
     ends = [
         value_change(each.metric, end)
         for each in verdicts
@@ -121,12 +121,12 @@ def _group(name: Label, verdicts: list[Verdict], medians: Medians, on: Axis) -> 
 
 
 def _advice(verdict: Verdict) -> str:
-    """What to do next; not that the report has more to say, which whoever reads this has before him."""
+    """The next step of a verdict, without the advice to look into the report."""
     return "" if "`kokoro-bench report`" in verdict.advice else verdict.advice
 
 
 def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) -> ChangeLine:
-    """A figure; its `note` is its own advice, unless another is given. The reason only repeats a known change."""
+    """The line of a verdict. `note` replaces its own advice. The verdict's reason would only repeat the change."""
     words = VERDICT_WORDS[verdict.kind]
     title = metric_of(verdict.metric).title
     shown = scale(verdict.metric, [value]).full(value)
@@ -161,7 +161,7 @@ def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) 
 
 
 def change_range(metric: str, change: Estimate) -> Range:
-    """A change with its interval, as ratios to 1 of the metric's value."""
+    """A change of a metric with its interval, as ratios to 1."""
     ends = sorted((value_change(metric, change.low), value_change(metric, change.high)))
     return Range(point=value_change(metric, change.point), low=ends[0], high=ends[1])
 

@@ -1,4 +1,4 @@
-"""Two runs side by side: as a page, as HTML, as Markdown. Shows differences; decides nothing, the gate does that."""
+"""Compares two runs as a page, HTML or Markdown. It shows differences; only the gate makes verdicts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -28,12 +28,12 @@ from reports.views.facts import Fact, differences
 from reports.views.summary import escape, table
 
 MOST = 20
-"""Lines of a comparison in Markdown."""
+"""The maximum number of lines of a comparison in Markdown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One figure in both runs. `apart` says whether the two intervals have nothing in common."""
+    """One metric in both runs. `apart` says whether the two intervals do not overlap."""
 
     label: Label
     metric: str
@@ -48,7 +48,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two runs."""
+    """The comparison of two runs, or of the two arms of a duel."""
 
     title: str
     sentence: str
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
-    """What is different in `after`: the largest differences whose intervals do not meet come first."""
+    """The differences of `after` from `before`. Pairs whose intervals do not overlap come first, largest first."""
     before, after = published(before), published(after)
     named = names(tuple({each.id: each for each in (*before.run.scenarios, *after.run.scenarios)}.values()))
     old, new = _summaries(before), _summaries(after)
@@ -86,7 +86,7 @@ def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
 
 
 def comparison_of_arms(data: RunData) -> Comparison | None:
-    """The two arms of a duel, the reference before and the candidate after; None for a run that is no duel."""
+    """The comparison of a duel's arms: before is the reference, after the candidate. None if the run is no duel."""
     data = published(data)
     duel = duel_of(data)
     if duel is None:
@@ -121,7 +121,7 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
 
 
 def _distinct_names(before: Scenario, after: Scenario) -> tuple[str, str]:
-    """The two arms by their models and by what else they do not share."""
+    """Names of the two arms: their models and the settings that differ."""
     old, new = arm_parts(before), arm_parts(after)
     shared = set(old[1:]) & set(new[1:])
     names = [" · ".join((first, *(part for part in rest if part not in shared))) for first, *rest in (old, new)]
@@ -129,7 +129,7 @@ def _distinct_names(before: Scenario, after: Scenario) -> tuple[str, str]:
 
 
 def _sentence(pairs: tuple[Pair, ...], of: str, *, only_later: int = 0, only_earlier: int = 0) -> str:
-    """How many figures lie apart, and how many stand alone."""
+    """A sentence with the numbers of pairs that do not overlap and of values that only one run has."""
     apart = sum(pair.css != "same" for pair in pairs)
     figures = f"{count(len(pairs), 'figure')} that both {of} have"
     lie = f"{apart} {'lies' if apart == 1 else 'lie'}" if apart else "none lies"
@@ -141,13 +141,13 @@ def _sentence(pairs: tuple[Pair, ...], of: str, *, only_later: int = 0, only_ear
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duel:
-    """The scenarios of a duel, text by text: the reference's and the candidate's."""
+    """The scenario ids of a duel's reference and candidate, text by text."""
 
     pairs: tuple[tuple[Scenario, Scenario], ...]
 
 
 def duel_of(data: RunData) -> Duel | None:
-    """The sides of a duel, as its verdicts name them; None for any other run, and for a duel without a verdict."""
+    """The arms of a duel, as its verdicts name them. None for other runs and for duels without verdicts."""
     by_id = {each.id: each for each in data.run.scenarios}
     references = {(each.arm.id, request_parts(each)): each for each in data.run.scenarios}
     pairs: dict[str, tuple[Scenario, Scenario]] = {}
@@ -160,14 +160,14 @@ def duel_of(data: RunData) -> Duel | None:
 
 
 def compare_html(view: Comparison) -> str:
-    """One self-contained page on two runs, or on a duel."""
+    """A self-contained HTML page that compares two runs or the arms of a duel."""
     from reports.pages.rendering import render
 
     return render("compare.html", compare=view, site=None)
 
 
 def compare_markdown(view: Comparison) -> str:
-    """Two runs as Markdown: the figures whose intervals do not meet, largest difference first."""
+    """A comparison as Markdown: the metrics whose intervals do not overlap, largest difference first."""
     apart = [pair for pair in view.pairs if pair.css != "same"]
     rows = [(pair.label.full, pair.metric, pair.before, pair.after, pair.change) for pair in apart[:MOST]]
     parts = [f"## {escape(view.title)}", escape(view.sentence), *(escape(text) for text in view.warnings)]
@@ -204,13 +204,13 @@ def _pair(label: Label, old: Summary, new: Summary) -> Pair:
 
 
 def _apart(old: Summary, new: Summary) -> tuple[str, str]:
-    """A colour and a word: two intervals with nothing in common are worth a look, no more."""
+    """A CSS class and a word for two summaries. Intervals that do not overlap deserve a look; they are no verdict."""
     if old.definition != new.definition:
         return "none", "another definition"
     if old.interval is None or new.interval is None:
         return "same", "no interval"
     metric = metric_of(new.metric)
-    # A stage's share is one of another whole: no better, no worse.
+    # A stage's share is relative to its own total, so it is neither better nor worse.
     if metric.direction is Direction.NEITHER or (metric.share and not metric.gated):
         beyond = new.interval.low > old.interval.high or old.interval.low > new.interval.high
         return ("none", "apart") if beyond else ("same", "not apart")
@@ -230,7 +230,7 @@ def _interval(summary: Summary) -> str:
 
 
 def _ordered(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    """Those that lie apart first, then what is judged, the largest difference first; their metrics by title."""
+    """Pairs in this order: not overlapping first, then gated metrics, then the largest difference, then the title."""
     found = list(pairs)
     metrics = in_order({pair.metric for pair in found})
     found.sort(

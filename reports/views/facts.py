@@ -1,4 +1,4 @@
-"""What a run was made on and of, what differs from its reference, and what it could not measure."""
+"""The machine and the subject of a run, its differences from the reference, and the values that are missing."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from reports.text.naming import Label, Names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """A line of a table of facts; `before` is the reference's, where it differs."""
+    """A line of a table of facts. `before` is the value of the reference, if it differs."""
 
     name: str
     value: str
@@ -38,9 +38,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Something that has no figure: which metrics of which scenarios, and why.
+    """A missing value: the metrics, the scenarios and the reason.
 
-    `tail` is the end of the stderr of the worker that was lost.
+    `tail` is the end of the lost worker's stderr.
     """
 
     reason: str
@@ -55,7 +55,7 @@ _BINARY = (("GiB", 1 << 30), ("MiB", 1 << 20))
 
 
 def facts(run: RunRecord, *, before: RunRecord | None) -> Facts:
-    """The facts of a run; `before` is the run that it is compared with, where that is one run and known."""
+    """The facts of a run. `before` is the run that it is compared with, or None if unknown or several runs."""
     return Facts(
         run=tuple(_run(run)),
         machine=tuple(_machine(run.machine)),
@@ -68,7 +68,7 @@ def facts(run: RunRecord, *, before: RunRecord | None) -> Facts:
 
 
 def differences(run: RunRecord, before: RunRecord) -> Iterable[Fact]:
-    """What is not the same in two runs: the subject first, then the machine and the conditions that are words."""
+    """The differences of two runs: of the subject, then of the machine, then of conditions that are not numbers."""
     pairs = (
         (_subject(run.subject), _subject(before.subject)),
         (_machine(run.machine), _machine(before.machine)),
@@ -161,7 +161,7 @@ def _subject(subject: Subject) -> list[Fact]:
 
 
 def gaps(data: Concluded, named: Names) -> tuple[Gap, ...]:
-    """What has no figure, one entry per reason: failures first, then metrics that do not apply or cannot be known."""
+    """The missing values, one entry per reason: failures first, then metrics that do not apply or are unknown."""
     reasons: dict[tuple[bool, str], dict[str, set[str]]] = {}
 
     def add(scenario_id: str, metric: str, reason: str, *, failed: bool) -> None:
@@ -200,7 +200,7 @@ _LOST = (VerdictKind.FAILED, VerdictKind.MISSING)
 
 
 def _never_started(data: Concluded) -> dict[str, str]:
-    """Scenario → why no worker of its arm ever answered, where no verdict says so: nothing of it was measured."""
+    """Scenario → why no worker of its arm could start, for scenarios without a verdict that says so."""
     valid = {each.arm_id for each in data.launches if each.outcome.valid}
     reasons = {each.arm_id: each.outcome.reason for each in data.launches if each.arm_id not in valid}
     judged = {each.scenario_id for each in data.verdicts}
@@ -218,7 +218,7 @@ def _what(found: dict[str, set[str]]) -> str:
 
 
 def _invalid(data: Concluded) -> dict[str, list[str]]:
-    """Reason with its count → scenarios, of single repetitions that failed while others of the scenario did not."""
+    """Reason with its count → scenarios in which some but not all repetitions failed."""
     made = tries(data)
     failures = Counter(
         (each.scenario_id, f"{each.outcome.kind.value}: {each.outcome.reason}")
@@ -233,12 +233,12 @@ def _invalid(data: Concluded) -> dict[str, list[str]]:
 
 
 def tries(data: Concluded) -> Mapping[str, int]:
-    """How many repetitions were made of each scenario."""
+    """Scenario → the number of its repetitions."""
     return Counter(each.scenario_id for each in data.repetitions) if isinstance(data, RunData) else data.tries
 
 
 def _tails(data: Concluded) -> dict[str, str]:
-    """Scenario → the end of the stderr of the worker that was lost with it."""
+    """Scenario → the end of its lost worker's stderr."""
     by_arm = {each.arm_id: each.outcome.stderr_tail for each in data.launches if each.outcome.stderr_tail}
     lost = [each for each in data.run.scenarios if each.arm.id in by_arm] if by_arm else []
     tails = {each.id: by_arm[each.arm.id] for each in lost}

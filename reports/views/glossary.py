@@ -8,7 +8,7 @@ from reports.text.format import better, percent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A metric, explained."""
+    """The definition of a metric."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""A run in one sentence: what a reviewer wants to know first."""
+"""The result of a run in one sentence."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _STATUS_WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How many verdicts of a kind there are."""
+    """The number of verdicts of a kind."""
 
     glyph: str
     word: str
@@ -33,7 +33,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """The sentence, its colour (`css`), and what supports it."""
+    """The sentence, its CSS class, and supporting details."""
 
     css: str
     glyph: str
@@ -44,11 +44,11 @@ class Headline:
 
 
 def headline(data: Concluded, named: Names | None = None) -> Headline:
-    """What a run says, in one sentence, with the largest change beside it."""
+    """The result of a run in one sentence, with its largest change."""
     kinds = Counter(verdict.kind for verdict in data.verdicts)
     missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
     word = _word(kinds, missed) if kinds or _measured(data) else _NOTHING
-    # That a run which is complete has played its blocks is no news; the table of facts has it.
+    # The reason of a complete run is not worth a headline. The table of facts has it.
     complete = data.run.status is RunStatus.COMPLETE
     ended = "" if complete else sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
     return Headline(
@@ -66,7 +66,7 @@ def headline(data: Concluded, named: Names | None = None) -> Headline:
 
 
 def uncommitted(run: RunRecord) -> str:
-    """That a work tree was measured which no revision holds; "" where it was clean, or was not what was measured."""
+    """A note that uncommitted changes were measured; "" if the work tree was clean or was not measured."""
     ours = any(not (scenario.arm.revision or scenario.arm.url) for scenario in run.scenarios)
     if not (run.subject.dirty and ours):
         return ""
@@ -74,12 +74,12 @@ def uncommitted(run: RunRecord) -> str:
 
 
 def _measured(data: Concluded) -> int:
-    """How many figures there are, whether judged or not."""
+    """The number of measured values, gated or not."""
     return sum(summary.n > 0 for summary in data.summaries)
 
 
 def _unjudged(data: Concluded, missed: int) -> str:
-    """The sentence of a run without a verdict, such as a load, or one that lost everything."""
+    """The sentence of a run without verdicts, such as a load or a run that lost every scenario."""
     figures = _measured(data)
     if not figures:
         return "Nothing was measured."
@@ -88,7 +88,7 @@ def _unjudged(data: Concluded, missed: int) -> str:
 
 
 def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
-    """The verdict of a whole run: the urgent first, and how much it rests on."""
+    """The verdict of a whole run: the most urgent results first, and the number of compared metrics."""
     tally: Counter[VerdictKind] = Counter(kinds)
     total = tally.total()
     compared = sum(tally[kind] for kind in _COMPARED)
@@ -108,7 +108,7 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
 
 
 def _moved(tally: Mapping[VerdictKind, int], compared: int) -> str:
-    """What moved of the figures that could be compared. What is unclear is no proof that nothing got worse."""
+    """The changes among the compared metrics. An inconclusive metric does not show that nothing got worse."""
     worse, better = tally[VerdictKind.REGRESSED], tally[VerdictKind.IMPROVED]
     same, unclear = tally[VerdictKind.UNCHANGED], tally[VerdictKind.INCONCLUSIVE]
     of = count(compared, "figure")
@@ -129,7 +129,7 @@ def _all(figures: int) -> str:
 
 
 def most_changed(data: Concluded) -> Verdict | None:
-    """The largest regression, or where there is none the largest improvement."""
+    """The largest regression; without regressions, the largest improvement; or None."""
     for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
         found = [verdict for verdict in data.verdicts if verdict.kind is kind and verdict.change is not None]
         if found:
@@ -148,9 +148,9 @@ def _detail(data: Concluded, named: Names) -> str:
 
 
 def _next_step(data: Concluded) -> str:
-    """What to do where nothing could be compared: the gate's advice, where all verdicts agree on it.
+    """The next step if nothing could be compared: the gate's advice, if all verdicts agree on it.
 
-    A run that was interrupted, or that failed, cannot be accepted, so it is not advised.
+    An interrupted or failed run cannot become a baseline, so the advice is left out.
     """
     if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
         return ""
@@ -167,7 +167,7 @@ def _word(kinds: Mapping[VerdictKind, int], missed: int) -> tuple[str, str]:
         return "unclear", "!"
     if kinds.get(VerdictKind.IMPROVED):
         return VERDICT_WORDS[VerdictKind.IMPROVED].css, VERDICT_WORDS[VerdictKind.IMPROVED].glyph
-    # Of the two that are left, the one that most figures have.
+    # Of the remaining two kinds, the one with more verdicts.
     rest = max((VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE), key=lambda kind: kinds.get(kind, 0))
     if kinds.get(rest):
         return VERDICT_WORDS[rest].css, VERDICT_WORDS[rest].glyph

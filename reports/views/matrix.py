@@ -1,4 +1,4 @@
-"""The matrix of a run, scenario × metric: every verdict and every figure, as finished strings."""
+"""The matrix of a run, scenario × metric, with every verdict and value as formatted strings."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +15,12 @@ from reports.text.format import VERDICT_WORDS, Scale, VerdictWord, in_order, met
 from reports.text.naming import Key, Label, Names
 
 COLUMNS = 8
-"""Metrics side by side in one matrix; a ninth opens another."""
+"""The maximum number of metrics in one matrix; further ones get another matrix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
-    """A scenario. Its cells are one finished piece, because a site has half a million of them."""
+    """A scenario. Its cells are one string of HTML, because a site has half a million cells."""
 
     label: Label
     cells: Markup
@@ -28,17 +28,17 @@ class MatrixRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A metric at the head of a matrix."""
+    """A metric in the head of a matrix."""
 
     title: str
     unit: str
     label: Markup
-    """Both, for a screen that has no room for the head."""
+    """Title and unit, for screens that are too narrow for the head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Scenario × metric; `name` tells several apart, `folded` ones open on demand."""
+    """Scenario × metric. `name` distinguishes several matrices; a `folded` one opens on demand."""
 
     name: str
     folded: bool
@@ -47,10 +47,10 @@ class Matrix:
 
 
 def matrices(data: Concluded, named: Names, *, marks: Mapping[Key, Markup] | None = None) -> tuple[Matrix, ...]:
-    """Scenario × metric, in groups that fit a laptop's width: what was judged, then (folded) what is only known.
+    """Scenario × metric, in groups that fit a laptop's width: metrics with verdicts, then (folded) the others.
 
-    A metric without any figure or verdict has no column; the page lists it under what was not measured. `marks` are
-    small drawings for the cells; `named` are the run's own names.
+    A metric without any value or verdict has no column; the page lists it as not measured. `marks` are small
+    drawings for the cells. `named` are the run's names.
     """
     cells = _Cells(
         verdicts={(each.scenario_id, each.metric): each for each in data.verdicts},
@@ -72,10 +72,10 @@ def matrices(data: Concluded, named: Names, *, marks: Mapping[Key, Markup] | Non
 
 
 def _references(data: Concluded) -> frozenset[Key]:
-    """What another arm of the run was held against, as in a duel, and has no verdict of its own."""
+    """The (scenario, metric) keys that are references of other arms, as in a duel, and have no verdict."""
     held_against = {each.reference for each in data.verdicts}
     sides = [each for each in data.run.scenarios if each.arm.id in held_against]
-    if not sides:  # most runs are held against a baseline
+    if not sides:  # most runs are compared with a baseline
         return frozenset()
     against = {(each.reference, each.metric) for each in data.verdicts}
     judged = {(each.scenario_id, each.metric) for each in data.verdicts}
@@ -83,7 +83,10 @@ def _references(data: Concluded) -> frozenset[Key]:
 
 
 def _by_kind(data: Concluded, named: Names) -> list[tuple[str, list[str]]]:
-    """Start-up scenarios have metrics of their own, and so a table of their own; what a verdict misses comes last."""
+    """Table name → scenario ids. Start-up scenarios have other metrics, so they have another table.
+
+    Scenarios that only a verdict names come last.
+    """
     every = dict.fromkeys([*named.labels, *(each.scenario_id for each in data.verdicts)])
     starts = named.starts
     kinds = [("Synthesis", [i for i in every if i not in starts]), ("Start-up", [i for i in every if i in starts])]
@@ -92,7 +95,7 @@ def _by_kind(data: Concluded, named: Names) -> list[tuple[str, list[str]]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cells:
-    """What the cells of a run's matrices are made of."""
+    """The data of the cells of a run's matrices."""
 
     verdicts: Mapping[Key, Verdict]
     medians: Mapping[Key, float]
@@ -100,11 +103,11 @@ class _Cells:
     references: frozenset[Key]
 
     def scale(self, metric: str, members: Sequence[Label]) -> Scale:
-        """One scale for a column."""
+        """The scale of a column."""
         return scale(metric, [self.medians.get((each.id, metric)) for each in members])
 
     def column(self, metric: str, members: Sequence[Label], *, on: Scale, head: Markup) -> Iterator[str]:
-        """The cells of a metric under `head`, a scenario each; the script sorts and filters by their attributes."""
+        """The cells of a metric under `head`, one per scenario. The script sorts and filters by their attributes."""
         sign = -1.0 if metric_of(metric).direction is Direction.HIGHER else 1.0
         frames = _frames(head)
         for each in members:
@@ -121,7 +124,7 @@ class _Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
-    """What all cells of one metric and one kind of verdict have in common, in the order in which it stands."""
+    """The common HTML of all cells with one metric and one kind of verdict, in its order."""
 
     start: str
     verdict: str
@@ -129,7 +132,7 @@ class _Frame:
     shown_change: str
 
 
-@lru_cache(maxsize=256)  # one run after the other has the same metrics
+@lru_cache(maxsize=256)  # successive runs have the same metrics
 def _frames(head: Markup) -> Mapping[VerdictKind | None, _Frame]:
     return {kind: _frame(kind, head) for kind in (None, *VERDICT_WORDS)}
 

@@ -1,4 +1,4 @@
-"""The sound of a run for its single file: what each scenario spoke, as far as a file may carry it."""
+"""The recordings of a run for its single-file report, up to a maximum size."""
 
 import base64
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from reports.text.format import count, number
 from reports.text.naming import Label, Names
 
 MOST = 6_000_000
-"""Bytes of recordings that a single file carries: a third more as text, and still small enough for a mail."""
+"""The maximum bytes of recordings in a single file. As text they take a third more, which still fits into a mail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Player:
-    """One recording as a data address."""
+    """One recording as a data URL."""
 
     label: Label
     source: str
@@ -25,7 +25,7 @@ class Player:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Players:
-    """The recordings of a run in its order; `left_out` says which are missing, "" where none is."""
+    """The recordings of a run, in its order. `left_out` is a sentence on missing ones, or ""."""
 
     players: tuple[Player, ...]
     left_out: str
@@ -39,9 +39,9 @@ class _Kept:
 
 
 def players(data: RunData, named: Names, folder: Path, *, most: int = MOST) -> Players | None:
-    """The recordings of `data` under `folder`, one a scenario, the smallest first up to `most` bytes; None without any.
+    """The recordings of `data` under `folder`, one per scenario; None if there are none.
 
-    A recording that cannot be read counts as left out.
+    The smallest are taken first, up to `most` bytes together. An unreadable recording counts as left out.
     """
     kept = list(_kept(data, folder))
     carried: dict[str, bytes] = {}
@@ -62,7 +62,7 @@ def players(data: RunData, named: Names, folder: Path, *, most: int = MOST) -> P
 
 
 def _kept(data: RunData, folder: Path) -> Iterator[_Kept]:
-    """The first launch's recording of each scenario that has one."""
+    """The recording of the first launch, for each scenario that has one."""
     for scenario in data.run.scenarios:
         for launch in range(KEPT_LAUNCHES):
             path = audio_path(folder, data.run.id, scenario_id=scenario.id, launch=launch)

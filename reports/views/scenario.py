@@ -1,4 +1,4 @@
-"""One scenario of one machine: how it went in the latest run, and how it has gone, as finished strings."""
+"""One scenario on one machine: its latest run and its history, as formatted strings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _URGENT = ("worse", "failed", "better", "unclear")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioPage:
-    """Everything on a scenario's page."""
+    """The contents of a scenario's page."""
 
     label: Label
     machine: str
@@ -46,7 +46,7 @@ class ScenarioPage:
 def scenario_page(
     data: RunData, over_time: ScenarioTrends, *, strips: "tuple[OwnStrips, ...]", sound: "Sound | None" = None
 ) -> ScenarioPage:
-    """The page of a scenario; `strips` and `sound` are those of `data`, the latest run that has it."""
+    """The page of a scenario. `strips` and `sound` are those of `data`, the latest run with the scenario."""
     label, trends = over_time.label, over_time.trends
     ours = [
         each
@@ -84,7 +84,7 @@ def _sentence(trends: Sequence[Trend]) -> str:
 
 
 def _typical(ours: Sequence[Repetition]) -> Repetition | None:
-    """The repetition that took the median time, or next to it."""
+    """The repetition with the median latency, or the one next to it."""
     if not ours:
         return None
     middle = median(each.end_ns for each in ours)
@@ -92,7 +92,7 @@ def _typical(ours: Sequence[Repetition]) -> Repetition | None:
 
 
 def _memory(ours: Sequence[Repetition]) -> tuple[Markup, str]:
-    """Resident size after each repetition, in the order in which they were made."""
+    """A chart of the resident memory after each repetition, in their order, and its description."""
     ordered = sorted(ours, key=lambda each: (each.launch, each.block))
     sizes = [None if each.memory.rss_after is None else float(each.memory.rss_after) for each in ordered]
     known = [size for size in sizes if size is not None]

@@ -1,4 +1,4 @@
-"""A run as Markdown: for a job summary, a comment, a mail. What a reviewer wants to know first, and no more."""
+"""A short Markdown summary of a run, for a job summary, a comment or a mail."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ from reports.views.headline import headline
 from reports.views.targets import OPEN, targets, targets_sentence
 
 MOST = 10
-"""Lines per table; what is beyond is counted."""
+"""The maximum number of lines per table; further ones are counted."""
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\.(?=\s)")
 
 
 def markdown_summary(data: RunData) -> str:
-    """The verdict, the largest changes with their intervals, missed targets and failures. Ends with a line's end."""
+    """The verdict, the largest changes with their intervals, missed targets and failures. Ends with a newline."""
     data = published(data)
     named = names_of(data)
     head = headline(data, named)
@@ -42,7 +42,7 @@ def markdown_summary(data: RunData) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: neither markup, nor HTML, nor a mention, nor a table's edge."""
+    """Text escaped for one line of Markdown: no markup, HTML, mention or column separator takes effect."""
     one_line = " ".join(visible(text).split())
     return _SPECIAL.sub(_escaped, one_line)
 
@@ -52,7 +52,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """A sentence with its commands, which stand between backticks, as code; the rest is escaped."""
+    """A sentence as Markdown. Commands between backticks become code; the rest is escaped."""
     parts = " ".join(visible(text).split()).split("`")
     if len(parts) % 2 == 0:
         return escape(text)
@@ -60,7 +60,7 @@ def sentence(text: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are escaped here."""
+    """A Markdown table. This function escapes the cells."""
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     lines += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows]
     return "\n".join(lines)
@@ -105,7 +105,7 @@ def _targets(data: RunData, named: Names) -> list[str]:
 
 
 def _met_without_interval(data: RunData) -> list[str]:
-    """Which targets were met by figures that have no interval: nothing is decided by a point alone in silence."""
+    """A note on targets that were met by values without an interval, so that this is visible."""
     met = {(each.scenario_id, each.metric) for each in data.targets if each.kind is TargetKind.MET}
     alone: dict[str, list[str]] = {}
     for each in data.summaries:

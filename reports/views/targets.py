@@ -1,4 +1,4 @@
-"""The targets of a run: what a listener is owed, as finished strings."""
+"""The results of a run's targets, as formatted strings."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from reports.text.naming import Label, Names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetLine:
-    """A target of a scenario. `cells` are the same in one finished piece, because a page can have hundreds of lines."""
+    """A target of a scenario. `cells` is its HTML in one string, because a page can have hundreds of lines."""
 
     label: Label
     metric: str
@@ -29,7 +29,7 @@ class TargetLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTally:
-    """A target with how its scenarios fared; `worst` is the observed figure that comes last, and whose."""
+    """A target with the results of its scenarios. `worst` is the worst observed value and its scenario."""
 
     metric: str
     limit: str
@@ -46,11 +46,11 @@ _TARGET_WORDS = {
 }
 
 OPEN = (TargetKind.MISSED, TargetKind.UNKNOWN)
-"""What a reviewer must look at."""
+"""The results that need a reviewer's attention."""
 
 
 def targets(data: Concluded, named: Names, *, kinds: Sequence[TargetKind]) -> tuple[TargetLine, ...]:
-    """The targets of these kinds, in the order of `kinds`; the scales are those of all targets of a metric."""
+    """The targets with these results, in the order of `kinds`. All targets of a metric share one scale."""
     figures: dict[str, list[float | None]] = {}
     for target in data.targets:
         figures.setdefault(target.metric, []).extend((target.limit, target.observed.value))
@@ -64,7 +64,7 @@ def targets(data: Concluded, named: Names, *, kinds: Sequence[TargetKind]) -> tu
 
 
 def tallies(data: Concluded, named: Names) -> tuple[TargetTally, ...]:
-    """Each target once, with how many scenarios missed it; those that were missed come first."""
+    """Each target once, with the number of scenarios that missed it. Missed targets come first."""
     by_target: dict[tuple[str, float], list[TargetResult]] = {}
     for target in data.targets:
         by_target.setdefault((target.metric, target.limit), []).append(target)
@@ -95,7 +95,7 @@ def _tally(those: Sequence[TargetResult], named: Names) -> TargetTally:
 
 
 def targets_sentence(data: Concluded) -> str:
-    """How many targets were met, missed, unknown."""
+    """A sentence with the numbers of targets that were met, missed and unknown."""
     tally = Counter(target.kind for target in data.targets)
     if not tally:
         return "No target applies to this run."
@@ -133,6 +133,6 @@ def _limit(target: TargetResult, on: Scale) -> str:
 
 
 def _trimmed(limit: float, on: Scale) -> str:
-    """A limit is somebody's round number, and is written like one."""
+    """A limit as text, without trailing zeros: limits are round numbers."""
     text = number(limit * on.factor, 3).rstrip("0").rstrip(".")
     return f"{text}\u202f{on.unit}" if on.unit else text

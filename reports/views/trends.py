@@ -1,4 +1,4 @@
-"""Trends: every figure over all runs of a machine, as finished strings."""
+"""Trends: every metric over all runs of a machine, as formatted strings."""
 
 import math
 from bisect import bisect_left
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import FloatArray
 
 SPARK_RUNS = 30
-"""Runs in a sparkline."""
+"""The number of runs in a sparkline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """One figure over all runs."""
+    """One metric of one scenario over all runs."""
 
     label: Label
     metric: str
     title: str
     now: str
     before: str
-    """The last figure that there is, where the latest run has none; else ""."""
+    """The last known value, if the latest run has none; else ""."""
     range: str
     css: str
     glyph: str
@@ -41,16 +41,16 @@ class Trend:
     chart: Markup
     finding: str
     days: str
-    """The days of the line's places, joined by spaces; "" where there is no line."""
+    """The days of the line's points, joined by spaces; "" without a line."""
 
     @property
     def first(self) -> str:
-        """The day at the left end."""
+        """The day of the first point."""
         return self.days.partition(" ")[0]
 
     @property
     def last(self) -> str:
-        """The day at the right end."""
+        """The day of the last point."""
         return self.days.rpartition(" ")[2]
 
 
@@ -69,7 +69,7 @@ class TrendPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
-    """The trends of one machine, each drawn once for all pages that show it."""
+    """The trends of one machine. Each is drawn once for all pages that show it."""
 
     trends: Mapping[Key, Trend]
     sparks: Mapping[Key, Markup]
@@ -91,7 +91,7 @@ class ScenarioTrends:
 def lines(
     run_index: RunIndex, machine: str, names: Names, *, found: Sequence[Step] = (), marks: Marks = NO_MARKS
 ) -> Lines:
-    """Draw every trend of a machine with its `marks` and the steps that were `found`."""
+    """Draw every trend of a machine with its `marks` and the detected steps (`found`)."""
     import numpy as np
 
     from reports.history.columns import Columns
@@ -129,7 +129,7 @@ def lines(
 
 
 def _steps(found: Sequence[Step], reported: Sequence[ReportedStep], runs: Sequence[PastRun]) -> dict[Key, list[Event]]:
-    """The marks of each line: its steps, and the alerts that name none of them."""
+    """The marks of each line: its steps, and the alerts that belong to no step."""
     places = {run.id: index for index, run in enumerate(runs)}
     events: dict[Key, list[Event]] = {}
     for step in found:
@@ -150,7 +150,7 @@ def _steps(found: Sequence[Step], reported: Sequence[ReportedStep], runs: Sequen
 
 
 def _days(runs: Sequence[PastRun]) -> str:
-    """The day of each place of a line over `runs`."""
+    """The day of each point of a line over `runs`."""
     return " ".join(day(runs[index].started_at) for index in stretch_starts(len(runs)))
 
 
@@ -159,7 +159,7 @@ def _known_or_none(values: "FloatArray") -> list[float | None]:
 
 
 def _moved(events: Iterable[Event], kept: Sequence[int]) -> list[Event]:
-    """The events, counted in the runs that are kept; one of a run that is not stands at the next that is."""
+    """The events, indexed by the kept runs. An event of another run moves to the next kept run."""
     places = [(bisect_left(kept, event.index), event) for event in events]
     return [replace(event, index=place) for place, event in places if place < len(kept)]
 
@@ -201,7 +201,7 @@ def _trend(
 
 
 def _spark(metric: str, values: "FloatArray") -> Markup:
-    """The line of the last runs; its alternative text says between what it went, and where it ended."""
+    """The line of the last runs. Its alternative text states the range and the last value."""
     import numpy as np
 
     known = values[~np.isnan(values)]
@@ -213,14 +213,14 @@ def _spark(metric: str, values: "FloatArray") -> Markup:
 
 
 def _range(metric: str, known: "FloatArray") -> tuple[Scale, str]:
-    """The scale for `known` values, and between what they lie."""
+    """The scale for `known` values, and their range as text."""
     low, high = float(known.min()), float(known.max())
     on = finer(scale(metric, (low, high)), (high - low) / 2)
     return on, f"{on.full(low)} to {on.full(high)}" if low < high else f"always {on.full(low)}"
 
 
 def pages(drawn: Lines) -> tuple[TrendPage, ...]:
-    """A page for each metric that is known anywhere."""
+    """A page for each metric with any value."""
     return tuple(_page(metric, drawn) for metric in in_order({metric for _, metric in drawn.trends}))
 
 
@@ -238,16 +238,16 @@ def _page(metric: str, drawn: Lines) -> TrendPage:
 
 
 _COLUMNS = 7
-"""Texts side by side in a table of the overview; more are shared out over tables of about the same width."""
+"""The maximum number of texts in a table of the overview. More are split into tables of about equal width."""
 HEADLINES = ("ttfa", "rtf", "rss_peak", "load_time", "success_rate")
-"""What the overview of trends shows of every model, provider and text."""
+"""The metrics in the overview of trends, for every model, provider and text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendCell:
-    """A figure of the overview with the line of its last runs, and the scenario whose page has more.
+    """A value of the overview with the line of its last runs, and the scenario whose page has more.
 
-    `now` is the latest figure there is; `word` says so where the latest run has none.
+    `now` is the last known value. `word` says so if the latest run has none.
     """
 
     scenario_id: str
@@ -260,9 +260,9 @@ class TrendCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendTable:
-    """Texts of one metric: a row for each arm, a column for each text and mode; None where an arm was not asked that.
+    """One metric: a row for each arm, a column for each text and mode. None for texts that an arm does not have.
 
-    `follows` says that the table before it is of the same metric.
+    `follows` says that the previous table shows the same metric.
     """
 
     metric: str
@@ -274,7 +274,7 @@ class TrendTable:
 
 
 def overview(drawn: Lines) -> tuple[TrendTable, ...]:
-    """The headline metrics of one machine, each as far as any run has it."""
+    """The tables of the headline metrics of one machine. A metric without any value has no table."""
     known = {name for _, name in drawn.trends}
     return tuple(table for metric in HEADLINES if metric in known for table in _tables(metric, drawn))
 
@@ -316,7 +316,7 @@ def _span(runs: Sequence[PastRun]) -> str:
 
 
 def of_scenarios(drawn: Lines) -> dict[str, ScenarioTrends]:
-    """The trends of each scenario that has any."""
+    """Scenario → its trends, for scenarios with any."""
     ours: dict[str, dict[str, Trend]] = {scenario_id: {} for scenario_id in drawn.names.labels}
     for (scenario_id, metric), each in drawn.trends.items():
         ours[scenario_id][metric] = each

@@ -1,4 +1,4 @@
-"""A run as its page shows it: finished strings, so that templates do no arithmetic."""
+"""The contents of a run's page as formatted strings, so that templates do no arithmetic."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from reports.views.targets import OPEN, TargetLine, TargetTally, tallies, target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """What a run is compared with: its figures where they are known, and the run itself where it is one run."""
+    """The reference of a run: its values if they are known, and the run record if the reference is one run."""
 
     estimates: Mapping[Key, Estimate] = field(default_factory=dict)
     run: RunRecord | None = None
@@ -38,7 +38,7 @@ NO_REFERENCE = Reference()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """Everything on a run's page."""
+    """The contents of a run's page."""
 
     title: str
     id: str
@@ -74,11 +74,11 @@ def run_view(
     sound: Players | None = None,
     quotes: tuple[str, ...] = (),
 ) -> RunView:
-    """What a run's page shows.
+    """The contents of a run's page.
 
-    `values` are those of the run's scenarios; without them the form is short, which leaves out single repetitions and
-    the targets that were met. `course` is the drawing of its course, `sound` what can be listened to, `quotes` say how
-    often the gate errs here.
+    `values` are those of the run's scenarios. Without them the page is short: it leaves out single repetitions and met
+    targets. `course` is the chart of the run's course, `sound` are its recordings, and `quotes` are sentences on the
+    gate's error rates on this machine.
     """
     named = names_of(data)
     beside = arms(values.data, values) if values else None
@@ -116,7 +116,7 @@ def _figures(values: RunValues, named: Names, reference: Reference) -> tuple[Fig
 
 
 def quotes(data: Concluded, context: Context) -> tuple[str, ...]:
-    """What calibration has found of the run's scenarios on its machine; that there was none, where there was none."""
+    """Sentences on the calibration of the run's scenarios on its machine, or that there was no calibration."""
     known, named = context.curves.get(data.run.machine.key, {}), names_of(data)
     plain = {scenario.id: replace(scenario, arm=replace(scenario.arm, side="", slowdown=0.0)).id
              for scenario in data.run.scenarios}  # fmt: skip
@@ -129,10 +129,10 @@ def quotes(data: Concluded, context: Context) -> tuple[str, ...]:
 
 
 def implied(data: RunData) -> dict[Key, Estimate]:
-    """The reference of each verdict as the verdict implies it: where an unchanged run would have fallen.
+    """The reference value of each verdict, computed from the verdict: the expected value of an unchanged run.
 
-    A verdict compares the median m with a centre c as the log-ratio log(m / c), with an interval around it. Turned
-    round, c = m · exp(−change), and the same interval around c holds the medians that the gate takes for no change.
+    A verdict compares the median m with a centre c as the log-ratio log(m / c), with an interval. Hence
+    c = m · exp(−change), and the same interval around c contains the medians that the gate considers unchanged.
     """
     summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
     found: dict[Key, Estimate] = {}
@@ -163,7 +163,7 @@ def _implied(verdict: Verdict, summary: Summary | None) -> Estimate | None:
 
 
 def _rules(data: Concluded) -> str:
-    """How the verdicts of this run were made, from what they say themselves."""
+    """A sentence on how this run's verdicts were made, from the verdicts' own fields."""
     changes_made = [verdict.change for verdict in data.verdicts if verdict.change]
     if not changes_made:
         return ""
