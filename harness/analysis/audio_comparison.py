@@ -15,7 +15,7 @@ from statistics import median
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.analysis.audio_limits import counterpart_of, find_wrong, is_yardstick
+from harness.analysis.audio_limits import counterpart_of, find_wrong, is_original_of, is_yardstick
 from harness.analysis.conclude import SUMMARY_LEVEL, Conclusions
 from harness.analysis.gate import check_targets
 from harness.analysis.stats.comparison import Target
@@ -142,7 +142,8 @@ def compare_all(
         other = counterpart_of(scenario, data.run.scenarios, references=references)
         yardstick = is_yardstick(scenario, data.run.scenarios, references=references)
         if other is not None:
-            found.append(_compare(scenario, other, recording, rates, known=_is_made_from(scenario, other)))
+            known = is_original_of(other, scenario, data.run.scenarios)
+            found.append(_compare(scenario, other, recording, rates, known=known))
         else:
             found.append(
                 AudioSimilarity(scenario_id=scenario.id, reason=IS_THE_REFERENCE if yardstick else NO_OTHER_SIDE)
@@ -175,12 +176,6 @@ def with_audio_similarity(conclusions: Conclusions, found: Sequence[AudioSimilar
         targets=checked_targets(conclusions.targets, summaries, {*names[False], *names[True]}),
         notes=(*conclusions.notes, *_notes(found)),
     )
-
-
-def _is_made_from(scenario: Scenario, other: Scenario) -> bool:
-    """Whether `other` has the parent of the scenario's model, or the same model."""
-    ours, theirs = scenario.arm.model, other.arm.model
-    return ours is not None and theirs is not None and theirs.sha256 in (ours.parent, ours.sha256)
 
 
 def _compare(

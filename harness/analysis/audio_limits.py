@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.core.records.scenario import original_of, reference_of, same_request
+from harness.core.records.scenario import DEQUANTISED, original_digest, original_of, reference_of, same_request
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -85,8 +85,18 @@ def counterpart_of(
 
 def is_known_original(model: ModelVariant) -> bool:
     """Whether a model is known to be an original. The origin of a user's file or a published variant is unknown."""
+    if model.origin == DEQUANTISED:
+        return True
     made_here = model.origin in ("replica", "scripted")
     return not model.parent and (made_here or (model.origin == "public" and model.recipe.startswith("fp32")))
+
+
+def is_original_of(other: Scenario, scenario: Scenario, scenarios: Sequence[Scenario]) -> bool:
+    """Whether `other` has the original of the scenario's model, or the same model. `scenarios` are those of the run."""
+    ours, theirs = scenario.arm.model, other.arm.model
+    if ours is None or theirs is None:
+        return False
+    return theirs.sha256 in (original_digest(ours, scenarios), ours.sha256)
 
 
 def is_yardstick(scenario: Scenario, scenarios: Sequence[Scenario], *, references: Collection[str] = ()) -> bool:

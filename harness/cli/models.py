@@ -49,7 +49,7 @@ def show(name: str, voices: Path | None) -> None:
         "size": f"{variant.size} B",
         "origin": variant.origin,
         "recipe": variant.recipe or "–",
-        "made from": variant.parent or "–",
+        "made from": " ".join(filter(None, (details.parent_name, variant.parent))) or "–",
         "voices file": details.files.voices_path,
         "voices": ", ".join(details.voices),
         "IR version": graph.ir_version,

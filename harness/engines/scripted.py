@@ -35,10 +35,17 @@ SECONDS_PER_CHARACTER = 0.07
 CHUNK_CHARACTERS = 200
 LEADING_SILENCE_S = 0.05
 
-SCRIPTED_MODELS: Mapping[str, float] = {"scripted": 1.0, "scripted-8bit": 0.8}
+SCRIPTED_MODELS: Mapping[str, float] = {
+    "scripted": 1.0,
+    "scripted-8bit": 0.8,
+    "scripted-int8": 0.8,
+    "scripted-dq": 1.0,
+}
 """Model → its inference time as a ratio of the original's."""
-SCRIPTED_PARENTS: Mapping[str, str] = {"scripted": "", "scripted-8bit": "scripted"}
+SCRIPTED_PARENTS: Mapping[str, str] = {"scripted": "", "scripted-8bit": "scripted", "scripted-dq": "scripted-int8"}
 """Model → what it was made from, "" for an original; one that is not here is of unknown origin, as a user's file is."""
+SCRIPTED_DEQUANTISED = ("scripted-dq",)
+"""Originals that were made from an 8-bit model, as `kokoro-v1.0-dq` is."""
 
 
 KNOWN = ("pace", "noise", "launch_noise", "fault", "fault_text", "quick_start")

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import ModelError, nearest
 from harness.core.records.scenario import ModelVariant
-from harness.models import public, quantise
+from harness.models import dequantise, public, quantise
 from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_versions
 from harness.models.download import Progress, fetch, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
 from harness.models.inspect import Examiner, GraphFacts, check_face
 from harness.models.listing import Entry, list_entries
-from harness.models.naming import as_path, derivations, derived_name, label_of
+from harness.models.naming import (
+    as_path,
+    dequantised_from,
+    dequantised_names,
+    derivations,
+    derived_name,
+    label_of,
+)
 from harness.models.quantise.calibration_inputs import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
 from harness.models.replica.catalogue import BuiltReplicas, Replicas, described, needed_bytes, replica_key
@@ -39,7 +46,7 @@ class Details:
 
 
 class Catalogue:
-    """All models by name: replicas, public files, what is quantised from them, and any file of the user's."""
+    """All models by name: replicas, public files, what is made from them, and any file of the user's."""
 
     def __init__(
         self,
@@ -57,7 +64,7 @@ class Catalogue:
 
     def names(self) -> tuple[str, ...]:
         """Every name that is listed: originals first, then what is or can be quantised from them."""
-        originals = (*self.replicas.names(), *public.BY_NAME)
+        originals = (*self.replicas.names(), *public.BY_NAME, *dequantised_names())
         derived = (derived_name(base, recipe) for base in originals for recipe in BY_SUFFIX.values())
         here = (manifest.variant.name for manifest in self.cache.manifests())
         return tuple(dict.fromkeys((*originals, *derived, *here)))
@@ -173,12 +180,24 @@ class Catalogue:
                 self.replicas.build(recipe, model=work / MODEL, voices=work / VOICES)
 
             return self.cache.make(plan, write, report)
+        if eight_bit := dequantised_from(name):
+            return self._dequantised(eight_bit, name, build=build, report=report, repair=repair)
         for base, derivation in derivations(name):
             parent = self._named(base, build=build, report=report, repair=repair)
             if parent is not None:
                 return self._derive(parent, derivation, name, report=report, build=build, repair=repair)
         manifest = self._manifest(name)
         return self._sound(manifest, name, remedy="kokoro-bench models quantise") if manifest else None
+
+    def _dequantised(self, eight_bit: str, name: str, *, build: bool, report: Report, repair: bool) -> ModelFiles:
+        """The 32-bit original of a public 8-bit model, which must be here."""
+        parent = self._named(eight_bit, build=build, report=report)
+        assert parent is not None  # noqa: S101 - for the type checker: a public name is known
+        manifest = self.cache.find(dequantise.cache_key(name, parent))
+        if not build or (manifest and not repair):
+            files = self._sound(manifest, name, remedy=f"kokoro-bench models build {name}")
+            return replace(files, voices_path=parent.voices_path)
+        return dequantise.dequantise(parent, cache=self.cache, name=name, report=report)
 
     def _derive(
         self,
@@ -273,6 +292,8 @@ class Catalogue:
         recipe = self.replicas.recipe(name)
         if recipe is not None:
             return self.cache.find(replica_key(recipe))
+        if (eight_bit := dequantised_from(name)) and (known := self._manifest(eight_bit)):
+            return self.cache.find(dequantise.cache_key(name, self.cache.files(known)))
         for base, derivation in derivations(name):
             parent = self._manifest(base)
             if parent is not None and not derivation.calibrated:

@@ -34,6 +34,15 @@ class Quantise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dequantise:
+    """Make `target`, a model of 32-bit floats, from the quantised `source`. The file's metadata holds `origin`."""
+
+    source: str
+    target: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Examine:
     """Parse the graph of `model`, and write its `GraphFacts` as JSON to the file `facts`.
 
@@ -73,6 +82,7 @@ class Job:
     replicate: Replicate | None = None
     examine: Examine | None = None
     feed: Feed | None = None
+    dequantise: Dequantise | None = None
     quantise: Quantise | None = None
     speak: Speak | None = None
 
@@ -90,8 +100,8 @@ class Refusal:
 class Answer:
     """What it came to: `error` is "" or the last line of the reason, `facts` what was measured on the way.
 
-    `refusal` is set where the job is refused with a remedy. `made` says whether the quantising was done, so that an
-    error after it is one of speaking.
+    `refusal` is set where the job is refused with a remedy. `made` says whether the quantising or dequantising was
+    done, so that an error after it is one of speaking.
     """
 
     error: str = ""

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.models import public
+from harness.core.records.scenario import DEQUANTISED
+from harness.models import dequantise, public
 from harness.models.cache import Cache, Manifest, tool_versions
+from harness.models.naming import dequantised_from, dequantised_names
 from harness.models.replica.catalogue import Replicas, replica_key
 
 NOT_FETCHED = "not fetched"
@@ -28,6 +30,7 @@ def list_entries(cache: Cache, replicas: Replicas) -> tuple[Entry, ...]:
     """Every original, here or not, and every other model that is here."""
     originals = {name: _replica(cache, replicas, name) for name in replicas.names()}
     originals |= {name: cache.find(name) for name in public.BY_NAME}
+    originals |= {name: _dequantised(cache, name) for name in dequantised_names()}
     lines = [_present(cache, manifest) if manifest else _absent(name) for name, manifest in originals.items()]
     shown = [manifest for manifest in originals.values() if manifest]
     others = (manifest for manifest in cache.manifests() if manifest not in shown)
@@ -39,12 +42,18 @@ def _replica(cache: Cache, replicas: Replicas, name: str) -> Manifest | None:
     return cache.find(replica_key(recipe)) if recipe else None
 
 
+def _dequantised(cache: Cache, name: str) -> Manifest | None:
+    parent = cache.find(dequantised_from(name))
+    return cache.find(dequantise.cache_key(name, cache.files(parent))) if parent else None
+
+
 def _age(cache: Cache, replicas: Replicas, manifest: Manifest) -> str:
     """Why a model that is here is not what its name means now; "" where it is."""
     variant = manifest.variant
     if variant.origin == "replica" and manifest != _replica(cache, replicas, variant.name):
         return "of an older recipe"
-    if variant.origin == "quantised" and manifest.made_with != tool_versions():
+    tools = {"quantised": tool_versions, DEQUANTISED: dequantise.tool_versions}.get(variant.origin)
+    if tools is not None and manifest.made_with != tools():
         return f"by {', '.join(f'{name} {version}' for name, version in manifest.made_with.items())}"
     parent = cache.by_digest(variant.parent)
     return _age(cache, replicas, parent) if parent else ""
@@ -63,6 +72,9 @@ def _present(cache: Cache, manifest: Manifest, note: str = "") -> Entry:
 
 
 def _absent(name: str) -> Entry:
+    if parent := dequantised_from(name):
+        note = f"not built; made from {parent}"
+        return Entry(name=name, origin=DEQUANTISED, present=False, size=None, sha256=None, path=None, note=note)
     if (model := public.BY_NAME.get(name)) is None:
         return Entry(name=name, origin="replica", present=False, size=None, sha256=None, path=None, note=NOT_BUILT)
     size, sha256 = model.model.size, model.model.sha256

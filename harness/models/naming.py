@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from harness.models.quantise.recipes import QuantiseRecipe
 
 SUFFIXES = (".onnx", ".ort")
+DEQUANTISED_SUFFIX = "dq"
+EIGHT_BIT_SUFFIX = "int8"
 _NO_SLUG = "-"
 """What `slug` makes of a text of which it keeps nothing."""
 
@@ -89,6 +91,23 @@ def derived_name(parent: str, recipe: "QuantiseRecipe") -> str:
 
     name = f"{parent}-{recipe.suffix}"
     return f"{parent}-converted-{recipe.suffix}" if name in public.BY_NAME else name
+
+
+def dequantised_from(name: str) -> str:
+    """The public 8-bit model that the original `name` is made from: `X-int8` for `X-dq`, "" for other names."""
+    from harness.models import public
+
+    base = name.removesuffix(f"-{DEQUANTISED_SUFFIX}")
+    parent = f"{base}-{EIGHT_BIT_SUFFIX}"
+    return parent if base != name and parent in public.BY_NAME else ""
+
+
+def dequantised_names() -> tuple[str, ...]:
+    """The originals that can be made from public 8-bit models."""
+    from harness.models import public
+
+    ends = f"-{EIGHT_BIT_SUFFIX}"
+    return tuple(f"{name.removesuffix(ends)}-{DEQUANTISED_SUFFIX}" for name in public.BY_NAME if name.endswith(ends))
 
 
 def derivations(name: str) -> "tuple[tuple[str, QuantiseRecipe], ...]":

@@ -49,6 +49,11 @@ def _do(job: Job) -> Answer:
             from harness.models.quantise.calibration_inputs import feed_file
 
             feed_file(job.feed)
+        if job.dequantise is not None:
+            from harness.models.dequantise.graph import dequantise_file
+
+            facts |= dequantise_file(job.dequantise)
+            made = True
         if job.quantise is not None:
             from harness.models.quantise.tools import quantise_file
 

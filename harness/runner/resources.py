@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.core.clock import Clock, ScriptedClock, SystemClock
 from harness.core.errors import BenchError, ModelError, PackageError, RuntimeBuildError, UsageError, nearest
 from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, Subject
-from harness.core.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime
+from harness.core.records.scenario import CURRENT_RUNTIME, DEQUANTISED, Arm, ModelVariant, Runtime
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.worker.handle import HERE, ProcessHandle, WorkerPlace
@@ -317,7 +317,7 @@ def _scripted() -> Resources:
             name=name,
             sha256=digest,
             size=round((100 << 20) * SCRIPTED_MODELS[name]),
-            origin="scripted" if name in SCRIPTED_PARENTS else "user",
+            origin=_scripted_origin(name),
             parent=hashlib.sha256(parent.encode()).hexdigest() if parent else "",
         )
         return replace(arm, model=variant)
@@ -336,6 +336,14 @@ def _scripted() -> Resources:
         pid=os.getpid(),
         boot=boot_id(),
     )
+
+
+def _scripted_origin(name: str) -> str:
+    from harness.engines.scripted import SCRIPTED_DEQUANTISED, SCRIPTED_PARENTS
+
+    if name in SCRIPTED_DEQUANTISED:
+        return DEQUANTISED
+    return "scripted" if name in SCRIPTED_PARENTS else "user"
 
 
 def machine_key(config: Config) -> str:

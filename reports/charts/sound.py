@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from markupsafe import Markup
 
-from harness.analysis.audio_limits import counterpart_of, is_yardstick
+from harness.analysis.audio_limits import counterpart_of, is_original_of, is_yardstick
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
 from harness.metrics.registry import METRICS
@@ -108,7 +108,7 @@ def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
     itself = original is not None and original.id == scenario.id
     peak = max(float(abs(each.samples).max()) for each in found) or 1.0
     on = axis(0.0, 1.01 * max(each.seconds for each in found), lambda seconds: f"{number(seconds, 0)} s")
-    names = ("launch 1", "launch 2, another seed") if itself else (_other_side(scenario, original), "this one")
+    names = ("launch 1", "launch 2, another seed") if itself else (_other_side(scenario, original, data), "this one")
     arms = [original or scenario, scenario] if len(found) > 1 else [scenario]
     takes = tuple(
         _take(recording, name if len(found) > 1 else "this one", arm, on, peak=peak)
@@ -126,11 +126,10 @@ def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
     )
 
 
-def _other_side(scenario: Scenario, other: Scenario | None) -> str:
+def _other_side(scenario: Scenario, other: Scenario | None, data: RunData) -> str:
     """What the first recording is called: the original, where it is known to be that."""
-    ours, theirs = scenario.arm.model, other.arm.model if other else None
-    made_from = ours is not None and theirs is not None and theirs.sha256 in (ours.parent, ours.sha256)
-    return "original" if made_from or other is None else " · ".join(arm_parts(other))
+    known = other is None or is_original_of(other, scenario, data.run.scenarios)
+    return "original" if known or other is None else " · ".join(arm_parts(other))
 
 
 def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[_Recording]:
@@ -200,7 +199,7 @@ def _finding(data: RunData, scenario: Scenario, original: Scenario | None) -> st
         return f"The same model under two seeds: {', '.join(known)}. What a variant differs by is read beside this."
     own = _medians(data, original, _ITSELF)
     beside = [f"{scale(name, [value]).full(value)}" for name, value in own.items()]
-    other = _other_side(scenario, original)
+    other = _other_side(scenario, original, data)
     other = f"the {other}" if other == "original" else other
     against = f"; {other} against itself under another seed: {', '.join(beside)}" if beside else ""
     return f"Against {other}: {', '.join(known)}{against}."

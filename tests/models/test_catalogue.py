@@ -301,7 +301,7 @@ def test_derived_names_and_what_they_mean_agree(catalogue: Catalogue) -> None:
         for recipe in RECIPES:
             assert (base, recipe) in derivations(derived_name(base, recipe))
     names = catalogue.names()
-    assert len(names) == len(set(names)) == (3 + 6) * (1 + len(RECIPES))
+    assert len(names) == len(set(names)) == (3 + 6 + 2) * (1 + len(RECIPES))
 
 
 def test_our_conversion_does_not_take_a_public_files_name() -> None:

@@ -67,12 +67,18 @@ class Utterance:
         return hashlib.sha256(f"{self.language or 'en-us'}\n{kind}\n{self.text}".encode()).hexdigest()
 
 
+DEQUANTISED = "dequantised"
+"""The origin of a 32-bit original that was made from an 8-bit file: its `parent` is what it was made from, and what it
+is the original of."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVariant:
     """A model file, known by its digest and never by its name.
 
-    `origin` is "replica", "public", "quantised", "user" or "scripted"; `recipe` says how it was made; `parent` is the
-    SHA-256 of the model that it was made from ("" for an original); `size` is in bytes, external data included.
+    `origin` is "replica", "public", "dequantised", "quantised", "user" or "scripted"; `recipe` says how it was made;
+    `parent` is the SHA-256 of the model that it was made from ("" for none); `size` is in bytes, external data
+    included.
     """
 
     name: str
@@ -82,6 +88,11 @@ class ModelVariant:
     recipe: str = ""
     parent: str = ""
     voices_sha256: str = ""
+
+    @property
+    def original(self) -> str:
+        """SHA-256 of the original that it was derived from, "" for an original. A dequantised model is an original."""
+        return "" if self.origin == DEQUANTISED else self.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,16 +267,29 @@ class Scenario:
 def reference_of(scenarios: Sequence[Scenario]) -> Scenario | None:
     """Of scenarios with one request, the one that the others are held against: an original, as plain as there is one.
 
-    An original comes before what was made of one, the CPU before other providers, kokoro-onnx before other engines, and
-    few settings before many; of equals the first is taken. None of none.
+    An original comes before what it is the original of, the CPU before other providers, kokoro-onnx before other
+    engines, and few settings before many; of equals the first is taken. None of none.
     """
-    return min(scenarios, key=lambda each: _settings(each.arm), default=None)
+    return min(scenarios, key=lambda each: _settings(each.arm, scenarios), default=None)
 
 
-def _settings(arm: Arm) -> tuple[int, ...]:
-    derived = bool(arm.model and arm.model.parent)
+def _settings(arm: Arm, scenarios: Sequence[Scenario]) -> tuple[int, ...]:
+    derived = bool(arm.model and original_digest(arm.model, scenarios))
     settings = len(arm.provider_options) + len(arm.session_options) + bool(arm.threads) + bool(arm.runtime.requirements)
     return int(derived), int(arm.provider != "cpu"), int(arm.engine not in PLAIN_ENGINES), settings
+
+
+def original_digest(model: ModelVariant, scenarios: Sequence[Scenario]) -> str:
+    """SHA-256 of the original of a model, "" where it is an original itself or the original is not known.
+
+    That is what the model was derived from. A dequantised model is an original, though it was made from another file:
+    in a run with both, it is the original of that file.
+    """
+    if model.origin == DEQUANTISED or model.parent:
+        return "" if model.origin == DEQUANTISED else model.parent
+    others = (each.arm.model for each in scenarios if model.sha256)
+    made_of_it = (each for each in others if each and each.origin == DEQUANTISED and each.parent == model.sha256)
+    return next((each.sha256 for each in made_of_it), "")
 
 
 def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
@@ -276,7 +300,7 @@ def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario |
     model = scenario.arm.model
     if model is None or not model.sha256:
         return None
-    wanted = model.parent or model.sha256
+    wanted = original_digest(model, scenarios) or model.sha256
     alike = [
         each
         for each in scenarios

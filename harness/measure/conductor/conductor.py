@@ -247,7 +247,7 @@ class Conductor:
         """
         return sorted(
             self._plan.turned(scenarios, "warm-ups", launch),
-            key=lambda scenario: (is_derived(scenario), self._utterance(scenario).characters),
+            key=lambda scenario: (is_derived(scenario, self._plan.scenarios), self._utterance(scenario).characters),
         )
 
     def _utterance(self, scenario: Scenario, *, repeat: int = 0) -> Utterance:

@@ -47,7 +47,7 @@ class Dispatcher:
         self._plan = plan
         self._worker_factory = worker_factory
         self._slicing = slicing or Slicing(plan.run_limits.launch_policy)
-        self._originals = Originals()
+        self._originals = Originals(plan.scenarios)
         self._durations_ns: dict[str, int] = {}
         """Scenario id → duration of its latest valid repetition, in ns."""
 

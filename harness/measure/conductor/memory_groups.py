@@ -76,7 +76,7 @@ def references_by_arm(scenarios: Sequence[Scenario]) -> Mapping[Arm, tuple[Arm, 
     plainest = {request: reference_of(group) for request, group in alike.items()}
     found: dict[Arm, dict[Arm, None]] = {scenario.arm: {} for scenario in scenarios}
     for each in scenarios:
-        original = original_of(each, alike[each.request]) if is_derived(each) else None
+        original = original_of(each, alike[each.request]) if is_derived(each, scenarios) else None
         for reference in (plainest[each.request], original):
             if reference is not None and reference.arm != each.arm:
                 found[each.arm][reference.arm] = None

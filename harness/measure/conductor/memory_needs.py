@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 
 from harness.core.records.repetition import Launch, Repetition
-from harness.core.records.scenario import Arm, Scenario
+from harness.core.records.scenario import Arm, Scenario, original_digest
 from harness.measure.conductor.events import BlockDone, Event, Launched, WarmedUp
 from harness.plan.arms import SERVED, SHARED, takes_models
 from harness.plan.matrix import Plan
@@ -73,7 +73,7 @@ class MemoryNeeds:
     def _original_size(self, arm: Arm) -> int:
         """File size in bytes of the original of the arm's model if the plan has it, else of the model itself."""
         assert arm.model is not None  # noqa: S101 - for the type checker
-        wanted = arm.model.parent
+        wanted = original_digest(arm.model, self._plan.scenarios)
         sizes = (each.model.size for each in self._plan.arms if each.model and wanted and each.model.sha256 == wanted)
         return max(arm.model.size, next(sizes, 0))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from harness.core.records.repetition import Phase, Repetition
-from harness.core.records.scenario import Arm, Mode, Scenario, Utterance
+from harness.core.records.scenario import Arm, Mode, Scenario, Utterance, original_digest
 from harness.engines.languages import spoken_language
 from harness.engines.protocol import EngineOrder
 from harness.measure.conductor.worker_factory import ArmFiles
@@ -17,25 +17,31 @@ NO_BLOCK = -1
 
 
 class Originals:
-    """Audio durations of the original models per text. They reveal a derived model that leaves out text."""
+    """Audio durations of the original models per text. They reveal a derived model that leaves out text.
 
-    def __init__(self) -> None:
+    `scenarios` are all of the plan: they tell which model is the original of which.
+    """
+
+    def __init__(self, scenarios: Sequence[Scenario] = ()) -> None:
+        self._scenarios = scenarios
         self._seconds: dict[tuple[object, ...], float] = {}
 
     def handle(self, scenario: Scenario, repetition: Repetition) -> None:
         """Record the audio duration of an original."""
-        if not is_derived(scenario) and repetition.outcome.valid and repetition.audio:
+        if not is_derived(scenario, self._scenarios) and repetition.outcome.valid and repetition.audio:
             seconds = repetition.audio.frames / repetition.audio.sample_rate
             self._seconds[_duration_key(scenario, repetition.variant)] = seconds
 
     def seconds_for(self, scenario: Scenario, utterance: Utterance) -> float | None:
         """Audio duration of the original in s; None for an original, or if none was measured yet."""
-        return self._seconds.get(_duration_key(scenario, utterance.variant)) if is_derived(scenario) else None
+        if not is_derived(scenario, self._scenarios):
+            return None
+        return self._seconds.get(_duration_key(scenario, utterance.variant))
 
 
-def is_derived(scenario: Scenario) -> bool:
-    """Whether the scenario's model was derived from another."""
-    return bool(scenario.arm.model and scenario.arm.model.parent)
+def is_derived(scenario: Scenario, scenarios: Sequence[Scenario] = ()) -> bool:
+    """Whether the scenario's model has an original other than itself; `scenarios` are all of the plan."""
+    return bool(scenario.arm.model and original_digest(scenario.arm.model, scenarios))
 
 
 def synthesis_order(

@@ -1,0 +1,79 @@
+"""A 32-bit original made from a published 8-bit file, verified to speak before it is let into the cache.
+
+Its weights have the values of the 8-bit file's, so it is the original that this file can be compared with: what
+differs between the two is the arithmetic, in integers or in floats, and nothing else. It is not the published 32-bit
+file, whose weights were never rounded to 8 bits.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from harness.core.errors import ModelError
+from harness.core.native_imports import version_of
+from harness.core.records.scenario import DEQUANTISED, ModelVariant
+from harness.models.cache import MODEL, Cache, Plan
+from harness.models.files import ModelFiles, Report, silent
+from harness.models.jobs import Dequantise, Job, Speak, run_child
+
+VERSION = 1
+"""Raise it when the same 8-bit file comes to give another 32-bit one."""
+LARGEST_RATIO = 4
+"""Bytes of a float for each byte of an 8-bit weight."""
+
+
+def recipe_text(parent: str) -> str:
+    """What the variant's `recipe` says: what it is made from, and what it is not."""
+    return f"32-bit floats dequantised from the 8-bit file {parent}; not the published 32-bit file"
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the packages that decide the file's bytes, without importing them."""
+    return {name: version_of(name) for name in ("onnx", "onnx-ir", "numpy")}
+
+
+def cache_key(name: str, parent: ModelFiles) -> str:
+    """The model's key in the cache: its name, and a digest of all that decides its bytes."""
+    fields = {"parent": parent.variant.sha256, "version": VERSION, "tools": tool_versions()}
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return f"{name}-{digest[:16]}"
+
+
+def dequantise(parent: ModelFiles, *, cache: Cache, name: str, report: Report = silent) -> ModelFiles:
+    """The 32-bit original of `parent`, made unless the cache has it.
+
+    Raises ModelError, which names the node, where one of its integer operators cannot be replaced, and where the
+    result does not load or does not speak.
+    """
+    recipe = recipe_text(parent.variant.name)
+    plan = Plan(
+        key=cache_key(name, parent),
+        variant=ModelVariant(
+            name=name, sha256="", size=0, origin=DEQUANTISED, recipe=recipe, parent=parent.variant.sha256
+        ),
+        voices=parent.voices_path,
+        needed=parent.variant.size * LARGEST_RATIO,
+        made_with=tool_versions(),
+    )
+
+    def build(work: Path) -> None:
+        report(f"making {name}: {recipe}")
+        target = str(work / MODEL)
+        origin = f"{recipe} (SHA-256 of the 8-bit file: {parent.variant.sha256})"
+        job = Dequantise(source=str(parent.model_path), target=target, origin=origin)
+        speak = Speak(model=target, voices=str(parent.voices_path))
+        answer = run_child(Job(dequantise=job, speak=speak), work)
+        if answer.error:
+            failure = "gives a model that does not speak" if answer.made else "fails"
+            raise ModelError(
+                f"dequantising {parent.variant.name} {failure}: {answer.error}",
+                where=", ".join(f"{package} {version}" for package, version in tool_versions().items()),
+                remedy="try other versions of these packages",
+            )
+        report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['replaced']}")
+
+    files = cache.make(plan, build, report)
+    # The model may have been made beside another copy of the voices.
+    variant = replace(files.variant, voices_sha256=parent.variant.voices_sha256)
+    return replace(files, variant=variant, voices_path=parent.voices_path)
