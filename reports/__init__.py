@@ -1,1 +1,1 @@
-"""The report generator: reads what was stored and decided, and shows it. Decides nothing, measures nothing."""
+"""The report generator: shows stored runs and their conclusions. It measures nothing and makes no verdicts."""

@@ -1,9 +1,9 @@
-"""The one codec for what crosses a process: frozen dataclasses to JSON's own types and back, driven by annotations.
+"""The codec for data between processes: frozen dataclasses to JSON types and back, by their annotations.
 
-It needs the standard library alone, because a worker may run in an environment that has little else. Both sides of a
-pipe use it, so a value either comes back equal or the error names the field that does not fit. What an annotation may
-say: None, bool, int, float, str, `Literal`, an `Enum`, a dataclass, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`,
-`Mapping[str, X]`, `dict[str, X]`, and a union of those that JSON tells apart.
+It needs only the standard library, because a worker may run in an environment with little else. Both ends of a pipe
+use it, so a decoded value is equal to the original, or the error names the field that does not fit. Supported
+annotations: None, bool, int, float, str, `Literal`, an `Enum`, a dataclass, `tuple[X, ...]`, `tuple[X, Y]`, `list[X]`,
+`Mapping[str, X]`, `dict[str, X]`, and a union of those that JSON can distinguish.
 """
 
 import math
@@ -15,16 +15,16 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Plain = None | bool | int | float | str | list[Any] | dict[str, Any]
-"""What JSON itself can say."""
+"""The types of JSON values."""
 
 Record = TypeVar("Record")
 
 SHOWN = 60
-"""Characters of a wrong value that a message shows."""
+"""The maximum number of characters of a wrong value in a message."""
 
 
 class CodecError(ValueError):
-    """A value that its field cannot hold; `path` leads to the field, such as `("traffic", "arrivals")`."""
+    """A value does not fit its field. `path` is the path of the field, such as `("traffic", "arrivals")`."""
 
     def __init__(self, problem: str, path: tuple[str, ...] = ()) -> None:
         self.problem = problem
@@ -34,20 +34,20 @@ class CodecError(ValueError):
 
 
 def encode(value: object, *, skip_defaults: bool = False) -> Any:  # noqa: ANN401 - JSON's types
-    """`value` in JSON's own types; a dataclass becomes an object by field name.
+    """`value` in JSON types. A dataclass becomes an object by field name.
 
-    With `skip_defaults` fields at their default are left out at every depth: a reader of an older revision then gets no
-    field that it does not know unless the field matters. CodecError for what the annotations do not allow, NaN and
-    infinities included, which JSON has no words for.
+    `skip_defaults` omits fields with their default value at every depth, so that a reader of an older revision gets
+    no unknown field unless its value matters. Raises CodecError for values that the annotations do not allow, including
+    NaN and infinities, which JSON does not have.
     """
     kind: Any = type(value)
     return _encoder(kind, skip_defaults)(value)
 
 
 def decode(kind: type[Record], plain: object, *, ignore_unknown: bool = False) -> Record:
-    """The `kind` that `encode` was given. CodecError names the field that is missing, unknown or of another type.
+    """The record of type `kind`. Raises CodecError, which names the missing, unknown or wrongly typed field.
 
-    With `ignore_unknown` fields that `kind` does not have are skipped: a newer writer may have added them.
+    `ignore_unknown` skips fields that `kind` does not have: a newer writer may have added them.
     """
     annotation: Any = kind
     found: Record = _decoder(annotation, ignore_unknown)(plain)
@@ -83,10 +83,10 @@ def _hints(kind: type) -> dict[str, Any]:
 
 @cache
 def _encoder(kind: type, skip_defaults: bool) -> _Coder:  # noqa: FBT001 - part of the cache's key
-    """How a value of exactly this class is written."""
+    """The function that encodes values of exactly this class."""
     if issubclass(kind, Enum):
         return lambda value: value.value
-    if issubclass(kind, float):  # NumPy's is one
+    if issubclass(kind, float):  # NumPy's float64 is one
         return lambda value: float(_finite(value))
     if issubclass(kind, bool | int | str | types.NoneType):
         return lambda value: value
@@ -102,7 +102,7 @@ def _encoder(kind: type, skip_defaults: bool) -> _Coder:  # noqa: FBT001 - part 
 
 
 def _encoded(value: object, place: str, *, skip_defaults: bool) -> object:
-    """What `place` of a record or list holds."""
+    """The encoded value; `place` is its field or index, for errors."""
     kind: Any = type(value)
     try:
         return _encoder(kind, skip_defaults)(value)
@@ -126,7 +126,7 @@ def _encoded_mapping(value: Mapping[Any, Any], *, skip_defaults: bool) -> dict[s
 
 
 def _dataclass_encoder(kind: type, skip_defaults: bool) -> _Coder:  # noqa: FBT001 - part of the cache's key
-    # Checked on the way out as well: a value of the wrong type is then found by the process that put it there.
+    # Encoding checks types too, so that the error occurs in the process that set a wrong value.
     parts = [(each.name, _default(each), _checker(_hints(kind)[each.name])) for each in fields(kind)]
 
     def write(value: object) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _default(field: Any) -> object:  # noqa: ANN401 - dataclasses.Field of any t
 
 @cache
 def _checker(annotation: Any) -> Callable[[object], bool]:  # noqa: ANN401, PLR0911 - a table of annotations
-    """Whether a value fits an annotation at its surface: what a container holds is checked where it is written."""
+    """Whether a value fits an annotation, without the items of containers. Those are checked when they are encoded."""
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         checkers = [_checker(each) for each in get_args(annotation)]
@@ -293,7 +293,7 @@ def _dataclass_decoder(kind: type, ignore_unknown: bool) -> _Coder:  # noqa: FBT
 
 
 def _wanted(annotation: Any) -> str:  # noqa: ANN401, PLR0911 - a table of annotations
-    """An annotation in a message."""
+    """An annotation as text for a message."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(_wanted(each) for each in arguments)

@@ -1,6 +1,6 @@
-"""A file for every error that nobody foresaw: what the program was, what it was asked, and the traceback.
+"""Writes a file for every unexpected error: versions, the command and the traceback.
 
-The file is meant to be attached to a report of the error, so it holds no folder of the user's and no password of a URL.
+Users attach the file to bug reports, so it contains none of their folders and no passwords of URLs.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ PACKAGES = (
     "kokoro-bench", "kokoro-onnx", "onnxruntime", "onnx", "numpy", "scipy", "click", "rich", "msgspec", "sqlalchemy",
     "pytest", "pytest-benchmark", "httpx", "h11", "locust",
 )  # fmt: skip
-"""Whose versions the file names: read from their metadata, so that none of them is imported."""
+"""Packages whose versions the file lists. The versions are read from metadata, without imports."""
 PREFIX = "kokoro-bench-crash-"
 KEPT = 20
-"""Files that are kept; the oldest go."""
+"""The number of files to keep; older ones are deleted."""
 LONGEST = 300
-"""Characters of an error's message in the one line."""
+"""The maximum number of characters of an error's message in the line."""
 
 _USER_IN_URL = re.compile(r"(://)[^/@\s]+@")
 
 
 def crash_line(error: BaseException, arguments: Sequence[str] | None = None) -> str:
-    """Write the file, and give the one line that says what happened and where the file is.
+    """Write the file. Return a line that states the error and the path of the file.
 
     `arguments` are those of `kokoro-bench`; without them, the file has the command line of this process.
     """
@@ -55,7 +55,7 @@ def summary(error: BaseException) -> str:
 
 
 def write_crash_report(error: BaseException, command: Sequence[str]) -> Path | None:
-    """Write the file into the user's log directory, else into the temporary one; None where neither can be written."""
+    """Write the file into the user's log directory, or else the temporary directory. None if neither is writable."""
     try:
         text = report_text(error, command)
     except Exception as failure:  # noqa: BLE001 - an error report must not fail
@@ -89,13 +89,13 @@ def report_text(error: BaseException, command: Sequence[str]) -> str:
 
 
 def without_folders(argument: str) -> str:
-    """A part of a command line in which every path is its last component, and no URL names a user."""
+    """An argument with every path reduced to its last component, and without the user of a URL."""
     option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
     return option + equals + join_list(_name_alone(part) for part in split_list(value))
 
 
 def without_users(text: str) -> str:
-    """A text without this machine's folders: paths begin below the import path, the home or the current folder."""
+    """A text without this machine's folders: paths become relative to the import path, home or current folder."""
     for folder, instead in _folders():
         text = text.replace(folder, instead)
     return _USER_IN_URL.sub(r"\1…@", text)
@@ -111,7 +111,7 @@ def _name_alone(part: str) -> str:
 
 
 def _folders() -> list[tuple[str, str]]:
-    """(folder, what stands for it), the longest first."""
+    """Pairs of a folder and its replacement, the longest folder first."""
     imported = [part for part in sys.path if part and Path(part).is_absolute()]
     imported.append(str(Path(__file__).resolve().parents[2]))
     pairs = dict.fromkeys(imported, "")

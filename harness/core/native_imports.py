@@ -1,8 +1,8 @@
-"""The packages whose import may end a process. The conductor never imports them; what needs them runs in a child.
+"""Packages whose import may crash a process. Only child processes import them, never the conductor.
 
-`import onnxruntime` loads native code, which on some machines ends the process: an instruction that the CPU does not
-have, a driver or a library that does not fit. A child process that dies costs one scenario or one model, and the
-functions here find out afterwards which package it was.
+`import onnxruntime` loads native code. On some machines this crashes the process: the CPU lacks an instruction, or a
+driver or library does not match. If a child process crashes, only one scenario or model is lost. The functions here
+then find out which package crashed.
 """
 
 import signal
@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import metadata
 
 PACKAGES = ("onnxruntime", "onnx", "kokoro_onnx")
-"""Import names, a package before those that import it."""
+"""Import names. Each package comes before those that import it."""
 
 REMEDY = "install another version of it; `kokoro-bench doctor` shows what loads here"
 TIMEOUT_S = 120.0
@@ -39,10 +39,10 @@ print("all", flush=True)
 
 
 class ImportCheck:
-    """Imports packages in a child process, which starts at once; `failure` waits for it."""
+    """Imports packages in a child process. The process starts at once, and `failure` waits for it."""
 
     def __init__(self, *packages: str, command: Sequence[str] = (sys.executable, "-P")) -> None:
-        """Start the child. `command` is the interpreter with the options of the process that this is asked for."""
+        """Start the child process. `command` is the interpreter with the options of the process to check."""
         self._child = subprocess.Popen(
             [*command, "-c", _PROGRAM, *packages],
             stdin=subprocess.DEVNULL,
@@ -53,7 +53,7 @@ class ImportCheck:
         )
 
     def failure(self) -> str:
-        """Which package cannot be imported, and how that ends, in one sentence; "" if all of them can."""
+        """A sentence that names the package that cannot be imported and how its import ends; "" if all succeed."""
         try:
             output, errors = self._child.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired as expired:
@@ -70,7 +70,7 @@ class ImportCheck:
 
 @lru_cache(maxsize=8)
 def import_failure(*packages: str, command: Sequence[str] = (sys.executable, "-P")) -> str:
-    """What `ImportCheck` finds; about a second, once. "" also if the interpreter itself cannot be started."""
+    """The result of an `ImportCheck`, which takes about a second. Also "" if the interpreter cannot be started."""
     try:
         return ImportCheck(*packages or PACKAGES, command=command).failure()
     except OSError:
@@ -78,9 +78,9 @@ def import_failure(*packages: str, command: Sequence[str] = (sys.executable, "-P
 
 
 def version_of(package: str) -> str:
-    """The version of the distribution that installs a package, without importing it; "" if none is known.
+    """The version of the distribution that installs a package, without importing it; "" if unknown.
 
-    Other builds of ONNX Runtime have other names and install the same package.
+    The name of a distribution may differ from its package: several builds of ONNX Runtime install the same package.
     """
     try:
         return metadata.version(package)
@@ -91,12 +91,12 @@ def version_of(package: str) -> str:
 
 @lru_cache(maxsize=1)
 def _distributions() -> Mapping[str, Sequence[str]]:
-    """Import name → the distributions that install it; reading all of them takes about a second."""
+    """Import name → the distributions that install it. Reading all of them takes about a second."""
     return metadata.packages_distributions()
 
 
 def how_it_ended(code: int) -> str:
-    """The end of a process in words, by its return code."""
+    """A phrase on how a process ended, from its return code."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -107,5 +107,5 @@ def how_it_ended(code: int) -> str:
 
 
 def _last(output: str) -> str:
-    """The last line that says something."""
+    """The last line that is not empty."""
     return next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "nothing")

@@ -1,4 +1,4 @@
-"""Questions to the results database, each within a transaction of the caller's."""
+"""Queries of the results database. Each runs in the caller's transaction."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,19 +23,19 @@ _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.key.desc())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A run that says it is running, and when it last wrote anything (seconds since the epoch)."""
+    """A run that is stored as running, and the time of its last write (seconds since the epoch)."""
 
     run: RunRecord
     touched_at: float
 
 
 def has_run(connection: Connection, run_id: str) -> bool:
-    """Whether the id is taken."""
+    """Whether a run with this id exists."""
     return connection.execute(select(RUNS.c.key).where(RUNS.c.id == run_id)).first() is not None
 
 
 def run_key(connection: Connection, run_id: str) -> int:
-    """The number of a run; UsageError for an unknown id."""
+    """The primary key of a run. Raises UsageError for an unknown id."""
     key = connection.scalars(select(RUNS.c.key).where(RUNS.c.id == run_id)).one_or_none()
     if key is None:
         raise _no_such_run(connection, run_id)
@@ -51,7 +51,7 @@ def head(connection: Connection, run_id: str) -> RunRecord:
 
 
 def load(connection: Connection, run_id: str) -> RunData:
-    """A run with all that belongs to it, each kind in the order in which it was stored."""
+    """A run with all its records, each kind in the order of storing."""
     head = heads_of(connection, [run_id])[run_id]
     key, formats = head.key, {head.key: head.payload_format}
     return RunData(
@@ -69,7 +69,7 @@ def load(connection: Connection, run_id: str) -> RunData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHead:
-    """The head of a run, the number under which its parts are stored, and the form of their payloads."""
+    """The head of a run, its primary key, and the format of its payloads."""
 
     key: int
     payload_format: int
@@ -77,7 +77,7 @@ class StoredHead:
 
 
 def heads_of(connection: Connection, run_ids: Sequence[str]) -> dict[str, StoredHead]:
-    """Run id → its head; UsageError where one is not there."""
+    """Run id → its head. Raises UsageError for an unknown id."""
     question = select(RUNS.c.id, RUNS.c.key, RUNS.c.payload_format, RUNS.c.payload).where(RUNS.c.id.in_(run_ids))
     found = {
         row.id: StoredHead(
@@ -114,7 +114,7 @@ def list_runs(
 
 
 def running(connection: Connection, machine_key: str) -> tuple[Running, ...]:
-    """The runs of a machine that say they are running."""
+    """The runs of a machine that are stored as running."""
     question = select(RUNS.c.id, RUNS.c.touched_at, RUNS.c.payload, RUNS.c.payload_format).where(
         RUNS.c.status == RunStatus.RUNNING.value, RUNS.c.machine_key == machine_key
     )
@@ -128,7 +128,7 @@ def running(connection: Connection, machine_key: str) -> tuple[Running, ...]:
 
 
 def resolve(connection: Connection, name: str, *, machine_key: str | None = None) -> str:
-    """The id meant by `name`: an id, the beginning of exactly one, "latest" or "latest~N"."""
+    """The id for `name`: an id, a unique prefix of one, "latest" or "latest~N"."""
     question = select(RUNS.c.id).order_by(*_NEWEST_FIRST)
     if machine_key is not None:
         question = question.where(RUNS.c.machine_key == machine_key)
@@ -154,7 +154,7 @@ def resolve(connection: Connection, name: str, *, machine_key: str | None = None
 
 
 def series(connection: Connection, name: SeriesName, *, limit: int | None = None) -> tuple[SeriesPoint, ...]:
-    """A trend, oldest first, of the newest `limit` runs that have it."""
+    """A trend, oldest first, of the newest `limit` runs that have a summary for it."""
     question = (
         select(RUNS.c.id, RUNS.c.started_at, RUNS.c.status, *SUMMARY_COLUMNS)
         .join_from(SUMMARIES, RUNS, RUNS.c.key == SUMMARIES.c.run)
@@ -179,7 +179,7 @@ def series(connection: Connection, name: SeriesName, *, limit: int | None = None
 
 
 def series_names(connection: Connection, *, machine_key: str | None = None) -> tuple[SeriesName, ...]:
-    """Every trend of which at least one run has a summary, sorted."""
+    """The names of all trends with at least one summary, sorted."""
     question = (
         select(SERIES.c.machine_key, SCENARIOS.c.id.label("scenario_id"), SERIES.c.metric)
         .join(SCENARIOS, SCENARIOS.c.key == SERIES.c.scenario)
@@ -187,7 +187,7 @@ def series_names(connection: Connection, *, machine_key: str | None = None) -> t
     )
     if machine_key is not None:
         question = question.where(SERIES.c.machine_key == machine_key)
-    rows = sorted(tuple(row) for row in connection.execute(question))  # not by the server, whose order is its locale's
+    rows = sorted(tuple(row) for row in connection.execute(question))  # not by the server, which sorts by its locale
     return tuple(SeriesName(machine_key=row[0], scenario_id=row[1], metric=row[2]) for row in rows)
 
 
@@ -200,7 +200,7 @@ def payloads_of(
     order: Any,  # noqa: ANN401 - any column
     where: ColumnElement[bool] | None = None,
 ) -> dict[int, tuple[_Record, ...]]:
-    """Run's number → its records in `table`, or some of them; `formats` are the payloads' by the same number."""
+    """Primary key of a run → its records in `table`, or some of them. `formats`: primary key → payload format."""
     question = select(table.c.run, table.c.payload).where(table.c.run.in_(list(formats))).order_by(table.c.run, order)
     if where is not None:
         question = question.where(where)

@@ -1,4 +1,4 @@
-"""The results database: runs as they are measured, block by block, and as they are asked for afterwards."""
+"""The results database: stores runs block by block during the measurement, and reads them afterwards."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,8 +36,8 @@ def open_store(
 ) -> "RunStore":
     """Open the results database at a file name or SQLAlchemy URL, creating or migrating it as needed.
 
-    `lock_wait_s` is how long to wait for another writer. StoreError where it cannot be used; a damaged file is moved
-    aside, and the error says where to.
+    `lock_wait_s` is how long (s) to wait for another writer. Raises StoreError if the database cannot be used. A
+    damaged file is renamed, and the error states the new name.
     """
     database = connect(url_or_path, lock_wait_s=lock_wait_s)
     try:
@@ -51,9 +51,9 @@ def open_store(
 
 
 class RunStore:
-    """Every method is one transaction: it happened, or it did not. Safe for several processes and threads at once.
+    """The runs in a database. Every method is one transaction. Several processes and threads may use it at once.
 
-    Each raises StoreError where the database fails, and UsageError where a run is asked for that is not there.
+    All methods raise StoreError if the database fails, and UsageError for an unknown run.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], float] = time.time) -> None:
@@ -71,41 +71,41 @@ class RunStore:
 
     @property
     def place(self) -> str:
-        """Where the results are, for people; passwords are left out."""
+        """The location of the database for messages, without passwords."""
         return self._database.place
 
     @property
     def address(self) -> str | Path | None:
-        """How another process opens the same database: with a password where there is one, so not for people.
+        """The address by which another process opens the same database. It may have a password: do not print it.
 
-        None where nobody else can, because it is in memory.
+        None for a database in memory, which no other process can open.
         """
         if self._database.file is None and self._database.is_local:
             return None
         return self._database.file or self._database.readers.url.render_as_string(hide_password=False)
 
     def close(self) -> None:
-        """Close every connection; whatever is asked afterwards opens one again."""
+        """Close every connection. A later call opens a new one."""
         self._database.dispose()
 
     # Writing, in the order of a run.
 
     def begin(self, run: RunRecord) -> str:
-        """Store the head of a run and return its id: the one wished for, or with -2, -3, … where that is taken."""
+        """Store the head of a run and return its id: that of `run`, with -2, -3, … appended if it is taken."""
         names = chain([run.id], (f"{run.id}-{number}" for number in count(2)))
         while True:
             named = replace(run, id=next(names))
-            # Looked up before it is tried, because a failed attempt costs a server's log a line.
+            # Look it up first, because each failed attempt writes a line into a database server's log.
             if self._has(named.id):
                 continue
             try:
                 self._begin(named)
             except _AlreadyThereError:
-                continue  # taken by another run in this very moment
+                continue  # another run has taken it since the look-up
             return named.id
 
     def add_launch(self, run_id: str, launch: Launch) -> None:
-        """Store how a worker started."""
+        """Store a launch of a worker."""
         row = {"arm_id": launch.arm_id, "launch": launch.launch, "payload": encode(launch)}
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
@@ -118,7 +118,7 @@ class RunStore:
             self._add_repetitions(connection, queries.run_key(connection, run_id), repetitions)
 
     def add_block(self, run_id: str, block: Block, repetitions: Sequence[Repetition]) -> None:
-        """Store a block with its repetitions; StoreError where this launch's block is there already."""
+        """Store a block with its repetitions. Raises StoreError if the launch already has this block."""
         row = {"launch": block.launch, "block": block.block, "payload": encode(block)}
         try:
             with self._writing() as connection:
@@ -137,7 +137,7 @@ class RunStore:
         verdicts: Sequence[Verdict],
         targets: Sequence[TargetResult],
     ) -> None:
-        """Store what was concluded, in place of what had been concluded of this run before."""
+        """Store the conclusions of a run. They replace earlier ones."""
         kinds = [verdict.kind for verdict in verdicts]
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
@@ -160,7 +160,7 @@ class RunStore:
         reason: str = "",
         notes: Sequence[str] | None = None,
     ) -> RunRecord:
-        """Store how the run ended, and return its head; `notes` replace those of its beginning where given."""
+        """Store the end of a run and return its head. `notes`, if given, replace the earlier ones."""
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
             run = queries.head(connection, run_id)
@@ -176,16 +176,16 @@ class RunStore:
             return ended
 
     def delete(self, run_id: str) -> None:
-        """Remove a run with all that belongs to it."""
+        """Delete a run with all its records."""
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
             connection.execute(delete(RUNS).where(RUNS.c.key == key))
         self.give_back_space()
 
     def thin(self, run_id: str, *, note: str) -> int:
-        """Remove a run's raw repetitions and return how many; its summaries, verdicts and blocks stay.
+        """Delete a run's raw repetitions and return their number. Its summaries, verdicts and blocks stay.
 
-        `note` is added to the run: whoever reads it must know why it shows no repetitions.
+        `note` is added to the run. It should state why the run has no repetitions.
         """
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
@@ -197,22 +197,22 @@ class RunStore:
         return removed
 
     def journal(self) -> ScheduleLog:
-        """The schedule's tables in the same database."""
+        """The schedule's log, in the same database."""
         return ScheduleLog(self._database)
 
     def give_back_space(self) -> None:
-        """Let a file shrink after deletions."""
+        """Shrink the database file after deletions."""
         if self._database.file is not None:
             give_back_space(self._database.file)
 
     def mark_abandoned(
         self, *, machine_key: str, boot: str, alive: Callable[[int, float], bool] = process_alive
     ) -> tuple[str, ...]:
-        """Mark as interrupted what claims to run on this machine and does not, and return the ids.
+        """Mark as interrupted the runs of this machine that are stored as running but have ended. Return their ids.
 
-        `boot` identifies this start of the machine, as `RunRecord.boot` does; `alive` takes a process's number and the
-        start of its run. What runs, and what is another machine's, stays as it is. Machines of one kind share a key:
-        on a shared server another boot's run is therefore given up only after a day of silence beyond its budget.
+        `boot` identifies the current boot of the machine, as `RunRecord.boot` does. `alive` takes a process id and the
+        start of its run. Running runs and those of other machines are unchanged. Machines of the same kind share a
+        key, so on a database server a run of another boot is marked only a day after its budget, without any write.
         """
         with reading(self._database) as connection:
             running = queries.running(connection, machine_key)
@@ -230,12 +230,12 @@ class RunStore:
     # Reading.
 
     def load(self, run_id: str) -> RunData:
-        """A run with all that was observed and concluded, as of one moment."""
+        """A run with all its observations and conclusions, read in one transaction."""
         with reading(self._database) as connection:
             return queries.load(connection, run_id)
 
     def outlines(self, run_ids: Sequence[str]) -> tuple[RunOutline, ...]:
-        """Several runs with what was concluded and what went wrong, in a fraction of the time of loading each."""
+        """Several runs with their conclusions and failures, in a fraction of the time of loading each run."""
         with reading(self._database) as connection:
             return outlines(connection, run_ids)
 
@@ -252,30 +252,30 @@ class RunStore:
             return queries.list_runs(connection, machine_key=machine_key, status=status, limit=limit)
 
     def row(self, run_id: str) -> RunRow | None:
-        """A run's entry in the list; None for an unknown id."""
+        """A run's row of the list; None for an unknown id."""
         with reading(self._database) as connection:
             return next(iter(queries.list_runs(connection, run_id=run_id)), None)
 
     def resolve(self, name: str, *, machine_key: str | None = None) -> str:
-        """The id meant by `name`: an id, the beginning of exactly one, "latest", or "latest~N", the Nth before it."""
+        """The id for `name`: an id, a unique prefix of one, "latest", or "latest~N" (the Nth before the latest)."""
         with reading(self._database) as connection:
             return queries.resolve(connection, name, machine_key=machine_key)
 
     def series(
         self, metric: str, scenario_id: str, machine_key: str, limit: int | None = None
     ) -> tuple[SeriesPoint, ...]:
-        """A trend, oldest first: the newest `limit` runs that have a summary of it."""
+        """A trend, oldest first, of the newest `limit` runs that have a summary for it."""
         with reading(self._database) as connection:
             return queries.series(
                 connection, SeriesName(machine_key=machine_key, scenario_id=scenario_id, metric=metric), limit=limit
             )
 
     def series_names(self, *, machine_key: str | None = None) -> tuple[SeriesName, ...]:
-        """Every trend there is, sorted."""
+        """The names of all trends, sorted."""
         with reading(self._database) as connection:
             return queries.series_names(connection, machine_key=machine_key)
 
-    # Inside.
+    # Internal.
 
     def _has(self, run_id: str) -> bool:
         with reading(self._database) as connection:
@@ -308,7 +308,7 @@ class RunStore:
         self, connection: Connection, key: int, repetitions: Sequence[Repetition], *, blocks: int = 0
     ) -> None:
         new = [repetition.scenario_id for repetition in repetitions if repetition.scenario_id not in self._scenarios]
-        # Kept for later only where they were stored before: what this transaction adds may yet be taken back.
+        # Cache only the keys that were stored before: this transaction may still be rolled back.
         scenarios = self._scenarios | scenario_keys(connection, new)
         rows = [
             {
@@ -335,4 +335,4 @@ class RunStore:
 
 
 class _AlreadyThereError(StoreError):
-    """A row with the same key stands there."""
+    """A row with the same key exists."""

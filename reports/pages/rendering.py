@@ -1,4 +1,4 @@
-"""Pages as text, and their way to the disk: escaped, with a policy that lets nothing in, and written at once."""
+"""Renders pages and writes them: escaped, with a strict content security policy, and atomically."""
 
 import base64
 import hashlib
@@ -25,12 +25,12 @@ class ReportError(BenchError):
 
 
 def render(template: str, **values: object) -> str:
-    """A page from a template; everything in `values` is escaped unless it is Markup."""
+    """A page from a template. Everything in `values` is escaped unless it is Markup."""
     return _environment().get_template(template).render(**values)
 
 
 def write(path: Path, page: str | bytes) -> None:
-    """Put a page in its place at once, so that nobody ever opens half of one; one that is the same stays untouched."""
+    """Write a page atomically, so that a reader never sees half of it. An unchanged page is not written."""
     content = page.encode() if isinstance(page, str) else page
     try:
         if path.is_file() and path.read_bytes() == content:
@@ -59,8 +59,8 @@ def _environment() -> "Environment":
         finalize=_shown,
         bytecode_cache=_compiled_templates(),
     )
-    # The page's own style and script, known by their digests, and nothing else: what a hostile name might bring does
-    # not run, and nothing is ever fetched.
+    # Only the page's own style and script are allowed, by their digests. Injected code does not run, and nothing is
+    # fetched.
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "media-src data:; base-uri 'none'; form-action 'none'"
@@ -72,7 +72,7 @@ def _environment() -> "Environment":
 
 
 def _compiled_templates() -> "BytecodeCache | None":
-    """Where templates are kept as Python has compiled them, known by their source; None where nothing can be kept."""
+    """The cache of compiled templates, keyed by their source; None if no cache can be written."""
     from jinja2 import FileSystemBytecodeCache
     from jinja2.bccache import Bucket
 
@@ -80,7 +80,7 @@ def _compiled_templates() -> "BytecodeCache | None":
 
     class Kept(FileSystemBytecodeCache):
         def dump_bytecode(self, bucket: Bucket) -> None:
-            with suppress(OSError):  # a full disk costs the next report a third of a second
+            with suppress(OSError):  # without the cache, the next report takes a third of a second longer
                 super().dump_bytecode(bucket)
 
     directory = default_root() / "templates"
@@ -92,29 +92,29 @@ def _compiled_templates() -> "BytecodeCache | None":
 
 
 def commands(text: str) -> Markup:
-    """A sentence in which what stands between backticks is shown as a command; everything is escaped."""
+    """A sentence as HTML. Text between backticks is shown as a command; everything is escaped."""
     parts = visible(text).split("`")
-    if len(parts) % 2 == 0:  # a backtick without a partner is a backtick
+    if len(parts) % 2 == 0:  # a single backtick is an ordinary character
         return escape(visible(text))
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
     )
 
 
-@lru_cache(maxsize=1024)  # a page shows each of its scenarios many times, and the next page the same
+@lru_cache(maxsize=1024)  # a page shows each scenario many times, and the next page shows the same ones
 def label(name: Label) -> Markup:
-    """A scenario's name in two lines: what it asks for, and of which arm where there are several."""
+    """A scenario's name in two lines: its request, and its arm if the run has several."""
     arm = f"<small>{escape(visible(name.arm))}</small>" if name.arm else ""
     return Markup(f'<span class="label">{escape(visible(name.what))}{arm}</span>')  # noqa: S704 - escaped
 
 
 def _shown(value: object) -> object:
-    """What a template writes: names that hide something show it; what was made for the page passes."""
+    """A value for a template. Names with invisible characters show them; HTML made for the page is unchanged."""
     return visible(value) if type(value) is str else value
 
 
 def _static(name: str) -> str:
-    """One of our own files, without the white space at the line ends and starts that a browser does not need."""
+    """A static file, without white space at the starts and ends of lines, which browsers do not need."""
     text = files("reports").joinpath("static", name).read_text(encoding="utf-8")
     return re.sub(r"\n\s*", "\n", text).strip()
 

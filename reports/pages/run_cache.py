@@ -1,4 +1,4 @@
-"""Runs as pages need them, without the user's folders; whole ones are read, and their values derived, once."""
+"""A cache of runs for pages, without the user's folders. Each run is read, and its values derived, once."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ class Runs:
     """The runs of a store."""
 
     def __init__(self, store: RunStore, *, derived: RunValues | None = None) -> None:
-        """`derived` are the values of a run that has just ended: it is not read from the store."""
+        """`derived` are the values of a run that has just ended. That run is not read from the store."""
         self.store = store
         self.derived = derived
         self._values: dict[str, RunValues] = {}
@@ -26,7 +26,7 @@ class Runs:
         self._distributions: dict[str, Distributions] = {}
 
     def of(self, run_id: str) -> RunData:
-        """A run with everything."""
+        """A run with all its observations."""
         return self.values(run_id).data
 
     def values(self, run_id: str) -> RunValues:
@@ -36,7 +36,7 @@ class Runs:
         return self._values[run_id]
 
     def once(self, run_id: str) -> RunValues:
-        """The same, of a run that nobody else may need: it is not kept if it was not there already."""
+        """The values of a run that is needed only once: they are not added to the cache."""
         return self._values.get(run_id) or RunValues(published(self.store.load(run_id)))
 
     def head(self, run_id: str) -> RunRecord:
@@ -44,16 +44,16 @@ class Runs:
         return published_head(self.store.head(run_id))
 
     def outlines(self, run_ids: Sequence[str]) -> tuple[RunOutline, ...]:
-        """What the pages of old runs show, in the order asked for."""
+        """The outlines of old runs for their short pages, in the order of `run_ids`."""
         return tuple(map(published, self.store.outlines(run_ids)))
 
     def of_several_arms(self, run_id: str) -> bool:
-        """Whether a run had a choice."""
+        """Whether a run has several arms."""
         run = self.of(run_id).run if run_id in self._values else self.head(run_id)
         return len({each.arm for each in run.scenarios}) > 1
 
     def distributions(self, run_id: str) -> "Distributions":
-        """The repetitions of a run, to be drawn."""
+        """The repetitions of a run for charts of their distribution."""
         if run_id not in self._distributions:
             from reports.charts.distributions import Distributions
             from reports.views.view import implied

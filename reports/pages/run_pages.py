@@ -1,4 +1,4 @@
-"""The pages of a site that need one run or two: where they are, and each of them as a task of its own."""
+"""The pages of a site that need one or two runs: their addresses, and one task to draw each of them."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ from reports.views.view import NO_REFERENCE, Reference, RunView, quotes, run_vie
 
 _PART = 10
 _SHARE, _LEAST = 4, 2
-"""A process takes so many runs at a time; towards the end a share of what is left, so that both end together."""
+"""A process takes this many runs at a time, and fewer towards the end, so that both processes end together."""
 _INVALID = 5_000
-"""Nor more than have so many invalid repetitions, which are read with them: this bounds the memory."""
+"""A part's runs have at most this many invalid repetitions together, which limits memory."""
 
 _PAGES = (
     ("index.html", "Overview"),
@@ -31,7 +31,7 @@ _PAGES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What every page of the site knows: where it stands (`root` leads to the index), and the other pages."""
+    """Data of every page of the site: `root`, the relative path of the index, and the other pages."""
 
     root: str
     here: str
@@ -39,18 +39,18 @@ class Site:
 
 
 def run_page(run_id: str) -> str:
-    """The permanent address of a run, from the index."""
+    """The permanent address of a run's page, relative to the index."""
     return f"runs/{_file(run_id)}.html"
 
 
 def scenario_address(machine: str, scenario_id: str) -> str:
-    """The permanent address of a scenario on a machine, from the index."""
+    """The permanent address of a scenario's page on a machine, relative to the index."""
     digest = hashlib.sha256(f"{machine}\n{scenario_id}".encode()).hexdigest()[:8]
     return f"scenarios/{slug(scenario_id)[:100]}-{digest}.html"
 
 
 def trend_address(machine: str, metric: str) -> str:
-    """The permanent address of the trends of a metric on a machine, from the index."""
+    """The permanent address of the trends of a metric on a machine, relative to the index."""
     digest = hashlib.sha256(machine.encode()).hexdigest()[:8]
     return f"trends/{slug(metric)[:60]}-{digest}.html"
 
@@ -64,10 +64,10 @@ def _file(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A run whose page is to be drawn, and the fingerprint under which the book then has it.
+    """A run whose page must be drawn, and the fingerprint that the index stores for it.
 
-    `accepted` is the id of the run that was promoted before it, "" where there is none; `invalid` counts its
-    repetitions that are not valid.
+    `accepted` is the id of the newest promoted run before it, or "". `invalid` is the number of its invalid
+    repetitions.
     """
 
     run_id: str
@@ -77,7 +77,7 @@ class Due:
 
 
 def parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
-    """The runs in parts that are drawn at once: each table of the store is asked once for all of them."""
+    """The runs in parts. The runs of a part are drawn together, with one query per table of the store."""
     start = 0
     while start < len(due):
         most = min(_PART, max(_LEAST, (len(due) - start) // _SHARE))
@@ -89,7 +89,7 @@ def parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
 
 
 def draw_short(runs: Runs, part: Sequence[Due], directory: Path) -> RunIndex:
-    """Draw the pages of older runs, and enter them in a book."""
+    """Draw the short pages of older runs. Return their part of the index."""
     run_index = RunIndex(code="")
     references = {accepted: _reference(runs, accepted) for accepted in {each.accepted for each in part}}
     for each, data in zip(part, runs.outlines([each.run_id for each in part]), strict=True):
@@ -107,7 +107,7 @@ def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
 
 
 def _reference(runs: Runs, accepted: str) -> Reference:
-    """What a run's page names as its reference: the run of the id `accepted`, none where that is ""."""
+    """The reference on a run's page: the run with the id `accepted`, or none for ""."""
     return Reference(run=runs.head(accepted)) if accepted else NO_REFERENCE
 
 
@@ -119,7 +119,7 @@ def _write_run(directory: Path, view: RunView) -> RunView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """A scenario of a machine that has a page, the latest run that has it, and how it has gone."""
+    """A scenario of a machine with its own page, the latest run that has it, and its trends."""
 
     machine: str
     scenario: Scenario
@@ -128,12 +128,12 @@ class Followed:
 
     @property
     def address(self) -> str:
-        """From the index."""
+        """The address of its page, relative to the index."""
         return scenario_address(self.machine, self.scenario.id)
 
 
 def draw_scenarios(runs: Runs, some: Sequence[Followed], audio: Path | None, directory: Path) -> None:
-    """Draw the pages of scenarios; `audio` is the folder of the runs' recordings."""
+    """Draw the pages of scenarios. `audio` is the folder of the runs' recordings."""
     from reports.charts.sound import sound
     from reports.views.scenario import scenario_page
 
@@ -151,9 +151,9 @@ def draw_scenarios(runs: Runs, some: Sequence[Followed], audio: Path | None, dir
 
 
 def draw_comparison(runs: Runs, pairs: Sequence[tuple[str, str | None]], directory: Path) -> None:
-    """The page that compares: of `pairs` of a run and one before it, newest first, the first that can be.
+    """Draw the comparison page of the first comparable pair. `pairs` are (run, earlier run), newest first.
 
-    A duel is compared with itself. A run before which there is none like it stands alone in its pair.
+    For a duel, the page compares its two arms. The second id is None if there is no similar earlier run.
     """
     from reports.views.compare import comparison_of_arms, comparison_of_runs
 
@@ -168,7 +168,7 @@ def draw_comparison(runs: Runs, pairs: Sequence[tuple[str, str | None]], directo
 
 
 def draw_choices(runs: Runs, newest: Sequence[str], directory: Path) -> None:
-    """The page of models and providers: of `newest`, the first run in which there is a choice; else the very first."""
+    """Draw the page of models and providers: of the first run in `newest` with several arms, else of the first run."""
     from reports.views.advice import choices
 
     run_id = next(filter(runs.of_several_arms, newest), newest[0])
@@ -176,5 +176,5 @@ def draw_choices(runs: Runs, newest: Sequence[str], directory: Path) -> None:
 
 
 def write_page(directory: Path, name: str, **values: object) -> None:
-    """Write one of the pages that have a place in the site's navigation."""
+    """Write a page of the site's navigation."""
     write(directory / name, render(name, site=Site(root="", here=name), **values))

@@ -1,4 +1,4 @@
-"""The site: an index, a page per run, scenario and metric, and what explains them; drawn again only where needed."""
+"""The site: an index, pages per run, scenario and metric, and a glossary. Only changed pages are drawn again."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,19 +40,19 @@ from reports.views.trends import Lines, lines, of_scenarios, overview, pages
 from reports.views.view import quotes, run_view
 
 FULL = 8
-"""So many of the newest runs show every repetition; an older page shows its figures and verdicts, and says so."""
+"""The number of newest runs whose pages show every repetition. Pages of older runs show values and verdicts only."""
 _FILTERS = {"worse": "worse", "failed": "failed", "unclear": "unclear", "better": "better", "same": "unchanged",
             "none": "nothing to compare with"}  # fmt: skip
-"""What a list of runs can be narrowed down to, by the class of their headlines."""
+"""The filters of a list of runs: CSS class of the headline → label."""
 LISTED = 40
-"""Runs on the index; all of them are on a page of their own. A scenario that none of them has is not followed."""
+"""The number of runs on the index; another page lists all. A scenario that none of these runs has gets no page."""
 AT_ONCE = 6
-"""Scenarios whose pages are one task."""
+"""The number of scenarios whose pages are one task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLine:
-    """A run in a list."""
+    """A line of a list of runs."""
 
     href: str
     id: str
@@ -66,7 +66,7 @@ class RunLine:
 
 
 def publish(store: RunStore, directory: Path, *, context: Context, derived: RunValues | None = None) -> Path:
-    """Bring the site up to date with the store, and return its index; `derived` are the values of a run at hand."""
+    """Update the site from the store and return the path of its index. `derived`: values of a run already in memory."""
     book_file = directory / ".book.msgpack"
     run_index = read_index(book_file, code=code_digest())
     before = index_bytes(run_index)
@@ -102,7 +102,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
 
 
 def _due(run_index: RunIndex, rows: Sequence[RunRow], newest: Sequence[str], context: Context) -> dict[str, Due]:
-    """The runs whose pages are to be drawn: the book does not know them so, or has them in the other length."""
+    """The runs whose pages must be drawn: new or changed ones, and those that become short or long."""
     accepted = _accepted(rows, context.marks.promoted)
     every = {
         row.id: Due(
@@ -120,7 +120,7 @@ def _due(run_index: RunIndex, rows: Sequence[RunRow], newest: Sequence[str], con
 
 
 def _accepted(rows: Iterable[RunRow], promoted: frozenset[str]) -> dict[str, str]:
-    """Run → the newest run that was promoted on its machine among those before it, where there is one."""
+    """Run → the newest promoted run before it on its machine, if there is one."""
     found: dict[str, str] = {}
     latest: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row.started_at, row.id)):
@@ -132,7 +132,7 @@ def _accepted(rows: Iterable[RunRow], promoted: frozenset[str]) -> dict[str, str
 
 
 def _mark(row: RunRow, accepted: Mapping[str, str], context: Context, *, full: bool) -> str:
-    """Changes whenever the run's page would: of an older page only with the run itself."""
+    """A fingerprint that changes if the run's page changes. A short page changes only with the run itself."""
     if not full:
         return fingerprint(row)
     beside = (accepted.get(row.id), sorted(context.curves.get(row.machine_key, {}).items()))
@@ -144,7 +144,7 @@ def _known(run_index: RunIndex, run_id: str) -> str:
 
 
 def _ask_for_choices(directory: Path, run_index: RunIndex, both: RenderPool) -> None:
-    """Have the page of models and providers drawn: of the newest run in which there was a choice, rather with sound."""
+    """Queue the page of models and providers: the newest run with several arms, preferably with audio similarity."""
     newest = _newest(run_index)
     with_audio = [run_id for run_id in newest if run_index.knows(run_index.runs[run_id], "mcd")]
     if newest:
@@ -152,7 +152,7 @@ def _ask_for_choices(directory: Path, run_index: RunIndex, both: RenderPool) -> 
 
 
 def _ask_for_comparison(directory: Path, run_index: RunIndex, both: RenderPool) -> None:
-    """Have the newest runs drawn side by side."""
+    """Queue the page that compares the newest runs."""
     newest = _newest(run_index)[:FULL]
     if newest:
         both.ask(
@@ -161,7 +161,7 @@ def _ask_for_comparison(directory: Path, run_index: RunIndex, both: RenderPool) 
 
 
 def _newest(run_index: RunIndex) -> list[str]:
-    """The newest runs of the machine which ran last."""
+    """The newest runs of the machine that ran last."""
     known = run_index.newest_first()
     return [run.id for run in reversed(run_index.of_machine(known[0].machine))][:LISTED] if known else []
 
@@ -169,7 +169,7 @@ def _newest(run_index: RunIndex) -> list[str]:
 def _write_overview(
     directory: Path, run_index: RunIndex, both: RenderPool, steps: Sequence[Step], context: Context
 ) -> None:
-    """Every page that shows all runs, or the lines over all of them."""
+    """Write the pages that show all runs or trends over all runs."""
     known = run_index.newest_first()
     if not known:
         write(directory / "index.html", render("empty.html", site=Site(root="", here="index.html")))
@@ -198,11 +198,11 @@ def _write_overview(
 
 
 def _followed(homes: Mapping[str, str], runs: Runs) -> dict[Scenario, str]:
-    """The scenarios that have pages, and the newest runs of them: not those which are there to calibrate the gate."""
+    """Scenario with a page → its newest run. Scenarios of calibration duels have no page."""
     every = {
         (each.id, run_id): each for run_id in dict.fromkeys(homes.values()) for each in runs.head(run_id).scenarios
     }
-    found = {every[home]: home[1] for home in homes.items() if home in every}  # a run may but miss one
+    found = {every[home]: home[1] for home in homes.items() if home in every}  # a run may lack some scenarios
     return {each: run_id for each, run_id in found.items() if not each.arm.slowdown and not each.arm.side}
 
 
@@ -244,7 +244,7 @@ def _lines(run_index: RunIndex, limit: int | None) -> Iterator[RunLine]:
 
 
 def _write_trends(directory: Path, machine: str, drawn: Lines, addresses: Mapping[str, str]) -> dict[str, object]:
-    """The trend pages of one machine; what the overview of trends says of it."""
+    """Write the trend pages of one machine. Return its entry in the overview of trends."""
     site = Site(root="../", here="trends.html")
     links = {scenario_id: f"../{address}" for scenario_id, address in addresses.items()}
     listed = []

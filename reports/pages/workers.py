@@ -1,4 +1,4 @@
-"""The processes that draw a site: this one, and a second one where that is worth its start."""
+"""The processes that draw a site: this one, and a second one if it saves more time than its start takes."""
 
 import gc
 import signal
@@ -18,9 +18,9 @@ from harness.store.runs import open_store
 from reports.pages.run_cache import Runs
 
 MANY = 40
-"""From so many pages on a second process is worth a start from nothing, which is a second of imports."""
+"""From this number of pages on, a new second process is worth its start, which takes a second of imports."""
 _AHEAD = 2
-"""The second process has so many tasks at a time, so that it need not wait for the next one."""
+"""The second process has this many tasks at a time, so that it does not wait for the next one."""
 
 _P = ParamSpec("_P")
 _Item = TypeVar("_Item")
@@ -35,9 +35,9 @@ class _RenderRequest:
 
 
 class RenderPool:
-    """Does tasks: functions of the runs as whichever process has them, and of arguments that can be pickled.
+    """Runs tasks in two processes. A task is a function of a process's `Runs` and of arguments that can be pickled.
 
-    What is asked for is done by the second process meanwhile, and in `finish` by this one.
+    The second process starts with queued tasks at once. This process joins it in `finish`.
     """
 
     def __init__(self, runs: Runs, pool: ProcessPoolExecutor | None) -> None:
@@ -50,20 +50,20 @@ class RenderPool:
         self._lock = Lock()
 
     def ask(self, task: Callable[Concatenate[Runs, _P], object], *args: _P.args, **_: _P.kwargs) -> None:
-        """Have a task done before `finish` returns."""
+        """Queue a task. It is done when `finish` returns."""
         self._left.append(_RenderRequest(number=self._asked, task=task, arguments=args))
         self._asked += 1
         if self._free.acquire(blocking=False):
             self._hand_over()
 
     def share(self, task: Callable[[Runs, _Item, Path], _Result], items: Sequence[_Item], into: Path) -> list[_Result]:
-        """The result of a task for each item, in their order: the first is done here, any other by who is free."""
+        """The results of a task for each item, in their order. This process does the first one, then both share."""
         for item in items[1:]:
             self.ask(task, item, into)
         return [*(task(self.runs, item, into) for item in items[:1]), *self.finish()]
 
     def finish(self) -> list[Any]:
-        """Do what nobody has begun, and wait for the rest; gives all results in the order in which they were asked."""
+        """Do the remaining tasks and wait for the others. Return all results in the order of the tasks."""
         here: dict[int, Any] = {}
         while (each := self._next()) is not None:
             here[each.number] = each.task(self.runs, *each.arguments)
@@ -72,10 +72,9 @@ class RenderPool:
         return [done[number] for number in sorted(done)]
 
     def stop(self, *, wait: bool = False) -> None:
-        """Leave what nobody has begun; `wait` until the second process has ended, or let it end by itself.
+        """Drop the tasks that have not begun. With `wait`, wait until the second process has ended.
 
-        A pool that nobody has waited for may still be closing its pipe when Python ends, and Python then writes a
-        traceback to standard error.
+        Without `wait`, the pool may still be closing its pipe when Python exits, and Python then prints a traceback.
         """
         self._left.clear()
         if self._pool is not None:
@@ -86,7 +85,7 @@ class RenderPool:
             return self._left.popleft() if self._left else None
 
     def _hand_over(self, _done: object = None) -> None:
-        """Give the second process the next task; when that is done, the one after it."""
+        """Give the second process the next task, and repeat this whenever it has done one."""
         address = self.runs.store.address
         with self._lock:
             if not self._left or self._pool is None or address is None:
@@ -101,7 +100,7 @@ class RenderPool:
 
 @contextmanager
 def render_pool(runs: Runs, *, pages: int) -> Iterator[RenderPool]:
-    """The processes that draw about this many pages of `runs`."""
+    """The pool that draws about `pages` pages of `runs`."""
     before = gc.get_threshold()
     _collect_seldom()
     both = RenderPool(runs, _second_process(runs, pages))
@@ -109,19 +108,19 @@ def render_pool(runs: Runs, *, pages: int) -> Iterator[RenderPool]:
         yield both
         both.stop(wait=True)
     except BaseException:
-        both.stop()  # whoever interrupts waits for no page
+        both.stop()  # after an interruption, no page is worth waiting for
         raise
     finally:
         gc.set_threshold(*before)
 
 
 def _second_process(runs: Runs, pages: int) -> ProcessPoolExecutor | None:
-    """A copy of this process, which is there at once; where that cannot be, a fresh one if many pages are due."""
+    """A fork of this process, which starts at once. If forking is unsafe, a new process, if many pages are due."""
     store = runs.store
     if store.address is None or not pages:
         return None
     if _may_fork():
-        store.close()  # two processes must not speak through one connection; each opens its own
+        store.close()  # two processes must not share a connection; each opens its own
         pool = ProcessPoolExecutor(1, mp_context=get_context("fork"), initializer=_begin, initargs=(runs.derived,))
     elif pages >= MANY:
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin)
@@ -132,20 +131,20 @@ def _second_process(runs: Runs, pages: int) -> ProcessPoolExecutor | None:
 
 
 def _may_fork() -> bool:
-    """Whether this process is one thread and nothing else: what another thread holds would never be let go in a copy.
+    """Whether this process has one thread only. In a fork, locks of other threads would never be released.
 
-    Known on Linux alone. Elsewhere the system's own libraries may have threads, or bear no copy.
+    This is known on Linux only. On other systems, libraries may have threads or may not support forking.
     """
     threads = Path("/proc/self/task")
     return threads.is_dir() and len(list(threads.iterdir())) == 1
 
 
 _AT_HAND: list[RunValues] = []
-"""In a second process that is a copy: the values that the first one had, which would otherwise be derived again."""
+"""In a fork: the derived values of the first process, so that they are not derived again."""
 
 
 def _begin(derived: RunValues | None = None) -> None:
-    """What the second process does first. Whether to go on after Ctrl-C is for the first one to decide."""
+    """Initialise the second process. It ignores Ctrl-C, because the first process decides whether to go on."""
     _AT_HAND[:] = [derived] if derived else []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -153,7 +152,7 @@ def _begin(derived: RunValues | None = None) -> None:
 
 
 def _prepare() -> None:
-    """Import what takes longest of what pages need, while the first process still finds out which are due."""
+    """Import the slowest modules that pages need, while the first process determines which pages are due."""
     import scipy.special  # noqa: F401
 
 
@@ -163,10 +162,12 @@ def _do(address: str | Path, task: Callable[..., _Result], arguments: tuple[Any,
 
 @cache
 def _runs_of(address: str | Path) -> Runs:
-    """The runs as the second process has them: the store is opened once in its life."""
+    """The runs in the second process. It opens the store once."""
     return Runs(open_store(address), derived=_AT_HAND[0] if _AT_HAND else None)
 
 
 def _collect_seldom() -> None:
-    """A page is thousands of small objects without cycles: looking for cycles among them took a third of its time."""
+    """Collect garbage rarely: a page has thousands of small objects without cycles, and collection took a third of
+    its time.
+    """
     gc.set_threshold(100_000)

@@ -1,4 +1,4 @@
-"""What can be written: the page of one run, and the site of all of them."""
+"""Writes the page of one run, and the site of all runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,9 @@ __all__ = ["Context", "Reference", "ReportError", "write_run_page", "write_site"
 def write_run_page(
     data: RunData, path: Path, *, reference: Reference = NO_REFERENCE, context: Context = NO_CONTEXT
 ) -> Path:
-    """Write one self-contained page of one run, and return its path. The same run gives the same bytes.
+    """Write a self-contained page of one run and return its path. The same run gives the same bytes.
 
-    `reference` says what the run is compared with, beyond what its verdicts say. ReportError where the disk refuses.
+    `reference` adds the run's reference to what its verdicts state. Raises ReportError if writing fails.
     """
     from reports.charts.course import course
 
@@ -44,9 +44,9 @@ def write_run_page(
 def write_site(
     store: "RunStore", directory: Path, *, context: Context = NO_CONTEXT, derived: RunValues | None = None
 ) -> Path:
-    """Write the site of all runs in a store, and return its index. What did not change is not drawn again.
+    """Write the site of all runs in a store and return the path of its index. Unchanged pages are not drawn again.
 
-    `derived` are the values of a run that the caller has at hand: that run is neither read nor derived again.
+    `derived` are the values of a run that the caller already has. That run is neither read nor derived again.
     """
     from reports.pages.site_pages import publish
 
