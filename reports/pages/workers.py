@@ -167,7 +167,5 @@ def _runs_of(address: str | Path) -> Runs:
 
 
 def _collect_seldom() -> None:
-    """Collect garbage rarely: a page has thousands of small objects without cycles, and collection took a third of
-    its time.
-    """
+    """Collect garbage rarely. It took a third of a page's time: a page has thousands of objects without cycles."""
     gc.set_threshold(100_000)
