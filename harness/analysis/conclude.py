@@ -27,6 +27,8 @@ from harness.plan.config import Config
 from harness.store.baselines import BaselinePoint, Baselines, load_baselines
 
 SUMMARY_LEVEL = 0.95
+ALWAYS_GATES = ("success_rate",)
+"""Built-in targets that decide every exit code: those of speed depend on the machine, failed requests do not."""
 NOT_MEASURED = "the scenario was not validly measured"
 LOST = (OutcomeKind.CRASHED, OutcomeKind.TIMEOUT)
 
@@ -262,7 +264,7 @@ def _targets(summaries: tuple[Summary, ...], config: Config, *, lost: Collection
     """Every limit on every scenario whose id its pattern matches.
 
     A metric without a value neither meets nor misses its target, and neither does an abandoned scenario. A scenario
-    whose requests all failed still has a success rate.
+    whose requests all failed still has a success rate. A built-in limit gates only where the user configured it.
     """
     return [
         Target(
@@ -276,6 +278,7 @@ def _targets(summaries: tuple[Summary, ...], config: Config, *, lost: Collection
             interval=None if summary.scenario_id in lost else summary.interval,
             n=summary.n if lacks_interval(summary) else 0,
             shown=METRICS[summary.metric].format,
+            gates=summary.metric in (*ALWAYS_GATES, *limits(config["targets"], summary.scenario_id)),
         )
         for summary in summaries
         if (limit := limits(config.targets, summary.scenario_id).get(summary.metric)) is not None

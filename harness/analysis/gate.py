@@ -235,7 +235,7 @@ def _target(target: Target) -> TargetResult:
         kind, reason = TargetKind.UNKNOWN, target.observed.reason or "not measured"
     else:
         met = value > target.limit if target.higher_is_better else value < target.limit
-        kind = TargetKind.MET if met else TargetKind.MISSED
+        kind = TargetKind.MET if met else TargetKind.MISSED if target.gates else TargetKind.UNMET
         reason = messages.target_reason(target, value=value, met=met)
     return TargetResult(
         scenario_id=target.scenario_id,

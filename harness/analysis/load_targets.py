@@ -21,7 +21,7 @@ from harness.metrics.concurrency import loads_of
 from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
 from harness.metrics.throughput import Level, highest_sustained, meets
-from harness.plan.config import Config
+from harness.plan.config import Config, with_values
 
 SWEPT = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Requests per second of a sweep that names no rates."""
@@ -117,7 +117,11 @@ def sustained(data: RunData, targets: Targets) -> list[tuple[str, Reading]]:
 
 
 def check_load(data: RunData, config: Config, *, derived: RunValues | None = None) -> Conclusions:
-    """The targets of the loads that ran, and whether the client kept up. No comparison: other commands do that."""
+    """The targets of the loads that ran, and whether the client kept up. No comparison: other commands do that.
+
+    The built-in targets gate a load: it is about how much a server serves within them.
+    """
+    config = with_values(config, {"targets": config.targets})
     found, known = conclude(data, config=config, derived=derived), attempted_loads(data)
     failed = tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED and each.scenario_id in known)
     targets = tuple(each for each in found.targets if each.scenario_id in known)

@@ -20,8 +20,8 @@ _STORED = "ended by Ctrl-C or SIGTERM; finished blocks are stored"
 
 OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
     "run": {
-        ExitCode.OK: "nothing worse, every target met",
-        ExitCode.WORSE: "a regression, a missed target, or a failed assertion of a suite",
+        ExitCode.OK: "nothing worse, no target missed",
+        ExitCode.WORSE: "a regression, a missed target (yours, or the success rate), or a failed assertion of a suite",
         ExitCode.USAGE: "the command, the configuration, or a file is wrong; nothing was measured",
         ExitCode.MEASUREMENT: _NOT_MEASURED,
         ExitCode.UNDECIDED: "inconclusive or no baseline, where --require asks for an answer",

@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     """The exit code of a command."""
 
     OK = 0
-    """Nothing got worse and every target was met."""
+    """Nothing got worse and no target was missed."""
     WORSE = 1
     """A regression, or a missed target."""
     USAGE = 2

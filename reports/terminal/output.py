@@ -23,6 +23,7 @@ from reports.terminal.plain_table import PlainTable
 from reports.terminal.run_table import PIPED_WIDTH, SIGNS, WIDE, results_table
 from reports.views.headline import headline
 
+TARGET_MISSED = "target missed"
 COMMAND = re.compile(r"`[^`]+`")
 
 
@@ -56,7 +57,7 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
     for line in failures(data):
         tell(console, line, "yellow")
     for line in missed_targets(data):
-        tell(console, line, "red")
+        tell(console, line, "red" if line.startswith(TARGET_MISSED) else "yellow")
     tell(console, _headline(data), "bold")
     if data.run.status is RunStatus.COMPLETE and data.run.reason:
         tell(console, f"measuring ended: {data.run.reason}", "dim")
@@ -164,14 +165,16 @@ def _named(outcome: Outcome) -> str:
 
 
 def missed_targets(data: RunData) -> list[str]:
-    """One line for each target that was missed."""
+    """One line for each target that was missed, and for each built-in one that was not met."""
     alone = without_interval(data)
     return [
-        f"target missed: {target.scenario_id}: {target.metric} {METRICS[target.metric].format(target.observed.value)}, "
+        f"target {target.kind}: {target.scenario_id}: "
+        f"{target.metric} {METRICS[target.metric].format(target.observed.value)}, "
         f"limit {METRICS[target.metric].format(target.limit)}"
         + (f"; {alone[key]}" if (key := (target.scenario_id, target.metric)) in alone else "")
+        + (" (built-in, does not decide the exit code)" if target.kind is TargetKind.UNMET else "")
         for target in data.targets
-        if target.kind is TargetKind.MISSED and target.observed.value is not None
+        if target.kind in (TargetKind.MISSED, TargetKind.UNMET) and target.observed.value is not None
     ]
 
 
@@ -183,7 +186,7 @@ def _headline(data: RunData) -> str:
 
 def _meaning(code: ExitCode, data: RunData) -> str:
     sentences = {
-        ExitCode.OK: "nothing worse, every target met",
+        ExitCode.OK: "nothing worse, no target missed",
         ExitCode.WORSE: "a regression or a missed target",
         ExitCode.MEASUREMENT: "something could not be measured validly; what could be is stored",
         ExitCode.UNDECIDED: "no answer where --require asks for one",

@@ -41,11 +41,12 @@ class TargetTally:
 
 _TARGET_WORDS = {
     TargetKind.MISSED: ("✕", "missed", "worse"),
+    TargetKind.UNMET: ("!", "not met", "unclear"),
     TargetKind.UNKNOWN: ("?", "unknown", "unclear"),
     TargetKind.MET: ("✓", "met", "better"),
 }
 
-OPEN = (TargetKind.MISSED, TargetKind.UNKNOWN)
+OPEN = (TargetKind.MISSED, TargetKind.UNMET, TargetKind.UNKNOWN)
 """The results that need a reviewer's attention."""
 
 

@@ -86,7 +86,7 @@ class Target:
 
     `interval` belongs to the observed value, or is None; it does not decide, it shows how near the limit is. `n` is the
     number of values if they have no interval, and 0 if they have one or need none. `shown` formats a value with its
-    unit.
+    unit. A target that does not `gate` informs, and never decides the exit code.
     """
 
     scenario_id: str
@@ -97,6 +97,7 @@ class Target:
     interval: Estimate | None = None
     n: int = 0
     shown: Callable[[float], str] = "{:.4g}".format
+    gates: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

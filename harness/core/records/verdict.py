@@ -95,6 +95,8 @@ class TargetKind(StrEnum):
 
     MET = "met"
     MISSED = "missed"
+    UNMET = "not met"
+    """A built-in target of speed that is not met, in a command whose exit code it does not decide."""
     UNKNOWN = "unknown"
 
 
