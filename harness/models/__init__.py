@@ -1,1 +1,1 @@
-"""The models that are measured: the replica, the public files, the user's own, and variants made of them."""
+"""The models to measure: the replica, the public files, the user's own files, and variants made from them."""

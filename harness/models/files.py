@@ -1,4 +1,4 @@
-"""A model's files, and the digests by which they are known."""
+"""A model's files and their digests."""
 
 import contextlib
 import hashlib
@@ -15,14 +15,14 @@ from harness.core.files import write_atomically
 from harness.core.records.scenario import ModelVariant
 
 Report = Callable[[str], None]
-"""Receives one line about what takes time: a build, or a wait for another process."""
+"""Receives a line about a slow step: a build, or a wait for another process."""
 
 SETTLED_S = 2.0
-"""A file changed less than this before it was hashed may change again within the same tick of its clock."""
+"""If a file changed less than this (s) before it was hashed, it may change again with the same time stamp."""
 
 
 def silent(message: str, /) -> None:
-    """A `Report` that nobody reads."""
+    """A `Report` that prints nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Remembered:
-    """A digest and the file's size and time stamps when it was taken."""
+    """A digest, with the file's size and time stamps when it was computed."""
 
     path: str
     size: int
@@ -46,7 +46,7 @@ class _Remembered:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes, read now. Raises ModelError where it cannot be read."""
+    """SHA-256 (hex) of a file's bytes, without a cache. Raises ModelError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -59,22 +59,22 @@ def sha256_of(path: Path) -> str:
 
 
 def joined_digest(digests: list[str]) -> str:
-    """The digest of a model whose weights lie in further files; that of the only file where there is one."""
+    """The digest of a model with external weight files; for a single file its own digest."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 class Digests:
-    """SHA-256 of files, remembered by path, size, time of change and inode: 325 MB are not hashed at every run.
+    """A cache of files' SHA-256 by path, size, time stamps and inode, so that runs do not hash 325 MB each time.
 
-    One small file per path, so that two processes never write the same one for different reasons. What cannot be
-    remembered (a folder that is read-only) is hashed again the next time.
+    There is one small cache file per path, so that processes do not overwrite each other's digests. If the folder is
+    read-only, a file is hashed again the next time.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def of(self, path: Path) -> str:
-        """The digest of `path`, from memory where the file has not been touched since."""
+        """The digest of `path`, from the cache if the file has not changed."""
         path = path.absolute()
         try:
             now = path.stat()
@@ -89,7 +89,7 @@ class Digests:
         return sha256
 
     def remember(self, path: Path, *, sha256: str, seen: os.stat_result | None = None) -> None:
-        """Keep the digest of `path`, which was as `seen` when it was hashed (None: as it is now)."""
+        """Store the digest of `path`. `seen` is its status when it was hashed (None: its current status)."""
         path = path.absolute()
         size, mtime_ns, inode = _identity(seen or path.stat())
         entry = _Remembered(path=str(path), size=size, mtime_ns=mtime_ns, inode=inode, sha256=sha256)

@@ -1,7 +1,7 @@
-"""What a model file contains, and whether it is Kokoro's.
+"""The contents of a model file, and whether they are a Kokoro model.
 
-The graph's facts depend on the file's bytes alone, so they are remembered by its SHA-256: a model of 325 MB is parsed
-the first time that it is seen, and not at every run.
+The facts depend only on the file's bytes, so they are cached by SHA-256. A model of 325 MB is parsed once, and not in
+every run.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from harness.models.jobs import Examine, Job, run_child
 TOKEN_INPUTS = ("input_ids", "tokens")
 OTHER_INPUTS = ("style", "speed")
 FORMAT = 2
-"""Version of the remembered facts. 1: the first. 2: initialisers are no inputs."""
+"""Version of the cached facts. 1: the first. 2: initialisers are not inputs."""
 
 _MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
 """Field numbers of ONNX's ModelProto (onnx.proto)."""
@@ -31,7 +31,7 @@ _VARINT, _LENGTH_DELIMITED = 0, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """An input or output of a graph; a dimension is a number, a name, or "?" where the graph says nothing."""
+    """An input or output of a graph. A dimension is a number, a name, or "?" if the graph does not state it."""
 
     name: str
     dtype: str
@@ -40,11 +40,11 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphFacts:
-    """What a model file holds.
+    """The contents of a model file.
 
-    `operators` counts nodes by type, those of subgraphs included; `elements` counts the numbers in initialisers;
-    `metadata` are the embedded texts; `external` are files, relative to the model's folder, that hold
-    weights, with the bytes that each must have at least.
+    `operators`: operator type → number of nodes, including those of subgraphs. `elements`: the number of values in
+    initialisers. `metadata`: embedded texts. `external`: weight files, relative to the model's folder, with the minimum
+    size of each in bytes.
     """
 
     ir_version: int
@@ -61,7 +61,7 @@ class GraphFacts:
 
 
 class Examiner:
-    """Reads graphs, and remembers what it read by digest in `folder`."""
+    """Reads the facts of graphs, and caches them by digest in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -69,7 +69,7 @@ class Examiner:
     def graph(self, path: Path, sha256: str) -> GraphFacts:
         """The facts of the graph in `path`, whose bytes have the digest `sha256`.
 
-        Raises ModelError where the file is truncated, not ONNX, or where a file of external weights is missing.
+        Raises ModelError if the file is truncated or not ONNX, or if a file of external weights is missing.
         """
         memory = self._folder / f"{sha256}.json"
         facts: GraphFacts | None = None
@@ -84,9 +84,9 @@ class Examiner:
 
 
 def examine(path: Path, *, check: bool = False) -> GraphFacts:
-    """Parse a model file in a child process; `check` also has onnx check it, and its face and external weights.
+    """Parse a model file in a child process. `check` also runs onnx's checker, and checks inputs and external weights.
 
-    Raises ModelError where it is truncated, not ONNX, or fails a check.
+    Raises ModelError if the file is truncated, is not ONNX, or fails a check.
     """
     check_container(path)
     with tempfile.TemporaryDirectory(prefix="kokoro-bench-", ignore_cleanup_errors=True) as work:
@@ -99,7 +99,7 @@ def examine(path: Path, *, check: bool = False) -> GraphFacts:
 
 
 def examine_file(job: Examine) -> None:
-    """Do such a job, in the child. Raises ModelError."""
+    """Run the job. Called in the child process. Raises ModelError."""
     path = Path(job.model)
     facts = read_graph(path)
     if job.check:
@@ -119,7 +119,7 @@ def _check_by_onnx(path: Path) -> None:
 
 
 def read_graph(path: Path) -> GraphFacts:
-    """Parse a model file in this process. Raises ModelError where it is truncated or not ONNX."""
+    """Parse a model file in this process. Raises ModelError if it is truncated or not ONNX."""
     check_container(path)
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
@@ -130,7 +130,7 @@ def read_graph(path: Path) -> GraphFacts:
         raise ModelError(
             "is damaged: its graph cannot be parsed", where=str(path), remedy="get the file again"
         ) from None
-    # Up to IR version 3 an initialiser is listed among the inputs: its default, so that nobody has to give it.
+    # Up to IR version 3 the inputs include initialisers, which are their default values. They need not be given.
     given = {initialiser.name for initialiser in model.graph.initializer}
     imports = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     elements = 0
@@ -160,9 +160,9 @@ def read_graph(path: Path) -> GraphFacts:
 
 
 def check_container(path: Path) -> None:
-    """Follow the outermost fields of the file, as protobuf lays them out, without reading what they hold.
+    """Check the outermost protobuf fields of the file without reading their contents. Raises ModelError.
 
-    Tells a truncated model from a file that never was one, which a parser's single error does not. Raises ModelError.
+    This distinguishes a truncated model from a file that is no model; a parser has the same error for both.
     """
     size = path.stat().st_size
     if size == 0:
@@ -201,7 +201,7 @@ def _truncated(path: Path, *, size: int, missing: int) -> ModelError:
 
 
 def _varint(file: BinaryIO) -> int | None:
-    """Protobuf's variable-length integer at the file's position; None where the file ends within it."""
+    """Protobuf's variable-length integer at the file's position; None if the file ends within it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)
@@ -214,7 +214,7 @@ def _varint(file: BinaryIO) -> int | None:
 
 
 def check_external(path: Path, facts: GraphFacts) -> None:
-    """Raise ModelError where a file of external weights is missing or too short."""
+    """Raise ModelError if a file of external weights is missing or too short."""
     for name, needed in facts.external.items():
         file = path.parent / name
         if not file.is_file():
@@ -232,7 +232,7 @@ def check_external(path: Path, facts: GraphFacts) -> None:
 
 
 def check_face(path: Path, facts: GraphFacts) -> None:
-    """Raise ModelError unless the graph takes Kokoro's inputs and gives audio."""
+    """Raise ModelError unless the graph has Kokoro's inputs and an audio output."""
     names = [tensor.name for tensor in facts.inputs]
     tokens = [name for name in names if name in TOKEN_INPUTS]
     if len(tokens) != 1 or sorted(names) != sorted([*tokens, *OTHER_INPUTS]):
@@ -249,7 +249,7 @@ def check_face(path: Path, facts: GraphFacts) -> None:
 
 
 def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
-    """All nodes of a graph, those of the subgraphs of If and Loop included."""
+    """All nodes of a graph, including those in subgraphs of If and Loop."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

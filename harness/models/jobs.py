@@ -1,4 +1,4 @@
-"""Work on models that a child process does, and how it is asked for."""
+"""Jobs on models that run in a child process, and their answers."""
 
 import os
 import subprocess
@@ -12,12 +12,12 @@ from harness.core.errors import ModelError, PackageError
 from harness.core.native_imports import REMEDY, how_it_ended, import_failure
 
 TIMEOUT_S = 1800.0
-"""The slowest job, a calibration of the full model on two cores, takes some minutes."""
+"""Time limit of a job in seconds. The slowest, a calibration of the full model on two cores, takes some minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speak:
-    """Load `model` and let it speak a short and a longer phrase with the first and the last of its voices."""
+    """Load `model` and synthesise a short and a longer phrase with the first and the last of its voices."""
 
     model: str
     voices: str
@@ -25,7 +25,7 @@ class Speak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantise:
-    """Make `target` from `source` by the recipe of that name; `feeds` is an npz of calibration inputs, or ""."""
+    """Make `target` from `source` by the named recipe. `feeds` is an npz of calibration inputs, or ""."""
 
     source: str
     target: str
@@ -77,7 +77,7 @@ class Replicate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a child does: all that is given, in this order."""
+    """The jobs of a child process. It runs those that are given, in this order."""
 
     replicate: Replicate | None = None
     examine: Examine | None = None
@@ -89,7 +89,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A ModelError of the child's."""
+    """A ModelError of the child process."""
 
     what: str
     where: str
@@ -98,10 +98,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What it came to: `error` is "" or the last line of the reason, `facts` what was measured on the way.
+    """The result of a job: `error` is "" or the last line of the reason; `facts` are measured facts.
 
-    `refusal` is set where the job is refused with a remedy. `made` says whether the quantising or dequantising was
-    done, so that an error after it is one of speaking.
+    `refusal` is set if the job is refused with a remedy. `made` says whether quantising or dequantising succeeded, so
+    an `error` with it is one of the synthesis.
     """
 
     error: str = ""
@@ -111,10 +111,10 @@ class Answer:
 
 
 def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
-    """Do `job` in a child process whose temporary files lie in `work`; it ends when we do.
+    """Run `job` in a child process with its temporary files in `work`. The child ends with this process.
 
-    Raises ModelError where the child dies, takes longer than `timeout_s` or refuses the job, and PackageError where
-    it dies because a package cannot be imported. An error of the tools is an answer.
+    Raises ModelError if the child crashes, takes longer than `timeout_s` (s) or refuses the job. Raises PackageError if
+    it crashes because a package cannot be imported. An error of the tools is returned in the answer.
     """
     job_file, answer_file, log_file = work / "job.json", work / "answer.json", work / "log.txt"
     answer_file.unlink(missing_ok=True)
@@ -146,11 +146,11 @@ def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
     answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer)
     if refused := answer.refusal:
         raise ModelError(refused.what, where=refused.where, remedy=refused.remedy)
-    # The working folder will be gone when the reason is read.
+    # The working folder no longer exists when the reason is read.
     return replace(answer, error=answer.error.replace(f"{work}{os.sep}", ""))
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that is not empty."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1] if lines else "it printed nothing"

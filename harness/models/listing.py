@@ -1,4 +1,4 @@
-"""What `models list` shows."""
+"""The entries of `models list`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ NOT_BUILT = "not built; its digest is known once it is"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the list. What is not known of an absent model is None, and `note` says why."""
+    """One line of the list. Unknown properties of an absent model are None, and `note` says why."""
 
     name: str
     origin: str
@@ -27,7 +27,7 @@ class Entry:
 
 
 def list_entries(cache: Cache, replicas: Replicas) -> tuple[Entry, ...]:
-    """Every original, here or not, and every other model that is here."""
+    """All originals, and all other models that are in the cache."""
     originals = {name: _replica(cache, replicas, name) for name in replicas.names()}
     originals |= {name: cache.find(name) for name in public.BY_NAME}
     originals |= {name: _dequantised(cache, name) for name in dequantised_names()}
@@ -48,7 +48,7 @@ def _dequantised(cache: Cache, name: str) -> Manifest | None:
 
 
 def _age(cache: Cache, replicas: Replicas, manifest: Manifest) -> str:
-    """Why a model that is here is not what its name means now; "" where it is."""
+    """Why a cached model is not what its name now means; "" if it is."""
     variant = manifest.variant
     if variant.origin == "replica" and manifest != _replica(cache, replicas, variant.name):
         return "of an older recipe"

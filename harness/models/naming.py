@@ -1,4 +1,4 @@
-"""What models are called, and what a name may mean."""
+"""The names and labels of models."""
 
 import os
 import unicodedata
@@ -19,13 +19,13 @@ SUFFIXES = (".onnx", ".ort")
 DEQUANTISED_SUFFIX = "dq"
 EIGHT_BIT_SUFFIX = "int8"
 _NO_SLUG = "-"
-"""What `slug` makes of a text of which it keeps nothing."""
+"""The result of `slug` for a text without usable characters."""
 
 
 def as_path(name_or_path: str | Path) -> Path | None:
-    """The path that is meant, None where it is a name: a file's name has a folder or ends in .onnx, in any case.
+    """The path of a model file, or None for the name of a model. A path has a folder or ends in .onnx (any case).
 
-    UsageError for a `~name` that is no user.
+    Raises UsageError for a `~name` that is no user.
     """
     if isinstance(name_or_path, Path):
         return user_path(name_or_path, where="--model")
@@ -38,9 +38,9 @@ def _has_folder(text: str) -> bool:
 
 
 def split_label(given: str) -> tuple[str, str]:
-    """The label and the file of `LABEL=FILE`, which is how a user says what a file is called; "" and `given` otherwise.
+    """The label and the file of `LABEL=FILE`, by which users label a file; "" and `given` otherwise.
 
-    A file with an equals sign in its own name is written `./a=b.onnx`. UsageError for a label that ids cannot have.
+    For a file with an equals sign in its name, users write `./a=b.onnx`. Raises UsageError for an invalid label.
     """
     label, equals, file = given.partition("=")
     if not equals or not label or _has_folder(label) or as_path(file) is None:
@@ -52,9 +52,9 @@ def split_label(given: str) -> tuple[str, str]:
 
 
 def label_of(given: str) -> str:
-    """What a model is called in tables and ids: a name by itself, a file by its stem, and never by its folder.
+    """The label of a model in tables and ids: a name itself, or the stem of a file, without its folder.
 
-    A stem of which a slug keeps nothing, such as one in Chinese, is distinguished from others by its own digest.
+    If a slug keeps no character of the stem, as of one in Chinese, the label has a digest of the stem.
     """
     label, file = split_label(given)
     path = as_path(file)
@@ -69,11 +69,11 @@ def label_of(given: str) -> str:
 
 
 def labels_of(given: Sequence[str], digest_of: Callable[[Path], str]) -> dict[str, str]:
-    """What each of several models is called: names, files, or files with labels.
+    """Model as given → its label. Models are names, files, or files with labels.
 
-    Files that would be called alike have a part of their SHA-256 (hex, `digest_of`) in their labels, so that a label
-    stays with a file wherever it lies and in whichever order the models are given. Labels that differ only in case are
-    alike: they are names of files, too. Two have the same label only where they are the same model, or were given it.
+    Files with equal labels get a part of their SHA-256 (hex, by `digest_of`) in their labels, so that a label does not
+    depend on the file's folder or on the order of models. Labels that differ only in case count as equal, because they
+    are also file names. Two models have the same label only if they are the same model or the user gave both labels.
     """
     labels = {each: label_of(each) for each in given}
     times = Counter(label.casefold() for label in labels.values())
@@ -86,7 +86,7 @@ def labels_of(given: Sequence[str], digest_of: Callable[[Path], str]) -> dict[st
 
 
 def derived_name(parent: str, recipe: "QuantiseRecipe") -> str:
-    """What a variant is called. Where a public file has that name, ours says that it was converted."""
+    """The name of a variant. If a public file has that name, the variant's name says that it was converted."""
     from harness.models import public
 
     name = f"{parent}-{recipe.suffix}"
@@ -111,7 +111,7 @@ def dequantised_names() -> tuple[str, ...]:
 
 
 def derivations(name: str) -> "tuple[tuple[str, QuantiseRecipe], ...]":
-    """The parents and recipes that `name` may mean, longest suffix first."""
+    """The possible parents and recipes of `name`, longest suffix first."""
     from harness.models.quantise.recipes import BY_SUFFIX
 
     found = []

@@ -1,4 +1,4 @@
-"""Whether a model speaks at all: the least that is asked before anything is measured with it."""
+"""Checks that a model synthesises speech at all, before anything is measured with it."""
 
 # ruff: noqa: RUF001 - phonemes are meant as they stand
 
@@ -17,21 +17,21 @@ PHRASES = (
     "həlˈoʊ.",
     "ðə kwˈɪk bɹˈaʊn fˈɑːks dʒˈʌmps ˌoʊvɚ ðə lˈeɪzi dˈɑːɡ, ænd ɹˈʌnz ɐwˈeɪ.",
 )
-"""A word and a sentence, as phonemes, so that the check needs no phonemiser."""
+"""A word and a sentence as phonemes: the check needs no phonemiser."""
 SAMPLE_RATE = 24_000
 QUIETEST_DBFS = -60.0
 LOUDEST = 8.0
-"""Peak amplitude beyond which audio is noise of a broken graph; a sound model stays near 1."""
+"""Audio with a larger peak amplitude is noise of a broken graph. A working model stays near 1."""
 SHORTEST_S_PER_TOKEN = 0.01
 LONGEST_S_PER_TOKEN = 1.25
-"""Kokoro gives each token 1 to 50 frames of 25 ms; below 0.01 s the durations are broken."""
+"""Seconds of audio per token. Kokoro gives each token 1 to 50 frames of 25 ms; below 0.01 s the durations are wrong."""
 
 
 def speak(model: Path, voices: Path) -> dict[str, float | str]:
-    """Synthesise each of `PHRASES`; the facts of the last: its seconds of audio, its level in dBFS and its peak.
+    """Synthesise each of `PHRASES`. Return facts of the last: seconds of audio, level in dBFS and peak.
 
-    Raises ValueError with the reason where audio is not finite, silent, absurdly loud, or of an absurd length, and
-    what ONNX Runtime raises where the model does not load or run.
+    Raises ValueError with the reason if audio is not finite, silent, too loud, or of an implausible length. Errors of
+    ONNX Runtime pass if the model does not load or run.
     """
     import numpy as np
     import onnxruntime
@@ -54,13 +54,13 @@ def speak(model: Path, voices: Path) -> dict[str, float | str]:
 def token_feed(
     tokens: list[int], voice: "NDArray[np.float32]", *, dtypes: "Mapping[str, np.dtype[Any]]", speed: float = 1.0
 ) -> "dict[str, NDArray[Any]]":
-    """One synthesis's inputs, as kokoro-onnx makes them: padded tokens [1, n + 2], a style row [1, 256], the speed [1].
+    """The inputs of a synthesis as kokoro-onnx makes them: padded tokens [1, n + 2], a style [1, 256], the speed [1].
 
-    `voice` is [rows, 1, 256]; `dtypes` are those of the graph's inputs, by name.
+    `voice` is [rows, 1, 256]; `dtypes`: name of the graph's input → its type.
     """
     import numpy as np
 
-    if dtypes["speed"].kind in "iu":  # an old export; kokoro-onnx rounds for it
+    if dtypes["speed"].kind in "iu":  # an old export, for which kokoro-onnx rounds
         speed = max(1, round(speed))
     name = "input_ids" if "input_ids" in dtypes else "tokens"
     return {
@@ -71,7 +71,7 @@ def token_feed(
 
 
 def check_audio(audio: "NDArray[Any]", *, tokens: int) -> dict[str, float | str]:
-    """Seconds, level and peak of mono audio; ValueError where it cannot be speech."""
+    """Seconds, level (dBFS) and peak of mono audio. Raises ValueError if it cannot be speech."""
     import numpy as np
 
     audio = audio.astype(np.float64).ravel()

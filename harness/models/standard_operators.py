@@ -1,9 +1,9 @@
-"""Operators of ONNX Runtime's own, written out in standard ones.
+"""Replaces ONNX Runtime's own operators by standard ones.
 
-A file that ONNX Runtime has optimised and saved holds operators such as FastGelu and SkipLayerNormalization, of the
-domain com.microsoft. ONNX's shape inference knows none of them, so behind them no value has a type and the quantising
-tools fail ("Unable to find data type"). Written out, the graph is standard ONNX, which every tool and provider reads;
-ONNX Runtime fuses the operators again when it loads the file.
+A file that ONNX Runtime has optimised and saved contains operators of the domain com.microsoft, such as FastGelu and
+SkipLayerNormalization. ONNX's shape inference does not know them, so values after them have no type, and the
+quantisation tools fail ("Unable to find data type"). With standard operators every tool and provider reads the graph,
+and ONNX Runtime fuses the operators again when it loads the file.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ _GELU_OPSET = 20
 
 
 def write_out(model: "ir.Model") -> int:
-    """Replace the known operators of ONNX Runtime's own in the main graph; how many were. Others stay."""
+    """Replace ONNX Runtime's own operators in the main graph, as far as known. Return how many were replaced."""
     from onnx_ir.passes.common import RemoveUnusedOpsetsPass
 
     writers: dict[str, Callable[[ir.Node], list[ir.Node] | None]] = {
@@ -41,7 +41,7 @@ def write_out(model: "ir.Model") -> int:
 
 
 def _replace(graph: "ir.Graph", old: "ir.Node", written: "list[ir.Node]") -> None:
-    """Put `written`, whose last node's first output is the old node's first, in the old one's place."""
+    """Replace the node `old` by `written`. The first output of the last new node replaces that of `old`."""
     output, result = old.outputs[0], written[-1].outputs[0]
     result.name, output.name = output.name, f"{output.name}_fused"
     result.type, result.shape = output.type, output.shape
@@ -51,7 +51,7 @@ def _replace(graph: "ir.Graph", old: "ir.Node", written: "list[ir.Node]") -> Non
 
 
 def _node(kind: str, old: "ir.Node", inputs: "list[ir.Value | None]", **attributes: object) -> "ir.Node":
-    """A standard node; its output has the type of the old node's."""
+    """A standard node with the output type of the old node."""
     import onnx_ir as ir
 
     name = f"{old.outputs[0].name}/{kind}"
@@ -62,7 +62,7 @@ def _node(kind: str, old: "ir.Node", inputs: "list[ir.Value | None]", **attribut
 
 
 def _fast_gelu(old: "ir.Node") -> "list[ir.Node]":
-    """GELU by its tanh form, of the sum of input and bias."""
+    """GELU of the sum of input and bias, in its tanh form."""
     x, *bias = old.inputs
     nodes = []
     if bias and bias[0] is not None:
@@ -72,10 +72,10 @@ def _fast_gelu(old: "ir.Node") -> "list[ir.Node]":
 
 
 def _skip_layer_normalization(old: "ir.Node") -> "list[ir.Node] | None":
-    """Layer normalisation of a sum. None where its other outputs are read."""
+    """Layer normalisation of a sum; None if its other outputs are used."""
     x, skip, gamma, *rest = old.inputs
     beta, bias = [*rest, None, None][:2]
-    if old.outputs[0].shape is None:  # which is that of both terms
+    if old.outputs[0].shape is None:  # both terms have this shape
         old.outputs[0].shape = next((each.shape for each in (x, skip) if each is not None and each.shape), None)
     if any(output.uses() for output in old.outputs[1:]):
         return None
@@ -90,7 +90,7 @@ def _skip_layer_normalization(old: "ir.Node") -> "list[ir.Node] | None":
 
 
 def _fused_matmul(old: "ir.Node") -> "list[ir.Node] | None":
-    """A product of transposed factors, times a number. None where a batch axis is transposed or a rank is unknown."""
+    """A scaled product of transposed factors; None if a batch axis is transposed or a rank is unknown."""
     import numpy as np
     import onnx_ir as ir
 

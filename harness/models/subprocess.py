@@ -1,8 +1,8 @@
-"""Work on models that happens in a process of its own.
+"""Runs jobs on models in a child process.
 
-ONNX Runtime's tools log to the root logger, warn, leave files in the temporary folder and hold several copies of the
-model; a damaged model may take the whole process down, as may the mere import of ONNX or ONNX Runtime. So they run in a
-child: `python -m harness.models.subprocess JOB` reads its job from a file and writes its answer to another.
+ONNX Runtime's tools log to the root logger, print warnings, leave temporary files and hold several copies of the model.
+A damaged model can crash the process, and so can the import of ONNX or ONNX Runtime. Therefore the jobs run in a child
+process: `python -m harness.models.subprocess JOB` reads its job from a file and writes its answer to another file.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from harness.models.jobs import (
 
 
 def main(job_file: Path, answer_file: Path) -> None:
-    """Do the job in `job_file`, leave the answer in `answer_file`."""
+    """Run the job in `job_file` and write the answer to `answer_file`."""
     job = msgspec.json.decode(job_file.read_bytes(), type=Job)
     with _ending_with_the_parent():
         answer = _do(job)
@@ -33,7 +33,7 @@ def main(job_file: Path, answer_file: Path) -> None:
 
 
 def _do(job: Job) -> Answer:
-    warnings.simplefilter("ignore")  # the tools' warnings concern their own versions
+    warnings.simplefilter("ignore")  # the tools warn about their own versions
     facts: dict[str, float | str] = {}
     made = False
     try:
@@ -74,10 +74,10 @@ def _do(job: Job) -> Answer:
 
 @contextlib.contextmanager
 def _ending_with_the_parent() -> Iterator[None]:
-    """End this process when its standard input ends, which it does when the parent dies, however it dies."""
+    """End this process when its standard input ends, which happens whenever the parent ends."""
 
     def watch() -> None:
-        while os.read(0, 1):  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
+        while os.read(0, 1):  # not sys.stdin: its lock must not be held when the interpreter exits
             pass
         os._exit(1)
 

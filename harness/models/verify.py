@@ -1,4 +1,4 @@
-"""Whether a model is what the catalogue says, and works: every check is made, and each has its say."""
+"""Verifies that a model matches the catalogue and works. All checks run, even if one fails."""
 
 import shutil
 import tempfile
@@ -15,7 +15,7 @@ from harness.models.voices import describe_voices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question to a model, whether the answer is good, and the answer in words."""
+    """A check of a model: its name, whether it passed, and its result as text."""
 
     name: str
     passed: bool
@@ -24,7 +24,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The checks of one model, and its digest as it was read now."""
+    """The checks of a model, and the digest of its current bytes."""
 
     model_path: Path
     sha256: str
@@ -32,15 +32,15 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every check is good."""
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
 
 def verify(model: Path, voices: Path, *, expected: str = "") -> Verification:
-    """Hash a model anew, parse it, look at its voices and let it speak.
+    """Hash a model without the cache, parse it, check its voices, and synthesise with it.
 
-    `expected` is the digest that it should have, or "" if none is known: then a new digest is reported and is no fault.
-    Raises ModelError only where there is nothing to verify, or nothing to verify it with (PackageError).
+    `expected` is the expected digest, or "" if unknown: any digest then passes. Raises ModelError only if there is
+    no file to verify, or PackageError if a package for the checks is missing.
     """
     sha256 = sha256_of(model)
     checks = [_digest(sha256, expected), _graph(model), _voices(voices)]

@@ -1,8 +1,7 @@
-"""What a voices file contains, and which of it kokoro-onnx can speak with.
+"""The contents of a voices file, and which of its voices kokoro-onnx can use.
 
-kokoro-onnx takes row min(n, rows) - 1 of a voice as the style of n phonemes, casts it to the type of the model's input,
-and hands it to the model, whose style is [1, 256]. So any number of rows and any real type will do; another shape of a
-row will not.
+For n phonemes kokoro-onnx uses row min(n, rows) - 1 of a voice as the style. It casts the row to the type of the
+model's input, whose shape is [1, 256]. Any number of rows and any real type work, but no other shape of a row.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from zipfile import ZipFile
 
 ROWS = 510
-"""Kokoro's own voices have a row for each number of phonemes that one pass of the model takes."""
+"""Kokoro's own voices have a row for each number of phonemes that the model processes at once."""
 STYLE = (1, 256)
 _REAL = "fiu"
 """NumPy's kinds of real numbers."""
@@ -25,7 +24,7 @@ _EXPECTED = f"Kokoro's voices are float32 {[ROWS, *STYLE]}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """One array of a voices file; `kind` is the letter that NumPy has for its kind of type."""
+    """One array of a voices file. `kind` is NumPy's letter for the kind of its type."""
 
     name: str
     dtype: str
@@ -39,7 +38,7 @@ class Voice:
 
     @property
     def unusable(self) -> str:
-        """Why nothing can be spoken with it, "" where something can."""
+        """Why kokoro-onnx cannot use the voice, or ""."""
         if self.kind not in _REAL:
             return "its values are no real numbers"
         if self.shape[1:] == STYLE and self.shape[0]:
@@ -52,7 +51,7 @@ class Voice:
 
     @property
     def note(self) -> str:
-        """What is unusual about a usable one, and what kokoro-onnx makes of it; "" where nothing is."""
+        """What is unusual about a usable voice, and how kokoro-onnx handles it; "" if nothing is."""
         made = []
         if self.dtype != "float32":
             made.append("casts it to the model's type")

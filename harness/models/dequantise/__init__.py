@@ -1,8 +1,7 @@
-"""A 32-bit original made from a published 8-bit file, verified to speak before it is let into the cache.
+"""Makes a 32-bit original from a published 8-bit file. It enters the cache only if it synthesises speech.
 
-Its weights have the values of the 8-bit file's, so it is the original that this file can be compared with: what
-differs between the two is the arithmetic, in integers or in floats, and nothing else. It is not the published 32-bit
-file, whose weights were never rounded to 8 bits.
+Its weights have the values of the 8-bit file, so that file can be compared with it: the two differ only in integer or
+float arithmetic. It is not the published 32-bit file, whose weights were never rounded to 8 bits.
 """
 
 import hashlib
@@ -18,33 +17,33 @@ from harness.models.files import ModelFiles, Report, silent
 from harness.models.jobs import Dequantise, Job, Speak, run_child
 
 VERSION = 1
-"""Raise it when the same 8-bit file comes to give another 32-bit one."""
+"""Increase it when the same 8-bit file gives a different 32-bit file."""
 LARGEST_RATIO = 4
 """Bytes of a float for each byte of an 8-bit weight."""
 
 
 def recipe_text(parent: str) -> str:
-    """What the variant's `recipe` says: what it is made from, and what it is not."""
+    """The `recipe` of the variant: states its source, and that it is not the published 32-bit file."""
     return f"32-bit floats dequantised from the 8-bit file {parent}; not the published 32-bit file"
 
 
 def tool_versions() -> dict[str, str]:
-    """Versions of the packages that decide the file's bytes, without importing them."""
+    """Versions of the packages on which the file's bytes depend, without importing them."""
     return {name: version_of(name) for name in ("onnx", "onnx-ir", "numpy")}
 
 
 def cache_key(name: str, parent: ModelFiles) -> str:
-    """The model's key in the cache: its name, and a digest of all that decides its bytes."""
+    """The model's key in the cache: its name, and a digest of everything on which its bytes depend."""
     fields = {"parent": parent.variant.sha256, "version": VERSION, "tools": tool_versions()}
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
     return f"{name}-{digest[:16]}"
 
 
 def dequantise(parent: ModelFiles, *, cache: Cache, name: str, report: Report = silent) -> ModelFiles:
-    """The 32-bit original of `parent`, made unless the cache has it.
+    """The 32-bit original of `parent`, from the cache or newly made.
 
-    Raises ModelError, which names the node, where one of its integer operators cannot be replaced, and where the
-    result does not load or does not speak.
+    Raises ModelError if an integer operator cannot be replaced (the error names its node), or if the result does not
+    load or synthesise.
     """
     recipe = recipe_text(parent.variant.name)
     plan = Plan(
@@ -74,6 +73,6 @@ def dequantise(parent: ModelFiles, *, cache: Cache, name: str, report: Report = 
         report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['replaced']}")
 
     files = cache.make(plan, build, report)
-    # The model may have been made beside another copy of the voices.
+    # The cached model may have been made with another copy of the voices.
     variant = replace(files.variant, voices_sha256=parent.variant.voices_sha256)
     return replace(files, variant=variant, voices_path=parent.voices_path)

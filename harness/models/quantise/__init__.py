@@ -1,4 +1,4 @@
-"""Smaller models made from a given one, each verified to speak before it is let into the cache."""
+"""Makes quantised variants of a model. A variant enters the cache only if it synthesises speech."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROOM = 4
-"""Disk needed, as a multiple of the parent's size: the tools keep up to three copies beside the result."""
+"""Required disk space as a multiple of the parent's size: the tools keep up to three copies besides the result."""
 
 
 def quantise(
@@ -33,10 +33,10 @@ def quantise(
     feeds: "Iterable[dict[str, NDArray[Any]]]" = (),
     report: Report = silent,
 ) -> ModelFiles:
-    """The variant of `parent` by `recipe`, made unless the cache has it.
+    """The variant of `parent` by `recipe`, from the cache or newly made.
 
-    `feeds` are the inputs of real syntheses that a calibrated recipe needs. Raises ModelError where the tools fail on
-    this graph or in these versions, and where the result does not load or does not speak.
+    `feeds` are inputs of real syntheses, which a calibrated recipe needs. Raises ModelError if the tools fail with this
+    graph or in these versions, or if the result does not load or synthesise.
     """
     inputs = tuple(feeds)
     if recipe.calibrated and not inputs:
@@ -59,7 +59,7 @@ def quantise(
         report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['converted']}")
 
     files = cache.make(plan, build, report)
-    # The variant may have been made beside another copy of the voices.
+    # The cached variant may have been made with another copy of the voices.
     variant = replace(files.variant, voices_sha256=parent.variant.voices_sha256)
     return replace(files, variant=variant, voices_path=parent.voices_path)
 
@@ -67,9 +67,9 @@ def quantise(
 def cache_key(
     name: str, parent: ModelFiles, recipe: QuantiseRecipe, feeds: "tuple[dict[str, NDArray[Any]], ...]" = ()
 ) -> str:
-    """The variant's key in the cache: its name, and a digest of all that decides its bytes.
+    """The variant's key in the cache: its name, and a digest of everything on which its bytes depend.
 
-    That is the parent, the recipe, the versions of the tools, and the calibration inputs.
+    These are the parent, the recipe, the versions of the tools, and the calibration inputs.
     """
     fields = {
         "parent": parent.variant.sha256,

@@ -1,4 +1,4 @@
-"""Inputs of real syntheses, from which a static quantisation learns the range of every activation."""
+"""Inputs of real syntheses. A static quantisation measures the range of every activation with them."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LEAST_FEEDS = 8
 LEAST_TOKENS = 16
-"""A word or two leave most of the network's range unseen: that many feeds must have that many tokens."""
+"""Minimum tokens of a feed that counts: a word or two would use only a part of each activation's range."""
 SPEEDS = (1.0, 0.8, 1.25)
 CONFIG_KEY = "kokoro_config"
 
@@ -30,9 +30,9 @@ CONFIG_KEY = "kokoro_config"
 def calibration_feeds(
     files: ModelFiles, facts: GraphFacts, texts: Iterable[str]
 ) -> "tuple[dict[str, NDArray[Any]], ...]":
-    """What kokoro-onnx would feed the graph for `texts`, made in a child process.
+    """The inputs that kokoro-onnx would pass to the graph for `texts`, made in a child process.
 
-    Raises ModelError where too few texts are long enough.
+    Raises ModelError if too few texts are long enough.
     """
     with tempfile.TemporaryDirectory(prefix="kokoro-bench-", ignore_cleanup_errors=True) as work:
         known, target = Path(work) / "facts.json", Path(work) / "feeds.npz"
@@ -46,7 +46,7 @@ def calibration_feeds(
 
 
 def feed_file(job: Feed) -> None:
-    """Do such a job, in the child. Raises ModelError."""
+    """Run the job. Called in the child process. Raises ModelError."""
     facts = msgspec.json.decode(Path(job.facts).read_bytes(), type=GraphFacts)
     write_feeds(Path(job.target), make_feeds(Path(job.voices), facts, job.texts))
 
@@ -56,7 +56,7 @@ def make_feeds(
 ) -> "tuple[dict[str, NDArray[Any]], ...]":
     """The inputs for `texts`, with the voices and some speeds taken in turn.
 
-    A text of more than 510 phonemes gives several feeds. Raises ModelError where too few texts are long enough.
+    A text of more than 510 phonemes gives several feeds. Raises ModelError if too few texts are long enough.
     """
     import numpy as np
     from kokoro_onnx.chunker import split_phonemes

@@ -1,4 +1,4 @@
-"""The ways of making a smaller model from a given one."""
+"""The recipes for quantised variants of a model."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ class Method(StrEnum):
     """Which of ONNX Runtime's tools a recipe uses."""
 
     DYNAMIC = "dynamic"
-    """8-bit weights; the scale of activations is found at each run (`quantize_dynamic`)."""
+    """8-bit weights; the scales of activations are computed in each inference (`quantize_dynamic`)."""
     STATIC = "static"
     """8-bit weights and activations in quantise–dequantise pairs, with scales from real inputs (`quantize_static`)."""
     HALF = "half"
@@ -23,11 +23,11 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantiseRecipe:
-    """One way of making a variant. `suffix` is its short name: `replica-u8` is made by the recipe with suffix `u8`.
+    """A recipe for a variant. `suffix` is its short name: the recipe with suffix `u8` makes `replica-u8`.
 
-    `operators` are the operator types whose weights are converted, () for all that the tool knows but the `excluded`;
-    `prepared` says that the graph goes through ONNX Runtime's pre-processing first. Raise `version` when the same
-    recipe comes to give other files.
+    `operators` are the operator types whose weights are converted; () means all that the tool supports except the
+    `excluded`. `prepared` says that ONNX Runtime's pre-processing runs first. Increase `version` when the same recipe
+    gives different files.
     """
 
     name: str
@@ -48,7 +48,7 @@ class QuantiseRecipe:
         return self.method is Method.STATIC
 
     def digest(self) -> str:
-        """SHA-256 (hex) of all that decides what the recipe does; its names and its meaning do not."""
+        """SHA-256 (hex) of everything on which the result depends: all fields except names and meaning."""
         fields = {key: value for key, value in asdict(self).items() if key not in ("name", "suffix", "meaning")}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -123,7 +123,7 @@ BY_SUFFIX = {recipe.suffix: recipe for recipe in RECIPES}
 
 
 def recipe_named(name: str) -> QuantiseRecipe:
-    """The recipe of a name or a suffix. Raises UsageError with the nearest name."""
+    """The recipe with this name or suffix. Raises UsageError with the nearest name."""
     recipe = BY_NAME.get(name) or BY_SUFFIX.get(name)
     if recipe is None:
         raise UsageError(f"no recipe {name!r}", where="--recipe", remedy=nearest(name, tuple(BY_NAME)))

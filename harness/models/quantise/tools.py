@@ -1,4 +1,4 @@
-"""ONNX Runtime's quantisation tools, called as it asks. Runs in a child process (`harness.models.subprocess`)."""
+"""Calls ONNX Runtime's quantisation tools. Runs in a child process (`harness.models.subprocess`)."""
 
 import logging
 import time
@@ -19,13 +19,13 @@ CONVERTED = {
     Method.STATIC: ("QuantizeLinear",),
     Method.BLOCKS: ("MatMulNBits",),
 }
-"""Operator types of which at least one must be in the result, or the tool has silently done nothing."""
+"""Method → operator types. If the result has none of them, the tool has silently converted nothing."""
 
 
 def quantise_file(job: Quantise) -> dict[str, float | str]:
-    """Make `job.target`. The facts: seconds, and the converted operators with their counts.
+    """Make `job.target`. Return facts: seconds, and the converted operators with their counts.
 
-    Raises what the tools raise, and ValueError where they converted nothing.
+    Errors of the tools pass. Raises ValueError if they converted nothing.
     """
     started = time.monotonic()
     recipe, source, target = BY_NAME[job.recipe], Path(job.source), Path(job.target)
@@ -47,22 +47,22 @@ def quantise_file(job: Quantise) -> dict[str, float | str]:
 def prepare(source: Path, target: Path) -> None:
     """Shape inference and graph optimisation before quantising (`quant_pre_process`).
 
-    The optimisation resolves the Identity nodes through which the export shares ALBERT's weights, which the
-    quantisers otherwise miss. Symbolic shape inference is left out: with the length regulation's Loop it fails (it
-    knows no sequences), and on the plain graph the quantised operators are the same with it and without.
+    The optimisation removes the Identity nodes through which the export shares ALBERT's weights; the quantisers would
+    miss those weights. Symbolic shape inference is left out: it does not support sequences, so it fails with the Loop
+    of the length regulation, and for the plain graph it does not change the quantised operators.
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     errors = _Errors()
     logger = logging.getLogger("onnxruntime.quantization.shape_inference")
-    logger.addHandler(errors)  # a failed optimisation is only logged, and the graph passed on as it was
+    logger.addHandler(errors)  # a failed optimisation is only logged, and the graph stays unchanged
     quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
     if errors.messages:
         raise RuntimeError(errors.messages[-1].strip())
 
 
 class _Errors(logging.Handler):
-    """Keeps what is logged as an error."""
+    """Collects logged errors."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -104,7 +104,7 @@ def _static(source: Path, target: Path, recipe: QuantiseRecipe, feeds: Path) -> 
         per_channel=recipe.per_channel,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8 if recipe.signed else QuantType.QUInt8,
-        # The products of attention have no weights; their 8-bit scores cost sound and save nothing.
+        # The products of attention have no weights. 8-bit scores would degrade the audio and save nothing.
         extra_options={"MatMulConstBOnly": True},
     )
 
@@ -126,7 +126,7 @@ def _blocks(source: Path, target: Path, recipe: QuantiseRecipe) -> None:
 
 
 def converted(target: Path, method: Method) -> str:
-    """What a tool has converted, in words and numbers; ValueError where that is nothing."""
+    """The converted operators with their counts, as text. Raises ValueError if nothing was converted."""
     import onnx
 
     graph = onnx.load(target, load_external_data=False).graph
@@ -142,7 +142,7 @@ def converted(target: Path, method: Method) -> str:
 
 
 def write_feeds(path: Path, feeds: "tuple[dict[str, NDArray[Any]], ...]") -> None:
-    """Keep calibration inputs in an npz archive, in order."""
+    """Write calibration inputs to an npz archive, in order."""
     import numpy as np
 
     arrays = {f"{index:05d}.{name}": array for index, feed in enumerate(feeds) for name, array in feed.items()}
@@ -150,7 +150,7 @@ def write_feeds(path: Path, feeds: "tuple[dict[str, NDArray[Any]], ...]") -> Non
 
 
 def read_feeds(path: Path) -> "Iterator[dict[str, NDArray[Any]]]":
-    """The calibration inputs of an archive, one synthesis after the other."""
+    """The calibration inputs in an archive, one mapping per synthesis."""
     import numpy as np
 
     with np.load(path) as arrays:

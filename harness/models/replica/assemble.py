@@ -17,14 +17,14 @@ from harness.models.replica.weights import Draws
 from harness.models.replica.writer import write_model
 
 _OPSET = 17
-_IR_VERSION = 8  # the newest that ONNX Runtime 1.20 and everything older in use reads with this opset
+_IR_VERSION = 8  # the newest version that ONNX Runtime 1.20 reads with this opset
 
 VOICES = ("af_bella", "af_heart", "am_michael", "am_puck", "bf_emma", "bm_george")
 _VOICE_ROWS = 510
 
 
 def build_model(recipe: Recipe, path: Path) -> None:
-    """Write the model to `path`, one file without external data; nothing is there if it fails."""
+    """Write the model to `path`, as one file without external data. If this fails, there is no file."""
     g = Graph(Draws(seed=recipe.seed))
     _assemble(g, dimensions(recipe.scale), recipe)
     write_model(_model(g, recipe), g.weights.values(), path)
@@ -51,7 +51,7 @@ def _assemble(g: Graph, d: Dimensions, recipe: Recipe) -> None:
 
 
 def _mask(g: Graph, tokens: Value) -> tuple[Value, Value]:
-    """Which places lie beyond the end ([1, time], none at batch size 1), and the length as int32 [1]."""
+    """The mask of positions beyond the end ([1, time]; none at batch size 1), and the length as int32 [1]."""
     length = g.op("Gather", g.op("Shape", tokens), g.integer(1), axis=0)
     places = g.op("Unsqueeze", g.op("Range", g.integer(0), length, g.integer(1)), g.ints(0))
     mask = g.op("Greater", g.op("Add", places, g.integer(1)), length)
@@ -90,7 +90,7 @@ def _model(g: Graph, recipe: Recipe) -> Any:  # noqa: ANN401 - onnx ships no typ
 
 
 def build_voices(recipe: Recipe, path: Path) -> None:
-    """Write the voices, name → float32 [510, 1, 256], one row a count of phonemes; only the seed matters."""
+    """Write the voices, name → float32 [510, 1, 256], one row per number of phonemes. They depend only on the seed."""
     import numpy as np
 
     draws = Draws(seed=recipe.seed)

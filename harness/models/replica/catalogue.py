@@ -1,4 +1,4 @@
-"""The replica's recipes by name, and the disk that each takes."""
+"""The replica's recipes by name, and the disk space that each needs."""
 
 import re
 from dataclasses import asdict, fields
@@ -18,17 +18,17 @@ _NAME = re.compile(
 _FULL_MODEL = 326_000_000
 _VOICES = 4_000_000
 _FIXED = 3_000_000
-"""Bytes: a model of Kokoro-82M's size, the voices, and the graph without its weights."""
+"""Sizes in bytes: a model of Kokoro-82M's size, the voices, and the graph without its weights."""
 
 
 class Replicas(Protocol):
-    """Who builds replicas; a test puts its own in."""
+    """Builds replicas. Tests use their own implementation."""
 
     def names(self) -> tuple[str, ...]:
         """The names that are listed."""
 
     def recipe(self, name: str) -> "Recipe | None":
-        """The recipe of a name, listed or not; None where it is not a replica's."""
+        """The recipe of a name, listed or not; None if it is not a replica's name."""
 
     def build(self, recipe: "Recipe", *, model: Path, voices: Path) -> None:
         """Write both files."""
@@ -38,14 +38,14 @@ class BuiltReplicas:
     """The replicas that `harness.models.replica` builds."""
 
     def names(self) -> tuple[str, ...]:
-        """Both sizes with both faces and both length regulations. Other widths and seeds are not listed."""
+        """Both sizes with both input names and both length regulations. Other widths and seeds are not listed."""
         parts = product(("", "-small"), ("", "-tokens"), ("", "-plain"))
         return tuple(f"replica{''.join(chosen)}" for chosen in parts)
 
     def recipe(self, name: str) -> "Recipe | None":
         """The recipe of `replica[-small|-w0.25][-tokens][-plain][-seed3]`; None for any other name.
 
-        Raises UsageError where a width or a seed makes no sense.
+        Raises UsageError for an invalid width or seed.
         """
         match = _NAME.fullmatch(name)
         if match is None:
@@ -72,16 +72,16 @@ class BuiltReplicas:
 
 
 def described(recipe: "Recipe") -> str:
-    """All fields of a recipe that are set, in words that a table can break between."""
+    """The fields of a recipe as text. A table can break lines between its words."""
     values = ((one.name, getattr(recipe, one.name)) for one in fields(recipe))
     return ", ".join(f"{name} {value}" for name, value in values if value is not None)
 
 
 def needed_bytes(recipe: "Recipe") -> int:
-    """Disk that a replica takes: nearly all weights grow with the square of the width."""
+    """Disk space of a replica in bytes. Nearly all weights grow with the square of the width."""
     return int(_FULL_MODEL * recipe.scale**2) + _FIXED + _VOICES
 
 
 def replica_key(recipe: "Recipe") -> str:
-    """Where a replica is in the cache: another recipe of the same name is another file."""
+    """The key of a replica in the cache. Another recipe with the same name has another key."""
     return f"{recipe.name}-{recipe.digest()[:16]}"

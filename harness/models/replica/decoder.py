@@ -1,4 +1,4 @@
-"""The decoder (text, pitch and energy to features, two a frame) and the harmonic source, which gives the pitch."""
+"""The decoder (text, pitch and energy to features, two per frame) and the harmonic source of the pitch."""
 
 import math
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ _PITCH_SCALE = 0.005  # hertz to the order of 1
 
 
 def decode(g: Graph, d: Dimensions, text: Value, style: Style, given: Curves) -> Value:
-    """[1, hidden, frames] → [1, hidden, 2·frames]: one residual block, then four that are reminded of their inputs."""
+    """[1, hidden, frames] → [1, hidden, 2·frames]: one residual block, then four that also get the decoder's inputs."""
     with g.scope("decoder"):
         pitch = _halved(g, given.pitch, "pitch", _PITCH_SCALE)
         energy = _halved(g, given.energy, "energy", 1.0)
@@ -54,7 +54,7 @@ def _halved(g: Graph, curve: Value, name: str, scale: float) -> Value:
 
 
 def harmonic_source(g: Graph, d: Dimensions, pitch: Value) -> Value:
-    """The excitation [1, samples]: sines at the pitch and its overtones, merged; noise where there is no voice."""
+    """The excitation [1, samples]: merged sines at the pitch and its overtones; noise in unvoiced parts."""
     with g.scope("source"):
         hertz = swap(g, repeat_nearest(g, g.op("Unsqueeze", pitch, g.ints(1)), d.samples_per_curve_point))
         voiced = g.op("Cast", g.op("Greater", hertz, g.number(VOICED_HERTZ)), to=FLOAT)
@@ -84,7 +84,7 @@ def _sines(g: Graph, d: Dimensions, hertz: Value) -> Value:
 
 
 def _random_start(g: Graph, d: Dimensions, cycles: Value) -> Value:
-    """Every overtone starts anywhere in its cycle; the fundamental at 0. Two writes into a tensor, as exported."""
+    """Random start phases of the overtones; the fundamental starts at 0. Two writes into a tensor, as exported."""
     import numpy as np
 
     row = g.op("RandomUniformLike", g.constant(np.zeros((1, d.harmonics), np.float32)), dtype=FLOAT)
@@ -94,7 +94,7 @@ def _random_start(g: Graph, d: Dimensions, cycles: Value) -> Value:
 
 
 def _resize(g: Graph, x: Value, factor: float) -> Value:
-    """Linear interpolation along the last axis, as PyTorch does it with corners not aligned."""
+    """Linear interpolation along the last axis, as PyTorch's without aligned corners."""
     import numpy as np
 
     scales = g.constant(np.array([1.0, 1.0, factor], np.float32))

@@ -1,4 +1,4 @@
-"""The architecture's sizes, read from the configuration that kokoro-onnx ships, and scaled by a width."""
+"""The architecture's sizes from the configuration that kokoro-onnx contains, scaled by a width."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from harness.core.errors import ModelError
 
 ALBERT_EMBEDDING = 128  # ALBERT's own default; Kokoro's configuration leaves it there
 DECODER = 1024  # the decoder's inner channels, a constant of the architecture
-DECODER_RESIDUAL = 64  # channels of the text that every decoder block is reminded of
+DECODER_RESIDUAL = 64  # channels of the text that every decoder block gets
 HARMONICS = 9  # the fundamental and eight overtones
 
 
@@ -19,7 +19,7 @@ HARMONICS = 9  # the fundamental and eight overtones
 class Dimensions:
     """Channel counts, kernel sizes and depths.
 
-    Channels scale with the width, except what a caller meets: the vocabulary, the style, the transform.
+    Channels scale with the width, except those of the interface: the vocabulary, the style, the transform.
     """
 
     tokens: int
@@ -55,7 +55,7 @@ class Dimensions:
 
     @property
     def samples_per_curve_point(self) -> int:
-        """Audio samples for each point of the pitch curve, of which there are two a frame."""
+        """Audio samples per point of the pitch curve, which has two points per frame."""
         product = self.hop
         for rate in self.upsample_rates:
             product *= rate
@@ -64,11 +64,10 @@ class Dimensions:
 
 @cache
 def configuration_text() -> str:
-    """The architecture's configuration as kokoro-onnx ships it.
+    """The architecture's configuration in kokoro-onnx.
 
-    It is found without importing the package, which would load ONNX Runtime.
-
-    Raises ModelError where the package or its file is missing.
+    The package is not imported, because this would load ONNX Runtime. Raises ModelError if the package or its file is
+    missing.
     """
     spec = find_spec("kokoro_onnx")
     folders = list(spec.submodule_search_locations or ()) if spec else []
@@ -84,7 +83,7 @@ def configuration_text() -> str:
 
 
 def dimensions(width: float) -> Dimensions:
-    """The sizes at `width` (1.0 is Kokoro-82M's own), each at least the least that keeps every part and operator."""
+    """The sizes at `width` (1.0: Kokoro-82M). Each is at least large enough to keep every part and operator."""
     config: dict[str, Any] = json.loads(configuration_text())
     bert, net = config["plbert"], config["istftnet"]
 

@@ -48,7 +48,7 @@ def _excite(g: Graph, d: Dimensions, spectrum: Value, style: Style, stage: int, 
 
 
 def _excitation_weights(g: Graph, name: str, shape: "Shape") -> "Array":
-    """Each bin counts half of the one below: in the upper ones is little but noise, whose phases are anything."""
+    """Weights that halve from bin to bin: the upper bins contain mostly noise with random phases."""
     import numpy as np
 
     _, inputs, kernel = shape
@@ -60,8 +60,7 @@ def _excitation_weights(g: Graph, name: str, shape: "Shape") -> "Array":
 def _upsample(g: Graph, x: Value, name: str, shape: "Shape", rate: int) -> Value:
     """Transposed convolution [inputs, outputs, 2·rate] whose kernels are triangles with a little randomness.
 
-    Triangles of twice the stride interpolate linearly. Kernels random in time would print the stride's period on the
-    sound.
+    Triangles of twice the stride interpolate linearly. With random kernels, the stride's period would be audible.
     """
     inputs, outputs, kernel = shape
 
@@ -92,7 +91,7 @@ def _upsample(g: Graph, x: Value, name: str, shape: "Shape", rate: int) -> Value
 
 
 def _mean_of_branches(g: Graph, d: Dimensions, x: Value, style: Style, stage: int, channels: int) -> Value:
-    """The mean of three residual blocks that look differently far."""
+    """The mean of three residual blocks with different receptive fields."""
     total = ""
     for i, (kernel, dilations) in enumerate(zip(d.residual_kernels, d.dilations, strict=True)):
         branch = _snake_block(g, x, style, f"stage{stage}.branch{i}", channels, kernel, dilations)
@@ -124,8 +123,8 @@ def _snake(g: Graph, x: Value, name: str, channels: int) -> Value:
 def _head(g: Graph, d: Dimensions, x: Value, channels: int) -> Value:
     """Convolution to a logarithmic magnitude and a phase for each bin, [1, 2·bins, time].
 
-    Magnitudes fall towards higher bins. The kernels are odd in time, so that slow changes, which would be audible
-    as a hum, do not pass. Bin 1 is twice as strong as bin 0: so constant magnitudes leave no constant in the sound.
+    Magnitudes fall towards higher bins. The kernels are odd in time and block slow changes, which would be audible
+    as a hum. Bin 1 is twice as strong as bin 0, so that constant magnitudes give audio without a constant offset.
     """
     shape = (2 * d.bins, channels, 7)
 

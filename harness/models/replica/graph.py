@@ -21,7 +21,7 @@ Value: TypeAlias = str
 
 
 class Graph:
-    """Nodes and weights in the making.
+    """Collects nodes and weights.
 
     Constants (shapes, axes, scalars) become Constant nodes, as in an export; only weights become initialisers.
     """
@@ -38,7 +38,7 @@ class Graph:
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Names made within begin with `name`, after those of the scopes around."""
+        """Within the scope, new names start with those of the enclosing scopes, then `name`."""
         self._path.append(name)
         try:
             yield
@@ -61,7 +61,7 @@ class Graph:
 
     @property
     def executable_nodes(self) -> int:
-        """Nodes without the Constants, which ONNX Runtime takes out before it numbers the rest."""
+        """The number of nodes without Constants, which ONNX Runtime removes before it numbers the nodes."""
         return sum(node.op_type != "Constant" for node in self.nodes)
 
     def constant(self, value: "NDArray[Any]") -> Value:
@@ -100,11 +100,11 @@ class Graph:
         return self.constant(np.array(value, np.float32))
 
     def tensor(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
-        """An initialiser with values of its own making, named after the scope."""
+        """An initialiser with values from `make`, named after the scope."""
         return self.common(".".join([*self._path, name]), shape, make)
 
     def common(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
-        """An initialiser under its full name, whatever the scope: asked for again, it is the same one."""
+        """An initialiser under its full name, without the scope. Further calls return the same one."""
         self.weights.setdefault(name, Weight(name=name, shape=shape, make=make))
         return name
 
@@ -114,10 +114,10 @@ class Graph:
         return self.common(full, shape, lambda: self.draws.uniform(full, shape, deviation, mean=mean))
 
     def shared(self, name: str, shape: "Shape", make: "Callable[[], Array]") -> Value:
-        """A weight that several nodes use: the first by its name, each further one through an Identity node of its own.
+        """A weight that several nodes use: the first by its name, each further one through another Identity node.
 
-        So the export writes it, with all these Identity nodes ahead of the others, and tools react to it: a quantiser
-        that looks for initialisers misses what is behind an Identity, and keeps the float32 weight beside its own copy.
+        The export writes it this way, with all these Identity nodes before the others. Tools depend on it: a quantiser
+        that searches for initialisers misses a weight behind an Identity, and keeps it in float32 besides its own copy.
         """
         from onnx import helper
 

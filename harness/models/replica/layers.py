@@ -1,10 +1,10 @@
-"""The layers that the parts are made of: each adds its nodes to the graph and returns the name of its result.
+"""The layers of the model's parts. Each adds its nodes to the graph and returns the name of its result.
 
 Sequences are [1, channels, time] unless stated otherwise.
 
-Scales. A weight's standard deviation is gain / √(values summed), so that a layer fed with values of variance 1 gives
-variance gain². The gains keep every activation near 1 at any width: nothing vanishes into denormals, whose arithmetic
-is slow and would distort every timing, and nothing saturates.
+Scales. A weight's standard deviation is gain / √(number of summed values), so a layer with inputs of variance 1 has
+outputs of variance gain². The gains keep every activation near 1 at any width: nothing saturates, and nothing becomes
+denormal. Denormal arithmetic is slow and would distort the timings.
 """
 
 import math
@@ -92,7 +92,7 @@ def leaky(g: Graph, x: Value, slope: float = LEAK) -> Value:
 
 
 def masked(g: Graph, x: Value, mask: Value) -> Value:
-    """Zero where the mask is true (beyond a sentence's end; at batch size 1 nowhere, but the work is done)."""
+    """Zero where the mask is true (beyond a sentence's end; at batch size 1 nowhere, but it is computed)."""
     return g.op("Where", mask, g.number(0.0), x)
 
 
@@ -113,9 +113,9 @@ class Style:
 
 
 def style_affine(g: Graph, style: Style, channels: int) -> tuple[Value, Value]:
-    """Scale and shift [1, channels, 1] from the style: one Gemm to 2·channels, cut in halves.
+    """Scale and shift [1, channels, 1] from the style: one Gemm to 2·channels, split into halves.
 
-    The cut's sizes are computed in the graph, as the export does; the runtime folds them when it loads the file.
+    The graph computes the sizes of the halves, as in the export. The runtime folds them when it loads the file.
     """
     weight = g.weight("fc.weight", (2 * channels, style.width), STYLE_GAIN / math.sqrt(style.width))
     both = g.op("Gemm", style.value, weight, g.weight("fc.bias", (2 * channels,), BIAS), transB=1)
@@ -152,7 +152,7 @@ def adaptive_layer_norm(g: Graph, x: Value, style: Style, name: str, channels: i
 
 
 def upsample_depthwise(g: Graph, x: Value, name: str, channels: int) -> Value:
-    """Twice as long, each channel for itself: [½, 1, ½] is linear interpolation, here with a tenth of randomness."""
+    """Upsample each channel by 2 with the kernel [½, 1, ½] (linear interpolation) plus a tenth of randomness."""
     shape = (channels, 1, 3)
     with g.scope(name):
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 FRAMES_PER_TOKEN = 2.9  # the median; the mean is a little more
 _SPREAD = 0.35  # deviation of the logarithm of the durations, by token and context
-_EDGE = 2.1  # what the logits of the first and last token have more: those stand for the silence there
+_EDGE = 2.1  # added to the logits of the first and last token, which represent silence
 PITCH_HERTZ = 150.0
 _PITCH_SPREAD = 18.0
 ENERGY_SPREAD = 1.0
 
 
 def duration_encoder(g: Graph, d: Dimensions, x: Value, style: Style, mask: Value, lengths: Value) -> Value:
-    """[1, hidden, time] → [1, time, hidden + style]: thrice an LSTM and a norm, each time with the style appended."""
+    """[1, hidden, time] → [1, time, hidden + style]: three times an LSTM and a norm, each with the style appended."""
     import numpy as np
 
     with g.scope("duration_encoder"):
@@ -50,7 +50,7 @@ def durations(g: Graph, d: Dimensions, x: Value, speed: Value, lengths: Value, *
 
 
 def _duration_logits(g: Graph, d: Dimensions, h: Value) -> Value:
-    """One random direction of the LSTM's state decides, seen by all 50 outputs with a little difference each.
+    """One random direction of the LSTM's state determines all 50 outputs, with small differences between them.
 
     The edge units (first of each direction) are `EDGE_LEVEL` in the middle, where their part and the bias's cancel.
     """
@@ -80,7 +80,7 @@ def _duration_logits(g: Graph, d: Dimensions, h: Value) -> Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """Two points a frame: pitch in hertz and energy, [1, 2·frames] each."""
+    """Pitch in hertz and energy, [1, 2·frames] each: two points per frame."""
 
     pitch: Value
     energy: Value

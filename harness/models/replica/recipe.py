@@ -1,4 +1,4 @@
-"""What a replica is made from, and the name and digest that follow from it."""
+"""The recipe of a replica, with its name and digest."""
 
 import json
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from harness.core.errors import UsageError, nearest
 from harness.models.replica.dimensions import configuration_text
 
 RECIPE_VERSION = 2
-"""Raised whenever the same recipe would give other bytes. 1: first; 2: shared weights' Identity nodes stand first."""
+"""Increased when the same recipe gives different bytes. 1: the first. 2: Identity nodes of shared weights come first."""
 
 _WIDTHS = {"full": 1.0, "small": 1 / 24}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that the bytes depend on, beside kokoro-onnx's configuration (which the digest covers as well).
+    """The parameters of a replica. Its bytes also depend on kokoro-onnx's configuration, which the digest includes.
 
-    `width` scales the channels and overrules the width of `size`. `face` is what callers see: `input_ids` as newer
-    files (with a duration output), `tokens` as older ones. `regulation` is the export's `loop` over sequences, or
-    `plain`.
+    `width` scales the channels and overrides the width of `size`. `face` is the name of the token input: `input_ids`
+    as in newer files (with a duration output), or `tokens` as in older ones. `regulation` is `loop` over sequences, as
+    exported, or `plain`.
     """
 
     size: Literal["full", "small"] = "full"
@@ -49,7 +49,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """A readable slug, with what differs from the plain `replica`."""
+        """A readable slug: `replica` with the settings that differ from the default."""
         parts = ["replica"]
         if self.width is not None:
             parts.append(f"w{self.width:.12g}")

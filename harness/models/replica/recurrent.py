@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 _INPUT, _OUTPUT, _FORGET, _CELL = range(4)
 
-_FORGETTING = -2.0  # of the forget gates: a token's own part in the state outweighs its neighbours'
+_FORGETTING = -2.0  # bias of the forget gates: a token's own part in the state outweighs that of its neighbours
 _RECURRENT_GAIN = 0.5
-_STYLE_DEVIATION = 0.04  # of weights on the style: at any width it counts a fiftieth of the text
+_STYLE_DEVIATION = 0.04  # of the style's weights: at any width the style counts a fiftieth of the text
 
 EDGE_FORGET = 0.15
 EDGE_RISE = 0.85
 EDGE_FIRST = math.tanh(EDGE_RISE)
 EDGE_LEVEL = math.tanh(EDGE_RISE / (1 - EDGE_FORGET))
-"""What an edge unit gives at its first step, and what it settles at."""
+"""The output of an edge unit at its first step, and its limit."""
 
 
 def lstm(
@@ -34,8 +34,8 @@ def lstm(
 ) -> Value:
     """[1, time, text + style] → [1, time, outputs], half of the outputs from each direction.
 
-    With `edges`, the first unit of each direction only counts the steps since its direction began: it is `EDGE_LEVEL`
-    but for its first few steps, whatever the input, and so tells a sentence's ends from its middle.
+    With `edges`, the first unit of each direction ignores the input and only counts the steps since its direction
+    began. After a few steps its output is `EDGE_LEVEL`, so it distinguishes a sentence's ends from its middle.
     """
     hidden = outputs // 2
     with g.scope(name):
@@ -52,7 +52,7 @@ def lstm(
 
 
 def _weights(g: Graph, name: str, shape: "Shape", *, text: int, gain: float, edges: bool) -> Value:
-    """Random [directions, gates · units, inputs], the inputs after the first `text` weak; edge units see nothing."""
+    """Random [directions, gates · units, inputs]. Inputs after the first `text` are weak; edge units get no input."""
     _, rows, inputs = shape
 
     def make() -> "Array":

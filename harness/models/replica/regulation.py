@@ -1,8 +1,8 @@
-"""Length regulation: from one column a token to one column a frame, each token's column repeated by its duration.
+"""Length regulation: from one column per token to one column per frame. Each token's column repeats by its duration.
 
-Both ways give the same values. `loop` is the export's: a Loop gathers the repeated token numbers in a sequence, and a
-product with the one-hot matrix [tokens, frames] does the repeating. `plain` is for providers that refuse sequences: a
-frame's token is the number of tokens that have ended by then, and a Gather does the repeating.
+Both implementations give the same values. `loop` is that of the export: a Loop collects the repeated token numbers in a
+sequence, and a product with the one-hot matrix [tokens, frames] repeats the columns. `plain` is for providers that do
+not support sequences: a frame's token is the number of tokens that have ended before it, and a Gather repeats.
 """
 
 from collections.abc import Callable
@@ -56,10 +56,10 @@ def plain_regulator(g: Graph, durations: Value) -> Regulator:
 
 
 def _fill(g: Graph, value: Value, begun: int) -> None:
-    """Bring the nodes since `begun` to `_SLOTS` with Identity nodes that nothing reads.
+    """Add unused Identity nodes until there are `_SLOTS` nodes since `begun`.
 
-    ONNX Runtime seeds each random node with the session's seed plus the node's number in the file, so only with equal
-    numbers do both regulations give the same noise. The runtime removes these nodes as it loads the file.
+    ONNX Runtime seeds each random node with the session's seed plus the node's number in the file. Both regulations
+    give the same noise only if the numbers are equal. The runtime removes the unused nodes when it loads the file.
     """
     missing = _SLOTS - (g.executable_nodes - begun)
     if missing < 0:

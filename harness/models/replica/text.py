@@ -1,4 +1,4 @@
-"""The two readers of the text: ALBERT, whose layers share one set of weights, and the convolutional text encoder."""
+"""The two text encoders: ALBERT, whose layers share one set of weights, and the convolutional encoder."""
 
 import math
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from harness.models.replica.recurrent import lstm
 if TYPE_CHECKING:
     from harness.models.replica.weights import Array, Shape
 
-_ATTENTION_GAIN = 0.2  # little, so that after twelve layers a token still differs from its neighbours
+_ATTENTION_GAIN = 0.2  # small, so that after twelve layers a token still differs from its neighbours
 _FEED_FORWARD_GAIN = 0.5
 
 
@@ -42,7 +42,7 @@ def _embeddings(g: Graph, d: Dimensions, tokens: Value) -> Value:
 
 
 def _attention_mask(g: Graph, mask: Value) -> Value:
-    """Added to the scores: 0, or −10⁴ at what lies beyond the end; [1, 1, time, time]."""
+    """The mask to add to the scores: 0, or −10⁴ beyond the end; [1, 1, time, time]."""
     import numpy as np
 
     row = g.op("Unsqueeze", mask, g.ints(1, 2))
@@ -90,8 +90,8 @@ def _gelu(g: Graph, x: Value) -> Value:
 def _shared_linear(g: Graph, x: Value, name: str, shape: "Shape", *, gain: float = 1.0, odd: bool = False) -> Value:
     """A linear layer whose weights all twelve layers use.
 
-    `odd` makes the second half of the inputs count against the first: what all inputs have in common (GELU's positive
-    mean) cancels, and does not drown what tells the tokens apart.
+    `odd` negates the weights of the second half of the inputs. The common part of all inputs (GELU's positive mean)
+    then cancels, so that it does not mask the differences between tokens.
     """
     inputs, outputs = shape
     full = f"bert.layer.{name}"
@@ -113,7 +113,7 @@ def _shared_norm(g: Graph, x: Value, name: str, width: int) -> Value:
 
 
 def _common(g: Graph, full: str, width: int, deviation: float, *, mean: float = 0.0) -> Value:
-    """A vector that all twelve layers use directly: the export puts no Identity before these."""
+    """A vector that all twelve layers use directly. The export has no Identity nodes for these."""
     return g.common(full, (width,), lambda: g.draws.uniform(full, (width,), deviation, mean=mean))
 
 

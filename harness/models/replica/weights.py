@@ -1,9 +1,8 @@
-"""Seeded weights: every tensor drawn from its own stream, the same bits on every machine.
+"""Seeded weights: every tensor is drawn from its own stream and has the same bits on every machine.
 
-A tensor's values depend on the seed and its own name alone, so that recipes which differ in the graph share their
-weights, and adding a tensor moves no other. Philox's raw integers are part of NumPy's compatibility promise, unlike its
-distributions; what follows them are correctly rounded operations on single values, so that a model's digest does not
-depend on the processor.
+A tensor's values depend only on the seed and its name. Recipes with different graphs therefore share their weights,
+and a new tensor changes no other. NumPy guarantees the raw integers of Philox, but not those of its distributions. The
+operations on them are correctly rounded and elementwise, so a model's digest does not depend on the processor.
 """
 
 import math
@@ -24,7 +23,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weight:
-    """One initialiser: its shape is known at once, its float32 values are made only when the file is written."""
+    """One initialiser. Its shape is known at once; its float32 values are made when the file is written."""
 
     name: str
     shape: Shape
@@ -32,7 +31,7 @@ class Weight:
 
     @property
     def elements(self) -> int:
-        """How many numbers it holds."""
+        """The number of its values."""
         return math.prod(self.shape)
 
 

@@ -1,8 +1,8 @@
-"""Writes a model file weight by weight, so that a model of 325 MB needs the memory of its largest tensor.
+"""Writes a model file weight by weight, so that a model of 325 MB needs only the memory of its largest tensor.
 
-An .onnx file is one protobuf message. The message without its weights is made by `onnx`; the weights are appended to
-the graph's part in protobuf's wire format (a repeated field's entries may stand apart), each a `TensorProto` with
-`raw_data`.
+An .onnx file is one protobuf message. `onnx` makes the message without its weights. The writer appends each weight to
+the graph as a `TensorProto` with `raw_data`, in protobuf's wire format, which allows entries of a repeated field to be
+apart.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def _opening(field: int, length: int) -> bytes:
 
 
 def _tensor_opening(weight: Weight) -> bytes:
-    """What precedes the raw values of one weight within the graph's message."""
+    """The bytes before the raw values of a weight in the graph's message."""
     from onnx import TensorProto
 
     size = 4 * weight.elements
@@ -45,7 +45,7 @@ def _tensor_opening(weight: Weight) -> bytes:
 
 
 def _pieces(model: "ModelProto", weights: Iterable[Weight]) -> Iterator[Any]:
-    """The file's bytes in order; `model` has no weights in it."""
+    """The file's bytes in order. `model` contains no weights."""
     shell = type(model)()
     shell.CopyFrom(model)
     shell.ClearField("graph")
@@ -63,7 +63,7 @@ def _pieces(model: "ModelProto", weights: Iterable[Weight]) -> Iterator[Any]:
 
 
 def write_model(model: "ModelProto", weights: Iterable[Weight], path: Path) -> None:
-    """Write the whole model to `path`; a failure on the way leaves nothing there."""
+    """Write the whole model to `path`. If this fails, there is no file."""
     with replacing(path, durable=False) as file:
         for piece in _pieces(model, weights):
             file.write(piece)
