@@ -19,7 +19,7 @@ NO_BLOCK = -1
 class Originals:
     """Audio durations of the original models per text. They reveal a derived model that leaves out text.
 
-    `scenarios` are all of the plan: they tell which model is the original of which.
+    `scenarios` are all scenarios of the plan. They determine which model is the original of which.
     """
 
     def __init__(self, scenarios: Sequence[Scenario] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What may end a run, or its current blocks, before the budget does."""
+"""Rules that may end a run, or its current group of blocks, before the budget is spent."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -48,7 +48,7 @@ def git(root: Path, *arguments: str, timeout_s: float | None = None) -> str:
     subprocess.TimeoutExpired after `timeout_s` seconds.
     """
     environment = {name: value for name, value in os.environ.items() if name not in REPOSITORY_VARIABLES}
-    # Untranslated, because remedies are chosen by git's words; without prompts, because nobody answers them.
+    # Untranslated, because remedies depend on git's messages. Without prompts, because no user can answer them.
     environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     # An optional lock would disturb other work in the repository.
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]

@@ -1,1 +1,1 @@
-"""What the operating system tells: CPU, memory, other processes, interference and locks."""
+"""Information from the operating system: CPU, memory, other processes, interference and locks."""

@@ -27,7 +27,7 @@ _TICK_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuTimes:
-    """CPU seconds since boot, summed over all CPUs. `steal_s` is None where the platform does not count it."""
+    """CPU seconds since boot, summed over all CPUs. `steal_s` is None if the platform does not count it."""
 
     busy_s: float
     idle_s: float

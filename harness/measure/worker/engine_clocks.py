@@ -60,7 +60,7 @@ class OwnSleep:
 
 
 def replace_clocks(ledger: PauseLedger, clocks: Any = time) -> None:  # noqa: ANN401 - the module, or what a test has instead
-    """Replace the functions of `time` if the conductor asks for it."""
+    """Replace the functions of `time` if the conductor requests it."""
     if not ledger.pause_clocks or isinstance(clocks.sleep, OwnSleep):
         return
     for name in ("perf_counter", "monotonic", "time"):

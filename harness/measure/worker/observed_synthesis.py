@@ -18,7 +18,7 @@ class ThreadObservations:
     after: list[Snapshot] = field(default_factory=list)
 
     def states(self) -> list[State]:
-        """What the process did in the timed part."""
+        """The activity of the process in the timed part."""
         return states_of(self.during, self.after)
 
 

@@ -43,15 +43,15 @@ TOO_SHORT = "its texts take too little time"
 
 @dataclass(slots=True)
 class Evidence:
-    """What was observed of one arm while it synthesised."""
+    """The observations of one arm while it synthesised."""
 
     observations: int = 0
     """Observations without a pause, in the warm-up."""
     waits: Counter[str] = field(default_factory=Counter)
-    """What it waited for → in how many of these observations."""
+    """Object of a wait → number of these observations."""
     pauses: int = 0
     paused_waits: Counter[str] = field(default_factory=Counter)
-    """What it waited for → at how many pauses."""
+    """Object of a wait → number of pauses."""
     paused_clocks: int = 0
     """Pauses that found it reading a clock."""
     worked_ns: int = 0
@@ -121,7 +121,7 @@ class Slicing:
         return 0.0 if self.reason else self._slice_s
 
     def of(self, arm: str) -> Evidence:
-        """What was observed of an arm."""
+        """The observations of an arm."""
         return self._seen.setdefault(arm, Evidence())
 
     def refuse(self, reason: str) -> None:

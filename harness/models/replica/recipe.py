@@ -9,7 +9,7 @@ from harness.core.errors import UsageError, nearest
 from harness.models.replica.dimensions import configuration_text
 
 RECIPE_VERSION = 2
-"""Increased when the same recipe gives different bytes. 1: the first. 2: Identity nodes of shared weights come first."""
+"""Increased when the same recipe gives different bytes. 1: the first. 2: Identity nodes of shared weights are first."""
 
 _WIDTHS = {"full": 1.0, "small": 1 / 24}
 
