@@ -1,1 +1,1 @@
-"""The project's own benchmarks (`nox -s perf`), and the made data that they and the tests run on."""
+"""The project's own benchmarks (`nox -s perf`), and the synthetic data that they and the tests use."""

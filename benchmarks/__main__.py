@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …]`: the project's own benchmarks, each in a process of its own."""
+"""`python -m benchmarks [NAME …]`: runs the project's own benchmarks, each in a separate process."""
 
 import platform
 import subprocess

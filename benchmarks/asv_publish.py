@@ -1,7 +1,6 @@
-"""The same history in the files of asv (airspeed velocity), published by asv itself, for comparison with the report.
+"""Writes a history as files of asv (airspeed velocity), so that `asv publish` can be compared with the report.
 
-A night is a commit of a made repository; a metric is a benchmark whose
-one parameter is the scenario, as asv does it.
+A night is a commit of a synthetic repository. A metric is a benchmark whose only parameter is the scenario.
 """
 
 import json
@@ -23,7 +22,7 @@ _COLUMNS = ("result", "params", "version")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """A run as asv knows it: the commit and the medians, by metric, in the order of the scenarios (None: unknown)."""
+    """A run in asv's terms: its commit, and metric → medians in the order of the scenarios (None: unknown)."""
 
     commit: str
     started_at: float
@@ -31,7 +30,10 @@ class Night:
 
 
 def write_history(store: RunStore, directory: Path) -> Path:
-    """Write the figures of every run of a store, and return asv's configuration. Scenarios are the newest run's."""
+    """Write the medians of every run of a store. Return the path of asv's configuration.
+
+    The scenarios are those of the newest run.
+    """
     rows = tuple(reversed(store.list()))
     newest = store.head(rows[-1].id)
     scenarios = [scenario.id for scenario in newest.scenarios]
@@ -80,7 +82,7 @@ def _figures(
 
 
 def _commits(repository: Path, moments: Iterable[float]) -> list[str]:
-    """A repository with an empty commit at each moment, oldest first; their hashes."""
+    """Make a repository with an empty commit at each moment, oldest first. Return the commits' hashes."""
     git = [shutil.which("git") or "git", "-C", str(repository)]
     repository.mkdir()
     subprocess.run([*git, "init", "--quiet", "--initial-branch", "main"], check=True)

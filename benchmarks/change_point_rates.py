@@ -1,7 +1,7 @@
 """Measures false change points and detection delays, of the project and of Apache Otava.
 
-Both see the same series: a hundred runs at a CV of 2 %. Otava comes from the package index into an environment of its
-own and has its own settings (p < 0.001, windows of 50 runs); if it cannot be installed, the exit code is 1.
+Both get the same series: a hundred runs at a CV of 2 %. Otava is installed from the package index into a separate
+environment and keeps its default settings (p < 0.001, windows of 50 runs). If this fails, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ json.dump([found, time.process_time() - began], sys.stdout)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The share of series in which any change point was found, and seconds of CPU for each."""
+    """The share of series with any change point, and the CPU time of each series in seconds."""
 
     share: float
     each_s: float
@@ -85,7 +85,7 @@ def _line(family: str, after: int, series: FloatArray, python: Path | None) -> N
 
 
 def _timed(series: Sequence[Sequence[float]], found: Callable[[Sequence[float]], bool]) -> Answer:
-    found(series[0])  # the libraries that it loads are no part of a series' time
+    found(series[0])  # loads the libraries, which must not count as time of a series
     began = time.process_time()
     hits = sum(found(each) for each in series)
     return Answer(share=hits / len(series), each_s=(time.process_time() - began) / len(series))

@@ -10,7 +10,7 @@ _COMPLETE = """() => new Promise(done => requestAnimationFrame(() => setTimeout(
 
 
 def index_complete(page: Path) -> str:
-    """Seconds from the navigation to the first frame after the load event, or why it is not known."""
+    """Seconds from the navigation to the first frame after the load event, or why they are unknown."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -8,9 +8,9 @@ import uv
 
 
 def environment(directory: Path, requirement: str) -> Path:
-    """An environment in `directory` with what `requirement` names; the folder of its commands.
+    """Make an environment in `directory` with the package of `requirement`. Return the folder of its commands.
 
-    Raises CalledProcessError if that fails; uv's messages go to standard error.
+    Raises CalledProcessError if this fails. uv's messages go to standard error.
     """
     command = [uv.find_uv_bin(), "--quiet"]
     commands = directory / ("Scripts" if os.name == "nt" else "bin")

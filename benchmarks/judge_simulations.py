@@ -1,7 +1,7 @@
 """Simulates false alarms and detections on synthetic noise: `python -m benchmarks.judge_simulations [--quick]`.
 
-Every table is printed with its seed; the values in `docs/method.md` come from here. The simulation runs the gate's own
-code, whose parts work on arrays, so that sixty pairs of thousands of runs are decided at once.
+Every table is printed with its seed. The values in `docs/method.md` come from here. The simulation runs the gate's own
+code. It works on arrays, so that sixty pairs of thousands of runs are decided at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PAIRS = 60
 LAUNCHES = 3
 BLOCKS = 8
-"""Blocks in a launch: 24 values a side, a minute of duel."""
+"""Blocks per launch: 24 values per arm, which is a minute of a duel."""
 
 LARGER = 0.10
 CHUNK = 100
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def sixty_duels(rng: np.random.Generator, *, count: int) -> str:
-    """Runs of sixty gated pairs, both arms in the run."""
+    """The table of runs with sixty gated pairs and both arms in the run."""
 
     def judge(family: str, cv: float, runs: int) -> list[tuple[int, int, int]]:
         new, old = (log_times(rng, family, (runs, PAIRS, LAUNCHES, BLOCKS), cv=cv) for _ in range(2))
@@ -83,7 +83,7 @@ def sixty_duels(rng: np.random.Generator, *, count: int) -> str:
 
 
 def sixty_baselines(rng: np.random.Generator, *, count: int) -> str:
-    """Runs of sixty gated pairs, against accepted runs of other days."""
+    """The table of runs with sixty gated pairs, compared with accepted runs of other days."""
 
     def judge(family: str, cv: float, runs: int) -> list[tuple[int, int, int]]:
         shape = (runs, PAIRS, ACCEPTED + 1, LAUNCHES, BLOCKS)
@@ -127,7 +127,7 @@ def _table(
 
 
 def _counts(judged: list[Found]) -> tuple[int, int, int]:
-    """Runs with a call where nothing changed, and with each planted slowdown found."""
+    """The number of runs with a false alarm, and of runs in which each planted slowdown was found."""
     quiet, found, larger = judged
     return quiet.calls(), first_found(found), first_found(larger)
 

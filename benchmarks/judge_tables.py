@@ -1,4 +1,4 @@
-"""The smaller tables of the simulations: duels with a stopping rule, baselines of few runs, histories."""
+"""Smaller tables of the simulations: duels with a stopping rule, baselines of few runs, histories."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EFFECT = 0.05
 METRICS = 5
 ALIKE = 0.9
-"""Correlation of the metrics of one scenario: they are read from the same repetitions."""
+"""Correlation of the metrics of a scenario, which come from the same repetitions."""
 
 DISTURBED = "half speed in 3 %"
 
@@ -32,25 +32,25 @@ PLANS = ((0.03, 0.05, (12, 15, 18, 24)), (0.03, 0.02, (48, 60, 72)), (0.013, 0.0
 
 SLICED_SD = 0.014
 SLICED_PLANS = ((0.05, 2, 7), (0.05, 3, 5), (0.02, 8, 5), (0.01, 16, 5))
-"""Effect sought, launches, pairs of each: one minute on two cores, the same where launches are quicker, three, six."""
+"""Effect sought, launches, pairs per launch: one minute on two cores, the same with faster launches, three, six."""
 
 BETWEEN = (0.0, 0.004, 0.008, 0.012)
-"""Standard deviation between launches of pairs in slices."""
+"""Standard deviations between launches of pairs in slices."""
 
 LEARNED = 12
-"""Duels of an arm against itself from which it was learned."""
+"""The number of duels of an arm against itself from which the launch variation is estimated."""
 
 HISTORIES = 20
-"""How often it is learned again."""
+"""The number of such estimates."""
 
 
 def first_found(found: Found) -> int:
-    """Runs in which the first pair was called worse."""
+    """The number of runs in which the first pair was called worse."""
     return int(np.count_nonzero(found.worse[:, 0]))
 
 
 def duels(rng: np.random.Generator, *, count: int) -> str:
-    """One scenario, five metrics, with the stopping rule."""
+    """The table of duels with one scenario, five metrics and the stopping rule."""
     lines = [
         f"Duels of one scenario with {METRICS} metrics (correlation {ALIKE}), launches one after the other, the",
         f"stopping rule looking; {count} a line. Alarm: any metric called worse or better in a duel of a thing against",
@@ -93,7 +93,7 @@ def _duel_line(
 
 
 def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
-    """Pairs in slices: they scatter little, and launches add their own variance."""
+    """The table of duels in slices: their pairs scatter little, and launches add their own variance."""
     lines = [
         f"Duels in slices of one scenario with {METRICS} metrics (correlation {ALIKE}), {count} a line: pairs scatter",
         f"by {SLICED_SD:.1%}. Presumed: launches scatter by {SLICED_LAUNCH_SD:.1%}. Learned: from {LEARNED} duels",
@@ -118,26 +118,26 @@ def sliced_duels(rng: np.random.Generator, *, count: int) -> str:
 
 
 def _sliced_ratios(rng: np.random.Generator, *, between: float, shape: tuple[int, int, int, int]) -> FloatArray:
-    """Log-ratios in slices whose launches, alike for all metrics, scatter by `between` of their own."""
+    """Log-ratios of pairs in slices. The launches scatter with standard deviation `between`, equally in all metrics."""
     count, _, launches, _ = shape
     ratios = _ratios(rng, "Gaussian", sd=SLICED_SD, shape=shape)
     return np.asarray(ratios + between * rng.standard_normal((count, 1, launches, 1)))
 
 
 def _learned(rng: np.random.Generator, *, between: float) -> float:
-    """What calibration learns about launches from one-minute duels of an arm against itself (`launch_scatter`)."""
+    """The launch variation that calibration estimates from one-minute duels of an arm against itself."""
     known = _sliced_ratios(rng, between=between, shape=(LEARNED, 1, *SLICED_PLANS[1][1:]))[:, 0]
     return anova.own_scatter(anova.fit(known), presumed=SLICED_LAUNCH_SD)
 
 
 def _ratios(rng: np.random.Generator, family: str, *, sd: float, shape: tuple[int, int, int, int]) -> FloatArray:
-    """Log-ratios of shape (duels, metrics, launches, blocks of a launch), alike between metrics."""
+    """Log-ratios of shape (duels, metrics, launches, blocks of a launch), correlated between metrics."""
     kind = "Gaussian" if family == DISTURBED else family
     common = log_times(rng, kind, (shape[0], 1, *shape[2:]), cv=sd)
     own = log_times(rng, kind, shape, cv=sd)
     ratios = np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * own
     if family == DISTURBED:
-        # Either arm may be slowed down, and with it every metric of the repetition.
+        # A slow moment affects one arm, and all metrics of its repetition.
         slow, slower = (half_speed(rng, np.zeros_like(common)) for _ in range(2))
         ratios = ratios + slow - slower
     return np.asarray(ratios)
@@ -172,7 +172,7 @@ def _play(ratios: FloatArray, *, tolerance: float, launch_sd: float = 0.0) -> tu
 
 
 def small_baselines(rng: np.random.Generator, *, count: int) -> str:
-    """One scenario against few and many accepted runs."""
+    """The table of one scenario, compared with few and with many accepted runs."""
     lines = [
         f"One scenario with {METRICS} metrics (correlation {ALIKE}) against accepted runs; {count} runs a line.",
         f"Sd: of a run's log-median between runs. The tolerance is {tolerance_for(EFFECT):.1%}.",
@@ -205,7 +205,7 @@ def _baseline_line(rng: np.random.Generator, *, accepted: int, sd: float, count:
 
 
 def history(rng: np.random.Generator, *, count: int) -> str:
-    """The change points of a hundred runs."""
+    """The table of change points in a hundred runs."""
     runs, sd = 100, 0.02
     lines = [
         f"Histories of {runs} runs, sd {sd:.0%}; {count} series where nothing changed, {count // 3} with a step of 5 %",
@@ -233,7 +233,7 @@ def _alerted(series: FloatArray, alpha: float) -> float:
 
 
 def long_history(rng: np.random.Generator, *, count: int) -> str:
-    """The marks on a thousand runs without a step."""
+    """The table of marks on a thousand runs without a step."""
     runs, sd = 1000, 0.02
     lines = [
         f"Lines of {runs} runs without a step, sd {sd:.0%}, {count} of each noise: share of the segments of {SEGMENT}",

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 WITHIN = (0.05, 0.10)
 LAUNCH_SDS = (0.0, 0.008, 0.03, 0.10)
 SHAPES = ((3, 2), (3, 3), (4, 2), (4, 3), (5, 2), (5, 3))
-"""(launches, repetitions of each)."""
+"""(launches, repetitions per launch)."""
 
 ACCEPTED = 10
-"""Accepted runs of the same design, whose launches are known."""
+"""The number of accepted runs with the same design, whose launches are known."""
 
 
 def launch_scatter(rng: np.random.Generator, *, count: int) -> str:
-    """Coverage and half-widths of the interval, with what is presumed and with what ten accepted runs showed."""
+    """The table of coverage and half-widths, with the assumed launch variation and with that of ten accepted runs."""
     lines = [
         f"The median of a few repetitions in a few launches, and its interval at {LEVEL:.0%}; {count} runs a line.",
         "Covered: the true median. Half: the median half-width, and that of the widest run in twenty. Presumed:",
@@ -48,7 +48,7 @@ def launch_scatter(rng: np.random.Generator, *, count: int) -> str:
 
 
 def coverage(values: FloatArray, prior: LaunchPrior | None) -> tuple[float, FloatArray]:
-    """How often the interval holds the true median of logarithms `values`, which is 0, and each run's half-width."""
+    """The share of intervals of log `values` that contain the true median, 0; and the half-width of each run."""
     spread = median_spread(anova.fit(values), prior)
     half = -stdtrit(spread.freedom, (1 - LEVEL) / 2) * spread.error
     medians = robust.median(values.reshape(len(values), -1))
@@ -61,7 +61,7 @@ def _drawn(rng: np.random.Generator, shape: tuple[int, int, int], *, within: flo
 
 
 def _earlier(accepted: FloatArray) -> list[EarlierLaunches]:
-    """What promoting these runs keeps of their launches."""
+    """The records of the accepted runs' launches, as a promotion stores them."""
     _, launches, repetitions = accepted.shape
     spreads = robust.median(accepted).std(-1, ddof=1)
     return [EarlierLaunches(spread=float(each), launches=launches, values=repetitions) for each in spreads]

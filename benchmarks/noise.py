@@ -1,4 +1,4 @@
-"""Synthetic noise of the kinds that benchmarks show, on the logarithm of a time: shape (..., launches, blocks)."""
+"""Synthetic noise of the kinds that occur in benchmarks, as logarithms of times: shape (..., launches, blocks)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 AR_RHO = 0.5
 LAUNCH_PART = 0.8
-"""Share of the variance that lies between launches where launches dominate."""
+"""Share of the variance between launches in the family `launch_dominated`."""
 
 ACCEPTED = 10
-"""Accepted runs of a synthetic baseline."""
+"""The number of accepted runs of a synthetic baseline."""
 
 DAY_SD = 0.01
 """Standard deviation of a synthetic run's level from day to day."""
 
 SLOWED_PART = 0.03
-"""Share of the blocks that run at half speed where the machine is disturbed."""
+"""Share of the blocks that run at half speed on a disturbed machine."""
 
 
 def gaussian(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
@@ -37,7 +37,7 @@ def heavy_tailed(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray
 
 
 def autoregressive(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
-    """AR(1) with ρ = 0.5 through the whole run, launches and all."""
+    """AR(1) with ρ = 0.5 over the whole run, across launches."""
     length = shape[-1] * shape[-2]
     steps = rng.standard_normal((*shape[:-2], length)) * np.sqrt(1 - AR_RHO**2)
     # The first value is drawn from the stationary distribution, so that no burn-in is needed.
@@ -66,5 +66,5 @@ def log_times(rng: np.random.Generator, family: str, shape: tuple[int, ...], *, 
 
 
 def half_speed(rng: np.random.Generator, log_values: FloatArray) -> FloatArray:
-    """The same with some blocks at half speed."""
+    """The log values with some blocks at half speed."""
     return np.where(rng.random(log_values.shape) < SLOWED_PART, log_values + np.log(2), log_values)

@@ -23,7 +23,7 @@ BLOCKS = 4 * EARLIEST
 
 
 def early_ends(rng: np.random.Generator, *, count: int) -> str:
-    """One figure, whose own scatter alone ends its launches: the worst case, since of many the roughest decides."""
+    """The table for one metric that ends launches alone. This is the worst case: with many, the noisiest decides."""
     lines = [
         f"One figure in {ASKED.launches} launches of at most {BLOCKS} blocks, each ended once ±{ASKED.half_width:.0%}",
         f"is known; {count} runs a line. Covered: the true median by its {LEVEL:.0%} interval. Alarm: an unchanged run",
@@ -53,7 +53,7 @@ def early_ends(rng: np.random.Generator, *, count: int) -> str:
 
 
 def ended_early(values: FloatArray) -> FloatArray:
-    """`values`, shape (..., launches, blocks), NaN from where `Precision.reached` ends a launch (a test holds it)."""
+    """`values`, shape (..., launches, blocks), with NaN after `Precision.reached` ends a launch. A test checks this."""
     ended = values.copy()
     going = np.ones(values.shape[:-1], dtype=bool)
     for look in (blocks for blocks in range(values.shape[-1]) if ASKED.looks_at(blocks)):
@@ -72,7 +72,7 @@ def _median_error(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _covered(noise: FloatArray) -> float:
-    """How often the interval of a run's median has the true one in it, which is 0."""
+    """The share of runs whose interval of the median contains the true median, which is 0."""
     error, freedom = _median_error(noise[..., None, :, :])
     half = -stdtrit(freedom, (1 - LEVEL) / 2) * error
     return float(np.mean(np.abs(_medians(noise)) <= half[..., 0]))

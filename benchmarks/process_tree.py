@@ -13,7 +13,7 @@ _EVERY_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """Seconds, and bytes: the largest sum of resident memory over the tree at one moment."""
+    """Times in seconds, and memory in bytes: the maximum over time of the tree's resident memory."""
 
     wall_s: float
     cpu_s: float
@@ -24,7 +24,7 @@ class Used:
 
 
 def used_by(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Used:
-    """Run a command to its end, in our environment or another; CalledProcessError, with its output, where it fails."""
+    """Run a command to its end, in this environment or another. Raises CalledProcessError with its output."""
     before = psutil.Process().cpu_times()
     started = time.perf_counter()
     with subprocess.Popen(

@@ -1,9 +1,9 @@
-"""How near the replica is to the architecture it stands for: size, operators, shares of time and latency ratios.
+"""Compares the replica with the architecture that it represents: size, operators, shares of time, latency ratios.
 
-The reference's figures (`harness/models/replica/reference.json`) come from another machine. Processors differ most in
-how fast they multiply matrices, and that moves the share of everything else. So each share is shown twice: as measured,
-and levelled, with all matrix work (convolutions, products, LSTMs) scaled by the one factor that makes its sum the
-reference's. Only the latter can tell a wrong graph from another processor.
+The reference values (`harness/models/replica/reference.json`) come from another machine. Processors differ most in the
+speed of matrix products, which changes the shares of all other work. So each share is shown twice: as measured, and
+levelled. For the latter, all matrix work (convolutions, products, LSTMs) is scaled by one factor so that its sum is
+that of the reference. Only the levelled share distinguishes a wrong graph from another processor.
 """
 
 import argparse
@@ -25,14 +25,14 @@ MATRIX_WORK = frozenset({"Conv", "ConvTranspose", "FusedMatMul", "Gemm", "LSTM",
 SHARE_TOLERANCE = 3.0
 """Percentage points."""
 SHOWN_SHARE = 0.1
-"""Percent of the reference's time from which an operator must be present."""
+"""An operator with at least this percentage of the reference's time must be present."""
 RATIO_TOLERANCE = 0.10
 ELEMENTS_TOLERANCE = 0.005
 BYTES_TOLERANCE = 0.01
 
 VOICE = "am_michael"
 DRAWS = {20: 27, 100: 35, 400: 4}
-"""Seeds of the token numbers for each length: draws whose audio is as long as the reference's."""
+"""Length → seed of the token numbers. With these seeds the audio is as long as the reference's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Where one synthesis spends its time: microseconds and executed nodes by operator type."""
+    """The profile of one synthesis: microseconds and executed nodes by operator type."""
 
     microseconds: dict[str, float]
     nodes: int
@@ -60,7 +60,7 @@ class Profile:
         return {kind: 100 * time / total for kind, time in self.microseconds.items()}
 
     def shares_at(self, matrix_percent: float) -> dict[str, float]:
-        """Percent by operator type, were matrix work that much of the whole."""
+        """Percent by operator type, scaled so that matrix work is `matrix_percent` of the whole."""
         shares = self.shares()
         matrix = sum(share for kind, share in shares.items() if kind in MATRIX_WORK)
         return {
@@ -70,7 +70,7 @@ class Profile:
 
 
 def inputs(voices: Any, tokens: int) -> dict[str, Any]:  # noqa: ANN401 - NumPy's archive has no useful type
-    """What is synthesised at a length, the pads at both ends included."""
+    """The inputs of a synthesis of `tokens` tokens, including the padding at both ends."""
     import numpy as np
 
     numbers = np.random.default_rng(DRAWS[tokens]).integers(1, 178, tokens)[None]
@@ -79,7 +79,7 @@ def inputs(voices: Any, tokens: int) -> dict[str, Any]:  # noqa: ANN401 - NumPy'
 
 
 def session(model: Path, threads: int, profile: Path | None = None) -> Any:  # noqa: ANN401 - onnxruntime ships no types
-    """A session on the CPU with ONNX Runtime's defaults but for the threads."""
+    """A session on the CPU with ONNX Runtime's defaults, except for the threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -91,7 +91,7 @@ def session(model: Path, threads: int, profile: Path | None = None) -> Any:  # n
 
 
 def profiled(model: Path, threads: int, feed: dict[str, Any], runs: int) -> Profile:
-    """ONNX Runtime's own profile, summed over some runs after one that warms up."""
+    """ONNX Runtime's profile, summed over `runs` runs after one warm-up."""
     with tempfile.TemporaryDirectory() as folder:
         running = session(model, threads, Path(folder) / "profile")
         for _ in range(runs + 1):
@@ -106,9 +106,9 @@ def profiled(model: Path, threads: int, feed: dict[str, Any], runs: int) -> Prof
 
 
 def latencies(model: Path, threads: int, feeds: dict[int, dict[str, Any]], rounds: int) -> dict[int, list[float]]:
-    """Seconds of each synthesis, the lengths in turns, after one round that warms up.
+    """Length → seconds of each synthesis. The lengths alternate, after one warm-up round.
 
-    With one thread, which is the caller's, it is CPU time: other programs disturb it less.
+    With one thread, the times are CPU times of that thread, which other programs disturb less.
     """
     clock = time.thread_time if threads == 1 else time.perf_counter
     running = session(model, threads)
@@ -122,12 +122,12 @@ def latencies(model: Path, threads: int, feeds: dict[int, dict[str, Any]], round
 
 
 def verdict(*, met: bool) -> str:
-    """As it stands in the tables."""
+    """The word for a result in the tables."""
     return "pass" if met else "FAIL"
 
 
 def size_lines(model: Path, reference: dict[str, Any]) -> Iterator[str]:
-    """Initialiser elements and file size beside the reference's."""
+    """Lines that compare initialiser elements and file size with the reference."""
     import onnx
 
     graph = onnx.load(str(model)).graph
@@ -147,7 +147,7 @@ def size_lines(model: Path, reference: dict[str, Any]) -> Iterator[str]:
 
 
 def share_lines(profile: Profile, reference: Reference) -> Iterator[str]:
-    """One line for each operator type that counts in the reference, and those that count only here."""
+    """A line for each operator type with a relevant share in the reference, then those with one only here."""
     theirs = reference.share_percent
     matrix = sum(share for kind, share in theirs.items() if kind in MATRIX_WORK)
     measured, level = profile.shares(), profile.shares_at(matrix)
@@ -167,7 +167,7 @@ def share_lines(profile: Profile, reference: Reference) -> Iterator[str]:
 
 
 def ratio_lines(taken: dict[int, list[float]], seconds: dict[int, float], there: Sequence[Reference]) -> Iterator[str]:
-    """Median latencies, and their ratios to one another beside the reference's."""
+    """Lines with the median latencies, and their ratios compared with those of the reference."""
     known = {reference.tokens: reference for reference in there}
     threads, rounds = there[0].threads, len(next(iter(taken.values())))
     kind = "CPU time" if threads == 1 else "latency"
@@ -181,7 +181,7 @@ def ratio_lines(taken: dict[int, list[float]], seconds: dict[int, float], there:
         )
     lengths = sorted(taken)
     for short, long in ((a, b) for i, a in enumerate(lengths) for b in lengths[i + 1 :]):
-        # Round by round, so that a machine that changes its pace meanwhile moves both alike.
+        # Ratios per round, so that a change of the machine's speed affects both lengths alike.
         here = median(b / a for a, b in zip(taken[short], taken[long], strict=True))
         theirs = known[long].latency_s / known[short].latency_s
         off = here / theirs - 1

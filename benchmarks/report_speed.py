@@ -1,10 +1,9 @@
-"""Times the site of a long history, from nothing and for one more run, and `asv publish` on the same history.
+"""Times the site of a long history, a full build and one for a further run, and `asv publish` on the same history.
 
-A synthetic history (seed below) of nightly runs, 60 scenarios of 8 metrics each; the newest have their repetitions too.
-Each step is `kokoro-bench report`, a process of its own, so that its time holds imports; memory is the sum over the
-process and its children.
-Python's bytecode is there beforehand, as an installed package has it, whatever the environment says of writing it.
-asv comes from the package index. If it cannot be installed, that is printed, and the exit code is 1.
+The history is synthetic (seed below): nightly runs with 60 scenarios of 8 metrics each. The newest runs also have their
+repetitions. Each step is a process of `kokoro-bench report`, so its time includes imports. Memory is the sum over the
+process and its children. Python's bytecode exists beforehand, as in an installed package, even if the environment
+disables writing it. asv is installed from the package index. If this fails, the exit code is 1.
 """
 
 import argparse
@@ -36,11 +35,11 @@ HISTORY = Made(
 )
 NIGHTS = 1000
 RAW_FROM = 988
-"""Nights before this one have no repetitions: making and storing them would take longer than all that is measured."""
+"""Nights before this one have no repetitions: storing them would take longer than the measurements."""
 
 
 def main() -> int:
-    """Make the history, then the site, then add a run; then let asv publish the same."""
+    """Make the history, time the site, add a run and time it again, then time asv with the same history."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report_speed", description=__doc__)
     parser.add_argument("--nights", type=int, default=NIGHTS)
     arguments = parser.parse_args()
@@ -72,7 +71,7 @@ def _make(database: Path, nights: int) -> None:
 
 
 def _beside_asv(database: Path, directory: Path, ours: Used) -> bool:
-    """Publish the same history with asv; whether that failed."""
+    """Publish the same history with asv. Return whether this failed."""
     try:
         command = environment(directory / "asv", f"asv=={asv_publish.VERSION}") / "asv"
         with open_store(database) as store:
@@ -99,7 +98,7 @@ def _keep(store: RunStore, data: RunData) -> None:
 
 
 def _with_bytecode(directory: Path) -> dict[str, str]:
-    """An environment in which everything that a site takes is compiled: a small site has been made in it."""
+    """Environment variables for a folder with all bytecode that a site needs, after making a small site."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(directory / "bytecode")
     with open_store(directory / "small.sqlite") as store:

@@ -1,7 +1,7 @@
-"""Rules that decide "slower" for many comparisons at once: the gate's, from its own parts, and those of three peers.
+"""Rules that decide "slower" for many comparisons at once: the gate's rules, and those of three other tools.
 
-Arrays have the shape (runs, pairs, launches, blocks); a run is what is judged together. The gate's two functions repeat
-no statistics: they call what `gate.run_gate` calls, on arrays, and a test holds them against it.
+Arrays have the shape (runs, pairs, launches, blocks). The comparisons of a run are decided together. The gate's two
+functions repeat no statistics: they call the functions of `gate.run_gate` on arrays, and a test compares the results.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ FDR = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Which comparisons were called worse and which better, both of shape (runs, pairs)."""
+    """The comparisons that were called worse and those called better, both of shape (runs, pairs)."""
 
     worse: BoolArray
     better: BoolArray
 
     def alarms(self) -> int:
-        """Runs in which any pair was called worse."""
+        """The number of runs in which any pair was called worse."""
         return int(np.count_nonzero(self.worse.any(-1)))
 
     def calls(self) -> int:
-        """Runs in which any pair was called worse or better."""
+        """The number of runs in which any pair was called worse or better."""
         return int(np.count_nonzero((self.worse | self.better).any(-1)))
 
 
@@ -47,9 +47,9 @@ def gate_duels(
     one_scenario: bool = False,
     launch_sd: float = 0.0,
 ) -> Found:
-    """The gate on duels (`paired.deferred_estimates`, then `gate.run_gate`); blocks not measured yet are NaN.
+    """The gate for duels (`paired.deferred_estimates`, then `gate.run_gate`). Blocks not yet measured are NaN.
 
-    The pairs are of a scenario each, or all of one.
+    Each pair belongs to another scenario, or all belong to one.
     """
     fit = anova.fit(log_ratios)
     pairs = log_ratios.shape[1]
@@ -64,10 +64,10 @@ def gate_duels(
 def gate_baselines(
     medians: FloatArray, accepted: FloatArray, *, tolerance: float, own_error: float = 0.0, pool: bool = True
 ) -> Found:
-    """The gate against baselines (`baseline.against_baselines`, then `gate.run_gate`).
+    """The gate for baselines (`baseline.against_baselines`, then `gate.run_gate`).
 
-    `medians` are the new run's log-medians, shape (runs, pairs), `accepted` those of the accepted runs, shape
-    (runs, pairs, accepted); `own_error` is the standard error of a new run's median.
+    `medians` are the new run's log-medians, shape (runs, pairs). `accepted` are those of the accepted runs, shape
+    (runs, pairs, accepted). `own_error` is the standard error of a new run's median.
     """
     runs = accepted.shape[-1]
     fit = anova.fit(accepted[..., None, :])
@@ -92,9 +92,9 @@ def pytest_benchmark(new: FloatArray, old: FloatArray) -> BoolArray:
 
 
 def asv(new: FloatArray, old: FloatArray) -> BoolArray:
-    """The rule of asv at a factor of 1.05: medians farther apart, and a two-sided Mann–Whitney test has p < 0.002.
+    """The rule of asv at a factor of 1.05: the medians differ by more, and a two-sided Mann–Whitney test has p < 0.002.
 
-    As asv does it for more than 20 values: normal approximation without a correction for continuity.
+    Like asv for more than 20 values, it uses the normal approximation without continuity correction.
     """
     new, old = _flat(new), _flat(old)
     test = mannwhitneyu(new, old, axis=-1, method="asymptotic", use_continuity=False)

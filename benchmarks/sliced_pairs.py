@@ -1,9 +1,9 @@
 """Measures the benefit of slices: the scatter of pairs of an arm against itself, in slices and one after the other.
 
-Two workers of one arm speak the same text in both ways, and in turns of several lengths where those are given, each as
-often and in a drawn order, so that all meet the same minutes. Beside it, whether slices change the figure itself: the
-latency in slices against that of a whole text by the same worker, by the medians of each launch, with the interval over
-launches and workers.
+Two workers of one arm synthesise the same text in both ways, and in slices of several lengths if given. All ways run
+equally often and in random order, so that all run under the same machine conditions. The benchmark also measures
+whether slices change the value itself: it compares a worker's latency in slices with that of whole texts, by the
+medians of each launch, with an interval over launches and workers.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from harness.measure.worker.worker_lost import WorkerLost
 
 TIMEOUT_S = 120.0
 NORMAL = 1.4826
-"""1 / Φ⁻¹(3/4): from a median absolute deviation to a normal standard deviation."""
+"""1 / Φ⁻¹(3/4): converts a median absolute deviation to a normal standard deviation."""
 
 Pair = tuple[int, int]
 """Latencies of both workers, in ns."""
 
 WHOLE = 0.0
-"""The length of a turn, in ms, of texts that are spoken one after the other."""
+"""The slice length, in ms, that stands for texts that are synthesised one after the other."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Seen:
 
 
 def main() -> int:
-    """Print both ways side by side."""
+    """Print the table of both ways."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sliced_pairs", description=__doc__)
     parser.add_argument("--model", default="replica")
     parser.add_argument("--text", default="chars-12")

@@ -1,4 +1,4 @@
-"""Streaming by sentence against kokoro-onnx's own `create_stream`: same model, same text, pair by pair in one run.
+"""Compares streaming by sentence with kokoro-onnx's `create_stream`: same model, same text, pair by pair in one run.
 
     python -m benchmarks.streaming_by_sentence [--model replica] [--text chars-900] [--threads 0] [--pairs 6]
 
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def _pairs(files: ModelFiles, text: str, *, threads: int, pairs: int) -> tuple[list[Figures], list[Figures]]:
-    """Figures of `create_stream` and of streaming by sentence, one of each a pair."""
+    """The values of `create_stream` and of streaming by sentence, one of each per pair."""
     workers = [_worker(files, engine, threads=threads) for engine in ("kokoro", "kokoro-sentences")]
     found: tuple[list[Figures], list[Figures]] = ([], [])
     try:
@@ -86,7 +86,7 @@ def _pairs(files: ModelFiles, text: str, *, threads: int, pairs: int) -> tuple[l
 
 
 def _slowed(files: ModelFiles, text: str, *, threads: int, rtf: float) -> list[Figures]:
-    """By sentence, with a delay that brings its real-time factor near `SLOWED_TO`; none where it is above already."""
+    """Values by sentence with a delay that makes the real-time factor about `SLOWED_TO`; none if it already is."""
     if rtf >= SLOWED_TO:
         print(f"the real-time factor is {rtf:.2f}: nothing can be slowed down to {SLOWED_TO:g}")
         return []

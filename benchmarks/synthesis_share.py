@@ -6,7 +6,7 @@ WANTED = 0.85
 
 
 def main() -> None:
-    """Measure a quick run, or read one that is stored, and print the share."""
+    """Measure a quick run, or read a stored one, and print the share."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", default="", help="a stored run; without it, one is measured")
     parser.add_argument("--results", default="", help="its database")

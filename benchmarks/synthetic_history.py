@@ -42,7 +42,7 @@ REPETITION_SPREAD = 0.02
 
 
 def made_run(made: Made, night: int, *, raw: bool = True) -> RunData:
-    """The run of one night; with `raw` false the head, the summaries and the verdicts alone."""
+    """The run of one night. Without `raw` it has only its head, summaries and verdicts."""
     scenarios = tuple(_scenarios(made))
     rng = random.Random(f"{made.seed}/{night}")  # noqa: S311 - made data, no secret
     started = FIRST_NIGHT + night * NIGHT_S

@@ -46,7 +46,7 @@ class Made:
 
 
 def factor(made: Made, scenario_id: str, night: int) -> float:
-    """What the planted steps make of a scenario's time on a night."""
+    """The factor of the planted steps on a scenario's time in a night."""
     return math.prod(step.factor for step in made.steps if night >= step.night and step.where in scenario_id)
 
 

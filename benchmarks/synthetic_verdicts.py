@@ -1,4 +1,4 @@
-"""Summaries, verdicts and targets of made runs, by a simple rule of their own: the gate is not under test here."""
+"""Summaries, verdicts and targets of synthetic runs, by a simple rule: the gate is not under test here."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,14 +1,14 @@
-"""An engine whose work and whose waits are known: half a tone of computing, and a delay after each piece of it.
+"""An engine with a known amount of work and known waits: it computes in pieces, with a delay after each piece.
 
-Installed under the entry point `kokoro_bench.engines` (see `waiting_engines.installed`), it shows what a way of
-measuring makes of a delay of a known share. Its options:
+It is installed under the entry point `kokoro_bench.engines` (see `waiting_engines.installed`). It shows how a way of
+measuring treats a delay of a known share. Its options:
 
-- ``wait``: what the delay is: ``none``, ``sleep``, ``spin`` (a loop that reads `time.perf_counter`), ``cpu`` (a
-  loop that reads the thread's CPU time) or ``socket`` (an answer from ``peer``, a `Peer`);
-- ``share``: how long it is, as a ratio to the piece before it, by the engine's own `time.perf_counter`, or by the CPU
-  time of its thread where the delay is ``cpu``;
-- ``work``: how much is computed, in units of about a millisecond, in so many ``pieces``;
-- ``after``: how many texts are synthesised without a delay before the first with one.
+- ``wait``: the kind of delay: ``none``, ``sleep``, ``spin`` (a loop that reads `time.perf_counter`), ``cpu`` (a loop
+  that reads the thread's CPU time) or ``socket`` (an answer from ``peer``, a `Peer`);
+- ``share``: the length of the delay as a ratio to the piece before it, by the engine's own `time.perf_counter`, or by
+  its thread's CPU time for ``cpu``;
+- ``work``: the amount of work, in units of about a millisecond, and ``pieces``, the number of pieces;
+- ``after``: the number of texts that are synthesised without a delay at the beginning.
 
 With a model it is the engine `kokoro` with such a delay in each `session.run`.
 """
@@ -35,11 +35,11 @@ SAMPLE_RATE = 24_000
 SECONDS_PER_CHARACTER = 0.07
 
 Wait = Callable[[float], None]
-"""Lets so many seconds pass."""
+"""Waits for the given number of seconds."""
 
 
 class Peer(socketserver.ThreadingTCPServer):
-    """Answers each line, which says how many seconds it shall take for that, with one byte."""
+    """Answers each line with one byte. The line states after how many seconds."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -49,11 +49,11 @@ class Peer(socketserver.ThreadingTCPServer):
 
     @property
     def address(self) -> str:
-        """What the engine's option ``peer`` takes."""
+        """The address for the engine's option ``peer``."""
         return f"127.0.0.1:{self.server_address[1]}"
 
     def begin(self) -> None:
-        """Serve in a thread of its own, until `shutdown`."""
+        """Serve in a new thread until `shutdown`."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -65,7 +65,7 @@ class _Answering(socketserver.StreamRequestHandler):
 
 
 class WaitingEngine:
-    """Computes, and waits after each piece."""
+    """The engine: computes, and waits after each piece."""
 
     def __init__(
         self, *, work: int, pieces: int, after: int, delayed: Callable[[Callable[[], None]], None], stages: Stages
@@ -81,7 +81,7 @@ class WaitingEngine:
         self.facts = EngineFacts(sample_rate=SAMPLE_RATE, python="waiting")
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """A tone, after the work of all pieces."""
+        """Yield a tone after the work of all pieces."""
         import numpy as np
 
         self._after -= 1
@@ -95,7 +95,7 @@ class WaitingEngine:
         yield (0.14 * np.sin(2 * np.pi * 220 / SAMPLE_RATE * np.arange(frames))).astype(np.float32)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """There is nothing to release."""
 
     def _compute(self) -> None:
         import numpy as np
@@ -105,10 +105,10 @@ class WaitingEngine:
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> Engine:
-    """Start it with the options of the order. EngineRefusal where one makes no sense."""
+    """Start the engine with the options of the order. Raises EngineRefusal for an invalid option."""
     options = dict(order.session_options)
     kind = options.get("wait", "none")
-    # A wait is a share of the piece by the clock that the wait goes by.
+    # A wait is a share of the piece, by the clock of the wait.
     now = time.thread_time if kind == "cpu" else time.perf_counter
     try:
         wait = _waits(options.get("peer", ""))[kind]
@@ -155,7 +155,7 @@ def _spin(seconds: float, now: Callable[[], float]) -> None:
 
 
 class _Line:
-    """A connection to the peer, opened when it is first needed."""
+    """A connection to the peer, opened at its first use."""
 
     def __init__(self, peer: str) -> None:
         self._peer = peer

@@ -1,8 +1,8 @@
 """Measures a delay of a known share in a duel: a sleep, a spin by wall clock or CPU time, a wait for a socket.
 
 One of two workers has the delay. Both synthesise the same text in three ways, equally often and in random order: in
-slices with clocks that run on during halts, in slices with clocks that stop, and one after the other. The table holds
-the estimate of each way with its 95 % interval, and what a duel decides after its warm-up.
+slices with clocks that run on during halts, in slices with clocks that stop, and one after the other. The table shows
+the estimate of each way with its 95 % interval, and the decision of a duel after its warm-up.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TEXT = "A sentence of some forty letters or so."
 
 
 def installed(home: Path) -> Path:
-    """The interpreter of an environment that has what this one has, and the waiting engine under its entry point."""
+    """The interpreter of an environment with this one's packages and the waiting engine under its entry point."""
     venv.create(home, symlinks=True)
     site = next(home.glob("lib/python*/site-packages"))
     root = Path(harness.__file__).parents[1]
@@ -52,7 +52,7 @@ def installed(home: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """The number of launches, and of pairs of each way in a launch."""
+    """The number of launches, and of pairs per way in a launch."""
 
     launches: int
     pairs: int
@@ -65,13 +65,13 @@ WAYS = ("slices, its clocks run on", "slices", "one after the other")
 
 @dataclass
 class Line:
-    """One delay: the log-ratios of each way, launch by launch, and what its warm-ups showed."""
+    """One delay: the log-ratios of each way, launch by launch, and the observations of its warm-ups."""
 
     ratios: dict[str, list[list[float]]] = field(default_factory=lambda: {way: [] for way in WAYS})
     seen: Evidence = field(default_factory=Evidence)
 
     def cells(self) -> list[str]:
-        """Estimate and interval of each way in per cent, and what a duel does."""
+        """Estimate and interval of each way in percent, and the decision of a duel."""
         return [*map(_estimate, self.ratios.values()), self.seen.reason("it") or "slices"]
 
 
@@ -140,7 +140,7 @@ def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) ->
     rng = random.Random(course.seed)  # noqa: S311 - an order, no secret
     line = Line()
     for launch in range(course.launches):
-        # Whether clocks stop with the process is settled when it loads: two workers have such clocks, two have not.
+        # A worker's clocks are chosen when it starts, so two workers have clocks that stop, and two do not.
         running: list[ProcessHandle] = []
         following: list[ProcessHandle] = []
         try:
