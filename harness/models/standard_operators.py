@@ -6,6 +6,7 @@ quantisation tools fail ("Unable to find data type"). With standard operators ev
 and ONNX Runtime fuses the operators again when it loads the file.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,20 @@ DOMAIN = "com.microsoft"
 _SKIP_LAYER_NORMALIZATION_EPSILON = 1e-12
 _GELU_OPSET = 20
 """The first opset with a standard Gelu."""
+
+
+def write_out_file(source: Path, target: Path) -> Path:
+    """`target`, with standard operators, if `source` has some of ONNX Runtime's own; otherwise `source`."""
+    import onnx
+    import onnx_ir as ir
+
+    if not any(node.domain == DOMAIN for node in onnx.load(source, load_external_data=False).graph.node):
+        return source
+    model = ir.serde.deserialize_model(onnx.load(source))
+    if not write_out(model):
+        return source
+    onnx.save(ir.serde.serialize_model(model), target)
+    return target
 
 
 def write_out(model: "ir.Model") -> int:
@@ -61,9 +76,18 @@ def _node(kind: str, old: "ir.Node", inputs: "list[ir.Value | None]", **attribut
     return made
 
 
+def _type_like(output: "ir.Value", *terms: "ir.Value | None") -> None:
+    """Give a value the type and shape of what it is computed from, element by element, if it has none."""
+    for term in terms:
+        if term is not None:
+            output.type = output.type or term.type
+            output.shape = output.shape or term.shape
+
+
 def _fast_gelu(old: "ir.Node") -> "list[ir.Node]":
     """GELU of the sum of input and bias, in its tanh form."""
     x, *bias = old.inputs
+    _type_like(old.outputs[0], x)
     nodes = []
     if bias and bias[0] is not None:
         nodes.append(_node("Add", old, [x, bias[0]]))
@@ -75,8 +99,7 @@ def _skip_layer_normalization(old: "ir.Node") -> "list[ir.Node] | None":
     """Layer normalisation of a sum; None if its other outputs are used."""
     x, skip, gamma, *rest = old.inputs
     beta, bias = [*rest, None, None][:2]
-    if old.outputs[0].shape is None:  # both terms have this shape
-        old.outputs[0].shape = next((each.shape for each in (x, skip) if each is not None and each.shape), None)
+    _type_like(old.outputs[0], x, skip)
     if any(output.uses() for output in old.outputs[1:]):
         return None
     nodes = [_node("Add", old, [x, skip])]

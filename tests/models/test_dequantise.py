@@ -48,8 +48,10 @@ def write(
     return path
 
 
-def run(path: Path, x: Array) -> Array:
+def run(path: Path, x: Array, *, optimised: bool = True) -> Array:
     options = onnxruntime.SessionOptions()
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     found: Array = session.run(None, {"x": x})[0]
@@ -74,8 +76,8 @@ def quantised(source: Path, *, signed: bool = False, per_channel: bool = False) 
     return target
 
 
-def same(ours: Array, theirs: Array) -> bool:
-    return bool(np.abs(ours - theirs).max() <= WITHIN * np.abs(theirs).max())
+def same(ours: Array, theirs: Array, *, within: float = WITHIN) -> bool:
+    return bool(np.abs(ours - theirs).max() <= within * np.abs(theirs).max())
 
 
 CONV = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv", pads=[1, 1], kernel_shape=[3], dilations=[1])

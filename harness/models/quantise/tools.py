@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.models.jobs import Quantise
 from harness.models.quantise.recipes import BY_NAME, Method, QuantiseRecipe
+from harness.models.standard_operators import write_out_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ def quantise_file(job: Quantise) -> dict[str, float | str]:
     """
     started = time.monotonic()
     recipe, source, target = BY_NAME[job.recipe], Path(job.source), Path(job.target)
+    source = write_out_file(source, target.with_name("written-out.onnx"))
     if recipe.prepared:
         prepared = target.with_name("prepared.onnx")
         prepare(source, prepared)
