@@ -16,7 +16,9 @@ from tests.known_answers.proofs import WITHOUT_A_SERVER, proves
 from tests.known_answers.witness import NS, RATE, ROUNDING_NS, Load, Pair
 
 SILENCE_S = 0.1
+LEAK = 1 << 20
 SCRIPT = f"""
+leak_bytes = {LEAK}
 [[answers]]
 steps = [
   {{ wait_ms = 60 }}, {{ header = true }}, {{ wait_ms = 60 }}, {{ silence_ms = {1000 * SILENCE_S} }},
@@ -290,6 +292,14 @@ def test_memory_is_the_servers_own(measured: tuple[Played, tuple[int, int]], loa
     assert figure is not None
     # The kernel keeps up to 64 pages of each thread out of its count of the peak.
     assert before / 2 <= figure <= peak + (1 << 20)
+
+
+@proves("metric:rss_slope")
+def test_growth_of_memory_is_what_each_answer_left_behind(played: Played) -> None:
+    # The memory is read every 0.1 s, and answers begin 0.2 s apart. One late reading does not decide the slope.
+    summary = played.summary(played.loads["closed-3"].scenario.id, "rss_slope")
+    assert summary.median is not None
+    assert 0.5 * LEAK < summary.median < 2 * LEAK
 
 
 @proves("table:load")

@@ -44,6 +44,7 @@ def operators(files: ModelFiles) -> dict[str, int]:
     return read_graph(files.model_path).operators
 
 
+@pytest.mark.usefixtures("true_child")
 def test_a_dynamic_variant_knows_its_parent_and_is_made_once(small: Catalogue) -> None:
     parent = small.resolve("replica-small")
     said: list[str] = []
@@ -175,6 +176,7 @@ def test_too_few_or_short_texts_are_refused(small: Catalogue, texts: tuple[str, 
         make_feeds(parent.voices_path, graph, texts)
 
 
+@pytest.mark.usefixtures("true_child")
 def test_the_childs_refusal_is_ours(small: Catalogue) -> None:
     with pytest.raises(ModelError, match=r"0 of 0 calibration texts have .* — give more or longer texts"):
         small.quantise("replica-small", "static-qdq", texts=())
@@ -255,11 +257,13 @@ def test_no_room_for_a_variant_is_said(catalogue: Catalogue, monkeypatch: pytest
         catalogue.resolve("replica-u8")
 
 
+@pytest.mark.usefixtures("true_child")
 def test_a_childs_error_is_an_answer(tmp_path: Path) -> None:
     job = Quantise(source=str(tmp_path / "nix.onnx"), target=str(tmp_path / "out.onnx"), recipe="fp16")
     assert run_child(Job(quantise=job), tmp_path).error.startswith("FileNotFoundError: ")
 
 
+@pytest.mark.usefixtures("true_child")
 @pytest.mark.skipif(sys.platform == "win32", reason="a file that is never read to its end needs mkfifo")
 def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
@@ -268,6 +272,7 @@ def test_a_child_that_takes_too_long_is_ended(tmp_path: Path) -> None:
         run_child(Job(speak=job), tmp_path, timeout_s=0.2)
 
 
+@pytest.mark.usefixtures("true_child")
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
 def test_a_child_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sitecustomize.py").write_text(

@@ -21,6 +21,7 @@ from harness.server.mock.http import (
     read_request,
     reply_json,
 )
+from harness.server.mock.leak import resident
 from harness.server.mock.request_log import LoggedAnswer, RequestLog, SentChunk
 from harness.server.mock.script import Answer, End, Framing, Script, Step, Voice, WhenFull
 from harness.server.mock.sound import tone
@@ -62,7 +63,7 @@ class MockServer:
         self._seen: set[bytes] = set()
         self._speaking: list[str] = []
         self._first_at: float | None = None
-        self._leaked: list[bytes] = []
+        self._leaked: list[object] = []
         self._places = asyncio.Semaphore(script.capacity) if script.capacity else None
         self._freed_ns = 0
 
@@ -174,8 +175,7 @@ class MockServer:
         self.tally.first_text = self.tally.first_text or text
         self._speaking.append(text)
         if self.script.leak_bytes:
-            # Write to the memory, because untouched pages are not resident.
-            self._leaked.append(b"\1" * self.script.leak_bytes)
+            self._leaked.append(resident(self.script.leak_bytes))
         if self._first_at is None:
             self._first_at = request.at
         answered = LoggedAnswer(
