@@ -9,9 +9,8 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -19,18 +18,19 @@ from harness.analysis.audio_limits import counterpart_of, is_original_of, is_yar
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
 from harness.metrics.registry import METRICS
-from harness.store.audio import KEPT_LAUNCHES, audio_path
+from harness.store.audio import KEPT_LAUNCHES
+from reports.charts.recordings import Recording, Sounding, levelled, read_recording
 from reports.charts.svg import Axis, axis, opened, place, scale_line
 from reports.text.format import arm_parts, metric_of, number, scale
 from reports.views.arms import references_of
+from reports.views.speech import Badge, Speech, Transcript
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from harness.metrics.audio.alignment import Alignment
-
-    Signal: TypeAlias = NDArray[np.float64]
+    from reports.charts.recordings import Signal
 
 _WAVE, _MEL = 56, 84
 """Height of a waveform and of a spectrogram, px."""
@@ -42,57 +42,43 @@ _APART_DB = 12.0
 """A difference so large has the full colour."""
 _PAUSE_DB = -70.0
 """Where both are below, there is nothing to compare."""
+_WHOSE = {"original": "the original's", "launch 1": "the first launch's"}
+"""Whose level two takes are brought to, by the name of the first; that of −23 LUFS for any other."""
 _SIMILARITY = ("mcd", "lsd", "duration_ratio")
 _ITSELF = ("mcd_itself", "lsd_itself")
-_LARGEST = 1_200_000
-"""Bytes of a recording that a page carries; a page is to stay below 3 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
-    """One recording: what it is, its sound as a data address, and its drawings."""
+    """One recording: what it is, its sound as a data address, its transcript, and its drawings."""
 
     name: str
     what: str
     source: str
+    gain: str
     length: str
+    transcript: Transcript | None
     wave: Markup
     mel: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """One or two takes; `difference` is empty where there is but one."""
+    """One or two takes; `difference` is empty where there is but one, `level` where their loudness is not known."""
 
     takes: tuple[Take, ...]
+    badge: Badge | None
     finding: str
+    level: str
     axis: Markup
     difference: tuple[Markup, ...]
     reading: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Recording:
-    """A file as it was kept, and the samples in it (mono, full scale 1)."""
-
-    content: bytes
-    samples: "Signal"
-    rate: int
-
-    @property
-    def seconds(self) -> float:
-        return len(self.samples) / self.rate
-
-    @cached_property
-    def bands(self) -> "Signal":
-        """The power of each mel band, shape (frames, 40): its own picture and the difference both take it."""
-        from harness.metrics.audio.spectra import mel_powers, power_spectra
-
-        return mel_powers(power_spectra(self.samples, self.rate), self.rate)
-
-
-def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
+def sound(data: RunData, scenario: Scenario, folder: Path, speech: Speech | None = None) -> Sound | None:
     """The sound of a scenario of a run whose audio lies under `folder`; None where none was kept.
+
+    `speech` is what is known of the run's.
 
     What the others are held against stands beside itself under the other launch's seed: their differences are read
     beside that.
@@ -105,20 +91,33 @@ def sound(data: RunData, scenario: Scenario, folder: Path) -> Sound | None:
     found = _pair(data, scenario, original, folder)
     if not found:
         return None
+    speech = speech or Speech(data)
     itself = original is not None and original.id == scenario.id
     peak = max(float(abs(each.samples).max()) for each in found) or 1.0
     on = axis(0.0, 1.01 * max(each.seconds for each in found), lambda seconds: f"{number(seconds, 0)} s")
     names = ("launch 1", "launch 2, another seed") if itself else (_other_side(scenario, original, data), "this one")
     arms = [original or scenario, scenario] if len(found) > 1 else [scenario]
+    players = levelled(found, speech, whose=_WHOSE.get(names[0], "") if len(found) > 1 else "")
     takes = tuple(
-        _take(recording, name if len(found) > 1 else "this one", arm, on, peak=peak)
-        for recording, name, arm in zip(found, names, arms, strict=False)
+        _take(recording, player, name if len(found) > 1 else "this one", arm, on, peak=peak, speech=speech)
+        for recording, player, name, arm in zip(found, players.players, names, arms, strict=False)
     )
+    badge = speech.badge(scenario.id)
     if len(found) == 1:
-        return Sound(takes=takes, finding=_alone(scenario, original), axis=scale_line(on), difference=(), reading="")
+        return Sound(
+            takes=takes,
+            badge=badge,
+            finding=_alone(scenario, original),
+            level=players.level,
+            axis=scale_line(on),
+            difference=(),
+            reading="",
+        )
     first, second = found
     return Sound(
         takes=takes,
+        badge=badge,
+        level=players.level,
         finding=_finding(data, scenario, None if itself else original),
         axis=scale_line(on),
         difference=_difference(first, second, on, peak=peak),
@@ -132,11 +131,11 @@ def _other_side(scenario: Scenario, other: Scenario | None, data: RunData) -> st
     return "original" if known or other is None else " · ".join(arm_parts(other))
 
 
-def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[_Recording]:
+def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[Recording]:
     """The original's recording and the scenario's, of one launch; of an original, two launches'; else what there is."""
 
-    def kept(whose: Scenario, launch: int) -> _Recording | None:
-        return _read(audio_path(folder, data.run.id, scenario_id=whose.id, launch=launch))
+    def kept(whose: Scenario, launch: int) -> Recording | None:
+        return read_recording(folder, data.run.id, scenario_id=whose.id, launch=launch)
 
     launches = range(KEPT_LAUNCHES)
     if original is None:
@@ -153,20 +152,9 @@ def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: 
     return [own] if own else []
 
 
-def _read(path: Path) -> _Recording | None:
-    import soundfile
-
-    try:
-        content = path.read_bytes()
-        if len(content) > _LARGEST:
-            return None
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float64")
-    except (OSError, soundfile.SoundFileError):
-        return None
-    return _Recording(content=content, samples=samples, rate=rate) if samples.ndim == 1 and len(samples) else None
-
-
-def _take(recording: _Recording, name: str, scenario: Scenario, on: Axis, *, peak: float) -> Take:
+def _take(
+    recording: Recording, player: Sounding, name: str, scenario: Scenario, on: Axis, *, peak: float, speech: Speech
+) -> Take:
     from harness.metrics.audio.spectra import mel_levels
 
     length = f"{number(recording.seconds, 2)} s"
@@ -174,8 +162,10 @@ def _take(recording: _Recording, name: str, scenario: Scenario, on: Axis, *, pea
     return Take(
         name=name,
         what=" · ".join(arm_parts(scenario)),
-        source=f"data:audio/flac;base64,{base64.b64encode(recording.content).decode()}",
+        source=player.source,
+        gain=player.gain,
         length=length,
+        transcript=speech.transcript(recording.scenario_id, recording.launch),
         wave=_wave(recording.samples / peak, share, f"waveform: {name}, {length}"),
         mel=_picture(_levels(mel_levels(recording.bands)), share, f"mel spectrogram: {name}"),
     )
@@ -210,7 +200,7 @@ def _medians(data: RunData, scenario: Scenario, names: Iterable[str]) -> Mapping
     return {name: value for name in names if name in METRICS and (value := found.get(name)) is not None}
 
 
-def _reading(first: _Recording, second: _Recording, *, peak: float) -> str:
+def _reading(first: Recording, second: Recording, *, peak: float) -> str:
     alike = len(first.samples) == len(second.samples)
     how = "sample by sample" if alike else "after the second was laid beside the first, piece by piece"
     loudest, dark, light, apart = (
@@ -223,7 +213,7 @@ def _reading(first: _Recording, second: _Recording, *, peak: float) -> str:
     )
 
 
-def _difference(first: _Recording, second: _Recording, on: Axis, *, peak: float) -> tuple[Markup, ...]:
+def _difference(first: Recording, second: Recording, on: Axis, *, peak: float) -> tuple[Markup, ...]:
     """The second less the first, on the time of the first: as a waveform and as a mel spectrogram in dB."""
     import numpy as np
 

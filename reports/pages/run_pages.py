@@ -10,6 +10,9 @@ from reports.history.context import Context
 from reports.history.index import RunIndex
 from reports.pages.rendering import render, write
 from reports.pages.run_cache import Runs
+from reports.text.naming import names_of
+from reports.views.players import transcripts
+from reports.views.speech import speech_of
 from reports.views.trends import ScenarioTrends
 from reports.views.view import NO_REFERENCE, Reference, RunView, quotes, run_view
 
@@ -102,7 +105,15 @@ def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
     """Draw a run's page with every repetition."""
     values = runs.once(due.run_id)
     accepted = _reference(runs, due.accepted)
-    view = run_view(values.data, values=values, reference=accepted, quotes=quotes(values.data, context))
+    data, speech = values.data, speech_of(values.data, context.audio)
+    view = run_view(
+        data,
+        values=values,
+        reference=accepted,
+        sound=transcripts(data, names_of(data), speech),
+        speech=speech,
+        quotes=quotes(data, context),
+    )
     _write_run(directory, view)
 
 
@@ -144,7 +155,7 @@ def draw_scenarios(runs: Runs, some: Sequence[Followed], audio: Path | None, dir
             data,
             each.over_time,
             strips=runs.distributions(each.run_id).of_scenario(each.scenario),
-            sound=sound(data, each.scenario, audio) if audio else None,
+            sound=sound(data, each.scenario, audio, speech_of(data, audio)) if audio else None,
         )
         href = f"../{run_page(each.run_id)}"
         write(directory / each.address, render("scenario.html", site=site, page=page, href=href))
@@ -167,12 +178,14 @@ def draw_comparison(runs: Runs, pairs: Sequence[tuple[str, str | None]], directo
     write_page(directory, "compare.html", compare=view)
 
 
-def draw_choices(runs: Runs, newest: Sequence[str], directory: Path) -> None:
+def draw_choices(runs: Runs, newest: Sequence[str], audio: Path | None, directory: Path) -> None:
     """Draw the page of models and providers: of the first run in `newest` with several arms, else of the first run."""
     from reports.views.advice import choices
 
     run_id = next(filter(runs.of_several_arms, newest), newest[0])
-    write_page(directory, "models.html", choices=choices(runs.of(run_id), runs.values(run_id)), href=run_page(run_id))
+    values = runs.values(run_id)
+    found = choices(values.data, values, speech=speech_of(values.data, audio))
+    write_page(directory, "models.html", choices=found, href=run_page(run_id))
 
 
 def write_page(directory: Path, name: str, **values: object) -> None:

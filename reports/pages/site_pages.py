@@ -89,7 +89,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
         ).hexdigest()
         changed = index_bytes(run_index) != before or not (directory / "index.html").is_file()
         if changed:
-            _ask_for_choices(directory, run_index, both)  # first, because it takes longest
+            _ask_for_choices(directory, run_index, both, context)  # first, because it takes longest
         for each in fresh:
             both.ask(draw_full, each, context, directory)
         if changed:
@@ -143,12 +143,12 @@ def _known(run_index: RunIndex, run_id: str) -> str:
     return run_index.runs[run_id].fingerprint if run_id in run_index.runs else ""
 
 
-def _ask_for_choices(directory: Path, run_index: RunIndex, both: RenderPool) -> None:
+def _ask_for_choices(directory: Path, run_index: RunIndex, both: RenderPool, context: Context) -> None:
     """Queue the page of models and providers: the newest run with several arms, preferably with audio similarity."""
     newest = _newest(run_index)
     with_audio = [run_id for run_id in newest if run_index.knows(run_index.runs[run_id], "mcd")]
     if newest:
-        both.ask(draw_choices, [*with_audio, *newest], directory)
+        both.ask(draw_choices, [*with_audio, *newest], context.audio, directory)
 
 
 def _ask_for_comparison(directory: Path, run_index: RunIndex, both: RenderPool) -> None:

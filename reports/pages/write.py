@@ -10,6 +10,7 @@ from reports.history.context import NO_CONTEXT, Context
 from reports.pages.rendering import ReportError, render, write
 from reports.text.naming import names_of
 from reports.views.players import players
+from reports.views.speech import speech_of
 from reports.views.view import NO_REFERENCE, Reference, quotes, run_view
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ def write_run_page(
     from reports.charts.course import course
 
     data = published(data)
-    sound = players(data, names_of(data), context.audio) if context.audio else None
+    speech = speech_of(data, context.audio)
+    sound = players(data, names_of(data), context.audio, speech=speech) if context.audio else None
     view = run_view(
         data,
         values=RunValues(data),
         reference=reference,
         course=course(data),
         sound=sound,
+        speech=speech,
         quotes=quotes(data, context),
     )
     write(path, render("run.html", run=view, legend=view.legend, site=None))

@@ -33,6 +33,8 @@ from reports.text.format import (
 from reports.text.format import sentence as capitalised
 from reports.text.naming import names_of
 from reports.views.arms import ITSELF, Arms, arms
+from reports.views.speech import Speech
+from reports.views.trade_off import TradeOff, trade_off
 
 _TICKS = 4
 """Approximate number of ticks of a court, which is at most a third of a page wide."""
@@ -91,11 +93,13 @@ class Choices:
     courts: tuple[Court, ...]
     lines: tuple[ArmMarks, ...]
     arms: Arms
+    trade_off: TradeOff | None
 
 
-def choices(data: RunData, values: RunValues | None = None) -> Choices:
-    """The comparison of a run's arms. `values` saves deriving them again."""
+def choices(data: RunData, values: RunValues | None = None, *, speech: Speech | None = None) -> Choices:
+    """The comparison of a run's arms. `values` saves deriving them again; `speech` is what is known of its speech."""
     known = values or RunValues(data)
+    speech = speech or Speech(data)
     named = names_of(data)
     spoken = [each for each in data.run.scenarios if each.mode in (Mode.WHOLE, Mode.STREAM)]
     names = {each.arm: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
@@ -125,7 +129,8 @@ def choices(data: RunData, values: RunValues | None = None) -> Choices:
             )
             for arm, name in names.items()
         ),
-        arms=arms(data, known),
+        arms=arms(data, known, speech=speech),
+        trade_off=trade_off(data, known, speech),
     )
 
 

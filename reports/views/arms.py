@@ -15,10 +15,11 @@ from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
 from reports.text.format import NOTHING, Scale, arm_parts, metric_of, percent, request_parts, scale
 from reports.text.naming import names_of
+from reports.views.speech import OF_TEXT, Badge, Speech
 
-SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", "lsd", "mcd", "duration_ratio")
-"""Metrics of one text."""
 SOUNDS = ("lsd", "mcd", "duration_ratio")
+SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", *OF_TEXT, *SOUNDS)
+"""Metrics of one text."""
 ITSELF = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
 """Audio similarity metric → the same metric between two syntheses of one model, for comparison."""
 CHANGE = "change"
@@ -28,13 +29,17 @@ FIGURES = ("model_size", "load_time", "latency", CHANGE, *SPOKEN[1:])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmLine:
-    """One arm. `figures`: column → value, if known. `remark` says why values are missing, or what is wrong."""
+    """One arm. `figures`: column → value, if known. `remark` says why values are missing, or what is wrong.
+
+    `badge` is the verdict on its speech, None if that was not compared.
+    """
 
     id: str
     name: str
     origin: str
     figures: Mapping[str, str]
     remark: str
+    badge: Badge | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +54,26 @@ class Arms:
     recommendation: str
     basis: str
 
+    @property
+    def speech_columns(self) -> Mapping[str, str]:
+        """Those of `columns` on sound and speech, where speech was judged: they have a table of their own."""
+        if not self.columns.keys() & set(OF_TEXT) and not any(line.badge for line in self.lines):
+            return {}
+        return {name: title for name, title in self.columns.items() if name in (*OF_TEXT, *SOUNDS)}
 
-def arms(data: RunData, values: RunValues | None = None) -> Arms:
+    @property
+    def speed_columns(self) -> Mapping[str, str]:
+        """The rest of `columns`."""
+        return {name: title for name, title in self.columns.items() if name not in self.speech_columns}
+
+
+def arms(data: RunData, values: RunValues | None = None, *, speech: Speech | None = None) -> Arms:
     """The arms of a run for the text that most of them have, in the order of the run.
 
-    `values` saves deriving the run's values again.
+    `values` saves deriving the run's values again; `speech` is what is known of the run's speech.
     """
     known = values or RunValues(data)
+    speech = speech or Speech(data)
     spoken = _common(data.run.scenarios)
     held_against = references_of(data)
     # The verdicts of a duel name the reference. In other runs it is the plainest arm.
@@ -70,7 +88,15 @@ def arms(data: RunData, values: RunValues | None = None) -> Arms:
     names = {each.id: named.of(each.id).arm or " · ".join(arm_parts(each)) for each in spoken}
     others = {each.id: counterpart_of(each, data.run.scenarios, references=held_against) for each in spoken}
     lines = tuple(
-        _line(each, names[each.id], shown[each.id], scales, data, beside=_beside(others[each.id], reference, names))
+        _line(
+            each,
+            names[each.id],
+            shown[each.id],
+            scales,
+            data,
+            beside=_beside(others[each.id], reference, names),
+            badge=speech.badge(each.id),
+        )
         for each in spoken
     )
     columns = {name: _title(name) for name in FIGURES if any(name in line.figures for line in lines)}
@@ -157,6 +183,7 @@ def _line(
     data: RunData,
     *,
     beside: str,
+    badge: Badge | None,
 ) -> ArmLine:
     model = scenario.arm.model
     figures = {name: scales[name].full(value) if name in scales else percent(value) for name, value in found.items()}
@@ -171,6 +198,7 @@ def _line(
         origin=_origin(model) if model else scenario.arm.engine,
         figures=figures,
         remark=_remark(scenario, data),
+        badge=badge,
     )
 
 

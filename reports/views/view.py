@@ -22,7 +22,9 @@ from reports.views.facts import Facts, Gap, facts, gaps, tries
 from reports.views.headline import Headline, headline
 from reports.views.matrix import Matrix, matrices
 from reports.views.players import Players
+from reports.views.speech import Speech
 from reports.views.targets import OPEN, TargetLine, TargetTally, tallies, targets, targets_sentence
+from reports.views.trade_off import TradeOff, trade_off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ class RunView:
     targets_sentence: str
     tallies: tuple[TargetTally, ...]
     arms: Arms | None
+    trade_off: TradeOff | None
     matrices: tuple[Matrix, ...]
     figures: tuple[Figure, ...]
     shortened: bool
@@ -72,16 +75,18 @@ def run_view(
     reference: Reference = NO_REFERENCE,
     course: Drawn | None = None,
     sound: Players | None = None,
+    speech: Speech | None = None,
     quotes: tuple[str, ...] = (),
 ) -> RunView:
     """The contents of a run's page.
 
     `values` are those of the run's scenarios. Without them the page is short: it leaves out single repetitions and met
-    targets. `course` is the chart of the run's course, `sound` are its recordings, and `quotes` are sentences on the
-    gate's error rates on this machine.
+    targets. `course` is the chart of the run's course, `sound` are its recordings, `speech` is what is known of its
+    speech, and `quotes` are sentences on the gate's error rates on this machine.
     """
     named = names_of(data)
-    beside = arms(values.data, values) if values else None
+    speech = speech or Speech(data)
+    beside = arms(values.data, values, speech=speech) if values else None
     head = headline(data, named)
     return RunView(
         title=f"{head.sentence} · {data.run.id}",
@@ -97,6 +102,7 @@ def run_view(
         targets_sentence=targets_sentence(data),
         tallies=tallies(data, named) if data.targets else (),
         arms=beside if beside and len(beside.lines) > 1 else None,
+        trade_off=trade_off(values.data, values, speech) if values else None,
         matrices=matrices(data, named),
         figures=_figures(values, named, reference) if values else (),
         shortened=values is None and bool(tries(data)),

@@ -1,10 +1,12 @@
 """Every page in headless Chromium: from a file, offline, at two widths, in light and dark, and what the script does."""
 
+import math
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from benchmarks.synthetic_history import made_run
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
+from harness.core.records.speech import EditCounts, SpeechKind
 from harness.plan.matrix import ScenarioRequest
 from harness.store.runs import open_store
 from reports.history.context import Context
@@ -22,6 +25,7 @@ from reports.views.compare import compare_html, comparison_of_runs
 from tests.conftest import Laboratory
 
 from .conftest import SMALL, keep
+from .spoken import plant, reading, spoken_run, verdict
 
 pytestmark = pytest.mark.browser
 
@@ -29,6 +33,7 @@ WIDTHS = (1280, 390)
 PAPER = 1030
 """Pixels across A4 paper that lies on its side, within the margins of the style sheet."""
 SINGLE = ("single.html", "hostile.html", "failed.html", "compare.html", "wide/trends.html")
+SPOKEN = ("spoken.html", "variant.html")
 WIDE = replace(SMALL, classes=("tiny", "short", "medium", "long", "page", "chapter"), launches=1, blocks=2)
 """As many texts as the nightly selection has."""
 ARGUMENTS = (
@@ -77,8 +82,29 @@ def pages(tmp_path_factory: pytest.TempPathFactory, hostile: RunData, all_failed
         write_site(store, lab.root / "site", context=Context(audio=lab.config().audio))
     (sounding,) = (lab.root / "site" / "scenarios").glob("scripted-8bit*.html")
     shutil.copy(sounding, directory / "sound.html")
+    spoken_pages(directory)
     found = {str(file.relative_to(site)): file for file in [*sorted(site.glob("*.html")), *_some(site)]}
-    return found | {name: directory / name for name in (*SINGLE, "sound.html")}
+    return found | {name: directory / name for name in (*SINGLE, "sound.html", *SPOKEN)}
+
+
+def spoken_pages(directory: Path) -> None:
+    """Runs whose speech was judged, one scenario of each as broken: a page of twelve variants, and that of one."""
+    for number in (12, 1):
+        data = spoken_run({f"kokoro-v1.0-dq-variant-{each}": 0.03 * each for each in range(number)})
+        last = data.run.scenarios[-1]
+        wrong = reading(last, transcript="A quick box " + "x" * 300, words=EditCounts(reference=13, substituted=12))
+        broken = verdict(last, SpeechKind.BROKEN, "12 of 13 words are not those of the original")
+        folder = directory / f"spoken-{number}"
+        levels = {each.arm.model.name: -20.0 for each in data.run.scenarios[2:] if each.arm.model}
+        plant(data, folder, levels=levels, readings=(wrong,), verdicts=(broken,))
+        if number > 1:
+            write_run_page(data, directory / "spoken.html", context=Context(audio=folder))
+            continue
+        with open_store(directory / "spoken.sqlite") as store:
+            keep(store, data)
+            write_site(store, directory / "spoken-site", context=Context(audio=folder))
+        (page,) = (directory / "spoken-site" / "scenarios").glob("*variant-0*short*.html")
+        shutil.copy(page, directory / "variant.html")
 
 
 def _some(site: Path) -> Iterator[Path]:
@@ -282,6 +308,44 @@ def test_one_take_plays_at_a_time_and_a_button_goes_over_to_the_other(browser: A
     await_truth(page, "document.querySelectorAll('audio')[1].currentTime > 0")
     assert page.complaints == []
     page.context.close()
+
+
+RMS = """async (index) => {
+  const player = document.querySelectorAll("audio")[index];
+  const bytes = Uint8Array.from(atob(player.src.split(",")[1]), (each) => each.charCodeAt(0));
+  const samples = (await new OfflineAudioContext(1, 1, 24000).decodeAudioData(bytes.buffer)).getChannelData(0);
+  return player.volume * Math.sqrt(samples.reduce((sum, each) => sum + each * each, 0) / samples.length);
+}"""
+"""What a player plays: the samples that the browser decodes, at the player's volume."""
+
+
+def test_the_gain_that_is_shown_is_the_one_that_the_browser_plays(browser: Any, pages: dict[str, Path]) -> None:
+    page = open_page(browser, pages["variant.html"])
+    shown = [re.search(r"gain ([+\u2212]?[\d.]+)", text) for text in page.locator(".player").all_inner_texts()]
+    gains = [float(each[1].replace("\u2212", "-")) for each in shown if each]
+    assert gains == [0.0, -3.0], "the original has -23 LUFS, the variant -20"
+    heard = [20 * math.log10(page.evaluate(RMS, index)) for index in (0, 1)]
+    assert heard[0] == pytest.approx(heard[1], abs=0.05)
+    kept = [-23.0, -20.0]  # of a tone, RMS and loudness are the same
+    assert [now - was for now, was in zip(heard, kept, strict=True)] == pytest.approx(gains, abs=0.05)
+    assert page.complaints == []
+    page.context.close()
+
+
+def test_labels_of_twelve_variants_do_not_overlap(browser: Any, pages: dict[str, Path]) -> None:
+    for width, shown in ((1280, "wide"), (900, "wide"), (390, "narrow")):
+        page = open_page(browser, pages["spoken.html"], width=width)
+        boxes = page.locator(f".trade-off .plot.{shown} text").evaluate_all(
+            "all => all.map(each => each.getBoundingClientRect().toJSON())"
+        )
+        assert len(boxes) >= 13
+        for one, other in combinations(boxes, 2):
+            apart = one["x"] + one["width"] <= other["x"] + 1 or other["x"] + other["width"] <= one["x"] + 1
+            # A line of text is higher than its letters.
+            below = one["y"] + 0.8 * one["height"] <= other["y"] or other["y"] + 0.8 * other["height"] <= one["y"]
+            assert apart or below, (width, one, other)
+        assert max(box["x"] + box["width"] for box in boxes) <= width
+        page.context.close()
 
 
 def test_without_script_everything_is_there(browser: Any, pages: dict[str, Path]) -> None:

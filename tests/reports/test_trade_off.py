@@ -1,0 +1,135 @@
+"""Speed against sound: where each variant stands, that labels never overlap, and the same as a table."""
+
+import math
+import re
+from dataclasses import replace
+from itertools import combinations, pairwise
+
+import pytest
+
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Mode
+from harness.core.records.speech import SpeechKind, SpeechSheet
+from harness.metrics.derive import RunValues
+from reports.charts.svg import Range
+from reports.charts.trade_off import Point, draw
+from reports.views.speech import Speech
+from reports.views.trade_off import TradeOff, trade_off
+
+from .conftest import HOSTILE
+from .spoken import spoken_run, verdict
+from .test_pages import Page
+
+VARIANTS = {"kokoro-v1.0-int8": 0.13, "kokoro-v1.0-dq-u8": 0.40}
+
+
+@pytest.fixture(scope="module")
+def data() -> RunData:
+    return spoken_run(VARIANTS)
+
+
+def found_in(data: RunData, sheet: SpeechSheet | None = None) -> TradeOff:
+    found = trade_off(data, RunValues(data), Speech(data, sheet))
+    assert found is not None
+    return found
+
+
+def test_a_variant_stands_at_its_change_of_latency_and_its_difference_of_rating(data: RunData) -> None:
+    found = found_in(data)
+    original, int8, u8 = found.lines
+    assert original.name == "kokoro-v1.0-dq (the original)"
+    assert (int8.letter, int8.name, u8.letter, u8.name) == ("A", "kokoro-v1.0-int8", "B", "kokoro-v1.0-dq-u8")
+    assert int8.quality == "\u22120.12\u202fMOS"
+    assert int8.texts == "\u22120.13\u202fMOS to \u22120.11\u202fMOS over 2 texts"
+    assert u8.quality == "\u22120.39\u202fMOS"
+    # What is planted is drawn anew for each block: the median of pairs lies within its interval.
+    ends = [float(each.replace("\u2212", "-")) for each in re.findall(r"[+\u2212][\d.]+", int8.interval)]
+    assert ends[0] < float(int8.latency.rstrip("\u202f%").replace("\u2212", "-")) < ends[1]
+
+
+def test_twice_as_slow_in_every_block_is_a_change_of_100_per_cent(data: RunData) -> None:
+    models = [each.arm.model for each in data.run.scenarios]
+    dq = {each.request: each.id for each in data.run.scenarios if each.arm.model == models[0]}
+    request = {each.id: each.request for each in data.run.scenarios}
+    times = {(each.scenario_id, each.launch, each.block): each for each in data.repetitions}
+    slowed = tuple(
+        each
+        if each.scenario_id in dq.values()
+        else replace(
+            each,
+            end_ns=2 * times[dq[request[each.scenario_id]], each.launch, each.block].end_ns,
+            chunks=times[dq[request[each.scenario_id]], each.launch, each.block].chunks,
+        )
+        for each in data.repetitions
+        if (dq[request[each.scenario_id]], each.launch, each.block) in times
+    )
+    found = found_in(replace(data, repetitions=slowed))
+    assert [each.latency for each in found.lines] == ["0", "+100.0\u202f%", "+100.0\u202f%"]
+
+
+def test_verdicts_stand_in_the_picture_and_in_the_table(data: RunData) -> None:
+    kinds = {"kokoro-v1.0-int8": SpeechKind.EQUIVALENT, "kokoro-v1.0-dq-u8": SpeechKind.BROKEN}
+    verdicts = tuple(
+        verdict(each, kinds[each.arm.model.name])
+        for each in data.run.scenarios
+        if each.arm.model and each.arm.model.name in kinds
+    )
+    found = found_in(data, SpeechSheet(verdicts=verdicts))
+    assert [each.badge and each.badge.word for each in found.lines] == [None, "equivalent", "broken"]
+    assert '<tspan dx="4" class="t-failed">✕</tspan>' in found.drawing.wide
+    assert '<tspan dx="4" class="t-same">=</tspan>' in found.drawing.narrow
+
+
+def test_a_run_without_ratings_or_without_an_original_has_no_picture(data: RunData) -> None:
+    unrated = replace(data, summaries=tuple(each for each in data.summaries if each.metric != "dnsmos_overall"))
+    assert trade_off(unrated, RunValues(unrated), Speech(unrated)) is None
+    streams = tuple(replace(each, mode=Mode.STREAM) for each in data.run.scenarios)
+    streamed = replace(data, run=replace(data.run, scenarios=streams))
+    assert trade_off(streamed, RunValues(streamed), Speech(streamed)) is None
+
+
+def points(number: int, *, spread: float) -> list[Point]:
+    """Variants that all but coincide, as quantised ones of one recipe do, or that are spread."""
+    return [
+        Point(
+            letter=chr(65 + index),
+            name=f"variant-{index} with a name that is much too long for any margin",
+            glyph="=",
+            css="same",
+            x=Range(point=-0.16 + spread * index, low=-0.18 + spread * index, high=-0.14 + spread * index),
+            y=-0.1 - spread * index,
+            dots=((-0.1 - spread * index, "one text"),),
+            words="the variant",
+        )
+        for index in range(number)
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 12])
+@pytest.mark.parametrize("spread", [0.0, 0.0005, 0.02])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_no_two_labels_overlap_and_none_leaves_the_picture(number: int, spread: float, *, narrow: bool) -> None:
+    drawing = draw(points(number, spread=spread), original="the original", finding="found", narrow=narrow)
+    size = re.search(r'viewBox="0 0 (\d+) (\d+)"', drawing)
+    assert size is not None
+    width, height = map(float, size.groups())
+    margin = [tuple(map(float, each)) for each in re.findall(r'class="who" x="([\d.]+)" y="([\d.]+)"', drawing)]
+    assert len(margin) == number + 1
+    heights = sorted(y for _, y in margin)
+    assert all(after - before >= 14 for before, after in pairwise(heights))
+    assert 10 < heights[0] < heights[-1] < height
+    longest = 0 if narrow else max(len(each) for each in re.findall(r'class="name">([^<]*)<', drawing))
+    assert max(x for x, _ in margin) + 7 * longest < width
+    beside = [tuple(map(float, each)) for each in re.findall(r'class="letter" x="([\d.]+)" y="([\d.-]+)"', drawing)]
+    assert beside or number > 5
+    assert all(math.dist(one, other) >= 12 for one, other in combinations(beside, 2))
+
+
+def test_a_hostile_name_is_shown_as_text() -> None:
+    (point,) = points(1, spread=0)
+    drawing = draw([replace(point, name=HOSTILE, words=HOSTILE)], original=HOSTILE, finding=HOSTILE, narrow=False)
+    page = Page(str(drawing))
+    assert page.open == []
+    assert not page.all("script")
+    assert not page.all("img")
+    assert "\u202e" not in drawing
