@@ -161,7 +161,7 @@ def start(environment: Environment, **_: object) -> None:
         SESSION.reset()
         if not isinstance(environment.runner, MasterRunner):
             # Composing texts takes a second or more. It runs in a thread, so that the client keeps sending heartbeats.
-            composing = gevent.get_hub().threadpool.spawn(texts_of, scenario.text_class, client=SESSION.part[0])
+            composing = gevent.get_hub().threadpool.spawn(texts_of, scenario, client=SESSION.part[0])
             texts = composing.get()
             SESSION.client = ExternalClient(target, scenario, texts, clock=SESSION.clock)
             report_ready(environment)

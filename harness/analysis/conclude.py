@@ -24,6 +24,7 @@ from harness.core.redaction import published_selection
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS, lacks_interval
 from harness.plan.config import Config
+from harness.plan.corpus import text_language
 from harness.store.baselines import BaselinePoint, Baselines, load_baselines
 
 SUMMARY_LEVEL = 0.95
@@ -195,9 +196,10 @@ def _sides(
         return NotComparable(kind=VerdictKind.NO_BASELINE, reason=reason)
     if not values.n:
         return NotComparable(kind=VerdictKind.MISSING, reason=f"in the baseline, but unknown here: {values.reason}")
-    alike = [point for point in points if not _unlike(point, values.metric, data)]
+    language = text_language(scenario)
+    alike = [point for point in points if not _unlike(point, values.metric, data, language=language)]
     if not alike:
-        fields = ", ".join(_unlike(points[-1], values.metric, data))
+        fields = ", ".join(_unlike(points[-1], values.metric, data, language=language))
         return NotComparable(
             kind=VerdictKind.INCOMPARABLE,
             reason=f"measured otherwise than every accepted run: {fields}",
@@ -220,14 +222,15 @@ def _sides(
     )
 
 
-def _unlike(point: BaselinePoint, name: str, data: RunData) -> list[str]:
-    """The differences that make a baseline value incomparable with this run's."""
+def _unlike(point: BaselinePoint, name: str, data: RunData, *, language: str) -> list[str]:
+    """The differences that make a baseline value, of a text in `language`, incomparable with this run's."""
     setting = data.run.setting
     found = []
     if point.definition != METRICS[name].definition:
         found.append(f"definition of {name} ({point.definition} there, {METRICS[name].definition} here)")
-    if point.run.corpus != setting.corpus:
-        found.append(f"texts (corpus {point.run.corpus[:8]} there, {setting.corpus[:8]} here)")
+    corpus = setting.texts_in(language)
+    if point.run.corpus != corpus:
+        found.append(f"texts (corpus {point.run.corpus[:8]} there, {corpus[:8]} here)")
     if point.run.protocol != setting.protocol:
         found.append(f"way of measuring (protocol {point.run.protocol} there, {setting.protocol} here)")
     return found

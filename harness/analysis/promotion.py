@@ -8,6 +8,7 @@ from harness.core.records.run import RunData
 from harness.core.redaction import published_selection
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS
+from harness.plan.corpus import text_language
 from harness.store.baselines import BaselineEntry, BaselinePoint, PromotedRun
 
 
@@ -21,7 +22,7 @@ def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
             if not METRICS[name].gated or not found.n:
                 continue
             point = BaselinePoint(
-                run=replace(run, model=model),
+                run=replace(run, model=model, corpus=data.run.setting.texts_in(text_language(scenario))),
                 definition=METRICS[name].definition,
                 median=median(found.flat),
                 n=found.n,

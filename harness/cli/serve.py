@@ -131,8 +131,9 @@ def _files(config: Config) -> "tuple[ModelFiles, Config]":
     _, wanted = split_label(name)
     voices = Path(config["voices"]) if config["voices"] else None
     files = catalogue.resolve(wanted, voices=voices, report=lambda message: click.echo(message, err=True))
+    voice = config.one_voice("a server")
     if config.origins["voice"] == "default":
-        config = with_values(config, {"voice": voice_or_first(files.voices_path, config["voice"])})
+        config = with_values(config, {"voice": voice_or_first(files.voices_path, voice)})
     check_voice(files.voices_path, config["voice"])
     return files, config
 

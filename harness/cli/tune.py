@@ -58,7 +58,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
         base=one_arm(config),
         metric=METRIC[goal],
         text=text,
-        voice=config["voice"],
+        voice=config.one_voice("tune"),
         language=config["language"],
         changes=changes or DEFAULT_CHANGES,
     )

@@ -52,8 +52,9 @@ def spoken_language(voice: str, *, written: str = "") -> str:
     espeak-ng spells out what it cannot read, letter by letter.
     """
     own = voice_language(voice) or written or DEFAULT
-    return own if not written or _base(own) == _base(written) else written
+    return own if not written or same_language(own, written) else written
 
 
-def _base(tag: str) -> str:
-    return tag.partition("-")[0]
+def same_language(one: str, other: str) -> bool:
+    """Whether two tags name varieties of one language, such as en-us and en-gb."""
+    return one.partition("-")[0] == other.partition("-")[0]

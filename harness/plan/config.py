@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.core.errors import ConfigError, nearest
+from harness.core.comma_lists import split_list
+from harness.core.errors import ConfigError, UsageError, nearest
 from harness.plan.keys import KEYS, Key
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
@@ -52,6 +53,17 @@ class Config:
     def chosen(self, name: str, otherwise: Any) -> Any:  # noqa: ANN401 - each key has its own type
         """The value where somebody has chosen one, else a command's own default."""
         return self[name] if self.origins[name] != "default" else otherwise
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The voices that the user named, or the default voice alone."""
+        return tuple(filter(None, split_list(self["voice"]))) or (self["voice"],)
+
+    def one_voice(self, command: str) -> str:
+        """The voice, for a command that measures with one. UsageError if the user named several."""
+        if len(self.voices) != 1:
+            raise UsageError(f"{command} takes one voice", where=self.origins["voice"], remedy="name one with --voice")
+        return self.voices[0]
 
     @property
     def results(self) -> str:

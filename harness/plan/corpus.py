@@ -6,6 +6,9 @@ every platform and Python version composes the same texts. In that order the alg
 fits, joined by one space, until the text is within the class's tolerance. If the class already has the text, or the
 segments run out, it starts the next attempt. Variant k of a class therefore depends only on the seed and the pool. It
 does not depend on the number of variants, on other classes, or on the order of the pool's lines.
+
+Each language of `CORPUS_LANGUAGES` has its own pools: `sentences.TAG.txt` and `words.TAG.txt`, for en-us without the
+tag. Phoneme texts are the same in every language.
 """
 
 import hashlib
@@ -19,7 +22,8 @@ from itertools import permutations
 from types import MappingProxyType
 
 from harness.core.errors import UsageError, nearest
-from harness.core.records.scenario import Band, Utterance
+from harness.core.records.scenario import Band, Scenario, Utterance
+from harness.engines.languages import DEFAULT, same_language, voice_language
 
 COMPOSITION = 1
 """Version of the composition algorithm. 1: first fit in the order of hashes."""
@@ -27,8 +31,11 @@ COMPOSITION = 1
 CUSTOM = "custom"
 """Class prefix of a user's own text. The text's digest follows, so each such text has its own baseline."""
 
+CORPUS_LANGUAGES = (DEFAULT, "en-gb", "es", "fr-fr", "it", "pt-br")
+"""The tags of the languages that have their own sentences."""
+
 _ATTEMPTS = 200
-_PLAIN = re.compile(r"[A-Za-z, ]+[.?!]")
+_PLAIN = re.compile(r"[¿¡]?(?:[^\W\d_]|[, ])+[.?!]")
 # The last two words of a phoneme text are chosen to make the length exact, once at most this many symbols remain. Words
 # have 2 to 10 symbols, and up to 12 with a mark and a space. So 7 to 18 symbols remain, and the pair has 4 to 15.
 _EXACT_FROM = 18
@@ -103,17 +110,19 @@ TEXT_CLASSES: Mapping[str, TextClass] = MappingProxyType(
 
 
 class Corpus:
-    """The texts of every class for one seed. A class is composed at its first use.
+    """The texts of every class in one language, for one seed. A class is composed at its first use.
 
-    `digest` (SHA-256, hex) covers everything that determines the texts: equal digests mean equal texts.
+    `digest` (SHA-256, hex) covers everything that determines the texts: equal digests mean equal texts. `language` is
+    one of `CORPUS_LANGUAGES`.
     """
 
-    def __init__(self, *, seed: int = 0, variants: int = 20) -> None:
+    def __init__(self, *, seed: int = 0, variants: int = 20, language: str = DEFAULT) -> None:
         if variants < 1:
             raise UsageError(f"{variants} variants of a text class", where="variants", remedy="ask for at least 1")
         self.seed = seed
+        self.language = language
         self._variants = variants
-        self._pools = _pools()
+        self._pools = _pools(language)
         self._composed: dict[str, tuple[Utterance, ...]] = {}
 
     @property
@@ -122,6 +131,12 @@ class Corpus:
         classes = sorted(f"{each.name} {each.source} {each.shortest} {each.longest}" for each in TEXT_CLASSES.values())
         pools = [f"{source}\n" + "\n".join(sorted(pieces)) for source, pieces in sorted(self._pools.items())]
         return _sha256("\n".join([f"{COMPOSITION}/{self.seed}", *classes, *pools])).hex()
+
+    def in_language(self, language: str) -> "Corpus":
+        """The corpus of a language, with the same seed and number of variants."""
+        if language == self.language:
+            return self
+        return Corpus(seed=self.seed, variants=self._variants, language=language)
 
     def utterance(self, text_class: str, variant: int = 0) -> Utterance:
         """One text. UsageError for an unknown class or variant."""
@@ -173,7 +188,9 @@ class Corpus:
             texts.append(text)
         phonemes = text_class.source is Source.PHONEMES
         return tuple(
-            Utterance(text_class=text_class.name, variant=variant, text=text, is_phonemes=phonemes)
+            Utterance(
+                text_class=text_class.name, variant=variant, text=text, is_phonemes=phonemes, language=self.language
+            )
             for variant, text in enumerate(texts)
         )
 
@@ -187,6 +204,26 @@ class Corpus:
 def text_class_names() -> tuple[str, ...]:
     """The names of all classes: first by length, then the edge cases."""
     return tuple(TEXT_CLASSES)
+
+
+def text_language(scenario: Scenario) -> str:
+    """The language of the corpus that gives a scenario its text: the user's language, else that of the voice.
+
+    A variety without a corpus, such as es-419, gets the corpus of its language. en-us stands for languages without a
+    corpus, for phoneme texts and for the user's own text.
+    """
+    known = TEXT_CLASSES.get(scenario.text_class)
+    if known is None or known.source is Source.PHONEMES:
+        return DEFAULT
+    wanted = scenario.language or voice_language(scenario.voice)
+    alike = [each for each in CORPUS_LANGUAGES if same_language(each, wanted)]
+    return wanted if wanted in alike else next(iter(alike), DEFAULT)
+
+
+def text_key(scenario: Scenario) -> str:
+    """The key of a scenario's texts in a plan: the text class, and its language where that is not en-us."""
+    language = text_language(scenario)
+    return scenario.text_class if language == DEFAULT else f"{scenario.text_class} {language}"
 
 
 def user_text(text: str, *, is_phonemes: bool = False, language: str = "") -> Utterance:
@@ -214,14 +251,15 @@ def seconds_per_character(utterance: Utterance) -> Band:
 
 
 @cache
-def _pools() -> Mapping[Source, tuple[str, ...]]:
-    sentences = _lines("sentences.txt")
+def _pools(language: str) -> Mapping[Source, tuple[str, ...]]:
+    suffix = "txt" if language == DEFAULT else f"{language}.txt"
+    sentences = _lines(f"sentences.{suffix}")
     plain = (sentence for sentence in sentences if _PLAIN.fullmatch(sentence))
     found = {
         Source.SENTENCES: sentences,
-        Source.UNPUNCTUATED: tuple(re.sub(r"[,.?!]", "", sentence).lower() for sentence in plain),
+        Source.UNPUNCTUATED: tuple(re.sub(r"[,.?!¿¡]", "", sentence).lower() for sentence in plain),
         Source.PHONEMES: _lines("phonemes.txt"),
-        Source.WORDS: _lines("words.txt"),
+        Source.WORDS: _lines(f"words.{suffix}"),
     }
     return MappingProxyType(found)
 

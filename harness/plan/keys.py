@@ -95,8 +95,8 @@ _TEXT = (
         meaning="text classes instead of the suites' own"),
     Key(name="say", default="", parse=as_spoken, group=Group.TEXT, value="TEXT",
         meaning="your own text instead of the suites' texts"),
-    Key(name="voice", default="af_heart", parse=as_text, group=Group.TEXT, value="VOICE",
-        meaning="voice (where the voices file lacks the default one: its first)"),
+    Key(name="voice", default="af_heart", parse=as_text, group=Group.TEXT, value="VOICE,…",
+        meaning="voices (default: af_heart, or the first of a voices file without it); only run takes several"),
     Key(name="language", default="", parse=as_language, group=Group.TEXT, value="LANGUAGE",
         meaning="language: en-gb, or Kokoro's letter b (default: the voice's own; a server gets none)"),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
 from harness.plan.arm_spec import CURRENT, parse_arm_spec
 from harness.plan.arms import SHARED
-from harness.plan.corpus import TEXT_CLASSES, Corpus
+from harness.plan.corpus import TEXT_CLASSES, Corpus, text_key, text_language
 
 CONCURRENT_TEXTS = 1_000
 """The maximum number of different texts of a class for concurrent requests, before the first is repeated."""
@@ -25,6 +25,7 @@ class ScenarioRequest:
     means unchanged. `recipes` are the quantised variants besides the original; None means those of the selection.
     `concurrencies` are numbers of concurrent requests; in a `stampede` they all have the same text. `traffic` are loads
     on a server instead, whose text changes with each request. `repeats` is the number of sequential requests per block.
+    `voices` are measured instead of the configured voice.
     """
 
     mode: Mode
@@ -37,6 +38,7 @@ class ScenarioRequest:
     traffic: tuple[Traffic, ...] = ()
     repeats: int = 1
     stampede: bool = False
+    voices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +88,23 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The complete description of what the conductor measures."""
+    """The complete description of what the conductor measures. The keys of texts are those of `text_key`."""
 
     scenarios: tuple[Scenario, ...]
     utterances: Mapping[str, tuple[Utterance, ...]]
     run_limits: RunLimits
     corpus_digest: str
+    """Digest of the corpus in en-us."""
     selection: str = ""
     script: Mapping[str, str] = field(default_factory=dict)
     concurrent_pool: Mapping[str, tuple[Utterance, ...]] = field(default_factory=dict)
-    """Text class → the texts for concurrent requests."""
+    """The texts for concurrent requests."""
+    corpora: tuple[tuple[str, str], ...] = ()
+    """Tag and digest of each other corpus that the texts are from, sorted."""
+
+    def texts_of(self, scenario: Scenario) -> tuple[Utterance, ...]:
+        """All texts of a scenario's class, in its language."""
+        return self.utterances[text_key(scenario)]
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -115,7 +124,7 @@ class Plan:
 
     def utterance(self, scenario: Scenario, round_number: int, *, turn: int = 0) -> Utterance:
         """The text of a scenario in a round of blocks; `turn` is the index within a block with several texts."""
-        texts = self.utterances[scenario.text_class]
+        texts = self.texts_of(scenario)
         if scenario.variant is not None:
             return texts[scenario.variant]
         return texts[(round_number * scenario.repeats + turn + self._ahead(scenario, len(texts))) % len(texts)]
@@ -125,7 +134,7 @@ class Plan:
 
         Blocks take consecutive texts of the class, so no text is repeated before all have been used.
         """
-        texts = self.concurrent_pool[scenario.text_class]
+        texts = self.concurrent_pool[text_key(scenario)]
         together = [each for each in self.scenarios if each.is_concurrent and _answered_together(each, scenario)]
         before = together[: together.index(scenario)]
         if scenario.traffic is not None:
@@ -151,7 +160,7 @@ class Plan:
         alike = [
             each.id
             for each in self.scenarios
-            if each.mode is scenario.mode and each.text_class == scenario.text_class and each.variant is None
+            if each.mode is scenario.mode and text_key(each) == text_key(scenario) and each.variant is None
         ]
         return alike.index(scenario.id) * texts // len(alike)
 
@@ -163,7 +172,7 @@ def _different(scenario: Scenario) -> int:
 
 def _answered_together(one: Scenario, other: Scenario) -> bool:
     """Whether two scenarios may share a cache: arms over HTTP may be one server, other arms are separate processes."""
-    return one.text_class == other.text_class and (one.arm == other.arm or bool(one.arm.url and other.arm.url))
+    return text_key(one) == text_key(other) and (one.arm == other.arm or bool(one.arm.url and other.arm.url))
 
 
 def expand(
@@ -175,14 +184,16 @@ def expand(
     texts: Sequence[str] = (),
     own: Utterance | None = None,
 ) -> tuple[Scenario, ...]:
-    """Every scenario of a request: arms × changes × texts × speeds. The user's texts replace the request's own.
+    """Every scenario of a request: arms × changes × texts × voices × speeds.
 
-    `texts` are classes of the corpus, `own` is a user's own text, `language` is the user's language. Raises UsageError.
+    `texts` are classes of the corpus, `own` is a user's own text; both replace the request's texts. `language` is the
+    user's language. Raises UsageError.
     """
+    voices = request.voices or (voice,)
     arms = [parse_arm_spec(change, base=arm, models=()) for arm in arms for change in request.changes or CURRENT[:1]]
     if request.mode.is_load:
         return tuple(
-            Scenario(arm=arm, mode=request.mode, text_class="", voice=voice, language=language) for arm in arms
+            Scenario(arm=arm, mode=request.mode, text_class="", voice=voices[0], language=language) for arm in arms
         )
     for name in texts:
         if name not in TEXT_CLASSES:
@@ -193,7 +204,7 @@ def expand(
             arm=arm,
             mode=request.mode,
             text_class=name,
-            voice=voice,
+            voice=spoken,
             language=language,
             speed=speed,
             variant=None if traffic or concurrency > 1 else request.variant,
@@ -204,6 +215,7 @@ def expand(
         )
         for arm in arms
         for name in classes
+        for spoken in voices
         for speed in request.speeds
         for concurrency in request.concurrencies
         if concurrency == 1 or request.mode is Mode.ENDPOINT or arm.engine in SHARED
@@ -226,17 +238,23 @@ def make_plan(
         raise UsageError(
             "nothing to measure", where=selection, remedy="pytest suites --collect-only shows what there is"
         )
-    classes = {scenario.text_class for scenario in distinct if not scenario.mode.is_load}
+    spoken = {text_key(scenario): scenario for scenario in distinct if not scenario.mode.is_load}
+    concurrent = {text_key(scenario): scenario for scenario in distinct if scenario.is_concurrent}
+    corpora = {language: corpus.in_language(language) for language in sorted(map(text_language, spoken.values()))}
     own_texts = {own.text_class: (own,)} if own else {}
-    concurrent = {scenario.text_class for scenario in distinct if scenario.is_concurrent}
     return Plan(
         scenarios=distinct,
-        utterances={name: own_texts.get(name) or corpus.variants(name) for name in sorted(classes)},
+        utterances={
+            key: own_texts.get(key) or corpora[text_language(each)].variants(each.text_class)
+            for key, each in sorted(spoken.items())
+        },
         run_limits=run_limits,
         corpus_digest=corpus.digest,
         selection=selection,
         script=dict(script or {}),
         concurrent_pool={
-            name: own_texts.get(name) or corpus.at_most(name, CONCURRENT_TEXTS) for name in sorted(concurrent)
+            key: own_texts.get(key) or corpora[text_language(each)].at_most(each.text_class, CONCURRENT_TEXTS)
+            for key, each in sorted(concurrent.items())
         },
+        corpora=tuple((language, each.digest) for language, each in corpora.items() if each is not corpus),
     )

@@ -30,7 +30,7 @@ def is_for(request: ScenarioRequest, config: Config) -> bool:
 def resolved_request(request: ScenarioRequest, config: Config) -> ScenarioRequest:
     """The request without changes to settings that the user fixed, and with one change per available provider.
 
-    Engines that accept only text get no phoneme texts.
+    The user's voices replace the request's own. Engines that accept only text get no phoneme texts.
     """
     settled = {name for name, origin in config.origins.items() if origin != "default"}
     settled |= {name for name, _ in config["endpoint-options"]}
@@ -41,6 +41,8 @@ def resolved_request(request: ScenarioRequest, config: Config) -> ScenarioReques
     if not has_axes(config["engine"]):
         settled |= {"threads"}
         request = replace(request, texts=tuple(name for name in request.texts if not _is_phonemes(name)))
+    if "voice" in settled:
+        request = replace(request, voices=config.voices)
     # If the user fixed the engine that a change names, keep the change: its other settings belong to that engine.
     same = f"engine={config['engine']}"
     kept = [

@@ -63,7 +63,7 @@ def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> 
         arm=arm,
         mode=Mode.ENDPOINT,
         text_class=text_class,
-        voice=config["voice"],
+        voice=config.one_voice("a load by Locust"),
         language=config["language"],
         variant=None,
         traffic=traffic,

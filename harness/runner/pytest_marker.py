@@ -14,11 +14,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Choices(TypedDict, total=False):
     """What a test measures besides its mode and texts; `ScenarioRequest` has the defaults.
 
-    `changes` make further arms of each arm, written as in a duel: `("current", "threads=1", "arena=off")`. `recipes`
-    name the quantised variants that are measured with the original if no model is named. `variant` None cycles through
-    the texts of a class; by default the first is synthesised, but over HTTP all are, because a server may cache its
-    answers. `concurrencies` are numbers of concurrent requests to a server or to an engine that accepts several; with
-    `stampede` they all have the same text. `repeats` is the number of sequential requests per block, for a soak.
+    `changes` make further arms of each arm, written as in a duel: `("current", "threads=1", "arena=off")`.
+    `recipes` name the quantised variants that are measured with the original if no model is named. `variant` None
+    cycles through the texts of a class; by default the first is synthesised, but over HTTP all are, because a
+    server may cache its answers. `voices` are measured instead of the default voice; those that the voices file
+    lacks are left out, and a voice that the user names replaces them. `concurrencies` are numbers of concurrent
+    requests to a server or to an engine that accepts several; with `stampede` they all have the same text.
+    `repeats` is the number of sequential requests per block, for a soak.
     """
 
     speeds: Sequence[float]
@@ -28,6 +30,7 @@ class Choices(TypedDict, total=False):
     concurrencies: Sequence[int]
     stampede: bool
     repeats: int
+    voices: Sequence[str]
 
 
 def scenarios(

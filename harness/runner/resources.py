@@ -180,10 +180,10 @@ class ArtifactResolver:
             voices = Path(self.config["voices"]) if self.config["voices"] else None
             catalogue = Catalogue(calibration_texts=calibration_texts)
             found = catalogue.resolve(wanted, voices=voices, report=self.report)
-            voice = self.config["voice"]
-            if self.config.origins["voice"] == "default":
-                voice = voice_or_first(found.voices_path, voice)
-            self._notes |= dict.fromkeys(check_voice(found.voices_path, voice))
+            for voice in self.config.voices:
+                default = self.config.origins["voice"] == "default"
+                spoken = voice_or_first(found.voices_path, voice) if default else voice
+                self._notes |= dict.fromkeys(check_voice(found.voices_path, spoken))
             self._files[wanted] = found
         return self._files[wanted]
 

@@ -59,7 +59,7 @@ def wanted_scenarios(config: Config, requests: Sequence[ScenarioRequest], select
         for scenario in expand(
             resolved_request(request, config),
             arms=wanted_arms(config, selection, recipes=request.recipes),
-            voice=config["voice"],
+            voice=config.voices[0],
             language=config["language"],
             texts=config["text"],
             own=_own_text(config),
@@ -264,7 +264,7 @@ def head_of(resources: Resources, plan: Plan) -> RunRecord:
         machine=resources.machine,
         conditions=resources.observe(),
         subject=resources.subject(plan.arms),
-        setting=Setting(corpus=plan.corpus_digest, protocol=PROTOCOL),
+        setting=Setting(corpus=plan.corpus_digest, protocol=PROTOCOL, corpora=plan.corpora),
         scenarios=plan.scenarios,
         budget_s=plan.run_limits.budget_s,
         pid=resources.pid,

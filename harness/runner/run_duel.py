@@ -60,7 +60,7 @@ def run_duel(
     )
     mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(
-        sides, texts=config["text"] or TEXTS, voice=config["voice"], language=config["language"], mode=mode
+        sides, texts=config["text"] or TEXTS, voice=config.one_voice("duel"), language=config["language"], mode=mode
     )
     with LiveConsole() as console:
         try:

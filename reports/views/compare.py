@@ -10,8 +10,10 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import Summary
 from harness.core.redaction import published
+from harness.engines.languages import DEFAULT
 from harness.metrics.metric import Direction
 from harness.metrics.registry import lacks_interval
+from harness.plan.corpus import text_language
 from reports.text.format import (
     NOTHING,
     arm_parts,
@@ -245,9 +247,17 @@ def _ordered(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
     return tuple(replace(pair, metric=metric_of(pair.metric).title) for pair in found)
 
 
+def _other_setting(before: RunData, after: RunData) -> bool:
+    """Whether the way of measuring differs, or the texts in a language of the scenarios that both runs have."""
+    common = {each.id for each in before.run.scenarios} & {each.id for each in after.run.scenarios}
+    languages = {text_language(each) for each in after.run.scenarios if each.id in common} or {DEFAULT}
+    one, other = before.run.setting, after.run.setting
+    return one.protocol != other.protocol or any(one.texts_in(each) != other.texts_in(each) for each in languages)
+
+
 def _warnings(before: RunData, after: RunData) -> Iterable[str]:
     if before.run.machine.key != after.run.machine.key:
         yield "The two runs were made on different machines: their figures do not compare."
-    if before.run.setting != after.run.setting:
+    if _other_setting(before, after):
         yield "The two runs differ in their texts or in the way of measuring: their figures do not compare."
     yield "This page shows two runs without verdicts: a difference is not yet a change."

@@ -90,7 +90,8 @@ def _run(run: RunRecord) -> Iterable[Fact]:
     yield Fact(name="Selection", value=run.selection or NOTHING)
     yield Fact(name="Scenarios", value=str(len(run.scenarios)))
     yield Fact(name="Seed", value=str(run.seed))
-    yield Fact(name="Texts", value=run.setting.corpus[:12])
+    texts = [f"{language} {digest[:12]}" for language, digest in run.setting.corpora]
+    yield Fact(name="Texts", value=listed([run.setting.corpus[:12], *texts]))
     yield Fact(name="Protocol", value=f"version {run.setting.protocol}; format {run.format}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.core.records.repetition import Phase
+from harness.plan.corpus import Corpus
 from harness.server.mock.script import Answer, End, Framing, Script, Step
 from harness.server.mock.server import serving
 from harness.store.runs import open_store
@@ -106,6 +107,28 @@ def test_a_request_has_what_was_asked_for_and_nothing_else(
     # The first inference of a launch, the warm-up and what is measured: all alike.
     assert len(found.answers) == 3
     assert found.bodies("input" if dialect == "openai" else "text") == sent
+
+
+@pytest.mark.parametrize(
+    ("voice", "options", "sent", "language"),
+    [
+        ("ff_siwis", (), {}, "fr-fr"),
+        ("alloy", ("--language", "es"), {"lang_code": "e"}, "es"),
+        ("bm_george", (), {}, "en-gb"),
+        ("jf_alpha", (), {}, "en-us"),
+    ],
+)
+def test_text_is_in_the_language_of_the_voice_or_of_the_user(
+    kokoro_bench: Command, tmp_path: Path, voice: str, options: Sequence[str], sent: Mapping[str, str], language: str
+) -> None:
+    arguments = ("run", "--url", "URL", "--voice", voice, *options, "--text", "chars-60")
+    chosen = ("--launches", "1", "--blocks", "2", "--endpoint-options", "dialect=openai,keep_alive=on")
+    found = seen(kokoro_bench, script(), tmp_path / "log", *arguments, *chosen)
+    assert found.code == 0, found.printed
+    assert found.bodies("input") == fields(voice=voice, **sent)
+    measured = {line["text"] for line in found.answers[1:]}  # after the first inference of the launch
+    assert len(measured) >= 2
+    assert measured <= {each.text for each in Corpus(language=language).variants("chars-60")}
 
 
 def test_a_run_keeps_its_connection_or_makes_each_anew_as_its_arms_say(kokoro_bench: Command, tmp_path: Path) -> None:

@@ -203,10 +203,10 @@ def test_another_seed_gives_other_texts_and_another_digest() -> None:
 
 
 def test_the_digest_follows_the_pool_but_not_the_order_of_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    pools = corpus._pools()
+    pools = corpus._pools("en-us")
 
     def with_sentences(sentences: tuple[str, ...]) -> Corpus:
-        monkeypatch.setattr(corpus, "_pools", lambda: {**pools, Source.SENTENCES: sentences})
+        monkeypatch.setattr(corpus, "_pools", lambda _: {**pools, Source.SENTENCES: sentences})
         return Corpus()
 
     backwards = with_sentences(SENTENCES[::-1])

@@ -201,7 +201,7 @@ def test_a_desk_asks_judges_and_hands_out_what_came_once(config: Config) -> None
     with serving(SCRIPTS["steady"]) as (url, _):
         arm = replace(endpoint_arm(config), url=url)
         scenario = scenario_of(config, arm, "chars-12", LOAD)
-        client = ExternalClient(resolve_target(arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
+        client = ExternalClient(resolve_target(arm, clock=clock), scenario, texts_of(scenario), clock=clock)
         line, stages = client.connection()
         for _ in range(2):
             client.record(*client.send(line, stages, user=0, intended_ns=clock.now_ns()))
@@ -231,7 +231,7 @@ def test_a_desk_sends_the_language_that_was_chosen_and_no_other(tmp_path: Path, 
     with serving(script, log=log) as (url, _):
         config = load_config({"url": url, "voice": "bf_emma", "language": language}, start=tmp_path, environment={})
         scenario = scenario_of(config, endpoint_arm(config), "chars-12", LOAD)
-        client = ExternalClient(resolve_target(scenario.arm, clock=clock), scenario, texts_of("chars-12"), clock=clock)
+        client = ExternalClient(resolve_target(scenario.arm, clock=clock), scenario, texts_of(scenario), clock=clock)
         line, stages = client.connection()
         client.send(line, stages, user=0, intended_ns=clock.now_ns())
         line.close()
@@ -264,7 +264,7 @@ def test_parts_of_poisson_arrivals_are_a_poisson_process_however_far_apart_clien
 def test_requests_of_an_open_loop_count_from_when_the_load_began(config: Config) -> None:
     clock = ScriptedClock()
     target = Target(address=read_address(config["url"]), settings=read_settings({}), dialect=OPENAI)
-    client = ExternalClient(target, loaded(config), texts_of("chars-12"), clock=clock)
+    client = ExternalClient(target, loaded(config), texts_of(loaded(config)), clock=clock)
     clock.sleep(3)
     assert client.drain()["began"] is None
     began_ns = client.begin()
@@ -326,6 +326,7 @@ def test_the_servers_process_is_watched_where_it_is_on_the_gatherers_machine(
     assert not data.run.notes
 
 
-def test_clients_begin_at_different_texts() -> None:
-    assert texts_of("chars-60", client=1)[0] == texts_of("chars-60")[137]
-    assert len(set(texts_of("chars-60", client=3))) == 1_000
+def test_clients_begin_at_different_texts(config: Config) -> None:
+    scenario = scenario_of(config, endpoint_arm(config), "chars-60", LOAD)
+    assert texts_of(scenario, client=1)[0] == texts_of(scenario)[137]
+    assert len(set(texts_of(scenario, client=3))) == 1_000

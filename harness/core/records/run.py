@@ -36,9 +36,15 @@ class Setting:
     """What two runs must share to be comparable, besides the machine, the scenario and the metric's definition."""
 
     corpus: str
-    """Digest of the texts."""
+    """Digest of the English texts."""
     protocol: int
     """Version of the way of measuring: raised whenever a figure would change by it."""
+    corpora: tuple[tuple[str, str], ...] = ()
+    """Tag and digest of the texts of each other language in the run."""
+
+    def texts_in(self, language: str) -> str:
+        """Digest of the texts of a language; of the English texts where the run has no others."""
+        return dict(self.corpora).get(language, self.corpus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ def first_requests(
     plan: Plan, dispatcher: Dispatcher, scenario: Scenario, active: ActiveWorker
 ) -> Iterator[Repetition]:
     """Synthesise each text as warm-up, then all of them again as measured, in the same order. Raises WorkerLost."""
-    texts = min(FIRST_REQUESTS, len(plan.utterances[scenario.text_class]))
+    texts = min(FIRST_REQUESTS, len(plan.texts_of(scenario)))
     for phase in (Phase.WARMUP, Phase.MEASURED):
         for number in range(texts):
             utterance = plan.utterance(scenario, number)

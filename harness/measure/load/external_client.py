@@ -22,7 +22,7 @@ from harness.engines.protocol import Stages
 from harness.measure.load.arrivals import starts_of
 from harness.measure.load.client import HEARTBEAT_S, unfinished
 from harness.measure.load.records import LAG_STEP_NS, LoadRecord, RecordBuilder, RequestTrace, Workload
-from harness.plan.corpus import Corpus, seconds_per_character
+from harness.plan.corpus import Corpus, seconds_per_character, text_language
 from harness.plan.matrix import CONCURRENT_TEXTS
 
 MOST_CLIENTS = 100_003
@@ -47,9 +47,9 @@ def own_starts(traffic: Traffic, *, seed: int, client: int, clients: int) -> tup
     return starts_of(traffic, seed=seed)[client::clients]
 
 
-def texts_of(text_class: str, *, client: int = 0) -> tuple[Utterance, ...]:
-    """The texts of a class. Every client begins at another text, so that they do not all request the same."""
-    texts = Corpus().at_most(text_class, CONCURRENT_TEXTS)
+def texts_of(scenario: Scenario, *, client: int = 0) -> tuple[Utterance, ...]:
+    """The texts of a scenario. Every client begins at another text, so that they do not all request the same."""
+    texts = Corpus(language=text_language(scenario)).at_most(scenario.text_class, CONCURRENT_TEXTS)
     first = client * 137 % len(texts)
     return (*texts[first:], *texts[:first])
 

@@ -15,6 +15,10 @@ HERE = Arm(engine="kokoro", model=MODEL)
 SERVER = Arm(engine="endpoint", provider="", url="http://127.0.0.1:1")
 CORPUS = Corpus().utterance("chars-12")
 OWN = user_text("Bonjour.")
+OWN_CORPUS = {
+    "am_michael": "en-us", "bm_fable": "en-gb", "ef_dora": "es", "ff_siwis": "fr-fr", "im_nicola": "it",
+    "pf_dora": "pt-br",
+}  # fmt: skip
 
 
 def spoken(arm: Arm, voice: str, language: str, text: Utterance) -> SynthesisOrder:
@@ -33,6 +37,8 @@ def concurrent(arm: Arm, voice: str, language: str, text: Utterance) -> Concurre
         (HERE, "af_heart", "", CORPUS, "en-us"),
         (HERE, "bf_emma", "", CORPUS, "en-gb"),
         (HERE, "ff_siwis", "", CORPUS, "en-us"),
+        *((HERE, voice, "", CORPUS, "en-us") for voice in ("jf_alpha", "hf_beta", "zf_xiaoyi")),
+        *((HERE, voice, "", Corpus(language=tag).utterance("chars-12"), tag) for voice, tag in OWN_CORPUS.items()),
         (HERE, "ff_siwis", "", OWN, "fr-fr"),
         (HERE, "nova", "", OWN, "en-us"),
         (HERE, "ff_siwis", "es", OWN, "es"),

@@ -341,9 +341,11 @@ class TestParts:
         assert own_starts(replace(self.rate, arrivals=Arrivals.CLOSED), seed=2, client=0, clients=2) == ()
 
     def test_every_client_begins_137_texts_further_on(self) -> None:
-        first = texts_of("one-word")
-        assert texts_of("one-word", client=0) == first
+        arm = Arm(engine="endpoint", url="http://127.0.0.1:1")
+        scenario = Scenario(arm=arm, mode=Mode.ENDPOINT, text_class="one-word", voice="af_heart")
+        first = texts_of(scenario)
+        assert texts_of(scenario, client=0) == first
         for client in (1, 20):
             at = client * 137 % len(first)
-            assert texts_of("one-word", client=client) == (*first[at:], *first[:at])
+            assert texts_of(scenario, client=client) == (*first[at:], *first[:at])
         assert all(one != other for one, other in pairwise(first))
