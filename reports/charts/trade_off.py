@@ -20,7 +20,6 @@ _LEAST_X, _LEAST_Y = 0.05, 0.1
 """The axes reach at least 5 % and 0.1 MOS to either side of the original."""
 _LONGEST = 40
 """Characters of a name in the margin; the table has all of it."""
-_ORIGINAL = "original"
 _CHARACTER = 7.4
 """About the width of a character of a name, px."""
 _SERIOUS = {"unclear": 1, "failed": 2}
@@ -80,8 +79,11 @@ class _Label:
     y: float
 
 
-def draw(points: Sequence[Point], *, original: str, finding: str, narrow: bool) -> Markup:
-    """The picture for wide or for narrow screens; `finding` is its alternative text."""
+def draw(points: Sequence[Point], *, original: str, role: str, finding: str, narrow: bool) -> Markup:
+    """The picture for wide or for narrow screens; `finding` is its alternative text.
+
+    `role` says what `original`, which the variants are compared with, is to them.
+    """
     frame = _frame(points, narrow=narrow)
     places = [(frame.x(each.x.point), frame.y(each.y)) for each in points]
     labels = [_Label(text=original, letter="", glyph="", css="bare", x=frame.x(0), y=frame.y(0))]
@@ -94,7 +96,7 @@ def draw(points: Sequence[Point], *, original: str, finding: str, narrow: bool) 
         f'<svg class="trade strip" viewBox="0 0 {frame.width:g} {frame.height:g}" role="img"',
         f' aria-label="{escape(finding)}">',
         *_scales(frame),
-        *_margin(labels, frame, narrow=narrow),
+        *_margin(labels, frame, role="" if narrow else role),
         *(part for each in serious for part in _marks(each, frame)),
         *_letters(points, places, origin=(frame.x(0), frame.y(0))),
         f'<circle class="origin" cx="{frame.x(0):.1f}" cy="{frame.y(0):.1f}" r="6"/>',
@@ -109,7 +111,7 @@ def _frame(points: Sequence[Point], *, narrow: bool) -> _Frame:
     across = _axis([-_LEAST_X, _LEAST_X, *xs], about=4 if narrow else 8, places=0)
     down = _axis([-_LEAST_Y, _LEAST_Y, *ys], about=5, places=2)
     plot = max(300.0, _LINE * (len(points) + 2))
-    name = _CHARACTER * min(_LONGEST, max(len(each.name) for each in points) + len(_ORIGINAL))
+    name = _CHARACTER * min(_LONGEST, max(len(each.name) for each in points) + len("reference"))
     width, left, right = (360.0, 46.0, 318.0) if narrow else (1180.0, 62.0, 1180.0 - 60 - name)
     return _Frame(
         width=width, height=plot + 68, left=left, top=24.0, right=right, bottom=24.0 + plot, across=across, down=down
@@ -156,16 +158,19 @@ def _scales(frame: _Frame) -> list[str]:
     return parts
 
 
-def _margin(labels: Sequence[_Label], frame: _Frame, *, narrow: bool) -> list[str]:
-    """The names, from top to bottom in the order of their marks, with lines that lead to these."""
+def _margin(labels: Sequence[_Label], frame: _Frame, *, role: str) -> list[str]:
+    """The names, from top to bottom in the order of their marks, with lines that lead to these.
+
+    Without a `role` there is room for letters alone.
+    """
     ordered = sorted(labels, key=lambda each: (each.y, each.x))
     at = frame.right + 12
     parts = []
     for each, y in zip(ordered, _spread([label.y for label in ordered], frame), strict=True):
         name = each.text if len(each.text) <= _LONGEST else each.text[: _LONGEST - 1].rstrip() + "…"
-        shown = each.letter or ("○" if narrow else _ORIGINAL)
+        shown = each.letter or role or "○"
         verdict = f'<tspan dx="4" class="t-{escape(each.css)}">{escape(each.glyph)}</tspan>' if each.glyph else ""
-        own = "" if narrow else f'<tspan dx="8" class="name">{escape(name)}</tspan>'
+        own = "" if not role else f'<tspan dx="8" class="name">{escape(name)}</tspan>'
         parts.append(
             f'<path class="lead" d="M{each.x:.1f} {each.y:.1f}L{at - 4:.1f} {y:.1f}"/>'
             f'<text class="who" x="{at:g}" y="{y + 4:.1f}">{escape(shown)}{verdict}{own}</text>'

@@ -53,7 +53,7 @@ class Transcript:
 
 _BADGES: Mapping[SpeechKind, tuple[str, str]] = {
     SpeechKind.EQUIVALENT: ("=", "same"),
-    SpeechKind.DIFFERENT: ("≠", "unclear"),
+    SpeechKind.DIFFERENT: ("≈", "unclear"),
     SpeechKind.BROKEN: ("✕", "failed"),
     SpeechKind.UNKNOWN: ("?", "none"),
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from harness.analysis.audio_limits import counterpart_of
+from harness.analysis.audio_limits import counterpart_of, is_original_of
 from harness.analysis.stats.paired import deferred_estimates
 from harness.core.comma_lists import listed
 from harness.core.errors import MeasurementError
@@ -50,7 +50,6 @@ class TradeOff:
     """The picture, and the same as a table."""
 
     drawing: Drawn
-    original: str
     lines: tuple[TradeLine, ...]
     basis: str
 
@@ -96,15 +95,13 @@ def trade_off(data: RunData, values: RunValues, speech: Speech) -> TradeOff | No
         )
         for each, change in drawn
     ]
+    role, finding = _role(pairs, data), _finding(points, names[original])
+    wide, narrow = (
+        draw(points, original=names[original], role=role, finding=finding, narrow=narrow) for narrow in (False, True)
+    )
     return TradeOff(
-        drawing=Drawn(
-            wide=draw(points, original=names[original], finding=_finding(points, names[original]), narrow=False),
-            narrow=draw(points, original=names[original], finding=_finding(points, names[original]), narrow=True),
-            finding=_finding(points, names[original]),
-            reading=_READING,
-        ),
-        original=names[original],
-        lines=_lines(data, original, names[original], variants, changes, letters),
+        drawing=Drawn(wide=wide, narrow=narrow, finding=finding, reading=_READING),
+        lines=_lines(data, original, f"{names[original]} (the {role})", variants, changes, letters),
         basis=_basis(pairs, names[original]),
     )
 
@@ -122,6 +119,15 @@ def _beside_their_originals(data: RunData) -> list[tuple[Scenario, Scenario]]:
         return []
     (original, _), *_ = Counter(other.arm for _, other in found).most_common(1)
     return [(ours, theirs) for ours, theirs in found if theirs.arm == original]
+
+
+def _role(pairs: Sequence[tuple[Scenario, Scenario]], data: RunData) -> str:
+    """What the variants are held against: their original, or just the reference of the run."""
+    known = all(
+        is_original_of(theirs, ours, data.run.scenarios) and ours.arm.model != theirs.arm.model
+        for ours, theirs in pairs
+    )
+    return "original" if known else "reference"
 
 
 def _variant(
@@ -208,7 +214,7 @@ def _lines(
     def size(arm: Arm) -> str:
         return on.full(sizes[arm]) if sizes.get(arm) else NOTHING
 
-    lines = [TradeLine(letter="", name=f"{name} (the original)", latency="0", interval="", quality="0", texts="",
+    lines = [TradeLine(letter="", name=name, latency="0", interval="", quality="0", texts="",
                        size=size(original), badge=None)]  # fmt: skip
     for each, change in zip(variants, changes, strict=True):
         low, high = (min((a for _, a in each.apart), default=0.0), max((a for _, a in each.apart), default=0.0))

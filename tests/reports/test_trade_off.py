@@ -67,6 +67,17 @@ def test_twice_as_slow_in_every_block_is_a_change_of_100_per_cent(data: RunData)
     assert [each.latency for each in found.lines] == ["0", "+100.0\u202f%", "+100.0\u202f%"]
 
 
+def test_what_is_no_original_is_called_the_reference(data: RunData) -> None:
+    unrelated = tuple(
+        replace(each, arm=replace(each.arm, model=replace(each.arm.model, parent="", origin="user")))
+        for each in data.run.scenarios
+        if each.arm.model
+    )
+    found = found_in(replace(data, run=replace(data.run, scenarios=unrelated)))
+    assert found.lines[0].name.endswith("(the reference)")
+    assert ">reference<tspan" in found.drawing.wide
+
+
 def test_verdicts_stand_in_the_picture_and_in_the_table(data: RunData) -> None:
     kinds = {"kokoro-v1.0-int8": SpeechKind.EQUIVALENT, "kokoro-v1.0-dq-u8": SpeechKind.BROKEN}
     verdicts = tuple(
@@ -109,7 +120,9 @@ def points(number: int, *, spread: float) -> list[Point]:
 @pytest.mark.parametrize("spread", [0.0, 0.0005, 0.02])
 @pytest.mark.parametrize("narrow", [False, True])
 def test_no_two_labels_overlap_and_none_leaves_the_picture(number: int, spread: float, *, narrow: bool) -> None:
-    drawing = draw(points(number, spread=spread), original="the original", finding="found", narrow=narrow)
+    drawing = draw(
+        points(number, spread=spread), original="the original", role="original", finding="found", narrow=narrow
+    )
     size = re.search(r'viewBox="0 0 (\d+) (\d+)"', drawing)
     assert size is not None
     width, height = map(float, size.groups())
@@ -127,7 +140,9 @@ def test_no_two_labels_overlap_and_none_leaves_the_picture(number: int, spread: 
 
 def test_a_hostile_name_is_shown_as_text() -> None:
     (point,) = points(1, spread=0)
-    drawing = draw([replace(point, name=HOSTILE, words=HOSTILE)], original=HOSTILE, finding=HOSTILE, narrow=False)
+    drawing = draw(
+        [replace(point, name=HOSTILE, words=HOSTILE)], original=HOSTILE, role="original", finding=HOSTILE, narrow=False
+    )
     page = Page(str(drawing))
     assert page.open == []
     assert not page.all("script")
