@@ -16,8 +16,8 @@ from reports.text.format import number, percent
 
 _LINE = 19.0
 """Pixels between two names in the margin."""
-_LEAST_X, _LEAST_Y = 0.05, 0.1
-"""The axes reach at least 5 % and 0.1 MOS to either side of the original."""
+_LEAST_X, _LEAST_Y = 0.05, 0.05
+"""The axes reach at least 5 % and 0.05 MOS to either side of the original."""
 _LONGEST = 40
 """Characters of a name in the margin; the table has all of it."""
 _CHARACTER = 7.4
