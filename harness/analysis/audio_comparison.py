@@ -56,6 +56,8 @@ class AudioSimilarity:
     reference: Scenario | None = None
     known: bool = False
     figures: tuple[Mapping[str, Reading], ...] = ()
+    launches: tuple[int, ...] = ()
+    """The launch of each mapping of `figures`."""
     reason: str = ""
 
     @property
@@ -193,7 +195,7 @@ def _compare(
     if itself and scenario.variant is None:
         return AudioSimilarity(scenario_id=scenario.id, reference=other, reason="each launch speaks another text")
     pairs = [(1, 0)] if itself else [(launch, launch) for launch in range(KEPT_LAUNCHES)]
-    figures: list[Mapping[str, Reading]] = []
+    figures: dict[int, Mapping[str, Reading]] = {}
     reason = ONE_LAUNCH if itself else f"the audio of {other.arm.id} was not kept"
     for ours, theirs in pairs:
         variant, reference = recording.audio(scenario.id, ours), recording.audio(other.id, theirs)
@@ -204,12 +206,13 @@ def _compare(
             reason = OTHER_RATE
             continue
         listened = not figures and len(reference) <= PERCEPTION_S * rate
-        figures.append(_named(compare(variant, reference, rate, perception=listened), itself=itself))
+        figures[ours] = _named(compare(variant, reference, rate, perception=listened), itself=itself)
     return AudioSimilarity(
         scenario_id=scenario.id,
         reference=other,
         known=known,
-        figures=tuple(figures),
+        figures=tuple(figures.values()),
+        launches=tuple(figures),
         reason="" if figures else reason,
     )
 

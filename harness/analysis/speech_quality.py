@@ -1,17 +1,34 @@
 """What the kept audio says and how it sounds: summaries of each scenario, and how it compares with its original's."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.analysis.audio_comparison import AudioSimilarity
 from harness.analysis.audio_comparison import checked_targets as _targets
 from harness.analysis.conclude import SUMMARY_LEVEL, Conclusions
+from harness.analysis.speech_rule import Answer, judge_audio, worst_of
 from harness.analysis.stats.estimate import summarise
+from harness.core.comma_lists import listed
 from harness.core.records.run import RunData
-from harness.core.records.speech import SpeechReading, SpeechVerdict
-from harness.core.records.verdict import Summary
+from harness.core.records.speech import SpeechKind, SpeechReading, SpeechVerdict
+from harness.core.records.verdict import SPEECH_VERDICT, Summary, Verdict, VerdictKind
 from harness.metrics.definitions.speech import SPEECH
 from harness.metrics.registry import METRICS
+
+SOUNDS = ("mcd", "duration_ratio")
+"""Metrics whose failed verdicts rest on the similarity of the audio alone. Without a judge, these are all there is."""
+KINDS = {
+    SpeechKind.EQUIVALENT: VerdictKind.UNCHANGED,
+    SpeechKind.DIFFERENT: VerdictKind.DIFFERENT,
+    SpeechKind.BROKEN: VerdictKind.FAILED,
+}
+SENTENCES = {
+    SpeechKind.EQUIVALENT: "Its speech is equivalent to the original's",
+    SpeechKind.DIFFERENT: "Its speech is different from the original's",
+    SpeechKind.BROKEN: "Its speech is broken",
+}
+LISTEN = "listen to it: its audio is kept with the results; its speed does not count while its output differs"
 
 
 def with_speech(
@@ -34,19 +51,93 @@ def with_speech(
         _summary(each, by_scenario.get(each.scenario_id, ()), reason) if each.metric in names else each
         for each in conclusions.summaries
     )
-    verdicts = speech_verdicts(readings, similarity, data)
-    return (
-        replace(conclusions, summaries=summaries, targets=_targets(conclusions.targets, summaries, names)),
-        verdicts,
-    )
+    verdicts = speech_verdicts(readings, similarity, data, reason=reason)
+    filled = replace(conclusions, summaries=summaries, targets=_targets(conclusions.targets, summaries, names))
+    if not readings:
+        notes = _notes(verdicts, filled.verdicts) if reason else ()
+        return replace(filled, notes=(*filled.notes, *notes)), verdicts
+    return _gated(filled, verdicts), verdicts
 
 
 def speech_verdicts(
-    readings: Sequence[SpeechReading], similarity: Sequence[AudioSimilarity], data: RunData
+    readings: Sequence[SpeechReading], similarity: Sequence[AudioSimilarity], data: RunData, *, reason: str = ""
 ) -> tuple[SpeechVerdict, ...]:
-    """How each scenario's speech compares with its original's."""
-    del readings, similarity, data
-    return ()
+    """How the speech of each scenario with a known original compares with the original's.
+
+    The original itself has no verdict. A scenario that was compared with something else than its known original is
+    unknown. `reason` is why there are no readings.
+    """
+    by_audio = {(each.scenario_id, each.launch): each for each in readings}
+    floors = {each.scenario_id: each.typical("mcd_itself") for each in similarity if each.itself}
+    arms = {each.id: each.arm.id for each in data.run.scenarios}
+    found = []
+    for each in similarity:
+        if each.itself or each.reference is None:
+            continue
+        if not each.known:
+            unknown = f"the run has no known original of {arms.get(each.scenario_id, each.scenario_id)}"
+            answers = {0: Answer(kind=SpeechKind.UNKNOWN, reason=unknown)}
+        elif not each.figures:
+            answers = {0: Answer(kind=SpeechKind.UNKNOWN, reason=each.reason)}
+        else:
+            answers = {
+                launch: judge_audio(
+                    figures,
+                    by_audio.get((each.scenario_id, launch)),
+                    by_audio.get((each.reference.id, launch)),
+                    own_mcd=floors.get(each.reference.id),
+                    missing=reason,
+                )
+                for launch, figures in zip(each.launches, each.figures, strict=True)
+            }
+        worst = worst_of(answers)
+        found.append(
+            SpeechVerdict(
+                scenario_id=each.scenario_id,
+                reference=each.reference.id,
+                kind=worst.kind,
+                reason=worst.reason,
+                counts=Counter(answer.kind.value for answer in answers.values()) if each.figures else {},
+            )
+        )
+    return tuple(found)
+
+
+def _gated(conclusions: Conclusions, verdicts: Sequence[SpeechVerdict]) -> Conclusions:
+    """The conclusions with a verdict of the gate for each known speech verdict, and a note for what is unknown.
+
+    A verdict on speech replaces the verdicts that rest on the similarity of the audio alone.
+    """
+    known = {each.scenario_id for each in verdicts if each.kind is not SpeechKind.UNKNOWN}
+    kept = tuple(each for each in conclusions.verdicts if each.scenario_id not in known or each.metric not in SOUNDS)
+    found = tuple(_verdict(each) for each in verdicts if each.scenario_id in known)
+    return replace(conclusions, verdicts=(*kept, *found), notes=(*conclusions.notes, *_notes(verdicts, kept)))
+
+
+def _verdict(found: SpeechVerdict) -> Verdict:
+    kind = KINDS[found.kind]
+    return Verdict(
+        scenario_id=found.scenario_id,
+        metric=SPEECH_VERDICT,
+        kind=kind,
+        reference=found.reference,
+        reason=f"{SENTENCES[found.kind]}: {found.reason}",
+        advice=LISTEN if kind is not VerdictKind.UNCHANGED else "",
+    )
+
+
+def _notes(verdicts: Sequence[SpeechVerdict], decided: Sequence[Verdict]) -> list[str]:
+    """A note for each reason why the quality of speech is unknown, with its arms. What is `decided` has a verdict."""
+    failed = {each.scenario_id for each in decided if each.metric in SOUNDS and each.kind is VerdictKind.FAILED}
+    reasons = dict.fromkeys(
+        (each.scenario_id.partition("/")[0], each.reason)
+        for each in verdicts
+        if each.kind is SpeechKind.UNKNOWN and each.scenario_id not in failed
+    )
+    by_reason: dict[str, list[str]] = {}
+    for arm, reason in reasons:
+        by_reason.setdefault(reason, []).append(arm)
+    return [f"speech: whether {listed(arms)} says the same is unknown: {reason}" for reason, arms in by_reason.items()]
 
 
 def _summary(before: Summary, found: Sequence[SpeechReading], reason: str) -> Summary:

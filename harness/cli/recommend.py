@@ -24,9 +24,12 @@ LOOKED_AT = 50
 @click.command()
 @configured("results", "engine")
 @click.option("--for", "goal", type=click.Choice(GOALS), default="ttfa", show_default=True, help="what to optimise")
+@click.option("--ignore-quality", is_flag=True, help="also recommend what says or sounds something else")
 @click.argument("runs", nargs=-1)
-def recommend(config: Config, goal: str, runs: tuple[str, ...]) -> None:
+def recommend(config: Config, goal: str, ignore_quality: bool, runs: tuple[str, ...]) -> None:  # noqa: FBT001 - click passes options by name
     """Name the best measured configuration, its advantage, and how to use it.
+
+    Only configurations whose speech is equivalent to their original's are recommended, or whose quality is unknown.
 
     RUN: runs of one machine (default: this machine's newest run with several configurations).
     """
@@ -35,7 +38,7 @@ def recommend(config: Config, goal: str, runs: tuple[str, ...]) -> None:
 
     with open_results(config) as store:
         data = [store.load(store.resolve(each)) for each in dict.fromkeys(runs)] or [_newest(config, store)]
-    found = choose(data, OBJECTIVES[goal])
+    found = choose(data, OBJECTIVES[goal], ignore_quality=ignore_quality)
     print_recommendation(found)
     click.echo()
     click.echo(snippet_of(found.best.arm), nl=False)
@@ -48,6 +51,7 @@ def print_recommendation(found: "Recommendation") -> None:
     from harness.analysis.advice.messages import sentence
     from harness.analysis.messages import percent, span
     from harness.analysis.stats.paired import FEWEST_PAIRS
+    from harness.core.comma_lists import listed
     from harness.metrics.registry import METRICS
     from reports.terminal.output import make_console
     from reports.terminal.plain_table import PlainTable
@@ -74,6 +78,8 @@ def print_recommendation(found: "Recommendation") -> None:
     console.print(table)
     for each in found.excluded:
         console.print(Text(f"excluded: {each.arm_id}: {each.reason}", style="yellow"), soft_wrap=True)
+    if found.unjudged:
+        console.print(Text(f"quality of speech unknown, not excluded: {listed(found.unjudged)}"), soft_wrap=True)
     console.print(Text(sentence(found), style="bold"), soft_wrap=True)
     if command := duel_of(found):
         console.print(Text(f"to confirm it with a paired comparison: {command}"), soft_wrap=True)

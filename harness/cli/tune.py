@@ -41,7 +41,8 @@ class Stopped(Exception):  # noqa: N818 - it is an answer
 @click.option(
     "--effect", default="2%", show_default=True, metavar="PERCENT", help="smallest change that the final duel detects"
 )
-def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> int:
+@click.option("--ignore-quality", is_flag=True, help="also choose what says or sounds something else")
+def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignore_quality: bool) -> int:  # noqa: FBT001 - click passes options by name
     """Search thread counts and session options, starting at the configured arm, within --budget (default: 10 minutes).
 
     Each round compares the remaining candidates with the configured arm in paired blocks and drops the worse half.
@@ -61,6 +62,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
         voice=config.one_voice("tune"),
         language=config["language"],
         changes=changes or DEFAULT_CHANGES,
+        ignore_quality=ignore_quality,
     )
     try:
         search = tuning.search(lambda *asked: _round(config, *asked), budget_s=config["budget"] or BUDGET_S)
@@ -69,7 +71,9 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str) -> in
     console = make_console()
     print_search(search, tuning)
     if not search.winner:
-        console.print("no candidate could be measured: the configured arm stays")
+        unfit = any(each.unfit for each in search.rounds)
+        lost = "is equivalent to its original" if unfit else "could be measured"
+        console.print(f"no candidate {lost}: the configured arm stays")
         return int(ExitCode.MEASUREMENT)
     sides = DuelArms(candidate=tuning.arm(search.winner), reference=tuning.base)
     limited = with_values(config, {"budget": search.duel_s, "text": (text,)})
@@ -89,7 +93,8 @@ def print_search(search: "Search", tuning: "Tuning") -> None:
         console.print(f"round {number + 1} (run {each.run_id}): {tuning.metric} against current")
         for change, found in sorted(each.found.items(), key=lambda item: (item[1] is None, item[1] or 0.0)):
             shown = "not validly measured" if found is None else percent(found)
-            console.print(f"  {change}: {shown}{'' if change in each.kept else ', dropped'}", soft_wrap=True)
+            why = f": {each.unfit[change]}" if change in each.unfit else ""
+            console.print(f"  {change}: {shown}{'' if change in each.kept else ', dropped'}{why}", soft_wrap=True)
 
 
 def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, number: int) -> "RunData":
@@ -131,12 +136,16 @@ def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, num
 
 
 def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
+    from harness.analysis.advice.recommend import QUALITY, quality_failures
     from harness.cli.recommend import duel_command, snippet_of
     from harness.core.records.verdict import VerdictKind
 
     verdicts = {verdict.metric: verdict.kind for verdict in finished.data.verdicts}
     won = verdicts.get(tuning.metric) is VerdictKind.IMPROVED
-    if won:
+    unfit = quality_failures(() if tuning.ignore_quality else finished.data.verdicts)
+    if won and unfit:
+        click.echo(f"{winner} is not recommended: {next(iter(unfit.values()))}")
+    elif won:
         click.echo(snippet_of(finished.data.run.scenarios[0].arm), nl=False)
     elif finished.code is not ExitCode.INTERRUPTED:
         click.echo(f"{tuning.metric}: not shown to be better than the configured arm, which stays")
@@ -144,7 +153,8 @@ def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
         click.echo(f"to confirm it with a paired comparison: {command}")
     if finished.code is ExitCode.INTERRUPTED:
         return int(ExitCode.INTERRUPTED)
-    failed = VerdictKind.FAILED in verdicts.values()
+    ignored = QUALITY if tuning.ignore_quality else ()
+    failed = any(kind is VerdictKind.FAILED and metric not in ignored for metric, kind in verdicts.items())
     return int(ExitCode.MEASUREMENT if failed else ExitCode.OK)
 
 

@@ -1,9 +1,10 @@
 """The search for session options: rounds of candidates in paired blocks, halved each time, and a duel at the end."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.analysis.advice.halving import Grouped, budgets, combined, location, survivors
+from harness.analysis.advice.recommend import quality_failures
 from harness.core.comma_lists import split_list
 from harness.core.errors import MeasurementError, UsageError
 from harness.core.records.run import RunData
@@ -28,11 +29,15 @@ Measure = Callable[[Sequence[Scenario], float, int], RunData]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """The result of a round. `found`: change → log-ratio to the reference (negative is better), None without pairs."""
+    """The result of a round. `found`: change → log-ratio to the reference (negative is better), None without pairs.
+
+    `unfit`: change → why it is not a candidate any more: what it says or sounds is not its original's.
+    """
 
     run_id: str
     found: Mapping[str, float | None]
     kept: tuple[str, ...]
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,7 @@ class Tuning:
     voice: str
     language: str = ""
     changes: Sequence[str] = DEFAULT_CHANGES
+    ignore_quality: bool = False
 
     def search(self, measure: Measure, *, budget_s: float) -> Search:
         """Run rounds until one candidate is left. Raises UsageError if there is nothing to try."""
@@ -86,7 +92,11 @@ class Tuning:
         reference, *others = (values.of(scenario)[self.metric] for scenario in data.run.scenarios)
         pairs = {each: _pairs(found, reference, others) for each, found in zip(changes, others, strict=True)}
         found = {each: location(pairs[each]) if any(pairs[each]) else None for each in changes}
-        return Round(run_id=data.run.id, found=found, kept=survivors(pairs))
+        reasons = quality_failures(() if self.ignore_quality else data.verdicts)
+        ids = [scenario.id for scenario in data.run.scenarios[1:]]
+        unfit = {each: reasons[own] for each, own in zip(changes, ids, strict=True) if own in reasons}
+        kept = survivors({each: found for each, found in pairs.items() if each not in unfit})
+        return Round(run_id=data.run.id, found=found, kept=kept, unfit=unfit)
 
     def _scenario(self, arm: Arm) -> Scenario:
         return Scenario(arm=arm, mode=Mode.WHOLE, text_class=self.text, voice=self.voice, language=self.language)

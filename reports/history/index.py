@@ -28,7 +28,7 @@ whole lines, as change points; 5, a run knows what was selected; 6, its medians 
 _LETTERS = {
     kind: letter
     for letter, kind in zip(
-        "RFMIU=NX",
+        "RFMIU=NXD",
         (
             VerdictKind.REGRESSED,
             VerdictKind.FAILED,
@@ -38,6 +38,7 @@ _LETTERS = {
             VerdictKind.UNCHANGED,
             VerdictKind.NO_BASELINE,
             VerdictKind.INCOMPARABLE,
+            VerdictKind.DIFFERENT,
         ),
         strict=True,
     )

@@ -7,9 +7,9 @@ from harness.core.records.run import RunData
 from reports.terminal.plain_table import PlainTable
 from reports.views.arms import ArmLine, arms, cell
 
-COLUMNS = ("model_size", "load_time", "latency", "change", "rtf", "rss_peak", "mcd", "duration_ratio")
+COLUMNS = ("model_size", "load_time", "latency", "change", "speech", "rtf", "rss_peak", "mcd", "duration_ratio")
 """Of the report's columns those that a terminal has room for."""
-NARROW = ("model_size", "load_time", "change", "rtf", "rss_peak", "mcd")
+NARROW = ("model_size", "load_time", "change", "speech", "rtf", "rss_peak", "mcd")
 HEADS = {
     "model_size": "size",
     "load_time": "load",

@@ -16,7 +16,7 @@ from harness.core.errors import ExitCode
 from harness.core.records.repetition import Outcome
 from harness.core.records.run import RunData, RunRecord, RunStatus
 from harness.core.records.scenario import Arm
-from harness.core.records.verdict import TargetKind, Verdict, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, TargetKind, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from reports.terminal.arm_table import arm_table
 from reports.terminal.plain_table import PlainTable
@@ -55,6 +55,8 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
     if beside := arm_table(data, wide=console.width >= WIDE):
         console.print(beside)
     for line in failures(data):
+        tell(console, line, "yellow")
+    for line in speech_findings(data):
         tell(console, line, "yellow")
     for line in missed_targets(data):
         tell(console, line, "red" if line.startswith(TARGET_MISSED) else "yellow")
@@ -95,7 +97,7 @@ def print_duel(
         )
     console.print(table)
     for verdict in data.verdicts:
-        if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED):
+        if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.DIFFERENT):
             tell(console, f"{verdict.metric}: {explained(verdict)}")
     for line in (*_unsettled(data.verdicts), *failures(data)):
         tell(console, line, "yellow")
@@ -164,6 +166,15 @@ def _named(outcome: Outcome) -> str:
     return f" ({outcome.fault})" if outcome.fault else ""
 
 
+def speech_findings(data: RunData) -> list[str]:
+    """One line for each scenario whose speech is broken or different, with the reason."""
+    return [
+        f"{verdict.scenario_id}: {verdict.reason}"
+        for verdict in data.verdicts
+        if verdict.metric == SPEECH_VERDICT and verdict.kind is not VerdictKind.UNCHANGED
+    ]
+
+
 def missed_targets(data: RunData) -> list[str]:
     """One line for each target that was missed, and for each built-in one that was not met."""
     alone = without_interval(data)
@@ -193,5 +204,8 @@ def _meaning(code: ExitCode, data: RunData) -> str:
         ExitCode.INTERNAL: "an error after the measurement, which is stored",
         ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
     }
+    failed = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.FAILED]
+    if failed and all(verdict.metric == SPEECH_VERDICT for verdict in failed):
+        sentences[ExitCode.MEASUREMENT] = "speech is broken; what was measured is stored"
     partial = f" ({data.run.reason})" if data.run.status is RunStatus.PARTIAL else ""
     return f"exit code {int(code)}: {sentences.get(code, code.name)}{partial}"

@@ -9,10 +9,11 @@ from rich.text import Text
 from harness.analysis.conclude import without_interval
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
-from harness.core.records.verdict import Summary, Verdict, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, Summary, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from reports.terminal.load_table import loads_table
 from reports.terminal.plain_table import PlainTable
+from reports.text.speech import speech_words
 
 STARTUP = ("load_time", "load_first_inference", "rss_loaded")
 FIRST_REQUESTS = ("warm_up_cost", "latency", "rtf", "rss_peak")
@@ -32,6 +33,7 @@ SIGNS = {
     VerdictKind.NO_BASELINE: ("· no baseline", "dim"),
     VerdictKind.MISSING: ("! missing", "bold yellow"),
     VerdictKind.FAILED: ("✗ failed", "bold red"),
+    VerdictKind.DIFFERENT: ("≈ different", "yellow"),
 }
 """Verdict → its sign, legible without colour, and its style; in the order of what a reviewer must see first."""
 
@@ -40,6 +42,7 @@ URGENCY = (
     VerdictKind.REGRESSED,
     VerdictKind.MISSING,
     VerdictKind.IMPROVED,
+    VerdictKind.DIFFERENT,
     VerdictKind.INCOMPARABLE,
     VerdictKind.INCONCLUSIVE,
     VerdictKind.UNCHANGED,
@@ -91,6 +94,9 @@ def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *
     if figures.get("ttfa") == figures.get("latency"):
         # Without streaming, the first audio arrives with the last.
         figures.pop("ttfa", None)
+    words = speech_words(data)
+    if any(scenario.id in words for scenario in scenarios):
+        figures["speech"] = [words.get(scenario.id, "–") for scenario in scenarios]
     table = PlainTable()
     table.add_column("scenario", overflow="fold", min_width=24 if wide else 20)
     table.add_column("n", justify="right", no_wrap=True)
@@ -138,7 +144,13 @@ def _figure(summary: Summary | None, *, interval: bool) -> str:
 
 
 def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:
-    own = [verdict for verdict in verdicts if verdict.scenario_id == scenario.id]
+    # What its speech is has a column of its own.
+    own = [
+        verdict
+        for verdict in verdicts
+        if verdict.scenario_id == scenario.id
+        and (verdict.metric != SPEECH_VERDICT or verdict.kind is VerdictKind.FAILED)
+    ]
     if not own:
         return Text("–")
     first = min(own, key=lambda verdict: URGENCY.index(verdict.kind))

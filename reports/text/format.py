@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from harness.analysis.messages import no_interval, says_little
 from harness.core.records.scenario import PLAIN_ENGINES, Arrivals, Scenario, Traffic
-from harness.core.records.verdict import Estimate, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, Estimate, VerdictKind
 from harness.metrics.metric import MOST_PLACES, Direction, Metric, telling_places
 from harness.metrics.registry import METRICS
 
@@ -53,6 +53,9 @@ VERDICT_WORDS: dict[VerdictKind, VerdictWord] = {
         "better",
         "the whole interval is on the better side, and the change is at least the tolerance",
     ),
+    VerdictKind.DIFFERENT: _word(
+        "≈", "different", "unclear", "its speech differs from its original's, and is not broken"
+    ),
     VerdictKind.INCONCLUSIVE: _word(
         "?",
         "unclear",
@@ -90,8 +93,23 @@ class Scale:
         return f"{text}{NARROW}{self.unit}" if self.unit and value is not None else text
 
 
+SPEECH_QUALITY = Metric(
+    name=SPEECH_VERDICT,
+    title="Speech",
+    unit="",
+    direction=Direction.NEITHER,
+    formula="",
+    meaning="Whether the audio says and sounds the same as its original's.",
+    moved_by="Quantisation, another voice, missing or other words.",
+    fooled_by="What neither the recogniser nor the estimator notices.",
+)
+"""Verdicts on speech have no values of their own."""
+
+
 def metric_of(name: str) -> Metric:
     """The metric of a stored figure; one that the registry no longer knows is shown under its name, in bare numbers."""
+    if name == SPEECH_VERDICT:
+        return SPEECH_QUALITY
     return METRICS.get(name) or Metric(
         name=name,
         title=name,

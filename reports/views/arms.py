@@ -9,12 +9,13 @@ from harness.analysis.audio_limits import counterpart_of
 from harness.core.errors import MeasurementError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario, reference_of
-from harness.core.records.verdict import VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
 from reports.text.format import NOTHING, Scale, arm_parts, metric_of, percent, request_parts, scale
 from reports.text.naming import names_of
+from reports.text.speech import speech_words
 from reports.views.speech import OF_TEXT, Badge, Speech
 
 SOUNDS = ("lsd", "mcd", "duration_ratio")
@@ -23,8 +24,8 @@ SPOKEN = ("latency", "rtf", "cpu_per_audio", "rss_peak", *OF_TEXT, *SOUNDS)
 ITSELF = {"lsd": "lsd_itself", "mcd": "mcd_itself"}
 """Audio similarity metric → the same metric between two syntheses of one model, for comparison."""
 CHANGE = "change"
-FIGURES = ("model_size", "load_time", "latency", CHANGE, *SPOKEN[1:])
-"""Columns, in order. `change` is the change of the latency relative to the reference, pair by pair."""
+FIGURES = ("model_size", "load_time", "latency", CHANGE, SPEECH_VERDICT, *SPOKEN[1:])
+"""Columns, in order. `change` is the change of the latency relative to the reference, pair by pair; `speech` a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +193,8 @@ def _line(
             figures[each] += beside
         elif ITSELF.get(each) in figures:
             figures[each] = f"{figures[ITSELF[each]]} (itself)"
+    if word := speech_words(data).get(scenario.id):
+        figures[SPEECH_VERDICT] = word
     return ArmLine(
         id=scenario.arm.id,
         name=name,
@@ -212,7 +215,7 @@ def _remark(scenario: Scenario, data: RunData) -> str:
     """Why the arm has no values, or what is wrong with them; "" if nothing is."""
     own, arm = scenario.id, scenario.arm.id
     failed = [each for each in data.verdicts if each.scenario_id == own and each.kind is VerdictKind.FAILED]
-    wrong = next((each for each in failed if each.metric in SOUNDS), None)
+    wrong = next((each for each in failed if each.metric in (*SOUNDS, SPEECH_VERDICT)), None)
     if wrong is not None:
         return f"wrong: {wrong.reason.removeprefix('It sounds wrong: ')}"
     lost = [each.outcome for each in data.launches if each.arm_id == arm]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.records.run import Concluded, RunRecord, RunStatus
-from harness.core.records.verdict import TargetKind, Verdict, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, TargetKind, Verdict, VerdictKind
 from reports.text.format import VERDICT_WORDS, change_words, count, metric_of, sentence
 from reports.text.naming import Names, names_of
 
@@ -45,24 +45,54 @@ class Headline:
 
 def headline(data: Concluded, named: Names | None = None) -> Headline:
     """The result of a run in one sentence, with its largest change."""
-    kinds = Counter(verdict.kind for verdict in data.verdicts)
+    kinds = Counter(verdict.kind for verdict in data.verdicts if verdict.metric != SPEECH_VERDICT)
+    speech = Counter(verdict.kind for verdict in data.verdicts if verdict.metric == SPEECH_VERDICT)
     missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
-    word = _word(kinds, missed) if kinds or _measured(data) else _NOTHING
+    broken = {VerdictKind.FAILED: speech[VerdictKind.FAILED]}
+    word = (
+        _word({**kinds, **broken} if broken[VerdictKind.FAILED] else kinds, missed)
+        if kinds or _measured(data)
+        else _NOTHING
+    )
+    all_kinds = kinds + speech
     # The reason of a complete run is not worth a headline. The table of facts has it.
     complete = data.run.status is RunStatus.COMPLETE
     ended = "" if complete else sentence(data.run.reason) or _STATUS_WORDS[data.run.status]
     return Headline(
         css=word[0],
         glyph=word[1],
-        sentence=verdict_sentence(kinds, missed=missed) if kinds else _unjudged(data, missed),
+        sentence=" ".join(
+            part
+            for part in (
+                verdict_sentence(kinds, missed=missed) if kinds else _unjudged(data, missed),
+                _speech_sentence(speech),
+            )
+            if part
+        ),
         detail=_detail(data, named or names_of(data)),
         status=" ".join(part for part in (ended, uncommitted(data.run)) if part),
         tallies=tuple(
-            Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(kinds[kind]), meaning=words.meaning)
+            Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(all_kinds[kind]), meaning=words.meaning)
             for kind, words in VERDICT_WORDS.items()
-            if kinds[kind]
+            if all_kinds[kind]
         ),
     )
+
+
+def _speech_sentence(speech: Mapping[VerdictKind, int]) -> str:
+    """How the speech of the compared scenarios compares with their originals'; "" if none was judged."""
+    total = sum(speech.values())
+    parts = [
+        f"{words} {speech[kind]}"
+        for kind, words in (
+            (VerdictKind.FAILED, "broken in"),
+            (VerdictKind.DIFFERENT, "different from its original's in"),
+        )
+        if speech.get(kind)
+    ]
+    if not parts:
+        return f"The speech of {count(total, 'compared scenario')} is equivalent to its original's." if total else ""
+    return f"The speech is {' and '.join(parts)} of {count(total, 'compared scenario')}."
 
 
 def uncommitted(run: RunRecord) -> str:

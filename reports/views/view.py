@@ -174,7 +174,9 @@ def _rules(data: Concluded) -> str:
     if not changes_made:
         return ""
     methods = "; ".join(dict.fromkeys(change.method for change in changes_made))
-    references = listed(list(dict.fromkeys(_named(each.reference) for each in data.verdicts if each.reference))[:3])
+    references = listed(
+        list(dict.fromkeys(_named(each.reference) for each in data.verdicts if each.reference and each.change))[:3]
+    )
     bands = sorted({math.expm1(each.tolerance) for each in data.verdicts if each.change and each.tolerance is not None})
     band = " to ".join(dict.fromkeys(percent(end).lstrip("+") for end in (*bands[:1], *bands[-1:])))
     levels = sorted({change.level for change in changes_made})

@@ -11,17 +11,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from harness.analysis.audio_limits import is_known_original
 from harness.analysis.stats.paired import deferred_estimates
 from harness.core.errors import MeasurementError, UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
-from harness.core.records.verdict import Estimate, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, Estimate, Verdict, VerdictKind
 from harness.metrics.derive import Values, log_ratios_through, scenario_values
 
 LEVEL = 0.95
 """Of all intervals over the best together (Bonferroni)."""
 NEGLIGIBLE = math.log1p(0.01)
 """A lead below 1 % is none, however sure it is."""
+
+QUALITY = (SPEECH_VERDICT, "mcd", "duration_ratio")
+"""Metrics of verdicts that say what an arm sounds like, not whether it could be measured."""
 
 Grouped = tuple[tuple[float, ...], ...]
 
@@ -86,6 +90,8 @@ class Recommendation:
     leads: tuple[Lead, ...]
     excluded: tuple[Excluded, ...]
     run_ids: tuple[str, ...]
+    unjudged: tuple[str, ...] = ()
+    """Candidates (arm ids) of which it is unknown whether their speech is equivalent to their original's."""
 
     @property
     def best(self) -> Candidate:
@@ -107,15 +113,20 @@ ValuesOf = Callable[[Scenario, RunData], Mapping[str, Values]]
 
 
 def recommend(
-    runs: Sequence[RunData], objective: Objective, *, values_of: ValuesOf = scenario_values
+    runs: Sequence[RunData],
+    objective: Objective,
+    *,
+    values_of: ValuesOf = scenario_values,
+    ignore_quality: bool = False,
 ) -> Recommendation:
     """The best arm of `runs`, which must be from one machine. UsageError if there is nothing to choose from.
 
-    A caller with several objectives can cache the results of `values_of`.
+    Only arms whose speech is equivalent to their original's, or unknown, are candidates, unless `ignore_quality`. A
+    caller with several objectives can cache the results of `values_of`.
     """
     if len({data.run.machine.key for data in runs}) > 1:
         raise UsageError("the runs are of different machines", where="RUN", remedy="name runs of one machine")
-    found, excluded = _measured(runs, objective, values_of)
+    found, excluded = _measured(runs, objective, values_of, ignore_quality=ignore_quality)
     if not found:
         reasons = "; ".join(f"{each.arm_id}: {each.reason}" for each in excluded[:3])
         raise UsageError(
@@ -140,6 +151,7 @@ def recommend(
         leads=leads,
         excluded=tuple(excluded),
         run_ids=tuple(data.run.id for data in runs),
+        unjudged=() if ignore_quality else _unjudged([each.arm for each in ordered], runs),
     )
 
 
@@ -157,13 +169,13 @@ def _common_texts(found: Mapping[Arm, Measured]) -> frozenset[str]:
 
 
 def _measured(
-    runs: Sequence[RunData], objective: Objective, values_of: ValuesOf
+    runs: Sequence[RunData], objective: Objective, values_of: ValuesOf, *, ignore_quality: bool
 ) -> tuple[dict[Arm, Measured], list[Excluded]]:
     """The values of each arm that may be chosen, and the reasons to exclude the others."""
     found: dict[Arm, Measured] = {}
     reasons: dict[Arm, str] = {}
     for data in runs:
-        wrong = _failures(data)
+        wrong = _failures(data, ignore_quality=ignore_quality)
         for scenario in data.run.scenarios:
             if scenario.mode not in (Mode.WHOLE, Mode.STREAM) or scenario.speed != 1.0 or scenario.concurrency != 1:
                 continue
@@ -177,9 +189,31 @@ def _measured(
     return {arm: values for arm, values in found.items() if arm not in reasons}, excluded
 
 
-def _failures(data: RunData) -> dict[str, str]:
-    """Scenario → why it failed: crashed, refused, or wrong by its sound."""
-    return {each.scenario_id: each.reason for each in data.verdicts if each.kind is VerdictKind.FAILED}
+def quality_failures(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """Scenario → why its speech rules it out: it is broken, or different from its original's."""
+    ruled_out = (VerdictKind.FAILED, VerdictKind.DIFFERENT)
+    return {each.scenario_id: each.reason for each in verdicts if each.metric in QUALITY and each.kind in ruled_out}
+
+
+def _failures(data: RunData, *, ignore_quality: bool) -> dict[str, str]:
+    """Scenario → why it may not be chosen: crashed, refused, or by its speech unless `ignore_quality`."""
+    other = {
+        each.scenario_id: each.reason
+        for each in data.verdicts
+        if each.kind is VerdictKind.FAILED and each.metric not in QUALITY
+    }
+    return other if ignore_quality else {**quality_failures(data.verdicts), **other}
+
+
+def _unjudged(arms: Sequence[Arm], runs: Sequence[RunData]) -> tuple[str, ...]:
+    """The arms (ids) that are no known original and have no verdict on their speech. Scripted speech has none."""
+    judged = {verdict.scenario_id for data in runs for verdict in data.verdicts if verdict.metric == SPEECH_VERDICT}
+    known = {each.arm.id for data in runs for each in data.run.scenarios if each.id in judged}
+    return tuple(
+        arm.id
+        for arm in arms
+        if arm.model and arm.engine != "scripted" and not is_known_original(arm.model) and arm.id not in known
+    )
 
 
 def _unfit(values: Mapping[str, Values], objective: Objective) -> str:

@@ -21,6 +21,12 @@ class VerdictKind(StrEnum):
     """In the baseline, but not measured in this run."""
     FAILED = "failed"
     """Not validly measured."""
+    DIFFERENT = "different"
+    """Speech that differs from its original's, but is not broken. It fails nothing."""
+
+
+SPEECH_VERDICT = "speech"
+"""The metric that verdicts on the quality of speech name. It has no values: the metrics of speech have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

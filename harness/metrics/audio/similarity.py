@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.records.value import Reading, known, unknown
 from harness.metrics.audio.alignment import Alignment, align
+from harness.metrics.audio.deviation import largest_step, peak_distortion, timbre_distance
 from harness.metrics.audio.spectra import FLOOR, HOP_S, SLICE, hop_length, levels, mel_cepstra, power_spectra
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ NO_AUDIO = "there is no audio to compare"
 NOT_ASKED = "not computed of this text: it takes as long as the speech itself"
 SILENT_DB = -60.0
 """A frame whose largest bin is below this is a pause. Pairs of pauses are not compared."""
+
+DEVIATIONS = ("mcd_peak", "timbre", "largest_step")
+"""Values for the verdict on speech (`deviation`): dB, dB, and a share of full scale."""
 
 DRIFT_SHARE = 0.10
 DRIFT_S = (1.0, 5.0)
@@ -50,6 +54,8 @@ def compare(
 ) -> Mapping[str, Reading]:
     """Every audio similarity metric of two finite mono signals with the same sample rate, or why it is unknown.
 
+    The values named in `DEVIATIONS` come with them; they are no metrics.
+
     Without `perception`, PESQ and STOI are left out.
     """
     return dict(_compared(_Signal(variant), _Signal(original), sample_rate, perception))
@@ -76,12 +82,15 @@ def _compared(x: _Signal, y: _Signal, sample_rate: int, perception: bool) -> Map
 
     variant, original = x.samples, y.samples
     if not len(variant) or not len(original):
-        return dict.fromkeys(("lsd", "mcd", "duration_ratio", "pesq", "stoi"), unknown(NO_AUDIO))
+        return dict.fromkeys(("lsd", "mcd", "duration_ratio", "pesq", "stoi", *DEVIATIONS), unknown(NO_AUDIO))
     path, aligned = _aligned(variant, original, sample_rate)
     figures = {
         "lsd": log_spectral_distance(aligned),
         "mcd": mel_cepstral_distortion(aligned),
         "duration_ratio": known(len(variant) / len(original)),
+        "mcd_peak": peak_distortion(aligned),
+        "timbre": timbre_distance(aligned),
+        "largest_step": largest_step(variant),
     }
     if not perception:
         return {**figures, **dict.fromkeys(("pesq", "stoi"), unknown(NOT_ASKED))}

@@ -1,0 +1,197 @@
+"""The rule that calls one audio equivalent to its original's, different from it, or broken.
+
+Both audios speak the same text with the same voice at the same speed. The rule compares the two and never uses a value
+of one alone: a recogniser makes mistakes with the original as well. It counts words and takes no mean of error rates,
+because one lost sentence outweighs everything in a mean.
+
+`docs/speech_quality.md` has the measurements that the limits below were set from, and the calibration: how often
+unchanged speech and planted faults are called equivalent, different and broken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.core.records.speech import SpeechKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.core.records.speech import EditCounts, SpeechReading
+    from harness.core.records.value import Reading
+
+BROKEN_WORDS = 2
+BROKEN_SHARE = 0.15
+"""Broken: at least so many words more in error than the original's, and at least this share of the text's words."""
+LEGIBLE_SHARE = 0.5
+"""Words count only if the recogniser gets at least this share of the original's: it cannot follow noise."""
+
+BROKEN_DURATION = 0.87
+DIFFERENT_DURATION = 0.95
+"""Broken or different: a ratio of durations below this, or above its reciprocal. Eight bits moved it by up to 2 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Above `different` or `broken` (dB), an audio is so. `floor` times the original's own noise floor is allowed."""
+
+    different: float
+    broken: float
+    floor: float
+    clause: str
+
+
+LIMITS = {
+    # Eight bits: 1.2 to 1.7 dB. Another voice: from 4.5 dB; second half cut: from 5.2 dB; sentences swapped: from 6.9.
+    "mcd": Limit(
+        different=2.5, broken=3.8, floor=2.0, clause="its mel-cepstral distortion from the original is {:.1f} dB"
+    ),
+    # Eight bits: 2.0 to 3.0 dB. Every tenth phoneme dropped: from 6.2 dB.
+    "mcd_peak": Limit(
+        different=3.5, broken=5.0, floor=4.0, clause="for 100 ms it is {:.1f} dB from the original, as another sound is"
+    ),
+    # Eight bits: up to 0.3 dB. Another voice: from 3.1 dB.
+    "timbre": Limit(
+        different=1.0,
+        broken=2.2,
+        floor=2.0,
+        clause="its mean spectrum is {:.1f} dB from the original's, as of another voice",
+    ),
+}
+OVERFLOW = 1.5
+"""Broken: a step between successive samples above this, where full scale is 2. Speech had steps of up to 0.75."""
+
+BROKEN_MOS = 1.0
+DIFFERENT_MOS = 0.4
+"""Broken or different: an estimate so many points below the original's."""
+ESTIMATES = ("dnsmos_overall", "dnsmos_p808")
+
+SAME_MCD_DB = 0.01
+"""Up to this distortion at the same duration, it is the original's audio: there is nothing to recognise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one audio was found to be; the reason is a clause without a full stop."""
+
+    kind: SpeechKind
+    reason: str = ""
+
+
+def judge_audio(
+    figures: Mapping[str, Reading],
+    ours: SpeechReading | None,
+    theirs: SpeechReading | None,
+    *,
+    own_mcd: float | None = None,
+    missing: str = "",
+) -> Answer:
+    """The answer for one audio, from its similarity to the original's (`figures`) and the readings of both.
+
+    `own_mcd` (dB) is the original's distance from itself under another seed, None if unknown. `missing` says why there
+    are no readings. Without them, broken audio is still found by its sound; what is not found is unknown.
+    """
+    found = [*_by_sound(figures, own_mcd or 0.0), *_by_words(ours, theirs), *_by_estimates(ours, theirs)]
+    for kind in (SpeechKind.BROKEN, SpeechKind.DIFFERENT):
+        reasons = [each.reason for each in found if each.kind is kind]
+        if reasons:
+            return Answer(kind=kind, reason=", ".join(reasons))
+    if _is_same(figures):
+        return Answer(kind=SpeechKind.EQUIVALENT, reason="its audio is the original's")
+    unheard = _unheard(ours, theirs, missing)
+    if unheard:
+        return Answer(kind=SpeechKind.UNKNOWN, reason=unheard)
+    return Answer(kind=SpeechKind.EQUIVALENT, reason="it says and sounds the same within the limits")
+
+
+def worst_of(answers: Mapping[int, Answer]) -> Answer:
+    """The answer for a scenario: that of its worst audio. A model that breaks one of two launches is broken."""
+    order = (SpeechKind.BROKEN, SpeechKind.DIFFERENT, SpeechKind.UNKNOWN, SpeechKind.EQUIVALENT)
+    return min(answers.values(), key=lambda each: order.index(each.kind))
+
+
+def _by_sound(figures: Mapping[str, Reading], own_mcd: float) -> Iterator[Answer]:
+    ratio = _value(figures, "duration_ratio")
+    if ratio is not None:
+        shorter = min(ratio, 1 / ratio) if ratio > 0 else 0.0
+        clause = f"it speaks {ratio:.0%} as long as the original"
+        yield from _graded(1 - shorter, 1 - BROKEN_DURATION, 1 - DIFFERENT_DURATION, clause)
+    for name, limit in LIMITS.items():
+        value = _value(figures, name)
+        if value is not None:
+            allowed = limit.floor * own_mcd
+            yield from _graded(value, allowed + limit.broken, allowed + limit.different, limit.clause.format(value))
+    step = _value(figures, "largest_step")
+    if step is not None and step > OVERFLOW:
+        yield Answer(kind=SpeechKind.BROKEN, reason=f"its samples overflow: one step is {step:.1f} of 2 at full scale")
+
+
+def _by_words(ours: SpeechReading | None, theirs: SpeechReading | None) -> Iterator[Answer]:
+    """More errors than the original's; one word more is different speech only if it is heard otherwise."""
+    counts = _counts(ours, theirs)
+    if counts is None:
+        return
+    mine, original = counts
+    more = mine.errors - original.errors
+    if more <= 0:
+        return
+    clause = f"{mine.errors} of {mine.reference} words are not recognised, {original.errors} of the original's"
+    share = more / max(1, mine.reference)
+    broken = more >= BROKEN_WORDS and share >= BROKEN_SHARE
+    yield Answer(kind=SpeechKind.BROKEN if broken else SpeechKind.DIFFERENT, reason=clause)
+
+
+def _by_estimates(ours: SpeechReading | None, theirs: SpeechReading | None) -> Iterator[Answer]:
+    if not _comparable(ours, theirs) or ours is None or theirs is None:
+        return
+    for name in ESTIMATES:
+        mine, original = _value(ours.readings, name), _value(theirs.readings, name)
+        if mine is not None and original is not None:
+            clause = f"{name} is {mine:.2f}, the original's {original:.2f}"
+            yield from _graded(original - mine, BROKEN_MOS, DIFFERENT_MOS, clause)
+
+
+def _graded(value: float, broken: float, different: float, clause: str) -> Iterator[Answer]:
+    if value > broken:
+        yield Answer(kind=SpeechKind.BROKEN, reason=clause)
+    elif value > different:
+        yield Answer(kind=SpeechKind.DIFFERENT, reason=clause)
+
+
+def _is_same(figures: Mapping[str, Reading]) -> bool:
+    mcd = _value(figures, "mcd")
+    return mcd is not None and mcd <= SAME_MCD_DB and _value(figures, "duration_ratio") == 1.0
+
+
+def _counts(ours: SpeechReading | None, theirs: SpeechReading | None) -> tuple[EditCounts, EditCounts] | None:
+    """The word counts of both, or None if they cannot be compared."""
+    if not _comparable(ours, theirs) or ours is None or theirs is None or ours.words is None or theirs.words is None:
+        return None
+    legible = theirs.words.errors <= (1 - LEGIBLE_SHARE) * theirs.words.reference
+    return (ours.words, theirs.words) if legible else None
+
+
+def _comparable(ours: SpeechReading | None, theirs: SpeechReading | None) -> bool:
+    """Whether one judge read both, on the same text."""
+    return ours is not None and theirs is not None and ours.judge == theirs.judge and ours.text == theirs.text
+
+
+def _unheard(ours: SpeechReading | None, theirs: SpeechReading | None, missing: str) -> str:
+    """Why the words of both are not known, or ""."""
+    for each, whose in ((theirs, "the original's audio"), (ours, "its audio")):
+        if each is None:
+            return missing or f"{whose} was not judged"
+        if each.words is None:
+            wer = each.readings.get("wer")
+            return wer.reason if wer is not None and wer.reason else f"no words are known of {whose}"
+    if not _comparable(ours, theirs):
+        return "it and its original were judged by different tools"
+    if _counts(ours, theirs) is None:
+        return "the recogniser does not understand the original"
+    return ""
+
+
+def _value(readings: Mapping[str, Reading], name: str) -> float | None:
+    found = readings.get(name)
+    return None if found is None else found.value
