@@ -89,11 +89,6 @@ class ModelVariant:
     parent: str = ""
     voices_sha256: str = ""
 
-    @property
-    def original(self) -> str:
-        """SHA-256 of the original that it was derived from, "" for an original. A dequantised model is an original."""
-        return "" if self.origin == DEQUANTISED else self.parent
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
