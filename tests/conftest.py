@@ -20,6 +20,7 @@ from harness.core.records.scenario import Mode
 from harness.measure.conductor.events import EventHandler
 from harness.models.cache import ROOT_VARIABLE, Cache
 from harness.models.catalogue import Catalogue
+from harness.models.default import OFFLINE_VARIABLE
 from harness.models.files import ModelFiles
 from harness.plan.config import Config, load_config
 from harness.plan.matrix import ScenarioRequest
@@ -45,7 +46,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """Let commands be interrupted; keep Hypothesis from constants of modules that happened to be imported before."""
+    """Download no model, let commands be interrupted, and keep Hypothesis from the constants of imported modules."""
+    os.environ[OFFLINE_VARIABLE] = "1"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # So a shell starts what runs in its background, and the commands that the tests start would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,10 +77,16 @@ def small_replica(model_cache: Path) -> ModelFiles:
 
 @pytest.fixture
 def user_environment(model_cache: Path, tmp_path: Path) -> dict[str, str]:
-    """The environment of a user who has set nothing but where the models are, and where files of errors go."""
+    """The environment of a user whose models and files of errors lie in temporary folders, and who downloads none."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
     ours.pop("GITHUB_STEP_SUMMARY", None)
-    return {**ours, ROOT_VARIABLE: str(model_cache), "XDG_STATE_HOME": str(tmp_path / ".state"), "PYTHONUTF8": "1"}
+    return {
+        **ours,
+        ROOT_VARIABLE: str(model_cache),
+        OFFLINE_VARIABLE: "1",
+        "XDG_STATE_HOME": str(tmp_path / ".state"),
+        "PYTHONUTF8": "1",
+    }
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`kokoro-bench duel`: two arms, paired."""
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,9 @@ def duel(
     return int(finished.code)
 
 
+NAMES_MODEL = re.compile(r"(^|,)(model|url)=")
+
+
 def play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool = False) -> "Finished":
     """Run a duel with a live display, and print its result."""
     from harness.runner.calibration import quotes
@@ -80,7 +84,8 @@ def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config,
     from harness.runner.duel import DuelArms
     from harness.runner.resources import model_names
 
-    base, names = one_arm(config), model_names(config)
+    named = all(NAMES_MODEL.search(spec) for spec in (candidate, reference))
+    base, names = one_arm(config, download=not named), model_names(config)
     if config["model"] and base.model:
         base = with_model(base, config["model"][0])
 

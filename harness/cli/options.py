@@ -71,10 +71,24 @@ LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joi
 """Click settings of an option with a comma-separated value: repeating the option adds to the list."""
 
 
-def one_arm(config: Config) -> "Arm":
-    """The configured arm, for a command that has one. UsageError where several are configured."""
+def obtain(config: Config) -> None:
+    """Download Kokoro where the user names no model and it is not here; the terminal is told what is done."""
+    from harness.runner.default_models import obtain_models
+    from reports.terminal.output import make_console, tell
+
+    console = make_console()
+    obtain_models(config, report=lambda message: tell(console, message, "dim"))
+
+
+def one_arm(config: Config, *, download: bool = True) -> "Arm":
+    """The configured arm, for a command that has one. UsageError where several are configured.
+
+    Where no model is named, Kokoro is downloaded if `download` allows.
+    """
     from harness.runner.resources import wanted_arms
 
+    if download:
+        obtain(config)
     arms = wanted_arms(config, "quick", recipes=())
     for name in AXES if len(arms) > 1 else ():
         given = [str(each) for each in config[name]]

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from harness.cli.grouped_help import command, option
-from harness.cli.options import MEASURING, configured
+from harness.cli.options import MEASURING, configured, obtain
 from harness.core.errors import UsageError
 from harness.core.output_files import check_file, write_whole
 from harness.core.user_paths import user_path
@@ -60,6 +60,8 @@ def run(
     arguments = [str(suites), *own_settings(root=config.root, suites=suites), f"--selection={selection}"]
     # A list is asked for to be read, and pytest's quietest one only counts.
     listed = bool({"--collect-only", "--co"} & {*pytest_arguments})
+    if not listed:
+        obtain(config)
     listing, silent = ["-q", "--tb=no", "--disable-warnings"], ["--table-only", "--benchmark-quiet"]
     arguments += listing if listed else ["-q"] if pytest_output else silent
     arguments += [f"--{name}={value}" for name, value in config.given.items()]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured
+from harness.cli.options import MEASURING, configured, obtain
 from harness.core.errors import ExitCode, UsageError
 from harness.plan.config import Config
 
@@ -76,6 +76,7 @@ def play(config: Config) -> "Finished":
         found = conclude(values.data, config=config, derived=values)
         return replace(found, verdicts=tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED))
 
+    obtain(config)
     with LiveConsole() as console:
         try:
             return run.measure(

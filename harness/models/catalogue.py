@@ -30,9 +30,6 @@ from harness.models.voices import read_voices
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DEFAULTS = ("kokoro-v1.0", "kokoro-v1.1")
-"""Measured by default if they are in the cache; otherwise the replica is."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
@@ -68,10 +65,6 @@ class Catalogue:
         derived = (derived_name(base, recipe) for base in originals for recipe in BY_SUFFIX.values())
         here = (manifest.variant.name for manifest in self.cache.manifests())
         return tuple(dict.fromkeys((*originals, *derived, *here)))
-
-    def default_name(self) -> str:
-        """What is measured by default: the real model if it is in the cache, otherwise the replica."""
-        return next((name for name in DEFAULTS if self.cache.find(name)), "replica")
 
     def resolve(
         self,

@@ -176,7 +176,9 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
         origins["voice"] = f"implied by engine, {origins['engine']}"
 
 
-NOT_CONFIGURATION = tuple(f"{ENVIRONMENT_PREFIX}{name}" for name in ("CACHE", "TEST_POSTGRES", "EVENTS", "UNTIL"))
+NOT_CONFIGURATION = tuple(
+    f"{ENVIRONMENT_PREFIX}{name}" for name in ("CACHE", "OFFLINE", "TEST_POSTGRES", "EVENTS", "UNTIL")
+)
 """Variables with our prefix that other parts read."""
 
 

@@ -93,6 +93,8 @@ class Measured:
         benchmark.extra_info.update(
             run=self.data.run.id, scenario=self.scenario_id, metric=name, **_medians(self.data, self.scenario_id)
         )
+        if note := self.data.run.replica_note:
+            benchmark.extra_info["note"] = note
         benchmark.pedantic(lambda: None, rounds=len(durations), iterations=1, warmup_rounds=0)
 
     def check(self) -> None:

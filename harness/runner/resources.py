@@ -19,6 +19,7 @@ from harness.models.naming import derivations, label_of, split_label
 from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
 from harness.plan.config import Config
 from harness.plan.labels import configured_labels, labels
+from harness.runner.default_models import default_names, replica_note
 
 if TYPE_CHECKING:
     from harness.models.files import ModelFiles
@@ -27,9 +28,6 @@ Reporter = Callable[[str], None]
 
 SELECTIONS = ("quick", "full", "nightly")
 BUDGETS_S = {"quick": 270.0, "full": 2_700.0, "nightly": 7_200.0}
-QUANTISED = {"quick": ("u8",), "full": ("u8",), "nightly": ("u8", "fp16")}
-"""Selection → the quantised variants that it measures besides the original, unless the user names models or the suite
-names recipes. `suites/test_quantised.py` names the other recipes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +65,7 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
     _check_providers(config["provider"])
     models = list(configured_labels(config).values())
     if not models and takes_models(engine):
-        models = _default_models(engine, QUANTISED[selection] if recipes is None else recipes)
+        models = default_names(engine, selection, recipes)
     known = declared(config.tables)
     runtimes = [find_runtime(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
     return tuple(
@@ -125,15 +123,6 @@ def model_names(config: Config) -> tuple[str, ...]:
 def prepare_resources(config: Config, *, report: Reporter) -> Resources:
     """The resources of the configured engine."""
     return _scripted() if config["engine"] == "scripted" else _real(config, report)
-
-
-def _default_models(engine: str, recipes: Sequence[str]) -> list[str]:
-    if engine == "scripted":
-        return ["scripted", "scripted-8bit"] if recipes else ["scripted"]
-    from harness.models.catalogue import Catalogue
-
-    original = Catalogue().default_name()
-    return [original, *(f"{original}-{recipe}" for recipe in recipes)]
 
 
 def _check_engine(engine: str) -> None:
@@ -218,7 +207,7 @@ class ArtifactResolver:
 
         here = bool(self._files) and any(runtime == CURRENT_RUNTIME for runtime, _ in self._places)
         environment = (_environment_note() if here else "", unknown_providers())
-        return (*self._notes, *(note for note in environment if note))
+        return (*replica_note(self.config, self._files), *self._notes, *(note for note in environment if note))
 
     def arm_files(self, arm: Arm) -> ArmFiles:
         """The paths of model and voices for a worker of the arm."""

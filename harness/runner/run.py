@@ -181,7 +181,7 @@ def _conclude(
     """Derive the values of the observed run, analyse them, and store the conclusions with the end of the run."""
     values = RunValues(recorder.observed(status, reason))
     conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
-    conclusions = replace(conclusions, notes=(*conclusions.notes, *notes, *recorder.notes))
+    conclusions = replace(conclusions, notes=(*notes, *conclusions.notes, *recorder.notes))
     data = recorder.finish(conclusions, status=status, reason=reason, conditions=resources.observe())
     return values.for_data(data)
 

@@ -70,7 +70,7 @@ def headline(data: Concluded, named: Names | None = None) -> Headline:
             if part
         ),
         detail=_detail(data, named or names_of(data)),
-        status=" ".join(part for part in (ended, uncommitted(data.run)) if part),
+        status=" ".join(part for part in (data.run.replica_note, ended, uncommitted(data.run)) if part),
         tallies=tuple(
             Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(all_kinds[kind]), meaning=words.meaning)
             for kind, words in VERDICT_WORDS.items()

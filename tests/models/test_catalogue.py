@@ -10,6 +10,7 @@ from harness.core.errors import BenchError, ModelError, UsageError
 from harness.models import public
 from harness.models.cache import Cache
 from harness.models.catalogue import Catalogue
+from harness.models.default import default_models
 from harness.models.files import sha256_of
 from harness.models.naming import as_path, derivations, derived_name
 from harness.models.public import Asset, PublicModel
@@ -62,14 +63,14 @@ def test_a_public_file_that_is_absent_names_the_command(catalogue: Catalogue) ->
 
 
 def test_the_real_model_is_the_default_once_it_is_here(catalogue: Catalogue, cache: Cache) -> None:
-    assert catalogue.default_name() == "replica"
+    assert default_models(catalogue).original == "replica"
     catalogue.resolve("replica")
     manifest = cache.manifests()[0]
     text = cache.models.joinpath(f"{manifest.model.removesuffix('.onnx')}.json").read_text()
     cache.models.joinpath("kokoro-v1.1.json").write_text(text)
-    assert catalogue.default_name() == "kokoro-v1.1"
+    assert default_models(catalogue).original == "kokoro-v1.1"
     cache.models.joinpath("kokoro-v1.0.json").write_text(text)
-    assert catalogue.default_name() == "kokoro-v1.0"
+    assert default_models(catalogue).original == "kokoro-v1.0"
 
 
 def test_a_damaged_model_is_refused_and_rebuilt(catalogue: Catalogue, replicas: Any) -> None:

@@ -9,6 +9,9 @@ from harness.core.records.repetition import Block, Launch, Phase, Repetition
 from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import Median, Summary, TargetResult, Verdict
 
+REPLICA_NOTE = "The replica was measured, not Kokoro itself: "
+"""Begins the note of a run that names no model and could not obtain Kokoro's; the reason follows."""
+
 RUN_FORMAT = 1
 """Version of the record's form. History: 1, the first."""
 
@@ -70,6 +73,11 @@ class RunRecord:
     notes: tuple[str, ...] = ()
     pid: int = 0
     boot: str = ""
+
+    @property
+    def replica_note(self) -> str:
+        """The sentence that the replica was measured because Kokoro could not be obtained; "" otherwise."""
+        return next((note for note in self.notes if note.startswith(REPLICA_NOTE)), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

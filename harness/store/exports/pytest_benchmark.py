@@ -139,7 +139,8 @@ def _benchmark(data: RunData, scenario: Scenario, latencies: Sequence[float]) ->
             "concurrency": scenario.concurrency,
         },
         "param": scenario.id,
-        "extra_info": {"run": data.run.id, "invalid": invalid, "medians": medians, "verdicts": verdicts},
+        "extra_info": {"run": data.run.id, "invalid": invalid, "medians": medians, "verdicts": verdicts}
+        | ({"note": data.run.replica_note} if data.run.replica_note else {}),
         "options": {
             "disable_gc": False,
             "timer": "perf_counter",
