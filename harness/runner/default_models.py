@@ -23,7 +23,9 @@ def default_names(engine: str, selection: str, recipes: Sequence[str] | None) ->
     return default_models(Catalogue()).names(recipes, chosen=chosen)
 
 
-def obtain_models(config: Config, *, report: Callable[[str], None]) -> None:
+def obtain_models(
+    config: Config, *, report: Callable[[str], None], progress: Callable[[int, int], None] | None = None
+) -> None:
     """Download the models that are measured by default, unless a model is named or they are here.
 
     If no source has them, `report` receives one line with the reason, and the replica is measured.
@@ -32,8 +34,9 @@ def obtain_models(config: Config, *, report: Callable[[str], None]) -> None:
         return
     from harness.models.catalogue import Catalogue
     from harness.models.default import obtain_default
+    from harness.models.download import unwatched
 
-    if reason := obtain_default(Catalogue(), report=report).reason:
+    if reason := obtain_default(Catalogue(), report=report, progress=progress or unwatched).reason:
         report(REPLICA_NOTE + reason)
 
 

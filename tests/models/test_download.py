@@ -11,8 +11,9 @@ import pytest
 
 from harness.core.errors import ModelError
 from harness.models.cache import Cache
-from harness.models.download import MOST_FRUITLESS, fetch
+from harness.models.download import MOST_FRUITLESS
 from harness.models.files import ModelFiles
+from harness.models.obtain import Source, obtain
 from harness.models.public import BY_NAME, BY_SHA256, PUBLIC, Asset, PublicModel
 
 MODEL_BYTES = np.random.default_rng(1).bytes(1_200_000)
@@ -100,8 +101,13 @@ MODEL = PublicModel(
 
 def get(cache: Cache, release: Release, *, pauses: list[float] | None = None, told: Any = None) -> ModelFiles:
     slept = pauses if pauses is not None else []
-    return fetch(
-        MODEL, cache=cache, base_url=release.url, pause=slept.append, progress=told or (lambda _done, _total: None)
+    return obtain(
+        MODEL,
+        cache=cache,
+        sources=(Source.RELEASE,),
+        base_url=release.url,
+        pause=slept.append,
+        progress=told or (lambda _done, _total: None),
     )
 
 
@@ -136,7 +142,7 @@ def test_two_models_share_the_voices(cache: Cache, release: Release) -> None:
     first = get(cache, release)
     release.files["other.onnx"] = b"other"
     other = PublicModel(name="other", model=asset("other.onnx", b"other"), voices=MODEL.voices, meaning="")
-    second = fetch(other, cache=cache, base_url=release.url)
+    second = obtain(other, cache=cache, base_url=release.url)
     assert first.voices_path == second.voices_path
     assert [name for name, _ in release.asked] == ["voices.bin", "kokoro.onnx", "other.onnx"]
 

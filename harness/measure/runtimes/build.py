@@ -12,8 +12,9 @@ from pathlib import Path
 
 from harness.core.errors import RuntimeBuildError, UsageError, nearest
 from harness.core.records.scenario import Runtime, slug
+from harness.core.uv import run_uv
 from harness.engines.builds import refuse_several_builds
-from harness.measure.runtimes.resolve import resolve, run_uv
+from harness.measure.runtimes.resolve import resolve
 
 MARKER = "kokoro-bench.json"
 """The file that is written last. An environment without it is incomplete."""

@@ -1,9 +1,7 @@
 """Resolves requirements to a pinned set of packages that a worker can run with."""
 
 import hashlib
-import os
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +11,13 @@ from pathlib import Path
 from harness.core.comma_lists import listed
 from harness.core.errors import RuntimeBuildError
 from harness.core.files import write_atomically
+from harness.core.uv import run_uv
 from harness.engines.builds import (
     MODULE,
     PLAIN,
     builds_in,
     distribution_of,
 )
-
-TAIL_LINES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,34 +74,6 @@ def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None
             if len(others) == 1
             else "leave out the package that installs one of them",
         )
-
-
-def run_uv(*arguments: str, given: str = "", what: str) -> str:
-    """Run uv and return its output. Raises RuntimeBuildError with the end of its error output."""
-    from uv import find_uv_bin
-
-    # Use the system's certificates: uv's bundled ones do not know a company's proxy.
-    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
-    try:
-        done = subprocess.run(
-            [find_uv_bin(), "--no-progress", *arguments],
-            input=given,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            env=environment,
-        )
-    except OSError as error:
-        raise RuntimeBuildError(f"uv cannot be run ({error.strerror})", where=what, remedy="pip install uv") from error
-    if done.returncode:
-        tail = " / ".join(line.strip() for line in done.stderr.strip().splitlines()[-TAIL_LINES:])
-        raise RuntimeBuildError(
-            f"the packages cannot be installed: {tail}",
-            where=what,
-            remedy="request compatible versions that exist for this Python",
-        )
-    return done.stdout
 
 
 def _compile(wanted: Sequence[str]) -> str:

@@ -1,0 +1,43 @@
+"""uv, which installs packages: run as a process of its own."""
+
+import os
+import subprocess
+
+from harness.core.errors import RuntimeBuildError
+
+TAIL_LINES = 8
+BOX = " \t×├─╰▶│"
+"""What uv draws before the lines of an error."""
+
+
+def run_uv(*arguments: str, given: str = "", what: str, remedy: str = "") -> str:
+    """Run uv and return its output. Raises RuntimeBuildError with the end of its error output.
+
+    `what` names what is installed, `remedy` replaces the advice for packages that do not fit together.
+    """
+    # Use the system's certificates: uv's bundled ones do not know a company's proxy.
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
+    try:
+        from uv import find_uv_bin
+
+        done = subprocess.run(
+            [find_uv_bin(), "--no-progress", *arguments],
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            env=environment,
+        )
+    except (ImportError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RuntimeBuildError(f"uv cannot be run ({reason})", where=what, remedy="pip install uv") from error
+    if done.returncode:
+        lines = [text for line in done.stderr.splitlines() if (text := line.strip(BOX))]
+        tail = " / ".join(lines[-TAIL_LINES:])
+        raise RuntimeBuildError(
+            f"the packages cannot be installed: {tail}",
+            where=what,
+            remedy=remedy or "request compatible versions that exist for this Python",
+        )
+    return done.stdout
