@@ -72,7 +72,7 @@ LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joi
 
 
 def obtain(config: Config) -> None:
-    """Download Kokoro where the user names no model and it is not here; the terminal is told what is done."""
+    """Download Kokoro where the user names no model and it is not here, and print what is done."""
     from harness.runner.default_models import obtain_models
     from reports.terminal.download_bar import download_bar
     from reports.terminal.output import make_console, tell

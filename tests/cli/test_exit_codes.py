@@ -160,7 +160,7 @@ def _scheduled(outcome: FireOutcome, *, ended: bool = False) -> Callable[[World]
 
 
 def _model(world: World) -> None:
-    for name in ("build", "fetch", "quantise"):
+    for name in ("build", "obtain", "quantise"):
         world.answers(f"harness.models.catalogue.Catalogue.{name}", world.small)
 
 
