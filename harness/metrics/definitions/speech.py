@@ -86,8 +86,8 @@ SPEECH = (
         unit="s",
         direction=Direction.LOWER,
         per=Per.SCENARIO,
-        formula="time from the first sample to the first audible moment, as in ttfa: at least 50 ms of windows of "
-        "10 ms with an RMS above −40 dBFS",
+        formula="time from the first sample to the first audible moment, as in ttfa: a window of 10 ms with an RMS "
+        "above −40 dBFS, after which at least 50 ms stay above −50 dBFS",
         meaning="The silence before speech begins, which every listener waits for.",
         moved_by="The voice, the text, trimming.",
         fooled_by="Quiet beginnings of words, and audio of little level: the threshold is absolute.",

@@ -9,13 +9,14 @@ SPEED = (
         unit="s",
         direction=Direction.LOWER,
         tolerance=0.05,
+        definition=2,
         formula="time at which the onset is played without a pre-buffer − t0",
         meaning="How long a listener waits for audible speech: the headline metric.",
         moved_by="The first chunk's phonemising and inference, the length of the text if nothing streams, silence at "
         "the beginning of the audio, and waiting for a free worker under load.",
         fooled_by="Noise before the speech that is loud enough to count as sound. A silent primer does not fool it: "
-        "the onset is detected in the audio (10 ms RMS windows, 1 ms apart, above −40 dBFS for at least 50 ms). Speech "
-        "that fades in from below that level may be audible slightly earlier than stated.",
+        "the onset is detected in the audio (a 10 ms window with an RMS above −40 dBFS, after which at least 50 ms "
+        "stay above −50 dBFS). Speech that fades in, such as an f, is audible up to 10 ms earlier than stated.",
     ),
     Metric(
         name="ttfb",

@@ -69,14 +69,25 @@ def test_a_dip_shorter_than_a_window_does_not() -> None:
     assert onset_frame(audio, RATE) == 0
 
 
+def test_burst_of_a_plosive_is_the_onset_if_breath_and_not_silence_follows() -> None:
+    burst, voice = level(0.003, 0.1), level(0.2, 0.3)
+    assert onset_frame(np.concatenate([silence(0.04), burst, level(0.06, 0.005), voice]), RATE) == round(0.04 * RATE)
+    assert onset_frame(np.concatenate([silence(0.04), burst, level(0.06, 0.003), voice]), RATE) == round(0.103 * RATE)
+
+
+def test_breath_alone_is_no_onset() -> None:
+    assert onset_frame(np.concatenate([level(0.3, 0.0099), level(0.2, 0.3)]), RATE) == round(0.3 * RATE)
+
+
 def test_the_first_frame_above_the_level_is_the_onset_and_one_at_the_level_is_not() -> None:
     at = np.full(40, np.float32(0.01))
     assert onset_frame(np.concatenate([at, level(0.2, 0.3)]), RATE) == 40
 
 
 def test_windows_lie_one_millisecond_apart() -> None:
-    # Barely above the level, so a window counts only if sound fills it; 50 ms that begin between two windows' starts.
-    sound = np.concatenate([silence(0.0005, 8_000), level(0.050, 0.010001, 8_000), silence(0.1, 8_000)])
+    # Barely above -40 dBFS, so a window of -40 dBFS is full of sound, and one of -50 dBFS has a tenth. The sound begins
+    # between two windows' starts.
+    sound = np.concatenate([silence(0.0005, 8_000), level(0.041, 0.010001, 8_000), silence(0.1, 8_000)])
     assert onset_frame(sound, 8_000) is None
     assert onset_frame(sound[4:], 8_000) == 0
 
@@ -96,17 +107,13 @@ def test_a_faint_sound_is_found_after_minutes_of_clicks() -> None:
 
 def slow_onset(audio: np.ndarray, rate: int) -> int | None:
     """The definition, window by window."""
-    window, hop, run = round(0.01 * rate), round(0.001 * rate), 0
-    begin = 0
-    for start in range(0, len(audio) - window + 1, hop):
-        piece = audio[start : start + window].astype(np.float64)
-        if np.sqrt(np.mean(piece**2)) > 0.01:
-            begin = start if run == 0 else begin
-            run += 1
-            if window + (run - 1) * hop >= round(0.05 * rate):
-                return begin + next(n for n, sample in enumerate(audio[begin:]) if abs(sample) > 0.01)
-        else:
-            run = 0
+    window, hop = round(0.01 * rate), round(0.001 * rate)
+    starts = range(0, len(audio) - window + 1, hop)
+    rms = [np.sqrt(np.mean(audio[start : start + window].astype(np.float64) ** 2)) for start in starts]
+    for number, start in enumerate(starts):
+        following = rms[number : number + 41]  # 10 ms and 40 steps of 1 ms
+        if rms[number] > 0.01 and len(following) == 41 and min(following) > 10**-2.5:
+            return start + next(n for n, sample in enumerate(audio[start:]) if abs(sample) > 0.01)
     return None
 
 
