@@ -38,8 +38,8 @@ LONGEST_CHARACTERS = 250
 PERCEPTION_S = 8.0
 """PESQ takes as long as the speech, so it is computed only for utterances up to this length."""
 NO_OTHER_SIDE = "the run has nothing else with this text to compare it with"
-IS_THE_REFERENCE = "the others are held against it"
-OTHER_RATE = "its sample rate is not that of what it is held against"
+IS_THE_REFERENCE = "it is the reference of the others"
+OTHER_RATE = "its sample rate differs from that of its reference"
 ONE_LAUNCH = "one launch: there is no other seed to compare it with"
 
 
@@ -193,7 +193,7 @@ def _compare(
 
     itself = other.id == scenario.id
     if itself and scenario.variant is None:
-        return AudioSimilarity(scenario_id=scenario.id, reference=other, reason="each launch speaks another text")
+        return AudioSimilarity(scenario_id=scenario.id, reference=other, reason="each launch has another text")
     pairs = [(1, 0)] if itself else [(launch, launch) for launch in range(KEPT_LAUNCHES)]
     figures: dict[int, Mapping[str, Reading]] = {}
     reason = ONE_LAUNCH if itself else f"the audio of {other.arm.id} was not kept"

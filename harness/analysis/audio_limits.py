@@ -44,14 +44,14 @@ def find_wrong(*, mcd: float | None, own_mcd: float | None, duration_ratio: floa
     if duration_ratio is not None and not SHORTEST <= duration_ratio <= LONGEST:
         return Wrong(
             metric="duration_ratio",
-            reason=f"It speaks {duration_ratio:.0%} as long as the original; "
-            f"between {SHORTEST:.0%} and {LONGEST:.0%} would pass.",
+            reason=f"Its audio is {duration_ratio:.0%} as long as the original's; "
+            f"{SHORTEST:.0%} to {LONGEST:.0%} are accepted.",
         )
     if mcd is not None and own_mcd is not None and mcd > mcd_limit(own_mcd):
         return Wrong(
             metric="mcd",
-            reason=f"It sounds wrong: {mcd:.1f} dB of mel-cepstral distortion from the original, which lies "
-            f"{own_mcd:.1f} dB from itself under another seed; up to {mcd_limit(own_mcd):.1f} dB would pass.",
+            reason=f"It sounds wrong: {mcd:.1f} dB of mel-cepstral distortion from the original, which is "
+            f"{own_mcd:.1f} dB from itself under another seed; up to {mcd_limit(own_mcd):.1f} dB are accepted.",
         )
     return None
 

@@ -40,7 +40,7 @@ def _routes(accounts: Sequence[EngineCounters]) -> str:
     if len(names) < 2 or not spoken.total():
         return ""
     parts = ", ".join(f"{spoken[number]} on session {number + 1} ({name})" for number, name in enumerate(names))
-    return f"pieces spoken: {parts}"
+    return f"segments synthesised: {parts}"
 
 
 def _cache(accounts: Sequence[EngineCounters]) -> str:
@@ -53,6 +53,6 @@ def _cache(accounts: Sequence[EngineCounters]) -> str:
     asked = hits + misses + joined
     most, limit = max(each.cache_bytes for each in kept) / 2**20, kept[0].cache_limit / 2**20
     return (
-        f"of {asked} pieces asked for {hits} were in the cache, {joined} joined a computation and {misses} were "
-        f"computed; {evicted} were driven out; it held {most:.1f} of {limit:g} MiB at most"
+        f"of {asked} requested segments, {hits} were in the cache, {joined} joined a computation and {misses} were "
+        f"computed; {evicted} were evicted; the cache held at most {most:.1f} of {limit:g} MiB"
     )

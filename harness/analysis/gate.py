@@ -153,7 +153,7 @@ def _baseline(comparison: Comparison, data: AgainstBaseline, against: Against | 
         return _instead(
             comparison,
             VerdictKind.INCOMPARABLE,
-            "there are values of zero or below, of which no ratio can be taken; a target can gate them",
+            "values of zero or below have no ratio; a target can gate this metric",
         )
     return _instead(comparison, VerdictKind.INCONCLUSIVE, "fewer than two values were measured")
 

@@ -41,12 +41,12 @@ def requested_traffic(given: Mapping[str, str | bool | None]) -> tuple[Traffic, 
     kinds = [option for option, value in options.items() if value]
     if len(kinds) > 1:
         one, other = kinds[:2]
-        raise UsageError("a load is one of them", where=f"{one}, {other}", remedy=f"leave {other} out")
+        raise UsageError("use only one of them", where=f"{one}, {other}", remedy=f"leave {other} out")
     times = {name: _seconds(given, name) for name in ("seconds", "warm_up", "cool_down", "drain")}
     if not times["seconds"]:
-        raise UsageError("a window needs some length", where="--seconds", remedy="--seconds 30s")
+        raise UsageError("the window must be longer than 0 s", where="--seconds", remedy="--seconds 30s")
     if given["listen"] and kinds not in ([], ["--users"]):
-        raise UsageError("requests at a rate wait for nobody", where="--listen", remedy="--users N --listen")
+        raise UsageError("it needs users, not a rate", where="--listen", remedy="--users N --listen")
     window = Traffic(
         arrivals=Arrivals.CLOSED,
         level=1,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RATE_LEVEL = 0.95
 """Level of the exact (Clopper and Pearson 1934) interval of a rate."""
 
-UNCALIBRATED = "how often this gate is wrong on this machine is unknown: `kokoro-bench calibrate` finds out"
+UNCALIBRATED = "the gate's error rates on this machine are unknown: `kokoro-bench calibrate` measures them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class OperatingCurve:
         if self.false_alarms is not None:
             alarms, duels = self.false_alarms.count, self.false_alarms.trials
             parts.append(
-                f"{alarms} false alarm{'' if alarms == 1 else 's'} in {duels} duels of a thing against itself "
+                f"{alarms} false alarm{'' if alarms == 1 else 's'} in {duels} duels of an arm against itself "
                 f"(at most {self.false_alarms.high * 100:.2g} % with 95 % confidence)"
             )
         parts += [
@@ -87,7 +87,7 @@ class OperatingCurve:
             f"{point.seconds:.0f} s each"
             for point in self.power
         ]
-        how = "calibrated here, both sides at once: " if self.in_slices else "calibrated here: "
+        how = "calibrated here, both arms at the same time: " if self.in_slices else "calibrated here: "
         return how + "; ".join(parts) if parts else UNCALIBRATED
 
 

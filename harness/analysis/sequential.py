@@ -81,7 +81,9 @@ class StoppingRule:
         planned_analyses = self.planned_analyses()
         if blocks not in planned_analyses:
             upcoming = min(look for look in planned_analyses if look > blocks)
-            return Decision(stop=False, reason=f"the next look is at block {upcoming}", share=self.alpha_spent(blocks))
+            return Decision(
+                stop=False, reason=f"the next analysis is at block {upcoming}", share=self.alpha_spent(blocks)
+            )
         share = self.alpha_spent(blocks)
         open_pairs = sum(
             verdict.kind is VerdictKind.INCONCLUSIVE for verdict in run_gate(comparisons, self.policy, share=share)

@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 NOT_COMPARED = "its audio was not compared with the original's"
-NOT_JUDGED = "its audio was not judged"
-NO_YARDSTICK = "nothing in the run is held against it"
+NOT_JUDGED = "its audio was not analysed"
+NO_YARDSTICK = "nothing in the run is compared with it"
 
 
 class RunValues:

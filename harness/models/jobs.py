@@ -138,10 +138,10 @@ def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
                 child.stdin.close()
     if not answer_file.is_file():
         if broken := import_failure():
-            raise PackageError(f"nothing can be done with models here: {broken}", remedy=REMEDY)
+            raise PackageError(f"models cannot be processed in this environment: {broken}", remedy=REMEDY)
         raise ModelError(
-            f"the process that worked on the model died ({how_it_ended(code)}): {last_line(log_file)}",
-            remedy="SIGKILL is mostly want of memory; otherwise try other versions of onnx and onnxruntime",
+            f"the process that works on models crashed ({how_it_ended(code)}): {last_line(log_file)}",
+            remedy="SIGKILL usually means too little memory; otherwise try other versions of onnx and onnxruntime",
         )
     answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer)
     if refused := answer.refusal:

@@ -39,7 +39,7 @@ REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===|==|~=|
 def parse_arm_spec(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
     """The arm that `text` describes as changes to `base`; `models` are the catalogue's names. Raises UsageError."""
     if not text.strip():
-        raise UsageError("an empty side", where="duel", remedy="say what differs, or `current`")
+        raise UsageError("an empty side", where="duel", remedy="name the settings that differ, or `current`")
     arm = base
     requirements: list[str] = []
     for item in split_list(text):

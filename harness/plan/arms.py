@@ -24,7 +24,7 @@ TEXT_ALONE = (ENDPOINT, "espeak")
 _ONNX = ("model", "voices", "provider", "provider-options", "session-options", "threads", "runtime")
 """Configuration keys of an ONNX Runtime session."""
 _INSTEAD = {
-    "model": "what the server is to call its model is --endpoint-options model=NAME",
+    "model": "to name the server's model, use --endpoint-options model=NAME",
     "session-options": "options of an endpoint are --endpoint-options",
 }
 

@@ -152,7 +152,7 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     if values["url"]:
         if origins["engine"] != "default" and values["engine"] != "endpoint":
             raise ConfigError(
-                f"a URL is measured by the engine endpoint, not by {values['engine']!r} ({origins['engine']})",
+                f"a URL needs the engine endpoint, not {values['engine']!r} ({origins['engine']})",
                 where=origins["url"],
                 remedy="--engine endpoint, or no URL",
             )
@@ -161,14 +161,14 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     if values["leave-out"]:
         if values["engine"] != "endpoint":
             raise ConfigError(
-                "only a request to a server has fields", where=origins["leave-out"], remedy="--url with it"
+                "only requests to a server have fields", where=origins["leave-out"], remedy="--url with it"
             )
         others = tuple(option for option in values["endpoint-options"] if option[0] != "leave_out")
         merged = (*others, ("leave_out", "+".join(values["leave-out"])))
         _set(values, origins, name="endpoint-options", value=dict(merged), origin=origins["leave-out"], base=Path())
     if values["pid"]:
         if values["engine"] != "endpoint":
-            raise ConfigError("a process id is that of a server", where=origins["pid"], remedy="--url with it")
+            raise ConfigError("only a server has a process id", where=origins["pid"], remedy="--url with it")
         others = tuple(option for option in values["endpoint-options"] if option[0] != "pid")
         values["endpoint-options"] = (*others, ("pid", str(values["pid"])))
     if origins["voice"] == "default" and values["engine"] in IMPLIED_VOICES:

@@ -29,7 +29,7 @@ class Group(StrEnum):
     SUBJECT = "What to measure"
     TEXT = "What to say"
     DURATION = "How long to measure"
-    VERDICT = "How results are judged"
+    VERDICT = "How results are evaluated"
     PLACES = "Where results go"
 
 

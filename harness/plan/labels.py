@@ -69,7 +69,7 @@ def _check_commas(config: Config) -> None:
     text = config.given.get("model")
     if isinstance(text, str) and len(config["model"]) > 1 and Path(text).expanduser().is_file():
         raise UsageError(
-            f"{text} is a file, and the commas in its path were read as those of a list",
+            f"{text} is a file, but the commas in its path were read as separators of a list",
             where="--model",
             remedy=f"write {join_list([text])}",
         )

@@ -149,7 +149,7 @@ def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # no
     most = METRICS[name].bounds[1]
     if METRICS[name].direction is Direction.HIGHER and number >= most:
         # A run could only miss it, whatever it measures.
-        raise ValueError(f"of {name} must be below {most:g}, not {limit!r}: a target asks for more than its limit")
+        raise ValueError(f"of {name} must be below {most:g}, not {limit!r}: a value must be able to exceed it")
     return pattern, name, number
 
 

@@ -42,11 +42,11 @@ class LaunchEffect:
     def sentence(self) -> str:
         """The sentence that is quoted with a duel's verdicts."""
         what = (
-            f"launches differ {self.inflation:.2g} times as much here as their pairs explain"
+            f"launches on this machine differ {self.inflation:.2g} times as much as their pairs explain"
             if self.sd is None
-            else f"launches scatter by {self.sd:.1%} of their own here"
+            else f"launches on this machine scatter by {self.sd:.1%}, apart from their pairs"
         )
-        return f"{what} ({self.duels} duels of a thing against itself): the intervals allow for it"
+        return f"{what} ({self.duels} duels of an arm against itself); the intervals include this"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,9 @@ def load(baselines: Path, machine_key: str) -> CalibrationFile:
         found = msgspec.json.decode(content, type=CalibrationFile)
     except msgspec.DecodeError as error:
         raise BaselineError(
-            f"is no calibration ({error})", where=str(file), remedy="restore it, or remove it and calibrate anew"
+            f"is not a calibration file ({error})",
+            where=str(file),
+            remedy="restore it, or remove it and calibrate again",
         ) from error
     if found.format not in READABLE_FORMATS or found.machine != machine_key:
         raise BaselineError(

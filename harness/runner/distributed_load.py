@@ -46,7 +46,7 @@ APART_S = 0.5
 BEGAN_APART_S = 0.1
 """If clients begin further apart than this (s), the load noticeably differs from the requested schedule."""
 CUT_SHORT = "the load ended before its window did"
-NOT_BEGUN = "the load did not begin: a client left, or was not ready in time"
+NOT_BEGUN = "the load did not begin: a client disconnected, or was not ready in time"
 NAMED = ("rate", "ramp", "arrivals", "seconds", "warm_up", "cool_down", "drain", "listen")
 """The options of `kokoro-bench load` that such a load has too."""
 PREPARING_S = 120.0
@@ -84,7 +84,9 @@ def asked_scenario(config: Config, given: Mapping[str, Any], *, users: int) -> S
         }
     )
     if len(loads) > 1:
-        raise UsageError("one load is played", where="--rate, --ramp", remedy="name one; kokoro-bench load plays more")
+        raise UsageError(
+            "only one load is possible here", where="--rate, --ramp", remedy="name one; kokoro-bench load runs several"
+        )
     return scenario_of(config, endpoint_arm(config), str(given.get("text_class") or "chars-200"), loads[0])
 
 
@@ -257,7 +259,7 @@ class LoadCollector:
         block = Block(
             block=0, launch=0, order=(self._scenario.id,), started_at=window.start,
             wall_ns=round(traffic.seconds * 1e9),
-            canary=Canary(numpy_ns=None, graph_ns=None, reason="the clients are on machines of their own"),
+            canary=Canary(numpy_ns=None, graph_ns=None, reason="the clients run on other machines"),
             load=LoadNote(timer_lag=tuple(sorted(self._lag.items())), memory=memory, server_cpu_ns=cpu_ns),
         )  # fmt: skip
         for event in (Launched(launch=launch), BlockDone(block=block, repetitions=())):
@@ -281,7 +283,7 @@ class LoadCollector:
 
     def _notes(self) -> tuple[str, ...]:
         silent = len(set(self.clients) - self._ended)
-        lost = f"{silent} of the clients did not hand in their last report: some of their requests are missing"
+        lost = f"{silent} of the clients did not send their last report: some of their requests are missing"
         unseen = f"the server's memory and CPU time are not known: {self._server.found}"
         late = max(self._beginnings(), default=0.0)
         apart = f"clients began {late:.1f} s apart: the parts of the schedule are as far from one another"
@@ -292,7 +294,7 @@ class LoadCollector:
 
     def _clock_notes(self) -> tuple[str, ...]:
         return tuple(
-            f"client {client}: its clock or its reports are {apart:.1f} s away from the gatherer's: requests near "
+            f"client {client}: its clock or its reports are {apart:.1f} s away from the master's: requests near "
             "the edges of the window may be on the wrong side of them"
             for client, apart in sorted(self._apart_s.items())
             if apart > APART_S

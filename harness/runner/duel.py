@@ -82,11 +82,11 @@ def why_whole(opponents: DuelArms) -> str:
         if arm.engine == "scripted":
             return "the scripted engine has no process of its own"
         if arm.url:
-            return f"{arm.id} is a server, which works on while its client is halted"
+            return f"{arm.id} is a server, which continues to work while its client is halted"
         if arm.engine == SERVED:
-            return f"{arm.id} is a server, whose clocks run on while it is halted"
+            return f"{arm.id} is a server, whose clocks continue while it is halted"
         if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
-            return f"{arm.id} works on a device that goes on while its process is halted"
+            return f"{arm.id} works on a device that continues while its process is halted"
     return ""
 
 
@@ -129,7 +129,7 @@ class DuelAnalysis:
         data = data.counted
         lost = [_lost(pair, data) for pair in pairs_of(data)]
         if all(lost):
-            return f"a duel takes two: {lost[0]}"
+            return f"a duel needs both arms: {lost[0]}"
         blocks = len(data.blocks)
         if not blocks:
             return ""
@@ -293,7 +293,7 @@ def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
         return None
     for values, side in ((ours, "the candidate"), (theirs, "the reference")):
         if not values.n:
-            return NotComparable(kind=VerdictKind.FAILED, reason=f"{side} has no figure: {values.reason}")
+            return NotComparable(kind=VerdictKind.FAILED, reason=f"{side} has no value: {values.reason}")
     try:
         return Paired(pairs=paired_log_ratios(ours, theirs))
     except MeasurementError as error:

@@ -65,13 +65,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         )
     group.addoption("--selection", choices=LEVELS, default="quick", help="which scenarios: quick, full or nightly")
     group.addoption(
-        "--table-only", action="store_true", help="show our table alone, without pytest's letters (with -qq --tb=no)"
+        "--table-only",
+        action="store_true",
+        help="show only the table, without pytest's progress letters (with -qq --tb=no)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and read the configuration."""
-    config.addinivalue_line("markers", "scenarios(request, levels): what a test of a suite measures")
+    config.addinivalue_line("markers", "scenarios(request, levels): the scenarios of a test of a suite")
     for level in LEVELS:
         config.addinivalue_line("markers", f"{level}: measured in the {level} selection and in every larger one")
     given = {key: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
@@ -140,7 +142,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     bench.gathered = tuple(dict.fromkeys(found for item in session.items if (found := _scenario(item))))
     if not session.items and session.config.option.table_only and not bench.failures.collecting:
         chosen = " ".join(_chosen(session.config))
-        remedy = "`pytest suites --collect-only --selection=nightly` shows all that there is"
+        remedy = "`pytest suites --collect-only --selection=nightly` lists all tests"
         bench.failure = UsageError("nothing to measure", where=chosen or bench.selection, remedy=remedy)
     if worker_output is not None and (bench.gathered or bench.refusal):
         # pytest-xdist replaces a worker that exits, so this worker gets no tests, and the main session says why.
@@ -164,7 +166,7 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist is no
         node.config.stash[BENCH].failure = UsageError(
             "pytest-xdist would measure in several processes at once, each disturbing the others",
             where="-n",
-            remedy="run the suites without it; kokoro-bench plays its own workers against one another",
+            remedy="run the suites without it; kokoro-bench interleaves its own workers",
         )
 
 

@@ -53,8 +53,7 @@ class Resources:
 def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
     """Runtimes × models × providers × thread counts of the configuration. The models are not resolved yet.
 
-    If the configuration names no model, the arms have the original and its variants by `recipes`. None for `recipes`
-    means those of the selection. Arms of an engine that takes no model have no model.
+    Without a named model: the original and its variants by `recipes` (None: the selection's), if the engine has models.
     """
     engine = config["engine"]
     _check_engine(engine)
@@ -88,8 +87,7 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
 def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm, Arm], Mapping[str, str]]:
     """Arm → resolved arm, and arm id → reason for the arms that could not be resolved. The run goes on without those.
 
-    The reasons are a model that cannot be derived and packages that cannot be installed or imported. An unknown name or
-    a missing file raises the error at once. If no arm is left, the first error is raised.
+    An unknown name or a missing file raises its error at once. If no arm is left, the first error is raised.
     """
     resolved: dict[Arm, Arm] = {}
     refusals: dict[str, str] = {}
@@ -261,15 +259,14 @@ def _real(config: Config, report: Reporter) -> Resources:
 
 
 def _environment_note() -> str:
-    """A note that several ONNX Runtime packages are installed in this environment, or ""."""
     from harness.engines.builds import MODULE, overwriting
 
     several = overwriting()
     if not several:
         return ""
     return (
-        f"{' and '.join(several)} overwrite one another: all of them install the module {MODULE}, so that nobody knows "
-        "which was measured; kokoro-bench doctor says how to keep one."
+        f"{' and '.join(several)} overwrite one another: all of them install the module {MODULE}, so it is unknown "
+        "which of them was measured; kokoro-bench doctor shows how to keep only one."
     )
 
 
@@ -285,7 +282,6 @@ SCRIPTED_MACHINE = Machine(
 
 
 def _scripted() -> Resources:
-    """Scripted resources: a run takes no real time, and repeats give identical bytes."""
     import hashlib
 
     from harness.engines.scripted import SCRIPTED_MODELS, SCRIPTED_PARENTS

@@ -193,7 +193,9 @@ def _ending() -> GracefulShutdown:
         return GracefulShutdown(until=float(until) if until else None)
     except ValueError as error:
         raise UsageError(
-            f"{until!r} is no time in seconds since the epoch", where=UNTIL_VARIABLE, remedy=f"unset {UNTIL_VARIABLE}"
+            f"{until!r} is not a time in seconds since the epoch",
+            where=UNTIL_VARIABLE,
+            remedy=f"unset {UNTIL_VARIABLE}",
         ) from error
 
 

@@ -106,7 +106,7 @@ class Daemon:
             process = context.launcher.adopt(fire.pid, started_at) if fire.boot == context.instance.boot else None
             if process is not None:
                 self.running = Running(fire=fire, job=job, process=process, until=started_at + limit_of(job, BUDGETS_S))
-                self._say(f"{fire.job}: a run of an earlier scheduler is still under way (process {fire.pid})")
+                self._say(f"{fire.job}: a run of an earlier scheduler is still running (process {fire.pid})")
             elif read_events(events_of(Path(fire.log))).run_id:
                 self._settle(fire, job, Exit(code=None), Ending.LOST)
             else:
@@ -168,7 +168,9 @@ class Daemon:
             )
         )  # fmt: skip
         if move.missed:
-            self._say(f"{move.name}: {move.missed + 1} times were missed since {moment(due_at)} and are caught up once")
+            self._say(
+                f"{move.name}: {move.missed + 1} times were missed since {moment(due_at)}; the job runs once for all"
+            )
 
     def _start_next(self, now: float) -> None:
         context = self.context
@@ -248,7 +250,7 @@ class Daemon:
         if running.asked_at is None and now >= running.until:
             running.asked_at, running.over_limit = now, True
             running.process.terminate()
-            self._say(f"{running.job.name}: its time limit is over; the run was asked to end")
+            self._say(f"{running.job.name}: its time limit is over; a shutdown was requested")
         elif running.asked_at is not None and now - running.asked_at >= KILL_AFTER_S:
             running.process.kill()
 

@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _health(self) -> None:
         silent_s = self.source.silent_s()
         if silent_s > STALE_S:
-            self._send(HTTPStatus.SERVICE_UNAVAILABLE, f"the scheduler has done nothing for {silent_s:.0f} s\n")
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, f"the scheduler has been idle for {silent_s:.0f} s\n")
             return
         self.source.overview()  # the store answers, or says why not
         self._send(HTTPStatus.OK, "ok\n")

@@ -19,7 +19,7 @@ class Ending(StrEnum):
     ITSELF = "itself"
     LIMIT = "its time limit"
     STOPPED = "the end of the scheduler"
-    LOST = "a kill that nobody saw"
+    LOST = "an unobserved kill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def _of_row(row: RunRow | None, *, log: Path) -> Found:
         return Found(outcome=FireOutcome.WORSE if worse else FireOutcome.OK, reason=row.reason)
     if row.status is RunStatus.FAILED:
         return Found(outcome=FireOutcome.FAILED, reason=row.reason or "something could not be measured validly")
-    return Found(outcome=FireOutcome.INTERRUPTED, reason=row.reason or "it ended before its run did")
+    return Found(outcome=FireOutcome.INTERRUPTED, reason=row.reason or "its process ended before the run was complete")
 
 
 def _signal(number: int) -> str:

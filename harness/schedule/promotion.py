@@ -15,11 +15,11 @@ KEEPS_BACK = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
 def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
     """Why a run is not promoted by its job's policy, or "" if it is."""
     if policy != "clean":
-        return "the job promotes nothing"
+        return "the job does not promote runs"
     if data.run.status is not RunStatus.COMPLETE:
         return f"the run is {data.run.status.value}"
     if worse := [verdict for verdict in data.verdicts if verdict.kind in KEEPS_BACK]:
-        return f"{len(worse)} figures are {worse[0].kind.value} or worse"
+        return f"{len(worse)} metrics are {worse[0].kind.value} or worse"
     open_ = [each for each in alerts if each.closed_at is None and each.kind is AlertKind.REGRESSION]
     if open_:
         return f"a regression is open since run {open_[-1].run_id}"

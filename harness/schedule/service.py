@@ -163,7 +163,7 @@ def keep_schedule(
             pause_s = daemon.step()
             beat[0] = clock.now_ns()
             if daemon.stopping and daemon.running is None:
-                say("ended; what is queued or missed is caught up at the next start")
+                say("ended; the next start runs queued and missed jobs")
                 break
             if once and daemon.drained():
                 break

@@ -38,7 +38,7 @@ def print_overview(found: Overview, others: Sequence[SchedulerInstance]) -> None
         if job.last_failure:
             console.print(Text(f"{job.name}: {job.last_failure}", style="yellow"), soft_wrap=True)
     for alert in found.open_alerts:
-        trouble = f" (not every target was alerted: {alert.trouble})" if alert.trouble else ""
+        trouble = f" (not every alert target was reached:{alert.trouble})" if alert.trouble else ""
         text = f"open since {moment(alert.opened_at)}: {alert.sentence}{trouble}"
         console.print(Text(text, style="red"), soft_wrap=True)
     for each in others:

@@ -144,7 +144,7 @@ def check_job(job: "Job", *, where: str) -> None:
         ) from error
     except (ValueError, LookupError, TypeError) as error:
         raise ConfigError(
-            f"{job.cron!r} is no time: {error}",
+            f"{job.cron!r} is not a valid cron time: {error}",
             where=where,
             remedy='cron = "30 2 * * *" (minute hour day month weekday)',
         ) from error
@@ -188,7 +188,7 @@ def _weekdays(field: str) -> str:
     for part in field.split(","):
         match = re.fullmatch(r"(\*|[a-z]{3}|\d)(?:-([a-z]{3}|\d))?(?:/(\d+))?", part)
         if match is None or (match[1] == "*" and match[2]):
-            raise ValueError(f"{part!r} is no weekday")
+            raise ValueError(f"{part!r} is not a weekday")
         step = int(match[3] or 1)
         if match[1] == "*":
             first, last = 0, 6
@@ -205,4 +205,4 @@ def _weekday(name: str) -> int:
         return int(name)
     if name in DAYS:
         return DAYS.index(name)
-    raise ValueError(f"{name!r} is no weekday")
+    raise ValueError(f"{name!r} is not a weekday")

@@ -109,7 +109,7 @@ def test_a_variant_that_speaks_too_long_is_called_wrong(lab: Laboratory, monkeyp
     finished = lab.run(requests=REQUESTS[:1], model=BOTH)
     (failed,) = [each for each in finished.data.verdicts if each.kind is VerdictKind.FAILED]
     assert (failed.scenario_id, failed.metric) == (DERIVED, "duration_ratio")
-    assert failed.reason.startswith("It speaks 150% as long as the original")
+    assert failed.reason.startswith("Its audio is 150% as long as the original's")
 
 
 def test_a_variant_without_its_original_says_so(lab: Laboratory) -> None:

@@ -21,8 +21,8 @@ def test_what_is_far_is_wrong_and_says_how_far() -> None:
     assert wrong is not None
     assert wrong.metric == "mcd"
     assert wrong.reason == (
-        "It sounds wrong: 18.7 dB of mel-cepstral distortion from the original, which lies 1.1 dB from itself under "
-        "another seed; up to 5.2 dB would pass."
+        "It sounds wrong: 18.7 dB of mel-cepstral distortion from the original, which is 1.1 dB from itself under "
+        "another seed; up to 5.2 dB are accepted."
     )
 
 
@@ -48,4 +48,4 @@ def test_another_length_is_wrong_whatever_it_sounds_like(ratio: float, said: str
     wrong = find_wrong(mcd=0.0, own_mcd=1.0, duration_ratio=ratio)
     assert wrong is not None
     assert wrong.metric == "duration_ratio"
-    assert wrong.reason == f"It speaks {said} as long as the original; between 75% and 133% would pass."
+    assert wrong.reason == f"Its audio is {said} as long as the original's; 75% to 133% are accepted."

@@ -30,7 +30,7 @@ def counted(data: RunData, account: EngineCounters) -> RunData:
 
 def test_pieces_are_told_by_session_over_all_measured_repetitions(data: RunData) -> None:
     assert engine_notes(counted(data, TWO)) == (
-        f"{SHORT}: pieces spoken: 12 on session 1 (cpu:1), 8 on session 2 (cpu:1)",
+        f"{SHORT}: segments synthesised: 12 on session 1 (cpu:1), 8 on session 2 (cpu:1)",
     )
 
 
@@ -43,12 +43,12 @@ def test_of_texts_asked_for_at_once_the_account_is_taken_once_a_block(data: RunD
         for position in (0, 1)
     )
     made = replace(data, run=replace(data.run, scenarios=(crowd,)), repetitions=doubled)
-    assert engine_notes(made) == (f"{crowd.id}: pieces spoken: 12 on session 1 (cpu:1), 8 on session 2 (cpu:1)",)
+    assert engine_notes(made) == (f"{crowd.id}: segments synthesised: 12 on session 1 (cpu:1), 8 on session 2 (cpu:1)",)
 
 
 def test_a_cache_is_told_by_where_pieces_came_from(data: RunData) -> None:
-    told = "of 40 pieces asked for 24 were in the cache, 12 joined a computation and 4 were computed; 8 were driven out"
-    assert engine_notes(counted(data, CACHED)) == (f"{SHORT}: {told}; it held 3.0 of 8 MiB at most",)
+    told = "of 40 requested segments, 24 were in the cache, 12 joined a computation and 4 were computed; 8 were evicted"
+    assert engine_notes(counted(data, CACHED)) == (f"{SHORT}: {told}; the cache held at most 3.0 of 8 MiB",)
 
 
 def test_engines_that_count_nothing_or_have_nothing_to_count_are_passed_over(data: RunData) -> None:

@@ -153,7 +153,7 @@ def test_baselines_of_five_scenarios_moderate_one_another(scenarios: int, pooled
         for number in range(scenarios)
         for metric in ("a", "b", "c")
     ]
-    assert all(("moderated" in verdict.reason) is pooled for verdict in run_gate(compared))
+    assert all(("shrunk towards" in verdict.reason) is pooled for verdict in run_gate(compared))
 
 
 def test_verdicts_name_what_was_compared_against_what() -> None:
@@ -209,7 +209,7 @@ def test_few_accepted_runs_state_the_presumed_spread() -> None:
     values = tuple(tuple(math.exp(v) for v in launch) for launch in noise(1))
     (verdict,) = run_gate([baseline(values, 2)])
     assert "2 accepted runs of the 5" in verdict.reason
-    assert "presumed spread of 2 %" in verdict.reason
+    assert "assumed spread of 2 %" in verdict.reason
     assert "baseline promote" in verdict.advice
 
 

@@ -28,7 +28,7 @@ def test_the_curve_counts_each_kind_of_alarm_and_each_size() -> None:
     ]
     assert curve.power[1].seconds == 40.0
     assert quote(curve) == (
-        "calibrated here: 3 false alarms in 100 duels of a thing against itself (at most 8.5 % with 95 % confidence); "
+        "calibrated here: 3 false alarms in 100 duels of an arm against itself (at most 8.5 % with 95 % confidence); "
         "a slowdown of 2 % found in 3 of 4, 58 s each; a slowdown of 5 % found in 19 of 20, 40 s each"
     )
 

@@ -41,7 +41,7 @@ def test_a_run_ended_elsewhere_spends_what_its_looks_have_left(ended: int, left:
 def test_between_looks_nothing_is_decided() -> None:
     decision = StoppingRule(planned_blocks=72).after(35, [duel(0.5)])
     assert not decision.stop
-    assert decision.reason == "the next look is at block 36"
+    assert decision.reason == "the next analysis is at block 36"
 
 
 def test_a_clear_regression_stops_at_a_look_and_its_share_judges_it() -> None:

@@ -58,8 +58,8 @@ def play(config: Config, candidate: str, reference: str) -> Finished:
     [
         ({}, ""),
         ({"provider": "openvino"}, ""),
-        ({"provider": "openvino", "provider_options": (("device_type", "GPU"),)}, "a device that goes on"),
-        ({"provider": "cuda"}, "a device that goes on"),
+        ({"provider": "openvino", "provider_options": (("device_type", "GPU"),)}, "a device that continues"),
+        ({"provider": "cuda"}, "a device that continues"),
         ({"url": "http://127.0.0.1:8880"}, "is a server"),
         ({"engine": "scripted"}, "no process of its own"),
         ({"engine": "kokoro-server"}, "is a server"),
@@ -378,7 +378,7 @@ class TestALostSide:
         analysis = DuelAnalysis(effect=0.05, budget_s=60, launches=4, policy=Policy())
         data = self.lost(faster, number)
         reason = f"{side} was lost: provider 'rocm' is not in this build"
-        assert analysis.enough(data) == f"a duel takes two: {reason}"
+        assert analysis.enough(data) == f"a duel needs both arms: {reason}"
         (verdict,) = analysis.conclude(data).verdicts
         assert (verdict.kind, verdict.reason) == (VerdictKind.FAILED, reason)
         assert "kokoro-bench runs show" in verdict.advice

@@ -140,7 +140,7 @@ class TestValidate:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--url", "http://h", "--engine", "scripted"), "is measured by the engine endpoint, not by 'scripted'"),
+        (("--url", "http://h", "--engine", "scripted"), "needs the engine endpoint, not 'scripted'"),
         (("--url", "ftp://h"), "is no URL of an endpoint"),
         (("--url", "http://me:secret@h"), "holds credentials"),
         (("--url", "http://h", "--model", "replica"), "--endpoint-options model=NAME"),

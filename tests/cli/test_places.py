@@ -85,7 +85,7 @@ class TestEmptyVariables:
     def test_one_that_makes_no_sense_is_refused(self, here: Command) -> None:
         found = here(*RUN, KOKORO_BENCH_UNTIL="tomorrow")
         assert found.returncode == 2
-        assert found.stderr.startswith("kokoro-bench: KOKORO_BENCH_UNTIL: 'tomorrow' is no time in seconds")
+        assert found.stderr.startswith("kokoro-bench: KOKORO_BENCH_UNTIL: 'tomorrow' is not a time in seconds")
 
 
 class TestPlaces:

@@ -102,7 +102,7 @@ def test_what_accepted_runs_showed_of_launches_narrows_later_intervals(here: Com
     assert [each["median"] for each in after] == [each["median"] for each in before]
     for then, now in zip(before, after, strict=True):
         if "moderated" in then["interval"]["method"]:
-            assert "what accepted runs showed and a presumed 3 %" in now["interval"]["method"]
+            assert "what accepted runs showed and an assumed 3 %" in now["interval"]["method"]
             assert half_width(now) < 0.8 * half_width(then)
 
 

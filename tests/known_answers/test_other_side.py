@@ -82,7 +82,7 @@ def test_a_single_file_has_a_dash_and_the_reason(here: Command) -> None:
     for name, each in figures(here)[ARM.format(MINE)].items():
         assert (each["n"], each["median"]) == (0, None), name
         assert each["reason"] in ("the run has nothing else with this text to compare it with",
-                                  "nothing in the run is held against it")  # fmt: skip
+                                  "nothing in the run is compared with it")  # fmt: skip
 
 
 @pytest.mark.parametrize(("limit", "kind", "code"), [("1.0", "missed", 1), ("90.0", "met", 0)])

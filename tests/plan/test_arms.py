@@ -25,7 +25,7 @@ def test_an_address_implies_the_engine_and_says_so(tmp_path: Path) -> None:
 
 
 def test_an_address_beside_another_engine_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not by 'kokoro'"):
+    with pytest.raises(ConfigError, match="not 'kokoro'"):
         configured(tmp_path, url=URL, engine="kokoro")
 
 

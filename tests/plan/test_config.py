@@ -153,12 +153,12 @@ class TestValues:
             (
                 "targets",
                 "success_rate=1",
-                "targets of success_rate must be below 1, not '1': a target asks for more than its limit",
+                "targets of success_rate must be below 1, not '1': a value must be able to exceed it",
             ),
             (
                 "targets",
                 {"stoi": 1.5},
-                "targets of stoi must be below 1, not 1.5: a target asks for more than its limit",
+                "targets of stoi must be below 1, not 1.5: a value must be able to exceed it",
             ),
             ("targets", "rtff=1", "targets names no metric: 'rtff' — did you mean 'rtf'?"),
             ("targets", {"*/whole/*": 0.5}, "targets names no metric: '*/whole/*' — known: "),
@@ -270,7 +270,7 @@ def test_the_process_of_a_server_is_one_of_its_options_and_no_part_of_its_name(t
 
 
 def test_a_process_of_no_server_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="a process id is that of a server"):
+    with pytest.raises(ConfigError, match="only a server has a process id"):
         load_config({"pid": "7"}, start=tmp_path, environment={})
 
 

@@ -39,7 +39,7 @@ def test_duels_in_slices_have_a_curve_of_their_own(tmp_path: Path) -> None:
         (curve,) = calibration.curves(tmp_path, "machine", in_slices=in_slices).values()
         assert curve.false_alarms is not None
         assert (curve.false_alarms.count, curve.false_alarms.trials) == (alarms, 1)
-        assert ("both sides at once" in curve.sentence()) is (in_slices is not False)
+        assert ("both arms at the same time" in curve.sentence()) is (in_slices is not False)
 
 
 def test_what_launches_differ_by_is_learned_apart_for_duels_in_slices(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_launches_differ_by_is_learned_from_ten_duels_of_a_thing_against_it
     assert effect.duels == 10
     # By arithmetic 1 + 8 (0.04 / 0.02)² = 33.
     assert 15 < effect.inflation < 60
-    assert "10 duels of a thing against itself" in effect.sentence()
+    assert "10 duels of an arm against itself" in effect.sentence()
 
 
 def test_of_duels_in_slices_the_scatter_of_launches_is_learned(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_of_duels_in_slices_the_scatter_of_launches_is_learned(tmp_path: Path) -
     assert effect is not None
     assert effect.inflation == 1
     assert effect.sd == pytest.approx(0.04, rel=0.3)
-    assert "launches scatter by" in effect.sentence()
+    assert "launches on this machine scatter by" in effect.sentence()
 
 
 def test_launches_that_do_not_differ_widen_nothing(tmp_path: Path) -> None:

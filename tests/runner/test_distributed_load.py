@@ -136,7 +136,7 @@ def test_a_load_that_never_began_is_no_success(
     resources.clock.sleep(1_000)
     finished = gathering.finish()
     assert finished.data.run.status is RunStatus.PARTIAL
-    assert finished.data.run.reason == "the load did not begin: a client left, or was not ready in time"
+    assert finished.data.run.reason == "the load did not begin: a client disconnected, or was not ready in time"
     assert finished.code is ExitCode.MEASUREMENT
 
 
@@ -153,7 +153,7 @@ def test_a_load_ends_with_the_last_report_or_when_that_is_long_overdue(
     assert not gathering.is_over(1, waited_s=500)
     resources.clock.sleep(0.2)
     assert gathering.is_over(1, waited_s=500)
-    assert gathering.finish().data.run.notes[0].startswith("1 of the clients did not hand in")
+    assert gathering.finish().data.run.notes[0].startswith("1 of the clients did not send")
     gathering.add("b", report([], wall=resources.clock.wall()) | {"last": True})
     assert gathering.is_over(2, waited_s=0)
 

@@ -172,7 +172,7 @@ def test_the_scheduler_is_killed_and_its_run_taken_over(site: Site) -> None:
     scheduler.wait()
     second = site.command("schedule", "run", "--once")
     assert second.stdout is not None
-    assert any(f"still under way (process {run})" in line for line in second.stdout)  # as soon as it says so
+    assert any(f"still running (process {run})" in line for line in second.stdout)  # as soon as it says so
     before = site.blocks()
     site.until(lambda: site.blocks() > before)
     assert not gone(run)

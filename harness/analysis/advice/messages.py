@@ -18,15 +18,15 @@ def sentence(found: Recommendation, name_of: Callable[[Arm], str] = _ID) -> str:
     if found.too_few_pairs:
         others = ", ".join(name_of(lead.arm) for lead in found.too_few_pairs)
         return (
-            f"{best} by its figure alone: it was not played beside {others} often enough to tell — "
-            f"kokoro-bench duel plays two pair by pair."
+            f"{best}  has the best value, but it has too few pairs with {others} to decide — "
+            f"kokoro-bench duel compares two arms pair by pair."
         )
     if found.level_with:
         others = ", ".join(name_of(lead.arm) for lead in found.level_with)
-        return f"{best} is not shown to be better than {others}: they are level, take whichever suits."
+        return f"{best} is not shown to be better than {others}: they are level, choose any of them."
     behind = found.leads[0].behind
     second = name_of(found.leads[0].arm)
     if behind is None:
         return f"{best}; the second best is {second}."
     point, low, high = (percent(each).removeprefix("+") for each in (behind.point, behind.low, behind.high))
-    return f"{best}; the second best, {second}, lies {point} behind it (interval {low} to {high})."
+    return f"{best}; the second best, {second}, is {point} behind it (interval {low} to {high})."

@@ -180,8 +180,8 @@ def _with_prior(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun,
         variance=max(variance, own.error**2),
         freedom=ENOUGH_RUNS - 1.0,
         rule=(
-            f"{len(runs)} accepted run{'s' if len(runs) > 1 else ''} of the {ENOUGH_RUNS} that tell the spread between "
-            f"runs; the missing {missing} count as a presumed spread of {PRIOR_SD * 100:g} %"
+            f"{len(runs)} accepted run{'s' if len(runs) > 1 else ''} of the {ENOUGH_RUNS} needed for the spread "
+            f"between runs; the missing {missing} count with an assumed spread of {PRIOR_SD * 100:g} %"
         ),
         poolable=False,
     )
@@ -204,9 +204,9 @@ def _with_floor(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun,
     """For accepted runs that are too similar: use the error from the new run's repetitions, or else the prior."""
     explained = own.error > 0
     rule = (
-        f"the {len(runs)} accepted runs differ by less than this run's own repetitions explain, which count instead"
+        f"the {len(runs)} accepted runs differ by less than this run's own repetitions explain; their spread is used"
         if explained
-        else f"the {len(runs)} accepted runs do not differ; a presumed spread of {PRIOR_SD * 100:g} % counts instead"
+        else f"the {len(runs)} accepted runs do not differ; an assumed spread of {PRIOR_SD * 100:g} % is used instead"
     )
     return _Standing(
         own=own,
@@ -227,12 +227,12 @@ def _against(standing: _Standing, prior: shrinkage.Prior | None) -> Against:
     variance, freedom, rule = standing.variance, standing.freedom, standing.rule
     if prior is not None and standing.poolable:
         variance, freedom = prior.shrink(variance, freedom)
-        rule += f", moderated by the {prior.members} baselines of this run"
+        rule += f", shrunk towards that of the {prior.members} baselines of this run"
     elif prior is not None and standing.too_alike and prior.variance > variance:
         variance, freedom = prior.variance, prior.freedom
         rule = (
-            f"the {len(standing.runs)} accepted runs differ by too little to be believed; what the {prior.members} "
-            "other baselines of this run show counts instead"
+            f"the {len(standing.runs)} accepted runs differ by implausibly little; the spread of the {prior.members} "
+            "other baselines of this run is used instead"
         )
     own, runs = standing.own, standing.runs
     usual = float(np.median([run.n for run in runs]))

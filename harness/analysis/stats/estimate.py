@@ -128,7 +128,7 @@ def summarise(  # the record's own fields
 
 def _method(launches: int, *, differ: bool, shrunk: str) -> str:
     if shrunk:
-        return f"median, t over launches, whose spread is moderated by {shrunk}"
+        return f"median, t over launches, whose spread is shrunk towards {shrunk}"
     if differ:
         return "median, t over launches"
     if launches == 1:

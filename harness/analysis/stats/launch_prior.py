@@ -50,7 +50,7 @@ class LaunchPrior:
     def source(self) -> str:
         """The prior's source, in words."""
         known = "what accepted runs showed" if self.earlier else ""
-        presumed = f"a presumed {100 * self.sd:g} %" if self.sd else ""
+        presumed = f"an assumed {100 * self.sd:g} %" if self.sd else ""
         return " and ".join(part for part in (known, presumed) if part)
 
     def variance(self, within: FloatArray) -> FloatArray:

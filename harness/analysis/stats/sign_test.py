@@ -42,11 +42,11 @@ class Symmetry:
         """The run's note on its symmetry."""
         split = f"{self.worse} of {self.worse + self.better} scenarios point to the worse, {self.better} to the better"
         if not self.is_skewed:
-            return f"symmetry: {split}, no more uneven than chance makes it (sign test: p = {self.chance:.2g})"
+            return f"symmetry: {split}, which chance explains (sign test: p = {self.chance:.2g})"
         side = "worse" if self.worse > self.better else "better"
         return (
-            f"symmetry: {split}, which chance alone seldom does (sign test: p = {self.chance:.1g}): the run as a whole "
-            f"is {side}, also where no verdict says so; machine and day move all scenarios alike, a duel rules them out"
+            f"symmetry: {split}, rarely by chance alone (sign test: p = {self.chance:.1g}): the run as a whole "
+            f"is {side}, even if no verdict says so; machine or day may move all scenarios, a duel rules this out"
         )
 
 

@@ -193,14 +193,14 @@ def test_runs_are_pooled_and_never_paired_across() -> None:
     assert apart.best.arm == ONE
     assert {each.arm for each in apart.too_few_pairs} == {PLAIN, QUANTISED}, "never played together: nothing is shown"
     assert apart.level_with == ()
-    assert "by its figure alone" in sentence(apart)
+    assert "too few pairs with" in sentence(apart)
 
 
 def test_the_sentence_says_who_is_second_or_level() -> None:
     clear = sentence(chosen(run({scenario(PLAIN): 1.0, scenario(QUANTISED): 0.5})))
-    assert clear.startswith("replica-u8.cpu.tdefault; the second best, replica.cpu.tdefault, lies 100.")
+    assert clear.startswith("replica-u8.cpu.tdefault; the second best, replica.cpu.tdefault, is 100.")
     level = sentence(chosen(run({scenario(PLAIN): 1.0, scenario(QUANTISED): 1.004})))
-    assert level.endswith("they are level, take whichever suits.")
+    assert level.endswith("they are level, choose any of them.")
     assert sentence(chosen(run({scenario(PLAIN): 1.0}))).endswith("nothing else was measured to choose from.")
 
 

@@ -53,7 +53,7 @@ def test_fewer_than_five_runs_are_filled_up_by_the_stated_prior(runs: int, missi
     variance = (missing * 0.02**2 + seen) / 4
     half = 2.776445 * math.sqrt(variance * (1 + 1 / runs))
     assert found.estimate.high - found.estimate.point == pytest.approx(half, rel=1e-6)
-    assert f"the missing {missing} count as a presumed spread of 2 %" in found.rule
+    assert f"the missing {missing} count with an assumed spread of 2 %" in found.rule
 
 
 def test_a_run_shorter_than_usual_is_less_sure() -> None:
@@ -150,14 +150,14 @@ def test_five_runs_speak_for_themselves() -> None:
 @pytest.mark.parametrize(
     ("runs", "said", "method"),
     [
-        (1, "1 accepted run of the 5 that tell the spread between runs; the missing 4 count", "1 accepted run, t"),
-        (2, "2 accepted runs of the 5 that tell the spread between runs; the missing 3 count", "2 accepted runs, t"),
+        (1, "1 accepted run of the 5 needed for the spread between runs; the missing 4 count", "1 accepted run, t"),
+        (2, "2 accepted runs of the 5 needed for the spread between runs; the missing 3 count", "2 accepted runs, t"),
     ],
 )
 def test_one_run_is_spoken_of_as_one(runs: int, said: str, method: str) -> None:
     found = baseline_estimate(run_at(0.0), accepted(MEDIANS[:runs]), level=0.95)
     assert found is not None
-    assert found.rule == f"{said} as a presumed spread of 2 %"
+    assert found.rule == f"{said} with an assumed spread of 2 %"
     assert found.estimate.method == f"prediction from {method}"
 
 
@@ -197,7 +197,7 @@ def test_only_spreads_of_enough_runs_that_vary_moderate_one_another() -> None:
     assert (among[20], among[22]) == (alone[0], alone[2])
     assert among[21] is not None
     # Runs that do not differ say nothing of a spread: that of the others stands in for theirs.
-    assert among[21].rule.endswith("what the 20 other baselines of this run show counts instead")
+    assert among[21].rule.endswith("the spread of the 20 other baselines of this run is used instead")
     assert alone[1] is not None
     assert among[21].deferred.error > alone[1].deferred.error > 0
 
@@ -225,7 +225,7 @@ def test_many_baselines_moderate_one_another() -> None:
     assert np.std(errors[0]) < np.std(errors[1]) / 3
     assert np.mean(errors[0]) == pytest.approx(0.01 * math.sqrt(1.1), rel=0.08)
     assert pooled[0] is not None
-    assert pooled[0].rule == "spread between 10 accepted runs, moderated by the 80 baselines of this run"
+    assert pooled[0].rule == "spread between 10 accepted runs, shrunk towards that of the 80 baselines of this run"
 
 
 def test_spreads_that_really_differ_are_left_to_themselves() -> None:
@@ -281,7 +281,7 @@ class TestRunsTooMuchAlike:
         assert found.deferred.freedom == own.freedom
         assert found.deferred.error >= own.error
         assert found.rule == (
-            f"the {runs} accepted runs differ by less than this run's own repetitions explain, which count instead"
+            f"the {runs} accepted runs differ by less than this run's own repetitions explain; their spread is used"
         )
 
     def test_nearly_equal_ones_are_no_better(self) -> None:
@@ -310,7 +310,7 @@ class TestRunsTooMuchAlike:
         assert found is not None
         assert found.deferred.error == pytest.approx(0.02 * math.sqrt(1 + 1 / 5))
         assert found.deferred.freedom == 4
-        assert found.rule == "the 5 accepted runs do not differ; a presumed spread of 2 % counts instead"
+        assert found.rule == "the 5 accepted runs do not differ; an assumed spread of 2 % is used instead"
 
     @given(st.integers(0, 1000))
     def test_runs_that_scatter_as_their_repetitions_make_them_are_believed(self, seed: int) -> None:

@@ -211,7 +211,7 @@ def test_a_summary_knows_the_bounds_and_what_is_known_of_launches() -> None:
     assert made().method == "median, t over launches"
     assert made().high > 1
     assert made(bounds=(0.0, 1.0)).high < 1
-    assert made(prior=prior).method == "median, t over launches, whose spread is moderated by a presumed 3 %"
+    assert made(prior=prior).method == "median, t over launches, whose spread is shrunk towards an assumed 3 %"
     assert made(prior=prior).high - made(prior=prior).low > made().high - made().low
 
 

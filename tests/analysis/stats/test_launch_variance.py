@@ -23,7 +23,7 @@ class TestPrior:
         prior = launch_prior(0.03, [])
         assert prior == PRIOR
         assert prior.freedom == 4
-        assert prior.source == "a presumed 3 %"
+        assert prior.source == "an assumed 3 %"
         assert prior.variance(np.array([1.0])) == pytest.approx(0.0009)
 
     def test_accepted_runs_weigh_their_degrees_of_freedom_beside_it(self) -> None:
@@ -34,7 +34,7 @@ class TestPrior:
         prior = launch_prior(0.03, earlier)
         assert prior is not None
         assert prior.freedom == 4 + 2 + 1
-        assert prior.source == "what accepted runs showed and a presumed 3 %"
+        assert prior.source == "what accepted runs showed and an assumed 3 %"
         # Without scatter inside launches all of it is theirs: (4 · 0.03² + 2 · 0.01² + 0.02²) / 7.
         assert prior.variance(np.zeros(1)) == pytest.approx((4 * 0.0009 + 2 * 0.0001 + 0.0004) / 7)
         # What repetitions explain of a median's scatter is taken off: π/2 · σ² (2/2 + 1/4) / 3 of the mean square.
@@ -145,7 +145,7 @@ class TestSpread:
         alone, known = median_estimate(values, level=0.95), median_estimate(values, level=0.95, prior=PRIOR)
         assert alone is not None
         assert known is not None
-        assert known.method == "median, t over launches, whose spread is moderated by a presumed 3 %"
+        assert known.method == "median, t over launches, whose spread is shrunk towards an assumed 3 %"
         # t with six degrees of freedom and not with two.
         assert (known.high - known.low) / (alone.high - alone.low) == pytest.approx(2.447 / 4.303, rel=0.01)
 

@@ -27,8 +27,7 @@ def test_an_even_split_is_what_chance_gives() -> None:
     assert found is not None
     assert (found.worse, found.better, found.chance, found.is_skewed) == (5, 5, 1.0, False)
     assert found.sentence() == (
-        "symmetry: 5 of 10 scenarios point to the worse, 5 to the better, no more uneven than chance makes it "
-        "(sign test: p = 1)"
+        "symmetry: 5 of 10 scenarios point to the worse, 5 to the better, which chance explains (sign test: p = 1)"
     )
 
 
