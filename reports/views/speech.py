@@ -9,6 +9,7 @@ from markupsafe import Markup
 from harness.core.records.run import Concluded
 from harness.core.records.speech import SpeechKind, SpeechReading, SpeechSheet, SpeechVerdict
 from harness.core.records.value import Reading
+from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.core.redaction import published_record, published_text
 from harness.store.audio import read_speech
 from reports.text.format import count, scale, sentence
@@ -19,8 +20,6 @@ SHORT = {"dnsmos_overall": "DNSMOS overall", "dnsmos_signal": "signal", "dnsmos_
 SCORES = tuple(SHORT)
 OF_TEXT = ("wer", *SCORES)
 """Figures of a scenario's speech that tables show beside those of similarity."""
-METRIC = "speech"
-"""The name under which the gate has its verdicts of speech."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +56,12 @@ _BADGES: Mapping[SpeechKind, tuple[str, str]] = {
     SpeechKind.BROKEN: ("✕", "failed"),
     SpeechKind.UNKNOWN: ("?", "none"),
 }
-_BY_GATE: Mapping[str, SpeechKind] = {
-    "unchanged": SpeechKind.EQUIVALENT,
-    "different": SpeechKind.DIFFERENT,
-    "failed": SpeechKind.BROKEN,
+_BY_GATE: Mapping[VerdictKind, SpeechKind] = {
+    VerdictKind.UNCHANGED: SpeechKind.EQUIVALENT,
+    VerdictKind.DIFFERENT: SpeechKind.DIFFERENT,
+    VerdictKind.FAILED: SpeechKind.BROKEN,
 }
-"""Kinds of the gate's verdicts, by value, as the speech verdicts that they stand for."""
+"""Kinds of the gate's verdicts on speech, as the speech verdicts that they stand for."""
 
 
 class Speech:
@@ -71,8 +70,8 @@ class Speech:
     def __init__(self, data: Concluded, sheet: SpeechSheet | None = None) -> None:
         sheet = sheet or SpeechSheet()
         self._readings = {(each.scenario_id, each.launch): each for each in map(_published, sheet.readings)}
-        gate = [each for each in data.verdicts if each.metric == METRIC and each.kind.value in _BY_GATE]
-        self._badges = {each.scenario_id: _badge(_BY_GATE[each.kind.value], each.reason) for each in gate}
+        gate = [each for each in data.verdicts if each.metric == SPEECH_VERDICT and each.kind in _BY_GATE]
+        self._badges = {each.scenario_id: _badge(_BY_GATE[each.kind], each.reason) for each in gate}
         self._badges |= {each.scenario_id: _own_badge(each) for each in published_record(sheet.verdicts)}
 
     def badge(self, scenario_id: str) -> Badge | None:
