@@ -8,8 +8,10 @@ from harness.core.comma_lists import listed
 from harness.core.records.differences import differences as changed
 from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.run import Concluded, RunData, RunRecord
+from harness.core.records.scenario import Scenario
 from harness.core.records.value import Reading
 from harness.core.records.verdict import VerdictKind
+from harness.models.licences import Licence, notices
 from reports.text.format import NOTHING, count, in_order, metric_of, moment, number, sentence, span
 from reports.text.naming import Label, Names
 
@@ -34,6 +36,8 @@ class Facts:
     differences: tuple[Fact, ...]
     differs_from: str
     notes: tuple[str, ...]
+    licences: tuple[str, ...]
+    """Notices of the models under test, one per set of models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,20 @@ def facts(run: RunRecord, *, before: RunRecord | None) -> Facts:
         differences=tuple(differences(run, before)) if before else (),
         differs_from=f"run {before.id}, the newest accepted before it" if before else "",
         notes=run.notes,
+        licences=tuple(_licences(run.scenarios)),
     )
+
+
+def _licences(scenarios: Iterable[Scenario]) -> Iterable[str]:
+    """The notices of public models and of models made from them, with the names of these."""
+    models = dict.fromkeys(each.arm.model for each in scenarios if each.arm.model)
+    alike: dict[tuple[Licence, ...], list[str]] = {}
+    for model in models:
+        alike.setdefault(notices(model), []).append(model.name)
+    for licences, names in alike.items():
+        if licences:
+            parts = "; ".join(each.sentence for each in licences)
+            yield f"{listed(list(dict.fromkeys(names)))}: {parts}."
 
 
 def differences(run: RunRecord, before: RunRecord) -> Iterable[Fact]:
