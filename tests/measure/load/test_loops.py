@@ -1,4 +1,7 @@
-"""The load generator against the scripted server, over real sockets. Structure and verdicts; no speeds."""
+"""The load generator against the scripted server, over real sockets. Structure and verdicts; no speeds.
+
+No stamp has an upper bound here, however late a busy machine makes it: that is what `test_scripted_time` has.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -88,9 +91,10 @@ def test_stamps_count_from_the_intended_start_and_hold_the_script() -> None:
         result = listening(url, users=1, seconds=0.1)
     (load_record,) = result.load_records
     found = load_record.repetition
-    assert [chunk.frames for chunk in found.chunks] == [12_600, 12_600]
-    assert 100 * MS <= found.chunks[0].at_ns < found.chunks[1].at_ns <= found.end_ns
-    assert found.chunks[1].at_ns >= 200 * MS
+    # Both halves are one chunk where this process did not read the first before the second came.
+    assert sum(chunk.frames for chunk in found.chunks) == 25_200
+    assert found.chunks[0].at_ns >= 100 * MS
+    assert 200 * MS <= found.chunks[-1].at_ns <= found.end_ns
     assert found.first_byte_ns == found.chunks[0].at_ns
     assert load_record.lag_ns >= 0
     assert load_record.waited_ns == 0
@@ -139,7 +143,7 @@ def test_audio_beyond_a_bound_is_judged_while_the_load_goes_on(monkeypatch: pyte
 
 def test_connections_are_kept_in_a_closed_loop_or_made_anew_for_each_request() -> None:
     with serving(SHORT) as (url, _):
-        kept = listening(url, users=2, seconds=0.3)
+        kept = listening(url, users=2, seconds=1.5)
         cold = listening(url, users=2, seconds=0.3, keep_alive="off")
     assert sum(bool(each.stages) for each in kept.repetitions) == 2 < len(kept.repetitions)
     assert all([mark.stage for mark in each.stages] == ["connect"] for each in cold.repetitions)
@@ -176,19 +180,21 @@ def test_a_request_that_waits_for_a_place_waits_in_its_latency() -> None:
 
 
 def test_a_server_that_stands_still_is_charged_for_all_who_were_to_be_served_meanwhile() -> None:
-    script = Script(name="freeze", answers=SHORT.answers, freeze=Freeze(at_ms=200, for_ms=1_000))
+    steps = (Step(wait_ms=400), Step(audio_share=0.5), Step(wait_ms=400), Step(audio_share=0.5))
+    script = Script(name="freeze", answers=(Answer(steps=steps),), freeze=Freeze(at_ms=500, for_ms=1_000))
     with serving(script) as (url, _):
-        result = scheduled(url, constant(20, 1.0))
-    first = {each.intended_ns // MS: each.repetition.chunks[0].at_ns for each in result.load_records}
-    # Nothing is sent between 200 ms and 1,200 ms after the first request: due then, or asked then, it comes later.
-    assert first[150] >= 1_000 * MS
-    assert first[300] >= 950 * MS
-    assert first[900] >= 350 * MS
+        result = scheduled(url, constant(20, 1.5))
+    chunks = {each.intended_ns // MS: each.repetition.chunks for each in result.load_records}
+    # Nothing is sent between 500 ms and 1,500 ms after the first request came. It may have come 400 ms late.
+    assert chunks[150][-1].at_ns >= 1_800 * MS
+    assert chunks[600][0].at_ns >= 1_300 * MS
+    assert chunks[1_200][0].at_ns >= 700 * MS
     # So do those of a client that could not have asked meanwhile, having one place.
     with serving(script) as (url, _):
-        bounded = scheduled(url, constant(20, 1.0), places=1)
-    late = [each.repetition.chunks[0].at_ns for each in bounded.load_records if 300 <= each.intended_ns // MS <= 900]
-    assert all(at_ns >= 350 * MS for at_ns in late)
+        bounded = scheduled(url, (0, 600 * MS, 1_200 * MS), places=1)
+    assert bounded.load_records[0].repetition.chunks[-1].at_ns >= 1_800 * MS
+    assert bounded.load_records[1].repetition.chunks[0].at_ns >= 1_600 * MS
+    assert bounded.load_records[2].repetition.chunks[0].at_ns >= 1_800 * MS
 
 
 def test_faults_are_outcomes_counted_by_name() -> None:
@@ -227,15 +233,6 @@ def test_an_address_that_cannot_be_reached_is_named(url: str, fault: str) -> Non
     with serving(SHORT) as (good, _):
         result = scheduled(url.format(port=good.rpartition(":")[2]), (0,))
     assert result.repetitions[0].outcome.fault == fault
-
-
-def test_stalls_under_load_are_counted() -> None:
-    with serving(SCRIPTS["stall"]) as (url, _):
-        result = scheduled(url, (0, 0, 0))
-    for each in result.repetitions:
-        assert each.outcome.valid
-        stall = repetition_figures(each)["stall"].value
-        assert stall == pytest.approx(0.5 * each.characters * 0.07, abs=0.3)
 
 
 def test_the_window_leaves_warm_up_and_cool_down_out() -> None:

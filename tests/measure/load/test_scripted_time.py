@@ -126,6 +126,16 @@ class TestStamps:
         assert found.outcome.valid
         assert [at_ns for at_ns, _, _ in server.requests] == [17 * MS]
 
+    def test_stalls_are_those_of_the_answers(self) -> None:
+        reply = halves(TEXT, 50, 1_050)
+        result = play(at(0, 0, 7), Server(replies=[reply]))
+        # The first half is heard from 50 ms on.
+        true_s = 1.0 - HALF / RATE
+        for each in result.repetitions:
+            figures = repetition_figures(each)
+            assert figures["stall"].value == pytest.approx(true_s, abs=1e-9)
+            assert figures["stall_count"].value == 1
+
     def test_a_load_that_begins_later_on_the_clock_counts_from_its_own_beginning(self) -> None:
         async def later(clock: ScriptedClock) -> LoadResult:
             await asyncio.sleep(2)
