@@ -82,6 +82,8 @@ class TextClass:
         takes 0.072 s per phoneme, which gives 0.08 s per character. The range is half of the former to 2.5 times the
         latter, for fast and slow voices, numbers in digits (up to 2.5 phonemes per character in a short text) and
         pauses. The silence before and after the speech does not depend on the length, so the range adds 2.5 s for it.
+        Kokoro v1.0 (int8) takes 0.05 to 0.08 s per character of chars-60, 0.07 to 0.10 s of chars-12 and 0.09 to 0.16 s
+        of one word, in all languages of the corpus.
         """
         return Band(low=0.03, high=0.2 + 2.5 / self.characters)
 

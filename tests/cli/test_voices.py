@@ -1,5 +1,6 @@
 """Voices as a user has them: files of an unusual shape, blends, languages; the real command and the real engine."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,14 +80,21 @@ def others(small_replica: ModelFiles, tmp_path: Path) -> Path:
     return path
 
 
-def test_first_voice_stands_in_for_a_missing_default_and_is_named(kokoro_bench: Command, others: Path) -> None:
-    run = ("run", *ONE, "--voices", str(others), "--text", "chars-12", "--budget", "20s", "-k", "test_whole")
+def test_first_voice_stands_in_for_a_missing_default_and_a_suite_skips_the_other_missing_ones(
+    kokoro_bench: Command, others: Path
+) -> None:
+    suite = ("--nightly", "-k", "test_voices", "--text", "chars-12", "--budget", "20s")
     json_path = others.with_name("run.json")
-    found = kokoro_bench(*run, "--json", str(json_path))
+    found = kokoro_bench(
+        "run", *ONE, *suite, "--voices", str(others), "--json", str(json_path), "--pytest-output", "--", "-rs"
+    )
     assert found.returncode == 0, found.stdout + found.stderr
     output = " ".join(found.stdout.split())
     assert "voice: jf_alpha, because a voices file has no usable af_heart" in output
-    assert "replica-small.cpu.tdefault/whole/chars-12/jf_alpha" in json_path.read_text(encoding="utf-8")
+    assert "not measured, because the voices file lacks them: am_michael, bf_emma" in output
+    assert "no voice 'bf_emma' in the voices file; known: jf_alpha, jm_kumo" in output
+    measured = {each["extra_info"]["scenario"] for each in json.loads(json_path.read_bytes())["benchmarks"]}
+    assert measured == {f"replica-small.cpu.tdefault/whole/chars-12/{voice}" for voice in ("jf_alpha", "jm_kumo")}
 
 
 def test_missing_voice_that_the_user_named_is_refused_with_the_nearest(kokoro_bench: Command, others: Path) -> None:
