@@ -173,10 +173,10 @@ def _take(
 
 def _alone(scenario: Scenario, original: Scenario | None) -> str:
     if original is None:
-        return "The run has nothing with this text to listen to beside it."
+        return "The run has no other recording of this text."
     if original.id == scenario.id and scenario.mode is not Mode.WHOLE:
         return "One repetition of this original was kept; its variants are laid beside it on their own pages."
-    return "There is no second recording of the same launch to hold it against."
+    return "There is no second recording of the same launch to compare it with."
 
 
 def _finding(data: RunData, scenario: Scenario, original: Scenario | None) -> str:
@@ -184,7 +184,7 @@ def _finding(data: RunData, scenario: Scenario, original: Scenario | None) -> st
     ours = _medians(data, scenario, _ITSELF if original is None else _SIMILARITY)
     known = [f"{metric_of(name).title} {scale(name, [value]).full(value)}" for name, value in ours.items()]
     if not known:
-        return "How far the two are apart was not computed."
+        return "The differences of the two recordings were not computed."
     if original is None:
         return f"The same model under two seeds: {', '.join(known)}. What a variant differs by is read beside this."
     own = _medians(data, original, _ITSELF)

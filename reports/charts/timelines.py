@@ -55,7 +55,7 @@ def trend(
     every = np.array(values, dtype=float)
     known = every[~np.isnan(every)]
     if not len(known):
-        return Markup('<p class="quiet">No run has a figure of this.</p>')
+        return Markup('<p class="quiet">No run has a value of this metric.</p>')
     if len(known) == 1:
         return Markup('<p class="quiet">One value so far: no line yet.</p>')
     low, high = float(known.min()), float(known.max())

@@ -41,7 +41,7 @@ class ReportedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """What is marked on the lines besides the steps: alerts, and runs that were promoted to the baseline."""
+    """Marks on the lines besides the steps: alerts, and runs that were promoted to the baseline."""
 
     reported: tuple[ReportedStep, ...] = ()
     promoted: frozenset[str] = field(default_factory=frozenset)

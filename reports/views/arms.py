@@ -114,7 +114,7 @@ def arms(data: RunData, values: RunValues | None = None, *, speech: Speech | Non
         request=request,
         reference=reference.arm.id if reference else "",
         recommendation=(
-            "No recommendation is made here: `kokoro-bench recommend` weighs speed, sound and size, with intervals."
+            "For a recommendation with intervals, run `kokoro-bench recommend`."
             if columns.keys() & set(SOUNDS)
             else "No recommendation: the sound of the variants was not compared in this run; speed alone is no reason."
         ),

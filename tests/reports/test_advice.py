@@ -24,7 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> RunData:
 def test_the_faster_arm_is_named_with_its_lead_and_the_interval(data: RunData) -> None:
     found = choices(data)
     throughput = next(each for each in found.advice if each.purpose == "throughput")
-    assert throughput.sentence.startswith("scripted-8bit; the second best, scripted, lies")
+    assert throughput.sentence.startswith("scripted-8bit; the second best, scripted, is")
     best, second = throughput.places
     assert (best.result, second.result) == ("best", "behind")
     assert found.common == "cpu, default threads, voice af_heart"

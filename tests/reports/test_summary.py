@@ -86,7 +86,7 @@ def test_runs_of_two_machines_come_with_a_warning(run: RunData) -> None:
 
 def test_runs_without_a_common_figure_are_still_a_page(run: RunData) -> None:
     nothing = replace(run, summaries=())
-    assert "no figure in common" in compare_html(comparison_of_runs(nothing, run))
+    assert "no metric in common" in compare_html(comparison_of_runs(nothing, run))
 
 
 def test_commands_are_code_and_nothing_else_is_markup() -> None:

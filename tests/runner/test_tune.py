@@ -112,7 +112,7 @@ def test_recommend_prints_the_table_the_sentence_and_what_to_paste(
     lab.run(requests=[ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12",))], model="scripted,scripted-8bit")
     done = CliRunner().invoke(recommend, ["--engine", "scripted", "--for", "throughput"], standalone_mode=False)
     assert done.exception is None, done.output
-    assert "scripted-8bit.cpu.tdefault; the second best, scripted.cpu.tdefault, lies" in " ".join(done.output.split())
+    assert "scripted-8bit.cpu.tdefault; the second best, scripted.cpu.tdefault, is" in " ".join(done.output.split())
     assert "session = ort.InferenceSession(" in done.output
     duel = "kokoro-bench duel model=scripted-8bit model=scripted --text chars-12 --engine scripted"
     assert f"to confirm it with a paired comparison: {duel}" in done.output

@@ -143,11 +143,11 @@ def test_weekdays_are_a_crontabs(field: str, days: list[int]) -> None:
     ("cron", "says"),
     [
         ("30 2 * *", "4 fields"),
-        ("61 2 * * *", "no time"),
+        ("61 2 * * *", "not a valid cron time"),
         ("0 0 30 2 *", "never comes"),
         ("0 0 1 * 1", "two jobs"),
-        ("0 0 * * funday", "no weekday"),
-        ("0 0 * * 8", "no weekday"),
+        ("0 0 * * funday", "not a weekday"),
+        ("0 0 * * 8", "not a weekday"),
         ("@yearly-ish", "1 fields"),
     ],
 )
