@@ -12,7 +12,7 @@ from harness.cli import COMMANDS
 from harness.cli.streams import ASCII, HANDLER, steady_streams
 from tests.conftest import Command
 
-RUN = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "2", "--blocks", "2", "-k", "chars-12")
+RUN = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "1", "--blocks", "2", "-k", "chars-12")
 posix_only = pytest.mark.skipif(os.name != "posix", reason="of the shell")
 
 
@@ -90,12 +90,12 @@ class TestSigns:
 @posix_only
 class TestEnds:
     def test_a_reader_that_goes_away_costs_neither_the_run_nor_its_code(
-        self, tmp_path: Path, user_environment: dict[str, str]
+        self, tmp_path: Path, user_environment: dict[str, str], kokoro_bench: Command
     ) -> None:
         line = " ".join(RUN)
         found = shell(f"$KB {line} --targets rtf=0.01 | head -1; exit ${{PIPESTATUS[0]}}", tmp_path, user_environment)
         assert (found.returncode, found.stderr) == (1, b"")
-        assert shell("$KB runs list --json", tmp_path, user_environment).stdout.count(b'"complete"') == 1
+        assert kokoro_bench("runs", "list", "--json").stdout.count('"complete"') == 1
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
     def test_a_full_disk_behind_the_output_is_told_and_is_never_a_success(
@@ -110,12 +110,12 @@ class TestEnds:
         assert lost_both.returncode == 2
 
     def test_closed_streams_lead_nowhere_and_into_no_file(
-        self, tmp_path: Path, user_environment: dict[str, str]
+        self, tmp_path: Path, user_environment: dict[str, str], kokoro_bench: Command
     ) -> None:
         found = shell(f"$KB {' '.join(RUN)} --targets rtf=0.01 <&- >&- 2>&-", tmp_path, user_environment)
         assert found.returncode == 1
         # A database that had got the number of standard output would hold what was printed.
-        shown = shell("$KB runs show", tmp_path, user_environment)
+        shown = kokoro_bench("runs", "show")
         assert shown.returncode == 0, shown.stderr
 
 
