@@ -13,8 +13,14 @@ from harness.store.baselines import BaselineEntry, BaselinePoint, PromotedRun
 
 
 def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
-    """What promoting this run would accept: every gated figure that was validly measured."""
+    """What promoting this run would accept: every gated value that was validly measured.
+
+    Each has the definition under which the run was concluded, so values of an earlier definition are not compared with
+    those of today's.
+    """
     run, values = _promoted(data), RunValues(data)
+    # What a worker finds in the audio, such as the onset, stays as an earlier version found it.
+    concluded = {(each.scenario_id, each.metric): each.definition for each in data.summaries if each.n}
     entries = []
     for scenario in data.run.scenarios:
         model = scenario.arm.model.sha256 if scenario.arm.model else ""
@@ -23,7 +29,7 @@ def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
                 continue
             point = BaselinePoint(
                 run=replace(run, model=model, corpus=data.run.setting.texts_in(text_language(scenario))),
-                definition=METRICS[name].definition,
+                definition=concluded.get((scenario.id, name), METRICS[name].definition),
                 median=median(found.flat),
                 n=found.n,
                 launches=len(found.grouped),
