@@ -7,16 +7,16 @@ from typing import Any, Final
 from harness.core.codec import decode, encode
 
 SLACK_S: Final = 900.0
-"""Beyond its budget a run builds models, starts workers and is judged: so much, and half the budget, it may take."""
+"""Time (s) beyond the budget, besides half of it, in which a run may build models, start workers and be analysed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is measured, and when: `cron` (five fields) or every `every_s` seconds, in a time zone.
+    """A job: what it measures, and when: `cron` (five fields) or every `every_s` seconds, in a time zone.
 
-    `options` are keys of the configuration with their values as text. `budget_s` 0 is the selection's own; after
-    `limit_s` a run is ended and kept as partial. `promote` is "never" or "clean": a run in which nothing got worse, and
-    never while a regression is open.
+    `options` are configuration keys with their values as text. `budget_s` 0 means the selection's budget. After
+    `limit_s` the run is ended and stored as partial. `promote` is "never" or "clean": promote a run in which nothing
+    regressed, and never while a regression is open.
     """
 
     name: str
@@ -32,13 +32,13 @@ class Job:
 
     @property
     def when(self) -> str:
-        """Its times, in words."""
+        """Its times as text."""
         return f"{self.cron} {self.timezone}" if self.cron else f"every {duration(self.every_s)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What holds for all jobs. Durations are in seconds; `keep_…` say what retention leaves alone."""
+    """Settings of all jobs. Durations are in seconds. `keep_…` are the limits of retention."""
 
     runner: str = ""
     alerts: tuple[str, ...] = ()
@@ -51,23 +51,23 @@ class Settings:
 
 
 def limit_of(job: Job, budgets_s: Mapping[str, float]) -> float:
-    """After how many seconds a run of `job` is ended."""
+    """The time limit (s) of a run of `job`."""
     return job.limit_s or 1.5 * (job.budget_s or budgets_s[job.selection]) + SLACK_S
 
 
 def to_plain(job: Job) -> dict[str, Any]:
-    """A job as what every version can read back."""
+    """A job in a form that every version can read."""
     plain: dict[str, Any] = encode(job)
     return plain
 
 
 def from_plain(plain: Mapping[str, Any]) -> Job:
-    """The job that `to_plain` was given; what a newer version added is left out."""
+    """The job of `to_plain`, without fields that a newer version has added."""
     return decode(Job, dict(plain), ignore_unknown=True)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person writes them: 90s, 5m, 1.5h, 2d."""
+    """Seconds as text with a unit: 90s, 5m, 1.5h, 2d."""
     for unit, scale in (("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)):
         if seconds >= scale and (seconds / scale * 10).is_integer():
             return f"{seconds / scale:g}{unit}"

@@ -1,8 +1,8 @@
 """The job store: APScheduler's, in the results database.
 
-APScheduler keeps jobs, times and triggers. Its loop is not used: it sleeps until the next time on a clock of its own,
-so it would notice a clock that was set only afterwards, and could not run on a scripted one.
-`harness.schedule.triggers` says what is due, and the daemon asks it.
+APScheduler stores jobs, times and triggers. Its loop is not used: it sleeps until the next time by its own clock, so it
+would notice too late that the clock was set, and could not run on a scripted clock. The daemon uses
+`harness.schedule.triggers` to determine what is due.
 """
 
 import hashlib
@@ -21,22 +21,22 @@ from harness.store.schedule_log import ScheduleLog
 
 
 def due(**_job: object) -> None:
-    """What a job in the store refers to; the daemon starts a process in its stead."""
+    """The function that a stored job refers to. It does nothing: the daemon starts a process instead."""
 
 
 class _MemoryStore(BaseScheduler):  # type: ignore[misc]  # APScheduler ships no types
-    """A scheduler that keeps jobs and never starts one."""
+    """A scheduler that stores jobs and never starts one."""
 
     def wakeup(self) -> None:
         """Nothing to wake up: this scheduler never runs."""
 
     def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's signature
-        """Let go of the job store."""
+        """Close the job store."""
         super().shutdown(wait)
 
 
 class JobStore:
-    """The jobs of one runner, in a table of its own: a job that one runner cannot read does not affect the others."""
+    """The jobs of one runner, in a separate table, so that a job that a runner cannot read does not affect others."""
 
     def __init__(self, journal: ScheduleLog, runner: str) -> None:
         self._journal = journal
@@ -61,7 +61,7 @@ class JobStore:
         return tuple(sorted((_booked(job) for job in jobs), key=lambda booked: booked.job.name))
 
     def get(self, name: str) -> Booked:
-        """One job; UsageError where there is none of that name."""
+        """The job of this name. Raises UsageError if there is none."""
         with self._journal.explained():
             job = self._scheduler.get_job(name)
         if job is None:
@@ -70,7 +70,7 @@ class JobStore:
         return _booked(job)
 
     def put(self, job: Job, *, now: float, origin: str) -> Booked:
-        """Add a job, or put it in place of its former self; where its times stay the same, so does the next one."""
+        """Add a job or replace the one of the same name. If its times are unchanged, so is its next time."""
         before = next((booked for booked in self.all() if booked.job.name == job.name), None)
         same = before is not None and _times(before.job) == _times(job)
         if before is not None and same and (before.job, before.origin) == (job, origin):
@@ -94,7 +94,7 @@ class JobStore:
         return self.get(job.name)
 
     def sync(self, jobs: Sequence[Job], *, now: float) -> None:
-        """Make the declared jobs what the file says; what a command added stays, unless the file has its name."""
+        """Store the jobs declared in the file. Jobs that a command added stay, unless the file has their name."""
         for job in jobs:
             self.put(job, now=now, origin="file")
         names = {job.name for job in jobs}
@@ -103,18 +103,18 @@ class JobStore:
                 self.remove(booked.job.name)
 
     def remove(self, name: str) -> None:
-        """Take a job out; UsageError where there is none of that name."""
+        """Remove a job. Raises UsageError if there is none of this name."""
         self.get(name)
         with self._journal.explained():
             self._scheduler.remove_job(name)
 
     def pause(self, name: str) -> None:
-        """Let a job rest until it is resumed."""
+        """Pause a job until it is resumed."""
         self.get(name)
         self.advance(name, None)
 
     def resume(self, name: str, *, now: float) -> Booked:
-        """Let a job be due again; what it missed meanwhile was meant to be missed."""
+        """Resume a job. Times that it missed while paused are not made up for."""
         booked = self.get(name)
         if booked.paused:
             self.advance(name, next_after(booked.job, now))

@@ -1,4 +1,4 @@
-"""Runs as processes: started, watched, asked to end. Each in a session of its own, so that Ctrl-C is the daemon's."""
+"""Starts, monitors and ends runs as processes. Each has its own session, so that Ctrl-C reaches only the daemon."""
 
 import os
 import signal
@@ -24,19 +24,19 @@ GO: Final = "go\n"
 """The start signal, sent when the process is recorded."""
 
 COMMAND: Final = (sys.executable, "-P", "-X", "utf8", "-m", "harness.cli.scheduled_run")
-"""-P: what lies in the project's directory must not stand in for a package."""
+"""-P: files in the project's directory must not shadow packages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a process ended; `code` is None where it was another's child and only its end could be seen."""
+    """How a process ended. `code` is None if it was another process's child, whose exit code is unknown."""
 
     code: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to start: the command's arguments, where it says what, and when its time limit is over (s since epoch)."""
+    """A run to start: the command's arguments, its log, and the end of its time limit (s since the epoch)."""
 
     arguments: tuple[str, ...]
     directory: Path
@@ -45,44 +45,44 @@ class Order:
 
     @property
     def events(self) -> Path:
-        """The file that tells how far the run has come."""
+        """The file with the run's progress."""
         return events_of(self.log)
 
 
 class Process(Protocol):
-    """One run, as the daemon sees it."""
+    """The process of one run."""
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         ...
 
     def go(self) -> None:
-        """Let it begin."""
+        """Send the start signal."""
         ...
 
     def poll(self) -> Exit | None:
-        """How it ended; None while it runs."""
+        """How the process ended; None while it runs."""
         ...
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Request the process to end."""
         ...
 
     def kill(self) -> None:
-        """End it."""
+        """Kill the process."""
         ...
 
 
 class Launcher(Protocol):
-    """Who starts runs."""
+    """Starts runs."""
 
     def start(self, order: Order) -> Process:
-        """Start a process; it runs the command after the start signal."""
+        """Start a process. It runs the command after the start signal."""
         ...
 
     def adopt(self, pid: int, started_at: float) -> Process | None:
-        """A run that another scheduler had started, if it is still there."""
+        """The process of a run that another scheduler started, if it still runs."""
         ...
 
 
@@ -106,7 +106,7 @@ def arguments_of(job: Job, config: Config, *, wait_s: float) -> tuple[str, ...]:
 
 
 def absolute_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that starts in another folder: paths that begin at this one made absolute."""
+    """The environment for a process in another folder: relative paths become absolute."""
     found = dict(environment)
     for key in KEYS:
         variable = ENVIRONMENT_PREFIX + key.name.upper().replace("-", "_")
@@ -122,7 +122,7 @@ class SystemLauncher:
     """Real processes."""
 
     def start(self, order: Order) -> Process:
-        """Start one. MeasurementError where the system refuses."""
+        """Start a process. Raises MeasurementError if the system refuses."""
         environment = absolute_variables(os.environ)
         environment |= {EVENTS_VARIABLE: str(order.events), UNTIL_VARIABLE: repr(order.until)}
         environment["PYTHONPATH"] = os.pathsep.join(
@@ -146,7 +146,7 @@ class SystemLauncher:
         return _Own(process)
 
     def adopt(self, pid: int, started_at: float) -> Process | None:
-        """A live process of this number that can be the one meant."""
+        """The running process with this id, if it can be the one that was recorded."""
         return _Adopted(pid=pid, started_at=started_at) if process_alive(pid, started_at) else None
 
 
@@ -180,13 +180,13 @@ class _Own:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Adopted:
-    """Another's child, known by its number and start."""
+    """Another process's child, identified by its id and start."""
 
     pid: int
     started_at: float
 
     def go(self) -> None:
-        """It has long begun."""
+        """Do nothing: the run has already begun."""
 
     def poll(self) -> Exit | None:
         return None if process_alive(self.pid, self.started_at) else Exit(code=None)

@@ -1,37 +1,37 @@
-"""What was observed: launches, repetitions of stamped chunks, blocks with their canary. All else is derived."""
+"""Observations: launches, repetitions with stamped chunks, and blocks with their canary. All else is derived."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Why a repetition was made. Only `MEASURED` ones carry figures of speed."""
+    """The purpose of a repetition. Only `MEASURED` ones have values of speed."""
 
     FIRST = "first"
     """The first inference of a launch."""
     WARMUP = "warmup"
-    """Before measuring, one text class after the other from short to long; its high-water marks give rss_peak."""
+    """Before measuring, one text class after the other from short to long. Its peaks of memory give rss_peak."""
     MEASURED = "measured"
-    """In a block; of a load, what was to begin within its window."""
+    """In a block; under a load, a request with its intended start within the window."""
     COOLDOWN = "cooldown"
-    """Of a load, what was to begin after its window: it keeps up the load while the window's last are answered."""
+    """Under a load, a request after the window. It keeps up the load while the window's last requests are answered."""
 
 
 class OutcomeKind(StrEnum):
-    """Whether a repetition may carry figures, and if not, what kind of failure it was."""
+    """Whether a repetition is valid, or else the kind of its failure."""
 
     VALID = "valid"
     INVALID_AUDIO = "invalid-audio"
-    """Audio came, but fails a check (silent, clipped, too short, …); `Outcome.reason` says which."""
+    """The audio fails a check (silent, clipped, too short, …); `Outcome.reason` states which."""
     ERROR = "error"
     """The engine raised, or the server answered with an error."""
     TIMEOUT = "timeout"
     UNFINISHED = "unfinished"
-    """The load was over, and its answer was not complete when waiting for it ended."""
+    """The answer was still incomplete when the client stopped waiting after the end of the load."""
     CRASHED = "crashed"
     """The worker process ended."""
     BROKEN_PROMISE = "broken-promise"
-    """Audio came, and the engine did not do what it says that it does: `Outcome.fault` names the promise."""
+    """The audio is valid, but the engine violated an invariant; `Outcome.fault` names it."""
     REFUSED = "refused"
     """The arm cannot be loaded here: missing provider, rejected model, …"""
 
@@ -44,11 +44,11 @@ class Outcome:
     reason: str = ""
     stderr_tail: str = ""
     fault: str = ""
-    """The engine's short name for the failure, by which failures are counted: "refused", "http-503", "truncated", …"""
+    """The engine's short name of the failure, for counting failures: "refused", "http-503", "truncated", …"""
 
     @property
     def valid(self) -> bool:
-        """Whether the figures of this repetition count."""
+        """Whether the values of this repetition count."""
         return self.kind is OutcomeKind.VALID
 
 
@@ -57,7 +57,7 @@ VALID = Outcome()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageMark:
-    """One stretch of work, in ns since the repetition's intended start. Stages: phonemise, inference, postprocess."""
+    """One period of work, in ns since the repetition's intended start. Stages: phonemise, inference, postprocess."""
 
     stage: str
     start_ns: int
@@ -66,7 +66,7 @@ class StageMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkMark:
-    """One chunk of decoded audio: when it had arrived whole, and how many frames (mono samples) it carries."""
+    """One chunk of decoded audio: the time of its complete arrival, and its number of frames (mono samples)."""
 
     at_ns: int
     frames: int
@@ -74,10 +74,10 @@ class ChunkMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFeatures:
-    """What the worker kept of the audio: enough to judge validity and to find the first audible moment.
+    """Features of the audio that the worker keeps, to check its validity and to find the first audible moment.
 
-    Levels are dBFS (0 = full-scale sine's peak amplitude 1.0, RMS of the samples); `clipped_share` is the ratio of
-    frames at or above full scale; `onset_frame` is the first audible frame over all chunks joined, None with a reason.
+    Levels are RMS in dBFS (0 dBFS: amplitude 1.0). `clipped_share` is the ratio of frames at or above full scale.
+    `onset_frame` is the first audible frame over all chunks joined; None with a reason.
     """
 
     sample_rate: int
@@ -94,7 +94,7 @@ class AudioFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Resident size in bytes; `peak` is the high-water mark since a reset just before; None where there is none."""
+    """Resident memory in bytes. `peak` is the maximum since a reset just before. None: unknown."""
 
     rss_before: int | None = None
     rss_after: int | None = None
@@ -104,7 +104,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """What else ran meanwhile. None where the platform does not tell; `marks` names what exceeded its limit."""
+    """Other activity during the repetition. None: the platform does not report it. `marks` names exceeded limits."""
 
     steal_share: float | None = None
     others_cpu_share: float | None = None
@@ -114,10 +114,10 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCounters:
-    """What an engine that keeps accounts counted, in pieces of texts: `routes` are (session, pieces that it spoke).
+    """The counters of an engine, in segments of texts. `routes` are (session, segments that it synthesised).
 
-    Every piece asked for of the cache is a hit, a miss (it was computed) or joined a computation under way.
-    `cache_bytes` is what the cache held at the end, `cache_limit` its bound; both 0 where there is no cache.
+    Every segment requested from the cache is a hit, a miss (it was computed), or joined a running computation.
+    `cache_bytes` is the size of the cache at the end, `cache_limit` its limit; both are 0 without a cache.
     """
 
     routes: tuple[tuple[str, int], ...] = ()
@@ -130,11 +130,11 @@ class EngineCounters:
 
     @property
     def asked(self) -> int:
-        """Pieces that were asked for."""
+        """The number of requested segments."""
         return self.hits + self.misses + self.joined
 
     def since(self, earlier: "EngineCounters") -> "EngineCounters":
-        """What was counted after `earlier`, an account of the same engine; the cache as it is now."""
+        """The counts since `earlier`, counters of the same engine. The sizes of the cache are the current ones."""
         before = [pieces for _, pieces in earlier.routes]
         return EngineCounters(
             routes=tuple((name, pieces - old) for (name, pieces), old in zip(self.routes, before, strict=True)),
@@ -149,7 +149,7 @@ class EngineCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """One timed synthesis. Stamps count from its intended start; `end_ns`: the last of it had come, or it failed."""
+    """One timed synthesis. Stamps count from its intended start. `end_ns` is the end of the answer or the failure."""
 
     scenario_id: str
     launch: int
@@ -169,9 +169,9 @@ class Repetition:
     audio: AudioFeatures | None = None
     outcome: Outcome = VALID
     lag_ns: int | None = None
-    """How much later than it could have a client of many requests sent this one; None where they come one by one."""
+    """The client's own delay of the start under concurrent requests; None for sequential ones."""
     account: EngineCounters | None = None
-    """What the engine counted meanwhile, where it keeps accounts; of texts asked for at once, over all of them."""
+    """The engine's counters during the repetition, if it has any; for concurrent requests, those of all together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ class LoadPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What a loaded engine says of itself: the providers that ONNX Runtime really gave it, versions, options."""
+    """Facts that a loaded engine reports: the providers that ONNX Runtime actually uses, versions, options."""
 
     providers: tuple[str, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
@@ -205,13 +205,13 @@ class Launch:
     rss_loaded: int | None = None
     facts: EngineFacts = field(default_factory=EngineFacts)
     dedicated: bool = False
-    """Made for a load scenario alone, and ended after its first inference."""
+    """Made only for a start-up scenario, and ended after its first inference."""
     outcome: Outcome = VALID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
-    """Two fixed pieces of work that belong to the harness: how fast the machine was in this block."""
+    """The times of two fixed pieces of work of the harness. They show how fast the machine was in this block."""
 
     numpy_ns: int | None
     graph_ns: int | None
@@ -220,10 +220,10 @@ class Canary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadNote:
-    """What a load shows beside its requests.
+    """Observations of a load besides its requests.
 
-    `timer_lag` says how late the client's own timer came, as (lateness in 0.1 ms, how often) in ascending order.
-    `memory` and `server_cpu_ns` are those of the server's process tree over the whole load, where it is known.
+    `timer_lag` is the lag of the client's own timer as (lag in 0.1 ms, count), in ascending order. `memory` and
+    `server_cpu_ns` are those of the server's process tree over the whole load, if known.
     """
 
     timer_lag: tuple[tuple[int, int], ...] = ()
@@ -233,7 +233,7 @@ class LoadNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFigures:
-    """What a server says of itself at its /status: every number there by its path, or the reason why there is none."""
+    """The numbers that a server reports at its /status, by their path in the JSON; or the reason why there are none."""
 
     figures: tuple[tuple[str, float], ...] = ()
     reason: str = ""
@@ -241,15 +241,13 @@ class ServerFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One round of every scenario, in an order drawn anew, or that of the block before turned round.
+    """One round of every scenario, in a new random order or in the reversed order of the block before.
 
-    `wall_ns` runs from its first request to its last answer.
-    Where the workers of a launch are not all there at once, `group` counts the groups of arms that take turns, and a
-    block is a round of its group's scenarios. A block with a `load` is one scenario's, and `started_at` and `wall_ns`
-    are its window. Where two arms spoke each text at the same time, `slice_ns` is how long each worked at most before
-    it was the other's turn; 0 where they spoke one after the other, and `whole` says why where slices were asked for.
-    A block in slices with such a reason is the one that gave it: its figures, and those of earlier ones in slices, do
-    not count.
+    `wall_ns` is the time from its first request to its last answer. If arms run in groups, `group` is the index of the
+    group, and a block is a round of the group's scenarios. A block with a `load` has one scenario, and `started_at` and
+    `wall_ns` are its window. If two arms ran in slices, `slice_ns` is the longest slice; 0 if they ran one after the
+    other, and `whole` is the reason if slices were requested. A block in slices with a reason is the block that showed
+    it: its values, and those of earlier blocks in slices, do not count.
     """
 
     block: int
@@ -260,7 +258,7 @@ class Block:
     canary: Canary
     load: LoadNote | None = None
     servers: tuple[tuple[str, ServerFigures], ...] = ()
-    """(Arm id, what its server says after the block) of every arm that is a server."""
+    """(Arm id, the numbers that its server reports after the block) for every arm that is a server."""
     group: int = 0
     slice_ns: int = 0
     whole: str = ""

@@ -1,4 +1,4 @@
-"""What is measured: an arm (all that a worker loads), a text class and a mode."""
+"""Scenarios: an arm (everything that a worker loads), a text class and a mode."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ from harness.core.file_names import without_folder
 
 
 class Mode(StrEnum):
-    """How audio is asked for."""
+    """How audio is requested."""
 
     WHOLE = "whole"
     """One call that returns all audio."""
@@ -19,15 +19,15 @@ class Mode(StrEnum):
     ENDPOINT = "endpoint"
     """Over HTTP."""
     LOAD_WARM = "load-warm"
-    """Start-up with the model file in the page cache; nothing but the first inference is synthesised."""
+    """Start-up with the model file in the page cache, including the first inference."""
     LOAD_COLD = "load-cold"
     """Start-up with the model file evicted from the page cache."""
     WARM_UP = "warm-up"
-    """Whole texts of a process that has just been started and has spoken nothing: each once, and then each again."""
+    """First requests: whole texts in a new process that has synthesised nothing, each once, and then each again."""
 
     @property
     def starts_alone(self) -> bool:
-        """Whether the scenario has starts of its own, while no other worker is there, and no part in the blocks."""
+        """Whether the scenario has dedicated start-ups without other workers, and takes no part in blocks."""
         return self.is_load or self is Mode.WARM_UP
 
     @property
@@ -38,7 +38,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """A range that includes both ends, in the unit of what it bounds: a text class's seconds of audio per character."""
+    """A range that includes both ends, such as the seconds of audio per character of a text class."""
 
     low: float
     high: float
@@ -46,14 +46,14 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Utterance:
-    """A text of a named length class; `variant` numbers the texts of a class."""
+    """A text of a text class. `variant` is its index within the class."""
 
     text_class: str
     variant: int
     text: str
     is_phonemes: bool = False
     language: str = "en-us"
-    """The tag of the language that it is written in; "" where nobody knows. In an order: that it is to be spoken in."""
+    """The tag of the text's language, "" if unknown. In an order: the language to synthesise in."""
 
     @property
     def characters(self) -> int:
@@ -62,23 +62,23 @@ class Utterance:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that decides what is spoken."""
+        """SHA-256 (hex) of everything that determines the speech."""
         kind = "phonemes" if self.is_phonemes else "text"
         return hashlib.sha256(f"{self.language or 'en-us'}\n{kind}\n{self.text}".encode()).hexdigest()
 
 
 DEQUANTISED = "dequantised"
-"""The origin of a 32-bit original that was made from an 8-bit file: its `parent` is what it was made from, and what it
-is the original of."""
+"""The origin of a 32-bit original that was made from an 8-bit file. Its `parent` is that file, of which it is the
+original."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVariant:
-    """A model file, known by its digest and never by its name.
+    """A model file, identified by its digest and never by its name.
 
-    `origin` is "replica", "public", "dequantised", "quantised", "user" or "scripted"; `recipe` says how it was made;
-    `parent` is the SHA-256 of the model that it was made from ("" for none); `size` is in bytes, external data
-    included.
+    `origin` is "replica", "public", "dequantised", "quantised", "user" or "scripted". `recipe` states how it was made.
+    `parent` is the SHA-256 of the model that it was made from ("" for none). `size` is in bytes, including external
+    data.
     """
 
     name: str
@@ -92,7 +92,7 @@ class ModelVariant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """A set of packages with a virtual environment of its own; no requirements means the environment we run in."""
+    """A set of packages with its own virtual environment. No requirements: the current environment."""
 
     name: str = "current"
     requirements: tuple[str, ...] = ()
@@ -102,20 +102,20 @@ CURRENT_RUNTIME = Runtime()
 
 
 PASSING = ("pid",)
-"""Options of a server that say nothing of it, and differ each time that it is started."""
+"""Options of a server that do not describe it, and differ at each of its starts."""
 
 PLAIN_ENGINES = ("kokoro", "scripted")
-"""What speaks with a model where its arm's id names no engine. Ids are in baselines: this never changes."""
+"""Engines that ids of arms with a model do not name. Ids are in baselines, so this never changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """All that a worker loads.
+    """Everything that a worker loads.
 
-    `threads` is ONNX Runtime's intra-op count, 0 for its default; `provider` is our short name ("cpu", "openvino", …),
-    "" where the engine has neither providers nor threads; `session_options` of an arm with a `url` are the endpoint's;
-    `revision` is the git revision whose source the worker runs ("" for the tree as it is); `slowdown` is a planted
-    delay, as a ratio of the work, for calibration alone.
+    `threads` is ONNX Runtime's intra-op count, 0 for its default. `provider` is our short name ("cpu", "openvino", …),
+    or "" if the engine has neither providers nor threads. `session_options` of an arm with a `url` are the endpoint's
+    options. `revision` is the git revision whose source the worker runs ("" for the current tree). `slowdown` is a
+    planted delay as a ratio of the work, for calibration only.
     """
 
     engine: str
@@ -129,11 +129,11 @@ class Arm:
     url: str = ""
     slowdown: float = 0.0
     side: str = ""
-    """Tells the two arms of a duel apart where nothing else does."""
+    """Distinguishes the two arms of a duel if nothing else does."""
 
     @property
     def id(self) -> str:
-        """A stable, readable slug; what is at its default is left out."""
+        """A stable, readable slug. It omits settings with their default value."""
         parts = [self.model.name if self.model else self.engine]
         if self.model and self.engine not in PLAIN_ENGINES:
             parts.append(slug(self.engine))
@@ -142,7 +142,7 @@ class Arm:
         if self.runtime.requirements:
             parts.append(slug(self.runtime.name))
         options = (*self.provider_options, *self.session_options)
-        if not self.url:  # whose options may be paths of an interface
+        if not self.url:  # options of an endpoint may be paths of HTTP
             options = tuple((key, without_folder(value)) for key, value in options)
         parts += [slug(f"{key}={value}") for key, value in options if not (self.url and key in PASSING)]
         if self.url:
@@ -238,7 +238,7 @@ class Scenario:
 
     @property
     def request(self) -> str:
-        """What is asked of the arm, a slug: scenarios with the same request make pairs."""
+        """A slug of the request without the arm. Scenarios with the same request make pairs."""
         parts = [self.mode.value]
         if not self.mode.is_load:
             parts += [self.text_class, slug(self.voice)]
@@ -260,10 +260,10 @@ class Scenario:
 
 
 def reference_of(scenarios: Sequence[Scenario]) -> Scenario | None:
-    """Of scenarios with one request, the one that the others are held against: an original, as plain as there is one.
+    """The reference of scenarios with the same request: the plainest one, preferably an original. None for no scenario.
 
-    An original comes before what it is the original of, the CPU before other providers, kokoro-onnx before other
-    engines, and few settings before many; of equals the first is taken. None of none.
+    An original precedes the models made from it, the CPU other providers, kokoro-onnx other engines, and few settings
+    many. The first of equal ones is taken.
     """
     return min(scenarios, key=lambda each: _settings(each.arm, scenarios), default=None)
 
@@ -275,10 +275,10 @@ def _settings(arm: Arm, scenarios: Sequence[Scenario]) -> tuple[int, ...]:
 
 
 def original_digest(model: ModelVariant, scenarios: Sequence[Scenario]) -> str:
-    """SHA-256 of the original of a model, "" where it is an original itself or the original is not known.
+    """SHA-256 of a model's original; "" if it is an original itself or its original is unknown.
 
-    That is what the model was derived from. A dequantised model is an original, though it was made from another file:
-    in a run with both, it is the original of that file.
+    The original is the model from which it was derived. A dequantised model is an original although it was made from
+    another file: in a run with both, it is the original of that file.
     """
     if model.origin == DEQUANTISED or model.parent:
         return "" if model.origin == DEQUANTISED else model.parent
@@ -288,9 +288,9 @@ def original_digest(model: ModelVariant, scenarios: Sequence[Scenario]) -> str:
 
 
 def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
-    """What a scenario should sound like: its model's original on the CPU, with the same packages where there are such.
+    """The scenario of a model's original, as audio reference: on the CPU, with the same packages if the run has it.
 
-    None where the run has none. Of several, the first: an arm with other threads is held against it as well.
+    None if the run has no such scenario. If there are several, the first; arms with other threads use it as well.
     """
     model = scenario.arm.model
     if model is None or not model.sha256:
@@ -310,7 +310,7 @@ def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario |
 
 
 def same_request(one: Scenario, other: Scenario) -> bool:
-    """Whether two scenarios say the same in the same way: mode, text, voice, language, speed and how many at once."""
+    """Whether two scenarios have the same mode, text, voice, language, speed and concurrency."""
     return _request(one) == _request(other)
 
 
@@ -320,5 +320,5 @@ def _request(scenario: Scenario) -> tuple[object, ...]:
 
 
 def slug(text: str) -> str:
-    """`text` in the characters that file names, addresses and pytest's -k all take."""
+    """`text` in the characters that are valid in file names, addresses and pytest's -k."""
     return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text).strip("-") or "-"
