@@ -109,6 +109,10 @@ class Recording:
             return found
         return None
 
+    def kept(self) -> Mapping[tuple[str, int], str]:
+        """(Scenario id, launch) → the file in NumPy's format that a worker was asked to write."""
+        return self._kept
+
     def save(self, data: RunData) -> str:
         """Write the kept audio as FLAC files and prune the files of old runs. Return an error sentence, or ""."""
         rates = _sample_rates(data)

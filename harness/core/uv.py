@@ -10,10 +10,11 @@ BOX = " \t×├─╰▶│"
 """What uv draws before the lines of an error."""
 
 
-def run_uv(*arguments: str, given: str = "", what: str, remedy: str = "") -> str:
+def run_uv(*arguments: str, given: str = "", what: str, remedy: str = "", timeout_s: float | None = None) -> str:
     """Run uv and return its output. Raises RuntimeBuildError with the end of its error output.
 
-    `what` names what is installed, `remedy` replaces the advice for packages that do not fit together.
+    `what` names what is installed, `remedy` replaces the advice for packages that do not fit together. After `timeout_s`
+    seconds uv is killed, which is an error too.
     """
     # Use the system's certificates: uv's bundled ones do not know a company's proxy.
     environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
@@ -28,7 +29,12 @@ def run_uv(*arguments: str, given: str = "", what: str, remedy: str = "") -> str
             errors="replace",
             check=False,
             env=environment,
+            timeout=timeout_s,
         )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeBuildError(
+            f"the packages were not installed within {timeout_s:.0f} s", where=what, remedy="try again"
+        ) from error
     except (ImportError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RuntimeBuildError(f"uv cannot be run ({reason})", where=what, remedy="pip install uv") from error

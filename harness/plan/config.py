@@ -177,7 +177,7 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
 
 
 NOT_CONFIGURATION = tuple(
-    f"{ENVIRONMENT_PREFIX}{name}" for name in ("CACHE", "OFFLINE", "TEST_POSTGRES", "EVENTS", "UNTIL")
+    f"{ENVIRONMENT_PREFIX}{name}" for name in ("CACHE", "OFFLINE", "TEST_POSTGRES", "EVENTS", "SPEECH_PYTHON", "UNTIL")
 )
 """Variables with our prefix that other parts read."""
 

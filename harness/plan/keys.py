@@ -15,6 +15,7 @@ from harness.plan.parsing import (
     as_limits,
     as_pairs,
     as_spoken,
+    as_switch,
     as_text,
     as_texts,
     as_whole,
@@ -126,6 +127,8 @@ _DURATION = (
 )  # fmt: skip
 
 _VERDICT = (
+    Key(name="quality", default="on", parse=as_switch, group=Group.VERDICT, value="on|off",
+        meaning="recognise the words of the kept audio and estimate its quality, once everything is measured"),
     Key(name="targets", default=(), parse=as_limits, group=Group.VERDICT, value="METRIC=LIMIT",
         meaning="limits that gate every scenario, for example ttfa=0.8"),
     Key(name="require", default="nothing", parse=as_choice("nothing", "baseline", "answer"), group=Group.VERDICT,

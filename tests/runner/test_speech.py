@@ -1,0 +1,71 @@
+"""`kokoro-bench run` judges the audio that it kept; without the tools the timing is kept, with the reason."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.core.records.verdict import Summary
+from harness.measure.speech.runtime import VARIABLE
+from harness.store.audio import read_speech
+from harness.store.runs import open_store
+from tests.conftest import Command
+from tests.speech_tools import say, stand_in
+
+RUN = (
+    "run", "--engine", "espeak", "--text", "chars-12", "--launches", "1", "--blocks", "2", "--precision", "0.5",
+    "--budget", "3s",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stand_in(tmp_path_factory.mktemp("tools"))
+
+
+def summaries(folder: Path) -> dict[str, Summary]:
+    """Metric → its summary, of the scenario that speaks."""
+    with open_store(folder / ".kokoro-bench/results.sqlite") as store:
+        (run,) = store.list()
+        found = store.load(run.id).summaries
+    return {each.metric: each for each in found if "/whole/" in each.scenario_id}
+
+
+def test_a_run_tells_what_is_said_and_keeps_it_beside_the_audio(here: Command, tools: Path, tmp_path: Path) -> None:
+    say(tools, "Something else.")
+    found = here(*RUN, KOKORO_BENCH_QUALITY="on", **{VARIABLE: str(tools)})
+    assert found.returncode == 0, found.stderr
+    told = summaries(tmp_path)
+    assert told["dnsmos_p808"].median == 3.5
+    assert told["wer"].median == 3.0  # of one word none is heard, and two others are
+    assert told["leading_silence"].n or told["leading_silence"].reason
+    assert "judging the audio" in found.stderr
+    (run,) = (tmp_path / ".kokoro-bench" / "audio").iterdir()
+    sheet = read_speech(run.parent, run.name)
+    assert sheet is not None
+    assert {(each.transcript, each.language) for each in sheet.readings} == {("Something else.", "en-us")}
+    assert {each.words.errors for each in sheet.readings if each.words} == {3}
+
+
+def test_without_the_tools_the_timing_is_kept_with_the_reason(here: Command, tmp_path: Path) -> None:
+    nothing = {"KOKORO_BENCH_OFFLINE": "", "UV_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
+    found = here(*RUN, "--quality", "on", **nothing)
+    assert found.returncode == 0, found.stderr
+    told = summaries(tmp_path)
+    assert told["latency"].median
+    for name in ("wer", "cer", "dnsmos_overall", "dnsmos_signal", "dnsmos_p808", "loudness"):
+        assert told[name].reason.startswith("the speech tools cannot be had: "), name
+    assert "speed is measured without them" in found.stderr
+
+
+def test_quality_off_judges_nothing_and_says_so(here: Command, tools: Path, tmp_path: Path) -> None:
+    found = here(*RUN, "--quality", "off", **{VARIABLE: str(tools)})
+    assert summaries(tmp_path)["wer"].reason == "its audio was not judged"
+    assert "judging" not in found.stderr
+    (run,) = (tmp_path / ".kokoro-bench" / "audio").iterdir()
+    assert read_speech(run.parent, run.name) is None
+
+
+def test_quality_is_on_or_off(here: Command) -> None:
+    found = here("run", "--quality", "maybe")
+    assert found.returncode == 2
+    assert "quality must be one of on, off, not 'maybe'" in found.stderr
