@@ -13,8 +13,8 @@ BOX = " \t×├─╰▶│"
 def run_uv(*arguments: str, given: str = "", what: str, remedy: str = "", timeout_s: float | None = None) -> str:
     """Run uv and return its output. Raises RuntimeBuildError with the end of its error output.
 
-    `what` names what is installed, `remedy` replaces the advice for packages that do not fit together. After `timeout_s`
-    seconds uv is killed, which is an error too.
+    `what` names what is installed, `remedy` replaces the advice for packages that do not fit together. uv is killed
+    after `timeout_s` seconds, which is an error too.
     """
     # Use the system's certificates: uv's bundled ones do not know a company's proxy.
     environment = {"UV_SYSTEM_CERTS": "1", **os.environ}

@@ -91,7 +91,8 @@ def _build(path: Path, lock: Path, *, check: str, report: Callable[[str], None])
         run_uv("venv", "--quiet", "--python", sys.executable, str(part), what=NAME, timeout_s=BUILD_TIMEOUT_S)
         run_uv(
             "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", str(_python(part)),
-            "-r", str(lock), what=NAME, remedy="run it again with a network, or --quality off", timeout_s=BUILD_TIMEOUT_S,
+            "-r", str(lock), what=NAME, timeout_s=BUILD_TIMEOUT_S,
+            remedy="run it again with a network, or --quality off",
         )  # fmt: skip
         _check(_python(part), check)
         content = lock.read_text(encoding="utf-8")
