@@ -1,12 +1,14 @@
 """The book of jobs in APScheduler's store, on both kinds of database, for several runners."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from harness.core.errors import UsageError
 from harness.schedule.job import Job
@@ -34,15 +36,30 @@ def test_a_job_stays_when_its_scheduler_goes(journal: ScheduleLog) -> None:
     assert (booked.job, booked.next_at, booked.origin) == (NIGHTLY, NIGHT + 86_400, "file")
 
 
-def test_a_new_book_waits_for_whoever_is_writing(tmp_path: Path) -> None:
+@pytest.fixture
+def wants_to_write() -> Iterator[threading.Event]:
+    """Set as soon as a connection of the store's asks SQLite for a transaction that writes."""
+    asked = threading.Event()
+
+    def notice(_connection: object, _cursor: object, statement: str, *_given: object) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            asked.set()
+
+    event.listen(Engine, "before_cursor_execute", notice)
+    yield asked
+    event.remove(Engine, "before_cursor_execute", notice)
+
+
+def test_a_new_book_waits_for_whoever_is_writing(tmp_path: Path, wants_to_write: threading.Event) -> None:
     """A run may begin, or the database be made, in the very moment in which a schedule gets its table."""
     file = tmp_path / "results.sqlite"
     with open_store(file) as store, closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor() as pool:
+            wants_to_write.clear()
             opening = pool.submit(JobStore, store.journal(), "one")
-            with pytest.raises(TimeoutError):
-                opening.result(timeout=0.3)
+            assert wants_to_write.wait(240)
+            assert not opening.done()
             writer.execute("COMMIT")
             with opening.result(timeout=240) as job_store:
                 assert job_store.all() == ()
