@@ -1,4 +1,4 @@
-"""The audio that a run keeps: 16-bit FLAC files in a folder of their own, of the newest runs alone.
+"""The audio of runs: 16-bit FLAC files in a separate folder, kept for the newest runs only.
 
 `<folder>/<run id>/<scenario>-<digest>.launch-<number>.flac`, launches counted from 1; the folder is `audio/` beside
 the results database. `<folder>/<run id>/speech.json` holds what the audio was judged to be (`SpeechSheet`).
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEPT_RUNS = 30
-"""Runs whose audio stays; a run of the quick selection keeps some 4 MB."""
+"""The number of newest runs whose audio is kept. A run of the quick selection keeps about 4 MB."""
 KEPT_LAUNCHES = 2
-"""Launches whose first block is kept: two seeds, so that an original can be compared with itself.
+"""The number of launches whose first block is kept: two seeds, so that an original can be compared with itself.
 
-Of what is streamed, or comes over HTTP, the first launch's alone: it is there to be listened to.
+Streamed audio and audio over HTTP is kept from the first launch only, to listen to it.
 """
 SPEECH = "speech.json"
 _READABLE = 120
 
 
 def audio_path(folder: Path, run_id: str, *, scenario_id: str, launch: int) -> Path:
-    """Where the audio of a scenario's first measured repetition in a launch (counted from 0) lies, if it was kept.
+    """The path of the audio of a scenario's first measured repetition in a launch (counted from 0), if it was kept.
 
-    The digest tells apart what a file system that ignores case or limits length would join.
+    The digest distinguishes ids that a file system would not, because it ignores case or limits length.
     """
     readable = slug(scenario_id.replace("/", "--"))[:_READABLE]
     digest = hashlib.sha256(scenario_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
@@ -42,7 +42,7 @@ def audio_path(folder: Path, run_id: str, *, scenario_id: str, launch: int) -> P
 
 
 def write_audio(path: Path, audio: "NDArray[np.float32]", sample_rate: int) -> None:
-    """Write mono audio as 16-bit FLAC; what is beyond full scale is clipped, as any player would. OSError passes."""
+    """Write mono audio as 16-bit FLAC. Samples beyond full scale are clipped, as in a player. Raises OSError."""
     import soundfile
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,13 +68,13 @@ def read_speech(folder: Path, run_id: str) -> SpeechSheet | None:
 
 
 def delete_audio(folder: Path, run_id: str) -> None:
-    """Remove what a run kept, if anything."""
+    """Delete the audio of a run, if there is any."""
     if run_id:
         shutil.rmtree(folder / run_id, ignore_errors=True)
 
 
 def prune_audio(folder: Path, *, keep: int = KEPT_RUNS) -> None:
-    """Leave the audio of the newest `keep` runs: their ids begin with the time of their start."""
+    """Delete the audio of all but the newest `keep` runs. Ids of runs begin with the time of their start."""
     with contextlib.suppress(OSError):
         runs = sorted((each.name for each in folder.iterdir() if each.is_dir()), reverse=True)
         for run_id in runs[keep:]:

@@ -1,4 +1,4 @@
-"""Baseline files: their names, their form, and writing them so that a kill leaves the old or the new, never half."""
+"""Baseline files: their names and format, and writing them atomically, so that a kill never leaves a partial file."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ BASELINE_FORMAT: Final = 1
 
 _READABLE: Final = 100  # characters of a file name that are for people; the digest after them keeps names apart
 _RESERVED: Final = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
-"""What Windows takes for a device, whatever follows the first dot."""
+"""Names that Windows treats as devices, regardless of what follows the first dot."""
 _MACHINE_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,119}")
 _RESTORE: Final = "restore it with `git checkout -- {file}`, or remove it and run `kokoro-bench baseline promote RUN`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotedRun:
-    """A run whose figures are accepted: what comparing with it needs to know, and the subject for suspects.
+    """A promoted run: the data that comparisons with it need, and its subject for suspects.
 
-    `date` is the start of the run, ISO 8601 in UTC; the canaries are medians in nanoseconds; `model` is the SHA-256.
+    `date` is the start of the run, ISO 8601 in UTC. The canaries are medians in nanoseconds. `model` is the SHA-256.
     """
 
     id: str
@@ -36,7 +36,7 @@ class PromotedRun:
     corpus: str
     protocol: int
     selection: str = ""
-    """What the run was to measure: a later run of the same selection that lacks a scenario misses it."""
+    """The selection of the run. In a later run of the same selection, a scenario that is absent counts as missing."""
     canary_numpy_ns: float | None = None
     canary_graph_ns: float | None = None
     packages: tuple[tuple[str, str], ...] = ()
@@ -47,10 +47,9 @@ class PromotedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselinePoint:
-    """One accepted figure: the median of `n` values of `launches` launches, in the metric's unit.
+    """One baseline value: the median of `n` values of `launches` launches, in the metric's unit.
 
-    `spread` is how far the run's launches lay apart, as the standard deviation of the logs of their medians; None
-    where there was one launch.
+    `spread` is the standard deviation of the logs of the launches' medians; None for a single launch.
     """
 
     run: PromotedRun
@@ -104,7 +103,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def directory_of(root: Path, machine_key: str) -> Path:
-    """Where a machine's files are; BaselineError for a key that is no single, plain file name."""
+    """The directory of a machine's files. Raises BaselineError for a key that is not a plain file name."""
     if not _MACHINE_KEY.fullmatch(machine_key):
         raise BaselineError(
             "cannot name a directory of baselines",
@@ -115,9 +114,9 @@ def directory_of(root: Path, machine_key: str) -> Path:
 
 
 def file_name(scenario_id: str) -> str:
-    """A name for the scenario's file: readable, different for every id, the same on every platform.
+    """The name of the scenario's file: readable, different for every id, the same on every platform.
 
-    File systems may ignore case, forbid characters and limit length; the digest tells apart what that would join.
+    File systems may ignore case, forbid characters and limit length. The digest distinguishes ids despite this.
     """
     readable = slug(scenario_id.replace("/", "--"))[:_READABLE]
     if readable.split(".")[0].upper() in _RESERVED:
@@ -127,7 +126,7 @@ def file_name(scenario_id: str) -> str:
 
 
 def render(content: BaselineFile) -> bytes:
-    """The file: sorted, one line per fact, so that a promotion reads well in a review. ASCII, ended by a newline."""
+    """The content of the file: sorted, one line per fact, for readable reviews. ASCII, ends with a newline."""
     ordered = {
         metric: sorted(points, key=lambda point: (point.run.date, point.run.id))
         for metric, points in sorted(content.metrics.items())
@@ -150,7 +149,7 @@ def render(content: BaselineFile) -> bytes:
 
 
 def parse(file: Path, *, machine_key: str) -> BaselineFile:
-    """What `file` holds; BaselineError with line and column, or with what does not belong there."""
+    """The content of `file`. Raises BaselineError with line and column, or with the part that does not belong there."""
     plain = _read(file)
     if plain.get("format") != BASELINE_FORMAT:
         raise BaselineError(
@@ -179,7 +178,7 @@ def parse(file: Path, *, machine_key: str) -> BaselineFile:
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write all files or, where the disk is full, none. BaselineError where a file cannot be written."""
+    """Write all files, or none if the disk is full. Raises BaselineError if a file cannot be written."""
     try:
         files.write_all(contents)
     except OSError as error:
@@ -213,15 +212,15 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 class _RepeatedKeyError(ValueError):
-    """A merge can leave a key twice; JSON's readers would silently take the last."""
+    """A key occurs twice, for example after a merge. JSON readers would silently take the last one."""
 
 
 class _NoFigureError(ValueError):
-    """NaN or an infinity, which JSON does not have and Python's reader takes all the same."""
+    """NaN or an infinity. JSON does not have them, but Python's reader accepts them."""
 
 
 class _UnknownRunError(ValueError):
-    """A figure of a run that the file does not describe."""
+    """A value of a run that the file does not describe."""
 
 
 def _without_repeats(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

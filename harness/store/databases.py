@@ -1,9 +1,9 @@
-"""All that differs between database systems: how a connection is set up, how a transaction begins, how a copy is made.
+"""The differences between database systems: setting up connections, beginning transactions, copying a database.
 
-SQLite runs in WAL mode with `synchronous=NORMAL`: whoever is killed loses nothing that was committed; a power cut may
-take the last commits and never the file. Readers do not wait for writers; a writer announces itself at the start of
-its transaction (`BEGIN IMMEDIATE`), so that two runs queue up instead of failing half-way. On PostgreSQL a reader sees
-one moment (`REPEATABLE READ`), as it does in SQLite.
+SQLite runs in WAL mode with `synchronous=NORMAL`: a killed process loses nothing that was committed; a power cut may
+lose the last commits, but does not damage the file. Readers do not wait for writers. A writer takes its lock at the
+start of its transaction (`BEGIN IMMEDIATE`), so that two runs queue up instead of failing half-way. On PostgreSQL a
+reader sees one moment (`REPEATABLE READ`), as in SQLite.
 """
 
 import time
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     import sqlite3
 
 ROW_NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
-"""An automatic key that outgrows 32 bits; SQLite numbers rows by itself only where the column is exactly INTEGER."""
+"""An automatic key that may exceed 32 bits. SQLite numbers rows only if the column's type is exactly INTEGER."""
 
 CLUSTERED: Final[Mapping[str, Any]] = MappingProxyType({"sqlite_with_rowid": False})
-"""Options of a table that is kept in the order of its primary key, where the system can."""
+"""Options of a table that is stored in the order of its primary key, if the system supports it."""
 
 SQLITE_SUFFIXES: Final = (".sqlite", ".sqlite3", ".db")
-"""Names by which a file says that it means to be a SQLite database."""
+"""Endings of the names of SQLite databases."""
 
 _WRITES: Final = "kokoro_bench_writes"
 _MIGRATION_LOCK: Final = 0x6B6F6B6F726F  # "kokoro", PostgreSQL's advisory locks being numbers
 _SWITCH_PAUSE_S: Final = 0.005
 _CACHE_KIB: Final = 8192
-"""One run's summaries lie in as many pages as there are series: who reads run after run finds them here again."""
+"""Page cache (KiB). A run's summaries are spread over one page per series, so reading successive runs reuses pages."""
 _EXTRAS: Final = {"postgresql": "pip install 'kokoro-bench[postgres]'"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileIdentity:
-    """Which file stood under a name: another one with the same name is not the one that was opened."""
+    """Identifies an opened file, to detect that another file has replaced it under the same name."""
 
     device: int
     inode: int
@@ -60,7 +60,7 @@ class FileIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """Two views of one pool of connections, and the place in words, without a password. `file` is None for a server."""
+    """Two views of one pool of connections, and the location as text without a password. `file`: None for a server."""
 
     readers: Engine
     writers: Engine
@@ -70,7 +70,7 @@ class Database:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine's processes can have written to it."""
+        """Whether only processes of this machine can write to it."""
         return self.readers.dialect.name == "sqlite"
 
     def dispose(self) -> None:
@@ -79,7 +79,7 @@ class Database:
 
 
 def connect(url_or_path: str | Path, *, lock_wait_s: float) -> Database:
-    """A database by URL or by file name; nothing is read yet. StoreError where the place cannot be one."""
+    """A database by URL or by file name. Nothing is read yet. Raises StoreError for an invalid location."""
     url = _url(url_or_path)
     if url.get_backend_name() == "sqlite":
         return _sqlite(url, lock_wait_s=lock_wait_s)
@@ -87,13 +87,13 @@ def connect(url_or_path: str | Path, *, lock_wait_s: float) -> Database:
 
 
 def lock_for_migration(connection: Connection) -> None:
-    """Hold off every other migration of this database until the transaction ends."""
+    """Block other migrations of this database until the transaction ends."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
 
 
 def copy_file(database: Database, target: Path) -> None:
-    """Write what is committed in a SQLite database into `target`, which must not exist."""
+    """Copy the committed contents of a SQLite database into `target`, which must not exist."""
     import sqlite3
 
     with closing(sqlite3.connect(database.place)) as source, closing(sqlite3.connect(target)) as copy:
@@ -101,7 +101,7 @@ def copy_file(database: Database, target: Path) -> None:
 
 
 def give_back_space(file: Path) -> None:
-    """Let a SQLite file shrink after a deletion, if nobody is using it just now; else the next deletion does it."""
+    """Shrink a SQLite file after a deletion, if no other process uses it; otherwise a later deletion does it."""
     import sqlite3
 
     with closing(sqlite3.connect(file, isolation_level=None)) as connection, suppress(sqlite3.OperationalError):
@@ -191,7 +191,7 @@ def _database(engine: Engine, *, place: str, file: Path | None) -> Database:
 
 
 def identity(file: Path | None) -> FileIdentity | None:
-    """Which file stands under the name now; None where there is none."""
+    """The identity of the file that now has this name; None if there is none."""
     if file is None:
         return None
     try:

@@ -29,10 +29,10 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def bring_up_to_date(database: Database, *, head: str = HEAD, migrations: Path = MIGRATIONS) -> None:
-    """Leave `database` at revision `head`; StoreError where it is of a newer version or of another application.
+    """Bring `database` to revision `head`. Raises StoreError if a newer version or another application made it.
 
-    An empty database gets the tables of `schema.METADATA` at once, an older one the migrations that it lacks (a test
-    compares both). All steps are one transaction. Before stepping up an existing SQLite file it is copied to
+    An empty database gets the tables of `schema.METADATA` at once, an older one the missing migrations (a test compares
+    both). All steps are one transaction. Before a migration, an existing SQLite file is copied to
     `NAME.schema-OLD.SUFFIX`.
     """
     with database.readers.begin() as connection:
@@ -63,7 +63,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _require_nothing_foreign(connection: Connection, database: Database) -> None:
-    """A server's database may be shared; a SQLite file with tables, and none of them ours, belongs to someone else."""
+    """Raise StoreError for a SQLite file of another application. A server's database may be shared with others."""
     tables = set(inspect(connection).get_table_names())
     foreign = tables if database.is_local else tables & set(METADATA.tables)
     if foreign:

@@ -1,4 +1,4 @@
-"""What a question to the store is answered with, and how records become rows and rows records again."""
+"""The results of queries, and the conversion of records to rows and back."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +28,7 @@ _AT_ONCE: Final = 300  # names asked for in one statement: every system takes as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One line of the list of runs. The counts of verdicts are None until the run is judged."""
+    """One line of the list of runs. The counts of verdicts are None until the run is analysed."""
 
     id: str
     started_at: float
@@ -47,12 +47,12 @@ class RunRow:
     missed: int | None
     """Targets missed."""
     touched_at: float
-    """When anything of it was last written, in seconds since the epoch."""
+    """Time of the last write, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesPoint:
-    """One run's figure in a trend."""
+    """The value of one run in a trend."""
 
     run_id: str
     started_at: float
@@ -62,7 +62,7 @@ class SeriesPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesName:
-    """What a trend is of."""
+    """The identity of a trend."""
 
     machine_key: str
     scenario_id: str
@@ -70,7 +70,7 @@ class SeriesName:
 
 
 def head_values(run: RunRecord) -> dict[str, Any]:
-    """The columns of `bench_runs` that follow from the head alone."""
+    """The columns of `bench_runs` that depend only on the head."""
     return {
         "id": run.id,
         "started_at": run.started_at,
@@ -122,7 +122,7 @@ def summaries_of(rows: Iterable[Sequence[Any]]) -> tuple[Summary, ...]:
 
 
 def scenario_keys(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """The numbers of scenario ids; those not yet known are given one."""
+    """Scenario id → its key. Unknown ids are added."""
     keys = _numbered(connection, SCENARIOS, ("id",), [(name,) for name in names])
     return {name: keys[(name,)] for name in names}
 
@@ -130,7 +130,7 @@ def scenario_keys(connection: Connection, names: Sequence[str]) -> dict[str, int
 def series_keys(
     connection: Connection, summaries: Sequence[Summary], *, machine_key: str, scenarios: Mapping[str, int]
 ) -> list[int]:
-    """The numbers of the trends that `summaries` belong to, in their order."""
+    """The keys of the trends of `summaries`, in their order."""
     rows = [(machine_key, scenarios[summary.scenario_id], summary.metric) for summary in summaries]
     keys = _numbered(connection, SERIES, ("machine_key", "scenario", "metric"), rows)
     return [keys[row] for row in rows]
@@ -143,7 +143,7 @@ def _numbered(
     found = _find(connection, table, columns, wanted)
     missing = [row for row in wanted if row not in found]
     for row in missing:
-        # Where another run names the same in this very moment, its number is as good as ours.
+        # If another process adds the same name at the same time, its key is used.
         with suppress(IntegrityError), connection.begin_nested():
             connection.execute(insert(table).values(dict(zip(columns, row, strict=True))))
     return found | _find(connection, table, columns, missing)

@@ -90,7 +90,7 @@ class ScheduleLog:
             connection.execute(update(FIRES).where(FIRES.c.key == key).values(**values))
 
     def open_fires(self, runner: str) -> tuple[Fire, ...]:
-        """What is queued or running, in the order in which it was queued."""
+        """Queued and running due times, in the order of queueing."""
         question = select(FIRES).where(FIRES.c.runner == runner, FIRES.c.state != FireState.ENDED.value)
         return self._fires(question.order_by(FIRES.c.queued_at, FIRES.c.key))
 
@@ -183,7 +183,7 @@ class ScheduleLog:
             return tuple(_fire(row) for row in connection.execute(question))
 
     def explained(self) -> AbstractContextManager[None]:
-        """What a job store on `engine` raises, as this product says it."""
+        """Raise errors of a job store on `engine` as StoreError."""
         return explained(self._database)
 
 

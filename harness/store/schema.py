@@ -1,8 +1,8 @@
 """The tables of the results database, as the newest migration leaves them.
 
-Raw observations are kept whole, as payloads (`harness.store.payload`), beside the few columns that are asked for.
-Summaries are kept as columns: trends over a thousand nights read them and nothing else. Every table is named
-`bench_…`, so that a server's database can be shared with other applications.
+Raw observations are stored completely, as payloads (`harness.store.payload`), with a few columns for queries. Summaries
+are stored as columns: trends over a thousand nights read only them. Every table is named `bench_…`, so that a server's
+database can be shared with other applications.
 
 An empty database gets these tables; an older one gets them by the migrations in `harness/store/migrations`. A test
 compares both.
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from harness.store.databases import CLUSTERED, ROW_NUMBER
 
 VERSION_TABLE: Final = "bench_version"
-"""Where Alembic notes the revision; its presence says that a database is ours."""
+"""The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
 HEAD: Final = "0002"
 """The revision that this code reads and writes. History: 0001, the first; 0002, the schedule's tables."""
