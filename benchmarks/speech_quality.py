@@ -1,0 +1,276 @@
+"""Calibrates the verdict on speech: what it calls unchanged speech and speech with planted faults.
+
+    python -m benchmarks.speech_quality [--count 10] [--folder PLACE] [--judge PYTHON] [--write docs/speech_quality.md]
+
+`--count` is the number of audios of the original; each fault is planted in every second one. Audio and readings are kept
+in the folder, so a later call continues with a larger count. `--judge` is a Python that has the judging tools (the extra
+`quality`); without it, the verdict rests on the sound alone. With one core, 200 audios take about two hours.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.speech_faults import DERIVED, ORIGINAL, RATE, SYNTHESISED, Synthesis, text_of, voice_of
+from harness.analysis.speech_rule import judge_audio
+from harness.core.errors import KokoroBenchError
+from harness.core.files import sha256
+from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading
+from harness.core.records.value import known, unknown
+from harness.core.subprocesses import import_path
+from harness.metrics.audio.similarity import compare
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+UNCHANGED = ("reloaded", "dither", "16 bits", "1 % faster")
+VARIANT = "dequantised"
+WRONG_VOICE = "wrong voice"
+MUST_BREAK = (WRONG_VOICE, "phonemes dropped", "second half cut", "sentences swapped", "overflow")
+MUST_DIFFER = ("half speed", "British phonemes", "tensor zeroed")
+KINDS = (*UNCHANGED, VARIANT, *MUST_BREAK, *MUST_DIFFER)
+RARELY = {"reloaded": 10, "dither": 10, "16 bits": 10, "1 % faster": 10, VARIANT: 2}
+"""Unchanged kinds take every so manieth audio: they are equal to the bit or nearly so."""
+INAUDIBLE_MCD_DB = 0.05
+"""A tensor whose removal moves the audio by less changes nothing that can be heard."""
+
+
+@dataclass(slots=True)
+class Row:
+    """What the audios of a kind were called."""
+
+    calls: Counter[SpeechKind] = field(default_factory=Counter)
+    without_judge: Counter[SpeechKind] = field(default_factory=Counter)
+    inaudible: int = 0
+
+    @property
+    def total(self) -> int:
+        """The audios that could be heard to differ."""
+        return self.calls.total() - self.inaudible
+
+
+class Store:
+    """Audio and readings on disk, by kind and number."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._readings = folder / "readings.jsonl"
+        lines = self._readings.read_text(encoding="utf-8").splitlines() if self._readings.exists() else []
+        self.readings: dict[tuple[str, int], SpeechReading] = {}
+        for line in map(json.loads, lines):
+            self.readings[line["kind"], line["number"]] = _reading(line)
+
+    def audio(self, kind: str, number: int) -> "NDArray[np.float32] | None":
+        """The audio of a kind, None if it was not synthesised."""
+        import numpy as np
+
+        if kind == WRONG_VOICE:
+            return self.audio(ORIGINAL, number ^ 1)
+        if kind in DERIVED:
+            original = self.audio(ORIGINAL, number)
+            return None if original is None else DERIVED[kind](original, number)
+        path = self.path(kind, number)
+        return np.load(path) if path.exists() else None
+
+    def path(self, kind: str, number: int) -> Path:
+        """The file of a synthesised audio."""
+        return self.folder / "audio" / kind.replace(" ", "-").replace("%", "percent") / f"{number}.npy"
+
+    def reading(self, kind: str, number: int) -> SpeechReading | None:
+        """What the judge found. A wrong voice is the original of another number, which speaks the same text."""
+        return self.readings.get((ORIGINAL, number ^ 1) if kind == WRONG_VOICE else (kind, number))
+
+    def keep(self, line: Mapping[str, Any]) -> None:
+        """Store one reading."""
+        self.readings[line["kind"], line["number"]] = _reading(line)
+        with self._readings.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def numbers_of(kind: str, count: int) -> range:
+    """The audios of a kind."""
+    return range(0, count, 1 if kind == ORIGINAL else RARELY.get(kind, 2))
+
+
+def plan(count: int) -> Iterator[tuple[str, int]]:
+    """Everything to synthesise, ten originals at a time, so that a stopped calibration has some of each kind."""
+    for begin in range(0, count, 10):
+        for kind in SYNTHESISED:
+            for number in numbers_of(kind, count):
+                if begin <= number < begin + 10 and not (kind == "British phonemes" and voice_of(number)[0] == "b"):
+                    yield kind, number
+
+
+def synthesise(store: Store, by: Synthesis, count: int) -> None:
+    """Make what the store lacks."""
+    import numpy as np
+
+    for kind, number in plan(count):
+        path = store.path(kind, number)
+        if path.exists() or (kind == VARIANT and VARIANT not in by.models):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, by.say(kind, number))
+        print(f"{kind} {number}", file=sys.stderr)
+
+
+def judge(store: Store, python: str, count: int) -> None:
+    """Read what the store has no reading of, in the judging process."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [python, "-c", "from harness.measure.speech.judge import main; main()", "words"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=import_path())
+        assert process.stdin is not None  # noqa: S101 - piped above
+        assert process.stdout is not None  # noqa: S101
+        process.stdout.readline()
+        for kind in (ORIGINAL, *KINDS):
+            for number in numbers_of(kind, count) if kind != WRONG_VOICE else ():
+                audio = store.audio(kind, number)
+                if audio is None or (kind, number) in store.readings:
+                    continue
+                path = Path(scratch) / "audio.npy"
+                np.save(path, audio)
+                order = {"audio_path": str(path), "sample_rate": RATE, "text": text_of(number), "words": True}
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.flush()
+                found = json.loads(process.stdout.readline())
+                store.keep({"kind": kind, "number": number, **found})
+        process.stdin.close()
+        process.wait()
+
+
+def call_all(store: Store, count: int) -> dict[str, Row]:
+    """Kind → what its audios were called, with the judge's readings and without."""
+    rows: dict[str, Row] = {}
+    for kind in KINDS:
+        for number in numbers_of(kind, count):
+            audio, original = store.audio(kind, number), store.audio(ORIGINAL, number)
+            if audio is None or original is None:
+                continue
+            row = rows.setdefault(kind, Row())
+            figures = compare(audio, original, RATE, perception=False)
+            ours, theirs = store.reading(kind, number), store.reading(ORIGINAL, number)
+            row.calls[judge_audio(figures, ours, theirs).kind] += 1
+            row.without_judge[judge_audio(figures, None, None).kind] += 1
+            mcd = figures["mcd"].value
+            row.inaudible += kind == "tensor zeroed" and mcd is not None and mcd < INAUDIBLE_MCD_DB
+    return rows
+
+
+def table(rows: Mapping[str, Row]) -> Iterator[str]:
+    """Lines of Markdown."""
+    yield "| speech | n | equivalent | different | broken | unknown | demanded | found | broken by sound alone |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for kind, row in rows.items():
+        calls = row.calls
+        cells = [str(calls[each]) for each in SpeechKind]
+        demanded, caught = _demand(kind, row)
+        found = f"{caught} of {row.total} ({interval(caught, row.total)})" if demanded else "–"
+        shown = f"{kind} ({row.inaudible} inaudible)" if row.inaudible else kind
+        alone = row.without_judge[SpeechKind.BROKEN]
+        yield f"| {' | '.join([shown, str(calls.total()), *cells, demanded or '–', found, str(alone)])} |"
+
+
+def _demand(kind: str, row: Row) -> tuple[str, int]:
+    """What is demanded of a kind, and how many audios were called so."""
+    broken = row.calls[SpeechKind.BROKEN]
+    if kind in MUST_BREAK:
+        return "95 % broken", broken
+    if kind in MUST_DIFFER:
+        return "95 % different or broken", broken + row.calls[SpeechKind.DIFFERENT]
+    return "at most 1 % broken", broken
+
+
+def interval(successes: int, total: int) -> str:
+    """The 95 % interval of a share by Wilson's method."""
+    if not total:
+        return "no interval"
+    z, share = 1.959964, successes / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
+    return f"{max(0.0, centre - half):.0%} to {min(1.0, centre + half):.0%}"
+
+
+def _reading(line: Mapping[str, Any]) -> SpeechReading:
+    readings = {
+        name: known(each["value"]) if each["value"] is not None else unknown(each["reason"])
+        for name, each in line["readings"].items()
+    }
+    return SpeechReading(
+        scenario_id=line["kind"],
+        launch=0,
+        text=text_of(line["number"]),
+        language="en-us",
+        audio_sha256="",
+        seconds=0.0,
+        readings=readings,
+        transcript=line["transcript"],
+        words=EditCounts(**line["words"]) if line["words"] else None,
+        judge="calibration",
+    )
+
+
+def _models(given: argparse.Namespace) -> tuple[dict[str, Path], Path]:
+    """The files: as given, or from the cache and its sources."""
+    from harness.models.catalogue import Catalogue
+
+    if given.model and given.voices:
+        models, voices = {ORIGINAL: given.model}, given.voices
+    else:
+        files = Catalogue().resolve("kokoro-v1.0-int8", report=print)
+        models, voices = {ORIGINAL: files.model_path}, files.voices_path
+    if given.dequantised:
+        models[VARIANT] = given.dequantised
+    return models, voices
+
+
+def head(models: Mapping[str, Path], command: Sequence[str], judged: str) -> Iterator[str]:
+    """What was measured, with what and when."""
+    import onnxruntime
+
+    yield f"Made on {datetime.now(UTC):%Y-%m-%d} by `python -m benchmarks.speech_quality {' '.join(command)}`".rstrip()
+    yield f"with ONNX Runtime {onnxruntime.__version__}; judge: {judged}."
+    for name, path in models.items():
+        yield f"{name.capitalize()}: SHA-256 `{sha256(path)}`."
+
+
+def main() -> int:
+    """Synthesise, judge and print the table. Return 3 if there is no model."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=10, help="audios of the original, at most 200")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "kokoro-bench-calibration")
+    parser.add_argument("--judge", default="", metavar="PYTHON", help="a Python that has the judging tools")
+    parser.add_argument("--model", type=Path, help="the original's file (default: kokoro-v1.0-int8)")
+    parser.add_argument("--voices", type=Path, help="its voices file")
+    parser.add_argument("--dequantised", type=Path, help="a variant's file, whose speech must not be called broken")
+    parser.add_argument("--table-only", action="store_true", help="synthesise and judge nothing")
+    given = parser.parse_args()
+    store = Store(given.folder)
+    try:
+        models, voices = _models(given)
+    except KokoroBenchError as error:
+        print(f"speech_quality: {error}", file=sys.stderr)
+        return 3
+    if not given.table_only:
+        with tempfile.TemporaryDirectory() as scratch:
+            synthesise(store, Synthesis(models, voices, Path(scratch)), given.count)
+        if given.judge:
+            judge(store, given.judge, given.count)
+    judged = "faster-whisper with tiny.en, DNSMOS" if store.readings else "none, by the sound alone"
+    for line in (*head(models, [f"--count {given.count}"], judged), "", *table(call_all(store, given.count))):
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
