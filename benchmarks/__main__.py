@@ -1,4 +1,7 @@
-"""`python -m benchmarks [NAME …]`: runs the project's own benchmarks, each in a separate process."""
+"""`python -m benchmarks [NAME …] [--option …]`: runs the project's own benchmarks, each in a separate process.
+
+Options go to each benchmark that runs, so name one with them.
+"""
 
 import platform
 import subprocess
@@ -16,7 +19,9 @@ def main() -> int:
     known = sorted(
         file.stem for file in here.glob("*.py") if file.stem not in HELPERS and "def main" in file.read_text()
     )
-    asked = sys.argv[1:]
+    given = sys.argv[1:]
+    first = next((place for place, each in enumerate(given) if each.startswith("-")), len(given))
+    asked, options = given[:first], given[first:]
     unknown = [name for name in asked if not any(name in module for module in known)]
     if unknown:
         sys.stderr.write(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(known)}\n")
@@ -29,7 +34,7 @@ def main() -> int:
             continue
         sys.stdout.write(f"\n== {module} ==\n")
         sys.stdout.flush()
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=False).returncode:
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{module}", *options], check=False).returncode:
             failed.append(module)
     if failed:
         sys.stderr.write(f"failed: {', '.join(failed)}\n")

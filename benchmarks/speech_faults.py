@@ -166,7 +166,7 @@ def overflow(audio: "Audio", number: int) -> "Audio":
 
     del number
     scaled = np.round(audio * (1.6 * 32_767 / np.abs(audio).max())).astype(np.int64)
-    return (((scaled + 32_768) % 65_536) - 32_768).astype(np.float32) / 32_767
+    return np.asarray((((scaled + 32_768) % 65_536) - 32_768) / 32_767, dtype=np.float32)
 
 
 def dither(audio: "Audio", number: int) -> "Audio":
@@ -182,7 +182,7 @@ def sixteen_bits(audio: "Audio", number: int) -> "Audio":
     import numpy as np
 
     del number
-    return np.round(audio * 32_767).astype(np.int16).astype(np.float32) / 32_767
+    return np.asarray(np.round(audio.clip(-1, 1) * 32_767) / 32_767, dtype=np.float32)
 
 
 DERIVED: Mapping[str, Callable[["Audio", int], "Audio"]] = MappingProxyType(

@@ -38,8 +38,8 @@ def test_audio_within_every_limit_with_the_same_words_is_equivalent() -> None:
     ("name", "different", "broken", "says"),
     [
         ("mcd", 3.0, 4.5, "mel-cepstral distortion"),
-        ("mcd_peak", 4.0, 6.2, "for 100 ms"),
-        ("timbre", 1.5, 3.1, "mean spectrum"),
+        ("mcd_peak", 5.0, 6.2, "for 100 ms"),
+        ("timbre", 1.5, 3.9, "mean spectrum"),
         ("duration_ratio", 0.93, 0.8, "as long as the original"),
         ("duration_ratio", 1.07, 2.1, "as long as the original"),
     ],
@@ -51,6 +51,11 @@ def test_audio_beyond_a_limit_of_similarity_is_different_or_broken(
         found = judge_audio(figures(**{name: value}), reading(), reading())
         assert found.kind is kind
         assert says in found.reason
+
+
+def test_a_peak_is_broken_only_where_it_stands_out_from_even_noise() -> None:
+    assert judge_audio(figures(mcd=1.5, mcd_peak=6.2), reading(), reading()).kind is SpeechKind.BROKEN
+    assert judge_audio(figures(mcd=4.0, mcd_peak=6.2), reading(), reading()).kind is SpeechKind.DIFFERENT
 
 
 def test_samples_that_overflow_are_broken() -> None:
@@ -89,7 +94,7 @@ def test_an_estimate_below_that_of_the_original_is_different_or_broken(name: str
 
 
 def test_noise_of_the_original_widens_the_limits_of_similarity() -> None:
-    noisy = figures(mcd=4.5, mcd_peak=7.0)
+    noisy = figures(mcd=4.0, mcd_peak=7.0)
     assert judge_audio(noisy, reading(), reading()).kind is SpeechKind.BROKEN
     assert judge_audio(noisy, reading(), reading(), own_mcd=1.1).kind is SpeechKind.EQUIVALENT
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from harness.metrics.audio.similarity import AlignedSpectra
     from harness.metrics.audio.spectra import Floats
 
+SILENT_DB = -90.0
 PEAK_FRAMES = 10
 """A missing or other sound takes about 100 ms, ten frames."""
-SPOKEN_DB = -50.0
-"""Frames whose largest bin lies above this are speech, for the mean spectrum of a voice."""
+SPOKEN_DB = -40.0
+"""Frames whose largest bin lies above this, relative to the loudest frame, are speech."""
 
 
 def peak_distortion(aligned: "AlignedSpectra") -> Reading:
@@ -60,5 +61,6 @@ def largest_step(audio: "NDArray[np.floating]") -> Reading:
 
 
 def _mean_cepstrum(power: "Floats", cepstra: "Floats") -> "Floats | None":
-    spoken = levels(power) >= SPOKEN_DB
+    loudness = levels(power)
+    spoken = (loudness >= loudness.max() + SPOKEN_DB) & (loudness > SILENT_DB)
     return cepstra[spoken].mean(axis=0) if spoken.any() else None
