@@ -43,7 +43,7 @@ KINDS = (*UNCHANGED, VARIANT, *MUST_BREAK, *MUST_DIFFER)
 RARELY = {"reloaded": 10, "dither": 1, "16 bits": 1, "1 % faster": 10, VARIANT: 2}
 """Kind → of every how many audios one is made; of the others, of every second. A reloaded model repeats each bit."""
 INAUDIBLE_MCD_DB = 0.05
-"""A tensor whose removal moves the audio by less changes nothing that can be heard."""
+"""A tensor whose removal moves the audio by less changes nothing audible."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def total(self) -> int:
-        """The audios that could be heard to differ."""
+        """The audios that differ audibly."""
         return self.calls.total() - self.inaudible
 
 

@@ -130,7 +130,7 @@ def _by_sound(figures: Mapping[str, Reading], own_mcd: float) -> Iterator[Answer
 
 
 def _by_words(ours: SpeechReading | None, theirs: SpeechReading | None) -> Iterator[Answer]:
-    """More errors than the original's; one word more is different speech only if it is heard otherwise."""
+    """More errors than the original's; one word more is different speech only if it is recognised otherwise."""
     counts = _counts(ours, theirs)
     if counts is None:
         return
