@@ -192,7 +192,7 @@ def _measured(
 def quality_failures(verdicts: Sequence[Verdict]) -> dict[str, str]:
     """Scenario → why its arm's speech rules it out: broken here, or different in at least half of the arm's texts.
 
-    A recogniser and an estimator also find a difference now and then where nobody notices one, so one of many texts does
+    A recogniser and an estimator also find a difference that nobody notices, so one of many texts does
     not decide.
     """
     judged = [each for each in verdicts if each.metric in QUALITY]
