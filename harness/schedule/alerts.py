@@ -47,13 +47,13 @@ class Finding:
 
     @property
     def key(self) -> Key:
-        """What it is about."""
+        """Kind, subject and metric."""
         return self.kind, self.subject, self.metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """The result of a run: its problems, and the keys of what is shown to be good again."""
+    """The result of a run: its problems, and the keys of those that it shows to be recovered."""
 
     wrong: tuple[Finding, ...] = ()
     right: frozenset[Key] = frozenset()
@@ -72,12 +72,12 @@ class Trends(Protocol):
     """The points of a machine's trends."""
 
     def __call__(self, scenario_id: str, metric: str, *, newest: int | None = None) -> Sequence[SeriesPoint]:
-        """The points of one, oldest first; the `newest` so many, or all."""
+        """The points of a trend, oldest first; only the newest `newest` points, or all."""
         ...
 
 
 def of_job(job: str, *, run_id: str, failed: str) -> Findings:
-    """Whether a job's run came to an end; `failed` is the reason where it did not."""
+    """The finding on whether a job's run was completed. `failed` is the reason if it was not."""
     key = (AlertKind.FAILURE, job, "")
     if not failed:
         return Findings(right=frozenset({key}))
@@ -88,7 +88,7 @@ def of_job(job: str, *, run_id: str, failed: str) -> Findings:
 
 
 def of_verdicts(data: RunData) -> Findings:
-    """What the gate and the targets say of a run."""
+    """The findings of the gate and of the targets on a run."""
     wrong: list[Finding] = []
     right: set[Key] = set()
     for verdict in data.verdicts:
@@ -121,9 +121,9 @@ def of_verdicts(data: RunData) -> Findings:
 
 
 def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines: int) -> Findings:
-    """The fresh steps of every gated trend that `data` adds a point to: those of the report, large enough to matter.
+    """The fresh steps of every gated trend to which `data` adds a point: the report's steps, if at least the tolerance.
 
-    `lines` is how many gated trends the machine has.
+    `lines` is the number of gated trends of the machine.
     """
     alpha = share_of_alpha(lines)
     wrong: list[Finding] = []
@@ -150,7 +150,7 @@ def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines:
 
 
 def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequence[str] = ()) -> News:
-    """The `findings` that no stored alert covers; `runs` are the machine's runs, oldest first."""
+    """The `findings` that no stored alert covers. `runs` are the machine's runs, oldest first."""
     open_alerts = [alert for alert in alerts if alert.closed_at is None]
     places = {run_id: place for place, run_id in enumerate(runs)}
     wrong = {finding.key: finding for found in reversed(findings) for finding in reversed(found.wrong)}
@@ -174,7 +174,7 @@ def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequenc
 
 
 def alert_of(finding: Finding, *, machine_key: str, now: float) -> Alert:
-    """A finding as it is kept."""
+    """The alert to store for a finding."""
     return Alert(
         key=0, machine_key=machine_key, kind=finding.kind, subject=finding.subject, metric=finding.metric,
         run_id=finding.run_id, opened_at=now, sentence=finding.sentence, size=finding.size, low=finding.low,
@@ -183,14 +183,14 @@ def alert_of(finding: Finding, *, machine_key: str, now: float) -> Alert:
 
 
 def _further(finding: Finding, alert: Alert) -> bool:
-    """Whether an open regression has become another, larger one: clear of its interval, by more than the tolerance."""
+    """Whether an open regression has grown: beyond its interval, and by more than the tolerance."""
     if finding.size is None or finding.low is None or alert.size is None or alert.high is None:
         return False
     return finding.low > alert.high and finding.size - alert.size >= _tolerance(finding.metric)
 
 
 def _may_have_stepped(values: Sequence[float], tolerance: float) -> bool:
-    """Whether any fresh split parts levels that far apart: where none does, the detector need not be asked."""
+    """Whether any fresh split separates levels by the tolerance. If none does, the detector need not run."""
     import numpy as np
 
     count = len(values)
@@ -212,7 +212,7 @@ def _tolerance(metric: str) -> float:
 def _fresh(
     steps: Sequence[ChangePoint], run_ids: Sequence[str], *, metric: str, own: Sequence[Alert]
 ) -> tuple[tuple[ChangePoint, ...], tuple[ChangePoint, ...]]:
-    """The fresh steps to the worse that were not reported, and the fresh ones to the better; large enough to matter."""
+    """The unreported fresh steps to the worse, and the fresh steps to the better, if at least the tolerance."""
     tolerance = _tolerance(metric)
     fresh = [step for step in steps if step.index >= len(run_ids) - FRESH and abs(step.size) >= tolerance]
     reported = [_place(alert.run_id, run_ids, late=-FRESH * 10) for alert in own]
@@ -237,13 +237,13 @@ def _place(run_id: str, run_ids: Sequence[str], *, late: int) -> int:
 
 
 def _line(points: Sequence[SeriesPoint]) -> list[tuple[str, float]]:
-    """A trend's runs and their medians, as the report has them: of runs that came to their end."""
+    """A trend's complete runs and their medians, as in the report."""
     medians = [(each.run_id, each.summary.median) for each in points if each.status.is_finished]
     return [(run_id, median) for run_id, median in medians if median is not None and median > 0]
 
 
 def _worse(step: ChangePoint, metric: str) -> ChangePoint:
-    """The step with a size that is positive where it is worse."""
+    """The step with the sign of its size changed so that positive is worse."""
     return step if METRICS[metric].lower_is_better else replace(step, size=-step.size)
 
 

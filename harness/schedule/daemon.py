@@ -1,7 +1,7 @@
-"""The daemon: puts what is due in the queue, and runs the queue, one process at a time.
+"""The daemon: queues due jobs and runs the queue, one process at a time.
 
-What it knows is in the store, so that any other start of it goes on where this one was killed: a due time is noted
-before it is advanced, a process before it gets the start signal, and its end before anything follows from it.
+Its state is in the store, so that the next start continues after a kill. It records a due time before it advances the
+job, a process before it sends the start signal, and the process's end before the actions that follow.
 """
 
 from collections import Counter
@@ -29,21 +29,21 @@ from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
 
 POLL_S: Final = 1.0
-"""Interval at which a run is checked."""
+"""Interval (s) at which a run is checked."""
 LOOK_S: Final = 5.0
-"""Interval at which the job store and the queue are read: the longest wait after a command adds something."""
+"""Interval (s) at which the job store and the queue are read: the longest wait after a command changes them."""
 BUSY_AGAIN_S: Final = 15.0
 SEEN_S: Final = 20.0
-"""Interval at which the scheduler reports to the store."""
+"""Interval (s) at which the scheduler reports to the store."""
 KILL_AFTER_S: Final = 8.0
-"""A run that has not ended this long after it was asked to is killed."""
+"""A run that has not ended this long (s) after the request to end is killed."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonContext:
-    """Everything that a daemon gets from outside. `busy` returns why the machine cannot measure, or ""."""
+    """What a daemon uses from outside. `busy` returns why the machine cannot measure, or ""."""
 
     config: Config
     settings: Settings
@@ -63,7 +63,7 @@ class DaemonContext:
 
 @dataclass(slots=True, kw_only=True)
 class Running:
-    """The run under way. `job` is None where a former scheduler had started it and the job is gone."""
+    """The current run. `job` is None if an earlier scheduler started the run and the job no longer exists."""
 
     fire: Fire
     job: Job
@@ -75,16 +75,16 @@ class Running:
 
 @dataclass(slots=True)
 class Daemon:
-    """`recover`, then `step` again and again; `stop` may come from a signal's handler."""
+    """The daemon. Call `recover`, then `step` repeatedly. A signal handler may call `stop`."""
 
     context: DaemonContext
     running: Running | None = None
     stopping: bool = False
     doing: str = "waiting"
     outcomes: Counter[FireOutcome] = field(default_factory=Counter)
-    """How often what came of a due time, since this daemon began."""
+    """Outcome → the number of due times since this daemon started."""
     _waiting: dict[int, float] = field(default_factory=dict)
-    """Since when a queued due time has waited for a quiet machine."""
+    """Key of a queued due time → since when it has waited for a quiet machine."""
     _looked_at: float = float("-inf")
     _seen_at: float = float("-inf")
     _busy_until: float = float("-inf")
@@ -118,7 +118,7 @@ class Daemon:
         now = self.context.clock.wall()
         if self.running is not None:
             self._watch(self.running, now)
-        # A clock that was set back must not keep us from looking.
+        # Also read them after the clock was set back.
         if abs(now - self._looked_at) >= LOOK_S and not self.stopping:
             self._looked_at = now
             self._look(now)
@@ -129,18 +129,18 @@ class Daemon:
         return POLL_S if self.running is not None or self.stopping else min(LOOK_S, 2 * POLL_S)
 
     def stop(self) -> None:
-        """Ask the run under way to end, and start no other."""
+        """Request the current run to end, and start no other."""
         self.stopping = True
         if self.running is not None and self.running.asked_at is None:
             self.running.asked_at = self.context.clock.wall()
             self.running.process.terminate()
 
     def drained(self) -> bool:
-        """Nothing runs and nothing is queued."""
+        """Whether nothing runs and nothing is queued."""
         context = self.context
         return self.running is None and not self._db(lambda: context.journal.open_fires(context.instance.runner))
 
-    # Inside.
+    # Internal.
 
     def _look(self, now: float) -> None:
         """Queue what is due, each due time once, and set the next."""
@@ -157,7 +157,7 @@ class Daemon:
         fires = self._db(lambda: context.journal.open_fires(context.instance.runner))
         same = next((fire for fire in fires if fire.job == move.name and not fire.asked), None)
         if same is not None:
-            # Still queued or running: its figures stand for this time too.
+            # Still queued or running: that run counts for this time too.
             self._change(same, missed=same.missed + 1 + move.missed)
             return
         due_at = move.due_at if move.due_at is not None else now
@@ -199,7 +199,7 @@ class Daemon:
             self._end(fire, job, outcome=FireOutcome.FAILED, reason=str(error), now=now)
 
     def _wait(self, fire: Fire, job: Job, reason: str, now: float) -> None:
-        """Leave it in the queue while the machine is busy, up to a limit."""
+        """Leave a due time in the queue while the machine is busy, up to a limit."""
         context = self.context
         limit_s = context.settings.busy_wait_s
         since = self._waiting.setdefault(fire.key, now)
@@ -255,7 +255,7 @@ class Daemon:
             running.process.kill()
 
     def _settle(self, fire: Fire, job: Job, ended: Exit, ending: Ending) -> None:
-        """Note how a run ended, and do what follows from it."""
+        """Record how a run ended, and run the actions that follow."""
         context = self.context
         now = context.clock.wall()
         log = Path(fire.log)
@@ -270,7 +270,7 @@ class Daemon:
     def _follow(
         self, fire: Fire, job: Job, found: Found, *, now: float, run_id: str = "", exit_code: int | None = None
     ) -> None:
-        """What follows comes before the end is final: whoever is killed in between is followed up by the next."""
+        """Run the actions before the end is final, so that after a kill the next scheduler runs them."""
         ended = replace(
             fire, ended_at=now, outcome=found.outcome, reason=found.reason, run_id=run_id, exit_code=exit_code
         )

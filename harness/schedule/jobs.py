@@ -1,4 +1,4 @@
-"""Jobs and settings as they are declared: `[tool.kokoro-bench.schedule]`, and a table in it for each job."""
+"""Reads declared jobs and settings: `[tool.kokoro-bench.schedule]`, and a table in it for each job."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ SELECTIONS: Final = ("quick", "full", "nightly")
 PROMOTIONS: Final = ("never", "clean")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 NOT_A_JOBS: Final = ("budget", "results", "baselines", "report", "wait")
-"""Keys that a job has by another way, or must share with the others."""
+"""Configuration keys that a job sets in another way, or shares with the other jobs."""
 SHORTEST_S: Final = 60.0
 
 
@@ -30,7 +30,7 @@ def _as_table(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - from TOML
 
 
 def _as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML
-    if isinstance(value, str):  # whose commas may be those of an address
+    if isinstance(value, str):  # its commas may belong to an address
         raise TypeError(f"must be a list of texts, not {value!r}")
     return as_texts(value)
 
@@ -62,22 +62,22 @@ _FIELDS: Final = {
     "every": "every_s", "k": "expression", "budget": "budget_s", "limit": "limit_s",
     "busy-wait": "busy_wait_s", "keep-raw": "keep_raw_s", "keep-logs": "keep_logs_s",
 }  # fmt: skip
-"""Key → the field that holds it, where that is named otherwise."""
+"""Key → its field, if the field has another name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """Everything that the configuration says of the schedule, and where it says it."""
+    """The declared schedule, and where it is declared."""
 
     settings: Settings
     jobs: tuple[Job, ...] = ()
     where: str = field(default="")
     base: Path = field(default_factory=Path.cwd)
-    """The folder of the file that says so, at which its relative paths begin."""
+    """The folder of the declaring file. Relative paths in the file start here."""
 
 
 def declared(config: Config, file: Path | None = None) -> Declared:
-    """The schedule of pyproject.toml, or of `file`; ConfigError for what makes no sense."""
+    """The schedule of pyproject.toml, or of `file`. Raises ConfigError for invalid declarations."""
     if file is None:
         table: Any = config.tables.get("schedule", {})
         where, base = f"{config.root / 'pyproject.toml'} [{SECTION}.schedule]", config.root
@@ -95,7 +95,7 @@ def declared(config: Config, file: Path | None = None) -> Declared:
 
 
 def parse_job(name: str, table: Mapping[str, Any], *, where: str, base: Path) -> Job:
-    """One job; relative paths among its options begin at `base`. ConfigError names the key that is wrong."""
+    """One job. Relative paths in its options start at `base`. Raises ConfigError, which names the wrong key."""
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} is not a valid job name", where=where, remedy="small letters, digits, - and _, at most 60"
@@ -114,7 +114,7 @@ def parse_job(name: str, table: Mapping[str, Any], *, where: str, base: Path) ->
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML
-    """A TOML value as the command's option takes it."""
+    """A TOML value as the text of a command's option."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, Mapping):
@@ -130,7 +130,7 @@ def _settings(table: Mapping[str, Any], *, where: str) -> Settings:
 
 
 def _read(file: Path) -> object:
-    """`[schedule]` of a file of its own, or `[tool.kokoro-bench.schedule]` as in pyproject.toml."""
+    """The table `[schedule]` of a separate file, or `[tool.kokoro-bench.schedule]` as in pyproject.toml."""
     try:
         content: Any = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -151,9 +151,9 @@ def _is_table(value: object) -> bool:
 
 
 def _options(table: Mapping[str, Any], where: str, base: Path) -> tuple[tuple[str, str], ...]:
-    """Checked by the reader that the run itself will use, so that a mistake is reported now and not at night.
+    """A job's options, checked by the readers of the run itself, so that mistakes are reported before the first run.
 
-    The run is started elsewhere, so paths become absolute.
+    The run starts in another folder, so paths become absolute.
     """
     keys = {name: key for name, key in BY_NAME.items() if name not in NOT_A_JOBS}
     found = []

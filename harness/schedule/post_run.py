@@ -1,6 +1,6 @@
 """Actions after a scheduled run: send alerts, promote the run, write the site, remove old data.
 
-Each step may fail, and then says so; the schedule goes on.
+If a step fails, it reports the error, and the schedule goes on.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class PostRunActions:
     say: Callable[[str], None]
 
     def of(self, fire: Fire, job: Job, *, now: float) -> None:
-        """Do it for a due time that has ended."""
+        """Run all actions for a due time that has ended."""
         data = self._try(lambda: published(self.store.load(fire.run_id))) if fire.run_id else None
         self._try(lambda: self._tell_news(fire, data, now=now))
         if data is not None:
@@ -130,7 +130,7 @@ ENDED_WITH_US = "the scheduler was ended"
 
 
 def _failure(fire: Fire) -> str:
-    """The reason of a due time without a measurement; a schedule that was ended in order is no failure of the run."""
+    """Why a due time has no measurement, or "". Ending the scheduler is not a failure of the run."""
     if fire.outcome in FAILURES and fire.reason != ENDED_WITH_US:
         return published_text(fire.reason) or "no reason is known"
     return ""

@@ -1,4 +1,4 @@
-"""A scheduler at work: its lock, its signals, its parts put together."""
+"""Runs a scheduler: its lock, its signals, and the assembly of its parts."""
 
 import hashlib
 import os
@@ -34,17 +34,17 @@ from harness.store.runs import RunStore, open_store
 from harness.store.schedule_log import ScheduleLog
 
 WATCHED_S = 1.0
-"""How long the machine is watched before it is called quiet."""
+"""Time (s) for which the machine is observed to decide whether it is busy."""
 STOPPING_PAUSE_S = 0.2
 
 
 class SchedulerThereError(UsageError):
-    """Another scheduler keeps this schedule."""
+    """Another scheduler runs this schedule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """Where a schedule is kept: the configuration, the store, and who we are in it."""
+    """The configuration and the store of a schedule, and this installation's name in the store."""
 
     config: Config
     store: RunStore
@@ -55,16 +55,17 @@ class Here:
 
     @property
     def lock(self) -> Path:
-        """The file that one scheduler of this runner and store locks."""
+        """The lock file of the scheduler of this runner and store."""
         digest = hashlib.sha256(f"{_address(self.journal)}\n{self.runner}".encode()).hexdigest()[:16]
         return default_root() / "locks" / f"schedule-{digest}.lock"
 
 
 @contextmanager
 def opened(config: Config, settings: Settings) -> Iterator[Here]:
-    """The store, and this installation's name in it.
+    """Open the store, and determine this installation's name in it.
 
-    On a server several machines share the store, and machines of one kind share a key: so the host's name is in it too.
+    Several machines may share the store on a server, and machines of the same kind share a key. The name therefore
+    includes the host.
     """
     machine_key = identify().key
     with open_store(config.results) as store:
@@ -99,7 +100,7 @@ def scheduler_at_work(here: Here, *, now: float) -> SchedulerInstance | None:
 
 @contextmanager
 def keeping(here: Here, instance: SchedulerInstance, *, now: float) -> Iterator[None]:
-    """Be the one scheduler of this runner and store. SchedulerThereError says who is instead."""
+    """Hold the lock of the scheduler of this runner and store. Raises SchedulerThereError, which names the holder."""
     from filelock import FileLock, Timeout
 
     if (other := scheduler_at_work(here, now=now)) is not None:
@@ -127,9 +128,9 @@ def keep_schedule(
     launcher: Launcher | None = None,
     serve: Callable[[Callable[[], Overview], Callable[[], float]], object] | None = None,
 ) -> ExitCode:
-    """Keep the schedule until a signal ends it; `once`: until nothing is due and nothing queued.
+    """Run the schedule until a signal ends it; with `once`, until nothing is due or queued.
 
-    `serve` is given what the dashboard shows: the overview, and how many seconds ago the daemon was last at work.
+    `serve` gets the data of the dashboard: the overview, and the seconds since the daemon's last activity.
     """
     clock = clock or SystemClock()
     now = clock.wall()
@@ -185,12 +186,12 @@ def check_job_options(job: Job, config: Config) -> None:
 
 
 def logs_of(config: Config) -> Path:
-    """Where the logs of scheduled runs lie."""
+    """The folder of the logs of scheduled runs."""
     return config.root / ".kokoro-bench" / "schedule"
 
 
 def busy(machine_key: str, *, limit_cpus: float) -> str:
-    """What keeps this machine from measuring; "" where nothing does. Takes a second."""
+    """Why this machine is too busy to measure, or "". Takes a second."""
     import sys
     import time
 
@@ -234,16 +235,16 @@ def _post_run(
 
 
 def _publish(here: Here) -> None:
-    """Write the report's site: the same as `kokoro-bench report` writes of this store."""
+    """Write the report's site, as `kokoro-bench report` does."""
     from harness.runner.outputs import write_report
 
     write_report(here.store, here.config)
 
 
 def _link(settings: Settings, run_id: str) -> str:
-    """The address of a run's page in alerts; where none is configured, its place in the report.
+    """The address of a run's page in alerts. Without a configured address, it is the path within the report.
 
-    Alerts leave the machine, so they do not say in which folder the report lies.
+    Alerts leave the machine, so they do not contain the folder of the report.
     """
     page = f"runs/{run_id}.html"
     return f"{settings.link.rstrip('/')}/{page}" if settings.link else page
@@ -278,7 +279,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _code(daemon: Daemon) -> ExitCode:
-    """What came of the runs of this scheduler's life: the command's own exit codes."""
+    """The exit code of the command, by the outcomes of this scheduler's runs."""
     seen = {outcome for outcome, count in daemon.outcomes.items() if count}
     if FireOutcome.WORSE in seen:
         return ExitCode.WORSE
