@@ -38,7 +38,7 @@ def test_a_run_tells_what_is_said_and_keeps_it_beside_the_audio(here: Command, t
     assert told["dnsmos_p808"].median == 3.5
     assert told["wer"].median == pytest.approx(5 / 3)  # none of three words is heard, and two others are
     assert told["leading_silence"].n or told["leading_silence"].reason
-    assert "judging the audio" in found.stdout
+    assert "judging the audio: its words and its quality" in found.stdout
     (run,) = (tmp_path / ".kokoro-bench" / "audio").iterdir()
     sheet = read_speech(run.parent, run.name)
     assert sheet is not None

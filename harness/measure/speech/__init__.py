@@ -1,1 +1,1 @@
-"""Judges kept audio: what is said, how it sounds, how loud it is. The tools run in an environment of their own."""
+"""Judges kept audio: its words, its quality, its loudness. The tools run in an environment of their own."""

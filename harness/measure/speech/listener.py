@@ -28,7 +28,7 @@ NOT_FINITE = "the audio holds values that are not finite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptAudio:
-    """An audio that a run kept, and what was to be said. `path` is a file in NumPy's format, mono float32."""
+    """An audio that a run kept, and the text that was ordered. `path` is a file in NumPy's format, mono float32."""
 
     scenario_id: str
     launch: int
@@ -65,7 +65,7 @@ class Listener:
     seconds: float = 0.0
     _process: JudgeProcess | None = None
     _losses: int = 0
-    _told: bool = False
+    _reported: bool = False
     _words: bool = False
     _judgements: Judgements | None = field(default=None)
 
@@ -136,9 +136,9 @@ class Listener:
 
     def _started(self) -> JudgeProcess:
         assert self.runtime is not None  # noqa: S101 - for the type checker
-        if not self._told:
-            self.report("judging the audio: what is said, and how it sounds")
-            self._told = True
+        if not self._reported:
+            self.report("judging the audio: its words and its quality")
+            self._reported = True
         if self._process is None:
             try:
                 self._process = JudgeProcess(

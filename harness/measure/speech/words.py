@@ -23,17 +23,18 @@ _BEFORE = (
     (r"\b((?:[a-z]\.){2,})", lambda found: found[1].replace(".", "")),  # U.S.A.
     (r"\bno\.\s*(?=\d)", "number "),
     (r"(\d)\s*(" + "|".join(map(re.escape, _UNITS)) + r")(?![a-z])", lambda found: f"{found[1]} {_UNITS[found[2]]}"),
-    (r"\bo['\u2019]\s?clock\b", " oclock "),
-    (r"\b(\d{1,2})[:.]00(?=\s*(?:[ap]m)?\b)(?!\d)", r"\1 oclock "),
+    (r"\bo['\u2019]\s?clock\b", " sharp "),
+    (r"\b(\d{1,2})(?::00\b|\.00(?=\s*[ap]m\b))", r"\1 sharp "),
+    (r"(\d)\s+%", r"\1%"),
     (r"\b(\d{1,2})\.(\d{2})(?=\s*[ap]m\b)", r"\1\2"),
     (r"\b(\d{1,2}):(\d{2})\b", r"\1\2"),
     (r"&", " and "),
     (r"\bokay\b", "ok"),
 )
 _AFTER = (
-    (rf"\b({_MONTHS}) (?:the )?(\d{{1,2}})(?:st|nd|rd|th)\b", r"\1 \2"),
-    (rf"\b(\d{{1,2}})(?:st|nd|rd|th) (?:of )?({_MONTHS})\b", r"\1 of \2"),
-    (r"\boclock ([ap]m)\b", r"\1"),
+    (rf"\b({_MONTHS}) (?:the )?(\d{{1,2}})[snrt][tdh]\b", r"\1 \2"),
+    (rf"\b(\d{{1,2}})[snrt][tdh] (?:of )?({_MONTHS})\b", r"\1 of \2"),
+    (r"\bsharp ([ap]m)\b", r"\1"),
     (r"\b(\d{1,2})00 ([ap]m)\b", r"\1 \2"),
 )
 
@@ -54,9 +55,9 @@ def compare(text: Sequence[str], transcript: Sequence[str]) -> tuple[EditCounts,
     import jiwer
 
     ours, theirs = joined(text, transcript), joined(transcript, text)
-    reference, heard = " ".join(ours), " ".join(theirs)
-    return _counts(jiwer.process_words(reference, heard), len(ours)), _counts(
-        jiwer.process_characters(reference, heard), len(reference)
+    reference, recognised = " ".join(ours), " ".join(theirs)
+    return _counts(jiwer.process_words(reference, recognised), len(ours)), _counts(
+        jiwer.process_characters(reference, recognised), len(reference)
     )
 
 
