@@ -10,14 +10,26 @@ BOX = " \t×├─╰▶│"
 """What uv draws before the lines of an error."""
 
 
-def run_uv(*arguments: str, given: str = "", what: str, remedy: str = "", timeout_s: float | None = None) -> str:
+def run_uv(
+    *arguments: str,
+    given: str = "",
+    what: str,
+    remedy: str = "",
+    timeout_s: float | None = None,
+    retries: int | None = None,
+) -> str:
     """Run uv and return its output. Raises RuntimeBuildError with the end of its error output.
 
     `what` names what is installed, `remedy` replaces the advice for packages that do not fit together. uv is killed
-    after `timeout_s` seconds, which is an error too.
+    after `timeout_s` seconds, which is an error too. `retries` of a request that fails; None leaves it to uv, which
+    waits 10 s for an index that cannot be reached.
     """
     # Use the system's certificates: uv's bundled ones do not know a company's proxy.
-    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
+    environment = {
+        "UV_SYSTEM_CERTS": "1",
+        **({} if retries is None else {"UV_HTTP_RETRIES": str(retries)}),
+        **os.environ,
+    }
     try:
         from uv import find_uv_bin
 

@@ -12,7 +12,7 @@ from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_vers
 from harness.models.download import Progress, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
 from harness.models.inspect import Examiner, GraphFacts, check_face
-from harness.models.licences import Licence, notices
+from harness.models.licences import Licence, notice_file, notices
 from harness.models.listing import Entry, list_entries
 from harness.models.naming import (
     as_path,
@@ -22,7 +22,7 @@ from harness.models.naming import (
     derived_name,
     label_of,
 )
-from harness.models.obtain import EVERY_SOURCE, Source, obtain
+from harness.models.obtain import EVERY_SOURCE, MODEL_FROM, VOICES_FROM, Source, obtain
 from harness.models.quantise.calibration_inputs import calibration_feeds
 from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
 from harness.models.replica.catalogue import BuiltReplicas, Replicas, described, needed_bytes, replica_key
@@ -43,6 +43,10 @@ class Details:
     parent_name: str
     made_with: dict[str, str]
     licences: tuple[Licence, ...]
+    source: dict[str, str]
+    """Where "model" and "voices" were fetched from: those of the public model that this is or is made from."""
+    notice: Path | None
+    """The file with the notices of that public model, None if there is none."""
 
 
 class Catalogue:
@@ -141,6 +145,8 @@ class Catalogue:
         files = self.resolve(name_or_path, voices, build=False)
         manifest = self.cache.by_digest(files.variant.sha256)
         parent = self.cache.by_digest(files.variant.parent) if files.variant.parent else None
+        fetched = self._fetched(manifest)
+        notice = notice_file(self.cache.files(fetched).model_path) if fetched else None
         return Details(
             files=files,
             graph=self.examiner.graph(files.model_path, files.variant.sha256),
@@ -148,7 +154,19 @@ class Catalogue:
             parent_name=parent.variant.name if parent else "",
             made_with=manifest.made_with if manifest else {},
             licences=notices(files.variant),
+            source={
+                key: fetched.made_with[where]
+                for key, where in (("model", MODEL_FROM), ("voices", VOICES_FROM))
+                if fetched and where in fetched.made_with
+            },
+            notice=notice if notice and notice.is_file() else None,
         )
+
+    def _fetched(self, manifest: Manifest | None) -> Manifest | None:
+        """The public model that a cached model is or is made from, None if it is none or not here."""
+        while manifest is not None and manifest.variant.origin != "public":
+            manifest = self.cache.by_digest(manifest.variant.parent)
+        return manifest
 
     def verify(self, name_or_path: str | Path, voices: Path | None = None) -> Verification:
         """Hash a model anew, parse it, look at its voices and let it speak; nothing that is remembered is trusted.

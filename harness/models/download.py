@@ -1,9 +1,14 @@
 """Downloading the published models: resumed where they stopped, named only once their digest is right."""
 
+import contextlib
+import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from harness.core.errors import ModelError
 from harness.models.cache import Cache
@@ -20,6 +25,8 @@ MOST_FRUITLESS = 4
 """Attempts in a row that may bring nothing before we give up."""
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
+FIRST_ANSWER_S = 10.0
+"""A server that accepts connections and answers nothing counts as unreachable after this time."""
 
 
 def unwatched(done_bytes: int, total_bytes: int, /) -> None:
@@ -45,6 +52,8 @@ class ReleaseDownload:
     base_url: str
     pause: Callable[[float], None]
     unreachable: list[ModelError] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
+    """The status of each answer."""
 
     def partial(self, asset: Asset) -> Path:
         """Where the bytes of an asset gather: by its digest, since two releases share their file names."""
@@ -61,6 +70,8 @@ class ReleaseDownload:
 
     def _get(self, asset: Asset, client: "httpx.Client", wanted: list[Asset]) -> Path:
         part = self.partial(asset)
+        if not part.is_file() or part.stat().st_size != asset.size:
+            self._check_name_service(asset)
         before = sum(other.size for other in wanted[: wanted.index(asset)])
         total = sum(other.size for other in wanted)
 
@@ -94,9 +105,12 @@ class ReleaseDownload:
             progress(have)
             try:
                 reason = self._receive_once(asset, part, client, progress, have=have) or "the connection ended early"
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                self.unreachable.append(self._error(asset, f"no network, or no way to the server: {error}"))
-                raise self.unreachable[0] from error
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+                raise self._no_way(asset, str(error) or type(error).__name__) from error
+            except httpx.ReadTimeout as error:
+                if not self.answered:
+                    raise self._no_way(asset, f"it does not answer within {FIRST_ANSWER_S:g} s") from error
+                reason = str(error) or type(error).__name__
             except (httpx.TransportError, httpx.TooManyRedirects) as error:
                 reason = str(error) or type(error).__name__
             grown = part.is_file() and part.stat().st_size > have
@@ -112,7 +126,11 @@ class ReleaseDownload:
     ) -> str:
         """One request for what is missing; a reason where the answer brought nothing, else ""."""
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-        with client.stream("GET", asset.url(self.base_url), headers=headers) as answer:
+        request = client.build_request("GET", asset.url(self.base_url), headers=headers)
+        if not self.answered:
+            request.extensions["timeout"]["read"] = FIRST_ANSWER_S
+        with contextlib.closing(client.send(request, stream=True)) as answer:
+            self.answered.append(answer.status_code)
             if answer.status_code in (404, 410):
                 raise self._error(asset, f"the server has no such file (HTTP {answer.status_code})")
             continues = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(
@@ -133,6 +151,18 @@ class ReleaseDownload:
                         break
         return ""
 
+    def _check_name_service(self, asset: Asset) -> None:
+        """Raise ModelError where the name service does not answer in time. httpx's time-outs do not bound this."""
+        address = urlsplit(self.base_url)
+        if not address.hostname or address.scheme in getproxies() or "all" in getproxies():
+            return  # the proxy looks it up
+        if not _resolves(address.hostname):
+            raise self._no_way(asset, f"the name service does not answer within {CONNECT_S:g} s")
+
+    def _no_way(self, asset: Asset, reason: str) -> ModelError:
+        self.unreachable.append(self._error(asset, f"no network, or no way to the server: {reason}"))
+        return self.unreachable[0]
+
     def _error(self, asset: Asset, what: str) -> ModelError:
         return ModelError(what, where=asset.url(self.base_url), remedy=f"try again (it resumes), or {self.by_hand}")
 
@@ -144,3 +174,16 @@ class ReleaseDownload:
             f"download {addresses} by hand and use "
             f"kokoro-bench run --model {self.model.model.file} --voices {self.model.voices.file}"
         )
+
+
+def _resolves(host: str) -> bool:
+    """Whether the name service answers in time. An answer may be an error, which the connection then meets, too."""
+
+    def look_up() -> None:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(host, None)
+
+    thread = threading.Thread(target=look_up, daemon=True)  # it cannot be interrupted and must not delay the exit
+    thread.start()
+    thread.join(CONNECT_S)
+    return not thread.is_alive()

