@@ -21,7 +21,7 @@ from harness.models.jobs import Answer, Job, Quantise, Speak, run_child
 from harness.models.quantise import cache_key, quantise
 from harness.models.quantise.calibration_inputs import LEAST_FEEDS, feeds_digest, make_feeds
 from harness.models.quantise.recipes import BY_NAME, RECIPES, Method
-from harness.models.quantise.tools import converted, read_feeds, write_feeds
+from harness.models.quantise.tools import converted, last_convolution, read_feeds, write_feeds
 from tests.models.conftest import ToneReplicas
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +97,15 @@ def test_signed_weights_are_signed(small: Catalogue) -> None:
     assert kinds == {"u8": {onnx.TensorProto.UINT8}, "s8-nolstm": {onnx.TensorProto.INT8}}
 
 
+def test_the_convolution_that_writes_the_spectrum_stays_in_floats(small: Catalogue) -> None:
+    for name in ("replica-small-u8", "replica-small-u8-as-is", "replica-small-s8-nolstm"):
+        convolutions = [
+            node.name for node in onnx.load(small.resolve(name).model_path).graph.node if node.op_type == "Conv"
+        ]
+        assert len(convolutions) == 1, convolutions
+    assert last_convolution(small.resolve("replica-small").model_path) == convolutions
+
+
 def test_a_static_variant_is_calibrated_on_texts(cache: Cache, replicas: ToneReplicas) -> None:
     catalogue = Catalogue(cache=cache, replicas=replicas, calibration_texts=lambda: SENTENCES)
     files = catalogue.resolve("replica-qdq")
@@ -107,9 +116,9 @@ def test_a_static_variant_is_calibrated_on_texts(cache: Cache, replicas: ToneRep
     (dense,) = (node for node in graph.node if node.op_type == "MatMul")
     activation, weight = (makers[name] for name in dense.input)
     assert [activation.op_type, weight.op_type] == ["DequantizeLinear"] * 2
-    # Unsigned activations of one scale, signed weights with a scale for each channel.
+    # Activations of one scale, weights with a scale for each channel; none is signed.
     types = [given[node.input[2]].data_type for node in (activation, weight)]
-    assert types == [onnx.TensorProto.UINT8, onnx.TensorProto.INT8]
+    assert types == [onnx.TensorProto.UINT8, onnx.TensorProto.UINT8]
     assert [list(given[node.input[1]].dims) for node in (activation, weight)] == [[], [32]]
     assert catalogue.resolve("replica-qdq", report=pytest.fail) == files
 

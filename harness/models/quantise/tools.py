@@ -84,7 +84,33 @@ def _dynamic(source: Path, target: Path, recipe: QuantiseRecipe) -> None:
         op_types_to_quantize=[kind for kind in recipe.operators or IntegerOpsRegistry if kind not in recipe.excluded],
         per_channel=recipe.per_channel,
         weight_type=QuantType.QInt8 if recipe.signed else QuantType.QUInt8,
+        nodes_to_exclude=last_convolution(source),
     )
+
+
+def last_convolution(path: Path) -> list[str]:
+    """The name of the convolution nearest to the audio, which stays in floats; [] in a graph with fewer than two.
+
+    It writes the magnitudes and phases of the spectrum. With 8 bits it costs 80 kB less and makes audible noise:
+    Kokoro's mel-cepstral distortion from its original rises from 1.8 to 4.0 dB. The published 8-bit file leaves it in
+    floats, too.
+    """
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    makers = {name: node for node in graph.node for name in node.output if name}
+    waiting, seen = [graph.output[0].name], set()
+    if sum(node.op_type == "Conv" for node in graph.node) < 2:
+        return []
+    for name in waiting:  # the list grows during the loop: nearest nodes first
+        node = makers.get(name)
+        if node is None or id(node) in seen:
+            continue
+        if node.op_type == "Conv":
+            return [node.name] if node.name else []
+        seen.add(id(node))
+        waiting += node.input
+    return []
 
 
 def _static(source: Path, target: Path, recipe: QuantiseRecipe, feeds: Path) -> None:
@@ -106,8 +132,10 @@ def _static(source: Path, target: Path, recipe: QuantiseRecipe, feeds: Path) -> 
         per_channel=recipe.per_channel,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8 if recipe.signed else QuantType.QUInt8,
+        nodes_to_exclude=last_convolution(source),
         # The products of attention have no weights. 8-bit scores would degrade the audio and save nothing.
-        extra_options={"MatMulConstBOnly": True},
+        # One zero point for all channels: ONNX Runtime's convolutions demand it of unsigned weights.
+        extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
     )
 
 
