@@ -94,7 +94,7 @@ def sound(data: RunData, scenario: Scenario, folder: Path, speech: Speech | None
     speech = speech or Speech(data)
     itself = original is not None and original.id == scenario.id
     peak = max(float(abs(each.samples).max()) for each in found) or 1.0
-    on = axis(0.0, 1.01 * max(each.seconds for each in found), lambda seconds: f"{number(seconds, 0)} s")
+    on = axis(0.0, 1.01 * max(each.seconds for each in found), _seconds)
     names = ("launch 1", "launch 2, another seed") if itself else (_other_side(scenario, original, data), "this one")
     arms = [original or scenario, scenario] if len(found) > 1 else [scenario]
     players = levelled(found, speech, whose=_WHOSE.get(names[0], "") if len(found) > 1 else "")
@@ -123,6 +123,12 @@ def sound(data: RunData, scenario: Scenario, folder: Path, speech: Speech | None
         difference=_difference(first, second, on, peak=peak),
         reading=_reading(first, second, peak=peak),
     )
+
+
+def _seconds(at: float) -> str:
+    """A tick of the time axis, with as many places as tell it from its neighbours."""
+    places = next((places for places in (0, 1) if abs(at - round(at, places)) < 1e-6), 2)
+    return f"{number(at, places)} s"
 
 
 def _other_side(scenario: Scenario, other: Scenario | None, data: RunData) -> str:

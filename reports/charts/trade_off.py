@@ -108,8 +108,8 @@ def draw(points: Sequence[Point], *, original: str, role: str, finding: str, nar
 def _frame(points: Sequence[Point], *, narrow: bool) -> _Frame:
     xs = [end for each in points for end in (each.x.point, each.x.low, each.x.high)]
     ys = [apart for each in points for apart, _ in each.dots]
-    across = _axis([-_LEAST_X, _LEAST_X, *xs], about=4 if narrow else 8, places=0)
-    down = _axis([-_LEAST_Y, _LEAST_Y, *ys], about=5, places=2)
+    across = _axis([-_LEAST_X, _LEAST_X, *xs], about=4 if narrow else 8, shares=True)
+    down = _axis([-_LEAST_Y, _LEAST_Y, *ys], about=5, shares=False)
     plot = max(300.0, _LINE * (len(points) + 2))
     name = _CHARACTER * min(_LONGEST, max(len(each.name) for each in points) + len("reference"))
     width, left, right = (360.0, 46.0, 318.0) if narrow else (1180.0, 62.0, 1180.0 - 60 - name)
@@ -118,15 +118,17 @@ def _frame(points: Sequence[Point], *, narrow: bool) -> _Frame:
     )
 
 
-def _axis(values: Sequence[float], *, about: int, places: int) -> Axis:
+def _axis(values: Sequence[float], *, about: int, shares: bool) -> Axis:
     low, high = min(values), max(values)
     room = 0.06 * (high - low)
 
     def label(value: float) -> str:
         if abs(value) < 1e-9:
             return "0"
-        text = percent(value, places) if not places else number(value, places)
-        return text if not places or value < 0 else f"+{text}"
+        if shares:
+            return percent(value, 0 if abs(100 * value - round(100 * value)) < 1e-6 else 1)
+        text = number(value, 2 if abs(100 * value - round(100 * value)) < 1e-6 else 3)
+        return text if value < 0 else f"+{text}"
 
     return axis(low - room, high + room, label, about=about)
 

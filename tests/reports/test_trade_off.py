@@ -138,6 +138,15 @@ def test_no_two_labels_overlap_and_none_leaves_the_picture(number: int, spread: 
     assert all(math.dist(one, other) >= 12 for one, other in combinations(beside, 2))
 
 
+def test_no_two_ticks_of_an_axis_read_alike() -> None:
+    for spread in (0.0, 0.005, 0.02, 0.1):
+        drawing = draw(points(5, spread=spread), original="o", role="original", finding="found", narrow=False)
+        ticks = re.findall(r'class="tick[^"]*" [^>]*text-anchor="middle">([^<]*)<', drawing)
+        assert len(ticks) > 3
+        assert len(set(ticks)) == len(ticks)
+        assert not {"\u22122\u202f%", "+8\u202f%"} <= set(ticks), "2.5 and 7.5 are not rounded"
+
+
 def test_a_hostile_name_is_shown_as_text() -> None:
     (point,) = points(1, spread=0)
     drawing = draw(
