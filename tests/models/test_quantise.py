@@ -288,7 +288,7 @@ def test_a_child_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "import sys, os\nif '-m' in sys.orig_argv:\n    print('dying', file=sys.stderr, flush=True)\n    os.abort()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(ModelError, match=r"died \(killed by SIGABRT\): .*dying"):
+    with pytest.raises(ModelError, match=r"crashed \(killed by SIGABRT\): .*dying"):
         run_child(Job(), tmp_path)
 
 
