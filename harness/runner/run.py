@@ -146,9 +146,16 @@ def measure(
         handlers = [*handlers, *event_handlers_from()]
         for listener in handlers:
             listener(Begun(run_id=recorder.run_id))
-        with SideTasks(
-            plan, resources, audio=config.audio, refusals=refusals, report=report, quality=config["quality"] == "on"
-        ) as side_tasks:
+        side_tasks = SideTasks(
+            plan,
+            resources,
+            audio=config.audio,
+            refusals=refusals,
+            report=report,
+            quality=config["quality"] == "on",
+            stop=lambda: ending.requested,
+        )
+        with side_tasks:
             status, reason = _conduct(
                 plan,
                 resources,

@@ -40,8 +40,12 @@ class SideTasks:
         refusals: Mapping[str, str],
         report: Reporter,
         quality: bool = False,
+        stop: Callable[[], bool] = bool,
     ) -> None:
-        """`quality`: whether the kept audio is judged. Nothing that a scripted engine sends is speech."""
+        """`quality`: whether the kept audio is judged; it ends early once `stop` returns true.
+
+        Nothing that a scripted engine sends is speech.
+        """
         self._plan = plan
         self._worker_factory = resources.worker_factory
         self._clock = resources.clock
@@ -51,7 +55,7 @@ class SideTasks:
         self._notes: Sequence[str] = ()
         self._audio = audio
         judged = quality and not isinstance(resources.clock, ScriptedClock)
-        self._speech = SpeechTask(plan, report=report) if judged else None
+        self._speech = SpeechTask(plan, report=report, stop=stop) if judged else None
 
     def __enter__(self) -> Self:
         self._recording.__enter__()

@@ -1,6 +1,6 @@
 """Judging of the audio that a run kept: prepares the tools before the measurement, and listens after it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from harness.core.errors import RuntimeBuildError
 from harness.core.records.repetition import Phase, Repetition
@@ -18,9 +18,11 @@ from harness.runner.resources import Reporter
 class SpeechTask:
     """Judges speech for one run. Where its tools cannot be had, `reason` says why, and the timing is kept."""
 
-    def __init__(self, plan: Plan, *, report: Reporter) -> None:
+    def __init__(self, plan: Plan, *, report: Reporter, stop: Callable[[], bool]) -> None:
+        """Once `stop` returns true no further audio is judged."""
         self._plan = plan
         self._report = report
+        self._stop = stop
         self._runtime: JudgeRuntime | None = None
         self.reason = ""
 
@@ -34,7 +36,9 @@ class SpeechTask:
 
     def readings(self, data: RunData, kept: Mapping[tuple[str, int], str]) -> tuple[SpeechReading, ...]:
         """A reading of each kept audio; `kept`: (scenario id, launch) → file."""
-        listener = Listener(root=default_root(), report=self._report, runtime=self._runtime, reason=self.reason)
+        listener = Listener(
+            root=default_root(), report=self._report, runtime=self._runtime, reason=self.reason, stop=self._stop
+        )
         found = listener.listen(self._recordings(data, kept))
         if listener.seconds:
             self._report(

@@ -49,6 +49,11 @@ class GracefulShutdown:
             signal.signal(number, handler)
         self._previous_handlers = {}
 
+    @property
+    def requested(self) -> bool:
+        """Whether a request waits for the end of `held`."""
+        return self._pending is not None
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Delay a shutdown request until the end of this context."""

@@ -23,6 +23,7 @@ MOST_LOSSES = 3
 """After so many lost processes the rest stays unknown, with the last one's reason."""
 ENGLISH_ONLY = "the recogniser knows English only"
 PHONEMES = "phonemes were given, not a text"
+ENDED = "the run was ended before this audio was judged"
 NOT_FINITE = "the audio holds values that are not finite"
 
 
@@ -51,14 +52,15 @@ class KeptAudio:
 class Listener:
     """Judges audio with a runtime; without one (`reason` says why) only the silences are measured.
 
-    `root` is the cache's. `cpu_s` and `seconds` add up the processor time of the judging process since its tools were
-    loaded and the audio that it judged.
+    `root` is the cache's. Once `stop` returns true no further audio is judged. `cpu_s` and `seconds` add up the
+    processor time of the judging process since its tools were loaded, and the audio that it judged.
     """
 
     root: Path
     report: Callable[[str], None]
     runtime: JudgeRuntime | None
     reason: str = ""
+    stop: Callable[[], bool] = bool
     start_timeout_s: float = START_TIMEOUT_S
     order_timeout_s: float = ORDER_TIMEOUT_S
     cpu_s: float = 0.0
@@ -117,6 +119,8 @@ class Listener:
             return remembered
         if self._losses >= MOST_LOSSES:
             return Judgement(error=self.reason)
+        if self.stop():
+            return Judgement(error=ENDED)
         order = JudgeOrder(
             audio_path=recording.path, sample_rate=recording.sample_rate, text=recording.text, words=words
         )

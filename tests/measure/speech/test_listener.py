@@ -1,14 +1,16 @@
 """The judging of kept audio with stand-in tools: figures, reasons, memory, and processes that crash or hang."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from harness.core.records.speech import EditCounts, SpeechReading
-from harness.measure.speech.listener import ENGLISH_ONLY, NOT_FINITE, PHONEMES, KeptAudio, Listener
+from harness.measure.speech.listener import ENDED, ENGLISH_ONLY, NOT_FINITE, PHONEMES, KeptAudio, Listener
 from harness.measure.speech.runtime import JudgeRuntime
 from harness.metrics.definitions.speech import SPEECH
 from tests.speech_tools import asked, say
@@ -154,6 +156,37 @@ def test_tools_that_cannot_be_imported_are_a_reason(tmp_path: Path) -> None:
         (first, _) = listener(tmp_path / "python", tmp_path).listen(recordings)
         reason = "the judging process ended: ModuleNotFoundError: No module named 'no_such_tool'"
         assert first.readings["wer"].reason == reason
+
+
+def test_a_run_that_was_ended_judges_no_further_audio(tools: Path, tmp_path: Path) -> None:
+    say(tools, "Hello world.")
+    recordings = [kept(tmp_path, audio(speech_s=1 + number), name=str(number)) for number in range(2)]
+    listening = listener(tools, tmp_path)
+    listening.stop = lambda: asked(tools) == 1
+    first, second = listening.listen(recordings)
+    assert first.readings["wer"].known
+    assert second.readings["wer"].reason == ENDED
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills with a signal")
+def test_the_judging_process_ends_with_the_one_that_asked(tools: Path, tmp_path: Path) -> None:
+    say(tools, "hang")
+    recording = kept(tmp_path, audio())
+    code = (
+        "from harness.measure.speech.process import JudgeProcess\n"
+        "from harness.measure.speech.protocol import JudgeOrder, write_line\n"
+        f"process = JudgeProcess({str(tools)!r}, words=True)\n"
+        f"order = JudgeOrder(audio_path={recording.path!r}, sample_rate={RATE}, text='a', words=True)\n"
+        "process._process.stdin.write(write_line(order)); process._process.stdin.flush()\n"
+        "print(process._process.pid, flush=True); input()"
+    )
+    root = Path(__file__).parents[3]
+    asking = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
+    assert asking.stdout is not None
+    judging = psutil.Process(int(asking.stdout.readline()))
+    asking.kill()
+    asking.communicate()
+    assert psutil.wait_procs([judging], timeout=60)[1] == []
 
 
 def test_without_tools_the_silences_are_measured_and_the_rest_has_the_reason(tmp_path: Path) -> None:
