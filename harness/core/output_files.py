@@ -1,4 +1,4 @@
-"""Files that a user names for an output: checked before anything is measured, and written whole or not at all."""
+"""Output files that a user names: checked before the measurement, and written completely or not at all."""
 
 import errno
 import os
@@ -14,9 +14,9 @@ REMEDY = "name a place that can be written"
 
 
 def check_file(path: Path, *, where: str) -> None:
-    """Make the folder of a file that is to be written, and prove that the file can be.
+    """Make the folder of an output file, and check that the file can be written.
 
-    `where` names the option. UsageError where it cannot: before the measuring, and not after it.
+    `where` names the option. Raises UsageError, before the measurement and not after it.
     """
     with _explained(path, where):
         if path.is_dir():
@@ -32,16 +32,16 @@ def check_file(path: Path, *, where: str) -> None:
 
 
 def check_directory(path: Path, *, where: str) -> None:
-    """Make a folder that is to be written into, and prove that it can be. UsageError where it cannot."""
+    """Make an output folder, and check that files can be written into it. Raises UsageError."""
     with _explained(path, where):
         path.mkdir(parents=True, exist_ok=True)
         check_folder(path)
 
 
 def write_whole(path: Path, content: bytes, *, where: str) -> None:
-    """Write a file so that it is there as a whole, or as it was before; its folder is made. UsageError where it fails.
+    """Write a file atomically; its folder is made. Raises UsageError, and then the file is unchanged.
 
-    A pipe or a device gets the bytes as they are: it cannot be replaced.
+    A pipe or a device cannot be replaced, so the bytes are written to it directly.
     """
     with _explained(path, where):
         if _is_special(path):
@@ -54,7 +54,7 @@ def write_whole(path: Path, content: bytes, *, where: str) -> None:
 
 
 def append_whole(path: Path, content: bytes, *, where: str) -> None:
-    """Add to the end of a file, or leave it as it is; its folder is made. UsageError where it fails."""
+    """Append to a file; its folder is made. Raises UsageError, and then the file is unchanged."""
     with _explained(path, where):
         if not _is_special(path):
             path.resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -72,12 +72,12 @@ def append_whole(path: Path, content: bytes, *, where: str) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """A pipe, a device, or what stands for an open file of this process, such as /dev/stdout."""
+    """Whether a path is a pipe, a device, or an open file of this process, such as /dev/stdout."""
     return path.exists() and (not path.is_file() or str(path.absolute()).startswith(("/dev/", "/proc/")))
 
 
 def _require_permission(target: Path) -> None:
-    """To replace a file takes no permission to write it: who made it read-only meant it."""
+    """Raise an error for a read-only file. Replacing a file would not need permission to write to it."""
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
 

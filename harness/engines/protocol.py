@@ -35,14 +35,14 @@ __all__ = [
     "one_line",
     "outcome_of",
 ]
-"""What an engine of another package may import from here, `harness.engines.speech` included."""
+"""The names that engines of other packages may import from here, including those of `harness.engines.speech`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOrder:
-    """All that is needed to start an engine. Paths are "" where the engine needs none; `seed` fixes its generator.
+    """Everything that is needed to start an engine. Paths are "" if the engine needs none. `seed` sets its generator.
 
-    `profile` is how the name of a profile begins that the engine is to write when it is closed; "" for none. `language`
+    `profile` is the prefix of the name of a profile that the engine writes when it is closed; "" for none. `language`
     is the tag that the user has chosen, "" for none.
     """
 
@@ -63,18 +63,18 @@ class EngineOrder:
 
 
 FIRST_BYTE = "first_byte"
-"""A moment: the first byte of an answer's body had come."""
+"""A moment: the arrival of the first byte of an answer's body."""
 ARRIVAL = "arrival"
-"""One moment per chunk: when it arrived. An engine that learns of a chunk before it can yield it stamps this."""
+"""One moment per chunk: its arrival. An engine stamps it if it receives a chunk earlier than it can yield it."""
 BODY_END = "body_end"
-"""A moment: the last of the answer had come. What an engine still does after it costs no listener any time."""
+"""A moment: the end of the answer. Work of an engine after it does not count as latency."""
 
 
 class Stages:
-    """Stamps stretches of work as `(name, start, end)` in the clock's nanoseconds.
+    """Stamps periods of work as `(name, start, end)` in the clock's nanoseconds.
 
-    `slowdown` plants a delay after each stretch of inference, in proportion to it and inside its stamps: calibration
-    needs a change that is real and known.
+    `slowdown` plants a delay after each inference, proportional to it and inside its stamps. Calibration needs such a
+    real and known change.
     """
 
     __slots__ = ("_clock", "_slowdown", "marks")
@@ -86,7 +86,7 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Stamp the work inside."""
+        """Stamp the work in this context."""
         start = self._clock.now_ns()
         try:
             yield
@@ -98,7 +98,7 @@ class Stages:
             self.marks.append((name, start, end))
 
     def moment(self, name: str, at_ns: int) -> None:
-        """Stamp a moment: a stretch of no length."""
+        """Stamp a moment: a period of length 0."""
         self.marks.append((name, at_ns, at_ns))
 
     def take(self) -> list[tuple[str, int, int]]:
@@ -113,25 +113,25 @@ class Engine(Protocol):
 
     @property
     def facts(self) -> "EngineFacts":
-        """What it says of itself once loaded."""
+        """The facts that it reports after loading."""
         ...
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """Yield chunks of mono float32 audio, each at the moment a listener could have it.
+        """Yield chunks of mono float32 audio, each as soon as a player could play it.
 
-        Nothing is done before the first chunk is asked for. Raises whatever the underlying engine raises; the worker
-        turns it into an outcome.
+        Do no work before the first chunk is requested. Errors of the underlying engine pass; the worker turns them into
+        outcomes.
         """
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProcess:
-    """The process whose tree does an engine's work; `found` says how it is known, or why `pid` is None."""
+    """The process whose tree does an engine's work. `found` says how it was found, or why `pid` is None."""
 
     pid: int | None
     found: str
@@ -139,32 +139,32 @@ class ServerProcess:
 
 @runtime_checkable
 class Remote(Protocol):
-    """An engine whose work is done elsewhere: memory and CPU time are the server's, or unknown, never the client's."""
+    """An engine whose work another process does. Memory and CPU time are the server's, or unknown."""
 
     @property
     def server(self) -> ServerProcess:
-        """Where the work is done, as far as this machine can tell."""
+        """The process that does the work, if it can be found from this machine."""
         ...
 
 
 @runtime_checkable
 class SelfReporting(Protocol):
-    """An engine behind which stands a server that may say something of itself."""
+    """An engine with a server that may report its own statistics."""
 
     def own_figures(self) -> "ServerFigures":
-        """What it says now, or why there is nothing. Nothing is synthesised for it."""
+        """The server's current statistics, or why there are none. This synthesises nothing."""
         ...
 
 
 @runtime_checkable
 class Shared(Engine, Protocol):
-    """An engine that accepts several requests at once, and that counts what it does.
+    """An engine that accepts concurrent requests and has counters.
 
-    They ask from threads or, where the engine is `Reached`, over the network.
+    The requests come from threads or, if the engine is `Reached`, over the network.
     """
 
     def account(self) -> "EngineCounters | None":
-        """All that was counted since the start; None where it cannot be had. Nothing is synthesised for it."""
+        """The counts since the start; None if unavailable. This synthesises nothing."""
         ...
 
 
@@ -172,5 +172,5 @@ class EngineStarter(Protocol):
     """Starts an engine, stamping the parts of its start-up as stages: import, session, voices, phonemiser."""
 
     def __call__(self, order: EngineOrder, *, clock: "Clock", stages: Stages) -> Engine:
-        """Start it, or raise EngineRefusal."""
+        """Start the engine. Raises EngineRefusal if this is not possible as ordered."""
         ...
