@@ -1,16 +1,15 @@
 """Calibrates the verdict on speech: what it calls unchanged speech and speech with planted faults.
 
-    python -m benchmarks.speech_quality [--count 10] [--folder PLACE] [--judge PYTHON]
+    python -m benchmarks.speech_quality [--count 10] [--folder PLACE] [--no-judge]
 
 `--count` is the number of audios of the original; each fault is planted in every second one. Audio and readings are
-kept in the folder, so a later call continues with a larger count. `--judge` is a Python that has the judging tools (the
-extra `quality`); without it, the verdict rests on the sound alone. On one core, 200 audios take about two hours.
+kept in the folder, so a later call continues with a larger count. The judging tools are those of a run; with
+`--no-judge`, the verdict rests on the sound alone. On one core, 200 audios take about two hours.
 """
 
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -25,14 +24,17 @@ from harness.analysis.speech_rule import judge_audio
 from harness.core.errors import BenchError
 from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading
 from harness.core.records.value import known, unknown
-from harness.core.subprocesses import command
+from harness.measure.speech.process import JudgeProcess
+from harness.measure.speech.protocol import JudgeOrder, write_line
+from harness.measure.speech.runtime import LOCK, identity, prepare
 from harness.metrics.audio.similarity import compare
+from harness.models.cache import default_root
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
+TIMEOUT_S = 600.0
 UNCHANGED = ("reloaded", "dither", "16 bits", "1 % faster")
 VARIANT = "dequantised"
 WRONG_VOICE = "wrong voice"
@@ -40,7 +42,7 @@ MUST_BREAK = (WRONG_VOICE, "phonemes dropped", "second half cut", "sentences swa
 BRITISH = "British phonemes"
 MUST_DIFFER = ("half speed", BRITISH, "tensor zeroed")
 KINDS = (*UNCHANGED, VARIANT, *MUST_BREAK, *MUST_DIFFER)
-RARELY = {"reloaded": 10, "dither": 1, "16 bits": 1, "1 % faster": 10, VARIANT: 2}
+SYNTHESISED_EVERY = {"reloaded": 10, "1 % faster": 10}
 """Kind → of every how many audios one is made; of the others, of every second. A reloaded model repeats each bit."""
 INAUDIBLE_MCD_DB = 0.05
 """A tensor whose removal moves the audio by less changes nothing audible."""
@@ -53,6 +55,7 @@ class Row:
     calls: Counter[SpeechKind] = field(default_factory=Counter)
     without_judge: Counter[SpeechKind] = field(default_factory=Counter)
     inaudible: int = 0
+    judged: int = 0
 
     @property
     def total(self) -> int:
@@ -99,8 +102,9 @@ class Store:
 
 
 def numbers_of(kind: str, count: int) -> range:
-    """The audios of a kind."""
-    return range(0, count, 1 if kind == ORIGINAL else RARELY.get(kind, 2))
+    """The audios of a kind: what needs no synthesis of its own is made of every original."""
+    every = 1 if kind in (ORIGINAL, WRONG_VOICE, *DERIVED) else SYNTHESISED_EVERY.get(kind, 2)
+    return range(0, count, every)
 
 
 def plan(count: int) -> Iterator[tuple[str, int]]:
@@ -128,29 +132,24 @@ def synthesise(store: Store, by: Synthesis, count: int) -> None:
 
 
 def judge(store: Store, python: str, count: int) -> None:
-    """Read what the store has no reading of, in the judging process."""
+    """Read what the store has no reading of, in a judging process."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as scratch:
-        start = command(python, str(ROOT), "harness.measure.speech.judge", ["words"])
-        process = subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdin is not None  # noqa: S101 - piped above
-        assert process.stdout is not None  # noqa: S101
-        process.stdout.readline()
-        for kind in (ORIGINAL, *KINDS):
-            for number in numbers_of(kind, count) if kind != WRONG_VOICE else ():
-                audio = store.audio(kind, number)
-                if audio is None or (kind, number) in store.readings:
-                    continue
-                path = Path(scratch) / "audio.npy"
-                np.save(path, audio)
-                order = {"audio_path": str(path), "sample_rate": RATE, "text": text_of(number), "words": True}
-                process.stdin.write(json.dumps(order).encode() + b"\n")
-                process.stdin.flush()
-                found = json.loads(process.stdout.readline())
-                store.keep({"kind": kind, "number": number, **found})
-        process.stdin.close()
-        process.wait()
+        process = JudgeProcess(python, words=True)
+        try:
+            for kind in (ORIGINAL, *KINDS):
+                for number in numbers_of(kind, count) if kind != WRONG_VOICE else ():
+                    audio = store.audio(kind, number)
+                    if audio is None or (kind, number) in store.readings:
+                        continue
+                    path = Path(scratch) / "audio.npy"
+                    np.save(path, audio)
+                    order = JudgeOrder(audio_path=str(path), sample_rate=RATE, text=text_of(number), words=True)
+                    found = process.judge(order, timeout_s=TIMEOUT_S)
+                    store.keep({"kind": kind, "number": number, **json.loads(write_line(found))})
+        finally:
+            process.close()
 
 
 def call_all(store: Store, count: int) -> dict[str, Row]:
@@ -167,14 +166,15 @@ def call_all(store: Store, count: int) -> dict[str, Row]:
             row.calls[judge_audio(figures, ours, theirs).kind] += 1
             row.without_judge[judge_audio(figures, None, None).kind] += 1
             mcd = figures["mcd"].value
+            row.judged += ours is not None and theirs is not None
             row.inaudible += kind == "tensor zeroed" and mcd is not None and mcd < INAUDIBLE_MCD_DB
     return rows
 
 
 def table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Lines of Markdown."""
-    yield "| speech | n | equivalent | different | broken | unknown | demanded | found | broken by sound alone |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield "| speech | n | judged | equivalent | different | broken | unknown | demanded | found | broken by sound alone |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for kind, row in rows.items():
         calls = row.calls
         cells = [str(calls[each]) for each in SpeechKind]
@@ -182,7 +182,7 @@ def table(rows: Mapping[str, Row]) -> Iterator[str]:
         found = f"{caught} of {row.total} ({interval(caught, row.total)})" if demanded else "–"
         shown = f"{kind} ({row.inaudible} inaudible)" if row.inaudible else kind
         alone = row.without_judge[SpeechKind.BROKEN]
-        yield f"| {' | '.join([shown, str(calls.total()), *cells, demanded or '–', found, str(alone)])} |"
+        yield f"| {' | '.join([shown, str(calls.total()), str(row.judged), *cells, demanded or '–', found, str(alone)])} |"
 
 
 def _demand(kind: str, row: Row) -> tuple[str, int]:
@@ -253,7 +253,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=10, help="audios of the original, at most 200")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "kokoro-bench-calibration")
-    parser.add_argument("--judge", default="", metavar="PYTHON", help="a Python that has the judging tools")
+    parser.add_argument("--no-judge", action="store_true", help="call all by their sound alone")
     parser.add_argument("--model", type=Path, help="the original's file (default: kokoro-v1.0-int8)")
     parser.add_argument("--voices", type=Path, help="its voices file")
     parser.add_argument("--dequantised", type=Path, help="a variant's file, whose speech must not be called broken")
@@ -268,9 +268,10 @@ def main() -> int:
     if not given.table_only:
         with tempfile.TemporaryDirectory() as scratch:
             synthesise(store, Synthesis(models, voices, Path(scratch)), given.count)
-        if given.judge:
-            judge(store, given.judge, given.count)
-    judged = "faster-whisper with tiny.en, DNSMOS" if store.readings else "none, by the sound alone"
+        if not given.no_judge:
+            runtime = prepare(default_root(), report=print)
+            judge(store, runtime.python, given.count)
+    judged = "none, by the sound alone" if given.no_judge else identity(LOCK.read_text(encoding="utf-8"))
     for line in (*head(models, f"--count {given.count}", judged), "", *table(call_all(store, given.count))):
         print(line)
     return 0

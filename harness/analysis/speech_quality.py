@@ -28,6 +28,7 @@ SENTENCES = {
     SpeechKind.DIFFERENT: "Its speech is different from the original's",
     SpeechKind.BROKEN: "Its speech is broken",
 }
+NOISE = "the replica's speech is noise, in which there are no words"
 LISTEN = "listen to it: its audio is kept with the results; its speed does not count while its output differs"
 
 
@@ -51,10 +52,10 @@ def with_speech(
         _summary(each, by_scenario.get(each.scenario_id, ()), reason) if each.metric in names else each
         for each in conclusions.summaries
     )
-    verdicts = speech_verdicts(readings, similarity, data, reason=reason)
+    verdicts = _with_failures(speech_verdicts(readings, similarity, data, reason=reason), conclusions)
     filled = replace(conclusions, summaries=summaries, targets=_targets(conclusions.targets, summaries, names))
     if not readings:
-        notes = _notes(verdicts, filled.verdicts) if reason else ()
+        notes = _notes(verdicts) if reason else ()
         return replace(filled, notes=(*filled.notes, *notes)), verdicts
     return _gated(filled, verdicts), verdicts
 
@@ -77,6 +78,8 @@ def speech_verdicts(
         if not each.known:
             unknown = f"the run has no known original of {arms.get(each.scenario_id, each.scenario_id)}"
             answers = {0: Answer(kind=SpeechKind.UNKNOWN, reason=unknown)}
+        elif each.reference.arm.model is not None and each.reference.arm.model.origin == "replica":
+            answers = {0: Answer(kind=SpeechKind.UNKNOWN, reason=NOISE)}
         elif not each.figures:
             answers = {0: Answer(kind=SpeechKind.UNKNOWN, reason=each.reason)}
         else:
@@ -103,15 +106,35 @@ def speech_verdicts(
     return tuple(found)
 
 
+def _with_failures(verdicts: Sequence[SpeechVerdict], conclusions: Conclusions) -> tuple[SpeechVerdict, ...]:
+    """The verdicts; of what is unknown, broken is what the similarity of the audio has already shown to be wrong."""
+    wrong = {
+        each.scenario_id: each.reason
+        for each in conclusions.verdicts
+        if each.metric in SOUNDS and each.kind is VerdictKind.FAILED
+    }
+    return tuple(
+        replace(each, kind=SpeechKind.BROKEN, reason=wrong[each.scenario_id])
+        if each.kind is SpeechKind.UNKNOWN and each.scenario_id in wrong
+        else each
+        for each in verdicts
+    )
+
+
 def _gated(conclusions: Conclusions, verdicts: Sequence[SpeechVerdict]) -> Conclusions:
     """The conclusions with a verdict of the gate for each known speech verdict, and a note for what is unknown.
 
     A verdict on speech replaces the verdicts that rest on the similarity of the audio alone.
     """
-    known = {each.scenario_id for each in verdicts if each.kind is not SpeechKind.UNKNOWN}
+    shown = {each.scenario_id: each.reason for each in conclusions.verdicts if each.metric in SOUNDS}
+    known = {
+        each.scenario_id
+        for each in verdicts
+        if each.kind is not SpeechKind.UNKNOWN and shown.get(each.scenario_id) != each.reason
+    }
     kept = tuple(each for each in conclusions.verdicts if each.scenario_id not in known or each.metric not in SOUNDS)
     found = tuple(_verdict(each) for each in verdicts if each.scenario_id in known)
-    return replace(conclusions, verdicts=(*kept, *found), notes=(*conclusions.notes, *_notes(verdicts, kept)))
+    return replace(conclusions, verdicts=(*kept, *found), notes=(*conclusions.notes, *_notes(verdicts)))
 
 
 def _verdict(found: SpeechVerdict) -> Verdict:
@@ -126,13 +149,10 @@ def _verdict(found: SpeechVerdict) -> Verdict:
     )
 
 
-def _notes(verdicts: Sequence[SpeechVerdict], decided: Sequence[Verdict]) -> list[str]:
-    """A note for each reason why the quality of speech is unknown, with its arms. What is `decided` has a verdict."""
-    failed = {each.scenario_id for each in decided if each.metric in SOUNDS and each.kind is VerdictKind.FAILED}
+def _notes(verdicts: Sequence[SpeechVerdict]) -> list[str]:
+    """A note for each reason why the quality of speech is unknown, with its arms."""
     reasons = dict.fromkeys(
-        (each.scenario_id.partition("/")[0], each.reason)
-        for each in verdicts
-        if each.kind is SpeechKind.UNKNOWN and each.scenario_id not in failed
+        (each.scenario_id.partition("/")[0], each.reason) for each in verdicts if each.kind is SpeechKind.UNKNOWN
     )
     by_reason: dict[str, list[str]] = {}
     for arm, reason in reasons:
