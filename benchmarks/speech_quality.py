@@ -26,7 +26,7 @@ from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading
 from harness.core.records.value import known, unknown
 from harness.measure.speech.process import JudgeProcess
 from harness.measure.speech.protocol import JudgeOrder, write_line
-from harness.measure.speech.runtime import LOCK, identity, prepare
+from harness.measure.speech.runtime import JudgeRuntime, prepare
 from harness.metrics.audio.similarity import compare
 from harness.models.cache import default_root
 
@@ -131,12 +131,12 @@ def synthesise(store: Store, by: Synthesis, count: int) -> None:
         print(f"{kind} {number}", file=sys.stderr)
 
 
-def judge(store: Store, python: str, count: int) -> None:
+def judge(store: Store, runtime: JudgeRuntime, count: int) -> None:
     """Read what the store has no reading of, in a judging process."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as scratch:
-        process = JudgeProcess(python, words=True)
+        process = JudgeProcess(runtime.python, words=True)
         try:
             for kind in (ORIGINAL, *KINDS):
                 for number in numbers_of(kind, count) if kind != WRONG_VOICE else ():
@@ -147,7 +147,9 @@ def judge(store: Store, python: str, count: int) -> None:
                     np.save(path, audio)
                     order = JudgeOrder(audio_path=str(path), sample_rate=RATE, text=text_of(number), words=True)
                     found = process.judge(order, timeout_s=TIMEOUT_S)
-                    store.keep({"kind": kind, "number": number, **json.loads(write_line(found))})
+                    store.keep(
+                        {"kind": kind, "number": number, "judge": runtime.judge, **json.loads(write_line(found))}
+                    )
         finally:
             process.close()
 
@@ -173,16 +175,18 @@ def call_all(store: Store, count: int) -> dict[str, Row]:
 
 def table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Lines of Markdown."""
-    yield "| speech | n | judged | equivalent | different | broken | unknown | demanded | found | broken by sound alone |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    heads = ("speech", "n", "judged", *SpeechKind, "demanded", "found", "broken by sound alone")
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
     for kind, row in rows.items():
         calls = row.calls
         cells = [str(calls[each]) for each in SpeechKind]
         demanded, caught = _demand(kind, row)
-        found = f"{caught} of {row.total} ({interval(caught, row.total)})" if demanded else "–"
+        found = f"{caught} of {row.total} ({interval(caught, row.total)})"
         shown = f"{kind} ({row.inaudible} inaudible)" if row.inaudible else kind
         alone = row.without_judge[SpeechKind.BROKEN]
-        yield f"| {' | '.join([shown, str(calls.total()), str(row.judged), *cells, demanded or '–', found, str(alone)])} |"
+        counts = [str(each) for each in (calls.total(), row.judged)]
+        yield f"| {' | '.join([shown, *counts, *cells, demanded, found, str(alone)])} |"
 
 
 def _demand(kind: str, row: Row) -> tuple[str, int]:
@@ -220,7 +224,7 @@ def _reading(line: Mapping[str, Any]) -> SpeechReading:
         readings=readings,
         transcript=line["transcript"],
         words=EditCounts(**line["words"]) if line["words"] else None,
-        judge="calibration",
+        judge=line["judge"],
     )
 
 
@@ -269,10 +273,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             synthesise(store, Synthesis(models, voices, Path(scratch)), given.count)
         if not given.no_judge:
-            runtime = prepare(default_root(), report=print)
-            judge(store, runtime.python, given.count)
-    judged = "none, by the sound alone" if given.no_judge else identity(LOCK.read_text(encoding="utf-8"))
-    for line in (*head(models, f"--count {given.count}", judged), "", *table(call_all(store, given.count))):
+            judge(store, prepare(default_root(), report=print), given.count)
+    judged = "; ".join(sorted({each.judge for each in store.readings.values()})) or "none, by the sound alone"
+    options = f"--count {given.count}{' --table-only' if given.table_only else ''}"
+    for line in (*head(models, options, judged), "", *table(call_all(store, given.count))):
         print(line)
     return 0
 
