@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from harness.analysis.messages import no_interval
 from harness.core.comma_lists import listed
 from harness.core.records.run import RunData
-from harness.core.records.verdict import TargetKind
+from harness.core.records.verdict import SPEECH_VERDICT, TargetKind
 from harness.core.redaction import published
 from harness.metrics.registry import lacks_interval
 from reports.text.format import count, metric_of, moment, visible
 from reports.text.naming import Names, names_of
+from reports.text.speech import speech_words
 from reports.views.changes import ChangeGroup, changes
 from reports.views.facts import Gap, gaps
 from reports.views.headline import headline
@@ -34,6 +35,7 @@ def markdown_summary(data: RunData) -> str:
         *_changes("Worse", found.worse),
         *_changes("Better", found.better),
         *_unclear(found.unclear),
+        *_speech(data, named),
         *_targets(data, named),
         *_gaps([gap for gap in gaps(data, named) if gap.failed]),
         escape(f"Run {data.run.id} · {moment(data.run.started_at)} · {data.run.machine.key}"),
@@ -86,6 +88,16 @@ def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:
 def _unclear(groups: Sequence[ChangeGroup]) -> list[str]:
     lines = sum(len(group.lines) for group in groups)
     return [f"{escape(count(lines, 'figure'))} unclear: neither a change nor its absence is shown."] if lines else []
+
+
+def _speech(data: RunData, named: Names) -> list[str]:
+    """The verdicts on speech, if the run has any."""
+    words = speech_words(data)
+    judged = [each for each in data.verdicts if each.metric == SPEECH_VERDICT]
+    if not judged:
+        return []
+    rows = [(named.of(each.scenario_id).full, words[each.scenario_id], each.reason) for each in judged]
+    return ["### Speech", table(("Scenario", "Speech", "Why"), rows[:MOST]), *_more(len(rows))]
 
 
 def _targets(data: RunData, named: Names) -> list[str]:

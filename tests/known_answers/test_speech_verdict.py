@@ -6,6 +6,7 @@ tests of their own.
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -87,9 +88,11 @@ def test_a_variant_that_sounds_worse_is_different_fails_nothing_and_is_not_recom
     here: Command, plant: Plant
 ) -> None:
     plant(mos=2.9)
-    ran = here(*RUN)
+    ran = here(*RUN, "--summary", "summary.md")
     assert ran.returncode == 0, ran.stdout
     assert "different" in row(ran.stdout, FAST)
+    summary = Path("summary.md").read_text(encoding="utf-8").partition("### Speech")[2]
+    assert "| different | Its speech is different from the original's" in summary
     assert "dnsmos_overall is 2.90, the original's 3.50" in ran.stdout
     assert f"excluded: {FAST}: Its speech is different from the original's" in recommended(here)
     assert f"{FAST}; the second best" in recommended(here, "--ignore-quality")
