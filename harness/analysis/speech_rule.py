@@ -44,7 +44,7 @@ class Limit:
 
 
 LIMITS = {
-    # The public 8-bit model: 0.9 to 2.0 dB. Variants with 8-bit activations throughout: 3.8 to 4.0 dB, and audibly
+    # The public 8-bit model: 0.9 to 2.0 dB. Variants with 8-bit activations throughout: 3.8 to 4.7 dB, and
     # noisier. Another voice: from 4.4 dB; second half cut: from 4.5 dB; sentences swapped: from 6.9 dB.
     "mcd": Limit(
         different=2.1, broken=4.2, floor=2.0, clause="its mel-cepstral distortion from the original is {:.1f} dB"
