@@ -44,7 +44,7 @@ class Limit:
 
 
 LIMITS = {
-    # The public 8-bit model: 0.9 to 2.0 dB. Variants with 8-bit activations throughout: 3.8 to 4.7 dB, and
+    # The public 8-bit model: 0.9 to 2.0 dB. The same with the last convolution in 8 bits: 3.8 to 4.7 dB, and
     # noisier. Another voice: from 4.4 dB; second half cut: from 4.5 dB; sentences swapped: from 6.9 dB.
     "mcd": Limit(
         different=2.1, broken=4.2, floor=2.0, clause="its mel-cepstral distortion from the original is {:.1f} dB"
@@ -53,7 +53,7 @@ LIMITS = {
     "mcd_peak": Limit(
         different=4.0, broken=5.0, floor=4.0, clause="for 100 ms it is {:.1f} dB from the original, as another sound is"
     ),
-    # The public 8-bit model: 0.1 to 0.4 dB. Variants with 8-bit activations: up to 2.9 dB. Other voices: 2.5 to 7 dB.
+    # The public 8-bit model: 0.1 to 0.4 dB. The last convolution in 8 bits: up to 3.1 dB. Other voices: 2.5 to 7 dB.
     "timbre": Limit(different=1.0, broken=3.5, floor=2.0, clause="its mean spectrum is {:.1f} dB from the original's"),
 }
 EXCESS_DB = 2.5
