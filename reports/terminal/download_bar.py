@@ -11,7 +11,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 def download_bar(name: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
     """A bar on the terminal, from the first bytes on; it receives the bytes that are here and the bytes in all."""
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    console = console or Console()
+    # Where no terminal is, the end of a bar would leave an empty line.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=None, visible=False)
 
         def watch(done: int, total: int) -> None:

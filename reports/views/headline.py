@@ -184,7 +184,7 @@ def _next_step(data: Concluded) -> str:
     """
     if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
         return ""
-    kinds = {verdict.kind for verdict in data.verdicts}
+    kinds = {verdict.kind for verdict in data.verdicts if verdict.metric != SPEECH_VERDICT}
     advice = {verdict.advice for verdict in data.verdicts if verdict.kind is VerdictKind.NO_BASELINE}
     return sentence(advice.pop()) if not kinds.intersection(_COMPARED) and len(advice) == 1 else ""
 

@@ -1,0 +1,16 @@
+"""The next step that a headline names."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from harness.core.records.verdict import SPEECH_VERDICT, Verdict, VerdictKind
+from reports.views.headline import headline
+from tests.conftest import Laboratory
+
+
+def test_run_without_baseline_is_advised_to_promote_also_where_its_speech_was_judged(tmp_path: Path) -> None:
+    data = Laboratory(tmp_path).run().data
+    before = headline(data).detail
+    assert "baseline promote" in before
+    spoken = Verdict(scenario_id=data.run.scenarios[-1].id, metric=SPEECH_VERDICT, kind=VerdictKind.UNCHANGED)
+    assert headline(replace(data, verdicts=(*data.verdicts, spoken))).detail == before
