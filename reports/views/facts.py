@@ -10,7 +10,7 @@ from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.run import Concluded, RunData, RunRecord
 from harness.core.records.scenario import Scenario
 from harness.core.records.value import Reading
-from harness.core.records.verdict import VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.models.licences import Licence, notices
 from reports.text.format import NOTHING, count, in_order, metric_of, moment, number, sentence, span
 from reports.text.naming import Label, Names
@@ -190,7 +190,8 @@ def gaps(data: Concluded, named: Names) -> tuple[Gap, ...]:
     for scenario_id, reason in never.items():
         add(scenario_id, "", reason, failed=True)
     for verdict in data.verdicts:
-        if verdict.kind in _LOST:
+        # Broken speech was measured: the sections on speech show it.
+        if verdict.kind in _LOST and verdict.metric != SPEECH_VERDICT:
             add(verdict.scenario_id, verdict.metric, verdict.reason, failed=True)
     for summary in data.summaries:
         untold = summary.scenario_id not in never and (summary.scenario_id, summary.metric) not in lost
