@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -148,6 +149,22 @@ def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
         raise ModelError(refused.what, where=refused.where, remedy=refused.remedy)
     # The working folder no longer exists when the reason is read.
     return replace(answer, error=answer.error.replace(f"{work}{os.sep}", ""))
+
+
+def make_with_tools(job: Job, work: Path, *, what: str, tools: Mapping[str, str], remedy: str) -> Answer:
+    """As `run_child`, for a job that makes a model; an error of the tools is a ModelError.
+
+    `what` is what was made of which model, `tools` are the packages that made it with their versions.
+    """
+    answer = run_child(job, work)
+    if answer.error:
+        failure = "gives a model that does not speak" if answer.made else "fails"
+        raise ModelError(
+            f"{what} {failure}: {answer.error}",
+            where=", ".join(f"{name} {version}" for name, version in tools.items()),
+            remedy=remedy,
+        )
+    return answer
 
 
 def last_line(log: Path) -> str:

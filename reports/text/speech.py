@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping
 
+from harness.analysis.speech_quality import KINDS
 from harness.core.records.run import Concluded
 from harness.core.records.scenario import Mode
-from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT
 
-WORDS = {
-    VerdictKind.UNCHANGED: "equivalent",
-    VerdictKind.DIFFERENT: "different",
-    VerdictKind.FAILED: "broken",
-}
+WORDS = {verdict: speech.value for speech, verdict in KINDS.items()}
 ORIGINAL = "original"
 UNKNOWN = "unknown"
 

@@ -250,7 +250,7 @@ def test_a_failing_tool_is_one_line_with_versions(
     cache: Cache, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = Answer(error="RuntimeError: no such operator")
-    monkeypatch.setattr("harness.models.quantise.run_child", lambda *_: answer)
+    monkeypatch.setattr("harness.models.jobs.run_child", lambda *_: answer)
     parent = catalogue.resolve("replica")
     with pytest.raises(ModelError) as caught:
         quantise(parent, BY_NAME["fp16"], cache=cache, name="replica-fp16")

@@ -17,6 +17,7 @@ from harness.engines.builds import refuse_several_builds
 from harness.measure.runtimes.resolve import resolve
 
 MARKER = "kokoro-bench.json"
+CHECK_TIMEOUT_S = 120.0
 """The file that is written last. An environment without it is incomplete."""
 CHECK = """
 import kokoro_onnx, numpy, onnxruntime, psutil
@@ -58,7 +59,7 @@ class Runtimes:
                 report(f"building runtime {runtime.name}")
                 self._build(path, runtime, resolution.pinned)
             os.utime(path / MARKER)
-        return _python(path)
+        return interpreter(path)
 
     def list(self) -> tuple[Environment, ...]:
         """All environments, the last used first."""
@@ -79,7 +80,7 @@ class Runtimes:
         path.parent.mkdir(parents=True, exist_ok=True)
         run_uv("venv", "--quiet", "--python", sys.executable, str(path), what=runtime.name)
         run_uv(
-            "pip", "install", "--quiet", "--no-deps", "--python", str(_python(path)), "-r", "-",
+            "pip", "install", "--quiet", "--no-deps", "--python", str(interpreter(path)), "-r", "-",
             given="\n".join(pinned), what=runtime.name,
         )  # fmt: skip
         _check(path, runtime)
@@ -92,7 +93,7 @@ class Runtimes:
             name=described["name"],
             requirements=tuple(described["requirements"]),
             pinned=tuple(described["pinned"]),
-            python=_python(path),
+            python=interpreter(path),
             path=path,
             size=sum(file.lstat().st_size for file in path.rglob("*") if file.is_file()),
             used_at=(path / MARKER).stat().st_mtime,
@@ -129,22 +130,30 @@ def find_runtime(text: str, known: Mapping[str, Runtime]) -> Runtime:
     return Runtime(name=slug(text), requirements=tuple(sorted(text.split())))
 
 
-def _python(path: Path) -> Path:
+def interpreter(path: Path) -> Path:
+    """The Python of a virtual environment."""
     return path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def check_imports(python: Path, code: str, *, name: str, remedy: str = "") -> str:
+    """What an interpreter prints for `code`. RuntimeBuildError if an import fails or does not end."""
+    command = [str(python), "-I", "-X", "utf8", "-c", code]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=CHECK_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeBuildError("installed, but an import does not end", where=name, remedy=remedy) from error
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RuntimeBuildError(f"installed, but an import fails: {reason}", where=name, remedy=remedy)
+    return done.stdout
 
 
 def _check(path: Path, runtime: Runtime) -> None:
     """Check the imports now, so that a broken environment does not surface as a lost worker."""
-    command = [str(_python(path)), "-I", "-X", "utf8", "-c", CHECK]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise RuntimeBuildError(
-            f"installed, but an import fails: {reason[0]}",
-            where=runtime.name,
-            remedy="choose compatible versions",
-        )
-    brought_by = done.stdout.splitlines()[-1].split()
+    said = check_imports(interpreter(path), CHECK, name=runtime.name, remedy="choose compatible versions")
+    brought_by = said.splitlines()[-1].split()
     if len(brought_by) > 1:
         raise RuntimeBuildError(
             f"{' and '.join(brought_by)} overwrite one another: all of them install the module onnxruntime",

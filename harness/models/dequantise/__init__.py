@@ -9,12 +9,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from harness.core.errors import ModelError
 from harness.core.native_imports import version_of
 from harness.core.records.scenario import DEQUANTISED, ModelVariant
 from harness.models.cache import MODEL, Cache, Plan
 from harness.models.files import ModelFiles, Report, silent
-from harness.models.jobs import Dequantise, Job, Speak, run_child
+from harness.models.jobs import Dequantise, Job, Speak, make_with_tools
 
 VERSION = 1
 """Increase it when the same 8-bit file gives a different 32-bit file."""
@@ -62,14 +61,13 @@ def dequantise(parent: ModelFiles, *, cache: Cache, name: str, report: Report = 
         origin = f"{recipe} (SHA-256 of the 8-bit file: {parent.variant.sha256})"
         job = Dequantise(source=str(parent.model_path), target=target, origin=origin)
         speak = Speak(model=target, voices=str(parent.voices_path))
-        answer = run_child(Job(dequantise=job, speak=speak), work)
-        if answer.error:
-            failure = "gives a model that does not speak" if answer.made else "fails"
-            raise ModelError(
-                f"dequantising {parent.variant.name} {failure}: {answer.error}",
-                where=", ".join(f"{package} {version}" for package, version in tool_versions().items()),
-                remedy="try other versions of these packages",
-            )
+        answer = make_with_tools(
+            Job(dequantise=job, speak=speak),
+            work,
+            what=f"dequantising {parent.variant.name}",
+            tools=tool_versions(),
+            remedy="try other versions of these packages",
+        )
         report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['replaced']}")
 
     files = cache.make(plan, build, report)

@@ -10,7 +10,7 @@ from harness.core.errors import ModelError
 from harness.core.records.scenario import ModelVariant
 from harness.models.cache import MODEL, Cache, Plan, tool_versions
 from harness.models.files import ModelFiles, Report, silent
-from harness.models.jobs import Answer, Job, Quantise, Speak, run_child
+from harness.models.jobs import Answer, Job, Quantise, Speak, make_with_tools
 from harness.models.quantise.calibration_inputs import feeds_digest
 from harness.models.quantise.recipes import QuantiseRecipe
 from harness.models.quantise.tools import write_feeds
@@ -94,12 +94,10 @@ def _by_tools(
         feeds=str(archive) if recipe.calibrated else "",
     )
     speak = Speak(model=str(work / MODEL), voices=str(parent.voices_path))
-    answer = run_child(Job(quantise=job, speak=speak), work)
-    if answer.error:
-        failure = "gives a model that does not speak" if answer.made else "fails"
-        raise ModelError(
-            f"{recipe.name} of {parent.variant.name} {failure}: {answer.error}",
-            where=", ".join(f"{name} {version}" for name, version in tool_versions().items()),
-            remedy="try another recipe, or other versions of the two packages",
-        )
-    return answer
+    return make_with_tools(
+        Job(quantise=job, speak=speak),
+        work,
+        what=f"{recipe.name} of {parent.variant.name}",
+        tools=tool_versions(),
+        remedy="try another recipe, or other versions of the two packages",
+    )

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import RuntimeBuildError
+from harness.measure.runtimes import build as build_module
 from harness.measure.runtimes.build import Runtimes
-from harness.measure.speech import runtime
 from harness.measure.speech.runtime import LOCK, VARIABLE, identity, prepare
 from harness.models.default import OFFLINE_VARIABLE
 from tests.measure.runtimes.test_builds import wheel
@@ -66,7 +66,7 @@ def test_two_builds_at_once_make_one(lock: Path, tmp_path: Path) -> None:
 def test_a_build_that_was_killed_is_made_again(lock: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from harness.measure.speech import runtime\n"
-        "runtime._check = lambda *_: (print('installed', flush=True), sys.stdin.read())\n"
+        "runtime.check_imports = lambda *_, **__: (print('installed', flush=True), sys.stdin.read())\n"
         f"runtime.prepare(Path({str(tmp_path / 'cache')!r}), report=lambda _: None, lock=Path({str(lock)!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
@@ -88,7 +88,7 @@ def test_what_cannot_be_installed_or_imported_is_an_error_that_leaves_nothing(
 
     with pytest.raises(RuntimeBuildError, match="an import fails: ModuleNotFoundError: No module named 'nothing'"):
         build("import nothing")
-    monkeypatch.setattr(runtime, "CHECK_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(build_module, "CHECK_TIMEOUT_S", 0.5)
     with pytest.raises(RuntimeBuildError, match="an import does not end"):
         build("import time; time.sleep(3600)")
     lock.write_text(lock.read_text().replace("4.0.0", "4.0.1"))
