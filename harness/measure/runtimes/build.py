@@ -152,8 +152,8 @@ def check_imports(python: Path, code: str, *, name: str, remedy: str = "") -> st
 
 def _check(path: Path, runtime: Runtime) -> None:
     """Check the imports now, so that a broken environment does not surface as a lost worker."""
-    said = check_imports(interpreter(path), CHECK, name=runtime.name, remedy="choose compatible versions")
-    brought_by = said.splitlines()[-1].split()
+    printed = check_imports(interpreter(path), CHECK, name=runtime.name, remedy="choose compatible versions")
+    brought_by = printed.splitlines()[-1].split()
     if len(brought_by) > 1:
         raise RuntimeBuildError(
             f"{' and '.join(brought_by)} overwrite one another: all of them install the module onnxruntime",
