@@ -194,6 +194,27 @@ class EngineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSoftware:
+    """What a worker loaded, as the worker itself found it. A worker of an earlier revision reports none of it: all "".
+
+    `engine_source` is the SHA-256 of the Python modules that start the engine, synthesise and stamp, by relative path
+    and content. `engine_version` is that of the distribution that the engine wraps or comes from, and `packages` is
+    this distribution with all that it needs, in the installed versions. `local_packages` are those of them that were
+    installed from a folder, a repository or a file: their version does not tell their content, the value does.
+    """
+
+    engine_version: str = ""
+    engine_source: str = ""
+    interpreter: str = ""
+    packages: tuple[tuple[str, str], ...] = ()
+    local_packages: tuple[tuple[str, str], ...] = ()
+    harness_version: str = ""
+    """Version of kokoro-bench. It is no part of what is compared: a new version with the same modules is the same."""
+    from_checkout: bool = False
+    """Whether the engine's modules lie in a source tree, so that a git revision can name them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """One start of a worker for an arm. `page_cache` is "warm", "cold" or "unknown: <why>"."""
 
@@ -207,6 +228,7 @@ class Launch:
     dedicated: bool = False
     """Made only for a start-up scenario, and ended after its first inference."""
     outcome: Outcome = VALID
+    software: LoadedSoftware = field(default_factory=LoadedSoftware)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ from harness.engines.protocol import (
 from harness.engines.registry import find_starter
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, one_line, outcome_of
 from harness.measure.system.server_process import ServerWatch
+from harness.measure.worker.loaded_software import loaded_software
 from harness.measure.worker.probes import Probes
 from harness.measure.worker.protocol import (
     Answer,
@@ -165,6 +166,7 @@ class Worker:
             facts=self._engine.facts,
             dedicated=order.dedicated,
             outcome=outcome,
+            software=loaded_software(engine_order.engine),
         )
 
     def _first_inference(self, order: EngineOrder, *, start_up: bool) -> tuple[Outcome, int | None]:
