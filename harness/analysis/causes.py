@@ -37,7 +37,7 @@ def suspects_of(
 ) -> tuple[str, ...]:
     """The parts of the verdict's metric that moved its way, the strongest first, and what differs between the arms."""
     return (
-        *_moved(verdict, candidate, reference, data, policy),
+        *moved_parts(verdict, candidate, reference, data, policy),
         *map(str, arm_differences(reference.arm, candidate.arm, data)),
     )
 
@@ -98,7 +98,7 @@ def _grouped(launches: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ..
     return tuple(map(tuple, launches))
 
 
-def _moved(
+def moved_parts(
     verdict: Verdict, candidate: Scenario, reference: Scenario, data: RunData, policy: Policy
 ) -> tuple[str, ...]:
     """The parts that moved; nothing where the metric has no parts or a side's are not known."""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from harness.analysis.against_reference import AgainstReference
 from harness.analysis.engine_notes import engine_notes
 from harness.analysis.explain import differences_from_accepted
 from harness.analysis.gate import check_targets, run_gate
@@ -55,8 +56,13 @@ def policy_of(config: Config) -> Policy:
     )
 
 
-def conclude(data: RunData, *, config: Config, derived: RunValues | None = None) -> Conclusions:
-    """The conclusions from a run's observations and the baseline; `derived` are the run's values, if known."""
+def conclude(
+    data: RunData, *, config: Config, derived: RunValues | None = None, against: AgainstReference | None = None
+) -> Conclusions:
+    """The conclusions from a run's observations and the baseline; `derived` are the run's values, if known.
+
+    `against` compares what is under test with the accepted reference; None: only values are compared.
+    """
     values = all_values(derived or RunValues(data), config.targets)
     baselines = load_baselines(config.baselines, data.run.machine.key)
     summaries = summarise_all(data, values, baselines)
@@ -66,11 +72,20 @@ def conclude(data: RunData, *, config: Config, derived: RunValues | None = None)
         for comparison in _comparisons(scenario, values[scenario.id], data=data, baselines=baselines)
     ]
     comparisons += _missing(data, baselines)
-    verdicts = tuple(_with_suspects(verdict, data, baselines) for verdict in run_gate(comparisons, policy_of(config)))
+    if against is None:
+        verdicts = run_gate(comparisons, policy_of(config))
+    else:
+        # Pairs and remembered values together: the rate of false findings holds for the run as a whole.
+        verdicts = run_gate(against.decided_together(comparisons), against.policy(policy_of(config)))
+        verdicts = tuple(map(against.worded, verdicts))
+    verdicts = tuple(
+        each if against and against.is_replayed(each) else _with_suspects(each, data, baselines) for each in verdicts
+    )
     lost = {scenario.id for scenario in data.run.scenarios if loss(scenario, data)}
     targets = check_targets(_targets(summaries, config, lost=lost))
     split = symmetry(verdicts)
     notes = (*server_notes(data), *engine_notes(data), *([split.sentence()] if split else []))
+    notes = (*(against.notes() if against else ()), *notes)
     return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets, notes=notes)
 
 

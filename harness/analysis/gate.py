@@ -61,17 +61,19 @@ class _Case:
 
 
 def run_gate(
-    comparisons: Sequence[Comparison], policy: Policy = DEFAULT_POLICY, *, share: float = 1.0
+    comparisons: Sequence[Comparison], policy: Policy = DEFAULT_POLICY, *, share: float = 1.0, others: int = 0
 ) -> tuple[Verdict, ...]:
     """Decide every comparison of a run together: one verdict per comparison, in the given order.
 
     `share` is the fraction of the error rate that this analysis may spend. It is 1 for a single analysis. After earlier
-    analyses of the data, pass the stopping rule's `Decision.share` (`sequential`).
+    analyses of the data, pass the stopping rule's `Decision.share` (`sequential`), or give each comparison its own.
+    `others` is the number of further comparisons of the run that are decided later: they count as not rejected.
     """
     cases = _cases(comparisons, policy)
     judged = [case for case in cases if case.deferred is not None and case.deferred.launches >= policy.min_launches]
-    differences = cut([_p_difference(case) for case in judged], fdr=policy.fdr, share=share)
-    equivalences = cut([_p_equivalence(case) for case in judged], fdr=policy.fdr, share=share)
+    later = [1.0] * others
+    differences = cut([*map(_p_difference, judged), *later], fdr=policy.fdr, share=share)
+    equivalences = cut([*map(_p_equivalence, judged), *later], fdr=policy.fdr, share=share)
     return tuple(_verdict(case, policy, differences=differences, equivalences=equivalences) for case in cases)
 
 
@@ -179,11 +181,13 @@ def _log_tolerance(comparison: Comparison) -> float:
 
 
 def _p_difference(case: _Case) -> float:
-    return case.deferred.p_difference() if case.deferred and case.beyond else 1.0
+    """The p-value, or by Bonferroni over its analyses p / share, where earlier analyses spent the rest."""
+    return case.deferred.p_difference() / case.comparison.share if case.deferred and case.beyond else 1.0
 
 
 def _p_equivalence(case: _Case) -> float:
-    return case.deferred.p_equivalence(case.tolerance) if case.deferred and not case.beyond else 1.0
+    deferred = case.deferred
+    return deferred.p_equivalence(case.tolerance) / case.comparison.share if deferred and not case.beyond else 1.0
 
 
 def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut) -> Verdict:
@@ -199,11 +203,13 @@ def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut
             reason=case.instead.reason,
             advice=case.instead.advice or messages.advice_without_data(comparison, case.instead.kind),
         )
-    alpha = differences.alpha if case.beyond else equivalences.alpha
+    alpha = (differences.alpha if case.beyond else equivalences.alpha) * comparison.share
     change = deferred.estimate(1 - alpha)
     few = deferred.launches < policy.min_launches
     kind = VerdictKind.INCONCLUSIVE if few else decide(change, case.tolerance)
-    found = detectable(deferred, tolerance=case.tolerance, alpha=differences.alpha, power=policy.power)
+    found = detectable(
+        deferred, tolerance=case.tolerance, alpha=differences.alpha * comparison.share, power=policy.power
+    )
     facts = messages.Facts(
         comparison=comparison,
         kind=kind,

@@ -105,7 +105,7 @@ def advice_without_data(comparison: Comparison, kind: VerdictKind) -> str:
         return "measure the whole selection again: `kokoro-bench run`"
     if kind is VerdictKind.FAILED:
         return "`kokoro-bench doctor` checks the engine, the model and the machine"
-    return "give it more time: a larger `--budget`"
+    return "" if kind is VerdictKind.SAME_SUBJECT else "give it more time: a larger `--budget`"
 
 
 def target_reason(target: Target, *, value: float, met: bool) -> str:

@@ -50,6 +50,8 @@ class StoppingRule:
 
     planned_blocks: int
     policy: Policy = DEFAULT_POLICY
+    others: int = 0
+    """The number of comparisons that the run decides together with these, and that this rule does not see."""
 
     def __post_init__(self) -> None:
         if self.planned_blocks < 1:
@@ -86,7 +88,8 @@ class StoppingRule:
             )
         share = self.alpha_spent(blocks)
         open_pairs = sum(
-            verdict.kind is VerdictKind.INCONCLUSIVE for verdict in run_gate(comparisons, self.policy, share=share)
+            verdict.kind is VerdictKind.INCONCLUSIVE
+            for verdict in run_gate(comparisons, self.policy, share=share, others=self.others)
         )
         if open_pairs:
             reason = f"{open_pairs} gated pair{'s' if open_pairs > 1 else ''} undecided"

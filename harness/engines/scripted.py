@@ -52,6 +52,24 @@ KNOWN = ("pace", "noise", "launch_noise", "fault", "fault_text", "quick_start")
 FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
 
 
+SCRIPT = "script"
+"""The option with which an arm has a script of its own, in place of the run's: the script's `version_of`."""
+PLAIN = "plain"
+
+
+def version_of(script: Mapping[str, str]) -> str:
+    """The text that stands for a script where other engines have a version."""
+    return " ".join(f"{name}={value}" for name, value in sorted(script.items())) or PLAIN
+
+
+def ordered_script(order: EngineOrder) -> Mapping[str, str]:
+    """The script of an order: the arm's own, or else the run's."""
+    own = order.session_options.get(SCRIPT)
+    if own is None:
+        return order.script
+    return {} if own == PLAIN else dict(item.split("=", 1) for item in own.split(" "))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """How the engine behaves."""
@@ -102,7 +120,7 @@ class ScriptedEngine:
     def __init__(self, order: EngineOrder, *, clock: "Clock", stages: Stages) -> None:
         import numpy as np
 
-        self._script = Script.read(order.script)
+        self._script = Script.read(ordered_script(order))
         self._factor = SCRIPTED_MODELS.get(order.model, 1.0) * self._script.pace
         self._clock = clock
         self._stages = stages
@@ -179,19 +197,22 @@ def _tone(frames: int, silent_frames: int) -> "NDArray[np.float32]":
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ScriptedEngine:
     """Start in scripted time."""
-    script = Script.read(order.script)
+    plain = ordered_script(order)
+    script = Script.read(plain)
     if script.fault == "refuse":
         raise EngineRefusal("the script asked for a refusal")
     if script.fault == "exit-at-load":
         raise SystemExit(7)
     for part, seconds in (("import", 0.4), ("session", 0.8), ("voices", 0.02), ("phonemiser", 0.03)):
         with stages.stage(part):
-            clock.sleep(seconds * script.pace * (0.01 if order.script.get("quick_start") else 1.0))
+            clock.sleep(seconds * script.pace * (0.01 if plain.get("quick_start") else 1.0))
     return ScriptedEngine(order, clock=clock, stages=stages)
 
 
 def _seed(order: EngineOrder) -> int:
     text = f"{order.seed}/{order.model}/{order.provider}/{order.threads}"
+    if own := order.session_options.get(SCRIPT):
+        text += f"/{own}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 

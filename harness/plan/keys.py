@@ -129,6 +129,9 @@ _DURATION = (
 _VERDICT = (
     Key(name="quality", default="on", parse=as_switch, group=Group.VERDICT, value="on|off",
         meaning="recognise the words of the kept audio and estimate its quality, once everything is measured"),
+    Key(name="replay", default="auto", parse=as_choice("always", "never", "auto"), group=Group.VERDICT,
+        value="always|never|auto",
+        meaning="measure the accepted reference again, pair by pair with what is under test (auto: where they differ)"),
     Key(name="targets", default=(), parse=as_limits, group=Group.VERDICT, value="METRIC=LIMIT",
         meaning="limits that gate every scenario, for example ttfa=0.8"),
     Key(name="require", default="nothing", parse=as_choice("nothing", "baseline", "answer"), group=Group.VERDICT,

@@ -115,10 +115,17 @@ class DuelAnalysis:
         policy: Policy,
         launch_policy: LaunchPolicy = ALL_LAUNCHES,
         otherwise: Terms | None = None,
+        tolerance: Callable[[str, str], float] | None = None,
+        other_scenarios: int = 0,
     ) -> None:
-        """`policy` also states what the run as a whole requires (`--require`)."""
+        """`policy` also states what the run as a whole requires (`--require`).
+
+        `tolerance` replaces that of `effect`: (scenario id, metric) → ratio. `other_scenarios` is the number of
+        scenarios outside the duel whose metrics are decided together with its own.
+        """
         self.policy = policy
-        self._tolerance = tolerance_for(effect)
+        self._tolerance = tolerance or (lambda _scenario_id, _metric: tolerance_for(effect))
+        self._other_scenarios = other_scenarios
         self._budget_s = budget_s
         self._terms = Terms(launches=launches, policy=policy, launch_policy=launch_policy)
         self._otherwise = otherwise or self._terms
@@ -139,8 +146,11 @@ class DuelAnalysis:
         )
         if blocks not in rule.planned_analyses():
             return ""
+        found = self.comparisons(data)
         # Metrics with one value per launch gain nothing from further blocks, so they do not keep a decided duel open.
-        open_to_more = [each for each in self.comparisons(data) if METRICS[each.metric].per is Per.REPETITION]
+        open_to_more = [each for each in found if METRICS[each.metric].per is Per.REPETITION]
+        elsewhere = math.ceil(len(found) / len(lost) * self._other_scenarios)
+        rule = replace(rule, others=elsewhere + len(found) - len(open_to_more)) if elsewhere else rule
         decision = rule.after(blocks, open_to_more)
         return decision.reason if decision.stop else ""
 
@@ -149,12 +159,10 @@ class DuelAnalysis:
 
         `derived` are the values of `data`, if they are already known.
         """
-        notes = self._how_paired(data)
+        notes = self.how_paired(data)
         derived = derived or RunValues(data)
         data = data.counted
-        rule = self._rules.get(data.in_slices)
-        share = rule.alpha_spent(len(data.blocks)) if rule else 1.0
-        verdicts = run_gate(self.comparisons(data, derived), self._terms_of(data).policy, share=share)
+        verdicts = run_gate(self.comparisons(data, derived), self.policy_for(data), share=self.share(data))
         return Conclusions(
             summaries=summarise_all(data, all_values(derived)),
             verdicts=tuple(self._with_suspects(self._with_time(verdict, data), data) for verdict in verdicts),
@@ -162,11 +170,20 @@ class DuelAnalysis:
             notes=notes,
         )
 
+    def share(self, data: RunData) -> float:
+        """The fraction of the error rate that an analysis at the end of `data` may spend."""
+        rule = self._rules.get(data.counted.in_slices)
+        return rule.alpha_spent(len(data.counted.blocks)) if rule else 1.0
+
+    def policy_for(self, data: RunData) -> Policy:
+        """The policy of the terms by which the counted blocks were measured."""
+        return self._terms_of(data.counted).policy
+
     def _terms_of(self, data: RunData) -> Terms:
         """The terms by which the counted blocks were measured."""
         return self._terms if data.in_slices or not data.blocks else self._otherwise
 
-    def _how_paired(self, data: RunData) -> tuple[str, ...]:
+    def how_paired(self, data: RunData) -> tuple[str, ...]:
         """Notes: whether the arms of a pair ran at the same time, and the reason if they did not."""
         slices = [block.slice_ns for block in data.blocks if block.slice_ns]
         if data.in_slices:
@@ -223,7 +240,7 @@ class DuelAnalysis:
         return Comparison(
             scenario_id=candidate.id,
             metric=metric,
-            tolerance=self._tolerance,
+            tolerance=self._tolerance(candidate.id, metric),
             data=sides,
             reference=reference.arm.id,
             higher_is_better=not METRICS[metric].lower_is_better,

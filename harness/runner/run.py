@@ -4,42 +4,53 @@ The commands, the pytest plugin and the schedule all use it.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from hashlib import sha256
+from dataclasses import replace
 
-from harness.analysis.conclude import Conclusions, conclude, policy_of
+from harness.analysis.conclude import conclude, policy_of
 from harness.analysis.early_stop import precision_reached
 from harness.analysis.finished import Finished
 from harness.analysis.gate import exit_code
-from harness.analysis.stats.comparison import Policy
 from harness.analysis.stats.precision import Precision
-from harness.core.clock import Clock, ScriptedClock
+from harness.core.clock import ScriptedClock
 from harness.core.errors import BenchError, ExitCode, UsageError
-from harness.core.records.run import RunData, RunRecord, RunStatus, Setting
+from harness.core.records.reference import Reference
+from harness.core.records.run import RunStatus
 from harness.core.records.scenario import Mode, Scenario, Utterance
-from harness.measure.conductor.conductor import Conductor
 from harness.measure.conductor.event_file import event_handlers_from
-from harness.measure.conductor.events import Begun, Event, EventHandler
-from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown, ShutdownRequested
-from harness.measure.conductor.watch import Watch
-from harness.measure.conductor.worker_factory import WorkerFactory
+from harness.measure.conductor.events import EventHandler
+from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown
 from harness.measure.system.lock import Place, exclusive_measurement
-from harness.measure.worker.protocol import PROTOCOL
 from harness.metrics.derive import RunValues
 from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
-from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy, Plan, RunLimits, ScenarioRequest, expand, make_plan
+from harness.plan.matrix import Plan, RunLimits, ScenarioRequest, expand, make_plan
 from harness.plan.requests import is_for, resolved_request
-from harness.runner.recorder import RunRecorder
+from harness.runner.measurement import Session, conduct_plan, head_of
+from harness.runner.replay import Replays
 from harness.runner.resources import BUDGETS_S, Reporter, Resources, prepare_resources, resolve_all, wanted_arms
-from harness.runner.side_tasks import Explain, SideTasks, unexplained
+from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks, undecided
+from harness.runner.side_tasks import SideTasks
 from harness.runner.voices import VoiceChoice, choose_voices
 from harness.store.baselines import load_baselines
+from harness.store.reference_file import load_reference
 from harness.store.runs import open_store
+
+__all__ = [
+    "Conduct",
+    "Finished",
+    "Interrupted",
+    "RunAnalysis",
+    "against_baseline",
+    "check",
+    "head_of",
+    "in_blocks",
+    "measure",
+    "undecided",
+    "wanted_scenarios",
+]
 
 
 class Interrupted(Exception):  # noqa: N818 - an outcome, not an error
@@ -65,40 +76,6 @@ def wanted_scenarios(config: Config, requests: Sequence[ScenarioRequest], select
             own=_own_text(config),
         )
     )
-
-
-def undecided(data: RunData) -> str:
-    """A rule that never ends a run early."""
-    del data
-    return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunAnalysis:
-    """How a run is analysed: `conclude` at its end, `enough` after each block with everything observed so far.
-
-    `enough` returns the reason to stop the run, or "" to go on. `settled` does the same for the current launch only.
-    `explain` may profile scenarios after the measurement, to name the causes of verdicts.
-    """
-
-    conclude: Callable[[RunValues], Conclusions]
-    enough: Callable[[RunData], str]
-    policy: Policy
-    explain: Explain = unexplained
-    settled: Callable[[RunData], str] = undecided
-    needs_every_arm: bool = False
-    """Whether an arm that cannot be prepared is an error, so that nothing is measured."""
-    launch_policy: LaunchPolicy = ALL_LAUNCHES
-    """How time is divided between launches, blocks and arms."""
-
-
-Conduct = Callable[[Plan, WorkerFactory, Clock, EventHandler, Watch], Conductor]
-"""Makes the conductor of a plan from a worker factory, a clock, an event handler and a rule for early stopping."""
-
-
-def in_blocks(plan: Plan, worker_factory: WorkerFactory, clock: Clock, emit: EventHandler, watch: Watch) -> Conductor:
-    """A conductor that runs the plan in randomised blocks."""
-    return Conductor(plan, worker_factory=worker_factory, clock=clock, emit=emit, watch=watch)
 
 
 def against_baseline(config: Config) -> RunAnalysis:
@@ -129,9 +106,12 @@ def measure(
 ) -> Finished:
     """Measure `scenarios`, analyse and store the run. It holds the machine's lock, so no other run measures."""
     resources = prepare_resources(config, report=report)
+    compared = analysis is None
+    reference = Reference()
     if analysis is None:
         # The analysis reads the baselines again. Reading them now reports an unusable file before the measurement.
         load_baselines(config.baselines, resources.machine.key)
+        reference = load_reference(config.baselines)
         analysis = against_baseline(config)
     with _ending() as ending, _alone(config, resources, selection, report), open_store(config.results) as store:
         voices, refusals = _speakable(config, resources, scenarios)
@@ -139,36 +119,19 @@ def measure(
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
         store.mark_abandoned(machine_key=resources.machine.key, boot=resources.boot)
-        head = head_of(resources, plan)
-        recorder = RunRecorder(
-            store=store, head=replace(head, id=store.begin(head)), clock=resources.clock, report=report
-        )
-        handlers = [*handlers, *event_handlers_from()]
-        for listener in handlers:
-            listener(Begun(run_id=recorder.run_id))
-        side_tasks = SideTasks(
-            plan,
-            resources,
-            audio=config.audio,
-            refusals=refusals,
+        session = Session(
+            config=config,
+            resources=resources,
+            store=store,
+            ending=ending,
+            handlers=[*handlers, *event_handlers_from()],
             report=report,
-            quality=config["quality"] == "on",
-            stop=lambda: ending.requested,
         )
-        with side_tasks:
-            status, reason = _conduct(
-                plan,
-                resources,
-                side_tasks,
-                recorder=recorder,
-                analysis=analysis,
-                handlers=handlers,
-                ending=ending,
-                conduct=conduct,
-            )
-            with ending.held():
-                notes = (*voices.notes, *resources.notes())
-                values = _conclude(recorder, notes, resources, analysis, side_tasks, status=status, reason=reason)
+        replays = None
+        if compared:
+            replays = Replays(session, reference, plan, refusals=refusals)
+            plan, analysis = replays.plan, replace(analysis, conclude=replays.conclude)
+        values = _measure_plan(session, plan, analysis, voices.notes, refusals, conduct=conduct, replays=replays)
     data = values.data
     code = exit_code(data.verdicts, data.targets, analysis.policy)
     finished = Finished(values=values, code=code, replaced=voices.replaced, left_out=voices.left_out)
@@ -177,21 +140,46 @@ def measure(
     return finished
 
 
-def _conclude(
-    recorder: RunRecorder,
-    notes: Sequence[str],
-    resources: Resources,
+def _measure_plan(
+    session: Session,
+    plan: Plan,
     analysis: RunAnalysis,
-    side_tasks: SideTasks,
+    notes: Sequence[str],
+    refusals: Mapping[str, str],
     *,
-    status: RunStatus,
-    reason: str,
+    conduct: Conduct,
+    replays: Replays | None,
 ) -> RunValues:
-    """Derive the values of the observed run, analyse them, and store the conclusions with the end of the run."""
-    values = RunValues(recorder.observed(status, reason))
-    conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
-    conclusions = replace(conclusions, notes=(*notes, *conclusions.notes, *recorder.notes))
-    data = recorder.finish(conclusions, status=status, reason=reason, conditions=resources.observe())
+    """Measure the plan and then its replays, derive the values, analyse them, and store the conclusions."""
+    resources = session.resources
+    recorder = session.begin(plan)
+    side_tasks = SideTasks(
+        plan,
+        resources,
+        audio=session.config.audio,
+        refusals=refusals,
+        report=session.report,
+        quality=session.config["quality"] == "on",
+        stop=lambda: session.ending.requested,
+    )
+    with side_tasks:
+        ended = conduct_plan(
+            session, plan, side_tasks.worker_factory, recorder=recorder, analysis=analysis, conduct=conduct
+        )
+        if replays is not None and not ended.requested:
+            ended = replays.measure(recorder, ended)
+        with session.ending.held():
+            values = RunValues(recorder.observed(ended.status, ended.reason))
+            conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
+            notes = (*notes, *resources.notes(), *conclusions.notes, *recorder.notes)
+            data = recorder.finish(
+                replace(conclusions, notes=notes),
+                status=ended.status,
+                reason=ended.reason,
+                conditions=resources.observe(),
+            )
+            if replays is not None:
+                replays.finish(data.verdicts)
     return values.for_data(data)
 
 
@@ -258,71 +246,3 @@ def _plan(
         selection=selection,
         script=dict(config["script"]),
     )
-
-
-def head_of(resources: Resources, plan: Plan) -> RunRecord:
-    """The record of a run that starts now."""
-    started_at = resources.clock.wall()
-    when = datetime.fromtimestamp(started_at, tz=UTC).strftime("%Y%m%d-%H%M%S")
-    what = sha256(
-        "\n".join([*(scenario.id for scenario in plan.scenarios), str(plan.run_limits.seed)]).encode()
-    ).hexdigest()
-    return RunRecord(
-        id=f"{when}-{what[:6]}",
-        started_at=started_at,
-        seed=plan.run_limits.seed,
-        selection=plan.selection,
-        machine=resources.machine,
-        conditions=resources.observe(),
-        subject=resources.subject(plan.arms),
-        setting=Setting(corpus=plan.corpus_digest, protocol=PROTOCOL, corpora=plan.corpora),
-        scenarios=plan.scenarios,
-        budget_s=plan.run_limits.budget_s,
-        pid=resources.pid,
-        boot=resources.boot,
-    )
-
-
-def _conduct(
-    plan: Plan,
-    resources: Resources,
-    side_tasks: SideTasks,
-    *,
-    recorder: RunRecorder,
-    analysis: RunAnalysis,
-    handlers: Sequence[EventHandler],
-    ending: GracefulShutdown,
-    conduct: Conduct,
-) -> tuple[RunStatus, str]:
-    """Measure, and store each block as it ends. A shutdown request keeps the finished part of the current block.
-
-    Return the status and the reason.
-    """
-
-    def emit(event: Event) -> None:
-        with ending.held():
-            recorder(event)
-        for listener in handlers:
-            listener(event)
-
-    try:
-        watch = Watch(
-            ends_run=lambda: analysis.enough(recorder.so_far), ends_group=lambda: analysis.settled(recorder.so_far)
-        )
-        conductor = conduct(plan, side_tasks.worker_factory(), resources.clock, emit, watch)
-        conductor.run()
-    except ShutdownRequested as ended:
-        return (RunStatus.PARTIAL if ended.in_order else RunStatus.INTERRUPTED), ended.reason
-    except KeyboardInterrupt:
-        return RunStatus.INTERRUPTED, "ended by Ctrl-C"
-    except BenchError:
-        raise
-    except Exception as error:
-        recorder.store.finish(
-            recorder.run_id,
-            status=RunStatus.FAILED,
-            ended_at=resources.clock.wall(),
-            reason=f"{type(error).__name__}: {error}",
-        )
-        raise
-    return (RunStatus.COMPLETE if conductor.complete else RunStatus.PARTIAL), conductor.reason

@@ -4,23 +4,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.plan.config import Config
+from harness.runner.duel_terms import launches_known_here, terms_of, with_duel_defaults
+
+__all__ = ["launches_known_here", "run_duel"]
 
 if TYPE_CHECKING:
     from harness.analysis.finished import Finished
-    from harness.analysis.stats.comparison import Policy
-    from harness.runner.calibration import KnownLaunches, LaunchEffect
-    from harness.runner.duel import DuelArms, Terms
+    from harness.runner.calibration import KnownLaunches
+    from harness.runner.duel import DuelArms
 
 BUDGET_S = 60.0
 TEXTS = ("chars-60",)
-LAUNCHES = 4
-LAUNCHING = 0.5
-"""If launches would take more than this share of the budget, fewer are made: pairs matter more than launches."""
-FEWEST_PAIRS = 4
-"""Pairs per launch: one or two pairs leave hardly any degrees of freedom."""
-LAUNCHES_IN_SLICES, LAUNCHING_IN_SLICES, FEWEST_IN_SLICES = 16, 0.6, 3
-"""The same for arms that run at the same time: pairs vary less than launches do, so launches matter more."""
-MANY_BLOCKS = 10_000
 
 
 def run_duel(
@@ -46,10 +40,10 @@ def run_duel(
 
     known = launches or KnownLaunches()
     unfit = why_whole(sides) if config["slice"] else ""
-    otherwise = _terms(config, known.whole, slice_s=0.0)
-    terms = otherwise if unfit or not config["slice"] else _terms(config, known.in_slices, slice_s=config["slice"])
+    otherwise = terms_of(config, known.whole, slice_s=0.0)
+    terms = otherwise if unfit or not config["slice"] else terms_of(config, known.in_slices, slice_s=config["slice"])
     launch_policy = replace(terms.launch_policy, whole=unfit, otherwise=otherwise.launch_policy)
-    config = _with_defaults(config, launches=terms.launches)
+    config = with_duel_defaults(config, budget_s=BUDGET_S, launches=terms.launches)
     analysis = DuelAnalysis(
         effect=effect,
         budget_s=config["budget"],
@@ -81,56 +75,3 @@ def run_duel(
             )
         except run.Interrupted as interrupted:
             return interrupted.finished
-
-
-def _terms(config: Config, known: "LaunchEffect | None", *, slice_s: float) -> "Terms":
-    """How a duel is run and analysed, in slices or without. A number of launches given by the user is kept."""
-    from harness.plan.matrix import LaunchPolicy
-    from harness.runner.duel import Terms
-
-    launches = config.chosen("launches", LAUNCHES_IN_SLICES if slice_s else LAUNCHES)
-    share = LAUNCHING_IN_SLICES if slice_s else LAUNCHING
-    launch_policy = LaunchPolicy(
-        launching=share if config.origins["launches"] == "default" else 1.0,
-        fewest_blocks=FEWEST_IN_SLICES if slice_s else FEWEST_PAIRS,
-        slice_s=slice_s,
-        launches=launches,
-    )
-    return Terms(launches=launches, policy=_policy(config, known, in_slices=bool(slice_s)), launch_policy=launch_policy)
-
-
-def _policy(config: Config, known: "LaunchEffect | None", *, in_slices: bool) -> "Policy":
-    """The gate's policy, with the measured variation between launches, or the assumed one of launches in slices."""
-    from harness.analysis.conclude import policy_of
-    from harness.analysis.stats.paired import SLICED_LAUNCH_SD
-
-    policy = policy_of(config)
-    if known is not None:
-        return replace(policy, launch_inflation=known.inflation, launch_sd=known.sd or 0.0)
-    return replace(policy, launch_sd=SLICED_LAUNCH_SD) if in_slices else policy
-
-
-def _with_defaults(config: Config, *, launches: int) -> Config:
-    """The configuration with a duel's own defaults."""
-    from harness.plan.config import with_values
-
-    return with_values(
-        config,
-        {
-            "budget": config["budget"] or BUDGET_S,
-            "launches": config.chosen("launches", launches),
-            "blocks": config.chosen("blocks", MANY_BLOCKS),
-        },
-    )
-
-
-def launches_known_here(config: Config) -> "KnownLaunches":
-    """The variation between launches that calibration measured on this machine; one duel has too few to tell."""
-    from harness.runner.calibration import KnownLaunches, launch_effect
-    from harness.runner.resources import machine_key
-
-    key = machine_key(config)
-    return KnownLaunches(
-        in_slices=launch_effect(config.baselines, key, in_slices=True),
-        whole=launch_effect(config.baselines, key, in_slices=False),
-    )

@@ -93,7 +93,7 @@ def of_verdicts(data: RunData) -> Findings:
     right: set[Key] = set()
     for verdict in data.verdicts:
         key = (AlertKind.REGRESSION, verdict.scenario_id, verdict.metric)
-        if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED):
+        if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.SAME_SUBJECT, VerdictKind.IMPROVED):
             right.add(key)
         elif verdict.kind is VerdictKind.REGRESSED and verdict.change is not None:
             change = verdict.change

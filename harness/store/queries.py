@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 
 from harness.core.errors import UsageError, nearest
 from harness.core.records.repetition import Block, Launch, Repetition
-from harness.core.records.run import RunData, RunRecord, RunStatus
+from harness.core.records.run import REPLAY_OF, RunData, RunRecord, RunStatus
 from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store.earlier import with_proven_suspects, without_self_comparisons
 from harness.store.payload import decode, decode_all
@@ -137,6 +137,8 @@ def resolve(connection: Connection, name: str, *, machine_key: str | None = None
         raise UsageError("no run is stored yet", where=name, remedy="measure one with `kokoro-bench run`")
     if latest := re.fullmatch(r"latest(?:~(\d{1,9}))?", name):
         back = int(latest[1] or 0)
+        # A replay is a part of its run.
+        ids = tuple(connection.scalars(question.where(RUNS.c.selection.not_like(f"{REPLAY_OF}%"))))
         if back < len(ids):
             return ids[back]
         raise UsageError(

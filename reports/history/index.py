@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from harness.store.rows import RunRow
     from reports.views.headline import Headline
 
-BOOK_FORMAT = 6
+BOOK_FORMAT = 7
 """Version of the book's form; one of another version is made anew.
 
 History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
-whole lines, as change points; 5, a run knows what was selected; 6, its medians are packed.
+whole lines, as change points; 5, a run knows what was selected; 6, its medians are packed;
+7, verdicts on a subject that did not change.
 """
 
 _LETTERS = {
     kind: letter
     for letter, kind in zip(
-        "RFMIU=NXD",
+        "RFMIU=NXDS",
         (
             VerdictKind.REGRESSED,
             VerdictKind.FAILED,
@@ -39,6 +40,7 @@ _LETTERS = {
             VerdictKind.NO_BASELINE,
             VerdictKind.INCOMPARABLE,
             VerdictKind.DIFFERENT,
+            VerdictKind.SAME_SUBJECT,
         ),
         strict=True,
     )

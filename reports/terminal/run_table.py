@@ -30,6 +30,7 @@ SIGNS = {
     VerdictKind.REGRESSED: ("▲ worse", "bold red"),
     VerdictKind.IMPROVED: ("▼ better", "bold green"),
     VerdictKind.UNCHANGED: ("= unchanged", "green"),
+    VerdictKind.SAME_SUBJECT: ("≡ same subject", "green"),
     VerdictKind.INCONCLUSIVE: ("? inconclusive", "yellow"),
     VerdictKind.INCOMPARABLE: ("≠ incomparable", "yellow"),
     VerdictKind.NO_BASELINE: ("· no baseline", "dim"),
@@ -48,6 +49,7 @@ URGENCY = (
     VerdictKind.INCOMPARABLE,
     VerdictKind.INCONCLUSIVE,
     VerdictKind.UNCHANGED,
+    VerdictKind.SAME_SUBJECT,
     VerdictKind.NO_BASELINE,
 )
 

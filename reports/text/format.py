@@ -63,6 +63,9 @@ VERDICT_WORDS: dict[VerdictKind, VerdictWord] = {
         "the interval reaches beyond the tolerance: neither a change nor its absence is shown",
     ),
     VerdictKind.UNCHANGED: _word("=", "unchanged", "same", "the whole interval lies within the tolerance"),
+    VerdictKind.SAME_SUBJECT: _word(
+        "≡", "same subject", "same", "nothing under test changed since it was accepted, so no change is in question"
+    ),
     VerdictKind.NO_BASELINE: _word("○", "no baseline", "none", "there is nothing to compare with yet"),
     VerdictKind.INCOMPARABLE: _word(
         "≠", "incomparable", "none", "the reference has another machine, setting or definition"

@@ -127,6 +127,10 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
         return f"Nothing was judged{_missed_clause(missed)}."
     if lost == total:
         return f"Nothing could be measured validly: {count(lost, 'figure')} failed{_missed_clause(missed)}."
+    if settled := tally[VerdictKind.SAME_SUBJECT] if not compared else 0:
+        lost_clause = f"; {lost} could not be measured" if lost else ""
+        figures = f"{count(settled, 'figure')} {'is' if settled == 1 else 'are'} recorded"
+        return f"Nothing under test changed: {figures}, none is in question{lost_clause}{_missed_clause(missed)}."
     if not compared:
         open_ = tally[VerdictKind.NO_BASELINE]
         why = "no baseline exists yet" if open_ else "the reference is not comparable"
@@ -134,7 +138,9 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
         of = f"{total - lost} of {count(total, 'figure')}" if lost else f"any of {count(total, 'figure')}"
         return f"Nothing to compare with: {why} for {of}{lost_clause}{_missed_clause(missed)}."
     lost_clause = f"; {lost} could not be measured" if lost else ""
-    return f"{_moved(tally, compared)}{lost_clause}{_missed_clause(missed)}."
+    settled = tally[VerdictKind.SAME_SUBJECT]
+    settled_clause = f"; of {count(settled, 'figure')} the subject did not change" if settled else ""
+    return f"{_moved(tally, compared)}{settled_clause}{lost_clause}{_missed_clause(missed)}."
 
 
 def _moved(tally: Mapping[VerdictKind, int], compared: int) -> str:
@@ -170,11 +176,17 @@ def most_changed(data: Concluded) -> Verdict | None:
 def _detail(data: Concluded, named: Names) -> str:
     most = most_changed(data)
     if most is None or most.change is None:
-        return _next_step(data)
+        return _accepted(data) or _next_step(data)
     where = named.of(most.scenario_id).full
     words = change_words(most.metric, most.change)
     size = f"{words.point} (interval {words.interval} at {words.level})"
     return f"Most of all: {metric_of(most.metric).title} of {where}, {size}."
+
+
+def _accepted(data: Concluded) -> str:
+    """Since which acceptance nothing under test changed; "" if something did, or if nothing was accepted."""
+    found = {each.reason.partition(";")[0] for each in data.verdicts if each.kind is VerdictKind.SAME_SUBJECT}
+    return sentence(found.pop()) if len(found) == 1 else ""
 
 
 def _next_step(data: Concluded) -> str:
@@ -197,8 +209,10 @@ def _word(kinds: Mapping[VerdictKind, int], missed: int) -> tuple[str, str]:
         return "unclear", "!"
     if kinds.get(VerdictKind.IMPROVED):
         return VERDICT_WORDS[VerdictKind.IMPROVED].css, VERDICT_WORDS[VerdictKind.IMPROVED].glyph
-    # Of the remaining two kinds, the one with more verdicts.
-    rest = max((VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE), key=lambda kind: kinds.get(kind, 0))
+    # Of the remaining kinds, the one with most verdicts.
+    rest = max(
+        (VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE, VerdictKind.SAME_SUBJECT), key=lambda kind: kinds.get(kind, 0)
+    )
     if kinds.get(rest):
         return VERDICT_WORDS[rest].css, VERDICT_WORDS[rest].glyph
     return "none", VERDICT_WORDS[VerdictKind.NO_BASELINE].glyph

@@ -22,6 +22,7 @@ from reports.views.facts import Facts, Gap, facts, gaps, tries
 from reports.views.headline import Headline, headline
 from reports.views.matrix import Matrix, matrices
 from reports.views.players import Players
+from reports.views.replays import ReplayView, replays
 from reports.views.speech import Speech
 from reports.views.targets import OPEN, TargetLine, TargetTally, tallies, targets, targets_sentence
 from reports.views.trade_off import TradeOff, trade_off
@@ -64,6 +65,7 @@ class RunView:
     gaps: tuple[Gap, ...]
     facts: Facts
     legend: tuple[VerdictWord, ...]
+    replays: tuple[ReplayView, ...]
     rules: str
     quotes: tuple[str, ...]
 
@@ -111,6 +113,7 @@ def run_view(
         gaps=gaps(data, named),
         facts=facts(data.run, before=reference.run),
         legend=tuple(VERDICT_WORDS.values()),
+        replays=replays(data, named),
         rules=_rules(data),
         quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),
     )

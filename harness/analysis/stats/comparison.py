@@ -67,7 +67,8 @@ class Comparison:
     """One gated (scenario, metric) pair.
 
     `tolerance` is a ratio (0.05: 5 %). `reference` names the other side for a reader (a run, a baseline, an arm).
-    The advice names the run `run_id`, and computes a budget from `seconds_per_block` if it is known.
+    The advice names the run `run_id`, and computes a budget from `seconds_per_block` if it is known. `share` is the
+    fraction of the error rate that this analysis may spend, if earlier analyses of the same data spent some of it.
     """
 
     scenario_id: str
@@ -78,6 +79,7 @@ class Comparison:
     higher_is_better: bool = False
     run_id: str = ""
     seconds_per_block: float | None = None
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,9 @@ from harness.core.records.verdict import Median, Summary, TargetResult, Verdict
 REPLICA_NOTE = "The replica was measured, not Kokoro itself: "
 """Begins the note of a run that names no model and could not obtain Kokoro's; the reason follows."""
 
+REPLAY_OF = "replay of "
+"""Begins the selection of a replay's own run; the id of the run follows, and after a colon the arm."""
+
 RUN_FORMAT = 1
 """Version of the record's form. History: 1, the first."""
 
@@ -73,6 +76,12 @@ class RunRecord:
     notes: tuple[str, ...] = ()
     pid: int = 0
     boot: str = ""
+
+    @property
+    def replay_of(self) -> str:
+        """The id of the run that this run is a replay of; "" for other runs."""
+        is_replay = self.selection.startswith(REPLAY_OF)
+        return self.selection.removeprefix(REPLAY_OF).partition(":")[0] if is_replay else ""
 
     @property
     def replica_note(self) -> str:

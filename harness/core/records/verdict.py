@@ -21,12 +21,19 @@ class VerdictKind(StrEnum):
     """In the baseline, but not measured in this run."""
     FAILED = "failed"
     """Not validly measured."""
+    SAME_SUBJECT = "same subject"
+    """Nothing under test changed since the acceptance, so no change can be in question. It fails nothing."""
     DIFFERENT = "different"
     """Speech that differs from its original's, but is not broken. It fails nothing."""
 
 
 SPEECH_VERDICT = "speech"
 """The metric that verdicts on the quality of speech name. It has no values: the metrics of speech have."""
+
+
+REPLAYED = "replay "
+"""Begins the reference of a verdict that was decided by pairs with the accepted reference. The id of the replay's own
+run follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

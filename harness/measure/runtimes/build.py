@@ -13,18 +13,20 @@ from pathlib import Path
 from harness.core.errors import RuntimeBuildError, UsageError, nearest
 from harness.core.records.scenario import Runtime, slug
 from harness.core.uv import run_uv
-from harness.engines.builds import refuse_several_builds
-from harness.measure.runtimes.resolve import resolve
+from harness.engines.builds import PLAIN, builds_in, distribution_of, refuse_several_builds
+from harness.measure.runtimes.resolve import digest_of, resolve
 
 MARKER = "kokoro-bench.json"
 CHECK_TIMEOUT_S = 120.0
 """The file that is written last. An environment without it is incomplete."""
 CHECK = """
-import kokoro_onnx, numpy, onnxruntime, psutil
+import {modules}
 from importlib import metadata
 print(*sorted(set(metadata.packages_distributions().get("onnxruntime", ()))))
 """
 """Prints the distributions that install ONNX Runtime. Each overwrites files of those installed before it."""
+MODULES = {"kokoro_onnx": "kokoro-onnx", "numpy": "numpy", "onnxruntime": PLAIN, "psutil": "psutil"}
+"""Module → the distribution that installs it: what a new environment is checked for, if it has the distribution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,24 @@ class Runtimes:
             os.utime(path / MARKER)
         return interpreter(path)
 
+    def build_pinned(
+        self, name: str, pinned: Sequence[str], *, python: str = "", report: Callable[[str], None]
+    ) -> Path:
+        """The interpreter of an environment with exactly these packages ("name==version"), which is built if needed.
+
+        `python` is the version of the interpreter; "" for the one that runs now. Raises RuntimeBuildError.
+        """
+        from filelock import FileLock
+
+        path = self._root / digest_of(pinned, python=python)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(path) + ".lock"):
+            if not (path / MARKER).is_file():
+                report(f"building the environment of {name}")
+                self._build(path, Runtime(name=name, requirements=tuple(pinned)), pinned, python=python)
+            os.utime(path / MARKER)
+        return interpreter(path)
+
     def list(self) -> tuple[Environment, ...]:
         """All environments, the last used first."""
         found = [self._describe(marker.parent) for marker in self._root.glob(f"*/{MARKER}")]
@@ -75,15 +95,16 @@ class Runtimes:
             shutil.rmtree(environment.path, ignore_errors=True)
         return tuple(old)
 
-    def _build(self, path: Path, runtime: Runtime, pinned: Sequence[str]) -> None:
+    def _build(self, path: Path, runtime: Runtime, pinned: Sequence[str], *, python: str = "") -> None:
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        run_uv("venv", "--quiet", "--python", sys.executable, str(path), what=runtime.name)
+        chosen, retries = (python, 1) if python else (sys.executable, None)
+        run_uv("venv", "--quiet", "--python", chosen, str(path), what=runtime.name, retries=retries)
         run_uv(
             "pip", "install", "--quiet", "--no-deps", "--python", str(interpreter(path)), "-r", "-",
             given="\n".join(pinned), what=runtime.name,
         )  # fmt: skip
-        _check(path, runtime)
+        _check(path, runtime, pinned)
         described = {"name": runtime.name, "requirements": list(runtime.requirements), "pinned": list(pinned)}
         (path / MARKER).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
@@ -150,9 +171,12 @@ def check_imports(python: Path, code: str, *, name: str, remedy: str = "") -> st
     return done.stdout
 
 
-def _check(path: Path, runtime: Runtime) -> None:
+def _check(path: Path, runtime: Runtime, pinned: Sequence[str]) -> None:
     """Check the imports now, so that a broken environment does not surface as a lost worker."""
-    printed = check_imports(interpreter(path), CHECK, name=runtime.name, remedy="choose compatible versions")
+    names = {distribution_of(requirement) for requirement in pinned}
+    modules = [module for module, found in MODULES.items() if found in names or (found == PLAIN and builds_in(pinned))]
+    code = CHECK.format(modules=", ".join(modules) or "sys")
+    printed = check_imports(interpreter(path), code, name=runtime.name, remedy="choose compatible versions")
     brought_by = printed.splitlines()[-1].split()
     if len(brought_by) > 1:
         raise RuntimeBuildError(

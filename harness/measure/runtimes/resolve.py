@@ -58,7 +58,7 @@ def resolve(requirements: Sequence[str], *, remembered: Path, refresh: bool = Fa
     lines = file.read_text(encoding="utf-8").splitlines()
     pinned = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     _refuse_brought_builds(pinned, wanted)
-    return Resolution(pinned=pinned, digest=_digest([*pinned, *_platform()]))
+    return Resolution(pinned=pinned, digest=digest_of(pinned))
 
 
 def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None:
@@ -87,6 +87,12 @@ def _compile(wanted: Sequence[str]) -> str:
         file = Path(folder) / "overrides.txt"
         file.write_text("\n".join(replaced), encoding="utf-8")
         return run_uv(*arguments, "--overrides", str(file), given="\n".join(wanted), what=", ".join(wanted))
+
+
+def digest_of(pinned: Sequence[str], *, python: str = "") -> str:
+    """The digest that names the environment of these packages and of this version of Python ("": of this one)."""
+    version_here, *others = _platform()
+    return _digest([*pinned, python or version_here, *others])
 
 
 def _platform() -> list[str]:

@@ -1,9 +1,11 @@
 """A worker in the conductor's process, on a scripted clock. It answers and fails like a worker process."""
 
+from dataclasses import replace
+
 from harness.core.clock import Clock
 from harness.core.native_imports import how_it_ended
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
-from harness.engines.scripted import ScriptedEnd
+from harness.engines.scripted import ScriptedEnd, ordered_script, version_of
 from harness.measure.worker.handle import Overdue, require_part, synthesis_summary, timeout_reason
 from harness.measure.worker.probes import ScriptedProbes
 from harness.measure.worker.protocol import (
@@ -34,7 +36,10 @@ class ScriptedHandle:
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm; a script may make the process end or hang instead."""
-        return require_part(self._request(order, timeout_s, doing="loading").launch)
+        launch = require_part(self._request(order, timeout_s, doing="loading").launch)
+        # A script is to this engine what its version is to others: another script is another subject.
+        version = version_of(ordered_script(order.engine))
+        return replace(launch, software=replace(launch.software, engine_version=version))
 
     def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition; a script may make the process crash or hang instead."""

@@ -1,0 +1,186 @@
+"""A run against the accepted reference: what is under test compared arm by arm, and what follows for the verdicts.
+
+Where nothing under test changed, no change can be in question, so the gate does not decide. Where something changed
+and the reference's arm was measured again (a replay), the pairs replace the remembered values. Elsewhere the remembered
+values stay, and the sentence says why there was no replay.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from harness.analysis.messages import percent
+from harness.analysis.stats.comparison import AgainstBaseline, Comparison, NotComparable, Policy
+from harness.analysis.subjects import SubjectComparison, SubjectState, compare, subject_of
+from harness.core.records.differences import Difference
+from harness.core.records.reference import Reference, ReferenceArm
+from harness.core.records.run import RunData
+from harness.core.records.verdict import REPLAYED, Verdict, VerdictKind
+
+MOST_DIFFERENCES = 4
+UNMEASURED = (VerdictKind.FAILED, VerdictKind.MISSING)
+OF_VALUES = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE, VerdictKind.UNCHANGED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """The pairs of one arm under test with its restored reference, measured as the run `run_id`.
+
+    `comparisons` have the scenario ids of the run under test. `parts` names what moved with a verdict.
+    """
+
+    arm_id: str
+    accepted: ReferenceArm
+    run_id: str
+    comparisons: tuple[Comparison, ...]
+    policy: Policy
+    parts: Callable[[Verdict], tuple[str, ...]] = lambda _verdict: ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replays:
+    """What was measured again, and why the rest was not: scenario id → reason, and the advice that solves it."""
+
+    measured: tuple[Replay, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    advice: Mapping[str, str] = field(default_factory=dict)
+
+
+def accepted_on(accepted: ReferenceArm) -> str:
+    """The acceptance of an arm: "the acceptance of 2026-11-20 (run …)"."""
+    return f"the acceptance of {accepted.date[:10]} (run {accepted.run})"
+
+
+def listed_differences(found: Sequence[Difference]) -> str:
+    """The first few differences, and how many more there are."""
+    more = len(found) - MOST_DIFFERENCES
+    return "; ".join([*map(str, found[:MOST_DIFFERENCES]), *([f"{more} more"] if more > 0 else [])])
+
+
+class AgainstReference:
+    """Compares each scenario of a run with its accepted arm. Changes comparisons and words verdicts accordingly."""
+
+    def __init__(self, data: RunData, reference: Reference, replays: Replays) -> None:
+        self._data = data
+        self._replays = replays
+        self._accepted: dict[str, ReferenceArm] = {}
+        self._subjects: dict[str, SubjectComparison] = {}
+        subjects = {arm: subject_of(arm, data) for arm in {scenario.arm for scenario in data.run.scenarios}}
+        for scenario in data.run.scenarios:
+            if accepted := reference.for_scenario(scenario.id):
+                self._accepted[scenario.id] = accepted
+                self._subjects[scenario.id] = compare(subjects[scenario.arm], accepted, arm=scenario.arm)
+        self._pairs = {
+            (each.scenario_id, each.metric): (replay, each)
+            for replay in replays.measured
+            for each in replay.comparisons
+        }
+
+    def decided_together(self, comparisons: Sequence[Comparison]) -> list[Comparison]:
+        """The comparisons for the one gate: pairs where there are some, none where nothing under test changed."""
+        found = [self._comparison(each) for each in comparisons]
+        known = {(each.scenario_id, each.metric) for each in comparisons}
+        lost = {each.scenario_id for each in comparisons if _is_unmeasured(each)}
+        return found + [
+            pair for key, (_, pair) in self._pairs.items() if key not in known and pair.scenario_id not in lost
+        ]
+
+    def policy(self, policy: Policy) -> Policy:
+        """The policy with the launch variation that is presumed of the pairs: the largest of all replays."""
+        replays = self._replays.measured
+        return replace(
+            policy,
+            launch_inflation=max([policy.launch_inflation, *(each.policy.launch_inflation for each in replays)]),
+            launch_sd=max([policy.launch_sd, *(each.policy.launch_sd for each in replays)]),
+        )
+
+    def worded(self, verdict: Verdict) -> Verdict:
+        """The verdict with what differs under test, or with why it was not measured against its reference."""
+        subject = self._subjects.get(verdict.scenario_id)
+        if subject is None or verdict.kind in UNMEASURED or verdict.kind is VerdictKind.SAME_SUBJECT:
+            return verdict
+        replay, _ = self._pairs.get((verdict.scenario_id, verdict.metric), (None, None))
+        if replay is not None:
+            return self._worded_pair(verdict, replay, subject)
+        if subject.state is SubjectState.ANOTHER and verdict.kind in (*OF_VALUES, VerdictKind.NO_BASELINE):
+            why = self._replays.reasons.get(verdict.scenario_id, "")
+            changed = f"under test differs {listed_differences(subject.differences)}"
+            words = f"{verdict.reason}; {changed}" + (f", not replayed: {why}" if why else "")
+            advice = self._replays.advice.get(verdict.scenario_id, "") if verdict.kind in OF_VALUES else ""
+            return replace(verdict, reason=words, advice=advice or verdict.advice)
+        return verdict
+
+    def is_replayed(self, verdict: Verdict) -> bool:
+        """Whether pairs decided the verdict."""
+        return (verdict.scenario_id, verdict.metric) in self._pairs
+
+    def notes(self) -> tuple[str, ...]:
+        """For each acceptance, a sentence on what is the same, what differs, and what was done about it."""
+        grouped: dict[str, list[str]] = {}
+        for scenario in self._data.run.scenarios:
+            if sentence := self._note(scenario.id):
+                arms = grouped.setdefault(sentence, [])
+                arms += [scenario.arm.id] if scenario.arm.id not in arms else []
+        everything = {scenario.arm.id for scenario in self._data.run.scenarios}
+        return tuple(
+            f"{sentence[0].upper()}{sentence[1:]}." if set(of) == everything else f"{', '.join(of)}: {sentence}."
+            for sentence, of in grouped.items()
+        )
+
+    def _note(self, scenario_id: str) -> str:
+        subject, accepted = self._subjects.get(scenario_id), self._accepted.get(scenario_id)
+        if subject is None or accepted is None:
+            return ""
+        runs = [each.run_id for each in self._replays.measured if each.accepted == accepted]
+        replayed = f"replayed pair by pair in run {', '.join(runs)}" if runs else ""
+        if subject.state is SubjectState.SAME:
+            same = f"nothing under test changed since {accepted_on(accepted)}"
+            return f"{same}; {replayed}" if replayed else same
+        if subject.state is SubjectState.UNKNOWN:
+            return f"compared with remembered figures: {subject.reason}"
+        changed = f"since {accepted_on(accepted)} changed {listed_differences(subject.differences)}"
+        return f"{changed}; {replayed or 'not replayed: ' + self._replays.reasons.get(scenario_id, 'no pairs')}"
+
+    def _comparison(self, given: Comparison) -> Comparison:
+        """What the gate decides in place of a comparison with remembered values."""
+        if _is_unmeasured(given):
+            return given
+        if pair := self._pairs.get((given.scenario_id, given.metric)):
+            return pair[1]
+        subject = self._subjects.get(given.scenario_id)
+        if subject is None or subject.state is not SubjectState.SAME:
+            return given
+        words = f"nothing under test changed since {accepted_on(self._accepted[given.scenario_id])}"
+        apart = _apart(given.data) if isinstance(given.data, AgainstBaseline) else None
+        if apart is not None:
+            words += f"; its median lies {percent(apart)} from the accepted one, which the machine alone explains"
+        return replace(given, data=NotComparable(kind=VerdictKind.SAME_SUBJECT, reason=words))
+
+    def _worded_pair(self, verdict: Verdict, replay: Replay, subject: SubjectComparison) -> Verdict:
+        what = listed_differences(subject.differences) or "nothing (A/A)"
+        accepted = f"the reference accepted on {replay.accepted.date[:10]}"
+        words = f"{verdict.reason}; pair by pair with {accepted}, replayed in run {replay.run_id}; changed: {what}"
+        moved = verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+        advice = verdict.advice
+        if verdict.kind is VerdictKind.REGRESSED:
+            advice = f"if it is meant, accept it: `kokoro-bench baseline promote {self._data.run.id} --reason WHY`"
+        return replace(
+            verdict,
+            reason=words,
+            advice=advice,
+            reference=f"{REPLAYED}{replay.run_id}",
+            suspects=(*map(str, subject.differences), *replay.parts(verdict)) if moved else (),
+        )
+
+
+def _is_unmeasured(comparison: Comparison) -> bool:
+    return isinstance(comparison.data, NotComparable) and comparison.data.kind in UNMEASURED
+
+
+def _apart(data: AgainstBaseline) -> float | None:
+    """The log-ratio of the run's median to that of the accepted runs; None where there is none."""
+    flat = [value for launch in data.values for value in launch]
+    if not data.runs or not flat or min(flat) <= 0:
+        return None
+    return math.log(median(flat)) - median(run.log_median for run in data.runs)

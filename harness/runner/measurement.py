@@ -1,0 +1,132 @@
+"""Measures one plan and stores it block by block.
+
+The phases of a command, its run and its replays, share one `Session`: one lock of the machine, one store, one handler
+of shutdown requests.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from harness.core.errors import BenchError
+from harness.core.records.run import RunRecord, RunStatus, Setting
+from harness.measure.conductor.events import Begun, Event, EventHandler
+from harness.measure.conductor.shutdown import GracefulShutdown, ShutdownRequested
+from harness.measure.conductor.watch import Watch
+from harness.measure.conductor.worker_factory import WorkerFactory
+from harness.measure.worker.protocol import PROTOCOL
+from harness.plan.config import Config
+from harness.plan.matrix import Plan
+from harness.runner.recorder import RunRecorder
+from harness.runner.resources import Reporter, Resources
+from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks
+from harness.store.runs import RunStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What the phases of one command share. The machine's lock is held, and the store is open."""
+
+    config: Config
+    resources: Resources
+    store: RunStore
+    ending: GracefulShutdown
+    handlers: Sequence[EventHandler]
+    report: Reporter
+
+    def begin(self, plan: Plan, *, announced: bool = True) -> RunRecorder:
+        """Store the head of a run that starts now. A part of a run is not `announced`: it is no run to wait for."""
+        head = head_of(self.resources, plan)
+        recorder = RunRecorder(
+            store=self.store,
+            head=replace(head, id=self.store.begin(head)),
+            clock=self.resources.clock,
+            report=self.report,
+        )
+        for handler in self.handlers if announced else ():
+            handler(Begun(run_id=recorder.run_id))
+        return recorder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a measurement ended. `requested`: a user, a signal or the time limit ended it."""
+
+    status: RunStatus
+    reason: str
+    requested: bool = False
+
+
+def head_of(resources: Resources, plan: Plan) -> RunRecord:
+    """The record of a run that starts now."""
+    started_at = resources.clock.wall()
+    when = datetime.fromtimestamp(started_at, tz=UTC).strftime("%Y%m%d-%H%M%S")
+    what = sha256(
+        "\n".join([*(scenario.id for scenario in plan.scenarios), str(plan.run_limits.seed)]).encode()
+    ).hexdigest()
+    return RunRecord(
+        id=f"{when}-{what[:6]}",
+        started_at=started_at,
+        seed=plan.run_limits.seed,
+        selection=plan.selection,
+        machine=resources.machine,
+        conditions=resources.observe(),
+        subject=resources.subject(plan.arms),
+        setting=Setting(corpus=plan.corpus_digest, protocol=PROTOCOL, corpora=plan.corpora),
+        scenarios=plan.scenarios,
+        budget_s=plan.run_limits.budget_s,
+        pid=resources.pid,
+        boot=resources.boot,
+    )
+
+
+def conduct_plan(
+    session: Session,
+    plan: Plan,
+    worker_factory: Callable[[], WorkerFactory],
+    *,
+    recorder: RunRecorder,
+    analysis: RunAnalysis,
+    conduct: Conduct = in_blocks,
+) -> Ending:
+    """Measure, and store each block as it ends. A shutdown request keeps the finished part of the current block."""
+
+    def emit(event: Event) -> None:
+        with session.ending.held():
+            recorder(event)
+        for handler in session.handlers:
+            handler(event)
+
+    try:
+        watch = Watch(
+            ends_run=lambda: analysis.enough(recorder.so_far), ends_group=lambda: analysis.settled(recorder.so_far)
+        )
+        conductor = conduct(plan, worker_factory(), session.resources.clock, emit, watch)
+        conductor.run()
+    except KeyboardInterrupt as interrupt:
+        return ended_by(interrupt)
+    except BenchError:
+        raise
+    except Exception as error:
+        store_crash(session, recorder, error)
+        raise
+    return Ending(status=RunStatus.COMPLETE if conductor.complete else RunStatus.PARTIAL, reason=conductor.reason)
+
+
+def ended_by(interrupt: KeyboardInterrupt) -> Ending:
+    """The ending of a run that Ctrl-C, a signal or the time limit ended."""
+    if isinstance(interrupt, ShutdownRequested):
+        status = RunStatus.PARTIAL if interrupt.in_order else RunStatus.INTERRUPTED
+        return Ending(status=status, reason=interrupt.reason, requested=True)
+    return Ending(status=RunStatus.INTERRUPTED, reason="ended by Ctrl-C", requested=True)
+
+
+def store_crash(session: Session, recorder: RunRecorder, error: Exception) -> None:
+    """Store that an internal error ended the run."""
+    session.store.finish(
+        recorder.run_id,
+        status=RunStatus.FAILED,
+        ended_at=session.resources.clock.wall(),
+        reason=f"{type(error).__name__}: {error}",
+    )

@@ -1,0 +1,170 @@
+"""Rebuilds the accepted arm of a scenario: its packages, its model and its engine, as far as they differ from today's.
+
+Whatever did not change is taken from the arm under test. What was restored is verified by what its worker reports.
+"""
+
+import os
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.analysis.against_reference import listed_differences
+from harness.core.errors import BenchError, ModelError, UsageError
+from harness.core.records.reference import LoadedSubject, ReferenceArm
+from harness.core.records.scenario import Arm, ModelVariant, Runtime
+from harness.engines.scripted import SCRIPT
+from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
+from harness.measure.worker.handle import WorkerPlace
+from harness.models.cache import default_root
+from harness.plan.config import Config
+from harness.runner.resources import Reporter, calibration_texts
+
+COMMIT = 12
+"""Characters of a commit hash that identify it."""
+UNDER_TEST, ACCEPTED = "under-test", "accepted"
+"""The sides of a replay, as they stand in the ids of its scenarios."""
+CPYTHON = "CPython "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoredArm:
+    """The accepted arm, with what its worker is started with."""
+
+    arm: Arm
+    place: WorkerPlace
+    files: ArmFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderTest:
+    """An arm of the run with the subject that its worker reported."""
+
+    arm: Arm
+    subject: LoadedSubject
+
+
+def rebuild(
+    config: Config, under_test: UnderTest, accepted: ReferenceArm, factory: WorkerFactory, *, report: Reporter
+) -> RestoredArm:
+    """The accepted arm, built where needed. BenchError with the reason if something of it cannot be had any more."""
+    was, now = accepted.subject, under_test.subject
+    arm = replace(
+        under_test.arm,
+        side=ACCEPTED,
+        provider=was.provider,
+        threads=was.threads,
+        provider_options=was.provider_options,
+        session_options=was.session_options,
+    )
+    place, files = factory.place(under_test.arm), factory.files(under_test.arm)
+    if under_test.arm.engine == "scripted":
+        return RestoredArm(arm=replace(arm, session_options=((SCRIPT, was.engine_version),)), place=place, files=files)
+    if (was.packages, was.local_packages, was.interpreter) != (now.packages, now.local_packages, now.interpreter):
+        arm, place = _with_packages(arm, place, accepted, report=report)
+    if was.engine_source != now.engine_source:
+        arm, place = _with_source(arm, place, accepted, config)
+    if (was.model_sha256, was.voices_sha256) != (now.model_sha256, now.voices_sha256):
+        arm, files = _with_model(arm, files, accepted, now, report=report)
+    return RestoredArm(arm=arm, place=place, files=files)
+
+
+def refuse_another(found: LoadedSubject | None, accepted: ReferenceArm) -> None:
+    """Raise UsageError if the worker of a restored arm did not load what was accepted."""
+    if found is None:
+        raise UsageError("the restored worker does not report what it loaded", where=accepted.arm_id)
+    if differs := accepted.subject.differences(found):
+        raise UsageError(f"restored, but it differs: {listed_differences(differs)}", where=accepted.arm_id)
+
+
+def _with_packages(
+    arm: Arm, place: WorkerPlace, accepted: ReferenceArm, *, report: Reporter
+) -> tuple[Arm, WorkerPlace]:
+    from harness.measure.runtimes.build import Runtimes
+
+    subject = accepted.subject
+    if subject.local_packages:
+        names = ", ".join(name for name, _ in subject.local_packages)
+        raise UsageError(f"{names} was installed from a folder or a file, which no index has", where="packages")
+    if not subject.interpreter.startswith(CPYTHON):
+        raise UsageError(f"the interpreter {subject.interpreter or 'is not known'} cannot be installed", where="Python")
+    pins = dict(subject.packages)
+    # What the harness itself needs in a worker is no part of what is under test.
+    needed = {name: version(name) for name in ("numpy", "psutil")}
+    pinned = [f"{name}=={number}" for name, number in sorted({**needed, **pins}.items())]
+    python = subject.interpreter.removeprefix(CPYTHON)
+    python = "" if python == platform.python_version() else python
+    interpreter = Runtimes(default_root()).build_pinned(
+        f"the reference of {accepted.date[:10]}", pinned, python=python, report=report
+    )
+    runtime = Runtime(name=ACCEPTED, requirements=tuple(f"{name}=={number}" for name, number in subject.packages))
+    return replace(arm, runtime=runtime), replace(place, python=str(interpreter))
+
+
+def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: Config) -> tuple[Arm, WorkerPlace]:
+    from harness.measure.runtimes.revisions import checkout
+
+    if accepted.dirty:
+        raise UsageError("the engine was accepted with uncommitted changes, which nobody else has", where="source")
+    if not accepted.revision:
+        came = f"kokoro-bench {accepted.harness_version}".strip()
+        raise UsageError(f"the engine came with the package {came}, whose source is not here", where="source")
+    harness = checkout(config.root, accepted.revision, cache=default_root())
+    return replace(arm, revision=accepted.revision[:COMMIT]), replace(place, harness=harness)
+
+
+def _with_model(
+    arm: Arm, files: ArmFiles, accepted: ReferenceArm, now: LoadedSubject, *, report: Reporter
+) -> tuple[Arm, ArmFiles]:
+    """The model by its digest: the one under test, or one in the cache, or else made or fetched by its name."""
+    was = accepted.subject
+    found = files
+    if was.model_sha256 != now.model_sha256:
+        found = _model(accepted, report=report)
+    if was.voices_sha256 == now.voices_sha256:
+        found = replace(found, voices_path=files.voices_path)
+    elif was.voices_sha256:
+        found = replace(found, voices_path=_voices(accepted, found.voices_path))
+    variant = arm.model or ModelVariant(name=accepted.model_name, sha256="", size=0, origin="unresolved")
+    return replace(arm, model=replace(variant, sha256=was.model_sha256, voices_sha256=was.voices_sha256)), found
+
+
+def _model(accepted: ReferenceArm, *, report: Reporter) -> ArmFiles:
+    from harness.models.catalogue import Catalogue
+    from harness.models.default import OFFLINE_VARIABLE
+    from harness.models.public import BY_NAME, BY_SHA256
+
+    wanted, name = accepted.subject.model_sha256, accepted.model_name
+    catalogue = Catalogue(calibration_texts=calibration_texts)
+    known = catalogue.cache.by_digest(wanted)
+    if known is not None and not catalogue.cache.damage(known):
+        files = catalogue.cache.files(known)
+        return ArmFiles(model_path=str(files.model_path), voices_path=str(files.voices_path))
+    public = BY_SHA256[wanted].name if wanted in BY_SHA256 else ""
+    if public and not os.environ.get(OFFLINE_VARIABLE):
+        files = catalogue.obtain(public, report=report)
+    elif name in catalogue.names() and name not in BY_NAME:
+        files = catalogue.resolve(name, report=report)
+    else:
+        raise ModelError(f"nobody here has the model {name} with the SHA-256 {wanted[:12]}…")
+    if files.variant.sha256 != wanted:
+        raise ModelError(
+            f"{name} is made with the SHA-256 {files.variant.sha256[:12]}… here, and {wanted[:12]}… was accepted"
+        )
+    return ArmFiles(model_path=str(files.model_path), voices_path=str(files.voices_path))
+
+
+def _voices(accepted: ReferenceArm, beside: str) -> str:
+    """The voices file of the accepted digest: the one `beside` the model, or another one of the cache."""
+    from harness.models.cache import Cache
+
+    cache, wanted = Cache(), accepted.subject.voices_sha256
+    for path in (Path(beside), *(cache.files(manifest).voices_path for manifest in cache.manifests())):
+        if path.is_file() and cache.digests.of(path) == wanted:
+            return str(path)
+    raise ModelError(f"nobody here has the voices with the SHA-256 {wanted[:12]}…")
+
+
+def why_not(error: BenchError) -> str:
+    """The reason why an arm cannot be restored, in one line."""
+    return " ".join(f"{error.where}: {error.what}".removeprefix(": ").split())

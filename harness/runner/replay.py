@@ -1,0 +1,283 @@
+"""Measures what is under test again, pair by pair with the restored reference, wherever the two differ.
+
+Each pair of arms is measured as a duel after the run's own values, within the run's budget, and stored as a run of its
+own. The run's one gate decides by these pairs together with what is still compared with remembered values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.analysis.against_reference import AgainstReference, Replay
+from harness.analysis.against_reference import Replays as Outcome
+from harness.analysis.causes import moved_parts
+from harness.analysis.conclude import Conclusions, all_values, conclude, summarise_all
+from harness.analysis.stats.comparison import Comparison, Duel, NotComparable
+from harness.analysis.stats.grouped import count
+from harness.core.errors import BenchError
+from harness.core.records.reference import Reference
+from harness.core.records.run import REPLAY_OF, RunData
+from harness.core.records.scenario import Arm, Scenario
+from harness.core.records.verdict import REPLAYED, Verdict
+from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
+from harness.measure.worker.handle import WorkerPlace
+from harness.metrics.derive import RunValues
+from harness.metrics.registry import METRICS
+from harness.plan.matrix import Plan
+from harness.runner.duel import DuelAnalysis, DuelArms, pairs_of, why_whole
+from harness.runner.duel_terms import launches_known_here, terms_of, with_duel_defaults
+from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
+from harness.runner.placement import verify_placement
+from harness.runner.rebuild import UNDER_TEST
+from harness.runner.recorder import RunRecorder
+from harness.runner.replay_preparation import Prepared, Unit, announcement, can_be_replayed, prepare
+from harness.runner.replay_texts import affordable, costs_of, whole_budget
+from harness.runner.run_analysis import RunAnalysis
+
+FIGURES = 0.45
+"""The share of the budget for the run's own values if there is something to replay."""
+TOLERANCE = 0.02
+"""A replay's tolerance, unless the metric's own is smaller. A change of 3 % lies well beyond it, one of 5 % far."""
+EFFECT = 2 * TOLERANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """A replay that has ended and waits for the verdicts of the run."""
+
+    recorder: RunRecorder
+    ending: Ending
+    analysis: DuelAnalysis
+    values: RunValues
+    ids: Mapping[str, Scenario]
+    """Id of a scenario of the run → the scenario of the replay."""
+    accepted: Mapping[str, Scenario]
+
+
+class Replays:
+    """The replays of one run. `plan` is what the run itself measures, with its share of the budget."""
+
+    def __init__(self, session: Session, reference: Reference, plan: Plan, *, refusals: Mapping[str, str]) -> None:
+        """Compare what the workers load with the reference, and rebuild the accepted arms that are needed."""
+        self._session = session
+        self._reference = reference
+        self._budget_s = plan.run_limits.budget_s
+        self._prepared: Prepared = prepare(session, reference, plan, refusals=refusals)
+        figures_s = (FIGURES if self._prepared.units else 1.0) * self._budget_s
+        self.plan = replace(plan, run_limits=replace(plan.run_limits, budget_s=figures_s))
+        self._reasons, self._advice = dict(self._prepared.reasons), dict[str, str]()
+        self._measured: list[Replay] = []
+        self._done: list[_Done] = []
+        for line in announcement(self._prepared, budget_s=self._budget_s, figures_s=figures_s):
+            session.report(line)
+        self._began_ns = session.resources.clock.now_ns()
+
+    def measure(self, recorder: RunRecorder, ended: Ending) -> Ending:
+        """Measure every unit in turn; what one leaves of its time is the next one's. Return how the run ended.
+
+        Texts that its first turn had no time for get another turn at the end, if time is left.
+        """
+        data, waiting = recorder.so_far, list(self._prepared.units)
+        while waiting:
+            unit = waiting.pop(0)
+            passed_s = (self._session.resources.clock.now_ns() - self._began_ns) / 1e9
+            try:
+                found, left = self._measure(unit, data, budget_s=(self._budget_s - passed_s) / (len(waiting) + 1))
+            except BenchError as error:
+                self._leave_out(unit.scenarios, str(error))
+                continue
+            except KeyboardInterrupt as interrupt:
+                found, left = ended_by(interrupt), ()
+            except Exception as error:
+                store_crash(self._session, recorder, error)
+                raise
+            if found is not None and found.requested:
+                for each in (unit, *waiting):
+                    self._leave_out(each.scenarios, found.reason)
+                return found
+            if found is not None and left:
+                waiting.append(replace(unit, scenarios=left))
+        return ended
+
+    def conclude(self, values: RunValues) -> Conclusions:
+        """The run's conclusions, with pairs in place of remembered values wherever there are some."""
+        outcome = Outcome(measured=tuple(self._measured), reasons=self._reasons, advice=self._advice)
+        against = AgainstReference(values.data, self._reference, outcome)
+        return conclude(values.data, config=self._session.config, derived=values, against=against)
+
+    def finish(self, verdicts: Sequence[Verdict]) -> None:
+        """Store the end of every replay with the verdicts that its pairs got in the run."""
+        for done in self._done:
+            data = done.values.data
+            ours = [
+                replace(
+                    each, scenario_id=done.ids[each.scenario_id].id, reference=done.accepted[each.scenario_id].arm.id
+                )
+                for each in verdicts
+                if each.reference == f"{REPLAYED}{data.run.id}"
+            ]
+            conclusions = Conclusions(
+                summaries=summarise_all(data, all_values(done.values)),
+                verdicts=tuple(ours),
+                targets=(),
+                notes=done.analysis.how_paired(data),
+            )
+            done.recorder.finish(
+                conclusions,
+                status=done.ending.status,
+                reason=done.ending.reason,
+                conditions=self._session.resources.observe(),
+            )
+
+    def _measure(self, unit: Unit, data: RunData, *, budget_s: float) -> tuple[Ending | None, tuple[Scenario, ...]]:
+        """Measure one unit as a duel; None if its budget allows nothing. Also return the texts that it left out."""
+        sides = DuelArms(candidate=replace(unit.arm, side=UNDER_TEST), reference=unit.restored.arm)
+        plan, analysis = self._duel(unit, sides, data, budget_s=max(budget_s, 0.0))
+        if plan is None or analysis is None:
+            return None, ()
+        factory = self._factory(unit, sides)
+        recorder = self._session.begin(plan, announced=False)
+        self._session.report(f"pair by pair with what was accepted: {unit.arm.id}")
+        ended = conduct_plan(
+            self._session,
+            plan,
+            lambda: self._placed(unit, factory, plan),
+            recorder=recorder,
+            analysis=RunAnalysis(
+                conclude=lambda values: analysis.conclude(values.data, values),
+                enough=analysis.enough,
+                policy=analysis.policy,
+                launch_policy=plan.run_limits.launch_policy,
+            ),
+        )
+        self._keep(unit, recorder, ended, analysis)
+        measured = {replace(each, arm=unit.arm) for each in plan.scenarios}
+        return ended, tuple(each for each in unit.scenarios if each.id in self._advice and each not in measured)
+
+    def _duel(
+        self, unit: Unit, sides: DuelArms, data: RunData, *, budget_s: float
+    ) -> tuple[Plan | None, DuelAnalysis | None]:
+        """The plan of a unit's duel and its analysis; None if the budget allows no text."""
+        config = self._session.config
+        unfit = why_whole(sides) if config["slice"] else ""
+        known = launches_known_here(config)
+        otherwise = terms_of(config, known.whole, slice_s=0.0)
+        sliced = config["slice"] and not unfit
+        terms = terms_of(config, known.in_slices, slice_s=config["slice"]) if sliced else otherwise
+        launch_policy = replace(terms.launch_policy, whole=unfit, otherwise=otherwise.launch_policy)
+        chosen = affordable(costs_of(unit.scenarios, data), budget_s=budget_s, warmups=self.plan.run_limits.warmups)
+        units = len(self._prepared.units)
+        for scenario in unit.scenarios:
+            if scenario in chosen.needed_s:
+                whole_s = whole_budget(chosen.needed_s[scenario], replays=units, share=1 - FIGURES)
+                self._leave_out([scenario], "the budget does not suffice for it")
+                advice = f"`--budget {max(whole_s, round(self._budget_s) + 10)}s` replays it too"
+                # That of the first turn: a later one has only what others left.
+                self._advice.setdefault(scenario.id, advice)
+            elif scenario not in chosen.scenarios:
+                self._leave_out([scenario], "this run has no valid value of it")
+        for scenario in chosen.scenarios:
+            self._reasons.pop(scenario.id, None)
+            self._advice.pop(scenario.id, None)
+        if not chosen.scenarios:
+            return None, None
+        duel_config = with_duel_defaults(config, budget_s=budget_s, launches=terms.launches)
+        run_limits = replace(
+            self.plan.run_limits,
+            budget_s=budget_s,
+            launches=duel_config["launches"],
+            blocks=duel_config["blocks"],
+            launch_policy=launch_policy,
+        )
+        scenarios = tuple(
+            replace(scenario, arm=arm) for scenario in chosen.scenarios for arm in (sides.candidate, sides.reference)
+        )
+        plan = replace(
+            self.plan, scenarios=scenarios, run_limits=run_limits, selection=f"{REPLAY_OF}{data.run.id}: {unit.arm.id}"
+        )
+        decided = [each for each in self.plan.scenarios if can_be_replayed(each)]
+        analysis = DuelAnalysis(
+            effect=EFFECT,
+            budget_s=budget_s,
+            launches=terms.launches,
+            policy=terms.policy,
+            launch_policy=launch_policy,
+            otherwise=otherwise,
+            tolerance=tolerance_of,
+            other_scenarios=len(decided) - len(chosen.scenarios),
+        )
+        return plan, analysis
+
+    def _factory(self, unit: Unit, sides: DuelArms) -> WorkerFactory:
+        """Starts the workers of both sides; keeps no audio, since the run itself does."""
+        usual = self._session.resources.worker_factory
+
+        def place(arm: Arm) -> WorkerPlace:
+            return unit.restored.place if arm == sides.reference else usual.place(unit.arm)
+
+        def files(arm: Arm) -> ArmFiles:
+            return unit.restored.files if arm == sides.reference else usual.files(unit.arm)
+
+        return replace(usual, place=place, files=files)
+
+    def _placed(self, unit: Unit, factory: WorkerFactory, plan: Plan) -> WorkerFactory:
+        """The factory; it refuses an accepted arm that falls back to the CPU."""
+        voices = {scenario.arm: scenario.voice for scenario in plan.scenarios}
+        seed = plan.run_limits.seed + 1
+        found = verify_placement([unit.restored.arm], worker_factory=factory, voices=voices, seed=seed)
+        return replace(factory, refusals=found.refusals)
+
+    def _keep(self, unit: Unit, recorder: RunRecorder, ended: Ending, analysis: DuelAnalysis) -> None:
+        """Keep the comparisons of a replay for the run's gate. A side that was lost is a reason, and no verdict."""
+        values = RunValues(recorder.observed(ended.status, ended.reason))
+        data = values.data
+        ours = {replace(one, arm=unit.arm).id: (one, other) for one, other in pairs_of(data)}
+        names = {one.id: scenario_id for scenario_id, (one, _) in ours.items()}
+        comparisons = []
+        for each in analysis.comparisons(data.counted, values):
+            scenario_id = names[each.scenario_id]
+            if isinstance(each.data, NotComparable):
+                self._reasons.setdefault(scenario_id, each.data.reason)
+                continue
+            comparisons.append(self._comparison(each, scenario_id, share=analysis.share(data)))
+        policy = analysis.policy_for(data)
+
+        def parts(verdict: Verdict) -> tuple[str, ...]:
+            candidate, reference = ours[verdict.scenario_id]
+            return moved_parts(verdict, candidate, reference, data.counted, policy)
+
+        self._measured.append(
+            Replay(
+                arm_id=unit.arm.id,
+                accepted=unit.accepted,
+                run_id=data.run.id,
+                comparisons=tuple(comparisons),
+                policy=policy,
+                parts=parts,
+            )
+        )
+        self._done.append(
+            _Done(
+                recorder=recorder,
+                ending=ended,
+                analysis=analysis,
+                values=values,
+                ids={scenario_id: one for scenario_id, (one, _) in ours.items()},
+                accepted={scenario_id: other for scenario_id, (_, other) in ours.items()},
+            )
+        )
+
+    def _comparison(self, each: Comparison, scenario_id: str, *, share: float) -> Comparison:
+        """A comparison of the duel as one of the run, whose advice names the budget of the whole run."""
+        values = count(each.data.pairs) if isinstance(each.data, Duel) else 0
+        seconds = self._budget_s / values if values else None
+        return replace(each, scenario_id=scenario_id, seconds_per_block=seconds, share=share)
+
+    def _leave_out(self, scenarios: Sequence[Scenario], reason: str) -> None:
+        for scenario in scenarios:
+            self._reasons.setdefault(scenario.id, reason)
+
+
+def tolerance_of(scenario_id: str, metric: str) -> float:
+    """The tolerance (a ratio) of a pair: smaller than that of remembered values, since pairs show more."""
+    del scenario_id
+    return min(TOLERANCE, METRICS[metric].tolerance or TOLERANCE)

@@ -1,0 +1,167 @@
+"""What there is to replay: sees what each worker loads, compares it with the reference, and rebuilds accepted arms.
+
+It works before anything is timed, so that the budget can be divided, and so that a build disturbs no measurement.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from harness.analysis.against_reference import accepted_on, listed_differences
+from harness.analysis.subjects import SubjectComparison, SubjectState, compare, subject_of
+from harness.core.errors import BenchError
+from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Arm, Scenario
+from harness.measure.conductor.requests import load_order
+from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, ArmFiles
+from harness.measure.worker.handle import WorkerPlace
+from harness.measure.worker.worker_lost import WorkerLost
+from harness.plan.matrix import Plan
+from harness.runner.measurement import Session, head_of
+from harness.runner.rebuild import RestoredArm, UnderTest, rebuild, refuse_another, why_not
+
+if TYPE_CHECKING:
+    from harness.core.records.repetition import Launch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One accepted arm to measure against: the arm under test with its scenarios, and the restored arm."""
+
+    arm: Arm
+    scenarios: tuple[Scenario, ...]
+    accepted: ReferenceArm
+    restored: RestoredArm
+    comparison: SubjectComparison
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared:
+    """What is measured again, and scenario id → why it is not. `unchanged` are the acceptances that still hold."""
+
+    units: list[Unit] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    unchanged: list[ReferenceArm] = field(default_factory=list)
+    changed: list[tuple[Arm, ReferenceArm, SubjectComparison]] = field(default_factory=list)
+
+
+def can_be_replayed(scenario: Scenario) -> bool:
+    """Whether a scenario makes pairs: one request at a time, in blocks."""
+    return not (scenario.mode.starts_alone or scenario.is_concurrent or scenario.repeats > 1)
+
+
+def prepare(session: Session, reference: Reference, plan: Plan, *, refusals: Mapping[str, str]) -> Prepared:
+    """Compare every arm of the plan that has a reference, and rebuild the accepted arms that differ.
+
+    With `--replay always` also those that do not, with `never` none.
+    """
+    prepared, mode = Prepared(), session.config["replay"]
+    for arm in plan.arms:
+        ours = [scenario for scenario in plan.scenarios if scenario.arm == arm]
+        by_acceptance: dict[str, list[Scenario]] = {}
+        accepted_arms = {str(each): each for scenario in ours if (each := reference.for_scenario(scenario.id))}
+        for scenario in ours:
+            if accepted := reference.for_scenario(scenario.id):
+                by_acceptance.setdefault(str(accepted), []).append(scenario)
+        if not by_acceptance or arm.id in refusals:
+            continue
+        if mode == "never":
+            prepared.reasons |= {each.id: "--replay never" for of in by_acceptance.values() for each in of}
+            continue
+        subject = loaded(session, plan, arm)
+        for key, scenarios in by_acceptance.items():
+            accepted = accepted_arms[key]
+            found = compare(subject, accepted, arm=arm)
+            if found.state is SubjectState.SAME:
+                prepared.unchanged.append(accepted)
+            elif found.state is SubjectState.ANOTHER:
+                prepared.changed.append((arm, accepted, found))
+            if subject is None or not (found.state is SubjectState.ANOTHER or mode == "always"):
+                continue
+            _add(prepared, session, plan, UnderTest(arm=arm, subject=subject), accepted, scenarios, found)
+    return prepared
+
+
+def _add(
+    prepared: Prepared,
+    session: Session,
+    plan: Plan,
+    under_test: UnderTest,
+    accepted: ReferenceArm,
+    scenarios: Sequence[Scenario],
+    found: SubjectComparison,
+) -> None:
+    """Rebuild an accepted arm and verify it, or note why its scenarios cannot be measured against it."""
+    paired = tuple(each for each in scenarios if can_be_replayed(each))
+    prepared.reasons |= {each.id: "it does not run in blocks" for each in scenarios if each not in paired}
+    if not paired:
+        return
+    factory = session.resources.worker_factory
+    try:
+        restored = rebuild(session.config, under_test, accepted, factory, report=session.report)
+        if restored.arm.engine != "scripted":
+            at = loaded(session, plan, restored.arm, place=restored.place, files=restored.files, like=under_test.arm)
+            refuse_another(at, accepted)
+    except BenchError as error:
+        prepared.reasons |= {each.id: f"the reference cannot be restored ({why_not(error)})" for each in paired}
+        return
+    prepared.units.append(
+        Unit(arm=under_test.arm, scenarios=paired, accepted=accepted, restored=restored, comparison=found)
+    )
+
+
+def loaded(
+    session: Session,
+    plan: Plan,
+    arm: Arm,
+    *,
+    place: WorkerPlace | None = None,
+    files: ArmFiles | None = None,
+    like: Arm | None = None,
+) -> LoadedSubject | None:
+    """What a worker of the arm loads, by starting one; None if it does not start or does not tell.
+
+    `place` and `files` are those of a restored arm, whose scenarios are `like` those of an arm of the plan.
+    """
+    factory = session.resources.worker_factory
+    scenarios = tuple(replace(each, arm=arm) for each in plan.scenarios if each.arm == (like or arm))
+    plan = replace(plan, scenarios=scenarios)
+    worker = None
+    try:
+        worker = factory.start(place or factory.place(arm))
+        order = load_order(arm, files or factory.files(arm), plan=plan, launch=0, speak_first=False)
+        launch: Launch = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
+    except WorkerLost:
+        return None
+    finally:
+        if worker is not None:
+            worker.close()
+    return subject_of(arm, RunData(run=head_of(session.resources, plan), launches=(launch,)))
+
+
+def announcement(prepared: Prepared, *, budget_s: float, figures_s: float) -> list[str]:
+    """What is measured and how long it takes, in lines for the beginning of a run."""
+    lines = [
+        f"{arm.id}: changed since {accepted_on(accepted)}: {listed_differences(found.differences)}"
+        for arm, accepted, found in prepared.changed
+    ]
+    if prepared.unchanged and not prepared.changed:
+        same = dict.fromkeys(accepted_on(each) for each in prepared.unchanged)
+        lines.append(f"nothing under test changed since {' and '.join(same)}")
+    found = [reason for reason in dict.fromkeys(prepared.reasons.values()) if reason.startswith("the reference")]
+    lines += [f"{reason}; the remembered values are compared instead" for reason in found]
+    if prepared.units:
+        arms = "1 arm" if len(prepared.units) == 1 else f"{len(prepared.units)} arms"
+        lines.append(
+            f"measuring takes about {clock_time(budget_s)}: {clock_time(figures_s)} for the values of this run, then "
+            f"{clock_time(budget_s - figures_s)} for {arms} pair by pair with what was accepted"
+        )
+    elif prepared.changed or prepared.unchanged:
+        lines.append(f"measuring takes up to {clock_time(budget_s)}")
+    return lines
+
+
+def clock_time(seconds: float) -> str:
+    """Minutes and seconds: "4:30"."""
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"
