@@ -45,7 +45,7 @@ _IMPORT = re.compile(
 )
 _COMMENT = re.compile(rb"#[^\n]*")
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
-_REQUIREMENT = re.compile(r"^Requires-Dist:\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?([^\n]*)", re.MULTILINE)
+_REQUIREMENT = re.compile(r"^Requires-Dist: *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[([^\]\n]*)\])?([^\n]*)", re.MULTILINE)
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
 
 
