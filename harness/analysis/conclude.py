@@ -9,6 +9,7 @@ from harness.analysis.against_reference import AgainstReference
 from harness.analysis.engine_notes import engine_notes
 from harness.analysis.explain import differences_from_accepted
 from harness.analysis.gate import check_targets, run_gate
+from harness.analysis.length_changes import length_notes
 from harness.analysis.messages import no_interval
 from harness.analysis.promotion import median_of_known
 from harness.analysis.self_reports import server_notes
@@ -84,7 +85,7 @@ def conclude(
     lost = {scenario.id for scenario in data.run.scenarios if loss(scenario, data)}
     targets = check_targets(_targets(summaries, config, lost=lost))
     split = symmetry(verdicts)
-    notes = (*server_notes(data), *engine_notes(data), *([split.sentence()] if split else []))
+    notes = (*server_notes(data), *engine_notes(data), *length_notes(data), *([split.sentence()] if split else []))
     notes = (*(against.notes() if against else ()), *notes)
     return Conclusions(summaries=summaries, verdicts=verdicts, targets=targets, notes=notes)
 

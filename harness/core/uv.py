@@ -6,6 +6,9 @@ import subprocess
 from harness.core.errors import RuntimeBuildError
 
 TAIL_LINES = 8
+UNREACHED = "error sending request"
+"""What uv writes where no server answers."""
+OUT_OF_REACH = "check the network, or name a package index that can be reached (UV_DEFAULT_INDEX)"
 BOX = " \t×├─╰▶│"
 """What uv draws before the lines of an error."""
 
@@ -53,9 +56,13 @@ def run_uv(
     if done.returncode:
         lines = [text for line in done.stderr.splitlines() if (text := line.strip(BOX))]
         tail = " / ".join(lines[-TAIL_LINES:])
+        if UNREACHED in done.stderr:
+            remedy = OUT_OF_REACH
         raise RuntimeBuildError(
             f"the packages cannot be installed: {tail}",
             where=what,
-            remedy=remedy or "request compatible versions that exist for this Python",
+            remedy=OUT_OF_REACH
+            if UNREACHED in done.stderr
+            else remedy or "request compatible versions that exist for this Python",
         )
     return done.stdout

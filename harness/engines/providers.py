@@ -8,20 +8,25 @@ from dataclasses import dataclass
 class Provider:
     """`name` is ours, `ort` is ONNX Runtime's, `wheel` the package on PyPI whose build has it.
 
-    `on_cpu` says that the work is done by the process's own threads, unless options name another device.
+    `on_cpu` says that the work is done by the process's own threads, unless options name another device. `needs` says
+    what must be installed besides the wheel.
     """
 
     name: str
     ort: str
     wheel: str
     on_cpu: bool = False
+    needs: str = ""
+
+
+NVIDIA = "NVIDIA's driver, CUDA and cuDNN: `pip install onnxruntime-gpu[cuda,cudnn]` brings the last two"
 
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider(name="cpu", ort="CPUExecutionProvider", wheel="onnxruntime", on_cpu=True),
     Provider(name="coreml", ort="CoreMLExecutionProvider", wheel="onnxruntime (macOS)"),
-    Provider(name="cuda", ort="CUDAExecutionProvider", wheel="onnxruntime-gpu"),
-    Provider(name="tensorrt", ort="TensorrtExecutionProvider", wheel="onnxruntime-gpu"),
+    Provider(name="cuda", ort="CUDAExecutionProvider", wheel="onnxruntime-gpu", needs=NVIDIA),
+    Provider(name="tensorrt", ort="TensorrtExecutionProvider", wheel="onnxruntime-gpu", needs=f"TensorRT, {NVIDIA}"),
     Provider(name="directml", ort="DmlExecutionProvider", wheel="onnxruntime-directml"),
     Provider(name="openvino", ort="OpenVINOExecutionProvider", wheel="onnxruntime-openvino", on_cpu=True),
     Provider(name="rocm", ort="ROCMExecutionProvider", wheel="onnxruntime-rocm"),

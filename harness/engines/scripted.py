@@ -8,6 +8,7 @@ the tests of worker processes use it. `EngineOrder.script` may hold:
 - ``launch_noise``: the standard deviation by which the costs of one start differ from another's, as a log-ratio (0);
 - ``fault``: ``crash``, ``hang``, ``raise``, ``silent``, ``truncate``, ``refuse`` or ``exit-at-load``;
 - ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all);
+- ``new_length``: seconds by which a text is served later after one of another length (0);
 - ``quick_start``: starting takes a hundredth of its time.
 """
 
@@ -48,7 +49,7 @@ SCRIPTED_DEQUANTISED = ("scripted-dq",)
 """Originals that were made from an 8-bit model, as `kokoro-v1.0-dq` is."""
 
 
-KNOWN = ("pace", "noise", "launch_noise", "fault", "fault_text", "quick_start")
+KNOWN = ("pace", "noise", "launch_noise", "fault", "fault_text", "new_length", "quick_start")
 FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
 
 
@@ -79,6 +80,7 @@ class Script:
     launch_noise: float = 0.0
     fault: str = ""
     fault_text: int = 0
+    new_length: float = 0.0
 
     @classmethod
     def read(cls, script: Mapping[str, str]) -> "Script":
@@ -97,6 +99,7 @@ class Script:
                 launch_noise=float(script.get("launch_noise", "0")),
                 fault=fault,
                 fault_text=int(script.get("fault_text", "0")),
+                new_length=float(script.get("new_length", "0")),
             )
         except ValueError as error:
             raise EngineRefusal(f"the script takes numbers: {error}") from error
@@ -124,6 +127,7 @@ class ScriptedEngine:
         self._factor = SCRIPTED_MODELS.get(order.model, 1.0) * self._script.pace
         self._clock = clock
         self._stages = stages
+        self._last_length = 0
         self._generator = np.random.Generator(np.random.Philox(_seed(order)))
         if self._script.launch_noise:
             self._factor *= float(np.exp(self._script.launch_noise * self._generator.standard_normal()))
@@ -143,6 +147,10 @@ class ScriptedEngine:
             self._strike_before()
         with self._stages.stage("phonemise"):
             self._clock.sleep(0.002 * self._script.pace)
+        if self._script.new_length and len(request.text) != self._last_length:
+            with self._stages.stage("inference"):
+                self._clock.sleep(self._script.new_length)
+        self._last_length = len(request.text)
         pieces = _pieces(len(request.text), CHUNK_CHARACTERS if request.stream else len(request.text))
         for number, characters in enumerate(pieces):
             seconds = characters * SECONDS_PER_CHARACTER / request.speed

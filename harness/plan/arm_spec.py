@@ -4,6 +4,7 @@ r"""Arm specifications: the sides of a duel as users write them, as changes to t
 
 - a requirement, such as `onnxruntime==1.22.1`: other packages, in a separate runtime;
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
+- `PROVIDER:NAME=VALUE`, an option of the arm's execution provider, such as `cuda:cudnn_conv_algo_search=HEURISTIC`;
 - `engine=NAME`, another engine for the same model, followed by options of that engine, such as `sessions=2`;
 - for a server, an option of the endpoint, such as `keep_alive=off`;
 - `rev=REVISION`: another revision of this source, from git;
@@ -61,12 +62,13 @@ def arm_spec_of(arm: Arm) -> str:
 
     An arm with a user's own model file has none, because a run stores the file's label and not its path.
     """
-    unsaid = arm.provider_options or arm.url or arm.slowdown or any("," in each for each in arm.runtime.requirements)
+    unsaid = arm.url or arm.slowdown or any("," in each for each in arm.runtime.requirements)
     if arm.model is None or arm.model.origin == "user" or arm.engine not in MODELLED or unsaid:
         return ""
     changes = [f"model={arm.model.name}"]
     changes += [f"engine={arm.engine}"] if arm.engine in OWN_OPTIONS else []
     changes += [f"provider={arm.provider}"] if arm.provider != "cpu" else []
+    changes += [f"{arm.provider}:{name}={value}" for name, value in arm.provider_options]
     changes += [f"threads={arm.threads}"] if arm.threads else []
     changes += arm.runtime.requirements
     changes += [f"{name}={value}" for name, value in arm.session_options]
@@ -95,6 +97,8 @@ def settings_of(text: str) -> frozenset[str]:
             found.add("runtime")
         elif name in SESSION_OPTIONS or name in SENTENCES_OPTIONS:
             found.add("session-options")
+        elif ":" in name:
+            found.add("provider-options")
         elif item and item not in CURRENT:
             found.add(name)
     return frozenset(found)
@@ -106,10 +110,23 @@ def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
         return _bare(arm, item, models)
     options = _options(arm)
     if name in options:
-        return replace(arm, session_options=tuple(sorted({**dict(arm.session_options), name: value}.items())))
+        return replace(arm, session_options=_with_option(arm.session_options, name, value))
+    provider, colon, option = name.partition(":")
+    if colon and option and provider in provider_names():
+        if provider != arm.provider:
+            raise UsageError(
+                f"an option of {provider} for an arm on {arm.provider or arm.engine}",
+                where=item,
+                remedy=f"put provider={provider} before it",
+            )
+        return replace(arm, provider_options=_with_option(arm.provider_options, option, value))
     if name not in CHANGES:
         raise UsageError(f"unknown change {name!r}", where=item, remedy=nearest(name, (*CHANGES, *options)))
     return CHANGES[name](arm, value)
+
+
+def _with_option(options: Sequence[tuple[str, str]], name: str, value: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({**dict(options), name: value}.items()))
 
 
 def _options(arm: Arm) -> Mapping[str, str]:
@@ -146,7 +163,9 @@ def _with_engine(arm: Arm, name: str) -> Arm:
 def _with_provider(arm: Arm, name: str) -> Arm:
     if name not in provider_names():
         raise UsageError(f"unknown provider {name!r}", where="provider", remedy=nearest(name, provider_names()))
-    return replace(arm, provider=name)
+    if name == arm.provider:
+        return arm
+    return replace(arm, provider=name, provider_options=())  # no provider has another's options
 
 
 def _with_threads(arm: Arm, count: str) -> Arm:

@@ -100,7 +100,20 @@ def test_a_session_that_came_up_on_the_cpu_is_refused(monkeypatch: pytest.Monkey
     assert provider is not None
     runtime = Runtime([provider.ort, "CPUExecutionProvider"], granted=["CPUExecutionProvider"])
     said = refused(monkeypatch, runtime, order(name))
-    assert said == f"asked for {provider.ort}, but ONNX Runtime fell back to CPUExecutionProvider"
+    assert said.startswith(f"asked for {provider.ort}, but ONNX Runtime fell back to CPUExecutionProvider")
+    assert said.endswith("brings the last two") == (name in {"cuda", "tensorrt"})
+
+
+@pytest.mark.seam
+@pytest.mark.parametrize("name", ["cuda", "cpu"])
+def test_the_libraries_of_cuda_are_loaded_before_the_session(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    provider = find_provider(name)
+    assert provider is not None
+    runtime = Runtime([provider.ort], granted=[provider.ort])
+    preloaded: list[list[object]] = []
+    runtime.preload_dlls = lambda: preloaded.append(list(runtime.asked))  # type: ignore[attr-defined]
+    opened(monkeypatch, runtime, order(name))
+    assert preloaded == ([[]] if name == "cuda" else [])
 
 
 def test_a_provider_that_is_not_in_the_build_is_refused_before_anything_is_loaded(

@@ -56,12 +56,21 @@ def test_changes_add_up() -> None:
         ("thread=2", "did you mean 'threads'?"),
         ("threads=two", "whole number"),
         ("provider=opnvino", "did you mean 'openvino'?"),
+        ("cuda:cudnn_conv_algo_search=DEFAULT", "put provider=cuda before it"),
+        ("provider=cuda,cdua:device_id=1", "unknown change 'cdua:device_id'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_would(text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         side(text)
     assert said in str(caught.value)
+
+
+def test_options_of_a_provider_go_with_the_provider() -> None:
+    cuda = side("provider=cuda,cuda:device_id=1,cuda:cudnn_conv_algo_search=HEURISTIC")
+    assert cuda.provider_options == (("cudnn_conv_algo_search", "HEURISTIC"), ("device_id", "1"))
+    assert parse_arm_spec("provider=cuda", base=cuda, models=()) == cuda
+    assert parse_arm_spec("provider=cpu", base=cuda, models=()).provider_options == ()
 
 
 def test_another_engine_brings_its_options_and_its_name() -> None:
@@ -79,6 +88,7 @@ def test_another_engine_brings_its_options_and_its_name() -> None:
     [
         "model=replica",
         "model=replica-u8,threads=2,arena=off,spinning=off",
+        "model=replica,provider=cuda,cuda:cudnn_conv_algo_search=HEURISTIC,cuda:device_id=1",
         "model=replica-plain,provider=openvino,onnxruntime-openvino==1.24.1",
         "model=replica,engine=kokoro-sentences,cache=64,sessions=2",
         "model=replica,kokoro-onnx==0.5.0,onnxruntime==1.20.1,rev=v0.1.0",
@@ -89,7 +99,6 @@ def test_an_arm_is_written_as_the_side_that_makes_it(text: str) -> None:
 
 
 def test_what_no_side_can_say_is_not_written() -> None:
-    assert arm_spec_of(replace(BASE, provider_options=(("device_type", "CPU"),))) == ""
     assert arm_spec_of(replace(BASE, model=None)) == ""
     assert arm_spec_of(replace(side("onnxruntime>=1.20"), slowdown=0.1)) == ""
     assert BASE.model is not None

@@ -3,11 +3,13 @@
 Runs in every environment with ONNX Runtime 1.20 or newer; needs nothing else.
 """
 
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.engines.protocol import EngineOrder, Stages
-from harness.engines.providers import find_provider, why_absent
+from harness.engines.providers import Provider, find_provider, why_absent
 from harness.engines.speech import EngineRefusal
 
 LEVELS = {
@@ -17,6 +19,7 @@ LEVELS = {
     "all": "ORT_ENABLE_ALL",
 }
 MODES = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
+PRELOADED = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 SWITCHES = {"1": True, "on": True, "true": True, "0": False, "off": False, "false": False}
 
 SESSION_OPTIONS: Mapping[str, str] = {
@@ -60,6 +63,7 @@ def open_session(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
         raise EngineRefusal(why_absent(provider, available, version=ort.__version__))
     if order.seed:
         ort.set_seed(order.seed)
+    preload_libraries(ort, provider)
     try:
         session = ort.InferenceSession(
             order.model_path,
@@ -72,8 +76,20 @@ def open_session(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
         raise EngineRefusal(f"ONNX Runtime {ort.__version__} cannot load the model: {_load_error(error)}") from error
     got = session.get_providers()
     if got[0] != provider.ort:
-        raise EngineRefusal(f"asked for {provider.ort}, but ONNX Runtime fell back to {got[0]}")
+        needed = f"; it needs {provider.needs}" if provider.needs else ""
+        raise EngineRefusal(f"asked for {provider.ort}, but ONNX Runtime fell back to {got[0]}{needed}")
     return session
+
+
+def preload_libraries(ort: Any, provider: Provider) -> None:  # noqa: ANN401 - untyped library
+    """Load CUDA and cuDNN from the packages of NVIDIA in this environment.
+
+    The loader of the operating system does not search there, and without them ONNX Runtime falls back to the CPU.
+    Builds before 1.21 cannot do this. What is missing is printed by ONNX Runtime to stdout, which may carry data.
+    """
+    if provider.ort in PRELOADED and hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(sys.stderr):
+            ort.preload_dlls()
 
 
 def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
