@@ -129,6 +129,8 @@ def _newest(config: Config, store: "RunStore") -> "RunData":
     from harness.runner.resources import machine_key
 
     for row in store.list(machine_key=machine_key(config), limit=LOOKED_AT):
+        if row.is_replay:
+            continue
         arms = _arms(store, row.id)
         if len(arms) > 1 and not any(arm.slowdown for arm in arms):
             return store.load(row.id)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from harness.analysis.explain import explained
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
-from harness.core.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind
+from harness.core.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind, is_against_reference
 from harness.metrics.derive import RunValues
 from harness.metrics.registry import metric
 from harness.runner.session_outcome import Finding, Unmeasured
@@ -95,6 +95,8 @@ class Measured:
         )
         if note := self.data.run.replica_note:
             benchmark.extra_info["note"] = note
+        if reasons := {each.metric: each.reason for each in self.verdicts if is_against_reference(each)}:
+            benchmark.extra_info["reasons"] = reasons
         benchmark.pedantic(lambda: None, rounds=len(durations), iterations=1, warmup_rounds=0)
 
     def check(self) -> None:

@@ -165,6 +165,17 @@ def _voices(accepted: ReferenceArm, beside: str) -> str:
     raise ModelError(f"nobody here has the voices with the SHA-256 {wanted[:12]}…")
 
 
+def with_own_bytecode(place: WorkerPlace) -> WorkerPlace:
+    """A place whose worker keeps compiled modules in the cache, whatever the environment and its folders allow.
+
+    Both sides of a replay use it: a side that compiles its modules at each start takes more memory and time for it.
+    """
+    kept = str(default_root() / "bytecode")
+    return replace(
+        place, environment=(*place.environment, ("PYTHONDONTWRITEBYTECODE", ""), ("PYTHONPYCACHEPREFIX", kept))
+    )
+
+
 def why_not(error: BenchError) -> str:
     """The reason why an arm cannot be restored, in one line."""
     return " ".join(f"{error.where}: {error.what}".removeprefix(": ").split())

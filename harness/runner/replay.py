@@ -27,7 +27,7 @@ from harness.runner.duel import DuelAnalysis, DuelArms, pairs_of, why_whole
 from harness.runner.duel_terms import launches_known_here, terms_of, with_duel_defaults
 from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
 from harness.runner.placement import verify_placement
-from harness.runner.rebuild import UNDER_TEST
+from harness.runner.rebuild import UNDER_TEST, with_own_bytecode
 from harness.runner.recorder import RunRecorder
 from harness.runner.replay_preparation import Prepared, Unit, announcement, can_be_replayed, prepare
 from harness.runner.replay_texts import affordable, costs_of, whole_budget
@@ -212,7 +212,7 @@ class Replays:
         usual = self._session.resources.worker_factory
 
         def place(arm: Arm) -> WorkerPlace:
-            return unit.restored.place if arm == sides.reference else usual.place(unit.arm)
+            return with_own_bytecode(unit.restored.place if arm == sides.reference else usual.place(unit.arm))
 
         def files(arm: Arm) -> ArmFiles:
             return unit.restored.files if arm == sides.reference else usual.files(unit.arm)

@@ -19,7 +19,7 @@ from harness.measure.worker.handle import WorkerPlace
 from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
 from harness.runner.measurement import Session, head_of
-from harness.runner.rebuild import RestoredArm, UnderTest, rebuild, refuse_another, why_not
+from harness.runner.rebuild import RestoredArm, UnderTest, rebuild, refuse_another, why_not, with_own_bytecode
 
 if TYPE_CHECKING:
     from harness.core.records.repetition import Launch
@@ -129,7 +129,7 @@ def loaded(
     plan = replace(plan, scenarios=scenarios)
     worker = None
     try:
-        worker = factory.start(place or factory.place(arm))
+        worker = factory.start(with_own_bytecode(place or factory.place(arm)))
         order = load_order(arm, files or factory.files(arm), plan=plan, launch=0, speak_first=False)
         launch: Launch = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
     except WorkerLost:

@@ -64,7 +64,8 @@ class PostRunActions:
         found = [alerts.of_job(fire.job, run_id=fire.run_id, failed=_failure(fire))]
         if data is not None and data.run.status.is_finished:
             found += [alerts.of_verdicts(data), self._of_history(data, known)]
-        runs = [row.id for row in reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))]
+        rows = reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))
+        runs = [row.id for row in rows if not row.is_replay]
         news = alerts.news(found, known, runs=runs)
         keys = [
             self.journal.open_alert(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from harness.core.errors import StoreError
-from harness.core.records.run import RunRecord, RunStatus
+from harness.core.records.run import REPLAY_OF, RunRecord, RunStatus
 from harness.core.records.verdict import Summary
 from harness.store.payload import PAYLOAD_FORMAT, encode
 from harness.store.schema import SCENARIOS, SERIES, SUMMARIES
@@ -48,6 +48,11 @@ class RunRow:
     """Targets missed."""
     touched_at: float
     """Time of the last write, in seconds since the epoch."""
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether it is a part of another run."""
+        return self.selection.startswith(REPLAY_OF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from reports.text.speech import speech_words
 from reports.views.changes import ChangeGroup, changes
 from reports.views.facts import Gap, gaps
 from reports.views.headline import headline
+from reports.views.replays import replays
 from reports.views.targets import OPEN, targets, targets_sentence
 
 MOST = 10
@@ -35,6 +36,7 @@ def markdown_summary(data: RunData) -> str:
         *_changes("Worse", found.worse),
         *_changes("Better", found.better),
         *_unclear(found.unclear),
+        *_pairs(data, named),
         *_speech(data, named),
         *_targets(data, named),
         *_gaps([gap for gap in gaps(data, named) if gap.failed]),
@@ -88,6 +90,14 @@ def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:
 def _unclear(groups: Sequence[ChangeGroup]) -> list[str]:
     lines = sum(len(group.lines) for group in groups)
     return [f"{escape(count(lines, 'figure'))} unclear: neither a change nor its absence is shown."] if lines else []
+
+
+def _pairs(data: RunData, named: Names) -> list[str]:
+    """What changed under test, and the run with the pairs."""
+    return [
+        escape(f"Changed since the acceptance: {one.differences}. Measured pair by pair in run {one.run_id}.")
+        for one in replays(data, named)
+    ]
 
 
 def _speech(data: RunData, named: Names) -> list[str]:

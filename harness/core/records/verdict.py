@@ -103,6 +103,11 @@ class Verdict:
     suspects: tuple[str, ...] = ()
 
 
+def is_against_reference(verdict: Verdict) -> bool:
+    """Whether the accepted reference decided: what is under test is the same, or was measured in pairs with it."""
+    return verdict.kind is VerdictKind.SAME_SUBJECT or verdict.reference.startswith(REPLAYED)
+
+
 class TargetKind(StrEnum):
     """Whether a scenario serves its user."""
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from harness.core.records.repetition import Phase
 from harness.core.records.run import RunData, RunRecord
 from harness.core.records.scenario import Scenario
+from harness.core.records.verdict import is_against_reference
 
 _VERSION: Final = "5.1.0"
 """The version of pytest-benchmark whose form this is; later ones read it."""
@@ -125,7 +126,9 @@ def _benchmark(data: RunData, scenario: Scenario, latencies: Sequence[float]) ->
         for repetition in data.repetitions
     )
     medians = {summary.metric: summary.median for summary in data.summaries if summary.scenario_id == scenario.id}
-    verdicts = {verdict.metric: verdict.kind for verdict in data.verdicts if verdict.scenario_id == scenario.id}
+    ours = [verdict for verdict in data.verdicts if verdict.scenario_id == scenario.id]
+    verdicts = {verdict.metric: verdict.kind for verdict in ours}
+    reasons = {verdict.metric: verdict.reason for verdict in ours if is_against_reference(verdict)}
     return {
         "group": f"{scenario.mode.value} {scenario.text_class}",
         "name": scenario.id,
@@ -140,6 +143,7 @@ def _benchmark(data: RunData, scenario: Scenario, latencies: Sequence[float]) ->
         },
         "param": scenario.id,
         "extra_info": {"run": data.run.id, "invalid": invalid, "medians": medians, "verdicts": verdicts}
+        | ({"reasons": reasons} if reasons else {})
         | ({"note": data.run.replica_note} if data.run.replica_note else {}),
         "options": {
             "disable_gc": False,

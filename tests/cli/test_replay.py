@@ -1,0 +1,118 @@
+"""`kokoro-bench run` against an accepted reference, as a user sees it: terminal, page, summary, JSON, exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.plan.config import load_config
+from harness.store.runs import open_store
+from tests.accepting import DATE, accept, changed
+from tests.conftest import Command
+
+SCRIPTED = ("--engine", "scripted", "--model", "scripted", "-k", "whole and chars-12", "--budget", "40s")
+OUTPUTS = ("--summary", "s.md", "--json", "b.json", "--report", "site")
+
+
+@pytest.fixture
+def accepted(here: Command, tmp_path: Path) -> str:
+    """A folder whose only run was accepted; its id."""
+    ran = here("run", *SCRIPTED)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    config = load_config({}, start=tmp_path, environment={})
+    with open_store(config.results) as store:
+        data = store.load(store.resolve("latest"))
+    accept(config.baselines, data)
+    return data.run.id
+
+
+def latest(root: Path) -> str:
+    with open_store(root / ".kokoro-bench" / "results.sqlite") as store:
+        return store.resolve("latest")
+
+
+def test_the_same_subject_is_said_everywhere(here: Command, tmp_path: Path, accepted: str) -> None:
+    ran = here("run", *SCRIPTED, *OUTPUTS)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    same = f"othing under test changed since the acceptance of {DATE} (run {accepted})"
+    lines = ran.stdout.splitlines()
+    assert lines[0] == f"n{same}"
+    assert lines[1] == "measuring takes up to 0:40"
+    assert "≡ same subject" in ran.stdout
+    assert f"Nothing under test changed: 5 figures are recorded, none is in question. N{same}" in ran.stdout
+    run_id = latest(tmp_path)
+    page = (tmp_path / "site" / "runs" / f"{run_id}.html").read_text(encoding="utf-8")
+    assert f"N{same}" in page
+    assert "≡" in page
+    assert f"N{same}" in (tmp_path / "s.md").read_text(encoding="utf-8")
+    (benchmark,) = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))["benchmarks"]
+    assert benchmark["extra_info"]["reasons"]["latency"].startswith(f"n{same}")
+    assert f"n{same}" in here("runs", "show", "latest").stdout
+
+
+def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: Path, accepted: str) -> None:
+    ran = here("run", *SCRIPTED, *OUTPUTS, "--script", "pace=1.1")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    difference = "version of engine scripted plain → pace=1.1"
+    lines = ran.stdout.splitlines()
+    assert lines[0].endswith(f"changed since the acceptance of {DATE} (run {accepted}): {difference}")
+    assert lines[1].startswith("measuring takes about 0:40: 0:18 for the values of this run, then 0:22 for 1 arm")
+    run_id = latest(tmp_path)
+    with open_store(tmp_path / ".kokoro-bench" / "results.sqlite") as store:
+        (replay,) = (row for row in store.list() if row.is_replay)
+    assert f"changed {difference}; replayed pair by pair in run {replay.id}" in ran.stdout
+    page = (tmp_path / "site" / "runs" / f"{run_id}.html").read_text(encoding="utf-8")
+    assert "Pair by pair with what was accepted" in page
+    assert f'<a href="../runs/{replay.id}.html">run {replay.id}</a>' in page
+    assert (tmp_path / "site" / "runs" / f"{replay.id}.html").is_file()
+    summary = (tmp_path / "s.md").read_text(encoding="utf-8")
+    assert f"Measured pair by pair in run {replay.id}" in summary
+    assert "Suspects: version of engine scripted plain → pace=1.1" in summary
+    (benchmark,) = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))["benchmarks"]
+    assert difference in benchmark["extra_info"]["reasons"]["latency"]
+    shown = here("runs", "show", "latest").stdout
+    assert f"Run {run_id}" in shown
+    assert f"replayed in run {replay.id}; changed: {difference}" in shown
+    assert f"replay of {run_id}" in here("runs", "list").stdout
+
+
+@pytest.mark.usefixtures("accepted")
+def test_never_and_always(here: Command, tmp_path: Path) -> None:
+    ran = here("run", *SCRIPTED, "--script", "pace=1.1", "--replay", "never")
+    assert "not replayed: --replay never" in ran.stdout
+    ran = here("run", *SCRIPTED, KOKORO_BENCH_REPLAY="always")
+    assert ran.returncode == 0
+    assert "replayed pair by pair in run" in ran.stdout
+    ran = here("run", *SCRIPTED, "--replay", "sometimes")
+    assert ran.returncode == 2
+    assert "replay must be one of always, never, auto" in ran.stderr.replace("'", "")
+
+
+@pytest.mark.usefixtures("accepted")
+def test_a_real_worker_whose_packages_are_gone_is_compared_with_remembered_values(
+    here: Command, tmp_path: Path
+) -> None:
+    real = (
+        "--model",
+        "replica-small",
+        "-k",
+        "whole and chars-12",
+        "--budget",
+        "1s",
+        "--launches",
+        "1",
+        "--blocks",
+        "2",
+    )
+    assert here("run", *real).returncode == 0
+    config = load_config({}, start=tmp_path, environment={})
+    with open_store(config.results) as store:
+        accept(config.baselines, store.load(store.resolve("latest")))
+    same = here("run", *real)
+    assert "nothing under test changed since the acceptance of" in same.stdout
+    (arm,) = changed(config.baselines, packages=(("numpy", "0.0.1"),)).arms
+    ran = here("run", *real, UV_OFFLINE="1", UV_NO_INDEX="1")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "not replayed: the reference cannot be restored (" in ran.stdout
+    assert "numpy==0.0.1" in ran.stdout
+    assert arm.subject.engine_source
