@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from harness.analysis.messages import percent
-from harness.analysis.stats.comparison import AgainstBaseline, Comparison, NotComparable, Policy
+from harness.analysis.stats.comparison import AgainstBaseline, Comparison, Duel, NotComparable, Policy
+from harness.analysis.stats.grouped import count
+from harness.analysis.stats.paired import FEWEST_PAIRS
 from harness.analysis.subjects import SubjectComparison, SubjectState, compare, subject_of
 from harness.core.records.differences import Difference
 from harness.core.records.reference import Reference, ReferenceArm
@@ -104,7 +106,7 @@ class AgainstReference:
         if replay is not None:
             return self._worded_pair(verdict, replay, subject)
         if subject.state is SubjectState.ANOTHER and verdict.kind in (*OF_VALUES, VerdictKind.NO_BASELINE):
-            why = self._replays.reasons.get(verdict.scenario_id, "")
+            why = self._replays.reasons.get(verdict.scenario_id, "too few pairs of this metric")
             changed = f"under test differs {listed_differences(subject.differences)}"
             words = f"{verdict.reason}; {changed}" + (f", not replayed: {why}" if why else "")
             advice = self._replays.advice.get(verdict.scenario_id, "") if verdict.kind in OF_VALUES else ""
@@ -147,6 +149,10 @@ class AgainstReference:
         if _is_unmeasured(given):
             return given
         if pair := self._pairs.get((given.scenario_id, given.metric)):
+            if _too_few(pair[1]) and isinstance(given.data, AgainstBaseline):
+                # Remembered values show more. A metric with one value per launch has few pairs in a short replay.
+                del self._pairs[given.scenario_id, given.metric]
+                return given
             return pair[1]
         subject = self._subjects.get(given.scenario_id)
         if subject is None or subject.state is not SubjectState.SAME:
@@ -176,6 +182,10 @@ class AgainstReference:
 
 def _is_unmeasured(comparison: Comparison) -> bool:
     return isinstance(comparison.data, NotComparable) and comparison.data.kind in UNMEASURED
+
+
+def _too_few(comparison: Comparison) -> bool:
+    return isinstance(comparison.data, Duel) and count(comparison.data.pairs) < FEWEST_PAIRS
 
 
 def _apart(data: AgainstBaseline) -> float | None:
