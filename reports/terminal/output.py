@@ -64,7 +64,8 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
     if data.run.status is RunStatus.COMPLETE and data.run.reason:
         tell(console, f"measuring ended: {data.run.reason}", "dim")
     for note in (*data.run.notes, *notes):
-        tell(console, note)
+        if note not in _headline(data):
+            tell(console, note)
     tell(console, _meaning(finished.code, data), "dim")
 
 

@@ -130,7 +130,7 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
     if settled := tally[VerdictKind.SAME_SUBJECT] if not compared else 0:
         lost_clause = f"; {lost} could not be measured" if lost else ""
         figures = f"{count(settled, 'figure')} {'is' if settled == 1 else 'are'} recorded"
-        return f"Nothing under test changed: {figures}, none is in question{lost_clause}{_missed_clause(missed)}."
+        return f"No change is in question: {figures}{lost_clause}{_missed_clause(missed)}."
     if not compared:
         open_ = tally[VerdictKind.NO_BASELINE]
         why = "no baseline exists yet" if open_ else "the reference is not comparable"

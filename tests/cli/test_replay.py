@@ -39,7 +39,7 @@ def test_the_same_subject_is_said_everywhere(here: Command, tmp_path: Path, acce
     assert lines[0] == f"n{same}"
     assert lines[1] == "measuring takes up to 0:40"
     assert "≡ same subject" in ran.stdout
-    assert f"Nothing under test changed: 5 figures are recorded, none is in question. N{same}" in ran.stdout
+    assert f"No change is in question: 5 figures are recorded. N{same}" in ran.stdout
     run_id = latest(tmp_path)
     page = (tmp_path / "site" / "runs" / f"{run_id}.html").read_text(encoding="utf-8")
     assert f"N{same}" in page
