@@ -19,6 +19,7 @@ from benchmarks.launch_table import launch_scatter
 from benchmarks.noise import ACCEPTED, DAY_SD, FAMILIES, log_times
 from benchmarks.precision_table import early_ends
 from benchmarks.rules import PEERS, Found, gate_baselines, gate_duels
+from benchmarks.whole_run_table import whole_runs
 from harness.analysis.stats.power import tolerance_for
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         "duels": lambda rng: duels(rng, count=4000 // part),
         "slices": lambda rng: sliced_duels(rng, count=4000 // part),
         "baselines": lambda rng: small_baselines(rng, count=8000 // part),
+        "whole-runs": lambda rng: whole_runs(rng, count=2000 // part),
         "early-ends": lambda rng: early_ends(rng, count=4000 // part),
         "launches": lambda rng: launch_scatter(rng, count=20000 // part),
         "history": lambda rng: history(rng, count=1500 // part),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtrit
 
 from benchmarks.judge_tables import row
+from benchmarks.noise import FAMILIES, log_times
 from harness.analysis.stats import anova, robust
 from harness.analysis.stats.launch_prior import EarlierLaunches, LaunchPrior, launch_prior
 from harness.analysis.stats.launch_variance import median_spread
@@ -17,13 +19,26 @@ from harness.metrics.metric import LAUNCH_SD
 if TYPE_CHECKING:
     from harness.analysis.stats.grouped import FloatArray
 
-WITHIN = (0.05, 0.10)
-LAUNCH_SDS = (0.0, 0.008, 0.03, 0.10)
-SHAPES = ((3, 2), (3, 3), (4, 2), (4, 3), (5, 2), (5, 3))
+CASES = (
+    *(("Gaussian", within, launch_sd) for within in (0.05, 0.10) for launch_sd in (0.0, 0.008, 0.03, 0.10)),
+    *((family, 0.05, launch_sd) for family in list(FAMILIES)[1:] for launch_sd in (0.0, 0.03)),
+)
+"""(noise inside a launch, its standard deviation, the standard deviation that launches add)."""
+
+SHAPES = ((3, 1), (3, 2), (3, 3), (3, 8), (4, 2), (5, 3))
 """(launches, repetitions per launch)."""
 
 ACCEPTED = 10
 """The number of accepted runs with the same design, whose launches are known."""
+
+HISTORIES = 20
+"""The number of such sets of accepted runs; each serves an equal part of the runs."""
+
+AGREE = math.log(1.10)
+"""Launches agree if their medians lie within this range, as logarithms."""
+
+READABLE = math.log(1.25)
+"""The half-width that no interval should exceed if launches agree."""
 
 
 def launch_scatter(rng: np.random.Generator, *, count: int) -> str:
@@ -32,18 +47,18 @@ def launch_scatter(rng: np.random.Generator, *, count: int) -> str:
         f"The median of a few repetitions in a few launches, and its interval at {LEVEL:.0%}; {count} runs a line.",
         "Covered: the true median. Half: the median half-width, and that of the widest run in twenty. Presumed:",
         f"launches differ by {LAUNCH_SD:.0%}. Known: and those of {ACCEPTED} accepted runs. Alone: neither.",
+        "Wide: of the runs whose launches agree within 10 %, the share with a presumed interval beyond ±25 %.",
         "",
-        row("within", "launches", "shape", "presumed", "half", "known", "half", "alone", "half"),
+        row("noise", "within", "launches", "shape", "presumed", "half", "wide", "known", "half", "alone", "half"),
     ]
-    for within in WITHIN:
-        for launch_sd in LAUNCH_SDS:
-            for launches, repetitions in SHAPES:
-                shape = (launches, repetitions)
-                values = _drawn(rng, (count, *shape), within=within, launch_sd=launch_sd)
-                accepted = _drawn(rng, (ACCEPTED, *shape), within=within, launch_sd=launch_sd)
-                priors = (launch_prior(LAUNCH_SD, ()), launch_prior(LAUNCH_SD, _earlier(accepted)), None)
-                cells = [cell for prior in priors for cell in _covered(values, prior)]
-                lines.append(row(f"{within:.0%}", f"{launch_sd:.1%}", f"{launches} × {repetitions}", *cells))
+    for family, within, launch_sd in CASES:
+        for shape in SHAPES:
+            values = _drawn(rng, family, (count, *shape), within=within, launch_sd=launch_sd)
+            accepted = _drawn(rng, family, (HISTORIES * ACCEPTED, *shape), within=within, launch_sd=launch_sd)
+            presumed, alone = coverage(values, launch_prior(LAUNCH_SD, ())), coverage(values, None)
+            known = _known(values, accepted)
+            cells = (*_cells(presumed), f"{wide(values, presumed[1]):.1%}", *_cells(known), *_cells(alone))
+            lines.append(row(family, f"{within:.0%}", f"{launch_sd:.1%}", f"{shape[0]} × {shape[1]}", *cells))
     return "\n".join(lines) + "\n"
 
 
@@ -55,9 +70,20 @@ def coverage(values: FloatArray, prior: LaunchPrior | None) -> tuple[float, Floa
     return float(np.mean(np.abs(medians) <= half)), half
 
 
-def _drawn(rng: np.random.Generator, shape: tuple[int, int, int], *, within: float, launch_sd: float) -> FloatArray:
+def _drawn(
+    rng: np.random.Generator, family: str, shape: tuple[int, int, int], *, within: float, launch_sd: float
+) -> FloatArray:
     between = launch_sd * rng.standard_normal((*shape[:-1], 1))
-    return np.asarray(between + within * rng.standard_normal(shape))
+    return np.asarray(between + log_times(rng, family, shape, cv=within))
+
+
+def _known(values: FloatArray, accepted: FloatArray) -> tuple[float, FloatArray]:
+    """`coverage` with what accepted runs show as the prior: each history of accepted runs serves a part of the runs."""
+    found = [
+        coverage(part, launch_prior(LAUNCH_SD, _earlier(history)))
+        for part, history in zip(np.array_split(values, HISTORIES), np.array_split(accepted, HISTORIES), strict=True)
+    ]
+    return float(np.mean([covered for covered, _ in found])), np.concatenate([half for _, half in found])
 
 
 def _earlier(accepted: FloatArray) -> list[EarlierLaunches]:
@@ -67,6 +93,13 @@ def _earlier(accepted: FloatArray) -> list[EarlierLaunches]:
     return [EarlierLaunches(spread=float(each), launches=launches, values=repetitions) for each in spreads]
 
 
-def _covered(values: FloatArray, prior: LaunchPrior | None) -> tuple[str, str]:
-    covered, half = coverage(values, prior)
+def wide(values: FloatArray, half: FloatArray) -> float:
+    """Of the runs whose launches agree, the share whose interval is too wide to read."""
+    medians = robust.median(values)
+    agree = np.ptp(medians, axis=-1) <= AGREE
+    return float(np.mean(half[agree] > READABLE)) if agree.any() else 0.0
+
+
+def _cells(found: tuple[float, FloatArray]) -> tuple[str, str]:
+    covered, half = found
     return f"{covered:.1%}", f"±{np.median(half):.1%}, {np.quantile(half, 0.95):.1%}"

@@ -14,11 +14,14 @@ from scipy.special import stdtr
 from scipy.stats import mannwhitneyu, ttest_ind
 
 from harness.analysis.stats import anova, shrinkage
-from harness.analysis.stats.baseline import ENOUGH_RUNS, PRIOR_SD
 from harness.analysis.stats.fdr import harmonic
+from harness.analysis.stats.run_spread import DEFAULT_PRIOR, between_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.analysis.stats.grouped import BoolArray, FloatArray
+    from harness.analysis.stats.run_spread import RunPrior
 
 FDR = 0.01
 
@@ -62,26 +65,37 @@ def gate_duels(
 
 
 def gate_baselines(
-    medians: FloatArray, accepted: FloatArray, *, tolerance: float, own_error: float = 0.0, pool: bool = True
+    medians: FloatArray,
+    accepted: FloatArray,
+    *,
+    tolerance: float | FloatArray,
+    own_error: float = 0.0,
+    pool: bool = True,
+    priors: Sequence[RunPrior] = (),
 ) -> Found:
     """The gate for baselines (`baseline.against_baselines`, then `gate.run_gate`).
 
     `medians` are the new run's log-medians, shape (runs, pairs). `accepted` are those of the accepted runs, shape
-    (runs, pairs, accepted). `own_error` is the standard error of a new run's median.
+    (runs, pairs, accepted). `own_error` is the standard error of a new run's median. `priors` has one prior per pair;
+    without it, nothing is known of any pair.
     """
     runs = accepted.shape[-1]
     fit = anova.fit(accepted[..., None, :])
-    if runs < ENOUGH_RUNS:
-        seen = fit.within * (runs - 1) if runs > 1 else np.zeros_like(fit.point)
-        variance = (seen + (ENOUGH_RUNS - runs) * PRIOR_SD**2) / (ENOUGH_RUNS - 1)
-        variance = np.maximum(variance, own_error**2)
-        freedom = np.full_like(variance, ENOUGH_RUNS - 1)
-    else:
-        variance, freedom = fit.within.copy(), np.full_like(fit.within, runs - 1)
-        for row in range(len(variance)) if pool else ():
-            prior = shrinkage.learn(list(variance[row]), list(freedom[row]))
-            if prior is not None:
-                variance[row], freedom[row] = prior.shrink(variance[row], freedom[row])
+    spread = fit.within if runs > 1 else np.zeros_like(fit.point)
+    columns = [
+        between_runs(prior, spread=spread[:, pair], accepted=runs)
+        for pair, prior in enumerate(priors or [DEFAULT_PRIOR] * medians.shape[1])
+    ]
+    variance, freedom, weight = (
+        np.stack([getattr(column, name) for column in columns], -1) for name in ("variance", "freedom", "weight")
+    )
+    variance = np.where(weight > 0, np.maximum(variance, own_error**2), variance)
+    alone = (weight == 0) & ~np.stack([column.contradict for column in columns], -1)
+    for row in range(len(variance)) if pool else ():
+        own = alone[row]
+        prior = shrinkage.learn(list(variance[row, own]), list(freedom[row, own]))
+        if prior is not None:
+            variance[row, own], freedom[row, own] = prior.shrink(variance[row, own], freedom[row, own])
     error = np.sqrt(variance * (1 + 1 / runs))
     return _decide(medians - fit.point, error, freedom, tolerance=tolerance)
 
@@ -111,7 +125,12 @@ PEERS = {"pytest-benchmark": pytest_benchmark, "asv": asv, "pyperf": pyperf}
 
 
 def _decide(
-    point: FloatArray, error: FloatArray, freedom: FloatArray, *, tolerance: float, share: float = 1.0
+    point: FloatArray,
+    error: FloatArray,
+    freedom: FloatArray,
+    *,
+    tolerance: float | FloatArray,
+    share: float = 1.0,
 ) -> Found:
     """Benjamini–Yekutieli over the last axis among the estimates at or beyond the tolerance, as `multiplicity.cut`."""
     beyond = np.abs(point) >= np.log1p(tolerance)

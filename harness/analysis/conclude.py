@@ -16,6 +16,7 @@ from harness.analysis.self_reports import server_notes
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
 from harness.analysis.stats.estimate import summarise
 from harness.analysis.stats.launch_prior import EarlierLaunches, launch_prior
+from harness.analysis.stats.run_spread import RunPrior
 from harness.analysis.stats.sign_test import symmetry
 from harness.core.records.repetition import OutcomeKind
 from harness.core.records.run import RunData, RunStatus
@@ -235,6 +236,7 @@ def _sides(
             if point.median > 0
         ),
         canary_log=_canary_log(data),
+        prior=RunPrior(sd=METRICS[values.metric].run_spread.sd, freedom=METRICS[values.metric].run_spread.freedom),
     )
 
 

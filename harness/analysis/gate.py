@@ -52,7 +52,12 @@ class _Case:
     deferred: DeferredEstimate | None = None
     rule: str = ""
     too_alike: bool = False
+    exact: bool = False
     instead: NotComparable | None = None
+
+    def few(self, policy: Policy) -> bool:
+        """Whether the launches are too few to attribute a change. A value that repeats exactly needs one."""
+        return self.deferred is not None and not self.exact and self.deferred.launches < policy.min_launches
 
     @property
     def beyond(self) -> bool:
@@ -70,7 +75,7 @@ def run_gate(
     `others` is the number of further comparisons of the run that are decided later: they count as not rejected.
     """
     cases = _cases(comparisons, policy)
-    judged = [case for case in cases if case.deferred is not None and case.deferred.launches >= policy.min_launches]
+    judged = [case for case in cases if case.deferred is not None and not case.few(policy)]
     later = [1.0] * others
     differences = cut([*map(_p_difference, judged), *later], fdr=policy.fdr, share=share)
     equivalences = cut([*map(_p_equivalence, judged), *later], fdr=policy.fdr, share=share)
@@ -147,7 +152,8 @@ def _duel(comparison: Comparison, deferred: DeferredEstimate | None) -> _Case:
 
 def _baseline(comparison: Comparison, data: AgainstBaseline, against: Against | None) -> _Case:
     if against is not None:
-        return replace(_case(comparison, against.deferred, against.rule), too_alike=against.too_alike)
+        case = _case(comparison, against.deferred, against.rule)
+        return replace(case, too_alike=against.too_alike, exact=against.exact)
     values = occupied(data.values)
     if not data.runs:
         return _instead(comparison, VerdictKind.NO_BASELINE, "no accepted run has this metric of this scenario")
@@ -205,7 +211,7 @@ def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut
         )
     alpha = (differences.alpha if case.beyond else equivalences.alpha) * comparison.share
     change = deferred.estimate(1 - alpha)
-    few = deferred.launches < policy.min_launches
+    few = case.few(policy)
     kind = VerdictKind.INCONCLUSIVE if few else decide(change, case.tolerance)
     found = detectable(
         deferred, tolerance=case.tolerance, alpha=differences.alpha * comparison.share, power=policy.power

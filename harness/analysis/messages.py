@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.analysis.stats.baseline import ENOUGH_RUNS
 from harness.analysis.stats.comparison import AgainstBaseline, Duel
 from harness.analysis.stats.power import values_to_settle
+from harness.analysis.stats.run_spread import ENOUGH_RUNS
 from harness.core.records.verdict import VerdictKind
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ the tests of worker processes use it. `EngineOrder.script` may hold:
 - ``pace``: a factor on all costs (1.0);
 - ``noise``: the coefficient of variation of a synthesis (0.02);
 - ``launch_noise``: the standard deviation by which the costs of one start differ from another's, as a log-ratio (0);
+- ``memory``: a factor on the memory that the worker reports (1.0);
+- ``memory_noise``: the standard deviation by which the memory of one start differs from another's, as a log-ratio (0);
 - ``fault``: ``crash``, ``hang``, ``raise``, ``silent``, ``truncate``, ``refuse`` or ``exit-at-load``;
 - ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all);
 - ``new_length``: seconds by which a text is served later after one of another length (0);
@@ -49,7 +51,9 @@ SCRIPTED_DEQUANTISED = ("scripted-dq",)
 """Originals that were made from an 8-bit model, as `kokoro-v1.0-dq` is."""
 
 
-KNOWN = ("pace", "noise", "launch_noise", "fault", "fault_text", "new_length", "quick_start")
+KNOWN = (
+    "pace", "noise", "launch_noise", "memory", "memory_noise", "fault", "fault_text", "new_length", "quick_start"
+)  # fmt: skip
 FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
 
 
@@ -78,6 +82,8 @@ class Script:
     pace: float = 1.0
     noise: float = 0.02
     launch_noise: float = 0.0
+    memory: float = 1.0
+    memory_noise: float = 0.0
     fault: str = ""
     fault_text: int = 0
     new_length: float = 0.0
@@ -97,6 +103,8 @@ class Script:
                 pace=float(script.get("pace", "1")),
                 noise=float(script.get("noise", "0.02")),
                 launch_noise=float(script.get("launch_noise", "0")),
+                memory=float(script.get("memory", "1")),
+                memory_noise=float(script.get("memory_noise", "0")),
                 fault=fault,
                 fault_text=int(script.get("fault_text", "0")),
                 new_length=float(script.get("new_length", "0")),
@@ -217,8 +225,22 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ScriptedEngi
     return ScriptedEngine(order, clock=clock, stages=stages)
 
 
-def _seed(order: EngineOrder) -> int:
-    text = f"{order.seed}/{order.model}/{order.provider}/{order.threads}"
+def memory_factor(order: EngineOrder, *, launch: int) -> float:
+    """The script's factor on the memory of one start; 1 where the script makes no sense, which `start` refuses."""
+    try:
+        script = Script.read(ordered_script(order))
+    except EngineRefusal:
+        return 1.0
+    if not script.memory_noise:
+        return script.memory
+    import numpy as np
+
+    generator = np.random.Generator(np.random.Philox(_seed(order, f"memory of launch {launch}")))
+    return script.memory * float(np.exp(script.memory_noise * generator.standard_normal()))
+
+
+def _seed(order: EngineOrder, purpose: str = "") -> int:
+    text = f"{order.seed}/{order.model}/{order.provider}/{order.threads}" + (f"/{purpose}" if purpose else "")
     if own := order.session_options.get(SCRIPT):
         text += f"/{own}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

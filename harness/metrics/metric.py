@@ -54,8 +54,33 @@ _STEPS = {
 """Unit → (from this magnitude on, scale), largest first. Bytes are decimal, as file sizes are published."""
 
 
-LAUNCH_SD = 0.03
-"""How much launches are presumed to differ: two shared cores showed 3.5 % at default threads and 0.8 % at one."""
+LAUNCH_SD = 0.04
+"""How much launches are presumed to differ: two shared cores showed 3.5 % at default threads and 0.8 % at one thread,
+and more while others used the host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpread:
+    """How much the median of a metric is presumed to differ between runs of an unchanged subject on one machine.
+
+    `sd` is a standard deviation of logarithms; `freedom` are the degrees of freedom with which it counts beside what
+    the machine's accepted runs show, few if its `source` is thin. 0 and infinity: the metric repeats exactly.
+    """
+
+    sd: float
+    freedom: float
+    source: str
+
+
+RUN_SPREAD = RunSpread(
+    sd=0.05,
+    freedom=4.0,
+    source="one host of two shared cores: runs of different hours differed by 2 to 11 %, and by more while others used "
+    "the host; dedicated machines differ less",
+)
+"""The spread of times between runs. It counts little, because its source is one host."""
+
+EXACT = RunSpread(sd=0.0, freedom=math.inf, source="computed from the same bytes, so that it repeats exactly")
 
 MOST_PLACES = 9
 """What is less than they show is the arithmetic's own error, and 0."""
@@ -68,7 +93,8 @@ class Metric:
     `tolerance` is the change that is put up with, as a ratio (0.05 is 5 %); None: shown, but not gated. `decimals` are
     the places of a figure whose unit has no steps. `share` marks parts of a whole, which are written in per cent and
     lie between 0 and 1. `least` and `most` are the values beyond which the metric cannot be, in its unit. `launch_sd`
-    is the presumed standard deviation by which launches of one arm differ, as a log-ratio (0: nothing is presumed).
+    is the presumed standard deviation by which launches of one arm differ, as a log-ratio (0: nothing is presumed);
+    `run_spread` is the same for runs.
     `beside` names the metric without which this one misleads.
     """
 
@@ -88,6 +114,7 @@ class Metric:
     least: float = 0.0
     most: float = math.inf
     launch_sd: float = LAUNCH_SD
+    run_spread: RunSpread = RUN_SPREAD
     beside: str = ""
     optional_package: str = ""
 

@@ -16,6 +16,7 @@ from harness.analysis.stats.comparison import (
 )
 from harness.analysis.stats.grouped import Grouped
 from harness.analysis.stats.paired import deferred_estimates
+from harness.analysis.stats.run_spread import RunPrior
 from harness.core.errors import ExitCode, UsageError
 from harness.core.records.value import known, unknown
 from harness.core.records.verdict import Estimate, TargetKind, TargetResult, Verdict, VerdictKind
@@ -191,6 +192,16 @@ def test_figures_that_do_not_vary_are_known_exactly() -> None:
     assert slower.kind is VerdictKind.REGRESSED
 
 
+def test_a_metric_that_repeats_exactly_needs_one_launch_of_one_value() -> None:
+    one = BaselineRun(run_id="b", log_median=math.log(2.0), n=1, launches=1)
+    kinds = []
+    for value in (2.0, 2.2):
+        data = AgainstBaseline(values=((value,),), runs=(one,), prior=RunPrior(sd=0.0, freedom=math.inf))
+        (verdict,) = run_gate([Comparison(scenario_id="s", metric="m", tolerance=0.05, data=data)])
+        kinds.append(verdict.kind)
+    assert kinds == [VerdictKind.UNCHANGED, VerdictKind.REGRESSED]
+
+
 def test_one_launch_decides_nothing_and_says_why() -> None:
     (verdict,) = run_gate([duel(noise(1, shift=0.2, launches=1, blocks=30))])
     assert verdict.kind is VerdictKind.INCONCLUSIVE
@@ -208,8 +219,7 @@ def test_an_undecided_duel_names_the_budget_that_would_settle_it() -> None:
 def test_few_accepted_runs_state_the_presumed_spread() -> None:
     values = tuple(tuple(math.exp(v) for v in launch) for launch in noise(1))
     (verdict,) = run_gate([baseline(values, 2)])
-    assert "2 accepted runs of the 5" in verdict.reason
-    assert "assumed spread of 2 %" in verdict.reason
+    assert "spread between 2 accepted runs, shrunk towards an assumed 5 %" in verdict.reason
     assert "baseline promote" in verdict.advice
 
 

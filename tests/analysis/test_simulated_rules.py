@@ -46,7 +46,7 @@ def test_duels_on_arrays_are_judged_as_the_gate_judges_them(family: str, *, one_
 def test_baselines_on_arrays_are_judged_as_the_gate_judges_them(accepted: int) -> None:
     rng = np.random.default_rng(12)
     medians = rng.normal(0, 0.01, (4, 12, accepted))
-    values = rng.normal(0, 0.01, (4, 12, 3, 8)) + rng.choice([0, 0, 0.1, -0.3], (4, 12, 1, 1))
+    values = rng.normal(0, 0.01, (4, 12, 3, 8)) + rng.choice([0, 0, 0.1, -0.9], (4, 12, 1, 1))
     new = np.median(values.reshape(4, 12, -1), -1)
     found = rules.gate_baselines(new, medians, tolerance=TOLERANCE)
     for run in range(4):

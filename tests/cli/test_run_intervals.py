@@ -104,7 +104,7 @@ def test_launches_that_differ_by_a_little_leave_an_interval_that_can_be_used(her
 def test_what_accepted_runs_showed_of_launches_narrows_later_intervals(here: Command) -> None:
     script = ("--script", "noise=0.02,launch_noise=0.006")
     before = real_time_factors(here, "--seed", "9", *script)
-    assert any("shrunk towards an assumed 3 %" in each["interval"]["method"] for each in before)
+    assert any("shrunk towards an assumed 4 %" in each["interval"]["method"] for each in before)
     for seed in range(3):
         real_time_factors(here, "--seed", str(seed), *script)
         promoted = here("baseline", "promote", "latest")
@@ -113,7 +113,7 @@ def test_what_accepted_runs_showed_of_launches_narrows_later_intervals(here: Com
     assert [each["median"] for each in after] == [each["median"] for each in before]
     for then, now in zip(before, after, strict=True):
         if "shrunk" in then["interval"]["method"]:
-            assert "what accepted runs showed and an assumed 3 %" in now["interval"]["method"]
+            assert "what accepted runs showed and an assumed 4 %" in now["interval"]["method"]
             assert half_width(now) < 0.8 * half_width(then)
 
 

@@ -1,7 +1,8 @@
 """Comparison with a baseline: a run's median among the medians of accepted runs.
 
 Runs of different days differ mostly for reasons other than the noise within them. So a new run is compared with the
-spread between accepted runs, and more repetitions within one run do not narrow the interval.
+spread between accepted runs, and more repetitions within one run do not narrow the interval. While a machine has few
+accepted runs, the metric's prior stands in for them (`run_spread`).
 """
 
 from __future__ import annotations
@@ -15,22 +16,14 @@ from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun
 from harness.analysis.stats.estimate import deferred_median
 from harness.analysis.stats.grouped import count, flat, logs, occupied
 from harness.analysis.stats.interval import DeferredEstimate
+from harness.analysis.stats.run_spread import DEFAULT_PRIOR, between_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.stats.grouped import Grouped
+    from harness.analysis.stats.run_spread import RunPrior
     from harness.core.records.verdict import Estimate
-
-ENOUGH_RUNS = 5
-"""With at least this many runs, the spread between them is used without a prior."""
-
-PRIOR_SD = 0.02
-"""Prior standard deviation of a run's log-median, used until there are five runs.
-
-Three launches on two shared cores had medians 6 % apart, which is a standard deviation of about 3.5 % a launch and of
-2 % for a run of three.
-"""
 
 IMPLAUSIBLE = 0.01
 """A spread between runs is rejected as too small if it is less probable than this, given a run's own repetitions."""
@@ -46,12 +39,14 @@ CANARY_PROOF = 0.05
 class Against:
     """The new run's log-ratio to the baseline's centre, and the rule that was used, as a sentence.
 
-    `too_alike`: the accepted runs lie too close together to estimate the spread between runs.
+    `too_alike`: the accepted runs lie too close together to estimate the spread between runs. `exact`: the metric
+    repeats exactly, so that one launch is as good as many.
     """
 
     deferred: DeferredEstimate
     rule: str
     too_alike: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +62,8 @@ class _Standing:
     """A new run and its accepted runs, before the variances of all baselines are pooled.
 
     `variance` is that of one run's log-median, with `freedom` degrees of freedom. `poolable` is True if the variance
-    comes from the accepted runs alone, without a prior; `too_alike` is True if they cannot provide it.
+    comes from the accepted runs alone, without a prior; `too_alike` is True if they cannot provide it. `exact` is
+    as in `Against`.
     """
 
     own: DeferredEstimate
@@ -78,18 +74,25 @@ class _Standing:
     rule: str
     poolable: bool
     too_alike: bool = False
+    exact: bool = False
 
 
 def baseline_estimate(
-    values: Grouped, runs: tuple[BaselineRun, ...], *, level: float, canary_log: float | None = None
+    values: Grouped,
+    runs: tuple[BaselineRun, ...],
+    *,
+    level: float,
+    canary_log: float | None = None,
+    prior: RunPrior = DEFAULT_PRIOR,
 ) -> BaselineEstimate | None:
     """Compare a new run's `values` (grouped by launch, in the metric's unit) with the accepted `runs`, and no others.
 
     The interval is a prediction interval for a further run of an unchanged subject. Its variance is s² (1 + 1/N), plus
-    a term for a new run that is shorter than the accepted ones. None if there are no runs, fewer than two values, or a
-    value that is not above zero.
+    a term for a new run that is shorter than the accepted ones. None if there are no runs, fewer than two values (one,
+    if the metric repeats exactly), or a value that is not above zero.
     """
-    (against,) = against_baselines([AgainstBaseline(values=values, runs=runs, canary_log=canary_log)], pool=False)
+    case = AgainstBaseline(values=values, runs=runs, canary_log=canary_log, prior=prior)
+    (against,) = against_baselines([case], pool=False)
     if against is None:
         return None
     return BaselineEstimate(estimate=against.deferred.estimate(level), rule=against.rule)
@@ -134,57 +137,80 @@ def _standing(case: AgainstBaseline) -> _Standing | None:
 
     values = occupied(case.values)
     log_values = logs(values)
-    own = deferred_median(log_values) if log_values else None
+    own = _own(log_values, exact=case.prior.exact) if log_values else None
     if own is None or not case.runs:
         return None
     helps = case.canary_log is not None and canary_helps(case.runs)
     shift = (case.canary_log or 0.0) if helps else 0.0
     medians = [run.log_median - ((run.canary_log or 0.0) if helps else 0.0) for run in case.runs]
-    fit = anova.fit(np.array(medians)[None, None])
-    point = own.point - shift - float(fit.point[0])
-    spread = float(fit.within[0]) if len(medians) > 1 else 0.0
-    if _never_varies(values) and len(set(medians)) == 1:
+    if case.prior.exact or (_never_varies(values) and len(set(medians)) == 1):
         return _Standing(
             own=own,
-            point=own.point - medians[0],
+            point=own.point - medians[-1],
             runs=case.runs,
             variance=0.0,
             freedom=math.inf,
-            rule="neither side varies at all",
+            rule="it repeats exactly" if case.prior.exact else "neither side varies at all",
             poolable=False,
+            exact=case.prior.exact,
         )
-    if len(medians) < ENOUGH_RUNS:
-        return _with_prior(own, point=point, runs=case.runs, spread=spread)
-    if _implausible(spread, len(medians) - 1.0, own):
-        return _with_floor(own, point=point, runs=case.runs)
+    fit = anova.fit(np.array(medians)[None, None])
+    spread = float(fit.within[0]) if len(medians) > 1 else 0.0
+    return _shrunk(own, case, point=own.point - shift - float(fit.point[0]), spread=spread, canary=helps)
+
+
+def _own(log_values: Grouped, *, exact: bool) -> DeferredEstimate | None:
+    """The new run's log-median. A metric that repeats exactly needs one value, and has no error."""
+    if not exact:
+        return deferred_median(log_values)
+    import numpy as np
+
+    everything = flat(log_values)
+    return DeferredEstimate(
+        point=float(np.median(everything)),
+        error=0.0,
+        freedom=math.inf,
+        method="median of values that repeat exactly",
+        n=len(everything),
+        launches=len(log_values),
+    )
+
+
+def _shrunk(own: DeferredEstimate, case: AgainstBaseline, *, point: float, spread: float, canary: bool) -> _Standing:
+    """The spread between accepted runs, shrunk towards the metric's prior as far as they are few."""
+    import numpy as np
+
+    accepted = len(case.runs)
+    found = between_runs(case.prior, spread=np.asarray(spread), accepted=accepted)
+    weight = float(found.weight)
+    variance, freedom = float(found.variance), float(found.freedom)
+    if not weight and not found.contradict and _implausible(spread, accepted - 1.0, own):
+        return _with_floor(own, case, point=point)
+    if weight and own.error**2 > variance:
+        # The run's own launches differ by more than runs are known to: they are the better witness.
+        variance, freedom = own.error**2, min(freedom, own.freedom)
+    runs = f"{accepted} accepted run{'s' if accepted > 1 else ''}"
+    presumed = f"an assumed {percent_sd(case.prior.sd)}"
+    if not weight:
+        rule = f"spread between {runs}" + (f", which contradicts {presumed}" if found.contradict else "")
+    elif accepted == 1:
+        rule = f"{runs}; runs are assumed to differ by {percent_sd(case.prior.sd)}"
+    else:
+        rule = f"spread between {runs}, shrunk towards {presumed}"
     return _Standing(
         own=own,
         point=point,
         runs=case.runs,
-        variance=spread,
-        freedom=len(medians) - 1.0,
-        rule=f"spread between {len(medians)} accepted runs" + (", each corrected by its canary" if helps else ""),
-        poolable=True,
+        variance=variance,
+        freedom=freedom,
+        rule=rule + (", each corrected by its canary" if canary else ""),
+        poolable=not weight and not found.contradict,
     )
 
 
-def _with_prior(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun, ...], spread: float) -> _Standing:
-    """With fewer than five runs, the prior replaces the missing runs."""
-    missing = ENOUGH_RUNS - len(runs)
-    variance = (missing * PRIOR_SD**2 + (len(runs) - 1) * spread) / (ENOUGH_RUNS - 1)
-    return _Standing(
-        own=own,
-        point=point,
-        runs=runs,
-        # If the run's own launches differ by more than the prior, use their error instead.
-        variance=max(variance, own.error**2),
-        freedom=ENOUGH_RUNS - 1.0,
-        rule=(
-            f"{len(runs)} accepted run{'s' if len(runs) > 1 else ''} of the {ENOUGH_RUNS} needed for the spread "
-            f"between runs; the missing {missing} count with an assumed spread of {PRIOR_SD * 100:g} %"
-        ),
-        poolable=False,
-    )
+def percent_sd(sd: float) -> str:
+    """A standard deviation of logarithms for a reader: "0.3 %"."""
+    return f"{100 * sd:.2g} %"
 
 
 def _implausible(spread: float, freedom: float, own: DeferredEstimate) -> bool:
@@ -200,20 +226,20 @@ def _implausible(spread: float, freedom: float, own: DeferredEstimate) -> bool:
     return bool(fdtr(freedom, own.freedom, spread / own.error**2) < IMPLAUSIBLE)
 
 
-def _with_floor(own: DeferredEstimate, *, point: float, runs: tuple[BaselineRun, ...]) -> _Standing:
+def _with_floor(own: DeferredEstimate, case: AgainstBaseline, *, point: float) -> _Standing:
     """For accepted runs that are too similar: use the error from the new run's repetitions, or else the prior."""
-    explained = own.error > 0
+    explained, accepted, sd = own.error > 0, len(case.runs), case.prior.sd
     rule = (
-        f"the {len(runs)} accepted runs differ by less than this run's own repetitions explain; their spread is used"
+        f"the {accepted} accepted runs differ by less than this run's own repetitions explain; their spread is used"
         if explained
-        else f"the {len(runs)} accepted runs do not differ; an assumed spread of {PRIOR_SD * 100:g} % is used instead"
+        else f"the {accepted} accepted runs do not differ; an assumed spread of {percent_sd(sd)} is used instead"
     )
     return _Standing(
         own=own,
         point=point,
-        runs=runs,
-        variance=own.error**2 if explained else PRIOR_SD**2,
-        freedom=own.freedom if explained else len(runs) - 1.0,
+        runs=case.runs,
+        variance=own.error**2 if explained else sd**2,
+        freedom=own.freedom if explained else accepted - 1.0,
         rule=rule,
         poolable=False,
         too_alike=True,
@@ -248,6 +274,7 @@ def _against(standing: _Standing, prior: shrinkage.Prior | None) -> Against:
         ),
         rule=rule,
         too_alike=standing.too_alike,
+        exact=standing.exact,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from harness.analysis.stats.run_spread import DEFAULT_PRIOR, RunPrior
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,12 +41,14 @@ class BaselineRun:
 class AgainstBaseline:
     """A run's values (in the metric's unit, grouped by launch) and the accepted runs to compare with.
 
-    `canary_log` is the natural logarithm of the new run's canary median, None where it has none.
+    `canary_log` is the natural logarithm of the new run's canary median, None where it has none. `prior` is what is
+    known of the metric's spread between runs.
     """
 
     values: Grouped
     runs: tuple[BaselineRun, ...]
     canary_log: float | None = None
+    prior: RunPrior = DEFAULT_PRIOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

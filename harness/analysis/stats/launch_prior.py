@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from harness.analysis.stats.grouped import FloatArray
 
-PRESUMED_FREEDOM = 4.0
-"""Degrees of freedom of the presumed spread of launches; three launches have two."""
+PRESUMED_FREEDOM = 2.0
+"""Degrees of freedom of the presumed spread of launches: as many as three launches have themselves."""
 
-MOST_FREEDOM = 12.0
+MOST_FREEDOM = 8.0
 """The upper limit of a prior's degrees of freedom: the scenarios that share a metric's prior differ."""
 
 

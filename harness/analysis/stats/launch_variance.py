@@ -26,11 +26,14 @@ MEDIAN_ERROR = math.sqrt(math.pi / 2)
 BANCROFT = 0.25
 """The liberal level of the preliminary test on whether launches differ (Bancroft 1964 recommends about a quarter)."""
 
-LIBERAL = 0.4
+LIBERAL = 0.5
 """The level with a prior: a false positive costs little then, and a real difference is missed less often."""
 
-CONTRADICTION = 0.05
+CONTRADICTION = 0.15
 """The prior is ignored if launches differ by more than chance and the prior explain at this probability."""
+
+KNOWN_CONTRADICTION = 0.05
+"""The same probability where accepted runs of the machine are part of the prior."""
 
 OWN_MEMORY = 10.0
 """At this many values a data set's own autocorrelation weighs one half; the prior is none. The autocorrelation of seven
@@ -54,7 +57,8 @@ def median_spread(fit: Nested, prior: LaunchPrior | None = None) -> MedianSpread
     """The standard error of each fit's median, over launches of one arm.
 
     Processes of one arm differ. So, unlike in a duel, launches are not presumed equal. Blocks count as values, reduced
-    by their correlation, only if the launches agree as well as chance predicts. Otherwise the launches are the values.
+    by their correlation, only if the launches agree as well as chance predicts. With a prior, the mean square between
+    launches that agree is then pooled with that of the blocks (Bancroft 1964). Otherwise the launches are the values.
     Their mean square is then shrunk towards the expectation of `prior`, whose degrees of freedom are added, unless the
     launches contradict the prior. Without a prior there are (launches − 1) degrees of freedom.
     """
@@ -75,10 +79,12 @@ def median_spread(fit: Nested, prior: LaunchPrior | None = None) -> MedianSpread
         inside = np.where(single, MANY, fit.n - fit.launches)
         with np.errstate(divide="ignore", invalid="ignore"):
             chance = fdtrc(weight, inside, fit.apart / expected)
-        shrunk = differ & (chance >= CONTRADICTION) & (fit.apart > 0)
+        level = KNOWN_CONTRADICTION if prior.earlier else CONTRADICTION
+        shrunk = differ & (chance >= level) & (fit.apart > 0)
         mixed = (prior.freedom * expected + weight * fit.apart) / (prior.freedom + weight)
-        square = np.where(shrunk, mixed, square)
-        freedom = np.where(shrunk, prior.freedom + weight, freedom)
+        pooled = (found.freedom * found.error**2 * fit.n + weight * fit.apart) / (found.freedom + weight)
+        square = np.where(shrunk, mixed, np.where(differ, square, pooled))
+        freedom = np.where(shrunk, prior.freedom + weight, np.where(differ, freedom, found.freedom + weight))
     return MedianSpread(
         error=np.sqrt(square / fit.n) * MEDIAN_ERROR,
         freedom=np.maximum(freedom, 1.0),

@@ -106,6 +106,9 @@ class ScriptedProbes:
     LOADED = 200 << 20
     STEP = 10 << 20
 
+    factor = 1.0
+    """A factor on all sizes, which a script sets for each start."""
+
     def settle(self) -> None:
         """Do nothing."""
 
@@ -116,15 +119,16 @@ class ScriptedProbes:
         """Memory in proportion to the duration, without disturbance."""
         del cpu_ns
         peak = self.LOADED + self.STEP * (1 + wall_ns // 100_000_000)
-        memory = Memory(rss_before=self.LOADED, rss_after=self.LOADED, peak=peak)
+        loaded = round(self.LOADED * self.factor)
+        memory = Memory(rss_before=loaded, rss_after=loaded, peak=round(peak * self.factor))
         return memory, Disturbance(steal_share=0.0, others_cpu_share=0.0, involuntary_switches=0)
 
     def rest(self) -> None:
         """Do nothing: a scripted engine is idle after an answer."""
 
     def resident(self) -> int | None:
-        """The constant size `LOADED`."""
-        return self.LOADED
+        """The size `LOADED`."""
+        return round(self.LOADED * self.factor)
 
     def prepare_cache(self, path: str, *, wanted: str) -> str:
         """Report the wanted state; there is no file."""

@@ -3,7 +3,7 @@
 Definition 2 excludes comparisons of a model with itself. Those, under another seed, have metrics of their own.
 """
 
-from harness.metrics.metric import Direction, Metric, Per
+from harness.metrics.metric import EXACT, Direction, Metric, Per
 
 _NOISE = (
     "The generator's own noise: the original differs from itself under another seed. Compare it with the distance of "
@@ -74,6 +74,7 @@ SIMILARITY = (
         unit="ratio",
         direction=Direction.ONE,
         per=Per.SCENARIO,
+        run_spread=EXACT,
         formula="D of the variant / D of the original",
         meaning="Whether a variant's audio is as long as its original's.",
         moved_by="Quantised durations, missing text.",

@@ -1,0 +1,77 @@
+"""The spread between runs of an unchanged subject: a metric's prior, and what accepted runs show.
+
+The functions take arrays as `anova` does, so that a simulation runs the same code as a verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.analysis.stats.grouped import BoolArray, FloatArray
+
+ENOUGH_RUNS = 5
+"""With this many accepted runs, the spread of times between them is used without a prior."""
+
+CONTRADICTION = 0.05
+"""The prior is ignored if accepted runs differ by more than chance and the prior explain at this probability."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPrior:
+    """What is known of the spread between runs before a machine has accepted any.
+
+    `sd` is the standard deviation of a run's log-median, and `freedom` the degrees of freedom with which it counts: few
+    if its source is thin. A `sd` of 0 with infinite `freedom` means that the metric repeats exactly.
+    """
+
+    sd: float
+    freedom: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether runs of an unchanged subject have equal values, so that any difference is a change."""
+        return self.sd == 0
+
+
+DEFAULT_PRIOR = RunPrior(sd=0.05, freedom=ENOUGH_RUNS - 1.0)
+"""For a metric of which nothing is known: as times differ between the hours of a shared host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BetweenRuns:
+    """The variance of a run's log-median between runs, its degrees of freedom, and the prior's share of them.
+
+    `weight` is 0 where accepted runs alone decide: because there are enough of them, or because they `contradict`.
+    """
+
+    variance: FloatArray
+    freedom: FloatArray
+    weight: FloatArray
+    contradict: BoolArray
+
+
+def between_runs(prior: RunPrior, *, spread: FloatArray, accepted: int) -> BetweenRuns:
+    """Shrink the `spread` (a variance) of at least one `accepted` run towards the prior, which must not be exact.
+
+    Each accepted run after the first replaces one of the prior's degrees of freedom, so the prior fades as the
+    machine's own runs come in. It is dropped if the accepted runs differ by more than it and chance explain.
+    """
+    import numpy as np
+    from scipy.special import fdtrc
+
+    known = accepted - 1
+    weight = max(prior.freedom - known, 0.0)
+    spread = np.asarray(spread, dtype=float)
+    contradict = np.zeros(spread.shape, dtype=bool)
+    if known and weight:
+        contradict = fdtrc(known, prior.freedom, spread / prior.sd**2) < CONTRADICTION
+    share = np.where(contradict, 0.0, weight)
+    own = np.where(known > 0, spread, 0.0)
+    return BetweenRuns(
+        variance=(share * prior.sd**2 + known * own) / (share + known),
+        freedom=share + known,
+        weight=share,
+        contradict=contradict,
+    )

@@ -1,0 +1,73 @@
+"""What one accepted run decides, through the command: memory repeats, times do not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Command
+
+RUN = ("run", "--engine", "scripted", "--model", "scripted", "-k", "chars-12 or load", "--launches", "3",
+       "--blocks", "3")  # fmt: skip
+NOISE = "noise=0.02,launch_noise=0.01"
+QUIET = "memory_noise=0.002"
+"""The scripted machine: times scatter by 2 %, and memory differs by 0.2 % between starts."""
+
+
+@pytest.fixture
+def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write no pages: nobody reads them here, and they take longest."""
+    monkeypatch.setattr(
+        "harness.runner.outputs.write_report", lambda _store, config, **_given: Path(config.report, "index.html")
+    )
+
+
+@pytest.fixture
+def accepted(here: Command) -> Command:
+    """One accepted run."""
+    run = here(*RUN, "--seed", "1", "--script", f"{NOISE},{QUIET}")
+    assert run.returncode == 0, run.stdout + run.stderr
+    promoted = here("baseline", "promote", "latest")
+    assert promoted.returncode == 0, promoted.stdout + promoted.stderr
+    return here
+
+
+def verdicts(here: Command, *, seed: str, script: str) -> tuple[int, list[dict[str, Any]]]:
+    """The exit code of a run with that script, and its verdicts on memory."""
+    found = here(*RUN, "--seed", seed, "--script", f"{NOISE},{script}")
+    lines = [json.loads(line) for line in here("runs", "export", "latest", "--format", "jsonl").stdout.splitlines()]
+    records = [line["record"] for line in lines if line["kind"] == "verdict"]
+    memory = [each for each in records if each["metric"] in ("rss_peak", "rss_loaded")]
+    assert {each["metric"] for each in memory} == {"rss_peak", "rss_loaded"}
+    return found.returncode, memory
+
+
+@pytest.mark.usefixtures("_no_pages")
+def test_one_accepted_run_shows_that_memory_did_not_change(accepted: Command) -> None:
+    code, memory = verdicts(accepted, seed="2", script=QUIET)
+    assert code == 0
+    assert {each["kind"] for each in memory} == {"unchanged"}
+    assert all("1 accepted run; runs are assumed to differ by 0.5 %" in each["reason"] for each in memory)
+
+
+@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.parametrize("factor", ["1.05", "1.1"])
+def test_one_accepted_run_decides_a_growth_of_memory(accepted: Command, factor: str) -> None:
+    code, memory = verdicts(accepted, seed="3", script=f"{QUIET},memory={factor}")
+    assert code == 1
+    assert {each["kind"] for each in memory} == {"regressed"}, memory
+
+
+@pytest.mark.usefixtures("_no_pages")
+def test_a_growth_within_the_tolerance_fails_nothing(accepted: Command) -> None:
+    code, memory = verdicts(accepted, seed="4", script=f"{QUIET},memory=1.02")
+    assert code == 0
+    assert "regressed" not in {each["kind"] for each in memory}
+
+
+@pytest.mark.usefixtures("_no_pages")
+def test_starts_whose_memory_differs_override_the_prior(accepted: Command) -> None:
+    code, memory = verdicts(accepted, seed="5", script="memory=1.05,memory_noise=0.06")
+    assert code == 0
+    assert {each["kind"] for each in memory} == {"inconclusive"}
