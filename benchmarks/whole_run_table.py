@@ -56,12 +56,12 @@ def whole_runs(rng: np.random.Generator, *, count: int) -> str:
         row("tails", "figures", "sd times", "sd memory", "accepted", "alarm", "interval", "5 % found", "10 % found"),
     ]
     for scenarios, starts in SIZES:
-        names = _names(scenarios, starts)
+        names = gated(scenarios, starts)
         for tails in TAILS:
             for times, memory in SPREADS:
                 for accepted in ACCEPTED:
                     sd = np.array([memory if name in MEMORY else times for name, _ in names])
-                    alarms, five, ten = _counts(rng, names, tails=tails, sd=sd, accepted=accepted, count=count)
+                    alarms, five, ten = counts(rng, names, tails=tails, sd=sd, accepted=accepted, count=count)
                     exact = binomtest(alarms, count).proportion_ci(0.95)
                     lines.append(
                         row(
@@ -79,13 +79,13 @@ def whole_runs(rng: np.random.Generator, *, count: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _names(scenarios: int, starts: int) -> list[tuple[str, int]]:
+def gated(scenarios: int, starts: int) -> list[tuple[str, int]]:
     """The gated figures of a run: metric and number of its scenario; the first one is a peak memory."""
     texts = [(name, number) for number in range(scenarios) for name in reversed(IN_A_SCENARIO)]
     return texts + [(name, scenarios + number) for number in range(starts) for name in IN_A_START]
 
 
-def _counts(
+def counts(
     rng: np.random.Generator, names: list[tuple[str, int]], *, tails: str, sd: FloatArray, accepted: int, count: int
 ) -> tuple[int, int, int]:
     """Runs with a false alarm, and runs in which a growth of the first figure by 5 % and by 10 % was found."""

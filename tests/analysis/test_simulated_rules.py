@@ -8,8 +8,10 @@ import pytest
 from benchmarks import rules
 from benchmarks.judge_simulations import main, sixty_baselines, sixty_duels
 from benchmarks.noise import FAMILIES, log_times
+from benchmarks.whole_run_table import MEMORY, counts, gated
 from harness.analysis.gate import run_gate
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, Duel
+from harness.analysis.stats.run_spread import RunPrior
 from harness.core.records.verdict import VerdictKind
 
 TOLERANCE = 0.025
@@ -117,3 +119,46 @@ def test_the_tables_name_every_rule_and_their_seed(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "--quick" in capsys.readouterr().out
+
+
+def test_whole_runs_raise_hardly_any_alarm_against_one_accepted_run() -> None:
+    names = gated(3, 1)
+    sd = np.array([0.004 if name in MEMORY else 0.10 for name, _ in names])
+    rng = np.random.default_rng(7)
+    alarms, five, ten = counts(rng, names, tails="Gaussian", sd=sd, accepted=1, count=400)
+    assert len(names) == 17
+    assert alarms == 0
+    assert five > 0.9 * 400
+    assert ten == 400
+
+
+def test_priors_on_arrays_are_judged_as_the_gate_judges_them() -> None:
+    rng = np.random.default_rng(13)
+    memory, times = RunPrior(sd=0.005, freedom=16.0), RunPrior(sd=0.05, freedom=4.0)
+    priors = [memory, times] * 6
+    medians = rng.normal(0, 0.003, (4, 12, 2))
+    new = rng.choice([0.0, 0.06, -0.08], (4, 12))
+    found = rules.gate_baselines(new, medians, tolerance=TOLERANCE, priors=priors)
+    for run in range(4):
+        verdicts = kinds(
+            [
+                Comparison(
+                    scenario_id=f"s{pair}",
+                    metric="m",
+                    tolerance=TOLERANCE,
+                    data=AgainstBaseline(
+                        values=((math.exp(new[run, pair]),),) * 2,
+                        runs=tuple(
+                            BaselineRun(run_id=str(i), log_median=float(m), n=2, launches=2)
+                            for i, m in enumerate(medians[run, pair])
+                        ),
+                        prior=priors[pair],
+                    ),
+                )
+                for pair in range(12)
+            ]
+        )
+        assert [kind is VerdictKind.REGRESSED for kind in verdicts] == list(found.worse[run])
+        assert [kind is VerdictKind.IMPROVED for kind in verdicts] == list(found.better[run])
+    assert found.worse[:, ::2].any()
+    assert not found.worse[:, 1::2].any()

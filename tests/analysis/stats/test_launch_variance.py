@@ -177,7 +177,7 @@ class TestSpread:
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 @pytest.mark.parametrize(("within", "launch_sd"), [(0.05, 0.0), (0.05, 0.03), (0.05, 0.10), (0.10, 0.10)])
-@pytest.mark.parametrize("shape", [(3, 2), (3, 3), (5, 3)])
+@pytest.mark.parametrize("shape", [(3, 2), (3, 3)])
 def test_the_interval_covers_what_the_method_says(
     family: str, within: float, launch_sd: float, shape: tuple[int, int]
 ) -> None:
