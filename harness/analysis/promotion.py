@@ -1,15 +1,80 @@
 """What promoting a run adds to the baseline."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from statistics import median, stdev
 
+from harness.analysis.subjects import software_of, subject_of
+from harness.core.errors import UsageError
+from harness.core.records.environment import SCRIPTED_KEY
+from harness.core.records.reference import ReferenceArm
+from harness.core.records.repetition import LoadedSoftware
 from harness.core.records.run import RunData
-from harness.core.redaction import published_selection
+from harness.core.records.scenario import Arm
+from harness.core.redaction import published_record, published_selection, published_text
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS
 from harness.plan.corpus import text_language
 from harness.store.baselines import BaselineEntry, BaselinePoint, PromotedRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What promoting a run accepts. `unknown` are the arms whose workers did not report what they loaded."""
+
+    entries: tuple[BaselineEntry, ...]
+    arms: tuple[ReferenceArm, ...]
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """Who accepts what and why. `only` are patterns of scenario ids, such as `*/chars-12/*`; empty accepts all.
+
+    `has_source` says whether a commit of the project has the engine's source, so that it can be checked out.
+    """
+
+    date: str
+    reason: str = ""
+    only: tuple[str, ...] = ()
+    has_source: Callable[[str], bool] = lambda _commit: True
+
+
+def promotion_of(data: RunData, acceptance: Acceptance) -> Promotion:
+    """The values and the arms that promoting this run would accept. UsageError where no scenario matches `only`."""
+    chosen = chosen_scenarios(data, acceptance.only)
+    entries = tuple(each for each in baseline_entries(data) if each.scenario_id in chosen)
+    measured = {each.scenario_id for each in entries}
+    by_arm: dict[Arm, list[str]] = {}
+    for scenario in data.run.scenarios:
+        if scenario.id in measured:
+            by_arm.setdefault(scenario.arm, []).append(scenario.id)
+    arms, unknown = [], []
+    for arm, scenarios in by_arm.items():
+        accepted = _reference_arm(arm, scenarios, data, acceptance)
+        if accepted is None:
+            unknown.append(arm.id)
+        else:
+            arms.append(accepted)
+    return Promotion(entries=entries, arms=tuple(arms), unknown=tuple(unknown))
+
+
+def chosen_scenarios(data: RunData, only: Sequence[str]) -> frozenset[str]:
+    """The ids of the run's scenarios that match one of the patterns `only`; all for no pattern. UsageError for none."""
+    ids = [scenario.id for scenario in data.run.scenarios]
+    if not only:
+        return frozenset(ids)
+    for pattern in only:
+        if not any(fnmatchcase(each, pattern) for each in ids):
+            raise UsageError(
+                f"no scenario of {data.run.id} matches {pattern!r}",
+                where="--only",
+                remedy=f"its scenarios are {', '.join(ids[:3])}{', …' if len(ids) > 3 else ''}",
+            )
+    return frozenset(each for each in ids if any(fnmatchcase(each, pattern) for pattern in only))
 
 
 def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
@@ -41,9 +106,54 @@ def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
     return tuple(entries)
 
 
-def _promoted(data: RunData) -> PromotedRun:
-    from datetime import UTC, datetime
+def _reference_arm(arm: Arm, scenarios: Sequence[str], data: RunData, acceptance: Acceptance) -> ReferenceArm | None:
+    """The arm as it is accepted; None if its subject is unknown."""
+    subject, software = subject_of(arm, data), software_of(arm, data)
+    if subject is None or software is None:
+        return None
+    model = published_record(arm.model) if arm.model else None
+    revision = _revision(arm, software, data, acceptance)
+    return ReferenceArm(
+        arm_id=arm.id,
+        subject=subject,
+        model_name=model.name if model else "",
+        model_recipe=model.recipe if model else "",
+        model_parent=model.parent if model else "",
+        revision=revision,
+        dirty=bool(revision) and not arm.revision and data.run.subject.dirty,
+        harness_version=software.harness_version,
+        run=data.run.id,
+        date=acceptance.date,
+        reason=acceptance.reason,
+        scenarios=tuple(sorted(scenarios)),
+        not_rebuildable=() if data.run.machine.key == SCRIPTED_KEY else _not_rebuildable(arm, software, revision),
+    )
 
+
+def _revision(arm: Arm, software: LoadedSoftware, data: RunData, acceptance: Acceptance) -> str:
+    """The commit of the engine's source; "" if it came with a package, or if no commit of the project has it."""
+    if arm.revision:
+        return arm.revision
+    commit = data.run.subject.revision if software.from_checkout else ""
+    return commit if commit and acceptance.has_source(commit) else ""
+
+
+def _not_rebuildable(arm: Arm, software: LoadedSoftware, revision: str) -> tuple[str, ...]:
+    """What another machine cannot obtain, in words."""
+    found = []
+    if arm.url:
+        found.append(f"what the server at {published_text(arm.url)} runs is not known")
+    if software.from_checkout and not revision:
+        found.append("the engine's source is in no commit of this project")
+    versions = dict(software.packages)
+    found += [
+        f"{name} {versions.get(name, '')} was installed from a folder, a repository or a file"
+        for name, _ in software.local_packages
+    ]
+    return tuple(found)
+
+
+def _promoted(data: RunData) -> PromotedRun:
     run = data.run
     return PromotedRun(
         id=run.id,

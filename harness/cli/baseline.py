@@ -9,10 +9,12 @@ from harness.core.errors import BaselineError, UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
+    from harness.analysis.promotion import Promotion
+    from harness.core.records.reference import ReferenceChange
     from harness.core.records.run import RunData
-    from harness.store.baselines import BaselineChange
+    from harness.store.baselines import BaselineChanges
 
 
 @click.group()
@@ -20,39 +22,63 @@ def baseline() -> None:
     """Promote a run to the baseline, or show the baselines. Nothing else changes them."""
 
 
+ONLY = click.option(
+    "--only", multiple=True, metavar="PATTERN",
+    help="accept only the scenarios whose ids match, such as '*/chars-12/*' (can be repeated)",
+)  # fmt: skip
+
+
 @baseline.command()
 @configured("results", "baselines")
 @click.argument("run", default="latest")
+@click.option("--reason", default="", metavar="TEXT", help="why, for those who review reference.toml")
+@ONLY
 @click.option("--despite-regressions", is_flag=True, help="accept a run with regressions")
-def promote(config: Config, run: str, despite_regressions: bool) -> None:  # noqa: FBT001 - click's own
-    """Add RUN to the baseline. A baseline keeps its 10 newest runs."""
-    from harness.analysis.promotion import baseline_entries
-    from harness.store.baselines import promote as accept
+def promote(config: Config, run: str, reason: str, only: tuple[str, ...], despite_regressions: bool) -> None:  # noqa: FBT001
+    """Add RUN to the baseline, which keeps its 10 newest runs, and what its workers loaded to the reference.
 
+    A regression is accepted with --only and --reason together, or with --despite-regressions.
+    """
+    from harness.store.baselines import accept
+    from harness.store.reference_file import reference_path
+
+    reason = " ".join(reason.split())
     data = _load(config, run)
-    _check(data, despite_regressions=despite_regressions)
-    changes = accept(config.baselines, baseline_entries(data))
-    _print(changes)
-    files = {change.file for change in changes}
+    promotion = _promotion(config, data, reason=reason, only=only)
+    _check(
+        data, {each.scenario_id for each in promotion.entries}, accepted=despite_regressions or bool(only and reason)
+    )
+    changes = accept(config.baselines, promotion.entries, promotion.arms, renew=bool(reason))
+    _print(changes, promotion)
+    files = {change.file for change in changes.figures}
     click.echo(f"accepted {data.run.id} in {len(files)} files under {config.baselines / data.run.machine.key}")
+    if changes.reference:
+        click.echo(f"the reference is in {reference_path(config.baselines)}")
+    if any(change.differences for change in changes.reference) and not reason:
+        click.echo('no reason is given: promote it again with --reason "…" to tell those who review it')
 
 
 @baseline.command()
 @configured("results", "baselines")
 @click.argument("run", default="latest")
-def diff(config: Config, run: str) -> None:
+@ONLY
+def diff(config: Config, run: str, only: tuple[str, ...]) -> None:
     """Show what promoting RUN would change."""
-    from harness.analysis.promotion import baseline_entries
-    from harness.store.baselines import diff as compare
+    from harness.store.baselines import preview
 
-    _print(compare(config.baselines, baseline_entries(_load(config, run))))
+    promotion = _promotion(config, _load(config, run), reason="", only=only)
+    _print(preview(config.baselines, promotion.entries, promotion.arms), promotion)
 
 
 @baseline.command()
 @configured("baselines")
 @click.option("--machine", help="machine key (default: this machine's)")
-def show(config: Config, machine: str | None) -> None:
-    """Show the baseline of a machine."""
+@click.option("--reference", is_flag=True, help="show the accepted arms, which every machine shares")
+def show(config: Config, machine: str | None, reference: bool) -> None:  # noqa: FBT001 - click's own
+    """Show the baseline of a machine, or the accepted reference."""
+    if reference:
+        _show_reference(config)
+        return
     from statistics import median
 
     from harness.metrics.registry import metric
@@ -96,7 +122,22 @@ def _load(config: Config, run: str) -> "RunData":
     return data
 
 
-def _check(data: "RunData", *, despite_regressions: bool) -> None:
+def _promotion(config: Config, data: "RunData", *, reason: str, only: tuple[str, ...]) -> "Promotion":
+    from datetime import UTC, datetime
+
+    from harness.analysis.promotion import Acceptance, promotion_of
+    from harness.measure.runtimes.revisions import has_worker
+
+    acceptance = Acceptance(
+        date=datetime.now(tz=UTC).date().isoformat(),
+        reason=reason,
+        only=only,
+        has_source=lambda commit: has_worker(config.root, commit),
+    )
+    return promotion_of(data, acceptance)
+
+
+def _check(data: "RunData", chosen: "AbstractSet[str]", *, accepted: bool) -> None:
     """Refuse a run that was not finished, was measured in slices, or has regressions: it is no standard for others."""
     from harness.core.records.run import RunStatus
     from harness.core.records.verdict import VerdictKind
@@ -111,25 +152,76 @@ def _check(data: "RunData", *, despite_regressions: bool) -> None:
             where=data.run.id,
             remedy="kokoro-bench run",
         )
-    worse = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.REGRESSED]
-    if worse and not despite_regressions:
+    worse = [each for each in data.verdicts if each.kind is VerdictKind.REGRESSED and each.scenario_id in chosen]
+    if worse and not accepted:
         raise UsageError(
             f"{len(worse)} figures regressed, first {worse[0].metric} of {worse[0].scenario_id}",
             where=data.run.id,
-            remedy="fix them, or accept the new level with --despite-regressions",
+            remedy="fix them, accept single scenarios with --only PATTERN --reason TEXT, "
+            "or accept the new level of all with --despite-regressions",
         )
 
 
-def _print(changes: "Sequence[BaselineChange]") -> None:
+def _print(changes: "BaselineChanges", promotion: "Promotion") -> None:
     from harness.metrics.registry import metric
 
-    if not changes:
+    if not changes.figures and not changes.reference:
         click.echo("nothing changes")
-    for change in changes:
+    for change in changes.figures:
         shown = metric(change.metric)
         before = shown.format(change.before) if change.before is not None else "none"
         after = shown.format(change.after) if change.after is not None else "none"
         click.echo(f"{change.scenario_id}  {change.metric}: {before} → {after}")
+    for each in changes.reference:
+        click.echo(f"reference  {each.arm.arm_id}: {_what(each)}")
+    for arm_id in promotion.unknown:
+        click.echo(f"reference  {arm_id}: left as it is, because its workers did not report what they loaded")
+
+
+def _what(change: "ReferenceChange") -> str:
+    """What an acceptance changes of an arm, in words."""
+    arm = change.arm
+    scenarios = f"{len(arm.scenarios)} scenario{'s' if len(arm.scenarios) > 1 else ''}"
+    what = ", ".join(map(str, change.differences)) or (
+        "new" if len(change.added) == len(arm.scenarios) else "same subject"
+    )
+    remarks = ["measured with uncommitted changes"] if arm.dirty else []
+    remarks += [f"cannot be built elsewhere: {each}" for each in arm.not_rebuildable]
+    return "; ".join([f"{what} ({scenarios})", *remarks])
+
+
+def _show_reference(config: Config) -> None:
+    """Print the accepted arms."""
+    from harness.store.reference_file import load_reference, reference_path
+    from reports.terminal.output import make_console
+    from reports.terminal.plain_table import PlainTable
+
+    reference = load_reference(config.baselines)
+    if not reference.arms:
+        raise BaselineError(
+            "no reference is accepted yet",
+            where=str(reference_path(config.baselines)),
+            remedy="kokoro-bench baseline promote RUN",
+        )
+    table = PlainTable("Accepted reference")
+    for column in ("arm", "accepted", "run", "scenarios", "engine", "model", "packages", "reason"):
+        table.add_column(column, overflow="fold")
+    for arm in reference.arms:
+        subject = arm.subject
+        table.add_row(
+            arm.arm_id,
+            arm.date,
+            arm.run,
+            str(len(arm.scenarios)),
+            " ".join(filter(None, (subject.engine, subject.engine_version, arm.revision[:8], "dirty" * arm.dirty))),
+            subject.model_sha256[:8],
+            ", ".join(f"{name} {version}" for name, version in subject.packages),
+            arm.reason,
+        )
+    make_console().print(table)
+    for arm in reference.arms:
+        for lack in arm.not_rebuildable:
+            click.echo(f"{arm.arm_id} cannot be built elsewhere: {lack}")
 
 
 def _this_machine() -> str:

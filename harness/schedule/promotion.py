@@ -1,14 +1,16 @@
 """Promotion of runs to baselines by a job's policy, and the list of promoted runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.analysis.promotion import baseline_entries
+from harness.analysis.promotion import Acceptance, promotion_of
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.schedule import Alert, AlertKind
 from harness.core.records.verdict import VerdictKind
-from harness.store.baselines import list_machines, promote
+from harness.store.baselines import accept, list_machines
 
+REASON = "promoted by the schedule: nothing regressed, failed or was missing"
 KEEPS_BACK = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
 
 
@@ -26,9 +28,15 @@ def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
     return ""
 
 
-def promote_run(data: RunData, baselines: Path) -> int:
-    """Make a run's values the baseline. Return the number of changed files."""
-    return len({change.file for change in promote(baselines, baseline_entries(data))})
+def promote_run(data: RunData, baselines: Path, *, has_source: Callable[[str], bool]) -> int:
+    """Make a run's values the baseline, and what its workers loaded the reference. Return the number of changed files.
+
+    An arm whose subject is the same keeps the acceptance that it has.
+    """
+    date = datetime.fromtimestamp(data.run.started_at, tz=UTC).date().isoformat()
+    promotion = promotion_of(data, Acceptance(date=date, reason=REASON, has_source=has_source))
+    changes = accept(baselines, promotion.entries, promotion.arms)
+    return len({change.file for change in changes.figures}) + bool(changes.reference)
 
 
 def promoted_runs(baselines: Path) -> frozenset[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.core.errors import BaselineError
+from harness.core.records.reference import Reference, ReferenceArm, ReferenceChange, accepting
 from harness.store.baseline_files import (
     BaselineFile,
     BaselinePoint,
@@ -22,18 +23,22 @@ from harness.store.baseline_files import (
     render,
     write_all,
 )
+from harness.store.reference_file import checked, load_reference, reference_path
 
 __all__ = [
     "KEPT",
     "BaselineChange",
+    "BaselineChanges",
     "BaselineEntry",
     "BaselinePoint",
     "Baselines",
     "MachineBaselines",
     "PromotedRun",
+    "accept",
     "diff",
     "list_machines",
     "load_baselines",
+    "preview",
     "promote",
 ]
 
@@ -119,20 +124,53 @@ def load_baselines(root: Path, machine_key: str) -> Baselines:
     return Baselines(machine_key=machine_key, files={file.scenario_id: file for file in files}, other_machines=others)
 
 
-def promote(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
-    """Add `entries` to their baselines, which keep the newest `keep` (at least 1) points. Return the changes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineChanges:
+    """What a promotion does to the baselines of a machine and to the reference."""
 
-    A run that is promoted again replaces its earlier values. BaselineError if an existing file is unusable or a new one
-    cannot be written; then no file is half-written.
+    figures: tuple[BaselineChange, ...]
+    reference: tuple[ReferenceChange, ...]
+
+
+def promote(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
+    """Add `entries` to their baselines, and leave the reference as it is; else like `accept`."""
+    return accept(root, entries, (), keep).figures
+
+
+def accept(
+    root: Path,
+    entries: Sequence[BaselineEntry],
+    arms: Sequence[ReferenceArm],
+    keep: int = KEPT,
+    *,
+    renew: bool = False,
+) -> BaselineChanges:
+    """Add `entries` to their baselines, which keep the newest `keep` (at least 1) points, and `arms` to the reference.
+
+    A run that is promoted again replaces its earlier values. `renew` is for arms whose subject was accepted before: it
+    replaces the run, the day and the reason of that acceptance. BaselineError if an existing file is unusable or a new
+    one cannot be written; then no file is changed, and none is half-written.
     """
-    changes, files = _plan(root, entries, keep)
-    write_all({path: render(content) for path, content in files.items()})
+    changes, files = _plan_all(root, entries, arms, keep, renew=renew)
+    write_all(files)
     return changes
 
 
 def diff(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
     """What `promote` would change, without changing it."""
     return _plan(root, entries, keep)[0]
+
+
+def preview(
+    root: Path,
+    entries: Sequence[BaselineEntry],
+    arms: Sequence[ReferenceArm],
+    keep: int = KEPT,
+    *,
+    renew: bool = False,
+) -> BaselineChanges:
+    """What `accept` would change, without changing it."""
+    return _plan_all(root, entries, arms, keep, renew=renew)[0]
 
 
 def list_machines(root: Path) -> tuple[MachineBaselines, ...]:
@@ -145,6 +183,21 @@ def list_machines(root: Path) -> tuple[MachineBaselines, ...]:
         by_date = tuple(sorted(runs.values(), key=lambda run: (run.date, run.id)))
         found.append(MachineBaselines(machine_key=key, scenarios=len(files), runs=by_date))
     return tuple(found)
+
+
+def _plan_all(
+    root: Path, entries: Sequence[BaselineEntry], arms: Sequence[ReferenceArm], keep: int, *, renew: bool
+) -> tuple[BaselineChanges, dict[Path, bytes]]:
+    """The changes of both, and the new content of the files that change."""
+    figures, contents = _plan(root, entries, keep)
+    files = {path: render(content) for path, content in contents.items()}
+    reference, changes = load_reference(root) if arms else Reference(), []
+    for arm in arms:
+        reference, change = accepting(reference, arm, renew=renew)
+        changes += [change] if change else []
+    if changes:
+        files[reference_path(root)] = checked(reference, reference_path(root))
+    return BaselineChanges(figures=figures, reference=tuple(changes)), files
 
 
 def _plan(

@@ -116,9 +116,15 @@ def render(reference: Reference) -> bytes:
 
 def write(root: Path, reference: Reference, *, others: Mapping[Path, bytes] | None = None) -> None:
     """Write the reference together with the files `others`: all of them, or none. BaselineError if this fails."""
-    path, content = reference_path(root), render(reference)
-    parse_reference(content.decode("utf-8"), path)  # never leave a file that the next command refuses
-    write_all({**(others or {}), path: content})
+    path = reference_path(root)
+    write_all({**(others or {}), path: checked(reference, path)})
+
+
+def checked(reference: Reference, path: Path) -> bytes:
+    """The content of the file `path`. BaselineError for a reference that the next command could not read."""
+    content = render(reference)
+    parse_reference(content.decode("utf-8"), path)
+    return content
 
 
 def _plain(text: str, path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The accepted reference: for each arm everything that its worker loaded, enough to build the arm again anywhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.core.records.differences import Difference, differences
 
@@ -97,6 +97,55 @@ class Reference:
     def of_arm(self, arm_id: str) -> tuple[ReferenceArm, ...]:
         """The accepted subjects of an arm, in the order of the file."""
         return tuple(arm for arm in self.arms if arm.arm_id == arm_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceChange:
+    """What accepting an arm changes. `added` are the scenarios that it was not accepted for before.
+
+    `differences` go from the subject that was accepted for one of its scenarios; none for a new arm, and none for the
+    same subject.
+    """
+
+    arm: ReferenceArm
+    added: tuple[str, ...]
+    differences: tuple[Difference, ...] = ()
+
+
+def accepting(
+    reference: Reference, arm: ReferenceArm, *, renew: bool = False
+) -> tuple[Reference, ReferenceChange | None]:
+    """The reference with one more accepted arm, and what that changes; None for nothing.
+
+    The same subject keeps the run, the day and the reason of its acceptance, because nothing new was accepted; with
+    `renew` it takes those of `arm`. Another subject takes over its scenarios from the arms that had them.
+    """
+    same = next((each for each in reference.arms if (each.arm_id, each.subject) == (arm.arm_id, arm.subject)), None)
+    known = same.scenarios if same else ()
+    added = tuple(each for each in arm.scenarios if each not in known)
+    facts = arm if renew or same is None else _kept(same, arm)
+    merged = replace(facts, scenarios=tuple(sorted({*known, *arm.scenarios})))
+    if merged == same:
+        return reference, None
+    before = next(
+        (each for each in reference.arms if each is not same and set(each.scenarios) & set(arm.scenarios)), None
+    )
+    others = [
+        replace(each, scenarios=tuple(name for name in each.scenarios if name not in arm.scenarios))
+        for each in reference.arms
+        if each is not same
+    ]
+    found = Reference(arms=in_order([*(each for each in others if each.scenarios), merged]))
+    changed = tuple(before.subject.differences(arm.subject)) if before else ()
+    return found, ReferenceChange(arm=merged, added=added, differences=changed)
+
+
+def _kept(same: ReferenceArm, arm: ReferenceArm) -> ReferenceArm:
+    """The facts to keep of an acceptance when `arm`, of the same subject, is accepted again."""
+    if same.dirty > arm.dirty or len(same.not_rebuildable) > len(arm.not_rebuildable):
+        # The same subject can now be obtained from a commit or from a package.
+        return replace(arm, run=same.run, date=same.date, reason=same.reason)
+    return same
 
 
 def in_order(arms: Sequence[ReferenceArm]) -> tuple[ReferenceArm, ...]:

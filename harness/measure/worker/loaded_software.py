@@ -13,8 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.metadata import entry_points
+from functools import cache, lru_cache
 from importlib.util import find_spec
 
 import harness
@@ -39,10 +38,9 @@ ROOTS: dict[str, tuple[str, ...]] = {
 
 MODULES = (".py", ".so", ".pyd")
 
-_IMPORT = re.compile(
-    rb"^ *(?:import (?P<plain>[^\n#]+)|from (?P<base>[\w.]+) import (?:\((?P<several>[^)]*)\)|(?P<names>[^\n#]+)))",
-    re.MULTILINE,
-)
+_FROM = re.compile(rb"from (harness[\w.]*) import (?:\(([^)]*)\)|([^\n#(]+))")
+_IMPORT = re.compile(rb"import (harness[\w.]*)")
+"""Both begin with fixed text, which is found quickly. An import in a docstring counts too, which is harmless."""
 _COMMENT = re.compile(rb"#[^\n]*")
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
 _REQUIREMENT = re.compile(r"^Requires-Dist: *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[([^\]\n]*)\])?([^\n]*)", re.MULTILINE)
@@ -75,6 +73,8 @@ def _parts(engine: str) -> tuple[Sequence[str], str, dict[str, str]]:
         if engine == SERVED:
             names += [f"{SERVER}.{file[:-3]}" for file in os.listdir(_path(above, SERVER)) if file.endswith(".py")]
         return ROOTS[engine], root, harness_modules(names, above)
+    from importlib.metadata import entry_points
+
     modules = harness_modules([WORKER], above)
     for entry in entry_points(group=ENTRY_POINTS, name=engine):
         folder, found = _package(entry.module.partition(".")[0])
@@ -94,26 +94,32 @@ def harness_modules(roots: Sequence[str], folder: str) -> dict[str, str]:
         if name in seen:
             continue
         seen.add(name)
-        waiting.append(name.rpartition(".")[0] or name)
         path = _file(folder, name)
-        if path:
-            found[path[len(folder) + 1 :].replace(os.sep, "/")] = path
-            waiting += imported(_read(path))
+        if not path:
+            continue
+        found[path[len(folder) + 1 :].replace(os.sep, "/")] = path
+        if parent := name.rpartition(".")[0]:
+            waiting.append(parent)
+        for module, names in imported(_read(path)):
+            waiting.append(module)
+            # Only a package has names that are modules.
+            if names and _is_package(folder, module):
+                waiting += [f"{module}.{each}" for each in names]
     return found
 
 
-def imported(source: bytes) -> Iterator[str]:
-    """The names below `harness` that a module imports. Some of them are no modules but names in one."""
-    for plain, base, several, names in _IMPORT.findall(source):
-        if plain:
-            found = [each.split()[0] for each in plain.decode().split(",") if each.strip()]
-        elif not base.startswith(b"harness"):
-            continue
-        else:
-            parts = _COMMENT.sub(b"", several or names).decode().split(",")
-            module = base.decode()
-            found = [module, *(f"{module}.{each.split()[0]}" for each in parts if each.strip())]
-        yield from (name for name in found if name.partition(".")[0] == "harness")
+def imported(source: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Each module of the harness that a module imports, with the names that it imports from there."""
+    for module in _IMPORT.findall(source):
+        yield module.decode(), []
+    for module, several, names in _FROM.findall(source):
+        parts = _COMMENT.sub(b"", several or names).decode().split(",")
+        yield module.decode(), [each.split()[0] for each in parts if each.strip()]
+
+
+@cache
+def _is_package(folder: str, name: str) -> bool:
+    return os.path.isdir(_path(folder, name))
 
 
 def _path(folder: str, name: str) -> str:
@@ -231,7 +237,8 @@ def _metadata_folders() -> dict[str, str]:
             continue
         for name in names:
             if name.endswith((".dist-info", ".egg-info")):
-                found.setdefault(canonical(name.rpartition(".")[0].partition("-")[0]), os.path.join(place, name))
+                plain = name.rpartition(".")[0].partition("-")[0].replace("_", "-").replace(".", "-").lower()
+                found.setdefault(plain, os.path.join(place, name))
     return found
 
 

@@ -40,7 +40,6 @@ from harness.engines.protocol import (
 from harness.engines.registry import find_starter
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, one_line, outcome_of
 from harness.measure.system.server_process import ServerWatch
-from harness.measure.worker.loaded_software import loaded_software
 from harness.measure.worker.probes import Probes
 from harness.measure.worker.protocol import (
     Answer,
@@ -153,6 +152,9 @@ class Worker:
         outcome, first_ns = Outcome(), None
         if order.speak_first:
             outcome, first_ns = self._first_inference(engine_order, start_up=order.dedicated)
+        # Imported and computed now, when all that is timed of the start-up is over.
+        from harness.measure.worker.loaded_software import loaded_software
+
         self._probes.settle()
         if first_ns is not None:
             parts.append(LoadPart(name="first_inference", ns=first_ns))

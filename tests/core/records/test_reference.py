@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm
+from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm, accepting
 
 SUBJECT = LoadedSubject(
     engine="kokoro",
@@ -63,3 +63,40 @@ def test_scenario_finds_the_arm_it_was_accepted_with() -> None:
     assert reference.for_scenario("a/z") is two
     assert reference.for_scenario("b/x") is None
     assert reference.of_arm(one.arm_id) == (one, two)
+
+
+class TestAccepting:
+    ONE = arm("a/x", "a/y", reason="first")
+
+    def test_same_subject_keeps_its_acceptance_and_takes_more_scenarios(self) -> None:
+        again = arm("a/y", "a/z", run="later", date="2026-02-03", reason="again")
+        found, change = accepting(Reference(arms=(self.ONE,)), again)
+        assert found.arms == (replace(self.ONE, scenarios=("a/x", "a/y", "a/z")),)
+        assert change is not None
+        assert (change.added, change.differences) == (("a/z",), ())
+
+    def test_same_acceptance_changes_nothing(self) -> None:
+        reference = Reference(arms=(self.ONE,))
+        assert accepting(reference, replace(self.ONE, run="later", reason="again")) == (reference, None)
+        assert accepting(reference, self.ONE, renew=True) == (reference, None)
+
+    def test_new_reason_renews_the_acceptance(self) -> None:
+        later = replace(self.ONE, run="later", reason="again")
+        found, change = accepting(Reference(arms=(self.ONE,)), later, renew=True)
+        assert found.arms == (later,)
+        assert change is not None
+        assert change.added == ()
+
+    def test_source_that_is_committed_now_replaces_uncommitted_one(self) -> None:
+        dirty = replace(self.ONE, dirty=True, revision="1")
+        found, _ = accepting(Reference(arms=(dirty,)), replace(self.ONE, revision="2", run="later", reason=""))
+        assert found.arms == (replace(self.ONE, revision="2"),)
+
+    def test_another_subject_takes_its_scenarios_over(self) -> None:
+        changed = arm("a/y", "a/z", subject=replace(SUBJECT, threads=2))
+        found, change = accepting(Reference(arms=(self.ONE,)), changed)
+        assert found.arms == (replace(self.ONE, scenarios=("a/x",)), changed)
+        assert change is not None
+        assert [str(each) for each in change.differences] == ["threads default → 2"]
+        whole, _ = accepting(found, replace(changed, scenarios=("a/x",)))
+        assert whole.arms == (replace(changed, scenarios=("a/x", "a/y", "a/z")),)
