@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness.measure.worker import loaded_software
-from tests.cli.test_bad_input import refused
+from tests.cli.test_bad_input import listed, refused
 from tests.conftest import Command, Laboratory
 
 RUN = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "1", "--blocks", "1")
@@ -205,6 +205,7 @@ class TestBadFiles:
     def file(self, here: Command, tmp_path: Path) -> Path:
         Laboratory(tmp_path).run()
         assert here("baseline", "promote").returncode == 0
+        Laboratory(tmp_path).run(seed="3")
         return tmp_path / "baselines" / "reference.toml"
 
     @pytest.mark.parametrize(
@@ -223,10 +224,11 @@ class TestBadFiles:
         text = file.read_text(encoding="utf-8")
         line = text[: text.index(old)].count("\n") + 1 + new.count("numpy")
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
-        Laboratory(tmp_path).run(seed="3")
         before = {path: path.read_bytes() for path in (tmp_path / "baselines").rglob("*") if path.is_file()}
         for command in (("diff",), ("promote", "--reason", "x"), ("show", "--reference")):
             refused(here("baseline", *command), f"{file}:{line}", told)
+        refused(here(*ONE), f"{file}:{line}", told)
+        assert len(listed(here)) == 2
         assert {path: path.read_bytes() for path in (tmp_path / "baselines").rglob("*") if path.is_file()} == before
 
     def test_a_scenario_that_two_arms_accept_is_refused(self, here: Command, file: Path) -> None:

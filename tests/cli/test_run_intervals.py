@@ -126,7 +126,7 @@ def test_launches_far_apart_are_believed_and_nothing_presumed(here: Command) -> 
 @pytest.mark.usefixtures("_no_pages")
 def test_five_accepted_runs_that_are_equal_decide_nothing_by_themselves(here: Command) -> None:
     def run(seed: str, script: str) -> dict[str, Any]:
-        found = here(*RUN, "--launches", "3", "--blocks", "2", "--seed", seed, "--script", script)
+        found = here(*RUN, "--launches", "3", "--blocks", "2", "--seed", seed, "--script", script, "--replay", "never")
         lines = [json.loads(line) for line in here("runs", "export", "latest", "--format", "jsonl").stdout.splitlines()]
         verdicts = [line["record"] for line in lines if line["kind"] == "verdict"]
         (latency,) = [each for each in verdicts if each["metric"] == "latency" and "chars-60" in each["scenario_id"]]
