@@ -147,7 +147,7 @@ def _not_rebuildable(arm: Arm, software: LoadedSoftware, revision: str) -> tuple
         found.append("the engine's source is in no commit of this project")
     versions = dict(software.packages)
     found += [
-        f"{name} {versions.get(name, '')} was installed from a folder, a repository or a file"
+        f"{name} {versions.get(name, '')} was installed from a folder, a repository or a file, or changed afterwards"
         for name, _ in software.local_packages
     ]
     return tuple(found)

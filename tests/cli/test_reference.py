@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 import harness
-from harness.measure.worker import loaded_software
+from harness.measure.worker import loaded_software, source_files
 from tests.cli.test_bad_input import listed, refused
 from tests.conftest import Command, Laboratory
 
@@ -83,7 +83,7 @@ def project(committed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def changed(project: Path, file: str, *, commit: bool) -> None:
     with (project / file).open("a", encoding="utf-8") as end:
         end.write("\n# changed\n")
-    loaded_software._read.cache_clear()
+    source_files._read.cache_clear()
     if commit:
         git(project, "commit", "--quiet", "--all", "--message", f"Change {file}")
 

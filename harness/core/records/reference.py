@@ -14,7 +14,7 @@ class LoadedSubject:
 
     `engine_source` is the SHA-256 of the modules that start the engine, synthesise and stamp; "" if it is unknown.
     `packages` is the full pinned set without kokoro-bench, sorted by name. `local_packages` are those that were
-    installed from a folder, a repository or a file, with a digest of their content.
+    installed from a folder, a repository or a file, or changed afterwards, with a digest of their content.
     """
 
     engine: str

@@ -199,8 +199,9 @@ class LoadedSoftware:
 
     `engine_source` is the SHA-256 of the Python modules that start the engine, synthesise and stamp, by relative path
     and content. `engine_version` is that of the distribution that the engine wraps or comes from, and `packages` is
-    this distribution with all that it needs, in the installed versions. `local_packages` are those of them that were
-    installed from a folder, a repository or a file: their version does not tell their content, the value does.
+    this distribution with all that it needs, in the installed versions. `local_packages` are those of them whose
+    version does not tell their content, with a digest of it: they were installed from a folder, a repository or a file,
+    or changed afterwards.
     """
 
     engine_version: str = ""

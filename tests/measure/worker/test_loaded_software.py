@@ -1,6 +1,9 @@
 """What a worker reports that it loaded."""
 
 import ast
+import base64
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +14,9 @@ import pytest
 
 import harness
 from harness.engines.registry import BUILT_IN
-from harness.measure.worker.loaded_software import ROOTS, WORKER, harness_modules, imported, loaded_software
+from harness.measure.worker import source_files
+from harness.measure.worker.loaded_software import ROOTS, WORKER, loaded_software
+from harness.measure.worker.source_files import harness_modules, imported
 
 SOURCE = Path(harness.__path__[0]).parent
 
@@ -126,26 +131,40 @@ def foreign(tmp_path: Path) -> Path:
 
 def test_engine_of_another_distribution_counts_with_its_modules(foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(foreign)
-    from harness.measure.worker import loaded_software as module
-
     before = loaded_software("other")
     assert before.engine_version == "2.1"
     assert {("other-engine", "2.1"), ("needed", "1.5")} <= set(before.packages)
     assert "unused" not in dict(before.packages)
     assert before.local_packages == ()
     (foreign / "other_engine" / "helper.py").write_text("x = 1\n", encoding="utf-8")
-    module._read.cache_clear()
+    source_files._read.cache_clear()
     assert loaded_software("other").engine_source != before.engine_source
 
 
 def test_package_from_a_folder_counts_by_its_content(foreign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(foreign)
-    from harness.measure.worker import loaded_software as module
-
     (foreign / "other_engine-2.1.dist-info" / "direct_url.json").write_text("{}", encoding="utf-8")
     [(name, before)] = loaded_software("other").local_packages
     assert name == "other-engine"
     (foreign / "other_engine" / "start.py").write_text("def start(): pass\n", encoding="utf-8")
-    module._read.cache_clear()
+    source_files._read.cache_clear()
     [(_, after)] = loaded_software("other").local_packages
     assert after != before
+
+
+def test_package_that_was_changed_after_its_installation_counts_by_its_content(
+    foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(foreign)
+    start = foreign / "other_engine" / "start.py"
+    digest = base64.urlsafe_b64encode(hashlib.sha256(start.read_bytes()).digest()).decode().rstrip("=")
+    record = foreign / "other_engine-2.1.dist-info" / "RECORD"
+    record.write_text(
+        f"other_engine/start.py,sha256={digest},{start.stat().st_size}\nabsent.py,sha256=x,1\n", encoding="utf-8"
+    )
+    assert loaded_software("other").local_packages == ()
+    os.utime(start, (4e9, 4e9))  # newer, and the same
+    assert loaded_software("other").local_packages == ()
+    start.write_text("def start(): ...  \n", encoding="utf-8")
+    [(name, _)] = loaded_software("other").local_packages
+    assert name == "other-engine"
