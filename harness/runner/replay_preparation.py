@@ -5,12 +5,12 @@ It works before anything is timed, so that the budget can be divided, and so tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from harness.analysis.against_reference import accepted_on, listed_differences
 from harness.analysis.subjects import SubjectComparison, SubjectState, compare, subject_of
 from harness.core.errors import BenchError
 from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm
+from harness.core.records.repetition import Launch
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Scenario
 from harness.measure.conductor.requests import load_order
@@ -20,9 +20,6 @@ from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
 from harness.runner.measurement import Session, head_of
 from harness.runner.rebuild import RestoredArm, UnderTest, rebuild, refuse_another, why_not, with_own_bytecode
-
-if TYPE_CHECKING:
-    from harness.core.records.repetition import Launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +48,52 @@ def can_be_replayed(scenario: Scenario) -> bool:
     return not (scenario.mode.starts_alone or scenario.is_concurrent or scenario.repeats > 1)
 
 
+class Probe:
+    """Starts workers to see what they load. What it depends on is where a worker runs, and its engine."""
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        self._session = session
+        self._plan = plan
+        self._known: dict[tuple[WorkerPlace, str], Launch] = {}
+
+    def subject(self, arm: Arm) -> LoadedSubject | None:
+        """What a worker of an arm of the plan loads; None if it does not start or does not report it."""
+        factory = self._session.resources.worker_factory
+        return self._subject(arm, factory.place(arm), factory.files(arm), like=arm)
+
+    def subject_of_restored(self, restored: RestoredArm, *, like: Arm) -> LoadedSubject | None:
+        """The same of a restored arm, with the scenarios of the arm that it is `like`."""
+        return self._subject(restored.arm, restored.place, restored.files, like=like)
+
+    def _subject(self, arm: Arm, place: WorkerPlace, files: ArmFiles, *, like: Arm) -> LoadedSubject | None:
+        scenarios = tuple(replace(each, arm=arm) for each in self._plan.scenarios if each.arm == like)
+        plan = replace(self._plan, scenarios=scenarios)
+        launch = self._known.get((place, arm.engine))
+        if launch is None:
+            try:
+                launch = self._launch(arm, place, files, plan)
+            except WorkerLost:
+                return None
+            if launch.outcome.valid:
+                self._known[place, arm.engine] = launch
+        launch = replace(launch, arm_id=arm.id)
+        return subject_of(arm, RunData(run=head_of(self._session.resources, plan), launches=(launch,)))
+
+    def _launch(self, arm: Arm, place: WorkerPlace, files: ArmFiles, plan: Plan) -> Launch:
+        worker = self._session.resources.worker_factory.start(with_own_bytecode(place))
+        try:
+            order = load_order(arm, files, plan=plan, launch=0, speak_first=False)
+            return worker.load(order, timeout_s=LOAD_TIMEOUT_S)
+        finally:
+            worker.close()
+
+
 def prepare(session: Session, reference: Reference, plan: Plan, *, refusals: Mapping[str, str]) -> Prepared:
     """Compare every arm of the plan that has a reference, and rebuild the accepted arms that differ.
 
     With `--replay always` also those that do not, with `never` none.
     """
-    prepared, mode = Prepared(), session.config["replay"]
+    prepared, mode, probe = Prepared(), session.config["replay"], Probe(session, plan)
     for arm in plan.arms:
         ours = [scenario for scenario in plan.scenarios if scenario.arm == arm]
         by_acceptance: dict[str, list[Scenario]] = {}
@@ -69,7 +106,7 @@ def prepare(session: Session, reference: Reference, plan: Plan, *, refusals: Map
         if mode == "never":
             prepared.reasons |= {each.id: "--replay never" for of in by_acceptance.values() for each in of}
             continue
-        subject = loaded(session, plan, arm)
+        subject = probe.subject(arm)
         for key, scenarios in by_acceptance.items():
             accepted = accepted_arms[key]
             found = compare(subject, accepted, arm=arm)
@@ -79,14 +116,14 @@ def prepare(session: Session, reference: Reference, plan: Plan, *, refusals: Map
                 prepared.changed.append((arm, accepted, found))
             if subject is None or not (found.state is SubjectState.ANOTHER or mode == "always"):
                 continue
-            _add(prepared, session, plan, UnderTest(arm=arm, subject=subject), accepted, scenarios, found)
+            _add(prepared, session, probe, UnderTest(arm=arm, subject=subject), accepted, scenarios, found)
     return prepared
 
 
 def _add(
     prepared: Prepared,
     session: Session,
-    plan: Plan,
+    probe: Probe,
     under_test: UnderTest,
     accepted: ReferenceArm,
     scenarios: Sequence[Scenario],
@@ -101,43 +138,13 @@ def _add(
     try:
         restored = rebuild(session.config, under_test, accepted, factory, report=session.report)
         if restored.arm.engine != "scripted":
-            at = loaded(session, plan, restored.arm, place=restored.place, files=restored.files, like=under_test.arm)
-            refuse_another(at, accepted)
+            refuse_another(probe.subject_of_restored(restored, like=under_test.arm), accepted)
     except BenchError as error:
         prepared.reasons |= {each.id: f"the reference cannot be restored ({why_not(error)})" for each in paired}
         return
     prepared.units.append(
         Unit(arm=under_test.arm, scenarios=paired, accepted=accepted, restored=restored, comparison=found)
     )
-
-
-def loaded(
-    session: Session,
-    plan: Plan,
-    arm: Arm,
-    *,
-    place: WorkerPlace | None = None,
-    files: ArmFiles | None = None,
-    like: Arm | None = None,
-) -> LoadedSubject | None:
-    """What a worker of the arm loads, by starting one; None if it does not start or does not tell.
-
-    `place` and `files` are those of a restored arm, whose scenarios are `like` those of an arm of the plan.
-    """
-    factory = session.resources.worker_factory
-    scenarios = tuple(replace(each, arm=arm) for each in plan.scenarios if each.arm == (like or arm))
-    plan = replace(plan, scenarios=scenarios)
-    worker = None
-    try:
-        worker = factory.start(with_own_bytecode(place or factory.place(arm)))
-        order = load_order(arm, files or factory.files(arm), plan=plan, launch=0, speak_first=False)
-        launch: Launch = worker.load(order, timeout_s=LOAD_TIMEOUT_S)
-    except WorkerLost:
-        return None
-    finally:
-        if worker is not None:
-            worker.close()
-    return subject_of(arm, RunData(run=head_of(session.resources, plan), launches=(launch,)))
 
 
 def announcement(prepared: Prepared, *, budget_s: float, figures_s: float) -> list[str]:
