@@ -30,17 +30,21 @@ class Promotion:
     unknown: tuple[str, ...] = ()
 
 
+FindSource = Callable[[str, str, str, bool], tuple[str, bool]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """Who accepts what and why. `only` are patterns of scenario ids, such as `*/chars-12/*`; empty accepts all.
 
-    `has_source` says whether a commit of the project has the engine's source, so that it can be checked out.
+    `find_source` takes an engine, the digest of its source, and the commit and state of the project's tree at the time
+    of the run. It returns the commit that has the source ("" for none), and whether it had uncommitted changes.
     """
 
     date: str
     reason: str = ""
     only: tuple[str, ...] = ()
-    has_source: Callable[[str], bool] = lambda _commit: True
+    find_source: FindSource = lambda _engine, _digest, revision, dirty: (revision, dirty)
 
 
 def promotion_of(data: RunData, acceptance: Acceptance) -> Promotion:
@@ -112,7 +116,7 @@ def _reference_arm(arm: Arm, scenarios: Sequence[str], data: RunData, acceptance
     if subject is None or software is None:
         return None
     model = published_record(arm.model) if arm.model else None
-    revision = _revision(arm, software, data, acceptance)
+    revision, dirty = _revision(arm, software, data, acceptance)
     return ReferenceArm(
         arm_id=arm.id,
         subject=subject,
@@ -120,7 +124,7 @@ def _reference_arm(arm: Arm, scenarios: Sequence[str], data: RunData, acceptance
         model_recipe=model.recipe if model else "",
         model_parent=model.parent if model else "",
         revision=revision,
-        dirty=bool(revision) and not arm.revision and data.run.subject.dirty,
+        dirty=dirty,
         harness_version=software.harness_version,
         run=data.run.id,
         date=acceptance.date,
@@ -130,12 +134,15 @@ def _reference_arm(arm: Arm, scenarios: Sequence[str], data: RunData, acceptance
     )
 
 
-def _revision(arm: Arm, software: LoadedSoftware, data: RunData, acceptance: Acceptance) -> str:
-    """The commit of the engine's source; "" if it came with a package, or if no commit of the project has it."""
-    if arm.revision:
-        return arm.revision
-    commit = data.run.subject.revision if software.from_checkout else ""
-    return commit if commit and acceptance.has_source(commit) else ""
+def _revision(arm: Arm, software: LoadedSoftware, data: RunData, acceptance: Acceptance) -> tuple[str, bool]:
+    """The commit of the engine's source, and whether it had uncommitted changes.
+
+    The commit is "" if the source came with a package, or if no commit of the project has it.
+    """
+    if arm.revision or not software.from_checkout:
+        return arm.revision, False
+    subject = data.run.subject
+    return acceptance.find_source(arm.engine, software.engine_source, subject.revision, subject.dirty)
 
 
 def _not_rebuildable(arm: Arm, software: LoadedSoftware, revision: str) -> tuple[str, ...]:

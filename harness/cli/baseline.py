@@ -126,13 +126,13 @@ def _promotion(config: Config, data: "RunData", *, reason: str, only: tuple[str,
     from datetime import UTC, datetime
 
     from harness.analysis.promotion import Acceptance, promotion_of
-    from harness.measure.runtimes.revisions import has_worker
+    from harness.measure.runtimes.accepted_source import SourceAtCommits
 
     acceptance = Acceptance(
         date=datetime.now(tz=UTC).date().isoformat(),
         reason=reason,
         only=only,
-        has_source=lambda commit: has_worker(config.root, commit),
+        find_source=SourceAtCommits(root=config.root).find,
     )
     return promotion_of(data, acceptance)
 

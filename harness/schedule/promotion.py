@@ -1,10 +1,10 @@
 """Promotion of runs to baselines by a job's policy, and the list of promoted runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.analysis.promotion import Acceptance, promotion_of
+from harness.analysis.promotion import Acceptance, FindSource, promotion_of
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.schedule import Alert, AlertKind
 from harness.core.records.verdict import VerdictKind
@@ -28,13 +28,13 @@ def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
     return ""
 
 
-def promote_run(data: RunData, baselines: Path, *, has_source: Callable[[str], bool]) -> int:
+def promote_run(data: RunData, baselines: Path, find_source: FindSource) -> int:
     """Make a run's values the baseline, and what its workers loaded the reference. Return the number of changed files.
 
     An arm whose subject is the same keeps the acceptance that it has.
     """
     date = datetime.fromtimestamp(data.run.started_at, tz=UTC).date().isoformat()
-    promotion = promotion_of(data, Acceptance(date=date, reason=REASON, has_source=has_source))
+    promotion = promotion_of(data, Acceptance(date=date, reason=REASON, find_source=find_source))
     changes = accept(baselines, promotion.entries, promotion.arms)
     return len({change.file for change in changes.figures}) + bool(changes.reference)
 

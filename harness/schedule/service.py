@@ -14,7 +14,7 @@ from types import FrameType
 from harness.core.clock import Clock, SystemClock
 from harness.core.errors import BenchError, ConfigError, ExitCode, UsageError
 from harness.core.records.schedule import FireOutcome, SchedulerInstance
-from harness.measure.runtimes.revisions import has_worker
+from harness.measure.runtimes.accepted_source import SourceAtCommits
 from harness.measure.system import lock as exclusive
 from harness.measure.system import processes
 from harness.measure.system.machine import boot_id, identify
@@ -221,7 +221,7 @@ def _post_run(
         journal=here.journal,
         machine_key=here.machine_key,
         channels=targets,
-        promote=lambda data: promote_run(data, config.baselines, has_source=lambda each: has_worker(config.root, each)),
+        promote=lambda data: promote_run(data, config.baselines, SourceAtCommits(root=config.root).find),
         publish=lambda: _publish(here),
         link_of=lambda run_id: _link(settings, run_id),
         retention=Retention(

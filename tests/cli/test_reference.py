@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,7 @@ def committed(tmp_path: Path) -> Path:
     for name in ("core", "engines", "measure", "metrics"):
         source = Path(harness.__path__[0]) / name
         shutil.copytree(source, project / "harness" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(harness.__path__[0]) / "__init__.py", project / "harness")
     (project / "docs").mkdir()
     (project / "docs" / "notes.md").write_text("Notes.\n", encoding="utf-8")
     git(project, "init", "--quiet")
@@ -135,29 +137,61 @@ def test_promotion_writes_the_reference_and_only_the_worker_s_modules_change_it(
     assert ARM in here("baseline", "show", "--reference", directory=project).stdout
 
 
-def test_workers_of_a_real_engine_are_accepted_with_packages_and_revision(here: Command, committed: Path) -> None:
-    espeak = ("run", "--engine", "espeak", "--launches", "1", "--blocks", "1", "--budget", "60s", "-k", "chars-12")
-    file = committed / "baselines" / "reference.toml"
-    changed(committed, "docs/notes.md", commit=False)
-    assert here(*espeak, directory=committed).returncode == 0
-    [told] = references(here("baseline", "promote", directory=committed).stdout)
-    assert told == "espeak: new (1 scenario); measured with uncommitted changes"
-    text = file.read_text(encoding="utf-8")
-    assert f'revision = "{git(committed, "rev-parse", "HEAD")}"' in text
-    assert "dirty = true" in text
-    assert re.search(r'^espeakng-loader = "[0-9.]+"$', text, flags=re.MULTILINE)
-    assert re.search(r'^numpy = "[0-9.]+"$', text, flags=re.MULTILINE)
-    assert "dirty" in here("baseline", "show", "--reference", directory=committed).stdout
+class TestRealEngine:
+    """espeak-ng in worker processes, which load the modules of this checkout."""
 
-    # The project of somebody who measures an engine from elsewhere.
-    shutil.rmtree(committed / "harness")
-    git(committed, "commit", "--quiet", "--all", "--message", "Remove")
-    file.unlink()
-    assert here(*espeak, "--seed", "2", directory=committed).returncode == 0
-    lack = "cannot be built elsewhere: the engine's source is in no commit of this project"
-    [told] = references(here("baseline", "promote", directory=committed).stdout)
-    assert told == f"espeak: new (1 scenario); {lack}"
-    assert f"espeak {lack}" in here("baseline", "show", "--reference", directory=committed).stdout
+    ESPEAK = ("run", "--engine", "espeak", "--launches", "1", "--blocks", "1", "--budget", "60s", "-k", "chars-12")
+
+    @pytest.fixture
+    def told(self, here: Command, committed: Path) -> Callable[[], str]:
+        """Measure, accept, and return what is told of the reference."""
+
+        def measure_and_promote() -> str:
+            ran = here(*self.ESPEAK, "--replay", "never", directory=committed)
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+            accepted = here("baseline", "promote", directory=committed)
+            assert accepted.returncode == 0, accepted.stderr
+            return "\n".join(references(accepted.stdout))
+
+        return measure_and_promote
+
+    def test_source_is_accepted_by_the_commit_that_has_it(
+        self, here: Command, committed: Path, told: Callable[[], str]
+    ) -> None:
+        file = committed / "baselines" / "reference.toml"
+        first = git(committed, "rev-parse", "HEAD")
+        changed(committed, "docs/notes.md", commit=False)
+        assert told() == "espeak: new (1 scenario)"
+        text = file.read_text(encoding="utf-8")
+        assert f'revision = "{first}"' in text
+        assert "dirty = false" in text
+        assert re.search(r'^espeakng-loader = "[0-9.]+"$', text, flags=re.MULTILINE)
+        assert re.search(r'^numpy = "[0-9.]+"$', text, flags=re.MULTILINE)
+
+        # What is committed is not what the workers load, so these have uncommitted changes.
+        changed(committed, "harness/engines/espeak.py", commit=True)
+        changed(committed, "docs/notes.md", commit=False)
+        file.unlink()
+        assert told() == "espeak: new (1 scenario); measured with uncommitted changes"
+        assert "dirty = true" in file.read_text(encoding="utf-8")
+        assert "dirty" in here("baseline", "show", "--reference", directory=committed).stdout
+
+        # They are committed after the measurement.
+        git(committed, "checkout", first, "--", "harness")
+        git(committed, "commit", "--quiet", "--all", "--message", "Commit what was measured")
+        later = git(committed, "rev-parse", "HEAD")
+        [line] = references(here("baseline", "promote", directory=committed).stdout)
+        assert line == "espeak: same subject (1 scenario)"
+        text = file.read_text(encoding="utf-8")
+        assert f'revision = "{later}"' in text
+        assert "dirty = false" in text
+
+    def test_source_of_another_project_is_marked(self, here: Command, committed: Path, told: Callable[[], str]) -> None:
+        shutil.rmtree(committed / "harness")
+        git(committed, "commit", "--quiet", "--all", "--message", "Remove")
+        lack = "cannot be built elsewhere: the engine's source is in no commit of this project"
+        assert told() == f"espeak: new (1 scenario); {lack}"
+        assert f"espeak {lack}" in here("baseline", "show", "--reference", directory=committed).stdout
 
 
 class TestOnly:

@@ -47,6 +47,11 @@ def git(root: Path, *arguments: str, timeout_s: float | None = None) -> str:
     Raises UsageError if git is not installed, GitError with git's error lines if it fails, and
     subprocess.TimeoutExpired after `timeout_s` seconds.
     """
+    return git_bytes(root, *arguments, timeout_s=timeout_s).decode("utf-8", "replace")
+
+
+def git_bytes(root: Path, *arguments: str, timeout_s: float | None = None) -> bytes:
+    """Like `git`, for output that is no text."""
     environment = {name: value for name, value in os.environ.items() if name not in REPOSITORY_VARIABLES}
     # Untranslated, because remedies depend on git's messages. Without prompts, because no user can answer them.
     environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
@@ -56,8 +61,6 @@ def git(root: Path, *arguments: str, timeout_s: float | None = None) -> str:
         done = subprocess.run(
             command,
             capture_output=True,
-            encoding="utf-8",
-            errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=timeout_s,
             check=False,
@@ -68,8 +71,9 @@ def git(root: Path, *arguments: str, timeout_s: float | None = None) -> str:
     except OSError as error:
         raise UsageError(f"git cannot be run ({error.strerror})", where="git", remedy="install git") from error
     if done.returncode:
-        reason = _error_lines(done.stderr) or f"no reason was given, exit code {done.returncode}"
-        raise GitError(f"git {arguments[0]} failed: {reason}", stderr=done.stderr, remedy=_remedy(done.stderr, root))
+        errors = done.stderr.decode("utf-8", "replace")
+        reason = _error_lines(errors) or f"no reason was given, exit code {done.returncode}"
+        raise GitError(f"git {arguments[0]} failed: {reason}", stderr=errors, remedy=_remedy(errors, root))
     return done.stdout
 
 

@@ -1,7 +1,6 @@
 """Checks out other revisions of the source as git worktrees in the cache, one per commit."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from harness.core.errors import UsageError
@@ -79,14 +78,6 @@ def resolve(root: Path, revision: str) -> str:
             if shallow
             else "git log --oneline shows revisions, kokoro-bench models list shows models",
         ) from error
-
-
-def has_worker(root: Path, commit: str) -> bool:
-    """Whether the repository of `root` has `commit` with a worker in it, so that its source can be checked out."""
-    try:
-        return bool(git(root, "ls-tree", "--name-only", commit, "--", *WORKERS, timeout_s=10.0).strip())
-    except (UsageError, subprocess.TimeoutExpired):
-        return False
 
 
 def measuring_changes(root: Path, *, commit: str, other: str = "") -> tuple[str, ...]:

@@ -49,19 +49,27 @@ def loaded_software(engine: str) -> LoadedSoftware:
     )
 
 
+def built_in_source(engine: str, folder: str) -> str:
+    """The digest of the modules of a built-in engine, of the harness in `folder`; "" if it is not there."""
+    modules = _built_in(engine, folder)
+    starter = BUILT_IN[engine].partition(":")[0].replace(".", "/")
+    return digest_of(modules) if f"{starter}.py" in modules else ""
+
+
+def _built_in(engine: str, folder: str) -> dict[str, str]:
+    names = [WORKER, BUILT_IN[engine].partition(":")[0]]
+    served = os.path.join(folder, *SERVER.split("."))
+    if engine == SERVED and os.path.isdir(served):
+        names += [f"{SERVER}.{file[:-3]}" for file in os.listdir(served) if file.endswith(".py")]
+    return harness_modules(names, folder)
+
+
 def _parts(engine: str) -> tuple[Sequence[str], str, dict[str, str]]:
     """The engine's distributions, the folder of its source, and its modules: relative path → path."""
     root = harness.__path__[0]
     above = os.path.dirname(root)
     if engine in BUILT_IN:
-        names = [WORKER, BUILT_IN[engine].partition(":")[0]]
-        if engine == SERVED:
-            names += [
-                f"{SERVER}.{file[:-3]}"
-                for file in os.listdir(os.path.join(above, *SERVER.split(".")))
-                if file.endswith(".py")
-            ]
-        return ROOTS[engine], root, harness_modules(names, above)
+        return ROOTS[engine], root, _built_in(engine, above)
     from importlib.metadata import entry_points
 
     modules = harness_modules([WORKER], above)
