@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from harness.analysis.against_reference import AgainstReference
 from harness.analysis.engine_notes import engine_notes
@@ -26,8 +25,9 @@ from harness.core.records.verdict import Summary, TargetResult, Verdict, Verdict
 from harness.core.redaction import published_selection
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS, lacks_interval
-from harness.plan.config import Config
+from harness.plan.config import DEFAULT_TOLERANCE, Config
 from harness.plan.corpus import text_language
+from harness.plan.patterns import of_scenario
 from harness.store.baselines import BaselinePoint, Baselines, load_baselines
 
 SUMMARY_LEVEL = 0.95
@@ -52,9 +52,12 @@ ScenarioValues = Mapping[str, Mapping[str, Values]]
 
 
 def policy_of(config: Config) -> Policy:
-    """What the gate asks for: `--require baseline` wants one, `--require answer` wants a decision too."""
+    """The user's policy. `--require baseline` wants a baseline, `--require answer` wants a decision too."""
     return Policy(
-        require_answer=config["require"] == "answer", require_baseline=config["require"] in ("baseline", "answer")
+        require_answer=config["require"] == "answer",
+        require_baseline=config["require"] in ("baseline", "answer"),
+        gate_metrics=config["gate-metrics"],
+        waivers=config.waivers,
     )
 
 
@@ -74,6 +77,7 @@ def conclude(
         for comparison in _comparisons(scenario, values[scenario.id], data=data, baselines=baselines)
     ]
     comparisons += _missing(data, baselines)
+    comparisons = [_with_tolerance(comparison, config) for comparison in comparisons]
     if against is None:
         verdicts = run_gate(comparisons, policy_of(config))
     else:
@@ -100,8 +104,7 @@ def all_values(derived: RunValues, targets: Sequence[tuple[str, str, float | Non
 
 def limits(targets: Sequence[tuple[str, str, float | None]], scenario_id: str) -> dict[str, float]:
     """Metric → limit for one scenario. The last matching pattern wins; the user's patterns come last."""
-    last = {name: limit for pattern, name, limit in targets if fnmatchcase(scenario_id, pattern)}
-    return {name: limit for name, limit in last.items() if limit is not None}
+    return {name: limit for name, limit in of_scenario(targets, scenario_id).items() if limit is not None}
 
 
 def summarise_all(data: RunData, values: ScenarioValues, baselines: Baselines | None = None) -> tuple[Summary, ...]:
@@ -188,13 +191,18 @@ def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotCompa
     return Comparison(
         scenario_id=scenario.id,
         metric=name,
-        tolerance=METRICS[name].tolerance or 0.05,
+        tolerance=METRICS[name].tolerance or DEFAULT_TOLERANCE,
         data=sides,
         reference="baseline",
         higher_is_better=not METRICS[name].lower_is_better,
         run_id=data.run.id,
         seconds_per_block=_seconds_a_round(data),
     )
+
+
+def _with_tolerance(comparison: Comparison, config: Config) -> Comparison:
+    """The comparison with the user's tolerance, if there is one."""
+    return replace(comparison, tolerance=config.tolerance(comparison.scenario_id, comparison.metric))
 
 
 def _seconds_a_round(data: RunData) -> float | None:
@@ -268,7 +276,7 @@ def _missing(data: RunData, baselines: Baselines) -> list[Comparison]:
             Comparison(
                 scenario_id=scenario_id,
                 metric="latency" if "latency" in file.metrics else min(file.metrics),
-                tolerance=0.05,
+                tolerance=DEFAULT_TOLERANCE,
                 data=NotComparable(
                     kind=VerdictKind.MISSING,
                     reason=f"in the baseline of the selection {selection!r}, but not in this run",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import exp
 from statistics import median
 
+from harness.analysis.messages import leniency
 from harness.analysis.stats.grouped import Grouped
 from harness.analysis.stats.movement import added
 from harness.core.records.differences import differences
@@ -91,7 +92,9 @@ def _values(repetitions: Sequence[Repetition], metric: str, launches: Sequence[i
 
 
 def explained(verdict: Verdict) -> str:
-    """A verdict's reason, advice and suspects, as sentences on one line."""
+    """A verdict's reason, waiver, advice and suspects, as sentences on one line."""
     suspects = f"Suspects: {'; '.join(verdict.suspects)}" if verdict.suspects else ""
-    parts = [part.strip().removesuffix(".") for part in (verdict.reason, verdict.advice, suspects) if part.strip()]
+    lenient = leniency(verdict)
+    sentences = (verdict.reason, lenient[:1].upper() + lenient[1:], verdict.advice, suspects)
+    parts = [part.strip().removesuffix(".") for part in sentences if part.strip()]
     return f"{'. '.join(parts)}." if parts else verdict.kind.value

@@ -10,6 +10,9 @@ For tolerance τ, estimate e and interval [l, u] on the log-ratio, signed so tha
 The levels are set for the whole run, in two families. An estimate at or beyond the tolerance can only be a difference;
 an estimate within it can only be an equivalence. So each pair belongs to exactly one family. Each family's intervals
 have the level that controls its false-discovery rate (`stats.fdr`). A verdict stores the interval that decided it.
+
+Where the user's policy names the metrics that gate, the others inform: their verdicts are in families of their own, so
+that they cost the metrics that gate no power, and decide no exit code.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ class _Case:
     too_alike: bool = False
     exact: bool = False
     instead: NotComparable | None = None
+    gates: bool = True
 
     def few(self, policy: Policy) -> bool:
         """Whether the launches are too few to attribute a change. A value that repeats exactly needs one."""
@@ -63,6 +67,14 @@ class _Case:
     def beyond(self) -> bool:
         """Whether the estimate is at or beyond the tolerance: then it can only be a difference."""
         return self.deferred is not None and abs(self.deferred.point) >= self.tolerance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Levels:
+    """The levels of both families of a group of cases."""
+
+    differences: Cut
+    equivalences: Cut
 
 
 def run_gate(
@@ -75,11 +87,20 @@ def run_gate(
     `others` is the number of further comparisons of the run that are decided later: they count as not rejected.
     """
     cases = _cases(comparisons, policy)
+    levels = {
+        gates: _levels([case for case in cases if case.gates == gates], policy, share=share, others=others)
+        for gates in (True, False)
+    }
+    return tuple(replace(_verdict(case, policy, levels[case.gates]), gates=case.gates) for case in cases)
+
+
+def _levels(cases: Sequence[_Case], policy: Policy, *, share: float, others: int) -> _Levels:
     judged = [case for case in cases if case.deferred is not None and not case.few(policy)]
     later = [1.0] * others
-    differences = cut([*map(_p_difference, judged), *later], fdr=policy.fdr, share=share)
-    equivalences = cut([*map(_p_equivalence, judged), *later], fdr=policy.fdr, share=share)
-    return tuple(_verdict(case, policy, differences=differences, equivalences=equivalences) for case in cases)
+    return _Levels(
+        differences=cut([*map(_p_difference, judged), *later], fdr=policy.fdr, share=share),
+        equivalences=cut([*map(_p_equivalence, judged), *later], fdr=policy.fdr, share=share),
+    )
 
 
 def decide(change: Estimate, tolerance: float) -> VerdictKind:
@@ -104,9 +125,10 @@ def exit_code(
     """The command's exit code. The first condition that holds wins: worse (1), not measured (3), undecided (4), ok (0).
 
     A regression outranks every other problem, so a crash elsewhere never hides it. A failed measurement outranks an
-    undecided verdict, because nothing can be decided without a measurement.
+    undecided verdict, because nothing can be decided without a measurement. Waived regressions and verdicts that inform
+    decide nothing.
     """
-    kinds = {verdict.kind for verdict in verdicts}
+    kinds = {verdict.kind for verdict in verdicts if verdict.gates and verdict.leniency is None}
     target_kinds = {target.kind for target in targets}
     if VerdictKind.REGRESSED in kinds or TargetKind.MISSED in target_kinds:
         return ExitCode.WORSE
@@ -141,7 +163,13 @@ def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
             cases.append(_baseline(comparison, comparison.data, next(against)))
         else:
             cases.append(_Case(comparison=comparison, tolerance=_log_tolerance(comparison), instead=comparison.data))
-    return cases
+    return [replace(case, gates=_gates(case, policy)) for case in cases]
+
+
+def _gates(case: _Case, policy: Policy) -> bool:
+    """Whether a case decides the exit code. A failure does, whichever metric stands for it."""
+    failed = case.instead is not None and case.instead.kind is VerdictKind.FAILED
+    return failed or policy.gates(case.comparison.metric)
 
 
 def _duel(comparison: Comparison, deferred: DeferredEstimate | None) -> _Case:
@@ -196,7 +224,7 @@ def _p_equivalence(case: _Case) -> float:
     return deferred.p_equivalence(case.tolerance) / case.comparison.share if deferred and not case.beyond else 1.0
 
 
-def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut) -> Verdict:
+def _verdict(case: _Case, policy: Policy, levels: _Levels) -> Verdict:
     comparison, deferred = case.comparison, case.deferred
     if deferred is None:
         assert case.instead is not None  # noqa: S101 — a case has one or the other
@@ -209,12 +237,12 @@ def _verdict(case: _Case, policy: Policy, *, differences: Cut, equivalences: Cut
             reason=case.instead.reason,
             advice=case.instead.advice or messages.advice_without_data(comparison, case.instead.kind),
         )
-    alpha = (differences.alpha if case.beyond else equivalences.alpha) * comparison.share
+    alpha = (levels.differences.alpha if case.beyond else levels.equivalences.alpha) * comparison.share
     change = deferred.estimate(1 - alpha)
     few = case.few(policy)
     kind = VerdictKind.INCONCLUSIVE if few else decide(change, case.tolerance)
     found = detectable(
-        deferred, tolerance=case.tolerance, alpha=differences.alpha * comparison.share, power=policy.power
+        deferred, tolerance=case.tolerance, alpha=levels.differences.alpha * comparison.share, power=policy.power
     )
     facts = messages.Facts(
         comparison=comparison,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from harness.analysis.stats.comparison import AgainstBaseline, Duel
 from harness.analysis.stats.power import values_to_settle
 from harness.analysis.stats.run_spread import ENOUGH_RUNS
-from harness.core.records.verdict import VerdictKind
+from harness.core.records.verdict import Leniency, VerdictKind
 
 if TYPE_CHECKING:
     from harness.analysis.stats.comparison import Comparison, Target
     from harness.analysis.stats.interval import DeferredEstimate
-    from harness.core.records.verdict import Estimate
+    from harness.core.records.verdict import Estimate, Verdict
 
 LN_2 = math.log(2)
 """A log-ratio's interval that reaches this far to both sides excludes neither a halving nor a doubling."""
@@ -41,6 +41,18 @@ class Facts:
     rule: str
     few_launches: int | None
     too_alike: bool = False
+
+
+def leniency(verdict: Verdict) -> str:
+    """Why a regression fails nothing, or that its waiver has expired; "" for all other verdicts. No full stop."""
+    if verdict.leniency is Leniency.INFORMS:
+        return "for information, the metric does not gate"
+    waiver = verdict.waiver
+    if waiver is None:
+        return ""
+    if waiver.expired:
+        return f"the waiver for {waiver.scenarios} expired, it held until {waiver.until} ({waiver.reason})"
+    return f"waived until {waiver.until} ({waiver.reason})"
 
 
 def percent(log_ratio: float) -> str:

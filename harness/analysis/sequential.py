@@ -88,7 +88,7 @@ class StoppingRule:
             )
         share = self.alpha_spent(blocks)
         open_pairs = sum(
-            verdict.kind is VerdictKind.INCONCLUSIVE
+            verdict.gates and verdict.kind is VerdictKind.INCONCLUSIVE
             for verdict in run_gate(comparisons, self.policy, share=share, others=self.others)
         )
         if open_pairs:

@@ -46,11 +46,22 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
     from reports.terminal.plain_table import PlainTable
 
     table = PlainTable()
-    for column in ("run", "started (UTC)", "status", "selection", "machine", "blocks", "invalid", "worse", "missed"):
+    for column in (
+        "run",
+        "started (UTC)",
+        "status",
+        "selection",
+        "machine",
+        "blocks",
+        "invalid",
+        "worse",
+        "waived",
+        "missed",
+    ):
         table.add_column(column, overflow="fold")
     for row in rows:
         started = datetime.fromtimestamp(row.started_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
-        counts = (row.blocks, row.invalid, row.regressed, row.missed)
+        counts = (row.blocks, row.invalid, row.regressed, row.waived, row.missed)
         cells = ("–" if count is None else str(count) for count in counts)
         table.add_row(row.id, started, row.status.value, row.selection, row.machine_key, *cells)
     make_console().print(table)

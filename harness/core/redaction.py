@@ -40,7 +40,7 @@ _ENDED = r"\S*\.[A-Za-z][A-Za-z0-9]{1,6}\s"
 _PART = rf"(?:(?!{_ENDED}){_WORD} ){{0,3}}{_WORD}"
 """A part of a path, which may have spaces in it."""
 _QUOTED = re.compile(rf"(['\"`])({_START}[^'\"`\n]*)\1")
-_BARE = re.compile(rf"(?<![\w:/\\.~…-])({_START}(?:{_PART}[\\/]+)*(?:{_WORD})?)")
+_BARE = re.compile(rf"(?<![\w:/\\.~…*?\]-])({_START}(?:{_PART}[\\/]+)*(?:{_WORD})?)")
 _FILE_ADDRESS = re.compile(r"\b(?:file|sqlite(?:\+\w+)?):/{2,4}[^\s'\"`]+")
 
 _COMMA = "\0"

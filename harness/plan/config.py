@@ -12,10 +12,15 @@ from typing import Any
 
 from harness.core.comma_lists import split_list
 from harness.core.errors import ConfigError, UsageError, nearest
+from harness.core.records.verdict import Waiver
+from harness.plan.gate_policy import read_gate, read_waivers
 from harness.plan.keys import KEYS, Key
+from harness.plan.patterns import of_scenario
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
 SECTION = "tool.kokoro-bench"
+DEFAULT_TOLERANCE = 0.05
+"""Of a metric without one of its own, as a ratio."""
 
 
 DEFAULT_TARGETS = (
@@ -46,6 +51,8 @@ class Config:
     """The options as they were given on the command line."""
     tables: Mapping[str, Any] = field(default_factory=dict)
     """Sub-tables of the section that have readers of their own: runtimes, schedule."""
+    waivers: tuple[Waiver, ...] = ()
+    """The user's waivers of regressions; no two overlap."""
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - each key has its own type
         return self.values[name]
@@ -89,6 +96,17 @@ class Config:
         """The directory of the report."""
         return self.root / (self["report"] or "reports/site")
 
+    def tolerance(self, scenario_id: str, metric: str) -> float:
+        """The smallest change of a metric of a scenario that counts (a ratio): the registry's, or the user's."""
+        from harness.metrics.registry import METRICS
+
+        own: float | None = of_scenario(self["tolerance"], scenario_id).get(metric)
+        return own or METRICS[metric].tolerance or DEFAULT_TOLERANCE
+
+    def gates(self, metric: str) -> bool:
+        """Whether a regression of this metric fails a run: all gate, unless the user names those that do."""
+        return not self["gate-metrics"] or metric in self["gate-metrics"]
+
     @property
     def targets(self) -> tuple[tuple[str, str, float | None], ...]:
         """(pattern of scenario ids, metric, limit): the defaults, then the user's. The last that matches holds."""
@@ -107,6 +125,8 @@ def joined(given: Sequence[str] | None) -> str | None:
 
 BY_NAME = {key.name: key for key in KEYS}
 TABLES = ("runtimes", "schedule")
+POLICY_TABLES = ("gate", "waiver")
+"""Sub-tables of the section that set keys or waivers (`harness.plan.gate_policy`)."""
 
 
 def load_config(
@@ -130,9 +150,14 @@ def load_config(
     origins = {key.name: "default" for key in KEYS}
     section, file = _read_section(root)
     tables = {name: section.pop(name) for name in TABLES if name in section}
+    policy = {name: section.pop(name) for name in POLICY_TABLES if name in section}
     environment = os.environ if environment is None else environment
     for name, value in section.items():
         _set(values, origins, name=name, value=value, origin=f"{file} [{SECTION}]", base=root)
+    gate = f"{file} [{SECTION}.gate]"
+    for name, value in read_gate(policy.get("gate", {}), section, where=gate).items():
+        _set(values, origins, name=name, value=value, origin=gate, base=root)
+    waivers = read_waivers(policy.get("waiver", ()), where=f"{file} [[{SECTION}.waiver]]")
     for variable, value in sorted(environment.items()):
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_CONFIGURATION and value.strip():
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
@@ -140,7 +165,7 @@ def load_config(
     for name, value in given.items():
         _set(values, origins, name=name, value=value, origin=f"option --{name}", base=shell)
     _imply(values, origins)
-    return Config(root=root, values=values, origins=origins, given=given, tables=tables)
+    return Config(root=root, values=values, origins=origins, given=given, tables=tables, waivers=waivers)
 
 
 IMPLIED_VOICES = {"espeak": "en-us"}
@@ -225,7 +250,7 @@ def _set(
     origin: str,
     base: Path,
 ) -> None:
-    values[name] = read_key(name, value, BY_NAME, where=origin, base=base, tables=TABLES)
+    values[name] = read_key(name, value, BY_NAME, where=origin, base=base, tables=(*TABLES, *POLICY_TABLES))
     origins[name] = origin
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from harness.core.quantities import as_pause, as_seconds, as_share, as_size
 from harness.plan.parsing import (
     as_choice,
+    as_compared_metrics,
     as_endpoint_options,
     as_fields,
     as_language,
@@ -18,6 +19,7 @@ from harness.plan.parsing import (
     as_switch,
     as_text,
     as_texts,
+    as_tolerances,
     as_whole,
     as_wholes,
 )
@@ -134,6 +136,10 @@ _VERDICT = (
         meaning="measure the accepted reference again, pair by pair with what is under test (auto: where they differ)"),
     Key(name="targets", default=(), parse=as_limits, group=Group.VERDICT, value="METRIC=LIMIT",
         meaning="limits that gate every scenario, for example ttfa=0.8"),
+    Key(name="tolerance", default=(), parse=as_tolerances, group=Group.VERDICT, value="METRIC=PERCENT",
+        meaning="smallest changes that count in a comparison with the baseline, for example latency=3%"),
+    Key(name="gate-metrics", default=(), parse=as_compared_metrics, group=Group.VERDICT, value="METRIC",
+        meaning="metrics whose regressions fail (default: all that are compared); the others inform"),
     Key(name="require", default="nothing", parse=as_choice("nothing", "baseline", "answer"), group=Group.VERDICT,
         value="baseline|answer",
         meaning="exit with 4 if there is no baseline (baseline), or if the result is inconclusive as well (answer)"),

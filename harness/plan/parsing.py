@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.core.comma_lists import split_list
 from harness.core.errors import ConfigError, nearest
-from harness.core.quantities import as_positive
+from harness.core.quantities import as_positive, as_positive_share
+from harness.plan.patterns import as_pattern
 
 Reader = Callable[[Any], Any]
 
@@ -126,18 +127,52 @@ def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
 
 def as_limits(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401 - from TOML or the environment
     """`metric=limit` pairs for every scenario, or a table of patterns, each with its own pairs."""
+    return _by_pattern(value, _limit)
+
+
+def as_tolerances(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401 - from TOML or the environment
+    """`metric=share` pairs for every scenario, or a table of patterns, each with its own pairs."""
+    return _by_pattern(value, _tolerance)
+
+
+def as_compared_metrics(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """Names of metrics that are compared."""
+    names = tuple(dict.fromkeys(as_texts(value)))
+    for name in names:
+        as_compared_metric(name)
+    return names
+
+
+def as_compared_metric(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
+    """The name of a metric that is compared with the baseline."""
+    from harness.metrics.registry import METRICS
+
+    name = as_text(value)
+    if name not in METRICS:
+        raise ValueError(f"names no metric: {name!r} — {nearest(name, list(METRICS))}")
+    if not METRICS[name].gated:
+        compared = ", ".join(each for each in METRICS if METRICS[each].gated)
+        raise ValueError(f"names {name}, which is shown and not compared; compared are {compared}")
+    return name
+
+
+def _by_pattern(
+    value: Any,  # noqa: ANN401 - from TOML or the environment
+    read: Callable[[str, Any], float],
+) -> tuple[tuple[str, str, float], ...]:
+    """(Pattern of scenario ids, metric, what `read` makes of its name and setting)."""
     if not isinstance(value, Mapping):
-        return tuple(_limit("*", name, limit) for name, limit in as_pairs(value))
+        return tuple(("*", name, read(name, setting)) for name, setting in as_pairs(value))
     found: list[tuple[str, str, float]] = []
-    for key, limit in value.items():
-        if isinstance(limit, Mapping):
-            found += [_limit(key, name, each) for name, each in limit.items()]
+    for key, setting in value.items():
+        if isinstance(setting, Mapping):
+            found += [(as_pattern(key), name, read(name, each)) for name, each in setting.items()]
         else:
-            found.append(_limit("*", key, limit))
+            found.append(("*", key, read(key, setting)))
     return tuple(found)
 
 
-def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # noqa: ANN401 - from TOML or the environment
+def _limit(name: str, limit: Any) -> float:  # noqa: ANN401 - from TOML or the environment
     from harness.metrics.registry import METRICS, Direction
 
     if name not in METRICS:
@@ -150,7 +185,15 @@ def _limit(pattern: str, name: str, limit: Any) -> tuple[str, str, float]:  # no
     if METRICS[name].direction is Direction.HIGHER and number >= most:
         # A run could only miss it, whatever it measures.
         raise ValueError(f"of {name} must be below {most:g}, not {limit!r}: a value must be able to exceed it")
-    return pattern, name, number
+    return number
+
+
+def _tolerance(name: str, share: Any) -> float:  # noqa: ANN401 - from TOML or the environment
+    as_compared_metric(name)
+    try:
+        return as_positive_share(share)
+    except ValueError as error:
+        raise ValueError(f"of {name} {error}") from None
 
 
 def as_switch(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from harness.analysis.explain import explained
@@ -93,6 +93,8 @@ class Measured:
         benchmark.extra_info.update(
             run=self.data.run.id, scenario=self.scenario_id, metric=name, **_medians(self.data, self.scenario_id)
         )
+        if waivers := {verdict.metric: asdict(verdict.waiver) for verdict in self.verdicts if verdict.waiver}:
+            benchmark.extra_info["waivers"] = waivers
         if note := self.data.run.replica_note:
             benchmark.extra_info["note"] = note
         if reasons := {each.metric: each.reason for each in self.verdicts if is_against_reference(each)}:
@@ -117,7 +119,9 @@ def _medians(data: RunData, scenario_id: str) -> dict[str, float]:
 def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
     bad = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
     return [
-        f"{verdict.metric}: {verdict.kind.value}: {explained(verdict)}" for verdict in verdicts if verdict.kind in bad
+        f"{verdict.metric}: {verdict.kind.value}: {explained(verdict)}"
+        for verdict in verdicts
+        if verdict.kind in bad and verdict.gates and verdict.leniency is None
     ]
 
 

@@ -22,7 +22,9 @@ from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.handle import WorkerPlace
 from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
+from harness.plan.config import Config
 from harness.plan.matrix import Plan
+from harness.plan.patterns import of_scenario
 from harness.runner.duel import DuelAnalysis, DuelArms, pairs_of, why_whole
 from harness.runner.duel_terms import launches_known_here, terms_of, with_duel_defaults
 from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
@@ -202,7 +204,7 @@ class Replays:
             policy=terms.policy,
             launch_policy=launch_policy,
             otherwise=otherwise,
-            tolerance=tolerance_of,
+            tolerance=lambda scenario_id, metric: tolerance_of(config, scenario_id, metric),
             other_scenarios=len(decided) - len(chosen.scenarios),
         )
         return plan, analysis
@@ -270,14 +272,16 @@ class Replays:
         """A comparison of the duel as one of the run, whose advice names the budget of the whole run."""
         values = count(each.data.pairs) if isinstance(each.data, Duel) else 0
         seconds = self._budget_s / values if values else None
-        return replace(each, scenario_id=scenario_id, seconds_per_block=seconds, share=share)
+        # A pattern of the user's may name an arm, and those of the replay have other ids.
+        tolerance = tolerance_of(self._session.config, scenario_id, each.metric)
+        return replace(each, scenario_id=scenario_id, tolerance=tolerance, seconds_per_block=seconds, share=share)
 
     def _leave_out(self, scenarios: Sequence[Scenario], reason: str) -> None:
         for scenario in scenarios:
             self._reasons.setdefault(scenario.id, reason)
 
 
-def tolerance_of(scenario_id: str, metric: str) -> float:
-    """The tolerance (a ratio) of a pair: smaller than that of remembered values, since pairs show more."""
-    del scenario_id
-    return min(TOLERANCE, METRICS[metric].tolerance or TOLERANCE)
+def tolerance_of(config: Config, scenario_id: str, metric: str) -> float:
+    """The tolerance (a ratio) of a pair: the user's, else smaller than of remembered values, since pairs show more."""
+    own: float | None = of_scenario(config["tolerance"], scenario_id).get(metric)
+    return own or min(TOLERANCE, METRICS[metric].tolerance or TOLERANCE)

@@ -13,6 +13,7 @@ from harness.analysis.early_stop import precision_reached
 from harness.analysis.finished import Finished
 from harness.analysis.gate import exit_code
 from harness.analysis.stats.precision import Precision
+from harness.analysis.waivers import with_waivers
 from harness.core.clock import ScriptedClock
 from harness.core.errors import BenchError, ExitCode, UsageError
 from harness.core.records.reference import Reference
@@ -26,6 +27,7 @@ from harness.metrics.derive import RunValues
 from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
+from harness.plan.gate_policy import check_overlap
 from harness.plan.matrix import Plan, RunLimits, ScenarioRequest, expand, make_plan
 from harness.plan.requests import is_for, resolved_request
 from harness.runner.measurement import Session, conduct_plan, head_of
@@ -115,6 +117,7 @@ def measure(
         analysis = against_baseline(config)
     with _ending() as ending, _alone(config, resources, selection, report), open_store(config.results) as store:
         voices, refusals = _speakable(config, resources, scenarios)
+        check_overlap(config.waivers, [scenario.id for scenario in voices.scenarios])
         plan = _plan(config, resources, voices.scenarios, selection, analysis)
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
@@ -170,7 +173,8 @@ def _measure_plan(
             ended = replays.measure(recorder, ended)
         with session.ending.held():
             values = RunValues(recorder.observed(ended.status, ended.reason))
-            conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
+            conclusions = with_waivers(analysis.conclude(values), analysis.policy.waivers, values.data.run)
+            conclusions = side_tasks.complete(conclusions, values.data, analysis.explain)
             notes = (*notes, *resources.notes(), *conclusions.notes, *recorder.notes)
             data = recorder.finish(
                 replace(conclusions, notes=notes),

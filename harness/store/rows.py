@@ -43,11 +43,14 @@ class RunRow:
     invalid: int
     """Repetitions whose outcome is not valid, of every phase."""
     regressed: int | None
+    """Regressions that fail the run."""
     improved: int | None
     missed: int | None
     """Targets missed."""
     touched_at: float
     """Time of the last write, in seconds since the epoch."""
+    waived: int | None = None
+    """Regressions that a waiver excuses; None also for a run that an earlier version analysed."""
 
     @property
     def is_replay(self) -> bool:

@@ -16,7 +16,7 @@ from harness.core.errors import StoreError
 from harness.core.records.environment import Conditions
 from harness.core.records.repetition import Block, Launch, Repetition
 from harness.core.records.run import RunData, RunOutline, RunRecord, RunStatus
-from harness.core.records.verdict import Summary, TargetKind, TargetResult, Verdict, VerdictKind
+from harness.core.records.verdict import Leniency, Summary, TargetKind, TargetResult, Verdict, VerdictKind
 from harness.store import queries
 from harness.store.abandoned import mark_interrupted, may_be_running
 from harness.store.conclusions import replace_conclusions
@@ -145,7 +145,8 @@ class RunStore:
             self._touch(
                 connection,
                 key,
-                regressed=kinds.count(VerdictKind.REGRESSED),
+                regressed=sum(verdict.fails for verdict in verdicts),
+                waived=sum(verdict.leniency is Leniency.WAIVED for verdict in verdicts),
                 improved=kinds.count(VerdictKind.IMPROVED),
                 missed=sum(target.kind is TargetKind.MISSED for target in targets),
             )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, Select, Table, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
-from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome, FireState, SchedulerInstance
+from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Fire, FireOutcome, FireState, SchedulerInstance
 from harness.store.databases import Database, lock_for_migration
 from harness.store.errors import explained, reading, writing
 from harness.store.schema import ALERTS, FIRES, SCHEDULERS
@@ -140,11 +140,18 @@ class ScheduleLog:
         with writing(self._database) as connection:
             return int(connection.execute(insert(ALERTS).values(values).returning(ALERTS.c.key)).scalar_one())
 
-    def close_alerts(self, keys: Sequence[int], *, closed_at: float, closed_by: str) -> None:
-        """Mark alerts as recovered."""
+    def close_alerts(
+        self,
+        keys: Sequence[int],
+        *,
+        closed_at: float,
+        closed_by: str,
+        ending: AlertEnding = AlertEnding.RECOVERED,
+    ) -> None:
+        """Close alerts, as recovered unless `ending` says otherwise."""
         with writing(self._database) as connection:
             changes = update(ALERTS).where(ALERTS.c.key.in_(keys))
-            connection.execute(changes.values(closed_at=closed_at, closed_by=closed_by))
+            connection.execute(changes.values(closed_at=closed_at, closed_by=closed_by, ending=ending.value))
 
     def note_trouble(self, keys: Sequence[int], trouble: str) -> None:
         """Record that some channel could not be notified of these alerts."""
@@ -206,4 +213,7 @@ def _fire(row: Row[Any]) -> Fire:
 
 def _alert(row: Row[Any]) -> Alert:
     values = _values(row, ALERTS)
-    return Alert(**values | {"kind": AlertKind(values["kind"])})
+    ending = values["ending"]
+    return Alert(
+        **values | {"kind": AlertKind(values["kind"]), "ending": None if ending is None else AlertEnding(ending)}
+    )

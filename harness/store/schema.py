@@ -29,8 +29,11 @@ from harness.store.databases import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
-HEAD: Final = "0002"
-"""The revision that this code reads and writes. History: 0001, the first; 0002, the schedule's tables."""
+HEAD: Final = "0003"
+"""The revision that this code reads and writes.
+
+History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended.
+"""
 
 METADATA: Final = MetaData()
 
@@ -61,6 +64,7 @@ RUNS: Final = Table(
     Column("missed", Integer),
     Column("payload_format", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    Column("waived", Integer),  # NULL until the run is judged, and where an earlier version judged it
 )
 
 LAUNCHES: Final = Table(
@@ -203,6 +207,7 @@ ALERTS: Final = Table(
     Column("closed_at", Double),
     Column("closed_by", String(200), nullable=False),
     Column("trouble", Text, nullable=False),
+    Column("ending", String(20)),  # NULL while it is open; an alert that an earlier version closed had recovered
 )
 
 SCHEDULERS: Final = Table(

@@ -220,7 +220,7 @@ def _row(metric: str, row: _Row, label: Label, shared: Axis, on: Scale, *, relat
     def at(value: float) -> float:
         return value / row.origin - 1 if relative else value
 
-    words = VERDICT_WORDS[row.verdict.kind] if row.verdict else None
+    words = VERDICT_WORDS[row.verdict.shown_as] if row.verdict else None
     middle = row.summary.median if row.summary and row.summary.median is not None else median(row.values.flat)
     change = ""
     if row.verdict and row.verdict.change:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.analysis.changepoints.detect import ChangePoint
 from harness.core.records.differences import Difference, differences
 from harness.core.records.run import Concluded
-from harness.core.records.verdict import VerdictKind
+from harness.core.records.verdict import Leniency, Shown, VerdictKind
 
 if TYPE_CHECKING:
     from harness.store.rows import RunRow
@@ -26,24 +26,19 @@ whole lines, as change points; 5, a run knows what was selected; 6, its medians 
 7, verdicts on a subject that did not change.
 """
 
-_LETTERS = {
-    kind: letter
-    for letter, kind in zip(
-        "RFMIU=NXDS",
-        (
-            VerdictKind.REGRESSED,
-            VerdictKind.FAILED,
-            VerdictKind.MISSING,
-            VerdictKind.IMPROVED,
-            VerdictKind.INCONCLUSIVE,
-            VerdictKind.UNCHANGED,
-            VerdictKind.NO_BASELINE,
-            VerdictKind.INCOMPARABLE,
-            VerdictKind.DIFFERENT,
-            VerdictKind.SAME_SUBJECT,
-        ),
-        strict=True,
-    )
+_LETTERS: dict[Shown, str] = {
+    VerdictKind.REGRESSED: "R",
+    VerdictKind.FAILED: "F",
+    VerdictKind.MISSING: "M",
+    VerdictKind.IMPROVED: "I",
+    VerdictKind.INCONCLUSIVE: "U",
+    VerdictKind.UNCHANGED: "=",
+    VerdictKind.NO_BASELINE: "N",
+    VerdictKind.INCOMPARABLE: "X",
+    VerdictKind.DIFFERENT: "D",
+    VerdictKind.SAME_SUBJECT: "S",
+    Leniency.WAIVED: "W",
+    Leniency.INFORMS: "i",
 }
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 
@@ -76,8 +71,8 @@ class PastRun:
         """The medians; NaN for one that is not known."""
         return memoryview(self.medians).cast("d")
 
-    def kind(self, index: int) -> VerdictKind | None:
-        """The verdict of the key at `index`."""
+    def kind(self, index: int) -> Shown | None:
+        """The verdict of the key at `index`, as it is shown."""
         return _KINDS.get(self.kinds[index]) if index < len(self.kinds) else None
 
 
@@ -102,7 +97,7 @@ class RunIndex:
     def enter(self, data: Concluded, fingerprint: str, head: "Headline") -> PastRun:
         """Take a run in, or take it in anew."""
         medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
-        kinds = {(each.scenario_id, each.metric): _LETTERS[each.kind] for each in data.verdicts}
+        kinds = {(each.scenario_id, each.metric): _LETTERS[each.shown_as] for each in data.verdicts}
         known = set(self.keys)
         self.keys += [key for key in dict.fromkeys([*medians, *kinds]) if key not in known]
         past = PastRun(

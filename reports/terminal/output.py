@@ -21,6 +21,7 @@ from harness.metrics.registry import METRICS
 from reports.terminal.arm_table import arm_table
 from reports.terminal.plain_table import PlainTable
 from reports.terminal.run_table import PIPED_WIDTH, SIGNS, WIDE, results_table
+from reports.text.leniency import lenient_sentences
 from reports.views.headline import headline
 
 TARGET_MISSED = "target missed"
@@ -60,6 +61,8 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
         tell(console, line, "yellow")
     for line in missed_targets(data):
         tell(console, line, "red" if line.startswith(TARGET_MISSED) else "yellow")
+    for line, fails in lenient_sentences(data.verdicts).items():
+        tell(console, line, "red" if fails else "yellow")
     tell(console, _headline(data), "bold")
     if data.run.status is RunStatus.COMPLETE and data.run.reason:
         tell(console, f"measuring ended: {data.run.reason}", "dim")
@@ -86,7 +89,7 @@ def print_duel(
         table.add_column(column, overflow="fold")
     texts = {scenario.id: scenario.text_class for scenario in data.run.scenarios}
     for verdict in data.verdicts:
-        sign, style = SIGNS[verdict.kind]
+        sign, style = SIGNS[verdict.shown_as]
         change, seen = verdict.change, verdict.detectable
         table.add_row(
             texts[verdict.scenario_id],
@@ -130,7 +133,7 @@ def print_run(data: RunData, *, console: Console | None = None) -> None:
     console.print(results_table(data, width=console.width))
     tell(console, _headline(data), "bold")
     for verdict in data.verdicts:
-        sign, style = SIGNS[verdict.kind]
+        sign, style = SIGNS[verdict.shown_as]
         tell(console, f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}", style)
     for line in (*missed_targets(data), *failures(data)):
         tell(console, line, "yellow")
@@ -205,6 +208,8 @@ def _meaning(code: ExitCode, data: RunData) -> str:
         ExitCode.INTERNAL: "an error after the measurement, which is stored",
         ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
     }
+    if any(verdict.leniency for verdict in data.verdicts):
+        sentences[ExitCode.OK] = "nothing worse but what is waived or informs, no target missed"
     failed = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.FAILED]
     if failed and all(verdict.metric == SPEECH_VERDICT for verdict in failed):
         sentences[ExitCode.MEASUREMENT] = "speech is broken; what was measured is stored"

@@ -9,7 +9,7 @@ from rich.text import Text
 from harness.analysis.conclude import without_interval
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
-from harness.core.records.verdict import SPEECH_VERDICT, Summary, Verdict, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, Leniency, Summary, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from reports.terminal.load_table import loads_table
 from reports.terminal.plain_table import PlainTable
@@ -37,6 +37,8 @@ SIGNS = {
     VerdictKind.MISSING: ("! missing", "bold yellow"),
     VerdictKind.FAILED: ("✗ failed", "bold red"),
     VerdictKind.DIFFERENT: ("≈ different", "yellow"),
+    Leniency.WAIVED: ("▲ waived", "yellow"),
+    Leniency.INFORMS: ("▲ worse, informs", "yellow"),
 }
 """Verdict → its sign, legible without colour, and its style; in the order of what a reviewer must see first."""
 
@@ -44,6 +46,8 @@ URGENCY = (
     VerdictKind.FAILED,
     VerdictKind.REGRESSED,
     VerdictKind.MISSING,
+    Leniency.WAIVED,
+    Leniency.INFORMS,
     VerdictKind.IMPROVED,
     VerdictKind.DIFFERENT,
     VerdictKind.INCOMPARABLE,
@@ -162,8 +166,8 @@ def _verdict(scenario: Scenario, verdicts: Sequence[Verdict]) -> Text:
     ]
     if not own:
         return Text("–")
-    first = min(own, key=lambda verdict: URGENCY.index(verdict.kind))
-    sign, style = SIGNS[first.kind]
-    alike = [verdict.metric for verdict in own if verdict.kind is first.kind]
-    named = first.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.MISSING)
+    first = min(own, key=lambda verdict: URGENCY.index(verdict.shown_as)).shown_as
+    sign, style = SIGNS[first]
+    alike = [verdict.metric for verdict in own if verdict.shown_as is first]
+    named = first in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.MISSING, *Leniency)
     return Text(f"{sign} {', '.join(alike)}" if named else sign, style=style)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from harness.analysis.messages import no_interval, says_little
 from harness.core.records.scenario import PLAIN_ENGINES, Arrivals, Scenario, Traffic
-from harness.core.records.verdict import SPEECH_VERDICT, Estimate, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, Estimate, Leniency, Shown, VerdictKind
 from harness.metrics.metric import MOST_PLACES, Direction, Metric, telling_places
 from harness.metrics.registry import METRICS
 
@@ -38,7 +38,7 @@ def _word(glyph: str, word: str, css: str, meaning: str) -> VerdictWord:
     return VerdictWord(**dict(zip(("glyph", "word", "css", "meaning"), ours, strict=True)))
 
 
-VERDICT_WORDS: dict[VerdictKind, VerdictWord] = {
+VERDICT_WORDS: dict[Shown, VerdictWord] = {
     VerdictKind.REGRESSED: _word(
         "▲",
         "worse",
@@ -47,6 +47,8 @@ VERDICT_WORDS: dict[VerdictKind, VerdictWord] = {
     ),
     VerdictKind.FAILED: _word("✕", "failed", "failed", "could not be measured validly in this run"),
     VerdictKind.MISSING: _word("∅", "missing", "failed", "in the baseline, but not measured in this run"),
+    Leniency.WAIVED: _word("▲", "waived", "unclear", "worse, and the user's waiver holds: it fails nothing"),
+    Leniency.INFORMS: _word("▲", "worse, informs", "unclear", "worse in a metric that does not gate: it fails nothing"),
     VerdictKind.IMPROVED: _word(
         "▼",
         "better",
@@ -72,6 +74,11 @@ VERDICT_WORDS: dict[VerdictKind, VerdictWord] = {
     ),
 }
 """Most urgent first: the order of every list and legend."""
+
+
+def legend(shown: Collection[Shown]) -> tuple[VerdictWord, ...]:
+    """The words that a page explains: all kinds, and of regressions that fail nothing what is `shown`."""
+    return tuple(word for kind, word in VERDICT_WORDS.items() if isinstance(kind, VerdictKind) or kind in shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

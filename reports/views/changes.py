@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.analysis.messages import says_little
+from harness.analysis.messages import leniency, says_little
 from harness.core.records.run import Concluded
-from harness.core.records.verdict import Estimate, Verdict, VerdictKind
+from harness.core.records.verdict import Estimate, Leniency, Shown, Verdict, VerdictKind
 from reports.charts.svg import Axis, Range, axis, forest, scale_line
 from reports.text.format import VERDICT_WORDS, change_words, metric_of, percent, scale, sentence, typeset, value_change
 from reports.text.naming import Key, Label, Names
@@ -30,6 +30,8 @@ class ChangeLine:
     detectable: str
     mark: Markup
     note: str
+    waiver: str
+    """The waiver of the regression, expired or not; "" if it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Changes:
     """All regressed, improved and inconclusive metrics of a run."""
 
     worse: tuple[ChangeGroup, ...]
+    waived: tuple[ChangeGroup, ...]
+    informing: tuple[ChangeGroup, ...]
     better: tuple[ChangeGroup, ...]
     unclear: tuple[ChangeGroup, ...]
     axis: Markup
@@ -77,16 +81,18 @@ def changes(data: Concluded, named: Names) -> Changes:
     medians: Medians = {(each.scenario_id, each.metric): each.median for each in data.summaries} if shown else {}
     on = change_axis(shown)
 
-    def groups(kind: VerdictKind) -> tuple[ChangeGroup, ...]:
+    def groups(kind: Shown) -> tuple[ChangeGroup, ...]:
         by_scenario: dict[str, list[Verdict]] = {}
         for verdict in shown:
-            if verdict.kind is kind:
+            if verdict.shown_as is kind:
                 by_scenario.setdefault(verdict.scenario_id, []).append(verdict)
         ordered = sorted(by_scenario.items(), key=lambda item: (-max(map(_size, item[1])), item[0]))
         return tuple(_group(named.of(scenario_id), found, medians, on) for scenario_id, found in ordered)
 
     return Changes(
         worse=groups(VerdictKind.REGRESSED),
+        waived=groups(Leniency.WAIVED),
+        informing=groups(Leniency.INFORMS),
         better=groups(VerdictKind.IMPROVED),
         unclear=groups(VerdictKind.INCONCLUSIVE),
         axis=scale_line(on),
@@ -127,10 +133,11 @@ def _advice(verdict: Verdict) -> str:
 
 def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) -> ChangeLine:
     """The line of a verdict. `note` replaces its own advice. The verdict's reason would only repeat the change."""
-    words = VERDICT_WORDS[verdict.kind]
+    words = VERDICT_WORDS[verdict.shown_as]
     title = metric_of(verdict.metric).title
     shown = scale(verdict.metric, [value]).full(value)
-    notes = ("" if verdict.change else verdict.reason, _advice(verdict) if note is None else note)
+    lenient = leniency(verdict)
+    notes = (lenient, "" if verdict.change else verdict.reason, _advice(verdict) if note is None else note)
     detectable = ""
     if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.detectable is not None:
         detectable = percent(math.expm1(verdict.detectable)).lstrip("+")
@@ -157,6 +164,7 @@ def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) 
         detectable=detectable,
         mark=mark,
         note=typeset("; ".join(part for part in notes if part)),
+        waiver=lenient if verdict.waiver else "",
     )
 
 

@@ -25,6 +25,7 @@ from reports.text.format import (
     request_parts,
     scale,
 )
+from reports.text.leniency import lenient_sentences
 from reports.text.naming import Key, Label, names
 from reports.views.facts import Fact, differences
 from reports.views.summary import escape, table
@@ -80,7 +81,7 @@ def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
         after=after.run.id,
         before_when=moment(before.run.started_at),
         after_when=moment(after.run.started_at),
-        warnings=tuple(_warnings(before, after)),
+        warnings=(*_warnings(before, after), *lenient_sentences(after.verdicts)),
         differences=tuple(differences(after.run, before.run)),
         pairs=pairs,
         common=named.common,

@@ -4,12 +4,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.analysis.messages import leniency
 from harness.core.records.run import Concluded, RunRecord, RunStatus
-from harness.core.records.verdict import SPEECH_VERDICT, TargetKind, Verdict, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, Leniency, Shown, TargetKind, Verdict, VerdictKind
 from reports.text.format import VERDICT_WORDS, change_words, count, metric_of, sentence
 from reports.text.naming import Names, names_of
 
-_COMPARED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE)
+_COMPARED = (
+    VerdictKind.REGRESSED,
+    *Leniency,
+    VerdictKind.IMPROVED,
+    VerdictKind.UNCHANGED,
+    VerdictKind.INCONCLUSIVE,
+)
+_Kinds = Mapping[Shown, int]
+"""What is shown of verdicts → how many there are."""
 _NOTHING = (VERDICT_WORDS[VerdictKind.FAILED].css, VERDICT_WORDS[VerdictKind.FAILED].glyph)
 _STATUS_WORDS = {
     RunStatus.RUNNING: "This run is still going on; what has finished is shown.",
@@ -45,10 +54,10 @@ class Headline:
 
 def headline(data: Concluded, named: Names | None = None) -> Headline:
     """The result of a run in one sentence, with its largest change."""
-    kinds = Counter(verdict.kind for verdict in data.verdicts if verdict.metric != SPEECH_VERDICT)
-    speech = Counter(verdict.kind for verdict in data.verdicts if verdict.metric == SPEECH_VERDICT)
+    kinds = Counter(verdict.shown_as for verdict in data.verdicts if verdict.metric != SPEECH_VERDICT)
+    speech = Counter(verdict.shown_as for verdict in data.verdicts if verdict.metric == SPEECH_VERDICT)
     missed = sum(target.kind is TargetKind.MISSED for target in data.targets)
-    broken = {VerdictKind.FAILED: speech[VerdictKind.FAILED]}
+    broken: dict[Shown, int] = {VerdictKind.FAILED: speech[VerdictKind.FAILED]}
     word = (
         _word({**kinds, **broken} if broken[VerdictKind.FAILED] else kinds, missed)
         if kinds or _measured(data)
@@ -79,7 +88,7 @@ def headline(data: Concluded, named: Names | None = None) -> Headline:
     )
 
 
-def _speech_sentence(speech: Mapping[VerdictKind, int]) -> str:
+def _speech_sentence(speech: _Kinds) -> str:
     """How the speech of the compared scenarios compares with their originals'; "" if none was judged."""
     total = sum(speech.values())
     parts = [
@@ -117,9 +126,9 @@ def _unjudged(data: Concluded, missed: int) -> str:
     return f"{count(figures, 'figure')} {were} measured, none is judged{_missed_clause(missed)}."
 
 
-def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
+def verdict_sentence(kinds: _Kinds, *, missed: int) -> str:
     """The verdict of a whole run: the most urgent results first, and the number of compared metrics."""
-    tally: Counter[VerdictKind] = Counter(kinds)
+    tally: Counter[Shown] = Counter(kinds)
     total = tally.total()
     compared = sum(tally[kind] for kind in _COMPARED)
     lost = tally[VerdictKind.FAILED] + tally[VerdictKind.MISSING]
@@ -143,13 +152,16 @@ def verdict_sentence(kinds: Mapping[VerdictKind, int], *, missed: int) -> str:
     return f"{_moved(tally, compared)}{settled_clause}{lost_clause}{_missed_clause(missed)}."
 
 
-def _moved(tally: Mapping[VerdictKind, int], compared: int) -> str:
+def _moved(tally: _Kinds, compared: int) -> str:
     """The changes among the compared metrics. An inconclusive metric does not show that nothing got worse."""
     worse, better = tally[VerdictKind.REGRESSED], tally[VerdictKind.IMPROVED]
     same, unclear = tally[VerdictKind.UNCHANGED], tally[VerdictKind.INCONCLUSIVE]
     of = count(compared, "figure")
-    if worse:
-        return f"{worse} of {of} got worse" + (f" and {better} got better" if better else "")
+    lenient = [(tally[Leniency.WAIVED], "waived"), (tally[Leniency.INFORMS], "for information")]
+    if every := worse + sum(number for number, _ in lenient):
+        words = [text if number == every else f"{number} {text}" for number, text in lenient if number]
+        how = f" ({', '.join(words)})" if words else ""
+        return f"{every} of {of} got worse{how}" + (f" and {better} got better" if better else "")
     unclear_clause = f", {unclear} {'is' if unclear == 1 else 'are'} unclear" if unclear else ""
     if better:
         return f"{better} of {of} got better{unclear_clause or ', nothing got worse'}"
@@ -165,9 +177,9 @@ def _all(figures: int) -> str:
 
 
 def most_changed(data: Concluded) -> Verdict | None:
-    """The largest regression; without regressions, the largest improvement; or None."""
-    for kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
-        found = [verdict for verdict in data.verdicts if verdict.kind is kind and verdict.change is not None]
+    """The largest regression, preferably one that fails; without regressions, the largest improvement; or None."""
+    for kind in (VerdictKind.REGRESSED, *Leniency, VerdictKind.IMPROVED):
+        found = [verdict for verdict in data.verdicts if verdict.shown_as is kind and verdict.change is not None]
         if found:
             return max(found, key=lambda verdict: abs(verdict.change.point) if verdict.change else 0.0)
     return None
@@ -180,7 +192,8 @@ def _detail(data: Concluded, named: Names) -> str:
     where = named.of(most.scenario_id).full
     words = change_words(most.metric, most.change)
     size = f"{words.point} (interval {words.interval} at {words.level})"
-    return f"Most of all: {metric_of(most.metric).title} of {where}, {size}."
+    lenient = leniency(most)
+    return f"Most of all: {metric_of(most.metric).title} of {where}, {size}{f'; {lenient}' if lenient else ''}."
 
 
 def _accepted(data: Concluded) -> str:
@@ -196,17 +209,20 @@ def _next_step(data: Concluded) -> str:
     """
     if data.run.status not in (RunStatus.COMPLETE, RunStatus.PARTIAL):
         return ""
-    kinds = {verdict.kind for verdict in data.verdicts if verdict.metric != SPEECH_VERDICT}
+    kinds = {verdict.shown_as for verdict in data.verdicts if verdict.metric != SPEECH_VERDICT}
     advice = {verdict.advice for verdict in data.verdicts if verdict.kind is VerdictKind.NO_BASELINE}
     return sentence(advice.pop()) if not kinds.intersection(_COMPARED) and len(advice) == 1 else ""
 
 
-def _word(kinds: Mapping[VerdictKind, int], missed: int) -> tuple[str, str]:
+def _word(kinds: _Kinds, missed: int) -> tuple[str, str]:
     for kind in (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING):
         if kinds.get(kind):
             return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
     if missed:
         return "unclear", "!"
+    for lenient in Leniency:
+        if kinds.get(lenient):
+            return VERDICT_WORDS[lenient].css, VERDICT_WORDS[lenient].glyph
     if kinds.get(VerdictKind.IMPROVED):
         return VERDICT_WORDS[VerdictKind.IMPROVED].css, VERDICT_WORDS[VerdictKind.IMPROVED].glyph
     # Of the remaining kinds, the one with most verdicts.

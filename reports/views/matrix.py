@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
+from harness.analysis.messages import leniency
 from harness.core.records.run import Concluded
-from harness.core.records.verdict import Verdict, VerdictKind
+from harness.core.records.verdict import Shown, Verdict
 from harness.metrics.metric import Direction
 from reports.charts.svg import escape
 from reports.text.format import VERDICT_WORDS, Scale, VerdictWord, in_order, metric_of, percent, scale
@@ -113,9 +114,10 @@ class _Cells:
         for each in members:
             key = (each.id, metric)
             verdict, value, mark = self.verdicts.get(key), self.medians.get(key), self.marks.get(key, "")
-            frame = frames[verdict.kind if verdict else None]
+            frame = frames[verdict.shown_as if verdict else None]
             sort = "" if value is None else f"{value:.9g}"
-            title = f' title="{escape(verdict.reason)}"' if verdict and verdict.reason else ""
+            reason = "; ".join(filter(None, (verdict.reason, leniency(verdict)))) if verdict else ""
+            title = f' title="{escape(reason)}"' if reason else ""
             shown_change = _REFERENCE if key in self.references else frame.shown_change
             if verdict and verdict.change:
                 shown_change = f"{frame.glyph}{percent(math.expm1(sign * verdict.change.point))}</span>"
@@ -133,11 +135,11 @@ class _Frame:
 
 
 @lru_cache(maxsize=256)  # successive runs have the same metrics
-def _frames(head: Markup) -> Mapping[VerdictKind | None, _Frame]:
+def _frames(head: Markup) -> Mapping[Shown | None, _Frame]:
     return {kind: _frame(kind, head) for kind in (None, *VERDICT_WORDS)}
 
 
-def _frame(kind: VerdictKind | None, head: Markup) -> _Frame:
+def _frame(kind: Shown | None, head: Markup) -> _Frame:
     words = VERDICT_WORDS[kind] if kind else _UNJUDGED
     glyph = f"<span>{words.glyph} "
     return _Frame(

@@ -34,6 +34,8 @@ def markdown_summary(data: RunData) -> str:
         f"## {head.glyph} {escape(head.sentence)}",
         *(sentence(text) for text in (head.detail, head.status) if text),
         *_changes("Worse", found.worse),
+        *_changes("Worse, waived", found.waived),
+        *_changes("Worse, for information (the metric does not gate)", found.informing),
         *_changes("Better", found.better),
         *_unclear(found.unclear),
         *_pairs(data, named),
@@ -83,8 +85,20 @@ def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:
         f"### {title}",
         table(("Scenario", "Figure", "Now", "Change", "Interval"), rows[:MOST]),
         *_more(len(rows)),
+        *_lenient(groups),
         *([f"Suspects: {escape('; '.join(suspects[:MOST]))}"] if suspects else []),
     ]
+
+
+def _lenient(groups: Sequence[ChangeGroup]) -> list[str]:
+    """The waivers of regressions, expired or not, with the end and the reason of each."""
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        for line in group.lines:
+            if line.waiver:
+                found.setdefault(line.waiver, []).append(f"{line.metric} of {group.label.full}")
+    lines = [f"- {escape(listed(where[:MOST]))}: {escape(words)}" for words, where in found.items()]
+    return ["\n".join(lines)] if lines else []
 
 
 def _unclear(groups: Sequence[ChangeGroup]) -> list[str]:

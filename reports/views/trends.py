@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from harness.analysis.changepoints.detect import WINDOW
-from harness.core.records.verdict import VerdictKind
+from harness.core.records.verdict import Shown
 from reports.charts.svg import spark
 from reports.charts.timelines import Event, stretch_starts, trend
 from reports.history.index import PastRun, RunIndex, subject_changes
@@ -170,7 +170,7 @@ def _trend(
     values: "FloatArray",
     events: list[Event],
     when: str,
-    kind: VerdictKind | None,
+    kind: Shown | None,
 ) -> Trend:
     import numpy as np
 

@@ -14,7 +14,7 @@ from reports.charts.distributions import Distributions, Figure
 from reports.charts.style import Drawn
 from reports.history.context import Context
 from reports.text.choices import chosen
-from reports.text.format import VERDICT_WORDS, VerdictWord, level, metric_of, moment, percent, sentence
+from reports.text.format import VerdictWord, legend, level, metric_of, moment, percent, sentence
 from reports.text.naming import Key, Names, names_of
 from reports.views.arms import Arms, arms
 from reports.views.changes import Changes, changes
@@ -112,7 +112,7 @@ def run_view(
         sound=sound,
         gaps=gaps(data, named),
         facts=facts(data.run, before=reference.run),
-        legend=tuple(VERDICT_WORDS.values()),
+        legend=legend({verdict.shown_as for verdict in data.verdicts}),
         replays=replays(data, named),
         rules=_rules(data),
         quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),

@@ -19,7 +19,7 @@ from harness.analysis.stats.paired import deferred_estimates
 from harness.analysis.stats.run_spread import RunPrior
 from harness.core.errors import ExitCode, UsageError
 from harness.core.records.value import known, unknown
-from harness.core.records.verdict import Estimate, TargetKind, TargetResult, Verdict, VerdictKind
+from harness.core.records.verdict import Estimate, Leniency, TargetKind, TargetResult, Verdict, VerdictKind, Waiver
 
 
 def noise(seed: int, *, shift: float = 0.0, sd: float = 0.01, launches: int = 3, blocks: int = 8) -> Grouped:
@@ -320,3 +320,44 @@ def test_the_first_of_worse_measurement_undecided_gives_the_exit_code() -> None:
     ]
     for kinds, targets, policy, expected in cases:
         assert exit_code([of(kind) for kind in kinds], targets, policy) is expected
+
+
+class TestPolicy:
+    """The user's policy: which metrics gate, and what is waived."""
+
+    WORSE = noise(1, shift=0.10)
+
+    def test_metric_that_informs_keeps_its_verdict_and_decides_nothing(self) -> None:
+        policy = Policy(gate_metrics=("rtf",))
+        [verdict] = run_gate([duel(self.WORSE)], policy)
+        assert (verdict.kind, verdict.gates, verdict.leniency) == (VerdictKind.REGRESSED, False, Leniency.INFORMS)
+        assert verdict.change is not None
+        assert exit_code([verdict], [], policy) is ExitCode.OK
+
+    def test_metrics_that_inform_change_no_level_of_those_that_gate(self) -> None:
+        gating = [replace(duel(noise(seed)), metric="rtf") for seed in range(4)]
+        informing = [duel(noise(seed, shift=0.1)) for seed in range(40)]
+        policy = Policy(gate_metrics=("rtf",))
+        assert run_gate([*informing, *gating], policy)[40:] == run_gate(gating, policy)
+        assert run_gate([*informing, *gating])[40:] != run_gate(gating)
+
+    def test_undecided_metric_that_informs_needs_no_answer(self) -> None:
+        policy = Policy(gate_metrics=("rtf",), require_answer=True, require_baseline=True)
+        few = [duel(((0.0, 0.1),)), baseline(noise(1), 0)]
+        assert exit_code(run_gate(few, policy), [], policy) is ExitCode.OK
+        assert exit_code(run_gate(few, replace(policy, gate_metrics=())), [], policy) is ExitCode.UNDECIDED
+
+    def test_failure_decides_whichever_metric_names_it(self) -> None:
+        lost = replace(duel(()), data=NotComparable(kind=VerdictKind.FAILED, reason="lost"))
+        policy = Policy(gate_metrics=("rtf",))
+        assert exit_code(run_gate([lost], policy), [], policy) is ExitCode.MEASUREMENT
+
+    @pytest.mark.parametrize(("expired", "code"), [(False, ExitCode.OK), (True, ExitCode.WORSE)])
+    def test_waiver_excuses_until_it_has_expired(self, *, expired: bool, code: ExitCode) -> None:
+        waiver = Waiver(scenarios="*", metric="latency", reason="why", until="2026-12-31", expired=expired)
+        [verdict] = run_gate([duel(self.WORSE)])
+        waived = replace(verdict, waiver=waiver)
+        assert (waived.kind, waived.change) == (VerdictKind.REGRESSED, verdict.change)
+        assert (waived.fails, verdict.fails) == (expired, True)
+        assert exit_code([waived], []) is code
+        assert exit_code([waived, verdict], []) is ExitCode.WORSE

@@ -30,6 +30,7 @@ from tests.conftest import Laboratory
          '  File "onnxruntime/capi/x.py", line 4'),
         ("--model=/home/me/zz/k.onnx", "--model=k.onnx"),
         ("(/home/me/zz/k.onnx)", "(k.onnx)"),
+        ("the waiver for */whole/x[0-9]/v? (see /home/me/zz/k.txt)", "the waiver for */whole/x[0-9]/v? (see k.txt)"),
     ],
 )  # fmt: skip
 def test_of_a_path_the_files_name_is_left(text: str, shown: str) -> None:

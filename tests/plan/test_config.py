@@ -281,7 +281,7 @@ class TestGivenAgain:
         assert joined(()) is joined(None) is None
         assert {key.name for key in KEYS if key.many} == {
             "endpoint-options", "model", "provider", "provider-options", "session-options", "threads", "runtime",
-            "text", "targets", "script", "leave-out",
+            "text", "targets", "tolerance", "gate-metrics", "script", "leave-out",
         }  # fmt: skip
 
     @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.stats.grouped import Grouped
     from harness.core.records.value import Reading
-    from harness.core.records.verdict import Estimate, VerdictKind
+    from harness.core.records.verdict import Estimate, VerdictKind, Waiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,8 @@ class Policy:
     `launch_inflation` is the presumed variance ratio of a duel's launches to what their pairs explain
     (`paired.launch_inflation` measures it). `launch_sd` is a presumed additional standard deviation of the launches'
     log-ratios. `require_answer` turns inconclusive and incomparable verdicts and unknown targets into exit code 4;
-    `require_baseline` does so for a missing baseline. `allow_missing` accepts that baseline scenarios are missing.
+    `require_baseline` does so for a missing baseline. `allow_missing` accepts that baseline scenarios are missing. Only
+    `gate_metrics` decide the exit code, or all if there are none; the others inform. `waivers` excuse regressions.
     """
 
     fdr: float = 0.01
@@ -126,3 +127,9 @@ class Policy:
     require_answer: bool = False
     require_baseline: bool = False
     allow_missing: bool = False
+    gate_metrics: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+
+    def gates(self, metric: str) -> bool:
+        """Whether a comparison of this metric decides the exit code."""
+        return not self.gate_metrics or metric in self.gate_metrics

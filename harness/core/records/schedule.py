@@ -72,9 +72,19 @@ class AlertKind(StrEnum):
     FAILURE = "failed run"
 
 
+class AlertEnding(StrEnum):
+    """Why an alert is closed."""
+
+    RECOVERED = "recovered"
+    ACCEPTED = "accepted"
+    """A run with the worse level was promoted to the baseline."""
+    WAIVED = "waived"
+    """The user waives the regression until a day."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An alert, sent once. It stays open until the problem has recovered.
+    """An alert, sent once. It stays open until the problem has recovered, is accepted, or is waived.
 
     `subject` is the scenario, or the job of a failed run. `size` with its interval is the reported log-ratio; None if
     the alert is not about a change of a metric.
@@ -93,9 +103,11 @@ class Alert:
     high: float | None
     closed_at: float | None
     closed_by: str
-    """The run that showed it recovered."""
+    """The run after which it was closed."""
     trouble: str
     """Why a channel could not be notified; "" if all were."""
+    ending: AlertEnding | None = None
+    """None while it is open, and for alerts that an earlier version closed, which had recovered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

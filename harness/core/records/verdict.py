@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from harness.core.records.value import Reading
 
@@ -83,12 +83,40 @@ class Median(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """The user's decision that a regression of one metric fails nothing for a while.
+
+    `scenarios` is a pattern of scenario ids. `until` is the last day (YYYY-MM-DD, UTC) on which the waiver holds;
+    `expired` says whether that day had passed when the run began.
+    """
+
+    scenarios: str
+    metric: str
+    reason: str
+    until: str
+    expired: bool = False
+
+
+class Leniency(StrEnum):
+    """Why a regression fails nothing."""
+
+    WAIVED = "waived"
+    INFORMS = "informs"
+    """The metric is shown, and the user's policy does not let it gate."""
+
+
+Shown: TypeAlias = VerdictKind | Leniency
+"""What a table or page shows of a verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One decision of the gate.
 
     `change` is the estimated log-ratio against `reference` (a run, a baseline, the other arm of a duel), signed so that
     positive is worse; `tolerance` is a log-ratio too; `detectable` is the smallest log-ratio that this comparison could
-    have found with 90 % power; `reason` and `advice` are sentences for a person.
+    have found with 90 % power; `reason` and `advice` are sentences for a person. A verdict that does not `gate`
+    informs: it decides no exit code. `waiver` is the user's waiver of a regression, expired or not.
     """
 
     scenario_id: str
@@ -101,6 +129,27 @@ class Verdict:
     reason: str = ""
     advice: str = ""
     suspects: tuple[str, ...] = ()
+    gates: bool = True
+    waiver: Waiver | None = None
+
+    @property
+    def leniency(self) -> Leniency | None:
+        """Why this regression fails nothing; None if it fails the run, or is no regression."""
+        if self.kind is not VerdictKind.REGRESSED:
+            return None
+        if not self.gates:
+            return Leniency.INFORMS
+        return Leniency.WAIVED if self.waiver and not self.waiver.expired else None
+
+    @property
+    def fails(self) -> bool:
+        """Whether this is a regression that fails the run."""
+        return self.kind is VerdictKind.REGRESSED and self.leniency is None
+
+    @property
+    def shown_as(self) -> Shown:
+        """What a table or page shows: the kind, or why a regression fails nothing."""
+        return self.leniency or self.kind
 
 
 def is_against_reference(verdict: Verdict) -> bool:

@@ -9,6 +9,7 @@ import json
 import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -129,6 +130,8 @@ def _benchmark(data: RunData, scenario: Scenario, latencies: Sequence[float]) ->
     ours = [verdict for verdict in data.verdicts if verdict.scenario_id == scenario.id]
     verdicts = {verdict.metric: verdict.kind for verdict in ours}
     reasons = {verdict.metric: verdict.reason for verdict in ours if is_against_reference(verdict)}
+    waivers = {verdict.metric: asdict(verdict.waiver) for verdict in ours if verdict.waiver}
+    informing = [verdict.metric for verdict in ours if not verdict.gates]
     return {
         "group": f"{scenario.mode.value} {scenario.text_class}",
         "name": scenario.id,
@@ -144,7 +147,9 @@ def _benchmark(data: RunData, scenario: Scenario, latencies: Sequence[float]) ->
         "param": scenario.id,
         "extra_info": {"run": data.run.id, "invalid": invalid, "medians": medians, "verdicts": verdicts}
         | ({"reasons": reasons} if reasons else {})
-        | ({"note": data.run.replica_note} if data.run.replica_note else {}),
+        | ({"note": data.run.replica_note} if data.run.replica_note else {})
+        | ({"waivers": waivers} if waivers else {})
+        | ({"informing": informing} if informing else {}),
         "options": {
             "disable_gc": False,
             "timer": "perf_counter",
