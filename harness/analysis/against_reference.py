@@ -170,7 +170,8 @@ class AgainstReference:
         moved = verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
         advice = verdict.advice
         if verdict.kind is VerdictKind.REGRESSED:
-            advice = f"if it is meant, accept it: `kokoro-bench baseline promote {self._data.run.id} --reason WHY`"
+            command = f"kokoro-bench baseline promote {self._data.run.id} --only '*' --reason WHY"
+            advice = f"if it is meant, accept it: `{command}`"
         return replace(
             verdict,
             reason=words,

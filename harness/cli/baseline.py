@@ -146,6 +146,12 @@ def _check(data: "RunData", chosen: "AbstractSet[str]", *, accepted: bool) -> No
         raise UsageError(
             f"a run that is {data.run.status.value} cannot be accepted", where=data.run.id, remedy="kokoro-bench run"
         )
+    if data.run.replay_of:
+        raise UsageError(
+            "a replay is a part of its run and measured both sides of it",
+            where=data.run.id,
+            remedy=f"kokoro-bench baseline promote {data.run.replay_of}",
+        )
     if any(block.slice_ns for block in data.blocks):
         raise UsageError(
             "the arms of this duel ran at the same time: only their ratio is valid, not the single values",

@@ -1,13 +1,13 @@
 """`kokoro-bench run` against an accepted reference, as a user sees it: terminal, page, summary, JSON, exit code."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from harness.plan.config import load_config
 from harness.store.runs import open_store
-from tests.accepting import DATE, accept, changed
+from tests.accepting import changed
 from tests.conftest import Command
 
 SCRIPTED = ("--engine", "scripted", "--model", "scripted", "-k", "whole and chars-12", "--budget", "40s")
@@ -19,11 +19,13 @@ def accepted(here: Command, tmp_path: Path) -> str:
     """A folder whose only run was accepted; its id."""
     ran = here("run", *SCRIPTED)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    config = load_config({}, start=tmp_path, environment={})
-    with open_store(config.results) as store:
-        data = store.load(store.resolve("latest"))
-    accept(config.baselines, data)
-    return data.run.id
+    promoted = here("baseline", "promote", "latest", "--reason", "the first")
+    assert promoted.returncode == 0, promoted.stdout + promoted.stderr
+    return latest(tmp_path)
+
+
+def today() -> str:
+    return datetime.now(tz=UTC).date().isoformat()
 
 
 def latest(root: Path) -> str:
@@ -34,7 +36,7 @@ def latest(root: Path) -> str:
 def test_the_same_subject_is_said_everywhere(here: Command, tmp_path: Path, accepted: str) -> None:
     ran = here("run", *SCRIPTED, *OUTPUTS)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    same = f"othing under test changed since the acceptance of {DATE} (run {accepted})"
+    same = f"othing under test changed since the acceptance of {today()} (run {accepted})"
     lines = ran.stdout.splitlines()
     assert lines[0] == f"n{same}"
     assert lines[1] == "measuring takes up to 0:40"
@@ -55,7 +57,7 @@ def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: 
     assert ran.returncode == 1, ran.stdout + ran.stderr
     difference = "version of engine scripted plain → pace=1.1"
     lines = ran.stdout.splitlines()
-    assert lines[0].endswith(f"changed since the acceptance of {DATE} (run {accepted}): {difference}")
+    assert lines[0].endswith(f"changed since the acceptance of {today()} (run {accepted}): {difference}")
     assert lines[1].startswith("measuring takes about 0:40: 0:18 for the values of this run, then 0:22 for 1 arm")
     run_id = latest(tmp_path)
     with open_store(tmp_path / ".kokoro-bench" / "results.sqlite") as store:
@@ -74,6 +76,14 @@ def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: 
     assert f"Run {run_id}" in shown
     assert f"replayed in run {replay.id}; changed: {difference}" in shown
     assert f"replay of {run_id}" in here("runs", "list").stdout
+    refused = here("baseline", "promote", replay.id)
+    assert refused.returncode == 2
+    assert f"kokoro-bench baseline promote {run_id}" in refused.stderr
+    accepted_now = here("baseline", "promote", "latest", "--only", "*", "--reason", "meant")
+    assert accepted_now.returncode == 0, accepted_now.stderr
+    again = here("run", *SCRIPTED, "--script", "pace=1.1")
+    assert again.returncode == 0
+    assert f"nothing under test changed since the acceptance of {today()} (run {run_id})" in again.stdout
 
 
 @pytest.mark.usefixtures("accepted")
@@ -88,29 +98,15 @@ def test_never_and_always(here: Command, tmp_path: Path) -> None:
     assert "replay must be one of always, never, auto" in ran.stderr.replace("'", "")
 
 
-@pytest.mark.usefixtures("accepted")
 def test_a_real_worker_whose_packages_are_gone_is_compared_with_remembered_values(
     here: Command, tmp_path: Path
 ) -> None:
-    real = (
-        "--model",
-        "replica-small",
-        "-k",
-        "whole and chars-12",
-        "--budget",
-        "1s",
-        "--launches",
-        "1",
-        "--blocks",
-        "2",
-    )
+    real = ("--model", "replica-small", "-k", "whole and chars-12", "--budget", "1s", "--launches", "1")
     assert here("run", *real).returncode == 0
-    config = load_config({}, start=tmp_path, environment={})
-    with open_store(config.results) as store:
-        accept(config.baselines, store.load(store.resolve("latest")))
+    assert here("baseline", "promote", "latest").returncode == 0
     same = here("run", *real)
     assert "nothing under test changed since the acceptance of" in same.stdout
-    (arm,) = changed(config.baselines, packages=(("numpy", "0.0.1"),)).arms
+    (arm,) = changed(tmp_path / "baselines", packages=(("numpy", "0.0.1"),)).arms
     ran = here("run", *real, UV_OFFLINE="1", UV_NO_INDEX="1")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "not replayed: the reference cannot be restored (" in ran.stdout

@@ -97,7 +97,7 @@ class TestAnotherSubject:
         assert verdict.reason.endswith(f"changed: {difference}")
         assert verdict.suspects[0] == difference
         assert "stage inference" in verdict.suspects[1]
-        assert "--reason WHY" in verdict.advice
+        assert f"promote {finished.data.run.id} --only '*' --reason WHY" in verdict.advice
         assert "measuring takes about 0:40: 0:18 for the values of this run, then 0:22" in lab.said[1]
 
     def test_the_pairs_are_a_run_of_their_own_that_names_the_run(self, lab: Accepted) -> None:
