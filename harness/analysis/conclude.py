@@ -11,11 +11,11 @@ from harness.analysis.gate import check_targets, run_gate
 from harness.analysis.length_changes import length_notes
 from harness.analysis.messages import no_interval
 from harness.analysis.promotion import median_of_known
+from harness.analysis.run_priors import run_prior
 from harness.analysis.self_reports import server_notes
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
 from harness.analysis.stats.estimate import summarise
 from harness.analysis.stats.launch_prior import EarlierLaunches, launch_prior
-from harness.analysis.stats.run_spread import RunPrior
 from harness.analysis.stats.sign_test import symmetry
 from harness.core.records.repetition import OutcomeKind
 from harness.core.records.run import RunData, RunStatus
@@ -244,7 +244,7 @@ def _sides(
             if point.median > 0
         ),
         canary_log=_canary_log(data),
-        prior=RunPrior(sd=METRICS[values.metric].run_spread.sd, freedom=METRICS[values.metric].run_spread.freedom),
+        prior=run_prior(scenario.arm, values.metric),
     )
 
 

@@ -298,3 +298,34 @@ class TestSuspects:
 def test_what_the_policy_asks_for(lab: Laboratory, require: str, *, answer: bool, baseline: bool) -> None:
     policy = policy_of(lab.config(require=require))
     assert (policy.require_answer, policy.require_baseline) == (answer, baseline)
+
+
+class TestPriorsOfMemory:
+    """One accepted run, of a process of our own or of a server that somebody else started and may have restarted."""
+
+    @pytest.mark.parametrize(("url", "kind"), [("", "regressed"), ("http://127.0.0.1:1", "inconclusive")])
+    def test_one_accepted_run_decides_unless_a_server_of_others_holds_it(
+        self, lab: Laboratory, data: RunData, judged: Any, url: str, kind: str
+    ) -> None:
+        def served(run: RunData) -> RunData:
+            scenarios = [replace(each, arm=replace(each.arm, url=url)) for each in run.run.scenarios]
+            ids = {old.id: new for old, new in zip(run.run.scenarios, scenarios, strict=True)}
+            return replace(
+                run,
+                run=replace(run.run, scenarios=tuple(scenarios)),
+                launches=tuple(replace(each, arm_id=scenarios[0].arm.id) for each in run.launches),
+                repetitions=tuple(replace(each, scenario_id=ids[each.scenario_id].id) for each in run.repetitions),
+                summaries=tuple(replace(each, scenario_id=ids[each.scenario_id].id) for each in run.summaries),
+            )
+
+        lab.promote(served(data))
+        grown = replace(
+            data,
+            launches=tuple(
+                replace(each, rss_loaded=round(each.rss_loaded * (1.06 + 0.001 * each.launch)))
+                for each in data.launches
+                if each.rss_loaded is not None
+            ),
+        )
+        found = [each for each in judged(served(grown)).verdicts if each.metric == "rss_loaded"]
+        assert [each.kind.value for each in found] == [kind]
