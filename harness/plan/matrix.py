@@ -60,6 +60,8 @@ class LaunchPolicy:
     launches: int | None = None
     """None: as many as the run limits say."""
     otherwise: "LaunchPolicy | None" = None
+    by_cost: bool = False
+    """Whether expensive scenarios are in fewer blocks than cheap ones, if the budget has no time for all blocks."""
 
 
 ALL_LAUNCHES = LaunchPolicy()

@@ -28,7 +28,7 @@ from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus, user_text
 from harness.plan.gate_policy import check_overlap
-from harness.plan.matrix import Plan, RunLimits, ScenarioRequest, expand, make_plan
+from harness.plan.matrix import LaunchPolicy, Plan, RunLimits, ScenarioRequest, expand, make_plan
 from harness.plan.requests import is_for, resolved_request
 from harness.runner.measurement import Session, conduct_plan, head_of
 from harness.runner.replay import Replays
@@ -88,6 +88,7 @@ def against_baseline(config: Config) -> RunAnalysis:
         enough=undecided,
         settled=lambda data: precision_reached(data, precision),
         policy=policy_of(config),
+        launch_policy=LaunchPolicy(by_cost=True),
     )
 
 

@@ -7,6 +7,8 @@ from harness.core.clock import Clock
 from harness.measure.conductor.events import Progress
 from harness.plan.matrix import LaunchPolicy, RunLimits
 
+START_UP_SHARE = 0.25
+"""The part of the budget for start-ups; their first round is measured in any case."""
 FEWEST_REPEATS = 50
 """A soak always runs this many repeats per block. Fewer do not show memory growth."""
 
@@ -71,26 +73,27 @@ class RunBudget:
             self._update_launches()
 
     def fits_start_ups(self, *, alone: bool) -> bool:
-        """Whether another round of start-ups fits into one launch's share of the budget.
+        """Whether another round of start-ups fits into their share of the budget.
 
         With `alone` nothing else is measured, and the whole budget counts.
         """
         round_s = self._starting_ns / max(1, self._start_ups) / 1e9
-        part = 1 if alone else self.launches
-        return self._elapsed_s() + round_s <= self._run_limits.budget_s / part
+        share = 1.0 if alone else START_UP_SHARE
+        return self._elapsed_s() + round_s <= share * self._run_limits.budget_s
 
     def fits_launch(self) -> bool:
         """Whether another launch with one block of each group fits, at the mean durations so far."""
         return self._elapsed_s() + self._needs_s(1, blocks=1) <= self._run_limits.budget_s
 
-    def fits_block(self, launch: int, *, until: float = 1.0) -> bool:
+    def fits_block(self, launch: int, *, until: float = 1.0, block_s: float | None = None) -> bool:
         """Whether another block fits into the launch's share of the budget that the start-ups left.
 
-        If arms run in groups, `until` is the fraction of the launch at which this group must have ended.
+        `block_s` is its duration in seconds, by default the mean of the blocks so far. If arms run in groups, `until`
+        is the fraction of the launch at which this group must have ended.
         """
         before_s = self._starting_ns / 1e9
         deadline_s = before_s + (self._run_limits.budget_s - before_s) * (launch + until) / self.launches
-        return self._elapsed_s() + self._block_s() <= deadline_s
+        return self._elapsed_s() + (self._block_s() if block_s is None else block_s) <= deadline_s
 
     def soak_limit(self, soaks: int) -> Callable[[int], bool]:
         """Return a check, starting now, whether one of `soaks` soaks has time for its repeat of a given number.

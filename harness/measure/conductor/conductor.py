@@ -6,6 +6,7 @@ It prints and writes nothing: it emits events. It knows no metrics and no verdic
 each block, can end a group of blocks or a run before the blocks are done or the budget is spent.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -14,6 +15,7 @@ from harness.core.clock import Clock
 from harness.core.records.repetition import Block, Outcome, OutcomeKind, Phase, Repetition
 from harness.core.records.scenario import Arm, Scenario, Utterance
 from harness.measure.conductor.active_scenarios import ActiveScenarios
+from harness.measure.conductor.allocation import Allocation
 from harness.measure.conductor.budget import RunBudget
 from harness.measure.conductor.dispatch import Dispatcher, Step
 from harness.measure.conductor.events import BlockDone, Event, EventHandler
@@ -25,6 +27,7 @@ from harness.measure.conductor.steps import StepResult, StepRunner
 from harness.measure.conductor.warm_ups import WarmUps
 from harness.measure.conductor.watch import Watch, early_endings
 from harness.measure.conductor.worker_factory import CanaryWorker, WorkerFactory
+from harness.measure.conductor.worker_starts import WorkerStarts
 from harness.measure.conductor.workers import WorkerPool
 from harness.measure.worker.slicing_checks import Slicing
 from harness.plan.matrix import Plan
@@ -48,6 +51,7 @@ class Conductor:
         self._slicing = Slicing(plan.run_limits.launch_policy)
         pool = WorkerPool(plan, worker_factory=worker_factory, clock=clock, emit=self._emit, slicing=self._slicing)
         self._worker_pool = pool
+        self._starts = WorkerStarts(pool, self._active_scenarios, self._slicing, announce=self._emit_progress)
         self._canary = CanaryWorker(worker_factory)
         self._dispatcher = dispatcher = Dispatcher(plan, worker_factory, self._slicing)
         self._steps = StepRunner(dispatcher=dispatcher, worker_pool=pool, clock=clock, slicing=self._slicing)
@@ -61,6 +65,7 @@ class Conductor:
             emit=self._emit,
         )
         self._budget = RunBudget(plan.run_limits, clock)
+        self._allocations: dict[int, Allocation] = defaultdict(Allocation)  # by the number of the group
         self._restarts: dict[Arm, int] = {}
         self._extra_launches = 0
         self._groups: tuple[Group, ...] = ()
@@ -134,7 +139,7 @@ class Conductor:
         """Start a group's workers and run its blocks. Return False if the run must end."""
         group = self._groups[number]
         began = self._clock.now_ns()
-        self._start_workers(self._plan.turned(group.arms, "arms", launch), launch)
+        self._starts.start_all(self._plan.turned(group.arms, "arms", launch), launch)
         in_group = [each for each in self._active_scenarios.in_blocks if each.arm in group.arms]
         self._warm_ups.run(self._warm_up_order(in_group, launch), launch)
         if not launch and self._slicing.reason and (launch_policy := self._plan.run_limits.launch_policy.otherwise):
@@ -142,10 +147,11 @@ class Conductor:
         self._budget.launch_done(began, groups=len(self._groups))
         for block in range(self._plan.run_limits.blocks):
             self._first_block_arms = frozenset(group.arms) if block == 0 else frozenset()
-            if block and not self._budget.fits_block(launch, until=until):
+            due = self._due(number, launch, until=until, blocks=block)
+            if block and due and not self._budget.fits_block(launch, until=until, block_s=self._block_s(number, due)):
                 self.reason = self._budget_spent
                 break
-            if not self._run_block(number, launch, reverse=bool(block % 2)):
+            if not self._run_block(number, launch, due, reverse=bool(block % 2)):
                 break
             self._round += 1
             if reason := self._watch.ends_run():
@@ -156,18 +162,31 @@ class Conductor:
                 break
         return True
 
-    def _run_block(self, group: int, launch: int, *, reverse: bool) -> bool:
-        """Run every scenario of a group once. Return False if no scenario is left.
+    def _due(self, group: int, launch: int, *, until: float, blocks: int) -> list[Scenario]:
+        """The scenarios of the next block: all that are active, if the rest of the blocks fits into the budget."""
+        active = self._active(group)
+        allocation = self._allocations[group]
+        rest_s = (self._plan.run_limits.blocks - blocks) * allocation.cost_s(active)
+        in_full = not blocks or not self._plan.run_limits.launch_policy.by_cost
+        return allocation.due(active, in_full=in_full or self._budget.fits_block(launch, until=until, block_s=rest_s))
+
+    def _active(self, group: int) -> list[Scenario]:
+        return [scenario for scenario in self._groups[group].scenarios if scenario in self._active_scenarios]
+
+    def _block_s(self, group: int, due: Sequence[Scenario]) -> float | None:
+        return self._allocations[group].cost_s(due) if self._plan.run_limits.launch_policy.by_cost else None
+
+    def _run_block(self, group: int, launch: int, due: Sequence[Scenario], *, reverse: bool) -> bool:
+        """Run the scenarios that are due once. Return False if no scenario is left.
 
         With `reverse`, the block runs in the reversed order of the block before it. Over such a pair of blocks, the
         effects of position and of the preceding scenario cancel out.
         """
-        active = [scenario for scenario in self._groups[group].scenarios if scenario in self._active_scenarios]
-        if not active:
+        if not due:
             return False
-        order = self._plan.shuffled(active, "block", self._blocks - reverse)
-        if reverse:
-            order.reverse()
+        shuffled = self._plan.shuffled(self._active(group), "block", self._blocks - reverse)
+        order = [scenario for scenario in (reversed(shuffled) if reverse else shuffled) if scenario in due]
+        self._allocations[group].count(order)
         started_at, began = self._clock.wall(), self._clock.now_ns()
         self._emit_progress("canary")
         canary = self._canary.read()
@@ -190,7 +209,7 @@ class Conductor:
 
         pairs, slice_ns = self._steps.pairs(order), round(self._slicing.slice_s * 1e9)
         try:
-            self._synthesise(order, pairs, done)
+            self._synthesise(order, pairs, done, self._allocations[group])
         except KeyboardInterrupt:
             # Finished repetitions are valid; an interrupt costs only the current repetition.
             if done:
@@ -201,7 +220,11 @@ class Conductor:
         return True
 
     def _synthesise(
-        self, order: Sequence[Scenario], pairs: Mapping[Scenario, Scenario], done: list[Repetition]
+        self,
+        order: Sequence[Scenario],
+        pairs: Mapping[Scenario, Scenario],
+        done: list[Repetition],
+        allocation: Allocation,
     ) -> None:
         """Run one step per scenario and append its repetitions to `done`. Both sides of a pair run together."""
         ran: set[Scenario] = set()
@@ -215,11 +238,12 @@ class Conductor:
                 ran.add(other)
                 done += self._repeat_both((scenario, other), position=position, phase=Phase.MEASURED)
                 continue
-            fits = self._budget.soak_limit(self._soaks())
+            fits, began = self._budget.soak_limit(self._soaks()), self._clock.now_ns()
             for repeat in range(scenario.repeats):
                 if scenario not in self._active_scenarios or not fits(repeat):
                     break
                 done += self._repeat(scenario, position=position, phase=Phase.MEASURED, repeat=repeat)
+            allocation.add(scenario, self._clock.now_ns() - began)
 
     def _soaks(self) -> int:
         """The number of active soaks in one round of the launch."""
@@ -292,30 +316,6 @@ class Conductor:
                 self._reopen(each.scenario.arm)
         return [repetition for each in results for repetition in each.repetitions]
 
-    def _start_workers(self, arms: Sequence[Arm], launch: int) -> None:
-        """Start the arms' workers, one after the other.
-
-        A duel in slices has many launches. Only its first launch measures loading. In later launches both arms load in
-        parallel, without a first inference.
-        """
-        if launch and self._slicing.slice_s:
-            self._emit_progress(f"loading {' and '.join(arm.id for arm in arms)}")
-            for arm, outcome in self._worker_pool.open_at_once(arms, launch).items():
-                self._handle_load(arm, outcome)
-            return
-        for arm in arms:
-            self._start_worker(arm, launch)
-
-    def _start_worker(self, arm: Arm, launch: int) -> None:
-        self._emit_progress(f"loading {arm.id}")
-        self._handle_load(arm, self._worker_pool.open(arm, launch))
-
-    def _handle_load(self, arm: Arm, outcome: Outcome) -> None:
-        """Remove all scenarios of an arm that cannot be loaded."""
-        if not outcome.valid:
-            for scenario in self._active_scenarios.of_arm(arm):
-                self._active_scenarios.lose(scenario, outcome)
-
     def _reopen(self, arm: Arm) -> None:
         remaining = self._warm_up_order(self._active_scenarios.of_arm(arm), self._restarts.get(arm, 0))
         self._restarts[arm] = self._restarts.get(arm, 0) + 1
@@ -329,7 +329,7 @@ class Conductor:
             return
         # A new process is a new launch: its values must not mix with those of the lost process.
         self._extra_launches += 1
-        self._start_worker(arm, self._last_launch)
+        self._starts.start(arm, self._last_launch)
         for scenario in remaining:
             if arm in self._worker_pool:
                 self._warm_ups.warm_up(scenario)

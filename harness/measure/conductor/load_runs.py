@@ -48,7 +48,7 @@ class LoadConductor(Conductor):
 
     def _run_launch(self, launch: int) -> bool:
         for arm in dict.fromkeys(scenario.arm for scenario in self._active_scenarios.in_blocks):
-            self._start_worker(arm, launch)
+            self._starts.start(arm, launch)
         for number in range(self._plan.run_limits.blocks):
             self._rounds_left = self._plan.run_limits.blocks - number - 1
             self._remaining = sorted(self._active_scenarios.alive, key=_load_order)

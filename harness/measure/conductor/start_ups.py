@@ -1,7 +1,7 @@
 """Measures start-ups: one round per launch, before the first block.
 
-Start-ups between blocks would lengthen the time in which the machine can change. The rounds that the launch policy
-needs run whatever the budget.
+Start-ups between blocks would lengthen the time in which the machine can change. The first round runs whatever the
+budget; where nothing else is measured, as many as the launch policy needs.
 """
 
 from typing import TYPE_CHECKING
@@ -44,10 +44,11 @@ class StartUps:
     def run(self, budget: RunBudget) -> str:
         """Run all rounds. Return why there were fewer rounds than launches, or ""."""
         run_limits = self._plan.run_limits
+        # The workers of the blocks are start-ups too, so that one round of dedicated ones is no value by itself.
+        alone = not self._active_scenarios.in_blocks
+        needed = run_limits.launch_policy.needed_launches if alone else 1
         for launch in range(run_limits.launches if self._active_scenarios.start_ups else 0):
-            if launch >= self._plan.run_limits.launch_policy.needed_launches and not budget.fits_start_ups(
-                alone=not self._active_scenarios.in_blocks
-            ):
+            if launch >= needed and not budget.fits_start_ups(alone=alone):
                 return f"the budget of {run_limits.budget_s:g} s had no time for more than {launch} start-ups"
             began = self._clock.now_ns()
             for scenario in self._plan.shuffled(self._active_scenarios.start_ups, "load", launch):
