@@ -13,6 +13,7 @@ from harness.plan.config import Config
 from harness.store.baselines import list_machines
 
 if TYPE_CHECKING:
+    from harness.core.records.schedule import Alert
     from harness.store.runs import RunStore
     from reports.history.context import Context
     from reports.history.steps import Marks
@@ -78,6 +79,12 @@ def context_of(store: "RunStore", config: Config) -> "Context":
     )
 
 
+def _sentence(alert: "Alert") -> str:
+    """The sentence of an alert, and how it ended if its problem did not go away."""
+    lasting = alert.ending is not None and alert.ending != "recovered"
+    return f"{alert.sentence}; {alert.ending} after run {alert.closed_by}" if lasting else alert.sentence
+
+
 def _marks(store: "RunStore", config: Config) -> "Marks":
     """The alerts and the promoted runs, which charts mark."""
     from harness.core.records.schedule import AlertKind
@@ -85,7 +92,7 @@ def _marks(store: "RunStore", config: Config) -> "Marks":
 
     reported = tuple(
         ReportedStep(
-            run_id=each.run_id, scenario_id=each.subject, metric=each.metric, sentence=published_text(each.sentence)
+            run_id=each.run_id, scenario_id=each.subject, metric=each.metric, sentence=published_text(_sentence(each))
         )
         for each in store.journal().alerts()
         if each.kind is AlertKind.REGRESSION

@@ -1,25 +1,27 @@
-"""Which findings are new: a step is reported once when it appears and once when it has recovered. Pure functions.
+"""Which findings are new: a step is reported once when it appears and once when it has ended. Pure functions.
 
 A step shows in two ways: the gate calls a figure regressed against the baseline, or the history of nights steps up
 (`harness.analysis.changepoints.incremental`, as in the report), which needs no baseline and
 finds slow drifts that the gate cannot see. The first to find a step reports it. A step that was reported, or that
-appears in another metric of the same scenario, is not reported again.
+appears in another metric of the same scenario, is not reported again. A metric that does not gate and a waived
+regression are not reported at all.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from harness.analysis.changepoints.detect import WINDOW, ChangePoint, unreported
 from harness.analysis.changepoints.incremental import share_of_alpha, steps_of
 from harness.analysis.changepoints.scan import BEFORE
 from harness.analysis.conclude import without_interval
-from harness.analysis.messages import percent
+from harness.analysis.messages import leniency, percent
 from harness.core.records.run import RunData
-from harness.core.records.schedule import Alert, AlertKind
+from harness.core.records.schedule import Alert, AlertEnding, AlertKind
 from harness.core.records.verdict import TargetKind, VerdictKind
 from harness.metrics.registry import METRICS
+from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy
 from harness.store.rows import SeriesPoint
 
 NEAR: Final = 60
@@ -61,11 +63,16 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """`reported`: new findings; `joined`: the same step in another metric, stored but not sent; `recovered`: closed."""
+    """`reported`: new findings; `joined`: the same step in another metric, stored but not sent; `ended`: to close."""
 
     reported: tuple[Finding, ...] = ()
     joined: tuple[Finding, ...] = ()
-    recovered: tuple[Alert, ...] = ()
+    ended: Mapping[AlertEnding, tuple[Alert, ...]] = field(default_factory=dict)
+
+    @property
+    def recovered(self) -> tuple[Alert, ...]:
+        """The alerts whose problem is gone."""
+        return self.ended.get(AlertEnding.RECOVERED, ())
 
 
 class Trends(Protocol):
@@ -95,14 +102,19 @@ def of_verdicts(data: RunData) -> Findings:
         key = (AlertKind.REGRESSION, verdict.scenario_id, verdict.metric)
         if verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.SAME_SUBJECT, VerdictKind.IMPROVED):
             right.add(key)
-        elif verdict.kind is VerdictKind.REGRESSED and verdict.change is not None:
+        elif verdict.fails and verdict.change is not None:
             change = verdict.change
             span = f"{percent(change.point)} (interval {percent(change.low)} to {percent(change.high)})"
             wrong.append(
                 Finding(
                     kind=key[0], subject=key[1], metric=key[2], run_id=data.run.id, size=change.point, low=change.low,
                     high=change.high, suspects=verdict.suspects,
-                    sentence=f"{verdict.metric} of {verdict.scenario_id} is worse by {span}",
+                    sentence="; ".join(
+                        filter(
+                            None,
+                            (f"{verdict.metric} of {verdict.scenario_id} is worse by {span}", leniency(verdict)),
+                        )
+                    ),
                 )
             )  # fmt: skip
     alone = without_interval(data)
@@ -120,7 +132,9 @@ def of_verdicts(data: RunData) -> Findings:
     return Findings(wrong=tuple(wrong), right=frozenset(right))
 
 
-def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines: int) -> Findings:
+def of_history(
+    data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines: int, policy: AlertPolicy = DEFAULT_POLICY
+) -> Findings:
     """The fresh steps of every gated trend to which `data` adds a point: the report's steps, if at least the tolerance.
 
     `lines` is the number of gated trends of the machine.
@@ -130,17 +144,20 @@ def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines:
     right: set[Key] = set()
     for summary in data.summaries:
         scenario_id, metric = summary.scenario_id, summary.metric
-        if not METRICS[metric].gated or not summary.median or summary.median < 0:
+        if not METRICS[metric].gated or not policy.gates(metric) or not summary.median or summary.median < 0:
+            continue
+        if policy.waived(scenario_id, metric, at=data.run.started_at):
             continue
         newest = _line(trends(scenario_id, metric, newest=NEAR))
-        if not _may_have_stepped([math.log(value) for _, value in newest], _tolerance(metric)):
+        tolerance = math.log1p(policy.tolerance(scenario_id, metric))
+        if not _may_have_stepped([math.log(value) for _, value in newest], tolerance):
             continue
         line = _line(trends(scenario_id, metric))
         run_ids = [run_id for run_id, _ in line]
         steps = [_worse(step, metric) for step in steps_of([value for _, value in line], alpha=alpha)]
         key = (AlertKind.REGRESSION, scenario_id, metric)
         own = [alert for alert in alerts if _key(alert) == key]
-        worse, better = _fresh(steps, run_ids, metric=metric, own=own)
+        worse, better = _fresh(steps, run_ids, tolerance=tolerance, own=own)
         wrong += [_stepped(step, run_ids, key=key) for step in worse]
         if better and any(
             alert.closed_at is None and _place(alert.run_id, run_ids, late=-1) < better[-1].index for alert in own
@@ -149,9 +166,21 @@ def of_history(data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines:
     return Findings(wrong=tuple(wrong), right=frozenset(right))
 
 
-def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequence[str] = ()) -> News:
-    """The `findings` that no stored alert covers. `runs` are the machine's runs, oldest first."""
-    open_alerts = [alert for alert in alerts if alert.closed_at is None]
+def news(
+    findings: Sequence[Findings],
+    alerts: Sequence[Alert],
+    *,
+    runs: Sequence[str] = (),
+    ended: Mapping[int, AlertEnding] | None = None,
+    policy: AlertPolicy = DEFAULT_POLICY,
+) -> News:
+    """The `findings` that no stored alert covers. `runs` are the machine's runs, oldest first.
+
+    `ended` (`harness.schedule.endings`) are the keys of alerts that are accepted or waived. They cover no finding: what
+    is worse than an accepted level is news.
+    """
+    ended = ended or {}
+    open_alerts = [alert for alert in alerts if alert.closed_at is None and alert.key not in ended]
     places = {run_id: place for place, run_id in enumerate(runs)}
     wrong = {finding.key: finding for found in reversed(findings) for finding in reversed(found.wrong)}
     right = {key for found in findings for key in found.right} - wrong.keys()
@@ -159,7 +188,7 @@ def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequenc
     joined: list[Finding] = []
     for finding in wrong.values():
         own = [alert for alert in open_alerts if _key(alert) == finding.key]
-        if own and not all(_further(finding, alert) for alert in own):
+        if own and not all(_further(finding, alert, policy) for alert in own):
             continue
         same_step = not own and any(
             alert.kind is AlertKind.REGRESSION
@@ -169,8 +198,14 @@ def news(findings: Sequence[Findings], alerts: Sequence[Alert], *, runs: Sequenc
             for alert in open_alerts
         )
         (joined if finding.kind is AlertKind.REGRESSION and same_step else reported).append(finding)
-    recovered = tuple(alert for alert in open_alerts if _key(alert) in right)
-    return News(reported=tuple(reported), joined=tuple(joined), recovered=recovered)
+    closed: dict[AlertEnding, tuple[Alert, ...]] = {
+        AlertEnding.RECOVERED: tuple(alert for alert in open_alerts if _key(alert) in right)
+    }
+    for ending in (AlertEnding.ACCEPTED, AlertEnding.WAIVED):
+        closed[ending] = tuple(alert for alert in alerts if ended.get(alert.key) is ending)
+    return News(
+        reported=tuple(reported), joined=tuple(joined), ended={ending: of for ending, of in closed.items() if of}
+    )
 
 
 def alert_of(finding: Finding, *, machine_key: str, now: float) -> Alert:
@@ -182,11 +217,12 @@ def alert_of(finding: Finding, *, machine_key: str, now: float) -> Alert:
     )  # fmt: skip
 
 
-def _further(finding: Finding, alert: Alert) -> bool:
+def _further(finding: Finding, alert: Alert, policy: AlertPolicy) -> bool:
     """Whether an open regression has grown: beyond its interval, and by more than the tolerance."""
     if finding.size is None or finding.low is None or alert.size is None or alert.high is None:
         return False
-    return finding.low > alert.high and finding.size - alert.size >= _tolerance(finding.metric)
+    tolerance = math.log1p(policy.tolerance(finding.subject, finding.metric))
+    return finding.low > alert.high and finding.size - alert.size >= tolerance
 
 
 def _may_have_stepped(values: Sequence[float], tolerance: float) -> bool:
@@ -204,16 +240,10 @@ def _may_have_stepped(values: Sequence[float], tolerance: float) -> bool:
     return False
 
 
-def _tolerance(metric: str) -> float:
-    """The tolerance of a metric, as a log-ratio."""
-    return math.log1p(METRICS[metric].tolerance or 0.0)
-
-
 def _fresh(
-    steps: Sequence[ChangePoint], run_ids: Sequence[str], *, metric: str, own: Sequence[Alert]
+    steps: Sequence[ChangePoint], run_ids: Sequence[str], *, tolerance: float, own: Sequence[Alert]
 ) -> tuple[tuple[ChangePoint, ...], tuple[ChangePoint, ...]]:
     """The unreported fresh steps to the worse, and the fresh steps to the better, if at least the tolerance."""
-    tolerance = _tolerance(metric)
     fresh = [step for step in steps if step.index >= len(run_ids) - FRESH and abs(step.size) >= tolerance]
     reported = [_place(alert.run_id, run_ids, late=-FRESH * 10) for alert in own]
     worse = [step for step in fresh if step.low > 0]

@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """The content of an alert: `event` is "alert" or "recovered"; `text` is the whole alert, for chat programs."""
+    """The content of an alert: `event` is "alert" or how alerts ended; `text` is the whole alert, for chat programs."""
 
     event: str
     subject: str
@@ -185,7 +185,7 @@ def _apprise(url: str) -> Callable[[Message], None]:
         raise ConfigError("Apprise does not know this address", where=f"alerts, {url.partition(':')[0]}://…")
 
     def send(message: Message) -> None:
-        kind = apprise.NotifyType.SUCCESS if message.event == "recovered" else apprise.NotifyType.WARNING
+        kind = apprise.NotifyType.WARNING if message.event == "alert" else apprise.NotifyType.SUCCESS
         if not sender.notify(title=message.subject, body=message.text, notify_type=kind):
             raise AlertError("could not be delivered")
 

@@ -13,6 +13,7 @@ from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome
 from harness.core.redaction import published, published_record, published_text
 from harness.metrics.registry import METRICS
 from harness.schedule import alerts
+from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy, endings
 from harness.schedule.job import Job
 from harness.schedule.notifiers import Channel, Line, Message, tell
 from harness.schedule.promotion import refusal
@@ -39,6 +40,9 @@ class PostRunActions:
     link_of: Callable[[str], str]
     retention: Retention
     say: Callable[[str], None]
+    policy: AlertPolicy = DEFAULT_POLICY
+    accepted: Callable[[Alert, RunData | None], bool] = lambda _alert, _data: False
+    """Whether the level that an alert on a regression reported was accepted, as far as a run shows."""
 
     def of(self, fire: Fire, job: Job, *, now: float) -> None:
         """Run all actions for a due time that has ended."""
@@ -66,35 +70,39 @@ class PostRunActions:
             found += [alerts.of_verdicts(data), self._of_history(data, known)]
         rows = reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))
         runs = [row.id for row in rows if not row.is_replay]
-        news = alerts.news(found, known, runs=runs)
+        ended = self._try(
+            lambda: endings(known, self.policy, at=_began(data, now), accepted=lambda alert: self.accepted(alert, data))
+        )
+        news = alerts.news(found, known, runs=runs, ended=ended, policy=self.policy)
         keys = [
             self.journal.open_alert(
                 alerts.alert_of(each, machine_key=fire.runner if each.kind is AlertKind.FAILURE else machine, now=now)
             )
             for each in (*news.reported, *news.joined)
         ]
-        if news.recovered:
-            closed = [alert.key for alert in news.recovered]
-            self.journal.close_alerts(closed, closed_at=now, closed_by=fire.run_id or fire.job)
+        for ending, closed in news.ended.items():
+            closed_keys = [alert.key for alert in closed]
+            self.journal.close_alerts(closed_keys, closed_at=now, closed_by=fire.run_id or fire.job, ending=ending)
         reported = [tell(self.channels, message) for message in self._messages(news, fire)]
         trouble = "; ".join(filter(None, reported))
         if trouble:
             self.say(f"an alert could not be delivered: {trouble}")
-            self.journal.note_trouble(keys or [alert.key for alert in news.recovered], trouble)
+            closed_keys = [alert.key for closed in news.ended.values() for alert in closed]
+            self.journal.note_trouble(keys or closed_keys, trouble)
 
     def _messages(self, news: alerts.News, fire: Fire) -> list[Message]:
         messages = []
         if news.reported:
             lines = tuple(_line_of_finding(each) for each in news.reported)
             messages.append(self._message("alert", lines, fire))
-        if news.recovered:
-            lines = tuple(_line_of_alert(each) for each in news.recovered)
-            messages.append(self._message("recovered", lines, fire))
+        for ending, closed in news.ended.items():
+            lines = tuple(_line_of_alert(each) for each in closed)
+            messages.append(self._message(ending.value, lines, fire))
         return messages
 
     def _message(self, event: str, lines: tuple[Line, ...], fire: Fire) -> Message:
         first = lines[0].sentence + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
-        word = "recovered: " if event == "recovered" else ""
+        word = "" if event == "alert" else f"{event}: "
         link = self.link_of(fire.run_id) if fire.run_id else ""
         suspects = list(dict.fromkeys(suspect for line in lines for suspect in line.suspects))
         text = [f"{word}{line.sentence}" for line in lines]
@@ -115,7 +123,7 @@ class PostRunActions:
 
         names = self.store.series_names(machine_key=machine)
         lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)
-        return alerts.of_history(data, trends, known, lines=lines)
+        return alerts.of_history(data, trends, known, lines=lines, policy=self.policy)
 
     def _promote(self, data: RunData, job: Job) -> None:
         if job.promote == "never":
@@ -128,6 +136,11 @@ class PostRunActions:
 
 
 ENDED_WITH_US = "the scheduler was ended"
+
+
+def _began(data: RunData | None, now: float) -> float:
+    """The time that decides which waivers hold: the start of the run, as for its verdicts."""
+    return data.run.started_at if data else now
 
 
 def _failure(fire: Fire) -> str:

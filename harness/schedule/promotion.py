@@ -20,7 +20,7 @@ def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
         return "the job does not promote runs"
     if data.run.status is not RunStatus.COMPLETE:
         return f"the run is {data.run.status.value}"
-    if worse := [verdict for verdict in data.verdicts if verdict.kind in KEEPS_BACK]:
+    if worse := [verdict for verdict in data.verdicts if verdict.kind in KEEPS_BACK and verdict.gates]:
         return f"{len(worse)} metrics are {worse[0].kind.value} or worse"
     open_ = [each for each in alerts if each.closed_at is None and each.kind is AlertKind.REGRESSION]
     if open_:

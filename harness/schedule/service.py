@@ -22,6 +22,7 @@ from harness.models.cache import default_root
 from harness.plan.config import Config, with_values
 from harness.plan.keys import KEYS
 from harness.schedule.daemon import Daemon, DaemonContext
+from harness.schedule.endings import Acceptances, policy_of
 from harness.schedule.job import Job, Settings
 from harness.schedule.job_store import JobStore
 from harness.schedule.jobs import Declared
@@ -232,6 +233,8 @@ def _post_run(
             promoted=lambda: promoted_runs(config.baselines),
         ),
         say=say,
+        policy=policy_of(config),
+        accepted=Acceptances(here.store, config.baselines),
     )
 
 

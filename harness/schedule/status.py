@@ -15,6 +15,9 @@ from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
 
 RECENT: Final = 10
+MOST_ENDED: Final = 5
+"""The maximum number of alerts that have ended in the overview."""
+ENDED_LATELY_S: Final = 7 * 86_400.0
 STREAK: Final = 200
 """The number of latest due times in which a streak is counted."""
 ALIVE_S: Final = 90.0
@@ -63,6 +66,8 @@ class Overview:
     queue: tuple[Fire, ...]
     jobs: tuple[JobLine, ...]
     open_alerts: tuple[Alert, ...]
+    ended_alerts: tuple[Alert, ...]
+    """The newest alerts that ended in the last week, newest first."""
     recent: tuple[Past, ...]
     counts: tuple[tuple[str, str, int], ...]
     """(job, outcome, how often)."""
@@ -80,6 +85,7 @@ def overview(store: RunStore, journal: ScheduleLog, booked: Sequence[Booked], *,
     counts = journal.counts(runner)
     recent = [fire for fire in journal.fires(runner=runner, limit=RECENT) if fire.state is FireState.ENDED]
     rows = {fire.run_id: store.row(fire.run_id) for fire in recent if fire.run_id}
+    alerts = journal.alerts()
     return Overview(
         now=now,
         runner=runner,
@@ -89,10 +95,16 @@ def overview(store: RunStore, journal: ScheduleLog, booked: Sequence[Booked], *,
         queue=tuple(fire for fire in open_fires if fire.state is FireState.QUEUED),
         jobs=tuple(job_line(each, journal.fires(runner=runner, job=each.job.name, limit=STREAK), counts)
                    for each in booked),
-        open_alerts=tuple(alert for alert in journal.alerts() if alert.closed_at is None),
+        open_alerts=tuple(alert for alert in alerts if alert.closed_at is None),
+        ended_alerts=_lately_ended(alerts, now),
         recent=tuple(_past(fire, rows.get(fire.run_id)) for fire in recent),
         counts=tuple((job, outcome.value, count) for (job, outcome), count in sorted(counts.items())),
     )  # fmt: skip
+
+
+def _lately_ended(alerts: Sequence[Alert], now: float) -> tuple[Alert, ...]:
+    ended = [alert for alert in alerts if alert.closed_at is not None and now - alert.closed_at < ENDED_LATELY_S]
+    return tuple(sorted(ended, key=lambda alert: -(alert.closed_at or 0.0))[:MOST_ENDED])
 
 
 def job_line(booked: Booked, fires: Sequence[Fire], counts: Mapping[tuple[str, FireOutcome], int]) -> JobLine:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.records.schedule import Fire, FireOutcome, SchedulerInstance
+from harness.core.records.schedule import AlertEnding, Fire, FireOutcome, SchedulerInstance
 from harness.schedule.job import duration
 from harness.schedule.status import JobLine, Overview, at_work
 from harness.schedule.triggers import moment
@@ -41,6 +41,10 @@ def print_overview(found: Overview, others: Sequence[SchedulerInstance]) -> None
         trouble = f" (not every alert target was reached:{alert.trouble})" if alert.trouble else ""
         text = f"open since {moment(alert.opened_at)}: {alert.sentence}{trouble}"
         console.print(Text(text, style="red"), soft_wrap=True)
+    for alert in found.ended_alerts:
+        ending = alert.ending or AlertEnding.RECOVERED
+        text = f"{ending.value} {moment(alert.closed_at)}: {alert.sentence}"
+        console.print(Text(text, style="dim"), soft_wrap=True)
     for each in others:
         text = f"also in this store: {each.runner}, process {each.pid} on {each.host}, seen {moment(each.seen_at)}"
         console.print(Text(text, style="dim"), soft_wrap=True)

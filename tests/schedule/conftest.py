@@ -16,6 +16,7 @@ from harness.core.records.schedule import SchedulerInstance
 from harness.core.records.verdict import Estimate, Summary, TargetResult, Verdict, VerdictKind
 from harness.plan.config import Config, load_config
 from harness.schedule.daemon import Daemon, DaemonContext
+from harness.schedule.endings import Acceptances, policy_of
 from harness.schedule.job import Job, Settings
 from harness.schedule.job_store import JobStore
 from harness.schedule.launcher import Exit, Order
@@ -139,6 +140,8 @@ class Bench:
             link_of=lambda run_id: f"https://bench.example/runs/{run_id}.html",
             retention=retention,
             say=self.said.append,
+            policy=policy_of(self.config),
+            accepted=Acceptances(self.store, self.config.baselines),
         )
         return Daemon(
             DaemonContext(
@@ -199,6 +202,7 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
     kind = changes.pop("verdict", VerdictKind.NO_BASELINE)
     size = changes.pop("size", 0.0)
     status = changes.pop("status", RunStatus.COMPLETE)
+    gates, waiver = changes.pop("gates", True), changes.pop("waiver", None)
     targets: tuple[TargetResult, ...] = changes.pop("targets", ())
     record = RunRecord(
         id=f"run-{int(at)}",
@@ -223,6 +227,8 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
         kind=kind,
         change=change if compared else None,
         suspects=("onnxruntime 1.30 → 1.31",) if kind is VerdictKind.REGRESSED else (),
+        gates=gates,
+        waiver=waiver if kind is VerdictKind.REGRESSED else None,
     )
     summary = Summary(scenario_id=SCENARIO.id, metric="latency", definition=1, n=12, median=median)
     store.conclude(run_id, [summary], [verdict], targets)

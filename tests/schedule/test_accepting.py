@@ -1,0 +1,46 @@
+"""A regression that the schedule reported, from the alert to its acceptance, by the commands that a user gives."""
+
+import json
+from pathlib import Path
+
+from tests.conftest import Command
+
+PROJECT = """
+[tool.kokoro-bench]
+engine = "scripted"
+model = "scripted"
+script = "pace={pace}"
+launches = 3
+blocks = 4
+quality = "off"
+[tool.kokoro-bench.schedule]
+alerts = ["file:alerts.jsonl"]
+busy-cpus = 1000
+[tool.kokoro-bench.schedule.nightly]
+cron = "30 2 * * *"
+selection = "quick"
+k = "chars-12 and whole"
+"""
+
+
+def test_accepted_slowdown_ends_alert_as_accepted(kokoro_bench: Command, tmp_path: Path) -> None:
+    def night(pace: float) -> list[dict[str, str]]:
+        """Run the job and return what was reported so far."""
+        (tmp_path / "pyproject.toml").write_text(PROJECT.format(pace=pace))
+        found = kokoro_bench("schedule", "run-now", "nightly")
+        assert found.returncode in (0, 1), found.stdout + found.stderr
+        told = tmp_path / "alerts.jsonl"
+        return [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+
+    (tmp_path / "pyproject.toml").write_text(PROJECT.format(pace=1.0))
+    assert kokoro_bench("run", "-k", "chars-12 and whole").returncode == 0
+    assert kokoro_bench("baseline", "promote").returncode == 0
+    [alert] = night(1.5)
+    assert alert["event"] == "alert"
+    assert kokoro_bench("baseline", "promote", "--only", "*/chars-12/*", "--reason", "new voice").returncode == 0
+    _, ended = night(1.5)
+    assert ended["event"] == "accepted"
+    assert ended["subject"].startswith("kokoro-bench: accepted: ")
+    shown = kokoro_bench("schedule", "status").stdout
+    assert "accepted 2" in shown
+    assert "open since" not in shown
