@@ -15,6 +15,7 @@ from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
 from harness.analysis.stats.comparison import Duel as Paired
 from harness.analysis.stats.grouped import Grouped
+from harness.analysis.stats.paired import FEWEST_PAIRS
 from harness.analysis.stats.power import tolerance_for
 from harness.core.errors import MeasurementError, UsageError
 from harness.core.records.profile import Profiles
@@ -258,6 +259,9 @@ class DuelAnalysis:
         """The verdict; if there are too few pairs for an interval, with advice on the budget for the first analysis."""
         if verdict.kind is not VerdictKind.INCONCLUSIVE or verdict.change is not None or not data.blocks:
             return verdict
+        if METRICS[verdict.metric].per is Per.LAUNCH and len(data.blocks) >= EARLIEST_BLOCKS:
+            # More time does not help: the duel ends when another value is decided.
+            return replace(verdict, advice=f"it has one pair a launch, and needs {FEWEST_PAIRS} launches")
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
         needed_s = self._terms_of(data).launches * overhead_s + EARLIEST_BLOCKS * first.wall_ns / 1e9

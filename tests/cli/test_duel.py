@@ -409,3 +409,16 @@ def test_too_small_a_budget_says_which_would_do(faster: Finished) -> None:
     assert "latency" in [verdict.metric for verdict in unclear]
     # Four launches of three seconds, six pairs of two: 24 s.
     assert {verdict.advice for verdict in unclear} == {"6 pairs take about 30 s here: `--budget 30s` or more"}
+
+
+def test_a_value_of_a_launch_is_not_promised_by_a_longer_budget(faster: Finished) -> None:
+    analysis = DuelAnalysis(effect=0.05, budget_s=100, launches=4, policy=Policy())
+    data = faster.data
+    block = replace(data.blocks[0], launch=0)
+    blocks = tuple(replace(block, block=number) for number in range(6))
+    spoken = [each for each in data.repetitions if (each.launch, each.block) == (block.launch, block.block)]
+    warm = [each for each in data.repetitions if each.launch == block.launch and each.phase is Phase.WARMUP]
+    repetitions = tuple(replace(each, block=number) for number in range(6) for each in spoken)
+    short = replace(data, blocks=blocks, repetitions=(*warm, *repetitions))
+    advice = {verdict.metric: verdict.advice for verdict in analysis.conclude(short).verdicts}
+    assert advice["rss_peak"] == "it has one pair a launch, and needs 3 launches"
