@@ -12,6 +12,8 @@ import pytest
 
 import harness
 from harness.measure.worker import loaded_software, source_files
+from harness.server.mock.script import Answer, Script, Step
+from harness.server.mock.server import serving
 from tests.cli.test_bad_input import listed, refused
 from tests.conftest import Command, Laboratory
 
@@ -192,6 +194,23 @@ class TestRealEngine:
         lack = "cannot be built elsewhere: the engine's source is in no commit of this project"
         assert told() == f"espeak: new (1 scenario); {lack}"
         assert f"espeak {lack}" in here("baseline", "show", "--reference", directory=committed).stdout
+
+
+def test_server_is_accepted_as_far_as_it_is_known(here: Command, tmp_path: Path) -> None:
+    answer = Answer(steps=(Step(wait_ms=20), Step(audio_share=1.0)))
+    with serving(Script(name="test", meaning="a test's own", answers=(answer,), cycle=True)) as (url, _):
+        run = ("run", "--url", url, "--text", "chars-12", "--launches", "1", "--blocks", "2", "--warmups", "1")
+        run = (*run, "--endpoint-options", "dialect=openai,format=wav", "--targets", "ttfa=30,rtf=100")
+        assert here(*run).returncode == 0
+        [told, *_] = references(here("baseline", "promote").stdout)
+        assert f"what the server at {url} runs is not known" in told
+        text = (tmp_path / "baselines/reference.toml").read_text(encoding="utf-8")
+        assert f'  "what the server at {url} runs is not known",' in text
+        assert "[arms.model]" not in text
+        again = here(*run)
+        assert again.returncode in (0, 1), again.stdout + again.stderr
+        assert "nothing under test changed" not in again.stdout
+        assert f"what the server at {url} runs is not known" in again.stdout
 
 
 class TestOnly:
