@@ -149,12 +149,12 @@ def _not_rebuildable(arm: Arm, software: LoadedSoftware, revision: str) -> tuple
     """What another machine cannot obtain, in words."""
     found = []
     if arm.url:
-        found.append(f"what the server at {published_text(arm.url)} runs is not known")
+        found.append(f"what runs on the server at {published_text(arm.url)}, which is not known")
     if software.from_checkout and not revision:
-        found.append("the engine's source is in no commit of this project")
+        found.append("the engine's source, which is in no commit of this project")
     versions = dict(software.packages)
     found += [
-        f"{name} {versions.get(name, '')} was installed from a folder, a repository or a file, or changed afterwards"
+        f"{name} {versions.get(name, '')}, which was installed from a folder, a repository or a file, or changed later"
         for name, _ in software.local_packages
     ]
     return tuple(found)

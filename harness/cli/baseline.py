@@ -192,7 +192,7 @@ def _what(change: "ReferenceChange") -> str:
         "new" if len(change.added) == len(arm.scenarios) else "same subject"
     )
     remarks = ["measured with uncommitted changes"] if arm.dirty else []
-    remarks += [f"cannot be built elsewhere: {each}" for each in arm.not_rebuildable]
+    remarks += [f"cannot be restored once it changes: {each}" for each in arm.not_rebuildable]
     return "; ".join([f"{what} ({scenarios})", *remarks])
 
 
@@ -227,7 +227,7 @@ def _show_reference(config: Config) -> None:
     make_console().print(table)
     for arm in reference.arms:
         for lack in arm.not_rebuildable:
-            click.echo(f"{arm.arm_id} cannot be built elsewhere: {lack}")
+            click.echo(f"{arm.arm_id} cannot be restored once this changes: {lack}")
 
 
 def _this_machine() -> str:

@@ -191,9 +191,12 @@ class TestRealEngine:
     def test_source_of_another_project_is_marked(self, here: Command, committed: Path, told: Callable[[], str]) -> None:
         shutil.rmtree(committed / "harness")
         git(committed, "commit", "--quiet", "--all", "--message", "Remove")
-        lack = "cannot be built elsewhere: the engine's source is in no commit of this project"
-        assert told() == f"espeak: new (1 scenario); {lack}"
-        assert f"espeak {lack}" in here("baseline", "show", "--reference", directory=committed).stdout
+        lack = "the engine's source, which is in no commit of this project"
+        assert told() == f"espeak: new (1 scenario); cannot be restored once it changes: {lack}"
+        assert (
+            f"espeak cannot be restored once this changes: {lack}"
+            in here("baseline", "show", "--reference", directory=committed).stdout
+        )
 
 
 def test_server_is_accepted_as_far_as_it_is_known(here: Command, tmp_path: Path) -> None:
@@ -203,9 +206,10 @@ def test_server_is_accepted_as_far_as_it_is_known(here: Command, tmp_path: Path)
         run = (*run, "--endpoint-options", "dialect=openai,format=wav", "--targets", "ttfa=30,rtf=100")
         assert here(*run).returncode == 0
         [told, *_] = references(here("baseline", "promote").stdout)
-        assert f"what the server at {url} runs is not known" in told
+        lack = f"what runs on the server at {url}, which is not known"
+        assert lack in told
         text = (tmp_path / "baselines/reference.toml").read_text(encoding="utf-8")
-        assert f'  "what the server at {url} runs is not known",' in text
+        assert f'  "{lack}",' in text
         assert "[arms.model]" not in text
         again = here(*run)
         assert again.returncode in (0, 1), again.stdout + again.stderr

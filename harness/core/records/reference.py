@@ -62,7 +62,7 @@ class ReferenceArm:
     `model_name`, `model_recipe` and `model_parent` (SHA-256) say how to obtain or make the model of the subject's
     digest. `revision` is the commit of the engine's source; "" if the engine came with the package kokoro-bench in
     `harness_version`. `dirty` marks a source with uncommitted changes. `date` is the day of the acceptance (ISO 8601).
-    `not_rebuildable` lists in words what another machine cannot obtain; empty if the arm can be built again.
+    `not_rebuildable` lists in words what cannot be restored once it changes; empty if all can.
     """
 
     arm_id: str

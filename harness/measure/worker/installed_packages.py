@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,10 +71,13 @@ def needed(roots: Sequence[str], folders: Mapping[str, str]) -> dict[str, Packag
     return found
 
 
-def metadata_folders() -> dict[str, str]:
-    """Canonical name → folder with the metadata, of every distribution. Looking up each name by itself takes longer."""
+def metadata_folders(places: Sequence[str]) -> dict[str, str]:
+    """Canonical name → folder with the metadata, of every distribution in the folders of `places`.
+
+    Looking up each name by itself takes longer.
+    """
     found: dict[str, str] = {}
-    for place in sys.path:
+    for place in places:
         try:
             names = os.listdir(place or ".")
         except OSError:

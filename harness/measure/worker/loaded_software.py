@@ -7,8 +7,8 @@ digest. A commit that touches no module of the worker changes nothing.
 
 import os
 import platform
-import sysconfig
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 
 import harness
 from harness.core.records.repetition import LoadedSoftware
@@ -35,7 +35,7 @@ ROOTS: dict[str, tuple[str, ...]] = {
 def loaded_software(engine: str) -> LoadedSoftware:
     """What this process loaded for `engine`. What cannot be found is left out."""
     roots, folder, modules = _parts(engine)
-    folders = metadata_folders()
+    folders = metadata_folders(sys.path)
     packages = needed(roots, folders)
     main = next((canonical(name) for name in roots if canonical(name) in packages), "")
     return LoadedSoftware(
@@ -44,7 +44,7 @@ def loaded_software(engine: str) -> LoadedSoftware:
         interpreter=f"{platform.python_implementation()} {platform.python_version()}",
         packages=tuple(sorted((name, found.version) for name, found in packages.items())),
         local_packages=tuple((name, content) for name in sorted(packages) if (content := content_of(packages[name]))),
-        harness_version=open_package(HARNESS, folders[HARNESS]).version if HARNESS in folders else "",
+        harness_version=_harness_version(folders),
         from_checkout=not _is_installed(folder),
     )
 
@@ -80,6 +80,14 @@ def _parts(engine: str) -> tuple[Sequence[str], str, dict[str, str]]:
     return (), root, modules
 
 
+def _harness_version(folders: Mapping[str, str]) -> str:
+    """The version of kokoro-bench, which may be installed in another environment than the worker's; "" if unknown."""
+    beside = os.path.dirname(harness.__path__[0])
+    folder = folders.get(HARNESS) or metadata_folders([beside]).get(HARNESS)
+    return open_package(HARNESS, folder).version if folder else ""
+
+
 def _is_installed(folder: str) -> bool:
-    places = (os.path.realpath(sysconfig.get_path(kind)) for kind in ("purelib", "platlib"))
-    return any(os.path.realpath(folder).startswith(place + os.sep) for place in places)
+    """Whether a package manager put the folder there. It may be in another environment than the worker's."""
+    parts = os.path.realpath(folder).split(os.sep)
+    return "site-packages" in parts or "dist-packages" in parts
