@@ -42,11 +42,15 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replays:
-    """What was measured again, and why the rest was not: scenario id → reason, and the advice that solves it."""
+    """What was measured again, and why the rest was not: scenario id → reason, and the advice that solves it.
+
+    With `only_remembered` the user has remembered values compared, also of a subject that did not change.
+    """
 
     measured: tuple[Replay, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     advice: Mapping[str, str] = field(default_factory=dict)
+    only_remembered: bool = False
 
 
 def accepted_on(accepted: ReferenceArm) -> str:
@@ -111,6 +115,9 @@ class AgainstReference:
             words = f"{verdict.reason}; {changed}" + (f", not replayed: {why}" if why else "")
             advice = self._replays.advice.get(verdict.scenario_id, "") if verdict.kind in OF_VALUES else ""
             return replace(verdict, reason=words, advice=advice or verdict.advice)
+        if subject.state is SubjectState.SAME and verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
+            same = f"nothing under test changed since {accepted_on(self._accepted[verdict.scenario_id])}"
+            return replace(verdict, reason=f"{verdict.reason}; {same}, so only the machine can be the reason")
         return verdict
 
     def is_replayed(self, verdict: Verdict) -> bool:
@@ -155,7 +162,7 @@ class AgainstReference:
                 return given
             return pair[1]
         subject = self._subjects.get(given.scenario_id)
-        if subject is None or subject.state is not SubjectState.SAME:
+        if subject is None or subject.state is not SubjectState.SAME or self._replays.only_remembered:
             return given
         words = f"nothing under test changed since {accepted_on(self._accepted[given.scenario_id])}"
         apart = _apart(given.data) if isinstance(given.data, AgainstBaseline) else None

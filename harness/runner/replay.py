@@ -102,7 +102,12 @@ class Replays:
 
     def conclude(self, values: RunValues) -> Conclusions:
         """The run's conclusions, with pairs in place of remembered values wherever there are some."""
-        outcome = Outcome(measured=tuple(self._measured), reasons=self._reasons, advice=self._advice)
+        outcome = Outcome(
+            measured=tuple(self._measured),
+            reasons=self._reasons,
+            advice=self._advice,
+            only_remembered=self._session.config["replay"] == "never",
+        )
         against = AgainstReference(values.data, self._reference, outcome)
         return conclude(values.data, config=self._session.config, derived=values, against=against)
 
@@ -196,6 +201,7 @@ class Replays:
         plan = replace(
             self.plan, scenarios=scenarios, run_limits=run_limits, selection=f"{REPLAY_OF}{data.run.id}: {unit.arm.id}"
         )
+        names = {replace(each, arm=sides.candidate).id: each.id for each in chosen.scenarios}
         decided = [each for each in self.plan.scenarios if can_be_replayed(each)]
         analysis = DuelAnalysis(
             effect=EFFECT,
@@ -204,7 +210,8 @@ class Replays:
             policy=terms.policy,
             launch_policy=launch_policy,
             otherwise=otherwise,
-            tolerance=lambda scenario_id, metric: tolerance_of(config, scenario_id, metric),
+            # A pattern of the user's may name an arm, and those of the replay have other ids.
+            tolerance=lambda scenario_id, metric: tolerance_of(config, names[scenario_id], metric),
             other_scenarios=len(decided) - len(chosen.scenarios),
         )
         return plan, analysis
@@ -272,9 +279,7 @@ class Replays:
         """A comparison of the duel as one of the run, whose advice names the budget of the whole run."""
         values = count(each.data.pairs) if isinstance(each.data, Duel) else 0
         seconds = self._budget_s / values if values else None
-        # A pattern of the user's may name an arm, and those of the replay have other ids.
-        tolerance = tolerance_of(self._session.config, scenario_id, each.metric)
-        return replace(each, scenario_id=scenario_id, tolerance=tolerance, seconds_per_block=seconds, share=share)
+        return replace(each, scenario_id=scenario_id, seconds_per_block=seconds, share=share)
 
     def _leave_out(self, scenarios: Sequence[Scenario], reason: str) -> None:
         for scenario in scenarios:
