@@ -6,7 +6,7 @@ from enum import StrEnum
 from harness.core.records.differences import Difference
 from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.repetition import LoadedSoftware
-from harness.core.records.run import RunData
+from harness.core.records.run import Concluded
 from harness.core.records.scenario import PASSING, Arm
 from harness.core.redaction import published_record
 
@@ -31,7 +31,7 @@ class SubjectComparison:
     reason: str = ""
 
 
-def software_of(arm: Arm, data: RunData) -> LoadedSoftware | None:
+def software_of(arm: Arm, data: Concluded) -> LoadedSoftware | None:
     """What the workers of an arm reported at their launches.
 
     None if no worker of the arm was launched, if they are of a revision that does not report it, or if two of them
@@ -42,7 +42,7 @@ def software_of(arm: Arm, data: RunData) -> LoadedSoftware | None:
     return found if len(reports) == 1 and found and found.engine_source else None
 
 
-def subject_of(arm: Arm, data: RunData) -> LoadedSubject | None:
+def subject_of(arm: Arm, data: Concluded) -> LoadedSubject | None:
     """The subject of a resolved arm, by the reports of its workers in the run; None if it is unknown."""
     software = software_of(arm, data)
     if software is None:

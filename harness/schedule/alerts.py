@@ -17,6 +17,7 @@ from harness.analysis.changepoints.incremental import share_of_alpha, steps_of
 from harness.analysis.changepoints.scan import BEFORE
 from harness.analysis.conclude import without_interval
 from harness.analysis.messages import leniency, percent
+from harness.core.records.reference import LoadedSubject
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind
 from harness.core.records.verdict import TargetKind, VerdictKind
@@ -59,6 +60,8 @@ class Findings:
 
     wrong: tuple[Finding, ...] = ()
     right: frozenset[Key] = frozenset()
+    of_machine: tuple[Finding, ...] = ()
+    """Steps of the history over which nothing under test changed. They are no problems of the subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,20 @@ class Trends(Protocol):
     def __call__(self, scenario_id: str, metric: str, *, newest: int | None = None) -> Sequence[SeriesPoint]:
         """The points of a trend, oldest first; only the newest `newest` points, or all."""
         ...
+
+
+class Subjects(Protocol):
+    """What the workers of a scenario loaded, run by run."""
+
+    def __call__(self, scenario_id: str, run_ids: Sequence[str]) -> Sequence[LoadedSubject | None]:
+        """The subject of each run, in their order; None where it is unknown."""
+        ...
+
+
+def unknown_subjects(scenario_id: str, run_ids: Sequence[str]) -> Sequence[LoadedSubject | None]:
+    """No subject is known."""
+    del scenario_id
+    return [None for _ in run_ids]
 
 
 def of_job(job: str, *, run_id: str, failed: str) -> Findings:
@@ -133,15 +150,23 @@ def of_verdicts(data: RunData) -> Findings:
 
 
 def of_history(
-    data: RunData, trends: Trends, alerts: Sequence[Alert], *, lines: int, policy: AlertPolicy = DEFAULT_POLICY
+    data: RunData,
+    trends: Trends,
+    alerts: Sequence[Alert],
+    *,
+    lines: int,
+    policy: AlertPolicy = DEFAULT_POLICY,
+    subjects: Subjects = unknown_subjects,
 ) -> Findings:
     """The fresh steps of every gated trend to which `data` adds a point: the report's steps, if at least the tolerance.
 
-    `lines` is the number of gated trends of the machine.
+    `lines` is the number of gated trends of the machine. A step over which the subject stayed the same is of the
+    machine.
     """
     alpha = share_of_alpha(lines)
     wrong: list[Finding] = []
     right: set[Key] = set()
+    of_machine: list[Finding] = []
     for summary in data.summaries:
         scenario_id, metric = summary.scenario_id, summary.metric
         if not METRICS[metric].gated or not policy.gates(metric) or not summary.median or summary.median < 0:
@@ -158,12 +183,19 @@ def of_history(
         key = (AlertKind.REGRESSION, scenario_id, metric)
         own = [alert for alert in alerts if _key(alert) == key]
         worse, better = _fresh(steps, run_ids, tolerance=tolerance, own=own)
-        wrong += [_stepped(step, run_ids, key=key) for step in worse]
+        for step in worse:
+            same = _same_subject(subjects(scenario_id, run_ids[max(0, step.index - WINDOW) :]))
+            (of_machine if same else wrong).append(_stepped(step, run_ids, key=key))
         if better and any(
             alert.closed_at is None and _place(alert.run_id, run_ids, late=-1) < better[-1].index for alert in own
         ):
             right.add(key)
-    return Findings(wrong=tuple(wrong), right=frozenset(right))
+    return Findings(wrong=tuple(wrong), right=frozenset(right), of_machine=tuple(of_machine))
+
+
+def _same_subject(found: Sequence[LoadedSubject | None]) -> bool:
+    """Whether all runs loaded the same. The runs before the step count too, because its place may be off by a few."""
+    return None not in found and len(set(found)) == 1
 
 
 def news(

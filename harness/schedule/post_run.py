@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
+from harness.analysis.subjects import subject_of
 from harness.core.errors import BenchError
+from harness.core.records.reference import LoadedSubject
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome
 from harness.core.redaction import published, published_record, published_text
@@ -67,7 +69,10 @@ class PostRunActions:
         known = [each for each in self.journal.alerts() if each.machine_key in (machine, fire.runner)]
         found = [alerts.of_job(fire.job, run_id=fire.run_id, failed=_failure(fire))]
         if data is not None and data.run.status.is_finished:
-            found += [alerts.of_verdicts(data), self._of_history(data, known)]
+            history = self._of_history(data, known)
+            found += [alerts.of_verdicts(data), history]
+            for each in history.of_machine:
+                self.say(f"{each.sentence}: nothing under test changed, so this is the machine's and raises no alert")
         rows = reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))
         runs = [row.id for row in rows if not row.is_replay]
         ended = self._try(
@@ -123,7 +128,17 @@ class PostRunActions:
 
         names = self.store.series_names(machine_key=machine)
         lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)
-        return alerts.of_history(data, trends, known, lines=lines, policy=self.policy)
+        return alerts.of_history(data, trends, known, lines=lines, policy=self.policy, subjects=self._subjects)
+
+    def _subjects(self, scenario_id: str, run_ids: Sequence[str]) -> Sequence[LoadedSubject | None]:
+        """What each run's workers loaded for a scenario. What runs behind a URL is unknown."""
+        arms = {
+            outline.run.id: (scenario.arm, outline)
+            for outline in self.store.outlines(run_ids)
+            for scenario in outline.run.scenarios
+            if scenario.id == scenario_id and not scenario.arm.url
+        }
+        return [subject_of(*arms[run_id]) if run_id in arms else None for run_id in run_ids]
 
     def _promote(self, data: RunData, job: Job) -> None:
         if job.promote == "never":

@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.clock import ScriptedClock
 from harness.core.records.environment import Conditions, Machine, Subject
+from harness.core.records.repetition import Launch, LoadedSoftware
 from harness.core.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
 from harness.core.records.schedule import SchedulerInstance
@@ -202,6 +203,7 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
     kind = changes.pop("verdict", VerdictKind.NO_BASELINE)
     size = changes.pop("size", 0.0)
     status = changes.pop("status", RunStatus.COMPLETE)
+    source: str = changes.pop("source", "")
     gates, waiver = changes.pop("gates", True), changes.pop("waiver", None)
     targets: tuple[TargetResult, ...] = changes.pop("targets", ())
     record = RunRecord(
@@ -219,6 +221,10 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
         boot="boot-1",
     )
     run_id = store.begin(replace(record, **changes))
+    if source:
+        software = LoadedSoftware(engine_version="1", engine_source=source, interpreter="CPython 3.11.7")
+        launch = Launch(arm_id=SCENARIO.arm.id, launch=0, started_at=at, page_cache="warm", software=software)
+        store.add_launch(run_id, launch)
     change = Estimate(point=size, low=size - 0.01, high=size + 0.01, level=0.99, method="made", n=12, launches=3)
     compared = kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED)
     verdict = Verdict(

@@ -13,6 +13,7 @@ script = "pace={pace}"
 launches = 3
 blocks = 4
 quality = "off"
+budget = "40s"
 [tool.kokoro-bench.schedule]
 alerts = ["file:alerts.jsonl"]
 busy-cpus = 1000

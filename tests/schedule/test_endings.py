@@ -34,14 +34,14 @@ class Nights:
         self.runs: list[str] = []
         bench.put()
 
-    def play(self, night: int, *, level: float = 0.0, verdict: VerdictKind = UNCHANGED) -> str:
+    def play(self, night: int, *, level: float = 0.0, verdict: VerdictKind = UNCHANGED, source: str = "") -> str:
         def run(process: Any) -> None:
             at = self.bench.clock.wall()
             config = self.bench.config
             waiver = waiver_of(config.waivers, scenario_id=SCENARIO.id, metric="latency", at=at)
             run_id = self.make_run(
                 self.bench.store, at=at, median=math.exp(level), verdict=verdict, size=level, waiver=waiver,
-                gates=config.gates("latency"),
+                gates=config.gates("latency"), source=source,
             )  # fmt: skip
             self.bench.begin(process, run_id)
             process.ends = Exit(code=int(verdict is REGRESSED))
@@ -249,3 +249,30 @@ class TestMetricsThatInform:
         run_id = nights.play(1, level=0.1, verdict=REGRESSED)
         assert nights.events == []
         assert refusal(bench.store.load(run_id), [], policy="clean") == ""
+
+
+class TestStepsOfMachine:
+    """The history steps up; whether something under test changed decides whether that is a problem of the subject."""
+
+    @pytest.mark.parametrize(
+        ("changed_at", "events"),
+        [
+            (None, []),
+            (20, ["alert"]),
+            (18, ["alert"]),  # the place of a step may be off by a few runs
+            (22, ["alert"]),
+            (5, []),  # long before
+            (-1, ["alert"]),  # the subject is unknown
+        ],
+    )
+    def test_step_without_change_of_subject_raises_no_alert(
+        self, nights: Nights, changed_at: int | None, events: list[str]
+    ) -> None:
+        for night in range(30):
+            level = 0.002 * (night % 3) + (0.1 if night >= 20 else 0.0)
+            source = "before" if changed_at is None or night < changed_at else "after"
+            source = "" if changed_at == -1 and night == 19 else source
+            nights.play(night, level=level, verdict=VerdictKind.NO_BASELINE, source=source)
+        assert nights.events == events
+        said = [line for line in nights.bench.said if "nothing under test changed" in line]
+        assert bool(said) is not bool(events)
