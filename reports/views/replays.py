@@ -17,7 +17,6 @@ class PairLine:
     word: VerdictWord
     change: str
     interval: str
-    level: str
     pairs: str
     launches: str
 
@@ -55,8 +54,7 @@ def _line(verdict: Verdict, named: Names) -> PairLine:
         metric=metric_of(verdict.metric).title,
         word=VERDICT_WORDS[verdict.kind],
         change=words.point if words else "–",
-        interval=words.interval if words else "–",
-        level=words.level if words else "–",
+        interval=f"{words.interval} at {words.level}" if words else "–",
         pairs=str(change.n) if change else "–",
         launches=str(change.launches) if change else "–",
     )

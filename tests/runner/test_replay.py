@@ -178,6 +178,20 @@ class TestAnotherSubject:
         assert main.run.reason == "ended by Ctrl-C"
         assert verdict_of(caught.value.finished).kind is not VerdictKind.REGRESSED
 
+    def test_an_internal_error_between_pairs_keeps_what_was_measured(self, lab: Accepted) -> None:
+        def broken(event: Event) -> None:
+            if isinstance(event, BlockDone) and event.block.whole:
+                raise RuntimeError("broken")
+
+        config = lab.config(budget="40s", script="pace=1.1")
+        scenarios = run.wanted_scenarios(config, SHORT, "quick")
+        with pytest.raises(RuntimeError, match="broken"):
+            run.measure(config, scenarios, selection="quick", handlers=[broken], report=lab.said.append)
+        _, main, replay = lab.runs()
+        for each in (main, replay):
+            assert (each.run.status, each.run.reason) == (RunStatus.FAILED, "RuntimeError: broken")
+            assert each.blocks
+
     def test_two_arms_share_the_time(self, tmp_path: Path) -> None:
         lab = Accepted(tmp_path)
         first = lab.run(requests=SHORT, model="scripted,scripted-8bit").data
