@@ -259,7 +259,7 @@ class TestADuelThatTurnsOutNotToSuitSlices:
 
     def test_it_is_no_baseline_either(self, faster: Finished) -> None:
         with pytest.raises(UsageError, match="only their ratio is valid"):
-            check_accepted(in_slices(faster.data, 2, unfit=True), despite_regressions=True)
+            check_accepted(in_slices(faster.data, 2, unfit=True), set(), accepted=True)
 
     def test_calibration_keeps_it_as_what_it_was(self, faster: Finished) -> None:
         scenario = faster.data.run.scenarios[1]
@@ -271,8 +271,8 @@ class TestADuelThatTurnsOutNotToSuitSlices:
 def test_figures_in_slices_are_no_baseline(faster: Finished) -> None:
     blocks = tuple(replace(block, slice_ns=25_000_000) for block in faster.data.blocks)
     with pytest.raises(UsageError, match="only their ratio is valid"):
-        check_accepted(replace(faster.data, blocks=blocks), despite_regressions=True)
-    check_accepted(faster.data, despite_regressions=True)
+        check_accepted(replace(faster.data, blocks=blocks), set(), accepted=True)
+    check_accepted(faster.data, set(), accepted=True)
 
 
 def planned(data: RunData, launch_policy: LaunchPolicy) -> int:
