@@ -8,7 +8,7 @@ from statistics import median
 from harness.analysis.audio_limits import counterpart_of
 from harness.core.errors import MeasurementError
 from harness.core.records.run import RunData
-from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario, reference_of
+from harness.core.records.scenario import DEQUANTISED, Arm, Mode, ModelVariant, Scenario, reference_of
 from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.metrics.registry import METRICS
@@ -207,6 +207,10 @@ def _line(
 
 def _origin(model: ModelVariant) -> str:
     """The origin of a model and its quantisation recipe. The settings of a replica are in its name."""
+    if model.origin == DEQUANTISED:
+        return "dequantised from 8 bits"  # the recipe is a sentence
+    if not model.sha256:
+        return NOTHING
     made = "" if "=" in model.recipe else model.recipe
     return ", ".join(part for part in (model.origin, made) if part)
 
