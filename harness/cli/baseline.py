@@ -158,7 +158,11 @@ def _check(data: "RunData", chosen: "AbstractSet[str]", *, accepted: bool) -> No
             where=data.run.id,
             remedy="kokoro-bench run",
         )
-    worse = [each for each in data.verdicts if each.kind is VerdictKind.REGRESSED and each.scenario_id in chosen]
+    worse = [
+        each
+        for each in data.verdicts
+        if each.kind is VerdictKind.REGRESSED and each.gates and each.scenario_id in chosen
+    ]
     if worse and not accepted:
         raise UsageError(
             f"{len(worse)} figures regressed, first {worse[0].metric} of {worse[0].scenario_id}",

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import harness
+from harness.core.records.verdict import VerdictKind
 from harness.measure.worker import loaded_software, source_files
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import serving
@@ -250,6 +251,14 @@ class TestOnly:
         found = here("baseline", "promote", "--only", "*/chars-12/*", "--reason", "it sounds better")
         assert found.returncode == 0, found.stderr
         assert 'reason = "it sounds better"' in (tmp_path / "baselines/reference.toml").read_text(encoding="utf-8")
+
+    def test_a_regression_that_only_informs_is_accepted_like_no_regression(
+        self, here: Command, accepted: Laboratory, tmp_path: Path
+    ) -> None:
+        options = {"script": "pace=1.2", "baselines": str(accepted.config().baselines), "gate-metrics": "rss_peak"}
+        data = Laboratory(tmp_path).run(seed="11", **options).data
+        assert any(verdict.kind is VerdictKind.REGRESSED for verdict in data.verdicts)
+        assert here("baseline", "promote").returncode == 0
 
     def test_a_pattern_that_matches_nothing_is_refused(self, here: Command, tmp_path: Path) -> None:
         Laboratory(tmp_path).run()
