@@ -37,9 +37,8 @@ def software_of(arm: Arm, data: Concluded) -> LoadedSoftware | None:
     None if no worker of the arm was launched, if they are of a revision that does not report it, or if two of them
     loaded different software because it changed during the run.
     """
-    reports = {each.software for each in data.launches if each.arm_id == arm.id and each.outcome.valid}
-    found = next(iter(reports), None)
-    return found if len(reports) == 1 and found and found.engine_source else None
+    reports = {each.software for each in data.launches if each.arm_id == arm.id and each.software.engine_source}
+    return next(iter(reports)) if len(reports) == 1 else None
 
 
 def subject_of(arm: Arm, data: Concluded) -> LoadedSubject | None:
@@ -65,7 +64,11 @@ def subject_of(arm: Arm, data: Concluded) -> LoadedSubject | None:
 
 
 def compare(subject: LoadedSubject | None, reference: ReferenceArm | None, *, arm: Arm) -> SubjectComparison:
-    """Compare an arm's subject with the accepted one. What runs behind a URL is never known to be the same."""
+    """Compare an arm's subject with the accepted one.
+
+    What runs behind a URL is unknown. So its arm is never the same, and never another one that a replay could decide:
+    both sides of its pairs would ask the same server.
+    """
     if reference is None:
         return SubjectComparison(state=SubjectState.UNKNOWN, reason="no reference was accepted for it")
     if subject is None:
@@ -74,8 +77,9 @@ def compare(subject: LoadedSubject | None, reference: ReferenceArm | None, *, ar
         each._replace(name=f"model {arm.model.name}") if each.name == "model" and arm.model else each
         for each in reference.subject.differences(subject)
     )
+    if arm.url:
+        reason = f"what the server at {arm.url} runs is not known"
+        return SubjectComparison(state=SubjectState.UNKNOWN, differences=found, reason=reason)
     if found:
         return SubjectComparison(state=SubjectState.ANOTHER, differences=found)
-    if arm.url:
-        return SubjectComparison(state=SubjectState.UNKNOWN, reason=f"what the server at {arm.url} runs is not known")
     return SubjectComparison(state=SubjectState.SAME)

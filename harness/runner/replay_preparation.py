@@ -114,7 +114,8 @@ def prepare(session: Session, reference: Reference, plan: Plan, *, refusals: Map
                 prepared.unchanged.append(accepted)
             elif found.state is SubjectState.ANOTHER:
                 prepared.changed.append((arm, accepted, found))
-            if subject is None or not (found.state is SubjectState.ANOTHER or mode == "always"):
+            # Both sides of a server's pairs would ask the same server.
+            if subject is None or arm.url or not (found.state is SubjectState.ANOTHER or mode == "always"):
                 continue
             _add(prepared, session, probe, UnderTest(arm=arm, subject=subject), accepted, scenarios, found)
     return prepared

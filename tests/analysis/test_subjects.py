@@ -41,6 +41,7 @@ def test_subject_is_what_the_workers_reported(tmp_path: Path) -> None:
     during = with_software(data, replace(data.launches[0].software, packages=(("numpy", "2.4.6"),)))
     assert subject_of(arm, during) is None
 
-    server = compare(subject, accepted(subject), arm=replace(arm, url="http://127.0.0.1:8880"))
-    assert server.state is SubjectState.UNKNOWN
-    assert "http://127.0.0.1:8880" in server.reason
+    for reference in (accepted(subject), changed):
+        server = compare(subject, reference, arm=replace(arm, url="http://127.0.0.1:8880"))
+        assert server.state is SubjectState.UNKNOWN
+        assert "http://127.0.0.1:8880" in server.reason
