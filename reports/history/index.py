@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 from harness.analysis.changepoints.detect import ChangePoint
 from harness.core.records.differences import Difference, differences
 from harness.core.records.run import Concluded
-from harness.core.records.verdict import Leniency, Shown, VerdictKind
+from harness.core.records.verdict import REPLAYED, Leniency, Shown, VerdictKind
+from harness.metrics.registry import METRICS
 
 if TYPE_CHECKING:
     from harness.store.rows import RunRow
     from reports.views.headline import Headline
 
-BOOK_FORMAT = 7
+BOOK_FORMAT = 8
 """Version of the book's form; one of another version is made anew.
 
 History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
 whole lines, as change points; 5, a run knows what was selected; 6, its medians are packed;
-7, verdicts on a subject that did not change.
+7, verdicts on a subject that did not change; 8, ratios to the accepted reference.
 """
 
 _LETTERS: dict[Shown, str] = {
@@ -63,6 +64,8 @@ class PastRun:
     subject: tuple[tuple[str, str], ...]
     medians: bytes
     kinds: str
+    ratios: dict[int, float] = field(default_factory=dict)
+    """Index of a key → log-ratio to the accepted reference, positive where the value rose, of pairs in that run."""
     calibrated: bool = False
     """Its truth was known before: an arm against itself, or slowed on purpose. It says nothing of the subject."""
 
@@ -74,6 +77,14 @@ class PastRun:
     def kind(self, index: int) -> Shown | None:
         """The verdict of the key at `index`, as it is shown."""
         return _KINDS.get(self.kinds[index]) if index < len(self.kinds) else None
+
+
+def _ratios(data: Concluded) -> Iterator[tuple[tuple[str, str], float]]:
+    """(Scenario id, metric) and log-ratio of each verdict that pairs with the accepted reference decided."""
+    for each in data.verdicts:
+        if each.reference.startswith(REPLAYED) and each.change and each.metric in METRICS:
+            sign = 1.0 if METRICS[each.metric].lower_is_better else -1.0
+            yield (each.scenario_id, each.metric), sign * each.change.point
 
 
 def packed(medians: Iterable[float | None]) -> bytes:
@@ -98,6 +109,7 @@ class RunIndex:
         """Take a run in, or take it in anew."""
         medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
         kinds = {(each.scenario_id, each.metric): _LETTERS[each.shown_as] for each in data.verdicts}
+        ratios = dict(_ratios(data))
         known = set(self.keys)
         self.keys += [key for key in dict.fromkeys([*medians, *kinds]) if key not in known]
         past = PastRun(
@@ -113,6 +125,7 @@ class RunIndex:
             subject=(*data.run.subject.packages, ("Python", data.run.subject.python), *data.run.subject.models),
             medians=packed(medians.get(key) for key in self.keys),
             kinds="".join(kinds.get(key, " ") for key in self.keys),
+            ratios={index: ratios[key] for index, key in enumerate(self.keys) if key in ratios},
             calibrated=any(each.arm.slowdown or each.arm.side for each in data.run.scenarios),
         )
         self.runs[past.id] = past
@@ -129,7 +142,8 @@ class RunIndex:
                 figures = run.figures
                 medians = packed(figures[at] if 0 <= at < len(figures) else None for at in order)
                 kinds = "".join(run.kinds[at] if 0 <= at < len(run.kinds) else " " for at in order)
-                run = replace(run, medians=medians, kinds=kinds)  # noqa: PLW2901 - the same run in this book's order
+                ratios = {index: run.ratios[at] for index, at in enumerate(order) if at in run.ratios}
+                run = replace(run, medians=medians, kinds=kinds, ratios=ratios)  # noqa: PLW2901 - the same run in this book's order
             self.runs[run.id] = run
 
     def of_machine(self, machine: str) -> list[PastRun]:

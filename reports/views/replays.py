@@ -52,7 +52,7 @@ def _line(verdict: Verdict, named: Names) -> PairLine:
     return PairLine(
         label=named.of(verdict.scenario_id),
         metric=metric_of(verdict.metric).title,
-        word=VERDICT_WORDS[verdict.kind],
+        word=VERDICT_WORDS[verdict.shown_as],
         change=words.point if words else "–",
         interval=f"{words.interval} at {words.level}" if words else "–",
         pairs=str(change.n) if change else "–",

@@ -16,6 +16,7 @@ from reports.history.index import PastRun, RunIndex, subject_changes
 from reports.history.steps import NO_MARKS, Marks, ReportedStep, Step
 from reports.text.format import VERDICT_WORDS, Scale, better, count, day, finer, in_order, metric_of, percent, scale
 from reports.text.naming import Key, Label, Names
+from reports.views.pair_trends import NO_PAIRS, PairTrend, pair_trend
 
 if TYPE_CHECKING:
     from harness.analysis.stats.grouped import FloatArray
@@ -42,6 +43,8 @@ class Trend:
     finding: str
     days: str
     """The days of the line's points, joined by spaces; "" without a line."""
+    pairs: PairTrend = NO_PAIRS
+    """The ratio to the accepted reference."""
 
     @property
     def first(self) -> str:
@@ -121,7 +124,9 @@ def lines(
         its, days = medians, every_day
         if len(kept) < len(runs):
             its, own, days = medians[kept], _moved(own, kept), _days([runs[index] for index in kept])
-        trends[key] = _trend(names.of(scenario_id), metric, its, own, days, runs[kept[-1]].kind(place))
+        drawn = _trend(names.of(scenario_id), metric, its, own, days, runs[kept[-1]].kind(place))
+        pairs = pair_trend([runs[index] for index in kept], place, title=drawn.title, events=own)
+        trends[key] = replace(drawn, pairs=pairs)
         sparks[key] = _spark(metric, its[-SPARK_RUNS:])
     return Lines(
         trends=trends, sparks=sparks, names=names, events=tuple(event.what for event in shared), span=_span(runs)
