@@ -22,6 +22,8 @@ from harness.core.records.verdict import REPLAYED, Verdict, VerdictKind
 
 MOST_DIFFERENCES = 4
 UNMEASURED = (VerdictKind.FAILED, VerdictKind.MISSING)
+UNSURE = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE, VerdictKind.NO_BASELINE)
+"""Verdicts on remembered values that a replay would answer better."""
 OF_VALUES = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE, VerdictKind.UNCHANGED)
 
 
@@ -113,7 +115,7 @@ class AgainstReference:
             why = self._replays.reasons.get(verdict.scenario_id, "too few pairs of this metric")
             changed = f"under test differs {listed_differences(subject.differences)}"
             words = f"{verdict.reason}; {changed}" + (f", not replayed: {why}" if why else "")
-            advice = self._replays.advice.get(verdict.scenario_id, "") if verdict.kind in OF_VALUES else ""
+            advice = self._replays.advice.get(verdict.scenario_id, "") if verdict.kind in UNSURE else ""
             return replace(verdict, reason=words, advice=advice or verdict.advice)
         if subject.state is SubjectState.SAME and verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
             same = f"nothing under test changed since {accepted_on(self._accepted[verdict.scenario_id])}"

@@ -9,8 +9,8 @@ from harness.core.records.repetition import Phase
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 
-FEWEST_LAUNCHES, FEWEST_PAIRS = 2, 6
-"""With fewer of them no replay begins."""
+FEWEST_LAUNCHES, FEWEST_PAIRS = 2, 3
+"""With fewer of them no replay begins. So few find a large change only, but the time is there."""
 ENOUGH_LAUNCHES, ENOUGH_PAIRS = 4, 12
 """A further text is added only if every text then has about so many."""
 
