@@ -12,7 +12,7 @@ import pytest
 
 import harness
 from harness.core.records.verdict import VerdictKind
-from harness.measure.worker import loaded_software, source_files
+from harness.measure.worker import loaded_software
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import serving
 from tests.cli.test_bad_input import listed, refused
@@ -88,7 +88,6 @@ def project(committed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def changed(project: Path, file: str, *, commit: bool) -> None:
     with (project / file).open("a", encoding="utf-8") as end:
         end.write("\n# changed\n")
-    source_files._read.cache_clear()
     if commit:
         git(project, "commit", "--quiet", "--all", "--message", f"Change {file}")
 

@@ -15,7 +15,7 @@ from harness.core.records.repetition import LoadedSoftware
 from harness.engines.builds import BUILDS, canonical
 from harness.engines.registry import BUILT_IN, ENTRY_POINTS
 from harness.measure.worker.installed_packages import HARNESS, content_of, metadata_folders, needed, open_package
-from harness.measure.worker.source_files import digest_of, harness_modules, package_modules
+from harness.measure.worker.source_files import digest_of, harness_modules, package_modules, read
 
 WORKER = "harness.measure.worker.process"
 SERVED, SERVER = "kokoro-server", "harness.server.reference"
@@ -33,7 +33,21 @@ ROOTS: dict[str, tuple[str, ...]] = {
 
 
 def loaded_software(engine: str) -> LoadedSoftware:
-    """What this process loaded for `engine`. What cannot be found is left out."""
+    """What this process loaded for `engine`. What cannot be found is left out.
+
+    If a part cannot be read, nothing is reported: half a subject could be mistaken for another one. A launch must not
+    fail for it.
+    """
+    try:
+        return _loaded(engine)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"what this worker loaded is not known: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return LoadedSoftware()
+    finally:
+        read.cache_clear()  # the worker's memory is measured from here on
+
+
+def _loaded(engine: str) -> LoadedSoftware:
     roots, folder, modules = _parts(engine)
     folders = metadata_folders(sys.path)
     packages = needed(roots, folders)

@@ -32,7 +32,7 @@ def harness_modules(roots: Sequence[str], folder: str) -> dict[str, str]:
         found[path[len(folder) + 1 :].replace(os.sep, "/")] = path
         if parent := name.rpartition(".")[0]:
             waiting.append(parent)
-        for module, names in imported(_read(path)):
+        for module, names in imported(read(path)):
             waiting.append(module)
             # Only a package has names that are modules.
             if names and _is_package(folder, module):
@@ -87,7 +87,7 @@ def digest_of(modules: dict[str, str]) -> str:
     """SHA-256 over paths and contents. Line endings count as one: git may change them on another system."""
     found = hashlib.sha256()
     for name, path in sorted(modules.items()):
-        content = _read(path)
+        content = read(path)
         if name.endswith(".py"):
             content = content.replace(b"\r\n", b"\n")
         found.update(f"{name}\n{len(content)}\n".encode())
@@ -96,6 +96,7 @@ def digest_of(modules: dict[str, str]) -> str:
 
 
 @lru_cache(maxsize=256)  # read to find its imports, and again for the digest
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
+    """The content of a file."""
     with open(path, "rb") as file:
         return file.read()

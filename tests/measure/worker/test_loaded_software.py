@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.core.records.repetition import LoadedSoftware
 from harness.engines.registry import BUILT_IN
-from harness.measure.worker import source_files
 from harness.measure.worker.loaded_software import ROOTS, WORKER, loaded_software
 from harness.measure.worker.source_files import harness_modules, imported
 
@@ -137,7 +137,6 @@ def test_engine_of_another_distribution_counts_with_its_modules(foreign: Path, m
     assert "unused" not in dict(before.packages)
     assert before.local_packages == ()
     (foreign / "other_engine" / "helper.py").write_text("x = 1\n", encoding="utf-8")
-    source_files._read.cache_clear()
     assert loaded_software("other").engine_source != before.engine_source
 
 
@@ -147,7 +146,6 @@ def test_package_from_a_folder_counts_by_its_content(foreign: Path, monkeypatch:
     [(name, before)] = loaded_software("other").local_packages
     assert name == "other-engine"
     (foreign / "other_engine" / "start.py").write_text("def start(): pass\n", encoding="utf-8")
-    source_files._read.cache_clear()
     [(_, after)] = loaded_software("other").local_packages
     assert after != before
 
@@ -168,3 +166,13 @@ def test_package_that_was_changed_after_its_installation_counts_by_its_content(
     start.write_text("def start(): ...  \n", encoding="utf-8")
     [(name, _)] = loaded_software("other").local_packages
     assert name == "other-engine"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a privilege elsewhere")
+def test_software_that_cannot_be_read_is_unknown_and_fails_no_launch(
+    foreign: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(foreign)
+    (foreign / "other_engine" / "broken.py").symlink_to(foreign / "nowhere.py")
+    assert loaded_software("other") == LoadedSoftware()
+    assert "what this worker loaded is not known: FileNotFoundError" in capsys.readouterr().err
