@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 
@@ -121,3 +122,11 @@ def test_a_metric_is_a_plain_record() -> None:
     assert isinstance(METRICS["rtf"], Metric)
     with pytest.raises(TypeError):
         METRICS["rtf"] = METRICS["ttfa"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("each", METRICS.values(), ids=lambda each: each.name)
+def test_the_spread_between_runs_has_a_source_and_counts_for_little_where_it_is_wide(each: Metric) -> None:
+    spread = each.run_spread
+    assert spread.source
+    assert (spread.sd == 0) == math.isinf(spread.freedom)
+    assert spread.freedom <= 4 or spread.sd <= 0.005
