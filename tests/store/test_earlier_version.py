@@ -64,7 +64,8 @@ def test_what_was_concluded_then_is_kept(tmp_path: Path, places: tuple[str, ...]
     assert metrics <= set(METRICS)
 
 
-@pytest.mark.parametrize(("pace", "code"), [("1", 0), ("1.3", 1)])
+# Two runs are accepted there: times are presumed to differ by so much that only a large change is found.
+@pytest.mark.parametrize(("pace", "code"), [("1", 0), ("3", 1)])
 def test_accepted_baselines_still_gate(here: Command, places: tuple[str, ...], pace: str, code: int) -> None:
     options = ("--engine", "scripted", "--model", "scripted", "--text", "chars-12,chars-60", "--launches", "3")
     found = here("run", *options, "--seed", "7", "--script", f"pace={pace}", *places)
