@@ -31,7 +31,8 @@ OF_VALUES = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSI
 class Replay:
     """The pairs of one arm under test with its restored reference, measured as the run `run_id`.
 
-    `comparisons` have the scenario ids of the run under test. `parts` names what moved with a verdict.
+    `comparisons` have the scenario ids of the run under test. `parts` names what moved with a verdict. `note` says what
+    the pairs leave out of what changed; "" usually.
     """
 
     arm_id: str
@@ -40,6 +41,7 @@ class Replay:
     comparisons: tuple[Comparison, ...]
     policy: Policy
     parts: Callable[[Verdict], tuple[str, ...]] = lambda _verdict: ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,7 @@ class AgainstReference:
     def _worded_pair(self, verdict: Verdict, replay: Replay, subject: SubjectComparison) -> Verdict:
         what = listed_differences(subject.differences) or "nothing (A/A)"
         accepted = f"the reference accepted on {replay.accepted.date[:10]}"
+        what += f" ({replay.note})" if replay.note else ""
         words = f"{verdict.reason}; pair by pair with {accepted}, replayed in run {replay.run_id}; changed: {what}"
         moved = verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
         advice = verdict.advice

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.analysis.against_reference import listed_differences
-from harness.core.errors import BenchError, ModelError, UsageError
+from harness.core.errors import BenchError, ModelError, RuntimeBuildError, UsageError
 from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
 from harness.engines.scripted import SCRIPT
@@ -29,11 +29,12 @@ CPYTHON = "CPython "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredArm:
-    """The accepted arm, with what its worker is started with."""
+    """The accepted arm, with what its worker is started with. `note` says what of it is not as it was; "" usually."""
 
     arm: Arm
     place: WorkerPlace
     files: ArmFiles
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,29 +58,34 @@ def rebuild(
         provider_options=was.provider_options,
         session_options=was.session_options,
     )
-    place, files = factory.place(under_test.arm), factory.files(under_test.arm)
+    place, files, note = factory.place(under_test.arm), factory.files(under_test.arm), ""
     if under_test.arm.engine == "scripted":
         return RestoredArm(arm=replace(arm, session_options=((SCRIPT, was.engine_version),)), place=place, files=files)
     if (was.packages, was.local_packages, was.interpreter) != (now.packages, now.local_packages, now.interpreter):
-        arm, place = _with_packages(arm, place, accepted, report=report)
+        arm, place, note = _with_packages(arm, place, accepted, now, report=report)
     if was.engine_source != now.engine_source:
         arm, place = _with_source(arm, place, accepted, config)
     if (was.model_sha256, was.voices_sha256) != (now.model_sha256, now.voices_sha256):
         arm, files = _with_model(arm, files, accepted, now, report=report)
-    return RestoredArm(arm=arm, place=place, files=files)
+    return RestoredArm(arm=arm, place=place, files=files, note=note)
 
 
-def refuse_another(found: LoadedSubject | None, accepted: ReferenceArm) -> None:
-    """Raise UsageError if the worker of a restored arm did not load what was accepted."""
+def refuse_another(found: LoadedSubject | None, accepted: ReferenceArm, *, note: str = "") -> None:
+    """Raise UsageError if the worker of a restored arm did not load what was accepted, apart from what `note` says."""
     if found is None:
         raise UsageError("the restored worker does not report what it loaded", where=accepted.arm_id)
-    if differs := accepted.subject.differences(found):
+    wanted = replace(accepted.subject, interpreter=found.interpreter) if note else accepted.subject
+    if differs := wanted.differences(found):
         raise UsageError(f"restored, but it differs: {listed_differences(differs)}", where=accepted.arm_id)
 
 
 def _with_packages(
-    arm: Arm, place: WorkerPlace, accepted: ReferenceArm, *, report: Reporter
-) -> tuple[Arm, WorkerPlace]:
+    arm: Arm, place: WorkerPlace, accepted: ReferenceArm, now: LoadedSubject, *, report: Reporter
+) -> tuple[Arm, WorkerPlace, str]:
+    """An environment with the accepted packages and interpreter.
+
+    If the interpreter's patch version is not here and other things changed too, today's serves both sides.
+    """
     from harness.measure.runtimes.build import Runtimes
 
     subject = accepted.subject
@@ -94,11 +100,18 @@ def _with_packages(
     pinned = [f"{name}=={number}" for name, number in sorted({**needed, **pins}.items())]
     python = subject.interpreter.removeprefix(CPYTHON)
     python = "" if python == platform.python_version() else python
-    interpreter = Runtimes(default_root()).build_pinned(
-        f"the reference of {accepted.date[:10]}", pinned, python=python, report=report
-    )
+    name, note = f"the reference of {accepted.date[:10]}", ""
+    runtimes = Runtimes(default_root())
+    try:
+        interpreter = runtimes.build_pinned(name, pinned, python=python, report=report)
+    except RuntimeBuildError:
+        alone = replace(subject, interpreter=now.interpreter) == now
+        if not python or alone or python.rpartition(".")[0] != platform.python_version().rpartition(".")[0]:
+            raise
+        interpreter = runtimes.build_pinned(name, pinned, report=report)
+        note = f"{subject.interpreter} is not here, so both sides ran with {now.interpreter}"
     runtime = Runtime(name=ACCEPTED, requirements=tuple(f"{name}=={number}" for name, number in subject.packages))
-    return replace(arm, runtime=runtime), replace(place, python=str(interpreter))
+    return replace(arm, runtime=runtime), replace(place, python=str(interpreter)), note
 
 
 def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: Config) -> tuple[Arm, WorkerPlace]:

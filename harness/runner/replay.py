@@ -262,6 +262,7 @@ class Replays:
                 comparisons=tuple(comparisons),
                 policy=policy,
                 parts=parts,
+                note=unit.restored.note,
             )
         )
         self._done.append(

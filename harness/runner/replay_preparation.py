@@ -139,7 +139,7 @@ def _add(
     try:
         restored = rebuild(session.config, under_test, accepted, factory, report=session.report)
         if restored.arm.engine != "scripted":
-            refuse_another(probe.subject_of_restored(restored, like=under_test.arm), accepted)
+            refuse_another(probe.subject_of_restored(restored, like=under_test.arm), accepted, note=restored.note)
     except BenchError as error:
         prepared.reasons |= {each.id: f"the reference cannot be restored ({why_not(error)})" for each in paired}
         return

@@ -91,6 +91,17 @@ class TestPackages:
         was = replace(self.HERE, packages=(("onnxruntime", "0.0.1"),))
         assert "onnxruntime==0.0.1" in reason(tmp_path, now=self.HERE, subject=was)
 
+    def test_a_patch_version_of_python_that_is_not_here_is_left_out(self, tmp_path: Path) -> None:
+        minor = platform.python_version().rpartition(".")[0]
+        was = replace(self.HERE, interpreter=f"CPython {minor}.999", packages=(("onnxruntime", "1.1.0"),))
+        restored = restore(tmp_path, now=self.HERE, subject=was)
+        assert restored.note == f"CPython {minor}.999 is not here, so both sides ran with {self.HERE.interpreter}"
+        accepted = ReferenceArm(arm_id="a", subject=was, run="r", date="2026-11-20", scenarios=("s",))
+        refuse_another(replace(was, interpreter=self.HERE.interpreter), accepted, note=restored.note)
+        # Nothing else changed: there is nothing that pairs could show.
+        alone = replace(self.HERE, interpreter=f"CPython {minor}.999")
+        assert f"{minor}.999" in reason(tmp_path, now=self.HERE, subject=alone)
+
     def test_a_python_that_is_not_here(self, tmp_path: Path) -> None:
         assert "3.99.1" in reason(tmp_path, now=self.HERE)
 
