@@ -241,7 +241,7 @@ def _real(config: Config, report: Reporter) -> Resources:
 
     def find_subject(arms: Sequence[Arm]) -> Subject:
         models = tuple(sorted({(arm.model.name, arm.model.sha256) for arm in arms if arm.model and arm.model.sha256}))
-        return subject.subject(models=models, root=config.root)
+        return subject.subject(models=models, root=config.root, baselines=config.baselines)
 
     return Resources(
         clock=clock,

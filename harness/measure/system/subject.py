@@ -15,13 +15,19 @@ PACKAGES = ("espeakng-loader", "kokoro-onnx", "numpy", *BUILDS, "phonemizer", "p
 """Packages that run in a timed synthesis. Other packages cannot change a value."""
 
 
-def subject(*, models: Iterable[tuple[str, str]], root: Path, packages: Sequence[str] = PACKAGES) -> Subject:
+def subject(
+    *, models: Iterable[tuple[str, str]], root: Path, packages: Sequence[str] = PACKAGES, baselines: Path | None = None
+) -> Subject:
     """The subject of this interpreter. `models` are (name, SHA-256); `root` lies in the checkout.
 
-    Packages that are not installed are omitted. The revision is "" without git or a repository.
+    Packages that are not installed are omitted. The revision is "" without git or a repository. A change of the folder
+    `baselines` is none of the subject: each promotion changes it.
     """
     revision = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--untracked-files=no") if revision else ""
+    paths = [":(top)"]
+    if baselines is not None and baselines.resolve().is_relative_to(root.resolve()):
+        paths.append(f":(exclude,literal){baselines.resolve().relative_to(root.resolve()).as_posix()}")
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *paths) if revision else ""
     return Subject(
         packages=installed(packages),
         python=f"{platform.python_implementation()} {platform.python_version()}",

@@ -8,16 +8,17 @@ import pytest
 from harness.measure.system.subject import installed, subject
 
 
+def git(checkout: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.invalid", "-c", "commit.gpgsign=false")
+    subprocess.run(("git", "-C", str(checkout), *identity, *arguments), check=True, capture_output=True)
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    def git(*arguments: str) -> None:
-        identity = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.invalid", "-c", "commit.gpgsign=false")
-        subprocess.run(("git", "-C", str(tmp_path), *identity, *arguments), check=True, capture_output=True)
-
-    git("init", "--quiet")
+    git(tmp_path, "init", "--quiet")
     (tmp_path / "kept.txt").write_text("one")
-    git("add", "kept.txt")
-    git("commit", "--quiet", "-m", "Keep one")
+    git(tmp_path, "add", "kept.txt")
+    git(tmp_path, "commit", "--quiet", "-m", "Keep one")
     return tmp_path
 
 
@@ -43,6 +44,22 @@ def test_a_changed_file_makes_it_dirty_from_any_folder_of_it(checkout: Path) -> 
     found = subject(models=(), root=checkout / "below")
     assert found.revision == head(checkout)
     assert found.dirty
+
+
+def test_changed_baselines_make_it_not_dirty(checkout: Path) -> None:
+    root = checkout / "below"
+    file = root / "baselines" / "reference.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("format = 1")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "--message", "accept")
+    file.write_text("format = 1\n")
+    assert not subject(models=(), root=root, baselines=file.parent).dirty
+    assert not subject(models=(), root=checkout, baselines=file.parent).dirty
+    assert subject(models=(), root=root, baselines=checkout.parent).dirty
+    assert subject(models=(), root=root, baselines=root / ".." / ".." / "elsewhere").dirty
+    (checkout / "kept.txt").write_text("two")
+    assert subject(models=(), root=root, baselines=file.parent).dirty
 
 
 def test_a_hook_s_variables_do_not_lead_elsewhere(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
