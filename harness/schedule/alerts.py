@@ -10,6 +10,7 @@ regression are not reported at all.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final, Protocol
 
 from harness.analysis.changepoints.detect import WINDOW, ChangePoint, unreported
@@ -20,7 +21,7 @@ from harness.analysis.messages import leniency, percent
 from harness.core.records.reference import LoadedSubject
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind
-from harness.core.records.verdict import TargetKind, VerdictKind
+from harness.core.records.verdict import REPLAYED, TargetKind, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy
 from harness.store.rows import SeriesPoint
@@ -61,7 +62,7 @@ class Findings:
     wrong: tuple[Finding, ...] = ()
     right: frozenset[Key] = frozenset()
     of_machine: tuple[Finding, ...] = ()
-    """Steps of the history over which nothing under test changed. They are no problems of the subject."""
+    """Steps of the history that do not come from what was under test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +87,40 @@ class Trends(Protocol):
         ...
 
 
-class Subjects(Protocol):
-    """What the workers of a scenario loaded, run by run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """What the workers of a scenario loaded in a run, None if it is unknown, and the verdict on one of its metrics."""
 
-    def __call__(self, scenario_id: str, run_ids: Sequence[str]) -> Sequence[LoadedSubject | None]:
-        """The subject of each run, in their order; None where it is unknown."""
+    subject: LoadedSubject | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the subject was the accepted one."""
+        return self.verdict is not None and self.verdict.kind is VerdictKind.SAME_SUBJECT
+
+    @property
+    def is_no_worse(self) -> bool:
+        """Whether pairs with the accepted subject show that the metric is no worse by the tolerance."""
+        return (
+            self.verdict is not None
+            and self.verdict.reference.startswith(REPLAYED)
+            and self.verdict.kind in (VerdictKind.UNCHANGED, VerdictKind.IMPROVED)
+        )
+
+
+class UnderTest(Protocol):
+    """What was under test, run by run."""
+
+    def __call__(self, scenario_id: str, metric: str, run_ids: Sequence[str]) -> Sequence[Tested]:
+        """For each run, in their order."""
         ...
 
 
-def unknown_subjects(scenario_id: str, run_ids: Sequence[str]) -> Sequence[LoadedSubject | None]:
+def nothing_known(scenario_id: str, metric: str, run_ids: Sequence[str]) -> Sequence[Tested]:
     """No subject is known."""
-    del scenario_id
-    return [None for _ in run_ids]
+    del scenario_id, metric
+    return [Tested() for _ in run_ids]
 
 
 def of_job(job: str, *, run_id: str, failed: str) -> Findings:
@@ -156,12 +179,12 @@ def of_history(
     *,
     lines: int,
     policy: AlertPolicy = DEFAULT_POLICY,
-    subjects: Subjects = unknown_subjects,
+    tested: UnderTest = nothing_known,
 ) -> Findings:
     """The fresh steps of every gated trend to which `data` adds a point: the report's steps, if at least the tolerance.
 
-    `lines` is the number of gated trends of the machine. A step over which the subject stayed the same is of the
-    machine.
+    `lines` is the number of gated trends of the machine. A step over which the subject stayed the same, or which the
+    pairs of a replay do not show, is of the machine.
     """
     alpha = share_of_alpha(lines)
     wrong: list[Finding] = []
@@ -184,8 +207,9 @@ def of_history(
         own = [alert for alert in alerts if _key(alert) == key]
         worse, better = _fresh(steps, run_ids, tolerance=tolerance, own=own)
         for step in worse:
-            same = _same_subject(subjects(scenario_id, run_ids[max(0, step.index - WINDOW) :]))
-            (of_machine if same else wrong).append(_stepped(step, run_ids, key=key))
+            # The runs before the step count too, because its place may be off by a few.
+            over = tested(scenario_id, metric, run_ids[max(0, step.index - WINDOW) :])
+            (of_machine if _is_of_machine(over) else wrong).append(_stepped(step, run_ids, key=key))
         if better and any(
             alert.closed_at is None and _place(alert.run_id, run_ids, late=-1) < better[-1].index for alert in own
         ):
@@ -193,9 +217,16 @@ def of_history(
     return Findings(wrong=tuple(wrong), right=frozenset(right), of_machine=tuple(of_machine))
 
 
-def _same_subject(found: Sequence[LoadedSubject | None]) -> bool:
-    """Whether all runs loaded the same. The runs before the step count too, because its place may be off by a few."""
-    return None not in found and len(set(found)) == 1
+def _is_of_machine(runs: Sequence[Tested]) -> bool:
+    """Whether a step over these runs cannot come from what was under test.
+
+    The subject may change once, from the accepted one to one that pairs with it show to be no worse. Several such
+    changes may add up to more than the tolerance.
+    """
+    if any(run.subject is None for run in runs):
+        return False
+    changes = [(one, other) for one, other in pairwise(runs) if one.subject != other.subject]
+    return len(changes) <= 1 and all(one.is_accepted and other.is_no_worse for one, other in changes)
 
 
 def news(

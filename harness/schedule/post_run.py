@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from harness.analysis.subjects import subject_of
 from harness.core.errors import BenchError
-from harness.core.records.reference import LoadedSubject
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome
 from harness.core.redaction import published, published_record, published_text
@@ -72,7 +71,7 @@ class PostRunActions:
             history = self._of_history(data, known)
             found += [alerts.of_verdicts(data), history]
             for each in history.of_machine:
-                self.say(f"{each.sentence}: nothing under test changed, so this is the machine's and raises no alert")
+                self.say(f"{each.sentence}: not from what was under test, so this is the machine's and raises no alert")
         rows = reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))
         runs = [row.id for row in rows if not row.is_replay]
         ended = self._try(
@@ -128,17 +127,23 @@ class PostRunActions:
 
         names = self.store.series_names(machine_key=machine)
         lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)
-        return alerts.of_history(data, trends, known, lines=lines, policy=self.policy, subjects=self._subjects)
+        return alerts.of_history(data, trends, known, lines=lines, policy=self.policy, tested=self._tested)
 
-    def _subjects(self, scenario_id: str, run_ids: Sequence[str]) -> Sequence[LoadedSubject | None]:
-        """What each run's workers loaded for a scenario. What runs behind a URL is unknown."""
-        arms = {
-            outline.run.id: (scenario.arm, outline)
+    def _tested(self, scenario_id: str, metric: str, run_ids: Sequence[str]) -> Sequence[alerts.Tested]:
+        """What each run had under test for a scenario. What runs behind a URL is unknown."""
+        found = {
+            outline.run.id: alerts.Tested(
+                subject=subject_of(scenario.arm, outline),
+                verdict=next(
+                    (each for each in outline.verdicts if (each.scenario_id, each.metric) == (scenario_id, metric)),
+                    None,
+                ),
+            )
             for outline in self.store.outlines(run_ids)
             for scenario in outline.run.scenarios
             if scenario.id == scenario_id and not scenario.arm.url
         }
-        return [subject_of(*arms[run_id]) if run_id in arms else None for run_id in run_ids]
+        return [found.get(run_id, alerts.Tested()) for run_id in run_ids]
 
     def _promote(self, data: RunData, job: Job) -> None:
         if job.promote == "never":

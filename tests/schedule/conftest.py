@@ -204,6 +204,7 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
     size = changes.pop("size", 0.0)
     status = changes.pop("status", RunStatus.COMPLETE)
     source: str = changes.pop("source", "")
+    reference: str = changes.pop("reference", "")
     gates, waiver = changes.pop("gates", True), changes.pop("waiver", None)
     targets: tuple[TargetResult, ...] = changes.pop("targets", ())
     record = RunRecord(
@@ -234,6 +235,7 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
         change=change if compared else None,
         suspects=("onnxruntime 1.30 → 1.31",) if kind is VerdictKind.REGRESSED else (),
         gates=gates,
+        reference=reference,
         waiver=waiver if kind is VerdictKind.REGRESSED else None,
     )
     summary = Summary(scenario_id=SCENARIO.id, metric="latency", definition=1, n=12, median=median)

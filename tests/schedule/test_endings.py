@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind
-from harness.core.records.verdict import VerdictKind
+from harness.core.records.verdict import REPLAYED, VerdictKind
 from harness.plan.gate_policy import waiver_of
 from harness.schedule.endings import PromotedValue, is_accepted
 from harness.schedule.launcher import Exit
@@ -34,14 +34,14 @@ class Nights:
         self.runs: list[str] = []
         bench.put()
 
-    def play(self, night: int, *, level: float = 0.0, verdict: VerdictKind = UNCHANGED, source: str = "") -> str:
+    def play(self, night: int, *, level: float = 0.0, verdict: VerdictKind = UNCHANGED, **changes: str) -> str:
         def run(process: Any) -> None:
             at = self.bench.clock.wall()
             config = self.bench.config
             waiver = waiver_of(config.waivers, scenario_id=SCENARIO.id, metric="latency", at=at)
             run_id = self.make_run(
                 self.bench.store, at=at, median=math.exp(level), verdict=verdict, size=level, waiver=waiver,
-                gates=config.gates("latency"), source=source,
+                gates=config.gates("latency"), **changes,
             )  # fmt: skip
             self.bench.begin(process, run_id)
             process.ends = Exit(code=int(verdict is REGRESSED))
@@ -274,5 +274,25 @@ class TestStepsOfMachine:
             source = "" if changed_at == -1 and night == 19 else source
             nights.play(night, level=level, verdict=VerdictKind.NO_BASELINE, source=source)
         assert nights.events == events
-        said = [line for line in nights.bench.said if "nothing under test changed" in line]
+        said = [line for line in nights.bench.said if "this is the machine's" in line]
         assert bool(said) is not bool(events)
+
+    @pytest.mark.parametrize(
+        ("before", "at_change", "reference", "events"),
+        [
+            (VerdictKind.SAME_SUBJECT, UNCHANGED, f"{REPLAYED}r", []),
+            (VerdictKind.SAME_SUBJECT, UNKNOWN, f"{REPLAYED}r", ["alert"]),
+            (VerdictKind.SAME_SUBJECT, UNCHANGED, "baseline", ["alert"]),  # remembered values show the machine too
+            (VerdictKind.NO_BASELINE, UNCHANGED, f"{REPLAYED}r", ["alert"]),  # paired with another subject than before
+        ],
+    )
+    def test_pairs_decide_whether_changed_subject_made_step(
+        self, nights: Nights, before: VerdictKind, at_change: VerdictKind, reference: str, events: list[str]
+    ) -> None:
+        for night in range(26):
+            level = 0.002 * (night % 3) + (0.1 if night >= 20 else 0.0)
+            if night < 20:
+                nights.play(night, level=level, verdict=before, source="before")
+            else:
+                nights.play(night, level=level, verdict=at_change, source="after", reference=reference)
+        assert nights.events[:1] == events
