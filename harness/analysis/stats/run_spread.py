@@ -55,22 +55,21 @@ class BetweenRuns:
 def between_runs(prior: RunPrior, *, spread: FloatArray, accepted: int) -> BetweenRuns:
     """Shrink the `spread` (a variance) of at least one `accepted` run towards the prior, which must not be exact.
 
-    Each accepted run after the first replaces one of the prior's degrees of freedom, so the prior fades as the
-    machine's own runs come in. It is dropped if the accepted runs differ by more than it and chance explain.
+    One run has no spread, so that any finite number may stand for it. Each accepted run after the first replaces one of
+    the prior's degrees of freedom, so the prior fades as the machine's own runs come in. It is dropped if the accepted
+    runs differ by more than it and chance explain.
     """
     import numpy as np
     from scipy.special import fdtrc
 
     known = accepted - 1
     weight = max(prior.freedom - known, 0.0)
-    spread = np.asarray(spread, dtype=float)
     contradict = np.zeros(spread.shape, dtype=bool)
     if known and weight:
         contradict = fdtrc(known, prior.freedom, spread / prior.sd**2) < CONTRADICTION
     share = np.where(contradict, 0.0, weight)
-    own = np.where(known > 0, spread, 0.0)
     return BetweenRuns(
-        variance=(share * prior.sd**2 + known * own) / (share + known),
+        variance=(share * prior.sd**2 + known * spread) / (share + known),
         freedom=share + known,
         weight=share,
         contradict=contradict,

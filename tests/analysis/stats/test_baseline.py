@@ -114,6 +114,12 @@ class TestPriorOfAMetricThatRepeats:
         assert among[20:] == against_baselines([wild, known], pool=False)
 
 
+def test_enough_runs_contradict_nothing_however_far_they_lie_apart() -> None:
+    found = baseline_estimate(run_at(0.0), accepted(tuple(20 * each for each in MEDIANS)), level=0.99)
+    assert found is not None
+    assert found.rule == "spread between 10 accepted runs"
+
+
 class TestMetricThatRepeatsExactly:
     EXACT = RunPrior(sd=0.0, freedom=math.inf)
 
