@@ -1,6 +1,6 @@
 """Measures how much runs of an unchanged subject differ, and their launches: the source of the registry's priors.
 
-Give it the result stores of as many machines and boots as there are: `nox -s perf -- run_spread A.sqlite B.sqlite`.
+Give it the result stores of as many machines and boots as there are: `nox -s perf -- run_spread --stores A B`.
 Without any, it reads the store of the working directory. Runs count together if machine, packages, models, texts and
 protocol are the same; duels and runs that did not finish do not count. Every scenario of a run is compared with the
 same scenario of the other runs.
@@ -54,7 +54,7 @@ Key = tuple[str, str, str]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run_spread", description=__doc__)
-    parser.add_argument("stores", nargs="*", metavar="STORE", help="a database file or SQLAlchemy URL")
+    parser.add_argument("--stores", nargs="+", default=[], metavar="STORE", help="database files or SQLAlchemy URLs")
     parser.add_argument("--by-scenario", action="store_true", help="also print each scenario")
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     stores = options.stores or [DEFAULT_STORE]

@@ -36,5 +36,5 @@ def test_the_spread_is_that_of_the_runs_medians(stored: tuple[str, list[float]])
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "none.sqlite")]) == 2
+    assert main(["--stores", str(tmp_path / "none.sqlite")]) == 2
     assert "none.sqlite" in capsys.readouterr().out
