@@ -31,7 +31,8 @@ OF_VALUES = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSI
 class Replay:
     """The pairs of one arm under test with its restored reference, measured as the run `run_id`.
 
-    `comparisons` have the scenario ids of the run under test. `parts` names what moved with a verdict. `note` says what
+    `differences` are those found when the worker was started to see what it loads. `comparisons` have the scenario ids
+    of the run under test. `parts` names what moved with a verdict. `note` says what
     the pairs leave out of what changed; "" usually.
     """
 
@@ -40,6 +41,7 @@ class Replay:
     run_id: str
     comparisons: tuple[Comparison, ...]
     policy: Policy
+    differences: tuple[Difference, ...] = ()
     parts: Callable[[Verdict], tuple[str, ...]] = lambda _verdict: ()
     note: str = ""
 
@@ -112,7 +114,7 @@ class AgainstReference:
             return verdict
         replay, _ = self._pairs.get((verdict.scenario_id, verdict.metric), (None, None))
         if replay is not None:
-            return self._worded_pair(verdict, replay, subject)
+            return self._worded_pair(verdict, replay)
         if subject.state is SubjectState.ANOTHER and verdict.kind in (*OF_VALUES, VerdictKind.NO_BASELINE):
             why = self._replays.reasons.get(verdict.scenario_id, "too few pairs of this metric")
             changed = f"under test differs {listed_differences(subject.differences)}"
@@ -145,13 +147,16 @@ class AgainstReference:
         subject, accepted = self._subjects.get(scenario_id), self._accepted.get(scenario_id)
         if subject is None or accepted is None:
             return ""
-        runs = [each.run_id for each in self._replays.measured if each.accepted == accepted]
-        replayed = f"replayed pair by pair in run {', '.join(runs)}" if runs else ""
+        measured = [each for each in self._replays.measured if each.accepted == accepted]
+        replayed = f"replayed pair by pair in run {', '.join(each.run_id for each in measured)}" if measured else ""
         if subject.state is SubjectState.SAME:
             same = f"nothing under test changed since {accepted_on(accepted)}"
             return f"{same}; {replayed}" if replayed else same
+        if subject.state is SubjectState.UNKNOWN and measured:
+            changed = listed_differences(measured[0].differences)
+            return f"since {accepted_on(accepted)} changed {changed}; {replayed}; of the run itself: {subject.reason}"
         if subject.state is SubjectState.UNKNOWN:
-            return f"compared with remembered figures: {subject.reason}"
+            return f"compared with remembered values: {subject.reason}"
         changed = f"since {accepted_on(accepted)} changed {listed_differences(subject.differences)}"
         return f"{changed}; {replayed or 'not replayed: ' + self._replays.reasons.get(scenario_id, 'no pairs')}"
 
@@ -174,8 +179,8 @@ class AgainstReference:
             words += f"; its median lies {percent(apart)} from the accepted one, which the machine alone explains"
         return replace(given, data=NotComparable(kind=VerdictKind.SAME_SUBJECT, reason=words))
 
-    def _worded_pair(self, verdict: Verdict, replay: Replay, subject: SubjectComparison) -> Verdict:
-        what = listed_differences(subject.differences) or "nothing (A/A)"
+    def _worded_pair(self, verdict: Verdict, replay: Replay) -> Verdict:
+        what = listed_differences(replay.differences) or "nothing (A/A)"
         accepted = f"the reference accepted on {replay.accepted.date[:10]}"
         what += f" ({replay.note})" if replay.note else ""
         words = f"{verdict.reason}; pair by pair with {accepted}, replayed in run {replay.run_id}; changed: {what}"
@@ -189,7 +194,7 @@ class AgainstReference:
             reason=words,
             advice=advice,
             reference=f"{REPLAYED}{replay.run_id}",
-            suspects=(*map(str, subject.differences), *replay.parts(verdict)) if moved else (),
+            suspects=(*map(str, replay.differences), *replay.parts(verdict)) if moved else (),
         )
 
 

@@ -263,6 +263,7 @@ class Replays:
                 policy=policy,
                 parts=parts,
                 note=unit.restored.note,
+                differences=unit.comparison.differences,
             )
         )
         self._done.append(

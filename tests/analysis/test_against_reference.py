@@ -72,6 +72,25 @@ class TestAnotherSubject:
         again = AgainstReference(accepted_run, Reference(arms=(arm,)), Replays(measured=(replay,)))
         assert again.decided_together([nothing]) == [pair]
 
+    def test_pairs_are_named_by_what_the_worker_loaded_before_the_run(self, accepted_run: RunData) -> None:
+        """As where a file of the engine was edited during the run, so that its launches loaded different things."""
+        arm = accepted(accepted_run, packages=(("numpy", "2.4.5"),))
+        pair = comparison(accepted_run, Duel(pairs=((0.1, 0.11, 0.1), (0.1, 0.11, 0.12))))
+        replay = Replay(
+            arm_id=arm.arm_id, accepted=arm, run_id="p", comparisons=(pair,), policy=Policy(),
+            differences=(Difference("numpy", "2.4.5", "2.4.6"),),
+        )  # fmt: skip
+        first, *others = accepted_run.launches
+        edited = replace(first, software=replace(first.software, engine_source="0" * 64))
+        data = replace(accepted_run, launches=(edited, *others))
+        against = AgainstReference(data, Reference(arms=(arm,)), Replays(measured=(replay,)))
+        (decided,) = against.decided_together([comparison(data, REMEMBERED)])
+        assert decided == pair
+        (verdict,) = run_gate([decided])
+        assert against.worded(verdict).reason.endswith("changed: numpy 2.4.5 → 2.4.6")
+        (note,) = against.notes()
+        assert "changed numpy 2.4.5 → 2.4.6; replayed pair by pair in run p; of the run itself: " in note
+
     def test_the_launch_variation_of_the_pairs_holds_for_the_run(self, accepted_run: RunData) -> None:
         arm = accepted(accepted_run, packages=(("numpy", "2.4.5"),))
         replays = tuple(
