@@ -136,6 +136,14 @@ class TestSpread:
         spread = median_spread(self.fit((-apart,), (0.0,), (apart,)), PRIOR)
         assert bool(spread.shrunk[0]) is shrunk
 
+    def test_what_accepted_runs_showed_is_contradicted_later_than_what_is_presumed(self) -> None:
+        # F with 2 and infinitely many degrees of freedom exceeds 2.5 by chance in 8 % of cases.
+        apart = 0.03 * math.sqrt(2.5)
+        fit = self.fit((-apart,), (0.0,), (apart,))
+        known = launch_prior(0.03, [EarlierLaunches(spread=0.03, launches=3, values=1)])
+        assert not median_spread(fit, PRIOR).shrunk[0]
+        assert median_spread(fit, known).shrunk[0]
+
     def test_a_prior_of_no_scatter_is_contradicted_by_any(self) -> None:
         nothing = launch_prior(0.0, [EarlierLaunches(spread=0.0, launches=3, values=4)])
         spread = median_spread(self.fit((-0.01,), (0.0,), (0.01,)), nothing)
