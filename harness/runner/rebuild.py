@@ -115,14 +115,20 @@ def _with_packages(
 
 
 def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: Config) -> tuple[Arm, WorkerPlace]:
-    from harness.measure.runtimes.revisions import checkout
+    from harness.measure.runtimes.revisions import NAMED_REVISION, checkout
 
     if accepted.dirty:
         raise UsageError("the engine was accepted with uncommitted changes, which nobody else has", where="source")
     if not accepted.revision:
         came = f"kokoro-bench {accepted.harness_version}".strip()
         raise UsageError(f"the engine came with the package {came}, whose source is not here", where="source")
-    harness = checkout(config.root, accepted.revision, cache=default_root())
+    try:
+        harness = checkout(config.root, accepted.revision, cache=default_root())
+    except UsageError as error:
+        if error.where != NAMED_REVISION:
+            raise
+        gone = f"commit {accepted.revision[:COMMIT]} is not in the repository here (rewritten, or a shallow clone)"
+        raise UsageError(gone, where="source") from error
     return replace(arm, revision=accepted.revision[:COMMIT]), replace(place, harness=harness)
 
 

@@ -16,6 +16,8 @@ MEASURING = (
     "harness/clock.py",
 )
 """The source that runs in a worker. If two revisions differ in it, they measure differently."""
+NAMED_REVISION = "duel"
+"""Where the name of a revision stands that nobody knows."""
 WORKERS = ("harness/measure/worker/__init__.py", "harness/measure/worker.py")
 """Files with `main` of `harness.measure.worker`. Older revisions have the second."""
 
@@ -61,7 +63,7 @@ def resolve(root: Path, revision: str) -> str:
             raise
         raise UsageError(
             f"{revision!r} is neither a model nor a requirement, and {root} lies in no git repository with revisions",
-            where="duel",
+            where=NAMED_REVISION,
             remedy="kokoro-bench models list shows models; revisions are those of a clone of kokoro-bench",
         ) from error
     try:
@@ -73,7 +75,7 @@ def resolve(root: Path, revision: str) -> str:
         raise UsageError(
             f"{revision!r} is neither a model, a requirement nor a git revision"
             + (" that this shallow clone has" if shallow else ""),
-            where="duel",
+            where=NAMED_REVISION,
             remedy="git fetch --unshallow gets every revision"
             if shallow
             else "git log --oneline shows revisions, kokoro-bench models list shows models",
