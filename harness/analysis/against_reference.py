@@ -120,7 +120,9 @@ class AgainstReference:
             changed = f"under test differs {listed_differences(subject.differences)}"
             words = f"{verdict.reason}; {changed}" + (f", not replayed: {why}" if why else "")
             advice = self._replays.advice.get(verdict.scenario_id, "") if verdict.kind in UNSURE else ""
-            return replace(verdict, reason=words, advice=advice or verdict.advice)
+            # There is something to compare with, and no time for it: that is undecided.
+            kind = VerdictKind.INCONCLUSIVE if advice and verdict.kind is VerdictKind.NO_BASELINE else verdict.kind
+            return replace(verdict, kind=kind, reason=words, advice=advice or verdict.advice)
         if subject.state is SubjectState.SAME and verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED):
             same = f"nothing under test changed since {accepted_on(self._accepted[verdict.scenario_id])}"
             return replace(verdict, reason=f"{verdict.reason}; {same}, so only the machine can be the reason")

@@ -65,7 +65,11 @@ class Replays:
         self._budget_s = plan.run_limits.budget_s
         self._prepared: Prepared = prepare(session, reference, plan, refusals=refusals)
         figures_s = (FIGURES if self._prepared.units else 1.0) * self._budget_s
-        self.plan = replace(plan, run_limits=replace(plan.run_limits, budget_s=figures_s))
+        limits = replace(plan.run_limits, budget_s=figures_s)
+        if self._prepared.units:
+            # The pairs decide: on a slow machine a second launch would take their time.
+            limits = replace(limits, launch_policy=replace(limits.launch_policy, needed_launches=1))
+        self.plan = replace(plan, run_limits=limits)
         self._reasons, self._advice = dict(self._prepared.reasons), dict[str, str]()
         self._measured: list[Replay] = []
         self._done: list[_Done] = []

@@ -151,6 +151,16 @@ class TestAnotherSubject:
         again = verdict_of(lab.measure(script="pace=1.05", budget=budget), scenario=LONGER)
         assert again.reference.startswith(REPLAYED)
 
+    def test_what_there_is_no_time_for_is_undecided_and_not_without_a_baseline(self, tmp_path: Path) -> None:
+        lab = Accepted(tmp_path, BOTH)
+        for file in lab.config().baselines.glob("*/*.json"):
+            file.unlink()
+        finished = lab.measure(script="pace=1.05")
+        verdict = verdict_of(finished, scenario=LONGER)
+        assert verdict.kind is VerdictKind.INCONCLUSIVE
+        assert verdict.advice.startswith("`--budget ")
+        assert finished.code is ExitCode.OK
+
     def test_time_that_a_decided_text_leaves_is_the_next_ones(self, tmp_path: Path) -> None:
         lab = Accepted(tmp_path, BOTH)
         finished = lab.measure(script="pace=1.5", budget="90s")
