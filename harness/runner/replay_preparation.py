@@ -21,6 +21,8 @@ from harness.plan.matrix import Plan
 from harness.runner.measurement import Session, head_of
 from harness.runner.rebuild import RestoredArm, UnderTest, rebuild, refuse_another, why_not, with_own_bytecode
 
+NO_PAIRS = "start-ups, concurrent requests and soaks make no pairs"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
@@ -132,7 +134,7 @@ def _add(
 ) -> None:
     """Rebuild an accepted arm and verify it, or note why its scenarios cannot be measured against it."""
     paired = tuple(each for each in scenarios if can_be_replayed(each))
-    prepared.reasons |= {each.id: "it does not run in blocks" for each in scenarios if each not in paired}
+    prepared.reasons |= {each.id: NO_PAIRS for each in scenarios if each not in paired}
     if not paired:
         return
     factory = session.resources.worker_factory

@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -220,6 +221,14 @@ def _check_values(raw: _Arm, number: int, text: str, path: Path) -> None:
     if raw.model:
         digests += [(("model",), "sha256", raw.model.sha256), (("model",), "voices-sha256", raw.model.voices_sha256)]
         digests += [(("model",), "parent", raw.model.parent)]
+    try:
+        date.fromisoformat(raw.date[:10])
+    except ValueError as error:
+        line = line_of(text, Place(arm=number, key="date"))
+        raise _refusal(f"{raw.date!r} is no date such as 2026-12-31", path, line=line) from error
+    if raw.threads < 0:
+        line = line_of(text, Place(arm=number, key="threads"))
+        raise _refusal(f"{raw.threads} is no number of threads (0 is the default)", path, line=line)
     for table, key, digest in digests:
         if digest and not _DIGEST.fullmatch(digest):
             line = line_of(text, Place(arm=number, table=table, key=key))

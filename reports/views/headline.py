@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.analysis.messages import leniency
-from harness.core.records.run import Concluded, RunRecord, RunStatus
+from harness.core.records.run import Concluded, RunOutline, RunRecord, RunStatus
 from harness.core.records.verdict import SPEECH_VERDICT, Leniency, Shown, TargetKind, Verdict, VerdictKind
 from reports.text.format import VERDICT_WORDS, change_words, count, metric_of, sentence
 from reports.text.naming import Names, names_of
@@ -117,9 +117,20 @@ def _measured(data: Concluded) -> int:
     return sum(summary.n > 0 for summary in data.summaries)
 
 
+def _stored_blocks(data: Concluded) -> str:
+    """How much a run without a summary has stored; "" if nothing, or if it was evaluated."""
+    if data.summaries or data.run.status is not RunStatus.INTERRUPTED:
+        return ""
+    tries = sum(data.tries.values()) if isinstance(data, RunOutline) else len(data.repetitions)
+    return f"{count(tries, 'stored repetition')}" if tries else ""
+
+
 def _unjudged(data: Concluded, missed: int) -> str:
     """The sentence of a run without verdicts, such as a load or a run that lost every scenario."""
     figures = _measured(data)
+    if not figures and (blocks := _stored_blocks(data)):
+        # The process of the run was killed, so nobody has evaluated what it had measured.
+        return f"Nothing was evaluated: {blocks}; `kokoro-bench runs export {data.run.id}` writes what they hold."
     if not figures:
         return "Nothing was measured."
     were = "was" if figures == 1 else "were"

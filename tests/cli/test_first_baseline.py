@@ -63,3 +63,17 @@ def test_starts_whose_memory_differs_override_what_is_presumed(accepted: Command
     code, memory = verdicts(accepted, seed="5", script="memory=1.05,memory_noise=0.06")
     assert code == 0
     assert {each["kind"] for each in memory} == {"inconclusive"}
+
+
+@pytest.mark.usefixtures("_no_pages")
+def test_a_run_with_the_accepted_values_points_to_neither_side(here: Command) -> None:
+    whole = ("run", "--engine", "scripted", "--budget", "30s")
+    assert here(*whole).returncode == 0
+    assert here("baseline", "promote", "latest").returncode == 0
+    again = here(*whole, "--replay", "never")
+    assert again.returncode == 0, again.stdout + again.stderr
+    # The same seed gives the same values.
+    assert "No change is shown" in again.stdout
+    assert "symmetry" not in again.stdout
+    slower = here(*whole, "--replay", "never", "--script", "pace=1.03")
+    assert "symmetry: 8 of 8 scenarios point to the worse" in slower.stdout

@@ -285,6 +285,8 @@ class TestBadFiles:
             ("dirty = ", "dusty = ", "has an unknown field `dusty`"),
             ("dirty = ", "<<<<<<< HEAD\ndirty = true\n=======\ndirty = ", "holds an unresolved merge conflict"),
             ("[arms.model]", '[arms.packages]\nnumpy = "newest"\n\n[arms.model]', "'newest' is no version"),
+            ('date = "2', 'date = "soon 2', "is no date such as 2026-12-31"),
+            ("threads = 0", "threads = -1", "-1 is no number of threads"),
         ],
     )
     def test_a_bad_reference_is_refused_by_its_line_and_nothing_is_written(

@@ -86,6 +86,16 @@ def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: 
     assert f"nothing under test changed since the acceptance of {today()} (run {run_id})" in again.stdout
 
 
+def test_start_ups_say_why_they_are_not_replayed(here: Command) -> None:
+    both = ("run", "--engine", "scripted", "--model", "scripted", "-k", "load or chars-12", "--budget", "60s")
+    assert here(*both).returncode == 0
+    assert here("baseline", "promote", "latest", "--reason", "the first").returncode == 0
+    assert here(*both, "--script", "pace=1.1").returncode == 1
+    lines = here("runs", "show", "latest").stdout.splitlines()
+    (said,) = (line for line in lines if "load_time:" in line)
+    assert "not replayed: start-ups, concurrent requests and soaks make no pairs" in said
+
+
 @pytest.mark.usefixtures("accepted")
 def test_never_and_always(here: Command, tmp_path: Path) -> None:
     ran = here("run", *SCRIPTED, "--script", "pace=1.1", "--replay", "never")

@@ -24,6 +24,10 @@ FEWEST_SCENARIOS = 8
 SKEW_ALPHA = 0.01
 """A run is skewed if the p-value of the sign test is below this."""
 
+NO_CHANGE = 0.001
+"""A scenario whose mean log-ratio is closer to zero did not move. A median of few values and the mean of their
+logarithms differ by up to half of that, always to the same side: a run with the accepted values would seem better."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symmetry:
@@ -57,7 +61,7 @@ def symmetry(verdicts: Sequence[Verdict]) -> Symmetry | None:
         if verdict.change is not None:
             changes[verdict.scenario_id].append(verdict.change.point)
     means = [fmean(points) for points in changes.values()]
-    worse, better = sum(mean > 0 for mean in means), sum(mean < 0 for mean in means)
+    worse, better = sum(mean > NO_CHANGE for mean in means), sum(mean < -NO_CHANGE for mean in means)
     if worse + better < FEWEST_SCENARIOS:
         return None
     from scipy.stats import binomtest

@@ -32,8 +32,8 @@ def test_an_even_split_is_what_chance_gives() -> None:
 
 
 @pytest.mark.parametrize(("sign", "side"), [(1, "worse"), (-1, "better")])
-def test_a_run_that_points_one_way_leans_however_little_it_moved(sign: int, side: str) -> None:
-    found = split(*[sign * 1e-6] * 10)
+def test_a_run_that_points_one_way_leans_however_little_its_scenarios_moved(sign: int, side: str) -> None:
+    found = split(*[sign * 0.0011] * 10)
     assert found is not None
     # Two tails of a fair coin thrown ten times.
     assert found.chance == pytest.approx(2 / 2**10)
@@ -48,7 +48,8 @@ def test_a_scenario_has_one_voice_however_many_metrics_it_has() -> None:
     assert (found.worse, found.better) == (1, 7)
 
 
-def test_what_did_not_move_at_all_points_nowhere() -> None:
-    found = split(*[0.0] * 10, *[0.01] * 4, *[-0.01] * 4)
+@pytest.mark.parametrize("still", [0.0, 0.0009, -0.0009])
+def test_what_did_not_move_points_nowhere(still: float) -> None:
+    found = split(*[still] * 10, *[0.01] * 4, *[-0.01] * 4)
     assert found is not None
     assert (found.worse, found.better) == (4, 4)
