@@ -6,6 +6,7 @@ values stay, and the sentence says why there was no replay.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -18,9 +19,12 @@ from harness.analysis.subjects import SubjectComparison, SubjectState, compare, 
 from harness.core.records.differences import Difference
 from harness.core.records.reference import Reference, ReferenceArm
 from harness.core.records.run import RunData
+from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import REPLAYED, Verdict, VerdictKind
 
 MOST_DIFFERENCES = 4
+MOST_SCENARIOS = 2
+"""A note names so many scenarios of an arm, and counts more."""
 UNMEASURED = (VerdictKind.FAILED, VerdictKind.MISSING)
 UNSURE = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE, VerdictKind.NO_BASELINE)
 """Verdicts on remembered values that a replay would answer better."""
@@ -134,22 +138,20 @@ class AgainstReference:
 
     def notes(self) -> tuple[str, ...]:
         """For each acceptance, a sentence on what is the same, what differs, and what was done about it."""
-        grouped: dict[str, list[str]] = {}
+        noted: dict[str, list[Scenario]] = {}
         for scenario in self._data.run.scenarios:
             if sentence := self._note(scenario.id):
-                arms = grouped.setdefault(sentence, [])
-                arms += [scenario.arm.id] if scenario.arm.id not in arms else []
+                noted.setdefault(sentence, []).append(scenario)
         everything = {scenario.arm.id for scenario in self._data.run.scenarios}
-        return tuple(
-            f"{sentence[0].upper()}{sentence[1:]}." if set(of) == everything else f"{', '.join(of)}: {sentence}."
-            for sentence, of in grouped.items()
-        )
+        by_arm = Counter(scenario.arm.id for of in noted.values() for scenario in of)
+        return tuple(_scoped(sentence, of, by_arm=by_arm, everything=everything) for sentence, of in noted.items())
 
     def _note(self, scenario_id: str) -> str:
         subject, accepted = self._subjects.get(scenario_id), self._accepted.get(scenario_id)
         if subject is None or accepted is None:
             return ""
-        measured = [each for each in self._replays.measured if each.accepted == accepted]
+        ours = [each for each in self._replays.measured if each.accepted == accepted]
+        measured = [each for each in ours if any(pair.scenario_id == scenario_id for pair in each.comparisons)]
         replayed = f"replayed pair by pair in run {', '.join(each.run_id for each in measured)}" if measured else ""
         if subject.state is SubjectState.SAME:
             same = f"nothing under test changed since {accepted_on(accepted)}"
@@ -198,6 +200,19 @@ class AgainstReference:
             reference=f"{REPLAYED}{replay.run_id}",
             suspects=(*map(str, replay.differences), *replay.parts(verdict)) if moved else (),
         )
+
+
+def _scoped(sentence: str, of: Sequence[Scenario], *, by_arm: Mapping[str, int], everything: set[str]) -> str:
+    """A sentence with what it holds of: all, whole arms, or some scenarios of an arm. `by_arm` counts those noted."""
+    found = Counter(scenario.arm.id for scenario in of)
+    if set(found) == everything and found == by_arm:
+        return f"{sentence[0].upper()}{sentence[1:]}."
+    named = []
+    for arm_id, number in found.items():
+        parts = [each.id.removeprefix(f"{arm_id}/") for each in of if each.arm.id == arm_id]
+        listed = ", ".join(parts) if number <= MOST_SCENARIOS else f"{number} of {by_arm[arm_id]} scenarios"
+        named.append(arm_id if number == by_arm[arm_id] else f"{arm_id} ({listed})")
+    return f"{', '.join(named)}: {sentence}."
 
 
 def _is_unmeasured(comparison: Comparison) -> bool:

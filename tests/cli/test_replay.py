@@ -96,6 +96,21 @@ def test_start_ups_say_why_they_are_not_replayed(here: Command) -> None:
     assert "not replayed: start-ups, concurrent requests and soaks make no pairs" in said
 
 
+def test_each_note_names_what_it_holds_of(here: Command) -> None:
+    both = ("run", "--engine", "scripted", "--model", "scripted", "-k", "load or chars-12", "--budget", "60s")
+    arm, slower = "scripted.cpu.tdefault", ("--script", "pace=1.1")
+    assert here(*both).returncode == 0
+    assert here("baseline", "promote", "latest", "--reason", "the first").returncode == 0
+    ran = here(*both, *slower)
+    assert f"\n{arm} (load-warm): since the acceptance" in ran.stdout
+    assert f"\n{arm} (whole/chars-12/af_heart): since the acceptance" in ran.stdout
+    accept = here("baseline", "promote", "latest", "--only", "*/chars-12/*", "--reason", "slower is wanted")
+    assert accept.returncode == 0, accept.stdout + accept.stderr
+    ran = here(*both, *slower)
+    assert f"\n{arm} (whole/chars-12/af_heart): nothing under test changed since the acceptance" in ran.stdout
+    assert "\nNothing under test changed" not in ran.stdout
+
+
 @pytest.mark.usefixtures("accepted")
 def test_never_and_always(here: Command, tmp_path: Path) -> None:
     ran = here("run", *SCRIPTED, "--script", "pace=1.1", "--replay", "never")
