@@ -52,14 +52,14 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replays:
-    """What was measured again, and why the rest was not: scenario id → reason, and the advice that solves it.
+    """What was measured again, and why the rest was not: scenario id → reason, and the budget (s) that would suffice.
 
     With `only_remembered` the user has remembered values compared, also of a subject that did not change.
     """
 
     measured: tuple[Replay, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
-    advice: Mapping[str, str] = field(default_factory=dict)
+    budgets: Mapping[str, int] = field(default_factory=dict)
     only_remembered: bool = False
 
 
@@ -123,7 +123,8 @@ class AgainstReference:
             why = self._replays.reasons.get(verdict.scenario_id, "too few pairs of this metric")
             changed = f"under test differs {listed_differences(subject.differences)}"
             words = f"{verdict.reason}; {changed}" + (f", not replayed: {why}" if why else "")
-            advice = self._replays.advice.get(verdict.scenario_id, "") if verdict.kind in UNSURE else ""
+            budget_s = self._replays.budgets.get(verdict.scenario_id) if verdict.kind in UNSURE else None
+            advice = f"`--budget {budget_s}s` replays it too" if budget_s else ""
             # There is something to compare with, and no time for it: that is undecided.
             kind = VerdictKind.INCONCLUSIVE if advice and verdict.kind is VerdictKind.NO_BASELINE else verdict.kind
             return replace(verdict, kind=kind, reason=words, advice=advice or verdict.advice)
@@ -144,7 +145,10 @@ class AgainstReference:
                 noted.setdefault(sentence, []).append(scenario)
         everything = {scenario.arm.id for scenario in self._data.run.scenarios}
         by_arm = Counter(scenario.arm.id for of in noted.values() for scenario in of)
-        return tuple(_scoped(sentence, of, by_arm=by_arm, everything=everything) for sentence, of in noted.items())
+        notes = [_scoped(sentence, of, by_arm=by_arm, everything=everything) for sentence, of in noted.items()]
+        if budgets := self._replays.budgets.values():
+            notes.append(f"`--budget {max(budgets)}s` has time for all pairs.")
+        return tuple(notes)
 
     def _note(self, scenario_id: str) -> str:
         subject, accepted = self._subjects.get(scenario_id), self._accepted.get(scenario_id)

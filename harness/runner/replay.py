@@ -70,7 +70,7 @@ class Replays:
             # The pairs decide: on a slow machine a second launch would take their time.
             limits = replace(limits, launch_policy=replace(limits.launch_policy, needed_launches=1))
         self.plan = replace(plan, run_limits=limits)
-        self._reasons, self._advice = dict(self._prepared.reasons), dict[str, str]()
+        self._reasons, self._budgets = dict(self._prepared.reasons), dict[str, int]()
         self._measured: list[Replay] = []
         self._done: list[_Done] = []
         for line in announcement(self._prepared, budget_s=self._budget_s, figures_s=figures_s):
@@ -109,7 +109,7 @@ class Replays:
         outcome = Outcome(
             measured=tuple(self._measured),
             reasons=self._reasons,
-            advice=self._advice,
+            budgets=self._budgets,
             only_remembered=self._session.config["replay"] == "never",
         )
         against = AgainstReference(values.data, self._reference, outcome)
@@ -162,7 +162,7 @@ class Replays:
         )
         self._keep(unit, recorder, ended, analysis)
         measured = {replace(each, arm=unit.arm) for each in plan.scenarios}
-        return ended, tuple(each for each in unit.scenarios if each.id in self._advice and each not in measured)
+        return ended, tuple(each for each in unit.scenarios if each.id in self._budgets and each not in measured)
 
     def _duel(
         self, unit: Unit, sides: DuelArms, data: RunData, *, budget_s: float
@@ -181,14 +181,13 @@ class Replays:
             if scenario in chosen.needed_s:
                 whole_s = whole_budget(chosen.needed_s[scenario], replays=units, share=1 - FIGURES)
                 self._leave_out([scenario], "the budget does not suffice for it")
-                advice = f"`--budget {max(whole_s, round(self._budget_s) + 10)}s` replays it too"
                 # That of the first turn: a later one has only what others left.
-                self._advice.setdefault(scenario.id, advice)
+                self._budgets.setdefault(scenario.id, max(whole_s, round(self._budget_s) + 10))
             elif scenario not in chosen.scenarios:
                 self._leave_out([scenario], "this run has no valid value of it")
         for scenario in chosen.scenarios:
             self._reasons.pop(scenario.id, None)
-            self._advice.pop(scenario.id, None)
+            self._budgets.pop(scenario.id, None)
         if not chosen.scenarios:
             return None, None
         duel_config = with_duel_defaults(config, budget_s=budget_s, launches=terms.launches)

@@ -11,6 +11,7 @@ from harness.core.records.scenario import Scenario
 
 FEWEST_LAUNCHES, FEWEST_PAIRS = 2, 3
 """With fewer of them no replay begins. So few find a large change only, but the time is there."""
+MARGIN = 1.25
 ENOUGH_LAUNCHES, ENOUGH_PAIRS = 4, 12
 """A further text is added only if every text then has about so many."""
 
@@ -77,5 +78,8 @@ def affordable(costs: Costs, *, budget_s: float, warmups: int) -> Affordable:
 
 
 def whole_budget(needed_s: float, *, replays: int, share: float) -> int:
-    """The run's budget (s, in tens) of which each of `replays` replays gets `needed_s`; `share` is that of all."""
-    return math.ceil(needed_s * replays / share / 10) * 10
+    """The run's budget (s, in tens) of which each of `replays` replays gets `needed_s`; `share` is that of all.
+
+    With a margin, because the run's own values and the durations of pairs take more time on some days.
+    """
+    return math.ceil(MARGIN * needed_s * replays / share / 10) * 10

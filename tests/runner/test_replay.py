@@ -155,9 +155,11 @@ class TestAnotherSubject:
         lab = Accepted(tmp_path, BOTH)
         for file in lab.config().baselines.glob("*/*.json"):
             file.unlink()
-        verdict = verdict_of(lab.measure(script="pace=1.05"), scenario=LONGER)
+        finished = lab.measure(script="pace=1.05")
+        verdict, notes = verdict_of(finished, scenario=LONGER), finished.data.run.notes
         assert verdict.kind is VerdictKind.INCONCLUSIVE
         assert verdict.advice.startswith("`--budget ")
+        assert any(note.startswith("`--budget ") and note.endswith(" has time for all pairs.") for note in notes)
 
     def test_time_that_a_decided_text_leaves_is_the_next_ones(self, tmp_path: Path) -> None:
         lab = Accepted(tmp_path, BOTH)

@@ -90,7 +90,7 @@ class Conductor:
                 if launch == self._budget.launches:
                     break
                 if launch >= self._plan.run_limits.launch_policy.needed_launches and not self._budget.fits_launch():
-                    self.reason = f"{self._budget_spent} after {launch} launches"
+                    self.reason = f"{self._budget_spent} after {launch} launch{'es' if launch > 1 else ''}"
                     return
                 if not self._run_launch(launch):
                     self.complete = True
