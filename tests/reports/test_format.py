@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.core.comma_lists import listed
 from harness.core.records.scenario import Arm, Mode, Scenario
-from harness.core.records.verdict import Estimate, VerdictKind
+from harness.core.records.verdict import Estimate, Leniency, VerdictKind
 from reports.charts.svg import Range, axis, forest, spark
 from reports.text.format import (
     VERDICT_WORDS,
@@ -144,9 +144,13 @@ def test_no_sentence_hides_a_regression_or_claims_one(kinds: dict[VerdictKind, i
 
 
 def test_every_kind_of_verdict_has_a_word_and_a_glyph_of_its_own() -> None:
-    assert set(VERDICT_WORDS) == set(VerdictKind)
-    assert len({word.glyph for word in VERDICT_WORDS.values()}) == len(VerdictKind)
-    assert len({word.word for word in VERDICT_WORDS.values()}) == len(VerdictKind)
+    assert set(VERDICT_WORDS) == {*VerdictKind, *Leniency}
+    assert len({VERDICT_WORDS[kind].glyph for kind in VerdictKind}) == len(VerdictKind)
+    assert len({word.word for word in VERDICT_WORDS.values()}) == len(VERDICT_WORDS)
+
+
+def test_a_regression_that_fails_nothing_has_the_glyph_of_a_regression() -> None:
+    assert {VERDICT_WORDS[each].glyph for each in Leniency} == {VERDICT_WORDS[VerdictKind.REGRESSED].glyph}
 
 
 def test_names_leave_out_what_all_scenarios_share() -> None:
