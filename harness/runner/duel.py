@@ -112,23 +112,21 @@ class DuelAnalysis:
         *,
         effect: float,
         budget_s: float,
-        launches: int,
-        policy: Policy,
-        launch_policy: LaunchPolicy = ALL_LAUNCHES,
+        terms: Terms,
         otherwise: Terms | None = None,
         tolerance: Callable[[str, str], float] | None = None,
         other_scenarios: int = 0,
     ) -> None:
-        """`policy` also states what the run as a whole requires (`--require`).
+        """The policy of `terms` also states what the run as a whole requires (`--require`).
 
         `tolerance` replaces that of `effect`: (scenario id, metric) → ratio. `other_scenarios` is the number of
         scenarios outside the duel whose metrics are decided together with its own.
         """
-        self.policy = policy
+        self.policy = terms.policy
         self._tolerance = tolerance or (lambda _scenario_id, _metric: tolerance_for(effect))
         self._other_scenarios = other_scenarios
         self._budget_s = budget_s
-        self._terms = Terms(launches=launches, policy=policy, launch_policy=launch_policy)
+        self._terms = terms
         self._otherwise = otherwise or self._terms
         self._rules: dict[bool, StoppingRule] = {}
 

@@ -36,6 +36,18 @@ def terms_of(config: Config, known: "LaunchEffect | None", *, slice_s: float) ->
     return Terms(launches=launches, policy=_policy(config, known, in_slices=bool(slice_s)), launch_policy=launch_policy)
 
 
+def both_terms(config: Config, known: "KnownLaunches", *, unfit: str) -> "tuple[Terms, Terms]":
+    """The terms of a duel, and those for arms that turn out to be unfit for slices.
+
+    `unfit` says why the arms cannot run in slices, "" if they can.
+    """
+    otherwise = terms_of(config, known.whole, slice_s=0.0)
+    sliced = config["slice"] and not unfit
+    terms = terms_of(config, known.in_slices, slice_s=config["slice"]) if sliced else otherwise
+    launch_policy = replace(terms.launch_policy, whole=unfit, otherwise=otherwise.launch_policy)
+    return replace(terms, launch_policy=launch_policy), otherwise
+
+
 def _policy(config: Config, known: "LaunchEffect | None", *, in_slices: bool) -> "Policy":
     """The gate's policy, with the measured variation between launches, or the assumed one of launches in slices."""
     from harness.analysis.conclude import policy_of

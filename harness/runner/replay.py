@@ -26,7 +26,7 @@ from harness.plan.config import Config
 from harness.plan.matrix import Plan
 from harness.plan.patterns import of_scenario
 from harness.runner.duel import DuelAnalysis, DuelArms, pairs_of, why_whole
-from harness.runner.duel_terms import launches_known_here, terms_of, with_duel_defaults
+from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
 from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
 from harness.runner.placement import verify_placement
 from harness.runner.rebuild import UNDER_TEST, with_own_bytecode
@@ -170,11 +170,7 @@ class Replays:
         """The plan of a unit's duel and its analysis; None if the budget allows no text."""
         config = self._session.config
         unfit = why_whole(sides) if config["slice"] else ""
-        known = launches_known_here(config)
-        otherwise = terms_of(config, known.whole, slice_s=0.0)
-        sliced = config["slice"] and not unfit
-        terms = terms_of(config, known.in_slices, slice_s=config["slice"]) if sliced else otherwise
-        launch_policy = replace(terms.launch_policy, whole=unfit, otherwise=otherwise.launch_policy)
+        terms, otherwise = both_terms(config, launches_known_here(config), unfit=unfit)
         chosen = affordable(costs_of(unit.scenarios, data), budget_s=budget_s, warmups=self.plan.run_limits.warmups)
         units = len(self._prepared.units)
         for scenario in unit.scenarios:
@@ -196,7 +192,7 @@ class Replays:
             budget_s=budget_s,
             launches=duel_config["launches"],
             blocks=duel_config["blocks"],
-            launch_policy=launch_policy,
+            launch_policy=terms.launch_policy,
         )
         scenarios = tuple(
             replace(scenario, arm=arm) for scenario in chosen.scenarios for arm in (sides.candidate, sides.reference)
@@ -209,9 +205,7 @@ class Replays:
         analysis = DuelAnalysis(
             effect=EFFECT,
             budget_s=budget_s,
-            launches=terms.launches,
-            policy=terms.policy,
-            launch_policy=launch_policy,
+            terms=terms,
             otherwise=otherwise,
             # A pattern of the user's may name an arm, and those of the replay have other ids.
             tolerance=lambda scenario_id, metric: tolerance_of(config, names[scenario_id], metric),

@@ -1,10 +1,9 @@
 """Runs a duel of two arms: its launches, its budget, and the variation between launches on this machine."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.plan.config import Config
-from harness.runner.duel_terms import launches_known_here, terms_of, with_duel_defaults
+from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
 
 __all__ = ["launches_known_here", "run_duel"]
 
@@ -40,18 +39,9 @@ def run_duel(
 
     known = launches or KnownLaunches()
     unfit = why_whole(sides) if config["slice"] else ""
-    otherwise = terms_of(config, known.whole, slice_s=0.0)
-    terms = otherwise if unfit or not config["slice"] else terms_of(config, known.in_slices, slice_s=config["slice"])
-    launch_policy = replace(terms.launch_policy, whole=unfit, otherwise=otherwise.launch_policy)
+    terms, otherwise = both_terms(config, known, unfit=unfit)
     config = with_duel_defaults(config, budget_s=BUDGET_S, launches=terms.launches)
-    analysis = DuelAnalysis(
-        effect=effect,
-        budget_s=config["budget"],
-        launches=terms.launches,
-        policy=terms.policy,
-        launch_policy=launch_policy,
-        otherwise=otherwise,
-    )
+    analysis = DuelAnalysis(effect=effect, budget_s=config["budget"], terms=terms, otherwise=otherwise)
     mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(
         sides, texts=config["text"] or TEXTS, voice=config.one_voice("duel"), language=config["language"], mode=mode
@@ -70,7 +60,7 @@ def run_duel(
                     policy=analysis.policy,
                     explain=unexplained if quiet else analysis.explain,
                     needs_every_arm=True,
-                    launch_policy=launch_policy,
+                    launch_policy=terms.launch_policy,
                 ),
             )
         except run.Interrupted as interrupted:

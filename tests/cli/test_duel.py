@@ -161,7 +161,7 @@ def test_a_decided_duel_ends_before_its_budget(faster: Finished) -> None:
 
 
 def test_a_duel_is_not_stopped_between_its_looks(faster: Finished) -> None:
-    analysis = DuelAnalysis(effect=0.05, budget_s=60, launches=4, policy=Policy())
+    analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
     data = faster.data
     said = {
         blocks: analysis.enough(replace(data, blocks=data.blocks[:blocks])) for blocks in range(1, len(data.blocks))
@@ -205,7 +205,9 @@ class TestADuelThatTurnsOutNotToSuitSlices:
 
     def test_the_note_says_why_and_what_does_not_count(self, faster: Finished) -> None:
         analysis = DuelAnalysis(
-            effect=0.05, budget_s=60, launches=4, policy=Policy(), launch_policy=LaunchPolicy(slice_s=0.025)
+            effect=0.05,
+            budget_s=60,
+            terms=Terms(launches=4, policy=Policy(), launch_policy=LaunchPolicy(slice_s=0.025)),
         )
         count = len(faster.data.blocks)
         for data, notes in (
@@ -226,9 +228,7 @@ class TestADuelThatTurnsOutNotToSuitSlices:
         analysis = DuelAnalysis(
             effect=0.05,
             budget_s=60,
-            launches=16,
-            policy=Policy(launch_sd=1.0),
-            launch_policy=LaunchPolicy(slice_s=0.025),
+            terms=Terms(launches=16, policy=Policy(launch_sd=1.0), launch_policy=LaunchPolicy(slice_s=0.025)),
             otherwise=Terms(launches=4, policy=Policy()),
         )
         count = len(faster.data.blocks)
@@ -241,13 +241,11 @@ class TestADuelThatTurnsOutNotToSuitSlices:
     def test_it_ends_by_what_counts(self, faster: Finished) -> None:
         """As a duel would that had asked for no slices; without a block that counts there is nothing to look at."""
         whole = Terms(launches=4, policy=Policy(), launch_policy=LaunchPolicy(launching=0.5, fewest_blocks=4))
-        plain = DuelAnalysis(effect=0.05, budget_s=60, launches=4, policy=Policy(), launch_policy=whole.launch_policy)
+        plain = DuelAnalysis(effect=0.05, budget_s=60, terms=whole)
         analysis = DuelAnalysis(
             effect=0.05,
             budget_s=60,
-            launches=16,
-            policy=Policy(),
-            launch_policy=LaunchPolicy(slice_s=0.025),
+            terms=Terms(launches=16, policy=Policy(), launch_policy=LaunchPolicy(slice_s=0.025)),
             otherwise=whole,
         )
         count = len(faster.data.blocks)
@@ -277,7 +275,9 @@ def test_figures_in_slices_are_no_baseline(faster: Finished) -> None:
 
 def planned(data: RunData, launch_policy: LaunchPolicy) -> int:
     """The blocks after which a duel of a minute is ended by its plan."""
-    analysis = DuelAnalysis(effect=0.05, budget_s=60, launches=4, policy=Policy(), launch_policy=launch_policy)
+    analysis = DuelAnalysis(
+        effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy(), launch_policy=launch_policy)
+    )
     many = data.blocks * 40
     ends = (
         blocks for blocks in range(1, len(many)) if "planned" in analysis.enough(replace(data, blocks=many[:blocks]))
@@ -306,7 +306,7 @@ def profile(**milliseconds: float) -> Profile:
 
 class TestOperatorSuspects:
     def test_a_verdict_that_found_a_change_gets_them_after_the_stages(self, faster: Finished) -> None:
-        analysis = DuelAnalysis(effect=0.05, budget_s=60, launches=4, policy=Policy())
+        analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
         data = faster.data
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
         profiled: list[tuple[str, str]] = []
@@ -326,7 +326,7 @@ class TestOperatorSuspects:
 
     def test_nothing_is_profiled_where_nothing_was_found(self, config: Config) -> None:
         data = play(config, "current", ".").data
-        analysis = DuelAnalysis(effect=0.05, budget_s=60, launches=4, policy=Policy())
+        analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
 
         def profiler(_candidate: Scenario, _reference: Scenario) -> Profiles:
@@ -375,7 +375,7 @@ class TestALostSide:
     def test_it_ends_after_the_first_block_and_fails_with_the_reason(
         self, faster: Finished, number: int, side: str
     ) -> None:
-        analysis = DuelAnalysis(effect=0.05, budget_s=60, launches=4, policy=Policy())
+        analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
         data = self.lost(faster, number)
         reason = f"{side} was lost: provider 'rocm' is not in this build"
         assert analysis.enough(data) == f"a duel needs both arms: {reason}"
@@ -400,7 +400,7 @@ class TestALostSide:
 
 
 def test_too_small_a_budget_says_which_would_do(faster: Finished) -> None:
-    analysis = DuelAnalysis(effect=0.05, budget_s=1, launches=4, policy=Policy())
+    analysis = DuelAnalysis(effect=0.05, budget_s=1, terms=Terms(launches=4, policy=Policy()))
     data = faster.data
     block = replace(data.blocks[0], started_at=data.run.started_at + 3.0, wall_ns=2_000_000_000)
     first = [each for each in data.repetitions if each.block <= block.block and each.launch == block.launch]
@@ -412,7 +412,7 @@ def test_too_small_a_budget_says_which_would_do(faster: Finished) -> None:
 
 
 def test_a_value_of_a_launch_is_not_promised_by_a_longer_budget(faster: Finished) -> None:
-    analysis = DuelAnalysis(effect=0.05, budget_s=100, launches=4, policy=Policy())
+    analysis = DuelAnalysis(effect=0.05, budget_s=100, terms=Terms(launches=4, policy=Policy()))
     data = faster.data
     block = replace(data.blocks[0], launch=0)
     blocks = tuple(replace(block, block=number) for number in range(6))
