@@ -201,6 +201,12 @@ class TestStamps:
         # The other order of their ends does not mix up their audio.
         assert [each.repetition.end_ns for each in result.load_records] == [500 * MS, 20 * MS]
 
+    def test_attempts_of_one_instant_are_told_by_their_numbers_not_by_their_ends(self) -> None:
+        slow, quick = halves(TEXT, 400, 500), halves(TEXT, 10, 20)
+        result = play(at(0, 0), Server(replies=[slow, quick]))
+        assert [each.repetition.position for each in result.load_records] == [0, 1]
+        assert [each.repetition.end_ns for each in result.load_records] == [500 * MS, 20 * MS]
+
     def test_a_load_without_requests_ends_at_once(self) -> None:
         assert play(at(), Server(replies=[ANSWER])).load_records == ()
 
