@@ -196,21 +196,12 @@ def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotCompa
         reference="baseline",
         higher_is_better=not METRICS[name].lower_is_better,
         run_id=data.run.id,
-        seconds_per_block=_seconds_a_round(data),
     )
 
 
 def _with_tolerance(comparison: Comparison, config: Config) -> Comparison:
     """The comparison with the user's tolerance, if there is one."""
     return replace(comparison, tolerance=config.tolerance(comparison.scenario_id, comparison.metric))
-
-
-def _seconds_a_round(data: RunData) -> float | None:
-    """The duration (s) of a further block of every arm; with groups of arms it covers one block per group."""
-    walls_s = sum(block.wall_ns for block in data.blocks) / 1e9
-    groups = {(block.launch, block.group) for block in data.blocks}
-    launches = {launch for launch, _ in groups}
-    return walls_s / len(data.blocks) * len(groups) / len(launches) if data.blocks else None
 
 
 def _sides(

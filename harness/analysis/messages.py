@@ -159,7 +159,7 @@ def _settle_duel(facts: Facts) -> str:
     if facts.deferred.freedom < facts.deferred.launches and facts.deferred.launches > 1:
         return f"the launches disagree: use more of them, `--launches {2 * facts.deferred.launches}`"
     needed = values_to_settle(facts.deferred, tolerance=facts.tolerance, alpha=facts.alpha)
-    seconds = facts.comparison.seconds_per_block
+    seconds = facts.comparison.seconds_per_value
     if seconds is None:
         return f"about {needed} pairs instead of {facts.deferred.n} would settle it: a larger `--budget`"
     budget = needed * seconds

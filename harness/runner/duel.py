@@ -6,7 +6,6 @@ The statistic is the log-ratio of each pair. Disturbances of the machine affect 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 
 from harness.analysis.causes import PROFILED, operator_suspects, suspects_of, with_operators
 from harness.analysis.conclude import Conclusions, all_values, look_at, loss, summarise_all
@@ -14,7 +13,7 @@ from harness.analysis.gate import run_gate
 from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
 from harness.analysis.stats.comparison import Duel as Paired
-from harness.analysis.stats.grouped import Grouped
+from harness.analysis.stats.grouped import Grouped, count
 from harness.analysis.stats.paired import FEWEST_PAIRS
 from harness.analysis.stats.power import tolerance_for
 from harness.core.errors import MeasurementError, UsageError
@@ -235,7 +234,6 @@ class DuelAnalysis:
     def _compared(
         self, candidate: Scenario, reference: Scenario, metric: str, sides: Paired | NotComparable, data: RunData
     ) -> Comparison:
-        walls = [block.wall_ns / 1e9 for block in data.blocks]
         return Comparison(
             scenario_id=candidate.id,
             metric=metric,
@@ -244,8 +242,21 @@ class DuelAnalysis:
             reference=reference.arm.id,
             higher_is_better=not METRICS[metric].lower_is_better,
             run_id=data.run.id,
-            seconds_per_block=median(walls) if walls else None,
+            seconds_per_value=self._seconds_per_value(sides, data),
         )
+
+    def _seconds_per_value(self, sides: Paired | NotComparable, data: RunData) -> float | None:
+        """The time (s) of the duel by the number of its pairs; the whole budget where it ended the duel.
+
+        The rest of a budget into which no further launch fits is part of the price of a pair: else the advice would
+        name a budget that is smaller than the one that did not suffice.
+        """
+        pairs = count(sides.pairs) if isinstance(sides, Paired) else 0
+        if not pairs or not data.blocks:
+            return None
+        last = data.blocks[-1]
+        taken_s = last.started_at + last.wall_ns / 1e9 - data.run.started_at
+        return (self._budget_s if taken_s > self._budget_s / 2 else taken_s) / pairs
 
     def _with_suspects(self, verdict: Verdict, data: RunData) -> Verdict:
         if verdict.kind not in CHANGED:

@@ -278,7 +278,7 @@ class Replays:
         """A comparison of the duel as one of the run, whose advice names the budget of the whole run."""
         values = count(each.data.pairs) if isinstance(each.data, Duel) else 0
         seconds = self._budget_s / values if values else None
-        return replace(each, scenario_id=scenario_id, seconds_per_block=seconds, share=share)
+        return replace(each, scenario_id=scenario_id, seconds_per_value=seconds, share=share)
 
     def _leave_out(self, scenarios: Sequence[Scenario], reason: str) -> None:
         for scenario in scenarios:

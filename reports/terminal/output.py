@@ -83,7 +83,9 @@ def print_duel(
         _side(candidate, data.run.scenarios[0].arm, data.run),
         _side(reference, data.run.scenarios[1].arm, data.run),
     ]
-    tell(console, f"Duel {data.run.id}: {' against '.join(sides)}, {len(data.counted.blocks)} pairs of each text")
+    pairs = len(data.counted.blocks)
+    counted = "1 pair" if pairs == 1 else f"{pairs} pairs"
+    tell(console, f"Duel {data.run.id}: {' against '.join(sides)}, {counted} of each text")
     table = PlainTable()
     for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
         table.add_column(column, overflow="fold")

@@ -34,7 +34,7 @@ def duel(pairs: Grouped, *, tolerance: float = 0.025, higher_is_better: bool = F
         tolerance=tolerance,
         data=Duel(pairs=pairs),
         higher_is_better=higher_is_better,
-        seconds_per_block=2.5,
+        seconds_per_value=2.5,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -409,6 +410,17 @@ def test_too_small_a_budget_says_which_would_do(faster: Finished) -> None:
     assert "latency" in [verdict.metric for verdict in unclear]
     # Four launches of three seconds, six pairs of two: 24 s.
     assert {verdict.advice for verdict in unclear} == {"6 pairs take about 30 s here: `--budget 30s` or more"}
+
+
+@pytest.mark.parametrize("budget_s", [30, 40])
+def test_the_advice_names_a_longer_budget_than_the_one_that_ended_the_duel(config: Config, budget_s: int) -> None:
+    short = load_config(dict(config.given) | {"budget": f"{budget_s}s"}, start=config.root, environment={})
+    finished = run_duel(short, opponents(config, "threads=2", "threads=1"), effect=0.05, selection="duel", quiet=True)
+    latency = next(verdict for verdict in finished.data.verdicts if verdict.metric == "latency")
+    assert latency.kind is VerdictKind.INCONCLUSIVE
+    named = re.search(r"`--budget (\d+)s`", latency.advice)
+    assert named is not None
+    assert int(named[1]) > budget_s
 
 
 def test_a_value_of_a_launch_is_not_promised_by_a_longer_budget(faster: Finished) -> None:

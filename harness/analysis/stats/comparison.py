@@ -71,8 +71,9 @@ class Comparison:
     """One gated (scenario, metric) pair.
 
     `tolerance` is a ratio (0.05: 5 %). `reference` names the other side for a reader (a run, a baseline, an arm).
-    The advice names the run `run_id`, and computes a budget from `seconds_per_block` if it is known. `share` is the
-    fraction of the error rate that this analysis may spend, if earlier analyses of the same data spent some of it.
+    The advice names the run `run_id`, and computes a budget from `seconds_per_value`, if that is known: the time that
+    one value took with all that belongs to it (start-ups, the other arm). `share` is the fraction of the error rate
+    that this analysis may spend, if earlier analyses of the same data spent some of it.
     """
 
     scenario_id: str
@@ -82,7 +83,7 @@ class Comparison:
     reference: str = ""
     higher_is_better: bool = False
     run_id: str = ""
-    seconds_per_block: float | None = None
+    seconds_per_value: float | None = None
     share: float = 1.0
 
 

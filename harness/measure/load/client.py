@@ -209,7 +209,7 @@ class LoadClient:
         if self._watch is not None:
             memory, cpu_ns = self._watch.end()
         load_records = (future.result() for future in self._record_futures)
-        # Requests that are due at one instant are told by their numbers: their ends come in any order.
+        # Requests that are due at one instant are in the order of their numbers: they end in any order.
         in_order = sorted(load_records, key=lambda each: (each.intended_ns, each.repetition.position))
         return LoadResult(
             load_records=tuple(in_order),
