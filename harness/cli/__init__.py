@@ -30,7 +30,7 @@ COMMANDS = {
     "calibrate": ("harness.cli.calibrate:calibrate", "Measure how often the gate is wrong on this machine."),
     "recommend": ("harness.cli.recommend:recommend", "Name the best configuration measured on this machine."),
     "tune": ("harness.cli.tune:tune", "Search threads and session options within a budget."),
-    "runs": ("harness.cli.runs:runs", "List, show, export or delete stored runs."),
+    "runs": ("harness.cli.runs:runs", "List, show, export, import or delete stored runs."),
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the baseline, or show the baselines."),
     "compare": ("harness.cli.report:compare", "Compare two stored runs."),
     "schedule": ("harness.cli.schedule:schedule", "Run the benchmarks on a schedule."),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.baseline_json import print_changes, print_machines, print_reference, print_values
 from harness.cli.options import configured, open_results
 from harness.core.errors import BaselineError, UsageError
 from harness.plan.config import Config
@@ -28,13 +29,24 @@ ONLY = click.option(
 )  # fmt: skip
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="print JSON")
+
+
 @baseline.command()
 @configured("results", "baselines")
 @click.argument("run", default="latest")
 @click.option("--reason", default="", metavar="TEXT", help="why, for those who review reference.toml")
 @ONLY
 @click.option("--despite-regressions", is_flag=True, help="accept a run with regressions")
-def promote(config: Config, run: str, reason: str, only: tuple[str, ...], despite_regressions: bool) -> None:  # noqa: FBT001
+@JSON
+def promote(
+    config: Config,
+    run: str,
+    reason: str,
+    only: tuple[str, ...],
+    despite_regressions: bool,  # noqa: FBT001 - click's own
+    as_json: bool,  # noqa: FBT001 - likewise
+) -> None:
     """Add RUN to the baseline, which keeps its 10 newest runs, and what its workers loaded to the reference.
 
     A regression is accepted with --only and --reason together, or with --despite-regressions.
@@ -49,6 +61,9 @@ def promote(config: Config, run: str, reason: str, only: tuple[str, ...], despit
         data, {each.scenario_id for each in promotion.entries}, accepted=despite_regressions or bool(only and reason)
     )
     changes = accept(config.baselines, promotion.entries, promotion.arms, renew=bool(reason))
+    if as_json:
+        print_changes(changes, run_id=data.run.id, unknown=promotion.unknown)
+        return
     _print(changes, promotion)
     files = {change.file for change in changes.figures}
     click.echo(f"accepted {data.run.id} in {len(files)} files under {config.baselines / data.run.machine.key}")
@@ -62,22 +77,29 @@ def promote(config: Config, run: str, reason: str, only: tuple[str, ...], despit
 @configured("results", "baselines")
 @click.argument("run", default="latest")
 @ONLY
-def diff(config: Config, run: str, only: tuple[str, ...]) -> None:
+@JSON
+def diff(config: Config, run: str, only: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's own
     """Show what promoting RUN would change."""
     from harness.store.baselines import preview
 
-    promotion = _promotion(config, _load(config, run), reason="", only=only)
-    _print(preview(config.baselines, promotion.entries, promotion.arms), promotion)
+    data = _load(config, run)
+    promotion = _promotion(config, data, reason="", only=only)
+    changes = preview(config.baselines, promotion.entries, promotion.arms)
+    if as_json:
+        print_changes(changes, run_id=data.run.id, unknown=promotion.unknown)
+        return
+    _print(changes, promotion)
 
 
 @baseline.command()
 @configured("baselines")
 @click.option("--machine", help="machine key (default: this machine's)")
 @click.option("--reference", is_flag=True, help="show the accepted arms, which every machine shares")
-def show(config: Config, machine: str | None, reference: bool) -> None:  # noqa: FBT001 - click's own
+@JSON
+def show(config: Config, machine: str | None, reference: bool, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """Show the baseline of a machine, or the accepted reference."""
     if reference:
-        _show_reference(config)
+        _show_reference(config, as_json=as_json)
         return
     from statistics import median
 
@@ -92,6 +114,9 @@ def show(config: Config, machine: str | None, reference: bool) -> None:  # noqa:
         raise BaselineError(
             baselines.missing_reason("", ""), where=str(config.baselines), remedy="kokoro-bench baseline list"
         )
+    if as_json:
+        print_values(baselines)
+        return
     table = PlainTable(f"Baseline of {key}")
     for column in ("scenario", "metric", "median", "runs", "newest"):
         table.add_column(column, overflow="fold")
@@ -104,11 +129,15 @@ def show(config: Config, machine: str | None, reference: bool) -> None:  # noqa:
 
 @baseline.command(name="list")
 @configured("baselines")
-def list_all(config: Config) -> None:
+@JSON
+def list_all(config: Config, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """List the machines that have baselines."""
     from harness.store.baselines import list_machines
 
     machines = list_machines(config.baselines)
+    if as_json:
+        print_machines(machines)
+        return
     if not machines:
         click.echo(f"no baselines under {config.baselines} — kokoro-bench baseline promote RUN makes one")
     for machine in machines:
@@ -200,7 +229,7 @@ def _what(change: "ReferenceChange") -> str:
     return "; ".join([f"{what} ({scenarios})", *remarks])
 
 
-def _show_reference(config: Config) -> None:
+def _show_reference(config: Config, *, as_json: bool) -> None:
     """Print the accepted arms."""
     from harness.store.reference_file import load_reference, reference_path
     from reports.terminal.output import make_console
@@ -213,6 +242,9 @@ def _show_reference(config: Config) -> None:
             where=str(reference_path(config.baselines)),
             remedy="kokoro-bench baseline promote RUN",
         )
+    if as_json:
+        print_reference(reference)
+        return
     table = PlainTable("Accepted reference")
     for column in ("arm", "accepted", "run", "scenarios", "engine", "model", "packages", "reason"):
         table.add_column(column, overflow="fold")

@@ -1,13 +1,15 @@
 """`kokoro-bench duel`: two arms, paired."""
 
 import re
-from dataclasses import replace
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, one_arm, read_value
+from harness.cli.options import MEASURING, configured, one_arm, read_value, write_output
 from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
 from harness.runner.run_duel import (
@@ -28,12 +30,14 @@ COMMIT = 12
 @configured(*MEASURING)
 @click.option("--effect", default="5%", show_default=True, metavar="PERCENT", help="smallest change to detect")
 @click.option("--streamed", is_flag=True, help="stream the audio instead of requesting it whole")
+@click.option("--json", "as_json", is_flag=True, help="print the result as JSON; progress goes to standard error")
 @click.argument("candidate")
 @click.argument("reference", required=False)
 def duel(
     config: Config,
     effect: str,
     streamed: bool,  # noqa: FBT001 - click's own
+    as_json: bool,  # noqa: FBT001 - likewise
     candidate: str,
     reference: str | None,
 ) -> int:
@@ -46,6 +50,7 @@ def duel(
     if reference is None:
         candidate, reference = "current", candidate
     size = read_value(as_positive_share, effect, option="--effect")
+    play = played_as_json if as_json else played
     finished = play(config, candidate=candidate, reference=reference, effect=size, streamed=streamed)
     return int(finished.code)
 
@@ -53,11 +58,40 @@ def duel(
 NAMES_MODEL = re.compile(r"(^|,)(model|url)=")
 
 
-def play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool = False) -> "Finished":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A duel that has ended. The names of its arms and the notes are as they are shown."""
+
+    finished: "Finished"
+    candidate: str
+    reference: str
+    notes: tuple[str, ...]
+
+
+def played(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool = False) -> "Finished":
     """Run a duel with a live display, and print its result."""
+    from reports.terminal.output import print_duel
+
+    found = _play(config, candidate=candidate, reference=reference, effect=effect, streamed=streamed)
+    print_duel(found.finished, candidate=found.candidate, reference=found.reference, notes=found.notes)
+    return found.finished
+
+
+def played_as_json(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool) -> "Finished":
+    """Run a duel with its progress on standard error, and print its result as JSON."""
+    from reports.views.run_json import run_json
+
+    with redirect_stdout(sys.stderr):
+        found = _play(config, candidate=candidate, reference=reference, effect=effect, streamed=streamed)
+    arms = {"candidate": found.candidate, "reference": found.reference}
+    write_output(run_json(found.finished.data, code=found.finished.code, notes=found.notes, arms=arms), "-")
+    return found.finished
+
+
+def _play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool) -> Played:
     from harness.runner.calibration import quotes
     from harness.runner.outputs import check_outputs, write_outputs
-    from reports.terminal.output import make_console, print_duel
+    from reports.terminal.output import make_console
 
     check_outputs(config)
     config, sides = _opponents(config, candidate, reference)
@@ -72,8 +106,7 @@ def play(config: Config, *, candidate: str, reference: str, effect: float, strea
     notes = [*quotes(config.baselines, finished.data), *write_outputs(finished, config)]
     if known := launches.of(finished.data):
         notes.insert(0, known.sentence())
-    print_duel(finished, candidate=candidate, reference=reference, notes=notes)
-    return finished
+    return Played(finished=finished, candidate=candidate, reference=reference, notes=tuple(notes))
 
 
 def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, DuelArms]":

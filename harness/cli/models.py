@@ -1,6 +1,7 @@
 """`kokoro-bench models`: what can be measured."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -18,9 +19,14 @@ def models() -> None:
 
 
 @models.command(name="list")
-def list_models() -> None:
+@click.option("--json", "as_json", is_flag=True, help="print a JSON list instead of a table; sizes are in bytes")
+def list_models(as_json: bool) -> None:  # noqa: FBT001 - click's own
     """List the models: replicas, public files, and what was quantised from them."""
     from harness.models.catalogue import Catalogue
+
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in Catalogue().entries()], indent=2, default=str))
+        return
     from reports.terminal.output import make_console
     from reports.terminal.plain_table import PlainTable
 

@@ -31,6 +31,7 @@ def report(config: Config, run: str | None, output: str) -> None:
 @click.command()
 @configured("results")
 @click.option("--html", "form", flag_value="html", help="one self-contained page")
+@click.option("--json", "form", flag_value="json", help="JSON: medians, intervals and ratios as numbers")
 @click.option("--markdown", "form", flag_value="markdown", default=True, help="Markdown (default)")
 @click.option("-o", "--output", default="-", metavar="PATH", help="file to write; - is standard output")
 @click.argument("before")
@@ -40,7 +41,13 @@ def compare(config: Config, form: str, output: str, before: str, after: str | No
 
     This command gives no verdicts: they come from a baseline or a duel.
     """
-    from reports.views.compare import compare_html, compare_markdown, comparison_of_arms, comparison_of_runs
+    from reports.views.compare import (
+        compare_html,
+        compare_json,
+        compare_markdown,
+        comparison_of_arms,
+        comparison_of_runs,
+    )
 
     check_output(output)
     with open_results(config) as store:
@@ -48,5 +55,5 @@ def compare(config: Config, form: str, output: str, before: str, after: str | No
         view = None if after else comparison_of_arms(first)
         if view is None:
             view = comparison_of_runs(first, store.load(store.resolve(after or "latest")))
-    shown = compare_html(view) if form == "html" else compare_markdown(view)
+    shown = {"html": compare_html, "json": compare_json, "markdown": compare_markdown}[form](view)
     write_output(shown.encode(), output)

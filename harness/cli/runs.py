@@ -1,5 +1,6 @@
 """`kokoro-bench runs`: what is stored."""
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,14 +9,15 @@ import click
 from harness.cli.options import check_output, configured, open_results, write_output
 from harness.core.errors import UsageError
 from harness.core.redaction import published_record, published_selection
+from harness.core.user_paths import user_path
 from harness.plan.config import Config
 
-FORMS = ("pytest-benchmark", "csv", "jsonl")
+FORMS = ("pytest-benchmark", "csv", "jsonl", "bencher", "openmetrics", "junit")
 
 
 @click.group()
 def runs() -> None:
-    """List, show, export or delete stored runs.
+    """List, show, export, import or delete stored runs.
 
     RUN is an id, the beginning of one, "latest", or "latest~1" for the one before.
     """
@@ -70,12 +72,18 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
 @runs.command()
 @configured("results")
 @click.argument("run", default="latest")
-def show(config: Config, run: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="print JSON: values, verdicts and targets, without repetitions")
+def show(config: Config, run: str, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """Show a run: results, verdicts, failures with the end of their worker's stderr."""
     from reports.terminal.output import print_run
 
     with open_results(config) as store:
         data = store.load(store.resolve(run))
+    if as_json:
+        from reports.views.run_json import run_json
+
+        write_output(run_json(data), "-")
+        return
     print_run(data)
 
 
@@ -85,14 +93,64 @@ def show(config: Config, run: str) -> None:
 @click.option("--format", "form", type=click.Choice(FORMS), default="jsonl", show_default=True)
 @click.option("-o", "--output", default="-", metavar="PATH", help="file to write; - is standard output")
 def export(config: Config, run: str, form: str, output: str) -> None:
-    """Export a run: pytest-benchmark's JSON, CSV (a line per repetition), or JSON lines (everything)."""
+    r"""Export a run in one of these formats.
+
+    \b
+    pytest-benchmark  its JSON
+    csv               a line per repetition
+    jsonl             everything, as JSON lines; `runs import` reads them
+    bencher           Bencher's metric format (BMF JSON): medians with intervals
+    openmetrics       medians and verdicts as OpenMetrics text
+    junit             a test case for each verdict and target
+    """
+    from harness.analysis.explain import explained
     from harness.metrics.derive import repetition_figures
+    from harness.metrics.registry import unit_of
+    from harness.store.exports.formats import Derived
     from harness.store.exports.formats import export as export_run
 
     check_output(output)
     with open_results(config) as store:
         data = store.load(store.resolve(run))
-    write_output(export_run(data, form, figures_of=repetition_figures), output)
+    derived = Derived(figures_of=repetition_figures, unit_of=unit_of, sentence_of=explained)
+    write_output(export_run(data, form, derived), output)
+
+
+@runs.command(name="import")
+@configured("results")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def import_files(config: Config, files: tuple[str, ...]) -> None:
+    """Store the runs that `runs export --format jsonl` wrote, on this or another machine. - is standard input.
+
+    Each run keeps its machine, and is compared only with runs of that machine. A run that is stored already is left as
+    it is. Of several files, all are read before the first run is stored.
+    """
+    from harness.store.exports.jsonl import read_jsonl
+    from harness.store.imports import check_names
+
+    read = []
+    for name in files:
+        where = "standard input" if name == "-" else name
+        data = read_jsonl(_content(name), where=where)
+        check_names(data, where=where)
+        read.append(data)
+    with open_results(config) as store:
+        for data in read:
+            found = store.add(data)
+            outcome = "imported" if found.is_new else "already stored:"
+            renamed = f" (as another run has the id {data.run.id})" if found.run_id != data.run.id else ""
+            click.echo(f"{outcome} {found.run_id} of {data.run.machine.key}{renamed}")
+
+
+def _content(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return user_path(name, where=name).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read: {error.strerror or error}", where=name, remedy="name a file of `runs export`"
+        ) from error
 
 
 @runs.command()

@@ -52,8 +52,8 @@ def _server(config: Config, http: str) -> Any:  # noqa: ANN401 - what keep_sched
 
     address = parse_address(http)
 
-    def serve(read: Any, silent_s: Any) -> None:  # noqa: ANN401 - likewise
-        board = Dashboard(Source(read, silent_s), site=config.report, address=address)
+    def serve(read: Any, silent_s: Any, results: Any) -> None:  # noqa: ANN401 - likewise
+        board = Dashboard(Source(read, silent_s, results), site=config.report, address=address)
         _say(f"dashboard: http://{address.host}:{board.port}/live")
         if not address.loopback:
             _say(f"anyone who can connect to {address.host} can read it: there is no password")

@@ -1,44 +1,75 @@
-"""Metrics as Prometheus reads them: the text exposition format 0.0.4."""
+"""Metrics for Prometheus and OpenMetrics, written by prometheus-client. Its import takes time: it waits for its use."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+CLASSIC = ""
+"""The `Accept` header of a client that reads Prometheus' text format."""
+OPENMETRICS = "application/openmetrics-text"
+"""The `Accept` header of a client that reads OpenMetrics."""
 
 Sample = tuple[Mapping[str, str], float]
 """The labels of a sample, and its value."""
 
 
-def metric_lines(name: str, kind: str, samples: Iterable[Sample], *, meaning: str = "") -> list[str]:
-    """A metric of one `kind` (counter, gauge), with its samples; a value that is unknown has no sample."""
-    return [*_head(name, kind, meaning), *(_sample(name, labels, value) for labels, value in samples)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposition:
+    """What an HTTP client gets."""
+
+    content: bytes
+    content_type: str
 
 
-def histogram_lines(name: str, labels: Mapping[str, str], counts: Mapping[float, int], *, total: float) -> list[str]:
-    """One series of a histogram, to stand below `type_line`.
+def gauge(name: str, meaning: str, samples: Iterable[Sample]) -> "Metric":
+    """A gauge with its samples; a value that is unknown has no sample."""
+    return _metric(name, "gauge", meaning, samples, sample_name=name)
 
-    `counts` is upper bound → observations up to it, ascending, with infinity last; `total` is the sum of all values.
+
+def counter(name: str, meaning: str, samples: Iterable[Sample]) -> "Metric":
+    """A counter with its samples. `name` has no `_total`: its samples get it."""
+    return _metric(name, "counter", meaning, samples, sample_name=f"{name}_total")
+
+
+def histogram(name: str, meaning: str, label: str, series: Mapping[str, tuple[Mapping[float, int], float]]) -> "Metric":
+    """A histogram with one series for each value of `label`: counts, and the sum of all values.
+
+    Counts are upper bound → observations up to it, in ascending order, with infinity last.
     """
-    buckets = ((dict(labels, le="+Inf" if bound == float("inf") else f"{bound:g}"), n) for bound, n in counts.items())
-    return [
-        *(_sample(f"{name}_bucket", each, n) for each, n in buckets),
-        _sample(f"{name}_sum", labels, total),
-        _sample(f"{name}_count", labels, counts[float("inf")]),
-    ]
+    from prometheus_client.metrics_core import HistogramMetricFamily
+
+    family = HistogramMetricFamily(name, meaning, labels=[label])
+    for value, (counts, total) in series.items():
+        buckets = [("+Inf" if bound == float("inf") else f"{bound:g}", n) for bound, n in counts.items()]
+        family.add_metric([value], buckets=buckets, sum_value=total)
+    return family
 
 
-def type_line(name: str, kind: str) -> str:
-    """The line that says of which kind a metric is."""
-    return f"# TYPE {name} {kind}"
+def exposed(metrics: Iterable["Metric"], *, accept: str = CLASSIC) -> Exposition:
+    """The metrics in the format that an `Accept` header asks for; Prometheus' text format if it asks for neither."""
+    from prometheus_client.exposition import choose_encoder
+
+    encode, content_type = choose_encoder(accept)
+    return Exposition(content=encode(_Collected(list(metrics))), content_type=content_type)
 
 
-def _head(name: str, kind: str, meaning: str) -> list[str]:
-    return [*([f"# HELP {name} {meaning}"] if meaning else []), type_line(name, kind)]
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """What prometheus-client takes for a collector."""
+
+    metrics: list["Metric"]
+
+    def collect(self) -> list["Metric"]:
+        return self.metrics
 
 
-def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
-    text = ",".join(f'{label}="{_escaped(each)}"' for label, each in labels.items())
-    return f"{name}{{{text}}} {value!r}" if text else f"{name} {value!r}"
+def _metric(name: str, kind: str, meaning: str, samples: Iterable[Sample], *, sample_name: str) -> "Metric":
+    from prometheus_client.metrics_core import Metric
 
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    metric = Metric(name, meaning, kind)
+    for labels, value in samples:
+        metric.add_sample(sample_name, dict(labels), float(value))
+    return metric

@@ -16,7 +16,7 @@ from harness.metrics.metric import Direction, Metric, Per, Scale
 if TYPE_CHECKING:
     from harness.core.records.verdict import Summary
 
-__all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "lacks_interval", "metric"]
+__all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "lacks_interval", "metric", "unit_of"]
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
@@ -33,6 +33,12 @@ def metric(name: str) -> Metric:
     if found is None:
         raise UsageError(f"unknown metric {name!r}", where="metric", remedy=nearest(name, list(METRICS)))
     return found
+
+
+def unit_of(name: str) -> str:
+    """The unit of a metric; "" for one that this version does not know."""
+    found = METRICS.get(name)
+    return found.unit if found else ""
 
 
 def lacks_interval(summary: "Summary") -> bool:

@@ -6,7 +6,7 @@ Built on the standard library: it answers a handful of people, and must never be
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,10 +19,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from harness.core.errors import BenchError, UsageError
-from harness.core.exposition import CONTENT_TYPE
 from harness.core.redaction import published_record, published_text
 from harness.schedule import prometheus
 from harness.schedule.status import Overview
+from harness.store.exports.openmetrics import Result
 
 STALE_S: Final = 180.0
 """A daemon idle for longer (s) is unhealthy: nothing that it waits for takes that long."""
@@ -76,10 +76,11 @@ def parse_address(text: str) -> Address:
 
 @dataclass(slots=True)
 class Source:
-    """The overview, read at most once a second, and how long ago the daemon was last at work (s)."""
+    """The overview, read at most once a second, how long ago the daemon was last at work (s), and the last results."""
 
     read: Callable[[], Overview]
     silent_s: Callable[[], float]
+    results: Callable[[], Sequence[Result]] = tuple
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _at: float = float("-inf")
     _last: Overview | None = None
@@ -177,7 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/live/events":
             self._stream()
         elif path == "/metrics":
-            self._send(HTTPStatus.OK, prometheus.exposition(self.source.overview()), kind=CONTENT_TYPE)
+            found = prometheus.exposition(
+                self.source.overview(), self.source.results(), accept=self.headers.get("accept", "")
+            )
+            self._send(HTTPStatus.OK, found.content, kind=found.content_type)
         elif path == "/healthz":
             self._health()
         elif (file := site_file(self.site, path)) is not None:

@@ -1,19 +1,30 @@
-"""The overview as metrics of Prometheus."""
+"""The overview and the last results as metrics for Prometheus."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from harness.core.exposition import metric_lines
+from harness.core.exposition import CLASSIC, Exposition, counter, exposed, gauge
 from harness.core.records.schedule import AlertKind
+from harness.metrics.registry import unit_of
 from harness.schedule.status import Overview, at_work
+from harness.store.exports.openmetrics import Result, result_metrics
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 
-def exposition(found: Overview) -> str:
-    """Every metric, each with its help and type. What is unknown has no line."""
+def exposition(found: Overview, results: Sequence[Result] = (), *, accept: str = CLASSIC) -> Exposition:
+    """Every metric, in the format that the `Accept` header asks for. What is unknown has no sample."""
+    metrics = [*_schedule(found), *result_metrics(results, now=found.now, unit_of=unit_of)]
+    return exposed(metrics, accept=accept)
+
+
+def _schedule(found: Overview) -> "list[Metric]":
     lasts = [(job, job.last) for job in found.jobs if job.last is not None]
-    parts = [
+    return [
         _metric("up", "gauge", "1 while a scheduler runs this schedule", [({}, float(at_work(found)))]),
         _metric(
-            "runs_total", "counter", "due times that have ended, by outcome",
+            "runs", "counter", "due times that have ended, by outcome",
             [({"job": job, "outcome": outcome}, count) for job, outcome, count in found.counts],
         ),
         _metric(
@@ -46,9 +57,8 @@ def exposition(found: Overview) -> str:
         _metric("run_progress_ratio", "gauge", "the finished share of the current run",
                 [({"job": found.running.job}, found.watched.share)] if found.running and found.watched else []),
     ]  # fmt: skip
-    return "\n".join(line for part in parts for line in part) + "\n"
 
 
-def _metric(name: str, kind: str, meaning: str, samples: Iterable[tuple[dict[str, str], float]]) -> list[str]:
-    found = ((labels, float(value)) for labels, value in samples)
-    return metric_lines(f"kokoro_bench_schedule_{name}", kind, found, meaning=meaning)
+def _metric(name: str, kind: str, meaning: str, samples: Iterable[tuple[dict[str, str], float]]) -> "Metric":
+    make = counter if kind == "counter" else gauge
+    return make(f"kokoro_bench_schedule_{name}", meaning, samples)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,12 +26,14 @@ from harness.schedule.endings import Acceptances, policy_of
 from harness.schedule.job import Job, Settings
 from harness.schedule.job_store import JobStore
 from harness.schedule.jobs import Declared
+from harness.schedule.last_results import LastResults
 from harness.schedule.launcher import Launcher, SystemLauncher
 from harness.schedule.notifiers import Channel, channels
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.promotion import promote_run, promoted_runs
 from harness.schedule.retention import Retention
 from harness.schedule.status import ALIVE_S, Overview, overview
+from harness.store.exports.openmetrics import Result
 from harness.store.runs import RunStore, open_store
 from harness.store.schedule_log import ScheduleLog
 
@@ -120,6 +122,10 @@ def keeping(here: Here, instance: SchedulerInstance, *, now: float) -> Iterator[
         lock.release()
 
 
+Serve = Callable[[Callable[[], Overview], Callable[[], float], Callable[[], Sequence[Result]]], object]
+"""Starts the dashboard."""
+
+
 def keep_schedule(
     here: Here,
     declared: Declared,
@@ -128,11 +134,12 @@ def keep_schedule(
     once: bool = False,
     clock: Clock | None = None,
     launcher: Launcher | None = None,
-    serve: Callable[[Callable[[], Overview], Callable[[], float]], object] | None = None,
+    serve: Serve | None = None,
 ) -> ExitCode:
     """Run the schedule until a signal ends it; with `once`, until nothing is due or queued.
 
-    `serve` gets the data of the dashboard: the overview, and the seconds since the daemon's last activity.
+    `serve` gets the data of the dashboard: the overview, the seconds since the daemon's last activity, and the last
+    results.
     """
     clock = clock or SystemClock()
     now = clock.wall()
@@ -159,6 +166,7 @@ def keep_schedule(
             serve(
                 lambda: overview(here.store, here.journal, job_store.all(), runner=here.runner, now=clock.wall()),
                 lambda: (clock.now_ns() - beat[0]) / 1e9,
+                LastResults(here.store).read,
             )
         say(f"runs {len(job_store.all())} jobs of {here.runner} in {here.store.place} (process {os.getpid()})")
         daemon.recover()

@@ -5,10 +5,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select
 
-from harness.core.records.verdict import Summary, TargetResult, Verdict
+from harness.core.records.verdict import Leniency, Summary, TargetKind, TargetResult, Verdict, VerdictKind
 from harness.store.payload import encode
 from harness.store.rows import scenario_keys, series_keys, summary_values
 from harness.store.schema import RUNS, SUMMARIES, TARGETS, VERDICTS
+
+
+def conclusion_counts(verdicts: Sequence[Verdict], targets: Sequence[TargetResult]) -> dict[str, int]:
+    """The columns of `bench_runs` that count what was concluded."""
+    return {
+        "regressed": sum(verdict.fails for verdict in verdicts),
+        "waived": sum(verdict.leniency is Leniency.WAIVED for verdict in verdicts),
+        "improved": sum(verdict.kind is VerdictKind.IMPROVED for verdict in verdicts),
+        "missed": sum(target.kind is TargetKind.MISSED for target in targets),
+    }
 
 
 def replace_conclusions(

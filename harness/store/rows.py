@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from harness.core.errors import StoreError
+from harness.core.records.repetition import Repetition
 from harness.core.records.run import REPLAY_OF, RunRecord, RunStatus
 from harness.core.records.verdict import Summary
 from harness.store.payload import PAYLOAD_FORMAT, encode
@@ -127,6 +128,24 @@ def summaries_of(rows: Iterable[Sequence[Any]]) -> tuple[Summary, ...]:
         values["interval"] = None if interval[0] is None else dict(zip(_INTERVAL, interval, strict=True))
         fields.append(values)
     return msgspec.convert(fields, tuple[Summary, ...])
+
+
+def repetition_rows(
+    repetitions: Sequence[Repetition], *, run: int, scenarios: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Rows of `bench_repetitions` for the run with the key `run`. `scenarios`: scenario id → its key."""
+    return [
+        {
+            "run": run,
+            "scenario": scenarios[repetition.scenario_id],
+            "launch": repetition.launch,
+            "block": repetition.block,
+            "phase": repetition.phase.value,
+            "outcome": repetition.outcome.kind.value,
+            "payload": encode(repetition),
+        }
+        for repetition in repetitions
+    ]
 
 
 def scenario_keys(connection: Connection, names: Sequence[str]) -> dict[str, int]:

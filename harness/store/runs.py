@@ -16,17 +16,18 @@ from harness.core.errors import StoreError
 from harness.core.records.environment import Conditions
 from harness.core.records.repetition import Block, Launch, Repetition
 from harness.core.records.run import RunData, RunOutline, RunRecord, RunStatus
-from harness.core.records.verdict import Leniency, Summary, TargetKind, TargetResult, Verdict, VerdictKind
+from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store import queries
 from harness.store.abandoned import mark_interrupted, may_be_running
-from harness.store.conclusions import replace_conclusions
+from harness.store.conclusions import conclusion_counts, replace_conclusions
 from harness.store.databases import Database, connect, give_back_space, identity
 from harness.store.errors import explain, explained, reading
+from harness.store.imports import Imported, import_run
 from harness.store.liveness import process_alive
 from harness.store.migrate import bring_up_to_date
 from harness.store.outlines import outlines
 from harness.store.payload import encode
-from harness.store.rows import RunRow, SeriesName, SeriesPoint, head_values, scenario_keys
+from harness.store.rows import RunRow, SeriesName, SeriesPoint, head_values, repetition_rows, scenario_keys
 from harness.store.schedule_log import ScheduleLog
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS
 
@@ -138,18 +139,15 @@ class RunStore:
         targets: Sequence[TargetResult],
     ) -> None:
         """Store the conclusions of a run. They replace earlier ones."""
-        kinds = [verdict.kind for verdict in verdicts]
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
             replace_conclusions(connection, key, summaries=summaries, verdicts=verdicts, targets=targets)
-            self._touch(
-                connection,
-                key,
-                regressed=sum(verdict.fails for verdict in verdicts),
-                waived=sum(verdict.leniency is Leniency.WAIVED for verdict in verdicts),
-                improved=kinds.count(VerdictKind.IMPROVED),
-                missed=sum(target.kind is TargetKind.MISSED for target in targets),
-            )
+            self._touch(connection, key, **conclusion_counts(verdicts, targets))
+
+    def add(self, data: RunData) -> Imported:
+        """Store a run from another database, whole or not at all; see `import_run`."""
+        with self._writing() as connection:
+            return import_run(connection, data, now=self._now())
 
     def finish(
         self,
@@ -311,18 +309,7 @@ class RunStore:
         new = [repetition.scenario_id for repetition in repetitions if repetition.scenario_id not in self._scenarios]
         # Cache only the keys that were stored before: this transaction may still be rolled back.
         scenarios = self._scenarios | scenario_keys(connection, new)
-        rows = [
-            {
-                "run": key,
-                "scenario": scenarios[repetition.scenario_id],
-                "launch": repetition.launch,
-                "block": repetition.block,
-                "phase": repetition.phase.value,
-                "outcome": repetition.outcome.kind.value,
-                "payload": encode(repetition),
-            }
-            for repetition in repetitions
-        ]
+        rows = repetition_rows(repetitions, run=key, scenarios=scenarios)
         if rows:
             connection.execute(insert(REPETITIONS), rows)
         invalid = sum(not repetition.outcome.valid for repetition in repetitions)

@@ -32,6 +32,8 @@ from reports.views.summary import escape, table
 
 MOST = 20
 """The maximum number of lines of a comparison in Markdown."""
+JSON_FORMAT = 1
+"""Version of the JSON. History: 1, the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Pair:
     css: str
     word: str
     sort: str
+    values: tuple[Summary, Summary]
+    """The values themselves, before and after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +188,47 @@ def compare_markdown(view: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def compare_json(view: Comparison) -> str:
+    """A comparison as JSON. Values are in the unit of their metric; `ratio` is after / before."""
+    import json
+
+    content = {
+        "format": JSON_FORMAT,
+        "of": view.of,
+        "before": view.before,
+        "after": view.after,
+        "sentence": view.sentence,
+        "warnings": list(view.warnings),
+        "differences": [{"what": each.name, "before": each.before, "after": each.value} for each in view.differences],
+        "values": [_pair_values(pair) for pair in view.pairs],
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _pair_values(pair: Pair) -> dict[str, object]:
+    old, new = pair.values
+    was, now = old.median or 0.0, new.median or 0.0
+    return {
+        "scenario_id": new.scenario_id,
+        "metric": new.metric,
+        "unit": metric_of(new.metric).unit,
+        "before": _value(old),
+        "after": _value(new),
+        "ratio": now / was if was > 0 else None,
+        "apart": pair.word,
+    }
+
+
+def _value(summary: Summary) -> dict[str, object]:
+    interval = summary.interval
+    return {
+        "median": summary.median,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "n": summary.n,
+    }
+
+
 def _summaries(data: RunData) -> dict[Key, Summary]:
     return {(each.scenario_id, each.metric): each for each in data.summaries if each.median is not None}
 
@@ -203,6 +248,7 @@ def _pair(label: Label, old: Summary, new: Summary) -> Pair:
         css=css,
         word=word,
         sort="" if ratio is None else f"{ratio:.6g}",
+        values=(old, new),
     )
 
 

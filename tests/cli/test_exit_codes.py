@@ -74,6 +74,14 @@ class World:
         """Have a run of two models in the store, and its figures accepted."""
         shutil.copytree(self._stored, self.directory, dirs_exist_ok=True)
 
+    def exported(self) -> None:
+        """Have a run of another database in a file."""
+        from harness.store.exports.formats import export
+        from harness.store.runs import open_store
+
+        with open_store(self._stored / ".kokoro-bench" / "results.sqlite") as store:
+            (self.directory / "run.jsonl").write_bytes(export(store.load(store.resolve("latest")), "jsonl"))
+
     def job(self) -> None:
         """Declare a job that is never due by itself."""
         (self.directory / "pyproject.toml").write_text(
@@ -217,6 +225,7 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("runs list", OK): Case(("runs", "list")),
     ("runs show", OK): Case(("runs", "show"), World.run),
     ("runs export", OK): Case(("runs", "export"), World.run),
+    ("runs import", OK): Case(("runs", "import", "run.jsonl"), World.exported),
     ("runs delete", OK): Case(("runs", "delete", "latest", "--yes"), World.run),
     ("baseline promote", OK): Case(("baseline", "promote"), World.run),
     ("baseline diff", OK): Case(("baseline", "diff"), World.run),
@@ -281,6 +290,7 @@ FIRST: dict[str, str] = {
 NEEDED: dict[str, tuple[str, ...]] = {
     "duel": ("threads=1",),
     "runs delete": ("x",),
+    "runs import": ("x",),
     "compare": ("x",),
     "schedule add": ("x",),
     "schedule remove": ("x",),

@@ -4,15 +4,20 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness.core.errors import StoreError, UsageError
+from harness.core.records.verdict import VerdictKind
 from harness.schedule.dashboard import Address, Dashboard, Source, parse_address, site_file
+from harness.schedule.last_results import LastResults
 from harness.schedule.launcher import Exit
 from harness.schedule.status import Overview, overview
+from tests.schedule.conftest import MACHINE, SCENARIO
 
 START = 1_767_225_600.0
 FREE = Address(host="127.0.0.1", port=0)
@@ -43,7 +48,8 @@ def serve(bench: Any, site: Path) -> Iterator[Callable[..., Any]]:
                 bench.store, bench.store.journal(), bench.job_store.all(), runner="here", now=bench.clock.wall()
             )
 
-        board = Dashboard(Source(read or own, lambda: silent_s), site=site, address=FREE, poll_s=0.02)
+        source = Source(read or own, lambda: silent_s, LastResults(bench.store).read)
+        board = Dashboard(source, site=site, address=FREE, poll_s=0.02)
         boards.append(board)
 
         def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
@@ -138,12 +144,57 @@ def test_what_ended_is_counted(serve: Any, bench: Any, make_run: Callable[..., s
         'kokoro_bench_schedule_runs_total{job="nightly",outcome="ok"} 2.0',
         'kokoro_bench_schedule_last_run_duration_seconds{job="nightly"} 90.0',
         'kokoro_bench_schedule_streak{job="nightly"} 2.0',
-        f'kokoro_bench_schedule_next_run_timestamp_seconds{{job="nightly"}} {NIGHT + 3 * 86_400!r}',
         'kokoro_bench_schedule_open_alerts{kind="failed run"} 0.0',
     ):
         assert line in lines
+    assert values(ask("/metrics")[2], "kokoro_bench_schedule_next_run_timestamp_seconds") == {
+        (("job", "nightly"),): NIGHT + 3 * 86_400
+    }
     [job] = json.loads(ask("/live/state")[2])["jobs"]
     assert (job["succeeded"], job["failed"], job["streak"], job["typical_s"]) == (2, 1, 2, 90.0)
+
+
+def values(text: str, name: str) -> dict[tuple[tuple[str, str], ...], float]:
+    """The samples of one metric, as Prometheus' own reader finds them."""
+    return {
+        tuple(sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_the_metrics_have_the_last_median_of_each_scenario_its_verdict_and_its_age(
+    serve: Any, bench: Any, make_run: Callable[..., str]
+) -> None:
+    ask = serve()
+    assert "kokoro_bench_verdict" not in serve()("/metrics")[2]
+    other = replace(MACHINE, key="other")
+    for number, median in enumerate((1.0, 1.25)):
+        at = NIGHT + number * 86_400
+        make_run(bench.store, at=at, median=median, verdict=VerdictKind.REGRESSED, size=0.2 * number)
+    make_run(bench.store, at=NIGHT + 60, median=3.0, machine=other, id="elsewhere")
+    # Neither a duel nor a run in progress gives a value of its own.
+    make_run(bench.store, at=NIGHT + 3 * 86_400, median=9.0, selection="duel: a against b")
+    bench.clock.to(NIGHT + 2 * 86_400)
+    text = ask("/metrics")[2]
+    here = (("machine", MACHINE.key), ("scenario", SCENARIO.id))
+    there = (("machine", "other"), ("scenario", SCENARIO.id))
+    assert values(text, "kokoro_bench_latency_seconds") == {here: 1.25, there: 3.0}
+    assert values(text, "kokoro_bench_result_age_seconds") == {here: 86_400 - 30, there: 2 * 86_400 - 90}
+    latency = ("metric", "latency")
+    assert values(text, "kokoro_bench_verdict") == {
+        tuple(sorted((*here, latency, ("verdict", "regressed")))): 1.0,
+        tuple(sorted((*there, latency, ("verdict", "no baseline")))): 1.0,
+    }
+    assert values(text, "kokoro_bench_regressed")[tuple(sorted((*here, latency)))] == 1.0
+    assert values(text, "kokoro_bench_change_log_ratio") == {tuple(sorted((*here, latency))): 0.2}
+
+
+def test_a_reader_of_openmetrics_gets_openmetrics(serve: Any, bench: Any) -> None:
+    _, headers, body = serve()("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith("# EOF\n")
 
 
 def test_a_stream_tells_what_changes(serve: Any, bench: Any) -> None:

@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
-from harness.core.exposition import CONTENT_TYPE
 from harness.server.mock.sound import CONTENT_TYPES
 from harness.server.reference.errors import faults, refusal, reply
 from harness.server.reference.limits import RequestLimits
@@ -126,9 +125,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
         return service.startup_progress()
 
     @app.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> PlainTextResponse:
-        """Metrics in the text format of Prometheus."""
-        return PlainTextResponse(service.exposition(), media_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        """Metrics in the text format of Prometheus, or in OpenMetrics where `Accept` asks for it."""
+        found = service.exposition(request.headers.get("accept", ""))
+        return Response(found.content, media_type=found.content_type)
 
 
 def _add_refusals(app: FastAPI, service: Service) -> None:

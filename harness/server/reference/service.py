@@ -9,11 +9,13 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from harness.core.exposition import metric_lines
+from harness.core.exposition import Exposition, counter, exposed, gauge
 from harness.engines.pooled.engine import Fallback, Opened
 from harness.server.reference.statistics import Statistics
 
 if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
     from harness.core.clock import Clock
     from harness.engines.pooled.synthesizer import Synthesizer
     from harness.server.reference.settings import Settings
@@ -175,17 +177,17 @@ class Service:
             "progress": sum(steps.values()) / len(steps),
         }
 
-    def exposition(self) -> str:
-        """Metrics in the text format of Prometheus."""
-        lines = [
-            *metric_lines("kokoro_ready", "gauge", [({}, int(self.state is State.READY))]),
-            *metric_lines("kokoro_answering", "gauge", [({}, self.answering)]),
-            *metric_lines("kokoro_provider_fallbacks", "gauge", [({}, len(self.fallbacks))]),
+    def exposition(self, accept: str = "") -> Exposition:
+        """Metrics for Prometheus, in the format that the `Accept` header asks for."""
+        metrics = [
+            gauge("kokoro_ready", "1 while the server is ready", [({}, int(self.state is State.READY))]),
+            gauge("kokoro_answering", "requests that are being answered", [({}, self.answering)]),
+            gauge("kokoro_provider_fallbacks", "sessions on another provider", [({}, len(self.fallbacks))]),
             *self.statistics.exposition(),
         ]
         if self._opened is not None:
-            lines += _pool_and_cache_lines(self._opened.speaker)
-        return "\n".join(lines) + "\n"
+            metrics += _pool_and_cache(self._opened.speaker)
+        return exposed(metrics, accept=accept)
 
     def _note_fallback(self, fallback: Fallback) -> None:
         self.fallbacks.append(fallback)
@@ -196,17 +198,18 @@ class Service:
         return max(MIN_RETRY_S, math.ceil(speaker.pool.backlog_s()))
 
 
-def _pool_and_cache_lines(speaker: "Synthesizer") -> list[str]:
-    """Prometheus lines of the sessions and the cache."""
+def _pool_and_cache(speaker: "Synthesizer") -> "list[Metric]":
+    """Metrics of the sessions and the cache."""
     cache = speaker.cache_state
     pieces = {"hit": cache.hits, "miss": cache.misses, "joined": cache.joined}
     states = speaker.pool.states()
     sessions = [{"session": str(number), "name": state.name} for number, state in enumerate(states)]
     jobs, busy_s = [state.jobs for state in states], [state.busy_s for state in states]
+    found = [({"source": name}, n) for name, n in pieces.items()]
     return [
-        *metric_lines("kokoro_cache_pieces_total", "counter", (({"source": name}, n) for name, n in pieces.items())),
-        *metric_lines("kokoro_cache_bytes", "gauge", [({}, cache.size)]),
-        *metric_lines("kokoro_waiting_pieces", "gauge", [({}, speaker.pool.waiting)]),
-        *metric_lines("kokoro_session_pieces_total", "counter", zip(sessions, jobs, strict=True)),
-        *metric_lines("kokoro_session_busy_seconds_total", "counter", zip(sessions, busy_s, strict=True)),
+        counter("kokoro_cache_pieces", "pieces of text, by what the cache had of them", found),
+        gauge("kokoro_cache_bytes", "size of the cache", [({}, cache.size)]),
+        gauge("kokoro_waiting_pieces", "pieces of text that wait for a session", [({}, speaker.pool.waiting)]),
+        counter("kokoro_session_pieces", "pieces of text of each session", zip(sessions, jobs, strict=True)),
+        counter("kokoro_session_busy_seconds", "time at work of each session", zip(sessions, busy_s, strict=True)),
     ]

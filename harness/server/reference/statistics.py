@@ -8,11 +8,13 @@ from enum import StrEnum
 from statistics import median
 from typing import TYPE_CHECKING
 
-from harness.core.exposition import histogram_lines, metric_lines, type_line
+from harness.core.exposition import counter, histogram
 from harness.metrics.per_request import repetition_figures
 from harness.metrics.values import wilson
 
 if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
     from harness.core.records.repetition import Repetition
 
 METRICS = ("ttfb", "ttfc", "ttfa", "latency", "rtf", "streaming_efficiency", "overlap", "stall")
@@ -103,22 +105,22 @@ class Statistics:
                 "cached": self._medians(cached=True),
             }
 
-    def exposition(self) -> list[str]:
-        """For Prometheus: lines of its text format."""
+    def exposition(self) -> "list[Metric]":
+        """For Prometheus."""
         with self._lock:
-            became = (({"became": each.value}, self._became[each]) for each in RequestOutcome)
-            spoken = (({"cached": _cached_label(cached)}, self._audio_s[cached]) for cached in (False, True))
-            lines = [
-                *metric_lines("kokoro_requests_total", "counter", became),
-                *metric_lines("kokoro_audio_seconds_total", "counter", spoken),
+            became = [({"became": each.value}, self._became[each]) for each in RequestOutcome]
+            spoken = [({"cached": _cached_label(cached)}, self._audio_s[cached]) for cached in (False, True)]
+            metrics = [
+                counter("kokoro_requests", "requests, by what they became", became),
+                counter("kokoro_audio_seconds", "audio of valid answers, in seconds", spoken),
             ]
             for name, bounds in BUCKETS.items():
-                full = f"kokoro_{_unit_name(name)}"
-                lines.append(type_line(full, "histogram"))
+                series = {}
                 for cached in (False, True):
                     found = self._histograms.get((cached, name)) or Histogram(bounds)
-                    lines += histogram_lines(full, {"cached": _cached_label(cached)}, found.counts, total=found.sum)
-            return lines
+                    series[_cached_label(cached)] = (dict(found.counts), found.sum)
+                metrics.append(histogram(f"kokoro_{_unit_name(name)}", f"{name} of valid answers", "cached", series))
+            return metrics
 
     def _success(self) -> dict[str, float | int] | None:
         owed = sum(self._became[each] for each in COUNTED_OUTCOMES)

@@ -1,6 +1,7 @@
 """A run in the forms that other tools read. Every form returns bytes; only the caller writes."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +10,11 @@ from harness.core.errors import UsageError, nearest
 from harness.core.records.repetition import Repetition
 from harness.core.records.run import RunData
 from harness.core.records.value import Reading
+from harness.core.records.verdict import Verdict
 from harness.core.redaction import published
+from harness.store.exports.bencher import to_bencher
+from harness.store.exports.junit import SentenceOf, to_junit
+from harness.store.exports.openmetrics import UnitOf, to_openmetrics
 from harness.store.exports.pytest_benchmark import to_pytest_benchmark
 
 FiguresOf = Callable[[Repetition], Mapping[str, Reading]]
@@ -51,29 +56,50 @@ def no_figures(_repetition: Repetition) -> Mapping[str, Reading]:
     return {}
 
 
-def export(data: RunData, form: str, *, figures_of: FiguresOf = no_figures) -> bytes:
-    """The run in `form`, one of `FORMS`; UsageError for another. `figures_of` fills the metrics' columns of the CSV.
+def no_unit(_metric: str) -> str:
+    """For an export by a caller that knows no units."""
+    return ""
+
+
+def kind_and_reason(verdict: Verdict) -> str:
+    """For an export by a caller that explains no verdict."""
+    return verdict.reason or verdict.kind.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """What a form takes besides the records, from the definitions of metrics and from the analysis."""
+
+    figures_of: FiguresOf = no_figures
+    """Fills the metrics' columns of the CSV."""
+    unit_of: UnitOf = no_unit
+    sentence_of: SentenceOf = kind_and_reason
+
+
+def export(data: RunData, form: str, derived: Derived | None = None) -> bytes:
+    """The run in `form`, one of `FORMS`; UsageError for another.
 
     Without the user's folders, and without which process it was: that says something on its own machine alone, and
     would make two equal runs differ.
     """
     if form not in FORMS:
         raise UsageError("this form of export is not known", where=form, remedy=nearest(form, FORMS))
-    return _WRITERS[form](published(data), figures_of)
+    return _WRITERS[form](published(data), derived or Derived())
 
 
-def _to_csv(data: RunData, figures_of: FiguresOf) -> bytes:
+def _to_csv(data: RunData, derived: Derived) -> bytes:
     """RFC 4180: a header, one line per repetition, CRLF, quotes where needed; UTF-8."""
     import pandas as pd
 
     cells = [_cells(repetition, run_id=data.run.id) for repetition in data.repetitions]
     figures = [
-        {name: reading.value for name, reading in figures_of(repetition).items()} for repetition in data.repetitions
+        {name: reading.value for name, reading in derived.figures_of(repetition).items()}
+        for repetition in data.repetitions
     ]
     # As objects: a column of whole numbers with unknown ones among them would become one of floats.
     observed = pd.DataFrame(cells, columns=list(CSV_COLUMNS), dtype=object)
-    derived = pd.DataFrame(figures, index=observed.index, dtype=object)
-    return observed.join(derived).to_csv(index=False, lineterminator="\r\n").encode()
+    metrics = pd.DataFrame(figures, index=observed.index, dtype=object)
+    return observed.join(metrics).to_csv(index=False, lineterminator="\r\n").encode()
 
 
 def _cells(repetition: Repetition, *, run_id: str) -> dict[str, Any]:
@@ -105,7 +131,7 @@ def _cells(repetition: Repetition, *, run_id: str) -> dict[str, Any]:
     }
 
 
-def _to_jsonl(data: RunData, _figures_of: FiguresOf) -> bytes:
+def _to_jsonl(data: RunData, _derived: Derived) -> bytes:
     """One record a line: the run, what was observed, what was concluded, and a last line with their number."""
     records: list[tuple[str, object]] = [("run", data.run)]
     for kind, name in LINE_KINDS.items():
@@ -127,10 +153,13 @@ LINE_KINDS: Final = {
 }
 """Kind of a JSON line → where its record stands in `RunData`, in the order of the lines."""
 
-_WRITERS: Final[dict[str, Callable[[RunData, FiguresOf], bytes]]] = {
-    "pytest-benchmark": lambda data, _figures_of: to_pytest_benchmark(data),
+_WRITERS: Final[dict[str, Callable[[RunData, Derived], bytes]]] = {
+    "pytest-benchmark": lambda data, _derived: to_pytest_benchmark(data),
     "csv": _to_csv,
     "jsonl": _to_jsonl,
+    "bencher": lambda data, derived: to_bencher(data, derived.unit_of),
+    "openmetrics": lambda data, derived: to_openmetrics(data, derived.unit_of),
+    "junit": lambda data, derived: to_junit(data, derived.sentence_of),
 }
 
 FORMS: Final = tuple(_WRITERS)

@@ -256,12 +256,14 @@ def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
         served.report(requests=2)
         answer = httpx.get(f"{served.url}/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    line = re.compile(r'(# TYPE [a-z_]+ (counter|gauge|histogram)|[a-z_]+(\{([a-z]+="[^"]*",?)+\})? [0-9.e+-]+)')
+    line = re.compile(
+        r'(# HELP [a-z_]+ .+|# TYPE [a-z_]+ (counter|gauge|histogram)|[a-z_]+(\{([a-z]+="[^"]*",?)+\})? [0-9.e+-]+)'
+    )
     lines = answer.text.splitlines()
     assert all(line.fullmatch(each) for each in lines)
-    assert 'kokoro_requests_total{became="valid"} 1' in lines
-    assert 'kokoro_requests_total{became="refused"} 1' in lines
-    assert 'kokoro_ttfa_seconds_bucket{cached="no",le="+Inf"} 1' in lines
+    assert 'kokoro_requests_total{became="valid"} 1.0' in lines
+    assert 'kokoro_requests_total{became="refused"} 1.0' in lines
+    assert 'kokoro_ttfa_seconds_bucket{cached="no",le="+Inf"} 1.0' in lines
 
 
 def test_the_harness_hears_what_the_server_says_it_sent(serve: Serve) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from harness.core.clock import ScriptedClock
+from harness.core.exposition import exposed
 from harness.core.records.repetition import OutcomeKind, Repetition
 from harness.metrics.per_request import repetition_figures
 from harness.server.reference.request_record import RequestRecorder
@@ -95,8 +96,8 @@ def test_histograms_are_cumulative_and_hits_are_apart() -> None:
     statistics = Statistics()
     for wait, cached in ((0.03, False), (0.3, False), (0.01, True)):
         statistics.record(told((wait, SOUND)), cached=cached)
-    lines = statistics.exposition()
+    lines = exposed(statistics.exposition()).content.decode().splitlines()
     computed = [line for line in lines if line.startswith('kokoro_ttfa_seconds_bucket{cached="no"')]
-    assert [int(line.split()[-1]) for line in computed] == [0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2]
-    assert 'kokoro_ttfa_seconds_count{cached="yes"} 1' in lines
+    assert [float(line.split()[-1]) for line in computed] == [0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2]
+    assert 'kokoro_ttfa_seconds_count{cached="yes"} 1.0' in lines
     assert 'kokoro_audio_seconds_total{cached="no"} 2.0' in lines

@@ -15,7 +15,7 @@ from harness.core.records.run import RunData, RunRecord
 from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.core.redaction import published
-from harness.store.exports.formats import CSV_COLUMNS, FORMS, export
+from harness.store.exports.formats import CSV_COLUMNS, FORMS, Derived, export
 from harness.store.exports.jsonl import read_jsonl
 
 HOSTILE = ('</script><b>"', "comma, semicolon; tab\t", "two\r\nlines", "\u202eright to left", "=1+1", "x" * 300, "\0")
@@ -24,7 +24,7 @@ HOSTILE = ('</script><b>"', "comma, semicolon; tab\t", "two\r\nlines", "\u202eri
 def rows_of(
     data: RunData, figures_of: Callable[[Repetition], Mapping[str, Reading]] | None = None
 ) -> list[dict[str, str]]:
-    content = export(data, "csv", **({"figures_of": figures_of} if figures_of else {}))
+    content = export(data, "csv", Derived(figures_of=figures_of) if figures_of else None)
     return list(csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True))
 
 
@@ -32,7 +32,7 @@ def test_a_form_that_does_not_exist_names_the_nearest(small_run: RunData) -> Non
     with pytest.raises(UsageError, match="this form of export is not known") as caught:
         export(small_run, "jsnol")
     assert caught.value.remedy == "did you mean 'jsonl'?"
-    assert FORMS == ("pytest-benchmark", "csv", "jsonl")
+    assert FORMS == ("pytest-benchmark", "csv", "jsonl", "bencher", "openmetrics", "junit")
 
 
 class TestCsv:
