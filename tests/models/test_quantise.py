@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
+from onnxruntime import InferenceSession
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from harness.core.errors import ModelError
 from harness.models.cache import Cache, tool_versions
@@ -21,7 +24,13 @@ from harness.models.jobs import Answer, Job, Quantise, Speak, run_child
 from harness.models.quantise import cache_key, quantise
 from harness.models.quantise.calibration_inputs import LEAST_FEEDS, feeds_digest, make_feeds
 from harness.models.quantise.recipes import BY_NAME, RECIPES, Method
-from harness.models.quantise.tools import converted, last_convolution, read_feeds, write_feeds
+from harness.models.quantise.tools import (
+    converted,
+    drop_repeated_nodes,
+    last_convolution,
+    read_feeds,
+    write_feeds,
+)
 from tests.models.conftest import ToneReplicas
 
 ROOT = Path(__file__).parents[2]
@@ -318,3 +327,21 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     assert found
     _, alive = psutil.wait_procs(found, timeout=240)
     assert alive == []
+
+
+def test_a_cast_that_is_written_once_for_each_reader_is_kept_once(tmp_path: Path) -> None:
+    """ONNX Runtime up to 1.31.1 makes such models of 16-bit floats, and does not load them."""
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT16, [1])
+    end = helper.make_tensor_value_info("z", TensorProto.FLOAT, [1])
+    cast = helper.make_node("Cast", ["x"], ["y"], name="x_cast_to_fp32_node", to=TensorProto.FLOAT)
+    read = helper.make_node("Add", ["y", "y"], ["z"], name="add")
+    model = helper.make_model(
+        helper.make_graph([cast, cast, read], "g", [value], [end]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    with pytest.raises(Fail, match="two nodes with same node name"):
+        InferenceSession(model.SerializeToString())
+    drop_repeated_nodes(model)
+    assert [node.name for node in model.graph.node] == ["x_cast_to_fp32_node", "add"]
+    InferenceSession(model.SerializeToString())

@@ -13,6 +13,7 @@ from harness.models.standard_operators import write_out_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import onnx
     from numpy.typing import NDArray
 
 CONVERTED = {
@@ -143,7 +144,22 @@ def _half(source: Path, target: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
+    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    drop_repeated_nodes(model)
+    onnx.save(model, target)
+
+
+def drop_repeated_nodes(model: "onnx.ModelProto") -> None:
+    """Keep the first of each set of equal nodes of the main graph, in place.
+
+    ONNX Runtime up to 1.31.1 writes the cast of a constant once for each node that uses it, with one name and one
+    output for all of them, and refuses to load such a model.
+    """
+    distinct = {node.SerializeToString(): node for node in model.graph.node}
+    if len(distinct) < len(model.graph.node):
+        nodes = list(distinct.values())
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
 
 
 def _blocks(source: Path, target: Path, recipe: QuantiseRecipe) -> None:
