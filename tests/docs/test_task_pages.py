@@ -135,13 +135,14 @@ def command_on_path() -> Iterator[Path]:
 
 @pytest.fixture
 def environment(tmp_path: Path, command_on_path: Path) -> dict[str, str]:
-    """The environment of a user who has installed kokoro-bench and set nothing."""
+    """The environment of a user who has installed kokoro-bench, and not the tools that judge speech."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
     ours.pop("GITHUB_STEP_SUMMARY", None)
     ours.pop("PYTHONDONTWRITEBYTECODE", None)
     path = os.pathsep.join([str(command_on_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     cache, state = str(tmp_path / ".cache"), str(tmp_path / ".state")
-    return {**ours, "PATH": path, "KOKORO_BENCH_CACHE": cache, "XDG_STATE_HOME": state, "PYTHONUTF8": "1"}
+    own = {"KOKORO_BENCH_CACHE": cache, "KOKORO_BENCH_QUALITY": "off", "XDG_STATE_HOME": state, "PYTHONUTF8": "1"}
+    return {**ours, "PATH": path, **own}
 
 
 @contextmanager

@@ -59,6 +59,7 @@ class Site:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))},
             "KOKORO_BENCH_CACHE": str(root / "cache"),
+            "KOKORO_BENCH_QUALITY": "off",
             "PYTHONUTF8": "1",
         }
         self.started: list[subprocess.Popen[str]] = []
