@@ -62,7 +62,7 @@ TEXTS = ("chars-200",)
     "--sweep", is_flag=True, help="increase the load until it is not sustained, and print the highest sustained load"
 )
 def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
-    """Load-test a server (--url): latency from the intended start, stalls, throughput and goodput.
+    """Load-test a server (--url, --server): latency from the intended start, stalls, throughput and goodput.
 
     Each load has a measured window between a warm-up and a cool-down. --blocks N repeats it N times, for a soak test:
     rss_slope is the growth of the server's memory per request. A load is sustained if more than 99 % of its requests
@@ -116,7 +116,7 @@ def with_load_defaults(config: Config, traffic: "Sequence[Traffic]") -> "tuple[C
     from harness.plan.config import with_values
 
     if not config["url"]:
-        raise UsageError("a load takes a server", where="load", remedy="--url http://127.0.0.1:8880")
+        raise UsageError("a load takes a server", where="load", remedy="--url http://127.0.0.1:8880, or --server NAME")
     blocks = config.chosen("blocks", 1)
     rounds = blocks * (len(config["text"]) + bool(config["say"]) or len(TEXTS))
     if config["budget"]:

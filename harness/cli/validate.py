@@ -32,9 +32,10 @@ SIGNS = {"met": ("✓ met", "green"), "missed": ("✗ missed", "bold red"), "unk
 @command()
 @configured(*MEASURING)
 def validate(config: Config) -> int:
-    """Check a server (--url) or a model (--model) against its targets: TTFA, RTF, streaming efficiency, success rate.
+    """Check a server (--url, --server) or a model (--model) against its targets.
 
-    All requests stream. --targets and [tool.kokoro-bench.targets] replace the default limits.
+    The targets are TTFA, RTF, streaming efficiency and success rate. All requests stream. --targets and
+    [tool.kokoro-bench.targets] replace the default limits.
     """
     from harness.runner.outputs import write_outputs
     from reports.terminal.output import failures, make_console
@@ -109,7 +110,9 @@ def wanted(config: Config) -> "tuple[Scenario, ...]":
         request = ScenarioRequest(mode=Mode.STREAM, texts=TEXTS, variant=None, recipes=())
     found = wanted_scenarios(config, [request], "quick")
     if not found:
-        raise UsageError("nothing to measure", where="validate", remedy="--url http://127.0.0.1:8880, or --model NAME")
+        raise UsageError(
+            "nothing to measure", where="validate", remedy="--url http://127.0.0.1:8880, --server NAME or --model NAME"
+        )
     return found
 
 

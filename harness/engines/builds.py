@@ -104,3 +104,14 @@ def distribution_of(requirement: str) -> str:
     if match is None:
         raise RuntimeBuildError(f"{requirement!r} is no requirement", where="--runtime", remedy="onnxruntime==1.22.1")
     return canonical(match[1])
+
+
+def overwriting_note() -> str:
+    """A sentence on installed builds that overwrite one another; "" if there is at most one."""
+    several = overwriting()
+    if not several:
+        return ""
+    return (
+        f"{' and '.join(several)} overwrite one another: all of them install the module {MODULE}, so it is unknown "
+        "which of them was measured; kokoro-bench doctor shows how to keep only one."
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, one_line, outcome_of
+from harness.engines.started.command import ServerCommand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class EngineOrder:
     """Everything that is needed to start an engine. Paths are "" if the engine needs none. `seed` sets its generator.
 
     `profile` is the prefix of the name of a profile that the engine writes when it is closed; "" for none. `language`
-    is the tag that the user has chosen, "" for none.
+    is the tag that the user has chosen, "" for none. `server` is the command of the server to start for this launch.
     """
 
     engine: str
@@ -60,6 +61,7 @@ class EngineOrder:
     seed: int = 0
     profile: str = ""
     script: Mapping[str, str] = field(default_factory=dict)
+    server: ServerCommand | None = None
 
 
 FIRST_BYTE = "first_byte"

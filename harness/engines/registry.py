@@ -20,6 +20,10 @@ BUILT_IN = {
 }
 """Name → where its starter lives; imported when it is asked for."""
 
+STARTED = "started-server"
+"""The engine of an arm whose server is started for each launch. It is chosen by `--server`, and by no name."""
+_STARTED = "harness.engines.started.engine:start"
+
 
 def engine_names() -> tuple[str, ...]:
     """Ours and the installed ones."""
@@ -35,8 +39,8 @@ def is_engine(name: str) -> bool:
 
 def find_starter(name: str) -> "EngineStarter":
     """The function that starts an engine. EngineRefusal where this environment has none of that name."""
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
+    if place := _STARTED if name == STARTED else BUILT_IN.get(name, ""):
+        module, _, attribute = place.partition(":")
         return cast("EngineStarter", getattr(import_module(module), attribute))
     from importlib.metadata import entry_points
 

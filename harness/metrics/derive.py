@@ -16,11 +16,11 @@ from harness.metrics.definitions.speech import SPEECH
 from harness.metrics.per_request import REPETITION_METRICS, repetition_figures, reported
 from harness.metrics.playback import NOT_STREAMING, gaps
 from harness.metrics.start_up import (
-    LOAD_METRICS,
     launch_values,
     launches_of,
     peak_values,
     slope_values,
+    start_up_parts,
     warm_up_values,
     why_no_launch,
 )
@@ -144,9 +144,8 @@ def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
     launches = launches_of(scenario, data.launches)
     counts = _count([each.outcome for each in launches])
     reason = why_no_launch(scenario, data.launches) if not launches else _no_valid([each.outcome for each in launches])
-    values = {
-        name: launch_values(name, launches, counts=counts, reason=reason) for name in (*LOAD_METRICS, "rss_loaded")
-    }
+    names = ("load_time", *(f"load_{part}" for part in start_up_parts(scenario)), "rss_loaded")
+    values = {name: launch_values(name, launches, counts=counts, reason=reason) for name in names}
     values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
     values["success_rate"] = _success_rate(counts, reason=reason, launches=len(launches))
     return values

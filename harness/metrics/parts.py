@@ -13,7 +13,7 @@ from harness.core.records.repetition import Phase, Repetition, StageMark
 from harness.metrics import playback
 from harness.metrics.per_request import audio_seconds, repetition_figures, total_ns
 from harness.metrics.stages import StageTimes, stage_times
-from harness.metrics.start_up import LOAD_PARTS, launch_figures, launches_of
+from harness.metrics.start_up import FIRST_AUDIO, launch_figures, launches_of, start_up_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,6 +130,7 @@ def _of_start_up(scenario: Scenario, data: RunData) -> Parts:
         whole = figures["load_time"].value
         if not launch.outcome.valid or whole is None:
             continue
-        parts = {name.replace("_", " "): figures[f"load_{name}"].value or 0.0 for name in LOAD_PARTS}
+        names = [name for name in start_up_parts(scenario) if name != FIRST_AUDIO]
+        parts = {name.replace("_", " "): figures[f"load_{name}"].value or 0.0 for name in names}
         found[launch.launch, WHOLE_LAUNCH] = {**parts, "other phases": max(0.0, whole - sum(parts.values()))}
     return found

@@ -9,15 +9,19 @@ from harness.core.records.repetition import Launch, Memory, Phase, Repetition
 from harness.core.records.scenario import Mode, Scenario
 from harness.core.records.value import Reading, known, unknown
 from harness.metrics.per_request import total_ns
-from harness.metrics.registry import METRICS
 from harness.metrics.values import Counts, Placed, Values, collect
 
 NS = 1_000_000_000
 INTERPRETER = "interpreter"
 """The part that is recorded and not counted: an embedding application already runs an interpreter."""
 FIRST_INFERENCE = "first_inference"
-LOAD_PARTS = ("import", "session", "voices", "phonemiser", FIRST_INFERENCE)
-LOAD_METRICS = tuple(name for name in METRICS if name.startswith("load_"))
+FIRST_AUDIO = "first_audio"
+"""The beginning of a server's first inference, until audio has come. It is no part of its own."""
+SERVER_PARTS = ("listening", "ready", FIRST_AUDIO)
+"""What a server's start-up is split into, if the harness starts it."""
+ENGINE_PARTS = ("import", "session", "voices", "phonemiser")
+"""What an engine's start-up in a worker is split into."""
+LOAD_PARTS = (*ENGINE_PARTS, *SERVER_PARTS, FIRST_INFERENCE)
 
 MOST_SLOPE_POINTS = 1_000
 """Up to this many points of a launch all slopes are computed: half a million pairs."""
@@ -44,6 +48,11 @@ def why_no_launch(scenario: Scenario, launches: Sequence[Launch]) -> str:
     return f"no launch with a {wanted} page cache" + (f" ({'; '.join(reasons)})" if reasons else "")
 
 
+def start_up_parts(scenario: Scenario) -> tuple[str, ...]:
+    """The parts of a start-up that an arm of this kind has."""
+    return (*(SERVER_PARTS if scenario.arm.server else ENGINE_PARTS), FIRST_INFERENCE)
+
+
 def launch_figures(launch: Launch) -> Mapping[str, Reading]:
     """A valid launch's `load_…` metrics in seconds and `rss_loaded` in bytes."""
     parts: dict[str, int] = defaultdict(int)
@@ -54,7 +63,8 @@ def launch_figures(launch: Launch) -> Mapping[str, Reading]:
         for name in LOAD_PARTS
     }
     if FIRST_INFERENCE in parts:
-        figures["load_time"] = known(sum(ns for name, ns in parts.items() if name != INTERPRETER) / NS)
+        not_counted = (INTERPRETER, FIRST_AUDIO)
+        figures["load_time"] = known(sum(ns for name, ns in parts.items() if name not in not_counted) / NS)
     else:
         figures["load_time"] = unknown("the launch records no first inference")
     size = launch.rss_loaded

@@ -4,7 +4,7 @@ Such an arm has only the axes of its engine: the configured provider and thread 
 """
 
 from harness.core.errors import UsageError
-from harness.core.records.scenario import Arm
+from harness.core.records.scenario import SERVER, Arm
 from harness.plan.config import Config
 
 ENDPOINT = "endpoint"
@@ -35,6 +35,9 @@ def endpoint_arm(config: Config) -> Arm:
     from harness.engines.speech import EngineRefusal
 
     url = str(config["url"]).strip().rstrip("/")
+    if url.startswith(SERVER):
+        _refuse_given(config, "a server", _INSTEAD)
+        return server_arm(config, url.removeprefix(SERVER))
     if not url:
         raise UsageError("the engine endpoint needs an address", where="--engine", remedy="--url http://127.0.0.1:8880")
     _refuse_given(config, "a server", _INSTEAD)
@@ -43,6 +46,15 @@ def endpoint_arm(config: Config) -> Arm:
     except EngineRefusal as refusal:
         raise UsageError(str(refusal), where="--url", remedy="--url http://127.0.0.1:8880") from refusal
     return Arm(engine=ENDPOINT, provider=NO_PROVIDER, session_options=config["endpoint-options"], url=url)
+
+
+def server_arm(config: Config, name: str) -> Arm:
+    """The arm of a server that is started for each launch. UsageError if none of that name is declared."""
+    from harness.plan.servers import find_server
+
+    dialect = find_server(config, name).dialect
+    options = {**({"dialect": dialect} if dialect else {}), **dict(config["endpoint-options"])}
+    return Arm(engine=ENDPOINT, provider=NO_PROVIDER, session_options=tuple(sorted(options.items())), url=SERVER + name)
 
 
 def plain_arm(config: Config) -> Arm:

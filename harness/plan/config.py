@@ -12,10 +12,12 @@ from typing import Any
 
 from harness.core.comma_lists import split_list
 from harness.core.errors import ConfigError, UsageError, nearest
+from harness.core.records.scenario import SERVER
 from harness.core.records.verdict import Waiver
 from harness.plan.gate_policy import read_gate, read_waivers
 from harness.plan.keys import KEYS, Key
 from harness.plan.patterns import of_scenario
+from harness.plan.server_keys import imply_server
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
 SECTION = "tool.kokoro-bench"
@@ -50,7 +52,7 @@ class Config:
     given: Mapping[str, Any] = field(default_factory=dict)
     """The options as they were given on the command line."""
     tables: Mapping[str, Any] = field(default_factory=dict)
-    """Sub-tables of the section that have readers of their own: runtimes, schedule."""
+    """Sub-tables of the section that have readers of their own: runtimes, schedule, server."""
     waivers: tuple[Waiver, ...] = ()
     """The user's waivers of regressions; no two overlap."""
 
@@ -124,7 +126,7 @@ def joined(given: Sequence[str] | None) -> str | None:
 
 
 BY_NAME = {key.name: key for key in KEYS}
-TABLES = ("runtimes", "schedule")
+TABLES = ("runtimes", "schedule", "server")
 POLICY_TABLES = ("gate", "waiver")
 """Sub-tables of the section that set keys or waivers (`harness.plan.gate_policy`)."""
 
@@ -149,7 +151,8 @@ def load_config(
     values: dict[str, Any] = {key.name: key.default for key in KEYS}
     origins = {key.name: "default" for key in KEYS}
     section, file = _read_section(root)
-    tables = {name: section.pop(name) for name in TABLES if name in section}
+    # A text is the key `server`: the name of one of these tables.
+    tables = {name: section.pop(name) for name in TABLES if not isinstance(section.get(name, ""), str)}
     policy = {name: section.pop(name) for name in POLICY_TABLES if name in section}
     environment = os.environ if environment is None else environment
     for name, value in section.items():
@@ -174,6 +177,7 @@ IMPLIED_VOICES = {"espeak": "en-us"}
 
 def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     """Set the values that other values imply. ConfigError if an explicit value contradicts them."""
+    imply_server(values, origins)
     if values["url"]:
         if origins["engine"] != "default" and values["engine"] != "endpoint":
             raise ConfigError(
@@ -194,6 +198,8 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     if values["pid"]:
         if values["engine"] != "endpoint":
             raise ConfigError("only a server has a process id", where=origins["pid"], remedy="--url with it")
+        if values["url"].startswith(SERVER):
+            raise ConfigError("the process of a started server is known", where=origins["pid"], remedy="leave it out")
         others = tuple(option for option in values["endpoint-options"] if option[0] != "pid")
         values["endpoint-options"] = (*others, ("pid", str(values["pid"])))
     if origins["voice"] == "default" and values["engine"] in IMPLIED_VOICES:

@@ -9,8 +9,8 @@ from harness.core.redaction import published_selection
 from harness.plan.config import Config
 
 KEYS = (
-    "engine", "url", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text", "say",
-    "voice", "language",
+    "engine", "url", "server", "model", "provider", "provider-options", "session-options", "threads", "runtime", "text",
+    "say", "voice", "language",
 )  # fmt: skip
 """Keys that decide what is measured."""
 

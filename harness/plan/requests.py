@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from harness.core.comma_lists import split_list
-from harness.core.records.scenario import Mode
+from harness.core.records.scenario import SERVER, Mode
 from harness.engines.installed import installed_runtime
 from harness.engines.providers import offers
 from harness.plan.arm_spec import settings_of
@@ -24,6 +24,8 @@ def is_for(request: ScenarioRequest, config: Config) -> bool:
     if request.mode is Mode.LOAD_COLD and not (config["model"] or takes_models(config["engine"])):
         return False
     about_a_server: bool = config["engine"] == ENDPOINT
+    if request.mode is Mode.LOAD_WARM and about_a_server:
+        return str(config["url"]).startswith(SERVER)  # only a server that we start has a start-up
     return (request.mode is Mode.ENDPOINT) is about_a_server
 
 

@@ -20,6 +20,7 @@ from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes
 from harness.plan.config import Config
 from harness.plan.labels import configured_labels, labels
 from harness.runner.default_models import default_names, replica_note
+from harness.runner.started_servers import StartedServers
 
 if TYPE_CHECKING:
     from harness.models.files import ModelFiles
@@ -156,6 +157,10 @@ class ArtifactResolver:
     _files: "dict[str, ModelFiles]" = field(default_factory=dict)
     _notes: dict[str, None] = field(default_factory=dict)
     _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
+    _servers: StartedServers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._servers = StartedServers(config=self.config, report=self.report)
 
     def files(self, name: str) -> "ModelFiles":
         """Model and voices for a name of the catalogue, the path of a file, or the label of a configured file."""
@@ -187,6 +192,8 @@ class ArtifactResolver:
         if arm.runtime.name != "current" and not arm.runtime.requirements:
             arm = replace(arm, runtime=find_runtime(arm.runtime.name, declared(self.config.tables)))
         self.place(arm)
+        if arm.server:
+            self._servers.prepare(arm.server, self.config.root)
         if arm.model is None:
             return arm
         label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
@@ -201,14 +208,22 @@ class ArtifactResolver:
 
     def notes(self) -> Sequence[str]:
         """Notes on unusual voices and on this environment, without repetition."""
+        from harness.engines.builds import overwriting_note
         from harness.engines.installed import unknown_providers
 
         here = bool(self._files) and any(runtime == CURRENT_RUNTIME for runtime, _ in self._places)
-        environment = (_environment_note() if here else "", unknown_providers())
-        return (*replica_note(self.config, self._files), *self._notes, *(note for note in environment if note))
+        environment = (overwriting_note() if here else "", unknown_providers())
+        return (
+            *replica_note(self.config, self._files),
+            *self._notes,
+            *self._servers.notes(),
+            *(note for note in environment if note),
+        )
 
     def arm_files(self, arm: Arm) -> ArmFiles:
-        """The paths of model and voices for a worker of the arm."""
+        """The paths of model and voices for a worker of the arm, and the server that it starts."""
+        if arm.server:
+            return ArmFiles(server=self._servers.order(arm.server, self.config.root))
         if arm.model is None:
             return ArmFiles()
         found = self.files(arm.model.name)
@@ -255,18 +270,6 @@ def _real(config: Config, report: Reporter) -> Resources:
         memory_for_workers=memory_for_workers,
         voices=artifacts.voices,
         notes=artifacts.notes,
-    )
-
-
-def _environment_note() -> str:
-    from harness.engines.builds import MODULE, overwriting
-
-    several = overwriting()
-    if not several:
-        return ""
-    return (
-        f"{' and '.join(several)} overwrite one another: all of them install the module {MODULE}, so it is unknown "
-        "which of them was measured; kokoro-bench doctor shows how to keep only one."
     )
 
 

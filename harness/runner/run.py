@@ -12,6 +12,7 @@ from harness.analysis.conclude import conclude, policy_of
 from harness.analysis.early_stop import precision_reached
 from harness.analysis.finished import Finished
 from harness.analysis.gate import exit_code
+from harness.analysis.server_starts import start_notes
 from harness.analysis.stats.precision import Precision
 from harness.analysis.waivers import with_waivers
 from harness.core.clock import ScriptedClock
@@ -176,7 +177,7 @@ def _measure_plan(
             values = RunValues(recorder.observed(ended.status, ended.reason))
             conclusions = with_waivers(analysis.conclude(values), analysis.policy.waivers, values.data.run)
             conclusions = side_tasks.complete(conclusions, values.data, analysis.explain)
-            notes = (*notes, *resources.notes(), *conclusions.notes, *recorder.notes)
+            notes = (*notes, *start_notes(values.data), *resources.notes(), *conclusions.notes, *recorder.notes)
             data = recorder.finish(
                 replace(conclusions, notes=notes),
                 status=ended.status,

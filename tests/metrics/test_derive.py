@@ -93,10 +93,19 @@ def test_every_metric_of_a_synthesis_has_values_or_a_reason(made: Any) -> None:
         assert all(each.metric == name for name, each in found.items())
 
 
-def test_every_metric_of_a_start_up_has_values_or_a_reason(made: Any) -> None:
-    for data in (made.data(), made.data(launches=[made.launch()])):
-        found = scenario_values(made.scenario(Mode.LOAD_WARM), data)
-        assert set(found) == {name for name in METRICS if name.startswith("load_")} | {
+@pytest.mark.parametrize(
+    ("url", "absent"),
+    [
+        ("", {"load_listening", "load_ready", "load_first_audio"}),
+        ("server:own", {"load_import", "load_session", "load_voices", "load_phonemiser"}),
+    ],
+)
+def test_every_metric_of_a_start_up_has_values_or_a_reason(made: Any, url: str, absent: set[str]) -> None:
+    scenario = made.scenario(Mode.LOAD_WARM)
+    scenario = replace(scenario, arm=replace(scenario.arm, url=url))
+    for data in (made.data(), made.data(launches=[replace(made.launch(), arm_id=scenario.arm.id)])):
+        found = scenario_values(scenario, data)
+        assert set(found) == {name for name in METRICS if name.startswith("load_")} - absent | {
             "rss_loaded",
             "model_size",
             "success_rate",

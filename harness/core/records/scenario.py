@@ -104,6 +104,9 @@ CURRENT_RUNTIME = Runtime()
 PASSING = ("pid",)
 """Options of a server that do not describe it, and differ at each of its starts."""
 
+SERVER = "server:"
+"""What the `url` of an arm begins with whose server is started by its name, at another port for each launch."""
+
 PLAIN_ENGINES = ("kokoro", "scripted")
 """Engines that ids of arms with a model do not name. Ids are in baselines, so this never changes."""
 
@@ -130,6 +133,11 @@ class Arm:
     slowdown: float = 0.0
     side: str = ""
     """Distinguishes the two arms of a duel if nothing else does."""
+
+    @property
+    def server(self) -> str:
+        """The name of the server that is started for each launch of the arm; "" for any other arm."""
+        return self.url.removeprefix(SERVER) if self.url.startswith(SERVER) else ""
 
     @property
     def id(self) -> str:

@@ -53,9 +53,9 @@ class MemoryNeeds:
 
     def of(self, arm: Arm) -> int:
         """The bytes measured in earlier launches, else an estimate."""
-        if arm.url:
+        if arm.url and not arm.server:
             return PROCESS  # the memory is the server's, which runs in any case
-        client = PROCESS if arm.engine == SERVED else 0
+        client = PROCESS if arm.engine == SERVED or arm.server else 0
         if held := self._held.get(arm.id):
             return client + round(ALLOWANCE * held)
         return client + self._estimate(arm)

@@ -182,6 +182,7 @@ def engine_order(
         provider_options=dict(arm.provider_options),
         session_options=dict(arm.session_options),
         url=arm.url,
+        server=files.server,
         seed=seed,
         profile=profile,
         script=script,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from harness.core.records.repetition import Canary, ServerFigures
 from harness.core.records.scenario import Arm, Scenario
+from harness.engines.started.command import ServerCommand
 from harness.measure.worker.handle import WorkerHandle, WorkerPlace, WorkerStarter
 from harness.measure.worker.protocol import CanaryOrder
 from harness.measure.worker.worker_lost import WorkerLost
@@ -16,10 +17,11 @@ STATUS_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmFiles:
-    """Paths of the files that an arm names. "" if the engine needs no file."""
+    """Paths of the files that an arm names, "" if the engine needs no file, and the server that it starts."""
 
     model_path: str = ""
     voices_path: str = ""
+    server: ServerCommand | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,9 @@ class PendingLaunch:
         if self.worker is None or self.order is None:
             return
         try:
-            self.launch = self.worker.load(self.order, timeout_s=LOAD_TIMEOUT_S)
+            server = self.order.engine.server
+            own_s = server.timeout_s if server else 0.0
+            self.launch = self.worker.load(self.order, timeout_s=LOAD_TIMEOUT_S + own_s)
         except WorkerLost as lost:
             self.launch = replace(self.launch, outcome=lost.outcome)
             self.abandon()

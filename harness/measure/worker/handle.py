@@ -20,6 +20,7 @@ from typing import IO, NoReturn, Protocol, TypeVar
 from harness.core.native_imports import REMEDY, how_it_ended, import_failure
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
 from harness.core.subprocesses import command
+from harness.engines.started.command import KILL_S, ServerCommand, await_stopped
 from harness.measure.worker.pause import SUPPORTED, VARIABLE, ProcessPauser
 from harness.measure.worker.protocol import (
     PROTOCOL,
@@ -132,6 +133,7 @@ class ProcessHandle:
             raise WorkerLost(OutcomeKind.CRASHED, f"cannot start {place.python}: {error.strerror}") from error
         self._answering = False
         self._can_pause = False
+        self._server: ServerCommand | None = None
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._reader = threading.Thread(target=self._read_lines, daemon=True, name=f"worker {self._process.pid}")
         self._reader.start()
@@ -159,6 +161,7 @@ class ProcessHandle:
 
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm. If importing a package crashed the worker, the reason of WorkerLost names the package."""
+        self._server = order.engine.server
         try:
             return require_part(self._request(order, timeout_s, doing="loading").launch)
         except WorkerLost as lost:
@@ -229,10 +232,13 @@ class ProcessHandle:
         try:
             if self._answering:
                 self._process.kill()
-            self._process.wait(CLOSING_TIMEOUT_S)
+            stop_s = self._server.stop_timeout_s + KILL_S if self._server else 0.0
+            self._process.wait(CLOSING_TIMEOUT_S + stop_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._server:
+            await_stopped(self._server, self.pid)
         self._reader.join(CLOSING_TIMEOUT_S)
         if self._process.stdout:
             self._process.stdout.close()

@@ -22,9 +22,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any
 
 from harness.core.clock import SystemClock
+from harness.core.subprocesses import end_with_parent
 from harness.measure.system.thread_states import WORKING, Snapshot, Threads
 
 VARIABLE = "KOKORO_BENCH_STANDSTILL"  # codespell:ignore standstill
@@ -35,7 +35,6 @@ SUPPORTED = sys.platform == "linux"
 _PAUSED, _USED, _PAUSE_CLOCKS, _OBSERVABLE, _ACTIVITY, _LOOPED = range(6)
 _SIZE = 8 * 6
 """Bytes. Older revisions map only the first two fields."""
-_PARENT_DEATH_SIGNAL = 1
 
 _perf_counter_ns, _sleep, _time = time.perf_counter_ns, time.sleep, time.time
 """The original functions; `harness.measure.worker.engine_clocks` may replace those in `time`."""
@@ -167,27 +166,13 @@ class PausableClock(SystemClock):
 def inherit_ledger() -> PauseLedger | None:
     """The ledger of this worker, or None if it cannot be paused. From here on the worker ends with its conductor."""
     descriptor = os.environ.get(VARIABLE)
-    if not descriptor or not SUPPORTED or not _ends_with_parent():
+    if not descriptor or not SUPPORTED or not end_with_parent():
         return None
     with suppress(OSError, ValueError):
         ledger = PauseLedger(int(descriptor))
         ledger.observable = True
         return ledger
     return None
-
-
-def _ends_with_parent() -> bool:
-    """Have the kernel kill this process when its parent ends. Return False if that is not possible."""
-    try:
-        import ctypes
-
-        system: Any = ctypes.CDLL(None, use_errno=True)
-        parent = os.getppid()
-        done = system.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0) == 0
-    except (ImportError, OSError, AttributeError):
-        return False
-    # If the parent ended before the call, the kernel does not report it.
-    return done and os.getppid() == parent
 
 
 class ProcessPauser:

@@ -37,7 +37,7 @@ from harness.engines.protocol import (
     Shared,
     Stages,
 )
-from harness.engines.registry import find_starter
+from harness.engines.registry import STARTED, find_starter
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, one_line, outcome_of
 from harness.measure.system.server_process import ServerWatch
 from harness.measure.worker.probes import Probes
@@ -134,7 +134,8 @@ class Worker:
         outcome = Outcome()
         self._before_load()
         try:
-            self._engine = find_starter(engine_order.engine)(engine_order, clock=self._clock, stages=stages)
+            start = find_starter(STARTED if engine_order.server else engine_order.engine)
+            self._engine = start(engine_order, clock=self._clock, stages=stages)
         except EngineRefusal as refusal:
             outcome = Outcome(kind=OutcomeKind.REFUSED, reason=str(refusal))
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
@@ -149,21 +150,20 @@ class Worker:
         if isinstance(self._engine, Remote):
             self._watch = ServerWatch(self._engine.server)
         rss_loaded = self._watch.resident() if self._watch else self._probes.resident()
-        outcome, first_ns = Outcome(), None
+        outcome = Outcome()
+        first_parts: tuple[LoadPart, ...] = ()
         if order.speak_first:
-            outcome, first_ns = self._first_inference(engine_order, start_up=order.dedicated)
+            outcome, first_parts = self._first_inference(engine_order, start_up=order.dedicated)
         # Imported and computed now, when all that is timed of the start-up is over.
         from harness.measure.worker.loaded_software import loaded_software
 
         self._probes.settle()
-        if first_ns is not None:
-            parts.append(LoadPart(name="first_inference", ns=first_ns))
         return Launch(
             arm_id=order.arm_id,
             launch=order.launch,
             started_at=started_at,
             page_cache=page_cache,
-            parts=tuple(parts),
+            parts=(*parts, *first_parts),
             rss_loaded=rss_loaded,
             facts=self._engine.facts,
             dedicated=order.dedicated,
@@ -171,8 +171,8 @@ class Worker:
             software=loaded_software(engine_order.engine),
         )
 
-    def _first_inference(self, order: EngineOrder, *, start_up: bool) -> tuple[Outcome, int | None]:
-        """Run the first inference, which is part of the start-up. Return the outcome and the duration in ns, if valid.
+    def _first_inference(self, order: EngineOrder, *, start_up: bool) -> tuple[Outcome, tuple[LoadPart, ...]]:
+        """Run the first inference, which is part of the start-up. Return the outcome, and the parts if it is valid.
 
         A server that answers with a failure is up and can be measured, because its repetitions count failures. The
         failure matters only if its `start_up` is measured.
@@ -192,15 +192,16 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever the engine raises is its outcome
             self._stages.take()
             if counted and isinstance(error, SpeechFailure) and error.answered:
-                return Outcome(), None
+                return Outcome(), ()
             failed = outcome_of(error)
-            return replace(failed, reason=f"the first inference failed: {failed.reason}"), None
+            return replace(failed, reason=f"the first inference failed: {failed.reason}"), ()
         end = self._clock.now_ns()
-        self._stages.take()
+        arrivals = [began for name, began, _ in self._stages.take() if name == ARRIVAL]
         if not frames:
             silent = Outcome(kind=OutcomeKind.INVALID_AUDIO, reason="the first inference gave no audio")
-            return Outcome() if counted else silent, None
-        return Outcome(), end - start
+            return Outcome() if counted else silent, ()
+        begun = [LoadPart(name="first_audio", ns=each - start) for each in arrivals[:1] if order.server]
+        return Outcome(), (*begun, LoadPart(name="first_inference", ns=end - start))
 
     def _synthesise(self, order: SynthesisOrder) -> Repetition:
         if self._engine is None:

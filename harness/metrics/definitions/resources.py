@@ -1,6 +1,7 @@
 """The cost of starting and running an engine: time to load, memory, size."""
 
 import math
+from dataclasses import replace
 
 from harness.metrics.metric import EXACT, Direction, Metric, Per, RunSpread
 
@@ -55,7 +56,8 @@ LOADING = (
         tolerance=0.10,
         launch_sd=START_SD,
         run_spread=START_SPREAD,
-        formula="import + session + voices + phonemiser + first inference (excluding the interpreter's own start)",
+        formula="import + session + voices + phonemiser + first inference (excluding the interpreter's own start); "
+        "of a server that the harness starts: listening + ready + connecting + first inference",
         meaning="The time from a running interpreter to the end of the engine's first synthesis.",
         moved_by="The size of the model, graph optimisation, the provider, and the disk if the page cache is cold.",
         fooled_by="The page cache: a second start reads nothing from disk. Warm and cold starts are two scenarios. A "
@@ -90,6 +92,27 @@ LOADING = (
         title="Load: first inference",
         meaning="The first synthesis, which allocates memory and reads every weight for the first time.",
         moved_by="The size of the model, memory-mapped weights that are read on first use, the provider's compilation.",
+    ),
+    _load_part(
+        part="listening",
+        title="Start: listening",
+        meaning="From starting a server's command until it accepts connections, in steps of 5 ms.",
+        moved_by="Starting the interpreter, imports, and whatever the server does before it listens.",
+    ),
+    _load_part(
+        part="ready",
+        title="Start: ready",
+        meaning="From accepting connections until the server says that it is ready, in steps of 5 ms.",
+        moved_by="Loading the model and warming up, for a server that listens before.",
+    ),
+    replace(
+        _load_part(
+            part="first_audio",
+            title="Start: first audio",
+            meaning="From sending the first request to a ready server until its first audio has arrived.",
+            moved_by="Loading on first use, the size of the first segment, streaming.",
+        ),
+        formula="the beginning of the part 'first_inference', until audio has arrived; not counted twice in load_time",
     ),
 )
 

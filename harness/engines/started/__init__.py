@@ -1,0 +1,1 @@
+"""A speech server that the harness starts itself: its command, its supervisor, and the engine that measures it."""

@@ -1,0 +1,88 @@
+"""The engine of a server that the harness starts: the server's process, and the client that measures it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.core.records.repetition import EngineFacts, ServerFigures
+from harness.engines.http.engine import EndpointEngine
+from harness.engines.http.engine import start as reach
+from harness.engines.http.errors import EndpointFault
+from harness.engines.http.target import Target
+from harness.engines.protocol import EngineOrder, ServerProcess, Stages
+from harness.engines.speech import EngineRefusal, SpeechRequest
+from harness.engines.started.server import StartedServer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.core.clock import Clock
+
+FOUND = "started for this launch"
+AT_EACH_START = ("url", "server_process")
+"""Facts of the client that differ at each start, or that this engine knows better."""
+
+
+class StartedEngine:
+    """A started server and the connection to it."""
+
+    def __init__(self, server: StartedServer, client: EndpointEngine, *, name: str, root: int) -> None:
+        self._server = server
+        self._client = client
+        self._own = (("url", name), ("server_process", FOUND))
+        self._root = root
+
+    @property
+    def facts(self) -> EngineFacts:
+        """The client's, with the server's name in place of the address of this launch."""
+        facts = self._client.facts
+        options = tuple(each for each in facts.options if each[0] not in AT_EACH_START)
+        return replace(facts, options=(*self._own, *options))
+
+    @property
+    def server(self) -> ServerProcess:
+        """The process whose tree is the server."""
+        return ServerProcess(pid=self._root, found=FOUND)
+
+    @property
+    def target(self) -> Target:
+        """How it is requested."""
+        return self._client.target
+
+    def own_figures(self) -> ServerFigures:
+        """What the server reports of itself."""
+        return self._client.own_figures()
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """Chunks as they come. EndpointFault; if the server has ended, it says how, with its last lines."""
+        try:
+            yield from self._client.synthesise(request)
+        except EndpointFault as fault:
+            if ended := self._server.why_ended():
+                raise EndpointFault(fault.fault, f"{fault}; {ended}", status=fault.status) from fault
+            raise
+
+    def close(self) -> None:
+        """Close the connection and stop the server."""
+        self._client.close()
+        self._server.close()
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> StartedEngine:
+    """Start the server, in the parts "listening" and "ready", and connect to it. EngineRefusal."""
+    if order.server is None:
+        raise EngineRefusal("no command of a server was given")
+    server = StartedServer(order.server, clock=clock)
+    try:
+        server.start(stages)
+        root = server.root()
+        client = reach(
+            replace(order, url=server.address, session_options={**order.session_options, "pid": str(root)}),
+            clock=clock,
+            stages=stages,
+        )
+    except BaseException:
+        server.close()
+        raise
+    return StartedEngine(server, client, name=order.url, root=root)
