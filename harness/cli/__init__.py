@@ -34,6 +34,7 @@ COMMANDS = {
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the baseline, or show the baselines."),
     "compare": ("harness.cli.report:compare", "Compare two stored runs."),
     "schedule": ("harness.cli.schedule:schedule", "Run the benchmarks on a schedule."),
+    "ci": ("harness.cli.ci:ci", "Write workflows for GitHub and GitLab that gate pull requests and measure nightly."),
     "report": ("harness.cli.report:report", "Update the HTML report of all stored runs."),
     "models": ("harness.cli.models:models", "List, show, build, fetch, verify or quantise models."),
     "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune package environments."),

@@ -56,6 +56,12 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
         ExitCode.MEASUREMENT: _NOT_MEASURED,
         ExitCode.INTERRUPTED: _STORED,
     },
+    "ci gate": {
+        ExitCode.OK: "no regression is shown; warnings say what could not be measured",
+        ExitCode.WORSE: "the candidate regressed, or missed a target",
+        ExitCode.MEASUREMENT: "with --strict: the duel could not be measured, or gave no result",
+        ExitCode.UNDECIDED: "with --strict: the duel is inconclusive, where --require asks for an answer",
+    },
     "schedule run": {
         ExitCode.OK: "ended by a signal, or with --once nothing is left to do; nothing worse in its runs",
         ExitCode.WORSE: "a run found a regression or a missed target",

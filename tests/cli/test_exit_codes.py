@@ -3,6 +3,7 @@
 What takes long below the command (a model that is built, a server that serves) is replaced; the code is the command's.
 """
 
+import json
 import os
 import re
 import shutil
@@ -183,6 +184,14 @@ def _verified(*, sound: bool) -> Callable[[World], None]:
     return arrange
 
 
+def _duel_result(code: ExitCode) -> Callable[[World], None]:
+    def arrange(world: World) -> None:
+        text = json.dumps({"format": 1, "exit_code": int(code), "headline": "arranged", "verdicts": []})
+        (world.directory / "duel.json").write_text(text)
+
+    return arrange
+
+
 def _interrupted_measuring(world: World) -> None:
     world.raises("harness.runner.run.measure", KeyboardInterrupt())
 
@@ -251,6 +260,12 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("schedule status", OK): Case(("schedule", "status"), World.job),
     ("schedule history", OK): Case(("schedule", "history"), World.job),
     ("report", OK): Case(("report",)),
+    ("ci github", OK): Case(("ci", "github")),
+    ("ci gitlab", OK): Case(("ci", "gitlab")),
+    ("ci gate", OK): Case(("ci", "gate", "duel.json"), _duel_result(OK)),
+    ("ci gate", WORSE): Case(("ci", "gate", "duel.json"), _duel_result(WORSE)),
+    ("ci gate", MEASUREMENT): Case(("ci", "gate", "duel.json", "--strict"), _duel_result(MEASUREMENT)),
+    ("ci gate", UNDECIDED): Case(("ci", "gate", "duel.json", "--strict"), _duel_result(UNDECIDED)),
     ("models list", OK): Case(("models", "list")),
     ("models show", OK): Case(("models", "show", "replica-small")),
     ("models build", OK): Case(("models", "build", "replica-small"), _model),
@@ -282,6 +297,8 @@ takes a server and its time, in `test_load_command.py`."""
 
 FIRST: dict[str, str] = {
     "models": "harness.models.catalogue.Catalogue.__init__",
+    "ci": "harness.cli.ci.workflow_files",
+    "ci gate": "harness.ci.gate.read_result",
     "runtimes prune": "harness.models.cache.default_root",
     "mock-server": "harness.server.mock.script_file.find_script",
 }
@@ -291,6 +308,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "duel": ("threads=1",),
     "runs delete": ("x",),
     "runs import": ("x",),
+    "ci gate": ("x",),
     "compare": ("x",),
     "schedule add": ("x",),
     "schedule remove": ("x",),
@@ -402,7 +420,7 @@ def test_every_command_has_a_case_for_each_code_of_its_own() -> None:
 
 def test_1_means_a_regression_or_a_missed_target_only() -> None:
     told = {path: exit_codes(path)[WORSE] for path in PATHS if WORSE in exit_codes(path)}
-    assert set(told) == {"run", "validate", "load", "duel", "schedule run", "schedule run-now"}
+    assert set(told) == {"run", "validate", "load", "duel", "ci gate", "schedule run", "schedule run-now"}
     assert all(re.search("regress|target|sustained", meaning) for meaning in told.values())
 
 

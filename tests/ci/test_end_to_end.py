@@ -1,0 +1,137 @@
+"""The jobs of the written workflows, step by step, in a clone with two revisions, one of them slower."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.ci.sticky_comment import harmless
+from tests import forking
+from tests.ci.jobs import Runner, workflow
+from tests.conftest import Command
+
+ROOT = Path(harness.__file__).parents[1]
+WORKFLOWS = Path(".github/workflows")
+ESPEAK = "--engine espeak --voice en-us --text chars-60 --quality off"
+SPOKEN = "        spoken = text.encode()\n"
+SLOWER = "        sum(range(2_000_000))\n"
+NIGHT = "--engine scripted --model scripted --launches 1 --blocks 2 -k chars-12"
+AUTHOR = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the jobs run on Linux")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *AUTHOR, *arguments], check=True, capture_output=True, encoding="utf-8"
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def command_on_path() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder, forking.command_in(Path(folder)) as found:
+        yield found
+
+
+@pytest.fixture
+def environment(user_environment: dict[str, str], command_on_path: Path, tmp_path: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(command_on_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**user_environment, "PATH": path, "KOKORO_BENCH_CACHE": str(tmp_path / "cache")}
+
+
+@pytest.fixture
+def pull_request(tmp_path: Path) -> Path:
+    """A clone of this repository at the merge of a pull request that makes the engine espeak slower."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no clone")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(clone)], capture_output=True, check=True)
+    base = git(clone, "rev-parse", "HEAD").strip()
+    git(clone, "checkout", "--quiet", "-b", "change")
+    engine = clone / "harness" / "engines" / "espeak.py"
+    text = engine.read_text()
+    assert text.count(SPOKEN) == 1
+    engine.write_text(text.replace(SPOKEN, SPOKEN + SLOWER))
+    git(clone, "commit", "--quiet", "--all", "--message", "Slow down")
+    git(clone, "checkout", "--quiet", "--detach", base)
+    git(clone, "merge", "--quiet", "--no-ff", "--message", "Merge", "change")
+    return clone
+
+
+def test_a_slow_commit_turns_the_check_red_and_its_summary_becomes_the_comment(
+    here: Command, tmp_path: Path, pull_request: Path, environment: dict[str, str]
+) -> None:
+    here("ci", "github", "--install", "true", "--duel-options", ESPEAK, "--budget", "1m")
+    job = workflow(tmp_path / WORKFLOWS / "kokoro-bench.yml")["jobs"]["duel"]
+    shorter = {"KOKORO_BENCH_LAUNCHES": "2", "KOKORO_BENCH_BLOCKS": "3"}
+    runner = Runner(pull_request, tmp_path / "runner", {**environment, **shorter})
+    assert not runner.run(job), runner.log
+
+    result = json.loads((runner.artifacts / "kokoro-bench-report" / "duel.json").read_text())
+    assert result["exit_code"] == 1
+    assert result["arms"] == {"candidate": "rev=HEAD", "reference": "rev=HEAD^1"}
+    [worse] = [each for each in result["verdicts"] if each["metric"] == "cpu_per_audio"]
+    assert worse["fails"]
+    assert "::error title=kokoro-bench::cpu_per_audio of espeak.rev-" in runner.log
+    assert (runner.artifacts / "kokoro-bench-report" / "index.html").is_file()
+    summary = (runner.artifacts / "kokoro-bench-comment" / "summary.md").read_text()
+    assert summary == runner.summary.read_text()
+    assert "### Worse" in summary
+    assert harmless(summary) == summary.strip()
+
+
+def test_a_duel_that_cannot_be_measured_leaves_the_check_green(
+    here: Command, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The checkout is no repository here, so neither revision is found."""
+    here("ci", "github", "--install", "true", "--duel-options", "--engine scripted")
+    job = workflow(tmp_path / WORKFLOWS / "kokoro-bench.yml")["jobs"]["duel"]
+    runner = Runner(tmp_path, tmp_path / "runner", environment)
+    assert runner.run(job), runner.log
+    assert "kokoro-bench duel: exit code 2" in runner.log
+    assert "::warning title=kokoro-bench::the duel gave no result" in runner.log
+
+
+def test_the_nights_make_one_history_on_a_branch_with_one_commit(
+    here: Command, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    here("ci", "github", "--install", "true", "--nightly-options", NIGHT)
+    jobs = workflow(tmp_path / WORKFLOWS / "kokoro-bench-nightly.yml")["jobs"]
+    origin, checkout = tmp_path / "origin.git", tmp_path / "checkout"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(origin)], check=True)
+    subprocess.run(["git", "clone", "--quiet", str(origin), str(checkout)], check=True, capture_output=True)
+    (checkout / "README.md").write_text("the source")
+    git(checkout, "add", "README.md")
+    git(checkout, "commit", "--quiet", "--message", "Begin")
+    git(checkout, "push", "--quiet", "origin", "HEAD")
+    for night in (1, 2):
+        runner = Runner(checkout, tmp_path / f"night-{night}", environment)
+        assert runner.run(jobs["measure"]), runner.log
+        assert "stored=yes" in (runner.root / "output").read_text()
+        keeping = Runner(checkout, runner.root, environment)
+        assert keeping.run(jobs["keep-history"]), keeping.log
+    files = git(origin, "ls-tree", "-r", "--name-only", "kokoro-bench-history").splitlines()
+    assert "results.sqlite" in files
+    assert any(name.startswith("baselines/scripted/") for name in files)
+    assert "README.md" not in files
+    assert git(origin, "rev-list", "--count", "kokoro-bench-history").strip() == "1"
+    results = str(runner.artifacts / "kokoro-bench-history" / "results.sqlite")
+    assert len(json.loads(here("runs", "list", "--json", "--results", results).stdout)) == 2
+
+
+def test_a_history_that_cannot_be_reached_is_not_replaced(
+    here: Command, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    here("ci", "github", "--install", "true", "--nightly-options", NIGHT)
+    job = workflow(tmp_path / WORKFLOWS / "kokoro-bench-nightly.yml")["jobs"]["measure"]
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    git(tmp_path, "remote", "add", "origin", str(tmp_path / "nowhere"))
+    runner = Runner(tmp_path, tmp_path / "runner", environment)
+    assert not runner.run(job)
+    assert not (runner.root / "output").exists()
