@@ -10,6 +10,7 @@ import click
 
 from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, one_arm, read_value, write_output
+from harness.core.errors import UsageError
 from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
 from harness.runner.run_duel import (
@@ -44,8 +45,8 @@ def duel(
     """Compare CANDIDATE with REFERENCE, pair by pair, and print what changed.
 
     Each is `current`, a requirement (onnxruntime==1.22.1), model=NAME, provider=NAME, threads=N, a session option
-    (arena=off), rev=REVISION, or several of these separated by commas. A single argument is the reference, and
-    `current` is the candidate.
+    (arena=off), rev=REVISION, or several of these separated by commas. url=ADDRESS and server=NAME are servers; two
+    servers get the same streamed requests. A single argument is the reference, and `current` is the candidate.
     """
     if reference is None:
         candidate, reference = "current", candidate
@@ -55,7 +56,7 @@ def duel(
     return int(finished.code)
 
 
-NAMES_MODEL = re.compile(r"(^|,)(model|url)=")
+NAMES_MODEL = re.compile(r"(^|,)(model|url|server)=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +115,29 @@ def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config,
     from harness.measure.runtimes.revisions import resolve
     from harness.plan.arm_spec import parse_arm_spec, with_model
     from harness.plan.labels import label_models
+    from harness.plan.server_sides import server_base, split_server
     from harness.runner.duel import DuelArms
     from harness.runner.resources import model_names
 
     named = all(NAMES_MODEL.search(spec) for spec in (candidate, reference))
-    base, names = one_arm(config, download=not named), model_names(config)
+    servers = [split_server(spec)[0] for spec in (candidate, reference)]
+    names = () if all(servers) else model_names(config)
+    base = server_base(config, servers[0]) if all(servers) else one_arm(config, download=not named)
     if config["model"] and base.model:
         base = with_model(base, config["model"][0])
 
-    def side(text: str) -> "Arm":
+    def side(spec: str) -> "Arm":
         """The arm stores the commit: the name of a revision may move to another commit."""
-        arm = parse_arm_spec(text, base=base, models=names)
+        server, changes = split_server(spec)
+        arm = parse_arm_spec(
+            changes if server else spec, base=server_base(config, server) if server else base, models=names
+        )
+        if server and arm.revision:
+            raise UsageError(
+                "a server at an address has no revision" if not arm.server else "a server has no revision here yet",
+                where=spec,
+                remedy="start both yourself, and give their addresses: url=… url=…",
+            )
         return replace(arm, revision=resolve(config.root, arm.revision)[:COMMIT]) if arm.revision else arm
 
     config, (ours, theirs) = label_models(config, [side(candidate), side(reference)])

@@ -155,14 +155,18 @@ class Plan:
         """The offset of an HTTP scenario's texts relative to the first scenario of its class.
 
         It prevents a scenario from finding another one's texts in the server's cache. In-process engines cache nothing,
-        so their scenarios use the same texts and form pairs.
+        so their scenarios use the same texts and form pairs. So do scenarios of different servers.
         """
         if scenario.mode is not Mode.ENDPOINT:
             return 0
         alike = [
             each.id
             for each in self.scenarios
-            if each.mode is scenario.mode and text_key(each) == text_key(scenario) and each.variant is None
+            if each.mode is scenario.mode
+            and text_key(each) == text_key(scenario)
+            and each.variant is None
+            and each.arm.url == scenario.arm.url
+            and not (scenario.arm.server and each.arm != scenario.arm)
         ]
         return alike.index(scenario.id) * texts // len(alike)
 

@@ -50,6 +50,12 @@ class DuelArms:
         """Whether both arms are equal (an A/A comparison)."""
         return replace(self.candidate, side="") == replace(self.reference, side="")
 
+    @property
+    def two_servers(self) -> bool:
+        """Whether two different servers play: at two addresses, or started by the run, each by itself."""
+        urls = self.candidate.url, self.reference.url
+        return all(urls) and (urls[0] != urls[1] or bool(self.candidate.server))
+
     def with_distinct_labels(self) -> "DuelArms":
         """The arms with different ids, if they are equal."""
         if self.candidate.id != self.reference.id:
@@ -60,12 +66,17 @@ class DuelArms:
 def duel_scenarios(
     opponents: DuelArms, *, texts: Sequence[str], voice: str, mode: Mode, language: str = ""
 ) -> tuple[Scenario, ...]:
-    """The scenarios of both arms for every text; candidate and reference alternate."""
+    """The scenarios of both arms for every text; candidate and reference alternate.
+
+    Two servers get streamed requests, whatever the mode, and each pair another text of the class: they may cache.
+    """
+    variant = None if opponents.two_servers else 0
+    mode = Mode.ENDPOINT if opponents.two_servers else mode
     for name in texts:
         if name not in TEXT_CLASSES:
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy="kokoro-bench duel --help")
     return tuple(
-        Scenario(arm=arm, mode=mode, text_class=name, voice=voice, language=language)
+        Scenario(arm=arm, mode=mode, text_class=name, voice=voice, language=language, variant=variant)
         for name in texts
         for arm in (opponents.candidate, opponents.reference)
     )
@@ -197,14 +208,15 @@ class DuelAnalysis:
     ) -> Conclusions:
         """Profile the pairs whose verdict found a change, and add the operators that moved to its suspects.
 
-        The profiles of both arms run in turns, after everything is measured.
+        The profiles of both arms run in turns, after everything is measured. A server's operators cannot be seen.
         """
         found = {verdict.scenario_id for verdict in conclusions.verdicts if _is_profiled(verdict)}
-        pairs = {pair[0].id: pair for pair in pairs_of(data) if pair[0].id in found}
+        here = [pair for pair in pairs_of(data) if not (pair[0].arm.url or pair[1].arm.url)]
+        pairs = {pair[0].id: pair for pair in here if pair[0].id in found}
         profiles = {scenario_id: profile(*pair) for scenario_id, pair in pairs.items()}
 
         def explained(verdict: Verdict) -> Verdict:
-            if not _is_profiled(verdict):
+            if not _is_profiled(verdict) or verdict.scenario_id not in pairs:
                 return verdict
             operators = operator_suspects(verdict, profiles[verdict.scenario_id], *pairs[verdict.scenario_id], data)
             return replace(verdict, suspects=with_operators(verdict.suspects, operators))

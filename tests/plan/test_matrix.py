@@ -188,3 +188,22 @@ def test_a_soak_goes_on_with_the_next_text_and_the_next_block_where_it_ended() -
     plan = make_plan([found], corpus=Corpus(), run_limits=PACE)
     spoken = [plan.utterance(found, block, turn=turn).variant for block in range(2) for turn in range(3)]
     assert spoken == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("urls", "alike"),
+    [
+        (("http://127.0.0.1:1", "http://127.0.0.1:1"), False),
+        (("http://127.0.0.1:1", "http://127.0.0.1:2"), True),
+        (("server:own", "server:own"), True),
+    ],
+)
+def test_only_arms_of_one_server_are_kept_from_texts_in_its_cache(urls: tuple[str, str], *, alike: bool) -> None:
+    arms = [
+        Arm(engine="endpoint", provider="", url=url, session_options=(("keep_alive", kept),))
+        for url, kept in zip(urls, ("on", "off"), strict=True)
+    ]
+    request = ScenarioRequest(mode=Mode.ENDPOINT, texts=("chars-12",), variant=None)
+    plan = make_plan(expand(request, arms=arms, voice="af_heart"), corpus=Corpus(), run_limits=PACE)
+    texts = [plan.utterance(each, 3).text for each in plan.scenarios]
+    assert (texts[0] == texts[1]) is alike
