@@ -114,8 +114,10 @@ class AgainstReference:
     def worded(self, verdict: Verdict) -> Verdict:
         """The verdict with what differs under test, or with why it was not measured against its reference."""
         subject = self._subjects.get(verdict.scenario_id)
-        if subject is None or verdict.kind in UNMEASURED or verdict.kind is VerdictKind.SAME_SUBJECT:
+        if subject is None or verdict.kind in UNMEASURED:
             return verdict
+        if verdict.kind is VerdictKind.SAME_SUBJECT:
+            return replace(verdict, accepted=self._accepted[verdict.scenario_id].run)
         replay, _ = self._pairs.get((verdict.scenario_id, verdict.metric), (None, None))
         if replay is not None:
             return self._worded_pair(verdict, replay)
@@ -202,6 +204,7 @@ class AgainstReference:
             reason=words,
             advice=advice,
             reference=f"{REPLAYED}{replay.run_id}",
+            accepted=replay.accepted.run,
             suspects=(*map(str, replay.differences), *replay.parts(verdict)) if moved else (),
         )
 

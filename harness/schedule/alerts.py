@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, Protocol
 
+from harness.analysis.changepoints.chain import chains
 from harness.analysis.changepoints.detect import WINDOW, ChangePoint, unreported
-from harness.analysis.changepoints.incremental import share_of_alpha, steps_of
-from harness.analysis.changepoints.scan import BEFORE
+from harness.analysis.changepoints.incremental import share_of_alpha
 from harness.analysis.conclude import without_interval
 from harness.analysis.messages import leniency, percent
 from harness.core.records.reference import LoadedSubject
@@ -24,12 +24,11 @@ from harness.core.records.schedule import Alert, AlertEnding, AlertKind
 from harness.core.records.verdict import REPLAYED, TargetKind, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy
+from harness.schedule.line_steps import FRESH, line_of, may_have_stepped, steps_on
 from harness.store.rows import SeriesPoint
 
 NEAR: Final = 60
 """The newest runs of a trend, in which a fresh step shows if there is one."""
-FRESH: Final = 2 * WINDOW
-"""An older step is not reported, so a schedule that starts on an old store sends no alerts for it."""
 
 Key = tuple[AlertKind, str, str]
 """Kind, subject (a scenario or a job), metric."""
@@ -82,8 +81,10 @@ class News:
 class Trends(Protocol):
     """The points of a machine's trends."""
 
-    def __call__(self, scenario_id: str, metric: str, *, newest: int | None = None) -> Sequence[SeriesPoint]:
-        """The points of a trend, oldest first; only the newest `newest` points, or all."""
+    def __call__(
+        self, scenario_id: str, metric: str, *, newest: int | None = None, verdicts: bool = True
+    ) -> Sequence[SeriesPoint]:
+        """The points of a trend, oldest first, with their `verdicts`; only the newest `newest` points, or all."""
         ...
 
 
@@ -187,6 +188,7 @@ def of_history(
     pairs of a replay do not show, is of the machine.
     """
     alpha = share_of_alpha(lines)
+    replayed = {(each.scenario_id, each.metric) for each in data.verdicts if each.reference.startswith(REPLAYED)}
     wrong: list[Finding] = []
     right: set[Key] = set()
     of_machine: list[Finding] = []
@@ -196,13 +198,16 @@ def of_history(
             continue
         if policy.waived(scenario_id, metric, at=data.run.started_at):
             continue
-        newest = _line(trends(scenario_id, metric, newest=NEAR))
+        pairs = (scenario_id, metric) in replayed
+        newest = line_of(trends(scenario_id, metric, newest=NEAR, verdicts=pairs))
         tolerance = math.log1p(policy.tolerance(scenario_id, metric))
-        if not _may_have_stepped([math.log(value) for _, value in newest], tolerance):
+        logs = [[math.log(point.value) for point in newest if point.value is not None]]
+        logs += [list(chain.values()) for chain in chains(newest)] if pairs else []
+        if not any(may_have_stepped(each, tolerance) for each in logs):
             continue
-        line = _line(trends(scenario_id, metric))
-        run_ids = [run_id for run_id, _ in line]
-        steps = [_worse(step, metric) for step in steps_of([value for _, value in line], alpha=alpha)]
+        line = line_of(trends(scenario_id, metric))
+        run_ids = [point.run_id for point in line]
+        steps = [_worse(step, metric) for step in steps_on(line, alpha=alpha)]
         key = (AlertKind.REGRESSION, scenario_id, metric)
         own = [alert for alert in alerts if _key(alert) == key]
         worse, better = _fresh(steps, run_ids, tolerance=tolerance, own=own)
@@ -288,21 +293,6 @@ def _further(finding: Finding, alert: Alert, policy: AlertPolicy) -> bool:
     return finding.low > alert.high and finding.size - alert.size >= tolerance
 
 
-def _may_have_stepped(values: Sequence[float], tolerance: float) -> bool:
-    """Whether any fresh split separates levels by the tolerance. If none does, the detector need not run."""
-    import numpy as np
-
-    count = len(values)
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    for split in range(max(BEFORE, count - FRESH), count):
-        starts, ends = np.arange(split - BEFORE + 1), np.arange(split + 1, count + 1)
-        before = (sums[split] - sums[starts]) / (split - starts)
-        after = (sums[ends] - sums[split]) / (ends - split)
-        if max(after.max() - before.min(), before.max() - after.min()) >= tolerance:
-            return True
-    return False
-
-
 def _fresh(
     steps: Sequence[ChangePoint], run_ids: Sequence[str], *, tolerance: float, own: Sequence[Alert]
 ) -> tuple[tuple[ChangePoint, ...], tuple[ChangePoint, ...]]:
@@ -327,12 +317,6 @@ def _stepped(step: ChangePoint, run_ids: Sequence[str], *, key: Key) -> Finding:
 
 def _place(run_id: str, run_ids: Sequence[str], *, late: int) -> int:
     return run_ids.index(run_id) if run_id in run_ids else late
-
-
-def _line(points: Sequence[SeriesPoint]) -> list[tuple[str, float]]:
-    """A trend's complete runs and their medians, as in the report."""
-    medians = [(each.run_id, each.summary.median) for each in points if each.status.is_finished]
-    return [(run_id, median) for run_id, median in medians if median is not None and median > 0]
 
 
 def _worse(step: ChangePoint, metric: str) -> ChangePoint:

@@ -122,8 +122,10 @@ class PostRunActions:
     def _of_history(self, data: RunData, known: Sequence[Alert]) -> alerts.Findings:
         machine = data.run.machine.key
 
-        def trends(scenario_id: str, metric: str, *, newest: int | None = None) -> Sequence[SeriesPoint]:
-            return self.store.series(metric, scenario_id, machine, limit=newest)
+        def trends(
+            scenario_id: str, metric: str, *, newest: int | None = None, verdicts: bool = True
+        ) -> Sequence[SeriesPoint]:
+            return self.store.series(metric, scenario_id, machine, limit=newest, verdicts=verdicts)
 
         names = self.store.series_names(machine_key=machine)
         lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)

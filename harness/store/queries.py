@@ -155,8 +155,10 @@ def resolve(connection: Connection, name: str, *, machine_key: str | None = None
     raise _no_such_run(connection, name)
 
 
-def series(connection: Connection, name: SeriesName, *, limit: int | None = None) -> tuple[SeriesPoint, ...]:
-    """A trend, oldest first, of the newest `limit` runs that have a summary for it."""
+def series(
+    connection: Connection, name: SeriesName, *, limit: int | None = None, verdicts: bool = False
+) -> tuple[SeriesPoint, ...]:
+    """A trend, oldest first, of the newest `limit` runs that have a summary for it; with their `verdicts` on it."""
     question = (
         select(RUNS.c.id, RUNS.c.started_at, RUNS.c.status, *SUMMARY_COLUMNS)
         .join_from(SUMMARIES, RUNS, RUNS.c.key == SUMMARIES.c.run)
@@ -173,11 +175,33 @@ def series(connection: Connection, name: SeriesName, *, limit: int | None = None
     statuses = {status.value: status for status in RunStatus}
     rows = connection.execute(question).all()
     summaries = summaries_of((name.scenario_id, name.metric, *values) for _, _, _, *values in rows)
+    found = _verdicts_on(connection, name, since=rows[-1][1]) if verdicts and rows else {}
     newest_first = [
-        SeriesPoint(run_id=row[0], started_at=row[1], status=statuses[row[2]], summary=summary)
+        SeriesPoint(
+            run_id=row[0], started_at=row[1], status=statuses[row[2]], summary=summary, verdict=found.get(row[0])
+        )
         for row, summary in zip(rows, summaries, strict=True)
     ]
     return tuple(reversed(newest_first))
+
+
+def _verdicts_on(connection: Connection, name: SeriesName, *, since: float) -> dict[str, Verdict]:
+    """Run id → its verdict on the value of a trend, of the runs that started at `since` or later."""
+    question = (
+        select(RUNS.c.id, RUNS.c.payload_format, VERDICTS.c.payload)
+        .join_from(VERDICTS, RUNS, RUNS.c.key == VERDICTS.c.run)
+        .join(SCENARIOS, SCENARIOS.c.key == VERDICTS.c.scenario)
+        .where(
+            SCENARIOS.c.id == name.scenario_id,
+            VERDICTS.c.metric == name.metric,
+            RUNS.c.machine_key == name.machine_key,
+            RUNS.c.started_at >= since,
+        )
+    )
+    return {
+        run_id: decode(payload, Verdict, payload_format=payload_format, where=f"run {run_id}")
+        for run_id, payload_format, payload in connection.execute(question)
+    }
 
 
 def series_names(connection: Connection, *, machine_key: str | None = None) -> tuple[SeriesName, ...]:

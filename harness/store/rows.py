@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from harness.core.errors import StoreError
 from harness.core.records.repetition import Repetition
 from harness.core.records.run import REPLAY_OF, RunRecord, RunStatus
-from harness.core.records.verdict import Summary
+from harness.core.records.verdict import Summary, Verdict
 from harness.store.payload import PAYLOAD_FORMAT, encode
 from harness.store.schema import SCENARIOS, SERIES, SUMMARIES
 
@@ -67,6 +67,8 @@ class SeriesPoint:
     started_at: float
     status: RunStatus
     summary: Summary
+    verdict: Verdict | None = None
+    """The run's verdict on the value, where it was asked for and there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,13 +261,12 @@ class RunStore:
             return queries.resolve(connection, name, machine_key=machine_key)
 
     def series(
-        self, metric: str, scenario_id: str, machine_key: str, limit: int | None = None
+        self, metric: str, scenario_id: str, machine_key: str, limit: int | None = None, *, verdicts: bool = False
     ) -> tuple[SeriesPoint, ...]:
-        """A trend, oldest first, of the newest `limit` runs that have a summary for it."""
+        """A trend, oldest first, of the newest `limit` runs that have a summary for it; with their `verdicts` on it."""
+        name = SeriesName(machine_key=machine_key, scenario_id=scenario_id, metric=metric)
         with reading(self._database) as connection:
-            return queries.series(
-                connection, SeriesName(machine_key=machine_key, scenario_id=scenario_id, metric=metric), limit=limit
-            )
+            return queries.series(connection, name, limit=limit, verdicts=verdicts)
 
     def series_names(self, *, machine_key: str | None = None) -> tuple[SeriesName, ...]:
         """The names of all trends, sorted."""

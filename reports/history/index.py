@@ -9,23 +9,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.analysis.changepoints.chain import LinePoint, ratio_to_reference
 from harness.analysis.changepoints.detect import ChangePoint
 from harness.core.records.differences import Difference, differences
 from harness.core.records.run import Concluded
-from harness.core.records.verdict import REPLAYED, Leniency, Shown, VerdictKind
-from harness.metrics.registry import METRICS
+from harness.core.records.verdict import Leniency, Shown, VerdictKind
 
 if TYPE_CHECKING:
     from harness.store.rows import RunRow
     from reports.views.headline import Headline
 
-BOOK_FORMAT = 8
+BOOK_FORMAT = 9
 """Version of the book's form; one of another version is made anew.
 
 History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
 whole lines, as change points; 5, a run knows what was selected; 6, its medians are packed;
-7, verdicts on a subject that did not change; 8, ratios to the accepted reference.
+7, verdicts on a subject that did not change; 8, ratios to the accepted reference;
+9, which accepted run they are to.
 """
+
+FIRST = ord("!")
+"""The character of the first accepted run."""
 
 _LETTERS: dict[Shown, str] = {
     VerdictKind.REGRESSED: "R",
@@ -66,6 +70,10 @@ class PastRun:
     kinds: str
     ratios: dict[int, float] = field(default_factory=dict)
     """Index of a key → log-ratio to the accepted reference, positive where the value rose, of pairs in that run."""
+    accepted: tuple[str, ...] = ()
+    """The accepted runs that verdicts of this run refer to."""
+    accepted_of: str = ""
+    """A character for each key, in their order: chr(`FIRST` + place in `accepted`), a space for none."""
     calibrated: bool = False
     """Its truth was known before: an arm against itself, or slowed on purpose. It says nothing of the subject."""
 
@@ -73,6 +81,17 @@ class PastRun:
     def figures(self) -> Sequence[float]:
         """The medians; NaN for one that is not known."""
         return memoryview(self.medians).cast("d")
+
+    def point(self, index: int, value: float | None) -> LinePoint:
+        """The run on the line of the key at `index`, with its median there."""
+        letter = self.accepted_of[index : index + 1]
+        same = self.kinds[index : index + 1] == _LETTERS[VerdictKind.SAME_SUBJECT]
+        return LinePoint(
+            run_id=self.id,
+            value=value,
+            ratio=0.0 if same else self.ratios.get(index),
+            accepted=self.accepted[ord(letter) - FIRST] if letter.strip() else "",
+        )
 
     def kind(self, index: int) -> Shown | None:
         """The verdict of the key at `index`, as it is shown."""
@@ -82,9 +101,9 @@ class PastRun:
 def _ratios(data: Concluded) -> Iterator[tuple[tuple[str, str], float]]:
     """(Scenario id, metric) and log-ratio of each verdict that pairs with the accepted reference decided."""
     for each in data.verdicts:
-        if each.reference.startswith(REPLAYED) and each.change and each.metric in METRICS:
-            sign = 1.0 if METRICS[each.metric].lower_is_better else -1.0
-            yield (each.scenario_id, each.metric), sign * each.change.point
+        ratio = ratio_to_reference(each)
+        if ratio is not None and each.kind is not VerdictKind.SAME_SUBJECT:
+            yield (each.scenario_id, each.metric), ratio
 
 
 def packed(medians: Iterable[float | None]) -> bytes:
@@ -110,6 +129,9 @@ class RunIndex:
         medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
         kinds = {(each.scenario_id, each.metric): _LETTERS[each.shown_as] for each in data.verdicts}
         ratios = dict(_ratios(data))
+        accepted = {(each.scenario_id, each.metric): each.accepted for each in data.verdicts if each.accepted}
+        references = tuple(dict.fromkeys(accepted.values()))
+        letters = {run_id: chr(FIRST + place) for place, run_id in enumerate(references)}
         known = set(self.keys)
         self.keys += [key for key in dict.fromkeys([*medians, *kinds]) if key not in known]
         past = PastRun(
@@ -126,6 +148,8 @@ class RunIndex:
             medians=packed(medians.get(key) for key in self.keys),
             kinds="".join(kinds.get(key, " ") for key in self.keys),
             ratios={index: ratios[key] for index, key in enumerate(self.keys) if key in ratios},
+            accepted=references,
+            accepted_of="".join(letters.get(accepted.get(key, ""), " ") for key in self.keys) if accepted else "",
             calibrated=any(each.arm.slowdown or each.arm.side for each in data.run.scenarios),
         )
         self.runs[past.id] = past
@@ -143,7 +167,8 @@ class RunIndex:
                 medians = packed(figures[at] if 0 <= at < len(figures) else None for at in order)
                 kinds = "".join(run.kinds[at] if 0 <= at < len(run.kinds) else " " for at in order)
                 ratios = {index: run.ratios[at] for index, at in enumerate(order) if at in run.ratios}
-                run = replace(run, medians=medians, kinds=kinds, ratios=ratios)  # noqa: PLW2901 - the same run in this book's order
+                letters = "".join(run.accepted_of[at : at + 1] or " " if at >= 0 else " " for at in order).rstrip()
+                run = replace(run, medians=medians, kinds=kinds, ratios=ratios, accepted_of=letters)  # noqa: PLW2901 - the same run in this book's order
             self.runs[run.id] = run
 
     def of_machine(self, machine: str) -> list[PastRun]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.analysis.changepoints.chain import stretches
 from harness.analysis.changepoints.incremental import Changes, share_of_alpha, steps_of_lines
 from harness.core.records.run import RunStatus
 from harness.metrics.registry import METRICS
@@ -52,11 +53,11 @@ NO_MARKS = Marks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """A figure's known medians, oldest first, and the places of the runs that they are of."""
+    """A stretch of a figure's line, oldest first: what is searched, and the places of the runs that it is of."""
 
     key: Key
-    runs: "IntArray"
-    medians: Sequence[float]
+    runs: "Sequence[int] | IntArray"
+    values: Sequence[float]
 
 
 def find_steps(run_index: RunIndex) -> tuple[Step, ...]:
@@ -66,9 +67,8 @@ def find_steps(run_index: RunIndex) -> tuple[Step, ...]:
     for machine in dict.fromkeys(run.machine for run in run_index.runs.values()):
         finished = [run for run in run_index.of_machine(machine) if RunStatus(run.status).is_finished]
         every = list(_lines(run_index, finished))
-        found = steps_of_lines(
-            [line.medians for line in every], alpha=share_of_alpha(len(every)), known=run_index.steps, kept=kept
-        )
+        alpha = share_of_alpha(len({line.key for line in every}))
+        found = steps_of_lines([line.values for line in every], alpha=alpha, known=run_index.steps, kept=kept)
         steps += [
             Step(run_id=finished[line.runs[each.index]].id, scenario_id=line.key[0], metric=line.key[1], size=each.size)
             for line, changes in zip(every, found, strict=True)
@@ -79,13 +79,18 @@ def find_steps(run_index: RunIndex) -> tuple[Step, ...]:
 
 
 def _lines(run_index: RunIndex, runs: Sequence[PastRun]) -> Iterator[_Line]:
-    """Each gated figure's line over the runs."""
+    """Each gated figure's line over the runs, by its stretches where runs were measured with the accepted reference."""
     import numpy as np
 
     from reports.history.columns import Columns
 
-    for key, medians in zip(run_index.keys, Columns(run_index, runs).medians, strict=True):
-        if key[1] in METRICS and METRICS[key[1]].gated:
-            known = np.flatnonzero(medians > 0)
-            if len(known):
-                yield _Line(key=key, runs=known, medians=medians[known].tolist())
+    paired = {index for run in runs for index in run.ratios}
+    for index, (key, medians) in enumerate(zip(run_index.keys, Columns(run_index, runs).medians, strict=True)):
+        if key[1] not in METRICS or not METRICS[key[1]].gated:
+            continue
+        if index in paired:
+            values = [median if median > 0 else None for median in medians.tolist()]
+            points = [run.point(index, value) for run, value in zip(runs, values, strict=True)]
+            yield from (_Line(key=key, runs=each.places, values=each.values) for each in stretches(points))
+        elif len(known := np.flatnonzero(medians > 0)):
+            yield _Line(key=key, runs=known, values=medians[known].tolist())

@@ -1,10 +1,10 @@
-"""The line of a metric's ratio to the accepted reference, over the runs: what the machine's speed leaves alone."""
+"""The line of a metric's ratio to the accepted reference over the runs. The machine's speed does not change it."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.core.records.verdict import VerdictKind
+from harness.analysis.changepoints.chain import chains
 from reports.charts.timelines import Event, trend
 from reports.history.index import PastRun
 from reports.text.format import count, percent
@@ -24,15 +24,19 @@ NO_PAIRS = PairTrend()
 def pair_trend(runs: Sequence[PastRun], place: int, *, title: str, events: Sequence[Event]) -> PairTrend:
     """The ratios of the key at `place` in `runs`, oldest first, with the same marks as the absolute line.
 
-    A run of the accepted subject has the ratio 1 without a measurement.
+    A run of the accepted subject has the ratio 1 without a measurement. Over acceptances the ratios are linked to the
+    first reference (`harness.analysis.changepoints.chain`).
     """
-    if not any(place in run.ratios for run in runs):
-        return NO_PAIRS
-    ratios = [_ratio(run, place) for run in runs]
-    known = [ratio for ratio in ratios if ratio is not None]
+    found = chains([run.point(place, None) for run in runs])
+    levels = {at: level for chain in found for at, level in chain.items()}
     replayed = sum(place in run.ratios for run in runs)
-    low, high = percent(min(known) - 1), percent(max(known) - 1)
-    finding = f"{title}, ratio to the accepted reference: {low} to {high} in {count(len(known), 'run')}."
+    if not replayed or not levels:
+        return NO_PAIRS
+    ratios = [math.exp(levels[at]) if at in levels else None for at in range(len(runs))]
+    low, high = (percent(math.exp(level) - 1) for level in (min(levels.values()), max(levels.values())))
+    references = {reference for run in runs if place in run.ratios for reference in [run.point(place, None).accepted]}
+    linked = f", linked over {count(len(references), 'acceptance')}" if len(references) > 1 else ""
+    finding = f"{title}, ratio to the accepted reference{linked}: {low} to {high} in {count(len(levels), 'run')}."
     newest = next(run for run in reversed(runs) if place in run.ratios)
     latest = "" if newest is runs[-1] else f", in run {newest.id}"
     return PairTrend(
@@ -40,9 +44,3 @@ def pair_trend(runs: Sequence[PastRun], place: int, *, title: str, events: Seque
         f"({count(replayed, 'replay')})",
         chart=trend(ratios, label=lambda value: percent(value - 1), events=events, finding=finding),
     )
-
-
-def _ratio(run: PastRun, place: int) -> float | None:
-    if place in run.ratios:
-        return math.exp(run.ratios[place])
-    return 1.0 if run.kind(place) is VerdictKind.SAME_SUBJECT else None

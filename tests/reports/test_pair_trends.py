@@ -47,9 +47,11 @@ def index_with(lab: Laboratory, *verdicts: Verdict | None) -> RunIndex:
 def verdict(lab: Laboratory, kind: VerdictKind, point: float | None = None, metric: str = "latency") -> Verdict:
     scenario_id = lab.run(launches="1", blocks="1").data.run.scenarios[0].id
     if point is None:
-        return Verdict(scenario_id=scenario_id, metric=metric, kind=kind)
+        return Verdict(scenario_id=scenario_id, metric=metric, kind=kind, accepted="run-0")
     change = Estimate(point=point, low=point - 0.01, high=point + 0.01, level=0.99, method="made", n=12, launches=3)
-    return Verdict(scenario_id=scenario_id, metric=metric, kind=kind, change=change, reference=f"{REPLAYED}r")
+    return Verdict(
+        scenario_id=scenario_id, metric=metric, kind=kind, change=change, reference=f"{REPLAYED}r", accepted="run-0"
+    )
 
 
 def test_line_has_ratio_of_replays_and_of_accepted_subject(lab: Laboratory) -> None:
@@ -60,7 +62,7 @@ def test_line_has_ratio_of_replays_and_of_accepted_subject(lab: Laboratory) -> N
     assert [each.ratios.get(place) for each in runs] == [None, 0.1, None]
     found = pair_trend(runs, place, title="Latency", events=())
     assert plain(found.newest) == "+10.5 % to the reference, pair by pair, in run run-1 (1 replay)"
-    assert "Latency, ratio to the accepted reference: +0.0 % to +10.5 % in 2 runs." in plain(found.chart)
+    assert "Latency, ratio to the accepted reference: +0.0 % to +10.5 % in 3 runs." in plain(found.chart)
     assert pair_trend(runs[:1], place, title="Latency", events=()) == NO_PAIRS
 
 
@@ -72,3 +74,16 @@ def test_ratio_has_sign_of_value_and_follows_its_key_into_other_index(lab: Labor
     ((place, ratio),) = run.ratios.items()
     assert other.keys[place][1] == "throughput"
     assert math.isclose(ratio, 0.1), "higher is better: the value rose"
+
+
+def test_ratios_are_linked_over_acceptances(lab: Laboratory) -> None:
+    """10.5 % slower than the first reference, accepted, then 22.1 % slower than that: 34.99 % in all."""
+    worse = verdict(lab, VerdictKind.REGRESSED, 0.1)
+    run_index = index_with(
+        lab, None, worse, replace(verdict(lab, VerdictKind.REGRESSED, 0.2), accepted="run-1"), replace(worse)
+    )
+    other = RunIndex(code="", keys=[("another", "latency"), *run_index.keys[::-1]])
+    other.take(index_of(index_bytes(run_index)))
+    place = other.keys.index((worse.scenario_id, "latency"))
+    found = pair_trend(list(other.runs.values()), place, title="Latency", events=())
+    assert "reference, linked over 2 acceptances: +0.0 % to +35.0 % in 4 runs." in plain(found.chart)

@@ -14,7 +14,7 @@ from harness.core.records.repetition import Launch, LoadedSoftware
 from harness.core.records.run import RunData, RunRecord, RunStatus, Setting
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
 from harness.core.records.schedule import SchedulerInstance
-from harness.core.records.verdict import Estimate, Summary, TargetResult, Verdict, VerdictKind
+from harness.core.records.verdict import REPLAYED, Estimate, Summary, TargetResult, Verdict, VerdictKind
 from harness.plan.config import Config, load_config
 from harness.schedule.daemon import Daemon, DaemonContext
 from harness.schedule.endings import Acceptances, policy_of
@@ -205,6 +205,7 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
     status = changes.pop("status", RunStatus.COMPLETE)
     source: str = changes.pop("source", "")
     reference: str = changes.pop("reference", "")
+    accepted: str = changes.pop("accepted", "")
     gates, waiver = changes.pop("gates", True), changes.pop("waiver", None)
     targets: tuple[TargetResult, ...] = changes.pop("targets", ())
     record = RunRecord(
@@ -228,6 +229,7 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
         store.add_launch(run_id, launch)
     change = Estimate(point=size, low=size - 0.01, high=size + 0.01, level=0.99, method="made", n=12, launches=3)
     compared = kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED)
+    compared = compared or reference.startswith(REPLAYED)
     verdict = Verdict(
         scenario_id=SCENARIO.id,
         metric="latency",
@@ -236,6 +238,7 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
         suspects=("onnxruntime 1.30 → 1.31",) if kind is VerdictKind.REGRESSED else (),
         gates=gates,
         reference=reference,
+        accepted=accepted,
         waiver=waiver if kind is VerdictKind.REGRESSED else None,
     )
     summary = Summary(scenario_id=SCENARIO.id, metric="latency", definition=1, n=12, median=median)

@@ -131,6 +131,8 @@ class Verdict:
     suspects: tuple[str, ...] = ()
     gates: bool = True
     waiver: Waiver | None = None
+    accepted: str = ""
+    """The accepted run whose subject decided (`is_against_reference`); "" where remembered values did."""
 
     @property
     def leniency(self) -> Leniency | None:
