@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from harness.ci.sticky_comment import MARKER, MOST_CHARACTERS, harmless
 from reports.views.summary import escape, table
@@ -50,7 +51,7 @@ SHOWN = re.compile(r"@\w|#\d|://|www\.\w|GH-\d", re.IGNORECASE)
 def without_structure(text: str) -> str:
     """The text without what the comment keeps: headings, lists, tables and plain code."""
     lines = [re.sub(r"^(#{2,3}|-) ", "", line) for line in text.split("\n")]
-    return "\n".join(re.sub(r"(?<!\\)`[A-Za-z0-9 .,_=/~^+%-]+`", "", line) for line in lines)
+    return "\n".join(re.sub(r"(?<!\\)`[A-Za-z0-9 .,_=/~^+%-]+`", " ", line) for line in lines)
 
 
 def is_text(markdown: str) -> bool:
@@ -60,12 +61,27 @@ def is_text(markdown: str) -> bool:
     return not SYNTAX.search(left) and not SHOWN.search(shown)
 
 
+KEPT = {"heading", "paragraph", "bullet_list", "list_item", "table", "thead", "tbody", "tr", "th", "td", "inline"}
+
+
+def has_only_the_kept_structure(markdown: str) -> bool:
+    """Whether a reader of Markdown finds only headings, paragraphs, lists, tables, text and plain code."""
+    blocks = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(markdown)
+    inner = {child.type for block in blocks for child in block.children or ()}
+    outer = {block.type.removesuffix("_open").removesuffix("_close") for block in blocks}
+    return outer <= KEPT and inner <= {"text", "code_inline", "softbreak", "text_special"}
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_markdown_is_text(text: str) -> None:
     assert is_text(harmless(text)), harmless(text)
+    assert has_only_the_kept_structure(harmless(text)), harmless(text)
 
 
 def test_what_the_checks_below_look_for_is_found() -> None:
+    assert not any(
+        map(has_only_the_kept_structure, ("<b>", "[x](y)", "```", "> x", "***", "*x*", "<https://x.example>"))
+    )
     assert not any(map(is_text, ("<b>", "[x](y)", "&#64;octocat", "\\#1", "https&#58;//x", "www.x.example", "```")))
 
 
@@ -78,6 +94,7 @@ def test_what_the_checks_below_look_for_is_found() -> None:
 def test_whatever_is_mixed_of_it_is_text(parts: list[str]) -> None:
     once = harmless("".join(parts))
     assert is_text(once), once
+    assert has_only_the_kept_structure(once), once
     assert harmless(once) == once
 
 

@@ -77,7 +77,7 @@ class TestSafety:
         [job] = found["jobs"].values()
         assert "permissions" not in job
         assert job["timeout-minutes"] <= 10
-        assert list(found[True]) == ["pull_request"]
+        assert list(found[True]) == ["pull_request", "merge_group"]
         assert "secrets" not in json.dumps(job)
 
     def test_the_job_that_may_comment_runs_nothing_of_the_repository(self, made: dict[str, Any]) -> None:

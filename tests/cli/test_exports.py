@@ -47,6 +47,10 @@ def test_a_duel_as_json_has_the_verdicts_of_its_exit_code_and_of_every_export(he
     assert shown["verdicts"] == told["verdicts"]
     assert shown["values"] == told["values"]
 
+    arms = json.loads(here("compare", "latest", "--json").stdout)
+    assert arms["of"] == "arms"
+    assert {each["metric"] for each in arms["values"]} >= {each["metric"] for each in told["verdicts"]}
+
     suite = ET.fromstring(here("runs", "export", "--format", "junit").stdout.encode())[0]  # noqa: S314 - our own
     cases = {(case.get("classname"), case.get("name")): case for case in suite.iter("testcase")}
     for key, verdict in verdicts.items():
