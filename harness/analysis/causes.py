@@ -187,7 +187,7 @@ def _settings(arm: Arm) -> dict[str, str]:
         "engine": arm.engine,
         "provider": arm.provider or "default",
         "threads": str(arm.threads or "default"),
-        "revision": arm.revision or "work tree",
+        "revision": arm.source or arm.revision or "work tree",
         "slowdown": str(arm.slowdown or "none"),
         **dict(sorted((*arm.provider_options, *arm.session_options))),
     }

@@ -3,7 +3,7 @@
 import re
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from harness.core.records.scenario import Arm
     from harness.runner.duel import DuelArms
 
-COMMIT = 12
-"""Characters of a commit hash that identify it."""
-
 
 @command()
 @configured(*MEASURING)
@@ -42,11 +39,15 @@ def duel(
     candidate: str,
     reference: str | None,
 ) -> int:
-    """Compare CANDIDATE with REFERENCE, pair by pair, and print what changed.
+    r"""Compare CANDIDATE with REFERENCE, pair by pair, and print what changed.
 
     Each is `current`, a requirement (onnxruntime==1.22.1), model=NAME, provider=NAME, threads=N, a session option
     (arena=off), rev=REVISION, or several of these separated by commas. url=ADDRESS and server=NAME are servers; two
     servers get the same streamed requests. A single argument is the reference, and `current` is the candidate.
+
+    The source of an engine is "NAME @ git+file:///PATH@REVISION", path:FOLDER, a wheel, an sdist, requirements.txt or
+    uv.lock; in a path a comma is written \,. rev=REVISION is of the git repository that the command runs in: its
+    package is installed in an environment of its own, and `current` beside it is the work tree.
     """
     if reference is None:
         candidate, reference = "current", candidate
@@ -112,22 +113,21 @@ def _play(config: Config, *, candidate: str, reference: str, effect: float, stre
 
 def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, DuelArms]":
     """The two arms, and the configuration that resolves their models."""
-    from harness.measure.runtimes.revisions import resolve
     from harness.plan.arm_spec import parse_arm_spec, with_model
     from harness.plan.labels import label_models
     from harness.plan.server_sides import server_base, split_server
+    from harness.runner.arm_sources import beside_a_revision, check_engine, with_source
     from harness.runner.duel import DuelArms
     from harness.runner.resources import model_names
 
     named = all(NAMES_MODEL.search(spec) for spec in (candidate, reference))
     servers = [split_server(spec)[0] for spec in (candidate, reference)]
     names = () if all(servers) else model_names(config)
-    base = server_base(config, servers[0]) if all(servers) else one_arm(config, download=not named)
+    base = server_base(config, servers[0]) if all(servers) else one_arm(config, download=not named, engine_here=False)
     if config["model"] and base.model:
         base = with_model(base, config["model"][0])
 
     def side(spec: str) -> "Arm":
-        """The arm stores the commit: the name of a revision may move to another commit."""
         server, changes = split_server(spec)
         arm = parse_arm_spec(
             changes if server else spec, base=server_base(config, server) if server else base, models=names
@@ -138,27 +138,33 @@ def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config,
                 where=spec,
                 remedy="start both yourself, and give their addresses: url=… url=…",
             )
-        return replace(arm, revision=resolve(config.root, arm.revision)[:COMMIT]) if arm.revision else arm
+        return with_source(arm, config)
 
-    config, (ours, theirs) = label_models(config, [side(candidate), side(reference)])
+    sides = [side(candidate), side(reference)]
+    if any(arm.revision for arm in sides):
+        sides = [beside_a_revision(arm, config) for arm in sides]
+    for text, arm in zip((candidate, reference), sides, strict=True):
+        if not (arm.revision or arm.runtime.requirements):
+            check_engine(arm.engine, where=text)
+    config, (ours, theirs) = label_models(config, sides)
     return config, DuelArms(candidate=ours, reference=theirs).with_distinct_labels()
 
 
 def _published_spec(spec: str, arm: "Arm") -> str:
     """An arm's specification as it is published: with its model's label, without the user's folders."""
-    from harness.plan.arm_spec import with_label
+    from harness.plan.arm_spec import with_label, without_paths
 
-    return with_label(spec, arm.model.name) if arm.model else spec
+    return without_paths(with_label(spec, arm.model.name) if arm.model else spec)
 
 
 def _measured_otherwise(config: Config, sides: "DuelArms") -> str:
     """A warning if the two revisions differ in the measuring code; "" if they do not."""
-    from harness.measure.runtimes.revisions import measuring_changes
+    from harness.measure.runtimes.revisions import measuring_changes, repository_of
 
     revisions = sorted((sides.candidate.revision, sides.reference.revision), reverse=True)
     if not revisions[0]:
         return ""
-    changed = measuring_changes(config.root, commit=revisions[0], other=revisions[1])
+    changed = measuring_changes(repository_of(config.directory), commit=revisions[0], other=revisions[1])
     if not changed:
         return ""
     others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

@@ -82,16 +82,16 @@ def obtain(config: Config) -> None:
         obtain_models(config, report=lambda message: tell(console, message, "dim"), progress=progress)
 
 
-def one_arm(config: Config, *, download: bool = True) -> "Arm":
+def one_arm(config: Config, *, download: bool = True, engine_here: bool = True) -> "Arm":
     """The configured arm, for a command that has one. UsageError where several are configured.
 
-    Where no model is named, Kokoro is downloaded if `download` allows.
+    Where no model is named, Kokoro is downloaded if `download` allows. `engine_here` is as for `wanted_arms`.
     """
     from harness.runner.resources import wanted_arms
 
     if download:
         obtain(config)
-    arms = wanted_arms(config, "quick", recipes=())
+    arms = wanted_arms(config, "quick", recipes=(), engine_here=engine_here)
     for name in AXES if len(arms) > 1 else ():
         given = [str(each) for each in config[name]]
         if len(given) > 1:

@@ -33,25 +33,29 @@ def list_runtimes(config: Config) -> None:
         size = f"{environment.size / 1e6:.0f} MB"
         table.add_row(environment.name, " ".join(environment.requirements), str(environment.path), size, used)
     names = {environment.name for environment in built}
-    for name, runtime in declared(config.tables).items():
+    for name, runtime in declared(config.tables, root=config.root).items():
         if runtime.name not in names:
             table.add_row(name, " ".join(runtime.requirements), "not yet", "–", "–")
     make_console().print(table)
 
 
 @runtimes.command()
-@configured("results")
+@configured("results", "engine")
 @click.argument("name")
 @click.option("--upgrade", is_flag=True, help="resolve the versions again")
 def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - click's own
-    """Build NAME: a declared runtime, or requirements such as "onnxruntime==1.22.1"."""
+    """Build NAME: a declared runtime, requirements such as "onnxruntime==1.22.1", or the source of packages.
+
+    With --engine of another package, only what that engine needs is installed.
+    """
     from harness.measure.runtimes.build import Runtimes, declared, find_runtime
     from harness.models.cache import default_root
 
-    runtime = find_runtime(name, declared(config.tables))
-    click.echo(
-        Runtimes(default_root()).build(runtime, report=lambda message: click.echo(message, err=True), refresh=upgrade)
+    runtime = find_runtime(name, declared(config.tables, root=config.root), where="NAME")
+    python = Runtimes(default_root()).build(
+        runtime, engine=config["engine"], report=lambda message: click.echo(message, err=True), refresh=upgrade
     )
+    click.echo(python)
 
 
 @runtimes.command()

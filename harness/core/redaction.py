@@ -30,6 +30,9 @@ KEPT_ROOTS = ("v1", "v2", "api", "audio", "tts", "status", "health", "dev", "pro
 IDS = ("id", "scenario_id", "arm_id", "metric", "reference", "order", "name")
 """Fields by which records find one another, and names: made of slugs, of stems of files, and of nobody's folders."""
 
+PACKAGE_PATH = "path:"
+"""The start of a requirement that is the path of a package."""
+
 FIGURES = ("int", "float", "bool", "int | None", "float | None")
 """Types of fields without text."""
 
@@ -157,7 +160,7 @@ def _telling(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - any dataclass
 
 def _arm(arm: Arm) -> Arm:
     """An arm of the same id: what is cleaned of its options is what its id leaves out."""
-    runtime = replace(arm.runtime, requirements=tuple(map(published_text, arm.runtime.requirements)))
+    runtime = replace(arm.runtime, requirements=tuple(map(_requirement, arm.runtime.requirements)))
     if arm.url:
         return replace(arm, runtime=runtime)
     options = (
@@ -165,6 +168,13 @@ def _arm(arm: Arm) -> Arm:
         for some in (arm.provider_options, arm.session_options)
     )
     return replace(arm, runtime=runtime, provider_options=next(options), session_options=next(options))
+
+
+def _requirement(requirement: str) -> str:
+    """A requirement of a runtime; of the path of a package its last part."""
+    if requirement.startswith(PACKAGE_PATH):
+        return PACKAGE_PATH + last_part(requirement.removeprefix(PACKAGE_PATH))
+    return published_text(requirement)
 
 
 def _name(path: str) -> str:

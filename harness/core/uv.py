@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 from harness.core.errors import RuntimeBuildError
 
@@ -18,12 +19,15 @@ def run_uv(
     given: str = "",
     what: str,
     remedy: str = "",
+    failure: str = "the packages cannot be installed",
+    folder: Path | None = None,
     timeout_s: float | None = None,
     retries: int | None = None,
 ) -> str:
     """Run uv and return its output. Raises RuntimeBuildError with the end of its error output.
 
-    `what` names what is installed, `remedy` replaces the advice for packages that do not fit together. uv is killed
+    `what` names what is installed, `remedy` replaces the advice for packages that do not fit together, `failure` says
+    what failed. Relative paths in requirements begin at `folder`, or else at the current one. uv is killed
     after `timeout_s` seconds, which is an error too. `retries` of a request that fails; None leaves it to uv, which
     waits 10 s for an index that cannot be reached.
     """
@@ -39,6 +43,7 @@ def run_uv(
         done = subprocess.run(
             [find_uv_bin(), "--no-progress", *arguments],
             input=given,
+            cwd=folder,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -59,7 +64,7 @@ def run_uv(
         if UNREACHED in done.stderr:
             remedy = OUT_OF_REACH
         raise RuntimeBuildError(
-            f"the packages cannot be installed: {tail}",
+            f"{failure}: {tail}",
             where=what,
             remedy=OUT_OF_REACH
             if UNREACHED in done.stderr

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, cast
 from harness.engines.speech import EngineRefusal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.engines.protocol import EngineStarter
 
 ENTRY_POINTS = "kokoro_bench.engines"
@@ -29,21 +31,36 @@ def engine_names() -> tuple[str, ...]:
     """Ours and the installed ones."""
     from importlib.metadata import entry_points
 
-    return (*BUILT_IN, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS)))
+    return (*BUILT_IN, *sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)}))
 
 
-def is_engine(name: str) -> bool:
-    """Whether there is an engine of that name. The installed packages are only searched for a name that is not ours."""
-    return name in BUILT_IN or name in engine_names()
+def packages_with(name: str) -> tuple[str, ...]:
+    """The packages with an engine of that name, each with its version: kokoro-bench for ours, and installed ones."""
+    from importlib.metadata import entry_points
+
+    ours = ["kokoro-bench"] if name in BUILT_IN else []
+    dists = [entry.dist for entry in entry_points(group=ENTRY_POINTS, name=name)]
+    return tuple(sorted({*ours, *(f"{dist.name} {dist.version}" for dist in dists if dist)}))
+
+
+def several(name: str, packages: "Sequence[str]") -> str:
+    """The message for an engine's name that several packages have."""
+    return f"{' and '.join(packages)} each have an engine {name!r}"
+
+
+SEVERAL_REMEDY = "leave all of these packages but one out"
 
 
 def find_starter(name: str) -> "EngineStarter":
-    """The function that starts an engine. EngineRefusal where this environment has none of that name."""
+    """The function that starts an engine. EngineRefusal if this environment has none of that name, or several."""
     if place := _STARTED if name == STARTED else BUILT_IN.get(name, ""):
         module, _, attribute = place.partition(":")
         return cast("EngineStarter", getattr(import_module(module), attribute))
     from importlib.metadata import entry_points
 
+    packages = packages_with(name)
+    if len(packages) > 1:
+        raise EngineRefusal(f"{several(name, packages)}: {SEVERAL_REMEDY}")
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         return cast("EngineStarter", entry.load())
     raise EngineRefusal(f"this environment has no engine {name!r}; it has {', '.join(engine_names())}")

@@ -3,11 +3,12 @@ r"""Arm specifications: the sides of a duel as users write them, as changes to t
 `current` is the arm as configured. Otherwise it is a comma-separated list of changes (`\,` is a literal comma):
 
 - a requirement, such as `onnxruntime==1.22.1`: other packages, in a separate runtime;
+- the source of packages (`harness.plan.package_sources`), such as `path:../engine` or `bells @ git+file:///…@main`;
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
 - `PROVIDER:NAME=VALUE`, an option of the arm's execution provider, such as `cuda:cudnn_conv_algo_search=HEURISTIC`;
 - `engine=NAME`, another engine for the same model, followed by options of that engine, such as `sessions=2`;
 - for a server, an option of the endpoint, such as `keep_alive=off`;
-- `rev=REVISION`: another revision of this source, from git;
+- `rev=REVISION`: another revision of the git repository that the command runs in;
 - a model's name or file by itself, or a git revision by itself.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from harness.core.comma_lists import join_list, split_list
 from harness.core.errors import UsageError, nearest
-from harness.core.records.scenario import Arm, ModelVariant, Runtime, slug
+from harness.core.records.scenario import Arm, ModelVariant, Runtime
 from harness.engines.builds import refuse_several_builds
 from harness.engines.http.target import ENDPOINT_OPTIONS
 from harness.engines.kokoro.session import SESSION_OPTIONS
@@ -27,6 +28,7 @@ from harness.engines.pooled.over_http import OPTIONS as SERVED_OPTIONS
 from harness.engines.providers import provider_names
 from harness.models.naming import SUFFIXES
 from harness.plan.arms import MODELLED
+from harness.plan.package_sources import is_source, read_source, runtime_name, source_name
 
 CURRENT = ("current", ".")
 OWN_OPTIONS: Mapping[str, Mapping[str, str]] = {
@@ -46,14 +48,15 @@ def parse_arm_spec(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
     for item in split_list(text):
         if item in CURRENT or not item:
             continue
-        if REQUIREMENT.fullmatch(item):
+        if is_source(item):
+            requirements.append(read_source(item, base=Path.cwd(), where="duel"))
+        elif REQUIREMENT.fullmatch(item):
             requirements.append(item.replace(" ", ""))
         else:
             arm = _change(arm, item, models)
     if requirements:
         refuse_several_builds(requirements, where="duel")
-        name = "_".join(slug(requirement) for requirement in requirements)
-        arm = replace(arm, runtime=Runtime(name=name, requirements=tuple(sorted(requirements))))
+        arm = replace(arm, runtime=Runtime(name=runtime_name(requirements), requirements=tuple(sorted(requirements))))
     return arm
 
 
@@ -88,12 +91,24 @@ def with_label(text: str, label: str) -> str:
     return join_list(given)
 
 
+def without_paths(text: str) -> str:
+    """The specification `text` with short names in place of the sources of packages, without the user's folders."""
+    return join_list(map(_without_path, split_list(text)))
+
+
+def _without_path(item: str) -> str:
+    name, equals, value = item.partition("=")
+    if name == "runtime" and equals and is_source(value):
+        return f"runtime={source_name(value)}"
+    return source_name(item) if is_source(item) else item
+
+
 def settings_of(text: str) -> frozenset[str]:
     """The configuration keys that a specification changes. A user's value of such a key replaces the change."""
     found = set()
     for item in split_list(text):
         name = item.partition("=")[0]
-        if REQUIREMENT.fullmatch(item):
+        if is_source(item) or REQUIREMENT.fullmatch(item):
             found.add("runtime")
         elif name in SESSION_OPTIONS or name in SENTENCES_OPTIONS:
             found.add("session-options")

@@ -55,6 +55,8 @@ class Config:
     """Sub-tables of the section that have readers of their own: runtimes, schedule, server."""
     waivers: tuple[Waiver, ...] = ()
     """The user's waivers of regressions; no two overlap."""
+    directory: Path = Path()
+    """The directory that the command runs in. Its repository is that of `rev=`."""
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - each key has its own type
         return self.values[name]
@@ -168,7 +170,15 @@ def load_config(
     for name, value in given.items():
         _set(values, origins, name=name, value=value, origin=f"option --{name}", base=shell)
     _imply(values, origins)
-    return Config(root=root, values=values, origins=origins, given=given, tables=tables, waivers=waivers)
+    return Config(
+        root=root,
+        values=values,
+        origins=origins,
+        given=given,
+        tables=tables,
+        waivers=waivers,
+        directory=start.resolve(),
+    )
 
 
 IMPLIED_VOICES = {"espeak": "en-us"}

@@ -23,7 +23,7 @@ from harness.plan.parsing import (
     as_whole,
     as_wholes,
 )
-from harness.plan.places import placed, placed_models
+from harness.plan.places import placed, placed_models, placed_runtimes
 
 
 class Group(StrEnum):
@@ -66,7 +66,7 @@ class Key:
 
 _SUBJECT = (
     Key(name="engine", default="kokoro", parse=as_text, group=Group.SUBJECT, value="ENGINE",
-        meaning="kokoro, espeak, scripted, or an installed engine"),
+        meaning="kokoro, espeak, scripted, or an engine of an installed package or of a runtime"),
     Key(name="url", default="", parse=as_text, group=Group.SUBJECT, value="URL",
         meaning="speech server to measure, for example http://127.0.0.1:8880"),
     Key(name="server", default="", parse=as_text, group=Group.SUBJECT, value="NAME",
@@ -91,8 +91,9 @@ _SUBJECT = (
         meaning="session options of ONNX Runtime"),
     Key(name="threads", default=(0,), parse=as_wholes, group=Group.SUBJECT, value="COUNT",
         meaning="intra-op threads; 0 is ONNX Runtime's default"),
-    Key(name="runtime", default=(), parse=as_texts, group=Group.SUBJECT, value="PACKAGES",
-        meaning="package sets, for example onnxruntime==1.22.1"),
+    Key(name="runtime", default=(), parse=as_texts, place=placed_runtimes, group=Group.SUBJECT, value="PACKAGES",
+        meaning='package sets: onnxruntime==1.22.1, "NAME @ git+file:///PATH@REV", path:FOLDER, a wheel, an sdist, '
+                "requirements.txt, uv.lock"),
     Key(name="script", default=(), parse=as_pairs, group=Group.SUBJECT, value="NAME=VALUE",
         meaning="settings of the scripted engine"),
 )  # fmt: skip

@@ -15,6 +15,20 @@ def placed_models(value: tuple[str, ...], base: Path, origin: str) -> tuple[str,
     return tuple(_placed_model(each, base, origin) for each in value)
 
 
+def placed_runtimes(value: tuple[str, ...], base: Path, origin: str) -> tuple[str, ...]:
+    """Runtimes with paths of packages from `base` on. UsageError for a path that does not exist."""
+    return tuple(_placed_runtime(each, base, origin) for each in value)
+
+
+def _placed_runtime(given: str, base: Path, origin: str) -> str:
+    from harness.plan.package_sources import is_source, read_source, split_requirements
+
+    items = split_requirements(given, base=base)
+    if not any(map(is_source, items)):
+        return given
+    return " ".join(read_source(each, base=base, where=origin) if is_source(each) else each for each in items)
+
+
 def _placed_model(given: str, base: Path, origin: str) -> str:
     from harness.models.naming import as_path, split_label
 

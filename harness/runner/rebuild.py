@@ -115,7 +115,7 @@ def _with_packages(
 
 
 def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: Config) -> tuple[Arm, WorkerPlace]:
-    from harness.measure.runtimes.revisions import NAMED_REVISION, checkout
+    from harness.measure.runtimes.revisions import NAMED_REVISION, checkout, harness_in
 
     if accepted.dirty:
         raise UsageError("the engine was accepted with uncommitted changes, which nobody else has", where="source")
@@ -123,7 +123,8 @@ def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: C
         came = f"kokoro-bench {accepted.harness_version}".strip()
         raise UsageError(f"the engine came with the package {came}, whose source is not here", where="source")
     try:
-        harness = checkout(config.root, accepted.revision, cache=default_root())
+        folder = checkout(config.root, accepted.revision, cache=default_root())
+        harness = harness_in(folder, accepted.revision[:COMMIT])
     except UsageError as error:
         if error.where != NAMED_REVISION:
             raise

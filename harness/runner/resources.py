@@ -1,6 +1,7 @@
 """The resources of a run: clock, workers, models, machine. Either all real, or all scripted."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,12 +14,15 @@ from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, 
 from harness.core.records.scenario import CURRENT_RUNTIME, DEQUANTISED, Arm, ModelVariant, Runtime
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
-from harness.measure.worker.handle import HERE, ProcessHandle, WorkerPlace
+from harness.measure.runtimes.resolve import digest_of
+from harness.measure.runtimes.sources import described_source
+from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.models.naming import derivations, label_of, split_label
 from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
 from harness.plan.config import Config
 from harness.plan.labels import configured_labels, labels
+from harness.runner.arm_sources import WorkerPlaces, check_engine
 from harness.runner.default_models import default_names, replica_note
 from harness.runner.started_servers import StartedServers
 
@@ -51,13 +55,18 @@ class Resources:
     """Sentences for the run about unusual files and packages."""
 
 
-def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None = None) -> tuple[Arm, ...]:
+def wanted_arms(
+    config: Config, selection: str, *, recipes: Sequence[str] | None = None, engine_here: bool = True
+) -> tuple[Arm, ...]:
     """Runtimes × models × providers × thread counts of the configuration. The models are not resolved yet.
 
     Without a named model: the original and its variants by `recipes` (None: the selection's), if the engine has models.
+    `engine_here` says whether the engine of an arm in this environment must be here: a side of a duel may be elsewhere.
     """
     engine = config["engine"]
-    _check_engine(engine)
+    runtimes = _wanted_runtimes(config)
+    if engine_here and CURRENT_RUNTIME in runtimes:
+        check_engine(engine)
     if engine == ENDPOINT:
         return (endpoint_arm(config),)
     if not has_axes(engine):
@@ -66,8 +75,6 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
     models = list(configured_labels(config).values())
     if not models and takes_models(engine):
         models = default_names(engine, selection, recipes)
-    known = declared(config.tables)
-    runtimes = [find_runtime(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
     return tuple(
         Arm(
             engine=engine,
@@ -77,12 +84,24 @@ def wanted_arms(config: Config, selection: str, *, recipes: Sequence[str] | None
             runtime=runtime,
             provider_options=config["provider-options"],
             session_options=config["session-options"],
+            source=described_source(runtime),
         )
         for runtime in runtimes
         for model in models or [""]
         for provider in config["provider"]
         for threads in config["threads"]
     )
+
+
+def _wanted_runtimes(config: Config) -> list[Runtime]:
+    """The configured runtimes. Those of one name get different ones, because a name is a part of an arm's id."""
+    known = declared(config.tables, root=config.root)
+    found = [find_runtime(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
+    called = Counter(runtime.name for runtime in found)
+    return [
+        replace(each, name=f"{each.name}-{digest_of(each.requirements)[:6]}") if called[each.name] > 1 else each
+        for each in dict.fromkeys(found)
+    ]
 
 
 def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm, Arm], Mapping[str, str]]:
@@ -124,13 +143,6 @@ def prepare_resources(config: Config, *, report: Reporter) -> Resources:
     return _scripted() if config["engine"] == "scripted" else _real(config, report)
 
 
-def _check_engine(engine: str) -> None:
-    from harness.engines.registry import engine_names, is_engine
-
-    if not is_engine(engine):
-        raise UsageError(f"unknown engine {engine!r}", where="--engine", remedy=nearest(engine, list(engine_names())))
-
-
 def _check_providers(providers: Sequence[str]) -> None:
     from harness.engines.providers import provider_names
 
@@ -156,11 +168,15 @@ class ArtifactResolver:
     report: Reporter
     _files: "dict[str, ModelFiles]" = field(default_factory=dict)
     _notes: dict[str, None] = field(default_factory=dict)
-    _places: dict[tuple[Runtime, str], WorkerPlace] = field(default_factory=dict)
     _servers: StartedServers = field(init=False)
 
     def __post_init__(self) -> None:
         self._servers = StartedServers(config=self.config, report=self.report)
+
+    @cached_property
+    def places(self) -> WorkerPlaces:
+        """The interpreters and checkouts of arms."""
+        return WorkerPlaces(directory=self.config.directory, report=self.report)
 
     def files(self, name: str) -> "ModelFiles":
         """Model and voices for a name of the catalogue, the path of a file, or the label of a configured file."""
@@ -190,8 +206,9 @@ class ArtifactResolver:
     def resolve(self, arm: Arm) -> Arm:
         """The arm with its model's digest. Also builds its environment and checks out its revision."""
         if arm.runtime.name != "current" and not arm.runtime.requirements:
-            arm = replace(arm, runtime=find_runtime(arm.runtime.name, declared(self.config.tables)))
-        self.place(arm)
+            known = declared(self.config.tables, root=self.config.root)
+            arm = replace(arm, runtime=find_runtime(arm.runtime.name, known))
+        self.places.of(arm)
         if arm.server:
             self._servers.prepare(arm.server, self.config.root)
         if arm.model is None:
@@ -211,7 +228,7 @@ class ArtifactResolver:
         from harness.engines.builds import overwriting_note
         from harness.engines.installed import unknown_providers
 
-        here = bool(self._files) and any(runtime == CURRENT_RUNTIME for runtime, _ in self._places)
+        here = bool(self._files) and self.places.some_here
         environment = (overwriting_note() if here else "", unknown_providers())
         return (
             *replica_note(self.config, self._files),
@@ -229,23 +246,6 @@ class ArtifactResolver:
         found = self.files(arm.model.name)
         return ArmFiles(model_path=str(found.model_path), voices_path=str(found.voices_path))
 
-    def place(self, arm: Arm) -> WorkerPlace:
-        """The interpreter of the arm's runtime, and the harness of its revision."""
-        key = (arm.runtime, arm.revision)
-        if key not in self._places:
-            from harness.measure.runtimes.build import Runtimes
-            from harness.measure.runtimes.revisions import checkout
-            from harness.models.cache import default_root
-
-            place = HERE
-            if arm.runtime.requirements:
-                python = Runtimes(default_root()).build(arm.runtime, report=self.report)
-                place = replace(place, python=str(python))
-            if arm.revision:
-                place = replace(place, harness=checkout(self.config.root, arm.revision, cache=default_root()))
-            self._places[key] = place
-        return self._places[key]
-
 
 def _real(config: Config, report: Reporter) -> Resources:
     from harness.measure.system import conditions, machine, subject
@@ -260,7 +260,7 @@ def _real(config: Config, report: Reporter) -> Resources:
 
     return Resources(
         clock=clock,
-        worker_factory=WorkerFactory(start=ProcessHandle, place=artifacts.place, files=artifacts.arm_files),
+        worker_factory=WorkerFactory(start=ProcessHandle, place=artifacts.places.of, files=artifacts.arm_files),
         machine=machine.identify(),
         observe=lambda: conditions.observe(clock.wall()),
         subject=find_subject,

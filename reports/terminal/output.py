@@ -21,6 +21,7 @@ from harness.metrics.registry import METRICS
 from reports.terminal.arm_table import arm_table
 from reports.terminal.plain_table import PlainTable
 from reports.terminal.run_table import PIPED_WIDTH, SIGNS, WIDE, results_table
+from reports.text.format import visible
 from reports.text.leniency import lenient_sentences
 from reports.views.headline import headline
 
@@ -124,6 +125,8 @@ def _unsettled(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _side(shown: str, arm: Arm, run: RunRecord) -> str:
     """An arm as the user wrote it, with its revision or source if that is not obvious."""
+    if arm.source:
+        return f"{shown} ({visible(arm.source)})"
     if arm.revision:
         return shown if arm.revision in shown else f"{shown} (revision {arm.revision})"
     return f"{shown} (work tree with uncommitted changes)" if run.subject.dirty and not arm.url else shown

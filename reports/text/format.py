@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from harness.analysis.messages import no_interval, says_little
-from harness.core.records.scenario import PLAIN_ENGINES, Arrivals, Scenario, Traffic
+from harness.core.records.scenario import PLAIN_ENGINES, Arm, Arrivals, Scenario, Traffic
 from harness.core.records.verdict import SPEECH_VERDICT, Estimate, Leniency, Shown, VerdictKind
 from harness.metrics.metric import MOST_PLACES, Direction, Metric, telling_places
 from harness.metrics.registry import METRICS
@@ -274,6 +274,13 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda match: f"\u27e8U+{ord(match[0]):04X}\u27e9", text)
 
 
+def revision_words(arm: Arm) -> str:
+    """The revision of an arm, for people: its short commit and subject line; "" for none."""
+    if arm.source and not arm.runtime.requirements:
+        return visible(arm.source)
+    return f"revision {visible(arm.source) or arm.revision}" if arm.revision else ""
+
+
 def arm_parts(scenario: Scenario) -> tuple[str, ...]:
     """What a scenario's arm is, for people: the model first."""
     arm = scenario.arm
@@ -283,9 +290,9 @@ def arm_parts(scenario: Scenario) -> tuple[str, ...]:
     if arm.provider:
         parts += [arm.provider, count(arm.threads, "thread") if arm.threads else "default threads"]
     if arm.runtime.requirements:
-        parts.append(arm.runtime.name)
+        parts.append(f"{arm.runtime.name}, {visible(arm.source)}" if arm.source else arm.runtime.name)
     parts += [f"{key}={value}" for key, value in (*arm.provider_options, *arm.session_options)]
-    parts += [part for part in (arm.url, arm.revision and f"revision {arm.revision}") if part]
+    parts += [part for part in (arm.url, revision_words(arm)) if part]
     if arm.side:
         parts.append(arm.side)
     if arm.slowdown:

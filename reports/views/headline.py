@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness.analysis.messages import leniency
 from harness.core.records.run import Concluded, RunOutline, RunRecord, RunStatus
+from harness.core.records.scenario import UNCOMMITTED
 from harness.core.records.verdict import SPEECH_VERDICT, Leniency, Shown, TargetKind, Verdict, VerdictKind
 from reports.text.format import VERDICT_WORDS, change_words, count, metric_of, sentence
 from reports.text.naming import Names, names_of
@@ -106,7 +107,10 @@ def _speech_sentence(speech: _Kinds) -> str:
 
 def uncommitted(run: RunRecord) -> str:
     """A note that uncommitted changes were measured; "" if the work tree was clean or was not measured."""
-    ours = any(not (scenario.arm.revision or scenario.arm.url) for scenario in run.scenarios)
+    ours = any(
+        not (arm.revision or arm.url) and (not arm.source or UNCOMMITTED in arm.source)
+        for arm in (scenario.arm for scenario in run.scenarios)
+    )
     if not (run.subject.dirty and ours):
         return ""
     return f"The work tree was measured as it is: with uncommitted changes on revision {run.subject.revision[:12]}."

@@ -7,7 +7,7 @@ import pytest
 
 from harness.core.records.repetition import Outcome, OutcomeKind
 from harness.core.records.run import RunData
-from harness.core.records.scenario import Arm
+from harness.core.records.scenario import Arm, Runtime
 from harness.core.redaction import published, published_record, published_selection, published_text
 from tests.conftest import Laboratory
 
@@ -123,3 +123,8 @@ def test_an_arm_keeps_its_id_and_loses_its_folders(value: str) -> None:
 def test_paths_of_an_interface_stay() -> None:
     arm = Arm(engine="endpoint", url="http://127.0.0.1:8880", session_options=(("path", "/own/speech"),))
     assert published_record(arm) == arm
+
+
+def test_a_package_is_named_without_its_folder() -> None:
+    arm = Arm(engine="bells", runtime=Runtime(name="x", requirements=("path:/home/me/my engine", "numpy<2")))
+    assert published_record(arm).runtime.requirements == ("path:my engine", "numpy<2")

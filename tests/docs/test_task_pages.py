@@ -41,7 +41,7 @@ PAGES = (
     "nightly-runs",
     "when-a-verdict-surprises-you",
 )
-NOT_RUN = 9
+NOT_RUN = 10
 """Blocks of commands that no test runs: they install packages, take minutes, or need another machine."""
 LEAST_COMMANDS = 4
 LINES = range(60, 131)

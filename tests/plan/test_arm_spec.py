@@ -1,12 +1,13 @@
 """What a person writes for a side of a duel."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness.core.errors import UsageError
 from harness.core.records.scenario import Arm, ModelVariant
-from harness.plan.arm_spec import arm_spec_of, parse_arm_spec, with_label
+from harness.plan.arm_spec import arm_spec_of, parse_arm_spec, with_label, without_paths
 
 MODELS = ("replica", "replica-u8")
 BASE = Arm(engine="kokoro", model=ModelVariant(name="replica", sha256="", size=0, origin="unresolved"))
@@ -32,6 +33,17 @@ def test_current_is_the_arm_as_configured(text: str) -> None:
 )
 def test_requirements_make_a_runtime(text: str, requirements: tuple[str, ...]) -> None:
     assert side(text).runtime.requirements == requirements
+
+
+def test_a_source_of_packages_makes_a_runtime_without_folders_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "my engine, new"
+    folder.mkdir()
+    escaped = f"{folder}".replace(",", "\\,")
+    arm = side(f"path:{escaped},threads=2,numpy==2.0")
+    assert arm.runtime.requirements == ("numpy==2.0", f"path:{folder}")
+    assert (arm.runtime.name, arm.threads) == ("my-engine-new_numpy==2.0", 2)
+    assert without_paths(f"path:{escaped},threads=2") == "my-engine-new,threads=2"
+    assert without_paths("runtime=path:/home/somebody/x,rev=a/b") == "runtime=x,rev=a/b"
 
 
 def test_a_known_name_is_a_model_and_any_other_word_a_revision() -> None:

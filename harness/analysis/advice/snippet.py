@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from harness.core.records.scenario import Arm
 from harness.engines.kokoro.session import LEVELS, MODES, SWITCHES
 from harness.engines.providers import find_provider
+from harness.plan.package_sources import PATH
 
 FALSE = {name for name, value in SWITCHES.items() if not value}
 
@@ -13,7 +14,8 @@ def snippet(arm: Arm, *, model_path: str, voices_path: str) -> str:
     """Python for kokoro-onnx with the arm's packages, model, provider and session options."""
     provider = find_provider(arm.provider)
     name = provider.ort if provider else arm.provider
-    lines = [f"# pip install {' '.join(arm.runtime.requirements)}"] if arm.runtime.requirements else []
+    packages = " ".join(each.removeprefix(PATH) for each in arm.runtime.requirements)
+    lines = [f"# pip install {packages}"] if packages else []
     lines += ["import onnxruntime as ort", "from kokoro_onnx import Kokoro", "", "options = ort.SessionOptions()"]
     lines += option_lines(dict(arm.session_options), threads=arm.threads)
     lines += [

@@ -100,6 +100,9 @@ class Runtime:
 
 CURRENT_RUNTIME = Runtime()
 
+UNCOMMITTED = "with uncommitted changes"
+"""The end of the description of a source that has some."""
+
 
 PASSING = ("pid",)
 """Options of a server that do not describe it, and differ at each of its starts."""
@@ -133,6 +136,9 @@ class Arm:
     slowdown: float = 0.0
     side: str = ""
     """Distinguishes the two arms of a duel if nothing else does."""
+    source: str = ""
+    """What the engine's source is, for people: its short commit and subject line, and whether it has uncommitted
+    changes. "" if it is not from a git repository that was named."""
 
     @property
     def server(self) -> str:

@@ -14,17 +14,27 @@ from harness.core.errors import RuntimeBuildError, UsageError, nearest
 from harness.core.records.scenario import Runtime, slug
 from harness.core.uv import run_uv
 from harness.engines.builds import PLAIN, builds_in, distribution_of, refuse_several_builds
-from harness.measure.runtimes.resolve import digest_of, resolve
+from harness.engines.registry import BUILT_IN, ENTRY_POINTS, SEVERAL_REMEDY, several
+from harness.measure.runtimes.resolve import HARNESS, digest_of, resolve
+from harness.measure.runtimes.sources import settled_runtime
+from harness.plan.package_sources import is_source, read_source, runtime_name, split_requirements
 
-MARKER = "kokoro-bench.json"
 CHECK_TIMEOUT_S = 120.0
+MARKER = "kokoro-bench.json"
 """The file that is written last. An environment without it is incomplete."""
 CHECK = """
+import json
 import {modules}
 from importlib import metadata
-print(*sorted(set(metadata.packages_distributions().get("onnxruntime", ()))))
+entries = metadata.entry_points(group="kokoro_bench.engines")
+found = dict(
+    builds=sorted(set(metadata.packages_distributions().get("onnxruntime", ()))),
+    engines=[(each.name, f"{{each.dist.name}} {{each.dist.version}}") for each in entries if each.dist],
+)
+print(json.dumps(found))
 """
-"""Prints the distributions that install ONNX Runtime. Each overwrites files of those installed before it."""
+"""Prints the distributions that install ONNX Runtime, each of which overwrites files of those installed before it, and
+the engines: name and distribution."""
 MODULES = {"kokoro_onnx": "kokoro-onnx", "numpy": "numpy", "onnxruntime": PLAIN, "psutil": "psutil"}
 """Module → the distribution that installs it: what a new environment is checked for, if it has the distribution."""
 
@@ -48,19 +58,38 @@ class Runtimes:
     def __init__(self, root: Path) -> None:
         self._root = root / "runtimes"
 
+    @property
+    def root(self) -> Path:
+        """The folder of the environments."""
+        return self._root
+
     def build(
-        self, runtime: Runtime, *, report: Callable[[str], None] = lambda _message: None, refresh: bool = False
+        self,
+        runtime: Runtime,
+        *,
+        engine: str = "kokoro",
+        report: Callable[[str], None] = lambda _message: None,
+        refresh: bool = False,
     ) -> Path:
-        """The interpreter of a runtime, which is built if needed. Raises RuntimeBuildError."""
+        """The interpreter of a runtime for an engine, which is built if needed.
+
+        Raises RuntimeBuildError, and UsageError if it does not have the engine.
+        """
         from filelock import FileLock
 
-        resolution = resolve(runtime.requirements, remembered=self._root / "resolved", refresh=refresh)
+        own = engine in BUILT_IN
+        resolution = resolve(runtime.requirements, root=self._root, own=own, refresh=refresh)
         path = self._root / resolution.digest
         with FileLock(str(self._root / f"{resolution.digest}.lock")):
             if not (path / MARKER).is_file():
                 report(f"building runtime {runtime.name}")
                 self._build(path, runtime, resolution.pinned)
             os.utime(path / MARKER)
+        described = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        engines = described.get("engines")
+        if engines is None:  # built by an earlier version
+            engines = _check(path, runtime, resolution.pinned)
+        require_engine(engine, engines, where=runtime.name)
         return interpreter(path)
 
     def build_pinned(
@@ -93,6 +122,9 @@ class Runtimes:
             # Remove the marker first: a half-removed environment must not look complete.
             (environment.path / MARKER).unlink(missing_ok=True)
             shutil.rmtree(environment.path, ignore_errors=True)
+        for wheels in (self._root / "built").glob("*/"):
+            if time.time() - wheels.stat().st_mtime >= unused_s:
+                shutil.rmtree(wheels, ignore_errors=True)
         return tuple(old)
 
     def _build(self, path: Path, runtime: Runtime, pinned: Sequence[str], *, python: str = "") -> None:
@@ -104,8 +136,12 @@ class Runtimes:
             "pip", "install", "--quiet", "--no-deps", "--python", str(interpreter(path)), "-r", "-",
             given="\n".join(pinned), what=runtime.name,
         )  # fmt: skip
-        _check(path, runtime, pinned)
-        described = {"name": runtime.name, "requirements": list(runtime.requirements), "pinned": list(pinned)}
+        described = {
+            "name": runtime.name,
+            "requirements": list(runtime.requirements),
+            "pinned": list(pinned),
+            "engines": _check(path, runtime, pinned),
+        }
         (path / MARKER).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
 
     def _describe(self, path: Path) -> Environment:
@@ -121,8 +157,8 @@ class Runtimes:
         )
 
 
-def declared(tables: Mapping[str, object]) -> dict[str, Runtime]:
-    """The runtimes of `[tool.kokoro-bench.runtimes]`."""
+def declared(tables: Mapping[str, object], *, root: Path) -> dict[str, Runtime]:
+    """The runtimes of `[tool.kokoro-bench.runtimes]`; relative paths begin at `root`."""
     table = tables.get("runtimes", {})
     if not isinstance(table, Mapping):
         raise UsageError(
@@ -137,18 +173,31 @@ def declared(tables: Mapping[str, object]) -> dict[str, Runtime]:
                 remedy=f'{name} = ["onnxruntime==1.20.1"]',
             )
         refuse_several_builds(requirements, where=f"[tool.kokoro-bench.runtimes] {name}")
-        found[name] = Runtime(name=slug(name), requirements=tuple(requirements))
+        placed = (_placed(each, root, where=f"[tool.kokoro-bench.runtimes] {name}") for each in requirements)
+        found[name] = Runtime(name=slug(name), requirements=tuple(placed))
     return found
 
 
-def find_runtime(text: str, known: Mapping[str, Runtime]) -> Runtime:
-    """A declared runtime by its name, or one made of the requirements in `text`, separated by spaces."""
+def _placed(requirement: str, root: Path, *, where: str) -> str:
+    """A requirement with its path from `root` on. That it exists is checked when it is used."""
+    return read_source(requirement, base=root, where=where, check=False) if is_source(requirement) else requirement
+
+
+def find_runtime(text: str, known: Mapping[str, Runtime], *, where: str = "--runtime") -> Runtime:
+    """A declared runtime by its name, or one made of the requirements in `text`, separated by spaces.
+
+    UsageError for an unknown name, and for a path or a git revision that does not exist.
+    """
     if text in known:
-        return known[text]
-    if not any(sign in text for sign in "<>=~!"):
-        raise UsageError(f"no runtime {text!r}", where="--runtime", remedy=nearest(text, list(known)))
-    refuse_several_builds(text.split(), where="--runtime")
-    return Runtime(name=slug(text), requirements=tuple(sorted(text.split())))
+        return settled_runtime(known[text])
+    items = split_requirements(text, base=Path.cwd())
+    sources = [each for each in items if is_source(each)]
+    if not sources and not any(sign in text for sign in "<>=~!"):
+        raise UsageError(f"no runtime {text!r}", where=where, remedy=nearest(text, list(known)))
+    items = [read_source(each, base=Path.cwd(), where=where) if each in sources else each for each in items]
+    refuse_several_builds(items, where=where)
+    name = runtime_name(items) if sources else slug(text)
+    return settled_runtime(Runtime(name=name, requirements=tuple(sorted(items))))
 
 
 def interpreter(path: Path) -> Path:
@@ -171,16 +220,39 @@ def check_imports(python: Path, code: str, *, name: str, remedy: str = "") -> st
     return done.stdout
 
 
-def _check(path: Path, runtime: Runtime, pinned: Sequence[str]) -> None:
-    """Check the imports now, so that a broken environment does not surface as a lost worker."""
+def _check(path: Path, runtime: Runtime, pinned: Sequence[str]) -> list[list[str]]:
+    """The engines of an environment: name and distribution.
+
+    Its imports are checked now, so that a broken environment does not surface as a lost worker.
+    """
     names = {distribution_of(requirement) for requirement in pinned}
     modules = [module for module, found in MODULES.items() if found in names or (found == PLAIN and builds_in(pinned))]
     code = CHECK.format(modules=", ".join(modules) or "sys")
     printed = check_imports(interpreter(path), code, name=runtime.name, remedy="choose compatible versions")
-    brought_by = printed.splitlines()[-1].split()
+    found = json.loads(printed.splitlines()[-1])
+    brought_by = found["builds"]
     if len(brought_by) > 1:
         raise RuntimeBuildError(
             f"{' and '.join(brought_by)} overwrite one another: all of them install the module onnxruntime",
             where=runtime.name,
             remedy="request packages that install only one of them",
         )
+    engines: list[list[str]] = found["engines"]
+    return engines
+
+
+def require_engine(engine: str, engines: Sequence[Sequence[str]], *, where: str) -> None:
+    """Raise UsageError unless exactly one package brings the engine. `engines` are pairs of name and distribution."""
+    ours = [HARNESS] if engine in BUILT_IN else []
+    brought_by = sorted({*ours, *(package for name, package in engines if name == engine)})
+    if not brought_by:
+        names = sorted({name for name, _ in engines})
+        raise UsageError(
+            f"this runtime has no engine {engine!r}",
+            where=where,
+            remedy=nearest(engine, names)
+            if names
+            else f"its package needs an entry point {engine} in the group {ENTRY_POINTS}",
+        )
+    if len(brought_by) > 1:
+        raise UsageError(several(engine, brought_by), where=where, remedy=SEVERAL_REMEDY)

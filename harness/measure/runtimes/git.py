@@ -7,6 +7,10 @@ from pathlib import Path
 from harness.core.errors import UsageError
 
 TAIL_LINES = 3
+OUTPUTS = (".kokoro-bench", "reports/site")
+"""Folders that commands of kokoro-bench write to, which are no part of anybody's source."""
+SUBJECT = 80
+"""Characters of a commit's description."""
 REPOSITORY_VARIABLES = frozenset(
     f"GIT_{name}"
     for name in (
@@ -75,6 +79,29 @@ def git_bytes(root: Path, *arguments: str, timeout_s: float | None = None) -> by
         reason = _error_lines(errors) or f"no reason was given, exit code {done.returncode}"
         raise GitError(f"git {arguments[0]} failed: {reason}", stderr=errors, remedy=_remedy(errors, root))
     return done.stdout
+
+
+def commit_of(root: Path, revision: str, *, where: str) -> str:
+    """The commit that a revision of the repository at `root` names. UsageError if there is none."""
+    try:
+        return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
+    except GitError as error:
+        if error.stderr.strip():
+            raise
+        raise UsageError(
+            f"the repository has no revision {revision!r}", where=where, remedy=f"git -C {root} log --oneline --all"
+        ) from error
+
+
+def described_commit(root: Path, commit: str) -> str:
+    """The short hash and the subject line of a commit."""
+    return git(root, "log", "-1", "--no-show-signature", "--format=%h %s", "--abbrev=7", commit).strip()[:SUBJECT]
+
+
+def has_changes(root: Path) -> bool:
+    """Whether the work tree has changes or new files that are not committed."""
+    paths = [":(top)", *(f":(top,exclude,glob)**/{name}/**" for name in OUTPUTS)]
+    return bool(git(root, "status", "--porcelain", "--", *paths).strip())
 
 
 def _error_lines(stderr: str) -> str:

@@ -3,8 +3,8 @@
 import hashlib
 import platform
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +18,13 @@ from harness.engines.builds import (
     builds_in,
     distribution_of,
 )
+from harness.measure.runtimes.sources import Lines, as_lines, with_wheels
+
+HARNESS = "kokoro-bench"
+NEVER = "python_version < '3'"
+"""A marker that never holds. An override with it removes a requirement."""
+WORKER = ("numpy", "psutil")
+"""Packages that every worker needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,37 +35,65 @@ class Resolution:
     digest: str
 
 
-def with_defaults(requirements: Sequence[str]) -> tuple[str, ...]:
+def with_defaults(requirements: Sequence[str], *, named: Sequence[str] = (), own: bool = True) -> tuple[str, ...]:
     """Add what a worker needs to `requirements`, in the versions of this environment.
 
-    Another build of ONNX Runtime replaces `onnxruntime`, because it installs the same module.
+    Another build of ONNX Runtime replaces `onnxruntime`, because it installs the same module. `named` are requirements
+    of files. `own` is False for an engine of another package, which brings what it needs itself.
     """
-    names = {distribution_of(requirement) for requirement in requirements}
+    given = (*requirements, *named)
+    names = {distribution_of(requirement) for requirement in given}
     found = list(requirements)
-    if not builds_in(requirements):
+    if own and not builds_in(given):
         found.append(f"onnxruntime=={version('onnxruntime')}")
-    if "kokoro-onnx" not in names:
+    if own and "kokoro-onnx" not in names:
         found.append(f"kokoro-onnx=={version('kokoro-onnx')}")
-    found += [package for package in ("numpy", "psutil") if package not in names]
+    found += [package for package in WORKER if package not in names]
     return tuple(sorted(found))
 
 
 def overrides(requirements: Sequence[str]) -> tuple[str, ...]:
     """Overrides that keep kokoro-onnx from installing the plain distribution if another build is requested."""
-    # A marker that never holds removes a requirement: uv documents overrides as replacements.
-    return (f"{PLAIN}; python_version < '3'",) if builds_in(requirements) not in ((), (PLAIN,)) else ()
+    return (f"{PLAIN}; {NEVER}",) if builds_in(requirements) not in ((), (PLAIN,)) else ()
 
 
-def resolve(requirements: Sequence[str], *, remembered: Path, refresh: bool = False) -> Resolution:
-    """Pin `requirements`. Without `refresh`, reuse an earlier resolution. Raises RuntimeBuildError if nothing fits."""
-    wanted = with_defaults(requirements)
-    file = remembered / f"{_digest([*wanted, *_platform()])}.txt"
-    if refresh or not file.is_file():
-        write_atomically(file, _compile(wanted).encode())
-    lines = file.read_text(encoding="utf-8").splitlines()
-    pinned = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+def _without_harness(requirements: Sequence[str]) -> tuple[str, ...]:
+    """An override that keeps an engine from installing kokoro-bench: its worker loads the harness that runs now."""
+    names = {distribution_of(requirement) for requirement in requirements}
+    return () if HARNESS in names else (f"{HARNESS}; {NEVER}",)
+
+
+def resolve(requirements: Sequence[str], *, root: Path, own: bool = True, refresh: bool = False) -> Resolution:
+    """Pin `requirements`. `root` is the folder of runtimes, `own` is as for `with_defaults`.
+
+    Without `refresh`, reuse an earlier resolution, unless a requirement may have moved. Raises RuntimeBuildError if
+    nothing fits or a package cannot be built.
+    """
+    lines = as_lines(requirements, root=root)
+    named = [line for file in lines.files for line in _named_in(file)]
+    wanted = with_defaults(lines.lines, named=named, own=own)
+    file = root / "resolved" / f"{_digest([*wanted, *_platform()])}.txt"
+    if refresh or not lines.lasting or not file.is_file():
+        compiled = _compile(replace(lines, lines=wanted), (*overrides((*wanted, *named)), *_without_harness(wanted)))
+        write_atomically(file, compiled.encode())
+    found = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    pinned = with_wheels(
+        [line for line in found if line and not line.startswith(("#", "--"))], root=root, folder=lines.folder
+    )
     _refuse_brought_builds(pinned, wanted)
     return Resolution(pinned=pinned, digest=digest_of(pinned))
+
+
+def brings(requirement: str, packages: Collection[str], *, root: Path) -> bool:
+    """Whether a requirement is one of `packages`, or needs one of them. Those of every worker do not count."""
+    found = resolve((requirement,), root=root, own=False).pinned
+    return bool({distribution_of(each) for each in found} & (set(packages) - set(WORKER)))
+
+
+def _named_in(file: Path) -> list[str]:
+    """The requirements of a file that name a package."""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line.strip() for line in lines if line[:1].isalnum()]
 
 
 def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None:
@@ -76,17 +111,16 @@ def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None
         )
 
 
-def _compile(wanted: Sequence[str]) -> str:
-    arguments = ["pip", "compile", "-", "--python", sys.executable, "--no-header", "--no-annotate", "--quiet"]
-    replaced = overrides(wanted)
-    if not replaced:
-        return run_uv(*arguments, given="\n".join(wanted), what=", ".join(wanted))
+def _compile(wanted: Lines, replaced: Sequence[str]) -> str:
+    files = [str(file) for file in wanted.files]
+    arguments = ["pip", "compile", "-", *files, "--python", sys.executable, "--no-header", "--no-annotate", "--quiet"]
+    what, given = ", ".join(wanted.lines), "\n".join(wanted.lines)
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "overrides.txt"
         file.write_text("\n".join(replaced), encoding="utf-8")
-        return run_uv(*arguments, "--overrides", str(file), given="\n".join(wanted), what=", ".join(wanted))
+        return run_uv(*arguments, "--overrides", str(file), given=given, what=what, folder=wanted.folder)
 
 
 def digest_of(pinned: Sequence[str], *, python: str = "") -> str:

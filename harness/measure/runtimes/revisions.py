@@ -1,10 +1,11 @@
-"""Checks out other revisions of the source as git worktrees in the cache, one per commit."""
+"""Checks out revisions of a git repository as worktrees in the cache, one per commit."""
 
 import shutil
 from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.measure.runtimes.git import GitError, git
+from harness.measure.runtimes.sources import is_package, project_name
 
 MEASURING = (
     "harness/measure",
@@ -23,7 +24,7 @@ WORKERS = ("harness/measure/worker/__init__.py", "harness/measure/worker.py")
 
 
 def checkout(root: Path, revision: str, *, cache: Path) -> Path:
-    """The directory of the harness package at `revision`.
+    """The folder with the files of `revision` of the repository at `root`.
 
     Raises UsageError if the revision or git is missing, or if the checkout fails.
     """
@@ -45,13 +46,45 @@ def checkout(root: Path, revision: str, *, cache: Path) -> Path:
             where=str(folder),
             remedy="set KOKORO_BENCH_CACHE to a writable folder",
         ) from error
-    if not any((folder / worker).is_file() for worker in WORKERS):
+    return folder
+
+
+def has_worker(folder: Path) -> bool:
+    """Whether a folder has a worker of its own: it is a revision of this harness."""
+    return any((folder / worker).is_file() for worker in WORKERS)
+
+
+def is_harness(folder: Path) -> bool:
+    """Whether a folder has the source of kokoro-bench, whose older revisions have no worker."""
+    return has_worker(folder) or project_name(folder) == "kokoro-bench"
+
+
+def harness_in(folder: Path, revision: str) -> Path:
+    """The harness package in a checkout. UsageError if it has no worker."""
+    if not has_worker(folder):
         raise UsageError(
             f"revision {revision} has no worker",
             where="rev",
             remedy="compare with one that has harness/measure/worker/ or harness/measure/worker.py",
         )
     return folder / "harness"
+
+
+def repository_of(folder: Path) -> Path:
+    """The top of the work tree that a folder lies in. GitError if it lies in none."""
+    return Path(git(folder, "rev-parse", "--show-toplevel").strip())
+
+
+def package_in(root: Path, directory: Path, checked_out: Path) -> Path:
+    """The package of a checkout that corresponds to `directory` of the work tree `root`: there, or in a folder above.
+
+    The checkout itself if no folder is a package.
+    """
+    inside = directory.resolve().relative_to(root.resolve())
+    for folder in (inside, *inside.parents):
+        if is_package(checked_out / folder):
+            return checked_out / folder
+    return checked_out
 
 
 def resolve(root: Path, revision: str) -> str:
@@ -64,7 +97,7 @@ def resolve(root: Path, revision: str) -> str:
         raise UsageError(
             f"{revision!r} is neither a model nor a requirement, and {root} lies in no git repository with revisions",
             where=NAMED_REVISION,
-            remedy="kokoro-bench models list shows models; revisions are those of a clone of kokoro-bench",
+            remedy="run it in the repository of the engine; kokoro-bench models list shows models",
         ) from error
     try:
         return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()

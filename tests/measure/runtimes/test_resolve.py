@@ -1,6 +1,7 @@
 """What a runtime is completed with, and what is kept out of it."""
 
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_what_is_no_requirement_is_refused() -> None:
 
 
 def test_declared_runtimes_go_by_their_name() -> None:
-    known = declared({"runtimes": {"old": ["onnxruntime==1.20.1"]}})
+    known = declared({"runtimes": {"old": ["onnxruntime==1.20.1"]}}, root=Path())
     assert find_runtime("old", known) == Runtime(name="old", requirements=("onnxruntime==1.20.1",))
     assert find_runtime("onnxruntime==1.22.1 numpy<2", known).requirements == ("numpy<2", "onnxruntime==1.22.1")
 
@@ -39,7 +40,7 @@ def test_declared_runtimes_go_by_their_name() -> None:
 )
 def test_a_table_that_makes_no_sense_names_the_right_form(table: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"old = \[|must be"):
-        declared(table)
+        declared(table, root=Path())
 
 
 def test_an_unknown_runtime_names_the_nearest() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import UsageError
-from harness.measure.runtimes.revisions import checkout, measuring_changes, resolve
+from harness.measure.runtimes.revisions import checkout, harness_in, measuring_changes, resolve
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -38,7 +38,7 @@ def repository(tmp_path: Path) -> Path:
 
 def test_a_revision_is_laid_out_once_and_stays_as_it_was(repository: Path, tmp_path: Path) -> None:
     first = checkout(repository, "v1", cache=tmp_path / "cache")
-    assert (first / "measure" / "worker.py").read_text() == "FIRST = True\n"
+    assert (first / "harness" / "measure" / "worker.py").read_text() == "FIRST = True\n"
     assert checkout(repository, "v1", cache=tmp_path / "cache") == first
     assert (repository / "harness" / "measure" / "worker.py").read_text() == "SECOND = True\n"
     assert git(repository, "status", "--porcelain") == ""
@@ -58,7 +58,7 @@ def test_where_there_is_no_repository_that_is_said(tmp_path: Path) -> None:
 
 def test_a_revision_without_a_worker_is_refused(repository: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no worker"):
-        checkout(repository, "v1~1", cache=tmp_path / "cache")
+        harness_in(checkout(repository, "v1~1", cache=tmp_path / "cache"), "v1~1")
 
 
 def test_a_revision_whose_worker_is_a_package_is_laid_out(repository: Path, tmp_path: Path) -> None:
@@ -67,7 +67,8 @@ def test_a_revision_whose_worker_is_a_package_is_laid_out(repository: Path, tmp_
     (repository / "harness" / "measure" / "worker.py").unlink()
     git(repository, "add", "--all")
     git(repository, "commit", "--quiet", "--message", "makes the worker a package")
-    assert (checkout(repository, "HEAD", cache=tmp_path / "cache") / "measure" / "worker" / "__init__.py").is_file()
+    harness = harness_in(checkout(repository, "HEAD", cache=tmp_path / "cache"), "HEAD")
+    assert (harness / "measure" / "worker" / "__init__.py").is_file()
 
 
 def test_changes_of_the_measuring_code_are_told_from_others(repository: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_checkout_that_is_not_as_it_was_committed_is_laid_out_anew(
     repository: Path, tmp_path: Path, change: str
 ) -> None:
     cache = tmp_path / "cache"
-    worker = checkout(repository, "v1", cache=cache) / "measure" / "worker.py"
+    worker = checkout(repository, "v1", cache=cache) / "harness" / "measure" / "worker.py"
     if change == "changed":
         worker.write_text("SECOND = True\n")
     elif change == "removed":
@@ -93,4 +94,4 @@ def test_a_checkout_that_is_not_as_it_was_committed_is_laid_out_anew(
     else:
         repository = repository.rename(tmp_path / "elsewhere")
     again = checkout(repository, "v1", cache=cache)
-    assert (again / "measure" / "worker.py").read_text() == "FIRST = True\n"
+    assert (again / "harness" / "measure" / "worker.py").read_text() == "FIRST = True\n"

@@ -1,0 +1,107 @@
+"""Engines of packages of their own, in git repositories and folders, that are built and installed without a network."""
+
+import subprocess
+import sysconfig
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+WORK = 400
+"""Rounds of a computation for each character of a text: a text takes some milliseconds."""
+BACKEND = '''
+import zipfile, tomllib
+
+def build_wheel(folder, settings=None, metadata=None):
+    """Write a wheel with the package's one module."""
+    project = tomllib.loads(open("pyproject.toml").read())["project"]
+    name, version = project["name"], project["version"]
+    entries = "".join(
+        f"[{group}]\\n" + "".join(f"{key} = {value}\\n" for key, value in each.items())
+        for group, each in project.get("entry-points", {}).items()
+    )
+    about = f"{name}-{version}.dist-info"
+    requires = "Requires-Dist: kokoro-bench\\n"
+    files = {
+        f"{name}.py": open(f"{name}.py").read(),
+        f"{about}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n{requires}",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\\nGenerator: hand\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        f"{about}/entry_points.txt": entries,
+    }
+    files[f"{about}/RECORD"] = "".join(f"{path},,\\n" for path in files)
+    wheel = f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{wheel}", "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    open("left_by_the_build", "w").close()
+    return wheel
+'''
+MODULE = """
+import numpy as np
+from harness.core.records.repetition import EngineFacts
+
+class Bells:
+    def __init__(self, stages):
+        self.facts = EngineFacts(packages=(("{name}", "{released}"),), sample_rate=24_000)
+        self._stages = stages
+
+    def synthesise(self, request):
+        with self._stages.stage("inference"):
+            sum(number * number for number in range({work} * len(request.text)))
+            time = np.arange(len(request.text) * 1_800) / 24_000
+            yield (0.2 * np.sin(2_764 * time)).astype(np.float32)
+
+    def close(self):
+        pass
+
+def start(order, *, clock, stages):
+    return Bells(stages)
+"""
+
+
+def write_engine(
+    folder: Path, *, name: str = "bells", engine: str = "bells", released: str = "1.0", work: int = WORK
+) -> Path:
+    """The source of a package with an engine ("" for a package without one) whose cost is proportional to `work`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = f'[project.entry-points."kokoro_bench.engines"]\n{engine} = "{name}:start"\n' if engine else ""
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{name}"\nversion = "{released}"\n{entry}'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (folder / "backend.py").write_text(BACKEND)
+    (folder / f"{name}.py").write_text(MODULE.format(name=name, released=released, work=work))
+    return folder
+
+
+def write_index(folder: Path) -> None:
+    """Let uv use packages of this folder instead of an index: what a worker needs, which this process has."""
+    wheels = folder / ".wheels"
+    wheels.mkdir(parents=True)
+    places = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
+    for name in ("numpy", "psutil"):
+        stem = f"{name}-{version(name)}"
+        files = {
+            f"beside_{name}.pth": "\n".join(places),
+            f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version(name)}\n",
+            f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nTag: py3-none-any\n",
+        }
+        files[f"{stem}.dist-info/RECORD"] = "".join(f"{path},,\n" for path in files)
+        with zipfile.ZipFile(wheels / f"{stem}-py3-none-any.whl", "w") as archive:
+            for path, content in files.items():
+                archive.writestr(path, content)
+    (folder / "uv.toml").write_text(f'no-index = true\noffline = true\nfind-links = ["{wheels}"]\n')
+
+
+def git(root: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    ran = subprocess.run(["git", "-C", str(root), *who, *arguments], capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
+
+
+def commit(root: Path, subject: str, tag: str = "") -> str:
+    """Commit everything, and return the short hash."""
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", subject)
+    if tag:
+        git(root, "tag", tag)
+    return git(root, "rev-parse", "--short=7", "HEAD")
