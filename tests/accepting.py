@@ -1,5 +1,6 @@
 """Accepts a run as the reference, as `kokoro-bench baseline promote` does."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,16 @@ from harness.analysis.promotion import baseline_entries
 from harness.analysis.subjects import subject_of
 from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm
 from harness.core.records.run import RunData
-from harness.store.baselines import promote
+from harness.store.baselines import KEPT, BaselineChange, BaselineEntry
+from harness.store.baselines import accept as accept_all
 from harness.store.reference_file import load_reference, write
 
 DATE = "2026-11-20"
+
+
+def promote(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
+    """Add `entries` to their baselines, without a reference."""
+    return accept_all(root, entries, (), keep).figures
 
 
 def accept(baselines: Path, data: RunData, *, figures: bool = True) -> Reference:

@@ -25,8 +25,8 @@ from harness.models.files import ModelFiles
 from harness.plan.config import Config, load_config
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import run as laboratory
-from harness.store.baselines import promote
 from tests import forking
+from tests.accepting import promote
 
 POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
 SMALL = "replica-small"

@@ -111,9 +111,9 @@ def show(config: Config, machine: str | None, reference: bool, as_json: bool) ->
     key = machine or _this_machine()
     baselines = load_baselines(config.baselines, key)
     if not baselines.files:
-        raise BaselineError(
-            baselines.missing_reason("", ""), where=str(config.baselines), remedy="kokoro-bench baseline list"
-        )
+        others = baselines.other_machines
+        remedy = f"kokoro-bench baseline show --machine {others[0]}" if others else "kokoro-bench baseline list"
+        raise BaselineError(baselines.missing_reason("", ""), where=str(config.baselines), remedy=remedy)
     if as_json:
         print_values(baselines)
         return
@@ -133,6 +133,7 @@ def show(config: Config, machine: str | None, reference: bool, as_json: bool) ->
 def list_all(config: Config, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """List the machines that have baselines."""
     from harness.store.baselines import list_machines
+    from reports.text.format import count
 
     machines = list_machines(config.baselines)
     if as_json:
@@ -142,7 +143,8 @@ def list_all(config: Config, as_json: bool) -> None:  # noqa: FBT001 - click's o
         click.echo(f"no baselines under {config.baselines} — kokoro-bench baseline promote RUN makes one")
     for machine in machines:
         newest = machine.runs[-1].id if machine.runs else "–"
-        click.echo(f"{machine.machine_key}: {machine.scenarios} scenarios, {len(machine.runs)} runs, newest {newest}")
+        scenarios, runs = count(machine.scenarios, "scenario"), count(len(machine.runs), "run")
+        click.echo(f"{machine.machine_key}: {scenarios}, {runs}, newest {newest}")
 
 
 def _load(config: Config, run: str) -> "RunData":

@@ -71,7 +71,8 @@ ALL_LAUNCHES = LaunchPolicy()
 class RunLimits:
     """The limits of a run: time budget (s), launches, blocks, warm-ups, time-out (s) and the seed.
 
-    `memory` is the maximum total memory of workers in bytes; None sets no limit.
+    `memory` is the maximum total memory of workers in bytes; None sets no limit. If `whole_s` is given, `budget_s` is
+    the share of that budget (s) which the run's own values have.
     """
 
     budget_s: float
@@ -82,6 +83,14 @@ class RunLimits:
     seed: int
     launch_policy: LaunchPolicy = ALL_LAUNCHES
     memory: int | None = None
+    whole_s: float | None = None
+
+    @property
+    def spent(self) -> str:
+        """That the time is up, as a sentence without a full stop."""
+        if self.whole_s is None:
+            return f"the budget of {self.budget_s:g} s was spent"
+        return f"the run's own values had {self.budget_s:g} of the budget's {self.whole_s:g} s, which were spent"
 
     def timeout_for(self, characters: int) -> float:
         """The time-out (s) for a text of this many characters."""

@@ -87,7 +87,7 @@ def against_baseline(config: Config) -> RunAnalysis:
     return RunAnalysis(
         conclude=lambda values: conclude(values.data, config=config, derived=values),
         enough=undecided,
-        settled=lambda data: precision_reached(data, precision),
+        settled=lambda data: precision_reached(data, precision, gates=config.gates),
         policy=policy_of(config),
         launch_policy=LaunchPolicy(by_cost=True),
     )

@@ -35,11 +35,9 @@ __all__ = [
     "MachineBaselines",
     "PromotedRun",
     "accept",
-    "diff",
     "list_machines",
     "load_baselines",
     "preview",
-    "promote",
 ]
 
 KEPT: Final = 10
@@ -132,11 +130,6 @@ class BaselineChanges:
     reference: tuple[ReferenceChange, ...]
 
 
-def promote(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
-    """Add `entries` to their baselines, and leave the reference as it is; else like `accept`."""
-    return accept(root, entries, (), keep).figures
-
-
 def accept(
     root: Path,
     entries: Sequence[BaselineEntry],
@@ -154,11 +147,6 @@ def accept(
     changes, files = _plan_all(root, entries, arms, keep, renew=renew)
     write_all(files)
     return changes
-
-
-def diff(root: Path, entries: Sequence[BaselineEntry], keep: int = KEPT) -> tuple[BaselineChange, ...]:
-    """What `promote` would change, without changing it."""
-    return _plan(root, entries, keep)[0]
 
 
 def preview(

@@ -141,9 +141,8 @@ def resolve(connection: Connection, name: str, *, machine_key: str | None = None
         ids = tuple(connection.scalars(question.where(RUNS.c.selection.not_like(f"{REPLAY_OF}%"))))
         if back < len(ids):
             return ids[back]
-        raise UsageError(
-            f"there are only {len(ids)} runs", where=name, remedy=f"the oldest is latest~{len(ids) - 1}, {ids[-1]}"
-        )
+        stored = "there is only 1 run" if len(ids) == 1 else f"there are only {len(ids)} runs"
+        raise UsageError(stored, where=name, remedy=f"the oldest is latest~{len(ids) - 1}, {ids[-1]}")
     if name in ids:
         return name
     meant = [run_id for run_id in ids if name and run_id.startswith(name)]

@@ -214,7 +214,8 @@ def _spark(metric: str, values: "FloatArray") -> Markup:
     if len(known) > 1:
         on, span = _range(metric, known)
         reached = f": {span}" + (f", lastly {on.full(float(known[-1]))}" if known.min() < known.max() else "")
-    return spark(_known_or_none(values), finding=f"the last {len(values)} runs{reached}")
+    runs = "the last run" if len(values) == 1 else f"the last {len(values)} runs"
+    return spark(_known_or_none(values), finding=f"{runs}{reached}")
 
 
 def _range(metric: str, known: "FloatArray") -> tuple[Scale, str]:

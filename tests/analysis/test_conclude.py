@@ -14,7 +14,8 @@ from harness.core.records.verdict import TargetKind, Verdict, VerdictKind
 from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
 from harness.store.baseline_files import file_name, parse, render
-from harness.store.baselines import BaselinePoint, promote
+from harness.store.baselines import BaselinePoint
+from tests.accepting import promote
 from tests.conftest import Laboratory
 
 SHORT = "scripted.cpu.tdefault/whole/chars-12/af_heart"

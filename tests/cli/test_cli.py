@@ -235,7 +235,7 @@ class TestBaseline:
         assert accepted.stdout.startswith(planned)
         assert f"accepted {data.run.id} in 3 files under {tmp_path / 'baselines/scripted'}" in accepted.stdout
         assert here("baseline", "diff").stdout == "nothing changes\n"
-        assert here("baseline", "list").stdout == f"scripted: 3 scenarios, 1 runs, newest {data.run.id}\n"
+        assert here("baseline", "list").stdout == f"scripted: 3 scenarios, 1 run, newest {data.run.id}\n"
         shown = here("baseline", "show", "--machine", "scripted")
         assert shown.returncode == 0
         assert "latency" in shown.stdout

@@ -328,3 +328,12 @@ class TestTakingTurns:
         assert not any(each.startswith("memory: ") for each in bound.run.notes)
         assert bound.repetitions == free.repetitions
         assert {block.group for block in bound.blocks} == {0}
+
+
+def test_a_metric_that_the_user_lets_inform_prolongs_no_launch(lab: Laboratory) -> None:
+    """With a precision that latency cannot reach, only a metric that more blocks do not narrow ends launches early."""
+    options = {"precision": "0.01%", "blocks": "8", "launches": "1"}
+    wanted = (ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12",)),)
+    runs = [lab.run(requests=wanted, **options, **gate) for gate in ({}, {"gate-metrics": "rss_peak"})]
+    every, memory = (len(each.data.blocks) for each in runs)
+    assert (every, memory < every) == (8, True)

@@ -336,7 +336,7 @@ class Conductor:
 
     @property
     def _budget_spent(self) -> str:
-        return f"the budget of {self._plan.run_limits.budget_s:g} s was spent"
+        return self._plan.run_limits.spent
 
     @property
     def _last_launch(self) -> int:
