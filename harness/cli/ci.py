@@ -68,7 +68,7 @@ def github(**given: Any) -> None:  # noqa: ANN401 - click's own
     Files that it wrote before are written again; others are never replaced.
     """
     _write(GITHUB, _choices("github", given))
-    click.echo('next: commit them, and require the check "kokoro-bench / duel" (Settings, Rules)')
+    click.echo('next: commit them, and require the check "kokoro-bench" (Settings, Rules)')
     if given["pages"]:
         click.echo("to publish the report: Settings, Pages, Source: GitHub Actions")
 
