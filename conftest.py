@@ -1,3 +1,6 @@
-"""Loads `harness.runner.pytest_plugin`: the options, the markers and the `measured` fixture."""
+"""Loads `harness.runner.pytest_plugin`: the options, the markers and the `measured` fixture.
 
-pytest_plugins = ["harness.runner.pytest_plugin"]
+`tests.order` says which files of tests begin.
+"""
+
+pytest_plugins = ["harness.runner.pytest_plugin", "tests.order"]

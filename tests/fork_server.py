@@ -8,6 +8,7 @@ import array
 import atexit
 import contextlib
 import gc
+import inspect
 import io
 import json
 import os
@@ -16,14 +17,16 @@ import runpy
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 NUMBER = 4
@@ -43,6 +46,10 @@ LIBRARIES = (
     "sqlalchemy.dialects.sqlite", "sqlite3", "tzlocal", "xml.etree.ElementTree", "zoneinfo",
 )  # fmt: skip
 """What commands import late. Never onnxruntime, onnx or kokoro_onnx: a command must not have imported them."""
+
+
+_KEPT: list[object] = []
+"""In a worker, the streams of its command: to forget them would write what the command has not written yet."""
 
 
 def main() -> None:
@@ -152,6 +159,7 @@ def _be_the_command(request: dict[str, Any]) -> NoReturn:
     status = NOT_STARTED
     try:
         _arrange(request)
+        _fork_workers(request["directory"])
         try:
             runpy.run_module(COMMAND, run_name="__main__", alter_sys=True)
             status = 0
@@ -190,6 +198,84 @@ def _arrange(request: dict[str, Any]) -> None:
     sys.argv = ["-m", *request["arguments"]]
     sys.orig_argv[1:] = ["-m", COMMAND, *request["arguments"]]
     _open_streams()
+
+
+def _fork_workers(directory: str) -> None:
+    """Let the command fork its workers: half of a worker's CPU time are imports that the command has made already.
+
+    A worker of another interpreter, of another revision or with an environment of its own is truly started.
+    """
+    from harness.core.subprocesses import command
+    from harness.measure.worker import handle
+
+    ours = command(handle.HERE.python, str(handle.HERE.harness), "harness.measure.worker")
+
+    class Worker(subprocess.Popen[bytes]):
+        def _execute_child(self, *given: Any) -> None:
+            started = super()._execute_child  # type: ignore[misc]
+            named = inspect.signature(started).bind(*given).arguments
+            if list(named["args"]) != ours or _others(named["env"]) != _others(os.environ):
+                started(*given)
+                return
+            streams = [named[name] for name in ("p2cread", "c2pwrite", "errwrite")]
+            with warnings.catch_warnings(action="ignore"):  # the command has threads, none of which a worker needs
+                self.pid = os.fork()
+            if self.pid == 0:
+                _be_the_worker(streams, named["pass_fds"], named["env"], directory)
+            self._child_created = True
+            ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+            self._close_pipe_fds(*(named[name] for name in ends))  # type: ignore[attr-defined]
+
+    handle.subprocess = SimpleNamespace(  # type: ignore[assignment]
+        Popen=Worker, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired
+    )
+
+
+def _others(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are not the harness's own: some of them are read before a process begins."""
+    left_out = ("KOKORO_BENCH_", "ONNX_PROVIDER", "PYTHONPATH")
+    return {name: value for name, value in environment.items() if not name.startswith(left_out)}
+
+
+def _be_the_worker(
+    streams: Sequence[int], passed: Sequence[int], environment: Mapping[str, str], directory: str
+) -> NoReturn:
+    """What the command line of a worker does, from its start to its end."""
+    status = NOT_STARTED
+    _KEPT.extend((sys.stdin, sys.stdout, sys.stderr))
+    try:
+        gc.freeze()
+        atexit._clear()
+        for number, descriptor in enumerate(streams):
+            os.dup2(descriptor, number)
+        first = len(streams)
+        for kept_open in [*sorted(passed), os.sysconf("SC_OPEN_MAX")]:
+            os.closerange(first, kept_open)
+            first = kept_open + 1
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
+        sys.path.remove(directory)
+        sys.argv = ["-c"]
+        _open_streams()
+        try:
+            import_module("harness.measure.worker").main()
+            status = 0
+        except SystemExit as ended:
+            status = _status(ended.code)
+        except BaseException:  # noqa: BLE001 - as an interpreter does
+            traceback.print_exc()
+            status = 1
+        status = _end(status)
+    except BaseException:  # noqa: BLE001 - nothing above may go on with what the command was doing
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _open_streams() -> None:

@@ -1,8 +1,9 @@
 """Commands that are started by a fork of a process which has imported already what they import.
 
 The imports are most of the CPU time of a short command. A command that is started here is a process of its own, with
-its own environment, directory, streams and signals; only its interpreter did not start from nothing. What is about the
-start itself (closed streams, the locale, an interpreter of another environment) is tested with a true start.
+its own environment, directory, streams and signals; only its interpreter did not start from nothing. Its workers are
+forked as well, from itself. What is about the start itself (closed streams, the locale, an interpreter of another
+environment) is tested with a true start.
 """
 
 import array

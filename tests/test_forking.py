@@ -14,6 +14,7 @@ import pytest
 from harness.cli import COMMANDS
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import serving
+from harness.store.runs import open_store
 from tests import forking
 from tests.conftest import Command
 
@@ -59,6 +60,21 @@ class TestBothWays:
         for line in (RUN, ("runs", "list", "--json"), ("runs", "show"), ("run", "--nosuch"), ("compare", "x", "y")):
             forked, started = both(*line)
             assert ended(forked) == ended(started)
+
+    def test_a_server_is_loaded_by_workers_that_are_alike(self, both: Both, tmp_path: Path) -> None:
+        """A forked command forks its workers; a command that is truly started starts them."""
+        script = Script(name="test", meaning="a test's own", answers=(Answer(steps=(Step(audio_share=1.0),)),))
+        with serving(script) as (url, _):
+            for found in both(*LOAD, "--url", url, *EASY):
+                assert found.returncode == 0, found.stdout + found.stderr
+        assert [each.returncode for each in both("runs", "show")] == [0, 0]
+        reported = []
+        for number in range(2):
+            with open_store(tmp_path / f"way-{number}" / ".kokoro-bench" / "results.sqlite") as store:
+                (launch,) = store.load(store.resolve("latest")).launches
+            reported.append((launch.software, [each.name for each in launch.parts]))
+        assert reported[0] == reported[1]
+        assert reported[0][0].engine_source
 
     def test_a_setting_of_the_environment_and_what_is_typed_arrive(
         self, tmp_path: Path, user_environment: dict[str, str]
@@ -114,13 +130,6 @@ class TestTrueStarts:
         found = truly(command, "--help")
         assert (found.returncode, found.stderr) == (0, "")
         assert f"Usage: kokoro-bench {command}" in found.stdout
-
-    def test_a_server_is_loaded_and_the_run_is_shown(self, truly: Command) -> None:
-        script = Script(name="test", meaning="a test's own", answers=(Answer(steps=(Step(audio_share=1.0),)),))
-        with serving(script) as (url, _):
-            found = truly(*LOAD, "--url", url, *EASY)
-        assert found.returncode == 0, found.stdout + found.stderr
-        assert truly("runs", "show").returncode == 0
 
     @pytest.mark.parametrize(
         "variable", [{"PYTHONOPTIMIZE": "1"}, {"LC_ALL": "C"}, {"PYTHONPATH": "x"}, {"OMP_NUM_THREADS": "1"}]

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.order import LONGEST_FIRST
+
 
 def tried() -> list[tuple[int, float, str]]:
     """The examples of one property."""
@@ -51,6 +53,10 @@ def test_nothing_is_remembered_and_nothing_is_timed() -> None:
     assert settings.default.derandomize
     assert settings.default.database is None
     assert settings.default.deadline is None
+
+
+def test_the_files_that_run_first_are_there() -> None:
+    assert [name for name in LONGEST_FIRST if not Path(__file__).parent.joinpath(name).exists()] == []
 
 
 PLANTED = """
