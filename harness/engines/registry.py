@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, cast
 from harness.engines.speech import EngineRefusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.engines.protocol import EngineStarter
 
 ENTRY_POINTS = "kokoro_bench.engines"
+HARNESS = "kokoro-bench"
+"""The package that the built-in engines belong to."""
 
 BUILT_IN = {
     "endpoint": "harness.engines.http.engine:start",
@@ -31,14 +33,20 @@ def engine_names() -> tuple[str, ...]:
     """Ours and the installed ones."""
     from importlib.metadata import entry_points
 
-    return (*BUILT_IN, *sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)}))
+    return (*BUILT_IN, *sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)} - set(BUILT_IN)))
+
+
+def installed_engines() -> "Mapping[str, tuple[str, ...]]":
+    """Engines of installed packages: name → the packages with an engine of that name."""
+    found = {name: packages_with(name) for name in sorted(engine_names())}
+    return {name: packages for name, packages in found.items() if packages != (HARNESS,)}
 
 
 def packages_with(name: str) -> tuple[str, ...]:
     """The packages with an engine of that name, each with its version: kokoro-bench for ours, and installed ones."""
     from importlib.metadata import entry_points
 
-    ours = ["kokoro-bench"] if name in BUILT_IN else []
+    ours = [HARNESS] if name in BUILT_IN else []
     dists = [entry.dist for entry in entry_points(group=ENTRY_POINTS, name=name)]
     return tuple(sorted({*ours, *(f"{dist.name} {dist.version}" for dist in dists if dist)}))
 

@@ -133,8 +133,8 @@ class WorkerPlaces:
         what = f"revision {arm.source or arm.revision}"
         package = package_in(repository_of(self.directory), self.directory, folder)
         inside = package.relative_to(folder).as_posix().replace("/", "-")
-        self.report(f"building {what}")
-        wheel = built_from_checkout(package, root=runtimes.root, name=f"{folder.name}-{inside}".rstrip("-."), what=what)
+        name = f"{folder.name}-{inside}".rstrip("-.")
+        wheel = built_from_checkout(package, root=runtimes.root, name=name, what=what, report=self.report)
         if arm.engine in BUILT_IN and not brings(f"{PATH}{wheel}", ROOTS[arm.engine], root=runtimes.root):
             raise UsageError(
                 f"neither its package nor what this requires is a part of the engine {arm.engine!r}",

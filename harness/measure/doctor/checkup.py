@@ -39,10 +39,13 @@ class Checkup:
     disks: tuple[Disk, ...] = ()
     git: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    engines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Engines of installed packages: name → the packages with an engine of that name."""
 
 
 def check(*, results: Path, cache: Path) -> Checkup:
     """Check this machine and this interpreter. Takes about two seconds. `results` and `cache` need not exist yet."""
+    from harness.engines.registry import installed_engines
     from harness.measure.system.conditions import observe
     from harness.measure.system.machine import identify
     from harness.measure.system.subject import PACKAGES
@@ -58,6 +61,7 @@ def check(*, results: Path, cache: Path) -> Checkup:
         disks=(check_disk("results", results), check_disk("cache", cache)),
         git=git_version(),
         environment=dict(os.environ),
+        engines=installed_engines(),
     )
 
 

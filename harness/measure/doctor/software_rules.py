@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from harness.engines.providers import PROVIDERS, Provider
+from harness.engines.registry import SEVERAL_REMEDY, several
 from harness.measure.doctor.checkup import Checkup
 from harness.measure.doctor.finding import Finding, Status, absent, bad, ok, unknown, warn
 from harness.measure.doctor.machine_rules import Rule
@@ -125,6 +126,14 @@ def _engine(checkup: Checkup) -> Iterator[Finding]:
         yield ok("espeak-ng", f"loads; “Hello there.” is {found.phonemes.strip()}")
 
 
+def _engines(checkup: Checkup) -> Iterator[Finding]:
+    for name, packages in checkup.engines.items():
+        if len(packages) > 1:
+            yield bad("engines", several(name, packages), remedy=SEVERAL_REMEDY)
+        else:
+            yield ok("engines", f"{name} ({packages[0]})")
+
+
 def _environment(checkup: Checkup) -> Iterator[Finding]:
     for name, effect in _VARIABLES.items():
         if checkup.environment.get(name):
@@ -162,4 +171,4 @@ def _git(checkup: Checkup) -> Iterator[Finding]:
         )
 
 
-RULES: tuple[Rule, ...] = (_python, _packages, _runtime, _providers, _engine, _environment, _disks, _git)
+RULES: tuple[Rule, ...] = (_python, _packages, _runtime, _providers, _engine, _engines, _environment, _disks, _git)

@@ -14,8 +14,8 @@ from harness.core.errors import RuntimeBuildError, UsageError, nearest
 from harness.core.records.scenario import Runtime, slug
 from harness.core.uv import run_uv
 from harness.engines.builds import PLAIN, builds_in, distribution_of, refuse_several_builds
-from harness.engines.registry import BUILT_IN, ENTRY_POINTS, SEVERAL_REMEDY, several
-from harness.measure.runtimes.resolve import HARNESS, digest_of, resolve
+from harness.engines.registry import BUILT_IN, ENTRY_POINTS, HARNESS, SEVERAL_REMEDY, several
+from harness.measure.runtimes.resolve import digest_of, resolve
 from harness.measure.runtimes.sources import settled_runtime
 from harness.plan.package_sources import is_source, read_source, runtime_name, split_requirements
 

@@ -95,7 +95,8 @@ def commit_of(root: Path, revision: str, *, where: str) -> str:
 
 def described_commit(root: Path, commit: str) -> str:
     """The short hash and the subject line of a commit."""
-    return git(root, "log", "-1", "--no-show-signature", "--format=%h %s", "--abbrev=7", commit).strip()[:SUBJECT]
+    found = git(root, "log", "-1", "--no-show-signature", "--format=%h %s", "--abbrev=7", commit).strip()
+    return found if len(found) <= SUBJECT else f"{found[: SUBJECT - 1].rstrip()}…"
 
 
 def has_changes(root: Path) -> bool:

@@ -18,9 +18,9 @@ from harness.engines.builds import (
     builds_in,
     distribution_of,
 )
+from harness.engines.registry import HARNESS
 from harness.measure.runtimes.sources import Lines, as_lines, with_wheels
 
-HARNESS = "kokoro-bench"
 NEVER = "python_version < '3'"
 """A marker that never holds. An override with it removes a requirement."""
 WORKER = ("numpy", "psutil")

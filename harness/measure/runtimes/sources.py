@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,9 +49,6 @@ class Lines:
     files: tuple[Path, ...] = ()
     folder: Path | None = None
     lasting: bool = True
-
-
-OUTPUT_FOLDERS = tuple(f"{name}/" for name in OUTPUTS)
 
 
 def settled_runtime(runtime: Runtime) -> Runtime:
@@ -178,11 +175,14 @@ def built_from(folder: Path, *, root: Path) -> Path:
         return _wheel_in(target) or _build(lay_out(), target, what=str(folder))
 
 
-def built_from_checkout(folder: Path, *, root: Path, name: str, what: str) -> Path:
+def built_from_checkout(folder: Path, *, root: Path, name: str, what: str, report: Callable[[str], None]) -> Path:
     """The wheel of the package in a checkout of a commit, kept as `name`. RuntimeBuildError as for `built_from`."""
     _check_package(folder, what)
     target = root / "built" / name
-    return _wheel_in(target) or _build(folder, target, what=what)
+    if (found := _wheel_in(target)) is not None:
+        return found
+    report(f"building {what}")
+    return _build(folder, target, what=what)
 
 
 def is_package(folder: Path) -> bool:
@@ -252,12 +252,16 @@ def _source_files(folder: Path) -> list[str]:
     with suppress(GitError, UsageError, subprocess.TimeoutExpired):
         listed = git_bytes(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", timeout_s=60.0)
         if names := [os.fsdecode(name) for name in listed.split(b"\0") if name]:
-            return sorted({name for name in names if (folder / name).is_file() and not name.startswith(OUTPUT_FOLDERS)})
+            return sorted({name for name in names if (folder / name).is_file() and not _is_output(name)})
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [each for each in folders if each not in UNBUILT and not each.endswith(".egg-info")]
         found += [(Path(place) / name).relative_to(folder).as_posix() for name in names]
     return sorted(found)
+
+
+def _is_output(name: str) -> bool:
+    return any(f"/{folder}/" in f"/{name}" for folder in OUTPUTS)
 
 
 def _link_repository(folder: Path, copy: Path) -> None:

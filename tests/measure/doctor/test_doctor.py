@@ -311,6 +311,22 @@ def test_a_provider_that_is_not_here_is_no_pass_and_says_why() -> None:
             id="unseen-disk",
         ),
         pytest.param(
+            replace(HEALTHY, engines={"bells": ("bells 1.0",)}),
+            "engines",
+            Status.OK,
+            "bells (bells 1.0)",
+            "",
+            id="an-engine",
+        ),
+        pytest.param(
+            replace(HEALTHY, engines={"bells": ("bells 1.0", "rival 2.0")}),
+            "engines",
+            Status.BAD,
+            "bells 1.0 and rival 2.0 each have an engine 'bells'",
+            "leave all of these packages but one out",
+            id="an-engine-of-two-packages",
+        ),
+        pytest.param(
             replace(HEALTHY, git=""), "git", Status.WARN, "do not know their revision", "install git", id="no-git"
         ),
     ],
