@@ -7,6 +7,7 @@ r"""Arm specifications: the sides of a duel as users write them, as changes to t
 - `model=NAME`, `provider=NAME`, `threads=N`, `runtime=NAME`, or a session option such as `arena=off`;
 - `PROVIDER:NAME=VALUE`, an option of the arm's execution provider, such as `cuda:cudnn_conv_algo_search=HEURISTIC`;
 - `engine=NAME`, another engine for the same model, followed by options of that engine, such as `sessions=2`;
+- of an engine of another package, every option that is no other change;
 - for a server, an option of the endpoint, such as `keep_alive=off`;
 - `rev=REVISION`: another revision of the git repository that the command runs in;
 - a model's name or file by itself, or a git revision by itself.
@@ -15,6 +16,7 @@ r"""Arm specifications: the sides of a duel as users write them, as changes to t
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from harness.core.comma_lists import join_list, split_list
@@ -26,6 +28,7 @@ from harness.engines.kokoro.session import SESSION_OPTIONS
 from harness.engines.pooled.engine import OPTIONS as SENTENCES_OPTIONS
 from harness.engines.pooled.over_http import OPTIONS as SERVED_OPTIONS
 from harness.engines.providers import provider_names
+from harness.engines.registry import BUILT_IN
 from harness.models.naming import SUFFIXES
 from harness.plan.arms import MODELLED
 from harness.plan.package_sources import is_source, read_source, runtime_name, source_name
@@ -135,6 +138,9 @@ def _change(arm: Arm, item: str, models: Sequence[str]) -> Arm:
                 remedy=f"put provider={provider} before it",
             )
         return replace(arm, provider_options=_with_option(arm.provider_options, option, value))
+    if name not in CHANGES and arm.engine not in BUILT_IN and not get_close_matches(name, (*CHANGES, *options)):
+        # Only the engine knows its options, and it may be in no environment that is here.
+        return replace(arm, session_options=_with_option(arm.session_options, name, value))
     if name not in CHANGES:
         raise UsageError(f"unknown change {name!r}", where=item, remedy=nearest(name, (*CHANGES, *options)))
     return CHANGES[name](arm, value)

@@ -78,6 +78,14 @@ def test_what_makes_no_sense_is_refused_with_what_would(text: str, said: str) ->
     assert said in str(caught.value)
 
 
+def test_an_engine_of_another_package_takes_options_that_only_it_knows() -> None:
+    bells = Arm(engine="bells")
+    arm = parse_arm_spec("bell=tenor,threads=2", base=bells, models=())
+    assert (arm.session_options, arm.threads) == ((("bell", "tenor"),), 2)
+    with pytest.raises(UsageError, match="did you mean 'threads'"):
+        parse_arm_spec("thread=2", base=bells, models=())
+
+
 def test_options_of_a_provider_go_with_the_provider() -> None:
     cuda = side("provider=cuda,cuda:device_id=1,cuda:cudnn_conv_algo_search=HEURISTIC")
     assert cuda.provider_options == (("cudnn_conv_algo_search", "HEURISTIC"), ("device_id", "1"))
