@@ -99,10 +99,15 @@ def described_commit(root: Path, commit: str) -> str:
     return found if len(found) <= SUBJECT else f"{found[: SUBJECT - 1].rstrip()}…"
 
 
-def has_changes(root: Path) -> bool:
-    """Whether the work tree has changes or new files that are not committed."""
-    paths = [":(top)", *(f":(top,exclude,glob)**/{name}/**" for name in OUTPUTS)]
-    return bool(git(root, "status", "--porcelain", "--", *paths).strip())
+def is_tracked(folder: Path) -> bool:
+    """Whether a file of the folder is tracked. GitError if the folder lies in no repository."""
+    return bool(git(folder, "ls-files", "--", ".").strip())
+
+
+def has_changes(folder: Path) -> bool:
+    """Whether files of the folder have changes, or are new, and not committed."""
+    paths = [".", *(f":(top,exclude,glob)**/{name}/**" for name in OUTPUTS)]
+    return bool(git(folder, "status", "--porcelain", "--", *paths).strip())
 
 
 def _error_lines(stderr: str) -> str:

@@ -20,7 +20,16 @@ from typing import Any
 from harness.core.errors import UsageError
 from harness.core.records.scenario import UNCOMMITTED, Runtime
 from harness.core.uv import run_uv
-from harness.measure.runtimes.git import OUTPUTS, GitError, commit_of, described_commit, git, git_bytes, has_changes
+from harness.measure.runtimes.git import (
+    OUTPUTS,
+    GitError,
+    commit_of,
+    described_commit,
+    git,
+    git_bytes,
+    has_changes,
+    is_tracked,
+)
 from harness.plan.package_sources import (
     ADDRESS,
     COMMIT,
@@ -62,12 +71,13 @@ def described_source(runtime: Runtime) -> str:
 
     Of a folder in a repository, it ends with `UNCOMMITTED` if the folder has such changes.
     """
-    with suppress(GitError):
+    with suppress(UsageError):  # without git there is no description
         for requirement in runtime.requirements:
             if found := _local_git(requirement):
                 path, address = found
                 return described_commit(path, address.revision)
-            if requirement.startswith(PATH) and (path := Path(requirement.removeprefix(PATH))).is_dir():
+            path = Path(requirement.removeprefix(PATH))
+            if requirement.startswith(PATH) and path.is_dir() and is_tracked(path):
                 changes = f" {UNCOMMITTED}" if has_changes(path) else ""
                 return described_commit(path, "HEAD") + changes
     return ""

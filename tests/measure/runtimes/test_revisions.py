@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import UsageError
+from harness.core.records.scenario import Runtime
 from harness.measure.runtimes.revisions import checkout, harness_in, measuring_changes, resolve
+from harness.measure.runtimes.sources import described_source
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -95,3 +97,23 @@ def test_a_checkout_that_is_not_as_it_was_committed_is_laid_out_anew(
         repository = repository.rename(tmp_path / "elsewhere")
     again = checkout(repository, "v1", cache=cache)
     assert (again / "harness" / "measure" / "worker.py").read_text() == "FIRST = True\n"
+
+
+def test_the_source_of_a_folder_is_described_by_its_own_commit_and_changes(repository: Path) -> None:
+    (repository / "engine").mkdir()
+    (repository / "engine" / "bells.py").write_text("\n")
+    described = described_source(Runtime(name="x", requirements=(f"path:{repository / 'engine'}",)))
+    assert described == ""  # nothing in it is tracked
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", f"Add the engine {'and more ' * 20}")
+    short = git(repository, "rev-parse", "--short=7", "HEAD")
+    (repository / "README.md").write_text("changed elsewhere\n")
+    (repository / "engine" / ".kokoro-bench").mkdir()
+    (repository / "engine" / ".kokoro-bench" / "results.sqlite").touch()
+    described = described_source(Runtime(name="x", requirements=(f"path:{repository / 'engine'}",)))
+    assert described.startswith(f"{short} Add the engine and more")
+    assert described.endswith("…")
+    (repository / "engine" / "new.py").touch()
+    described = described_source(Runtime(name="x", requirements=(f"path:{repository / 'engine'}",)))
+    assert described.endswith("… with uncommitted changes")
+    assert described_source(Runtime(name="x", requirements=(f"path:{repository.parent}",))) == ""
