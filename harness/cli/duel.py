@@ -132,11 +132,9 @@ def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config,
         arm = parse_arm_spec(
             changes if server else spec, base=server_base(config, server) if server else base, models=names
         )
-        if server and arm.revision:
+        if server and arm.revision and not arm.server:
             raise UsageError(
-                "a server at an address has no revision" if not arm.server else "a server has no revision here yet",
-                where=spec,
-                remedy="start both yourself, and give their addresses: url=… url=…",
+                "a server at an address has no revision", where=spec, remedy="server=NAME,rev=REV starts one of it"
             )
         return with_source(arm, config)
 
@@ -161,6 +159,8 @@ def _measured_otherwise(config: Config, sides: "DuelArms") -> str:
     """A warning if the two revisions differ in the measuring code; "" if they do not."""
     from harness.measure.runtimes.revisions import measuring_changes, repository_of
 
+    if sides.candidate.server or sides.reference.server:
+        return ""  # their revisions are those of the servers
     revisions = sorted((sides.candidate.revision, sides.reference.revision), reverse=True)
     if not revisions[0]:
         return ""

@@ -64,9 +64,11 @@ def beside_a_revision(arm: Arm, config: Config) -> Arm:
     Its package is installed like that of the revision. A revision of this harness has a worker of its own, and is
     compared with the harness that runs now.
     """
-    if arm.revision or arm.url or arm.runtime.requirements:
+    if arm.revision or (arm.url and not arm.server) or arm.runtime.requirements:
         return arm
     root = repository_of(config.directory)
+    if arm.server:
+        return replace(arm, source=described_work_tree(root))
     if has_worker(root):
         from_here = HERE.harness.resolve() == (root / "harness").resolve()
         return replace(arm, source=described_work_tree(root)) if from_here else arm
@@ -109,7 +111,7 @@ class WorkerPlaces:
         from harness.models.cache import default_root
 
         place, runtime, runtimes = HERE, arm.runtime, Runtimes(default_root())
-        if arm.revision:
+        if arm.revision and not arm.server:  # the revision is the server's, and not its client's
             folder = checkout(self.directory, arm.revision, cache=default_root())
             if is_harness(folder):
                 place = replace(place, harness=harness_in(folder, arm.revision))

@@ -210,7 +210,7 @@ class ArtifactResolver:
             arm = replace(arm, runtime=find_runtime(arm.runtime.name, known))
         self.places.of(arm)
         if arm.server:
-            self._servers.prepare(arm.server, self.config.root)
+            self._servers.prepare(arm)
         if arm.model is None:
             return arm
         label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
@@ -240,7 +240,7 @@ class ArtifactResolver:
     def arm_files(self, arm: Arm) -> ArmFiles:
         """The paths of model and voices for a worker of the arm, and the server that it starts."""
         if arm.server:
-            return ArmFiles(server=self._servers.order(arm.server, self.config.root))
+            return ArmFiles(server=self._servers.order(arm))
         if arm.model is None:
             return ArmFiles()
         found = self.files(arm.model.name)

@@ -1,6 +1,6 @@
-"""Prepares the servers that a run starts: their setup commands, the folder of their logs, and notes on how they ended.
+"""Prepares the servers that a run starts: their source and setup, the folder of their logs, and how they ended.
 
-`prepare` and `order` take the folder of the server's source. It is the project's folder, or a checkout of a revision.
+A server of a revision runs in a checkout of the repository, in the directory that corresponds to its own.
 """
 
 import os
@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
 from harness.core.errors import MeasurementError, UsageError
 from harness.core.output_files import check_directory
+from harness.core.records.scenario import Arm
 from harness.engines.started.command import PORT, ServerCommand
 from harness.engines.started.supervisor import MARK
 from harness.plan.config import ENVIRONMENT_PREFIX, Config
@@ -33,19 +35,24 @@ class StartedServers:
     config: Config
     report: Callable[[str], None]
     _logs: str = ""
-    _prepared: dict[tuple[str, Path], ServerCommand] = field(default_factory=dict)
+    _prepared: dict[tuple[str, str], ServerCommand] = field(default_factory=dict)
 
-    def prepare(self, name: str, source: Path, *, once: Path | None = None) -> None:
-        """Check a server's command and run its setup commands, once for each run.
+    def prepare(self, arm: Arm) -> None:
+        """Check the command of an arm's server and run its setup commands.
 
-        With `once`, a file, they run only if it does not exist: a checkout of a revision needs them once for all runs.
-        UsageError if the command, its directory or a command of the setup does not exist; MeasurementError if the setup
-        fails.
+        They run once for each run in the work tree, and once for all runs in a checkout of a revision. UsageError if
+        the command, its directory or a command of the setup does not exist; MeasurementError if the setup fails.
         """
-        if (name, source) in self._prepared:
+        name, key = arm.server, (arm.server, arm.revision)
+        if key in self._prepared:
             return
         settings = find_server(self.config, name)
-        folder = settings.folder(source)
+        folder, once = settings.folder(self.config.root), None
+        if arm.revision:
+            checked_out, folder = self._in_checkout(arm.revision, folder, where=settings.where)
+            settings = replace(settings, where=f"{settings.where}, revision {arm.source or arm.revision}")
+            setup = sha256(repr((settings.setup, settings.env)).encode()).hexdigest()[:12]
+            once = checked_out / f".kokoro-bench-setup-{name}-{setup}"
         if not folder.is_dir():
             raise UsageError(f"{settings.cwd or folder} is no directory", where=settings.where, remedy="correct cwd")
         inherited = _inherited()
@@ -55,7 +62,7 @@ class StartedServers:
             if once is not None:
                 once.touch()
         program = _find(settings.command[0], folder, environment, where=settings.where)
-        self._prepared[name, source] = ServerCommand(
+        self._prepared[key] = ServerCommand(
             name=name,
             command=(program, *settings.command[1:]),
             cwd=str(folder),
@@ -69,10 +76,10 @@ class StartedServers:
             logs=self._log_folder(),
         )
 
-    def order(self, name: str, source: Path) -> ServerCommand:
-        """The command of a prepared server, for its worker."""
-        self.prepare(name, source)
-        return self._prepared[name, source]
+    def order(self, arm: Arm) -> ServerCommand:
+        """The command of an arm's server, for its worker."""
+        self.prepare(arm)
+        return self._prepared[arm.server, arm.revision]
 
     def notes(self) -> Sequence[str]:
         """Sentences on servers that ended by themselves or had to be killed."""
@@ -85,6 +92,22 @@ class StartedServers:
                 if line.startswith(MARK)
             ]
         return found
+
+    def _in_checkout(self, revision: str, folder: Path, *, where: str) -> tuple[Path, Path]:
+        """The checkout of a revision, and the directory in it that corresponds to one of the work tree. UsageError."""
+        from harness.measure.runtimes.revisions import checkout, repository_of
+        from harness.models.cache import default_root
+
+        root = repository_of(self.config.directory).resolve()
+        checked_out = checkout(self.config.directory, revision, cache=default_root())
+        try:
+            return checked_out, checked_out / folder.resolve().relative_to(root)
+        except ValueError as error:
+            raise UsageError(
+                f"{folder} lies outside of the repository {root}, so it is the same at every revision",
+                where=where,
+                remedy="give a cwd in the repository",
+            ) from error
 
     def _set_up(self, settings: ServerSettings, folder: Path, environment: Mapping[str, str]) -> None:
         for command in settings.setup:

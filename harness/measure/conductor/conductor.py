@@ -274,9 +274,9 @@ class Conductor:
             key=lambda scenario: (is_derived(scenario, self._plan.scenarios), self._utterance(scenario).characters),
         )
 
-    def _utterance(self, scenario: Scenario, *, repeat: int = 0) -> Utterance:
-        """The next text. A server may cache answers, so its groups never repeat each other's texts."""
-        return self._plan.utterance(scenario, self._blocks if scenario.arm.url else self._round, turn=repeat)
+    def _utterance(self, scenario: Scenario, *, repeat: int = 0, ahead: int = 0) -> Utterance:
+        """The text of the next block. A server may cache answers: its groups and its warm-up have other texts."""
+        return self._plan.utterance(scenario, self._blocks - ahead if scenario.arm.url else self._round, turn=repeat)
 
     def _warm_up(self, *scenarios: Scenario, observed: bool = False) -> Sequence[Repetition]:
         """Run one warm-up repetition of a scenario, or of both sides of a duel."""
@@ -300,7 +300,7 @@ class Conductor:
 
     def _step(self, scenario: Scenario, *, position: int, phase: Phase, repeat: int = 0) -> Step:
         return Step(
-            utterance=self._utterance(scenario, repeat=repeat),
+            utterance=self._utterance(scenario, repeat=repeat, ahead=int(phase is Phase.WARMUP)),
             block=self._blocks,
             position=position,
             phase=phase,
