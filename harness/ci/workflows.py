@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.core.errors import UsageError
+from harness.core.output_files import check_file, write_whole
 from harness.core.quantities import as_seconds
 
 HEADER: Final = "# Made by: "
@@ -30,6 +31,7 @@ GITLAB_INCLUDE: Final = "include:\n  - local: .gitlab/kokoro-bench.yml\n"
 
 _TEXT = re.compile(r"[^\x00-\x1f\x7f]*")
 _CRON = re.compile(r"[\dA-Za-z*,/-]+( [\dA-Za-z*,/-]+){4}")
+_ARM = re.compile(r"([\w.:/@+=-]+(,[\w.:/@+=-]+)*)?", re.ASCII)
 _PYTHON = re.compile(r"3\.\d{1,2}")
 
 
@@ -39,6 +41,8 @@ class Choices:
 
     command: str
     install: str = INSTALL
+    arm: str = ""
+    """What both sides of the duel share beside their revisions, such as `server=bells`."""
     duel_options: str = ""
     nightly_options: str = NIGHTLY
     budget: str = "4m"
@@ -68,6 +72,7 @@ class Choices:
             as_seconds(self.budget)
         except ValueError as error:
             raise UsageError(str(error), where=f"--budget {self.budget!r}", remedy="--budget 4m") from error
+        _require(bool(_ARM.fullmatch(self.arm)), "is no part of a side", f"--arm {self.arm!r}", "--arm server=NAME")
         _require(bool(_CRON.fullmatch(self.cron)), "is not five fields", f"--cron {self.cron!r}", f"--cron '{CRON}'")
         _require(bool(_PYTHON.fullmatch(self.python)), "is no version", f"--python {self.python!r}", "--python 3.13")
 
@@ -87,24 +92,25 @@ def write_files(root: Path, contents: Mapping[str, str]) -> list[Path]:
     """Write the files and return their paths. UsageError, before any is written, for a file that a person wrote."""
     for name in contents:
         file = root / name
-        if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
+        if file.exists() and not _first_line(file).startswith(HEADER):
             raise UsageError(
                 f"was not written by kokoro-bench (its first line does not begin with {HEADER.strip()!r})",
                 where=str(file),
                 remedy="move it away, and run the command again",
             )
-    written = []
+        check_file(file, where=name)
     for name, content in contents.items():
-        file = root / name
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(content, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise UsageError(
-                f"cannot be written: {error.strerror or error}", where=str(file), remedy="make it writable"
-            ) from error
-        written.append(file)
-    return written
+        write_whole(root / name, content.encode(), where=name)
+    return [root / name for name in contents]
+
+
+def _first_line(file: Path) -> str:
+    """The first line of a file; "" for what cannot be read as one."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            return opened.readline()
+    except OSError:
+        return ""
 
 
 def _filled(template: str, choices: Choices) -> str:
@@ -125,6 +131,7 @@ def _filled(template: str, choices: Choices) -> str:
         choices=choices,
         branch=HISTORY_BRANCH,
         program=program.rstrip("\n"),
+        arm=f"{choices.arm}," if choices.arm else "",
         duel_options=_spaced(choices.duel_options),
         nightly_options=_spaced(choices.nightly_options),
         strict=" --strict" if choices.strict else "",

@@ -22,11 +22,16 @@ from harness.ci.workflows import (
 )
 from harness.cli.options import UserPath
 from harness.core.errors import UsageError
+from harness.core.output_files import write_whole
 
 OPTIONS = (
     click.option(
         "--install", default=INSTALL, show_default=True, metavar="COMMAND",
         help="how a job installs kokoro-bench, and your engine",
+    ),
+    click.option(
+        "--arm", default="", metavar="CHANGES",
+        help="what both sides of the duel share beside their revisions, for example server=bells",
     ),
     click.option(
         "--duel-options", default="", metavar="OPTIONS",
@@ -83,7 +88,7 @@ def gitlab(**given: Any) -> None:  # noqa: ANN401 - click's own
     root = _write(GITLAB, _choices("gitlab", given))
     main = root / GITLAB_MAIN
     if not main.exists():
-        main.write_text(GITLAB_INCLUDE, encoding="utf-8")
+        write_whole(main, GITLAB_INCLUDE.encode(), where=GITLAB_MAIN)
         click.echo(f"wrote {GITLAB_MAIN}")
     elif next(iter(GITLAB)) not in main.read_text(encoding="utf-8", errors="replace"):
         click.echo(f"next: add this to {GITLAB_MAIN}:\n{GITLAB_INCLUDE}", nl=False)

@@ -146,8 +146,15 @@ class RunStore:
 
     def add(self, data: RunData) -> Imported:
         """Store a run from another database, whole or not at all; see `import_run`."""
-        with self._writing() as connection:
-            return import_run(connection, data, now=self._now())
+        try:
+            with self._writing() as connection:
+                return import_run(connection, data, now=self._now())
+        except _AlreadyThereError as error:
+            raise StoreError(
+                "has two records of the same thing, so none of it is stored",
+                where=f"run {data.run.id}",
+                remedy="export it again: kokoro-bench runs export RUN --format jsonl",
+            ) from error
 
     def finish(
         self,

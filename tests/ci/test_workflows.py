@@ -113,6 +113,16 @@ class TestSafety:
             assert "kokoro-bench run" not in json.dumps(jobs[name])
 
 
+def test_both_sides_of_the_duel_have_what_they_share(here: Command, repository: Path) -> None:
+    here("ci", "github", "--arm", "server=bells,threads=1")
+    [job] = workflow(repository / WORKFLOWS / "kokoro-bench.yml")["jobs"].values()
+    [duel] = [step["run"] for step in job["steps"] if "kokoro-bench duel" in step.get("run", "")]
+    assert "kokoro-bench duel 'server=bells,threads=1,rev=HEAD' 'server=bells,threads=1,rev=HEAD^1' --budget" in duel
+    here("ci", "gitlab", "--arm", "server=bells")
+    jobs = yaml.safe_load((repository / ".gitlab/kokoro-bench.yml").read_text())
+    assert any('"server=bells,rev=$CI_COMMIT_SHA"' in each for each in jobs["kokoro-bench"]["script"])
+
+
 def test_gitlab_gets_its_jobs_and_a_file_that_includes_them(here: Command, repository: Path) -> None:
     found = here("ci", "gitlab", "--duel-options", "--engine bells")
     assert found.returncode == 0, found.stderr
@@ -142,6 +152,7 @@ class TestBadInput:
             (("--install", "pip install x\nrm -rf /"), "has more than one line"),
             (("--install", " "), "--install: is empty"),
             (("--duel-options", "--text 'open"), "is no command line: No closing quotation"),
+            (("--arm", "server=bells' $(id) '"), "is no part of a side"),
             (("--cron", "every night"), "is not five fields"),
             (("--cron", '1 2 3 4 5"'), "is not five fields"),
             (("--python", "latest"), "is no version"),
@@ -166,6 +177,13 @@ class TestBadInput:
         assert "was not written by kokoro-bench" in found.stderr
         assert file.read_text() == "name: mine\n"
         assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+    def test_a_folder_that_cannot_be_made_is_named(self, here: Command, repository: Path) -> None:
+        (repository / ".github").write_text("a file")
+        found = here("ci", "github")
+        assert found.returncode == 2
+        assert "a file stands where a folder is needed" in found.stderr
+        assert len(found.stderr.splitlines()) == 1
 
     def test_its_own_files_are_written_again(self, here: Command, repository: Path) -> None:
         here("ci", "github")

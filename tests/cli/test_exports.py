@@ -166,6 +166,18 @@ class TestImport:
         assert len(found.stderr.splitlines()) == 1
         assert json.loads(here("runs", "list", "--json").stdout) == []
 
+    def test_records_that_contradict_one_another_are_not_stored(
+        self, here: Command, exported: str, tmp_path: Path
+    ) -> None:
+        lines = [json.loads(line) for line in exported.splitlines()]
+        twice = next(line for line in lines if line["kind"] == "block")
+        lines[-1]["records"] += 1
+        (tmp_path / "run.jsonl").write_text("\n".join(map(json.dumps, (lines[0], twice, *lines[1:]))))
+        found = here("runs", "import", "run.jsonl")
+        assert found.returncode == 2
+        assert "has two records of the same thing, so none of it is stored" in found.stderr
+        assert json.loads(here("runs", "list", "--json").stdout) == []
+
     def test_a_file_that_is_not_there_is_named(self, here: Command) -> None:
         found = here("runs", "import", "nowhere.jsonl")
         assert found.returncode == 2
