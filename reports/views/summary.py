@@ -21,6 +21,9 @@ from reports.views.targets import OPEN, targets, targets_sentence
 MOST = 10
 """The maximum number of lines per table; further ones are counted."""
 
+DUEL = "duel: "
+"""The start of the selection of a duel, whose first two scenarios are the candidate and the reference."""
+
 _SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\.(?=\s)")
 
 
@@ -32,6 +35,7 @@ def markdown_summary(data: RunData) -> str:
     found = changes(data, named)
     parts = [
         f"## {head.glyph} {escape(head.sentence)}",
+        *_sides(data),
         *(sentence(text) for text in (head.detail, head.status) if text),
         *_changes("Worse", found.worse),
         *_changes("Worse, waived", found.waived),
@@ -70,6 +74,14 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     lines += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in rows]
     return "\n".join(lines)
+
+
+def _sides(data: RunData) -> list[str]:
+    """The sources of a duel's sides, if both come from git."""
+    arms = [scenario.arm for scenario in data.run.scenarios[:2]]
+    if not data.run.selection.startswith(DUEL) or not all(arm.source for arm in arms):
+        return []
+    return [escape(f"{arms[0].source} against {arms[1].source}")]
 
 
 def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:

@@ -68,7 +68,8 @@ def slow_commit(place: Place) -> tuple[str, RunData, str]:
     The last commit is slow, and the work tree has an uncommitted change.
     """
     write_engine(place.repository, work=2 * WORK + 1)
-    code, printed, errors = place.run("duel", "rev=v1", *ENGINE, "--launches", "2", "--blocks", "4", "--effect", "20%")
+    options = (*ENGINE, "--launches", "2", "--blocks", "4", "--effect", "20%", "--summary", "summary.md")
+    code, printed, errors = place.run("duel", "rev=v1", *options)
     git(place.repository, "checkout", "--quiet", "bells.py")
     assert code == 1, printed + errors
     with open_store(place.repository / ".kokoro-bench/results.sqlite") as store:
@@ -96,6 +97,14 @@ class TestARevision:
         assert f"{place.first} Ring the &lt;b&gt;bells&lt;/b&gt;" in page
         assert f"{place.slow} Ring them twice with uncommitted changes" in page
         assert "<b>bells" not in page
+
+    def test_both_sides_are_named_in_the_summary_without_their_markup(
+        self, slow_commit: tuple[str, RunData, str], place: Place
+    ) -> None:
+        assert slow_commit
+        summary = (place.repository / "summary.md").read_text(encoding="utf-8")
+        ours, theirs = f"{place.slow} Ring them twice with uncommitted changes", f"{place.first} Ring the "
+        assert f"\n{ours} against {theirs}&#60;b&#62;bells&#60;/b&#62;\n" in summary
 
     def test_each_worker_ran_what_it_is_named_by(self, slow_commit: tuple[str, RunData, str], place: Place) -> None:
         _, data, _ = slow_commit

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import RuntimeBuildError, UsageError, nearest
+from harness.core.files import write_atomically
 from harness.core.records.scenario import Runtime, slug
 from harness.core.uv import run_uv
 from harness.engines.builds import PLAIN, builds_in, distribution_of, refuse_several_builds
@@ -88,7 +89,8 @@ class Runtimes:
         described = json.loads((path / MARKER).read_text(encoding="utf-8"))
         engines = described.get("engines")
         if engines is None:  # built by an earlier version
-            engines = _check(path, runtime, resolution.pinned)
+            engines = described["engines"] = _check(path, runtime, resolution.pinned)
+            write_atomically(path / MARKER, json.dumps(described, indent=1).encode())
         require_engine(engine, engines, where=runtime.name)
         return interpreter(path)
 

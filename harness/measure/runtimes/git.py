@@ -105,9 +105,9 @@ def is_tracked(folder: Path) -> bool:
 
 
 def has_changes(folder: Path) -> bool:
-    """Whether files of the folder have changes, or are new, and not committed."""
+    """Whether tracked files of the folder have changes that are not committed."""
     paths = [".", *(f":(top,exclude,glob)**/{name}/**" for name in OUTPUTS)]
-    return bool(git(folder, "status", "--porcelain", "--", *paths).strip())
+    return bool(git(folder, "status", "--porcelain", "--untracked-files=no", "--", *paths).strip())
 
 
 def _error_lines(stderr: str) -> str:
