@@ -6,8 +6,8 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-WORK = 400
-"""Rounds of a computation for each character of a text: a text takes some milliseconds."""
+WORK = 1_000
+"""Milliseconds of a text, which the engine states itself: a busy machine does not change them."""
 BACKEND = '''
 import zipfile, tomllib
 
@@ -38,30 +38,33 @@ def build_wheel(folder, settings=None, metadata=None):
 MODULE = """
 import numpy as np
 from harness.core.records.repetition import EngineFacts
+from harness.engines.protocol import ARRIVAL, BODY_END
 
 class Bells:
-    def __init__(self, stages):
+    def __init__(self, clock, stages):
+        self._clock = clock
         self.facts = EngineFacts(packages=(("{name}", "{released}"),), sample_rate=24_000)
         self._stages = stages
 
     def synthesise(self, request):
-        with self._stages.stage("inference"):
-            sum(number * number for number in range({work} * len(request.text)))
-            time = np.arange(len(request.text) * 1_800) / 24_000
-            yield (0.2 * np.sin(2_764 * time)).astype(np.float32)
+        done = self._clock.now_ns() + {work} * 1_000_000
+        self._stages.moment(ARRIVAL, done)
+        self._stages.moment(BODY_END, done)
+        time = np.arange(len(request.text) * 1_800) / 24_000
+        yield (0.2 * np.sin(2_764 * time)).astype(np.float32)
 
     def close(self):
         pass
 
 def start(order, *, clock, stages):
-    return Bells(stages)
+    return Bells(clock, stages)
 """
 
 
 def write_engine(
     folder: Path, *, name: str = "bells", engine: str = "bells", released: str = "1.0", work: int = WORK
 ) -> Path:
-    """The source of a package with an engine ("" for a package without one) whose cost is proportional to `work`."""
+    """The source of a package with an engine ("" for a package without one) whose texts take `work` milliseconds."""
     folder.mkdir(parents=True, exist_ok=True)
     entry = f'[project.entry-points."kokoro_bench.engines"]\n{engine} = "{name}:start"\n' if engine else ""
     (folder / "pyproject.toml").write_text(

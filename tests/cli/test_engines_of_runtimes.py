@@ -1,6 +1,7 @@
 """Engines that only an environment of an arm has: of a revision, a folder, a wheel. All through the real command."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def slow_commit(place: Place) -> tuple[str, RunData, str]:
 
     The last commit is slow, and the work tree has an uncommitted change.
     """
-    write_engine(place.repository, work=2 * WORK + 1)
-    options = (*ENGINE, "--launches", "2", "--blocks", "4", "--effect", "20%", "--summary", "summary.md")
+    write_engine(place.repository, work=2 * WORK + WORK // 100)
+    options = (*ENGINE, "--launches", "2", "--blocks", "8", "--effect", "20%", "--summary", "summary.md")
     code, printed, errors = place.run("duel", "rev=v1", *options)
     git(place.repository, "checkout", "--quiet", "bells.py")
     assert code == 1, printed + errors
@@ -81,8 +82,8 @@ def slow_commit(place: Place) -> tuple[str, RunData, str]:
 class TestARevision:
     def test_a_slow_commit_is_found(self, slow_commit: tuple[str, RunData, str]) -> None:
         printed, *_ = slow_commit
-        assert "chars-12 latency +" in printed
-        assert "▲ worse" in printed
+        (change,) = re.findall(r"chars-12 latency \+(\S+) % .*?▲ worse", printed)
+        assert 100.5 < float(change) < 101.5
 
     def test_both_sides_are_named_by_commit_and_subject(
         self, slow_commit: tuple[str, RunData, str], place: Place

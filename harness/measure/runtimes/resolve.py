@@ -20,6 +20,7 @@ from harness.engines.builds import (
 )
 from harness.engines.registry import HARNESS
 from harness.measure.runtimes.sources import Lines, as_lines, with_wheels
+from harness.plan.package_sources import is_source
 
 NEVER = "python_version < '3'"
 """A marker that never holds. An override with it removes a requirement."""
@@ -38,8 +39,8 @@ class Resolution:
 def with_defaults(requirements: Sequence[str], *, named: Sequence[str] = (), own: bool = True) -> tuple[str, ...]:
     """Add what a worker needs to `requirements`, in the versions of this environment.
 
-    Another build of ONNX Runtime replaces `onnxruntime`, because it installs the same module. `named` are requirements
-    of files. `own` is False for an engine of another package, which brings what it needs itself.
+    Another build of ONNX Runtime replaces `onnxruntime`, because it installs the same module. `named` are what they
+    bring. `own` is False for an engine of another package, which brings what it needs itself.
     """
     given = (*requirements, *named)
     names = {distribution_of(requirement) for requirement in given}
@@ -66,34 +67,37 @@ def _without_harness(requirements: Sequence[str]) -> tuple[str, ...]:
 def resolve(requirements: Sequence[str], *, root: Path, own: bool = True, refresh: bool = False) -> Resolution:
     """Pin `requirements`. `root` is the folder of runtimes, `own` is as for `with_defaults`.
 
-    Without `refresh`, reuse an earlier resolution, unless a requirement may have moved. Raises RuntimeBuildError if
-    nothing fits or a package cannot be built.
+    What a source of packages needs takes precedence over the versions of this environment. Without `refresh`, reuse an
+    earlier resolution, unless a requirement may have moved. Raises RuntimeBuildError if nothing fits or a package
+    cannot be built.
     """
     lines = as_lines(requirements, root=root)
-    named = [line for file in lines.files for line in _named_in(file)]
-    wanted = with_defaults(lines.lines, named=named, own=own)
-    file = root / "resolved" / f"{_digest([*wanted, *_platform()])}.txt"
-    if refresh or not lines.lasting or not file.is_file():
-        compiled = _compile(replace(lines, lines=wanted), (*overrides((*wanted, *named)), *_without_harness(wanted)))
-        write_atomically(file, compiled.encode())
+    named: tuple[str, ...] = ()
+    if not own or any(map(is_source, requirements)):
+        named = _pin(replace(lines, lines=with_defaults(lines.lines, own=False)), (), root=root, refresh=refresh)
+    if not own:
+        return Resolution(pinned=named, digest=digest_of(named))
+    wanted = with_defaults(lines.lines, named=named)
+    pinned = _pin(replace(lines, lines=wanted), overrides((*wanted, *named)), root=root, refresh=refresh)
+    return Resolution(pinned=pinned, digest=digest_of(pinned))
+
+
+def _pin(wanted: Lines, replaced: Sequence[str], *, root: Path, refresh: bool) -> tuple[str, ...]:
+    file = root / "resolved" / f"{_digest([*wanted.lines, *_platform()])}.txt"
+    if refresh or not wanted.lasting or not file.is_file():
+        write_atomically(file, _compile(wanted, (*replaced, *_without_harness(wanted.lines))).encode())
     found = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
     pinned = with_wheels(
-        [line for line in found if line and not line.startswith(("#", "--"))], root=root, folder=lines.folder
+        [line for line in found if line and not line.startswith(("#", "--"))], root=root, folder=wanted.folder
     )
-    _refuse_brought_builds(pinned, wanted)
-    return Resolution(pinned=pinned, digest=digest_of(pinned))
+    _refuse_brought_builds(pinned, wanted.lines)
+    return pinned
 
 
 def brings(requirement: str, packages: Collection[str], *, root: Path) -> bool:
     """Whether a requirement is one of `packages`, or needs one of them. Those of every worker do not count."""
     found = resolve((requirement,), root=root, own=False).pinned
     return bool({distribution_of(each) for each in found} & (set(packages) - set(WORKER)))
-
-
-def _named_in(file: Path) -> list[str]:
-    """The requirements of a file that name a package."""
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line.strip() for line in lines if line[:1].isalnum()]
 
 
 def _refuse_brought_builds(pinned: Sequence[str], wanted: Sequence[str]) -> None:

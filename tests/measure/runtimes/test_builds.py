@@ -142,3 +142,13 @@ def test_the_doctor_finds_two(here: Command, tmp_path: Path) -> None:
     found = here("doctor", PYTHONPATH=str(tmp_path / "site"))
     assert "onnxruntime and ort-nightly overwrite one another" in " ".join(found.stdout.split())
     assert found.returncode != 0
+
+
+def test_what_a_source_needs_takes_precedence_over_the_versions_here(
+    here: Command, index: dict[str, str], tmp_path: Path
+) -> None:
+    wheel(Path(index["UV_FIND_LINKS"]), "onnxruntime", "1.0.0", module="onnxruntime")
+    wheel(tmp_path, "wants-old", "1.0.0", module="wants_old", requires="onnxruntime==1.0.0")
+    found = here("runtimes", "build", "wants_old-1.0.0-py3-none-any.whl", **index)
+    assert found.returncode == 0, found.stderr
+    assert pinned(index) == ["onnxruntime==1.0.0"]
