@@ -35,7 +35,8 @@ def mock_server(script: str, port: int, log: Path | None, listing: bool) -> None
     A step is wait_ms or wait_share, audio_ms or audio_share (of the text's natural length), silence_ms, header, text,
     hex, end ("close", "reset", "hang"), or steps with a repeat (0: for ever). An answer may also say status, headers,
     content_type, framing ("chunked", "length", "until-close"), missing, gzip, coalesce, sample_rate, channels,
-    wav_size, wav_pieces, voice ("own", "first", "other", "mixed") and unasked; a script name, meaning, cycle, dialect,
+    wav_size, wav_pieces, voice ("own", "first", "other", "mixed"), unasked and
+    work (rounds of about 1 ms of CPU time before the steps); a script name, meaning, cycle, dialect,
     cached, freeze, refuses (fields, separated by commas, that are answered with 422), leak_bytes (what each answer
     leaves in memory), and a capacity: how many requests it answers at once; when_full says whether others "wait" or it
     "refuse"s them with 503.

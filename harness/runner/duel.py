@@ -92,7 +92,7 @@ def why_whole(opponents: DuelArms) -> str:
         device = dict(arm.provider_options).get("device_type", "CPU")
         if arm.engine == "scripted":
             return "the scripted engine has no process of its own"
-        if arm.url:
+        if arm.url and not arm.server:
             return f"{arm.id} is a server, which continues to work while its client is halted"
         if arm.engine == SERVED:
             return f"{arm.id} is a server, whose clocks continue while it is halted"

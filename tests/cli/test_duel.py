@@ -62,6 +62,7 @@ def play(config: Config, candidate: str, reference: str) -> Finished:
         ({"provider": "openvino", "provider_options": (("device_type", "GPU"),)}, "a device that continues"),
         ({"provider": "cuda"}, "a device that continues"),
         ({"url": "http://127.0.0.1:8880"}, "is a server"),
+        ({"url": "server:own"}, ""),
         ({"engine": "scripted"}, "no process of its own"),
         ({"engine": "kokoro-server"}, "is a server"),
     ],

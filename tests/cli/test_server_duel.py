@@ -56,6 +56,8 @@ def test_two_addresses_get_the_same_streamed_texts_and_the_slower_one_is_found(h
     assert len(texts_of(slow_log)) == 2 * LAUNCHES + len(measured) / 2
     spoken = [(each.block, each.variant) for each in measured]
     assert len(set(spoken)) == len({variant for _, variant in spoken}) == len(measured) / 2
+    # A server with a cache must not have the text of a block from the warm-up.
+    assert len(set(texts_of(slow_log))) == len(texts_of(slow_log))
     assert "the arms of a pair ran one after the other: endpoint.http-127.0.0.1-" in found.stdout
     assert "is a server, which continues to work while its client is halted" in found.stdout
 
@@ -76,14 +78,8 @@ def test_sides_that_make_no_sense_are_refused(here: Command, sides: tuple[str, s
     assert said in found.stderr
 
 
-def test_warm_up_puts_no_answer_into_a_cache_from_which_a_block_takes_it(here: Command, tmp_path: Path) -> None:
-    steps = (Step(wait_ms=FAST_MS), Step(audio_share=1.0))
-    caching = Script(name="test", meaning="a test's own", answers=(Answer(steps=steps),), cached=True)
-    log = io.StringIO()
-    with serving(caching, log=log) as (url, _):
-        found = here("validate", "--url", url, "--launches", "1", "--blocks", "2", "--text", "chars-12")
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert len(texts_of(log)) == len(set(texts_of(log))) == 1 + 1 + 2
+LESS, MORE = 80, 240
+"""Rounds of CPU work of an answer."""
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -103,16 +99,17 @@ def repository(tmp_path: Path) -> Path:
         "[tool.kokoro-bench.server.own]\ncwd = 'server'\n"
         f"command = {json.dumps(command)}\nsetup = {json.dumps(setup)}\n"
     )
-    for subject, wait_ms in (("Serve", FAST_MS), ("Serve with care", SLOW_MS)):
-        steps = f"[{{ wait_ms = {wait_ms} }}, {{ audio_share = 1.0 }}]"
-        (folder / "server/own.toml").write_text(f'name = "{wait_ms}"\nmeaning = "own"\n[[answers]]\nsteps = {steps}\n')
+    for subject, rounds in (("Serve", LESS), ("Serve with care", MORE)):
+        (folder / "server/own.toml").write_text(
+            f'name = "{rounds}"\nmeaning = "own"\n[[answers]]\nwork = {rounds}\nsteps = [{{ audio_share = 1.0 }}]\n'
+        )
         git(folder, "add", "-A")
         git(folder, "commit", "-q", "-m", subject)
     (folder / "notes.txt").write_text("not committed")
     return folder
 
 
-def test_revision_of_a_server_runs_in_its_checkout_and_both_sides_are_named(
+def test_revision_of_a_server_runs_in_its_checkout_and_in_slices_with_the_work_tree(
     here: Command, repository: Path, tmp_path: Path
 ) -> None:
     options = ("--launches", "1", "--blocks", "1", "--text", "chars-12", "--budget", "30s")
@@ -123,10 +120,19 @@ def test_revision_of_a_server_runs_in_its_checkout_and_both_sides_are_named(
     assert now.source.endswith(" Serve with care with uncommitted changes")
     assert before.source.endswith(" Serve")
     assert [each.server for each in (now, before)] == ["own", "own"]
-    starts = {launch.arm_id: {part.name: part.ns for part in launch.parts} for launch in data.launches}
-    assert starts[now.id]["first_audio"] >= SLOW_MS * 1e6 > starts[before.id]["first_audio"] >= FAST_MS * 1e6
+    # A server that computes stands still together with its client.
+    assert "the arms of a pair ran at the same time, in turns of up to " in found.stdout
+    assert all(block.slice_ns for block in data.blocks)
+    more, less = (
+        next(each for each in data.repetitions if each.scenario_id == side.id and each.phase is Phase.MEASURED)
+        for side in data.run.scenarios
+    )
+    assert more.outcome.valid
+    assert less.outcome.valid
+    # In real time both took about as long as the longer one: only without its pauses is the shorter one shorter.
+    assert more.end_ns > 1.5 * less.end_ns
     # The setup runs in the directory of each revision.
-    assert [f'name = "{ms}"' in (tmp_path / "set-up.txt").read_text() for ms in (FAST_MS, SLOW_MS)] == [True, True]
+    assert [f'name = "{each}"' in (tmp_path / "set-up.txt").read_text() for each in (LESS, MORE)] == [True, True]
 
 
 def test_revision_without_the_directory_of_the_server_is_refused(here: Command, repository: Path) -> None:

@@ -44,6 +44,14 @@ def running_file(order: ServerCommand, worker: int) -> Path:
     return Path(order.logs) / f"{worker}.running"
 
 
+def running_server(order: ServerCommand, worker: int) -> int:
+    """The first process of the server of a worker, which leads a process group; 0 if none runs."""
+    try:
+        return int(running_file(order, worker).read_text(encoding="ascii") or 0)
+    except (OSError, ValueError):
+        return 0
+
+
 def await_stopped(order: ServerCommand, worker: int) -> None:
     """Wait until the supervisor has stopped the server of a worker that has ended, even if the worker was killed."""
     running = running_file(order, worker)

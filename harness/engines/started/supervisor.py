@@ -61,6 +61,7 @@ class Supervisor:
         except OSError as error:
             _report(error=f"{error.strerror}: {error.filename or order['command'][0]}")
             return False
+        Path(order["running"]).write_text(str(self._process.pid), encoding="ascii")
         _report(pid=self._process.pid)
         threading.Thread(target=self._watch, daemon=True).start()
         return True

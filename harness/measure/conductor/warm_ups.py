@@ -111,5 +111,5 @@ class WarmUps:
                 self._slicing.refuse(CANNOT_PAUSE)
             elif not pauser_of(worker).observable:
                 self._slicing.refuse(CANNOT_DETERMINE.format(arm=arm.id, why=STATES_UNAVAILABLE))
-            elif elsewhere := external_work(worker.pid):
+            elif elsewhere := external_work(worker.pid, server=pauser_of(worker).server):
                 self._slicing.refuse(f"{arm.id} {elsewhere}")

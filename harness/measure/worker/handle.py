@@ -20,7 +20,7 @@ from typing import IO, NoReturn, Protocol, TypeVar
 from harness.core.native_imports import REMEDY, how_it_ended, import_failure
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
 from harness.core.subprocesses import command
-from harness.engines.started.command import KILL_S, ServerCommand, await_stopped
+from harness.engines.started.command import KILL_S, ServerCommand, await_stopped, running_server
 from harness.measure.worker.pause import SUPPORTED, VARIABLE, ProcessPauser
 from harness.measure.worker.protocol import (
     PROTOCOL,
@@ -163,11 +163,14 @@ class ProcessHandle:
         """Load its arm. If importing a package crashed the worker, the reason of WorkerLost names the package."""
         self._server = order.engine.server
         try:
-            return require_part(self._request(order, timeout_s, doing="loading").launch)
+            launch = require_part(self._request(order, timeout_s, doing="loading").launch)
         except WorkerLost as lost:
             if lost.kind is OutcomeKind.CRASHED and order.engine.model_path:
                 lost.reason += _broken_import(self._place, "onnxruntime", "kokoro_onnx")
             raise
+        if self._server and self._pauser:
+            self._pauser.watch_server(running_server(self._server, self.pid))
+        return launch
 
     def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
         """Make one repetition."""

@@ -184,6 +184,8 @@ class ProcessPauser:
         self._ledger = PauseLedger(self._file.fileno())
         self._pid = 0
         self._threads: Threads | None = None
+        self._server = 0
+        self._server_threads: Threads | None = None
         self._paused_since_ns = 0
         self._instead: ProcessPauser | None = None
         self._used_ns = 0
@@ -203,13 +205,24 @@ class ProcessPauser:
         self._pid = pid
         self._threads = Threads(pid)
 
+    def watch_server(self, pid: int) -> None:
+        """Set the server that the worker started, which is paused with it. It leads a process group, too."""
+        self._server = pid
+        self._server_threads = Threads(pid) if pid else None
+
+    @property
+    def server(self) -> int:
+        """The first process of the server that is paused with the worker; 0 for none."""
+        return self._server
+
     @property
     def observable(self) -> bool:
         """Whether the conductor can find out what the worker waits for. Known after the worker's greeting.
 
         The worker must report its activity, and the system must show the states of its threads.
         """
-        return self._ledger.observable and self._threads is not None and self._threads.readable
+        threads = self._server_threads or self._threads
+        return self._ledger.observable and threads is not None and threads.readable
 
     @property
     def looped_ns(self) -> int:
@@ -229,7 +242,11 @@ class ProcessPauser:
         """The current states of the worker's threads; None if unknown."""
         if self._ledger.doing is WorkerActivity.OWN_WAIT:
             return Snapshot(main=WORKING)
-        return self._threads.observe(all_threads=all_threads) if self._threads else None
+        found = self._threads.observe(all_threads=all_threads) if self._threads else None
+        if self._server_threads is None or (found and found.main.runs):
+            return found
+        # Its client waits for the server, so what the server does counts.
+        return self._server_threads.observe(all_threads=all_threads)
 
     def pause(self, *, instead: "ProcessPauser | None" = None) -> None:
         """Pause the worker. `instead` runs meanwhile; its CPU time is recorded as no disturbance."""
@@ -247,11 +264,13 @@ class ProcessPauser:
             self._send(signal.SIGCONT)
 
     def cpu_ns(self) -> int:
-        """CPU time of the worker so far in ns; 0 once it has ended."""
-        with suppress(OSError):
-            # A process's CPU clock by its id: the id inverted, and CPUCLOCK_SCHED (clock_getcpuclockid(3)).
-            return time.clock_gettime_ns((~self._pid << 3) | 2)
-        return 0
+        """CPU time of the worker and of its server so far in ns; 0 of one that has ended."""
+        used_ns = 0
+        for pid in filter(None, (self._pid, self._server)):
+            with suppress(OSError):
+                # A process's CPU clock by its id: the id inverted, and CPUCLOCK_SCHED (clock_getcpuclockid(3)).
+                used_ns += time.clock_gettime_ns((~pid << 3) | 2)
+        return used_ns
 
     def close(self) -> None:
         """Release the ledger after the worker has ended."""
@@ -259,5 +278,6 @@ class ProcessPauser:
         self._file.close()
 
     def _send(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._pid, number)
+        for group in filter(None, (self._pid, self._server)):
+            with suppress(ProcessLookupError):
+                os.killpg(group, number)

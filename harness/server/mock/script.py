@@ -88,6 +88,8 @@ class Answer:
     """Whether each chunk of audio is a separate WAV with its own header and the right size."""
     voice: Voice = Voice.OWN
     unasked: bool = False
+    work: int = 0
+    """Rounds of work of equal size before the first step, each about 1 ms of CPU time. Waits count from their end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

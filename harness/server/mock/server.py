@@ -12,6 +12,7 @@ from typing import TextIO
 
 from harness.core.event_loop import new_event_loop
 from harness.engines.http.dialects import DIALECTS, OPENAI
+from harness.server.mock.cpu_work import work
 from harness.server.mock.http import (
     HEAD_LIMIT,
     Request,
@@ -222,6 +223,9 @@ class MockServer:
         self, answer: Answer, asked: ReceivedRequest, turn_at: float, client: "_Connection", *, quick: bool
     ) -> bool:
         """Send every chunk on schedule, counted from `turn_at`. Return whether the connection is reusable."""
+        if answer.work:
+            work(answer.work)
+            turn_at = asyncio.get_running_loop().time()
         sent = timeline(answer, asked)
         framing = answer.framing if streams(answer, asked) else Framing.LENGTH
         length = 0

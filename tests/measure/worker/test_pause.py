@@ -229,3 +229,29 @@ def test_the_cpu_time_of_whoever_works_instead_is_booked(worker: ProcessHandle) 
     assert other.cpu_ns() == 0
     ledger.close()
     other.close()
+
+
+def test_server_stands_still_together_with_its_worker() -> None:
+    pauser = ProcessPauser()
+    with (
+        subprocess.Popen(["sleep", "600"], start_new_session=True) as worker,
+        subprocess.Popen([sys.executable, "-IS", "-c", "while True: pass"], start_new_session=True) as server,
+    ):
+        pauser.watch(worker.pid)
+        pauser.watch_server(server.pid)
+        both = [psutil.Process(worker.pid), psutil.Process(server.pid)]
+        until = time.monotonic() + 240
+        while pauser.cpu_ns() < 10_000_000:  # the server's time counts
+            assert time.monotonic() < until
+        pauser.pause()
+        while {each.status() for each in both} != {psutil.STATUS_STOPPED}:
+            assert time.monotonic() < until
+        paused_ns = pauser.cpu_ns()
+        time.sleep(0.05)
+        assert pauser.cpu_ns() == paused_ns
+        pauser.resume()
+        while psutil.STATUS_STOPPED in {each.status() for each in both} or pauser.cpu_ns() == paused_ns:
+            assert time.monotonic() < until
+        for each in (worker, server):
+            each.kill()
+    pauser.close()
