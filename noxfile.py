@@ -74,6 +74,11 @@ else:
         session.install("--quiet", "--require-hashes", "-r", LOCK)
         session.install("--quiet", "--no-deps", "-e", ".")
 
+    def compile_tests(session: nox.Session) -> None:
+        """In a fresh checkout, let one process compile all that tests import; otherwise each parallel process does."""
+        if not session.posargs and not any((HERE / "tests" / "__pycache__").glob("conftest.*-pytest-*")):
+            session.run("pytest", "--collect-only", "-qq", silent=True)
+
     @nox.session
     def bench(session: nox.Session) -> None:
         """Measure the suites: quick by default; `-- --full`, `-- --nightly`, and every option of kokoro-bench run."""
@@ -84,6 +89,7 @@ else:
     def tests(session: nox.Session) -> None:
         """The project's own tests, file by file on all cores; `-- -n 0` runs them in one process."""
         install(session)
+        compile_tests(session)
         session.run("pytest", *IN_PARALLEL, "--timeout=300", *session.posargs, env=SAME_EACH_TIME)
 
     @nox.session

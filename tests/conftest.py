@@ -29,6 +29,8 @@ from tests import forking
 from tests.accepting import promote
 
 POSTGRES = "KOKORO_BENCH_TEST_POSTGRES"
+WORKER = "PYTEST_XDIST_WORKER"
+"""Set in each of several processes that run tests."""
 SMALL = "replica-small"
 
 # What gates is the same every time: the same examples, whatever was found before and however busy the machine is.
@@ -45,9 +47,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Download no model, let commands be interrupted, and keep Hypothesis from the constants of imported modules."""
     os.environ[OFFLINE_VARIABLE] = "1"
+    if config.getoption("dist", "no") != "no" and WORKER not in os.environ:
+        forking.share()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # So a shell starts what runs in its background, and the commands that the tests start would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,8 +68,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of models of the session's own, with the small replica in it."""
-    root = tmp_path_factory.mktemp("models")
+    """A cache of models of the session's own, with the small replica in it. Parallel processes share it."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if WORKER in os.environ else base) / "models"
+    root.mkdir(exist_ok=True)
     Catalogue(cache=Cache(root)).resolve(SMALL)
     return root
 

@@ -24,7 +24,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -85,40 +85,55 @@ def _own_modules() -> Iterator[str]:
                 yield found.name
 
 
-def _serve(asking: socket.socket) -> dict[str, Any] | None:
-    """Answer requests until there are no more; gives the request in each process that is forked for one."""
+def _serve(owner: socket.socket) -> dict[str, Any] | None:
+    """Answer requests until the owner has no more; gives the request in each process that is forked for one.
+
+    The owner may ask for a socket to be listened to, on which others ask. Who has ended leaves no command behind.
+    """
     awake, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    running: dict[int, socket.socket] = {}
+    connections, listeners = [owner], list[socket.socket]()
+    running: dict[int, tuple[socket.socket, socket.socket]] = {}
     while True:
-        ready, _, _ = select.select([asking, awake], [], [])
+        ready, _, _ = select.select([awake, *connections, *listeners], [], [])
         if awake in ready:
             os.read(awake, 1 << 16)
             _report_ended(running)
-        if asking not in ready:
-            continue
-        received = _receive(asking)
-        if received is None:
-            for pid in running:
-                os.kill(pid, signal.SIGKILL)
-            return None
-        request, descriptors = received
-        status = socket.socket(fileno=descriptors[-1])
-        with warnings.catch_warnings(action="ignore"):  # OpenBLAS has threads, and ends them before a fork
-            pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            for each in (asking, status, *running.values()):
-                each.close()
-            os.close(awake)
-            os.close(waker)
-            return {**request, "streams": descriptors[:-1]}
-        for descriptor in descriptors[:-1]:
-            os.close(descriptor)
-        running[pid] = status
-        _report(status, pid)
+        connections += [each.accept()[0] for each in listeners if each in ready]
+        for asking in [each for each in connections if each in ready]:
+            received = _receive(asking)
+            if received is None:
+                everything = asking is owner
+                _kill(pid for pid, (_, asker) in running.items() if everything or asker is asking)
+                if everything:
+                    return None
+                connections.remove(asking)
+                continue
+            request, descriptors = received
+            if "listen" in request:
+                listeners.append(socket.socket(fileno=descriptors[0]))
+                continue
+            status = socket.socket(fileno=descriptors[-1])
+            with warnings.catch_warnings(action="ignore"):  # OpenBLAS has threads, and ends them before a fork
+                pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                for each in (status, *connections, *listeners, *(status for status, _ in running.values())):
+                    each.close()
+                os.close(awake)
+                os.close(waker)
+                return {**request, "streams": descriptors[:-1]}
+            for descriptor in descriptors[:-1]:
+                os.close(descriptor)
+            running[pid] = (status, asking)
+            _report(status, pid)
+
+
+def _kill(processes: Iterable[int]) -> None:
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
 
 
 def _receive(asking: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -140,12 +155,13 @@ def _receive(asking: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     return json.loads(body), list(descriptors)
 
 
-def _report_ended(running: dict[int, socket.socket]) -> None:
+def _report_ended(running: dict[int, tuple[socket.socket, socket.socket]]) -> None:
     while running:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        with running.pop(pid) as told:
+        told, _ = running.pop(pid)
+        with told:
             _report(told, status)
 
 

@@ -34,16 +34,26 @@ LATE: Final = re.compile(
     r"KOKORO_BENCH_.*|PYTEST_.*|GITHUB_STEP_SUMMARY|XDG_STATE_HOME|COLUMNS|TZ|PWD|KMP_INIT_AT_FORK"
 )
 """Variables that are read when they are needed. A command for which any other differs gets a true start."""
+SHARED: Final = "PYTEST_FORK_SERVER"
+"""The variable with the address of a process that forks for several, which import once what commands import."""
 SUPPORTED: Final = sys.platform == "linux"
 """Elsewhere a fork after such imports is not safe, or there is none."""
 
 
 class _Server:
-    """The process that forks. It ends with this one, since it reads a socket that nobody else holds."""
+    """The process that forks: one of another process's, which `SHARED` names, or one that ends with this process.
+
+    It kills the commands of a process that has ended: their sockets are held by that process alone.
+    """
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        if address := os.environ.get(SHARED):
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.connect(f"\0{address}")
+            return
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -63,9 +73,21 @@ class _Server:
             self._socket.sendmsg([len(body).to_bytes(NUMBER, "little")], ancillary)
             self._socket.sendall(body)
 
+    def share(self) -> None:
+        """Let the processes that this one starts use it."""
+        assert self._process is not None
+        address = f"kokoro-bench-tests-{self._process.pid}"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"\0{address}")
+            listener.listen()
+            self.ask({"listen": True}, [listener.fileno()])
+        os.environ[SHARED] = address
+
     def close(self) -> None:
         """End the process, if it is ours: a fork of the tests' own has a copy of this object."""
         self._socket.close()
+        if self._process is None:
+            return
         if self.owner == os.getpid():
             self._process.wait()
         else:
@@ -83,6 +105,12 @@ def _the_server() -> _Server:
             close()
             _server = _Server()
         return _server
+
+
+def share() -> None:
+    """Start the process that forks, for the processes that this one is about to start as well."""
+    if SUPPORTED and SHARED not in os.environ:
+        _the_server().share()
 
 
 def close() -> None:

@@ -230,7 +230,9 @@ class TestFaults:
             "not-audio", "the body is coded as 'br', which was not asked for",
         )  # fmt: skip
 
-    @pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(PCM)[:20] + b"\xff" * 40])
+    @pytest.mark.parametrize(
+        "body", [b"no gzip at all", gzip.compress(PCM)[:20] + b"\xff" * 40], ids=["no-gzip", "damaged"]
+    )
     def test_a_compression_that_is_damaged(self, body: bytes) -> None:
         name, said = fault(exchange(), head("Content-Encoding: gzip", length=len(body)) + body)
         assert name == "not-audio"
