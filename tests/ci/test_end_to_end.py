@@ -39,14 +39,14 @@ def environment(user_environment: dict[str, str], command_on_path: Path, tmp_pat
 
 @pytest.fixture
 def pull_request(tmp_path: Path) -> Path:
-    """The repository of an engine, at the merge of a pull request that makes the engine half as fast."""
+    """The repository of an engine, at the merge of a pull request that makes it so slow that few pairs tell."""
     write_index(tmp_path)
     repository = write_engine(tmp_path / "bells")
     git(repository, "init", "--quiet", "--initial-branch", "main")
     commit(repository, "Ring the bells")
     git(repository, "checkout", "--quiet", "-b", "change")
-    write_engine(repository, work=2 * WORK)
-    commit(repository, "Ring them <b>twice</b>")
+    write_engine(repository, work=10 * WORK)
+    commit(repository, "Ring them <b>ten times</b>")
     git(repository, "checkout", "--quiet", "main")
     git(repository, "merge", "--quiet", "--no-ff", "--message", "Merge @change, closes #1", "change")
     return repository
