@@ -189,6 +189,18 @@ class TestBadInput:
         assert (tmp_path / "done.txt").read_text() == "set up\n"
 
 
+def test_server_that_refuses_speech_while_it_loads_its_model_is_asked_again(here: Command, tmp_path: Path) -> None:
+    """It looks at the request first and at its model afterwards: an empty one is refused as if it were ready."""
+    declare(tmp_path)
+    loading = "[[answers]]\nstatus = 503\n" * 2
+    (tmp_path / "quick.toml").write_text(SCRIPT.replace("[[answers]]", f"{loading}[[answers]]"), encoding="utf-8")
+    found = here("validate", "--server", "mock", "--launches", "1", "--blocks", "1", "--text", "chars-12")
+    assert found.returncode == 0, found.stdout
+    statuses = {tuple(line["status"] for line in log if line["kind"] == "answer")[:3] for log in logs_of(tmp_path)}
+    assert statuses == {(503, 503, 200)}
+    assert all(each.outcome.valid for each in stored(tmp_path).repetitions)
+
+
 def test_job_of_the_schedule_takes_a_server(tmp_path: Path) -> None:
     from harness.plan.config import load_config
 

@@ -9,6 +9,7 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from harness.engines.pooled.router import CostModel, Running, choose
@@ -103,16 +104,17 @@ class Pool(Generic[Order, Result]):
             self._changed.notify_all()
         return future
 
-    def warm_up(self, orders: Sequence[tuple[Order, float]]) -> None:
+    def warm_up(self, orders: Sequence[tuple[Order, float]], *, go_on: Callable[[], bool] = lambda: True) -> None:
         """Run each order (with its load) on every session, all sessions at once, so that each knows its costs.
 
-        Raises what a session raises. Nothing else should be submitted meanwhile.
+        No order is begun once `go_on` returns False. Raises what a session raises. Nothing else should be submitted
+        meanwhile.
         """
         failures: list[Exception] = []
 
         def run(lane: _Lane[Order, Result]) -> None:
             try:
-                for order, load in orders:
+                for order, load in takewhile(lambda _: go_on(), orders):
                     start = self._now()
                     lane.run(order)
                     lane.line.observe(load, self._now() - start)

@@ -7,7 +7,7 @@ state is global; what the sessions do at the same time is inference and trimming
 # ruff: noqa: RUF001 - phonemes are meant as they stand
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -226,11 +226,14 @@ class Synthesizer:
         """Seconds on the clock."""
         return self._clock.now_ns() / 1e9
 
-    def warm_up(self, voice: str) -> None:
-        """Speak three pieces on every session, so that each knows its costs and has its memory."""
+    def warm_up(self, voice: str, *, go_on: Callable[[], bool] = lambda: True) -> None:
+        """Speak three pieces on every session, so that each knows its costs and has its memory.
+
+        No piece is begun once `go_on` returns False.
+        """
         style = self._style(voice)
         orders = [SegmentRequest(phonemes=self._known(text), style=style, speed=1.0) for text in WARM_UP]
-        self.pool.warm_up([(order, order.load) for order in orders])
+        self.pool.warm_up([(order, order.load) for order in orders], go_on=go_on)
 
     def close(self) -> None:
         """End the sessions' threads."""

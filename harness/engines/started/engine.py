@@ -11,7 +11,7 @@ from harness.engines.http.errors import EndpointFault
 from harness.engines.http.target import Target
 from harness.engines.protocol import EngineOrder, ServerProcess, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
-from harness.engines.started.server import StartedServer
+from harness.engines.started.server import BUSY, StartedServer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,7 @@ class StartedEngine:
         self._client = client
         self._own = (("url", name), ("server_process", FOUND))
         self._root = root
+        self._has_answered = False
 
     @property
     def facts(self) -> EngineFacts:
@@ -55,13 +56,23 @@ class StartedEngine:
         return self._client.own_figures()
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """Chunks as they come. EndpointFault; if the server has ended, it says how, with its last lines."""
-        try:
-            yield from self._client.synthesise(request)
-        except EndpointFault as fault:
-            if ended := self._server.why_ended():
-                raise EndpointFault(fault.fault, f"{fault}; {ended}", status=fault.status) from fault
-            raise
+        """Chunks as they come. EndpointFault; if the server has ended, it says how, with its last lines.
+
+        Until the server has answered once, a request that it refuses because it still starts is sent again: some
+        servers look at the request first and at their model afterwards, and seem ready before they are.
+        """
+        while True:
+            try:
+                for chunk in self._client.synthesise(request):
+                    self._has_answered = True
+                    yield chunk
+            except EndpointFault as fault:
+                if ended := self._server.why_ended():
+                    raise EndpointFault(fault.fault, f"{fault}; {ended}", status=fault.status) from fault
+                if self._has_answered or fault.status not in BUSY or not self._server.may_still_start():
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """Close the connection and stop the server."""

@@ -50,6 +50,7 @@ class StartedServer:
         self._clock = clock
         self._reports: queue.Queue[dict[str, Any]] = queue.Queue()
         self._exit: int | None = None
+        self._deadline = 0
         self.pid = 0
         """The first process."""
         self.host = LOOPBACK[0]
@@ -76,13 +77,18 @@ class StartedServer:
 
     def start(self, stages: Stages) -> None:
         """Start the server, in the parts "listening" and "ready". EngineRefusal where it does not come so far."""
-        deadline = self._clock.now_ns() + round(self._order.timeout_s * 1e9)
+        self._deadline = self._clock.now_ns() + round(self._order.timeout_s * 1e9)
         with stages.stage(LISTENING):
             self._launch()
-            self._await_listening(deadline)
+            self._await_listening(self._deadline)
         with stages.stage(READY):
-            self._await_ready(deadline)
+            self._await_ready(self._deadline)
         self._check_owner()
+
+    def may_still_start(self) -> bool:
+        """Whether the time for its start is not over. Waits a moment: who asks does so again."""
+        self._clock.sleep(POLL_S)
+        return self._clock.now_ns() < self._deadline
 
     def root(self) -> int:
         """The process whose tree is the server: the first one, or what it left behind if it has ended."""

@@ -134,8 +134,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
 def _add_refusals(app: FastAPI, service: Service) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        del request
         service.statistics.count(RequestOutcome.REFUSED)
+        if service.state is not State.READY and request.url.path == "/v1/audio/speech":
+            # Who asks whether the server is ready, with no text, must not take a refusal of the body for a yes.
+            return refusal(503, service.reason, headers={"Retry-After": str(MIN_RETRY_S)})
         return refusal(422, faults(error.errors()))
 
     @app.exception_handler(HTTPException)

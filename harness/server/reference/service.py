@@ -70,7 +70,7 @@ class Service:
             self._opened = opened
             if self.settings.warm_up:
                 self.reason = "the sessions are being warmed up"
-                await asyncio.to_thread(opened.speaker.warm_up, self.settings.voice)
+                await asyncio.to_thread(opened.speaker.warm_up, self.settings.voice, go_on=self._starts)
         except Exception as error:  # noqa: BLE001 - every failure is reported to the owner of the server
             self.failure = error
             self.state, self.reason = State.FAILED, f"{type(error).__name__}: {error}"
@@ -78,8 +78,11 @@ class Service:
         if self.state is State.STARTING:
             self.state, self.reason = State.READY, ""
 
+    def _starts(self) -> bool:
+        return self.state is State.STARTING
+
     def drain(self) -> None:
-        """Start no more answers."""
+        """Start no more answers, and no more pieces of the warm-up."""
         if self.state is not State.FAILED:
             self.state, self.reason = State.DRAINING, "the server is stopping"
 

@@ -1,6 +1,7 @@
 """The speaker: pieces on several sessions, joined in order."""
 
 import contextlib
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -135,6 +136,20 @@ def test_closing_an_answer_drops_what_it_still_wanted(speaker_of: MakeSpeaker) -
     tones.go_on.set()
     heard(speaker, request("short."))
     assert [piece for piece in tones.spoken if piece != "short."] in ([], [split_phonemes(TEXT)[0]])
+
+
+def test_a_warm_up_that_may_not_go_on_ends_after_the_piece_that_it_has_begun(speaker_of: MakeSpeaker) -> None:
+    tones, stopped = Tones(), threading.Event()
+    tones.go_on.clear()
+    speaker = speaker_of(tones)
+    warming = threading.Thread(target=lambda: speaker.warm_up("af_heart", go_on=lambda: not stopped.is_set()))
+    warming.start()
+    while not tones.spoken:
+        pass
+    stopped.set()
+    tones.go_on.set()
+    warming.join()
+    assert len(tones.spoken) == 1
 
 
 @pytest.mark.parametrize(
