@@ -7,7 +7,7 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.core.records.scenario import Runtime
-from harness.measure.runtimes.revisions import checkout, harness_in, measuring_changes, resolve
+from harness.measure.runtimes.revisions import checkout, harness_in, measuring_changes, package_in, resolve
 from harness.measure.runtimes.sources import described_source
 
 
@@ -117,3 +117,14 @@ def test_the_source_of_a_folder_is_described_by_its_own_commit_and_changes(repos
     described = described_source(Runtime(name="x", requirements=(f"path:{repository / 'engine'}",)))
     assert described.endswith("… with uncommitted changes")
     assert described_source(Runtime(name="x", requirements=(f"path:{repository.parent}",))) == ""
+
+
+def test_the_package_of_a_checkout_is_in_the_folder_that_the_command_runs_in_or_above(tmp_path: Path) -> None:
+    here, checked_out = tmp_path / "here", tmp_path / "there"
+    for root in (here, checked_out):
+        (root / "engine" / "tests").mkdir(parents=True)
+        (root / "docs").mkdir()
+        (root / "engine" / "pyproject.toml").write_text("[project]\nname = 'bells'\n")
+        (root / "pyproject.toml").write_text("[tool.ruff]\n")
+    assert package_in(here, here / "engine" / "tests", checked_out) == checked_out / "engine"
+    assert package_in(here, here / "docs", checked_out) == checked_out
