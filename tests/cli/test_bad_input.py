@@ -159,9 +159,9 @@ class TestDuels:
         assert listed(here) == []
 
     def test_a_revision_that_measures_nothing(self, here: Command, tmp_path: Path) -> None:
-        commit = committed(tmp_path)
+        committed(tmp_path)
         found = here("duel", "HEAD", "--model", "replica-small")
-        refused(found, f"revision {commit[:12]} has no worker", "harness/measure/worker/")
+        refused(found, f"{tmp_path}: this is no Python package", "pyproject.toml with [project]")
 
     def test_packages_that_do_not_install_are_told_by_the_installers_last_lines(self, here: Command) -> None:
         found = here("duel", "onnxruntime==0.0.1", "--model", "replica-small", UV_OFFLINE="1")
