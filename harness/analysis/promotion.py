@@ -149,7 +149,8 @@ def _not_rebuildable(arm: Arm, software: LoadedSoftware, revision: str) -> tuple
     """What another machine cannot obtain, in words."""
     found = []
     if arm.url:
-        found.append(f"what runs on the server at {published_text(arm.url)}, which is not known")
+        server = arm.server or f"at {published_text(arm.url)}"
+        found.append(f"what runs on the server {server}, which is not known")
     if software.from_checkout and not revision:
         found.append("the engine's source, which is in no commit of this project")
     versions = dict(software.packages)

@@ -78,7 +78,7 @@ def compare(subject: LoadedSubject | None, reference: ReferenceArm | None, *, ar
         for each in reference.subject.differences(subject)
     )
     if arm.url:
-        reason = f"what the server at {arm.url} runs is not known"
+        reason = f"what the server {arm.server or f'at {arm.url}'} runs is not known"
         return SubjectComparison(state=SubjectState.UNKNOWN, differences=found, reason=reason)
     if found:
         return SubjectComparison(state=SubjectState.ANOTHER, differences=found)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.core.clock import Clock
 
 FOUND = "started for this launch"
+ELSEWHERE = "unknown: none of the processes that were started listens at the port, as if it were a container's"
 AT_EACH_START = ("url", "server_process")
 """Facts of the client that differ at each start, or that this engine knows better."""
 
@@ -27,11 +28,11 @@ AT_EACH_START = ("url", "server_process")
 class StartedEngine:
     """A started server and the connection to it."""
 
-    def __init__(self, server: StartedServer, client: EndpointEngine, *, name: str, root: int) -> None:
+    def __init__(self, server: StartedServer, client: EndpointEngine, *, name: str, root: int | None) -> None:
         self._server = server
         self._client = client
-        self._own = (("url", name), ("server_process", FOUND))
-        self._root = root
+        self._process = ServerProcess(pid=root, found=FOUND if root else ELSEWHERE)
+        self._own = (("url", name), ("server_process", self._process.found))
         self._has_answered = False
 
     @property
@@ -43,8 +44,8 @@ class StartedEngine:
 
     @property
     def server(self) -> ServerProcess:
-        """The process whose tree is the server."""
-        return ServerProcess(pid=self._root, found=FOUND)
+        """The process whose tree is the server, if it can be found."""
+        return self._process
 
     @property
     def target(self) -> Target:
@@ -88,11 +89,8 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> StartedEngin
     try:
         server.start(stages)
         root = server.root()
-        client = reach(
-            replace(order, url=server.address, session_options={**order.session_options, "pid": str(root)}),
-            clock=clock,
-            stages=stages,
-        )
+        options = {**order.session_options, **({"pid": str(root)} if root else {})}
+        client = reach(replace(order, url=server.address, session_options=options), clock=clock, stages=stages)
     except BaseException:
         server.close()
         raise

@@ -23,6 +23,8 @@ from harness.engines.started.command import FIRST_ANSWER, ServerCommand, running
 from harness.engines.started.supervisor import members
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psutil
 
     from harness.core.clock import Clock
@@ -90,14 +92,16 @@ class StartedServer:
         self._clock.sleep(POLL_S)
         return self._clock.now_ns() < self._deadline
 
-    def root(self) -> int:
-        """The process whose tree is the server: the first one, or what it left behind if it has ended."""
+    def root(self) -> int | None:
+        """The process whose tree is the server: the first one, or what it left behind if it has ended.
+
+        None if none of its processes listens: a container's belong to somebody else.
+        """
+        owners = self._port_owners()
         running = {each.pid for each in self.processes()}
-        if self.pid in running or not running:
-            return self.pid
-        listener = find_server(self._address(), pid=0).pid
-        found = _top(listener, running) if listener else None
-        return found or min(running)
+        if not owners:
+            return None
+        return self.pid if self.pid in running else _top(min(owners), running)
 
     def processes(self) -> "list[psutil.Process]":
         """The running processes of the server."""
@@ -204,23 +208,32 @@ class StartedServer:
     def _check_owner(self) -> None:
         """Refuse an answer of somebody else: the port was free when it was chosen, and may have been taken since."""
         found = find_server(self._address(), pid=0)
-        if found.pid is not None and found.pid not in {each.pid for each in self.processes()}:
+        if found.pid is not None and not self._port_owners():
             raise EngineRefusal(
                 f"port {self.port} is answered by {found.found}, which is not a process of the server{self.tail()}"
             )
+
+    def _port_owners(self) -> set[int]:
+        """The server's processes that listen at its port."""
+        return {pid for pid, port in self._listening() if port == self.port}
+
+    def _listening(self) -> "Iterator[tuple[int, int]]":
+        """Each of the server's processes that listens, with its port."""
+        import psutil
+
+        for each in self.processes():
+            with suppress(psutil.Error):
+                for at in each.net_connections(kind="tcp"):
+                    if at.status == psutil.CONN_LISTEN:
+                        yield each.pid, at.laddr.port
 
     def _check_running(self, when: str) -> None:
         if ended := self.why_ended():
             raise EngineRefusal(f"{ended.partition(';')[0]} {when}{ended[len(ended.partition(';')[0]) :]}")
 
     def _refuse_silent(self) -> NoReturn:
-        import psutil
-
-        ports: set[int] = set()
-        for each in self.processes():
-            with suppress(psutil.Error):
-                ports |= {at.laddr.port for at in each.net_connections(kind="tcp") if at.status == psutil.CONN_LISTEN}
-        elsewhere = f"; it listens at port {', '.join(map(str, sorted(ports)))} instead" if ports else ""
+        ports = sorted({port for _, port in self._listening()})
+        elsewhere = f"; it listens at port {', '.join(map(str, ports))} instead" if ports else ""
         raise EngineRefusal(
             f"nothing listened at port {self.port} within {self._order.timeout_s:g} s{elsewhere}{self.tail()}"
         )

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from harness.core.clock import SystemClock
-from harness.engines.protocol import Stages
+from harness.engines.protocol import ServerProcess, Stages
 from harness.engines.speech import EngineRefusal
 from harness.engines.started import server as started
 from harness.engines.started.command import ServerCommand, await_stopped, running_file
@@ -60,6 +61,13 @@ def accepts(port: int) -> bool:
 def shell(script: str) -> tuple[str, ...]:
     """A shell that finds the server's command in its arguments: `"$@" {port} 200`."""
     return ("sh", "-c", script, "sh", *PYTHON)
+
+
+def port_of(pid: int) -> int:
+    """The port at which a process listens, once it does."""
+    while not (listening := psutil.Process(pid).net_connections(kind="tcp")):
+        time.sleep(0.005)
+    return int(listening[0].laddr.port)
 
 
 @pytest.fixture
@@ -126,6 +134,19 @@ class TestStart:
         assert server.root() != server.pid
         assert psutil.Process(server.root()).cmdline()[:1] == [sys.executable]
 
+    def test_server_that_listens_in_processes_of_others_has_no_tree_to_measure(
+        self, launch: Launch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As a container does, which is started by a client of its daemon."""
+        monkeypatch.setattr(started, "find_server", lambda *_given, **_named: ServerProcess(pid=None, found="unknown"))
+        with subprocess.Popen([*PYTHON, "0", "200"]) as other:
+            try:
+                port = port_of(other.pid)
+                monkeypatch.setattr(started, "_port", lambda _order: port)
+                assert launch(command=("sleep", "600")).root() is None
+            finally:
+                other.kill()
+
 
 class TestRefusals:
     def test_server_that_exits_is_refused_with_its_last_lines(self, launch: Launch) -> None:
@@ -163,10 +184,7 @@ class TestRefusals:
     def test_answer_of_another_process_is_refused(self, launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
         with subprocess.Popen([*PYTHON, "0", "200"]) as other:
             try:
-                port = 0
-                while not port:
-                    listening = psutil.Process(other.pid).net_connections(kind="tcp")
-                    port = next((each.laddr.port for each in listening), 0)
+                port = port_of(other.pid)
                 monkeypatch.setattr(started, "_port", lambda _order: port)
                 assert f"port {port} is answered by" in refusal(launch, command=("sleep", "600"))
             finally:
