@@ -1,6 +1,9 @@
 """Which engines there are. Ours are in `BUILT_IN`; others come by the entry point `kokoro_bench.engines`."""
 
+import sys
+from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from harness.engines.speech import EngineRefusal
@@ -44,6 +47,23 @@ def installed_engines() -> "Mapping[str, tuple[str, ...]]":
 
 def packages_with(name: str) -> tuple[str, ...]:
     """The packages with an engine of that name, each with its version: kokoro-bench for ours, and installed ones."""
+    return _packages_with(name, tuple((place, _changed_ns(place)) for place in sys.path))
+
+
+def _changed_ns(folder: str) -> int:
+    """When a package was last installed in a folder or removed from it."""
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=32)
+def _packages_with(name: str, _state: "tuple[tuple[str, int], ...]") -> tuple[str, ...]:
+    """Read the metadata of every installed package, which takes longer than the rest of a command's preparation.
+
+    The selection of a run asks for each test.
+    """
     from importlib.metadata import entry_points
 
     ours = [HARNESS] if name in BUILT_IN else []
