@@ -18,7 +18,8 @@ PAGE = ROOT / "docs/engines.md"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [body for named, body in fenced if named == language]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = next(home.glob("lib/python*/site-packages"))
     here = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(ROOT)])
     (site / "beside.pth").write_text("\n".join(here))
-    (source,), (settings,) = blocks("python"), blocks("toml")
+    (source,) = blocks("python")
+    (settings,) = (each for each in blocks("toml") if "entry-points" in each)
     project = tomllib.loads(settings)["project"]
     (site / "bells.py").write_text(source)
     info = site / "bells-1.0.dist-info"
