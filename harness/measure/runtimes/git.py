@@ -105,9 +105,12 @@ def is_tracked(folder: Path) -> bool:
 
 
 def has_changes(folder: Path) -> bool:
-    """Whether tracked files of the folder have changes that are not committed."""
+    """Whether files of the folder have changes, or are new and not ignored, and not committed.
+
+    New files count because they become a part of what is built or started there.
+    """
     paths = [".", *(f":(top,exclude,glob)**/{name}/**" for name in OUTPUTS)]
-    return bool(git(folder, "status", "--porcelain", "--untracked-files=no", "--", *paths).strip())
+    return bool(git(folder, "status", "--porcelain", "--", *paths).strip())
 
 
 def _error_lines(stderr: str) -> str:

@@ -113,7 +113,7 @@ def test_the_source_of_a_folder_is_described_by_its_own_commit_and_changes(repos
     described = described_source(Runtime(name="x", requirements=(f"path:{repository / 'engine'}",)))
     assert described.startswith(f"{short} Add the engine and more")
     assert described.endswith("…")
-    (repository / "engine" / "bells.py").write_text("changed\n")
+    (repository / "engine" / "new.py").touch()
     described = described_source(Runtime(name="x", requirements=(f"path:{repository / 'engine'}",)))
     assert described.endswith("… with uncommitted changes")
     assert described_source(Runtime(name="x", requirements=(f"path:{repository.parent}",))) == ""
