@@ -1,5 +1,6 @@
 """Notes on the start-ups of servers that the run started: one sentence per server."""
 
+from collections import Counter
 from statistics import median
 
 from harness.core.records.run import RunData
@@ -8,9 +9,11 @@ from harness.metrics.start_up import FIRST_AUDIO, SERVER_PARTS, launch_figures
 
 
 def start_notes(data: RunData) -> tuple[str, ...]:
-    """The median of each part of a server's valid starts."""
+    """The median of each part of a server's valid starts. Several arms of one server are named by their ids."""
     notes = []
-    for arm in dict.fromkeys(scenario.arm for scenario in data.run.scenarios if scenario.arm.server):
+    arms = dict.fromkeys(scenario.arm for scenario in data.run.scenarios if scenario.arm.server)
+    times = Counter(arm.server for arm in arms)
+    for arm in arms:
         launches = [each for each in data.launches if each.arm_id == arm.id and each.outcome.valid]
         figures = [launch_figures(each) for each in launches]
         parts = []
@@ -21,5 +24,6 @@ def start_notes(data: RunData) -> tuple[str, ...]:
                 parts.append(f"{METRICS[f'load_{part}'].format(median(values))} {kind}")
         if parts:
             starts = f"median of {len(launches)} starts" if len(launches) > 1 else "one start"
-            notes.append(f"start of the server {arm.server} ({starts}): {', then '.join(parts)}")
+            name = arm.server if times[arm.server] == 1 else arm.id
+            notes.append(f"start of the server {name} ({starts}): {', then '.join(parts)}")
     return tuple(notes)

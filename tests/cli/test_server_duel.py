@@ -105,7 +105,8 @@ def repository(tmp_path: Path) -> Path:
         )
         git(folder, "add", "-A")
         git(folder, "commit", "-q", "-m", subject)
-    (folder / "notes.txt").write_text("not committed")
+    with (folder / "pyproject.toml").open("a") as file:
+        file.write("# not committed\n")
     return folder
 
 
@@ -131,6 +132,7 @@ def test_revision_of_a_server_runs_in_its_checkout_and_in_slices_with_the_work_t
     assert less.outcome.valid
     # In real time both took about as long as the longer one: only without its pauses is the shorter one shorter.
     assert more.end_ns > 1.5 * less.end_ns
+    assert f"start of the server {before.id} (one start): " in found.stdout
     # The setup runs in the directory of each revision.
     assert [f'name = "{each}"' in (tmp_path / "set-up.txt").read_text() for each in (LESS, MORE)] == [True, True]
 
