@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,10 +69,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of models of the session's own, with the small replica in it. Parallel processes share it."""
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if WORKER in os.environ else base) / "models"
-    root.mkdir(exist_ok=True)
+    """A cache of models of the session's own, with the small replica in it, which one of parallel processes builds."""
+    root = tmp_path_factory.getbasetemp() / "models"
+    if WORKER in os.environ:
+        built = tmp_path_factory.getbasetemp().parent / "built"
+        Catalogue(cache=Cache(built)).resolve(SMALL)
+        shutil.copytree(built, root, ignore=shutil.ignore_patterns("locks"))
     Catalogue(cache=Cache(root)).resolve(SMALL)
     return root
 
