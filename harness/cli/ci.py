@@ -39,7 +39,7 @@ OPTIONS = (
     ),
     click.option(
         "--nightly-options", default=NIGHTLY, show_default=True, metavar="OPTIONS",
-        help="options of the nightly run",
+        help="options of the nightly run; by default it measures the server of --arm",
     ),
     click.option("--budget", default="4m", show_default=True, metavar="DURATION", help="measuring time of the duel"),
     click.option("--python", default="3.13", show_default=True, metavar="VERSION", help="version of Python"),
@@ -114,8 +114,14 @@ def gate(result: Path, strict: bool) -> int:  # noqa: FBT001 - click's own
 
 
 def _choices(kind: str, given: Mapping[str, Any]) -> Choices:
-    """The choices, with the command line that makes the same files again: only what differs from the defaults."""
+    """The choices, with the command line that makes the same files again: only what differs from the defaults.
+
+    Where both sides of the duel are a server, the nightly run measures that server too, unless its options are given.
+    """
     usual = Choices(command="")
+    server = next((each for each in given["arm"].split(",") if each.startswith("server=")), "")
+    if server and given["nightly_options"] == NIGHTLY:
+        given = {**given, "nightly_options": f"--server {server.removeprefix('server=')} {NIGHTLY}"}
     words = ["kokoro-bench", "ci", kind]
     for name, value in given.items():
         if value == getattr(usual, name):

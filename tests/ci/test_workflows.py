@@ -118,6 +118,10 @@ def test_both_sides_of_the_duel_have_what_they_share(here: Command, repository: 
     [job] = workflow(repository / WORKFLOWS / "kokoro-bench.yml")["jobs"].values()
     [duel] = [step["run"] for step in job["steps"] if "kokoro-bench duel" in step.get("run", "")]
     assert "kokoro-bench duel 'server=bells,threads=1,rev=HEAD' 'server=bells,threads=1,rev=HEAD^1' --budget" in duel
+    nightly = json.dumps(workflow(repository / WORKFLOWS / "kokoro-bench-nightly.yml"))
+    assert "kokoro-bench run --server bells --full --budget 60m" in nightly
+    here("ci", "github", "--arm", "server=bells", "--nightly-options", "--engine bells")
+    assert "run --engine bells ||" in (repository / WORKFLOWS / "kokoro-bench-nightly.yml").read_text()
     here("ci", "gitlab", "--arm", "server=bells")
     jobs = yaml.safe_load((repository / ".gitlab/kokoro-bench.yml").read_text())
     assert any('"server=bells,rev=$CI_COMMIT_SHA"' in each for each in jobs["kokoro-bench"]["script"])

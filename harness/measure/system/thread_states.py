@@ -190,10 +190,15 @@ def judge(snapshot: Snapshot, *, spinning: frozenset[int] = frozenset(), busy: f
 
 
 class Threads:
-    """The threads of one process."""
+    """The threads of one process.
 
-    def __init__(self, pid: int, *, proc: Path = PROC, machine: str = "") -> None:
+    `accepts`: it is a server. While its main thread waits for the next connection (in `poll` or `accept`, or in a
+    sleep), the threads of its connections may work.
+    """
+
+    def __init__(self, pid: int, *, accepts: bool = False, proc: Path = PROC, machine: str = "") -> None:
         self._pid = pid
+        self._accepts = accepts
         self._tasks = proc / str(pid) / "task"
         self._maps = proc / str(pid) / "maps"
         self._calls = CALLS.get(machine or platform.machine())
@@ -212,6 +217,8 @@ class Threads:
         if main == WORKING and not all_threads:
             return Snapshot(main=main)
         others = {thread: state for thread in self._ids() if (state := self._state(thread)) is not None}
+        if self._accepts and main.activity is Activity.WAIT:
+            main = State(Activity.JOINT_WAIT, main.doing)
         return Snapshot(main=main, others=others)
 
     def _ids(self) -> list[int]:

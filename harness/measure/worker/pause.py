@@ -208,7 +208,7 @@ class ProcessPauser:
     def watch_server(self, pid: int) -> None:
         """Set the server that the worker started, which is paused with it. It leads a process group, too."""
         self._server = pid
-        self._server_threads = Threads(pid) if pid else None
+        self._server_threads = Threads(pid, accepts=True) if pid else None
 
     @property
     def server(self) -> int:

@@ -116,10 +116,14 @@ def test_a_worker_thread_that_sleeps_is_a_wait_whatever_a_pool_does() -> None:
     assert found == [WORKING] * 9 + [SLEEP]
 
 
+POLL, RESTARTED, SLEEPING = 7, 219, 230
+"""Numbers of system calls on x86-64."""
+
+
 class TestAMadeUpProc:
     """Files as the kernel writes them."""
 
-    def made(self, tmp_path: Path, **lines: str) -> Threads:
+    def made(self, tmp_path: Path, *, accepts: bool = False, **lines: str) -> Threads:
         for name, line in lines.items():
             place = tmp_path / "70/task" / name.removeprefix("t")
             place.mkdir(parents=True, exist_ok=True)
@@ -127,7 +131,7 @@ class TestAMadeUpProc:
         (tmp_path / "70/maps").write_text(
             "00400000-00401000 r-xp /bin/x\n7ffd1000-7ffd3000 r-xp 00000000 00:00 0 [vdso]\n"
         )
-        return Threads(70, proc=tmp_path, machine="x86_64")
+        return Threads(70, accepts=accepts, proc=tmp_path, machine="x86_64")
 
     def test_of_a_process_that_works_only_the_main_thread_is_read(self, tmp_path: Path) -> None:
         threads = self.made(tmp_path, t70="running", t71="running")
@@ -138,6 +142,24 @@ class TestAMadeUpProc:
     def test_of_one_that_waits_all_are(self, tmp_path: Path) -> None:
         threads = self.made(tmp_path, t70=f"230 {ARGUMENTS} {PLACES}", t71="running", t72="nonsense")
         assert threads.observe() == looked(SLEEP, t71=WORKING)
+
+    @pytest.mark.parametrize("waiting", [POLL, RESTARTED, SLEEPING])
+    def test_server_works_while_a_thread_of_a_connection_works(self, tmp_path: Path, waiting: int) -> None:
+        """A pause interrupts `poll`, which then continues as another system call."""
+        threads = self.made(tmp_path, accepts=True, t70=f"{waiting} {ARGUMENTS} {PLACES}", t71="running")
+        assert states_of([found for found in [threads.observe()] if found]) == [WORKING]
+
+    def test_server_waits_while_all_its_threads_wait(self, tmp_path: Path) -> None:
+        threads = self.made(
+            tmp_path, accepts=True, t70=f"{POLL} {ARGUMENTS} {PLACES}", t71=f"{SLEEPING} {ARGUMENTS} {PLACES}"
+        )
+        assert states_of([found for found in [threads.observe()] if found]) == [SLEEP]
+
+    def test_server_of_one_thread_waits_where_it_does(self, tmp_path: Path) -> None:
+        threads = self.made(tmp_path, accepts=True, t70=f"{SLEEPING} {ARGUMENTS} {PLACES}")
+        (found,) = states_of([found for found in [threads.observe()] if found])
+        assert found.waits
+        assert found.doing == SLEEP.doing
 
     def test_the_code_that_reads_clocks_is_found_in_the_map(self, tmp_path: Path) -> None:
         threads = self.made(tmp_path, t70="-1 0x7ffc0000 0x7ffd2fff", t71="running")
