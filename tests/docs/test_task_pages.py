@@ -5,11 +5,12 @@ A page is Markdown. Its fenced blocks are told apart by the first word after the
 - `bash`: commands, run in order in one empty directory. `exit=N` names the expected exit code where it is not 0.
 - `bash server`: one command that keeps running while the rest of the page is tried.
 - `text`: output of the block of commands before it.
-- `yaml`, `toml`: files for the reader; they are parsed, not used.
+- `yaml`, `toml`, `python`: files for the reader, which are parsed. `file=NAME` writes it before the next commands.
 
 A comment `<!-- not run by a test: REASON -->` before a block of commands excludes it; `NOT_RUN` counts these.
 """
 
+import ast
 import os
 import re
 import shlex
@@ -38,6 +39,7 @@ PAGES = (
     "compare-two-versions",
     "measure-your-server",
     "choose-model-and-provider",
+    "worked-example",
     "nightly-runs",
     "when-a-verdict-surprises-you",
 )
@@ -45,17 +47,24 @@ NOT_RUN = 10
 """Blocks of commands that no test runs: they install packages, take minutes, or need another machine."""
 LEAST_COMMANDS = 4
 LINES = range(60, 131)
+OWN_LINES = {"worked-example": range(60, 201)}
+"""The limits of a page that contains a program, and follows it through the other pages."""
 
 SCRIPTED = {"KOKORO_BENCH_ENGINE": "scripted", "KOKORO_BENCH_MODEL": "scripted", "KOKORO_BENCH_TEXT": "chars-200"}
 """What the tests measure in place of the real engine: the scripted engine computes its times and waits for nothing."""
 SHORT = {"KOKORO_BENCH_LAUNCHES": "1", "KOKORO_BENCH_BLOCKS": "2"}
 CERTAIN = {**SCRIPTED, "KOKORO_BENCH_LAUNCHES": "2", "KOKORO_BENCH_BLOCKS": "3"}
 """The least that lets a duel call a change of 20 % better or worse."""
+SHORT_LOAD = "--users 1,2 --seconds 1s --warm-up 0.1s --cool-down 0.1s --text chars-12"
 STAND_INS = (
     ("replica-small-u8", "scripted-8bit"),
     ("replica-small", "scripted"),
     ("replica-u8", "scripted-8bit"),
     ("model=replica", "model=scripted"),
+    # The least that shows a large change of a real server for certain: its memory has one value a launch.
+    ("duel server=hum", "duel --launches 3 --blocks 3 server=hum"),
+    # Its users never wait, so each second of load costs one of CPU time.
+    ("load --server hum --users 1,2 --seconds 2s --warm-up 0.5s --cool-down 0.5s", f"load --server hum {SHORT_LOAD}"),
     # A job waits until no other process uses the machine; the tests run in parallel.
     ("busy-cpus = 0.5", "busy-cpus = 1000"),
 )
@@ -68,6 +77,12 @@ OWN_ENVIRONMENT: dict[str, dict[str, str]] = {
     "choose-model-and-provider": CERTAIN,
     "compare-two-versions": CERTAIN,
     "run-in-ci": CERTAIN,
+    "worked-example": {
+        "KOKORO_BENCH_LAUNCHES": "2",
+        "KOKORO_BENCH_BLOCKS": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        **{f"GIT_{who}_{what}": "me@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    },
 }
 
 BLOCK = re.compile(
@@ -90,6 +105,11 @@ class Block:
     def exit_code(self) -> int:
         """The exit code that the page names for the last command."""
         return next((int(each.removeprefix("exit=")) for each in self.attributes if each.startswith("exit=")), 0)
+
+    @property
+    def file(self) -> str:
+        """The file that the reader makes of it; "" for none."""
+        return next((each.removeprefix("file=") for each in self.attributes if each.startswith("file=")), "")
 
     @property
     def is_run(self) -> bool:
@@ -205,7 +225,9 @@ def try_page(
     output = ""
     for block in blocks:
         body = replaced(block.body, stand_ins)
-        if block.kind == "bash":
+        if block.file:
+            (directory / block.file).write_text(block.body, encoding="utf-8")
+        elif block.kind == "bash":
             runs = block.is_run
             output = run_block(block, body, directory=directory, environment=environment) if runs else ""
         elif block.kind == "text" and output:
@@ -216,8 +238,8 @@ def try_page(
 @pytest.mark.parametrize("page", PAGES)
 def test_page_is_short_and_its_files_parse(page: str) -> None:
     text = text_of(page)
-    assert len(text.splitlines()) in LINES
-    readers: dict[str, Any] = {"yaml": yaml.safe_load, "toml": tomllib.loads}
+    assert len(text.splitlines()) in OWN_LINES.get(page, LINES)
+    readers: dict[str, Any] = {"yaml": yaml.safe_load, "toml": tomllib.loads, "python": ast.parse}
     blocks = blocks_of(text)
     for block in blocks:
         assert block.kind in ("bash", "text", *readers), f"a block of kind {block.kind!r}"
