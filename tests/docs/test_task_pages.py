@@ -55,14 +55,14 @@ SCRIPTED = {"KOKORO_BENCH_ENGINE": "scripted", "KOKORO_BENCH_MODEL": "scripted",
 SHORT = {"KOKORO_BENCH_LAUNCHES": "1", "KOKORO_BENCH_BLOCKS": "2"}
 CERTAIN = {**SCRIPTED, "KOKORO_BENCH_LAUNCHES": "2", "KOKORO_BENCH_BLOCKS": "3"}
 """The least that lets a duel call a change of 20 % better or worse."""
-SHORT_LOAD = "--users 1,2 --seconds 1s --warm-up 0.1s --cool-down 0.1s --text chars-12"
+SHORT_LOAD = "--users 1,2 --seconds 0.5s --warm-up 0.1s --cool-down 0.1s"
 STAND_INS = (
     ("replica-small-u8", "scripted-8bit"),
     ("replica-small", "scripted"),
     ("replica-u8", "scripted-8bit"),
     ("model=replica", "model=scripted"),
-    # The least that shows a large change of a real server for certain: its memory has one value a launch.
-    ("duel server=hum", "duel --launches 3 --blocks 3 server=hum"),
+    # Enough for so large a change, on a busy machine too. With two launches, one that differs would hide it.
+    ("HEAD~1 --text chars-60", "HEAD~1 --launches 3 --blocks 3"),
     # Its users never wait, so each second of load costs one of CPU time.
     ("load --server hum --users 1,2 --seconds 2s --warm-up 0.5s --cool-down 0.5s", f"load --server hum {SHORT_LOAD}"),
     # A job waits until no other process uses the machine; the tests run in parallel.
@@ -78,7 +78,8 @@ OWN_ENVIRONMENT: dict[str, dict[str, str]] = {
     "compare-two-versions": CERTAIN,
     "run-in-ci": CERTAIN,
     "worked-example": {
-        "KOKORO_BENCH_LAUNCHES": "2",
+        "KOKORO_BENCH_TEXT": "chars-12",
+        "KOKORO_BENCH_LAUNCHES": "1",
         "KOKORO_BENCH_BLOCKS": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         **{f"GIT_{who}_{what}": "me@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
