@@ -103,10 +103,14 @@ def why_whole(opponents: DuelArms) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How the pairs of a duel are measured and analysed: in slices, or one arm after the other."""
+    """How the pairs of a duel are measured and analysed: in slices, or one arm after the other.
+
+    `blocks` is the user's number of blocks in each launch; None for as many as the budget has time for.
+    """
 
     launches: int
     policy: Policy
+    blocks: int | None = None
     launch_policy: LaunchPolicy = ALL_LAUNCHES
 
 
@@ -291,7 +295,7 @@ class DuelAnalysis:
         return replace(verdict, advice=advice)
 
     def _planned_blocks(self, data: RunData) -> int:
-        """The number of blocks that the budget allows, by the durations of the first launch and the first block."""
+        """The number of blocks that are wanted and fit the budget, by the durations of the first launch and block."""
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
         block_s = first.wall_ns / 1e9
@@ -305,7 +309,8 @@ class DuelAnalysis:
         )
         later = LATER_LAUNCH if terms.launch_policy.slice_s else 1.0
         left_s = self._budget_s - (1 + later * (launches - 1)) * overhead_s
-        return max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1
+        affordable = max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1
+        return affordable if terms.blocks is None else min(affordable, launches * terms.blocks)
 
 
 def pairs_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:

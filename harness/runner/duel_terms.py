@@ -33,7 +33,12 @@ def terms_of(config: Config, known: "LaunchEffect | None", *, slice_s: float) ->
         slice_s=slice_s,
         launches=launches,
     )
-    return Terms(launches=launches, policy=_policy(config, known, in_slices=bool(slice_s)), launch_policy=launch_policy)
+    return Terms(
+        launches=launches,
+        policy=_policy(config, known, in_slices=bool(slice_s)),
+        blocks=config.chosen("blocks", None),
+        launch_policy=launch_policy,
+    )
 
 
 def both_terms(config: Config, known: "KnownLaunches", *, unfit: str) -> "tuple[Terms, Terms]":

@@ -7,7 +7,7 @@ from typing import Final
 from harness.analysis.changepoints.chain import LinePoint, ratio_to_reference, stretches
 from harness.analysis.changepoints.detect import WINDOW, ChangePoint
 from harness.analysis.changepoints.incremental import steps_of
-from harness.analysis.changepoints.scan import BEFORE
+from harness.analysis.changepoints.limits import BEFORE
 from harness.store.rows import SeriesPoint
 
 FRESH: Final = 2 * WINDOW

@@ -158,6 +158,18 @@ def test_an_unknown_text_is_refused_before_anything_is_measured(config: Config) 
         duel_scenarios(opponents(config, "current", "."), texts=("chars-61",), voice="af_heart", mode=Mode.WHOLE)
 
 
+def test_blocks_that_the_user_gives_are_all_that_share_the_error_rate(config: Config) -> None:
+    """A plan by the budget alone would keep most of it for analyses that never come."""
+    given = dict(config.given) | {"launches": "2", "blocks": "4"}
+    chosen = load_config(given, start=config.root, environment={})
+    finished = play(chosen, "model=scripted-8bit", "model=scripted")
+    levels = {
+        verdict.change.level for verdict in finished.data.verdicts if verdict.metric == "latency" and verdict.change
+    }
+    assert finished.data.run.reason == "the planned 8 blocks are done"
+    assert max(levels) < 0.999
+
+
 def test_a_decided_duel_ends_before_its_budget(faster: Finished) -> None:
     assert "every gated pair is decided" in faster.data.run.reason
 

@@ -19,6 +19,8 @@ from tests.conftest import Command
 
 RUN = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "1", "--blocks", "1", "-k", "chars-12")
 PLACED = [key for key in KEYS if key.place]
+FILES = [key.name for key in PLACED if key.name != "runtime"]
+"""The paths of runtimes must exist, and become requirements: tests/plan/test_package_sources.py."""
 
 
 def variable(name: str) -> str:
@@ -27,7 +29,7 @@ def variable(name: str) -> str:
 
 def given(name: str) -> str:
     """A relative path that the key takes."""
-    return "some/k.onnx" if name == "model" else "some/place"
+    return {"model": "some/k.onnx", "runtime": "some/place.whl"}.get(name, "some/place")
 
 
 class Project:
@@ -90,9 +92,11 @@ class TestEmptyVariables:
 
 class TestPlaces:
     def test_every_key_that_names_a_file_is_one_of_these(self) -> None:
-        assert [key.name for key in PLACED] == ["model", "voices", "results", "baselines", "report", "summary"]
+        assert [key.name for key in PLACED] == [
+            "model", "voices", "runtime", "results", "baselines", "report", "summary",
+        ]  # fmt: skip
 
-    @pytest.mark.parametrize("name", [key.name for key in PLACED])
+    @pytest.mark.parametrize("name", FILES)
     def test_a_relative_one_begins_where_it_was_written(self, project: Project, name: str) -> None:
         there = given(name)
         assert value(project.config({name: there}), name) == str(project.shell / there)
@@ -100,7 +104,7 @@ class TestPlaces:
         project.file(f'{name} = "{there}"')
         assert value(project.config(), name) == str(project.root / there)
 
-    @pytest.mark.parametrize("name", [key.name for key in PLACED])
+    @pytest.mark.parametrize("name", FILES)
     def test_a_tilde_is_the_users_home_everywhere(
         self, project: Project, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -112,7 +116,7 @@ class TestPlaces:
         project.file(f'{name} = "{there}"')
         assert value(project.config(), name) == expected
 
-    @pytest.mark.parametrize("name", [key.name for key in PLACED])
+    @pytest.mark.parametrize("name", FILES)
     def test_a_dollar_is_an_ordinary_character(self, project: Project, name: str) -> None:
         assert "$HOME" in value(project.config({name: f"$HOME/{given(name)}"}), name)
 

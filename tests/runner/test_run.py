@@ -29,6 +29,9 @@ def kinds(finished: run.Finished) -> dict[tuple[str, str], VerdictKind]:
     return {(verdict.scenario_id, verdict.metric): verdict.kind for verdict in finished.data.verdicts}
 
 
+RUNTIME = "an engine that is not installed here needs a runtime, such as path:FOLDER"
+
+
 class TestRun:
     def test_it_is_stored_with_all_that_was_observed_and_concluded(self, lab: Laboratory) -> None:
         finished = lab.run()
@@ -74,7 +77,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("options", "told"),
         [
-            ({"engine": "scriptd"}, "--engine: unknown engine 'scriptd' — did you mean 'scripted'?"),
+            ({"engine": "scriptd"}, f"--engine: unknown engine 'scriptd' — did you mean 'scripted'?; {RUNTIME}"),
             ({"provider": "cpuu"}, "--provider: unknown provider 'cpuu' — did you mean 'cpu'?"),
             ({"text": "char-12"}, "--text: unknown text class 'char-12' — did you mean 'chars-12'?"),
             ({"model": "script"}, "--model: the scripted engine has no model 'script' — did you mean 'scripted'?"),

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.analysis.changepoints.detect import SHORTEST
-from harness.analysis.changepoints.scan import BEFORE
+from harness.analysis.changepoints.limits import BEFORE
 from harness.core.records.verdict import Verdict, VerdictKind, is_against_reference
 from harness.metrics.registry import METRICS
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.analysis.changepoints.limits import RESAMPLES
+from harness.analysis.changepoints.limits import BEFORE, RESAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -148,7 +148,7 @@ def _search(parts: Sequence[_Part], smooth: Sequence[FloatArray], *, alpha: floa
 
     from harness.analysis.changepoints.bootstrap import against_bootstrap
     from harness.analysis.changepoints.noise import around_steps
-    from harness.analysis.changepoints.scan import AFTER_INSIDE, BEFORE, bumps, steps
+    from harness.analysis.changepoints.scan import AFTER_INSIDE, bumps, steps
 
     runs, at_end = parts[0].stop - parts[0].start, parts[0].stop == len(smooth[parts[0].line])
     last = 1 if at_end else AFTER_INSIDE

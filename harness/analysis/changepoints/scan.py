@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.analysis.changepoints.limits import BEFORE
 from harness.analysis.changepoints.noise import NO_NOISE, beside, correlation, deviation
 
 if TYPE_CHECKING:
     from harness.analysis.changepoints.noise import Noise
     from harness.analysis.stats.grouped import BoolArray, FloatArray, IntArray
-
-BEFORE = 5
-"""A step needs at least this many runs before it, to estimate the old level."""
 
 AFTER_INSIDE = 3
 """Runs that must follow a step within the history. At its end one is enough, so that an alert comes the next day."""

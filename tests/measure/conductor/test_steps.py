@@ -64,6 +64,7 @@ class FakeHalter:
     looped_ns: int = 0
     observations: int = 0
     follows: bool = False
+    server: int = 0
 
     def pause_clocks(self) -> None:
         self.follows = True
