@@ -262,11 +262,8 @@ class DuelAnalysis:
         )
 
     def _seconds_per_value(self, sides: Paired | NotComparable, data: RunData) -> float | None:
-        """The time (s) of the duel by the number of its pairs; the whole budget where it ended the duel.
-
-        The rest of a budget into which no further launch fits is part of the price of a pair: else the advice would
-        name a budget that is smaller than the one that did not suffice.
-        """
+        """The time (s) of the duel by the number of its pairs; the whole budget where it ended the duel."""
+        # The rest of a budget into which no launch fits counts: else a smaller budget would be advised than was spent.
         pairs = count(sides.pairs) if isinstance(sides, Paired) else 0
         if not pairs or not data.blocks:
             return None
