@@ -24,7 +24,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -170,21 +170,25 @@ def _report(told: socket.socket, number: int) -> None:
         told.sendall(number.to_bytes(NUMBER, "little"))
 
 
+def _played(program: Callable[[], object]) -> int:
+    """Run a program as an interpreter does, and return its exit status."""
+    try:
+        program()
+    except SystemExit as ended:
+        return _status(ended.code)
+    except BaseException:  # noqa: BLE001 - as an interpreter does
+        traceback.print_exc()
+        return 1
+    return 0
+
+
 def _be_the_command(request: dict[str, Any]) -> NoReturn:
     """What `python -m harness.cli` does, from its start to its end."""
     status = NOT_STARTED
     try:
         _arrange(request)
         _fork_workers(request["directory"])
-        try:
-            runpy.run_module(COMMAND, run_name="__main__", alter_sys=True)
-            status = 0
-        except SystemExit as ended:
-            status = _status(ended.code)
-        except BaseException:  # noqa: BLE001 - as an interpreter does
-            traceback.print_exc()
-            status = 1
-        status = _end(status)
+        status = _end(_played(lambda: runpy.run_module(COMMAND, run_name="__main__", alter_sys=True)))
     except BaseException:  # noqa: BLE001 - nothing above may go on with what the process that forks was doing
         traceback.print_exc()
     finally:
@@ -279,15 +283,7 @@ def _be_the_worker(
         sys.path.remove(directory)
         sys.argv = ["-c"]
         _open_streams()
-        try:
-            import_module("harness.measure.worker").main()
-            status = 0
-        except SystemExit as ended:
-            status = _status(ended.code)
-        except BaseException:  # noqa: BLE001 - as an interpreter does
-            traceback.print_exc()
-            status = 1
-        status = _end(status)
+        status = _end(_played(lambda: import_module("harness.measure.worker").main()))
     except BaseException:  # noqa: BLE001 - nothing above may go on with what the command was doing
         traceback.print_exc()
     finally:

@@ -11,16 +11,13 @@ from statistics import median
 from harness.analysis.stats.movement import added
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
-from harness.core.records.scenario import Mode, Scenario
+from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.metrics.registry import METRICS
 
 LEAST_SHARE = 0.25
 """A smaller part of the latency is not reported."""
-REMEDIES = {
-    "cuda": "`kokoro-bench duel provider=cuda,cuda:cudnn_conv_algo_search=HEURISTIC provider=cuda` shows whether that "
-    "option avoids it"
-}
-"""Provider → what to try."""
+SEARCH = "cudnn_conv_algo_search"
+"""The option of CUDA that decides how cuDNN finds an algorithm for a new shape."""
 
 
 def length_notes(data: RunData) -> tuple[str, ...]:
@@ -39,11 +36,20 @@ def _note(scenario: Scenario, repetitions: Sequence[Repetition]) -> str:
     if after_another < (1 + LEAST_SHARE) * after_same:
         return ""
     shown = METRICS["latency"].format
-    remedy = REMEDIES.get(scenario.arm.provider, "")
+    remedy = remedy_for(scenario.arm)
     return (
         f"{scenario.id}: latency {shown(after_another)} after a text of another length, "
         f"{shown(after_same)} after one of the same: the engine adapts to each new length"
         + (f"; {remedy}" if remedy else "")
+    )
+
+
+def remedy_for(arm: Arm) -> str:
+    """What to try; "" if nothing is known, or if the arm has it already."""
+    if arm.provider != "cuda" or SEARCH in dict(arm.provider_options):
+        return ""
+    return (
+        f"`kokoro-bench duel provider=cuda,cuda:{SEARCH}=HEURISTIC provider=cuda` shows whether that option avoids it"
     )
 
 

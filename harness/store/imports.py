@@ -13,8 +13,7 @@ from harness.core.records.run import RunData, RunStatus
 from harness.core.redaction import published
 from harness.store import queries
 from harness.store.conclusions import conclusion_counts, replace_conclusions
-from harness.store.payload import encode
-from harness.store.rows import head_values, repetition_rows, scenario_keys
+from harness.store.rows import block_row, head_values, launch_row, repetition_rows, scenario_keys
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS
 
 SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
@@ -78,12 +77,12 @@ def _insert(connection: Connection, data: RunData, *, now: float) -> None:
     _insert_all(
         connection,
         LAUNCHES,
-        ({"run": key, "arm_id": each.arm_id, "launch": each.launch, "payload": encode(each)} for each in data.launches),
+        (launch_row(each, run=key) for each in data.launches),
     )
     _insert_all(
         connection,
         BLOCKS,
-        ({"run": key, "launch": each.launch, "block": each.block, "payload": encode(each)} for each in data.blocks),
+        (block_row(each, run=key) for each in data.blocks),
     )
     _insert_all(connection, REPETITIONS, repetition_rows(repetitions, run=key, scenarios=scenarios))
     if data.summaries or data.verdicts or data.targets:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from harness.core.errors import StoreError
-from harness.core.records.repetition import Repetition
+from harness.core.records.repetition import Block, Launch, Repetition
 from harness.core.records.run import REPLAY_OF, RunRecord, RunStatus
 from harness.core.records.verdict import Summary, Verdict
 from harness.store.payload import PAYLOAD_FORMAT, encode
@@ -130,6 +130,16 @@ def summaries_of(rows: Iterable[Sequence[Any]]) -> tuple[Summary, ...]:
         values["interval"] = None if interval[0] is None else dict(zip(_INTERVAL, interval, strict=True))
         fields.append(values)
     return msgspec.convert(fields, tuple[Summary, ...])
+
+
+def launch_row(launch: Launch, *, run: int) -> dict[str, Any]:
+    """A row of `bench_launches` for the run with the key `run`."""
+    return {"run": run, "arm_id": launch.arm_id, "launch": launch.launch, "payload": encode(launch)}
+
+
+def block_row(block: Block, *, run: int) -> dict[str, Any]:
+    """A row of `bench_blocks` for the run with the key `run`."""
+    return {"run": run, "launch": block.launch, "block": block.block, "payload": encode(block)}
 
 
 def repetition_rows(

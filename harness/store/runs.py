@@ -26,8 +26,16 @@ from harness.store.imports import Imported, import_run
 from harness.store.liveness import process_alive
 from harness.store.migrate import bring_up_to_date
 from harness.store.outlines import outlines
-from harness.store.payload import encode
-from harness.store.rows import RunRow, SeriesName, SeriesPoint, head_values, repetition_rows, scenario_keys
+from harness.store.rows import (
+    RunRow,
+    SeriesName,
+    SeriesPoint,
+    block_row,
+    head_values,
+    launch_row,
+    repetition_rows,
+    scenario_keys,
+)
 from harness.store.schedule_log import ScheduleLog
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS
 
@@ -107,10 +115,9 @@ class RunStore:
 
     def add_launch(self, run_id: str, launch: Launch) -> None:
         """Store a launch of a worker."""
-        row = {"arm_id": launch.arm_id, "launch": launch.launch, "payload": encode(launch)}
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
-            connection.execute(insert(LAUNCHES).values(row | {"run": key}))
+            connection.execute(insert(LAUNCHES).values(launch_row(launch, run=key)))
             self._touch(connection, key)
 
     def add_repetitions(self, run_id: str, repetitions: Sequence[Repetition]) -> None:
@@ -120,11 +127,10 @@ class RunStore:
 
     def add_block(self, run_id: str, block: Block, repetitions: Sequence[Repetition]) -> None:
         """Store a block with its repetitions. Raises StoreError if the launch already has this block."""
-        row = {"launch": block.launch, "block": block.block, "payload": encode(block)}
         try:
             with self._writing() as connection:
                 key = queries.run_key(connection, run_id)
-                connection.execute(insert(BLOCKS).values(row | {"run": key}))
+                connection.execute(insert(BLOCKS).values(block_row(block, run=key)))
                 self._add_repetitions(connection, key, repetitions, blocks=1)
         except _AlreadyThereError as error:
             raise StoreError(

@@ -121,6 +121,7 @@ def test_revision_of_a_server_runs_in_its_checkout_and_in_slices_with_the_work_t
     assert now.source.endswith(" Serve with care with uncommitted changes")
     assert before.source.endswith(" Serve")
     assert [each.server for each in (now, before)] == ["own", "own"]
+    assert ", 1 pair of each text" in " ".join(found.stdout.split())
     # A server that computes stands still together with its client.
     assert "the arms of a pair ran at the same time, in turns of up to " in found.stdout
     assert all(block.slice_ns for block in data.blocks)

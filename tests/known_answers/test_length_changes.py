@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from harness.analysis.length_changes import remedy_for
+from harness.core.records.scenario import Arm
+from harness.plan.arm_spec import parse_arm_spec
 from tests.conftest import Command
 
 TEXTS = ("--engine", "scripted", "--text", "chars-12,chars-60", "--launches", "2", "--blocks", "12", "--budget", "1h")
@@ -23,3 +26,12 @@ def test_what_a_new_length_costs(kokoro_bench: Command, script: str, *, told: bo
     assert set(said) == ({"chars-12", "chars-60"} if told else set())
     for late, early in said.values():
         assert late - early == pytest.approx(2, abs=0.02)  # the table shows three digits
+
+
+def test_the_option_that_avoids_it_is_named_to_those_who_do_not_have_it() -> None:
+    cuda, chosen, other = (
+        parse_arm_spec(text, base=Arm(engine="kokoro", provider="cpu"), models=())
+        for text in ("provider=cuda", "provider=cuda,cuda:cudnn_conv_algo_search=DEFAULT", "provider=openvino")
+    )
+    assert "cuda:cudnn_conv_algo_search=HEURISTIC provider=cuda`" in remedy_for(cuda)
+    assert (remedy_for(chosen), remedy_for(other)) == ("", "")

@@ -1,6 +1,7 @@
 """The ratio to the accepted reference beside the absolute line, where runs replayed the reference."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def test_scenario_page_shows_ratio_to_reference(here: Command, tmp_path: Path) -
     page = next(each for each in (tmp_path / "reports/site/scenarios").iterdir() if "-whole-" in each.name).read_text()
     assert "to the reference, pair by pair (2 replays)" in page
     assert "Latency, ratio to the accepted reference:" in page
+
+    # The second run is accepted, 20 % slower than the first; the fourth is a quarter slower than the second.
+    assert here("baseline", "promote", "latest~1", "--only", "*", "--reason", "a longer style").returncode == 0
+    here(*RUN, "--script", "pace=1.5")
+    page = next(each for each in (tmp_path / "reports/site/scenarios").iterdir() if "-whole-" in each.name).read_text()
+    said = re.search(
+        r"Latency, ratio to the accepted reference, linked over 2 acceptances: (\S+) % to \+(\S+) % in", plain(page)
+    )
+    assert said is not None
+    assert abs(float(said[2]) - 50) < 3
 
 
 def plain(text: str) -> str:

@@ -28,6 +28,7 @@ from harness.server.reference.service import MIN_RETRY_S, Service, State, Unavai
 from harness.server.reference.statistics import RequestOutcome
 
 Handler = Callable[..., Any]
+SPEECH = "/v1/audio/speech"
 AUDIO: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in CONTENT_TYPES.values()}
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Refusal, "description": "Starting, full or stopping"}}
 SPEECH_ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -66,7 +67,7 @@ def create_app(service: Service, *, failed: Callable[[], None] = lambda: None) -
 
 
 def _add_speech(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/audio/speech", response_class=Response, responses=SPEECH_ANSWERS)
+    @app.post(SPEECH, response_class=Response, responses=SPEECH_ANSWERS)
     async def speak(body: Annotated[Speech, Body()]) -> Response:
         """Synthesise a text, in the dialect of OpenAI (`input`) or of Raycast's server (`text`)."""
         speech: OpenAiSpeech | RaycastSpeech = body
@@ -135,14 +136,14 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         service.statistics.count(RequestOutcome.REFUSED)
-        if service.state is not State.READY and request.url.path == "/v1/audio/speech":
+        if service.state is not State.READY and request.url.path == SPEECH:
             # Who asks whether the server is ready, with no text, must not take a refusal of the body for a yes.
             return refusal(503, service.reason, headers={"Retry-After": str(MIN_RETRY_S)})
         return refusal(422, faults(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        if request.url.path == "/v1/audio/speech" and request.method == "POST":
+        if request.url.path == SPEECH and request.method == "POST":
             service.statistics.count(RequestOutcome.REFUSED)
         return refusal(error.status_code, error.detail, headers=error.headers)
 
