@@ -1,7 +1,8 @@
 """Compare a server's own statistics with the harness's measurements.
 
 A server's statistics cover every answer since the server started, including answers to other clients. So the harness
-computes its own over all of its requests. The server's numbers are stored with each block.
+computes its own over all of its requests to that server: of a server that it starts itself, those since its last start.
+The server's numbers are stored with each block.
 """
 
 import re
@@ -21,17 +22,23 @@ NAMES = {
     "rtf": ("rtf", "real_time_factor"),
 }
 """Metric → the names that servers use for it."""
+COUNTS = ("n", "count")
+"""What stands beside a statistic where a server says of how many answers it is."""
 MEDIAN, MEAN = re.compile(r"median|p50"), re.compile(r"mean|avg|average")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStatMismatch:
-    """A server's statistic and the harness's value of it, in the metric's unit. `kind` is "median" or "mean"."""
+    """A server's statistic and the harness's value of it, in the metric's unit. `kind` is "median" or "mean".
+
+    `answers` is of how many answers each is, where the server says so and they are not the same number.
+    """
 
     metric: str
     kind: str
     server: float
     ours: float
+    answers: tuple[int, int] | None = None
 
     @property
     def apart(self) -> float:
@@ -44,6 +51,7 @@ def server_stat_mismatches(
 ) -> list[ServerStatMismatch]:
     """Pair each of the server's `figures` that is a median or mean of a known metric with the harness's value."""
     ours = [repetition_figures(each) for each in repetitions if each.outcome.valid]
+    given = dict(figures)
     found = []
     for path, value in figures:
         known = _meaning(path)
@@ -53,19 +61,27 @@ def server_stat_mismatches(
         values = [reading.value for each in ours if (reading := each[name]).value is not None]
         own = (median if kind == "median" else fmean)(values) if values else 0.0
         if own > 0:
-            found.append(ServerStatMismatch(metric=name, kind=kind, server=value * factor, ours=own))
+            group = path.rpartition(".")[0]
+            counted = next(
+                (int(given[beside]) for each in COUNTS if (beside := f"{group}.{each}") in given), len(values)
+            )
+            answers = None if counted == len(values) else (counted, len(values))
+            found.append(ServerStatMismatch(metric=name, kind=kind, server=value * factor, ours=own, answers=answers))
     return found
 
 
 def server_notes(data: RunData) -> tuple[str, ...]:
     """One sentence per server with comparable statistics, as reported at the last block."""
-    last = {arm_id: server_stats for block in data.blocks for arm_id, server_stats in block.servers}
+    last = {arm_id: (block.launch, stats) for block in data.blocks for arm_id, stats in block.servers}
     notes = []
-    for arm_id, server_stats in last.items():
-        played = {scenario.id for scenario in data.run.scenarios if scenario.arm.id == arm_id}
-        found = server_stat_mismatches(
-            server_stats.figures, [each for each in data.repetitions if each.scenario_id in played]
-        )
+    for arm_id, (launch, server_stats) in last.items():
+        played = {scenario.id: scenario.arm for scenario in data.run.scenarios if scenario.arm.id == arm_id}
+        ours = [
+            each
+            for each in data.repetitions
+            if each.scenario_id in played and (each.launch == launch or not played[each.scenario_id].server)
+        ]
+        found = server_stat_mismatches(server_stats.figures, ours)
         if found:
             notes.append(f"{arm_id}: the server's own statistics: {'; '.join(map(_sentence, found))}")
     return tuple(notes)
@@ -96,4 +112,10 @@ def _holds(path: str, name: str) -> bool:
 
 def _sentence(each: ServerStatMismatch) -> str:
     shown = METRICS[each.metric].format
+    if each.answers:
+        theirs, ours = each.answers
+        return (
+            f"{each.metric} {each.kind} {shown(each.server)} of {theirs} answers, ours {shown(each.ours)} of {ours}: "
+            "not of the same answers"
+        )
     return f"{each.metric} {each.kind} {shown(each.server)}, ours {shown(each.ours)}, {each.apart:.1%} apart"

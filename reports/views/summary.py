@@ -24,6 +24,9 @@ MOST = 10
 DUEL = "duel: "
 """The start of the selection of a duel, whose first two scenarios are the candidate and the reference."""
 
+_NOTIFIES = re.compile(r"(&#64;(?=\w)|\\#(?=\d))")
+"""The beginning of a mention or of a reference. Trackers look for them in the text that is shown, after escapes."""
+
 _SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\.(?=\s)")
 
 
@@ -52,9 +55,12 @@ def markdown_summary(data: RunData) -> str:
 
 
 def escape(text: str) -> str:
-    """Text escaped for one line of Markdown: no markup, HTML, mention or column separator takes effect."""
-    one_line = " ".join(visible(text).split())
-    return _SPECIAL.sub(_escaped, one_line)
+    """Text escaped for one line of Markdown: no markup, HTML, mention, reference or column separator takes effect."""
+    return _escape(" ".join(visible(text).split()))
+
+
+def _escape(text: str) -> str:
+    return _NOTIFIES.sub(r"\1&#8203;", _SPECIAL.sub(_escaped, text))
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -66,7 +72,7 @@ def sentence(text: str) -> str:
     parts = " ".join(visible(text).split()).split("`")
     if len(parts) % 2 == 0:
         return escape(text)
-    return "".join(f"`{part}`" if index % 2 else _SPECIAL.sub(_escaped, part) for index, part in enumerate(parts))
+    return "".join(f"`{part}`" if index % 2 else _escape(part) for index, part in enumerate(parts))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from harness.core.records.repetition import (
     Repetition,
     ServerFigures,
 )
+from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from tests.conftest import Laboratory
 
@@ -68,15 +70,44 @@ def test_nothing_of_ours_is_nothing_to_compare_with() -> None:
     assert server_stat_mismatches([("ttfa.median", 0.5)], OURS[3:]) == []
 
 
-def test_the_run_says_it_once_as_of_the_last_block(lab: Laboratory) -> None:
+def test_statistics_of_other_answers_are_not_called_apart(lab: Laboratory) -> None:
+    def note(count: float) -> str:
+        figures = (("computed.ttfa.median", 0.5), ("computed.ttfa.n", count))
+        return server_notes(answers_of(lab, SERVER, OURS, [figures]))[0].partition("statistics: ")[2]
+
+    assert note(3.0) == "ttfa median 500 ms, ours 400 ms, 25.0% apart"
+    assert note(4.0) == "ttfa median 500 ms of 4 answers, ours 400 ms of 3: not of the same answers"
+
+
+def test_a_server_that_was_started_anew_reports_of_its_last_start(lab: Laboratory) -> None:
+    again = [replace(each, launch=1, end_ns=2 * each.end_ns) for each in OURS]
+    figures = (("latency.median", 0.8),)
+    started = replace(SERVER, arm=replace(SERVER.arm, url="server:own"))
+    for scenario, ours in ((started, "800 ms, 0.0%"), (SERVER, "600 ms, 33.3%")):
+        both = [replace(each, scenario_id=scenario.id) for each in (*OURS, *again)]
+        (note,) = server_notes(answers_of(lab, scenario, both, [figures, figures]))
+        assert note.endswith(f"latency median 800 ms, ours {ours} apart")
+
+
+def answers_of(
+    lab: Laboratory,
+    scenario: Scenario,
+    repetitions: Sequence[Repetition],
+    blocks: Sequence[tuple[tuple[str, float], ...]],
+) -> RunData:
+    """A run with a block for each reading of the server's statistics, and a launch for each block."""
     data = lab.run().data
     canary = Canary(numpy_ns=None, graph_ns=None)
-    blocks = [
-        Block(block=number, launch=0, order=(), started_at=0.0, wall_ns=1, canary=canary,
-              servers=((SERVER.arm.id, ServerFigures(figures=(("ttfa.median", value),))),))
-        for number, value in enumerate((9.0, 0.5))
-    ]  # fmt: skip
-    run = replace(data.run, scenarios=(SERVER,))
-    (note,) = server_notes(replace(data, run=run, blocks=tuple(blocks), repetitions=tuple(OURS)))
+    made = tuple(
+        Block(block=number, launch=number, order=(), started_at=0.0, wall_ns=1, canary=canary,
+              servers=((scenario.arm.id, ServerFigures(figures=figures)),))
+        for number, figures in enumerate(blocks)
+    )  # fmt: skip
+    return replace(data, run=replace(data.run, scenarios=(scenario,)), blocks=made, repetitions=tuple(repetitions))
+
+
+def test_the_run_says_it_once_as_of_the_last_block(lab: Laboratory) -> None:
+    data = answers_of(lab, SERVER, OURS, [(("ttfa.median", value),) for value in (9.0, 0.5)])
+    (note,) = server_notes(data)
     assert note == f"{SERVER.arm.id}: the server's own statistics: ttfa median 500 ms, ours 400 ms, 25.0% apart"
-    assert server_notes(data) == ()
+    assert server_notes(lab.run().data) == ()

@@ -199,6 +199,7 @@ def test_server_that_refuses_speech_while_it_loads_its_model_is_asked_again(here
     statuses = {tuple(line["status"] for line in log if line["kind"] == "answer")[:3] for log in logs_of(tmp_path)}
     assert statuses == {(503, 503, 200)}
     assert all(each.outcome.valid for each in stored(tmp_path).repetitions)
+    assert stored(tmp_path).run.budget_s == 180  # as `--help` says: the start of a server takes some of it
 
 
 def test_job_of_the_schedule_takes_a_server(tmp_path: Path) -> None:

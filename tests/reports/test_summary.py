@@ -1,5 +1,6 @@
 """The Markdown summary and the comparison of two runs."""
 
+import html
 import re
 from dataclasses import replace
 
@@ -48,6 +49,14 @@ def test_escaped_text_is_one_line_without_markup(text: str) -> None:
     assert "\r" not in safe
     assert not re.search(r"(?<!\\)[*_`\[\]]", safe.replace("\\\\", ""))
     assert not set(safe) & set("<>|@\u202e\u2028")
+
+
+def test_text_notifies_nobody() -> None:
+    shown = html.unescape(re.sub(r"\\(\W)", r"\1", escape("@ann fixes #12 and @team/core, by a#7")))
+    assert shown.replace("\u200b", "") == "@ann fixes #12 and @team/core, by a#7"
+    assert not re.search(r"@\w|#\w", shown)
+    assert sentence("see `a@b` and @ann").startswith("see `a@b` and &#64;&#8203;")
+    assert escape("name @ git, C# and 5 # 6") == r"name &#64; git, C\# and 5 \# 6"
 
 
 def test_a_run_compared_with_itself_shows_no_difference(run: RunData) -> None:

@@ -34,6 +34,9 @@ SPEECH = "/v1/audio/speech"
 BUSY = (502, 503, 504)
 """Answers of a server, or of a proxy before it, that is not ready."""
 POLL_S = 0.005
+POLL_SHARE = 0.01
+"""Between two questions it waits at least POLL_S, and this share of the time so far: the start is known to 1 %, and a
+server that loads for long spends little on answers."""
 CONNECT_S = 1.0
 ANSWER_S = 10.0
 """Seconds for the answer to one question whether the server is ready. It is asked again."""
@@ -52,6 +55,7 @@ class StartedServer:
         self._clock = clock
         self._reports: queue.Queue[dict[str, Any]] = queue.Queue()
         self._exit: int | None = None
+        self._began = 0
         self._deadline = 0
         self.pid = 0
         """The first process."""
@@ -79,7 +83,8 @@ class StartedServer:
 
     def start(self, stages: Stages) -> None:
         """Start the server, in the parts "listening" and "ready". EngineRefusal where it does not come so far."""
-        self._deadline = self._clock.now_ns() + round(self._order.timeout_s * 1e9)
+        self._began = self._clock.now_ns()
+        self._deadline = self._began + round(self._order.timeout_s * 1e9)
         with stages.stage(LISTENING):
             self._launch()
             self._await_listening(self._deadline)
@@ -89,7 +94,7 @@ class StartedServer:
 
     def may_still_start(self) -> bool:
         """Whether the time for its start is not over. Waits a moment: who asks does so again."""
-        self._clock.sleep(POLL_S)
+        self._wait()
         return self._clock.now_ns() < self._deadline
 
     def root(self) -> int | None:
@@ -166,7 +171,11 @@ class StartedServer:
             self._check_running("before it listened")
             if self._clock.now_ns() > deadline:
                 self._refuse_silent()
-            self._clock.sleep(POLL_S)
+            self._wait()
+
+    def _wait(self) -> None:
+        waited_s = (self._clock.now_ns() - self._began) / 1e9
+        self._clock.sleep(max(POLL_S, POLL_SHARE * waited_s))
 
     def _accepts(self) -> bool:
         for host in LOOPBACK:
@@ -184,7 +193,7 @@ class StartedServer:
                     f"the server listened, but was not ready within {self._order.timeout_s:g} s: "
                     f"{asked} {found}{self.tail()}"
                 )
-            self._clock.sleep(POLL_S)
+            self._wait()
 
     def _question(self) -> bool | str:
         """Whether the server is ready, or else its answer in words."""

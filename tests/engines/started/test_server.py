@@ -1,5 +1,6 @@
 """A server that the harness starts, against processes that do what servers do wrong. No process may be left behind."""
 
+import math
 import os
 import signal
 import socket
@@ -48,6 +49,23 @@ class LateClock(SystemClock):
 
     def now_ns(self) -> int:
         return 10**18 if self._happened() else 0
+
+
+class SkippingClock(SystemClock):
+    """A clock that stands until something has happened, and then passes by what is slept, which takes no time."""
+
+    def __init__(self, happened: Callable[[], bool]) -> None:
+        self._happened = happened
+        self.slept_s: list[float] = []
+
+    def now_ns(self) -> int:
+        return round(sum(self.slept_s) * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        if self.slept_s or self._happened():
+            self.slept_s.append(seconds)
+        else:
+            time.sleep(seconds)
 
 
 def accepts(port: int) -> bool:
@@ -173,6 +191,14 @@ class TestRefusals:
         clock = LateClock(lambda: accepts(port))
         said = refusal(launch, clock, command=(*PYTHON, "{port}", "503"), ready="/health", port=port)
         assert "listened, but was not ready within 60 s: GET /health was answered with 503" in said
+
+    def test_server_that_loads_for_long_is_asked_seldom(self, launch: Launch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        clock = SkippingClock(lambda: accepts(port))
+        refusal(launch, clock, command=(*PYTHON, "{port}", "503"), ready="/health", port=port)
+        # 100 times in the first half second, then by 1 % each.
+        assert 100 * (1 + math.log(60 / 0.5)) - 10 < len(clock.slept_s) < 100 * (1 + math.log(60 / 0.5)) + 10
 
     def test_configured_port_that_is_taken_is_refused_with_its_owner(self, launch: Launch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
