@@ -91,10 +91,28 @@ def _values(repetitions: Sequence[Repetition], metric: str, launches: Sequence[i
     return tuple(tuple(value for launch, value in known if launch == wanted) for wanted in launches)
 
 
-def explained(verdict: Verdict) -> str:
-    """A verdict's reason, waiver, advice and suspects, as sentences on one line."""
-    suspects = f"Suspects: {'; '.join(verdict.suspects)}" if verdict.suspects else ""
+def explained(verdict: Verdict, *, suspects: bool = True) -> str:
+    """A verdict's reason, waiver, advice and, if `suspects`, suspects, as sentences on one line."""
+    suspected = f"Suspects: {'; '.join(verdict.suspects)}" if verdict.suspects and suspects else ""
     lenient = leniency(verdict)
-    sentences = (verdict.reason, lenient[:1].upper() + lenient[1:], verdict.advice, suspects)
+    sentences = (verdict.reason, lenient[:1].upper() + lenient[1:], verdict.advice, suspected)
     parts = [part.strip().removesuffix(".") for part in sentences if part.strip()]
     return f"{'. '.join(parts)}." if parts else verdict.kind.value
+
+
+def suspect_lines(verdicts: Sequence[Verdict], *, most: int = 4) -> list[str]:
+    """The suspects of all verdicts, each once, with the metrics that it is a suspect of."""
+    several = len({verdict.scenario_id for verdict in verdicts if verdict.suspects}) > 1
+    metrics: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        for suspect in verdict.suspects:
+            name = f"{verdict.scenario_id} {verdict.metric}" if several else verdict.metric
+            metrics.setdefault(suspect, []).append(name)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for suspect, of in metrics.items():
+        found.setdefault(tuple(dict.fromkeys(of)), []).append(suspect)
+    return [f"Suspects of {_first(of, most)}: {'; '.join(each)}." for of, each in found.items()]
+
+
+def _first(names: Sequence[str], most: int) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -40,7 +40,8 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         run.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
         decorated: Callable[..., Any] = run
         for key in reversed([key for key in KEYS if key.name in names]):
-            given_again: Any = LISTED if key.many else {}
+            optional = {"is_flag": False, "flag_value": key.bare} if key.bare else {}
+            given_again: Any = LISTED if key.many else optional
             declared = option(f"--{key.name}", group=key.group, help=key.meaning, metavar=key.metavar, **given_again)
             decorated = declared(decorated)
         return decorated

@@ -79,9 +79,22 @@ def run(
             click.secho(f"test failed: {line}", fg="red")
         if bench.finished is not None:
             print_outcome(replace(bench.finished, code=code), notes=[*bench.notes, *notes])
+            print_profiles(config, bench.finished.data.run.id)
     if session.error is not None:
         click.echo(f"kokoro-bench: {crash_line(session.error)}", err=True)
     return int(code)
+
+
+def print_profiles(config: Config, run_id: str) -> None:
+    """Print the operators of each arm that the run has profiled."""
+    from harness.store.traces import read_sheet
+    from reports.terminal.output import make_console
+    from reports.terminal.profile_table import profile_tables
+
+    sheet = read_sheet(config.traces, run_id) if config["profile"] == "on" else None
+    console = make_console()
+    for table in profile_tables(sheet) if sheet else ():
+        console.print(table)
 
 
 def deliver(made: Path, json_path: str) -> list[str]:

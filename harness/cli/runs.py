@@ -160,6 +160,7 @@ def _content(name: str) -> bytes:
 def delete(config: Config, run: str, yes: bool) -> None:  # noqa: FBT001 - click's own
     """Delete a run with all its repetitions. Baselines that hold its figures keep them."""
     from harness.store.audio import delete_audio
+    from harness.store.traces import delete_traces
 
     with open_results(config) as store:
         run_id = store.resolve(run)
@@ -169,6 +170,7 @@ def delete(config: Config, run: str, yes: bool) -> None:  # noqa: FBT001 - click
             _confirm(run_id)
         store.delete(run_id)
     delete_audio(config.audio, run_id)
+    delete_traces(config.traces, run_id)
     click.echo(f"deleted {run_id}")
 
 

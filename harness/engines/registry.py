@@ -27,6 +27,9 @@ BUILT_IN = {
 }
 """Name → where its starter lives; imported when it is asked for."""
 
+PROFILING = ("kokoro", "kokoro-sentences", "scripted")
+"""Ours that write a profile where they are asked to. An engine of another package says so in its `EngineFacts`."""
+
 STARTED = "started-server"
 """The engine of an arm whose server is started for each launch. It is chosen by `--server`, and by no name."""
 _STARTED = "harness.engines.started.engine:start"

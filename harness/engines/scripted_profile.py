@@ -15,11 +15,23 @@ SHARES: Mapping[str, float] = {
 """Operator → its part of the original model's inference."""
 CHANGED = "MatMul"
 """The operator that alone is quicker, or slower, in a model with another factor than 1."""
+NODES: Mapping[str, int] = {"MatMul": 3, "Conv": 2}
+"""Operator → the number of its nodes, which take equal parts of its time; 1 if it is not here.
+
+Of the changed operator, the last node alone changes.
+"""
 
 
 def shares_of(factor: float) -> Mapping[str, float]:
     """Operator → its time in a model of `factor`, as a ratio of the original's inference."""
     return {**SHARES, CHANGED: max(0.0, SHARES[CHANGED] + factor - 1)}
+
+
+def parts_of(operator: str, share: float) -> list[float]:
+    """The time of each node of an operator that takes `share`, as ratios of the original's inference."""
+    usual = SHARES.get(operator, share) / NODES.get(operator, 1)
+    parts = [usual] * NODES.get(operator, 1)
+    return [*parts[:-1], max(0.0, share - sum(parts[:-1]))]
 
 
 class ScriptedProfile:
@@ -37,16 +49,22 @@ class ScriptedProfile:
         began = self._at_us
         for name, share in self._shares.items():
             noise = 1 + self._noise * float(generator.standard_normal())
-            took = max(1, round(seconds * share * noise * 1e6))
-            args = {"op_name": name, "provider": PROVIDER}
-            self._events.append(self._event("Node", f"{name}_kernel_time", began=self._at_us, took=took, args=args))
-            self._at_us += took
+            for number, part in enumerate(parts_of(name, share), start=1):
+                took = max(1, round(seconds * part * noise * 1e6))
+                self._events.append(self._node(name, number, took=took))
+                self._at_us += took
         self._events.append(self._event("Session", "model_run", began=began, took=self._at_us - began, args={}))
 
     def write(self) -> None:
         """Write the file, as ONNX Runtime does when profiling ends."""
         self._path.write_text(json.dumps(self._events), encoding="utf-8")
 
+    def _node(self, operator: str, number: int, *, took: int) -> dict[str, object]:
+        shape = [{"float": [1, 64, 2**number]}]
+        args = {"op_name": operator, "provider": PROVIDER, "node_index": str(number), "output_type_shape": shape}
+        name = f"/scripted/{operator}_{number}_kernel_time"
+        return self._event("Node", name, began=self._at_us, took=took, args=args)
+
     @staticmethod
-    def _event(category: str, name: str, *, began: int, took: int, args: Mapping[str, str]) -> dict[str, object]:
+    def _event(category: str, name: str, *, began: int, took: int, args: Mapping[str, object]) -> dict[str, object]:
         return {"cat": category, "name": name, "ts": began, "dur": took, "ph": "X", "args": dict(args)}

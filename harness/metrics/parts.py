@@ -1,7 +1,8 @@
 """What a figure is made of: the parts that add up to it, repetition by repetition or launch by launch.
 
-A figure of speech is made of its stages, the start of an engine of its phases, peak memory of what is held once loaded
-and of what speaking adds to it. Figures that are not here (CPU time, the model's size) have no parts that are measured.
+A figure of speech is made of its stages, the start of an engine of its phases, peak memory of what is held once loaded,
+what is kept after speaking, and what one request takes. Figures that are not here (CPU time, the model's size) have no
+parts that are measured.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.core.records.repetition import Phase, Repetition, StageMark
+from harness.core.records.repetition import Memory, Phase, Repetition, StageMark
 from harness.metrics import playback
 from harness.metrics.per_request import audio_seconds, repetition_figures, total_ns
 from harness.metrics.stages import StageTimes, stage_times
@@ -102,7 +103,10 @@ def _first_sound(repetition: Repetition, metric: str) -> dict[str, float]:
 
 
 def _of_memory(scenario: Scenario, data: RunData) -> Parts:
-    """Bytes: what is held once loaded (the model above all), and what speaking adds."""
+    """Bytes at the peak: held once loaded (the model above all), kept after that request, and given back after it.
+
+    ONNX Runtime's arena keeps what it has taken for a request.
+    """
     loaded = {
         launch.launch: launch.rss_loaded
         for launch in data.launches
@@ -111,14 +115,25 @@ def _of_memory(scenario: Scenario, data: RunData) -> Parts:
         and not launch.dedicated
         and launch.rss_loaded is not None
     }
-    peaks: dict[int, int] = defaultdict(int)
+    highest: dict[int, Memory] = defaultdict(Memory)
     for each in data.repetitions:
         if each.scenario_id == scenario.id and each.phase is not Phase.MEASURED and each.outcome.valid:
-            peaks[each.launch] = max(peaks[each.launch], each.memory.peak or 0)
+            highest[each.launch] = max(highest[each.launch], each.memory, key=lambda memory: memory.peak or 0)
     return {
-        (launch, WHOLE_LAUNCH): {"once loaded": float(loaded[launch]), "speaking": float(peak - loaded[launch])}
-        for launch, peak in peaks.items()
-        if peak and launch in loaded
+        (launch, WHOLE_LAUNCH): _held(loaded[launch], memory.peak, memory.rss_after)
+        for launch, memory in highest.items()
+        if memory.peak and launch in loaded
+    }
+
+
+def _held(loaded: int, peak: int, after: int | None) -> dict[str, float]:
+    """The parts of a peak; without what was resident afterwards, the two that are known."""
+    if after is None:
+        return {"once loaded": float(loaded), "speaking": float(peak - loaded)}
+    return {
+        "once loaded": float(loaded),
+        "kept after speaking (arena)": float(after - loaded),
+        "per request": float(peak - after),
     }
 
 

@@ -87,8 +87,17 @@ class Config:
     @property
     def audio(self) -> Path:
         """The directory of the audio that runs keep: beside the results, where those are a file."""
+        return self._beside_results / "audio"
+
+    @property
+    def traces(self) -> Path:
+        """The directory of the profiler's traces that runs keep, beside their audio."""
+        return self._beside_results / "traces"
+
+    @property
+    def _beside_results(self) -> Path:
         results = self.results
-        return self.root / ".kokoro-bench" / "audio" if "://" in results else Path(results).parent / "audio"
+        return self.root / ".kokoro-bench" if "://" in results else Path(results).parent
 
     @property
     def baselines(self) -> Path:

@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.analysis.causes import PROFILED, operator_suspects, suspects_of, with_operators
+from harness.analysis.causes import suspects_of
 from harness.analysis.conclude import Conclusions, all_values, look_at, loss, summarise_all
 from harness.analysis.gate import run_gate
+from harness.analysis.operators import PROFILED, operator_suspects, with_operators
 from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
 from harness.analysis.stats.comparison import Duel as Paired

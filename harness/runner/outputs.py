@@ -75,6 +75,7 @@ def context_of(store: "RunStore", config: Config) -> "Context":
     return Context(
         marks=_marks(store, config),
         audio=config.audio,
+        traces=config.traces,
         curves={key: found for key, found in curves.items() if found},
     )
 

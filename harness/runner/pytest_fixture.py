@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from harness.analysis.explain import explained
+from harness.analysis.explain import explained, suspect_lines
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
 from harness.core.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind, is_against_reference
@@ -117,12 +117,10 @@ def _medians(data: RunData, scenario_id: str) -> dict[str, float]:
 
 
 def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
-    bad = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
-    return [
-        f"{verdict.metric}: {verdict.kind.value}: {explained(verdict)}"
-        for verdict in verdicts
-        if verdict.kind in bad and verdict.gates and verdict.leniency is None
-    ]
+    kinds = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
+    bad = [each for each in verdicts if each.kind in kinds and each.gates and each.leniency is None]
+    lines = [f"{each.metric}: {each.kind.value}: {explained(each, suspects=False)}" for each in bad]
+    return [*lines, *suspect_lines(bad)]
 
 
 def _missed(targets: Sequence[TargetResult]) -> list[str]:

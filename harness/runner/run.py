@@ -35,7 +35,8 @@ from harness.runner.measurement import Session, conduct_plan, head_of
 from harness.runner.replay import Replays
 from harness.runner.resources import BUDGETS_S, Reporter, Resources, prepare_resources, resolve_all, wanted_arms
 from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks, undecided
-from harness.runner.side_tasks import SideTasks
+from harness.runner.side_tasks import SideTasks, unexplained
+from harness.runner.source_changes import with_commits
 from harness.runner.voices import VoiceChoice, choose_voices
 from harness.store.baselines import load_baselines
 from harness.store.reference_file import load_reference
@@ -88,6 +89,7 @@ def against_baseline(config: Config) -> RunAnalysis:
         conclude=lambda values: conclude(values.data, config=config, derived=values),
         enough=undecided,
         settled=lambda data: precision_reached(data, precision, gates=config.gates),
+        explain=with_commits(unexplained, config.directory),
         policy=policy_of(config),
         launch_policy=LaunchPolicy(by_cost=True),
     )
@@ -161,10 +163,9 @@ def _measure_plan(
     side_tasks = SideTasks(
         plan,
         resources,
-        audio=session.config.audio,
+        config=session.config,
         refusals=refusals,
         report=session.report,
-        quality=session.config["quality"] == "on",
         stop=lambda: session.ending.requested,
     )
     with side_tasks:

@@ -36,6 +36,7 @@ def run_duel(
     from harness.runner.duel import DuelAnalysis, duel_scenarios, why_whole
     from harness.runner.progress import LiveConsole
     from harness.runner.side_tasks import unexplained
+    from harness.runner.source_changes import with_commits
 
     known = launches or KnownLaunches()
     unfit = why_whole(sides) if config["slice"] else ""
@@ -58,7 +59,7 @@ def run_duel(
                     conclude=lambda values: analysis.conclude(values.data, values),
                     enough=analysis.enough,
                     policy=analysis.policy,
-                    explain=unexplained if quiet else analysis.explain,
+                    explain=unexplained if quiet else with_commits(analysis.explain, config.directory),
                     needs_every_arm=True,
                     launch_policy=terms.launch_policy,
                 ),

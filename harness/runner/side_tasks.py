@@ -14,11 +14,11 @@ from harness.core.records.profile import Profiles
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Scenario
 from harness.core.records.speech import SpeechSheet
-from harness.measure.conductor.ort_profile import LONGEST_S, profile_pair
-from harness.measure.conductor.requests import order_language
 from harness.measure.conductor.worker_factory import WorkerFactory
+from harness.plan.config import Config
 from harness.plan.matrix import Plan
 from harness.runner.placement import verify_placement
+from harness.runner.profiles import ProfileTask
 from harness.runner.resources import Reporter, Resources
 from harness.runner.speech import SpeechTask
 from harness.store.audio import SPEECH, write_speech
@@ -36,25 +36,27 @@ class SideTasks:
         plan: Plan,
         resources: Resources,
         *,
-        audio: Path,
+        config: Config,
         refusals: Mapping[str, str],
         report: Reporter,
-        quality: bool = False,
         stop: Callable[[], bool] = bool,
     ) -> None:
-        """`quality`: whether the kept audio is judged; it ends early once `stop` returns true.
+        """`config` says whether the kept audio is judged and each arm profiled. Both end early once `stop` is true.
 
         Nothing that a scripted engine sends is speech.
         """
         self._plan = plan
         self._worker_factory = resources.worker_factory
         self._clock = resources.clock
-        self._recording = Recording(audio)
+        self._recording = Recording(config.audio)
         self._refusals = dict(refusals)
         self._report = report
         self._notes: Sequence[str] = ()
-        self._audio = audio
-        judged = quality and not isinstance(resources.clock, ScriptedClock)
+        self._audio = config.audio
+        self._traces = config.traces
+        self._profiled = config["profile"] == "on"
+        self._stop = stop
+        judged = config["quality"] == "on" and not isinstance(resources.clock, ScriptedClock)
         self._speech = SpeechTask(plan, report=report, stop=stop) if judged else None
 
     def __enter__(self) -> Self:
@@ -79,16 +81,33 @@ class SideTasks:
 
     def complete(self, conclusions: Conclusions, data: RunData, explain: Explain) -> Conclusions:
         """The conclusions with audio similarity, profiles and notes. An interrupted run gets only the notes."""
-        sheet = SpeechSheet()
+        sheet, notes = SpeechSheet(), tuple[str, ...]()
         if data.run.status is not RunStatus.INTERRUPTED:
             references = {verdict.reference for verdict in conclusions.verdicts}
             similarity = compare_all(data, self._recording, references=references)
             conclusions = with_audio_similarity(conclusions, similarity)
             conclusions, sheet = self._judged(conclusions, similarity, data)
-            conclusions = explain(conclusions, data, self._profile)
+            conclusions, notes = self._explained(conclusions, data, explain)
         kept = self._recording.save(data) or _write(self._audio, data.run.id, sheet)
-        notes = (*conclusions.notes, *self._notes, *([kept] if kept else []))
+        notes = (*conclusions.notes, *self._notes, *notes, *([kept] if kept else []))
         return replace(conclusions, notes=notes)
+
+    def _explained(
+        self, conclusions: Conclusions, data: RunData, explain: Explain
+    ) -> tuple[Conclusions, tuple[str, ...]]:
+        """The conclusions with what profiles show, and notes on the profiles."""
+        task = ProfileTask(
+            self._plan,
+            data,
+            worker_factory=self._worker_factory,
+            clock=self._clock,
+            folder=self._traces,
+            report=self._report,
+        )
+        conclusions = explain(conclusions, data, task.pair)
+        if self._profiled:
+            task.every_arm(self._stop)
+        return conclusions, task.save()
 
     def _judged(
         self, conclusions: Conclusions, similarity: Sequence[AudioSimilarity], data: RunData
@@ -106,22 +125,6 @@ class SideTasks:
 
     def _keep(self, scenario: Scenario, launch: int) -> str:
         return self._recording.place(scenario, launch, characters=self._plan.utterance(scenario, 0).characters)
-
-    def _profile(self, candidate: Scenario, reference: Scenario) -> Profiles:
-        """Operator times of both scenarios for their text, measured in new workers."""
-        self._report(f"a change was found: profiling both sides (no further launch begins after {LONGEST_S:.0f} s)")
-        text = self._plan.utterance(candidate, 0)
-        text = replace(text, language=order_language(candidate, text))
-        return profile_pair(
-            candidate.arm,
-            reference.arm,
-            worker_factory=self._worker_factory,
-            clock=self._clock,
-            voice=candidate.voice,
-            seed=self._seed,
-            utterance=text,
-            script=dict(self._plan.script),
-        )
 
 
 def _write(audio: Path, run_id: str, sheet: SpeechSheet) -> str:

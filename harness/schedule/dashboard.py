@@ -42,6 +42,7 @@ TYPES: Final = {
     ".png": "image/png",
     ".wav": "audio/wav",
     ".txt": "text/plain; charset=utf-8",
+    ".gz": "application/gzip",
 }
 """The file types of the site that are served."""
 OWN: Final = {"/live": "live.html", "/live.css": "live.css", "/live.js": "live.js"}

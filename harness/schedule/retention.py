@@ -1,4 +1,7 @@
-"""Retention: deletes the raw repetitions of old runs, and old logs. Summaries, verdicts and promoted runs are kept."""
+"""Retention: deletes the raw repetitions and traces of old runs, and old logs.
+
+Summaries, verdicts and promoted runs are kept.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +15,7 @@ from harness.schedule.launcher import events_of
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
+from harness.store.traces import delete_traces
 
 FRESH = 50
 """An upper bound for the number of new runs between two calls."""
@@ -42,12 +46,15 @@ class Retention:
         machine_key: str,
         runner: str,
         promoted: Callable[[], frozenset[str]],
+        traces: Path | None = None,
     ) -> None:
+        """`traces` is the folder of all runs' traces, which are kept as long as the raw repetitions."""
         self._store = store
         self._settings = settings
         self._machine_key = machine_key
         self._runner = runner
         self._promoted = promoted
+        self._traces = traces
         self._done: set[str] = set()
         self._looked = False
 
@@ -63,6 +70,9 @@ class Retention:
         day = datetime.fromtimestamp(now, tz=UTC).strftime("%Y-%m-%d")
         fresh = [run_id for run_id in found if run_id not in self._done]
         thinned = tuple(run_id for run_id in fresh if self._store.thin(run_id, note=f"{THINNED} on {day}"))
+        if self._traces is not None:
+            for run_id in fresh:
+                delete_traces(self._traces, run_id)
         self._done = set(found)
         if thinned:
             self._store.give_back_space()

@@ -239,6 +239,7 @@ def _post_run(
             machine_key=here.machine_key,
             runner=here.runner,
             promoted=lambda: promoted_runs(config.baselines),
+            traces=config.traces,
         ),
         say=say,
         policy=policy_of(config),

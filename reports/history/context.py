@@ -11,12 +11,13 @@ from reports.history.steps import NO_MARKS, Marks
 class Context:
     """Given to whatever writes pages; each part may be unknown, and then its section says so or is left out.
 
-    `audio` is the folder of the runs' recordings; `curves` holds what calibration has found: machine → scenario id →
-    a sentence.
+    `audio` is the folder of the runs' recordings, `traces` that of their profiles; `curves` holds what calibration has
+    found: machine → scenario id → a sentence.
     """
 
     marks: Marks = NO_MARKS
     audio: Path | None = None
+    traces: Path | None = None
     curves: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
 """The pages of a site that need one or two runs: their addresses, and one task to draw each of them."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from reports.pages.rendering import render, write
 from reports.pages.run_cache import Runs
 from reports.text.naming import names_of
 from reports.views.players import transcripts
+from reports.views.profiles import TRACES, profile_views
 from reports.views.speech import speech_of
 from reports.views.trends import ScenarioTrends
 from reports.views.view import NO_REFERENCE, Reference, RunView, quotes, run_view
@@ -97,6 +99,7 @@ def draw_short(runs: Runs, part: Sequence[Due], directory: Path) -> RunIndex:
     references = {accepted: _reference(runs, accepted) for accepted in {each.accepted for each in part}}
     for each, data in zip(part, runs.outlines([each.run_id for each in part]), strict=True):
         view = _write_run(directory, run_view(data, reference=references[each.accepted]))
+        publish_traces(None, each.run_id, directory)
         run_index.enter(data, each.fingerprint, view.headline)
     return run_index
 
@@ -113,8 +116,26 @@ def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
         sound=transcripts(data, names_of(data), speech),
         speech=speech,
         quotes=quotes(data, context),
+        profiles=profile_views(
+            context.traces, data.run.id, names_of(data), beside=publish_traces(context.traces, data.run.id, directory)
+        ),
     )
     _write_run(directory, view)
+
+
+def publish_traces(folder: Path | None, run_id: str, directory: Path) -> str:
+    """Put copies of the traces of a run into the site, or remove them if it has none. Return their relative address.
+
+    The address is relative to the run's page, and "" if there are none. Raises ReportError if writing fails.
+    """
+    place = directory / TRACES / _file(run_id)
+    kept = sorted((folder / run_id).glob("*.json.gz")) if folder and run_id else []
+    for trace in kept:
+        if not (place / trace.name).is_file():
+            write(place / trace.name, trace.read_bytes())
+    if not kept:
+        shutil.rmtree(place, ignore_errors=True)
+    return f"../{TRACES}/{place.name}" if kept else ""
 
 
 def _reference(runs: Runs, accepted: str) -> Reference:

@@ -25,6 +25,7 @@ from reports.pages.run_pages import (
     draw_scenarios,
     draw_short,
     parts,
+    publish_traces,
     run_page,
     trend_address,
     write_page,
@@ -74,6 +75,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
     for run_id in run_index.runs.keys() - {row.id for row in rows}:
         del run_index.runs[run_id]
         (directory / run_page(run_id)).unlink(missing_ok=True)
+        publish_traces(None, run_id, directory)
     newest = [row.id for row in rows[:FULL]]
     due = _due(run_index, rows, newest, context)
     runs = Runs(store, derived=derived)

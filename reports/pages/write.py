@@ -10,6 +10,7 @@ from reports.history.context import NO_CONTEXT, Context
 from reports.pages.rendering import ReportError, render, write
 from reports.text.naming import names_of
 from reports.views.players import players
+from reports.views.profiles import profile_views
 from reports.views.speech import speech_of
 from reports.views.view import NO_REFERENCE, Reference, quotes, run_view
 
@@ -39,6 +40,7 @@ def write_run_page(
         sound=sound,
         speech=speech,
         quotes=quotes(data, context),
+        profiles=profile_views(context.traces, data.run.id, names_of(data)),
     )
     write(path, render("run.html", run=view, legend=view.legend, site=None))
     return path

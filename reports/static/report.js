@@ -73,7 +73,7 @@
   document.body.append(tip);
   let shown = null;
   document.addEventListener("pointermove", (event) => {
-    const mark = event.target.closest?.("svg use, svg .event");
+    const mark = event.target.closest?.("svg use, svg .event, svg .part");
     if (mark !== shown) {
       if (shown && shown.dataset.tip) {
         const title = document.createElementNS("http://www.w3.org/2000/svg", "title");

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.analysis.conclude import without_interval
-from harness.analysis.explain import explained
+from harness.analysis.explain import explained, suspect_lines
 from harness.analysis.finished import Finished
 from harness.analysis.messages import percent, span, unsigned
 from harness.core.errors import ExitCode
@@ -105,7 +105,9 @@ def print_duel(
     console.print(table)
     for verdict in data.verdicts:
         if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.DIFFERENT):
-            tell(console, f"{verdict.metric}: {explained(verdict)}")
+            tell(console, f"{verdict.metric}: {explained(verdict, suspects=False)}")
+    for line in suspect_lines(data.verdicts):
+        tell(console, line)
     for line in (*_unsettled(data.verdicts), *failures(data)):
         tell(console, line, "yellow")
     tell(console, _headline(data), "bold")
@@ -139,7 +141,10 @@ def print_run(data: RunData, *, console: Console | None = None) -> None:
     tell(console, _headline(data), "bold")
     for verdict in data.verdicts:
         sign, style = SIGNS[verdict.shown_as]
-        tell(console, f"{sign}  {verdict.scenario_id}  {verdict.metric}: {explained(verdict)}", style)
+        words = explained(verdict, suspects=False)
+        tell(console, f"{sign}  {verdict.scenario_id}  {verdict.metric}: {words}", style)
+    for line in suspect_lines(data.verdicts):
+        tell(console, line)
     for line in (*missed_targets(data), *failures(data)):
         tell(console, line, "yellow")
     for note in data.run.notes:

@@ -27,7 +27,7 @@ from reports.text.format import (
 )
 from reports.text.leniency import lenient_sentences
 from reports.text.naming import Key, Label, names
-from reports.views.facts import Fact, differences
+from reports.views.facts import Fact, conditions_apart, differences
 from reports.views.summary import escape, table
 
 MOST = 20
@@ -86,7 +86,7 @@ def comparison_of_runs(before: RunData, after: RunData) -> Comparison:
         before_when=moment(before.run.started_at),
         after_when=moment(after.run.started_at),
         warnings=(*_warnings(before, after), *lenient_sentences(after.verdicts)),
-        differences=tuple(differences(after.run, before.run)),
+        differences=(*differences(after.run, before.run), *conditions_apart(after.run, before.run)),
         pairs=pairs,
         common=named.common,
     )

@@ -55,6 +55,13 @@ class Gap:
     failed: bool
 
 
+COMPARED_READINGS = ("frequency_mhz", "load_", "pressure_", "memory_available_bytes", "temperature_c")
+"""Readings that may explain why two runs differ."""
+FAR_APART = 0.1
+"""Two readings that differ by less than this ratio are alike."""
+LEAST_LOAD, LEAST_SHARE = 0.5, 0.05
+"""Loads (tasks) and shares that differ by less are alike, however small they are."""
+
 _BINARY = (("GiB", 1 << 30), ("MiB", 1 << 20))
 
 
@@ -94,6 +101,26 @@ def differences(run: RunRecord, before: RunRecord) -> Iterable[Fact]:
     for now, then in pairs:
         for each in changed(*([(fact.name, fact.value) for fact in facts] for facts in (then, now))):
             yield Fact(name=each.name, value=each.after, before=each.before)
+
+
+def conditions_apart(run: RunRecord, before: RunRecord) -> Iterable[Fact]:
+    """The readings of the machine that differ much between two runs: clock frequency, load, pressure, free memory."""
+    then = dict(before.conditions.readings)
+    for name, reading in run.conditions.readings:
+        old = then.get(name)
+        if not name.startswith(COMPARED_READINGS) or old is None or old.value is None or reading.value is None:
+            continue
+        least = LEAST_LOAD if name.startswith("load_") else LEAST_SHARE if name.endswith("_share") else 0.0
+        if abs(reading.value - old.value) > max(least, FAR_APART * abs(old.value)):
+            yield Fact(
+                name=f"{_named(name)} (condition)",
+                value=_reading(name, reading, _at_end(run).get(name)),
+                before=_reading(name, old, _at_end(before).get(name)),
+            )
+
+
+def _at_end(run: RunRecord) -> Mapping[str, Reading]:
+    return dict(run.conditions_at_end.readings) if run.conditions_at_end else {}
 
 
 def _run(run: RunRecord) -> Iterable[Fact]:

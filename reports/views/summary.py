@@ -36,14 +36,15 @@ def markdown_summary(data: RunData) -> str:
     named = names_of(data)
     head = headline(data, named)
     found = changes(data, named)
+    shown: set[str] = set()
     parts = [
         f"## {head.glyph} {escape(head.sentence)}",
         *_sides(data),
         *(sentence(text) for text in (head.detail, head.status) if text),
-        *_changes("Worse", found.worse),
-        *_changes("Worse, waived", found.waived),
-        *_changes("Worse, for information (the metric does not gate)", found.informing),
-        *_changes("Better", found.better),
+        *_changes("Worse", found.worse, shown),
+        *_changes("Worse, waived", found.waived, shown),
+        *_changes("Worse, for information (the metric does not gate)", found.informing, shown),
+        *_changes("Better", found.better, shown),
         *_unclear(found.unclear),
         *_pairs(data, named),
         *_speech(data, named),
@@ -90,7 +91,8 @@ def _sides(data: RunData) -> list[str]:
     return [escape(f"{arms[0].source} against {arms[1].source}")]
 
 
-def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:
+def _changes(title: str, groups: Sequence[ChangeGroup], shown: set[str]) -> list[str]:
+    """The table of changes and their suspects, without those in `shown`, to which it adds the new ones."""
     rows = [
         (f"{line.glyph} {group.label.full}", line.metric, line.value, line.change or line.word, line.interval)
         for group in groups
@@ -98,7 +100,9 @@ def _changes(title: str, groups: Sequence[ChangeGroup]) -> list[str]:
     ]
     if not rows:
         return []
-    suspects = list(dict.fromkeys(suspect for group in groups for suspect in group.suspects))
+    found = dict.fromkeys(suspect for group in groups for suspect in group.suspects)
+    suspects = [suspect for suspect in found if suspect not in shown]
+    shown.update(suspects)
     return [
         f"### {title}",
         table(("Scenario", "Figure", "Now", "Change", "Interval"), rows[:MOST]),

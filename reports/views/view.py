@@ -22,6 +22,7 @@ from reports.views.facts import Facts, Gap, facts, gaps, tries
 from reports.views.headline import Headline, headline
 from reports.views.matrix import Matrix, matrices
 from reports.views.players import Players
+from reports.views.profiles import ProfileView
 from reports.views.replays import ReplayView, replays
 from reports.views.speech import Speech
 from reports.views.targets import OPEN, TargetLine, TargetTally, tallies, targets, targets_sentence
@@ -68,6 +69,7 @@ class RunView:
     replays: tuple[ReplayView, ...]
     rules: str
     quotes: tuple[str, ...]
+    profiles: tuple[ProfileView, ...]
 
 
 def run_view(
@@ -79,12 +81,13 @@ def run_view(
     sound: Players | None = None,
     speech: Speech | None = None,
     quotes: tuple[str, ...] = (),
+    profiles: tuple[ProfileView, ...] = (),
 ) -> RunView:
     """The contents of a run's page.
 
     `values` are those of the run's scenarios. Without them the page is short: it leaves out single repetitions and met
     targets. `course` is the chart of the run's course, `sound` are its recordings, `speech` is what is known of its
-    speech, and `quotes` are sentences on the gate's error rates on this machine.
+    speech, `quotes` are sentences on the gate's error rates on this machine, and `profiles` what its profiles show.
     """
     named = names_of(data)
     speech = speech or Speech(data)
@@ -116,6 +119,7 @@ def run_view(
         replays=replays(data, named),
         rules=_rules(data),
         quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),
+        profiles=profiles,
     )
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.causes import operator_suspects, suspects_of, with_operators
+from harness.analysis.causes import suspects_of
+from harness.analysis.operators import operator_suspects, profiled_alone, profiled_pair, with_operators
 from harness.analysis.stats.comparison import Policy
-from harness.core.records.profile import Profile, Profiles
+from harness.core.records.profile import Node, Profile, Profiles
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
@@ -46,7 +47,11 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> RunData:
         data,
         launches=tuple(replace(each, rss_loaded=loaded[each.arm_id]) for each in data.launches),
         repetitions=tuple(
-            replace(each, memory=replace(each.memory, peak=peaks[each.scenario_id])) for each in data.repetitions
+            replace(
+                each,
+                memory=replace(each.memory, peak=peaks[each.scenario_id], rss_after=peaks[each.scenario_id] - 70 * MB),
+            )
+            for each in data.repetitions
         ),
     )
 
@@ -68,20 +73,23 @@ class TestOperators:
         ours = profile(Conv=70.0, LSTM=20.0, ConvInteger=15.0, Add=10.5)
         theirs = profile(Conv=60.0, LSTM=30.0, Add=10.0)
         assert operators(ours, theirs, both, worse=True) == [
-            "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 99.75 %) of +15.5 ms (0.0 → 15.0)",
-            "operator Conv: +10.0 ms (+10.0 to +10.0 at 99.75 %) of +15.5 ms (60.0 → 70.0)",
+            "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 99.76 %), 97 % of +15.5 ms (0.0 → 15.0)",
+            "operator Conv: +10.0 ms (+10.0 to +10.0 at 99.76 %), 65 % of +15.5 ms (60.0 → 70.0)",
+            "unexplained by operator: -9.5 ms, -61 % of +15.5 ms",
         ]
 
     def test_a_gain_is_not_laid_to_what_became_slower(self, both: RunData) -> None:
         """The case that was seen: everything 6 % faster, and the one name given was that of an operator 5 % slower."""
         ours, theirs = profile(Conv=80.0, ConvInteger=15.0), profile(Conv=91.0, ConvInteger=10.0)
         found = operators(ours, theirs, both, worse=False)
-        assert [each.split(":")[0] for each in found] == ["operator Conv"]
+        assert [each.split(":")[0] for each in found] == ["operator Conv", "unexplained by operator"]
 
     def test_five_are_enough(self, both: RunData) -> None:
         names = [f"Op{number}" for number in range(9)]
         ours, theirs = profile(**dict.fromkeys(names, 2.0)), profile(**dict.fromkeys(names, 1.0))
-        assert len(operators(ours, theirs, both, worse=True)) == 5
+        *named, rest = operators(ours, theirs, both, worse=True)
+        assert len(named) == 5
+        assert rest == "unexplained by operator: +4.0 ms, 44 % of +9.0 ms"
 
     def test_where_none_moved_that_is_said(self, both: RunData) -> None:
         same = profile(Conv=60.0, LSTM=30.0)
@@ -97,6 +105,55 @@ class TestOperators:
 
     def test_a_profile_without_repetitions_names_nothing(self, both: RunData) -> None:
         assert operators(Profile(nodes={"CPU": 1}), Profile(nodes={"CPU": 1}), both, worse=True) == []
+
+
+def with_nodes(**milliseconds: float) -> Profile:
+    """Nodes by name: `Conv_a` is node `a` of operator Conv, with a shape of its own name's length."""
+    nodes = {}
+    for name, each in milliseconds.items():
+        operator, _, node = name.partition("_")
+        nodes[Node(name=node, operator=operator, shape="1×8")] = (1e3 * each,) * 4
+    by_operator: dict[str, tuple[float, ...]] = {}
+    for node, times in nodes.items():
+        before = by_operator.get(node.operator, (0.0,) * 4)
+        by_operator[node.operator] = tuple(one + other for one, other in zip(before, times, strict=True))
+    return Profile(operators=by_operator, by_node=nodes)
+
+
+class TestNodes:
+    def test_the_node_that_moved_is_named_after_its_operator(self, both: RunData) -> None:
+        ours, theirs = with_nodes(Conv_a=30.0, Conv_b=45.0, Add_c=9.0), with_nodes(Conv_a=30.0, Conv_b=40.0, Add_c=9.0)
+        assert operators(ours, theirs, both, worse=True) == [
+            "operator Conv: +5.0 ms (+5.0 to +5.0 at 99.83 %), 100 % of +5.0 ms (70.0 → 75.0)",
+            "node b (Conv 1×8): +5.0 ms (+5.0 to +5.0 at 99.91 %), 100 % of +5.0 ms (40.0 → 45.0)",
+        ]
+
+    def test_a_renamed_node_and_a_fused_one_are_what_they_were(self, both: RunData) -> None:
+        """Names of a newer ONNX Runtime: only the LSTM moved, whatever the others are called now."""
+        theirs = with_nodes(Conv_a=30.0, Conv_b=40.0, LSTM_c=20.0)
+        ours = with_nodes(FusedConv_x=30.0, Conv_y=40.0, DynamicQuantizeLSTM_z=29.0)
+        (operator,) = operators(ours, theirs, both, worse=True)
+        assert operator.startswith("operator LSTM → DynamicQuantizeLSTM: +9.0 ms (")
+
+    def test_few_repetitions_are_not_compared(self, both: RunData) -> None:
+        one = Profiles(candidate=(profile(Conv=2.0),), reference=(profile(Conv=1.0),))
+        reference, candidate = both.run.scenarios
+        found = operator_suspects(verdict("latency", worse=True), one, candidate, reference, both)
+        assert found == ["operators: not profiled (4 repetitions of each side, and 6 are needed)"]
+
+    def test_the_table_has_both_sides_with_the_interval_of_what_moved(self) -> None:
+        ours, theirs = with_nodes(Conv_a=30.0, Conv_b=45.0), with_nodes(Conv_a=30.0, Conv_b=40.0)
+        found = profiled_pair(profiles(ours, theirs), candidate="c", reference="r")
+        (conv,) = found.operators
+        assert (conv.before, conv.after) == (pytest.approx(0.07), pytest.approx(0.075))
+        assert [(each.node, each.after) for each in found.nodes] == [("b", 0.045), ("a", 0.03)]
+        assert found.nodes[0].change is not None
+        assert found.nodes[0].change.low == pytest.approx(0.005)
+        assert (found.launches, found.repetitions) == (3, 12)
+
+    def test_the_table_of_one_arm_has_one_side(self) -> None:
+        found = profiled_alone(with_nodes(Conv_a=30.0), scenario="s")
+        assert [(each.operator, each.before, each.after) for each in found.operators] == [("Conv", None, 0.03)]
 
 
 def test_operators_stand_between_the_stages_and_what_differs() -> None:
@@ -148,7 +205,7 @@ class TestStages:
 class TestMemory:
     def test_what_is_held_and_what_speaking_takes(self, both: RunData) -> None:
         assert told("rss_peak", both) == (
-            "memory once loaded: -100.0 MB (-100.0 to -100.0 at 99.50 %) of -100.0 MB (300.0 → 200.0)",
+            "memory once loaded: -100.0 MB (-100.0 to -100.0 at 99.82 %), 100 % of -100.0 MB (300.0 → 200.0)",
             MODELS_DIFFER,
         )
 
@@ -160,9 +217,28 @@ class TestMemory:
             for each in both.repetitions
         )
         assert told("rss_peak", replace(both, repetitions=needy), worse=True) == (
-            "memory speaking: +160.0 MB (+160.0 to +160.0 at 99.50 %) of +60.0 MB (100.0 → 260.0)",
+            "memory per request: +160.0 MB (+160.0 to +160.0 at 99.64 %), 267 % of +60.0 MB (70.0 → 230.0)",
+            "unexplained by memory: -100.0 MB, -167 % of +60.0 MB",
             MODELS_DIFFER,
         )
+
+    def test_what_the_arena_keeps_is_told_from_what_a_request_takes(self, both: RunData) -> None:
+        kept = tuple(
+            replace(
+                each,
+                memory=replace(
+                    each.memory,
+                    peak=(each.memory.peak or 0) + 160 * MB,
+                    rss_after=(each.memory.rss_after or 0) + 160 * MB,
+                ),
+            )
+            if each.phase is not Phase.MEASURED and "8bit" in each.scenario_id
+            else each
+            for each in both.repetitions
+        )
+        first, *_ = told("rss_peak", replace(both, repetitions=kept), worse=True)
+        assert first.startswith("memory kept after speaking (arena): +160.0 MB (")
+        assert first.endswith(" (30.0 → 190.0)")
 
     def test_what_was_not_read_accuses_no_part_of_it(self, both: RunData) -> None:
         unread = tuple(replace(each, rss_loaded=None) for each in both.launches)

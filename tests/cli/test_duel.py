@@ -327,13 +327,13 @@ class TestOperatorSuspects:
 
         def profiler(candidate: Scenario, reference: Scenario) -> Profiles:
             profiled.append((candidate.arm.id, reference.arm.id))
-            return Profiles(candidate=(profile(Conv=8.0),), reference=(profile(Conv=10.0),))
+            return Profiles(candidate=(profile(Conv=8.0),) * 2, reference=(profile(Conv=10.0),) * 2)
 
         after = analysis.explain(before, data, profiler)
         assert profiled == [("scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault")], "once, both sides together"
         latency = next(verdict for verdict in after.verdicts if verdict.metric == "latency")
         assert latency.suspects[0].startswith("stage inference:")
-        assert latency.suspects[1] == "operator Conv: -2.0 ms (-2.0 to -2.0 at 99.00 %) of -2.0 ms (10.0 → 8.0)"
+        assert latency.suspects[1] == "operator Conv: -2.0 ms (-2.0 to -2.0 at 99.50 %), 100 % of -2.0 ms (10.0 → 8.0)"
         assert MODELS_DIFFER in latency.suspects[2:]
         memory = next(verdict for verdict in after.verdicts if verdict.metric == "rss_peak")
         assert not any(suspect.startswith("operator") for suspect in memory.suspects)

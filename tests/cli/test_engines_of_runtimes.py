@@ -91,7 +91,7 @@ class TestARevision:
         printed, *_ = slow_commit
         ours, theirs = f"{place.slow} Ring them twice with uncommitted changes", f"{place.first} Ring the <b>bells</b>"
         assert f"current ({ours}) against rev=v1 ({theirs})" in printed
-        assert f"revision {theirs} → {ours}" in printed
+        assert f"revision {theirs} → {ours}; 1 commit between: {place.slow} Ring them twice (bells.py)" in printed
 
     def test_both_sides_are_named_in_the_report(self, slow_commit: tuple[str, RunData, str], place: Place) -> None:
         *_, page = slow_commit

@@ -1,5 +1,8 @@
 """What a duel names as the cause, where the cause is known: the scripted engine's operators take what a table says."""
 
+import gzip
+import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,16 +11,22 @@ import pytest
 
 from harness.engines import scripted_profile
 from harness.engines.scripted_profile import CHANGED, SHARES
+from harness.models.cache import ROOT_VARIABLE
+from harness.models.default import OFFLINE_VARIABLE
+from tests import forking
 from tests.conftest import Command
 
 QUICKER = ("duel", "model=scripted-8bit", "model=scripted", "--engine", "scripted", "--text", "chars-12")
 SLOWER = ("duel", "model=scripted", "model=scripted-8bit", "--engine", "scripted", "--text", "chars-12")
-INTERVAL = r"[+-][\d.]+ ms \([+-][\d.]+ to [+-][\d.]+ at \d\d\.\d\d %\) of [+-][\d.]+ ms"
+INTERVAL = r"[+-][\d.]+ ms \([+-][\d.]+ to [+-][\d.]+ at \d\d\.\d\d %\), \d+ % of [+-][\d.]+ ms"
+LAST_NODE = f"scripted/{CHANGED}_{scripted_profile.NODES[CHANGED]}"
+"""The node of the changed operator that alone changes."""
 
 
 def claims(output: str) -> set[str]:
-    """Everything that is named as an operator or as a stage beside a verdict, and that none is."""
-    return set(re.findall(r"(?:operator|stage) [\w ]+(?=: [+-])|no (?:operator|stage) stands out", output))
+    """Everything that is named as an operator, a node or a stage beside a verdict, and that none is."""
+    named = r"(?<!by )(?:operator|stage) [\w ]+(?=: [+-])|node \S+(?= \()|no (?:operator|stage) stands out"
+    return set(re.findall(named, output))
 
 
 def operators_of(monkeypatch: pytest.MonkeyPatch, quick: Mapping[str, float]) -> None:
@@ -26,13 +35,118 @@ def operators_of(monkeypatch: pytest.MonkeyPatch, quick: Mapping[str, float]) ->
     monkeypatch.setattr(scripted_profile, "shares_of", shares)
 
 
-def test_the_operator_that_moved_is_named_with_its_interval(kokoro_bench: Command, tmp_path: Path) -> None:
-    found = kokoro_bench(*SLOWER, "--summary", "summary.md")
-    assert claims(found.stdout) == {"stage inference", f"operator {CHANGED}"}, found.stdout + found.stderr
-    spans = re.findall(rf"operator {CHANGED}: ({INTERVAL})", found.stdout)
+@pytest.fixture(scope="module")
+def slower(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> tuple[Path, str]:
+    """The folder of a duel that found a change, and what it printed."""
+    folder = tmp_path_factory.mktemp("slower")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
+    environment = {**ours, ROOT_VARIABLE: str(model_cache), OFFLINE_VARIABLE: "1", "KOKORO_BENCH_QUALITY": "off"}
+    found = forking.run(*SLOWER, "--summary", "summary.md", cwd=folder, env=environment)
+    assert found.returncode == 1, found.stdout + found.stderr
+    return folder, found.stdout
+
+
+def test_the_operator_and_the_node_that_moved_are_named_with_their_intervals(slower: tuple[Path, str]) -> None:
+    folder, said = slower
+    expected = {"stage inference", f"operator {CHANGED}", f"node {LAST_NODE}"}
+    assert claims(said) == expected, said
+    spans = re.findall(rf"operator {CHANGED}: ({INTERVAL})", said)
     assert spans
     assert all(part.startswith("+") for span in spans for part in re.findall(r"[+-][\d.]+(?= ms)", span))
-    assert claims((tmp_path / "summary.md").read_text(encoding="utf-8")) == claims(found.stdout)
+    summary = (folder / "summary.md").read_text(encoding="utf-8").replace("\\", "")
+    assert claims(summary) == claims(said)
+    for text in (said, summary):
+        assert text.count(f"operator {CHANGED}: ") == 1, "however many metrics moved"
+        assert text.count("model scripted-8bit → scripted") == 1
+
+
+def test_the_traces_of_both_sides_are_kept_and_linked(slower: tuple[Path, str]) -> None:
+    folder, said = slower
+    (kept,) = (folder / ".kokoro-bench" / "traces").iterdir()
+    assert f"traces for Perfetto and speedscope: {kept}" in said
+    traces = sorted(kept.glob("*.json.gz"))
+    assert [re.search(r"\.(\w+)\.launch-(\d)\.", each.name).groups() for each in traces] == [
+        (side, str(launch)) for side in ("candidate", "reference") for launch in (1, 2, 3)
+    ]  # type: ignore[union-attr]
+    for trace in traces:
+        events = json.loads(gzip.decompress(trace.read_bytes()))
+        assert {event["ph"] for event in events} == {"X"}, "complete events of Chrome's trace format"
+        assert all({"name", "cat", "ts", "dur"} <= event.keys() for event in events)
+    page = folder / "reports" / "site" / "runs" / f"{kept.name}.html"
+    html = page.read_text(encoding="utf-8")
+    links = re.findall(r'href="(\.\./traces/[^"]+)"', html)
+    assert sorted((page.parent / link).read_bytes() for link in links) == sorted(each.read_bytes() for each in traces)
+
+
+def test_the_page_draws_operators_and_nodes_and_has_them_in_tables(slower: tuple[Path, str]) -> None:
+    folder, said = slower
+    (page,) = (folder / "reports" / "site" / "runs").glob("*.html")
+    html = page.read_text(encoding="utf-8")
+    section = html[html.index('id="profiles"') :]
+    blocks = re.findall(r'<svg class="part (\w+)"[^>]*><title>([^:<]+): ', section)
+    assert ("worse", CHANGED) in blocks
+    assert ("worse", f"{LAST_NODE} 1×64×8") in blocks
+    (told,) = re.findall(rf"operator {CHANGED}: [^)]*\), \d+ % of [^(]*\(([\d.]+) → ([\d.]+)\)", said)
+    row = re.search(rf'<th scope="row" role="rowheader">{CHANGED}</th>(.*?)</tr>', section)
+    assert row is not None
+    figures = re.findall(r">([+-]?[\d.]+)</td>", row[1])
+    assert tuple(f"{float(each):.1f}" for each in figures[:2]) == told, "the same medians as in the sentence"
+    assert "data-sortable" in section
+
+
+def test_a_run_profiles_each_arm_where_it_is_asked_to(here: Command, tmp_path: Path) -> None:
+    chosen = ("--engine", "scripted", "--model", "scripted", "--text", "chars-12", "--budget", "20s")
+    found = here("run", *chosen, "-k", "text_lengths", "--profile")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(rf"{CHANGED} +[\d.]+ +50\.\d %", found.stdout), "its share of the scripted engine"
+    (kept,) = (tmp_path / ".kokoro-bench" / "traces").iterdir()
+    assert len(list(kept.glob("*.json.gz"))) == 1
+    here("runs", "delete", "latest", "--yes")
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "the profile is not JSON"),
+        (lambda whole: json.dumps({"traceEvents": json.loads(whole)}), "the profile has another format"),
+        (None, "the engine wrote no profile"),
+    ],
+)
+def test_a_trace_that_cannot_be_read_costs_the_operators_alone(
+    here: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: Callable[[str], str] | None,
+    said: str,
+) -> None:
+    write = scripted_profile.ScriptedProfile.write
+
+    def spoilt(self: scripted_profile.ScriptedProfile) -> None:
+        write(self)
+        path = self._path
+        whole = path.read_text(encoding="utf-8")
+        path.unlink()
+        if content is not None:
+            path.write_text(content(whole), encoding="utf-8")
+
+    monkeypatch.setattr(scripted_profile.ScriptedProfile, "write", spoilt)
+    found = here(*QUICKER)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stdout.count(f"operators: not profiled ({said}") == 1
+    assert "stage inference: -" in found.stdout
+    assert not (tmp_path / ".kokoro-bench" / "traces").exists()
+
+
+def test_an_engine_that_writes_no_profile_is_not_started_for_one(
+    here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr("harness.runner.profiles.PROFILING", ())
+    monkeypatch.setattr("harness.runner.profiles.profile_pair", lambda *arms, **_: started.append(arms))
+    found = here(*QUICKER)
+    assert "operators: not profiled (the engine scripted writes no profile)" in found.stdout
+    assert started == []
 
 
 def test_an_operator_that_moved_against_the_verdict_is_not_named(
@@ -40,7 +154,8 @@ def test_an_operator_that_moved_against_the_verdict_is_not_named(
 ) -> None:
     operators_of(monkeypatch, {**SHARES, "MatMul": 0.25, "Conv": 0.25})
     found = here(*QUICKER)
-    assert claims(found.stdout) == {"stage inference", "operator MatMul"}, found.stdout
+    assert {each for each in claims(found.stdout) if "node" not in each} == {"stage inference", "operator MatMul"}
+    assert re.search(r"unexplained by operator: \+[\d.]+ ms, -\d+ % of -", found.stdout), "Conv became slower"
 
 
 def test_where_only_what_is_not_a_node_became_quicker_no_operator_is_named(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.synthetic_history import made_run
 from harness.core.records.run import RunData
+from harness.core.records.value import known
 from reports.pages.rendering import commands
 from reports.views.compare import compare_html, compare_markdown, comparison_of_runs
 from reports.views.summary import MOST, escape, markdown_summary, sentence
@@ -79,6 +80,21 @@ def test_a_planted_step_lies_apart_and_comes_first() -> None:
     assert text.startswith(f"## {after.run.id} against {before.run.id}")
     assert "| medium, whole" in text
     assert f"<h1>{after.run.id} against {before.run.id}</h1>" in compare_html(comparison_of_runs(before, after))
+
+
+def test_conditions_that_lie_far_apart_are_listed_and_no_others(run: RunData) -> None:
+    def under(**readings: float) -> RunData:
+        conditions = replace(run.run.conditions, readings=tuple((name, known(each)) for name, each in readings.items()))
+        return replace(run, run=replace(run.run, conditions=conditions, conditions_at_end=None))
+
+    calm = under(frequency_mhz=3000.0, load_1min=0.1, pressure_memory_share=0.0, steal_since_boot_s=1.0)
+    busy = under(frequency_mhz=2400.0, load_1min=0.4, pressure_memory_share=0.2, steal_since_boot_s=9.0)
+    view = comparison_of_runs(calm, busy)
+    assert {(each.name, each.before, each.value) for each in view.differences} == {
+        ("Frequency (condition)", "3\u202f000 MHz", "2\u202f400 MHz"),
+        ("Pressure memory (condition)", "0.0 %", "20.0 %"),
+    }
+    assert "Frequency" in compare_markdown(view)
 
 
 def test_what_is_in_one_run_only_is_counted_by_side(run: RunData) -> None:

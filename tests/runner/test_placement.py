@@ -8,7 +8,7 @@ from harness.core.records.profile import Profile
 from harness.core.records.repetition import Launch, OutcomeKind, Repetition
 from harness.core.records.scenario import Arm, Mode
 from harness.core.records.verdict import VerdictKind
-from harness.measure.conductor.ort_profile import read_profile
+from harness.measure.conductor.trace_reader import read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.core.records.profile import ProfileSheet
 from harness.core.records.repetition import Block, Canary, Phase, Repetition
 from harness.schedule.job import Settings
 from harness.schedule.launcher import Exit, events_of
 from harness.schedule.retention import Retention
+from harness.store.traces import write_sheet
 
 START = 1_767_225_600.0
 DAY = 86_400.0
@@ -50,6 +52,21 @@ def test_by_count_and_by_age(bench: Any, make_run: Callable[..., str]) -> None:
     assert thinned.run.notes == ("raw repetitions were removed by retention on 2026-01-06",)
     assert len(promoted.repetitions) == 1
     assert promoted.run.notes == ()
+
+
+def test_the_traces_of_a_run_are_kept_as_long_as_its_repetitions(
+    bench: Any, make_run: Callable[..., str], tmp_path: Path
+) -> None:
+    runs = [make_run(bench.store, at=START + night * DAY) for night in range(2)]
+    for run_id in runs:
+        with_block(bench, run_id)
+        write_sheet(tmp_path / "traces", run_id, ProfileSheet())
+    kept = Retention(
+        store=bench.store, settings=Settings(keep_raw_runs=1), machine_key="two-core", runner="here",
+        promoted=frozenset, traces=tmp_path / "traces",
+    )  # fmt: skip
+    assert kept.apply(now=START + 2 * DAY) == (runs[0],)
+    assert [each.name for each in (tmp_path / "traces").iterdir()] == [runs[1]]
 
 
 def test_another_machines_runs_are_its_own_matter(bench: Any, make_run: Callable[..., str]) -> None:

@@ -1,17 +1,18 @@
 """The parts of a metric that moved in its direction, by more than their own noise.
 
 A part is estimated from the same pairs as the metric (`paired.deferred_estimates`), in its own unit. The parts of one
-metric are one family: each interval has the level 1 − 1 % / m for m parts (Bonferroni). So if no part moved, the
-probability that any part is named is at most 1 %, and the intervals hold simultaneously.
+metric are one family, whose false-discovery rate is 1 % under any dependence (`fdr`). So if no part moved, the
+probability that any part is named is at most 1 %.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, median, variance
 from typing import TYPE_CHECKING
 
+from harness.analysis.stats.fdr import cut
 from harness.analysis.stats.grouped import flat
 from harness.analysis.stats.interval import quantile
 from harness.analysis.stats.paired import FEWEST_PAIRS, deferred_estimates
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from harness.analysis.stats.grouped import Grouped
 
 FAMILY_ALPHA = 0.01
-"""The probability that any part is named if none moved."""
+"""The expected fraction of false names in a family; if no part moved, the probability that any is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,21 +62,29 @@ class Movement:
 class Movements:
     """How much the sum of the parts moved, and the parts that stand out, in descending order of contribution.
 
-    `total` is None if there are too few pairs for an interval.
+    `every` has the change of each part that is large enough to be named, with the interval that decided. `total` is
+    None if there are too few pairs for an interval.
     """
 
     total: float | None
     named: tuple[Movement, ...] = ()
+    every: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 def movements(
-    parts: Mapping[str, PartPairs], *, rose: bool, least: float, launch_inflation: float = 1.0, launch_sd: float = 0.0
+    parts: Mapping[str, PartPairs],
+    *,
+    rose: bool,
+    least: float,
+    launch_inflation: float = 1.0,
+    launch_sd: float = 0.0,
+    rate: float = FAMILY_ALPHA,
 ) -> Movements:
     """The parts that moved in the metric's direction: up if `rose`, else down.
 
     A part is named if its whole interval lies on that side and it moved the sum by the ratio `least` or more. No part
     is named if the sum itself moved the other way. `launch_inflation` and `launch_sd` (relative to a part's size) are
-    the priors on launches (`comparison.Policy`).
+    the priors on launches (`comparison.Policy`). `rate` is the family's false-discovery rate.
     """
     parts = {name: pairs for name, pairs in parts.items() if pairs.size}
     if not parts or min(len(flat(pairs.candidate)) for pairs in parts.values()) < FEWEST_PAIRS:
@@ -97,17 +106,23 @@ def movements(
         deferred.scaled(scale) if deferred else None for deferred, scale in zip(found, scales, strict=True)
     ]
     moved = of_total.point if of_total else None
+    known = {name: deferred for name, deferred in zip(family, own, strict=True) if deferred is not None}
+    level = 1 - cut([deferred.p_difference() for deferred in known.values()], fdr=rate).alpha
+    every = {name: deferred.estimate(level) for name, deferred in known.items()}
     if moved is None or (moved > 0) != rose:
-        return Movements(total=moved)
-    level = 1 - FAMILY_ALPHA / max(1, len(family))
+        return Movements(total=moved, every=every)
     named = [
-        Movement(name=name, before=median(flat(pairs.reference)), after=median(flat(pairs.candidate)), change=change)
-        for (name, pairs), deferred in zip(family.items(), own, strict=True)
-        if deferred is not None
-        for change in [deferred.estimate(level)]
+        Movement(
+            name=name,
+            before=median(flat(family[name].reference)),
+            after=median(flat(family[name].candidate)),
+            change=change,
+        )
+        for name, change in every.items()
         if (change.low > 0 if rose else change.high < 0) and abs(change.point) >= least * whole
     ]
-    return Movements(total=moved, named=tuple(sorted(named, key=lambda each: (-abs(each.change.point), each.name))))
+    named.sort(key=lambda each: (-abs(each.change.point), each.name))
+    return Movements(total=moved, named=tuple(named), every=every)
 
 
 def _joined(parts: Iterable[PartPairs]) -> Grouped:

@@ -184,13 +184,17 @@ class LoadPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """Facts that a loaded engine reports: the providers that ONNX Runtime actually uses, versions, options."""
+    """Facts that a loaded engine reports: the providers that ONNX Runtime actually uses, versions, options.
+
+    `profile` says that it writes ONNX Runtime's profile if the order names one.
+    """
 
     providers: tuple[str, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     sample_rate: int = 0
     python: str = ""
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

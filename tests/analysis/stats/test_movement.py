@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from harness.analysis.stats.fdr import harmonic
 from harness.analysis.stats.grouped import Grouped
 from harness.analysis.stats.movement import FAMILY_ALPHA, PartPairs, added, movements
 
@@ -27,7 +28,7 @@ class TestByHand:
         assert found.total == pytest.approx(11.0)
         assert [(each.name, each.before, each.after) for each in found.named] == [("b", 60.0, 70.0), ("a", 9.0, 10.0)]
         assert found.named[0].change.point == pytest.approx(10.0)
-        assert found.named[0].change.level == pytest.approx(1 - FAMILY_ALPHA / 3)
+        assert found.named[0].change.level == pytest.approx(1 - FAMILY_ALPHA * 2 / (3 * harmonic(3)))
 
     def test_what_moved_the_other_way_is_not_named(self) -> None:
         parts = {"slower": steady(15.0, 10.0), "quicker": steady(40.0, 60.0)}

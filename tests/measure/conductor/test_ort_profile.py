@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from harness.core.clock import ScriptedClock
-from harness.core.records.profile import Profile, Profiles
+from harness.core.records.profile import Node, Profile, Profiles
 from harness.core.records.repetition import OutcomeKind
 from harness.core.records.scenario import Arm, Utterance
 from harness.engines.scripted_profile import ScriptedProfile
-from harness.measure.conductor.ort_profile import LAUNCHES, REPETITIONS, profile_arm, profile_pair, read_profile
+from harness.measure.conductor.ort_profile import LAUNCHES, REPETITIONS, profile_arm, profile_pair
+from harness.measure.conductor.trace_reader import read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.scripted_handle import ScriptedHandle
@@ -65,13 +66,34 @@ def test_operators_are_those_of_the_repetitions_after_the_warm_up() -> None:
     assert found.operators == {"Conv": (30.0, 100.0, 20.0)}, "10 + 20, 40 + 60 and 10 + 10 µs, each by itself"
 
 
+def test_each_node_has_its_time_and_its_shape() -> None:
+    first, second = node("Conv", 21, 5), node("Conv", 27, 2)
+    first |= {"name": "/decoder/conv_kernel_time"}
+    first["args"] |= {"output_type_shape": [{"float": [1, 512, 64]}]}
+    second |= {"name": "_kernel_time"}
+    found = read(run(0, 1), run(10, 1), run(20, 10), first, second, repetitions=1)
+    assert found.by_node == {
+        Node(name="decoder/conv", operator="Conv"): (5.0,),
+        Node(name="#1", operator="Conv"): (2.0,),
+    }
+    assert [each.shape for each in found.by_node] == ["1×512×64", ""]
+    assert found.operators == {"Conv": (7.0,)}
+
+
 def test_a_subgraph_goes_by_the_name_of_its_provider() -> None:
     found = read(run(0, 1), run(10, 1), run(20, 9), node("OpenVINO-EP-subgraph_3", 21, 5, OPENVINO), repetitions=1)
     assert found.operators == {"OpenVINO-EP-subgraph": (5.0,)}
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"[{", "the profile is not JSON: "), (b"[]", "the profile has no node in it")]
+    ("content", "said"),
+    [
+        (b"[{", "the profile is not JSON: "),
+        (json.dumps([node("Conv", 0, 5)]).encode()[:-9], "the profile is not JSON: "),
+        (b"[]", "the profile has no node in it"),
+        (b'{"traceEvents": []}', "the profile has another format: it is no list of events"),
+        (b'[{"cat": "Node", "name": "x_kernel_time", "ts": 1}]', "the profile has another format: KeyError"),
+    ],
 )
 def test_what_is_no_profile_says_so(content: bytes, said: str) -> None:
     assert read_profile(content).reason.startswith(said)
@@ -102,7 +124,7 @@ class TestAPair:
 
     def profiles(self, clock: ScriptedClock, **script: str) -> Profiles:
         return profile_pair(
-            SCRIPTED, SCRIPTED, worker_factory=scripted_staff(clock), clock=clock, voice="v", seed=1, utterance=HELLO,
+            (SCRIPTED, SCRIPTED), worker_factory=scripted_staff(clock), clock=clock, voice="v", seed=1, utterance=HELLO,
             script=script,
         )  # fmt: skip
 
@@ -118,9 +140,9 @@ class TestAPair:
         assert "silent" in found.reason
         assert len(found.candidate) == 1, "nothing more is started"
 
-    def test_no_launch_begins_once_it_has_taken_long(self) -> None:
+    def test_no_launch_begins_once_it_has_taken_long_and_six_repetitions_are_there(self) -> None:
         found = self.profiles(ScriptedClock(), pace="500")
-        assert len(found.candidate) == 1
+        assert len(found.candidate) == 2
 
 
 def profiled(replica: ModelFiles, arm: Arm) -> Profile:
