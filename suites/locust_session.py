@@ -7,7 +7,7 @@ from gevent.threadpool import ThreadPool
 
 from harness.core.clock import SystemClock
 from harness.core.records.scenario import Arrivals, Scenario
-from reports.terminal.output import make_console
+from reports.terminal.console import make_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -105,7 +105,7 @@ def show(config: Config, machine: str | None, reference: bool, as_json: bool) ->
 
     from harness.metrics.registry import metric
     from harness.store.baselines import load_baselines
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     key = machine or _this_machine()
@@ -234,7 +234,7 @@ def _what(change: "ReferenceChange") -> str:
 def _show_reference(config: Config, *, as_json: bool) -> None:
     """Print the accepted arms."""
     from harness.store.reference_file import load_reference, reference_path
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     reference = load_reference(config.baselines)

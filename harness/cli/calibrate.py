@@ -53,7 +53,7 @@ def calibrate(
     from harness.runner import calibration
     from harness.runner.resources import machine_key
     from harness.runner.run_duel import launches_known_here
-    from reports.terminal.output import make_console, tell
+    from reports.terminal.console import make_console, tell
 
     console = make_console()
     lost = 0

@@ -14,7 +14,7 @@ def config(config: Config) -> None:
     """Print every value of the configuration and where it came from."""
     from rich.markup import escape
 
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     table = PlainTable(f"Configuration, root {config.root}")

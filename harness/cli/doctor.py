@@ -34,7 +34,7 @@ def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
         return int(exit_code(findings))
     from rich.text import Text
 
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     table = PlainTable()

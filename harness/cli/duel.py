@@ -93,7 +93,7 @@ def played_as_json(config: Config, *, candidate: str, reference: str, effect: fl
 def _play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool) -> Played:
     from harness.runner.calibration import quotes
     from harness.runner.outputs import check_outputs, write_outputs
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
 
     check_outputs(config)
     config, sides = _opponents(config, candidate, reference)

@@ -93,7 +93,8 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
 def show_load(finished: "Finished", config: Config) -> "Console":
     """Print a run of loads: its table, its failures and notes, and what was written. Returns the console."""
     from harness.runner.outputs import write_outputs
-    from reports.terminal.output import failures, make_console
+    from reports.terminal.console import make_console
+    from reports.terminal.output import failures
     from reports.terminal.run_table import results_table
 
     console, data = make_console(), finished.data

@@ -27,7 +27,7 @@ def list_models(as_json: bool) -> None:  # noqa: FBT001 - click's own
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in Catalogue().entries()], indent=2, default=str))
         return
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     table = PlainTable()

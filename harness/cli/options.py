@@ -75,8 +75,8 @@ LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joi
 def obtain(config: Config) -> None:
     """Download Kokoro where the user names no model and it is not here, and print what is done."""
     from harness.runner.default_models import obtain_models
+    from reports.terminal.console import make_console, tell
     from reports.terminal.download_bar import download_bar
-    from reports.terminal.output import make_console, tell
 
     console = make_console()
     with download_bar("Kokoro", console) as progress:
@@ -88,7 +88,7 @@ def one_arm(config: Config, *, download: bool = True, engine_here: bool = True) 
 
     Where no model is named, Kokoro is downloaded if `download` allows. `engine_here` is as for `wanted_arms`.
     """
-    from harness.runner.resources import wanted_arms
+    from harness.runner.selection import wanted_arms
 
     if download:
         obtain(config)

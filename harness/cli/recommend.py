@@ -53,7 +53,7 @@ def print_recommendation(found: "Recommendation") -> None:
     from harness.analysis.stats.paired import FEWEST_PAIRS
     from harness.core.comma_lists import listed
     from harness.metrics.registry import METRICS
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     console = make_console()

@@ -88,7 +88,7 @@ def run(
 def print_profiles(config: Config, run_id: str) -> None:
     """Print the operators of each arm that the run has profiled."""
     from harness.store.traces import read_sheet
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.profile_table import profile_tables
 
     sheet = read_sheet(config.traces, run_id) if config["profile"] == "on" else None

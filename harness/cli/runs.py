@@ -44,7 +44,7 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
         click.echo(f"no runs in {place} — kokoro-bench run makes one")
         return
 
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     table = PlainTable()

@@ -21,7 +21,7 @@ def list_runtimes(config: Config) -> None:
 
     from harness.measure.runtimes.build import Runtimes, declared
     from harness.models.cache import default_root
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     built = Runtimes(default_root()).list()

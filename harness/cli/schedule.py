@@ -116,7 +116,7 @@ def list_jobs(config: Config, file: Path | None) -> None:
     from harness.schedule.job_store import JobStore
     from harness.schedule.service import opened
     from harness.schedule.triggers import moment
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     declared = _declared(config, file)

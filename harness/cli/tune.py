@@ -51,7 +51,8 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
     from harness.plan.config import with_values
     from harness.runner.duel import DuelArms
     from harness.runner.tune import DEFAULT_CHANGES, Tuning
-    from reports.terminal.output import make_console, print_duel
+    from reports.terminal.console import make_console
+    from reports.terminal.output import print_duel
 
     size = read_value(as_positive_share, effect, option="--effect")
     text = _single(config["text"], "--text") or TEXT
@@ -86,7 +87,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
 def print_search(search: "Search", tuning: "Tuning") -> None:
     """Print the result of each round."""
     from harness.analysis.messages import percent
-    from reports.terminal.output import make_console
+    from reports.terminal.console import make_console
 
     console = make_console()
     for number, each in enumerate(search.rounds):

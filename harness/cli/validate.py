@@ -40,7 +40,8 @@ def validate(config: Config) -> int:
     it starts first; --budget sets another time.
     """
     from harness.runner.outputs import write_outputs
-    from reports.terminal.output import failures, make_console
+    from reports.terminal.console import make_console
+    from reports.terminal.output import failures
 
     finished = play(config)
     data = finished.data
@@ -106,7 +107,7 @@ def wanted(config: Config) -> "tuple[Scenario, ...]":
     """The streamed scenarios of the one server, or of the models that were named; else of the original."""
     from harness.core.records.scenario import Mode
     from harness.plan.matrix import ScenarioRequest
-    from harness.runner.run import wanted_scenarios
+    from harness.runner.selection import wanted_scenarios
 
     if config["url"]:
         request = ScenarioRequest(mode=Mode.ENDPOINT, texts=TEXTS, variant=None)

@@ -50,7 +50,8 @@ def installed_engines() -> "Mapping[str, tuple[str, ...]]":
 
 def packages_with(name: str) -> tuple[str, ...]:
     """The packages with an engine of that name, each with its version: kokoro-bench for ours, and installed ones."""
-    return _packages_with(name, tuple((place, _changed_ns(place)) for place in sys.path))
+    state = tuple((place, _changed_ns(place)) for place in sys.path)
+    return tuple(sorted({*([HARNESS] if name in BUILT_IN else []), *_packages_by_engine(state).get(name, ())}))
 
 
 def _changed_ns(folder: str) -> int:
@@ -61,17 +62,19 @@ def _changed_ns(folder: str) -> int:
         return 0
 
 
-@lru_cache(maxsize=32)
-def _packages_with(name: str, _state: "tuple[tuple[str, int], ...]") -> tuple[str, ...]:
+@lru_cache(maxsize=4)
+def _packages_by_engine(_state: "tuple[tuple[str, int], ...]") -> "Mapping[str, Sequence[str]]":
     """Read the metadata of every installed package, which takes longer than the rest of a command's preparation.
 
     The selection of a run asks for each test.
     """
     from importlib.metadata import entry_points
 
-    ours = [HARNESS] if name in BUILT_IN else []
-    dists = [entry.dist for entry in entry_points(group=ENTRY_POINTS, name=name)]
-    return tuple(sorted({*ours, *(f"{dist.name} {dist.version}" for dist in dists if dist)}))
+    found: dict[str, list[str]] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.dist:
+            found.setdefault(entry.name, []).append(f"{entry.dist.name} {entry.dist.version}")
+    return found
 
 
 def several(name: str, packages: "Sequence[str]") -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from harness.measure.conductor import events
 from harness.measure.conductor.memory_groups import describe_groups
-from reports.terminal.output import make_console, tell
+from reports.terminal.console import make_console, tell
 
 BAR_WIDTH = 24
 

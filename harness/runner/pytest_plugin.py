@@ -91,7 +91,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None or "measured" not in metafunc.fixturenames:
         return
     from harness.plan.requests import without_every_provider
-    from harness.runner.run import wanted_scenarios
+    from harness.runner.selection import wanted_scenarios
 
     bench, parameters = metafunc.config.stash[BENCH], []
     included = LEVELS if metafunc.config.option.markexpr else _included(bench)

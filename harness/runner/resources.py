@@ -1,7 +1,6 @@
 """The resources of a run: clock, workers, models, machine. Either all real, or all scripted."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,28 +10,22 @@ from typing import TYPE_CHECKING
 from harness.core.clock import Clock, ScriptedClock, SystemClock
 from harness.core.errors import BenchError, ModelError, PackageError, RuntimeBuildError, UsageError, nearest
 from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, Subject
-from harness.core.records.scenario import CURRENT_RUNTIME, DEQUANTISED, Arm, ModelVariant, Runtime
+from harness.core.records.scenario import DEQUANTISED, Arm, ModelVariant
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
-from harness.measure.runtimes.resolve import digest_of
-from harness.measure.runtimes.sources import described_source
 from harness.measure.worker.handle import HERE, ProcessHandle
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.models.naming import derivations, label_of, split_label
-from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
 from harness.plan.config import Config
-from harness.plan.labels import configured_labels, labels
-from harness.runner.arm_sources import WorkerPlaces, check_engine
-from harness.runner.default_models import default_names, replica_note
+from harness.plan.labels import labels
+from harness.runner.arm_sources import WorkerPlaces
+from harness.runner.default_models import replica_note
 from harness.runner.started_servers import StartedServers
 
 if TYPE_CHECKING:
     from harness.models.files import ModelFiles
 
 Reporter = Callable[[str], None]
-
-SELECTIONS = ("quick", "full", "nightly")
-BUDGETS_S = {"quick": 270.0, "full": 2_700.0, "nightly": 7_200.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,55 +46,6 @@ class Resources:
     """The usable voices of an arm's voices file; None for an arm without one."""
     notes: Callable[[], Sequence[str]] = tuple
     """Sentences for the run about unusual files and packages."""
-
-
-def wanted_arms(
-    config: Config, selection: str, *, recipes: Sequence[str] | None = None, engine_here: bool = True
-) -> tuple[Arm, ...]:
-    """Runtimes × models × providers × thread counts of the configuration. The models are not resolved yet.
-
-    Without a named model: the original and its variants by `recipes` (None: the selection's), if the engine has models.
-    `engine_here` says whether the engine of an arm in this environment must be here: a side of a duel may be elsewhere.
-    """
-    engine = config["engine"]
-    runtimes = _wanted_runtimes(config)
-    if engine_here and CURRENT_RUNTIME in runtimes:
-        check_engine(engine)
-    if engine == ENDPOINT:
-        return (endpoint_arm(config),)
-    if not has_axes(engine):
-        return (plain_arm(config),)
-    _check_providers(config["provider"])
-    models = list(configured_labels(config).values())
-    if not models and takes_models(engine):
-        models = default_names(engine, selection, recipes)
-    return tuple(
-        Arm(
-            engine=engine,
-            model=ModelVariant(name=model, sha256="", size=0, origin="unresolved") if model else None,
-            provider=provider,
-            threads=threads,
-            runtime=runtime,
-            provider_options=config["provider-options"],
-            session_options=config["session-options"],
-            source=described_source(runtime),
-        )
-        for runtime in runtimes
-        for model in models or [""]
-        for provider in config["provider"]
-        for threads in config["threads"]
-    )
-
-
-def _wanted_runtimes(config: Config) -> list[Runtime]:
-    """The configured runtimes. Those of one name get different ones, because a name is a part of an arm's id."""
-    known = declared(config.tables, root=config.root)
-    found = [find_runtime(text, known) for text in config["runtime"]] or [CURRENT_RUNTIME]
-    called = Counter(runtime.name for runtime in found)
-    return [
-        replace(each, name=f"{each.name}-{digest_of(each.requirements)[:6]}") if called[each.name] > 1 else each
-        for each in dict.fromkeys(found)
-    ]
 
 
 def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm, Arm], Mapping[str, str]]:
@@ -141,15 +85,6 @@ def model_names(config: Config) -> tuple[str, ...]:
 def prepare_resources(config: Config, *, report: Reporter) -> Resources:
     """The resources of the configured engine."""
     return _scripted() if config["engine"] == "scripted" else _real(config, report)
-
-
-def _check_providers(providers: Sequence[str]) -> None:
-    from harness.engines.providers import provider_names
-
-    for provider in providers:
-        if provider not in provider_names():
-            remedy = nearest(provider, list(provider_names()))
-            raise UsageError(f"unknown provider {provider!r}", where="--provider", remedy=remedy)
 
 
 def calibration_texts() -> list[str]:

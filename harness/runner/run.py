@@ -19,7 +19,7 @@ from harness.core.clock import ScriptedClock
 from harness.core.errors import BenchError, ExitCode, UsageError
 from harness.core.records.reference import Reference
 from harness.core.records.run import RunStatus
-from harness.core.records.scenario import Mode, Scenario, Utterance
+from harness.core.records.scenario import Mode, Scenario
 from harness.measure.conductor.event_file import event_handlers_from
 from harness.measure.conductor.events import EventHandler
 from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown
@@ -27,14 +27,14 @@ from harness.measure.system.lock import Place, exclusive_measurement
 from harness.metrics.derive import RunValues
 from harness.models.cache import default_root
 from harness.plan.config import Config
-from harness.plan.corpus import Corpus, user_text
+from harness.plan.corpus import Corpus
 from harness.plan.gate_policy import check_overlap
-from harness.plan.matrix import LaunchPolicy, Plan, RunLimits, ScenarioRequest, expand, make_plan
-from harness.plan.requests import is_for, resolved_request
+from harness.plan.matrix import LaunchPolicy, Plan, RunLimits, ScenarioRequest, make_plan
 from harness.runner.measurement import Session, conduct_plan, head_of
 from harness.runner.replay import Replays
-from harness.runner.resources import BUDGETS_S, Reporter, Resources, prepare_resources, resolve_all, wanted_arms
+from harness.runner.resources import Reporter, Resources, prepare_resources, resolve_all
 from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks, undecided
+from harness.runner.selection import BUDGETS_S, own_text, wanted_scenarios
 from harness.runner.side_tasks import SideTasks, unexplained
 from harness.runner.source_changes import with_commits
 from harness.runner.voices import VoiceChoice, choose_voices
@@ -63,23 +63,6 @@ class Interrupted(Exception):  # noqa: N818 - an outcome, not an error
     def __init__(self, finished: Finished) -> None:
         self.finished = finished
         super().__init__("interrupted")
-
-
-def wanted_scenarios(config: Config, requests: Sequence[ScenarioRequest], selection: str) -> tuple[Scenario, ...]:
-    """Every scenario of `requests`. Models are not resolved, so listing scenarios builds nothing."""
-    return tuple(
-        scenario
-        for request in requests
-        if is_for(request, config)
-        for scenario in expand(
-            resolved_request(request, config),
-            arms=wanted_arms(config, selection, recipes=request.recipes),
-            voice=config.voices[0],
-            language=config["language"],
-            texts=config["text"],
-            own=_own_text(config),
-        )
-    )
 
 
 def against_baseline(config: Config) -> RunAnalysis:
@@ -216,10 +199,6 @@ def _alone(config: Config, resources: Resources, selection: str, report: Reporte
     )
 
 
-def _own_text(config: Config) -> Utterance | None:
-    return user_text(config["say"]) if config["say"] else None
-
-
 def _speakable(
     config: Config, resources: Resources, scenarios: Sequence[Scenario]
 ) -> tuple[VoiceChoice, Mapping[str, str]]:
@@ -249,7 +228,7 @@ def _plan(
         scenarios,
         corpus=Corpus(),
         run_limits=run_limits,
-        own=_own_text(config),
+        own=own_text(config),
         selection=selection,
         script=dict(config["script"]),
     )

@@ -17,7 +17,7 @@ from harness.core.output_files import check_directory
 from harness.core.records.schedule import Fire, FireOutcome, FireState, SchedulerInstance
 from harness.measure.conductor.event_file import read_events
 from harness.plan.config import Config
-from harness.runner.resources import BUDGETS_S
+from harness.runner.selection import BUDGETS_S
 from harness.schedule.job import Job, Settings, duration, limit_of
 from harness.schedule.job_store import JobStore
 from harness.schedule.launcher import Exit, Launcher, Order, Process, arguments_of, events_of

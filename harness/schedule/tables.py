@@ -9,7 +9,7 @@ from harness.core.records.schedule import AlertEnding, Fire, FireOutcome, Schedu
 from harness.schedule.job import duration
 from harness.schedule.status import JobLine, Overview, at_work
 from harness.schedule.triggers import moment
-from reports.terminal.output import make_console
+from reports.terminal.console import make_console
 
 SIGNS = {
     FireOutcome.OK: ("✓ ok", "green"),

@@ -1,9 +1,7 @@
 """What a person sees in the terminal: progress while it measures, then results, verdicts and where the report lies."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
-from textwrap import fill
 
 from rich.console import Console
 from rich.text import Text
@@ -19,33 +17,14 @@ from harness.core.records.scenario import Arm
 from harness.core.records.verdict import SPEECH_VERDICT, TargetKind, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from reports.terminal.arm_table import arm_table
+from reports.terminal.console import make_console, tell
 from reports.terminal.plain_table import PlainTable
-from reports.terminal.run_table import PIPED_WIDTH, SIGNS, WIDE, results_table
+from reports.terminal.run_table import SIGNS, WIDE, results_table
 from reports.text.format import visible
 from reports.text.leniency import lenient_sentences
 from reports.views.headline import headline
 
 TARGET_MISSED = "target missed"
-COMMAND = re.compile(r"`[^`]+`")
-
-
-def make_console() -> Console:
-    """The terminal, or for a file or a pipe a width that no table has to be folded for."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
-
-
-def tell(console: Console, text: str, style: str = "") -> None:
-    """Say a sentence: wrapped at words on a terminal, in a file on one line, for a search.
-
-    A path and a command, which stands between backticks, stay whole: they are there to be copied.
-    """
-    lines = text.splitlines()
-    if console.is_terminal:
-        whole = [COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line) for line in lines]
-        lines = [fill(line, console.width, break_long_words=False, break_on_hyphens=False) for line in whole]
-        lines = [line.replace("\0", " ") for line in lines]
-    console.print(Text("\n".join(lines), style=style), soft_wrap=True)
 
 
 def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Console | None = None) -> None:

@@ -11,6 +11,7 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
 from harness.core.records.verdict import SPEECH_VERDICT, Leniency, Summary, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
+from reports.terminal.console import PIPED_WIDTH
 from reports.terminal.load_table import loads_table
 from reports.terminal.plain_table import PlainTable
 from reports.text.speech import speech_words
@@ -23,7 +24,6 @@ SOAK = ("latency", "rtf", "rss_peak", "rss_slope")
 SPOKEN = ("wer", "dnsmos_overall")
 """Columns beside those of `SYNTHESIS`, in a wide terminal, where at least one scenario's audio was judged."""
 """Columns of the tables; every other figure is in the report."""
-PIPED_WIDTH = 140
 WIDE = 100
 
 SIGNS = {

@@ -24,8 +24,9 @@ from harness.plan.matrix import LaunchPolicy
 from harness.runner import run
 from harness.runner.calibration import KnownLaunches, LaunchEffect, trial_of
 from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, pairs_of, why_whole
-from harness.runner.resources import prepare_resources, wanted_arms
+from harness.runner.resources import prepare_resources
 from harness.runner.run_duel import run_duel
+from harness.runner.selection import wanted_arms
 from tests.conftest import Command
 
 MODELS = ("scripted", "scripted-8bit")

@@ -16,7 +16,8 @@ from harness.models.cache import ROOT_VARIABLE
 from harness.models.files import ModelFiles
 from harness.models.naming import label_of
 from harness.plan.config import load_config
-from harness.runner.resources import prepare_resources, wanted_arms
+from harness.runner.resources import prepare_resources
+from harness.runner.selection import wanted_arms
 from tests.conftest import Command
 
 ODD = ("x, y/m.onnx", "K.ONNX", "模型.onnx", "é.onnx", "a b#c.onnx", "a/k.onnx", "b/k.onnx", "n.onnx")

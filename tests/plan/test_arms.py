@@ -8,8 +8,7 @@ from harness.core.records.scenario import Arm, Mode, Scenario, Utterance
 from harness.plan.arm_spec import parse_arm_spec
 from harness.plan.config import Config, load_config
 from harness.plan.matrix import Plan, RunLimits, ScenarioRequest
-from harness.runner.resources import wanted_arms
-from harness.runner.run import wanted_scenarios
+from harness.runner.selection import wanted_arms, wanted_scenarios
 
 URL = "http://127.0.0.1:8880"
 

@@ -8,7 +8,7 @@ from harness.plan.arm_spec import settings_of
 from harness.plan.config import load_config
 from harness.plan.matrix import ScenarioRequest
 from harness.plan.requests import resolved_request, without_every_provider
-from harness.runner.run import wanted_scenarios
+from harness.runner.selection import wanted_scenarios
 
 CHANGES = ("current", "threads=1", "arena=off", "provider=openvino,onnxruntime-openvino==1.24.1", "model=replica-plain")
 

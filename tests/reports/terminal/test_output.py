@@ -14,7 +14,8 @@ from harness.core.records.verdict import Estimate, Verdict, VerdictKind
 from harness.measure.conductor.events import BlockDone, Launched, Progress, ScenarioLost
 from harness.plan.matrix import ScenarioRequest
 from harness.runner.progress import LiveConsole
-from reports.terminal.output import print_duel, print_outcome, tell
+from reports.terminal.console import tell
+from reports.terminal.output import print_duel, print_outcome
 from reports.text.format import MINUS
 from tests.conftest import Laboratory
 
