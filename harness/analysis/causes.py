@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import log
 
 from harness.analysis.stats.comparison import Policy
-from harness.analysis.stats.movement import Movements, PartPairs, movements
+from harness.analysis.stats.movement import Movement, Movements, PartPairs, movements
 from harness.core.records.differences import Difference, differences
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, ModelVariant, Scenario
@@ -96,19 +96,21 @@ def sentences(found: Movements, *, scale: float, unit: str, kind: str, most: int
     named = found.named[:most]
     if not named:
         return [f"no {kind} stands out"]
-    lines = [
-        f"{kind} {each.name}: {_span(each.change, scale=scale, unit=unit)}, "
-        f"{_share(each.change.point, found.total)} of {found.total * scale:+.1f} {unit} "
-        f"({each.before * scale:.1f} → {each.after * scale:.1f})"
-        for each in named
-    ]
+    lines = [part_sentence(each, kind=kind, scale=scale, unit=unit, whole=found.total) for each in named]
     left = found.total - sum(each.change.point for each in named)
     if rest and abs(left) >= LEAST_REST * abs(found.total):
-        lines.append(
-            f"{UNEXPLAINED}{kind}: {left * scale:+.1f} {unit}, {_share(left, found.total)} of "
-            f"{found.total * scale:+.1f} {unit}"
-        )
+        whole = f"{left * scale:+.1f} {unit}, {_share(left, found.total)} of {found.total * scale:+.1f} {unit}"
+        lines.append(f"{UNEXPLAINED}{kind}: {whole}{'' if left * found.total > 0 else ' (others moved the other way)'}")
     return lines
+
+
+def part_sentence(moved: Movement, *, kind: str, scale: float, unit: str, whole: float) -> str:
+    """A part that moved: its change with the interval, its share of the `whole` difference, and both values."""
+    return (
+        f"{kind} {moved.name}: {_span(moved.change, scale=scale, unit=unit)}, "
+        f"{_share(moved.change.point, whole)} of {whole * scale:+.1f} {unit} "
+        f"({moved.before * scale:.1f} → {moved.after * scale:.1f})"
+    )
 
 
 def _share(part: float, whole: float) -> str:

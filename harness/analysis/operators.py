@@ -6,8 +6,10 @@ repetitions of a duel are.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
+from harness.analysis.arena import PEAK, arena_suspects
 from harness.analysis.causes import SPEECH, UNEXPLAINED, equally_long, sentences
 from harness.analysis.node_matching import Launches, Matched, family, match, operator_label, times_of
 from harness.analysis.stats.grouped import flat
@@ -18,8 +20,10 @@ from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import Estimate, Verdict
 from harness.metrics.parts import speech_seconds
 
-PROFILED = ("latency", "ttfa", "ttfc", "rtf", "rtf_model")
+TIMED = ("latency", "ttfa", "ttfc", "rtf", "rtf_model")
 """Metrics that operators' times explain. They pass while a clock does, and say nothing of CPU time."""
+PROFILED = (*TIMED, PEAK)
+"""Metrics whose changes a profile may explain."""
 LEAST = 0.01
 """Operators and nodes that moved all nodes' time by less than the ratio are no suspects."""
 MOST_OPERATORS, MOST_NODES = 5, 3
@@ -41,7 +45,7 @@ def operator_suspects(
 
     Nothing where the metric is none of passing time, or a profile does not say what each repetition took.
     """
-    if verdict.metric not in PROFILED or verdict.change is None:
+    if verdict.metric not in TIMED or verdict.change is None:
         return []
     if reason := _unusable(profiles):
         return [f"operators: not profiled ({reason[:160]})"]
@@ -69,10 +73,20 @@ def operator_suspects(
     return sorted([*found, *of_nodes], key=lambda sentence: sentence.startswith(UNEXPLAINED))
 
 
+def with_profile(
+    verdict: Verdict, profiles: Profiles, candidate: Scenario, reference: Scenario, data: RunData
+) -> Verdict:
+    """The verdict with what the profiles of both sides show among its suspects."""
+    found = arena_suspects(verdict, profiles, candidate, reference, data)
+    found = found or operator_suspects(verdict, profiles, candidate, reference, data)
+    return replace(verdict, suspects=with_operators(verdict.suspects, found))
+
+
 def with_operators(suspects: tuple[str, ...], operators: Sequence[str]) -> tuple[str, ...]:
     """The operators after the stages, which they explain, and before what differs between the arms."""
-    stages = sum(suspect.startswith(("stage ", "no stage ", f"{UNEXPLAINED}stage")) for suspect in suspects)
-    return (*suspects[:stages], *operators, *suspects[stages:])
+    starts = tuple(f"{start}{kind}" for kind in ("stage", "memory") for start in ("", "no ", UNEXPLAINED))
+    parts = sum(suspect.startswith(starts) for suspect in suspects)
+    return (*suspects[:parts], *operators, *suspects[parts:])
 
 
 def _unusable(profiles: Profiles) -> str:

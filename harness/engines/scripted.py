@@ -140,7 +140,9 @@ class ScriptedEngine:
         if self._script.launch_noise:
             self._factor *= float(np.exp(self._script.launch_noise * self._generator.standard_normal()))
         self._profile = (
-            ScriptedProfile(order.profile, factor=self._factor, noise=self._script.noise) if order.profile else None
+            ScriptedProfile(order.profile, factor=self._factor, noise=self._script.noise, memory=self._script.memory)
+            if order.profile
+            else None
         )
         self._facts = EngineFacts(providers=(order.provider,), sample_rate=SAMPLE_RATE, python="scripted")
 

@@ -20,6 +20,8 @@ NODES: Mapping[str, int] = {"MatMul": 3, "Conv": 2}
 
 Of the changed operator, the last node alone changes.
 """
+ARENA = 8_000_000
+"""Bytes that the arena holds."""
 
 
 def shares_of(factor: float) -> Mapping[str, float]:
@@ -37,10 +39,12 @@ def parts_of(operator: str, share: float) -> list[float]:
 class ScriptedProfile:
     """Collects runs. A run's operators add up to its inference but for noise of their own."""
 
-    def __init__(self, prefix: str, *, factor: float, noise: float) -> None:
+    def __init__(self, prefix: str, *, factor: float, noise: float, memory: float = 1.0) -> None:
+        """`factor` is the model's, `noise` the variation of an operator, `memory` a factor on what the arena holds."""
         self._path = Path(f"{prefix}scripted.json")
         self._shares = shares_of(factor)
         self._noise = noise
+        self._arena = round(ARENA * memory)
         self._events: list[dict[str, object]] = []
         self._at_us = 0
 
@@ -61,10 +65,25 @@ class ScriptedProfile:
 
     def _node(self, operator: str, number: int, *, took: int) -> dict[str, object]:
         shape = [{"float": [1, 64, 2**number]}]
-        args = {"op_name": operator, "provider": PROVIDER, "node_index": str(number), "output_type_shape": shape}
+        args = {
+            "op_name": operator,
+            "provider": PROVIDER,
+            "node_index": str(number),
+            "output_type_shape": shape,
+            "mem_arena_held": str(self._arena),
+        }
         name = f"/scripted/{operator}_{number}_kernel_time"
         return self._event("Node", name, began=self._at_us, took=took, args=args)
 
     @staticmethod
     def _event(category: str, name: str, *, began: int, took: int, args: Mapping[str, object]) -> dict[str, object]:
-        return {"cat": category, "name": name, "ts": began, "dur": took, "ph": "X", "args": dict(args)}
+        return {
+            "cat": category,
+            "pid": 1,
+            "tid": 1,
+            "dur": took,
+            "ts": began,
+            "ph": "X",
+            "name": name,
+            "args": dict(args),
+        }

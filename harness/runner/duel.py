@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from harness.analysis.causes import suspects_of
 from harness.analysis.conclude import Conclusions, all_values, look_at, loss, summarise_all
 from harness.analysis.gate import run_gate
-from harness.analysis.operators import PROFILED, operator_suspects, with_operators
+from harness.analysis.operators import PROFILED, with_profile
 from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
 from harness.analysis.stats.comparison import Duel as Paired
@@ -211,7 +211,7 @@ class DuelAnalysis:
     def explain(
         self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario, Scenario], Profiles]
     ) -> Conclusions:
-        """Profile the pairs whose verdict found a change, and add the operators that moved to its suspects.
+        """Profile the pairs whose verdict found a change, and add the operators or the arena to its suspects.
 
         The profiles of both arms run in turns, after everything is measured. A server's operators cannot be seen.
         """
@@ -223,8 +223,7 @@ class DuelAnalysis:
         def explained(verdict: Verdict) -> Verdict:
             if not _is_profiled(verdict) or verdict.scenario_id not in pairs:
                 return verdict
-            operators = operator_suspects(verdict, profiles[verdict.scenario_id], *pairs[verdict.scenario_id], data)
-            return replace(verdict, suspects=with_operators(verdict.suspects, operators))
+            return with_profile(verdict, profiles[verdict.scenario_id], *pairs[verdict.scenario_id], data)
 
         return replace(conclusions, verdicts=tuple(map(explained, conclusions.verdicts)))
 
@@ -346,5 +345,5 @@ def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
 
 
 def _is_profiled(verdict: Verdict) -> bool:
-    """Whether a verdict found a change that operator times may explain."""
+    """Whether a verdict found a change that a profile may explain."""
     return verdict.kind in CHANGED and verdict.metric in PROFILED

@@ -15,6 +15,8 @@ ROW = 24
 """Pixels of a row."""
 THINNEST = 0.15
 """A block below this per cent of the width is not drawn."""
+NARROWEST_NAMED = 2.0
+"""A block below this per cent of the width has no room for a name; the pointer shows it."""
 FAINTEST, STRONGEST = 0.12, 0.5
 """The opacities of the smallest and of the largest difference."""
 
@@ -76,7 +78,8 @@ def _drawn(block: Block, *, at: float, row: int, scale: float, largest: float) -
         f'<svg class="part {css}" x="{place(at)}" y="{row * ROW}" width="{place(width)}" height="{ROW}">'
         f"<title>{escape(block.words)}</title>"
         f'<rect width="100%" height="100%" fill-opacity="{strength:.2f}"/>'
-        f'<text x="4" y="{ROW - 8}">{escape(block.label)}</text></svg>'
+        + (f'<text x="4" y="{ROW - 8}">{escape(block.label)}</text>' if width >= NARROWEST_NAMED else "")
+        + "</svg>"
     )
     for part in block.inside:
         yield from _drawn(part, at=at, row=row + 1, scale=scale, largest=largest)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from harness.analysis.arena import arena_suspects
 from harness.analysis.causes import suspects_of
 from harness.analysis.operators import operator_suspects, profiled_alone, profiled_pair, with_operators
 from harness.analysis.stats.comparison import Policy
@@ -75,7 +76,7 @@ class TestOperators:
         assert operators(ours, theirs, both, worse=True) == [
             "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 99.76 %), 97 % of +15.5 ms (0.0 → 15.0)",
             "operator Conv: +10.0 ms (+10.0 to +10.0 at 99.76 %), 65 % of +15.5 ms (60.0 → 70.0)",
-            "unexplained by operator: -9.5 ms, -61 % of +15.5 ms",
+            "unexplained by operator: -9.5 ms, -61 % of +15.5 ms (others moved the other way)",
         ]
 
     def test_a_gain_is_not_laid_to_what_became_slower(self, both: RunData) -> None:
@@ -218,7 +219,7 @@ class TestMemory:
         )
         assert told("rss_peak", replace(both, repetitions=needy), worse=True) == (
             "memory per request: +160.0 MB (+160.0 to +160.0 at 99.64 %), 267 % of +60.0 MB (70.0 → 230.0)",
-            "unexplained by memory: -100.0 MB, -167 % of +60.0 MB",
+            "unexplained by memory: -100.0 MB, -167 % of +60.0 MB (others moved the other way)",
             MODELS_DIFFER,
         )
 
@@ -239,6 +240,18 @@ class TestMemory:
         first, *_ = told("rss_peak", replace(both, repetitions=kept), worse=True)
         assert first.startswith("memory kept after speaking (arena): +160.0 MB (")
         assert first.endswith(" (30.0 → 190.0)")
+
+    def test_the_arena_is_named_by_its_own_count(self, both: RunData) -> None:
+        reference, candidate = both.run.scenarios
+        held = [tuple(Profile(arena=size) for _ in range(3)) for size in (20 * MB, 70 * MB)]
+        given = verdict("rss_peak", worse=False), Profiles(candidate=held[0], reference=held[1])
+        assert arena_suspects(*given, candidate, reference, both) == [
+            "memory in ONNX Runtime's arena: -50.0 MB (-50.0 to -50.0 at 99.00 %), 50 % of -100.0 MB (70.0 → 20.0)"
+        ]
+        swapped = Profiles(candidate=held[1], reference=held[0])
+        assert arena_suspects(given[0], swapped, candidate, reference, both) == [], "it moved the other way"
+        uncounted = Profiles(candidate=(Profile(),) * 3, reference=held[1])
+        assert arena_suspects(given[0], uncounted, candidate, reference, both) == []
 
     def test_what_was_not_read_accuses_no_part_of_it(self, both: RunData) -> None:
         unread = tuple(replace(each, rss_loaded=None) for each in both.launches)

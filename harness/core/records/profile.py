@@ -29,7 +29,8 @@ class Profile:
     """Microseconds and executions of nodes. By provider (ONNX Runtime's name) over everything that ran.
 
     `operators` is the time of each of the `repetitions` after the warm-up by operator type, in their order, and
-    `by_node` the same by node; both are empty where none was asked for. `reason` says why there is no profile, where
+    `by_node` the same by node; both are empty where none was asked for. `arena` is the most that ONNX Runtime's arena
+    held, in bytes, None if it does not count that. `reason` says why there is no profile, where
     there is none.
     """
 
@@ -37,6 +38,7 @@ class Profile:
     microseconds: Mapping[str, int] = field(default_factory=dict)
     operators: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     by_node: Mapping[Node, tuple[float, ...]] = field(default_factory=dict)
+    arena: int | None = None
     reason: str = ""
 
     @property

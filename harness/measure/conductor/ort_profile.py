@@ -162,7 +162,14 @@ def _merged(profiles: Sequence[Profile]) -> Profile:
         microseconds.update(profile.microseconds)
     # If sessions got different numbers of segments, no session's time per repetition is known.
     by_node = _added(profiles) if all(profile.by_node for profile in profiles) else {}
-    return Profile(nodes=nodes, microseconds=microseconds, operators=added_by_operator(by_node), by_node=by_node)
+    arenas = [profile.arena for profile in profiles if profile.arena is not None]
+    return Profile(
+        nodes=nodes,
+        microseconds=microseconds,
+        operators=added_by_operator(by_node),
+        by_node=by_node,
+        arena=sum(arenas) if len(arenas) == len(profiles) else None,
+    )
 
 
 def _added(profiles: Sequence[Profile]) -> dict[Node, tuple[float, ...]]:

@@ -10,6 +10,8 @@ from harness.core.records.profile import UNNAMED, Node, Profile
 CONTAINERS = ("Loop", "If", "Scan")
 """Operators whose duration includes the nodes inside them, which have their own events."""
 KERNEL = "_kernel_time"
+ARENA = "mem_arena_held"
+"""Bytes that the arena holds after a node. Versions of ONNX Runtime that do not count them leave it out."""
 
 _Event = Mapping[str, Any]
 
@@ -45,7 +47,11 @@ def _read(events: list[_Event], repetitions: int) -> Profile:
         microseconds[provider] += duration
     by_node = _per_repetition(events, kernels, own, repetitions=repetitions) if repetitions else {}
     return Profile(
-        nodes=dict(nodes), microseconds=dict(microseconds), operators=added_by_operator(by_node), by_node=by_node
+        nodes=dict(nodes),
+        microseconds=dict(microseconds),
+        operators=added_by_operator(by_node),
+        by_node=by_node,
+        arena=max((int(each["args"][ARENA]) for each in kernels if ARENA in each["args"]), default=None),
     )
 
 

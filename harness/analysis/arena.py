@@ -1,0 +1,43 @@
+"""How much of a change of peak memory ONNX Runtime's arena holds, by its own count in the profiles of both sides."""
+
+from statistics import median
+
+from harness.analysis.causes import part_sentence
+from harness.analysis.stats.movement import Movement, PartPairs, movements
+from harness.core.records.profile import Profiles
+from harness.core.records.run import RunData
+from harness.core.records.scenario import Scenario
+from harness.core.records.verdict import Verdict
+from harness.metrics.parts import parts_of
+
+PEAK = "rss_peak"
+ARENA = "ONNX Runtime's arena"
+MB = 1e-6
+LEAST = 0.002
+"""An arena that moved itself by less than this ratio is no suspect."""
+
+
+def arena_suspects(
+    verdict: Verdict, profiles: Profiles, candidate: Scenario, reference: Scenario, data: RunData
+) -> list[str]:
+    """The arena, if what it held moved the verdict's way; nothing if ONNX Runtime does not count it."""
+    if verdict.metric != PEAK or verdict.change is None or profiles.reason:
+        return []
+    held = [[profile.arena for profile in side] for side in (profiles.candidate, profiles.reference)]
+    ours, theirs = ([float(each) for each in side if each is not None] for side in held)
+    before, after = (_peak(scenario, data) for scenario in (reference, candidate))
+    if len(ours) != len(theirs) or len(ours) < len(held[0]) or before is None or after is None or before == after:
+        return []
+    pairs = PartPairs(candidate=tuple((each,) for each in ours), reference=tuple((each,) for each in theirs))
+    found = movements({ARENA: pairs}, rose=verdict.change.point > 0, least=LEAST)
+    return [_sentence(each, whole=after - before) for each in found.named]
+
+
+def _sentence(moved: Movement, *, whole: float) -> str:
+    return part_sentence(moved, kind="memory in", scale=MB, unit="MB", whole=whole)
+
+
+def _peak(scenario: Scenario, data: RunData) -> float | None:
+    """The median peak of a scenario in bytes."""
+    peaks = [sum(parts.values()) for parts in parts_of(PEAK, scenario, data).values()]
+    return median(peaks) if peaks else None
