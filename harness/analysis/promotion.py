@@ -12,7 +12,7 @@ from harness.core.errors import UsageError
 from harness.core.records.environment import SCRIPTED_KEY
 from harness.core.records.reference import ReferenceArm
 from harness.core.records.repetition import LoadedSoftware
-from harness.core.records.run import RunData
+from harness.core.records.run import Concluded, RunData
 from harness.core.records.scenario import Arm
 from harness.core.redaction import published_record, published_selection, published_text
 from harness.metrics.derive import RunValues, Values
@@ -58,7 +58,7 @@ def promotion_of(data: RunData, acceptance: Acceptance) -> Promotion:
             by_arm.setdefault(scenario.arm, []).append(scenario.id)
     arms, unknown = [], []
     for arm, scenarios in by_arm.items():
-        accepted = _reference_arm(arm, scenarios, data, acceptance)
+        accepted = reference_arm(arm, scenarios, data, acceptance)
         if accepted is None:
             unknown.append(arm.id)
         else:
@@ -110,8 +110,8 @@ def baseline_entries(data: RunData) -> tuple[BaselineEntry, ...]:
     return tuple(entries)
 
 
-def _reference_arm(arm: Arm, scenarios: Sequence[str], data: RunData, acceptance: Acceptance) -> ReferenceArm | None:
-    """The arm as it is accepted; None if its subject is unknown."""
+def reference_arm(arm: Arm, scenarios: Sequence[str], data: Concluded, acceptance: Acceptance) -> ReferenceArm | None:
+    """The arm of a run as it is accepted for some of its scenarios; None if its subject is unknown."""
     subject, software = subject_of(arm, data), software_of(arm, data)
     if subject is None or software is None:
         return None
@@ -134,7 +134,7 @@ def _reference_arm(arm: Arm, scenarios: Sequence[str], data: RunData, acceptance
     )
 
 
-def _revision(arm: Arm, software: LoadedSoftware, data: RunData, acceptance: Acceptance) -> tuple[str, bool]:
+def _revision(arm: Arm, software: LoadedSoftware, data: Concluded, acceptance: Acceptance) -> tuple[str, bool]:
     """The commit of the engine's source, and whether it had uncommitted changes.
 
     The commit is "" if the source came with a package, or if no commit of the project has it.

@@ -69,6 +69,13 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
         ExitCode.UNDECIDED: "a run is inconclusive or has no baseline, where --require asks for an answer",
         ExitCode.INTERRUPTED: "with --once: ended by Ctrl-C or SIGTERM before everything due had run",
     },
+    "schedule confirm": {
+        ExitCode.OK: "measured; no regression is shown",
+        ExitCode.WORSE: "a duel shows a regression",
+        ExitCode.MEASUREMENT: "a duel could not be made, or something could not be measured validly",
+        ExitCode.UNDECIDED: "inconclusive, where --require answer asks for a decision",
+        ExitCode.INTERRUPTED: _STORED,
+    },
     "serve": {ExitCode.OK: "ended by Ctrl-C or SIGTERM, after the answers in progress"},
     "mock-server": {ExitCode.OK: "ended by Ctrl-C or SIGTERM"},
     "doctor": {

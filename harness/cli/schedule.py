@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import UserPath, configured
+from harness.cli.options import configured
+from harness.cli.schedule_alerts import confirm
+from harness.cli.schedule_file import FILE, declared_schedule
 from harness.core.errors import UsageError
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
     from harness.core.records.schedule import Fire
-    from harness.schedule.jobs import Declared
 
-FILE = click.option("--config", "file", type=UserPath(), help="a TOML file with [schedule.NAME]")
 STORED = ("results", "baselines", "report")
 
 
@@ -26,10 +26,7 @@ def schedule() -> None:
     """
 
 
-def _declared(config: Config, file: Path | None) -> "Declared":
-    from harness.schedule.jobs import declared
-
-    return declared(config, file)
+schedule.add_command(confirm)
 
 
 @schedule.command()
@@ -41,7 +38,7 @@ def run(config: Config, file: Path | None, once: bool, http: str | None) -> int:
     """Run the scheduler in the foreground, for systemd, launchd, a container or a terminal."""
     from harness.schedule.service import keep_schedule, opened
 
-    declared = _declared(config, file)
+    declared = declared_schedule(config, file)
     serve = _server(config, http) if http else None
     with opened(config, declared.settings) as here:
         return int(keep_schedule(here, declared, say=_say, once=once, serve=serve))
@@ -81,6 +78,9 @@ def _say(text: str) -> None:
     "--limit", default="", metavar="DURATION", help="time limit of a run; its finished blocks are kept as a partial run"
 )
 @click.option("--promote", default="never", show_default=True, help="never, or clean: promote runs without regressions")
+@click.option(
+    "--confirm", default="", metavar="DURATION", help="budget of the duel that confirms a finding (15m), or never"
+)
 @click.argument("name")
 def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], **given: str) -> None:
     """Add or replace the job NAME. Without a time, add the declared job of that name."""
@@ -91,7 +91,7 @@ def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], 
     from harness.schedule.service import check_job_options, opened
     from harness.schedule.triggers import moment
 
-    declared = _declared(config, file)
+    declared = declared_schedule(config, file)
     if given["cron"] or given["every"]:
         table: dict[str, Any] = {key: value for key, value in given.items() if value and key != "expression"}
         table |= {"k": given["expression"]} if given["expression"] else {}
@@ -119,7 +119,7 @@ def list_jobs(config: Config, file: Path | None) -> None:
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
-    declared = _declared(config, file)
+    declared = declared_schedule(config, file)
     with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
         booked = {each.job.name: each for each in job_store.all()}
     table = PlainTable()
@@ -186,7 +186,7 @@ def run_now(config: Config, file: Path | None, name: str) -> int:
     from harness.schedule.job_store import JobStore
     from harness.schedule.service import keep_schedule, opened, scheduler_at_work
 
-    declared = _declared(config, file)
+    declared = declared_schedule(config, file)
     with opened(config, declared.settings) as here:
         now = time.time()
         with JobStore(here.journal, here.runner) as job_store:
@@ -219,7 +219,7 @@ def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: F
     from harness.schedule.status import overview
     from harness.schedule.tables import print_overview
 
-    declared = _declared(config, file)
+    declared = declared_schedule(config, file)
     with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
         found = overview(here.store, here.journal, job_store.all(), runner=here.runner, now=time.time())
         others = [recorder for recorder in here.journal.schedulers() if recorder.runner != here.runner]
@@ -252,7 +252,7 @@ def history(
     from harness.schedule.service import opened
     from harness.schedule.tables import print_history
 
-    declared = _declared(config, file)
+    declared = declared_schedule(config, file)
     with opened(config, declared.settings) as here:
         runner = None if all_machines else here.runner
         fires: tuple[Fire, ...] = here.journal.fires(runner=runner, job=name, limit=limit)
@@ -272,7 +272,10 @@ def _job_store(config: Config, file: Path | None) -> Any:  # noqa: ANN401 - a co
 
     @contextmanager
     def job_store() -> Any:  # noqa: ANN401 - an iterator of one JobStore
-        with opened(config, _declared(config, file).settings) as here, JobStore(here.journal, here.runner) as found:
+        with (
+            opened(config, declared_schedule(config, file).settings) as here,
+            JobStore(here.journal, here.runner) as found,
+        ):
             yield found
 
     return job_store()

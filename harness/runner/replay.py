@@ -16,30 +16,20 @@ from harness.analysis.stats.grouped import count
 from harness.core.errors import BenchError
 from harness.core.records.reference import Reference
 from harness.core.records.run import REPLAY_OF, RunData
-from harness.core.records.scenario import Arm, Scenario
+from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import REPLAYED, Verdict
-from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import WorkerPlace
 from harness.metrics.derive import RunValues
-from harness.metrics.registry import METRICS
-from harness.plan.config import Config
 from harness.plan.matrix import Plan
-from harness.plan.patterns import of_scenario
-from harness.runner.duel import DuelAnalysis, DuelArms, pairs_of, why_whole
-from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
+from harness.runner.duel import DuelAnalysis, DuelArms, pairs_of
 from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
-from harness.runner.placement import verify_placement
-from harness.runner.rebuild import UNDER_TEST, with_own_bytecode
 from harness.runner.recorder import RunRecorder
+from harness.runner.replay_pairs import pair_factory, pair_plan, placed, sides_of
 from harness.runner.replay_preparation import Prepared, Unit, announcement, can_be_replayed, prepare
 from harness.runner.replay_texts import affordable, costs_of, whole_budget
 from harness.runner.run_analysis import RunAnalysis
 
 FIGURES = 0.45
 """The share of the budget for the run's own values if there is something to replay."""
-TOLERANCE = 0.02
-"""A replay's tolerance, unless the metric's own is smaller. A change of 3 % lies well beyond it, one of 5 % far."""
-EFFECT = 2 * TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,17 +132,18 @@ class Replays:
 
     def _measure(self, unit: Unit, data: RunData, *, budget_s: float) -> tuple[Ending | None, tuple[Scenario, ...]]:
         """Measure one unit as a duel; None if its budget allows nothing. Also return the texts that it left out."""
-        sides = DuelArms(candidate=replace(unit.arm, side=UNDER_TEST), reference=unit.restored.arm)
+        sides = sides_of(unit)
         plan, analysis = self._duel(unit, sides, data, budget_s=max(budget_s, 0.0))
         if plan is None or analysis is None:
             return None, ()
-        factory = self._factory(unit, sides)
+        # Keeps no audio, since the run itself does.
+        factory = pair_factory(self._session.resources.worker_factory, unit, sides)
         recorder = self._session.begin(plan, announced=False)
         self._session.report(f"pair by pair with what was accepted: {unit.arm.id}")
         ended = conduct_plan(
             self._session,
             plan,
-            lambda: self._placed(unit, factory, plan),
+            lambda: placed(unit, factory, plan),
             recorder=recorder,
             analysis=RunAnalysis(
                 conclude=lambda values: analysis.conclude(values.data, values),
@@ -170,8 +161,6 @@ class Replays:
     ) -> tuple[Plan | None, DuelAnalysis | None]:
         """The plan of a unit's duel and its analysis; None if the budget allows no text."""
         config = self._session.config
-        unfit = why_whole(sides) if config["slice"] else ""
-        terms, otherwise = both_terms(config, launches_known_here(config), unfit=unfit)
         chosen = affordable(costs_of(unit.scenarios, data), budget_s=budget_s, warmups=self.plan.run_limits.warmups)
         units = len(self._prepared.units)
         for scenario in unit.scenarios:
@@ -187,51 +176,15 @@ class Replays:
             self._budgets.pop(scenario.id, None)
         if not chosen.scenarios:
             return None, None
-        duel_config = with_duel_defaults(config, budget_s=budget_s, launches=terms.launches)
-        run_limits = replace(
-            self.plan.run_limits,
-            budget_s=budget_s,
-            launches=duel_config["launches"],
-            blocks=duel_config["blocks"],
-            launch_policy=terms.launch_policy,
-        )
-        scenarios = tuple(
-            replace(scenario, arm=arm) for scenario in chosen.scenarios for arm in (sides.candidate, sides.reference)
-        )
-        plan = replace(
-            self.plan, scenarios=scenarios, run_limits=run_limits, selection=f"{REPLAY_OF}{data.run.id}: {unit.arm.id}"
-        )
-        names = {replace(each, arm=sides.candidate).id: each.id for each in chosen.scenarios}
         decided = [each for each in self.plan.scenarios if can_be_replayed(each)]
-        analysis = DuelAnalysis(
-            effect=EFFECT,
+        return pair_plan(
+            config,
+            replace(self.plan, selection=f"{REPLAY_OF}{data.run.id}: {unit.arm.id}"),
+            sides,
+            chosen.scenarios,
             budget_s=budget_s,
-            terms=terms,
-            otherwise=otherwise,
-            # A pattern of the user's may name an arm, and those of the replay have other ids.
-            tolerance=lambda scenario_id, metric: tolerance_of(config, names[scenario_id], metric),
             other_scenarios=len(decided) - len(chosen.scenarios),
         )
-        return plan, analysis
-
-    def _factory(self, unit: Unit, sides: DuelArms) -> WorkerFactory:
-        """Starts the workers of both sides; keeps no audio, since the run itself does."""
-        usual = self._session.resources.worker_factory
-
-        def place(arm: Arm) -> WorkerPlace:
-            return with_own_bytecode(unit.restored.place if arm == sides.reference else usual.place(unit.arm))
-
-        def files(arm: Arm) -> ArmFiles:
-            return unit.restored.files if arm == sides.reference else usual.files(unit.arm)
-
-        return replace(usual, place=place, files=files)
-
-    def _placed(self, unit: Unit, factory: WorkerFactory, plan: Plan) -> WorkerFactory:
-        """The factory; it refuses an accepted arm that falls back to the CPU."""
-        voices = {scenario.arm: scenario.voice for scenario in plan.scenarios}
-        seed = plan.run_limits.seed + 1
-        found = verify_placement([unit.restored.arm], worker_factory=factory, voices=voices, seed=seed)
-        return replace(factory, refusals=found.refusals)
 
     def _keep(self, unit: Unit, recorder: RunRecorder, ended: Ending, analysis: DuelAnalysis) -> None:
         """Keep the comparisons of a replay for the run's gate. A side that was lost is a reason, and no verdict."""
@@ -284,9 +237,3 @@ class Replays:
     def _leave_out(self, scenarios: Sequence[Scenario], reason: str) -> None:
         for scenario in scenarios:
             self._reasons.setdefault(scenario.id, reason)
-
-
-def tolerance_of(config: Config, scenario_id: str, metric: str) -> float:
-    """The tolerance (a ratio) of a pair: the user's, else smaller than of remembered values, since pairs show more."""
-    own: float | None = of_scenario(config["tolerance"], scenario_id).get(metric)
-    return own or min(TOLERANCE, METRICS[metric].tolerance or TOLERANCE)

@@ -48,10 +48,13 @@ __all__ = [
     "Interrupted",
     "RunAnalysis",
     "against_baseline",
+    "alone",
     "check",
+    "graceful_shutdown",
     "head_of",
     "in_blocks",
     "measure",
+    "plan_of",
     "undecided",
     "wanted_scenarios",
 ]
@@ -102,10 +105,14 @@ def measure(
         load_baselines(config.baselines, resources.machine.key)
         reference = load_reference(config.baselines)
         analysis = against_baseline(config)
-    with _ending() as ending, _alone(config, resources, selection, report), open_store(config.results) as store:
+    with (
+        graceful_shutdown() as ending,
+        alone(config, resources, selection, report),
+        open_store(config.results) as store,
+    ):
         voices, refusals = _speakable(config, resources, scenarios)
         check_overlap(config.waivers, [scenario.id for scenario in voices.scenarios])
-        plan = _plan(config, resources, voices.scenarios, selection, analysis)
+        plan = plan_of(config, resources, voices.scenarios, selection, analysis.launch_policy)
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
         store.mark_abandoned(machine_key=resources.machine.key, boot=resources.boot)
@@ -173,7 +180,7 @@ def _measure_plan(
     return values.for_data(data)
 
 
-def _ending() -> GracefulShutdown:
+def graceful_shutdown() -> GracefulShutdown:
     """Handles Ctrl-C, SIGTERM and the time limit, which ends the run as partial. Raises UsageError."""
     until = os.environ.get(UNTIL_VARIABLE, "").strip()
     try:
@@ -186,7 +193,7 @@ def _ending() -> GracefulShutdown:
         ) from error
 
 
-def _alone(config: Config, resources: Resources, selection: str, report: Reporter) -> AbstractContextManager[None]:
+def alone(config: Config, resources: Resources, selection: str, report: Reporter) -> AbstractContextManager[None]:
     """The machine's lock. A scripted run takes none, because it does not disturb measurements."""
     if isinstance(resources.clock, ScriptedClock):
         return nullcontext()
@@ -209,8 +216,8 @@ def _speakable(
     return choose_voices(resolved, resources.voices, default=default), refusals
 
 
-def _plan(
-    config: Config, resources: Resources, scenarios: Sequence[Scenario], selection: str, analysis: RunAnalysis
+def plan_of(
+    config: Config, resources: Resources, scenarios: Sequence[Scenario], selection: str, launch_policy: LaunchPolicy
 ) -> Plan:
     """Make the plan from scenarios, texts and run limits."""
     run_limits = RunLimits(
@@ -221,7 +228,7 @@ def _plan(
         warmups=config["warmups"],
         timeout_s=config["answer-timeout"],
         seed=config["seed"],
-        launch_policy=analysis.launch_policy,
+        launch_policy=launch_policy,
         memory=config["workers-memory"] or resources.memory_for_workers(),
     )
     return make_plan(

@@ -14,17 +14,19 @@ from typing import Final, TypeVar
 from harness.core.clock import Clock
 from harness.core.errors import BenchError
 from harness.core.output_files import check_directory
+from harness.core.records.run import RunStatus
 from harness.core.records.schedule import Fire, FireOutcome, FireState, SchedulerInstance
 from harness.measure.conductor.event_file import read_events
 from harness.plan.config import Config
-from harness.runner.selection import BUDGETS_S
-from harness.schedule.job import Job, Settings, duration, limit_of
+from harness.schedule.confirmation import MOST_TRIES, command_of, confirmation_rows, time_limit_of
+from harness.schedule.job import Job, Settings, duration
 from harness.schedule.job_store import JobStore
-from harness.schedule.launcher import Exit, Launcher, Order, Process, arguments_of, events_of
+from harness.schedule.launcher import Exit, Launcher, Order, Process, events_of
 from harness.schedule.outcome import Ending, Found, outcome_of
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.triggers import Move, moment, plan
 from harness.store.retry import with_retries
+from harness.store.rows import RunRow
 from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
 
@@ -82,7 +84,9 @@ class Daemon:
     stopping: bool = False
     doing: str = "waiting"
     outcomes: Counter[FireOutcome] = field(default_factory=Counter)
-    """Outcome → the number of due times since this daemon started."""
+    """Outcome → the number of due times since this daemon started. A run whose findings no duel shows is not worse."""
+    _worse: set[str] = field(default_factory=set)
+    """The runs that count as worse."""
     _waiting: dict[int, float] = field(default_factory=dict)
     """Key of a queued due time → since when it has waited for a quiet machine."""
     _looked_at: float = float("-inf")
@@ -94,7 +98,7 @@ class Daemon:
         context = self.context
         self._abandon()
         for fire in self._db(lambda: context.journal.open_fires(context.instance.runner)):
-            job = self._job(fire.job) or Job(name=fire.job)
+            job = self._job(fire) or Job(name=fire.declared_job)
             if fire.outcome is not None:
                 found = Found(outcome=fire.outcome, reason=fire.reason)
                 ended_at = fire.ended_at or context.clock.wall()
@@ -105,13 +109,14 @@ class Daemon:
             started_at = fire.started_at or fire.queued_at
             process = context.launcher.adopt(fire.pid, started_at) if fire.boot == context.instance.boot else None
             if process is not None:
-                self.running = Running(fire=fire, job=job, process=process, until=started_at + limit_of(job, BUDGETS_S))
+                self.running = Running(fire=fire, job=job, process=process, until=started_at + time_limit_of(fire, job))
                 self._say(f"{fire.job}: a run of an earlier scheduler is still running (process {fire.pid})")
             elif read_events(events_of(Path(fire.log))).run_id:
                 self._settle(fire, job, Exit(code=None), Ending.LOST)
             else:
-                self._change(fire, state=FireState.QUEUED.value, pid=0, started_at=None)
+                self._queue_again(fire)
                 self._say(f"{fire.job}: had not begun when the scheduler was killed; queued again")
+        self._db(lambda: context.post_run.resume(context.instance.runner, now=context.clock.wall()))
 
     def step(self) -> float:
         """Do everything due now, and return the seconds until the next action."""
@@ -184,10 +189,13 @@ class Daemon:
         self.doing = "waiting"
         if not queued:
             return
-        fire = queued[0]
-        job = self._job(fire.job)
+        # What a run has found is confirmed at once, while the machine is as it was.
+        fire = next((each for each in queued if each.confirms), queued[0])
+        job = self._job(fire)
         if job is None:
-            self._end(fire, Job(name=fire.job), outcome=FireOutcome.SKIPPED, reason="the job was removed", now=now)
+            self._end(
+                fire, Job(name=fire.declared_job), outcome=FireOutcome.SKIPPED, reason="the job was removed", now=now
+            )
             return
         if reason := context.busy():
             self._wait(fire, job, reason, now)
@@ -219,9 +227,10 @@ class Daemon:
         context = self.context
         check_directory(context.logs, where="logs of scheduled runs")
         stamp = datetime.fromtimestamp(now, tz=UTC).strftime("%Y%m%d-%H%M%S")
-        log = context.logs / f"{stamp}-{fire.key}-{job.name}.log"
-        until = now + limit_of(job, BUDGETS_S)
-        arguments = arguments_of(job, context.config, wait_s=context.settings.busy_wait_s)
+        log = context.logs / f"{stamp}-{fire.key}-{fire.job.replace('/', '-')}.log"
+        until = now + time_limit_of(fire, job)
+        wait_s = context.settings.busy_wait_s
+        arguments = self._db(lambda: command_of(fire, job, context.config, context.journal, wait_s=wait_s))
         process = context.launcher.start(
             Order(arguments=arguments, directory=context.config.root, log=log, until=until)
         )
@@ -233,8 +242,8 @@ class Daemon:
         )
         process.go()
         self.running = Running(fire=begun, job=job, process=process, until=until)
-        self.doing = f"{job.name} runs"
-        self._say(f"{job.name}: runs since {moment(now)} (process {process.pid}), log {log}")
+        self.doing = f"{fire.job} runs"
+        self._say(f"{fire.job}: runs since {moment(now)} (process {process.pid}), log {log}")
         self._sign(now)
 
     def _watch(self, running: Running, now: float) -> None:
@@ -250,7 +259,7 @@ class Daemon:
         if running.asked_at is None and now >= running.until:
             running.asked_at, running.over_limit = now, True
             running.process.terminate()
-            self._say(f"{running.job.name}: its time limit is over; a shutdown was requested")
+            self._say(f"{running.fire.job}: its time limit is over; a shutdown was requested")
         elif running.asked_at is not None and now - running.asked_at >= KILL_AFTER_S:
             running.process.kill()
 
@@ -262,6 +271,10 @@ class Daemon:
         run_id = read_events(events_of(log)).run_id
         self._abandon()
         row = self._db(lambda: context.store.row(run_id)) if run_id else None
+        if self._is_tried_again(fire, ending, row):
+            self._queue_again(fire)
+            self._say(f"{fire.job}: interrupted; it is measured again")
+            return
         found = outcome_of(ended, ending, row=row, log=log)
         took = duration(round(max(0.0, now - (fire.started_at or now))))
         self._say(f"{fire.job}: {found.outcome.value} after {took}" + (f": {found.reason}" if found.reason else ""))
@@ -278,7 +291,12 @@ class Daemon:
             fire, ended_at=now, outcome=found.outcome.value, reason=found.reason, run_id=run_id, exit_code=exit_code
         )
         self.outcomes[found.outcome] += 1
+        if found.outcome is FireOutcome.WORSE and run_id:
+            self._worse.add(run_id)
         self.context.post_run.of(ended, job, now=now)
+        if fire.confirms in self._worse and self._db(lambda: self.context.post_run.is_refuted(fire.confirms)):
+            self._worse.remove(fire.confirms)
+            self.outcomes.subtract([FireOutcome.WORSE])
         self._change(fire, state=FireState.ENDED.value)
 
     def _end(self, fire: Fire, job: Job, *, outcome: FireOutcome, reason: str, now: float) -> None:
@@ -288,8 +306,19 @@ class Daemon:
     def _change(self, fire: Fire, **values: object) -> None:
         self._db(lambda: self.context.journal.change(fire.key, **values))
 
-    def _job(self, name: str) -> Job | None:
-        return next((booked.job for booked in self._db(self.context.job_store.all) if booked.job.name == name), None)
+    def _queue_again(self, fire: Fire) -> None:
+        self._change(fire, state=FireState.QUEUED.value, pid=0, started_at=None)
+
+    def _is_tried_again(self, fire: Fire, ending: Ending, row: RunRow | None) -> bool:
+        """Whether a confirmation that ended with the scheduler, and not of itself, is measured again."""
+        if not fire.confirms or ending not in (Ending.STOPPED, Ending.LOST) or (row and row.status.is_finished):
+            return False
+        rows = self._db(lambda: confirmation_rows(self.context.store, fire.confirms))
+        return sum(each.status is RunStatus.INTERRUPTED for each in rows) < MOST_TRIES
+
+    def _job(self, fire: Fire) -> Job | None:
+        every = self._db(self.context.job_store.all)
+        return next((booked.job for booked in every if booked.job.name == fire.declared_job), None)
 
     def _abandon(self) -> None:
         context = self.context

@@ -1,4 +1,4 @@
-"""Why an open alert on a regression ends other than by recovery: the user waives it, or has accepted the new level."""
+"""Why an open alert on a change ends other than by recovery: the user waives it, or the new level was accepted."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -55,15 +55,16 @@ class PromotedValue:
 
 
 def is_accepted(alert: Alert, promoted: Sequence[PromotedValue], *, began: float | None, median: float | None) -> bool:
-    """Whether a person has promoted a run with the level that an alert reported.
+    """Whether a run with the level that an alert reported was promoted.
 
     `began` is the start of the run that the alert names (s since the epoch), `median` its value. Two kinds of promoted
-    runs count, and the schedule itself promotes neither. One is a run from that run on whose own verdict was
-    regressed. The other began after the alert had opened, and its value lies nearer to the alert's level than to
-    the level before.
+    runs count. One is a run from that run on whose own verdict was regressed, or improved if the alert is on an
+    improvement. The other began after the alert had opened, and its value lies nearer to the alert's level than to the
+    level before. Of a regression, the schedule itself promotes neither.
     """
+    changed = VerdictKind.IMPROVED if alert.kind is AlertKind.IMPROVEMENT else VerdictKind.REGRESSED
     return any(
-        (began is not None and each.started_at >= began and each.kind is VerdictKind.REGRESSED)
+        (began is not None and each.started_at >= began and each.kind is changed)
         or (each.started_at >= alert.opened_at and _at_level(alert, each.median, median))
         for each in promoted
     )
@@ -73,20 +74,23 @@ def _at_level(alert: Alert, promoted: float, reported: float | None) -> bool:
     if alert.size is None or not reported or promoted <= 0:
         return False
     sign = 1.0 if METRICS[alert.metric].lower_is_better else -1.0
-    return sign * math.log(promoted / reported) > -alert.size / 2
+    beyond = sign * math.log(promoted / reported)  # positive: worse than what was reported
+    return beyond < -alert.size / 2 if alert.kind is AlertKind.IMPROVEMENT else beyond > -alert.size / 2
 
 
 def endings(
     alerts: Sequence[Alert], policy: AlertPolicy, *, at: float, accepted: Callable[[Alert], bool]
 ) -> Mapping[int, AlertEnding]:
-    """Key of an open alert on a regression → why it ends, for those that are waived or accepted."""
+    """Key of an open alert on a change → why it ends, for those that are waived or accepted."""
     found = {}
     for alert in alerts:
-        if alert.closed_at is not None or alert.kind is not AlertKind.REGRESSION or alert.metric not in METRICS:
+        if alert.closed_at is not None or alert.metric not in METRICS:
+            continue
+        if alert.kind not in (AlertKind.REGRESSION, AlertKind.IMPROVEMENT):
             continue
         if accepted(alert):
             found[alert.key] = AlertEnding.ACCEPTED
-        elif policy.waived(alert.subject, alert.metric, at=at):
+        elif alert.kind is AlertKind.REGRESSION and policy.waived(alert.subject, alert.metric, at=at):
             found[alert.key] = AlertEnding.WAIVED
     return found
 
@@ -99,7 +103,7 @@ class Acceptances:
         self._baselines = baselines
 
     def __call__(self, alert: Alert, data: RunData | None = None) -> bool:
-        """Whether the level of an alert on a regression is accepted. BenchError if a baseline file is unusable.
+        """Whether the level of an alert on a change is accepted. BenchError if a baseline file is unusable.
 
         `data` is the newest run. It counts if its subject is the accepted one: that may have been promoted from a run
         of another machine.

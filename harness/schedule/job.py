@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from harness.core.codec import decode, encode
 
+CONFIRM_S: Final = 900.0
+"""Default budget (s) of the duel that confirms what a run has found."""
 SLACK_S: Final = 900.0
 """Time (s) beyond the budget, besides half of it, in which a run may build models, start workers and be analysed."""
 
@@ -16,7 +18,8 @@ class Job:
 
     `options` are configuration keys with their values as text. `budget_s` 0 means the selection's budget. After
     `limit_s` the run is ended and stored as partial. `promote` is "never" or "clean": promote a run in which nothing
-    regressed, and never while a regression is open.
+    regressed, and never while a regression is open. `confirm_s` is the budget of the duel that confirms what a run has
+    found before it is reported; 0 for no duel.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Job:
     budget_s: float = 0.0
     limit_s: float = 0.0
     promote: str = "never"
+    confirm_s: float = CONFIRM_S
 
     @property
     def when(self) -> str:
@@ -53,6 +57,11 @@ class Settings:
 def limit_of(job: Job, budgets_s: Mapping[str, float]) -> float:
     """The time limit (s) of a run of `job`."""
     return job.limit_s or 1.5 * (job.budget_s or budgets_s[job.selection]) + SLACK_S
+
+
+def confirmation_limit_of(job: Job) -> float:
+    """The time limit (s) of the duel that confirms what a run of `job` has found."""
+    return 1.5 * job.confirm_s + SLACK_S
 
 
 def to_plain(job: Job) -> dict[str, Any]:

@@ -35,6 +35,16 @@ def _as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML
     return as_texts(value)
 
 
+def _as_confirm(value: Any) -> float:  # noqa: ANN401 - from TOML
+    """The budget (s) of the duel that confirms a finding; 0 for never."""
+    if value == "never":
+        return 0.0
+    try:
+        return as_seconds(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "never"') from error
+
+
 _JOB: Final[Mapping[str, tuple[Reader, str]]] = {
     "cron": (lambda value: " ".join(as_plain_text(value).split()), '"30 2 * * *"'),
     "every": (as_seconds, '"6h"'),
@@ -45,6 +55,7 @@ _JOB: Final[Mapping[str, tuple[Reader, str]]] = {
     "budget": (as_seconds, '"30m"'),
     "limit": (as_seconds, '"3h"'),
     "promote": (as_choice(*PROMOTIONS), '"clean"'),
+    "confirm": (_as_confirm, '"15m"'),
 }
 """Key of a job → its reader, and an example."""
 _SETTINGS: Final[Mapping[str, tuple[Reader, str]]] = {
@@ -60,6 +71,7 @@ _SETTINGS: Final[Mapping[str, tuple[Reader, str]]] = {
 """Key of the schedule → its reader, and an example."""
 _FIELDS: Final = {
     "every": "every_s", "k": "expression", "budget": "budget_s", "limit": "limit_s",
+    "confirm": "confirm_s",
     "busy-wait": "busy_wait_s", "keep-raw": "keep_raw_s", "keep-logs": "keep_logs_s",
 }  # fmt: skip
 """Key → its field, if the field has another name."""

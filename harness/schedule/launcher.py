@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,16 +93,29 @@ def events_of(log: Path) -> Path:
 
 def arguments_of(job: Job, config: Config, *, wait_s: float) -> tuple[str, ...]:
     """The arguments of `kokoro-bench` for a job."""
-    given = {
+    budget = {"budget": f"{job.budget_s:g}"} if job.budget_s else {}
+    named = _named({**_shared(config, wait_s), **budget, **dict(job.options)})
+    return ("run", f"--{job.selection}", *named, *(("-k", job.expression) if job.expression else ()))
+
+
+def confirmation_arguments(keys: Sequence[int], job: Job, config: Config, *, wait_s: float) -> tuple[str, ...]:
+    """The arguments of `kokoro-bench` for the duels that confirm the alerts `keys`, found by a run of a job."""
+    given = _shared(config, wait_s) | {"budget": f"{job.confirm_s:g}"}
+    return ("schedule", "confirm", *_named(given), *map(str, keys))
+
+
+def _shared(config: Config, wait_s: float) -> dict[str, str]:
+    """The options that the processes of all jobs get."""
+    return {
         "results": config.results,
         "baselines": str(config.baselines),
         "report": str(config.report),
         "wait": f"{wait_s:g}",
-        **({"budget": f"{job.budget_s:g}"} if job.budget_s else {}),
-        **dict(job.options),
     }
-    named = tuple(f"--{name}={value}" for name, value in given.items())
-    return ("run", f"--{job.selection}", *named, *(("-k", job.expression) if job.expression else ()))
+
+
+def _named(given: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"--{name}={value}" for name, value in given.items())
 
 
 def absolute_variables(environment: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,11 @@ class AlertError(BenchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One alert in a message: what it is about, and the change as a log-ratio, where it is one."""
+    """One alert in a message: what it is about, and the change as a log-ratio, where it is one.
+
+    `confirmed` is what the duel of the run `duel` has shown: confirmed, undecided, not possible; "" without a duel.
+    `confirmation` says so as a sentence.
+    """
 
     kind: str
     subject: str
@@ -33,11 +37,17 @@ class Line:
     low: float | None
     high: float | None
     suspects: tuple[str, ...]
+    confirmed: str = ""
+    confirmation: str = ""
+    duel: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """The content of an alert: `event` is "alert" or how alerts ended; `text` is the whole alert, for chat programs."""
+    """The content of an alert: `text` is the whole alert, for chat programs.
+
+    `event` is "alert", "improvement" or how alerts ended.
+    """
 
     event: str
     subject: str

@@ -1,20 +1,31 @@
 """Actions after a scheduled run: send alerts, promote the run, write the site, remove old data.
 
-If a step fails, it reports the error, and the schedule goes on.
+A change that the run has found is first confirmed by a duel, in a due time of its own; the alert and the promotion of
+the run wait for it. If a step fails, it reports the error, and the schedule goes on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from harness.analysis.subjects import subject_of
 from harness.core.errors import BenchError
 from harness.core.records.run import RunData
-from harness.core.records.schedule import Alert, AlertKind, Fire, FireOutcome
+from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Confirmation, Fire, FireOutcome, FireState
+from harness.core.records.verdict import TargetKind
 from harness.core.redaction import published, published_record, published_text
 from harness.metrics.registry import METRICS
-from harness.schedule import alerts
+from harness.schedule import alerts, history_findings
+from harness.schedule.alerts import Findings
+from harness.schedule.confirmation import (
+    Decision,
+    confirmation_rows,
+    decide,
+    enqueue_confirmation,
+    waiting_alerts,
+)
 from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy, endings
+from harness.schedule.history_findings import Tested
 from harness.schedule.job import Job
 from harness.schedule.notifiers import Channel, Line, Message, tell
 from harness.schedule.promotion import refusal
@@ -47,12 +58,35 @@ class PostRunActions:
 
     def of(self, fire: Fire, job: Job, *, now: float) -> None:
         """Run all actions for a due time that has ended."""
-        data = self._try(lambda: published(self.store.load(fire.run_id))) if fire.run_id else None
-        self._try(lambda: self._tell_news(fire, data, now=now))
-        if data is not None:
+        measured = fire.confirms or fire.run_id
+        data = self._try(lambda: published(self.store.load(measured))) if measured else None
+        if fire.confirms:
+            self._try(lambda: self._tell_confirmed(fire, data, now=now))
+        else:
+            self._try(lambda: self._tell_news(fire, data, job, now=now))
+        if data is not None and not self._try(lambda: self._is_confirmed_first(fire, now=now)):
             self._try(lambda: self._promote(data, job))
         self._try(self.publish)
         self._try(lambda: self.retention.apply(now=now))
+
+    def resume(self, runner: str, *, now: float) -> None:
+        """Queue the confirmations of this runner that a kill or a failing database has left out."""
+        waiting = {each.found_in for each in self.journal.alerts() if each.confirmation is Confirmation.WAITING}
+        for run_id in sorted(waiting):
+            fire = self.journal.fire_of_run(run_id)
+            if fire is not None and fire.runner == runner and fire.state is FireState.ENDED:
+                enqueue_confirmation(self.journal, fire, now=now)
+
+    def is_refuted(self, run_id: str) -> bool:
+        """Whether duels have shown nothing of what made a run worse."""
+        [outline] = self.store.outlines([run_id])
+        refuted = {
+            (each.subject, each.metric)
+            for each in self.journal.alerts()
+            if each.found_in == run_id and each.ending is AlertEnding.NOT_CONFIRMED
+        }
+        worse = {(each.scenario_id, each.metric) for each in outline.verdicts if each.fails}
+        return worse <= refuted and not any(each.kind is TargetKind.MISSED for each in outline.targets)
 
     def _try(self, step: Callable[[], Result]) -> Result | None:
         try:
@@ -63,7 +97,8 @@ class PostRunActions:
             self.say(f"{type(error).__name__}: {error} — this is a fault of the harness; the schedule goes on")
         return None
 
-    def _tell_news(self, fire: Fire, data: RunData | None, *, now: float) -> None:
+    def _tell_news(self, fire: Fire, data: RunData | None, job: Job, *, now: float) -> None:
+        """Store what is new. Send what no duel has to confirm, and queue the duel for the rest."""
         machine = data.run.machine.key if data else self.machine_key
         known = [each for each in self.journal.alerts() if each.machine_key in (machine, fire.runner)]
         found = [alerts.of_job(fire.job, run_id=fire.run_id, failed=_failure(fire))]
@@ -72,54 +107,96 @@ class PostRunActions:
             found += [alerts.of_verdicts(data), history]
             for each in history.of_machine:
                 self.say(f"{each.sentence}: not from what was under test, so this is the machine's and raises no alert")
-        rows = reversed(self.store.list(machine_key=machine, limit=alerts.NEAR))
+        rows = reversed(self.store.list(machine_key=machine, limit=history_findings.NEAR))
         runs = [row.id for row in rows if not row.is_replay]
         ended = self._try(
             lambda: endings(known, self.policy, at=_began(data, now), accepted=lambda alert: self.accepted(alert, data))
         )
         news = alerts.news(found, known, runs=runs, ended=ended, policy=self.policy)
-        keys = [
-            self.journal.open_alert(
-                alerts.alert_of(each, machine_key=fire.runner if each.kind is AlertKind.FAILURE else machine, now=now)
-            )
-            for each in (*news.reported, *news.joined)
-        ]
+        to_send: list[tuple[alerts.Finding, int]] = []
+        for each in (*news.reported, *news.joined):
+            waits = bool(job.confirm_s) and each.kind in alerts.CHANGES and each in news.reported
+            key = self.journal.open_alert(
+                alerts.alert_of(
+                    each, machine_key=fire.runner if each.kind is AlertKind.FAILURE else machine, now=now,
+                    found_in=fire.run_id, confirmation=Confirmation.WAITING if waits else None,
+                )
+            )  # fmt: skip
+            if each in news.reported and not waits:
+                to_send.append((each, key))
         for ending, closed in news.ended.items():
             closed_keys = [alert.key for alert in closed]
             self.journal.close_alerts(closed_keys, closed_at=now, closed_by=fire.run_id or fire.job, ending=ending)
-        reported = [tell(self.channels, message) for message in self._messages(news, fire)]
-        trouble = "; ".join(filter(None, reported))
-        if trouble:
-            self.say(f"an alert could not be delivered: {trouble}")
-            closed_keys = [alert.key for closed in news.ended.values() for alert in closed]
-            self.journal.note_trouble(keys or closed_keys, trouble)
-
-    def _messages(self, news: alerts.News, fire: Fire) -> list[Message]:
-        messages = []
-        if news.reported:
-            lines = tuple(_line_of_finding(each) for each in news.reported)
-            messages.append(self._message("alert", lines, fire))
+        lines = [(_line_of_finding(each), key) for each, key in to_send]
+        self._send(*_by_event(lines), fire=fire)
         for ending, closed in news.ended.items():
-            lines = tuple(_line_of_alert(each) for each in closed)
-            messages.append(self._message(ending.value, lines, fire))
-        return messages
+            # The end of a gain is recorded, and not sent.
+            gone = [(_line_of_alert(each), each.key) for each in closed if each.kind is not AlertKind.IMPROVEMENT]
+            self._send((ending.value, gone), fire=fire)
+
+    def _is_confirmed_first(self, fire: Fire, *, now: float) -> bool:
+        """Whether a duel has to confirm what a run has found, which is queued now; its promotion waits for that."""
+        if fire.confirms or not fire.run_id or not waiting_alerts(self.journal, fire.run_id):
+            return False
+        if enqueue_confirmation(self.journal, fire, now=now):
+            self.say(f"{fire.run_id} is confirmed by a duel before it is reported and before it may be promoted")
+        return True
+
+    def _tell_confirmed(self, fire: Fire, data: RunData | None, *, now: float) -> None:
+        """Send the alerts of a run that its duel shows or leaves open; close those that it does not show."""
+        rows = [each for each in confirmation_rows(self.store, fire.confirms) if each.status.is_finished]
+        duels = [published(each) for each in self.store.outlines([row.id for row in rows])]
+        otherwise = published_text(fire.reason) or "it was not measured"
+        suspects = {(each.scenario_id, each.metric): each.suspects for each in data.verdicts} if data else {}
+        decided: list[tuple[Alert, Decision]] = [
+            (each, decide(each, duels, otherwise=otherwise)) for each in waiting_alerts(self.journal, fire.confirms)
+        ]
+        lines = []
+        for alert, decision in sorted(decided, key=lambda each: each[1].state is not Confirmation.CONFIRMED):
+            self.say(f"{alert.sentence}: {decision.sentence}")
+            if decision.state is not Confirmation.NOT_CONFIRMED:
+                line = _line_of_alert(alert, decision)
+                own = decision.suspects or suspects.get((alert.subject, alert.metric), ())
+                lines.append((replace(line, suspects=own), alert.key))
+        # Sent before that is recorded: a kill in between sends an alert twice, and loses none.
+        self._send(*_by_event(lines), fire=fire)
+        for alert, decision in decided:
+            self.journal.note_confirmation(
+                alert.key, state=decision.state, reason=decision.sentence, confirmed_by=decision.run_id
+            )
+            if decision.state is Confirmation.NOT_CONFIRMED:
+                self.journal.close_alerts(
+                    [alert.key], closed_at=now, closed_by=decision.run_id, ending=AlertEnding.NOT_CONFIRMED
+                )
+
+    def _send(self, *events: tuple[str, Sequence[tuple[Line, int]]], fire: Fire) -> None:
+        """Send the lines of each event as one message. Each line has the key of its alert."""
+        for event, lines in events:
+            if not lines:
+                continue
+            trouble = tell(self.channels, self._message(event, tuple(line for line, _ in lines), fire))
+            if trouble:
+                self.say(f"an alert could not be delivered: {trouble}")
+                self.journal.note_trouble([key for _, key in lines], trouble)
 
     def _message(self, event: str, lines: tuple[Line, ...], fire: Fire) -> Message:
         first = lines[0].sentence + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
         word = "" if event == "alert" else f"{event}: "
-        link = self.link_of(fire.run_id) if fire.run_id else ""
+        run_id = fire.confirms or fire.run_id
+        link = self.link_of(run_id) if run_id else ""
         suspects = list(dict.fromkeys(suspect for line in lines for suspect in line.suspects))
-        text = [f"{word}{line.sentence}" for line in lines]
+        text = [f"{word}{line.sentence}{'; ' if line.confirmation else ''}{line.confirmation}" for line in lines]
         text += [f"suspects: {'; '.join(suspects)}"] if suspects else []
-        text += [f"job {fire.job}, run {fire.run_id or 'none'}, machine {self.machine_key}"]
+        text += [f"job {fire.declared_job}, run {run_id or 'none'}, machine {self.machine_key}"]
         text += [f"report: {link}"] if link else []
+        text += [f"duel: {self.link_of(duel)}" for duel in dict.fromkeys(line.duel for line in lines) if duel]
         message = Message(
-            event=event, subject=f"kokoro-bench: {word}{first}", text="\n".join(text), run=fire.run_id,
-            machine=self.machine_key, job=fire.job, link=link, alerts=lines,
+            event=event, subject=f"kokoro-bench: {word}{first}", text="\n".join(text), run=run_id,
+            machine=self.machine_key, job=fire.declared_job, link=link, alerts=lines,
         )  # fmt: skip
         return published_record(message)  # an alert that an earlier version kept may have a folder in it
 
-    def _of_history(self, data: RunData, known: Sequence[Alert]) -> alerts.Findings:
+    def _of_history(self, data: RunData, known: Sequence[Alert]) -> Findings:
         machine = data.run.machine.key
 
         def trends(
@@ -129,12 +206,12 @@ class PostRunActions:
 
         names = self.store.series_names(machine_key=machine)
         lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)
-        return alerts.of_history(data, trends, known, lines=lines, policy=self.policy, tested=self._tested)
+        return history_findings.of_history(data, trends, known, lines=lines, policy=self.policy, tested=self._tested)
 
-    def _tested(self, scenario_id: str, metric: str, run_ids: Sequence[str]) -> Sequence[alerts.Tested]:
+    def _tested(self, scenario_id: str, metric: str, run_ids: Sequence[str]) -> Sequence[Tested]:
         """What each run had under test for a scenario. What runs behind a URL is unknown."""
         found = {
-            outline.run.id: alerts.Tested(
+            outline.run.id: Tested(
                 subject=subject_of(scenario.arm, outline),
                 verdict=next(
                     (each for each in outline.verdicts if (each.scenario_id, each.metric) == (scenario_id, metric)),
@@ -145,7 +222,7 @@ class PostRunActions:
             for scenario in outline.run.scenarios
             if scenario.id == scenario_id and not scenario.arm.url
         }
-        return [found.get(run_id, alerts.Tested()) for run_id in run_ids]
+        return [found.get(run_id, Tested()) for run_id in run_ids]
 
     def _promote(self, data: RunData, job: Job) -> None:
         if job.promote == "never":
@@ -172,13 +249,26 @@ def _failure(fire: Fire) -> str:
     return ""
 
 
+def _by_event(lines: Sequence[tuple[Line, int]]) -> list[tuple[str, list[tuple[Line, int]]]]:
+    """The lines as two messages: what is worse, and what is better."""
+    gain = AlertKind.IMPROVEMENT.value
+    return [
+        ("alert", [each for each in lines if each[0].kind != gain]),
+        (gain, [each for each in lines if each[0].kind == gain]),
+    ]
+
+
 def _line_of_finding(finding: alerts.Finding) -> Line:
     values = asdict(finding)
+    del values["compared_with"]
     return Line(run=values.pop("run_id"), kind=values.pop("kind").value, **values)
 
 
-def _line_of_alert(alert: Alert) -> Line:
+def _line_of_alert(alert: Alert, decision: Decision | None = None) -> Line:
+    """`decision` is what a duel has shown just now; otherwise the alert says what an earlier one had shown."""
+    state = decision.state if decision else alert.confirmation
     return Line(
         kind=alert.kind.value, subject=alert.subject, metric=alert.metric, sentence=alert.sentence, run=alert.run_id,
-        size=alert.size, low=alert.low, high=alert.high, suspects=(),
+        size=alert.size, low=alert.low, high=alert.high, suspects=(), confirmed=state.value if state else "",
+        confirmation=decision.sentence if decision else "", duel=decision.run_id if decision else alert.confirmed_by,
     )  # fmt: skip

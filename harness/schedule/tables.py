@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.records.schedule import AlertEnding, Fire, FireOutcome, SchedulerInstance
+from harness.analysis.alert_words import ending_of, with_confirmation
+from harness.core.records.schedule import Fire, FireOutcome, SchedulerInstance
 from harness.schedule.job import duration
 from harness.schedule.status import JobLine, Overview, at_work
 from harness.schedule.triggers import moment
@@ -39,11 +40,10 @@ def print_overview(found: Overview, others: Sequence[SchedulerInstance]) -> None
             console.print(Text(f"{job.name}: {job.last_failure}", style="yellow"), soft_wrap=True)
     for alert in found.open_alerts:
         trouble = f" (not every alert target was reached:{alert.trouble})" if alert.trouble else ""
-        text = f"open since {moment(alert.opened_at)}: {alert.sentence}{trouble}"
+        text = f"alert {alert.key}, open since {moment(alert.opened_at)}: {with_confirmation(alert)}{trouble}"
         console.print(Text(text, style="red"), soft_wrap=True)
     for alert in found.ended_alerts:
-        ending = alert.ending or AlertEnding.RECOVERED
-        text = f"{ending.value} {moment(alert.closed_at)}: {alert.sentence}"
+        text = f"alert {alert.key}, {ending_of(alert)} {moment(alert.closed_at)}: {with_confirmation(alert)}"
         console.print(Text(text, style="dim"), soft_wrap=True)
     for each in others:
         text = f"also in this store: {each.runner}, process {each.pid} on {each.host}, seen {moment(each.seen_at)}"

@@ -8,7 +8,16 @@ from typing import Any
 from sqlalchemy import Engine, Row, Select, Table, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
-from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Fire, FireOutcome, FireState, SchedulerInstance
+from harness.core.records.schedule import (
+    Alert,
+    AlertEnding,
+    AlertKind,
+    Confirmation,
+    Fire,
+    FireOutcome,
+    FireState,
+    SchedulerInstance,
+)
 from harness.store.databases import Database, lock_for_migration
 from harness.store.errors import explained, reading, writing
 from harness.store.schema import ALERTS, FIRES, SCHEDULERS
@@ -55,7 +64,16 @@ class ScheduleLog:
     # Due times.
 
     def enqueue(
-        self, *, runner: str, job: str, due_at: float, asked: bool, missed: int, now: float, machine_key: str
+        self,
+        *,
+        runner: str,
+        job: str,
+        due_at: float,
+        asked: bool,
+        missed: int,
+        now: float,
+        machine_key: str,
+        confirms: str = "",
     ) -> bool:
         """Put a due time in the queue. Return False if it is already known, so that nothing runs twice."""
         row = {
@@ -72,6 +90,7 @@ class ScheduleLog:
             "pid": 0,
             "boot": "",
             "log": "",
+            "confirms": confirms,
         }
         known = select(FIRES.c.key).where(FIRES.c.runner == runner, FIRES.c.job == job, FIRES.c.due_at == due_at)
         with explained(self._database):
@@ -117,6 +136,10 @@ class ScheduleLog:
         with reading(self._database) as connection:
             return {(job, FireOutcome(outcome)): count for job, outcome, count in connection.execute(question)}
 
+    def fire_of_run(self, run_id: str) -> Fire | None:
+        """The due time that made a run; None if no schedule did."""
+        return next(iter(self._fires(select(FIRES).where(FIRES.c.run_id == run_id))), None)
+
     def logs_before(self, ended_before: float, *, runner: str) -> tuple[Fire, ...]:
         """Due times that ended earlier and still have a log."""
         return self._fires(
@@ -136,6 +159,7 @@ class ScheduleLog:
     def open_alert(self, alert: Alert) -> int:
         """Store an alert and return its number; its `key` is ignored."""
         values = asdict(alert) | {"kind": alert.kind.value}
+        values["confirmation"] = alert.confirmation.value if alert.confirmation else None
         del values["key"]
         with writing(self._database) as connection:
             return int(connection.execute(insert(ALERTS).values(values).returning(ALERTS.c.key)).scalar_one())
@@ -157,6 +181,16 @@ class ScheduleLog:
         """Record that some channel could not be notified of these alerts."""
         with writing(self._database) as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key.in_(keys)).values(trouble=trouble))
+
+    def note_confirmation(
+        self, key: int, *, reason: str, state: Confirmation | None = None, confirmed_by: str = ""
+    ) -> None:
+        """Record what a duel has shown of an alert. Without a `state` only the reason changes."""
+        values: dict[str, object] = {"confirmation_reason": reason}
+        if state is not None:
+            values |= {"confirmation": state.value, "confirmed_by": confirmed_by}
+        with writing(self._database) as connection:
+            connection.execute(update(ALERTS).where(ALERTS.c.key == key).values(**values))
 
     # Schedulers.
 
@@ -207,13 +241,21 @@ def _fire(row: Row[Any]) -> Fire:
             "state": FireState(values["state"]),
             "outcome": None if outcome is None else FireOutcome(outcome),
             "asked": bool(values["asked"]),
+            "confirms": values["confirms"] or "",
         }
     )
 
 
 def _alert(row: Row[Any]) -> Alert:
     values = _values(row, ALERTS)
-    ending = values["ending"]
+    ending, confirmation = values["ending"], values["confirmation"]
+    texts = {name: values[name] or "" for name in ("found_in", "compared_with", "confirmed_by", "confirmation_reason")}
     return Alert(
-        **values | {"kind": AlertKind(values["kind"]), "ending": None if ending is None else AlertEnding(ending)}
+        **values
+        | texts
+        | {
+            "kind": AlertKind(values["kind"]),
+            "ending": None if ending is None else AlertEnding(ending),
+            "confirmation": None if confirmation is None else Confirmation(confirmation),
+        }
     )

@@ -29,10 +29,11 @@ from harness.store.databases import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The revision that this code reads and writes.
 
-History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended.
+History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended; 0004,
+confirmations of alerts by a duel.
 """
 
 METADATA: Final = MetaData()
@@ -186,6 +187,7 @@ FIRES: Final = Table(
     Column("pid", Integer, nullable=False),
     Column("boot", String(100), nullable=False),
     Column("log", Text, nullable=False),
+    Column("confirms", String(200)),  # NULL: it is a due time of the job itself
     UniqueConstraint("runner", "job", "due_at", name="uq_bench_fires_runner"),
     Index("ix_bench_fires_state", "runner", "state"),
 )
@@ -208,6 +210,11 @@ ALERTS: Final = Table(
     Column("closed_by", String(200), nullable=False),
     Column("trouble", Text, nullable=False),
     Column("ending", String(20)),  # NULL while it is open; an alert that an earlier version closed had recovered
+    Column("found_in", String(200)),  # this and the rest are NULL where an earlier version stored the alert
+    Column("compared_with", String(200)),
+    Column("confirmation", String(20)),
+    Column("confirmed_by", String(200)),
+    Column("confirmation_reason", Text),
 )
 
 SCHEDULERS: Final = Table(

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -22,6 +23,8 @@ from harness.cli.exit_codes import OWN, SAME, exit_codes
 from harness.core.errors import ExitCode, MeasurementError
 from harness.core.records.schedule import FireOutcome
 from harness.models.files import ModelFiles
+from harness.runner.confirm import Confirmed
+from harness.schedule.job import Job
 from harness.schedule.launcher import Exit
 from harness.schedule.outcome import Found
 from tests import forking
@@ -168,6 +171,20 @@ def _scheduled(outcome: FireOutcome, *, ended: bool = False) -> Callable[[World]
     return arrange
 
 
+def _confirmed(*codes: ExitCode, reason: str = "") -> Callable[[World], None]:
+    """An alert whose duels end with these codes; with a `reason` there is one that could not be made."""
+
+    def arrange(world: World) -> None:
+        duels = [SimpleNamespace(code=code) for code in codes]
+        found = Confirmed(duels=duels, reasons={"a scenario": reason} if reason else {})  # type: ignore[arg-type]
+        for name, answer in (("_alerts", []), ("_job", Job(name="nightly")), ("_measured", found)):
+            world.answers(f"harness.cli.schedule_alerts.{name}", answer)
+        world.answers("harness.runner.outputs.write_outputs", [])
+        world.answers("reports.terminal.output.print_duel", None)
+
+    return arrange
+
+
 def _model(world: World) -> None:
     for name in ("build", "obtain", "quantise"):
         world.answers(f"harness.models.catalogue.Catalogue.{name}", world.small)
@@ -255,6 +272,13 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("schedule run-now", ExitCode.INTERRUPTED): Case(
         ("schedule", "run-now", "nightly"), _night(FireOutcome.INTERRUPTED, ended=True)
     ),
+    ("schedule confirm", OK): Case(("schedule", "confirm", "1"), _confirmed(OK)),
+    ("schedule confirm", WORSE): Case(("schedule", "confirm", "1"), _confirmed(OK, WORSE, UNDECIDED)),
+    ("schedule confirm", MEASUREMENT): Case(("schedule", "confirm", "1"), _confirmed(OK, reason="no reference")),
+    ("schedule confirm", UNDECIDED): Case(("schedule", "confirm", "1"), _confirmed(OK, UNDECIDED)),
+    ("schedule confirm", ExitCode.INTERRUPTED): Case(
+        ("schedule", "confirm", "1"), _confirmed(WORSE, ExitCode.INTERRUPTED)
+    ),
     ("schedule add", OK): Case(("schedule", "add", "nightly"), World.job),
     ("schedule list", OK): Case(("schedule", "list"), World.job),
     ("schedule status", OK): Case(("schedule", "status"), World.job),
@@ -311,6 +335,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "ci gate": ("x",),
     "compare": ("x",),
     "schedule add": ("x",),
+    "schedule confirm": ("1",),
     "schedule remove": ("x",),
     "schedule pause": ("x",),
     "schedule resume": ("x",),
@@ -420,7 +445,16 @@ def test_every_command_has_a_case_for_each_code_of_its_own() -> None:
 
 def test_1_means_a_regression_or_a_missed_target_only() -> None:
     told = {path: exit_codes(path)[WORSE] for path in PATHS if WORSE in exit_codes(path)}
-    assert set(told) == {"run", "validate", "load", "duel", "ci gate", "schedule run", "schedule run-now"}
+    assert set(told) == {
+        "run",
+        "validate",
+        "load",
+        "duel",
+        "ci gate",
+        "schedule confirm",
+        "schedule run",
+        "schedule run-now",
+    }
     assert all(re.search("regress|target|sustained", meaning) for meaning in told.values())
 
 

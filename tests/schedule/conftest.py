@@ -169,9 +169,9 @@ class Bench:
         return 1
 
     def put(self, **job: Any) -> None:
-        self.job_store.put(
-            Job(**{"name": "nightly", "cron": "30 2 * * *", **job}), now=self.clock.wall(), origin="file"
-        )
+        """Declare a job. Unless it says otherwise, no duel confirms what it finds."""
+        defaults = {"name": "nightly", "cron": "30 2 * * *", "confirm_s": 0.0}
+        self.job_store.put(Job(**{**defaults, **job}), now=self.clock.wall(), origin="file")
 
     def at(self, wall: float) -> None:
         """Go to a time and let the daemon do what is to be done, as it would have on the way."""

@@ -1,7 +1,8 @@
-"""A regression that the schedule reported, from the alert to its acceptance, by the commands that a user gives."""
+"""A regression that the schedule reported, from its duel to its acceptance, by the commands that a user gives."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import Command
 
@@ -24,8 +25,8 @@ k = "chars-12 and whole"
 """
 
 
-def test_accepted_slowdown_ends_alert_as_accepted(kokoro_bench: Command, tmp_path: Path) -> None:
-    def night(pace: float) -> list[dict[str, str]]:
+def test_slowdown_is_confirmed_by_one_duel_reported_once_and_accepted(kokoro_bench: Command, tmp_path: Path) -> None:
+    def night(pace: float) -> list[dict[str, Any]]:
         """Run the job and return what was reported so far."""
         (tmp_path / "pyproject.toml").write_text(PROJECT.format(pace=pace))
         found = kokoro_bench("schedule", "run-now", "nightly")
@@ -38,6 +39,17 @@ def test_accepted_slowdown_ends_alert_as_accepted(kokoro_bench: Command, tmp_pat
     assert kokoro_bench("baseline", "promote").returncode == 0
     [alert] = night(1.5)
     assert alert["event"] == "alert"
+    by_metric = {line["metric"]: line for line in alert["alerts"]}
+    assert set(by_metric) == {"latency", "rtf", "ttfa", "cpu_per_audio", "rss_peak"}
+    assert {line["confirmed"] for line in by_metric.values()} == {"confirmed"}
+    [duel] = {line["duel"] for line in by_metric.values()}
+    for line in by_metric.values():
+        assert line["confirmation"].startswith("confirmed by a duel with what was accepted: +")
+        assert f"{line['sentence']}; {line['confirmation']}" in alert["text"]
+    assert f"duel: runs/{duel}.html" in alert["text"]
+    [confirmation, run] = json.loads(kokoro_bench("schedule", "history", "--json").stdout)
+    assert (confirmation["job"], confirmation["confirms"]) == ("nightly/confirm", run["run_id"])
+    assert (confirmation["run_id"], confirmation["outcome"]) == (duel, "worse")
     assert kokoro_bench("baseline", "promote", "--only", "*/chars-12/*", "--reason", "new voice").returncode == 0
     _, ended = night(1.5)
     assert ended["event"] == "accepted"

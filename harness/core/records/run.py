@@ -15,8 +15,16 @@ REPLICA_NOTE = "The replica was measured, not Kokoro itself: "
 REPLAY_OF = "replay of "
 """Begins the selection of a replay's own run; the id of the run follows, and after a colon the arm."""
 
+CONFIRMATION = "confirmation of "
+"""Begins the arm in the selection of a replay that was made to confirm what the run had found."""
+
 RUN_FORMAT = 1
 """Version of the record's form. History: 1, the first."""
+
+
+def confirmation_selection(run_id: str, arm_id: str) -> str:
+    """The selection of the duel that confirms what the run `run_id` has found of an arm."""
+    return f"{REPLAY_OF}{run_id}: {CONFIRMATION}{arm_id}"
 
 
 class RunStatus(StrEnum):

@@ -57,6 +57,13 @@ class Fire:
     pid: int
     boot: str
     log: str
+    confirms: str = ""
+    """The run whose findings it measures again; "" for a due time of the job itself."""
+
+    @property
+    def declared_job(self) -> str:
+        """The name of the job as it is declared. A confirmation is listed as `JOB/confirm`."""
+        return self.job.partition("/")[0]
 
     @property
     def duration_s(self) -> float | None:
@@ -68,6 +75,7 @@ class AlertKind(StrEnum):
     """The kind of an alert."""
 
     REGRESSION = "regression"
+    IMPROVEMENT = "improvement"
     TARGET = "missed target"
     FAILURE = "failed run"
 
@@ -76,18 +84,33 @@ class AlertEnding(StrEnum):
     """Why an alert is closed."""
 
     RECOVERED = "recovered"
+    """The problem is gone, or the gain is."""
     ACCEPTED = "accepted"
-    """A run with the worse level was promoted to the baseline."""
+    """A run with the new level was promoted to the baseline."""
+    NOT_CONFIRMED = "not confirmed"
+    """A duel did not show the change, so it was not reported."""
     WAIVED = "waived"
     """The user waives the regression until a day."""
+
+
+class Confirmation(StrEnum):
+    """What the duel that follows a finding has shown."""
+
+    WAITING = "waiting"
+    """The duel has not been made yet, and the alert has not been sent."""
+    CONFIRMED = "confirmed"
+    NOT_CONFIRMED = "not confirmed"
+    UNDECIDED = "undecided"
+    IMPOSSIBLE = "not possible"
+    """The duel could not be made, or has no value of the metric."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """An alert, sent once. It stays open until the problem has recovered, is accepted, or is waived.
 
-    `subject` is the scenario, or the job of a failed run. `size` with its interval is the reported log-ratio; None if
-    the alert is not about a change of a metric.
+    `subject` is the scenario, or the job of a failed run. `run_id` is the run since which it is so. `size` with its
+    interval is the reported log-ratio, positive is worse; None if the alert is not about a change of a metric.
     """
 
     key: int
@@ -108,6 +131,16 @@ class Alert:
     """Why a channel could not be notified; "" if all were."""
     ending: AlertEnding | None = None
     """None while it is open, and for alerts that an earlier version closed, which had recovered."""
+    found_in: str = ""
+    """The run after which it was found; "" for alerts of an earlier version."""
+    compared_with: str = ""
+    """The run whose subject a duel compares with; "" for the accepted reference."""
+    confirmation: Confirmation | None = None
+    """None if the alert was sent without a duel."""
+    confirmed_by: str = ""
+    """The run of the duel."""
+    confirmation_reason: str = ""
+    """What the duel has shown, or why there is none, as a sentence without a full stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

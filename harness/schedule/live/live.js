@@ -38,6 +38,11 @@ function list(id, texts, empty) {
   byId(id).replaceChildren(...items);
 }
 
+function confirmed(alert) {
+  if (alert.confirmation === "waiting") return `${alert.sentence}; not reported yet, a duel is to confirm it`;
+  return alert.confirmation_reason ? `${alert.sentence}; ${alert.confirmation_reason}` : alert.sentence;
+}
+
 function runLink(id) {
   const cell = document.createElement("td");
   if (id) {
@@ -78,7 +83,7 @@ function show() {
   byId("who").textContent = scheduler
     ? `${state.runner} · process ${scheduler.pid} on ${scheduler.host} since ${when(scheduler.since)}`
     : `${state.runner} · no scheduler is running`;
-  list("alerts", state.open_alerts.map((alert) => `${alert.sentence} (since ${when(alert.opened_at)})`), "none");
+  list("alerts", state.open_alerts.map((alert) => `${confirmed(alert)} (since ${when(alert.opened_at)})`), "none");
   list("queue", state.queue.map((fire) => `${fire.job}, due ${when(fire.due_at)}`), "empty");
   byId("jobs").replaceChildren(...state.jobs.map((job) => row([
     job.name, job.when, job.paused ? "paused" : when(job.next_at), outcome(job.last),

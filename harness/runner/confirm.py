@@ -1,0 +1,271 @@
+"""Confirms what a run has found: duels of what ran with what was accepted, or with what ran before a step.
+
+Each arm is one duel over all its scenarios in question, and is stored as a run of its own that names the run.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness.analysis.against_reference import listed_differences
+from harness.analysis.finished import Finished
+from harness.analysis.gate import exit_code
+from harness.analysis.promotion import Acceptance, FindSource, reference_arm
+from harness.analysis.stats.paired import FEWEST_PAIRS
+from harness.analysis.subjects import compare, subject_of
+from harness.core.errors import ExitCode, UsageError
+from harness.core.records.reference import Reference, ReferenceArm
+from harness.core.records.run import CONFIRMATION, Concluded, RunData, RunStatus, confirmation_selection
+from harness.measure.conductor.event_file import event_handlers_from
+from harness.measure.conductor.events import EventHandler
+from harness.metrics.derive import RunValues
+from harness.metrics.metric import Per
+from harness.metrics.registry import METRICS
+from harness.plan.config import Config, with_values
+from harness.plan.matrix import ALL_LAUNCHES, Plan
+from harness.runner.measurement import Session, conduct_plan
+from harness.runner.replay_pairs import pair_factory, pair_plan, sides_of
+from harness.runner.replay_preparation import Prepared, Unit, prepare
+from harness.runner.replay_texts import affordable, costs_of
+from harness.runner.resources import Reporter, Resources, prepare_resources, resolve_all
+from harness.runner.run import alone, graceful_shutdown, plan_of
+from harness.runner.run_analysis import RunAnalysis
+from harness.runner.side_tasks import SideTasks
+from harness.runner.source_changes import with_commits
+from harness.store.runs import open_store
+
+if TYPE_CHECKING:
+    from harness.core.records.scenario import Arm, Scenario
+
+
+@dataclass(slots=True, kw_only=True)
+class Confirmed:
+    """The duels that were measured, and scenario id → why there is none of it."""
+
+    duels: list[Finished] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedWith:
+    """What scenarios are compared with, and scenario id → why something cannot be compared.
+
+    With `launches`, a metric that has one value a launch is in question, and a duel makes enough launches for it.
+    """
+
+    reference: Reference = field(default_factory=Reference)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    launches: bool = False
+
+    @classmethod
+    def merged(cls, parts: "Sequence[ComparedWith]", *, metrics: Collection[str]) -> "ComparedWith":
+        """Several of them, of different scenarios, as one. `metrics` are those in question."""
+        return cls(
+            reference=Reference(arms=tuple(arm for part in parts for arm in part.reference.arms)),
+            reasons={scenario_id: reason for part in parts for scenario_id, reason in part.reasons.items()},
+            launches=any(METRICS[each].per is Per.LAUNCH for each in metrics if each in METRICS),
+        )
+
+
+def accepted_for(scenario_ids: Sequence[str], accepted: Reference) -> ComparedWith:
+    """The accepted reference of scenarios."""
+    arms = [
+        replace(arm, scenarios=ours)
+        for arm in accepted.arms
+        if (ours := tuple(each for each in arm.scenarios if each in scenario_ids))
+    ]
+    known = {each for arm in arms for each in arm.scenarios}
+    missing = [each for each in scenario_ids if each not in known]
+    return ComparedWith(
+        reference=Reference(arms=tuple(arms)), reasons=dict.fromkeys(missing, "no reference was accepted for it")
+    )
+
+
+def ran_in(scenario_ids: Sequence[str], before: Concluded, find_source: FindSource) -> ComparedWith:
+    """What the workers of an earlier run loaded for scenarios, as if it had been accepted."""
+    date = datetime.fromtimestamp(before.run.started_at, tz=UTC).date().isoformat()
+    by_arm: dict[Arm, list[str]] = {}
+    for scenario in before.run.scenarios:
+        if scenario.id in scenario_ids:
+            by_arm.setdefault(scenario.arm, []).append(scenario.id)
+    arms: list[ReferenceArm] = []
+    reasons: dict[str, str] = {}
+    for arm, ids in by_arm.items():
+        made = reference_arm(arm, ids, before, Acceptance(date=date, find_source=find_source))
+        if made is None:
+            reasons |= dict.fromkeys(ids, f"what run {before.run.id} loaded is not known")
+        else:
+            arms.append(made)
+    found = {each for ids in by_arm.values() for each in ids}
+    reasons |= {each: f"run {before.run.id} does not have it" for each in scenario_ids if each not in found}
+    return ComparedWith(reference=Reference(arms=tuple(arms)), reasons=reasons)
+
+
+def confirm(
+    config: Config,
+    data: RunData,
+    compared_with: ComparedWith,
+    *,
+    handlers: Sequence[EventHandler],
+    report: Reporter,
+) -> Confirmed:
+    """Measure the scenarios of a run again, pair by pair with what they are compared with, within the budget.
+
+    BenchError if nothing of it can be prepared here.
+    """
+    scenarios = [each for each in data.run.scenarios if compared_with.reference.for_scenario(each.id)]
+    if not scenarios:
+        return Confirmed(reasons=dict(compared_with.reasons))
+    config = with_values(config, {"replay": "auto"})
+    resources = prepare_resources(config, report=report)
+    machine = resources.machine.key
+    if machine != data.run.machine.key:
+        raise UsageError(
+            f"it was measured on {data.run.machine.key}, and this is {machine}",
+            where=f"run {data.run.id}",
+            remedy="run the command there",
+        )
+    selection = f"{CONFIRMATION}{data.run.id}"
+    with (
+        graceful_shutdown() as ending,
+        alone(config, resources, selection, report),
+        open_store(config.results) as store,
+    ):
+        arms, refusals = resolve_all(resources, [each.arm for each in scenarios])
+        resolved = [replace(each, arm=arms[each.arm]) for each in scenarios]
+        plan = plan_of(config, resources, resolved, selection, ALL_LAUNCHES)
+        store.mark_abandoned(machine_key=machine, boot=resources.boot)
+        session = Session(
+            config=config,
+            resources=resources,
+            store=store,
+            ending=ending,
+            handlers=[*handlers, *event_handlers_from()],
+            report=report,
+        )
+        return _measure_all(session, plan, data, compared_with, refusals)
+
+
+def _measure_all(
+    session: Session, plan: Plan, data: RunData, compared_with: ComparedWith, refusals: Mapping[str, str]
+) -> Confirmed:
+    """Measure one arm after the other; what one leaves of its time is the next one's.
+
+    Scenarios that the first turn of their arm had no time for get another turn at the end, if time is left.
+    """
+    clock, budget_s = session.resources.clock, session.config["budget"]
+    began_ns = clock.now_ns()
+    prepared = prepare(session, compared_with.reference, plan, refusals=refusals)
+    reasons = {**compared_with.reasons, **_left_out(prepared, plan, data, compared_with.reference, refusals)}
+    waiting = [unit for unit in prepared.units if not any(each.id in reasons for each in unit.scenarios)]
+    found = Confirmed(reasons=reasons)
+    while waiting:
+        unit = waiting.pop(0)
+        left_s = max(0.0, budget_s - (clock.now_ns() - began_ns) / 1e9) / (len(waiting) + 1)
+        scenarios = _affordable(unit, data, plan, budget_s=left_s, reasons=reasons)
+        if not scenarios:
+            continue
+        part = replace(plan, scenarios=scenarios, selection=confirmation_selection(data.run.id, unit.arm.id))
+        found.duels.append(_measure(session, part, unit, budget_s=left_s, launches=compared_with.launches))
+        if found.duels[-1].code is ExitCode.INTERRUPTED:
+            break
+        if left := tuple(each for each in unit.scenarios if each.id in reasons):
+            waiting.append(replace(unit, scenarios=left))
+    return found
+
+
+def _left_out(
+    prepared: Prepared, plan: Plan, data: RunData, reference: Reference, refusals: Mapping[str, str]
+) -> dict[str, str]:
+    """Scenario id → why there is no duel of it, for those that are prepared for none."""
+    reasons = dict(prepared.reasons)
+    for unit in prepared.units:
+        if changed := _changed_since(unit, data):
+            reasons |= {each.id: changed for each in unit.scenarios}
+    measured = {each.id for unit in prepared.units for each in unit.scenarios}
+    for scenario in plan.scenarios:
+        accepted = reference.for_scenario(scenario.id)
+        if scenario.id in measured or scenario.id in reasons or accepted is None:
+            continue
+        if accepted in prepared.unchanged:
+            reasons[scenario.id] = f"nothing under test differs from run {accepted.run}"
+        else:
+            why = compare(None, accepted, arm=scenario.arm).reason
+            why = f"what its server at {scenario.arm.url} runs is not known" if scenario.arm.url else why
+            reasons[scenario.id] = refusals.get(scenario.arm.id, why)
+    return reasons
+
+
+def _changed_since(unit: Unit, data: RunData) -> str:
+    """That something else would be measured than what the run had under test; "" if it is the same."""
+    arm = next((each.arm for each in data.run.scenarios if each.arm.id == unit.arm.id), unit.arm)
+    then = compare(subject_of(arm, data), unit.accepted, arm=arm)
+    if then.reason or then.differences == unit.comparison.differences:
+        return ""
+    return f"what is under test has changed since the run ({listed_differences(unit.comparison.differences)})"
+
+
+def _affordable(
+    unit: Unit, data: RunData, plan: Plan, *, budget_s: float, reasons: dict[str, str]
+) -> "tuple[Scenario, ...]":
+    """The scenarios of an arm that a budget can decide; adds to `reasons` why the others are left out."""
+    found = affordable(costs_of(unit.scenarios, data), budget_s=budget_s, warmups=plan.run_limits.warmups)
+    for scenario in unit.scenarios:
+        if scenario in found.needed_s:
+            reasons[scenario.id] = f"it needs a budget of about {found.needed_s[scenario]:.0f} s"
+        elif scenario not in found.scenarios:
+            reasons[scenario.id] = "the run has no valid value of it"
+        else:
+            reasons.pop(scenario.id, None)
+    return found.scenarios
+
+
+def _measure(session: Session, plan: Plan, unit: Unit, *, budget_s: float, launches: bool) -> Finished:
+    """Measure the plan's scenarios of one arm as a duel."""
+    sides = sides_of(unit)
+    plan, analysis = pair_plan(session.config, plan, sides, plan.scenarios, budget_s=budget_s)
+    resources = replace(session.resources, worker_factory=pair_factory(session.resources.worker_factory, unit, sides))
+
+    def enough(data: RunData) -> str:
+        too_few = launches and len({block.launch for block in data.blocks}) < FEWEST_PAIRS
+        return "" if too_few else analysis.enough(data)
+
+    run_analysis = RunAnalysis(
+        conclude=lambda values: analysis.conclude(values.data, values),
+        enough=enough,
+        policy=analysis.policy,
+        explain=with_commits(analysis.explain, session.config.directory),
+        launch_policy=plan.run_limits.launch_policy,
+    )
+    session.report(f"pair by pair with run {unit.accepted.run}: {unit.arm.id}")
+    return _measured(session, plan, resources, run_analysis, note=unit.restored.note)
+
+
+def _measured(session: Session, plan: Plan, resources: Resources, analysis: RunAnalysis, *, note: str) -> Finished:
+    """Measure, analyse and store one duel."""
+    recorder = session.begin(plan)
+    side_tasks = SideTasks(
+        plan,
+        resources,
+        config=session.config,
+        refusals={},
+        report=session.report,
+        stop=lambda: session.ending.requested,
+    )
+    with side_tasks:
+        ended = conduct_plan(session, plan, side_tasks.worker_factory, recorder=recorder, analysis=analysis)
+        with session.ending.held():
+            values = RunValues(recorder.observed(ended.status, ended.reason))
+            conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
+            notes = (*conclusions.notes, *([note] if note else []), *recorder.notes)
+            data = recorder.finish(
+                replace(conclusions, notes=notes),
+                status=ended.status,
+                reason=ended.reason,
+                conditions=session.resources.observe(),
+            )
+    code = exit_code(data.verdicts, data.targets, analysis.policy)
+    if data.run.status is RunStatus.INTERRUPTED:
+        code = ExitCode.INTERRUPTED
+    return Finished(values=values.for_data(data), code=code)
