@@ -7,6 +7,11 @@ from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Confirm
 from harness.core.records.verdict import Verdict, VerdictKind
 
 
+def alert_page(key: int) -> str:
+    """The permanent address of an alert's page, relative to the index of the report."""
+    return f"alerts/{key}.html"
+
+
 def with_confirmation(alert: Alert) -> str:
     """The sentence of an alert with what its duel has shown."""
     if alert.confirmation is Confirmation.WAITING:

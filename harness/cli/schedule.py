@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import configured
-from harness.cli.schedule_alerts import confirm
+from harness.cli.schedule_alerts import alert, confirm
 from harness.cli.schedule_file import FILE, declared_schedule
 from harness.core.errors import UsageError
 from harness.plan.config import Config
@@ -26,6 +26,7 @@ def schedule() -> None:
     """
 
 
+schedule.add_command(alert)
 schedule.add_command(confirm)
 
 

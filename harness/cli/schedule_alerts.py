@@ -1,4 +1,4 @@
-"""`kokoro-bench schedule confirm`: the duels that confirm what a scheduled run has found."""
+"""`kokoro-bench schedule alert` and `confirm`: what a scheduled run has found, and the duels that confirm it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +16,40 @@ if TYPE_CHECKING:
     from harness.runner.confirm import ComparedWith, Confirmed
     from harness.schedule.job import Job
     from harness.schedule.service import Here
+
+
+@click.command()
+@configured("results")
+@FILE
+@click.option("--markdown", is_flag=True, help="print Markdown for an issue tracker")
+@click.option("--json", "as_json", is_flag=True, help="print the alert as JSON")
+@click.argument("key", type=click.IntRange(min=1), metavar="ALERT")
+def alert(
+    config: Config,
+    file: Path | None,
+    key: int,
+    markdown: bool,  # noqa: FBT001 - click's own
+    as_json: bool,  # noqa: FBT001 - likewise
+) -> None:
+    """Show ALERT: what, since when, how sure, confirmed by what, the suspects, and what to do next.
+
+    ALERT is the number of an alert; `schedule status` lists them. The report has the same as a page.
+    """
+    from harness.core.redaction import published, published_record
+    from harness.schedule.service import opened
+    from reports.views.alerts import alert_view, markdown_alert, runs_of, text_alert
+
+    with opened(config, declared_schedule(config, file).settings) as here:
+        found = _known(here, key)
+        if as_json:
+            import msgspec
+
+            click.echo(msgspec.json.encode(published_record(found)).decode())
+            return
+        stored = [run_id for run_id in runs_of(found) if here.store.row(run_id)]
+        runs = {run_id: published(each) for run_id, each in zip(stored, here.store.outlines(stored), strict=True)}
+    view = alert_view(found, runs)
+    click.echo(markdown_alert(view) if markdown else text_alert(view), nl=False)
 
 
 @click.command()
@@ -45,16 +79,21 @@ def confirm(config: Config, file: Path | None, keys: tuple[int, ...]) -> int:
     return _shown(found, config)
 
 
+def _known(here: "Here", key: int) -> "Alert":
+    """The alert of a number. UsageError if there is none."""
+    known = {each.key: each for each in here.journal.alerts()}
+    if key not in known:
+        raise UsageError("no alert has this number", where=str(key), remedy="kokoro-bench schedule status")
+    return known[key]
+
+
 def _alerts(here: "Here", keys: Sequence[int]) -> "list[Alert]":
     """The alerts of these numbers. UsageError unless all are on changes that one run has found."""
     from harness.schedule.alerts import CHANGES
 
-    known = {each.key: each for each in here.journal.alerts()}
     found: list[Alert] = []
     for key in dict.fromkeys(keys):
-        alert = known.get(key)
-        if alert is None:
-            raise UsageError("no alert has this number", where=str(key), remedy="kokoro-bench schedule status")
+        alert = _known(here, key)
         if alert.kind not in CHANGES or not alert.found_in:
             raise UsageError("no duel can confirm it", where=f"alert {key}", remedy="only a change has two sides")
         if alert.found_in != (found[0] if found else alert).found_in:

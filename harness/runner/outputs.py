@@ -76,6 +76,7 @@ def context_of(store: "RunStore", config: Config) -> "Context":
         marks=_marks(store, config),
         audio=config.audio,
         traces=config.traces,
+        alerts=store.journal().alerts(),
         curves={key: found for key, found in curves.items() if found},
     )
 

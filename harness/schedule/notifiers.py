@@ -24,8 +24,8 @@ class AlertError(BenchError):
 class Line:
     """One alert in a message: what it is about, and the change as a log-ratio, where it is one.
 
-    `confirmed` is what the duel of the run `duel` has shown: confirmed, undecided, not possible; "" without a duel.
-    `confirmation` says so as a sentence.
+    `alert` is its number, and `page` the address of its page. `confirmed` is what the duel of the run `duel` has shown:
+    confirmed, undecided, not possible; "" without a duel. `confirmation` says so as a sentence.
     """
 
     kind: str
@@ -40,6 +40,8 @@ class Line:
     confirmed: str = ""
     confirmation: str = ""
     duel: str = ""
+    alert: int = 0
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

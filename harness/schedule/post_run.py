@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
+from harness.analysis.alert_words import alert_page
 from harness.analysis.subjects import subject_of
 from harness.core.errors import BenchError
 from harness.core.records.run import RunData
@@ -36,12 +37,17 @@ from harness.store.schedule_log import ScheduleLog
 
 Result = TypeVar("Result")
 
+MOST_LINKS = 5
+"""The text of a message links so many of its alerts. The JSON has the address of each."""
 FAILURES = (FireOutcome.FAILED, FireOutcome.INTERRUPTED, FireOutcome.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostRunActions:
-    """The actions after a run. `publish` writes the site; `link_of` returns the address of a run's page."""
+    """The actions after a run. `publish` writes the site.
+
+    `link_of` returns the address of a run's page, `alert_link_of` that of an alert's page.
+    """
 
     store: RunStore
     journal: ScheduleLog
@@ -53,6 +59,7 @@ class PostRunActions:
     retention: Retention
     say: Callable[[str], None]
     policy: AlertPolicy = DEFAULT_POLICY
+    alert_link_of: Callable[[int], str] = alert_page
     accepted: Callable[[Alert, RunData | None], bool] = lambda _alert, _data: False
     """Whether the level that an alert on a regression reported was accepted, as far as a run shows."""
 
@@ -174,7 +181,8 @@ class PostRunActions:
         for event, lines in events:
             if not lines:
                 continue
-            trouble = tell(self.channels, self._message(event, tuple(line for line, _ in lines), fire))
+            with_pages = tuple(replace(line, alert=key, page=self.alert_link_of(key)) for line, key in lines)
+            trouble = tell(self.channels, self._message(event, with_pages, fire))
             if trouble:
                 self.say(f"an alert could not be delivered: {trouble}")
                 self.journal.note_trouble([key for _, key in lines], trouble)
@@ -189,6 +197,7 @@ class PostRunActions:
         text += [f"suspects: {'; '.join(suspects)}"] if suspects else []
         text += [f"job {fire.declared_job}, run {run_id or 'none'}, machine {self.machine_key}"]
         text += [f"report: {link}"] if link else []
+        text += [f"alert {line.alert}: {line.page}" for line in lines[:MOST_LINKS]]
         text += [f"duel: {self.link_of(duel)}" for duel in dict.fromkeys(line.duel for line in lines) if duel]
         message = Message(
             event=event, subject=f"kokoro-bench: {word}{first}", text="\n".join(text), run=run_id,

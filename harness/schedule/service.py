@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from harness.analysis.alert_words import alert_page
 from harness.core.clock import Clock, SystemClock
 from harness.core.errors import BenchError, ConfigError, ExitCode, UsageError
 from harness.core.records.schedule import FireOutcome, SchedulerInstance
@@ -232,7 +233,8 @@ def _post_run(
         channels=targets,
         promote=lambda data: promote_run(data, config.baselines, SourceAtCommits(root=config.root).find),
         publish=lambda: _publish(here),
-        link_of=lambda run_id: _link(settings, run_id),
+        link_of=lambda run_id: _link(settings, f"runs/{run_id}.html"),
+        alert_link_of=lambda key: _link(settings, alert_page(key)),
         retention=Retention(
             store=here.store,
             settings=settings,
@@ -254,12 +256,11 @@ def _publish(here: Here) -> None:
     write_report(here.store, here.config)
 
 
-def _link(settings: Settings, run_id: str) -> str:
-    """The address of a run's page in alerts. Without a configured address, it is the path within the report.
+def _link(settings: Settings, page: str) -> str:
+    """The address of a page of the report in alerts. Without a configured address, it is the path within the report.
 
     Alerts leave the machine, so they do not contain the folder of the report.
     """
-    page = f"runs/{run_id}.html"
     return f"{settings.link.rstrip('/')}/{page}" if settings.link else page
 
 

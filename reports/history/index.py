@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.store.rows import RunRow
     from reports.views.headline import Headline
 
-BOOK_FORMAT = 9
+BOOK_FORMAT = 10
 """Version of the book's form; one of another version is made anew.
 
 History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
@@ -123,6 +123,8 @@ class RunIndex:
     marks: str = ""
     steps: dict[str, tuple[ChangePoint, ...]] = field(default_factory=dict)
     """Digest of a line, or of its runs up to where steps settled → its steps."""
+    alerts: dict[str, str] = field(default_factory=dict)
+    """Key of an alert → fingerprint of its page."""
 
     def enter(self, data: Concluded, fingerprint: str, head: "Headline") -> PastRun:
         """Take a run in, or take it in anew."""

@@ -12,6 +12,7 @@ from reports.history.index import RunIndex
 from reports.pages.rendering import render, write
 from reports.pages.run_cache import Runs
 from reports.text.naming import names_of
+from reports.views.alerts import AlertLine
 from reports.views.players import transcripts
 from reports.views.profiles import TRACES, profile_views
 from reports.views.speech import speech_of
@@ -28,6 +29,7 @@ _PAGES = (
     ("index.html", "Overview"),
     ("runs.html", "Runs"),
     ("trends.html", "Trends"),
+    ("alerts.html", "Alerts"),
     ("compare.html", "Compare"),
     ("models.html", "Providers and models"),
     ("glossary.html", "Glossary and method"),
@@ -72,13 +74,14 @@ class Due:
     """A run whose page must be drawn, and the fingerprint that the index stores for it.
 
     `accepted` is the id of the newest promoted run before it, or "". `invalid` is the number of its invalid
-    repetitions.
+    repetitions. `alerts` are those that its page links.
     """
 
     run_id: str
     fingerprint: str
     accepted: str = ""
     invalid: int = 0
+    alerts: tuple[AlertLine, ...] = ()
 
 
 def parts(due: Sequence[Due]) -> Iterator[Sequence[Due]]:
@@ -98,7 +101,7 @@ def draw_short(runs: Runs, part: Sequence[Due], directory: Path) -> RunIndex:
     run_index = RunIndex(code="")
     references = {accepted: _reference(runs, accepted) for accepted in {each.accepted for each in part}}
     for each, data in zip(part, runs.outlines([each.run_id for each in part]), strict=True):
-        view = _write_run(directory, run_view(data, reference=references[each.accepted]))
+        view = _write_run(directory, run_view(data, reference=references[each.accepted]), each.alerts)
         publish_traces(None, each.run_id, directory)
         run_index.enter(data, each.fingerprint, view.headline)
     return run_index
@@ -120,7 +123,7 @@ def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
             context.traces, data.run.id, names_of(data), beside=publish_traces(context.traces, data.run.id, directory)
         ),
     )
-    _write_run(directory, view)
+    _write_run(directory, view, due.alerts)
 
 
 def publish_traces(folder: Path | None, run_id: str, directory: Path) -> str:
@@ -143,9 +146,9 @@ def _reference(runs: Runs, accepted: str) -> Reference:
     return Reference(run=runs.head(accepted)) if accepted else NO_REFERENCE
 
 
-def _write_run(directory: Path, view: RunView) -> RunView:
+def _write_run(directory: Path, view: RunView, alerts: tuple[AlertLine, ...]) -> RunView:
     site = Site(root="../", here="runs.html")
-    write(directory / run_page(view.id), render("run.html", run=view, legend=view.legend, site=site))
+    write(directory / run_page(view.id), render("run.html", run=view, legend=view.legend, site=site, alerts=alerts))
     return view
 
 

@@ -13,6 +13,7 @@ from harness.store.runs import RunStore
 from reports.history.context import Context
 from reports.history.index import RunIndex, code_digest, comparable, fingerprint, index_bytes, newest_with, read_index
 from reports.history.steps import Step, find_steps
+from reports.pages.alert_pages import lines_by_run, write_alerts
 from reports.pages.rendering import render, write
 from reports.pages.run_cache import Runs
 from reports.pages.run_pages import (
@@ -87,7 +88,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
             run_index.enter(data, each.fingerprint, headline(data))
         run_index.drawn_in_full = newest
         run_index.marks = hashlib.sha256(
-            repr((context.marks.reported, sorted(context.marks.promoted))).encode()
+            repr((context.marks.reported, sorted(context.marks.promoted), context.alerts)).encode()
         ).hexdigest()
         changed = index_bytes(run_index) != before or not (directory / "index.html").is_file()
         if changed:
@@ -95,6 +96,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
         for each in fresh:
             both.ask(draw_full, each, context, directory)
         if changed:
+            write_alerts(directory, run_index, both.runs, context.alerts)
             _ask_for_comparison(directory, run_index, both)
             _write_overview(directory, run_index, both, find_steps(run_index), context)
         both.finish()
@@ -106,12 +108,14 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
 def _due(run_index: RunIndex, rows: Sequence[RunRow], newest: Sequence[str], context: Context) -> dict[str, Due]:
     """The runs whose pages must be drawn: new or changed ones, and those that become short or long."""
     accepted = _accepted(rows, context.marks.promoted)
+    alerts = lines_by_run(context.alerts)
     every = {
         row.id: Due(
             run_id=row.id,
-            fingerprint=_mark(row, accepted, context, full=row.id in newest),
+            fingerprint=_mark(row, accepted, context, full=row.id in newest) + _digest(alerts.get(row.id)),
             accepted=accepted.get(row.id, ""),
             invalid=row.invalid,
+            alerts=alerts.get(row.id, ()),
         )
         for row in rows
     }
@@ -139,6 +143,11 @@ def _mark(row: RunRow, accepted: Mapping[str, str], context: Context, *, full: b
         return fingerprint(row)
     beside = (accepted.get(row.id), sorted(context.curves.get(row.machine_key, {}).items()))
     return fingerprint(row) + hashlib.sha256(repr(beside).encode()).hexdigest()[:8]
+
+
+def _digest(alerts: object) -> str:
+    """A digest of the alerts that a run's page links; "" for none."""
+    return hashlib.sha256(repr(alerts).encode()).hexdigest()[:8] if alerts else ""
 
 
 def _known(run_index: RunIndex, run_id: str) -> str:

@@ -92,6 +92,15 @@ class World:
             '[tool.kokoro-bench.schedule.nightly]\ncron = "0 0 1 1 *"\noptions = { engine = "scripted" }\n'
         )
 
+    def alert(self) -> None:
+        """Have an alert on a failed job in the store."""
+        from harness.schedule.alerts import alert_of, of_job
+        from harness.store.runs import open_store
+
+        (found,) = of_job("nightly", run_id="", failed="arranged").wrong
+        with open_store(self.directory / ".kokoro-bench" / "results.sqlite") as store:
+            store.journal().open_alert(alert_of(found, machine_key="m", now=1.0))
+
 
 @dataclass(frozen=True)
 class Case:
@@ -272,6 +281,7 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("schedule run-now", ExitCode.INTERRUPTED): Case(
         ("schedule", "run-now", "nightly"), _night(FireOutcome.INTERRUPTED, ended=True)
     ),
+    ("schedule alert", OK): Case(("schedule", "alert", "1"), World.alert),
     ("schedule confirm", OK): Case(("schedule", "confirm", "1"), _confirmed(OK)),
     ("schedule confirm", WORSE): Case(("schedule", "confirm", "1"), _confirmed(OK, WORSE, UNDECIDED)),
     ("schedule confirm", MEASUREMENT): Case(("schedule", "confirm", "1"), _confirmed(OK, reason="no reference")),
@@ -335,6 +345,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "ci gate": ("x",),
     "compare": ("x",),
     "schedule add": ("x",),
+    "schedule alert": ("1",),
     "schedule confirm": ("1",),
     "schedule remove": ("x",),
     "schedule pause": ("x",),

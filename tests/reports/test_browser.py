@@ -24,6 +24,7 @@ from reports.pages.write import write_run_page, write_site
 from reports.views.compare import compare_html, comparison_of_runs
 from tests.conftest import Laboratory
 
+from .alert_samples import every_kind
 from .conftest import SMALL, keep
 from .spoken import plant, reading, spoken_run, verdict
 
@@ -67,7 +68,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory, hostile: RunData, all_failed
     with open_store(directory / "results.sqlite") as store:
         for night in range(18, 24):
             keep(store, made_run(SMALL, night))
-        site = write_site(store, directory / "site").parent
+        alerts = tuple(every_kind(made_run(SMALL, 23)))
+        site = write_site(store, directory / "site", context=Context(alerts=alerts)).parent
     with open_store(directory / "wide.sqlite") as store:
         keep(store, made_run(WIDE, 18))
         write_site(store, directory / "wide")
@@ -109,7 +111,7 @@ def spoken_pages(directory: Path) -> None:
 
 def _some(site: Path) -> Iterator[Path]:
     """Of the pages that one template makes for many things, the first and the last."""
-    for folder in ("runs", "scenarios", "trends"):
+    for folder in ("runs", "scenarios", "trends", "alerts"):
         every = sorted((site / folder).glob("*.html"))
         yield from dict.fromkeys((every[0], every[-1]))
 

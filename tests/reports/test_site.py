@@ -20,6 +20,7 @@ from reports.pages import run_pages
 from reports.pages.run_pages import Due, parts, run_page
 from reports.pages.site_pages import FULL
 from reports.pages.write import write_site
+from reports.views.alerts import AlertLine
 from reports.views.headline import headline
 from reports.views.view import RunView, run_view
 
@@ -70,9 +71,9 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     drawn: list[str] = []
     write_run = run_pages._write_run
 
-    def spy(directory: Path, view: RunView) -> RunView:
+    def spy(directory: Path, view: RunView, alerts: tuple[AlertLine, ...]) -> RunView:
         drawn.append(view.id)
-        return write_run(directory, view)
+        return write_run(directory, view, alerts)
 
     monkeypatch.setattr(run_pages, "_write_run", spy)
     return drawn

@@ -50,10 +50,22 @@ def test_slowdown_is_confirmed_by_one_duel_reported_once_and_accepted(kokoro_ben
     [confirmation, run] = json.loads(kokoro_bench("schedule", "history", "--json").stdout)
     assert (confirmation["job"], confirmation["confirms"]) == ("nightly/confirm", run["run_id"])
     assert (confirmation["run_id"], confirmation["outcome"]) == (duel, "worse")
+    key = by_metric["latency"]["alert"]
+    page = tmp_path / "reports" / "site" / by_metric["latency"]["page"]
+    assert f"alert {key}: alerts/{key}.html" in alert["text"]
+    html = page.read_text(encoding="utf-8")
+    assert "Latency got worse" in html
+    assert f'<a href="../runs/{duel}.html">run {duel}</a>' in html
+    assert "stage inference" in html
+    assert f"kokoro-bench schedule confirm {key}" in html
+    shown = kokoro_bench("schedule", "alert", str(key), "--markdown")
+    assert shown.returncode == 0, shown.stderr
+    assert f"| Measured again, pair by pair | {duel} |" in shown.stdout
     assert kokoro_bench("baseline", "promote", "--only", "*/chars-12/*", "--reason", "new voice").returncode == 0
     _, ended = night(1.5)
     assert ended["event"] == "accepted"
     assert ended["subject"].startswith("kokoro-bench: accepted: ")
     shown = kokoro_bench("schedule", "status").stdout
     assert "accepted 2" in shown
+    assert "Accepted: the new level was promoted" in page.read_text(encoding="utf-8")
     assert "open since" not in shown

@@ -34,8 +34,17 @@ function row(cells) {
 }
 
 function list(id, texts, empty) {
-  const items = texts.length ? texts.map((text) => element("li", text)) : [element("li", empty, "empty")];
+  const made = (each) => (each instanceof Node ? each : element("li", each));
+  const items = texts.length ? texts.map(made) : [element("li", empty, "empty")];
   byId(id).replaceChildren(...items);
+}
+
+function alertLine(alert) {
+  const item = document.createElement("li");
+  const link = element("a", `Alert ${alert.key}`);
+  link.href = `/alerts/${alert.key}.html`;
+  item.append(link, `: ${confirmed(alert)} (since ${when(alert.opened_at)})`);
+  return item;
 }
 
 function confirmed(alert) {
@@ -83,7 +92,7 @@ function show() {
   byId("who").textContent = scheduler
     ? `${state.runner} · process ${scheduler.pid} on ${scheduler.host} since ${when(scheduler.since)}`
     : `${state.runner} · no scheduler is running`;
-  list("alerts", state.open_alerts.map((alert) => `${confirmed(alert)} (since ${when(alert.opened_at)})`), "none");
+  list("alerts", state.open_alerts.map(alertLine), "none");
   list("queue", state.queue.map((fire) => `${fire.job}, due ${when(fire.due_at)}`), "empty");
   byId("jobs").replaceChildren(...state.jobs.map((job) => row([
     job.name, job.when, job.paused ? "paused" : when(job.next_at), outcome(job.last),
