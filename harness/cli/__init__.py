@@ -36,7 +36,7 @@ COMMANDS = {
     "schedule": ("harness.cli.schedule:schedule", "Run the benchmarks on a schedule."),
     "ci": ("harness.cli.ci:ci", "Write workflows for GitHub and GitLab that gate pull requests and measure nightly."),
     "report": ("harness.cli.report:report", "Update the HTML report of all stored runs."),
-    "models": ("harness.cli.models:models", "List, show, build, fetch, verify or quantise models."),
+    "models": ("harness.cli.models:models", "List, show, build, fetch, verify, quantise or optimise models."),
     "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune package environments."),
     "serve": ("harness.cli.serve:serve", "Serve Kokoro speech over HTTP: the reference server."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine and what may disturb a measurement."),

@@ -15,7 +15,7 @@ VOICES = click.option("--voices", type=UserPath(), help="voices file of your own
 
 @click.group()
 def models() -> None:
-    """List, show, build, fetch, verify or quantise models. NAME is a name of the list, or a file."""
+    """List, show, build, fetch, verify, quantise or optimise models. NAME is a name of the list, or a file."""
 
 
 @models.command(name="list")
@@ -126,6 +126,23 @@ def quantise(name: str, recipe: str, voices: Path | None) -> None:
     if not recipe:
         raise UsageError("no recipe", where="--recipe", remedy="kokoro-bench models quantise --help")
     files = Catalogue(calibration_texts=calibration_texts).quantise(name, recipe, voices=voices, report=_say)
+    click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
+
+
+@models.command()
+@NAME
+@click.option("--recipe", required=True, help="folded, norms, slim, saved or saved-ort")
+@VOICES
+def optimise(name: str, recipe: str, voices: Path | None) -> None:
+    """Make a graph of a model that computes the same, verified to give the same audio.
+
+    folded: constants folded, shared weights restored, idle nodes removed. norms: also adaptive instance norm in one
+    operator. slim: simplified by onnxslim. saved, saved-ort: ONNX Runtime's optimised graph (.onnx, .ort), which loads
+    faster and runs only with this version of ONNX Runtime, on the CPU provider and on this kind of CPU.
+    """
+    from harness.models.catalogue import Catalogue
+
+    files = Catalogue().optimise(name, recipe, voices=voices, report=_say)
     click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
 
 

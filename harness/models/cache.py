@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,9 +26,12 @@ ROOT_VARIABLE = "KOKORO_BENCH_CACHE"
 FORMAT = 1
 """Version of the manifests. 1: the first."""
 MODEL = "model.onnx"
+ORT_MODEL = "model.ort"
+"""The model in ONNX Runtime's own format, in place of `MODEL`."""
 VOICES = "voices.npz"
 _WORK = ".building-"
-_ENDS = (".onnx", ".voices.npz")
+_VOICES_END = ".voices.npz"
+_ENDS = (".onnx", ".ort", _VOICES_END)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ class Manifest:
     """What the cache knows of one model.
 
     `model` is a file name in the models folder; `voices` is one too, or the absolute path of a file that is not the
-    cache's; `made_with` are the versions of the packages that made it.
+    cache's; `made_with` are the versions of the packages that made it. `facts` is what was seen while it was made:
+    name → text.
     """
 
     variant: ModelVariant
@@ -44,6 +48,7 @@ class Manifest:
     voices: str
     made_with: dict[str, str]
     format: int = FORMAT
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +134,11 @@ class Cache:
                 return f"{path.name} has the SHA-256 {found[:12]}… and should have {sha256[:12]}…"
         return ""
 
-    def make(self, plan: Plan, build: Callable[[Path], None], report: Report) -> ModelFiles:
+    def make(self, plan: Plan, build: Callable[[Path], Mapping[str, str] | None], report: Report) -> ModelFiles:
         """The model of `plan`, made by `build(folder)` unless it is already here and sound.
 
-        `build` writes `MODEL`, and `VOICES` where the plan names none, into the folder that it is given. Two
+        `build` writes `MODEL` (or `ORT_MODEL`), and `VOICES` where the plan names none, into the folder that it is
+        given, and may return facts for the manifest. Two
         processes that want the same model share one build: the second waits and finds it done. Raises ModelError
         where there is no room or no permission, and whatever `build` raises.
         """
@@ -145,8 +151,7 @@ class Cache:
             self.require(plan.needed, what=plan.variant.name)
             (self.models / f"{plan.key}.json").unlink(missing_ok=True)
             with self.working_folder(plan.key) as work:
-                build(work)
-                return self._admit(plan, work)
+                return self._admit(plan, work, facts=build(work))
 
     def admit(self, plan: Plan, work: Path) -> ModelFiles:
         """Take finished files from `work`, a folder on the cache's disk, under their final names.
@@ -156,10 +161,10 @@ class Cache:
         with self.explained_os_errors():
             return self._admit(plan, work)
 
-    def _admit(self, plan: Plan, work: Path) -> ModelFiles:
-        model = self.models / f"{plan.key}{_ENDS[0]}"
-        voices = self.models / f"{plan.key}{_ENDS[1]}" if plan.voices is None else plan.voices.absolute()
-        built = work / MODEL
+    def _admit(self, plan: Plan, work: Path, *, facts: Mapping[str, str] | None = None) -> ModelFiles:
+        built = work / (ORT_MODEL if (work / ORT_MODEL).exists() else MODEL)
+        model = self.models / f"{plan.key}{built.suffix}"
+        voices = self.models / f"{plan.key}{_VOICES_END}" if plan.voices is None else plan.voices.absolute()
         variant = replace(
             plan.variant,
             sha256=sha256_of(built),
@@ -176,6 +181,7 @@ class Cache:
             model=model.name,
             voices=voices.name if voices.parent == self.models else str(voices),
             made_with=plan.made_with,
+            facts=dict(facts or {}),
         )
         written = work / "manifest.json"
         written.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import ModelError, nearest
 from harness.core.records.scenario import ModelVariant
-from harness.models import dequantise, public, quantise
+from harness.models import dequantise, derive, public
 from harness.models.cache import MODEL, VOICES, Cache, Manifest, Plan, tool_versions
 from harness.models.download import Progress, unwatched
 from harness.models.files import ModelFiles, Report, joined_digest, silent
-from harness.models.inspect import Examiner, GraphFacts, check_face
+from harness.models.graph_facts import GraphFacts
+from harness.models.inspect import Examiner, check_face
 from harness.models.licences import Licence, notice_file, notices
 from harness.models.listing import Entry, list_entries
 from harness.models.naming import (
@@ -24,7 +25,8 @@ from harness.models.naming import (
 )
 from harness.models.obtain import EVERY_SOURCE, MODEL_FROM, VOICES_FROM, Source, obtain
 from harness.models.quantise.calibration_inputs import calibration_feeds
-from harness.models.quantise.recipes import BY_SUFFIX, QuantiseRecipe, recipe_named
+from harness.models.quantise.recipes import recipe_named
+from harness.models.recipes import BY_SUFFIX, Recipe, graph_recipe_named
 from harness.models.replica.catalogue import BuiltReplicas, Replicas, described, needed_bytes, replica_key
 from harness.models.verify import Verification, verify
 from harness.models.voices import read_voices
@@ -42,6 +44,8 @@ class Details:
     voices: tuple[str, ...]
     parent_name: str
     made_with: dict[str, str]
+    facts: dict[str, str]
+    """What was seen while it was made, such as its nodes before and after: name → text."""
     licences: tuple[Licence, ...]
     source: dict[str, str]
     """Where "model" and "voices" were fetched from: those of the public model that this is or is made from."""
@@ -136,6 +140,14 @@ class Catalogue:
         parent = self.resolve(name_or_path, voices, report=report)
         return self._derive(parent, recipe, derived_name(parent.variant.name, recipe), report=report, texts=texts)
 
+    def optimise(
+        self, name_or_path: str | Path, recipe_name: str, *, voices: Path | None = None, report: Report = silent
+    ) -> ModelFiles:
+        """The graph of a model by a graph recipe: it computes the same."""
+        recipe = graph_recipe_named(recipe_name)
+        parent = self.resolve(name_or_path, voices, report=report)
+        return self._derive(parent, recipe, derived_name(parent.variant.name, recipe), report=report)
+
     def entries(self) -> tuple[Entry, ...]:
         """What `models list` shows: every original, here or not, and every derived model that is here."""
         return list_entries(self.cache, self.replicas)
@@ -153,6 +165,7 @@ class Catalogue:
             voices=read_voices(files.voices_path),
             parent_name=parent.variant.name if parent else "",
             made_with=manifest.made_with if manifest else {},
+            facts=manifest.facts if manifest else {},
             licences=notices(files.variant),
             source={
                 key: fetched.made_with[where]
@@ -232,7 +245,7 @@ class Catalogue:
     def _derive(
         self,
         parent: ModelFiles,
-        recipe: QuantiseRecipe,
+        recipe: Recipe,
         name: str,
         *,
         report: Report,
@@ -240,23 +253,20 @@ class Catalogue:
         repair: bool = True,
         texts: Iterable[str] | None = None,
     ) -> ModelFiles:
-        if parent.variant.origin == "quantised":
-            raise ModelError(
-                f"{parent.variant.name} is quantised already", where=name, remedy="quantise what it was made from"
-            )
+        derive.refuse(parent.variant, recipe, name)
         feeds: tuple[dict[str, NDArray[Any]], ...] = ()
         if recipe.calibrated:
             feeds = self._feeds(parent, recipe, texts)
-        key = quantise.cache_key(name, parent, recipe, feeds)
+        key = derive.cache_key(name, parent, recipe, feeds)
         manifest = self.cache.find(key)
         if not build or (manifest and not repair):
-            command = f"kokoro-bench models quantise {parent.variant.name} --recipe {recipe.name}"
+            command = derive.command(parent.variant.name, recipe)
             files = self._sound(manifest, name, remedy=command)
             return replace(files, voices_path=parent.voices_path)
-        return quantise.quantise(parent, recipe, cache=self.cache, name=name, feeds=feeds, report=report)
+        return derive.derive(parent, recipe, cache=self.cache, name=name, feeds=feeds, report=report)
 
     def _feeds(
-        self, parent: ModelFiles, recipe: QuantiseRecipe, texts: Iterable[str] | None
+        self, parent: ModelFiles, recipe: Recipe, texts: Iterable[str] | None
     ) -> "tuple[dict[str, NDArray[Any]], ...]":
         if texts is None and self._calibration_texts is not None:
             texts = self._calibration_texts()
@@ -327,7 +337,7 @@ class Catalogue:
         for base, derivation in derivations(name):
             parent = self._manifest(base)
             if parent is not None and not derivation.calibrated:
-                return self.cache.find(quantise.cache_key(name, self.cache.files(parent), derivation))
+                return self.cache.find(derive.cache_key(name, self.cache.files(parent), derivation))
         return next((one for one in self.cache.manifests() if one.variant.name == name), None)
 
 

@@ -8,7 +8,6 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,48 +15,17 @@ import msgspec
 
 from harness.core.errors import ModelError
 from harness.core.files import write_atomically
+from harness.models.graph_facts import FORMAT, GraphFacts, Tensor
 from harness.models.jobs import Examine, Job, run_child
+from harness.models.ort_format import is_ort_format, read_ort_format
 
 TOKEN_INPUTS = ("input_ids", "tokens")
 OTHER_INPUTS = ("style", "speed")
-FORMAT = 2
-"""Version of the cached facts. 1: the first. 2: initialisers are not inputs."""
 
 _MODEL_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
 """Field numbers of ONNX's ModelProto (onnx.proto)."""
 _GRAPH_FIELD, _OPSET_FIELD = 7, 8
 _VARINT, _LENGTH_DELIMITED = 0, 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tensor:
-    """An input or output of a graph. A dimension is a number, a name, or "?" if the graph does not state it."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphFacts:
-    """The contents of a model file.
-
-    `operators`: operator type → number of nodes, including those of subgraphs. `elements`: the number of values in
-    initialisers. `metadata`: embedded texts. `external`: weight files, relative to the model's folder, with the minimum
-    size of each in bytes.
-    """
-
-    ir_version: int
-    opset: int
-    domains: dict[str, int]
-    producer: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    operators: dict[str, int]
-    elements: int
-    metadata: dict[str, str]
-    external: dict[str, int]
-    format: int = FORMAT
 
 
 class Examiner:
@@ -88,7 +56,8 @@ def examine(path: Path, *, check: bool = False) -> GraphFacts:
 
     Raises ModelError if the file is truncated, is not ONNX, or fails a check.
     """
-    check_container(path)
+    if not is_ort_format(path):
+        check_container(path)
     with tempfile.TemporaryDirectory(prefix="kokoro-bench-", ignore_cleanup_errors=True) as work:
         found = Path(work) / "facts.json"
         answer = run_child(Job(examine=Examine(model=str(path.absolute()), facts=str(found), check=check)), Path(work))
@@ -110,6 +79,9 @@ def examine_file(job: Examine) -> None:
 
 
 def _check_by_onnx(path: Path) -> None:
+    """Raise ModelError if onnx finds a fault. Nothing checks a file in ONNX Runtime's own format but a session."""
+    if is_ort_format(path):
+        return
     import onnx
 
     try:
@@ -119,7 +91,9 @@ def _check_by_onnx(path: Path) -> None:
 
 
 def read_graph(path: Path) -> GraphFacts:
-    """Parse a model file in this process. Raises ModelError if it is truncated or not ONNX."""
+    """Parse a model file in this process. Raises ModelError if it is truncated or neither ONNX nor of ONNX Runtime."""
+    if is_ort_format(path):
+        return read_ort_format(path)
     check_container(path)
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
@@ -152,11 +126,16 @@ def read_graph(path: Path) -> GraphFacts:
         producer=f"{model.producer_name} {model.producer_version}".strip(),
         inputs=tuple(_tensor(value) for value in model.graph.input if value.name not in given),
         outputs=tuple(_tensor(value) for value in model.graph.output),
-        operators=dict(sorted(Counter(node.op_type for node in _nodes(model.graph)).items())),
+        operators=dict(sorted(Counter(node.op_type for node in nodes_of(model.graph)).items())),
         elements=elements,
         metadata={entry.key: entry.value for entry in model.metadata_props},
         external=external,
     )
+
+
+def nodes_text(before: Path, after: Path) -> str:
+    """The numbers of nodes of two files, as the manifest of the second states them."""
+    return "{:,} before, {:,} after".format(*(sum(read_graph(path).operators.values()) for path in (before, after)))
 
 
 def check_container(path: Path) -> None:
@@ -248,13 +227,13 @@ def check_face(path: Path, facts: GraphFacts) -> None:
         )
 
 
-def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
+def nodes_of(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
     """All nodes of a graph, including those in subgraphs of If and Loop."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
+                yield from nodes_of(inner)
 
 
 def _initialisers(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types

@@ -44,6 +44,15 @@ class Dequantise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Optimise:
+    """Make `target` from `source` by the named graph recipe. Its output is compared with the source's."""
+
+    source: str
+    target: str
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Examine:
     """Parse the graph of `model`, and write its `GraphFacts` as JSON to the file `facts`.
 
@@ -85,6 +94,8 @@ class Job:
     feed: Feed | None = None
     dequantise: Dequantise | None = None
     quantise: Quantise | None = None
+    optimise: Optimise | None = None
+    """Needs `speak` too, for the voices."""
     speak: Speak | None = None
 
 
@@ -101,7 +112,7 @@ class Refusal:
 class Answer:
     """The result of a job: `error` is "" or the last line of the reason; `facts` are measured facts.
 
-    `refusal` is set if the job is refused with a remedy. `made` says whether quantising or dequantising succeeded, so
+    `refusal` is set if the job is refused with a remedy. `made` says whether the model was made, so
     an `error` with it is one of the synthesis.
     """
 
@@ -165,6 +176,11 @@ def make_with_tools(job: Job, work: Path, *, what: str, tools: Mapping[str, str]
             remedy=remedy,
         )
     return answer
+
+
+def texts_of(answer: Answer) -> dict[str, str]:
+    """The facts of an answer that are texts, for the manifest of what was made."""
+    return {name: text for name, text in answer.facts.items() if isinstance(text, str)}
 
 
 def last_line(log: Path) -> str:

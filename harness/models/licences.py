@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core.records.scenario import DEQUANTISED, ModelVariant
+from harness.core.records.scenario import DEQUANTISED, OPTIMISED, ModelVariant
 from harness.models.public import BY_SHA256
 
 
@@ -57,7 +57,7 @@ def notice_file(model_path: Path) -> Path:
 
 def notices(variant: ModelVariant) -> tuple[Licence, ...]:
     """The licences of a public model and of what was made from one; () for replicas and for files of the user's."""
-    made_here = variant.origin in (DEQUANTISED, "quantised")
+    made_here = variant.origin in (DEQUANTISED, OPTIMISED, "quantised")
     public = variant.origin == "public" or variant.sha256 in BY_SHA256 or variant.parent in BY_SHA256
     # Of a variant of a variant the parent is no public file, but the name begins with that of one.
     return KOKORO if public or (made_here and variant.name.startswith("kokoro-v1.")) else ()

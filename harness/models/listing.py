@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.core.records.scenario import DEQUANTISED
-from harness.models import dequantise, public
+from harness.core.records.scenario import DEQUANTISED, OPTIMISED
+from harness.models import dequantise, optimise, public
 from harness.models.cache import Cache, Manifest, tool_versions
 from harness.models.naming import dequantised_from, dequantised_names
 from harness.models.replica.catalogue import Replicas, replica_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOT_FETCHED = "not fetched"
 NOT_BUILT = "not built; its digest is known once it is"
@@ -52,8 +56,12 @@ def _age(cache: Cache, replicas: Replicas, manifest: Manifest) -> str:
     variant = manifest.variant
     if variant.origin == "replica" and manifest != _replica(cache, replicas, variant.name):
         return "of an older recipe"
-    tools = {"quantised": tool_versions, DEQUANTISED: dequantise.tool_versions}.get(variant.origin)
-    if tools is not None and manifest.made_with != tools():
+    tools: dict[str, Callable[[], dict[str, str]]] = {
+        "quantised": tool_versions,
+        DEQUANTISED: dequantise.tool_versions,
+        OPTIMISED: lambda: optimise.tool_versions(variant.recipe),
+    }
+    if variant.origin in tools and manifest.made_with != tools[variant.origin]():
         return f"by {', '.join(f'{name} {version}' for name, version in manifest.made_with.items())}"
     parent = cache.by_digest(variant.parent)
     return _age(cache, replicas, parent) if parent else ""

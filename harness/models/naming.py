@@ -13,7 +13,7 @@ from harness.core.records.scenario import slug
 from harness.core.user_paths import user_path
 
 if TYPE_CHECKING:
-    from harness.models.quantise.recipes import QuantiseRecipe
+    from harness.models.recipes import Recipe
 
 SUFFIXES = (".onnx", ".ort")
 DEQUANTISED_SUFFIX = "dq"
@@ -85,7 +85,7 @@ def labels_of(given: Sequence[str], digest_of: Callable[[Path], str]) -> dict[st
     return labels
 
 
-def derived_name(parent: str, recipe: "QuantiseRecipe") -> str:
+def derived_name(parent: str, recipe: "Recipe") -> str:
     """The name of a variant. If a public file has that name, the variant's name says that it was converted."""
     from harness.models import public
 
@@ -110,9 +110,9 @@ def dequantised_names() -> tuple[str, ...]:
     return tuple(f"{name.removesuffix(ends)}-{DEQUANTISED_SUFFIX}" for name in public.BY_NAME if name.endswith(ends))
 
 
-def derivations(name: str) -> "tuple[tuple[str, QuantiseRecipe], ...]":
+def derivations(name: str) -> "tuple[tuple[str, Recipe], ...]":
     """The possible parents and recipes of `name`, longest suffix first."""
-    from harness.models.quantise.recipes import BY_SUFFIX
+    from harness.models.recipes import BY_SUFFIX
 
     found = []
     for suffix, recipe in sorted(BY_SUFFIX.items(), key=lambda item: -len(item[0])):

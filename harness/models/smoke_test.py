@@ -5,6 +5,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.core.saved_graphs import REMEDY, why_unfit
 from harness.models.voices import read_voices
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ LONGEST_S_PER_TOKEN = 1.25
 def speak(model: Path, voices: Path) -> dict[str, float | str]:
     """Synthesise each of `PHRASES`. Return facts of the last: seconds of audio, level in dBFS and peak.
 
-    Raises ValueError with the reason if audio is not finite, silent, too loud, or of an implausible length. Errors of
-    ONNX Runtime pass if the model does not load or run.
+    Raises ValueError with the reason if audio is not finite, silent, too loud, or of an implausible length, or if the
+    model is a graph that was saved for another version or machine. Errors of ONNX Runtime pass if the model does not
+    load or run.
     """
     import numpy as np
     import onnxruntime
@@ -40,6 +42,8 @@ def speak(model: Path, voices: Path) -> dict[str, float | str]:
 
     onnxruntime.set_default_logger_severity(4)
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    if unfit := why_unfit(session.get_modelmeta().custom_metadata_map, version=onnxruntime.__version__):
+        raise ValueError(f"{unfit}; {REMEDY}")
     vocabulary, dtypes = embedded_vocab(session) or DEFAULT_VOCAB, input_dtypes(session)
     names = read_voices(voices)
     facts: dict[str, float | str] = {}

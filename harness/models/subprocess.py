@@ -59,6 +59,11 @@ def _do(job: Job) -> Answer:
 
             facts |= quantise_file(job.quantise)
             made = True
+        if job.optimise is not None and job.speak is not None:
+            from harness.models.optimise.tools import optimise_file
+
+            facts |= optimise_file(job.optimise, voices=Path(job.speak.voices))
+            made = True
         if job.speak is not None:
             from harness.models.smoke_test import speak
 

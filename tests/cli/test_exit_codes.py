@@ -195,7 +195,7 @@ def _confirmed(*codes: ExitCode, reason: str = "") -> Callable[[World], None]:
 
 
 def _model(world: World) -> None:
-    for name in ("build", "obtain", "quantise"):
+    for name in ("build", "obtain", "quantise", "optimise"):
         world.answers(f"harness.models.catalogue.Catalogue.{name}", world.small)
 
 
@@ -307,6 +307,7 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("models verify", OK): Case(("models", "verify", "replica-small"), _verified(sound=True)),
     ("models verify", USAGE): Case(("models", "verify", "replica-small"), _verified(sound=False)),
     ("models quantise", OK): Case(("models", "quantise", "replica-small", "--recipe", "dynamic-u8"), _model),
+    ("models optimise", OK): Case(("models", "optimise", "x", "--recipe", "saved"), _model),
     ("runtimes list", OK): Case(("runtimes", "list")),
     ("runtimes build", OK): Case(
         ("runtimes", "build", "onnxruntime==1.22.1"),
@@ -356,6 +357,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "models fetch": ("x",),
     "models verify": ("x",),
     "models quantise": ("x", "--recipe", "y"),
+    "models optimise": ("x", "--recipe", "y"),
     "runtimes build": ("x",),
     "mock-server": ("x",),
 }

@@ -14,7 +14,8 @@ from harness.models.default import default_models
 from harness.models.files import sha256_of
 from harness.models.naming import as_path, derivations, derived_name
 from harness.models.public import Asset, PublicModel
-from harness.models.quantise.recipes import BY_SUFFIX, RECIPES, recipe_named
+from harness.models.quantise.recipes import recipe_named
+from harness.models.recipes import BY_SUFFIX
 from harness.models.replica.catalogue import BuiltReplicas, needed_bytes
 
 Make = Callable[..., Path]
@@ -299,10 +300,10 @@ def test_names_and_paths_are_told_apart() -> None:
 
 def test_derived_names_and_what_they_mean_agree(catalogue: Catalogue) -> None:
     for base in (*BuiltReplicas().names(), *public.BY_NAME):
-        for recipe in RECIPES:
+        for recipe in BY_SUFFIX.values():
             assert (base, recipe) in derivations(derived_name(base, recipe))
     names = catalogue.names()
-    assert len(names) == len(set(names)) == (3 + 6 + 2) * (1 + len(RECIPES))
+    assert len(names) == len(set(names)) == (3 + 6 + 2) * (1 + len(BY_SUFFIX))
 
 
 def test_our_conversion_does_not_take_a_public_files_name() -> None:
@@ -316,7 +317,7 @@ def test_recipes_are_found_by_either_name() -> None:
     assert recipe_named("u8") is recipe_named("dynamic-u8")
     with pytest.raises(UsageError, match="--recipe: no recipe 'dynamic-u9' — did you mean 'dynamic-u8'"):
         recipe_named("dynamic-u9")
-    assert len({recipe.digest() for recipe in RECIPES}) == len(RECIPES)
+    assert len({recipe.digest() for recipe in BY_SUFFIX.values()}) == len(BY_SUFFIX)
 
 
 def test_the_replicas_names() -> None:

@@ -6,7 +6,8 @@ import onnx
 import pytest
 
 from harness.core.errors import ModelError
-from harness.models.inspect import Examiner, GraphFacts, check_face, read_graph
+from harness.models.graph_facts import GraphFacts
+from harness.models.inspect import Examiner, check_face, read_graph
 
 Make = Callable[..., Path]
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from harness.models.inspect import read_graph
 from harness.models.jobs import Answer, Job, Quantise, Speak, run_child
 from harness.models.quantise import cache_key, quantise
 from harness.models.quantise.calibration_inputs import LEAST_FEEDS, feeds_digest, make_feeds
+from harness.models.quantise.node_classes import ATTENTION, LAST_STAGE, named_nodes
 from harness.models.quantise.recipes import BY_NAME, RECIPES, Method
 from harness.models.quantise.tools import (
     converted,
@@ -91,6 +93,27 @@ def test_chosen_operators_are_the_only_ones_converted(small: Catalogue) -> None:
     without = operators(small.resolve("replica-small-s8-nolstm"))
     assert without["LSTM"] == 6
     assert "DynamicQuantizeLSTM" not in without
+
+
+def test_classes_of_nodes_stay_in_floats(small: Catalogue) -> None:
+    path = small.resolve("replica-small").model_path
+    nodes = {node.name: node for node in onnx.load(path).graph.node}
+    last, attention = (named_nodes(path, [name]) for name in (LAST_STAGE, ATTENTION))
+    # Three residual blocks of six convolutions at the highest rate, and the one that writes the spectrum.
+    assert len(last) == 19
+    assert {nodes[name].op_type for name in last} == {"Conv"}
+    assert last_convolution(path)[0] in last
+    # Twelve layers: four products of attention with weights, two of the scores, two of the feed-forward.
+    assert Counter(nodes[name].op_type for name in attention)["MatMul"] >= 12 * 6
+    assert not any("/decoder/" in name or "/generator/" in name for name in attention)
+
+
+def test_a_mixed_recipe_leaves_its_classes_in_floats(small: Catalogue) -> None:
+    found = operators(small.resolve("replica-small-u8-nolstm-nolast"))
+    assert found["LSTM"] == 6
+    assert found["Conv"] == 19
+    whole = operators(small.resolve("replica-small-u8"))
+    assert found["ConvInteger"] == whole["ConvInteger"] - 18
 
 
 def test_signed_weights_are_signed(small: Catalogue) -> None:

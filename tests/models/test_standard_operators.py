@@ -19,7 +19,13 @@ NODES = [
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.suffix)
+PARTIAL = ("u8-conv", "u8-nolast", "u8-noattention", "u8-nolstm-nolast")
+"""Of what this graph has, they convert nothing, or look for parts that it has not."""
+
+
+@pytest.mark.parametrize(
+    "recipe", [each for each in RECIPES if each.suffix not in PARTIAL], ids=lambda recipe: recipe.suffix
+)
 def test_every_recipe_works_on_an_optimised_file(tmp_path: Path, recipe: QuantiseRecipe) -> None:
     constants = {"w": weights(12, 64), "b": weights(12)}
     source = write(tmp_path / "source.onnx", NODES, constants, domains=("com.microsoft",))

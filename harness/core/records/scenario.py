@@ -72,13 +72,17 @@ DEQUANTISED = "dequantised"
 original."""
 
 
+OPTIMISED = "optimised"
+"""The origin of a graph that was made from another model and computes the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVariant:
     """A model file, identified by its digest and never by its name.
 
-    `origin` is "replica", "public", "dequantised", "quantised", "user" or "scripted". `recipe` states how it was made.
-    `parent` is the SHA-256 of the model that it was made from ("" for none). `size` is in bytes, including external
-    data.
+    `origin` is "replica", "public", "dequantised", "quantised", "optimised", "user" or "scripted". `recipe` states how
+    it was made. `parent` is the SHA-256 of the model that it was made from ("" for none). `size` is in bytes, including
+    external data.
     """
 
     name: str
@@ -291,14 +295,19 @@ def _settings(arm: Arm, scenarios: Sequence[Scenario]) -> tuple[int, ...]:
 def original_digest(model: ModelVariant, scenarios: Sequence[Scenario]) -> str:
     """SHA-256 of a model's original; "" if it is an original itself or its original is unknown.
 
-    The original is the model from which it was derived. A dequantised model is an original although it was made from
-    another file: in a run with both, it is the original of that file.
+    The original is the model from which it was derived, or that one's own original if the run has the model between. A
+    dequantised model is an original although it was made from another file: in a run with both, it is the original of
+    that file.
     """
-    if model.origin == DEQUANTISED or model.parent:
-        return "" if model.origin == DEQUANTISED else model.parent
-    others = (each.arm.model for each in scenarios if model.sha256)
-    made_of_it = (each for each in others if each and each.origin == DEQUANTISED and each.parent == model.sha256)
-    return next((each.sha256 for each in made_of_it), "")
+    if model.origin == DEQUANTISED or not (model.sha256 or model.parent):
+        return ""
+    models = {each.arm.model.sha256: each.arm.model for each in scenarios if each.arm.model and each.arm.model.sha256}
+    first, seen = model.parent or model.sha256, {model.sha256}
+    while (between := models.get(first)) and between.parent and between.origin != DEQUANTISED and first not in seen:
+        seen.add(first)
+        first = between.parent
+    made_of_it = (each for each in models.values() if each.origin == DEQUANTISED and each.parent == first)
+    return next((each.sha256 for each in made_of_it), first if first != model.sha256 else "")
 
 
 def original_of(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:

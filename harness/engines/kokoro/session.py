@@ -6,8 +6,10 @@ Runs in every environment with ONNX Runtime 1.20 or newer; needs nothing else.
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from harness.core.saved_graphs import REMEDY, stamped_in, why_unfit
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.providers import Provider, find_provider, why_absent
 from harness.engines.speech import EngineRefusal
@@ -73,12 +75,20 @@ def open_session(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
     except EngineRefusal:
         raise
     except Exception as error:
+        refuse_unfit(stamped_in(Path(order.model_path)), order, version=ort.__version__)
         raise EngineRefusal(f"ONNX Runtime {ort.__version__} cannot load the model: {_load_error(error)}") from error
+    refuse_unfit(session.get_modelmeta().custom_metadata_map, order, version=ort.__version__)
     got = session.get_providers()
     if got[0] != provider.ort:
         needed = f"; it needs {provider.needs}" if provider.needs else ""
         raise EngineRefusal(f"asked for {provider.ort}, but ONNX Runtime fell back to {got[0]}{needed}")
     return session
+
+
+def refuse_unfit(metadata: Mapping[str, str], order: EngineOrder, *, version: str) -> None:
+    """Refuse a graph that was saved for another version of ONNX Runtime, another provider or another kind of CPU."""
+    if unfit := why_unfit(metadata, version=version, provider=order.provider):
+        raise EngineRefusal(f"{unfit} — {REMEDY}")
 
 
 def preload_libraries(ort: Any, provider: Provider) -> None:  # noqa: ANN401 - untyped library

@@ -10,7 +10,7 @@ from harness.core.errors import ModelError
 from harness.core.records.scenario import ModelVariant
 from harness.models.cache import MODEL, Cache, Plan, tool_versions
 from harness.models.files import ModelFiles, Report, silent
-from harness.models.jobs import Answer, Job, Quantise, Speak, make_with_tools
+from harness.models.jobs import Answer, Job, Quantise, Speak, make_with_tools, texts_of
 from harness.models.quantise.calibration_inputs import feeds_digest
 from harness.models.quantise.recipes import QuantiseRecipe
 from harness.models.quantise.tools import write_feeds
@@ -53,10 +53,11 @@ def quantise(
         made_with=tool_versions(),
     )
 
-    def build(work: Path) -> None:
+    def build(work: Path) -> dict[str, str]:
         report(f"making {name} from {parent.variant.name}: {recipe.meaning}")
         answer = _by_tools(parent, recipe, inputs, work)
         report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['converted']}")
+        return texts_of(answer)
 
     files = cache.make(plan, build, report)
     # The cached variant may have been made with another copy of the voices.

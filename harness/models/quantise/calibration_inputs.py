@@ -11,7 +11,7 @@ import msgspec
 
 from harness.core.errors import ModelError
 from harness.models.files import ModelFiles
-from harness.models.inspect import GraphFacts
+from harness.models.graph_facts import GraphFacts
 from harness.models.jobs import Feed, Job, run_child
 from harness.models.quantise.tools import read_feeds, write_feeds
 from harness.models.smoke_test import token_feed

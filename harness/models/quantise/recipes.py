@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from harness.core.errors import UsageError, nearest
+from harness.models.quantise.node_classes import ATTENTION, LAST_STAGE
 
 
 class Method(StrEnum):
@@ -26,8 +27,9 @@ class QuantiseRecipe:
     """A recipe for a variant. `suffix` is its short name: the recipe with suffix `u8` makes `replica-u8`.
 
     `operators` are the operator types whose weights are converted; () means all that the tool supports except the
-    `excluded`. `prepared` says that ONNX Runtime's pre-processing runs first. Increase `version` when the same recipe
-    gives different files.
+    `excluded`. `floats` are the classes of nodes (`harness.models.quantise.node_classes`) that stay in floats.
+    `prepared` says that ONNX Runtime's pre-processing runs first. Increase `version` when the same recipe gives
+    different files.
     """
 
     name: str
@@ -38,6 +40,7 @@ class QuantiseRecipe:
     per_channel: bool = False
     operators: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    floats: tuple[str, ...] = ()
     prepared: bool = True
     block: int = 0
     version: int = 1
@@ -50,19 +53,43 @@ class QuantiseRecipe:
     def digest(self) -> str:
         """SHA-256 (hex) of everything on which the result depends: all fields except names and meaning."""
         fields = {key: value for key, value in asdict(self).items() if key not in ("name", "suffix", "meaning")}
+        if not self.floats:  # the digests of recipes without it are in caches
+            del fields["floats"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 _DENSE = ("MatMul", "Gemm", "LSTM")
 
 
-_KINDS = {
+_KINDS: dict[str, str] = {
     "": "",
     "per-channel": ", a scale for each channel",
     "matmul": ", of MatMul, Gemm and LSTM only",
     "nolstm": ", of all operator types but LSTM",
     "as-is": ", without the pre-processing, so that weights shared through Identity nodes are missed",
 }
+
+
+_MIXED: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "conv": (", of convolutions only", ("LSTM", "MatMul", "Gemm", "Gather"), ()),
+    "nolast": (", of all but the convolutions behind the last upsampling", (), (LAST_STAGE,)),
+    "noattention": (", of all but the products of ALBERT", (), (ATTENTION,)),
+    "nolstm-nolast": (", of all but LSTM and the convolutions behind the last upsampling", ("LSTM",), (LAST_STAGE,)),
+}
+"""Kind → meaning, operator types and classes of nodes that stay in floats. A ConvTranspose always stays in floats:
+ONNX Runtime has no such operator of integers."""
+
+
+def _mixed(kind: str) -> QuantiseRecipe:
+    meaning, excluded, floats = _MIXED[kind]
+    return replace(
+        _dynamic("u8", ""),
+        name=f"dynamic-u8-{kind}",
+        suffix=f"u8-{kind}",
+        meaning=f"unsigned 8-bit weights{meaning}; activations scaled at each run",
+        excluded=excluded,
+        floats=floats,
+    )
 
 
 def _dynamic(weights: str, kind: str) -> QuantiseRecipe:
@@ -84,6 +111,7 @@ def _dynamic(weights: str, kind: str) -> QuantiseRecipe:
 
 RECIPES = (
     *(_dynamic(weights, kind) for weights in ("u8", "s8") for kind in _KINDS),
+    *map(_mixed, _MIXED),
     QuantiseRecipe(
         name="fp16",
         suffix="fp16",

@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.models.inspect import nodes_text
 from harness.models.jobs import Quantise
+from harness.models.quantise.node_classes import named_nodes
 from harness.models.quantise.recipes import BY_NAME, Method, QuantiseRecipe
 from harness.models.standard_operators import write_out_file
 
@@ -44,7 +46,11 @@ def quantise_file(job: Quantise) -> dict[str, float | str]:
         _half(source, target)
     else:
         _blocks(source, target, recipe)
-    return {"converted": converted(target, recipe.method), "took_s": time.monotonic() - started}
+    return {
+        "nodes": nodes_text(Path(job.source), target),
+        "converted": converted(target, recipe.method),
+        "took_s": time.monotonic() - started,
+    }
 
 
 def prepare(source: Path, target: Path) -> None:
@@ -85,7 +91,7 @@ def _dynamic(source: Path, target: Path, recipe: QuantiseRecipe) -> None:
         op_types_to_quantize=[kind for kind in recipe.operators or IntegerOpsRegistry if kind not in recipe.excluded],
         per_channel=recipe.per_channel,
         weight_type=QuantType.QInt8 if recipe.signed else QuantType.QUInt8,
-        nodes_to_exclude=last_convolution(source),
+        nodes_to_exclude=[*last_convolution(source), *named_nodes(source, recipe.floats)],
     )
 
 

@@ -1,0 +1,112 @@
+"""Makes a graph by a recipe, and checks that it computes what its source does. Runs in a child process."""
+
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from harness.core.saved_graphs import STAMP, cpu_features, stamp
+from harness.models.inspect import nodes_text
+from harness.models.jobs import Optimise
+from harness.models.optimise.recipes import BY_NAME, GraphRecipe, Step
+from harness.models.optimise.same_output import largest_difference, open_quietly, seeded
+
+if TYPE_CHECKING:
+    import onnx
+
+LOADS = 3
+"""Sessions of each file whose times are compared, in turns."""
+
+
+def optimise_file(job: Optimise, *, voices: Path) -> dict[str, float | str]:
+    """Make `job.target`. The facts: seconds, nodes, load times and the largest difference from the source.
+
+    Errors of the tools pass. Raises ValueError if the result does not compute what the source does.
+    """
+    started = time.monotonic()
+    recipe, source, target = BY_NAME[job.recipe], Path(job.source), Path(job.target)
+    _make(source, target, recipe)
+    # A graph that draws random numbers can only be compared where both draw the same: with seeds in the file.
+    twin = seeded(source, target.with_name("seeded.onnx"))
+    ours = target
+    if twin is not None:
+        ours = target.with_name(f"seeded-result{target.suffix}")
+        _make(twin, ours, recipe)
+    difference = largest_difference(twin or source, ours, voices, bound=recipe.bound)
+    loads = _load_times(source, target)
+    facts = {
+        "nodes": nodes_text(source, target),
+        "largest difference": f"{difference:.1e} of full scale{', with the noise seeded' if twin else ''}",
+        "session": f"{loads[0]:.2f} s before, {loads[1]:.2f} s after (median of {LOADS}, in turns)",
+    }
+    if recipe.tied:
+        facts |= {"provider": "cpu", "CPU": cpu_features()}
+    return {**facts, "took_s": time.monotonic() - started}
+
+
+def _make(source: Path, target: Path, recipe: GraphRecipe) -> None:
+    if recipe.step is Step.SLIM:
+        _slim(source, target)
+    elif recipe.step is Step.NORMS:
+        _norms(source, target)
+    else:
+        _by_onnxruntime(source, target, recipe)
+
+
+def _by_onnxruntime(source: Path, target: Path, recipe: GraphRecipe) -> None:
+    """Let ONNX Runtime optimise the graph and save it, by a session that is dropped."""
+    import onnx
+    import onnxruntime as ort
+
+    given = source
+    if recipe.tied:
+        model = onnx.load(source)
+        saved_by = stamp(version=ort.__version__, provider="cpu", features=cpu_features())
+        onnx.helper.set_model_props(model, {**_metadata(model), STAMP: saved_by})
+        given = target.with_name("stamped.onnx")
+        onnx.save(model, given)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    full = recipe.step is Step.SAVE
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if full else levels.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    if recipe.ort:
+        options.add_session_config_entry("session.save_model_format", "ORT")
+    ort.InferenceSession(str(given), options, providers=["CPUExecutionProvider"])
+
+
+def _metadata(model: "onnx.ModelProto") -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _norms(source: Path, target: Path) -> None:
+    import onnx
+    import onnx_ir as ir
+
+    from harness.models.optimise.norms import join_norms
+
+    folded = target.with_name("folded.onnx")
+    _by_onnxruntime(source, folded, BY_NAME["folded"])
+    model = ir.serde.deserialize_model(onnx.load(folded))
+    if not join_norms(model):
+        raise ValueError("it has no instance norm with a scale and a shift of its own after it")
+    onnx.save(ir.serde.serialize_model(model), target)
+
+
+def _slim(source: Path, target: Path) -> None:
+    import onnx
+    import onnxslim
+
+    onnx.save(onnxslim.slim(onnx.load(source)), target)
+
+
+def _load_times(source: Path, target: Path) -> tuple[float, float]:
+    """Median seconds of a session of each file, in turns; the files are in the page cache."""
+    found: dict[Path, list[float]] = {source: [], target: []}
+    for _ in range(LOADS):
+        for path, seconds in found.items():
+            started = time.monotonic()
+            open_quietly(path)
+            seconds.append(time.monotonic() - started)
+    return median(found[source]), median(found[target])
