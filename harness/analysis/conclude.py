@@ -208,7 +208,7 @@ def _sides(
     scenario: Scenario, values: Values, points: tuple[BaselinePoint, ...], *, data: RunData, baselines: Baselines
 ) -> AgainstBaseline | NotComparable:
     if not points:
-        reason = baselines.missing_reason(scenario.id, values.metric, run_id=data.run.id)
+        reason = baselines.missing_reason(scenario.id, values.metric)
         return NotComparable(kind=VerdictKind.NO_BASELINE, reason=reason)
     if not values.n:
         return NotComparable(kind=VerdictKind.MISSING, reason=f"in the baseline, but unknown here: {values.reason}")

@@ -112,7 +112,7 @@ def show(config: Config, machine: str | None, reference: bool, as_json: bool) ->
     baselines = load_baselines(config.baselines, key)
     if not baselines.files:
         others = baselines.other_machines
-        remedy = f"kokoro-bench baseline show --machine {others[0]}" if others else "kokoro-bench baseline list"
+        remedy = f"kokoro-bench baseline show --machine {others[0]}" if others else "kokoro-bench baseline promote RUN"
         raise BaselineError(baselines.missing_reason("", ""), where=str(config.baselines), remedy=remedy)
     if as_json:
         print_values(baselines)

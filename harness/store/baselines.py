@@ -43,8 +43,6 @@ __all__ = [
 KEPT: Final = 10
 """How many promoted runs make a baseline."""
 
-_PROMOTE: Final = "kokoro-bench baseline promote {run}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineEntry:
@@ -100,18 +98,16 @@ class Baselines:
         """Every (scenario id, metric) that has a baseline, sorted."""
         return tuple(sorted((scenario, metric) for scenario, file in self.files.items() for metric in file.metrics))
 
-    def missing_reason(self, scenario_id: str, metric: str, *, run_id: str = "RUN") -> str:
-        """Why there is no baseline for the pair, as a sentence with the command that makes one."""
+    def missing_reason(self, scenario_id: str, metric: str) -> str:
+        """Why there is no baseline for the pair."""
         if self.files.get(scenario_id):
-            lack = f"no baseline for {metric} of this scenario"
-        elif self.files:
-            lack = "no baseline for this scenario on this machine"
-        elif self.other_machines:
+            return f"no baseline for {metric} of this scenario"
+        if self.files:
+            return "no baseline for this scenario on this machine"
+        if self.other_machines:
             others = ", ".join(self.other_machines[:3]) + (", …" if len(self.other_machines) > 3 else "")
-            lack = f"no baseline for this machine ({self.machine_key}), only for {others}, whose figures do not compare"
-        else:
-            lack = "no baseline yet"
-        return f"{lack}; accept a run with `{_PROMOTE.format(run=run_id)}`"
+            return f"no baseline for this machine ({self.machine_key}), only for {others}, whose figures do not compare"
+        return "no baseline yet"
 
 
 def load_baselines(root: Path, machine_key: str) -> Baselines:

@@ -14,7 +14,7 @@ from harness.core.errors import ExitCode
 from harness.core.records.repetition import Outcome
 from harness.core.records.run import RunData, RunRecord, RunStatus
 from harness.core.records.scenario import Arm
-from harness.core.records.verdict import SPEECH_VERDICT, TargetKind, Verdict, VerdictKind
+from harness.core.records.verdict import SPEECH_VERDICT, Shown, TargetKind, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from reports.terminal.arm_table import arm_table
 from reports.terminal.console import make_console, tell
@@ -114,14 +114,20 @@ def _side(shown: str, arm: Arm, run: RunRecord) -> str:
 
 
 def print_run(data: RunData, *, console: Console | None = None) -> None:
-    """A stored run: table, every verdict with its reason, failures with the end of their stderr."""
+    """A stored run: table, every verdict with its reason, failures with the end of their stderr.
+
+    Metrics of a scenario that have the same verdict for the same reason share a line.
+    """
     console = console or make_console()
     console.print(results_table(data, width=console.width))
     tell(console, _headline(data), "bold")
+    alike: dict[tuple[str, Shown, str], list[str]] = {}
     for verdict in data.verdicts:
-        sign, style = SIGNS[verdict.shown_as]
         words = explained(verdict, suspects=False)
-        tell(console, f"{sign}  {verdict.scenario_id}  {verdict.metric}: {words}", style)
+        alike.setdefault((verdict.scenario_id, verdict.shown_as, words), []).append(verdict.metric)
+    for (scenario_id, shown_as, words), metrics in alike.items():
+        sign, style = SIGNS[shown_as]
+        tell(console, f"{sign}  {scenario_id}  {', '.join(metrics)}: {words}", style)
     for line in suspect_lines(data.verdicts):
         tell(console, line)
     for line in (*missed_targets(data), *failures(data)):

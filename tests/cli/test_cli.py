@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import COMMANDS
+from harness.core.records.verdict import VerdictKind
 from harness.plan.keys import KEYS, Group
 from tests.conftest import Command, Laboratory
 
@@ -187,6 +188,16 @@ class TestRuns:
         assert found.returncode == 0
         for verdict in ran.second.verdicts:
             assert verdict.reason in found.stdout
+
+    def test_metrics_with_the_same_verdict_share_a_line(self, here: Command, ran: Ran) -> None:
+        lines = [line for line in here("runs", "show", ran.first.run.id, directory=ran.root).stdout.splitlines()
+                 if line.startswith("· no baseline")]  # fmt: skip
+        verdicts = [each for each in ran.first.verdicts if each.kind is VerdictKind.NO_BASELINE]
+        assert len(lines) == len({each.scenario_id for each in verdicts}) < len(verdicts)
+        assert all(
+            any(f"  {each.scenario_id}  " in line and each.metric in line for line in lines) for each in verdicts
+        )
+        assert all(line.count(f"`kokoro-bench baseline promote {ran.first.run.id}`") == 1 for line in lines)
 
     @pytest.mark.parametrize("form", ["jsonl", "csv", "pytest-benchmark"])
     def test_one_is_exported_to_standard_output_or_a_file(

@@ -14,7 +14,6 @@ import pytest
 from harness.core.records.repetition import Phase
 from harness.core.records.run import RunData
 from harness.models.cache import ROOT_VARIABLE
-from harness.schedule.jobs import declared
 from harness.store.runs import open_store
 from tests import forking
 from tests.conftest import Command
@@ -202,11 +201,16 @@ def test_server_that_refuses_speech_while_it_loads_its_model_is_asked_again(here
     assert stored(tmp_path).run.budget_s == 180  # as `--help` says: the start of a server takes some of it
 
 
-def test_job_of_the_schedule_takes_a_server(tmp_path: Path) -> None:
-    from harness.plan.config import load_config
-
+def test_job_of_the_schedule_starts_the_server(here: Command, tmp_path: Path) -> None:
     declare(tmp_path)
-    with (tmp_path / "pyproject.toml").open("a") as file:
-        file.write('[tool.kokoro-bench.schedule.own]\nevery = "6h"\noptions = { server = "mock" }\n')
-    jobs = declared(load_config({}, start=tmp_path, environment={})).jobs
-    assert jobs[0].options == (("server", "mock"),)
+    options = {"server": "mock", "text": "chars-12", "launches": 1, "blocks": 1, "quality": "off"}
+    with (tmp_path / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write('[tool.kokoro-bench.schedule]\nbusy-cpus = 1000.0\n[tool.kokoro-bench.schedule.own]\nevery = "6h"\n')
+        file.write('selection = "quick"\nbudget = "30s"\n[tool.kokoro-bench.schedule.own.options]\n')
+        file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in options.items())
+    found = here("schedule", "run-now", "own")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert {each.arm.server for each in stored(tmp_path).run.scenarios} == {"mock"}
+    asked = sum(line["kind"] == "answer" for log in logs_of(tmp_path) for line in log)
+    assert asked >= len(stored(tmp_path).repetitions) > 0
+    assert processes_of(tmp_path) == []

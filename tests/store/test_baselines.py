@@ -265,26 +265,23 @@ class TestBadFiles:
 
 
 class TestMissing:
-    COMMAND = "accept a run with `kokoro-bench baseline promote 20260105`"
-
     def test_nothing_at_all(self, tmp_path: Path) -> None:
         baselines = load_baselines(tmp_path / "baselines", MACHINE)
-        assert baselines.missing_reason(SCENARIO, "rtf", run_id="20260105") == f"no baseline yet; {self.COMMAND}"
+        assert baselines.missing_reason(SCENARIO, "rtf") == "no baseline yet"
 
     def test_only_other_machines(self, tmp_path: Path) -> None:
         promote(tmp_path, [entry()])
         baselines = load_baselines(tmp_path, "laptop-9f9f9f")
         assert baselines.for_pair(SCENARIO, "rtf") == ()
-        assert baselines.missing_reason(SCENARIO, "rtf", run_id="20260105") == (
-            f"no baseline for this machine (laptop-9f9f9f), only for {MACHINE}, whose figures do not compare; "
-            + self.COMMAND
+        assert baselines.missing_reason(SCENARIO, "rtf") == (
+            f"no baseline for this machine (laptop-9f9f9f), only for {MACHINE}, whose figures do not compare"
         )
 
     def test_another_scenario_or_metric(self, tmp_path: Path) -> None:
         promote(tmp_path, [entry()])
         baselines = load_baselines(tmp_path, MACHINE)
-        assert baselines.missing_reason("other", "rtf").startswith("no baseline for this scenario on this machine; ")
-        assert baselines.missing_reason(SCENARIO, "ttfa").startswith("no baseline for ttfa of this scenario; ")
+        assert baselines.missing_reason("other", "rtf") == "no baseline for this scenario on this machine"
+        assert baselines.missing_reason(SCENARIO, "ttfa") == "no baseline for ttfa of this scenario"
 
 
 def test_the_machines_are_listed(tmp_path: Path) -> None:
