@@ -1,10 +1,14 @@
 """Engines of packages of their own, in git repositories and folders, that are built and installed without a network."""
 
+import os
 import subprocess
 import sysconfig
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
+
+from harness.models.cache import ROOT_VARIABLE
+from harness.models.default import OFFLINE_VARIABLE
 
 WORK = 1_000
 """Milliseconds of a text, which the engine states itself: a busy machine does not change them."""
@@ -76,6 +80,25 @@ def write_engine(
     return folder
 
 
+def write_wheel(folder: Path, *, name: str = "bells", released: str, work: int) -> None:
+    """Add a version of the package to the index of `write_index`, without a build."""
+    about = f"{name}-{released}.dist-info"
+    files = {
+        f"{name}.py": MODULE.format(name=name, released=released, work=work),
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {released}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/entry_points.txt": f"[kokoro_bench.engines]\n{name} = {name}:start\n",
+    }
+    _write_wheel(folder / ".wheels" / f"{name}-{released}-py3-none-any.whl", files, about=about)
+
+
+def _write_wheel(path: Path, files: dict[str, str], *, about: str) -> None:
+    files[f"{about}/RECORD"] = "".join(f"{each},,\n" for each in files)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
 def write_index(folder: Path) -> None:
     """Let uv use packages of this folder instead of an index: what a worker needs, which this process has."""
     wheels = folder / ".wheels"
@@ -88,11 +111,16 @@ def write_index(folder: Path) -> None:
             f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version(name)}\n",
             f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nTag: py3-none-any\n",
         }
-        files[f"{stem}.dist-info/RECORD"] = "".join(f"{path},,\n" for path in files)
-        with zipfile.ZipFile(wheels / f"{stem}-py3-none-any.whl", "w") as archive:
-            for path, content in files.items():
-                archive.writestr(path, content)
+        _write_wheel(wheels / f"{stem}-py3-none-any.whl", files, about=f"{stem}.dist-info")
     (folder / "uv.toml").write_text(f'no-index = true\noffline = true\nfind-links = ["{wheels}"]\n')
+
+
+def environment_in(root: Path) -> dict[str, str]:
+    """The environment of a user whose cache and files of errors lie in a folder, and who downloads nothing."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
+    ours.pop("GITHUB_STEP_SUMMARY", None)
+    own = {ROOT_VARIABLE: f"{root / 'cache'}", OFFLINE_VARIABLE: "1", "KOKORO_BENCH_QUALITY": "off", "PYTHONUTF8": "1"}
+    return {**ours, **own, "XDG_STATE_HOME": f"{root / '.state'}"}
 
 
 def git(root: Path, *arguments: str) -> str:

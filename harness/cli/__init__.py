@@ -27,6 +27,7 @@ COMMANDS = {
     "validate": ("harness.cli.validate:validate", "Check a server or a model against its targets."),
     "load": ("harness.cli.load:load", "Load-test a server and find the highest load it sustains."),
     "duel": ("harness.cli.duel:duel", "Compare two arms side by side, pair by pair."),
+    "bisect": ("harness.cli.bisect:bisect", "Find which version or commit between good and bad changed a metric."),
     "calibrate": ("harness.cli.calibrate:calibrate", "Measure how often the gate is wrong on this machine."),
     "recommend": ("harness.cli.recommend:recommend", "Name the best configuration measured on this machine."),
     "tune": ("harness.cli.tune:tune", "Search threads and session options within a budget."),

@@ -1,6 +1,5 @@
 """`kokoro-bench duel`: two arms, paired."""
 
-import re
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -10,13 +9,9 @@ import click
 
 from harness.cli.grouped_help import command
 from harness.cli.options import MEASURING, configured, one_arm, read_value, write_output
-from harness.core.errors import UsageError
 from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
-from harness.runner.run_duel import (
-    launches_known_here,
-    run_duel,
-)
+from harness.runner.run_duel import launches_known_here, run_duel
 
 if TYPE_CHECKING:
     from harness.analysis.finished import Finished
@@ -57,9 +52,6 @@ def duel(
     return int(finished.code)
 
 
-NAMES_MODEL = re.compile(r"(^|,)(model|url|server)=")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
     """A duel that has ended. The names of its arms and the notes are as they are shown."""
@@ -91,6 +83,7 @@ def played_as_json(config: Config, *, candidate: str, reference: str, effect: fl
 
 
 def _play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool) -> Played:
+    from harness.core.records.scenario import Mode
     from harness.runner.calibration import quotes
     from harness.runner.outputs import check_outputs, write_outputs
     from reports.terminal.console import make_console
@@ -104,7 +97,8 @@ def _play(config: Config, *, candidate: str, reference: str, effect: float, stre
         make_console().print(otherwise, markup=False)
     selection = f"duel: {candidate} against {reference}"
     launches = launches_known_here(config)
-    finished = run_duel(config, sides, effect=effect, selection=selection, launches=launches, streamed=streamed)
+    mode = Mode.STREAM if streamed else None
+    finished = run_duel(config, sides, effect=effect, selection=selection, launches=launches, mode=mode)
     notes = [*quotes(config.baselines, finished.data), *write_outputs(finished, config)]
     if known := launches.of(finished.data):
         notes.insert(0, known.sentence())
@@ -113,38 +107,10 @@ def _play(config: Config, *, candidate: str, reference: str, effect: float, stre
 
 def _opponents(config: Config, candidate: str, reference: str) -> "tuple[Config, DuelArms]":
     """The two arms, and the configuration that resolves their models."""
-    from harness.plan.arm_spec import parse_arm_spec, with_model
-    from harness.plan.labels import label_models
-    from harness.plan.server_sides import server_base, split_server
-    from harness.runner.arm_sources import beside_a_revision, check_engine, with_source
+    from harness.runner.arm_specs import arms_of
     from harness.runner.duel import DuelArms
-    from harness.runner.resources import model_names
 
-    named = all(NAMES_MODEL.search(spec) for spec in (candidate, reference))
-    servers = [split_server(spec)[0] for spec in (candidate, reference)]
-    names = () if all(servers) else model_names(config)
-    base = server_base(config, servers[0]) if all(servers) else one_arm(config, download=not named, engine_here=False)
-    if config["model"] and base.model:
-        base = with_model(base, config["model"][0])
-
-    def side(spec: str) -> "Arm":
-        server, changes = split_server(spec)
-        arm = parse_arm_spec(
-            changes if server else spec, base=server_base(config, server) if server else base, models=names
-        )
-        if server and arm.revision and not arm.server:
-            raise UsageError(
-                "a server at an address has no revision", where=spec, remedy="server=NAME,rev=REV starts one of it"
-            )
-        return with_source(arm, config)
-
-    sides = [side(candidate), side(reference)]
-    if any(arm.revision for arm in sides):
-        sides = [beside_a_revision(arm, config) for arm in sides]
-    for text, arm in zip((candidate, reference), sides, strict=True):
-        if not (arm.revision or arm.runtime.requirements):
-            check_engine(arm.engine, where=text)
-    config, (ours, theirs) = label_models(config, sides)
+    config, (ours, theirs) = arms_of(config, (candidate, reference), configured=one_arm)
     return config, DuelArms(candidate=ours, reference=theirs).with_distinct_labels()
 
 

@@ -46,6 +46,13 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
         ExitCode.UNDECIDED: "inconclusive, where --require answer asks for a decision",
         ExitCode.INTERRUPTED: _STORED,
     },
+    "bisect": {
+        ExitCode.OK: "the search came to its end: a step, several, or no answer within the budget",
+        ExitCode.USAGE: "the command or a name is wrong, no index answers, or the budget is too small for one probe",
+        ExitCode.MEASUREMENT: "good or bad could not be measured",
+        ExitCode.UNDECIDED: "no answer, where --require answer asks for one",
+        ExitCode.INTERRUPTED: "ended by Ctrl-C or SIGTERM; the same command goes on from there",
+    },
     "calibrate": {
         ExitCode.OK: "every duel was measured",
         ExitCode.MEASUREMENT: "a duel could not be measured validly, and was left out",

@@ -31,6 +31,7 @@ from harness.metrics.values import (
     Values,
     collect,
     log_ratios_through,
+    log_ratios_to_all,
     paired_log_ratios,
     wilson,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "RunValues",
     "Values",
     "log_ratios_through",
+    "log_ratios_to_all",
     "paired_log_ratios",
     "repetition_figures",
     "scenario_values",

@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, median
+from statistics import NormalDist, fmean, median
 from typing import NamedTuple, TypeAlias
 
 from harness.core.errors import MeasurementError
@@ -126,7 +126,15 @@ def paired_log_ratios(values_a: Values, values_b: Values) -> Grouped:
     Several values of a block (a metric per chunk, concurrent requests) are replaced by their median. Values without a
     partner are left out. Raises MeasurementError if a value is 0 or below: then no ratio is defined.
     """
-    ratios = _log_ratios(values_a, values_b)
+    return log_ratios_to_all(values_a, (values_b,))
+
+
+def log_ratios_to_all(values: Values, others: Sequence[Values]) -> Grouped:
+    """ln(a / m) for the geometric mean m of several arms' values in the same launch and block, as `paired_log_ratios`.
+
+    Only blocks that all arms have count. Raises as `paired_log_ratios` does.
+    """
+    ratios = _log_ratios(values, *others)
     return tuple(ratios[launch] for launch in sorted(ratios))
 
 
@@ -147,19 +155,19 @@ def log_ratios_through(values_a: Values, values_b: Values, references: Iterable[
     return tuple(ratios[launch] for launch in sorted(ratios))
 
 
-def _log_ratios(values_a: Values, values_b: Values) -> dict[int, tuple[float, ...]]:
-    """Launch → ln(a / b) of each block that both have."""
-    ours, theirs = _by_place(values_a), _by_place(values_b)
+def _log_ratios(values: Values, *others: Values) -> dict[int, tuple[float, ...]]:
+    """Launch → ln of the ratio to the geometric mean of the others, of each block that all have."""
+    ours, theirs = _by_place(values), [_by_place(each) for each in others]
     ratios: dict[int, list[float]] = defaultdict(list)
-    for place in sorted(ours.keys() & theirs.keys()):
-        a, b = median(ours[place]), median(theirs[place])
-        if a <= 0 or b <= 0:
+    for place in sorted(ours.keys() & set.intersection(*(set(each) for each in theirs))):
+        a, *rest = median(ours[place]), *(median(each[place]) for each in theirs)
+        if min(a, *rest) <= 0:
             raise MeasurementError(
-                f"{values_a.metric} has the value {min(a, b):g}, which has no logarithm",
+                f"{values.metric} has the value {min(a, *rest):g}, which has no logarithm",
                 where=f"launch {place[0]}, block {place[1]}",
                 remedy="compare this metric by its values, not by ratios",
             )
-        ratios[place[0]].append(math.log(a / b))
+        ratios[place[0]].append(fmean(math.log(a / b) for b in rest))
     return {launch: tuple(found) for launch, found in ratios.items()}
 
 

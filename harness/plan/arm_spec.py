@@ -9,6 +9,7 @@ r"""Arm specifications: the sides of a duel as users write them, as changes to t
 - `engine=NAME`, another engine for the same model, followed by options of that engine, such as `sessions=2`;
 - of an engine of another package, every option that is no other change;
 - for a server, an option of the endpoint, such as `keep_alive=off`;
+- for the scripted engine, a script of the arm's own, such as `script=pace=1.1`;
 - `rev=REVISION`: another revision of the git repository that the command runs in;
 - a model's name or file by itself, or a git revision by itself.
 """
@@ -29,6 +30,7 @@ from harness.engines.pooled.engine import OPTIONS as SENTENCES_OPTIONS
 from harness.engines.pooled.over_http import OPTIONS as SERVED_OPTIONS
 from harness.engines.providers import provider_names
 from harness.engines.registry import BUILT_IN
+from harness.engines.scripted import SCRIPT
 from harness.models.naming import SUFFIXES
 from harness.plan.arms import MODELLED
 from harness.plan.package_sources import is_source, read_source, runtime_name, source_name
@@ -154,7 +156,8 @@ def _options(arm: Arm) -> Mapping[str, str]:
     """The options of the arm's engine."""
     if arm.url:
         return ENDPOINT_OPTIONS
-    return {**SESSION_OPTIONS, **OWN_OPTIONS.get(arm.engine, {})}
+    script = {SCRIPT: "settings of this arm's scripted engine"} if arm.engine == "scripted" else {}
+    return {**SESSION_OPTIONS, **OWN_OPTIONS.get(arm.engine, {}), **script}
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:

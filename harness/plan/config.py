@@ -100,6 +100,11 @@ class Config:
         return self.root / ".kokoro-bench" if "://" in results else Path(results).parent
 
     @property
+    def bisections(self) -> Path:
+        """The directory of the bisections: beside the audio."""
+        return self.audio.with_name("bisections")
+
+    @property
     def baselines(self) -> Path:
         """The directory of the baselines."""
         return self.root / (self["baselines"] or "baselines")

@@ -1,6 +1,7 @@
 """Files that a finished run writes besides the database: the report site and an optional Markdown summary."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from harness.plan.config import Config
 from harness.store.baselines import list_machines
 
 if TYPE_CHECKING:
+    from harness.core.records.bisection import Bisection
     from harness.core.records.schedule import Alert
     from harness.store.runs import RunStore
     from reports.history.context import Context
@@ -33,24 +35,43 @@ def _option(name: str, config: Config) -> str:
 
 def write_outputs(finished: Finished, config: Config) -> list[str]:
     """Write the outputs and return a sentence for each: its path, or why it could not be written."""
+    from reports.views.summary import markdown_summary
+
+    data = finished.data
+    site = _written_site(config, f"runs/{data.run.id}.html", finished=finished)
+    return [site, *_written_summaries(config, lambda: markdown_summary(data))]
+
+
+def write_bisection_outputs(config: Config, bisection: "Bisection", *, last: Finished | None) -> list[str]:
+    """The same for a bisection. `last` is the last run that it measured, if it measured any."""
+    from reports.pages.run_pages import bisection_address
+    from reports.views.bisection import bisection_markdown
+
+    site = _written_site(config, bisection_address(bisection.id), finished=last)
+    return [site, *_written_summaries(config, lambda: bisection_markdown(bisection))]
+
+
+def _written_site(config: Config, page: str, *, finished: Finished | None) -> str:
+    """Update the site, and return the path of a page of it, or why it could not be written."""
     from harness.store.runs import open_store
 
-    notes, data = [], finished.data
     try:
         with open_store(config.results) as store:
             index = write_report(store, config, finished=finished)
-        notes.append(f"report: {index.parent / 'runs' / data.run.id}.html (all runs: {index})")
     except BenchError as error:
-        notes.append(f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY")
+        return f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY"
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a page, the run is measured, judged and stored
-        notes.append(f"report: not written: {crash_line(error)}")
-    named = (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY", ""))
-    summaries = [path for path in named if path.strip()]
-    for path in summaries:
-        from reports.views.summary import markdown_summary
+        return f"report: not written: {crash_line(error)}"
+    return f"report: {index.parent / page} (all runs: {index})"
 
+
+def _written_summaries(config: Config, markdown: Callable[[], str]) -> list[str]:
+    """Append a summary to each file that was named, and return a sentence for each."""
+    notes = []
+    named = (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY", ""))
+    for path in [path for path in named if path.strip()]:
         try:
-            append_whole(Path(path), markdown_summary(data).encode(), where="summary")
+            append_whole(Path(path), markdown().encode(), where="summary")
             notes.append(f"summary: {path}")
         except BenchError as error:
             notes.append(f"{error.where}: not written: {error.what}")
@@ -68,6 +89,7 @@ def write_report(store: "RunStore", config: Config, *, finished: Finished | None
 def context_of(store: "RunStore", config: Config) -> "Context":
     """The data that the pages show besides the runs' records."""
     from harness.runner import calibration
+    from harness.store.bisections import read_bisections
     from reports.history.context import Context
 
     machines = {row.machine_key for row in store.list()}
@@ -77,6 +99,7 @@ def context_of(store: "RunStore", config: Config) -> "Context":
         audio=config.audio,
         traces=config.traces,
         alerts=store.journal().alerts(),
+        bisections=read_bisections(config.bisections),
         curves={key: found for key, found in curves.items() if found},
     )
 

@@ -9,6 +9,7 @@ __all__ = ["launches_known_here", "run_duel"]
 
 if TYPE_CHECKING:
     from harness.analysis.finished import Finished
+    from harness.core.records.scenario import Mode
     from harness.runner.calibration import KnownLaunches
     from harness.runner.duel import DuelArms
 
@@ -23,12 +24,15 @@ def run_duel(
     effect: float,
     selection: str,
     launches: "KnownLaunches | None" = None,
-    streamed: bool = False,
+    mode: "Mode | None" = None,
+    profiled: bool = True,
     quiet: bool = False,
 ) -> "Finished":
     """Measure and analyse a duel; if it is interrupted, return the blocks stored until then.
 
     `launches` is the measured variation between launches (`launches_known_here`); None uses the default assumption.
+    `mode` is how audio is requested; None for whole. If a change was found and `profiled` is set, both arms are
+    profiled afterwards.
     """
     from harness.core.records.scenario import Mode
     from harness.runner import run
@@ -43,9 +47,12 @@ def run_duel(
     terms, otherwise = both_terms(config, known, unfit=unfit)
     config = with_duel_defaults(config, budget_s=BUDGET_S, launches=terms.launches)
     analysis = DuelAnalysis(effect=effect, budget_s=config["budget"], terms=terms, otherwise=otherwise)
-    mode = Mode.STREAM if streamed else Mode.WHOLE
     scenarios = duel_scenarios(
-        sides, texts=config["text"] or TEXTS, voice=config.one_voice("duel"), language=config["language"], mode=mode
+        sides,
+        texts=config["text"] or TEXTS,
+        voice=config.one_voice("duel"),
+        language=config["language"],
+        mode=mode or Mode.WHOLE,
     )
     with LiveConsole() as console:
         try:
@@ -59,7 +66,7 @@ def run_duel(
                     conclude=lambda values: analysis.conclude(values.data, values),
                     enough=analysis.enough,
                     policy=analysis.policy,
-                    explain=unexplained if quiet else with_commits(analysis.explain, config.directory),
+                    explain=with_commits(analysis.explain, config.directory) if profiled and not quiet else unexplained,
                     needs_every_arm=True,
                     launch_policy=terms.launch_policy,
                 ),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.core.records.bisection import Bisection
 from harness.core.records.schedule import Alert
 from reports.history.steps import NO_MARKS, Marks
 
@@ -13,7 +14,8 @@ class Context:
     """Given to whatever writes pages; each part may be unknown, and then its section says so or is left out.
 
     `audio` is the folder of the runs' recordings, `traces` that of their profiles; `curves` holds what calibration has
-    found: machine → scenario id → a sentence. `alerts` are those of the schedule, newest first.
+    found: machine → scenario id → a sentence. `alerts` are those of the schedule, newest first,
+    and `bisections` are those of the store.
     """
 
     marks: Marks = NO_MARKS
@@ -21,6 +23,7 @@ class Context:
     traces: Path | None = None
     curves: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     alerts: tuple[Alert, ...] = ()
+    bisections: tuple[Bisection, ...] = ()
 
 
 NO_CONTEXT = Context()

@@ -50,6 +50,11 @@ def run_page(run_id: str) -> str:
     return f"runs/{_file(run_id)}.html"
 
 
+def bisection_address(bisection_id: str) -> str:
+    """The permanent address of a bisection's page, relative to the index."""
+    return f"bisections/{_file(bisection_id)}.html"
+
+
 def scenario_address(machine: str, scenario_id: str) -> str:
     """The permanent address of a scenario's page on a machine, relative to the index."""
     digest = hashlib.sha256(f"{machine}\n{scenario_id}".encode()).hexdigest()[:8]

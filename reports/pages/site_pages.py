@@ -14,6 +14,7 @@ from reports.history.context import Context
 from reports.history.index import RunIndex, code_digest, comparable, fingerprint, index_bytes, newest_with, read_index
 from reports.history.steps import Step, find_steps
 from reports.pages.alert_pages import lines_by_run, write_alerts
+from reports.pages.bisection_pages import bisection_lines, write_bisections
 from reports.pages.rendering import render, write
 from reports.pages.run_cache import Runs
 from reports.pages.run_pages import (
@@ -88,7 +89,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
             run_index.enter(data, each.fingerprint, headline(data))
         run_index.drawn_in_full = newest
         run_index.marks = hashlib.sha256(
-            repr((context.marks.reported, sorted(context.marks.promoted), context.alerts)).encode()
+            repr((context.marks.reported, sorted(context.marks.promoted), context.alerts, context.bisections)).encode()
         ).hexdigest()
         changed = index_bytes(run_index) != before or not (directory / "index.html").is_file()
         if changed:
@@ -97,6 +98,7 @@ def publish(store: RunStore, directory: Path, *, context: Context, derived: RunV
             both.ask(draw_full, each, context, directory)
         if changed:
             write_alerts(directory, run_index, both.runs, context.alerts)
+            write_bisections(directory, context.bisections)
             _ask_for_comparison(directory, run_index, both)
             _write_overview(directory, run_index, both, find_steps(run_index), context)
         both.finish()
@@ -204,7 +206,7 @@ def _write_overview(
             (data,) = both.runs.outlines([run_index.of_machine(machine)[-1].id])
             _write_index(directory, data, drawn, run_index, links=addresses, quotes=quotes(data, context))
     write_page(directory, "trends.html", machines=trend_lists)
-    write_page(directory, "runs.html", runs=[*_lines(run_index, None)])
+    write_page(directory, "runs.html", runs=[*_lines(run_index, None)], bisections=bisection_lines(context.bisections))
     write_page(directory, "glossary.html", entries=glossary(), legend=tuple(VERDICT_WORDS.values()))
 
 

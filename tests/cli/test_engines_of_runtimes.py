@@ -1,6 +1,5 @@
 """Engines that only an environment of an arm has: of a revision, a folder, a wheel. All through the real command."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,10 @@ import pytest
 from harness.core.records.run import RunData
 from harness.core.uv import run_uv
 from harness.models.cache import ROOT_VARIABLE
-from harness.models.default import OFFLINE_VARIABLE
 from harness.store.runs import open_store
 from tests import forking
 from tests.conftest import Command
-from tests.engine_packages import WORK, commit, git, write_engine, write_index
+from tests.engine_packages import WORK, commit, environment_in, git, write_engine, write_index
 
 ENGINE = ("--engine", "bells", "--text", "chars-12")
 SHORT = (*ENGINE, "--launches", "1", "--blocks", "1")
@@ -55,11 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     git(repository, "rm", "--quiet", "pyproject.toml")
     commit(repository, "Remove the package", "unpacked")
     git(repository, "checkout", "--quiet", "main")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
-    ours.pop("GITHUB_STEP_SUMMARY", None)
-    own = {ROOT_VARIABLE: f"{root / 'cache'}", OFFLINE_VARIABLE: "1", "KOKORO_BENCH_QUALITY": "off", "PYTHONUTF8": "1"}
-    environment = {**ours, **own, "XDG_STATE_HOME": f"{root / '.state'}"}
-    return Place(root=root, repository=repository, first=first, slow=slow, environment=environment)
+    return Place(root=root, repository=repository, first=first, slow=slow, environment=environment_in(root))
 
 
 @pytest.fixture(scope="module")

@@ -252,6 +252,11 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("duel", WORSE): Case(("duel", *DUEL, "model=scripted", "model=scripted-8bit")),
     ("duel", MEASUREMENT): Case(("duel", *ONE, *LOST, "model=scripted", "model=scripted-8bit")),
     ("duel", UNDECIDED): Case(("duel", *ONE, "--require", "answer", "model=scripted", "model=scripted")),
+    ("bisect", OK): Case(("bisect", *DUEL, "arms", "model=scripted", "model=scripted-8bit")),
+    ("bisect", MEASUREMENT): Case(("bisect", *ONE, *LOST, "arms", "model=scripted", "model=scripted-8bit")),
+    ("bisect", UNDECIDED): Case(
+        ("bisect", *ONE, "--require", "answer", "arms", "model=scripted", "model=scripted,threads=1")
+    ),
     ("calibrate", OK): Case(("calibrate", *ONE, "--duels", "1", "--sizes", "0")),
     ("calibrate", MEASUREMENT): Case(("calibrate", *ONE, *LOST, "--duels", "1", "--sizes", "0")),
     ("recommend", OK): Case(("recommend", "--engine", "scripted"), World.run),
@@ -341,6 +346,7 @@ FIRST: dict[str, str] = {
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "duel": ("threads=1",),
+    "bisect": ("x",),
     "runs delete": ("x",),
     "runs import": ("x",),
     "ci gate": ("x",),

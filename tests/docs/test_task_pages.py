@@ -37,13 +37,14 @@ PAGES = (
     "get-started",
     "run-in-ci",
     "compare-two-versions",
+    "find-the-change",
     "measure-your-server",
     "choose-model-and-provider",
     "worked-example",
     "nightly-runs",
     "when-a-verdict-surprises-you",
 )
-NOT_RUN = 10
+NOT_RUN = 11
 """Blocks of commands that no test runs: they install packages, take minutes, or need another machine."""
 LEAST_COMMANDS = 4
 LINES = range(60, 131)
@@ -76,6 +77,7 @@ OWN_ENVIRONMENT: dict[str, dict[str, str]] = {
     "measure-your-server": {"KOKORO_BENCH_BLOCKS": "1"},
     "choose-model-and-provider": CERTAIN,
     "compare-two-versions": CERTAIN,
+    "find-the-change": CERTAIN,
     "run-in-ci": CERTAIN,
     "worked-example": {
         "KOKORO_BENCH_TEXT": "chars-12",

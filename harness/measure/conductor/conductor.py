@@ -203,13 +203,13 @@ class Conductor:
                 wall_ns=wall_ns,
                 canary=canary,
                 group=group,
-                slice_ns=slice_ns if pairs else 0,
+                slice_ns=slice_ns if partners else 0,
                 whole=self._slicing.reason,
             )
 
-        pairs, slice_ns = self._steps.pairs(order), round(self._slicing.slice_s * 1e9)
+        partners, slice_ns = self._steps.partners(order), round(self._slicing.slice_s * 1e9)
         try:
-            self._synthesise(order, pairs, done, self._allocations[group])
+            self._synthesise(order, partners, done, self._allocations[group])
         except KeyboardInterrupt:
             # Finished repetitions are valid; an interrupt costs only the current repetition.
             if done:
@@ -222,21 +222,21 @@ class Conductor:
     def _synthesise(
         self,
         order: Sequence[Scenario],
-        pairs: Mapping[Scenario, Scenario],
+        partners: Mapping[Scenario, Sequence[Scenario]],
         done: list[Repetition],
         allocation: Allocation,
     ) -> None:
-        """Run one step per scenario and append its repetitions to `done`. Both sides of a pair run together."""
+        """Run one step per scenario and append its repetitions to `done`. The arms of a duel run together."""
         ran: set[Scenario] = set()
         for scenario in order:
             if scenario in ran:
                 continue
             position = len(ran)
             ran.add(scenario)
-            other = pairs.get(scenario)
-            if other is not None and scenario in self._active_scenarios and other in self._active_scenarios:
-                ran.add(other)
-                done += self._repeat_both((scenario, other), position=position, phase=Phase.MEASURED)
+            others = [each for each in partners.get(scenario, ()) if each in self._active_scenarios]
+            if others and scenario in self._active_scenarios:
+                ran.update(others)
+                done += self._repeat_together((scenario, *others), position=position, phase=Phase.MEASURED)
                 continue
             fits, began = self._budget.soak_limit(self._soaks()), self._clock.now_ns()
             for repeat in range(scenario.repeats):
@@ -279,10 +279,9 @@ class Conductor:
         return self._plan.utterance(scenario, self._blocks - ahead if scenario.arm.url else self._round, turn=repeat)
 
     def _warm_up(self, *scenarios: Scenario, observed: bool = False) -> Sequence[Repetition]:
-        """Run one warm-up repetition of a scenario, or of both sides of a duel."""
-        if len(scenarios) == 2:
-            one, other = scenarios
-            return self._repeat_both((one, other), position=0, phase=Phase.WARMUP)
+        """Run one warm-up repetition of a scenario, or of the arms of a duel."""
+        if len(scenarios) > 1:
+            return self._repeat_together(scenarios, position=0, phase=Phase.WARMUP)
         return self._repeat(scenarios[0], position=0, phase=Phase.WARMUP, observed=observed)
 
     def _repeat(
@@ -293,10 +292,11 @@ class Conductor:
         step = self._step(scenario, position=position, phase=phase, repeat=repeat)
         return self._handle_results([self._steps.run_one(scenario, step, observed=observed)])
 
-    def _repeat_both(self, pair: tuple[Scenario, Scenario], *, position: int, phase: Phase) -> Sequence[Repetition]:
-        """Run both sides of a duel at the same time."""
-        self._emit_progress(f"{pair[0].id} and {pair[1].arm.id}")
-        return self._handle_results(self._steps.run_pair(pair, self._step(pair[0], position=position, phase=phase)))
+    def _repeat_together(self, group: Sequence[Scenario], *, position: int, phase: Phase) -> Sequence[Repetition]:
+        """Run the arms of a duel at the same time."""
+        self._emit_progress(f"{group[0].id} and {' and '.join(each.arm.id for each in group[1:])}")
+        step = self._step(group[0], position=position, phase=phase)
+        return self._handle_results(self._steps.run_together(group, step))
 
     def _step(self, scenario: Scenario, *, position: int, phase: Phase, repeat: int = 0) -> Step:
         return Step(

@@ -62,26 +62,25 @@ class Dispatcher:
         self._note_repetition(scenario, repetition)
         return [repetition]
 
-    def run_pair(
-        self, pair: tuple[Scenario, Scenario], worker_pool: tuple[ActiveWorker, ActiveWorker], step: Step
+    def run_together(
+        self, scenarios: Sequence[Scenario], workers: Sequence[ActiveWorker], step: Step
     ) -> tuple[Repetition | WorkerLost, ...]:
-        """Synthesise one text with both sides of a duel in alternating slices, starting with the first.
+        """Synthesise one text with several arms in alternating slices, starting with the first.
 
         Warm-up is not measured, so it runs in parallel without slices.
         """
         sides = [
             self._sliced(scenario, active, replace(step, position=step.position + place))
-            for place, (scenario, active) in enumerate(zip(pair, worker_pool, strict=True))
+            for place, (scenario, active) in enumerate(zip(scenarios, workers, strict=True))
         ]
-        one, other = sides
         looped_ns = [side.pauser.looped_ns for side in sides]
-        # Each side has the machine for half of the time.
-        timeout_s = 2 * self._plan.run_limits.timeout_for(step.utterance.characters)
+        # Each side has the machine for its part of the time.
+        timeout_s = len(sides) * self._plan.run_limits.timeout_for(step.utterance.characters)
         if step.phase is Phase.WARMUP:
-            results = synthesise_in_parallel((one, other), timeout_s=timeout_s)
+            results = synthesise_in_parallel(sides, timeout_s=timeout_s)
         else:
-            results = synthesise_in_slices((one, other), slice_s=self._slice_s(pair), timeout_s=timeout_s)
-        for scenario, side, before_ns in zip(pair, sides, looped_ns, strict=True):
+            results = synthesise_in_slices(sides, slice_s=self._slice_s(scenarios), timeout_s=timeout_s)
+        for scenario, side, before_ns in zip(scenarios, sides, looped_ns, strict=True):
             if isinstance(side.result, Repetition):
                 self._note_repetition(scenario, side.result)
                 self._note_evidence(scenario, side, looped_ns=before_ns)
@@ -115,10 +114,10 @@ class Dispatcher:
         if repetition.outcome.valid:
             self._durations_ns[scenario.id] = repetition.end_ns
 
-    def _slice_s(self, pair: tuple[Scenario, Scenario]) -> float:
-        """The requested slice, shortened if the faster side would get fewer than `SLICES_A_TEXT`. In s."""
+    def _slice_s(self, scenarios: Sequence[Scenario]) -> float:
+        """The requested slice, shortened if the fastest side would get fewer than `SLICES_A_TEXT`. In s."""
         requested_s = self._slicing.slice_s
-        known = [self._durations_ns[each.id] / 1e9 for each in pair if each.id in self._durations_ns]
+        known = [self._durations_ns[each.id] / 1e9 for each in scenarios if each.id in self._durations_ns]
         return min(requested_s, max(SHORTEST_SLICE_S, min(known) / SLICES_A_TEXT)) if known else requested_s
 
     def _order(self, scenario: Scenario, active: ActiveWorker, step: Step) -> SynthesisOrder:

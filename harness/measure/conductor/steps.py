@@ -1,4 +1,4 @@
-"""Runs the steps of a block: one scenario, or both sides of a duel at the same time. Records lost workers."""
+"""Runs the steps of a block: one scenario, or the arms of a duel at the same time. Records lost workers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,11 +43,11 @@ class StepRunner:
             return self._lost(scenario, active, step, lost, began_at=began_at, end_ns=self._clock.now_ns() - began)
         return StepResult(scenario=scenario, repetitions=repetitions)
 
-    def run_pair(self, pair: tuple[Scenario, Scenario], step: Step) -> list[StepResult]:
-        """Run both sides of a duel in slices, starting with the first. A lost worker costs only its own repetition."""
-        worker_pool = self._worker_pool[pair[0].arm], self._worker_pool[pair[1].arm]
+    def run_together(self, scenarios: Sequence[Scenario], step: Step) -> list[StepResult]:
+        """Run the arms of a duel in slices, starting with the first. A lost worker costs only its own repetition."""
+        workers = [self._worker_pool[each.arm] for each in scenarios]
         began_at, began = self._clock.wall(), self._clock.now_ns()
-        found = self._dispatcher.run_pair(pair, worker_pool, step)
+        found = self._dispatcher.run_together(scenarios, workers, step)
         end_ns = self._clock.now_ns() - began
         return [
             self._lost(
@@ -55,20 +55,22 @@ class StepRunner:
             )
             if isinstance(each, WorkerLost)
             else StepResult(scenario=scenario, repetitions=[each])
-            for place, (scenario, active, each) in enumerate(zip(pair, worker_pool, found, strict=True))
+            for place, (scenario, active, each) in enumerate(zip(scenarios, workers, found, strict=True))
         ]
 
-    def pairs(self, scenarios: Sequence[Scenario]) -> dict[Scenario, Scenario]:
-        """Scenario → the scenario that differs only in its arm, among those whose workers can be paused.
+    def partners(self, scenarios: Sequence[Scenario]) -> dict[Scenario, tuple[Scenario, ...]]:
+        """Scenario → those that differ only in their arm, among the scenarios whose workers can be paused.
 
-        Empty if the run does not use slices.
+        A scenario without such a partner is left out. Empty if the run does not use slices.
         """
         if not self._slicing.slice_s:
             return {}
         ready = [each for each in scenarios if can_pause(self._worker_pool[each.arm].worker)]
-        return {
-            one: other for one in ready for other in ready if one is not other and replace(one, arm=other.arm) == other
+        found = {
+            one: tuple(other for other in ready if one is not other and replace(one, arm=other.arm) == other)
+            for one in ready
         }
+        return {one: others for one, others in found.items() if others}
 
     def _lost(
         self, scenario: Scenario, active: ActiveWorker, step: Step, lost: WorkerLost, *, began_at: float, end_ns: int

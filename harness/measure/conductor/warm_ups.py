@@ -1,4 +1,4 @@
-"""Warm-up: each text is synthesised before it is measured; the sides of a duel are observed meanwhile."""
+"""Warm-up: each text is synthesised before it is measured; the arms of a duel are observed meanwhile."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -25,7 +25,7 @@ MOST_OBSERVED = 8
 
 
 class Repeat(Protocol):
-    """Lets a scenario, or both sides of a duel at once, synthesise their text once more."""
+    """Lets a scenario, or the arms of a duel at once, synthesise their text once more."""
 
     def __call__(self, *scenarios: Scenario, observed: bool = False) -> Sequence[Repetition]:
         """The repetitions; a scenario whose worker is lost is no longer active."""
@@ -55,31 +55,31 @@ class WarmUps:
         self._emit = emit
 
     def run(self, scenarios: Sequence[Scenario], launch: int) -> None:
-        """Warm up one after the other, or both sides of a duel at once if each has one thread.
+        """Warm up one after the other, or the arms of a duel at once if each has one thread.
 
-        In the first launch a duel's sides are observed meanwhile, to decide whether they can be paused.
+        In the first launch a duel's arms are observed meanwhile, to decide whether they can be paused.
         """
         first = not launch and bool(self._slicing.slice_s)
         if first:
             self._examine(scenario.arm for scenario in scenarios)
-        pairs = self._steps.pairs(scenarios)
-        both: set[Scenario] = set()
+        partners = self._steps.partners(scenarios)
+        together: set[Scenario] = set()
         for scenario in scenarios:
-            other = pairs.get(scenario)
-            if other is not None and first:
+            group = (scenario, *partners.get(scenario, ()))
+            if len(group) > 1 and first:
                 self._warm_up_observed(scenario)
-            elif other is None or any(arm.threads != 1 for arm in (scenario.arm, other.arm)):
+            elif len(group) == 1 or any(each.arm.threads != 1 for each in group):
                 self.warm_up(scenario)
-            elif scenario not in both:
-                both |= {scenario, other}
-                self.warm_up(scenario, other)
+            elif scenario not in together:
+                together.update(group)
+                self.warm_up(*group)
         if first:
             # An engine may start a process, or open a device, with its first text.
-            self._examine(scenario.arm for scenario in pairs)
-            self._slicing.settle_first(scenario.arm.id for scenario in pairs if scenario in self._active_scenarios)
+            self._examine(scenario.arm for scenario in partners)
+            self._slicing.settle_first(scenario.arm.id for scenario in partners if scenario in self._active_scenarios)
 
     def warm_up(self, *scenarios: Scenario) -> None:
-        """Warm up one scenario, or both sides of a duel at once, until a side is lost."""
+        """Warm up one scenario, or the arms of a duel at once, until one is lost."""
         for _ in range(self._plan.run_limits.warmups):
             if not self._once(*scenarios):
                 return

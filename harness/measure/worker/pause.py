@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import IntEnum
 
@@ -53,7 +53,7 @@ class WorkerActivity(IntEnum):
 class PauseLedger:
     """Six numbers that a worker and its conductor share.
 
-    The conductor writes the total duration of the pauses and the CPU time of the other worker during them (both in ns),
+    The conductor writes the total duration of the pauses, the CPU time of the other workers during them (both in ns),
     and whether the engine's clocks must stop during pauses. The worker writes its activity.
     """
 
@@ -68,7 +68,7 @@ class PauseLedger:
 
     @property
     def used_ns(self) -> int:
-        """The CPU time that the other worker used during the pauses, in ns."""
+        """The CPU time that the other workers used during the pauses, in ns."""
         return self._fields[_USED]
 
     def own_ns(self, read_ns: Callable[[], int]) -> int:
@@ -187,7 +187,7 @@ class ProcessPauser:
         self._server = 0
         self._server_threads: Threads | None = None
         self._paused_since_ns = 0
-        self._instead: ProcessPauser | None = None
+        self._instead: Sequence[ProcessPauser] = ()
         self._used_ns = 0
 
     @property
@@ -248,17 +248,17 @@ class ProcessPauser:
         # Its client waits for the server, so what the server does counts.
         return self._server_threads.observe(all_threads=all_threads)
 
-    def pause(self, *, instead: "ProcessPauser | None" = None) -> None:
-        """Pause the worker. `instead` runs meanwhile; its CPU time is recorded as no disturbance."""
+    def pause(self, *, instead: "Sequence[ProcessPauser]" = ()) -> None:
+        """Pause the worker. `instead` run meanwhile; their CPU time is recorded as no disturbance."""
         if not self.paused:
             self._send(signal.SIGSTOP)
             self._paused_since_ns = time.perf_counter_ns()
-            self._instead, self._used_ns = instead, instead.cpu_ns() if instead else 0
+            self._instead, self._used_ns = instead, sum(each.cpu_ns() for each in instead)
 
     def resume(self) -> None:
         """Resume the worker after updating its ledger."""
         if self.paused:
-            used_ns = self._instead.cpu_ns() - self._used_ns if self._instead else 0
+            used_ns = sum(each.cpu_ns() for each in self._instead) - self._used_ns
             self._ledger.add_pause(paused_ns=time.perf_counter_ns() - self._paused_since_ns, used_ns=max(0, used_ns))
             self._paused_since_ns = 0
             self._send(signal.SIGCONT)

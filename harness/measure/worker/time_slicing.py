@@ -1,11 +1,12 @@
-"""Runs two workers in alternating slices: while one works, the other is paused and its clock stops.
+"""Runs workers in alternating slices: while one works, the others are paused and their clocks stop.
 
 The speed of a shared machine varies over seconds. Two syntheses that run one after the other meet different conditions.
-In slices of a tenth of a second both meet the same conditions, and their ratio hardly scatters. Only one worker works
+In slices of a tenth of a second all meet the same conditions, and their ratios hardly scatter. Only one worker works
 at any moment.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, runtime_checkable
 
@@ -59,7 +60,7 @@ def pauser_of(worker: WorkerHandle | PausableWorker) -> ProcessPauser:
 
 @dataclass(slots=True)
 class SlicedSynthesis:
-    """One side of a pair: its worker, its order and its result."""
+    """One of the arms that run in slices: its worker, its order and its result."""
 
     worker: PausableWorker
     order: SynthesisOrder
@@ -72,10 +73,14 @@ class SlicedSynthesis:
         """The worker's pauser."""
         return pauser_of(self.worker)
 
-    def begin(self, other: "SlicedSynthesis") -> None:
+    def begin(self, others: "Sequence[SlicedSynthesis]") -> None:
         """Pause the worker, then send its order, so that work begins with the first slice."""
-        self.pauser.pause(instead=other.pauser)
+        self.pause(others)
         self.send_order()
+
+    def pause(self, others: "Sequence[SlicedSynthesis]") -> None:
+        """Pause the worker while the others run."""
+        self.pauser.pause(instead=[each.pauser for each in others])
 
     def send_order(self) -> None:
         """Send the order. A lost worker becomes the result."""
@@ -107,29 +112,32 @@ class SlicedSynthesis:
 
 
 def synthesise_in_slices(
-    sides: tuple[SlicedSynthesis, SlicedSynthesis], *, slice_s: float, timeout_s: float
+    sides: Sequence[SlicedSynthesis], *, slice_s: float, timeout_s: float
 ) -> tuple[Repetition | WorkerLost, ...]:
-    """Run both sides in slices, starting with the first, and return their results in order.
+    """Run the sides in slices, in their order, and return their results in order.
 
-    `timeout_s` covers both together. The first slice is half as long, so that neither side is ahead on average. When
-    one side has finished, the other continues alone.
+    `timeout_s` covers all together. The first slices are shorter, the first side's most, so that on average no side is
+    ahead. When a side has finished, the others continue without it.
     """
     until = time.monotonic() + timeout_s
-    now, then = sides
+    others = {id(side): [each for each in sides if each is not side] for side in sides}
     try:
-        now.begin(then)
-        then.begin(now)
-        part_s = slice_s / 2
-        while now.result is None or then.result is None:
-            if now.result is None:
+        for side in sides:
+            side.begin(others[id(side)])
+        first = True
+        while any(side.result is None for side in sides):
+            for place, side in enumerate(sides, 1):
+                if side.result is not None:
+                    continue
                 left_s = until - time.monotonic()
                 if left_s <= 0:
-                    now.give_up(after_s=timeout_s)
-                else:
-                    now.work(left_s if then.result else min(part_s, left_s))
-                    now.pauser.pause(instead=then.pauser)
-                part_s = slice_s
-            now, then = then, now
+                    side.give_up(after_s=timeout_s)
+                    continue
+                alone = all(each.result is not None for each in others[id(side)])
+                part_s = slice_s * place / len(sides) if first else slice_s
+                side.work(left_s if alone else min(part_s, left_s))
+                side.pause(others[id(side)])
+            first = False
     finally:
         for side in sides:
             side.pauser.resume()
@@ -137,9 +145,9 @@ def synthesise_in_slices(
 
 
 def synthesise_in_parallel(
-    sides: tuple[SlicedSynthesis, SlicedSynthesis], *, timeout_s: float
+    sides: Sequence[SlicedSynthesis], *, timeout_s: float
 ) -> tuple[Repetition | WorkerLost, ...]:
-    """Run both sides at the same time and return their results in order. Their timings must not be compared."""
+    """Run the sides at the same time and return their results in order. Their timings must not be compared."""
     until = time.monotonic() + timeout_s
     for side in sides:
         side.send_order()

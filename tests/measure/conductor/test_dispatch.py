@@ -1,6 +1,6 @@
 """What the conductor asks of a worker at its desk, and what it learns from the answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -166,11 +166,11 @@ class Pairs:
 
     found: list[Repetition | WorkerLost] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
-    sides: list[tuple[SlicedSynthesis, ...]] = field(default_factory=list)
+    sides: list[Sequence[SlicedSynthesis]] = field(default_factory=list)
     loops_ns: tuple[int, int] = (0, 0)
 
     def synthesise(self, name: str) -> Callable[..., tuple[Repetition | WorkerLost, ...]]:
-        def synthesise(sides: tuple[SlicedSynthesis, ...], **given: float) -> tuple[Repetition | WorkerLost, ...]:
+        def synthesise(sides: Sequence[SlicedSynthesis], **given: float) -> tuple[Repetition | WorkerLost, ...]:
             self.calls.append({"how": name} | given)
             self.sides.append(sides)
             found = tuple(self.found.pop(0) for _ in sides)
@@ -193,7 +193,7 @@ def pairs(monkeypatch: pytest.MonkeyPatch) -> Pairs:
 
 class TestTogether:
     def both(self, asked: Dispatcher, step: Step = STEP) -> tuple[Repetition | WorkerLost, ...]:
-        return asked.run_pair((ONE, OTHER), (active(ORIGINAL)[0], active(DERIVED, launch=3)[0]), step)
+        return asked.run_together((ONE, OTHER), (active(ORIGINAL)[0], active(DERIVED, launch=3)[0]), step)
 
     def test_both_sides_speak_one_text_in_slices(self, pairs: Pairs) -> None:
         pairs.found = [record(ONE), record(OTHER)]
@@ -287,5 +287,5 @@ class TestWatched:
 
 def test_without_slices_a_pair_is_asked_for_none(pairs: Pairs) -> None:
     pairs.found = [record(ONE), record(OTHER)]
-    dispatcher().run_pair((ONE, OTHER), (active(ORIGINAL)[0], active(DERIVED)[0]), STEP)
+    dispatcher().run_together((ONE, OTHER), (active(ORIGINAL)[0], active(DERIVED)[0]), STEP)
     assert pairs.calls[0]["slice_s"] == 0.0

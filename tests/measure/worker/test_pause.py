@@ -216,7 +216,7 @@ def test_the_cpu_time_of_whoever_works_instead_is_booked(worker: ProcessHandle) 
     pauser = worker.pauser
     assert pauser is not None
     ledger = PauseLedger(pauser.descriptor)
-    pauser.pause(instead=other)
+    pauser.pause(instead=[other])
     until = time.monotonic() + 240
     while other.cpu_ns() < 100_000_000:
         assert time.monotonic() < until

@@ -1,0 +1,1 @@
+"""Bisections: which version, commit or package between good and bad changed a metric."""
