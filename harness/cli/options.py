@@ -40,9 +40,14 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         run.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
         decorated: Callable[..., Any] = run
         for key in reversed([key for key in KEYS if key.name in names]):
-            optional = {"is_flag": False, "flag_value": key.bare} if key.bare else {}
-            given_again: Any = LISTED if key.many else optional
-            declared = option(f"--{key.name}", group=key.group, help=key.meaning, metavar=key.metavar, **given_again)
+            if key.flag:
+                flags = f"--{key.name}/--no-{key.name}"
+                declared = option(flags, group=key.group, help=key.meaning, default=None, callback=_switched)
+            else:
+                given_again: Any = LISTED if key.many else {}
+                declared = option(
+                    f"--{key.name}", group=key.group, help=key.meaning, metavar=key.metavar, **given_again
+                )
             decorated = declared(decorated)
         return decorated
 
@@ -66,6 +71,11 @@ class UserPath(click.Path):
 def _joined(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> str | None:
     del context, parameter
     return joined(value)
+
+
+def _switched(context: click.Context, parameter: click.Parameter, value: bool | None) -> str | None:  # noqa: FBT001 - click's own
+    del context, parameter
+    return None if value is None else "on" if value else "off"
 
 
 LISTED: Mapping[str, Any] = MappingProxyType({"multiple": True, "callback": _joined})

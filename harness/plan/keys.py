@@ -52,8 +52,8 @@ class Key:
     """The name of one value in the help, such as DURATION."""
     meaning: str
     place: Callable[[Any, Path, str], Any] | None = None
-    bare: str = ""
-    """The value of the option where it is given without one; "" if it needs one."""
+    flag: bool = False
+    """Whether the option is given without a value: `--NAME` for "on", `--no-NAME` for "off"."""
 
     @property
     def many(self) -> bool:
@@ -138,7 +138,7 @@ _DURATION = (
 _VERDICT = (
     Key(name="quality", default="on", parse=as_switch, group=Group.VERDICT, value="on|off",
         meaning="recognise the words of the kept audio and estimate its quality, once everything is measured"),
-    Key(name="profile", default="off", parse=as_switch, group=Group.VERDICT, value="on|off", bare="on",
+    Key(name="profile", default="off", parse=as_switch, group=Group.VERDICT, value="on|off", flag=True,
         meaning="profile each arm's operators and keep ONNX Runtime's trace, once everything is measured"),
     Key(name="replay", default="auto", parse=as_choice("always", "never", "auto"), group=Group.VERDICT,
         value="always|never|auto",

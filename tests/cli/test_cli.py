@@ -64,7 +64,8 @@ class TestHelp:
         assert [each for each in headings if each.rstrip(":") in set(Group)] == [f"{group}:" for group in Group]
         for key in KEYS:
             (section,) = (each for each in sections if each.startswith(f"{key.group}:\n"))
-            assert f"\n  --{key.name} {key.metavar}" in section
+            value = f"/ --no-{key.name}" if key.flag else key.metavar
+            assert f"\n  --{key.name} {value}" in section
 
     def test_a_former_name_of_a_command_works_and_says_its_new_one(self, here: Command) -> None:
         found = here("scripted-server", "--list")
