@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.runner.bisect.search import Searched
 
 REVISIONS, PACKAGES, ARMS = "rev", "packages", "arms"
-KINDS = {REVISIONS: "commits", PACKAGES: "packages", ARMS: "arms"}
+KINDS = {REVISIONS: "commits", PACKAGES: "packages, one by one,", ARMS: "arms"}
 """The first argument where it names no package → what lies between good and bad."""
 
 
@@ -63,7 +63,7 @@ def bisect(
     chosen = read_value(as_compared_metric, metric, option="--metric") if metric else ""
     given = split_list(versions) if versions else []
     if given and subject in KINDS:
-        raise UsageError(f"{KINDS[subject]} have no versions", where="--versions", remedy="leave it out")
+        raise UsageError(f"bisect {subject} takes no versions", where="--versions", remedy="leave it out")
     if as_json:
         with redirect_stdout(sys.stderr):
             found = _search(config, subject, ends, given, metric=chosen, effect=size, streamed=streamed)

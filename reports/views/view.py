@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.analysis.operating_curve import UNCALIBRATED
 from harness.core.comma_lists import listed
+from harness.core.records.bisection import bisection_of
 from harness.core.records.run import Concluded, RunData, RunRecord
 from harness.core.records.verdict import Estimate, Summary, TargetKind, Verdict
 from harness.metrics.derive import RunValues
@@ -70,6 +71,8 @@ class RunView:
     rules: str
     quotes: tuple[str, ...]
     profiles: tuple[ProfileView, ...]
+    bisection: str
+    """The id of the bisection that the run belongs to; "" for none."""
 
 
 def run_view(
@@ -120,6 +123,7 @@ def run_view(
         rules=_rules(data),
         quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),
         profiles=profiles,
+        bisection=bisection_of(data.run.selection),
     )
 
 

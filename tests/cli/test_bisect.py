@@ -39,10 +39,15 @@ class Made:
             return [row.selection for row in store.list()]
 
     @property
+    def page_file(self) -> Path:
+        """The file of the bisection's page."""
+        (found,) = (self.folder / "reports/site/bisections").glob("*.html")
+        return found
+
+    @property
     def page(self) -> str:
         """The page of the bisection."""
-        (found,) = (self.folder / "reports/site/bisections").glob("*.html")
-        return found.read_text(encoding="utf-8")
+        return self.page_file.read_text(encoding="utf-8")
 
 
 def shown(output: str) -> str:
@@ -91,6 +96,8 @@ class TestAStep:
         links = re.findall(r'href="\.\./(runs/[^"]+)"', made.page)
         assert len(links) == len(made.runs)
         assert all((made.folder / "reports/site" / link).is_file() for link in links)
+        back = f'href="../bisections/{made.page_file.name}"'
+        assert all(back in (made.folder / "reports/site" / link).read_text(encoding="utf-8") for link in links)
         assert "bisections/" in (made.folder / "reports/site/runs.html").read_text(encoding="utf-8")
 
     def test_is_in_the_summary(self, made: Made) -> None:
@@ -199,7 +206,7 @@ def test_a_budget_that_ends_is_said_and_the_same_command_goes_on(here: Command, 
         (("onnxruntime", "one", "two"), "'one' is no version"),
         (("arms", "current", "current"), "current: good and bad are the same"),
         (("arms", "threads=1", "current", "threads=1,threads=2", "threads=1"), "good and bad are the same"),
-        (("rev", "a", "b", "--versions", "1"), "--versions: commits have no versions"),
+        (("rev", "a", "b", "--versions", "1"), "--versions: bisect rev takes no versions"),
         (("packages", "latest", "latest"), "no run is stored yet"),
         (("arms", "a", "b", "--text", "chars-12,chars-60"), "--text: bisect takes one text class"),
         (("arms", "a", "b", "--metric", "speed"), "names no metric: 'speed'"),

@@ -13,6 +13,11 @@ BISECTION_OF = "bisect "
 measures."""
 
 
+def bisection_of(selection: str) -> str:
+    """The id of the bisection that a run belongs to, by its selection; "" for other runs."""
+    return selection.removeprefix(BISECTION_OF).partition(":")[0] if selection.startswith(BISECTION_OF) else ""
+
+
 class BisectionAnswer(StrEnum):
     """What a bisection found."""
 

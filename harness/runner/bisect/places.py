@@ -123,7 +123,7 @@ def package_places(good: RunData, bad: RunData, *, folder: Path | None = None) -
     pins, places = dict(before.subject.packages), []
     folder = folder or default_root() / "bisections"
     for number in range(len(changed) + 1):
-        label, detail = "all packages of good", ""
+        label, detail = f"run {good.run.id}", ""
         if number:
             name, was, now = changed[number - 1]
             pins |= {name: now}
