@@ -5,7 +5,7 @@ The order is: defaults, `[tool.kokoro-bench]` in pyproject.toml, `KOKORO_BENCH_â
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,13 @@ class Config:
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     """The configuration with some values settled by the command."""
     return replace(config, values={**config.values, **values})
+
+
+def with_defaults(config: Config, names: Collection[str]) -> Config:
+    """The configuration with the defaults of these keys, whatever was chosen for them."""
+    defaults = {key.name: key.default for key in KEYS if key.name in names}
+    origins = {**config.origins, **dict.fromkeys(defaults, "default")}
+    return replace(config, values={**config.values, **defaults}, origins=origins)
 
 
 def joined(given: Sequence[str] | None) -> str | None:

@@ -22,7 +22,7 @@ from harness.measure.conductor.events import EventHandler
 from harness.metrics.derive import RunValues
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
-from harness.plan.config import Config, with_values
+from harness.plan.config import Config, with_defaults
 from harness.plan.matrix import ALL_LAUNCHES, Plan
 from harness.runner.measurement import Session, conduct_plan
 from harness.runner.replay_pairs import pair_factory, pair_plan, sides_of
@@ -117,7 +117,8 @@ def confirm(
     scenarios = [each for each in data.run.scenarios if compared_with.reference.for_scenario(each.id)]
     if not scenarios:
         return Confirmed(reasons=dict(compared_with.reasons))
-    config = with_values(config, {"replay": "auto"})
+    # The launches and blocks of the run are not those of the duel, which has a budget of its own.
+    config = with_defaults(config, ("replay", "launches", "blocks"))
     resources = prepare_resources(config, report=report)
     machine = resources.machine.key
     if machine != data.run.machine.key:

@@ -48,7 +48,7 @@ class Found:
         with open_store(self.root / ".kokoro-bench" / "results.sqlite") as store:
             journal, run_id, now = store.journal(), self.runs[-1], time.time()
             with JobStore(journal, "here") as job_store:
-                job_store.put(Job(name="nightly", every_s=3_600.0, confirm_s=600.0), now=now, origin="command")
+                job_store.put(Job(name="nightly", every_s=3_600.0, confirm_s=90.0), now=now, origin="command")
             journal.enqueue(
                 runner="here", job="nightly", due_at=1.0, asked=True, missed=0, now=now, machine_key="scripted"
             )

@@ -22,6 +22,7 @@ busy-cpus = 1000
 cron = "30 2 * * *"
 selection = "quick"
 k = "chars-12 and whole"
+confirm = "60s"
 """
 
 
