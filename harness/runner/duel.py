@@ -197,7 +197,8 @@ class DuelAnalysis:
         """The terms by which the counted blocks were measured."""
         return self._terms if data.in_slices or not data.blocks else self._otherwise
 
-    def how_paired(self, data: RunData) -> tuple[str, ...]:
+    @staticmethod
+    def how_paired(data: RunData) -> tuple[str, ...]:
         """Notes: whether the arms of a pair ran at the same time, and the reason if they did not."""
         slices = [block.slice_ns for block in data.blocks if block.slice_ns]
         if data.in_slices:

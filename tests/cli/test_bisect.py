@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.finished import Finished
 from harness.plan.config import load_config
+from harness.runner.bisect.ends import measure_ends
 from harness.runner.bisect.places import commit_places
+from harness.runner.run import Interrupted
 from harness.store.runs import open_store
 from tests import forking
 from tests.conftest import Command
@@ -197,6 +200,33 @@ def test_a_budget_that_ends_is_said_and_the_same_command_goes_on(here: Command, 
     assert sum(" against " in each for each in selections) == 2
 
 
+@pytest.mark.usefixtures("no_pages")
+def test_ctrl_c_in_a_probe_is_130_and_the_next_call_goes_on(
+    here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[Finished] = []
+
+    def duel(*given: object, **named: object) -> Finished:
+        ended.append(measure_ends(*given, **named))  # type: ignore[arg-type]
+        return ended[0]
+
+    def probe(*_given: object, **_named: object) -> None:
+        raise Interrupted(ended[0])
+
+    command = ("bisect", "arms", *arms(1, 1, 1.1), *SCRIPTED, "--metric", "latency")
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.runner.bisect.search.measure_ends", duel)
+        patch.setattr("harness.runner.bisect.search.measure_probe", probe)
+        found = here(*command)
+    assert found.returncode == 130, found.stderr
+    assert "Undecided. The most probable step is" in shown(found.stdout)
+    found = here(*command)
+    assert found.returncode == 0
+    assert "already measured: bisect" in found.stdout
+    with open_store(tmp_path / ".kokoro-bench/results.sqlite") as store:
+        assert len(store.list()) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -216,6 +246,13 @@ def test_what_makes_no_sense_is_one_line(here: Command, arguments: tuple[str, ..
     found = here("bisect", *arguments, "--engine", "scripted")
     assert found.returncode == 2, found.stdout
     assert said in found.stderr
+
+
+def test_an_index_that_is_away_is_an_error_and_no_missing_version(here: Command, tmp_path: Path) -> None:
+    (tmp_path / "uv.toml").write_text('index-url = "http://127.0.0.1:1/simple"\n')
+    found = here("bisect", "bells", "1.0", "2.0", "--engine", "bells", UV_HTTP_RETRIES="0", UV_NO_CACHE="1")
+    assert found.returncode == 2, found.stdout
+    assert "check the network, or name a package index that can be reached" in found.stderr
 
 
 BELLS = ("--engine", "bells", "--text", "chars-12", "--launches", "2", "--blocks", "3", "--metric", "latency")

@@ -19,7 +19,7 @@ from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.runner import run
-from harness.runner.duel import DuelArms, Terms, duel_scenarios, why_whole
+from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, why_whole
 from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
 from harness.runner.progress import LiveConsole
 
@@ -128,7 +128,8 @@ class ProbeAnalysis:
         """Summaries of the three arms. A probe has no verdict: the bisection decides by all of them."""
         data = values.data
         reasons = losses(data)
-        notes = tuple(f"{which} was lost: {reason}" for which, reason in reasons.items())
+        lost = tuple(f"{which} was lost: {reason}" for which, reason in reasons.items())
+        notes = (*DuelAnalysis.how_paired(data), *lost)
         found = None
         if not reasons:
             found = self._probe(values)
@@ -137,7 +138,7 @@ class ProbeAnalysis:
 
             whole = f"{percent(found.whole.point)} of bad against good"
             ours = f"{self._metric} {percent(found.ratio.point)} against good"
-            notes = (f"{ours}, {whole}, in the same {found.pairs} blocks",)
+            notes = (f"{ours}, {whole}, in the same {found.pairs} blocks", *notes)
         return Conclusions(summaries=summarise_all(data, all_values(values)), verdicts=(), targets=(), notes=notes)
 
 

@@ -272,7 +272,7 @@ class Search:
         policy = policy_for(self.config, [each.arm for each in data.run.scenarios], data)
         found = probe_of(values, place=place, metric=self.ends.metric, policy=policy)
         if found is None:
-            self._skip(place, f"run {data.run.id} has no three blocks of all arms")
+            self.report(f"run {data.run.id} has fewer than three blocks of all arms, and does not count")
         else:
             self.probes[found.run_id] = found
 
