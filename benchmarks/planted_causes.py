@@ -118,7 +118,7 @@ PLANTS: Mapping[str, Plant] = {
         f"operator {operator}": Plant(
             sides=slower_operator(operator, 300), expected=rf"^operator {operator}:", kinds=("operator",)
         )
-        for operator in ("Erf", "Tanh", "Sigmoid", "Exp", "Neg")
+        for operator in ("Erf", "Tanh", "Sigmoid", "Atan", "Softplus")
     },
     "stage phonemise": Plant(
         sides=changed_package("tokenizer.py", r"(        with _espeak_lock:)\n(            phonemes = )",
@@ -136,18 +136,22 @@ PLANTS: Mapping[str, Plant] = {
 }  # fmt: skip
 
 
-def suspects(sides: tuple[str, ...], folder: Path, options: Sequence[str]) -> dict[str, list[str]]:
-    """Metric → the suspects of its change, of one duel."""
+Found = Mapping[str, tuple[str, Sequence[str]]]
+"""Metric → the verdict of one duel in words, and the suspects of its change."""
+
+
+def suspects(sides: tuple[str, ...], folder: Path, options: Sequence[str]) -> Found:
+    """Run a duel."""
     command = [sys.executable, "-m", "harness.cli", "duel", *sides, "--json", *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if not done.stdout.startswith("{"):
         raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
-    return {each["metric"]: each["suspects"] for each in json.loads(done.stdout)["verdicts"]}
+    return {each["metric"]: (each["reason"], each["suspects"]) for each in json.loads(done.stdout)["verdicts"]}
 
 
-def rank(plant: Plant, found: Mapping[str, Sequence[str]]) -> tuple[int | None, list[str]]:
+def rank(plant: Plant, found: Found) -> tuple[int | None, list[str]]:
     """The place of the true cause among the suspects of its kind, from 1, and these suspects."""
-    every = found.get(plant.metric, ())
+    _, every = found[plant.metric]
     kinds = tuple(f"{kind} " for kind in plant.kinds)
     others = tuple(f"{start}{kind}" for kind in PARTS for start in ("", "no ", "unexplained by "))
     of_kind = [each for each in every if (each.startswith(kinds) if kinds else not each.startswith(others))]
@@ -164,10 +168,11 @@ def on_real_workers(wanted: Sequence[str], options: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="planted-") as folder:
             sides = plant.sides(Path(folder))
             model = [] if "model=" in " ".join(sides) else ["--model", MODEL]
-            place, seen = rank(plant, suspects(sides, Path(folder), [*model, *options]))
+            found = suspects(sides, Path(folder), [*model, *options])
+        place, seen = rank(plant, found)
         missed += place != 1
         words = f"suspect {place}" if place else "not named"
-        shown = "; ".join(each[:80] for each in seen[:2]) or "the duel found no change"
+        shown = "; ".join(each[:80] for each in seen[:2]) or found[plant.metric][0]
         sys.stdout.write(f"{name}: {words}; {shown}\n")
         sys.stdout.flush()
     return missed

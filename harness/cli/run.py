@@ -78,8 +78,8 @@ def run(
         for line in bench.failures.lines:
             click.secho(f"test failed: {line}", fg="red")
         if bench.finished is not None:
-            print_outcome(replace(bench.finished, code=code), notes=[*bench.notes, *notes])
             print_profiles(config, bench.finished.data.run.id)
+            print_outcome(replace(bench.finished, code=code), notes=[*bench.notes, *notes])
     if session.error is not None:
         click.echo(f"kokoro-bench: {crash_line(session.error)}", err=True)
     return int(code)
@@ -88,12 +88,13 @@ def run(
 def print_profiles(config: Config, run_id: str) -> None:
     """Print the operators of each arm that the run has profiled."""
     from harness.store.traces import read_sheet
-    from reports.terminal.console import make_console
+    from reports.terminal.console import make_console, tell
     from reports.terminal.profile_table import profile_tables
 
     sheet = read_sheet(config.traces, run_id) if config["profile"] == "on" else None
     console = make_console()
-    for table in profile_tables(sheet) if sheet else ():
+    for title, table in profile_tables(sheet) if sheet else ():
+        tell(console, title)
         console.print(table)
 
 
