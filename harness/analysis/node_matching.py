@@ -40,12 +40,12 @@ def _shape(node: Node) -> str:
 
 def match(ours: Iterable[Node], theirs: Iterable[Node]) -> list[Matched]:
     """The nodes of both sides, each in one match."""
-    mine, others = {node: node for node in ours}, {node: node for node in theirs}
-    both = [node for node in mine if node in others and not node.name.startswith(UNNAMED)]
-    found = [Matched(ours=(mine.pop(node),), theirs=(others.pop(node),)) for node in both]
+    mine, others = ({(node.name, family(node.operator)): node for node in side} for side in (ours, theirs))
+    both = [key for key in mine if key in others and not key[0].startswith(UNNAMED)]
+    found = [Matched(ours=(mine.pop(key),), theirs=(others.pop(key),)) for key in both]
     alike: defaultdict[tuple[str, str], tuple[list[Node], list[Node]]] = defaultdict(lambda: ([], []))
     for side, nodes in enumerate((mine, others)):
-        for node in nodes:
+        for node in nodes.values():
             alike[family(node.operator), node.shape][side].append(node)
     for first, second in alike.values():
         if first and second:

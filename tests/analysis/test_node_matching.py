@@ -40,6 +40,11 @@ def test_fused_nodes_belong_to_the_operator_that_they_were_made_of() -> None:
     assert {name: family(name) for name in names} == names
 
 
+def test_a_fused_node_that_kept_its_name_is_told_from_others_of_its_shape() -> None:
+    ours = [node("a", "FusedConv"), node("b", "FusedConv")]
+    assert pairs(ours, [node("b", "Conv"), node("a", "Conv")]) == {("a", "a"), ("b", "b")}
+
+
 def test_several_of_one_operator_and_shape_are_one_match_with_their_numbers() -> None:
     (found,) = match([node("x", "Conv"), node("y", "Conv")], [node("a", "Conv")])
     assert found.label == "Conv 1×8 (1 → 2 nodes)"
