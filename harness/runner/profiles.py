@@ -92,7 +92,8 @@ class ProfileTask:
         """Keep the table of what was profiled. Return notes: why something was not profiled or not kept."""
         notes = [f"not profiled: {each.candidate}: {each.reason}" for each in self._found if each.reason]
         if any(each.traces for each in self._found):
-            notes.append(f"traces for Perfetto and speedscope: {self._folder / self._data.run.id}")
+            # A path from the root would not be shown on a page.
+            notes.append(f"traces for Perfetto and speedscope: traces/{self._data.run.id}, beside the results")
         try:
             if self._found:
                 write_sheet(self._folder, self._data.run.id, ProfileSheet(profiled=tuple(self._found)))

@@ -115,6 +115,19 @@ def elsewhere(exported: str, machine: int, run: int) -> str:
     return re.sub(r'"started_at":[0-9.]+,"seed"', f'"started_at":{1_767_225_600 + 86_400.0 * run},"seed"', moved)
 
 
+def test_conditions_that_lie_far_apart_are_listed_by_compare(here: Command, exported: str, tmp_path: Path) -> None:
+    readings = '"readings":[["frequency_mhz",{"value":%s,"reason":""}],["load_1min",{"value":%s,"reason":""}]]'
+    for run, values in enumerate([("3000.0", "0.1"), ("2400.0", "0.3")]):
+        made = elsewhere(exported, 0, run + 1).replace('"readings":[]', readings % values)
+        (tmp_path / f"{run}.jsonl").write_text(made)
+    assert here("runs", "import", "0.jsonl", "1.jsonl").returncode == 0
+    listed = json.loads(here("compare", "latest~1", "latest", "--json").stdout)["differences"]
+    (frequency,) = (each for each in listed if "condition" in each["what"])
+    assert frequency == {
+        "what": "Frequency (condition)", "before": "3\u202f000 MHz", "after": "2\u202f400 MHz",
+    }  # fmt: skip
+
+
 class TestImport:
     def test_runs_of_several_machines_make_one_site_and_stay_apart(
         self, here: Command, exported: str, tmp_path: Path

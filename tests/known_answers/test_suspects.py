@@ -63,7 +63,8 @@ def test_the_operator_and_the_node_that_moved_are_named_with_their_intervals(slo
 def test_the_traces_of_both_sides_are_kept_and_linked(slower: tuple[Path, str]) -> None:
     folder, said = slower
     (kept,) = (folder / ".kokoro-bench" / "traces").iterdir()
-    assert f"traces for Perfetto and speedscope: {kept}" in said
+    note = f"traces for Perfetto and speedscope: traces/{kept.name}, beside the results"
+    assert note in said
     traces = sorted(kept.glob("*.json.gz"))
     assert [re.search(r"\.(\w+)\.launch-(\d)\.", each.name).groups() for each in traces] == [
         (side, str(launch)) for side in ("candidate", "reference") for launch in (1, 2, 3)
@@ -74,6 +75,7 @@ def test_the_traces_of_both_sides_are_kept_and_linked(slower: tuple[Path, str]) 
         assert all({"name", "cat", "pid", "tid", "ts", "dur"} <= event.keys() for event in events)
     page = folder / "reports" / "site" / "runs" / f"{kept.name}.html"
     html = page.read_text(encoding="utf-8")
+    assert note in html
     links = re.findall(r'href="(\.\./traces/[^"]+)"', html)
     assert sorted((page.parent / link).read_bytes() for link in links) == sorted(each.read_bytes() for each in traces)
 
