@@ -90,6 +90,8 @@ class Search:
     reason: str = ""
     advice: str = ""
     spent_s: float = 0.0
+    updated_at: float = 0.0
+    """The end of the last probe that is known, in s since the epoch."""
 
     def __post_init__(self) -> None:
         if len(self.config["text"]) > 1:
@@ -137,7 +139,7 @@ class Search:
             metric=self.ends.metric if self.ends else self.wanted.metric,
             machine=self._machine,
             started_at=started_at,
-            updated_at=max([started_at, *(self.last.data.run.ended_at or 0.0 for _ in [self.last] if self.last)]),
+            updated_at=max(self.updated_at, started_at),
             error_rate=ERROR_RATE,
             places=tuple(
                 replace(each, skipped=self.skipped.get(number, "")) for number, each in enumerate(self.wanted.places)
@@ -260,6 +262,7 @@ class Search:
         """Use what a probe's run shows. If its place was lost, skip it. MeasurementError if good or bad was lost."""
         assert self.ends is not None  # noqa: S101 - for the type checker; good and bad are measured first
         data = values.data
+        self.updated_at = max(self.updated_at, data.run.ended_at or data.run.started_at)
         for which, reason in losses(data).items():
             if which != "the probe":
                 raise MeasurementError(

@@ -158,7 +158,7 @@ def test_each_text_is_spoken_by_both_before_the_next() -> None:
     assert not any(cast("HaltableHand", hand).fake.paused for hand in agency.open)
 
 
-def test_three_arms_speak_a_text_in_turns_of_which_the_first_are_shorter() -> None:
+def test_three_arms_speak_a_text_in_turns_of_which_the_first_is_shorter() -> None:
     arms = (ORIGINAL, DERIVED, replace(ORIGINAL, threads=2))
     three = tuple(scenario(arm, "short") for arm in arms)
     agency = SlicedAgency(ScriptedClock())
@@ -167,9 +167,9 @@ def test_three_arms_speak_a_text_in_turns_of_which_the_first_are_shorter() -> No
         assert {each.scenario_id for each in block.repetitions} == {each.id for each in three}
         assert [each.position for each in block.repetitions] == [0, 1, 2]
         assert block.block.slice_ns == 25_000_000
-    # A third and two thirds of a turn; the last arm is alone then, and has all the time that is left.
+    # Two thirds of a turn, then a whole one; the last arm is alone then, and has all the time that is left.
     first, second, alone = agency.parts[-3:]
-    assert (first, second) == pytest.approx((0.025 / 3, 0.05 / 3))
+    assert (first, second) == pytest.approx((0.05 / 3, 0.025))
     assert alone > 1
     halts = [sum(each.startswith(what) for each in agency.pauses) for what in ("halt", "go on")]
     assert halts[0] == halts[1] > 0
