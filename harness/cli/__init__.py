@@ -31,6 +31,10 @@ COMMANDS = {
     "calibrate": ("harness.cli.calibrate:calibrate", "Measure how often the gate is wrong on this machine."),
     "recommend": ("harness.cli.recommend:recommend", "Name the best configuration measured on this machine."),
     "tune": ("harness.cli.tune:tune", "Search threads and session options within a budget."),
+    "optimise": (
+        "harness.cli.optimise:optimise",
+        "Search models, threads and options for the best, and prove it.",
+    ),
     "runs": ("harness.cli.runs:runs", "List, show, export, import or delete stored runs."),
     "baseline": ("harness.cli.baseline:baseline", "Promote a run to the baseline, or show the baselines."),
     "compare": ("harness.cli.report:compare", "Compare two stored runs."),

@@ -63,6 +63,11 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
         ExitCode.MEASUREMENT: _NOT_MEASURED,
         ExitCode.INTERRUPTED: _STORED,
     },
+    "optimise": {
+        ExitCode.OK: "the search came to its end, whether or not it found or proved something better",
+        ExitCode.MEASUREMENT: _NOT_MEASURED,
+        ExitCode.INTERRUPTED: "ended by Ctrl-C or SIGTERM; finished blocks are stored, and --resume continues",
+    },
     "ci gate": {
         ExitCode.OK: "no regression is shown; warnings say what could not be measured",
         ExitCode.WORSE: "the candidate regressed, or missed a target",

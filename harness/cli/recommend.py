@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.analysis.advice.recommend import Recommendation
     from harness.core.records.run import RunData
     from harness.core.records.scenario import Arm
+    from harness.models.files import ModelFiles
     from harness.store.runs import RunStore
 
 GOALS = ("ttfa", "throughput", "memory", "size")
@@ -107,21 +108,36 @@ def duel_command(candidate: "Arm", reference: "Arm", *, texts: "Sequence[str]") 
 def snippet_of(arm: "Arm") -> str:
     """Python code to paste, with the paths of the measured files if this machine has them."""
     from harness.analysis.advice.snippet import snippet
+
+    if arm.model is None:
+        return ""
+    files = _files_of(arm)
+    if files is None:
+        missing = f"# {arm.model.name}, SHA-256 {arm.model.sha256}, is not in the cache: put its path here\n"
+        return missing + snippet(arm, model_path=f"{arm.model.name}.onnx", voices_path="voices.bin")
+    return snippet(arm, model_path=str(files.model_path), voices_path=str(files.voices_path))
+
+
+def model_path_of(arm: "Arm") -> str:
+    """The path of the measured model file; "" if this machine does not have it."""
+    files = _files_of(arm)
+    return str(files.model_path) if files else ""
+
+
+def _files_of(arm: "Arm") -> "ModelFiles | None":
+    """The files of an arm's model, by its digest; None if this machine does not have them."""
     from harness.core.errors import ModelError
     from harness.models.catalogue import Catalogue
 
     if arm.model is None:
-        return ""
+        return None
     try:
         catalogue = Catalogue()
         known = catalogue.cache.by_digest(arm.model.sha256)
         files = catalogue.cache.files(known) if known else catalogue.resolve(arm.model.name, build=False)
     except ModelError:
-        files = None
-    if files is None or files.variant.sha256 != arm.model.sha256:
-        missing = f"# {arm.model.name}, SHA-256 {arm.model.sha256}, is not in the cache: put its path here\n"
-        return missing + snippet(arm, model_path=f"{arm.model.name}.onnx", voices_path="voices.bin")
-    return snippet(arm, model_path=str(files.model_path), voices_path=str(files.voices_path))
+        return None
+    return files if files.variant.sha256 == arm.model.sha256 else None
 
 
 def _newest(config: Config, store: "RunStore") -> "RunData":

@@ -15,19 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.finished import Finished
-    from harness.core.records.run import RunData
-    from harness.core.records.scenario import Scenario
-    from harness.runner.tune import Search, Tuning
+    from harness.runner.search import Found, Search
 
 BUDGET_S = 600.0
 TEXT = "chars-60"
-LAUNCHES = 2
-MANY_BLOCKS = 10_000
 METRIC = {"ttfa": "ttfa", "throughput": "rtf", "memory": "rss_peak"}
-
-
-class Stopped(Exception):  # noqa: N818 - it is an answer
-    """A round was interrupted."""
 
 
 @command()
@@ -50,13 +42,14 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
     """
     from harness.plan.config import with_values
     from harness.runner.duel import DuelArms
-    from harness.runner.tune import DEFAULT_CHANGES, Tuning
+    from harness.runner.search import DEFAULT_CHANGES, Search
+    from harness.runner.search_runs import SearchRuns, Stopped
     from reports.terminal.console import make_console
     from reports.terminal.output import print_duel
 
     size = read_value(as_positive_share, effect, option="--effect")
     text = _single(config["text"], "--text") or TEXT
-    tuning = Tuning(
+    search = Search(
         base=one_arm(config),
         metric=METRIC[goal],
         text=text,
@@ -66,95 +59,59 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
         ignore_quality=ignore_quality,
     )
     try:
-        search = tuning.search(lambda *asked: _round(config, *asked), budget_s=config["budget"] or BUDGET_S)
+        found = search.run(
+            SearchRuns(config=config, command="tune").measure_round, budget_s=config["budget"] or BUDGET_S
+        )
     except Stopped:
         return int(ExitCode.INTERRUPTED)
     console = make_console()
-    print_search(search, tuning)
-    if not search.winner:
-        unfit = any(each.unfit for each in search.rounds)
+    print_search(found, metric=search.metric)
+    if not found.winner:
+        unfit = any(each.unfit for each in found.rounds)
         lost = "is equivalent to its original" if unfit else "could be measured"
         console.print(f"no candidate {lost}: the configured arm stays")
         return int(ExitCode.MEASUREMENT)
-    sides = DuelArms(candidate=tuning.arm(search.winner), reference=tuning.base)
-    limited = with_values(config, {"budget": search.duel_s, "text": (text,)})
-    selection = f"tune: {search.winner} against current"
+    sides = DuelArms(candidate=search.arm(found.winner), reference=search.base)
+    limited = with_values(config, {"budget": found.duel_s, "text": (text,)})
+    selection = f"tune: {found.winner} against current"
     finished = run_duel(limited, sides, effect=size, selection=selection, launches=launches_known_here(config))
-    print_duel(finished, candidate=search.winner, reference="current")
-    return _answer(finished, tuning, winner=search.winner)
+    print_duel(finished, candidate=found.winner, reference="current")
+    return _answer(finished, search, winner=found.winner)
 
 
-def print_search(search: "Search", tuning: "Tuning") -> None:
+def print_search(found: "Found", *, metric: str) -> None:
     """Print the result of each round."""
     from harness.analysis.messages import percent
     from reports.terminal.console import make_console
 
     console = make_console()
-    for number, each in enumerate(search.rounds):
-        console.print(f"round {number + 1} (run {each.run_id}): {tuning.metric} against current")
-        for change, found in sorted(each.found.items(), key=lambda item: (item[1] is None, item[1] or 0.0)):
-            shown = "not validly measured" if found is None else percent(found)
-            why = f": {each.unfit[change]}" if change in each.unfit else ""
+    for number, each in enumerate(found.rounds):
+        console.print(f"round {number + 1} (run {each.run_id}): {metric} against current")
+        for change, value in sorted(each.found.items(), key=lambda item: (item[1] is None, item[1] or 0.0)):
+            shown = "not validly measured" if value is None else percent(value)
+            why = f": {each.out[change]}" if change in each.out else ""
             console.print(f"  {change}: {shown}{'' if change in each.kept else ', dropped'}{why}", soft_wrap=True)
 
 
-def _round(config: Config, scenarios: "Sequence[Scenario]", budget_s: float, number: int) -> "RunData":
-    """One round: every candidate and the configured arm in the same blocks."""
-    from harness.analysis.conclude import Conclusions, all_values, summarise_all
-    from harness.analysis.stats.comparison import Policy
-    from harness.plan.config import with_values
-    from harness.runner import run
-    from harness.runner.progress import LiveConsole
-
-    limited = with_values(
-        config,
-        {
-            "budget": budget_s,
-            "launches": config.chosen("launches", LAUNCHES),
-            "blocks": config.chosen("blocks", MANY_BLOCKS),
-        },
-    )
-    analysis = run.RunAnalysis(
-        conclude=lambda values: Conclusions(
-            summaries=summarise_all(values.data, all_values(values)), verdicts=(), targets=()
-        ),
-        enough=run.undecided,
-        policy=Policy(),
-    )
-    with LiveConsole() as console:
-        try:
-            finished = run.measure(
-                limited,
-                scenarios,
-                selection=f"tune: round {number + 1}",
-                handlers=[console],
-                report=console.report,
-                analysis=analysis,
-            )
-        except run.Interrupted as interrupted:
-            raise Stopped from interrupted
-    return finished.data
-
-
-def _answer(finished: "Finished", tuning: "Tuning", *, winner: str) -> int:
+def _answer(finished: "Finished", search: "Search", *, winner: str) -> int:
     from harness.analysis.advice.recommend import QUALITY, quality_failures
     from harness.cli.recommend import duel_command, snippet_of
     from harness.core.records.verdict import VerdictKind
 
     verdicts = {verdict.metric: verdict.kind for verdict in finished.data.verdicts}
-    won = verdicts.get(tuning.metric) is VerdictKind.IMPROVED
-    unfit = quality_failures(() if tuning.ignore_quality else finished.data.verdicts)
+    won = verdicts.get(search.metric) is VerdictKind.IMPROVED
+    unfit = quality_failures(() if search.ignore_quality else finished.data.verdicts)
     if won and unfit:
         click.echo(f"{winner} is not recommended: {next(iter(unfit.values()))}")
     elif won:
         click.echo(snippet_of(finished.data.run.scenarios[0].arm), nl=False)
     elif finished.code is not ExitCode.INTERRUPTED:
-        click.echo(f"{tuning.metric}: not shown to be better than the configured arm, which stays")
-    if command := duel_command(tuning.arm(winner), tuning.base, texts=(tuning.text,)):
+        click.echo(f"{search.metric}: not shown to be better than the configured arm, which stays")
+    if command := duel_command(search.arm(winner), search.base, texts=(search.text,)):
         click.echo(f"to confirm it with a paired comparison: {command}")
     if finished.code is ExitCode.INTERRUPTED:
         return int(ExitCode.INTERRUPTED)
-    ignored = QUALITY if tuning.ignore_quality else ()
+    ignored = QUALITY if search.ignore_quality else ()
     failed = any(kind is VerdictKind.FAILED and metric not in ignored for metric, kind in verdicts.items())
     return int(ExitCode.MEASUREMENT if failed else ExitCode.OK)
 

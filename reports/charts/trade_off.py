@@ -45,6 +45,10 @@ class Point:
     y: float
     dots: tuple[tuple[float, str], ...]
     words: str
+    weight: float = 1.0
+    """Its memory as a ratio of the original's: the size of its mark."""
+    frontier: bool = False
+    """Whether the line of the frontier leads through it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,7 @@ def draw(points: Sequence[Point], *, original: str, role: str, finding: str, nar
         f'<svg class="trade strip" viewBox="0 0 {frame.width:g} {frame.height:g}" role="img"',
         f' aria-label="{escape(finding)}">',
         *_scales(frame),
+        *_frontier(points, frame),
         *_margin(labels, frame, role="" if narrow else role),
         *(part for each in serious for part in _marks(each, frame)),
         *_letters(points, places, origin=(frame.x(0), frame.y(0))),
@@ -160,6 +165,14 @@ def _scales(frame: _Frame) -> list[str]:
     return parts
 
 
+def _frontier(points: Sequence[Point], frame: _Frame) -> list[str]:
+    """A line through the variants that no other beats, from the fastest on."""
+    through = sorted((frame.x(each.x.point), frame.y(each.y)) for each in points if each.frontier)
+    if len(through) < 2:
+        return []
+    return [f'<path class="frontier" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in through)}"/>']
+
+
 def _margin(labels: Sequence[_Label], frame: _Frame, *, role: str) -> list[str]:
     """The names, from top to bottom in the order of their marks, with lines that lead to these.
 
@@ -203,9 +216,15 @@ def _marks(point: Point, frame: _Frame) -> list[str]:
             for apart, words in point.dots
         ),
         f'<line class="i" x1="{frame.x(point.x.low):.1f}" x2="{frame.x(point.x.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>',
-        f'<use href="#m2" class="middle t-{escape(point.css)}" transform="translate({x:.1f} {y:.1f}) scale(1.9)">',
+        f'<use href="#m2" class="middle t-{escape(point.css)}"',
+        f' transform="translate({x:.1f} {y:.1f}) scale({_scale(point):.2f})">',
         f"<title>{escape(point.words)}</title></use>",
     ]
+
+
+def _scale(point: Point) -> float:
+    """The scale of a mark, so that its area is about proportional to the memory."""
+    return min(2.6, max(1.3, 1.9 * math.sqrt(max(0.0, point.weight))))
 
 
 def _letters(

@@ -1,4 +1,4 @@
-"""Speed against sound: what each variant gains in time and costs in quality, against one original in the same run."""
+"""Speed against sound against memory: what each variant gains and costs, against one original in the same run."""
 
 import math
 from collections import Counter
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from harness.analysis.advice.frontier import ORIGINAL, Standing, dominated
 from harness.analysis.audio_limits import counterpart_of, is_original_of
 from harness.analysis.stats.paired import deferred_estimates
 from harness.core.comma_lists import listed
 from harness.core.errors import MeasurementError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
+from harness.core.records.speech import SpeechKind
 from harness.metrics.derive import RunValues, paired_log_ratios
 from reports.charts.style import Drawn
 from reports.charts.svg import Range
@@ -25,9 +27,15 @@ LEVEL = 0.95
 """Of each interval of a latency."""
 QUALITY = "dnsmos_overall"
 UNIT = "MOS"
+ORIGIN = ""
+"""Stands for the original among the names of variants."""
+UNFIT = (SpeechKind.BROKEN.value, SpeechKind.DIFFERENT.value)
+"""The words of badges of speech that is never recommended."""
 _READING = (
     "Left is faster, up is better rated by DNSMOS, a model of how people rate speech. A small mark is one "
-    "text, the large one the median; the bar is the interval of the latency, pair by pair."
+    "text, the large one the median, and larger the more memory the variant needs; the bar is the interval of the "
+    "latency, pair by pair. The line is the frontier: no other variant beats those on it in speed, sound and memory at "
+    "once."
 )
 
 
@@ -41,8 +49,11 @@ class TradeLine:
     interval: str
     quality: str
     texts: str
+    memory: str
     size: str
     badge: Badge | None
+    standing: str
+    """Whether it is on the frontier, or what beats it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +67,16 @@ class TradeOff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Variant:
-    """A variant beside its original: log-ratios of latency by launch, differences of quality by text."""
+    """A variant beside its original: log-ratios of latency by launch, differences of quality by text.
+
+    `memory` is the change of the peak memory as a ratio to 1, None if it is unknown.
+    """
 
     arm: Arm
     name: str
     pairs: tuple[tuple[float, ...], ...]
     apart: tuple[tuple[str, float], ...]
+    memory: float | None
     badge: Badge | None
 
 
@@ -81,6 +96,7 @@ def trade_off(data: RunData, values: RunValues, speech: Speech) -> TradeOff | No
     drawn = [(each, change) for each, change in zip(variants, changes, strict=True) if change and each.apart]
     if not drawn:
         return None
+    beaten = _beaten(drawn)
     letters = {each.arm: chr(ord("A") + index % 26) for index, (each, _) in enumerate(drawn)}
     points = [
         Point(
@@ -91,17 +107,21 @@ def trade_off(data: RunData, values: RunValues, speech: Speech) -> TradeOff | No
             x=change,
             y=median(apart for _, apart in each.apart),
             dots=tuple((apart, _dot_words(each.name, text, apart)) for text, apart in each.apart),
-            words=f"{each.name}: {percent(change.point)} latency, {_mos(median(a for _, a in each.apart))}",
+            words=_words(each, change),
+            weight=1.0 + (each.memory or 0.0),
+            frontier=_is_fit(each) and each.name not in beaten,
         )
         for each, change in drawn
     ]
     role, finding = _role(pairs, data), _finding(points, names[original])
+    # What is drawn may be beaten by the original itself, which has its name and its role in the table.
+    beaten = {name: names[original] if by == ORIGIN else by for name, by in beaten.items()}
     wide, narrow = (
         draw(points, original=names[original], role=role, finding=finding, narrow=narrow) for narrow in (False, True)
     )
     return TradeOff(
         drawing=Drawn(wide=wide, narrow=narrow, finding=finding, reading=_READING),
-        lines=_lines(data, original, f"{names[original]} (the {role})", variants, changes, letters),
+        lines=_lines(data, original, f"{names[original]} (the {role})", variants, changes, letters, beaten=beaten),
         basis=_basis(pairs, names[original]),
     )
 
@@ -145,8 +165,46 @@ def _variant(
         name=name,
         pairs=_log_ratios(pairs, values),
         apart=apart,
+        memory=_memory(pairs, values.data),
         badge=together([speech.badge(ours.id) for ours, _ in pairs]),
     )
+
+
+def _memory(pairs: Sequence[tuple[Scenario, Scenario]], data: RunData) -> float | None:
+    """The change of the peak memory as a ratio to 1: the mean log-ratio of the medians over the texts."""
+    peaks = {each.scenario_id: each.median for each in data.summaries if each.metric == "rss_peak" and each.median}
+    logs = [
+        math.log(mine / theirs)
+        for one, other in pairs
+        if (mine := peaks.get(one.id)) is not None and (theirs := peaks.get(other.id)) is not None
+    ]
+    return math.expm1(fmean(logs)) if logs else None
+
+
+def _is_fit(variant: _Variant) -> bool:
+    """Whether nothing is known against its speech."""
+    return variant.badge is None or variant.badge.word not in UNFIT
+
+
+def _beaten(drawn: Sequence[tuple[_Variant, Range]]) -> dict[str, str]:
+    """Name of a variant → the name of one that beats it in every respect; `ORIGIN` for the original."""
+    standings = {
+        each.name: Standing(
+            latency=change.point,
+            low=change.low,
+            high=change.high,
+            quality=median(apart for _, apart in each.apart),
+            memory=each.memory,
+            fit=_is_fit(each),
+        )
+        for each, change in drawn
+    }
+    return dominated({ORIGIN: ORIGINAL, **standings})
+
+
+def _words(variant: _Variant, change: Range) -> str:
+    memory = "" if variant.memory is None else f", {percent(variant.memory)} memory"
+    return f"{variant.name}: {percent(change.point)} latency, {_mos(median(a for _, a in variant.apart))}{memory}"
 
 
 def _log_ratios(pairs: Sequence[tuple[Scenario, Scenario]], values: RunValues) -> tuple[tuple[float, ...], ...]:
@@ -207,6 +265,8 @@ def _lines(
     variants: Sequence[_Variant],
     changes: Sequence[Range | None],
     letters: dict[Arm, str],
+    *,
+    beaten: dict[str, str],
 ) -> tuple[TradeLine, ...]:
     sizes = {each.arm: float(each.arm.model.size) for each in data.run.scenarios if each.arm.model}
     on = scale("model_size", [size for size in sizes.values() if size])
@@ -215,7 +275,8 @@ def _lines(
         return on.full(sizes[arm]) if sizes.get(arm) else NOTHING
 
     lines = [TradeLine(letter="", name=name, latency="0", interval="", quality="0", texts="",
-                       size=size(original), badge=None)]  # fmt: skip
+                       memory="0", size=size(original), badge=None,
+                       standing=_standing(beaten.get(ORIGIN, "")))]  # fmt: skip
     for each, change in zip(variants, changes, strict=True):
         low, high = (min((a for _, a in each.apart), default=0.0), max((a for _, a in each.apart), default=0.0))
         texts = f"{_mos(low)} to {_mos(high)} over {count(len(each.apart), 'text')}" if len(each.apart) > 1 else ""
@@ -228,11 +289,20 @@ def _lines(
                 else "too few pairs" if change else "",
                 quality=_mos(median(a for _, a in each.apart)) if each.apart else NOTHING,
                 texts=texts,
+                memory=percent(each.memory) if each.memory is not None else NOTHING,
                 size=size(each.arm),
                 badge=each.badge,
+                standing=_standing(beaten.get(each.name, ""), each if each.arm in letters else None),
             )
         )  # fmt: skip
     return tuple(lines)
+
+
+def _standing(by: str, variant: _Variant | None = None) -> str:
+    """Where a line stands: on the frontier, or what beats it. `variant` is None for the original."""
+    if variant is not None and not _is_fit(variant):
+        return "not to be chosen: its speech is not the original's"
+    return f"dominated by {by}" if by else "on the frontier"
 
 
 def _basis(pairs: Sequence[tuple[Scenario, Scenario]], original: str) -> str:

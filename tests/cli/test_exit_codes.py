@@ -223,12 +223,13 @@ def _interrupted_measuring(world: World) -> None:
 
 
 def _tune_fails(world: World) -> None:
-    world.answers("harness.runner.tune.Tuning.search", _NoWinner())
+    world.answers("harness.runner.search.Search.run", _NoWinner())
 
 
 class _NoWinner:
     winner = ""
     rounds = ()
+    ranking = leaders = ()
 
 
 OK, WORSE, USAGE, MEASUREMENT, UNDECIDED = (
@@ -238,6 +239,7 @@ OK, WORSE, USAGE, MEASUREMENT, UNDECIDED = (
     ExitCode.MEASUREMENT,
     ExitCode.UNDECIDED,
 )
+SEARCH = ("--engine", "scripted", "--budget", "8s", "--launches", "1", "--blocks", "1", "--try", "threads=1")
 SERVING = ("serve", "--model", "replica-small", "--port", "0")
 CASES: dict[tuple[str, ExitCode], Case] = {
     ("run", OK): Case(("run", *SHORT, "-k", "chars-12")),
@@ -262,6 +264,8 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("recommend", OK): Case(("recommend", "--engine", "scripted"), World.run),
     ("tune", OK): Case(("tune", *ONE, "--budget", "4s", "--try", "threads=1")),
     ("tune", MEASUREMENT): Case(("tune", *ONE, "--budget", "4s", "--try", "threads=1"), _tune_fails),
+    ("optimise", OK): Case(("optimise", "scripted", *SEARCH)),
+    ("optimise", MEASUREMENT): Case(("optimise", "scripted", *SEARCH), _tune_fails),
     ("runs list", OK): Case(("runs", "list")),
     ("runs show", OK): Case(("runs", "show"), World.run),
     ("runs export", OK): Case(("runs", "export"), World.run),

@@ -7,6 +7,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
+from harness.analysis.advice.frontier import ORIGINAL, Standing, dominated
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
 from harness.core.records.speech import SpeechKind, SpeechSheet
@@ -47,7 +48,8 @@ def test_a_variant_stands_at_its_change_of_latency_and_its_difference_of_rating(
     assert ends[0] < float(int8.latency.rstrip("\u202f%").replace("\u2212", "-")) < ends[1]
 
 
-def test_twice_as_slow_in_every_block_is_a_change_of_100_per_cent(data: RunData) -> None:
+def times_of_the_original(data: RunData, factor: int = 1) -> RunData:
+    """The run with each variant's times in each block as the original's, or so many times as long."""
     models = [each.arm.model for each in data.run.scenarios]
     dq = {each.request: each.id for each in data.run.scenarios if each.arm.model == models[0]}
     request = {each.id: each.request for each in data.run.scenarios}
@@ -57,13 +59,17 @@ def test_twice_as_slow_in_every_block_is_a_change_of_100_per_cent(data: RunData)
         if each.scenario_id in dq.values()
         else replace(
             each,
-            end_ns=2 * times[dq[request[each.scenario_id]], each.launch, each.block].end_ns,
+            end_ns=factor * times[dq[request[each.scenario_id]], each.launch, each.block].end_ns,
             chunks=times[dq[request[each.scenario_id]], each.launch, each.block].chunks,
         )
         for each in data.repetitions
         if (dq[request[each.scenario_id]], each.launch, each.block) in times
     )
-    found = found_in(replace(data, repetitions=slowed))
+    return replace(data, repetitions=slowed)
+
+
+def test_twice_as_slow_in_every_block_is_a_change_of_100_per_cent(data: RunData) -> None:
+    found = found_in(times_of_the_original(data, factor=2))
     assert [each.latency for each in found.lines] == ["0", "+100.0\u202f%", "+100.0\u202f%"]
 
 
@@ -157,3 +163,63 @@ def test_a_hostile_name_is_shown_as_text() -> None:
     assert not page.all("script")
     assert not page.all("img")
     assert "\u202e" not in drawing
+
+
+def standing(latency: float, quality: float, memory: float | None, *, fit: bool = True) -> Standing:
+    return Standing(latency=latency, low=latency - 0.02, high=latency + 0.02, quality=quality, memory=memory, fit=fit)
+
+
+def test_what_is_worse_in_every_respect_is_dominated() -> None:
+    found = dominated(
+        {
+            "fast": standing(-0.30, -0.10, -0.40),
+            "slow": standing(-0.10, -0.12, -0.40),  # as good in sound and memory as the fast one, but slower
+            "small": standing(-0.10, -0.10, -0.60),
+            "same": standing(-0.305, -0.12, -0.41),  # not told apart
+            "beautiful": standing(+0.20, +0.20, +0.10),
+            "silent": standing(-0.60, -0.90, -0.70, fit=False),  # never chosen, so it beats nothing
+            "unknown": standing(-0.10, -0.10, None),
+        }
+    )
+    assert found == {"slow": "same", "unknown": "same"}
+    assert dominated({"": ORIGINAL, "worse": standing(0.1, -0.2, 0.0)}) == {"worse": ""}
+
+
+def test_the_frontier_is_drawn_and_what_is_dominated_is_named(data: RunData) -> None:
+    """Every variant of the made run is as fast as the others but for noise: memory and ratings decide."""
+    peaks = {"kokoro-v1.0-dq": 600e6, "kokoro-v1.0-int8": 300e6, "kokoro-v1.0-dq-u8": 900e6}
+    like = next(each for each in data.summaries if each.metric == "latency")
+    kept = tuple(each for each in data.summaries if each.metric != "rss_peak")
+    memory = tuple(
+        replace(like, scenario_id=each.id, metric="rss_peak", median=peaks[each.arm.model.name], interval=None)
+        for each in data.run.scenarios
+        if each.arm.model
+    )
+    even = times_of_the_original(data)
+    found = found_in(replace(even, summaries=(*kept, *memory)))
+    original, int8, u8 = found.lines
+    assert (original.memory, int8.memory, u8.memory) == ("0", "\u221250.0\u202f%", "+50.0\u202f%")
+    assert (original.standing, int8.standing) == ("on the frontier", "on the frontier")
+    assert u8.standing == "dominated by kokoro-v1.0-dq"
+    assert 'class="frontier"' not in found.drawing.wide, "a line needs two"
+    kinds = {"kokoro-v1.0-int8": SpeechKind.BROKEN, "kokoro-v1.0-dq-u8": SpeechKind.EQUIVALENT}
+    verdicts = tuple(
+        verdict(each, kinds[each.arm.model.name])
+        for each in data.run.scenarios
+        if each.arm.model and each.arm.model.name in kinds
+    )
+    broken = found_in(replace(even, summaries=(*kept, *memory)), SpeechSheet(verdicts=verdicts))
+    assert broken.lines[1].standing == "not to be chosen: its speech is not the original's"
+    assert broken.lines[2].standing == "dominated by kokoro-v1.0-dq"
+
+
+def test_the_frontier_is_a_line_through_its_variants() -> None:
+    some = [replace(each, frontier=True, weight=index) for index, each in enumerate(points(3, spread=0.02))]
+    drawing = draw(some, original="o", role="original", finding="found", narrow=False)
+    (line,) = re.findall(r'<path class="frontier" d="M([^"]*)"', drawing)
+    xs = [float(pair.split()[0]) for pair in line.split("L")]
+    assert len(xs) == 3
+    assert xs == sorted(xs)
+    scales = [float(each) for each in re.findall(r"scale\(([\d.]+)\)", drawing)]
+    assert scales == sorted(scales)
+    assert scales[0] < scales[-1]

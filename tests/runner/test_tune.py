@@ -16,7 +16,7 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
 from harness.plan.config import load_config
 from harness.plan.matrix import ScenarioRequest
-from harness.runner.tune import DEFAULT_CHANGES, Tuning
+from harness.runner.search import DEFAULT_CHANGES, Search
 from harness.store.runs import open_store
 from tests.analysis.advice.test_recommend import run
 from tests.conftest import Laboratory
@@ -25,8 +25,8 @@ BASE = Arm(engine="kokoro", model=ModelVariant(name="replica", sha256="a" * 64, 
 COST = {"t1": 1.3, "t2": 0.9, "spinning=off": 0.95, "arena=off": 1.1, "memory_pattern=off": 1.01}
 
 
-def tuning(*changes: str) -> Tuning:
-    return Tuning(base=BASE, metric="latency", text="chars-60", voice="v", changes=changes or DEFAULT_CHANGES)
+def tuning(*changes: str) -> Search:
+    return Search(base=BASE, metric="latency", text="chars-60", voice="v", changes=changes or DEFAULT_CHANGES)
 
 
 class Played:
@@ -49,7 +49,7 @@ class Played:
 
 def test_the_best_settings_are_found_and_joined_within_the_budget() -> None:
     played = Played()
-    found = tuning("threads=1", "threads=2", "spinning=off", "arena=off", "memory_pattern=off").search(
+    found = tuning("threads=1", "threads=2", "spinning=off", "arena=off", "memory_pattern=off").run(
         played, budget_s=400.0
     )
     assert found.winner == "threads=2,spinning=off"
@@ -64,20 +64,20 @@ def test_the_best_settings_are_found_and_joined_within_the_budget() -> None:
 
 
 def test_what_cannot_be_measured_is_dropped() -> None:
-    found = tuning("threads=2", "spinning=off").search(Played(broken=".t2"), budget_s=60.0)
+    found = tuning("threads=2", "spinning=off").run(Played(broken=".t2"), budget_s=60.0)
     assert found.winner == "spinning=off"
     assert found.rounds[0].found["threads=2"] is None
 
 
 def test_what_is_the_same_arm_is_tried_once() -> None:
     played = Played()
-    tuning("current", "threads=1", "threads=1", "threads=0").search(played, budget_s=60.0)
+    tuning("current", "threads=1", "threads=1", "threads=0").run(played, budget_s=60.0)
     assert [len(arms) for arms, _ in played.rounds] == [2]
 
 
 def test_nothing_to_try_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to try"):
-        tuning("current").search(Played(), budget_s=60.0)
+        tuning("current").run(Played(), budget_s=60.0)
 
 
 @pytest.fixture

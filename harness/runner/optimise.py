@@ -1,0 +1,211 @@
+"""The search for the best model, options and threads: makes models, searches, judges the leaders, and proves the best.
+
+Every part is a run in the store, so that a search that was killed goes on where it stopped.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.analysis.advice.drift import machine_change
+from harness.analysis.advice.recommend import OBJECTIVES, quality_failures
+from harness.analysis.advice.sound import Sound, sound_of
+from harness.analysis.finished import Finished
+from harness.analysis.sequential import EARLIEST_BLOCKS
+from harness.core.records.run import RunData, RunStatus
+from harness.core.records.scenario import Arm
+from harness.core.records.verdict import Verdict, VerdictKind
+from harness.metrics.derive import scenario_values
+from harness.plan.config import Config, with_values
+from harness.plan.corpus import TEXT_CLASSES
+from harness.runner.model_candidates import Models
+from harness.runner.search import Found, Search, took_s
+from harness.runner.search_runs import SearchRuns, key_of
+
+TEXT = "chars-60"
+JUDGED_TEXTS = ("chars-60", "chars-200")
+"""The texts whose speech is judged. Longer audio is not kept."""
+UNSEEN_TEXTS = ("chars-200", "chars-500", "chars-60")
+"""The first two that the search did not use are those of the final duel."""
+JUDGED = 3
+"""So many leaders are judged at once."""
+MAKING = 0.25
+"""Share of the budget in which models are made; those that are left then are not tried."""
+SKIPPED = "not tried: "
+"""Begins the note of a search's run on a candidate that could not be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is searched for: the goal, the seconds for all of it, the changes besides the models.
+
+    `any_quality`: whether an arm may win whose speech is broken or differs. `effect` is the smallest change that the
+    final duel detects, as a ratio.
+    """
+
+    goal: str
+    budget_s: float
+    changes: tuple[str, ...]
+    effect: float
+    any_quality: bool = False
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Everything that a search found. `winner` is "" if no candidate was better and fit to be recommended.
+
+    `skipped`: candidate → why it was not tried. `sounds`: candidate → how its speech compares with its original's, for
+    those that were judged. `unproven` says why there is no final duel, "" if there is one. `drift` is a sentence if the
+    machine changed during the search.
+    """
+
+    wanted: Wanted
+    search: Search
+    found: Found
+    key: str
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    judged: tuple[RunData, ...] = ()
+    sounds: Mapping[str, Sound] = field(default_factory=dict)
+    winner: str = ""
+    duel: Finished | None = None
+    unproven: str = ""
+    drift: str = ""
+
+    @property
+    def deciding(self) -> tuple[Verdict, ...]:
+        """The verdicts of the final duel on the metric of the search; on `rtf` where sizes are compared."""
+        metric = "rtf" if self.wanted.goal == "size" else self.search.metric
+        return tuple(each for each in self.duel.data.verdicts if each.metric == metric) if self.duel else ()
+
+    @property
+    def proven(self) -> bool:
+        """Whether the duel shows the winner to be better on a text, and on none to be worse or not to work."""
+        kinds = [each.kind for each in self.deciding]
+        if not kinds or not self.winner or self.unfit:
+            return False
+        bad = VerdictKind.REGRESSED in kinds or VerdictKind.FAILED in kinds
+        return not bad and (self.wanted.goal == "size" or VerdictKind.IMPROVED in kinds)
+
+    @property
+    def unfit(self) -> str:
+        """Why the final duel rules the winner out by its sound; ""."""
+        if self.duel is None or self.wanted.any_quality:
+            return ""
+        return next(iter(quality_failures(self.duel.data.verdicts).values()), "")
+
+
+def optimise(config: Config, base: Arm, wanted: Wanted, report: Callable[[str], None]) -> Outcome:
+    """Search, judge and prove. Raises Stopped if it is interrupted, UsageError if there is nothing to try."""
+    models = Models(config=config, base=base, report=report)
+    key = key_of(base.id, wanted.goal, str(wanted.any_quality), *config["text"], config["language"], *wanted.changes)
+    runs = SearchRuns(
+        config=with_values(config, {"quality": "off"}), command="optimise", key=key, resumed=wanted.resumed
+    )
+    began = time.monotonic()
+    stored = runs.round_before(0)
+    if stored:
+        made, skipped = models.stored(stored[0], wanted.changes), _notes_on_skipped(stored[0])
+    else:
+        made, skipped = models.make(until=began + MAKING * wanted.budget_s)
+    runs = replace(runs, notes=tuple(f"{SKIPPED}{name}: {reason}" for name, reason in skipped.items()))
+    search = Search(
+        base=base,
+        metric=OBJECTIVES[wanted.goal].metric,
+        text=next(iter(config["text"]), TEXT),
+        voice=config.one_voice("optimise"),
+        language=config["language"],
+        changes=(*made, *wanted.changes),
+        ignore_quality=wanted.any_quality,
+    )
+    budget_s = wanted.budget_s - (time.monotonic() - began)
+    found = search.run(runs.measure_round, budget_s=max(budget_s, 1.0), earlier=runs.round_before)
+    outcome = Outcome(wanted=wanted, search=search, found=found, key=key, skipped=skipped)
+    outcome = _judged(outcome, models, replace(runs, config=config), budget_s=budget_s)
+    outcome = _proven(outcome, runs, left_s=budget_s - _spent_s(outcome))
+    return replace(outcome, drift=machine_change(_all_runs(outcome)))
+
+
+def _notes_on_skipped(data: RunData) -> dict[str, str]:
+    """What the notes of a stored round say of candidates that could not be made."""
+    notes = [note.removeprefix(SKIPPED) for note in data.run.notes if note.startswith(SKIPPED)]
+    return dict(note.split(": ", 1) for note in notes if ": " in note)
+
+
+def _all_runs(outcome: Outcome) -> list[RunData]:
+    runs = [data for each in outcome.found.rounds for data in each.runs] + list(outcome.judged)
+    return [*runs, outcome.duel.data] if outcome.duel else runs
+
+
+def _spent_s(outcome: Outcome) -> float:
+    return sum(map(took_s, _all_runs(outcome)))
+
+
+def _judged(outcome: Outcome, models: Models, runs: SearchRuns, *, budget_s: float) -> Outcome:
+    """Judge the speech of the leaders, a few at a time, until one of them is fit to be recommended."""
+    found = outcome.found
+    leaders = found.leaders
+    for start in range(0, len(leaders), JUDGED):
+        some = leaders[start : start + JUDGED]
+        if start and budget_s - _spent_s(outcome) <= 0:
+            break
+        data = _judging_run(outcome.search, some, models, runs, part=f"speech {start // JUDGED + 1}")
+        arms = {scenario.arm.id for scenario in data.run.scenarios}
+        sounds = {change: sound_of(outcome.search.arm(change).id, data.verdicts) for change in some}
+        sounds = {change: sound for change, sound in sounds.items() if outcome.search.arm(change).id in arms}
+        outcome = replace(outcome, judged=(*outcome.judged, data), sounds={**outcome.sounds, **sounds})
+        fit = [each for each in some if outcome.wanted.any_quality or sounds[each].may_be_recommended]
+        if fit:
+            return replace(outcome, winner=fit[0])
+    return outcome
+
+
+def _judging_run(search: Search, some: Sequence[str], models: Models, runs: SearchRuns, *, part: str) -> RunData:
+    """The original, the base and the leaders once on each text, with their speech judged; from the store if there."""
+    arms = [*models.original_arm(), search.base, *map(search.arm, some)]
+    ids = {arm.id for arm in arms}
+    for data in runs.before(part, usable=lambda data: data.run.status is not RunStatus.INTERRUPTED):
+        if {scenario.arm.id for scenario in data.run.scenarios} == ids:
+            return data
+    scenarios = [search.scenario(arm, text) for text in JUDGED_TEXTS for arm in arms]
+    return runs.measure(scenarios, part=part, values={"budget": 3600.0, "launches": 1, "blocks": 1})
+
+
+def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
+    """The final duel of the winner against the base, on texts that the search did not use."""
+    from harness.runner.duel import DuelArms
+    from harness.runner.run_duel import launches_known_here, run_duel
+
+    if not outcome.winner:
+        return outcome
+    search = outcome.search
+    texts = [text for text in UNSEEN_TEXTS if text != search.text][:2]
+    costs = [EARLIEST_BLOCKS * _pair_s(outcome, text) for text in texts]
+    if left_s < costs[0]:
+        more = outcome.wanted.budget_s + costs[0] - max(left_s, 0.0)
+        minutes = math.ceil(more / 60)
+        why = f"no time was left for the final duel, so nothing is proven: `--budget {minutes}m --resume` makes it"
+        return replace(outcome, unproven=why)
+    sides: DuelArms = DuelArms(candidate=search.arm(outcome.winner), reference=search.base)
+    values = {"budget": left_s, "text": tuple(texts if left_s >= sum(costs) else texts[:1])}
+    finished = run_duel(
+        with_values(runs.config, values),
+        sides,
+        effect=outcome.wanted.effect,
+        selection=runs.selection("duel"),
+        launches=launches_known_here(runs.config),
+        profiled=False,
+    )
+    return replace(outcome, duel=finished)
+
+
+def _pair_s(outcome: Outcome, text: str) -> float:
+    """About how long a pair of a text takes, by the base's latency in the last round."""
+    data = outcome.found.rounds[-1].runs[-1]
+    scenario = data.run.scenarios[0]
+    latencies = sorted(scenario_values(scenario, data)["latency"].flat)
+    if not latencies:
+        return 0.0
+    characters = TEXT_CLASSES[text].characters / TEXT_CLASSES[scenario.text_class].characters
+    return 2 * latencies[len(latencies) // 2] * characters
