@@ -18,6 +18,7 @@ from harness.metrics.derive import RunValues, log_ratios_to_all, paired_log_rati
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
+from harness.plan.matrix import LaunchPolicy
 from harness.runner import run
 from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, why_whole
 from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
@@ -81,9 +82,14 @@ def measure_probe(
                 settled=analysis.settled,
                 policy=terms.policy,
                 needs_every_arm=True,
-                launch_policy=terms.launch_policy,
+                launch_policy=_needed(terms.launch_policy) if once_a_launch(metric) else terms.launch_policy,
             ),
         )
+
+
+def _needed(policy: LaunchPolicy) -> LaunchPolicy:
+    """The policy with as many launches as an estimate needs, whatever they take: fewer would be of no use."""
+    return replace(policy, needed_launches=FEWEST_PAIRS)
 
 
 class ProbeAnalysis:
