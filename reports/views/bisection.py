@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +12,7 @@ from harness.core.comma_lists import listed
 from harness.core.records.bisection import Bisection, BisectionAnswer, FoundStep
 from harness.core.records.verdict import Estimate
 from harness.core.redaction import published_record
+from harness.plan.arm_spec import without_paths
 from reports.text.format import change_words, count, level, percent, typeset
 from reports.text.format import sentence as as_sentence
 from reports.views.summary import escape, sentence, table
@@ -58,7 +59,7 @@ class BisectionView:
 
 def bisection_view(found: Bisection) -> BisectionView:
     """The bisection in words, without the user's folders."""
-    found = published_record(found)
+    found = _published(found)
     good, bad = found.places[0].label, found.places[-1].label
     return BisectionView(
         id=found.id,
@@ -70,6 +71,12 @@ def bisection_view(found: Bisection) -> BisectionView:
         css=("better" if found.improved else "worse") if found.answer in ANSWERED else "unclear",
         whole=found.whole,
     )
+
+
+def _published(found: Bisection) -> Bisection:
+    """The bisection without the user's folders."""
+    places = tuple(replace(place, spec=without_paths(place.spec)) for place in found.places)
+    return published_record(replace(found, places=places))
 
 
 def _sentence(found: Bisection) -> str:
@@ -139,6 +146,8 @@ def _change(found: Bisection, step: FoundStep) -> str:
 
 def _named(found: Bisection, number: int) -> str:
     place = found.places[number]
+    if place.spec == f"{found.subject}=={place.label}":
+        return f"{found.subject} {place.label}"
     return f"{place.label} ({place.detail})" if place.detail else place.label
 
 
@@ -228,7 +237,7 @@ def omitted(view: BisectionView) -> str:
 def bisection_json(found: Bisection) -> bytes:
     """The record with its sentence, one JSON object with a line feed. Changes are log-ratios of the metric's values."""
     content: dict[str, Any] = {
-        **msgspec.to_builtins(published_record(found)),
+        **msgspec.to_builtins(_published(found)),
         "format": JSON_FORMAT,
         "sentence": bisection_view(found).sentence,
     }
