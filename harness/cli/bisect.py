@@ -46,7 +46,7 @@ def bisect(
     subject: str,
     ends: tuple[str, ...],
 ) -> int:
-    r"""Find which version between GOOD and BAD changed a metric, within --budget (default: 15 minutes).
+    """Find which version between GOOD and BAD changed a metric, within --budget (default: 15 minutes).
 
     \b
     bisect PACKAGE GOOD BAD       versions of a package, such as onnxruntime 1.20.1 1.32.0
@@ -58,7 +58,7 @@ def bisect(
     one version together with good and bad, and the next one is the version that tells most. Versions that cannot be
     installed or loaded are skipped. The answer is wrong with a probability of at most 1 %. The same command goes on
     where an earlier one ended: finished probes are not measured again.
-    """
+    """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     size = read_value(as_positive_share, effect, option="--effect")
     chosen = read_value(as_compared_metric, metric, option="--metric") if metric else ""
     given = split_list(versions) if versions else []
@@ -127,7 +127,7 @@ def _places(
 
     if len(ends) < 2 or (len(ends) > 2 and subject != ARMS):
         raise UsageError(
-            f"needs a good and a bad one, not {len(ends)} arguments",
+            f"takes a good and a bad one, not {len(ends)} of them",
             where=f"bisect {subject}",
             remedy=f"bisect {subject} GOOD BAD",
         )

@@ -93,7 +93,7 @@ def show(config: Config, run: str, as_json: bool) -> None:  # noqa: FBT001 - cli
 @click.option("--format", "form", type=click.Choice(FORMS), default="jsonl", show_default=True)
 @click.option("-o", "--output", default="-", metavar="PATH", help="file to write; - is standard output")
 def export(config: Config, run: str, form: str, output: str) -> None:
-    r"""Export a run in one of these formats.
+    """Export a run in one of these formats.
 
     \b
     pytest-benchmark  its JSON
@@ -102,7 +102,7 @@ def export(config: Config, run: str, form: str, output: str) -> None:
     bencher           Bencher's metric format (BMF JSON): medians with intervals
     openmetrics       medians and verdicts as OpenMetrics text
     junit             a test case for each verdict and target
-    """
+    """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     from harness.analysis.explain import explained
     from harness.metrics.derive import repetition_figures
     from harness.metrics.registry import unit_of

@@ -232,7 +232,8 @@ def test_ctrl_c_in_a_probe_is_130_and_the_next_call_goes_on(
     [
         (("onnxruntime", "1.20.1", "1.20.1"), "1.20.1: good and bad are the same"),
         (("onnxruntime", "1.20.1", "1.20.1.0"), "good and bad are the same"),
-        (("onnxruntime", "1.20.1"), "bisect onnxruntime: needs a good and a bad one, not 1 arguments"),
+        (("onnxruntime", "1.20.1"), "bisect onnxruntime: takes a good and a bad one, not 1 of them"),
+        (("rev", "HEAD~1", "HEAD"), "run it in a git repository"),
         (("onnxruntime", "one", "two"), "'one' is no version"),
         (("arms", "current", "current"), "current: good and bad are the same"),
         (("arms", "threads=1", "current", "threads=1,threads=2", "threads=1"), "good and bad are the same"),

@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from harness.cli import COMMANDS
+from harness.cli import COMMANDS, command
 from harness.core.records.verdict import VerdictKind
 from harness.plan.keys import KEYS, Group
 from tests.conftest import Command, Laboratory
@@ -50,6 +52,19 @@ class TestHelp:
             main([name, "--help"])
         assert caught.value.code == 0
         assert capsys.readouterr().out.startswith(f"Usage: kokoro-bench {name}")
+
+    def test_no_help_shows_a_mark_for_the_formatter(self) -> None:
+        def shown(given: click.Command, path: tuple[str, ...]) -> Iterator[str]:
+            with click.Context(given, info_name=" ".join(path)) as context:
+                yield given.get_help(context)
+                for name in given.list_commands(context) if isinstance(given, click.Group) else ():
+                    below = given.get_command(context, name)
+                    assert below is not None
+                    yield from shown(below, (*path, name))
+
+        texts = list(shown(command, ("kokoro-bench",)))
+        assert len(texts) > len(COMMANDS)
+        assert not [text for text in texts if "\\b" in text or "\b" in text]
 
     @pytest.mark.parametrize("name", ["run", "validate", "load", "duel", "calibrate", "tune"])
     def test_options_stand_under_their_group_and_say_what_they_take(

@@ -31,6 +31,7 @@ REMEDIES = (
     (("read-only file system", "permission denied", "unable to create", "could not create"), "unwritable"),
     (("no space left", "disk quota", "file too large"), "full"),
     (("dubious ownership",), "owner"),
+    (("not a git repository",), "elsewhere"),
     (("could not fetch", "promisor", "unable to read", "missing", "corrupt", "bad object", "bad tree"), "objects"),
 )
 """Words in git's messages → kind of failure. Messages about a full disk or missing objects also contain words of other
@@ -128,5 +129,6 @@ def _remedy(stderr: str, root: Path) -> str:
         "full": "make room, or set KOKORO_BENCH_CACHE to a folder on another disk",
         "owner": f"git config --global --add safe.directory {root}",
         "objects": "git fetch --refetch (or --unshallow) fetches missing objects; or measure in a complete new clone",
+        "elsewhere": f"run it in a git repository: {root} is in none",
         "": "git fsck shows what is damaged; or measure in a new clone",
     }[kinds[-1] if kinds else ""]
