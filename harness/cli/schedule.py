@@ -8,6 +8,7 @@ import click
 
 from harness.cli.options import configured
 from harness.cli.schedule_alerts import alert, confirm
+from harness.cli.schedule_explain import explain
 from harness.cli.schedule_file import FILE, declared_schedule
 from harness.core.errors import UsageError
 from harness.plan.config import Config
@@ -28,6 +29,7 @@ def schedule() -> None:
 
 schedule.add_command(alert)
 schedule.add_command(confirm)
+schedule.add_command(explain)
 
 
 @schedule.command()
@@ -82,6 +84,7 @@ def _say(text: str) -> None:
 @click.option(
     "--confirm", default="", metavar="DURATION", help="budget of the duel that confirms a finding (15m), or never"
 )
+@click.option("--explain", default="", metavar="never|bisect", help="bisect confirmed regressions when nothing is due")
 @click.argument("name")
 def add(config: Config, file: Path | None, name: str, options: tuple[str, ...], **given: str) -> None:
     """Add or replace the job NAME. Without a time, add the declared job of that name."""

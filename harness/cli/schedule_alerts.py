@@ -40,7 +40,7 @@ def alert(
     from reports.views.alerts import alert_view, markdown_alert, runs_of, text_alert
 
     with opened(config, declared_schedule(config, file).settings) as here:
-        found = _known(here, key)
+        found = known_alert(here, key)
         if as_json:
             import msgspec
 
@@ -69,7 +69,7 @@ def confirm(config: Config, file: Path | None, keys: tuple[int, ...]) -> int:
 
     with opened(config, declared_schedule(config, file).settings) as here:
         alerts = _alerts(here, keys)
-        job = _job(here, alerts)
+        job = job_of(here, alerts)
         budget = {"budget": f"{job.confirm_s or CONFIRM_S:g}s"}
         found = _measured(here, load_config({**budget, **dict(job.options), **config.given}), alerts)
         for alert in alerts:
@@ -79,7 +79,7 @@ def confirm(config: Config, file: Path | None, keys: tuple[int, ...]) -> int:
     return _shown(found, config)
 
 
-def _known(here: "Here", key: int) -> "Alert":
+def known_alert(here: "Here", key: int) -> "Alert":
     """The alert of a number. UsageError if there is none."""
     known = {each.key: each for each in here.journal.alerts()}
     if key not in known:
@@ -93,7 +93,7 @@ def _alerts(here: "Here", keys: Sequence[int]) -> "list[Alert]":
 
     found: list[Alert] = []
     for key in dict.fromkeys(keys):
-        alert = _known(here, key)
+        alert = known_alert(here, key)
         if alert.kind not in CHANGES or not alert.found_in:
             raise UsageError("no duel can confirm it", where=f"alert {key}", remedy="only a change has two sides")
         if alert.found_in != (found[0] if found else alert).found_in:
@@ -106,7 +106,7 @@ def _alerts(here: "Here", keys: Sequence[int]) -> "list[Alert]":
     return found
 
 
-def _job(here: "Here", alerts: "Sequence[Alert]") -> "Job":
+def job_of(here: "Here", alerts: "Sequence[Alert]") -> "Job":
     """The job whose run found the alerts, as it is now."""
     from harness.schedule.job_store import JobStore
 
@@ -127,13 +127,13 @@ def _measured(here: "Here", config: Config, alerts: "Sequence[Alert]") -> "Confi
         return confirm_run(
             config,
             here.store.load(alerts[0].found_in),
-            _compared_with(here, config, alerts),
+            compared_with(here, config, alerts),
             handlers=[console],
             report=console.report,
         )
 
 
-def _compared_with(here: "Here", config: Config, alerts: "Sequence[Alert]") -> "ComparedWith":
+def compared_with(here: "Here", config: Config, alerts: "Sequence[Alert]") -> "ComparedWith":
     """What the scenarios of the alerts are compared with: the accepted reference, or what ran before a step.
 
     A scenario with alerts of both kinds is compared with the accepted reference.

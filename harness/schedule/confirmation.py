@@ -11,22 +11,26 @@ from typing import Final
 from harness.analysis.alert_words import duel_verdict
 from harness.analysis.messages import with_span
 from harness.core.errors import UsageError
-from harness.core.records.run import CONFIRMATION, REPLAY_OF, Concluded
+from harness.core.records.run import CONFIRMATION, REPLAY_OF, Concluded, RunStatus
 from harness.core.records.schedule import Alert, AlertKind, Confirmation, Fire
 from harness.core.records.verdict import Verdict, VerdictKind
 from harness.plan.config import Config
 from harness.runner.selection import BUDGETS_S
-from harness.schedule.job import Job, confirmation_limit_of, limit_of
-from harness.schedule.launcher import arguments_of, confirmation_arguments
+from harness.schedule.job import EXPLAIN_S, SLACK_S, Job, confirmation_limit_of, limit_of
+from harness.schedule.launcher import arguments_of, confirmation_arguments, explanation_arguments
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
 
 SUFFIX: Final = "/confirm"
 """Ends the name under which the due times of a job's confirmations are listed. No declared job has a slash."""
+EXPLAIN_SUFFIX: Final = "/explain"
+"""The same for bisections."""
 MOST_TRIES: Final = 3
 """A confirmation that was interrupted this often is given up, so that one which ends the scheduler does not do so
 forever."""
+EXPLAINED_WITHIN_S: Final = 7 * 86_400.0
+"""A bisection that was queued longer ago (s) and is interrupted is given up."""
 SEARCHED_RUNS: Final = 200
 """The newest runs of a machine among which those of a confirmation are looked for."""
 
@@ -72,8 +76,18 @@ def enqueue_confirmation(journal: ScheduleLog, fire: Fire, *, now: float) -> boo
     )  # fmt: skip
 
 
+def enqueue_explanation(journal: ScheduleLog, fire: Fire, alert: Alert, *, now: float) -> bool:
+    """Queue the bisection of an alert of the run that a due time confirms; one for each run."""
+    return journal.enqueue(
+        runner=fire.runner, job=fire.declared_job + EXPLAIN_SUFFIX, due_at=fire.due_at, asked=fire.asked, missed=0,
+        now=now, machine_key=fire.machine_key, explains=alert.key,
+    )  # fmt: skip
+
+
 def command_of(fire: Fire, job: Job, config: Config, journal: ScheduleLog, *, wait_s: float) -> tuple[str, ...]:
     """The arguments of `kokoro-bench` for a due time: a run of its job, or the confirmation of one."""
+    if fire.explains is not None:
+        return explanation_arguments(fire.explains, config, wait_s=wait_s)
     if not fire.confirms:
         return arguments_of(job, config, wait_s=wait_s)
     keys = [alert.key for alert in waiting_alerts(journal, fire.confirms)]
@@ -84,7 +98,14 @@ def command_of(fire: Fire, job: Job, config: Config, journal: ScheduleLog, *, wa
 
 def time_limit_of(fire: Fire, job: Job) -> float:
     """The time limit (s) of what a due time starts."""
+    if fire.explains is not None:
+        return 1.5 * EXPLAIN_S + SLACK_S
     return confirmation_limit_of(job) if fire.confirms else limit_of(job, BUDGETS_S)
+
+
+def next_of(queued: Sequence[Fire]) -> Fire:
+    """The due time that begins next: a confirmation at once, while the machine is as it was; a bisection last."""
+    return min(queued, key=lambda fire: (not fire.confirms, fire.explains is not None))
 
 
 def confirmation_rows(store: RunStore, run_id: str) -> tuple[RunRow, ...]:
@@ -93,6 +114,16 @@ def confirmation_rows(store: RunStore, run_id: str) -> tuple[RunRow, ...]:
     row = store.row(run_id)
     rows = store.list(machine_key=row.machine_key if row else None, limit=SEARCHED_RUNS)
     return tuple(each for each in rows if each.selection.startswith(made))
+
+
+def is_tried_again(store: RunStore, fire: Fire, row: RunRow | None, *, now: float) -> bool:
+    """Whether a confirmation or bisection that was interrupted is measured again. `row` is the run that it made."""
+    if fire.explains is not None:
+        return now - fire.queued_at < EXPLAINED_WITHIN_S
+    if not fire.confirms or (row and row.status.is_finished):
+        return False
+    rows = confirmation_rows(store, fire.confirms)
+    return sum(each.status is RunStatus.INTERRUPTED for each in rows) < MOST_TRIES
 
 
 def decide(alert: Alert, duels: Sequence[Concluded], *, otherwise: str) -> Decision:

@@ -14,15 +14,14 @@ from typing import Final, TypeVar
 from harness.core.clock import Clock
 from harness.core.errors import BenchError
 from harness.core.output_files import check_directory
-from harness.core.records.run import RunStatus
 from harness.core.records.schedule import Fire, FireOutcome, FireState, SchedulerInstance
 from harness.measure.conductor.event_file import read_events
 from harness.plan.config import Config
-from harness.schedule.confirmation import MOST_TRIES, command_of, confirmation_rows, time_limit_of
+from harness.schedule.confirmation import command_of, is_tried_again, next_of, time_limit_of
 from harness.schedule.job import Job, Settings, duration
 from harness.schedule.job_store import JobStore
 from harness.schedule.launcher import Exit, Launcher, Order, Process, events_of
-from harness.schedule.outcome import Ending, Found, outcome_of
+from harness.schedule.outcome import Ending, Found, explanation_outcome, outcome_of
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.triggers import Move, moment, plan
 from harness.store.retry import with_retries
@@ -127,6 +126,7 @@ class Daemon:
         if abs(now - self._looked_at) >= LOOK_S and not self.stopping:
             self._looked_at = now
             self._look(now)
+            self._make_way(now)
         if self.running is None and not self.stopping:
             self._start_next(now)
         if abs(now - self._seen_at) >= SEEN_S:
@@ -156,6 +156,17 @@ class Daemon:
             if move.due_at is not None:
                 self._queue(move, now)
             self._db(lambda move=move: context.job_store.advance(move.name, move.next_at))  # type: ignore[misc]
+
+    def _make_way(self, now: float) -> None:
+        """End a bisection when something else is due. It goes on later, where it ended."""
+        running, journal = self.running, self.context.journal
+        if running is None or running.fire.explains is None or running.asked_at is not None:
+            return
+        fires = self._db(lambda: journal.open_fires(self.context.instance.runner))
+        if any(fire.state is FireState.QUEUED and fire.explains is None for fire in fires):
+            running.asked_at = now
+            running.process.terminate()
+            self._say(f"{running.fire.job}: makes way for what is due")
 
     def _queue(self, move: Move, now: float) -> None:
         context = self.context
@@ -189,8 +200,7 @@ class Daemon:
         self.doing = "waiting"
         if not queued:
             return
-        # What a run has found is confirmed at once, while the machine is as it was.
-        fire = next((each for each in queued if each.confirms), queued[0])
+        fire = next_of(queued)
         job = self._job(fire)
         if job is None:
             self._end(
@@ -275,7 +285,8 @@ class Daemon:
             self._queue_again(fire)
             self._say(f"{fire.job}: interrupted; it is measured again")
             return
-        found = outcome_of(ended, ending, row=row, log=log)
+        explains = fire.explains is not None
+        found = explanation_outcome(ended, ending, log) if explains else outcome_of(ended, ending, row=row, log=log)
         took = duration(round(max(0.0, now - (fire.started_at or now))))
         self._say(f"{fire.job}: {found.outcome.value} after {took}" + (f": {found.reason}" if found.reason else ""))
         self._follow(fire, job, found, now=now, run_id=run_id if row else "", exit_code=ended.code)
@@ -290,7 +301,7 @@ class Daemon:
         self._change(
             fire, ended_at=now, outcome=found.outcome.value, reason=found.reason, run_id=run_id, exit_code=exit_code
         )
-        self.outcomes[found.outcome] += 1
+        self.outcomes[found.outcome] += fire.explains is None
         if found.outcome is FireOutcome.WORSE and run_id:
             self._worse.add(run_id)
         self.context.post_run.of(ended, job, now=now)
@@ -310,11 +321,10 @@ class Daemon:
         self._change(fire, state=FireState.QUEUED.value, pid=0, started_at=None)
 
     def _is_tried_again(self, fire: Fire, ending: Ending, row: RunRow | None) -> bool:
-        """Whether a confirmation that ended with the scheduler, and not of itself, is measured again."""
-        if not fire.confirms or ending not in (Ending.STOPPED, Ending.LOST) or (row and row.status.is_finished):
-            return False
-        rows = self._db(lambda: confirmation_rows(self.context.store, fire.confirms))
-        return sum(each.status is RunStatus.INTERRUPTED for each in rows) < MOST_TRIES
+        """Whether a confirmation or bisection that ended with the scheduler, and not of itself, is measured again."""
+        context = self.context
+        stopped = ending in (Ending.STOPPED, Ending.LOST)
+        return stopped and self._db(lambda: is_tried_again(context.store, fire, row, now=context.clock.wall()))
 
     def _job(self, fire: Fire) -> Job | None:
         every = self._db(self.context.job_store.all)

@@ -8,6 +8,8 @@ from harness.core.codec import decode, encode
 
 CONFIRM_S: Final = 900.0
 """Default budget (s) of the duel that confirms what a run has found."""
+EXPLAIN_S: Final = 900.0
+"""Budget (s) of a bisection. One that was interrupted goes on where it ended."""
 SLACK_S: Final = 900.0
 """Time (s) beyond the budget, besides half of it, in which a run may build models, start workers and be analysed."""
 
@@ -19,7 +21,8 @@ class Job:
     `options` are configuration keys with their values as text. `budget_s` 0 means the selection's budget. After
     `limit_s` the run is ended and stored as partial. `promote` is "never" or "clean": promote a run in which nothing
     regressed, and never while a regression is open. `confirm_s` is the budget of the duel that confirms what a run has
-    found before it is reported; 0 for no duel.
+    found before it is reported; 0 for no duel. With `explain` "bisect" a confirmed regression is bisected in the
+    schedule's spare time.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Job:
     limit_s: float = 0.0
     promote: str = "never"
     confirm_s: float = CONFIRM_S
+    explain: str = "never"
 
     @property
     def when(self) -> str:

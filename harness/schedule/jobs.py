@@ -17,6 +17,7 @@ from harness.schedule.job import Job, Settings
 
 SELECTIONS: Final = ("quick", "full", "nightly")
 PROMOTIONS: Final = ("never", "clean")
+EXPLANATIONS: Final = ("never", "bisect")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 NOT_A_JOBS: Final = ("budget", "results", "baselines", "report", "wait")
 """Configuration keys that a job sets in another way, or shares with the other jobs."""
@@ -56,6 +57,7 @@ _JOB: Final[Mapping[str, tuple[Reader, str]]] = {
     "limit": (as_seconds, '"3h"'),
     "promote": (as_choice(*PROMOTIONS), '"clean"'),
     "confirm": (_as_confirm, '"15m"'),
+    "explain": (as_choice(*EXPLANATIONS), '"bisect"'),
 }
 """Key of a job → its reader, and an example."""
 _SETTINGS: Final[Mapping[str, tuple[Reader, str]]] = {

@@ -17,7 +17,7 @@ from harness.measure.conductor.shutdown import UNTIL_VARIABLE
 from harness.models.cache import ROOT_VARIABLE, default_root
 from harness.plan.config import ENVIRONMENT_PREFIX, Config
 from harness.plan.keys import KEYS
-from harness.schedule.job import Job
+from harness.schedule.job import EXPLAIN_S, Job
 from harness.store.liveness import process_alive
 
 GO: Final = "go\n"
@@ -102,6 +102,12 @@ def confirmation_arguments(keys: Sequence[int], job: Job, config: Config, *, wai
     """The arguments of `kokoro-bench` for the duels that confirm the alerts `keys`, found by a run of a job."""
     given = _shared(config, wait_s) | {"budget": f"{job.confirm_s:g}"}
     return ("schedule", "confirm", *_named(given), *map(str, keys))
+
+
+def explanation_arguments(key: int, config: Config, *, wait_s: float) -> tuple[str, ...]:
+    """The arguments of `kokoro-bench` for the bisection of an alert's change."""
+    given = _shared(config, wait_s) | {"budget": f"{EXPLAIN_S:g}"}
+    return ("schedule", "explain", *_named(given), str(key))
 
 
 def _shared(config: Config, wait_s: float) -> dict[str, str]:

@@ -43,6 +43,14 @@ def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) ->
     return _of_row(row, log=log)
 
 
+def explanation_outcome(ended: Exit, ending: Ending, log: Path) -> Found:
+    """The outcome of a bisection. Its answer is with the alert, also if it measured nothing."""
+    if ending is Ending.ITSELF and ended.code == ExitCode.OK:
+        return Found(outcome=FireOutcome.OK)
+    reason = "its time limit was reached" if ending is Ending.LIMIT else last_line(log) or "it was interrupted"
+    return Found(outcome=FireOutcome.FAILED, reason=reason)
+
+
 def _at_limit(row: RunRow | None) -> Found:
     if row is None or not row.blocks:
         return Found(outcome=FireOutcome.FAILED, reason="its time limit was reached before a block was measured")

@@ -23,6 +23,7 @@ from harness.schedule.confirmation import (
     confirmation_rows,
     decide,
     enqueue_confirmation,
+    enqueue_explanation,
     waiting_alerts,
 )
 from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy, endings
@@ -65,10 +66,15 @@ class PostRunActions:
 
     def of(self, fire: Fire, job: Job, *, now: float) -> None:
         """Run all actions for a due time that has ended."""
+        if fire.explains is not None:
+            self._try(lambda: self._note_failure(fire))
+            self._try(self.publish)
+            return
         measured = fire.confirms or fire.run_id
         data = self._try(lambda: published(self.store.load(measured))) if measured else None
         if fire.confirms:
             self._try(lambda: self._tell_confirmed(fire, data, now=now))
+            self._try(lambda: self._explain(fire, job, now=now))
         else:
             self._try(lambda: self._tell_news(fire, data, job, now=now))
         if data is not None and not self._try(lambda: self._is_confirmed_first(fire, now=now)):
@@ -175,6 +181,28 @@ class PostRunActions:
                 self.journal.close_alerts(
                     [alert.key], closed_at=now, closed_by=decision.run_id, ending=AlertEnding.NOT_CONFIRMED
                 )
+
+    def _explain(self, fire: Fire, job: Job, *, now: float) -> None:
+        """Queue the bisection of a confirmed regression of a run: one for the run, of the most telling metric."""
+        found = [
+            each
+            for each in self.journal.alerts()
+            if each.found_in == fire.confirms
+            and each.confirmation is Confirmation.CONFIRMED
+            and each.kind is AlertKind.REGRESSION
+            and not each.explanation
+        ]
+        if job.explain != "bisect" or not found:
+            return
+        order = [*METRICS]
+        first = min(found, key=lambda each: (each.metric != "latency", order.index(each.metric), each.key))
+        enqueue_explanation(self.journal, fire, first, now=now)
+
+    def _note_failure(self, fire: Fire) -> None:
+        """Say with an alert why its bisection has no answer."""
+        if fire.explains is not None and fire.outcome is not FireOutcome.OK:
+            reason = published_text(fire.reason) or "it was interrupted"
+            self.journal.note_explanation(fire.explains, f"no bisection: {reason}")
 
     def _send(self, *events: tuple[str, Sequence[tuple[Line, int]]], fire: Fire) -> None:
         """Send the lines of each event as one message. Each line has the key of its alert."""

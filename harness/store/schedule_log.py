@@ -73,9 +73,12 @@ class ScheduleLog:
         missed: int,
         now: float,
         machine_key: str,
-        confirms: str = "",
+        **follows: str | int,
     ) -> bool:
-        """Put a due time in the queue. Return False if it is already known, so that nothing runs twice."""
+        """Put a due time in the queue. Return False if it is already known, so that nothing runs twice.
+
+        `follows` says what it follows, if not the clock: the run that it `confirms`, or the alert that it `explains`.
+        """
         row = {
             "runner": runner,
             "job": job,
@@ -90,7 +93,9 @@ class ScheduleLog:
             "pid": 0,
             "boot": "",
             "log": "",
-            "confirms": confirms,
+            "confirms": "",
+            "explains": None,
+            **follows,
         }
         known = select(FIRES.c.key).where(FIRES.c.runner == runner, FIRES.c.job == job, FIRES.c.due_at == due_at)
         with explained(self._database):
@@ -192,6 +197,12 @@ class ScheduleLog:
         with writing(self._database) as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key == key).values(**values))
 
+    def note_explanation(self, key: int, explanation: str, *, bisection: str = "") -> None:
+        """Record what a bisection has found of an alert, or why there is none."""
+        with writing(self._database) as connection:
+            changes = update(ALERTS).where(ALERTS.c.key == key)
+            connection.execute(changes.values(explanation=explanation, bisection=bisection))
+
     # Schedulers.
 
     def scheduler(self, runner: str) -> SchedulerInstance | None:
@@ -246,10 +257,14 @@ def _fire(row: Row[Any]) -> Fire:
     )
 
 
+_LATER_TEXTS = ("found_in", "compared_with", "confirmed_by", "confirmation_reason", "bisection", "explanation")
+"""Columns with texts that are NULL where an earlier version stored the alert."""
+
+
 def _alert(row: Row[Any]) -> Alert:
     values = _values(row, ALERTS)
     ending, confirmation = values["ending"], values["confirmation"]
-    texts = {name: values[name] or "" for name in ("found_in", "compared_with", "confirmed_by", "confirmation_reason")}
+    texts = {name: values[name] or "" for name in _LATER_TEXTS}
     return Alert(
         **values
         | texts

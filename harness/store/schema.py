@@ -29,11 +29,11 @@ from harness.store.databases import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The revision that this code reads and writes.
 
 History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended; 0004,
-confirmations of alerts by a duel.
+confirmations of alerts by a duel; 0005, bisections of alerts.
 """
 
 METADATA: Final = MetaData()
@@ -188,6 +188,7 @@ FIRES: Final = Table(
     Column("boot", String(100), nullable=False),
     Column("log", Text, nullable=False),
     Column("confirms", String(200)),  # NULL: it is a due time of the job itself
+    Column("explains", Integer),  # the key of an alert
     UniqueConstraint("runner", "job", "due_at", name="uq_bench_fires_runner"),
     Index("ix_bench_fires_state", "runner", "state"),
 )
@@ -215,6 +216,8 @@ ALERTS: Final = Table(
     Column("confirmation", String(20)),
     Column("confirmed_by", String(200)),
     Column("confirmation_reason", Text),
+    Column("bisection", String(20)),
+    Column("explanation", Text),
 )
 
 SCHEDULERS: Final = Table(

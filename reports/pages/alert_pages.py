@@ -28,7 +28,7 @@ def lines_by_run(alerts: Sequence[Alert]) -> Mapping[str, tuple[AlertLine, ...]]
 
 def write_alerts(directory: Path, run_index: RunIndex, runs: Runs, alerts: Sequence[Alert]) -> None:
     """Write the index of the alerts, and the pages of those that are new or changed, or whose runs are."""
-    from reports.pages.run_pages import Site, run_page
+    from reports.pages.run_pages import Site, bisection_address, run_page
 
     marks = {str(alert.key): _mark(alert, run_index) for alert in alerts}
     due = [
@@ -45,7 +45,9 @@ def write_alerts(directory: Path, run_index: RunIndex, runs: Runs, alerts: Seque
         view = alert_view(alert, outlines)
         pages = {run_id: f"../{run_page(run_id)}" for run_id in outlines}
         site = Site(root="../", here=INDEX)
-        write(directory / alert_page(alert.key), render("alert.html", site=site, alert=view, pages=pages))
+        bisection = f"../{bisection_address(view.bisection)}"
+        page = render("alert.html", site=site, alert=view, pages=pages, bisection=bisection)
+        write(directory / alert_page(alert.key), page)
     run_index.alerts = marks
     lines = in_order(map(alert_line, alerts))
     write(directory / INDEX, render(INDEX, site=Site(root="", here=INDEX), lines=lines))

@@ -20,6 +20,7 @@ from reports.text.format import (
     visible,
 )
 from reports.text.naming import names_of
+from reports.views.alert_steps import next_steps
 from reports.views.summary import escape, table
 from reports.views.summary import sentence as markdown_sentence
 
@@ -93,6 +94,8 @@ class AlertView:
     confirmed: str
     duel: RunLink
     causes: tuple[str, ...]
+    culprit: str
+    bisection: str
     steps: tuple[str, ...]
     again: str
 
@@ -149,7 +152,9 @@ def alert_view(alert: Alert, runs: Runs) -> AlertView:
         confirmed=sentence(typeset(alert.confirmation_reason)),
         duel=_link(alert.confirmed_by, runs),
         causes=tuple(typeset(each) for each in suspects),
-        steps=tuple(_steps(alert, has_suspects=bool(suspects))),
+        culprit=sentence(typeset(alert.explanation)),
+        bisection=alert.bisection,
+        steps=tuple(next_steps(alert, has_suspects=bool(suspects))),
         again=f"kokoro-bench schedule confirm {alert.key}" if _is_change(alert) and alert.found_in else "",
     )
 
@@ -170,6 +175,7 @@ def markdown_alert(view: AlertView) -> str:
         markdown_sentence(view.confirmed),
         "### Cause",
         "\n".join(f"- {escape(each)}" for each in view.causes) or "No suspect was found.",
+        f"**Culprit**: {markdown_sentence(view.culprit)}" if view.culprit else "",
         "### What to do next",
         "\n".join(f"- {markdown_sentence(each)}" for each in view.steps),
         f"To see it again: `{view.again}`" if view.again else "",
@@ -190,6 +196,7 @@ def text_alert(view: AlertView) -> str:
         view.sure,
         view.confirmed,
         *(f"suspect: {each}" for each in view.causes),
+        f"culprit: {view.culprit}" if view.culprit else "",
         *(f"next: {each}" for each in view.steps),
         f"see it again: `{view.again}`" if view.again else "",
     ]
@@ -307,38 +314,3 @@ def _sure(alert: Alert) -> str:
         Confirmation.WAITING: "One measurement shows it. The duel follows.",
         None: "One measurement shows it: no duel was asked for.",
     }[alert.confirmation]
-
-
-def _steps(alert: Alert, *, has_suspects: bool) -> Iterable[str]:
-    """What to do next, as sentences with commands between backticks."""
-    if alert.closed_at is not None:
-        yield f"Nothing: it ended as {ending_of(alert)}."
-        return
-    if alert.kind is AlertKind.FAILURE:
-        yield f"See the reason with `kokoro-bench schedule history {alert.subject}`, and the log that it names."
-        yield f"When it is fixed, measure again: `kokoro-bench schedule run-now {alert.subject}`."
-        return
-    if alert.kind is AlertKind.TARGET:
-        yield f"See the figure beside its target: `kokoro-bench runs show {alert.run_id}`."
-        yield "A target is an absolute limit: if it asks too much of this machine, change it with `--targets`."
-        return
-    if alert.confirmation is Confirmation.WAITING:
-        yield "Wait for the duel: the scheduler makes it next."
-        return
-    if alert.confirmation is Confirmation.UNDECIDED:
-        yield f"Measure again with more time: `kokoro-bench schedule confirm {alert.key} --budget 45m`."
-    if alert.kind is AlertKind.IMPROVEMENT:
-        yield (
-            "An unexpected gain is often something that no longer works. Listen to the run's recordings, and look at "
-            "what it did not measure, before you accept it."
-        )
-    else:
-        yield (
-            "Begin with the first suspect: undo it, and measure again."
-            if has_suspects
-            else "Look for what changed on the machine and under test: the run's page lists both at its end."
-        )
-    accept = f"`kokoro-bench baseline promote {alert.found_in or alert.run_id} --only '{alert.subject}' --reason WHY`"
-    yield f"If the change is wanted, accept it: {accept}."
-    if alert.kind is AlertKind.REGRESSION:
-        yield "If it has to stay for a while, waive it until a day with `[[tool.kokoro-bench.waiver]]`."

@@ -10,6 +10,8 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
 from harness.core.records.schedule import Alert, AlertKind, Confirmation
 from harness.plan.matrix import ScenarioRequest
+from harness.runner.bisect.places import arm_places
+from harness.runner.explain import Between
 from harness.schedule.job import Job
 from harness.schedule.job_store import JobStore
 from harness.store.runs import open_store
@@ -153,3 +155,29 @@ def test_bad_input_is_one_line_and_exit_code_2(found: Found) -> None:
     ):
         shown = found.here("schedule", "confirm", *given)
         assert (shown.returncode, says in shown.stderr, shown.stderr.count("\n")) == (2, True, 1), shown.stderr
+
+
+def test_bisection_of_alert_is_on_its_page(accepted: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted.measure("noise=0.01,pace=1.2")
+    key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED)
+    scripts = [f"script=noise=0.01 pace={pace}" for pace in ("1", "1.0", "1.2", "1.20")]
+    found = Between(subject="arms", places=arm_places(scripts))
+    monkeypatch.setattr("harness.runner.explain.between", lambda *_given, **_named: found)
+    shown = accepted.here("schedule", "explain", str(key), "--budget", "120s")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    answer = "script=noise=0.01 pace=1.2 changed latency by +"
+    assert answer in shown.stdout
+    assert f"culprit: {answer[:1].upper()}{answer[1:]}" in accepted.here("schedule", "alert", str(key)).stdout
+    assert accepted.here("report").returncode == 0
+    site = accepted.root / "reports" / "site"
+    html = (site / "alerts" / f"{key}.html").read_text(encoding="utf-8")
+    [page] = (site / "bisections").glob("*.html")
+    assert f'<a href="../bisections/{page.name}">' in html
+
+
+def test_one_step_needs_no_bisection(accepted: Found) -> None:
+    accepted.measure("noise=0.01,pace=1.2")
+    key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED)
+    shown = accepted.here("schedule", "explain", str(key))
+    assert (shown.returncode, shown.stdout) == (0, "no bisection: neither packages nor revisions differ\n")
+    assert "Culprit" in accepted.here("schedule", "alert", str(key), "--markdown").stdout

@@ -186,12 +186,26 @@ def _confirmed(*codes: ExitCode, reason: str = "") -> Callable[[World], None]:
     def arrange(world: World) -> None:
         duels = [SimpleNamespace(code=code) for code in codes]
         found = Confirmed(duels=duels, reasons={"a scenario": reason} if reason else {})  # type: ignore[arg-type]
-        for name, answer in (("_alerts", []), ("_job", Job(name="nightly")), ("_measured", found)):
+        for name, answer in (("_alerts", []), ("job_of", Job(name="nightly")), ("_measured", found)):
             world.answers(f"harness.cli.schedule_alerts.{name}", answer)
         world.answers("harness.runner.outputs.write_outputs", [])
         world.answers("reports.terminal.output.print_duel", None)
 
     return arrange
+
+
+def _explained(world: World) -> None:
+    """An alert whose change has one step."""
+    from harness.runner.explain import Between
+
+    scenario = SimpleNamespace(id="s")
+    alert = SimpleNamespace(kind="regression", found_in="r", subject="s")
+    data = SimpleNamespace(run=SimpleNamespace(scenarios=[scenario]))
+    answers = {"known_alert": alert, "job_of": Job(name="nightly"), "_config": None, "compared_with": None}
+    for name, answer in answers.items():
+        world.answers(f"harness.cli.schedule_explain.{name}", answer)
+    world.answers("harness.store.runs.RunStore.load", data)
+    world.answers("harness.runner.explain.between", Between(reason="only one step lies between"))
 
 
 def _model(world: World) -> None:
@@ -290,6 +304,7 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("schedule run-now", ExitCode.INTERRUPTED): Case(
         ("schedule", "run-now", "nightly"), _night(FireOutcome.INTERRUPTED, ended=True)
     ),
+    ("schedule explain", OK): Case(("schedule", "explain", "1"), _explained),
     ("schedule alert", OK): Case(("schedule", "alert", "1"), World.alert),
     ("schedule confirm", OK): Case(("schedule", "confirm", "1"), _confirmed(OK)),
     ("schedule confirm", WORSE): Case(("schedule", "confirm", "1"), _confirmed(OK, WORSE, UNDECIDED)),
@@ -358,6 +373,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "schedule add": ("x",),
     "schedule alert": ("1",),
     "schedule confirm": ("1",),
+    "schedule explain": ("1",),
     "schedule remove": ("x",),
     "schedule pause": ("x",),
     "schedule resume": ("x",),

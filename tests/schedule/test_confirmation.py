@@ -35,12 +35,15 @@ class Nights:
         self.size = 0.1
         self.runs: list[str] = []
         self.duels: list[str] = []
+        self.bisections = 0
+        self.bisection_ends: Exit | None = Exit(code=0)
         bench.put(confirm_s=600.0, **job)
         bench.launcher.on_go = self.go
 
     def go(self, process: Any) -> None:
         """What a started process does at once."""
-        (self.confirm if process.order.arguments[:2] == ("schedule", "confirm") else self.run)(process)
+        does = {("schedule", "confirm"): self.confirm, ("schedule", "explain"): self.explain}
+        does.get(process.order.arguments[:2], self.run)(process)
 
     def run(self, process: Any) -> None:
         at = self.bench.clock.wall()
@@ -64,6 +67,10 @@ class Nights:
         run_id = self.store_duel(RunStatus.COMPLETE if self.duel_ends else RunStatus.INTERRUPTED)
         self.bench.begin(process, run_id)
         process.ends = self.duel_ends
+
+    def explain(self, process: Any) -> None:
+        self.bisections += 1
+        process.ends = self.bisection_ends
 
     def store_duel(self, status: RunStatus) -> str:
         """As `schedule confirm` stores it."""
@@ -364,3 +371,51 @@ def test_recovery_of_confirmed_regression_is_told_and_is_no_improvement(nights: 
     nights.run_verdict, nights.size = UNCHANGED, 0.0
     nights.night(1)
     assert [message.event for message in nights.told] == ["alert", "recovered"]
+
+
+class TestBisection:
+    """A confirmed regression is bisected when nothing else is due."""
+
+    @pytest.fixture
+    def nights(self, bench: Any, make_run: Run) -> Nights:
+        return Nights(bench, make_run, explain="bisect")
+
+    def test_confirmed_regression_is_bisected_once(self, nights: Nights) -> None:
+        nights.night()
+        nights.night(1)
+        assert nights.bisections == 1
+        [fire] = [each for each in nights.bench.fires() if each.explains is not None]
+        assert (fire.job, fire.declared_job, fire.explains) == ("nightly/explain", "nightly", nights.alerts[0].key)
+        assert (fire.outcome, len(nights.told)) == (FireOutcome.OK, 1)
+
+    @pytest.mark.parametrize(("shown", "explain"), [(UNCHANGED, "bisect"), (UNKNOWN, "bisect"), (REGRESSED, "never")])
+    def test_nothing_else_is_bisected(self, nights: Nights, shown: VerdictKind, explain: str) -> None:
+        nights.bench.put(confirm_s=600.0, explain=explain)
+        nights.duel_verdict = shown
+        nights.night()
+        assert nights.bisections == 0
+
+    def test_it_makes_way_for_what_is_due_and_goes_on_afterwards(self, nights: Nights) -> None:
+        nights.bisection_ends = None
+        nights.bench.put(name="later", cron="40 2 * * *")
+        nights.night()
+        bisection = nights.bench.launcher.started[-1]
+        nights.run_verdict, nights.size = UNCHANGED, 0.0
+        nights.bench.at(NIGHT + 600)
+        assert bisection.asked == 1
+        bisection.ends = Exit(code=130)
+        nights.bisection_ends = Exit(code=0)
+        for second in range(3):
+            nights.bench.at(NIGHT + 610 + second)
+        assert [process.order.arguments[0:2] for process in nights.bench.launcher.started[-3:]] == [
+            ("schedule", "explain"), ("run", "--nightly"), ("schedule", "explain")
+        ]  # fmt: skip
+        fires = {each.job: each.outcome for each in nights.bench.fires()}
+        assert fires["nightly/explain"] is FireOutcome.OK
+
+    def test_why_there_is_none_is_noted_and_fails_nothing(self, nights: Nights) -> None:
+        nights.bisection_ends = Exit(code=2)
+        nights.night()
+        assert nights.alerts[0].explanation == "no bisection: it was interrupted"
+        assert len(nights.told) == 1
+        assert _code(nights.bench.daemon) is ExitCode.WORSE, "the regression's, and not the bisection's"

@@ -61,6 +61,12 @@ def test_a_whole_declaration(tmp_path: Path) -> None:
     assert arguments_of(often, config, wait_s=60.0)[-2:] == ("-k", "whole")
 
 
+def test_confirmation_takes_15_minutes_unless_the_job_says_otherwise() -> None:
+    assert (parse().confirm_s, parse().explain) == (900.0, "never")
+    assert (parse(confirm="5m").confirm_s, parse(confirm="never").confirm_s) == (300.0, 0.0)
+    assert parse(explain="bisect").explain == "bisect"
+
+
 def test_a_file_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "jobs.toml"
     file.write_text('[schedule.nightly]\ncron = "@daily"\n')
@@ -91,6 +97,8 @@ def test_a_file_without_a_schedule_is_refused(tmp_path: Path, text: str) -> None
         ({"croon": "x"}, "did you mean 'cron'"),
         ({"selection": "nightl"}, "selection must be one of quick, full, nightly, not 'nightl'"),
         ({"promote": "always"}, "promote must be one of never, clean"),
+        ({"confirm": "often"}, "confirm must be a duration such as 90s, 5m or 1.5h, not 'often', or \"never\""),
+        ({"explain": "always"}, "explain must be one of never, bisect"),
         ({"options": {"thread": 1}}, "did you mean 'threads'"),
         ({"options": {"threads": "many"}}, "threads"),
         ({"options": {"results": "x"}}, "unknown key 'results'"),

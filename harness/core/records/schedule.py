@@ -60,9 +60,12 @@ class Fire:
     confirms: str = ""
     """The run whose findings it measures again; "" for a due time of the job itself."""
 
+    explains: int | None = None
+    """The alert whose change it bisects in the schedule's spare time; None for everything else."""
+
     @property
     def declared_job(self) -> str:
-        """The name of the job as it is declared. A confirmation is listed as `JOB/confirm`."""
+        """The name of the job as it is declared. Its confirmations and bisections are listed with a suffix."""
         return self.job.partition("/")[0]
 
     @property
@@ -141,6 +144,10 @@ class Alert:
     """The run of the duel."""
     confirmation_reason: str = ""
     """What the duel has shown, or why there is none, as a sentence without a full stop."""
+    bisection: str = ""
+    """The bisection of its change; "" without one."""
+    explanation: str = ""
+    """What the bisection has found, or why there is none, as a sentence without a full stop; "" if none was asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
