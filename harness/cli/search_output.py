@@ -113,6 +113,8 @@ def sentence(found: "Outcome") -> str:
     if found.unfit:
         return f"{found.winner} is not recommended: {found.unfit}"
     shown = "; ".join(_shown(each) for each in found.deciding) or "nothing was measured"
+    if found.wanted.goal == "size":
+        shown = f"the file has {percent(found.found.latest(found.winner) or 0.0)}; {shown}"
     if not found.proven:
         led = f"{found.winner}, which led the search, has {shown}"
         return f"Nothing is proven to be better than the model as it is: {led}."

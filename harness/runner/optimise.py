@@ -17,6 +17,8 @@ from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Arm
 from harness.core.records.verdict import Verdict, VerdictKind
 from harness.metrics.derive import scenario_values
+from harness.metrics.metric import Per
+from harness.metrics.registry import METRICS
 from harness.plan.config import Config, with_values
 from harness.plan.corpus import TEXT_CLASSES
 from harness.runner.model_candidates import Models
@@ -32,6 +34,11 @@ JUDGED = 3
 """So many leaders are judged at once."""
 MAKING = 0.25
 """Share of the budget in which models are made; those that are left then are not tried."""
+COMMAND = "optimise"
+MANY_LAUNCHES = 16
+"""Launches of a final duel about memory, as far as the budget has time."""
+JUDGING = 0.1
+"""Share of the budget of a run whose speech is judged. Its first block is always measured."""
 SKIPPED = "not tried: "
 """Begins the note of a search's run on a candidate that could not be made."""
 
@@ -100,9 +107,9 @@ def optimise(config: Config, base: Arm, wanted: Wanted, report: Callable[[str], 
     """Search, judge and prove. Raises Stopped if it is interrupted, UsageError if there is nothing to try."""
     models = Models(config=config, base=base, report=report)
     key = key_of(base.id, wanted.goal, str(wanted.any_quality), *config["text"], config["language"], *wanted.changes)
-    runs = SearchRuns(
-        config=with_values(config, {"quality": "off"}), command="optimise", key=key, resumed=wanted.resumed
-    )
+    runs = SearchRuns(config=with_values(config, {"quality": "off"}), command=COMMAND, key=key, resumed=wanted.resumed)
+    if not wanted.resumed and (count := runs.unfinished()):
+        report(f"a search with these settings came to no end after {count} runs; --resume would continue it")
     began = time.monotonic()
     stored = runs.round_before(0)
     if stored:
@@ -150,7 +157,7 @@ def _judged(outcome: Outcome, models: Models, runs: SearchRuns, *, budget_s: flo
         some = leaders[start : start + JUDGED]
         if start and budget_s - _spent_s(outcome) <= 0:
             break
-        data = _judging_run(outcome.search, some, models, runs, part=f"speech {start // JUDGED + 1}")
+        data = _judging_run(outcome, some, models, runs, part=f"speech {start // JUDGED + 1}")
         arms = {scenario.arm.id for scenario in data.run.scenarios}
         sounds = {change: sound_of(outcome.search.arm(change).id, data.verdicts) for change in some}
         sounds = {change: sound for change, sound in sounds.items() if outcome.search.arm(change).id in arms}
@@ -161,15 +168,19 @@ def _judged(outcome: Outcome, models: Models, runs: SearchRuns, *, budget_s: flo
     return outcome
 
 
-def _judging_run(search: Search, some: Sequence[str], models: Models, runs: SearchRuns, *, part: str) -> RunData:
-    """The original, the base and the leaders once on each text, with their speech judged; from the store if there."""
+def _judging_run(outcome: Outcome, some: Sequence[str], models: Models, runs: SearchRuns, *, part: str) -> RunData:
+    """The original, the base and the leaders on each text, with their speech judged; from the store if it is there.
+
+    Once is enough for that. As far as there is time, three blocks let the report show speed against sound.
+    """
+    search, budget_s = outcome.search, JUDGING * outcome.wanted.budget_s
     arms = [*models.original_arm(), search.base, *map(search.arm, some)]
     ids = {arm.id for arm in arms}
     for data in runs.before(part, usable=lambda data: data.run.status is not RunStatus.INTERRUPTED):
         if {scenario.arm.id for scenario in data.run.scenarios} == ids:
             return data
     scenarios = [search.scenario(arm, text) for text in JUDGED_TEXTS for arm in arms]
-    return runs.measure(scenarios, part=part, values={"budget": 3600.0, "launches": 1, "blocks": 1})
+    return runs.measure(scenarios, part=part, values={"budget": budget_s, "launches": 1, "blocks": 3})
 
 
 def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
@@ -181,16 +192,24 @@ def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
         return outcome
     search = outcome.search
     texts = [text for text in UNSEEN_TEXTS if text != search.text][:2]
-    costs = [EARLIEST_BLOCKS * _pair_s(outcome, text) for text in texts]
+    by_launch = METRICS[search.metric].per is Per.LAUNCH
+    per_launch = _launch_s(outcome) + 2 * _pair_s(outcome, texts[0]) if by_launch else 0.0
+    costs = [EARLIEST_BLOCKS * (per_launch or _pair_s(outcome, text)) for text in texts]
     if left_s < costs[0]:
         more = outcome.wanted.budget_s + costs[0] - max(left_s, 0.0)
         minutes = math.ceil(more / 60)
         why = f"no time was left for the final duel, so nothing is proven: `--budget {minutes}m --resume` makes it"
         return replace(outcome, unproven=why)
     sides: DuelArms = DuelArms(candidate=search.arm(outcome.winner), reference=search.base)
-    values = {"budget": left_s, "text": tuple(texts if left_s >= sum(costs) else texts[:1])}
+    both = left_s >= sum(costs) and not by_launch
+    config = with_values(runs.config, {"budget": left_s, "text": tuple(texts if both else texts[:1])})
+    if by_launch:
+        # One value a launch: only launches make pairs, and further blocks would end the duel before there are enough.
+        launches = min(MANY_LAUNCHES, int(left_s / per_launch))
+        config = replace(config, origins={**config.origins, "launches": COMMAND, "blocks": COMMAND})
+        config = with_values(config, {"launches": launches, "blocks": 1})
     finished = run_duel(
-        with_values(runs.config, values),
+        config,
         sides,
         effect=outcome.wanted.effect,
         selection=runs.selection("duel"),
@@ -198,6 +217,13 @@ def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
         profiled=False,
     )
     return replace(outcome, duel=finished)
+
+
+def _launch_s(outcome: Outcome) -> float:
+    """About how long the start of two workers takes, by the first launch of the last round."""
+    data = outcome.found.rounds[-1].runs[-1]
+    starts = data.blocks[0].started_at - data.run.started_at if data.blocks else 0.0
+    return 2 * starts / len(data.run.scenarios)
 
 
 def _pair_s(outcome: Outcome, text: str) -> float:

@@ -109,7 +109,7 @@ def trade_off(data: RunData, values: RunValues, speech: Speech) -> TradeOff | No
             dots=tuple((apart, _dot_words(each.name, text, apart)) for text, apart in each.apart),
             words=_words(each, change),
             weight=1.0 + (each.memory or 0.0),
-            frontier=_is_fit(each) and each.name not in beaten,
+            frontier=_is_fit(each) and each.name not in beaten and change.low < change.high,
         )
         for each, change in drawn
     ]
@@ -198,6 +198,7 @@ def _beaten(drawn: Sequence[tuple[_Variant, Range]]) -> dict[str, str]:
             fit=_is_fit(each),
         )
         for each, change in drawn
+        if change.low < change.high
     }
     return dominated({ORIGIN: ORIGINAL, **standings})
 
@@ -292,7 +293,9 @@ def _lines(
                 memory=percent(each.memory) if each.memory is not None else NOTHING,
                 size=size(each.arm),
                 badge=each.badge,
-                standing=_standing(beaten.get(each.name, ""), each if each.arm in letters else None),
+                standing=_standing(beaten.get(each.name, ""), each)
+                if change and change.low < change.high and each.arm in letters
+                else "too few pairs to tell",
             )
         )  # fmt: skip
     return tuple(lines)
