@@ -26,6 +26,8 @@ def next_steps(alert: Alert, *, has_suspects: bool) -> Iterable[str]:
         yield f"Measure again with more time: `kokoro-bench schedule confirm {alert.key} --budget 45m`."
     if not alert.explanation and alert.confirmation is Confirmation.CONFIRMED:
         yield f"If several versions or commits lie between, find which: `kokoro-bench schedule explain {alert.key}`."
+    if alert.explanation.startswith("Undecided"):
+        yield f"The bisection goes on where it ended: `kokoro-bench schedule explain {alert.key}`."
     if alert.kind is AlertKind.IMPROVEMENT:
         yield (
             "An unexpected gain is often something that no longer works. Listen to the run's recordings, and look at "

@@ -148,7 +148,7 @@ def alert_view(alert: Alert, runs: Runs) -> AlertView:
         since_when=moment(alert.opened_at),
         found_in=_link(alert.found_in or alert.run_id, runs),
         evidence=tuple(_evidence(alert, runs, verdict, by_duel)),
-        sure=_sure(alert),
+        sure=" ".join(filter(None, (_sure(alert), _other_size(alert, by_duel)))),
         confirmed=sentence(typeset(alert.confirmation_reason)),
         duel=_link(alert.confirmed_by, runs),
         causes=tuple(typeset(each) for each in suspects),
@@ -301,6 +301,20 @@ def _evidence(alert: Alert, runs: Runs, verdict: Verdict | None, by_duel: Verdic
             change=shown.point if shown else "–", interval=f"{shown.interval} at {shown.level}" if shown else "–",
             pairs=str(change.n) if change else "–", word=VERDICT_WORDS[by_duel.shown_as],
         )  # fmt: skip
+
+
+def _other_size(alert: Alert, by_duel: Verdict | None) -> str:
+    """That the run and its duel agree in the direction and not in the size; "" if the intervals overlap."""
+    reported, change = _reported(alert), by_duel.change if by_duel else None
+    if alert.confirmation is not Confirmation.CONFIRMED or reported is None or change is None:
+        return ""
+    if change.low <= reported.high and reported.low <= change.high:
+        return ""
+    shown = change_words(alert.metric, change).point
+    return (
+        f"The sizes differ: what changed under test makes {shown}, as the pairs show. The rest of what was reported "
+        "comes from the machine, or from the values that were remembered."
+    )
 
 
 def _sure(alert: Alert) -> str:

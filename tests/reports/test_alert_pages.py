@@ -7,6 +7,7 @@ import pytest
 
 from harness.core.records.run import RunData
 from harness.core.records.schedule import AlertEnding, AlertKind, Confirmation
+from harness.core.records.verdict import Estimate, Verdict, VerdictKind
 from harness.store.runs import open_store
 from reports.history.context import Context
 from reports.pages import alert_pages
@@ -92,6 +93,20 @@ def test_markdown_and_text_say_the_same_as_page(small_run: RunData) -> None:
         assert f"kokoro-bench schedule confirm {alert.key} --budget 45m" in text
         assert "An unexpected gain is often something that no longer works" in text
         assert text.endswith("\n")
+
+
+@pytest.mark.parametrize(("size", "differs"), [(0.0953, False), (1.1, True)])
+def test_sizes_that_contradict_each_other_are_named(small_run: RunData, size: float, *, differs: bool) -> None:
+    alert = alert_on(
+        small_run, size=size, low=size - 0.02, high=size + 0.02, confirmed_by="duel", explanation="Undecided"
+    )
+    (first, *_) = [each for each in small_run.run.scenarios if each.id == alert.subject]
+    change = Estimate(point=0.09, low=0.08, high=0.10, level=0.99, method="m", n=12, launches=3)
+    verdict = Verdict(scenario_id=first.id, metric="latency", kind=VerdictKind.REGRESSED, change=change)
+    duel = replace(small_run, run=replace(small_run.run, id="duel"), verdicts=(verdict,))
+    view = alert_view(alert, {small_run.run.id: small_run, "duel": duel})
+    assert ("The sizes differ: what changed under test makes +9.4" in view.sure) is differs
+    assert any("goes on where it ended" in step for step in view.steps)
 
 
 def test_alert_of_hostile_names_and_of_runs_that_are_gone(small_run: RunData) -> None:
