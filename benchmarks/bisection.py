@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the searches")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of every line")
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    count = 40 if options.quick else 400
+    count = 20 if options.quick else 200
     began = time.perf_counter()
     sys.stdout.write(
         f"{PLACES} places, a change at a random one, {count} searches a line, each of at most {BUDGET_S:g} s\n\n"

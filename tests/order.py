@@ -11,6 +11,7 @@ LONGEST_FIRST = (
     "docs/test_task_pages.py",
     "schedule/test_survival.py",
     "cli/test_endpoint.py",
+    "cli/test_bisect.py",
     "known_answers/test_wire.py",
     "measure/load/test_loops.py",
     "cli/test_load.py",

@@ -52,7 +52,9 @@ class LevelReading:
         from scipy.special import gammaln
 
         scale = np.hypot(self.error, LEVEL_SD)
-        freedom = min(self.freedom, 1e6)
+        # Of the sum of both variances (Satterthwaite 1946): only that of the error was estimated.
+        estimated = max((self.error / scale) ** 4, 1e-12)
+        freedom = min(self.freedom / estimated, 1e6)
         distance = (self.level - np.asarray(LEVELS)) / scale
         peak = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - 0.5 * np.log(freedom * np.pi) - np.log(scale)
         density = np.exp(peak - (freedom + 1) / 2 * np.log1p(distance**2 / freedom))
