@@ -29,6 +29,7 @@ from harness.schedule.confirmation import (
 from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy, endings
 from harness.schedule.history_findings import Tested
 from harness.schedule.job import Job
+from harness.schedule.last_results import OF_SEVERAL_ARMS
 from harness.schedule.notifiers import Channel, Line, Message, tell
 from harness.schedule.promotion import refusal
 from harness.schedule.retention import Retention
@@ -121,7 +122,7 @@ class PostRunActions:
             for each in history.of_machine:
                 self.say(f"{each.sentence}: not from what was under test, so this is the machine's and raises no alert")
         rows = reversed(self.store.list(machine_key=machine, limit=history_findings.NEAR))
-        runs = [row.id for row in rows if not row.is_replay]
+        runs = [row.id for row in rows if not row.is_replay and not row.selection.startswith(OF_SEVERAL_ARMS)]
         ended = self._try(
             lambda: endings(known, self.policy, at=_began(data, now), accepted=lambda alert: self.accepted(alert, data))
         )

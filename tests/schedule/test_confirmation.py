@@ -419,3 +419,21 @@ class TestBisection:
         assert nights.alerts[0].explanation == "no bisection: it was interrupted"
         assert len(nights.told) == 1
         assert _code(nights.bench.daemon) is ExitCode.WORSE, "the regression's, and not the bisection's"
+
+    def test_its_runs_do_not_part_a_step_from_the_same_step_in_another_metric(self, nights: Nights) -> None:
+        nights.bench.put(confirm_s=0.0)
+        nights.night()
+        for number in range(8):
+            nights.make_run(nights.bench.store, at=NIGHT + 100 + number, selection="bisect ab12: probe", size=0.1)
+        measure = nights.run
+
+        def run(process: Any) -> None:
+            measure(process)
+            change = Estimate(point=0.1, low=0.09, high=0.11, level=0.99, method="m", n=12, launches=3)
+            verdict = Verdict(scenario_id=SCENARIO.id, metric="rtf", kind=REGRESSED, change=change)
+            nights.bench.store.conclude(nights.runs[-1], [], [verdict], ())
+
+        nights.run = run  # type: ignore[method-assign]
+        nights.night(1)
+        assert [alert.metric for alert in nights.alerts] == ["latency", "rtf"]
+        assert len(nights.told) == 1
