@@ -172,7 +172,8 @@ def on_real_workers(wanted: Sequence[str], options: Sequence[str]) -> int:
         place, seen = rank(plant, found)
         missed += place != 1
         words = f"suspect {place}" if place else "not named"
-        shown = "; ".join(each[:80] for each in seen[:2]) or found[plant.metric][0]
+        reason, every = found[plant.metric]
+        shown = "; ".join(each[:80] for each in (seen[:2] or every)) or reason
         sys.stdout.write(f"{name}: {words}; {shown}\n")
         sys.stdout.flush()
     return missed
@@ -253,7 +254,13 @@ def main() -> int:
         return 3 if same_on_real_workers(given.same) else 0
     if given.simulated:
         return simulated()
-    return 3 if on_real_workers(given.plants, ["--budget", given.budget, "--text", given.text, "--effect", "5%"]) else 0
+    return (
+        3
+        if on_real_workers(
+            given.plants, ["--budget", given.budget, "--text", given.text, "--effect", "5%", "--wait", "1h"]
+        )
+        else 0
+    )
 
 
 if __name__ == "__main__":
