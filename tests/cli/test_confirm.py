@@ -23,8 +23,8 @@ PROJECT = """
 engine = "scripted"
 model = "scripted"
 script = "{script}"
-launches = 3
-blocks = 6
+launches = 2
+blocks = 3
 quality = "off"
 """
 REQUESTS = (ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12", "chars-60")),)
@@ -42,7 +42,7 @@ class Found:
     def measure(self, script: str) -> RunData:
         """A run of an engine with this script, which then is the one of the configuration."""
         (self.root / "pyproject.toml").write_text(PROJECT.format(script=script))
-        data = self.lab.run(requests=REQUESTS, replay="never").data
+        data = self.lab.run(requests=REQUESTS, replay="never", launches="2", blocks="3").data
         self.runs.append(data.run.id)
         return data
 

@@ -18,6 +18,8 @@ from .conftest import SCENARIO
 from .test_thousand_nights import DAY, HALF_PAST_TWO, START, Run
 
 NIGHT = START + HALF_PAST_TWO
+STEP = 12
+"""The night of a step in the history."""
 REGRESSED, IMPROVED = VerdictKind.REGRESSED, VerdictKind.IMPROVED
 UNCHANGED, UNKNOWN = VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE
 ARM = SCENARIO.arm
@@ -344,21 +346,21 @@ def test_step_of_history_is_compared_with_what_ran_before_it(
 
     def run(process: Any) -> None:
         night = len(nights.runs)
-        level = 0.002 * (night % 3) + (planted if night >= 20 else 0.0)
+        level = 0.002 * (night % 3) + (planted if night >= STEP else 0.0)
         at = bench.clock.wall()
-        run_id = make_run(bench.store, at=at, median=math.exp(level), source="after" if night >= 20 else "before")
+        run_id = make_run(bench.store, at=at, median=math.exp(level), source="after" if night >= STEP else "before")
         nights.runs.append(run_id)
         bench.begin(process, run_id)
         process.ends = Exit(code=0)
 
     nights.run = run  # type: ignore[method-assign]
-    for number in range(27):
+    for number in range(STEP + 7):
         nights.night(number)
     [message] = nights.told
     [alert] = nights.alerts
-    assert alert.compared_with == nights.runs[19]
+    assert alert.compared_with == nights.runs[STEP - 1]
     assert message.alerts[0].confirmation.startswith(
-        f"confirmed by a duel with what ran before (run {nights.runs[19]}):"
+        f"confirmed by a duel with what ran before (run {nights.runs[STEP - 1]}):"
     )
     assert message.event == ("alert" if planted > 0 else "improvement")
     moved = "up" if planted > 0 else "down"
