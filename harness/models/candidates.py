@@ -12,15 +12,12 @@ from harness.models.naming import dequantised_from as eight_bit_of
 from harness.models.optimise.recipes import GraphRecipe
 from harness.models.recipes import BY_SUFFIX, Recipe
 
-NORMS = "norms"
-OF_ORIGINAL: tuple[tuple[str, ...], ...] = (
-    (), (NORMS,), (NORMS, "u8-nolast"), (NORMS, "u8"), ("u8-nolast",), (NORMS, "u8-noattention"), ("u8",),
-    (NORMS, "u8-nolstm-nolast"), (NORMS, "u8-nolstm"), (NORMS, "u8-per-channel"), ("fp16",), ("int4",), ("u8-conv",),
+OF_ORIGINAL = (
+    "", "u8-nolast", "u8-noattention", "u8", "u8-nolstm", "u8-nolstm-nolast", "u8-per-channel", "fp16", "int4",
+    "u8-conv",
 )  # fmt: skip
-"""Chains of recipes (suffixes) for the original, the most promising first: the last are left out where time is short.
-
-The joined norms need floats: behind 8-bit activations a difference in the last bit becomes audible in single samples.
-"""
+"""Recipes (suffixes) for the original, "" for itself, the most promising first: the last are left out where time is
+short. The joined norms are not among them: no gain of theirs is shown."""
 OF_MODEL = ("folded", "slim", "saved")
 """Graph recipes for the user's model, tried after those. A saved graph loads faster and speaks no faster."""
 
@@ -58,12 +55,10 @@ def original_name(model: str, catalogue: Catalogue) -> str:
 def candidates(model: Named, original: Named) -> tuple[Candidate, ...]:
     """What can be tried in place of `model`, in the order in which it is made. It is not among them itself."""
     found = []
-    for chain in OF_ORIGINAL:
-        source, name, recipe = original.given, original.name, None
-        for suffix in chain:
-            source, recipe = (name if recipe else source), BY_SUFFIX[suffix]
-            name = derived_name(name, recipe)
-        found.append(Candidate(name=name, source=source, recipe=recipe))
+    for suffix in OF_ORIGINAL:
+        recipe = BY_SUFFIX[suffix] if suffix else None
+        name = derived_name(original.name, recipe) if recipe else original.name
+        found.append(Candidate(name=name, source=original.given, recipe=recipe))
     for suffix in OF_MODEL:
         recipe = BY_SUFFIX[suffix]
         found.append(Candidate(name=derived_name(model.name, recipe), source=model.given, recipe=recipe))
