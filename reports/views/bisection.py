@@ -87,9 +87,11 @@ def _sentence(found: Bisection) -> str:
         return f"No difference between good and bad is shown: {typeset(found.reason)}."
     if not found.steps:
         return "Undecided: good and bad were not compared to the end."
-    step = found.steps[0]
-    likely = f"{_named(found, step.after)}, with a probability of {_probability(step.probability)}"
-    return f"Undecided. The most probable step is {likely}. {as_sentence(found.reason)}".rstrip()
+    likely = [
+        f"{_named(found, step.after)}, with a probability of {_probability(step.probability)}" for step in found.steps
+    ]
+    which = "step is" if len(likely) == 1 else "steps are"
+    return f"Undecided. The most probable {which} {listed(likely)}. {as_sentence(found.reason)}".rstrip()
 
 
 def _answer(found: Bisection) -> str:

@@ -100,7 +100,12 @@ class State:
 
     def next_place(self) -> int | None:
         """The place to measure next: the one that tells most. None if no place between good and bad is left."""
-        return self.posterior().most_telling(self.usual_error())
+        whole = self.whole
+        ours = {probe.place: [each for each in self.probes if each.place == probe.place] for probe in self.probes}
+        errors = {place: pooled([each.centred for each in found]).error for place, found in ours.items()}
+        # Between two levels of the model, a more exact value would decide nothing.
+        known = {place for place, error in errors.items() if error <= abs(whole.point) * LEVEL_SD / 2}
+        return self.posterior().most_telling(self.usual_error(), known=known)
 
     def usual_error(self) -> float:
         """The expected standard error of the next probe, as a level: that of earlier ones, or of the duel."""

@@ -169,9 +169,13 @@ class Posterior:
         gained = _entropy(mixed) - self.levels @ _entropy(peaks)
         return {int(place): float(bits) for place, bits in list(zip(self.places, gained, strict=True))[1:-1]}
 
-    def most_telling(self, error: float) -> int | None:
-        """The place whose measurement tells most; of equal ones the one in the middle. None if no place is left."""
-        gains = self.gains(error)
+    def most_telling(self, error: float, *, known: Collection[int] = ()) -> int | None:
+        """The place whose measurement tells most; of equal ones the one in the middle. None if no place is left.
+
+        Places that are `known` exactly are measured again only if there are no others.
+        """
+        every = self.gains(error)
+        gains = {place: bits for place, bits in every.items() if place not in known} or every
         if not gains:
             return None
         best = max(gains.values())

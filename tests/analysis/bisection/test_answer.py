@@ -108,6 +108,14 @@ def test_values_that_repeat_exactly_are_certain_at_once() -> None:
     assert not exact.is_certain(probe(4, 0.5, error=0.2))
 
 
+def test_a_place_that_is_known_exactly_is_not_measured_again_for_its_level() -> None:
+    # A level of 0.37 lies between two of the model, whatever the number of probes.
+    levels = ((1, 0.37), (2, 0.37), (3, 1.0))
+    first = Known(point=WHOLE, error=0.005, freedom=20.0)
+    found = State(count=20, probes=tuple(probe(place, level, error=0.002) for place, level in levels), first=first)
+    assert found.next_place() not in (1, 2, 3)
+
+
 def test_estimates_need_three_pairs() -> None:
     few = ((0.1,), (0.1,))
     assert estimates_of(Pairs(ratio=few, centred=few, whole=few), launch_inflation=1.0, launch_sd=0.0) is None
