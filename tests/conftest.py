@@ -67,6 +67,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a user has downloaded decides nothing: the default models are the real ones where these are there."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(ROOT_VARIABLE, str(tmp_path_factory.getbasetemp() / "models"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of models of the session's own, with the small replica in it, which one of parallel processes builds."""
