@@ -71,7 +71,7 @@ def pytest_collection_finish() -> None:
 def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a user has downloaded decides nothing: the default models are the real ones where these are there."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(ROOT_VARIABLE, str(tmp_path_factory.getbasetemp() / "models"))
+        environment.setenv(ROOT_VARIABLE, str(tmp_path_factory.getbasetemp() / "cache"))
         yield
 
 

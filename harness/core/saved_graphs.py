@@ -67,8 +67,10 @@ def stamped_in(path: Path) -> dict[str, str]:
     import mmap
     import re
 
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = (
-            re.search(rb"onnxruntime \d[\w.+-]*; \w+; [\w ]+;", content) if content.find(STAMP.encode()) >= 0 else None
-        )
-        return {STAMP: found.group().decode()} if found else {}
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            stamped = content.find(STAMP.encode()) >= 0
+            found = re.search(rb"onnxruntime \d[\w.+-]*; \w+; [\w ]+;", content) if stamped else None
+            return {STAMP: found.group().decode()} if found else {}
+    except (OSError, ValueError):  # missing or empty: ONNX Runtime's own error says so
+        return {}

@@ -101,7 +101,7 @@ class TestNoBaseline:
         gated = {name for name, metric in METRICS.items() if metric.gated}
         assert {verdict.metric for verdict in verdicts} <= gated
         assert {verdict.kind for verdict in verdicts} == {VerdictKind.NO_BASELINE}
-        assert all(f"kokoro-bench baseline promote {data.run.id}" in verdict.reason for verdict in verdicts)
+        assert all(f"kokoro-bench baseline promote {data.run.id}" in verdict.advice for verdict in verdicts)
 
     def test_a_metric_without_a_value_here_and_there_is_not_judged(self, judged: Any, data: RunData) -> None:
         assert "ttfb" not in of(judged(data), SHORT)

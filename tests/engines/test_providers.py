@@ -42,7 +42,10 @@ class Runtime(ModuleType):
         self.asked += providers
         if self.error:
             raise RuntimeError(self.error)
-        return SimpleNamespace(get_providers=lambda: self.granted, path=path, options=sess_options)
+        metadata = SimpleNamespace(custom_metadata_map={})
+        return SimpleNamespace(
+            get_providers=lambda: self.granted, get_modelmeta=lambda: metadata, path=path, options=sess_options
+        )
 
 
 def order(provider: str, **options: str) -> EngineOrder:
