@@ -156,13 +156,12 @@ def quotes(baselines: Path, data: RunData) -> list[str]:
 def trial_of(data: RunData, *, scenario: Scenario, planted: float, pairs: Grouped = ()) -> Trial:
     """The result of a duel with a known truth. `scenario` has no planted delay; `pairs` are its log-ratios."""
     kinds = {verdict.kind for verdict in data.verdicts}
-    seconds = (data.run.ended_at or data.run.started_at) - data.run.started_at
     return Trial(
         scenario_id=scenario.id,
         planted=planted,
         regressed=VerdictKind.REGRESSED in kinds,
         improved=VerdictKind.IMPROVED in kinds,
-        seconds=seconds,
+        seconds=data.seconds,
         pairs=tuple(tuple(round(pair, 6) for pair in launch) for launch in pairs),
         in_slices=data.in_slices,
     )

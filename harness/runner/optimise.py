@@ -22,7 +22,7 @@ from harness.metrics.registry import METRICS
 from harness.plan.config import Config, with_values
 from harness.plan.corpus import TEXT_CLASSES
 from harness.runner.model_candidates import Models
-from harness.runner.search import Found, Search, took_s
+from harness.runner.search import Found, Search
 from harness.runner.search_runs import SearchRuns, key_of
 
 TEXT = "chars-60"
@@ -146,7 +146,7 @@ def _all_runs(outcome: Outcome) -> list[RunData]:
 
 
 def _spent_s(outcome: Outcome) -> float:
-    return sum(map(took_s, _all_runs(outcome)))
+    return sum(data.seconds for data in _all_runs(outcome))
 
 
 def _judged(outcome: Outcome, models: Models, runs: SearchRuns, *, budget_s: float) -> Outcome:

@@ -72,7 +72,7 @@ class Round:
     @property
     def seconds(self) -> float:
         """How long its runs took."""
-        return sum(took_s(data) for data in self.runs)
+        return sum(data.seconds for data in self.runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ class Search:
         arms = [self.base, *map(self.arm, changes)]
         ids = [arm.id for arm in arms]
         runs = [data for data in earlier if [each.arm.id for each in data.run.scenarios] == ids]
-        rest = seconds - sum(map(took_s, runs))
+        rest = seconds - sum(data.seconds for data in runs)
         ended = any(data.run.status.is_finished for data in runs)
         if not runs or (not ended and rest > LEAST_REST * seconds):
             runs.append(measure([self.scenario(arm) for arm in arms], rest, number))
@@ -207,15 +207,6 @@ def _lost(data: RunData, scenarios: Mapping[str, Scenario]) -> dict[str, str]:
         return {}
     reasons = {change: loss(scenario, data) for change, scenario in scenarios.items()}
     return {change: reason for change, reason in reasons.items() if reason}
-
-
-def took_s(data: RunData) -> float:
-    """How long a run took; its budget if it has not ended."""
-    run = data.run
-    if run.ended_at is not None:
-        return run.ended_at - run.started_at
-    last = max((block.started_at + block.wall_ns / 1e9 for block in data.blocks), default=run.started_at)
-    return last - run.started_at
 
 
 def settings(change: str) -> list[str]:

@@ -110,6 +110,13 @@ class RunData:
     targets: tuple[TargetResult, ...] = field(default=())
 
     @property
+    def seconds(self) -> float:
+        """The time from its start to its end, or to the end of its last block if it was killed or still runs."""
+        last = self.blocks[-1] if self.blocks else None
+        ended_at = self.run.ended_at or (last.started_at + last.wall_ns / 1e9 if last else self.run.started_at)
+        return ended_at - self.run.started_at
+
+    @property
     def in_slices(self) -> bool:
         """Whether the sides of a duel's pairs worked at the same time, as far as their figures count."""
         return any(block.slice_ns for block in self.blocks) and not any(block.whole for block in self.blocks)

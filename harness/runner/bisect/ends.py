@@ -16,7 +16,7 @@ from harness.core.records.scenario import Arm
 from harness.core.records.verdict import Verdict, VerdictKind
 from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.plan.config import Config, with_values
-from harness.runner.bisect.probe import FEWEST_LAUNCHES, mode_of, once_a_launch, policy_for, seconds_of
+from harness.runner.bisect.probe import FEWEST_LAUNCHES, mode_of, once_a_launch, policy_for
 from harness.runner.duel import CHANGED, DuelArms, pairs_of
 from harness.runner.duel_terms import launches_known_here
 from harness.runner.run_duel import run_duel
@@ -142,7 +142,7 @@ def _for_whole_budget(advice: str) -> str:
 def _least_s(data: RunData, *, once: bool) -> float:
     """The time (s) that the least launches and blocks of the duel's arms take."""
     if not data.blocks:
-        return seconds_of(data)
+        return data.seconds
     first = data.blocks[0]
     launch_s, block_s = max(0.0, first.started_at - data.run.started_at), first.wall_ns / 1e9
     return LAUNCHES_OF_STARTS * launch_s if once else FEWEST_LAUNCHES * launch_s + EARLIEST_BLOCKS * block_s

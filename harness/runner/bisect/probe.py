@@ -189,12 +189,5 @@ def probe_of(values: RunValues, *, place: int, metric: str, policy: Policy) -> P
         whole=whole,
         pairs=count(pairs.centred),
         launches=len(pairs.centred),
-        seconds=seconds_of(data),
+        seconds=data.seconds,
     )
-
-
-def seconds_of(data: RunData) -> float:
-    """The time (s) from the start of a run to its end, or to the end of its last block while it runs."""
-    last = data.blocks[-1] if data.blocks else None
-    ended_at = data.run.ended_at or (last.started_at + last.wall_ns / 1e9 if last else data.run.started_at)
-    return ended_at - data.run.started_at

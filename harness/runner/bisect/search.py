@@ -21,7 +21,7 @@ from harness.plan.config import Config, with_values
 from harness.runner import run
 from harness.runner.arm_specs import ConfiguredArm, arms_of
 from harness.runner.bisect.ends import Ends, for_metric, judge_ends, measure_ends
-from harness.runner.bisect.probe import TEXT, Trio, losses, measure_probe, mode_of, policy_for, probe_of, seconds_of
+from harness.runner.bisect.probe import TEXT, Trio, losses, measure_probe, mode_of, policy_for, probe_of
 from harness.runner.rebuild import why_not
 from harness.runner.resources import machine_key, prepare_resources
 from harness.store.bisections import write_bisection
@@ -219,7 +219,7 @@ class Search:
         )
         if self.last.data.run.status is RunStatus.INTERRUPTED:
             raise run.Interrupted(self.last)
-        self.spent_s += seconds_of(self.last.data)
+        self.spent_s += self.last.data.seconds
         found = judge_ends(self.config, self.last.values, metric=self.wanted.metric)
         if found.too_few:
             raise UsageError(
@@ -255,7 +255,7 @@ class Search:
             mode=mode_of(self.ends.metric, streamed=self.wanted.streamed),
             selection=self._selection(place),
         )
-        self.spent_s += seconds_of(self.last.data)
+        self.spent_s += self.last.data.seconds
         self._take_up(place, self.last.values)
 
     def _take_up(self, place: int, values: RunValues) -> None:
