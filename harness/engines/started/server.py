@@ -167,15 +167,27 @@ class StartedServer:
         self.pid = answer["pid"]
 
     def _await_listening(self, deadline: int) -> None:
-        while not self._accepts():
+        for _ in self._looks(deadline):
+            if self._accepts():
+                return
             self._check_running("before it listened")
-            if self._clock.now_ns() > deadline:
-                self._refuse_silent()
-            self._wait()
+        self._refuse_silent()
+
+    def _looks(self, deadline: int) -> "Iterator[None]":
+        """One turn for each look at the server. The last one comes after the deadline.
+
+        Otherwise a harness that stood still between a look and its clock would refuse a server that was in time.
+        """
+        is_last = False
+        while not is_last:
+            is_last = self._clock.now_ns() > deadline
+            yield
+            if not is_last:
+                self._wait()
 
     def _wait(self) -> None:
-        waited_s = (self._clock.now_ns() - self._began) / 1e9
-        self._clock.sleep(max(POLL_S, POLL_SHARE * waited_s))
+        now = self._clock.now_ns()
+        self._clock.sleep(max(POLL_S, min(POLL_SHARE * (now - self._began), self._deadline - now) / 1e9))
 
     def _accepts(self) -> bool:
         for host in LOOPBACK:
@@ -185,15 +197,16 @@ class StartedServer:
         return False
 
     def _await_ready(self, deadline: int) -> None:
-        while (found := self._question()) is not True:
+        answer: bool | str = False
+        for _ in self._looks(deadline):
+            answer = self._question()
+            if answer is True:
+                return
             self._check_running("before it was ready")
-            if self._clock.now_ns() > deadline:
-                asked = f"GET {self._order.ready}" if self._order.ready != FIRST_ANSWER else f"an empty POST {SPEECH}"
-                raise EngineRefusal(
-                    f"the server listened, but was not ready within {self._order.timeout_s:g} s: "
-                    f"{asked} {found}{self.tail()}"
-                )
-            self._wait()
+        asked = f"GET {self._order.ready}" if self._order.ready != FIRST_ANSWER else f"an empty POST {SPEECH}"
+        raise EngineRefusal(
+            f"the server listened, but was not ready within {self._order.timeout_s:g} s: {asked} {answer}{self.tail()}"
+        )
 
     def _question(self) -> bool | str:
         """Whether the server is ready, or else its answer in words."""
@@ -224,25 +237,25 @@ class StartedServer:
 
     def _port_owners(self) -> set[int]:
         """The server's processes that listen at its port."""
-        return {pid for pid, port in self._listening() if port == self.port}
+        return {pid for pid, _, port in self._listening() if port == self.port}
 
-    def _listening(self) -> "Iterator[tuple[int, int]]":
-        """Each of the server's processes that listens, with its port."""
+    def _listening(self) -> "Iterator[tuple[int, str, int]]":
+        """Each of the server's processes that listens, with the address and port at which it does."""
         import psutil
 
         for each in self.processes():
             with suppress(psutil.Error):
                 for at in each.net_connections(kind="tcp"):
                     if at.status == psutil.CONN_LISTEN:
-                        yield each.pid, at.laddr.port
+                        yield each.pid, at.laddr.ip, at.laddr.port
 
     def _check_running(self, when: str) -> None:
         if ended := self.why_ended():
             raise EngineRefusal(f"{ended.partition(';')[0]} {when}{ended[len(ended.partition(';')[0]) :]}")
 
     def _refuse_silent(self) -> NoReturn:
-        ports = sorted({port for _, port in self._listening()})
-        elsewhere = f"; it listens at port {', '.join(map(str, ports))} instead" if ports else ""
+        found = {f"port {port}" if port != self.port else f"{ip}:{port}" for _, ip, port in self._listening()}
+        elsewhere = f"; it listens at {', '.join(sorted(found))} instead" if found else ""
         raise EngineRefusal(
             f"nothing listened at port {self.port} within {self._order.timeout_s:g} s{elsewhere}{self.tail()}"
         )

@@ -95,10 +95,12 @@ class Supervisor:
     def _await_end(self, seconds: float) -> bool:
         """Whether every process of the server ended within `seconds`."""
         deadline = time.monotonic() + seconds
+        is_late = False
         while self._members():
-            if time.monotonic() > deadline:
+            if is_late:
                 return False
             time.sleep(POLL_S)
+            is_late = time.monotonic() > deadline  # read before the members, who may end meanwhile
         return True
 
     def _members(self) -> "list[psutil.Process]":

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -68,9 +69,9 @@ class SkippingClock(SystemClock):
             time.sleep(seconds)
 
 
-def accepts(port: int) -> bool:
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port)).close()
+        socket.create_connection((host, port)).close()
     except OSError:
         return False
     return True
@@ -184,6 +185,31 @@ class TestRefusals:
             other = free.getsockname()[1]
         said = refusal(launch, LateClock(lambda: accepts(other)), command=(*PYTHON, str(other), "200"))
         assert f"it listens at port {other} instead" in said
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems answer at 127.0.0.1 alone")
+    def test_server_that_listens_at_another_address_is_refused_with_that_address(self, launch: Launch) -> None:
+        with socket.create_server(("127.0.0.2", 0)) as free:
+            port = free.getsockname()[1]
+        command = (*PYTHON[:-1], SERVER.replace("127.0.0.1", "127.0.0.2"), "{port}", "200")
+        said = refusal(launch, LateClock(lambda: accepts(port, "127.0.0.2")), command=command, port=port)
+        assert f"nothing listened at port {port} within 60 s; it listens at 127.0.0.2:{port} instead" in said
+
+    def test_server_that_listens_while_the_harness_stands_still_is_taken(
+        self, launch: Launch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its time is over when the harness goes on after the first look, and the server is there by then."""
+        looked = threading.Event()
+        look = StartedServer._accepts
+
+        def look_and_stand_still(server: StartedServer) -> bool:
+            found = look(server)
+            while not looked.is_set() and not accepts(server.port):
+                time.sleep(0.005)
+            looked.set()
+            return found
+
+        monkeypatch.setattr(StartedServer, "_accepts", look_and_stand_still)
+        assert launch(LateClock(looked.is_set)).why_ended() == ""
 
     def test_server_that_is_never_ready_is_refused_with_its_answer(self, launch: Launch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
