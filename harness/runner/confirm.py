@@ -10,30 +10,25 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.against_reference import listed_differences
 from harness.analysis.finished import Finished
-from harness.analysis.gate import exit_code
 from harness.analysis.promotion import Acceptance, FindSource, reference_arm
 from harness.analysis.stats.paired import FEWEST_PAIRS
 from harness.analysis.subjects import compare, subject_of
 from harness.core.errors import ExitCode, UsageError
 from harness.core.records.reference import Reference, ReferenceArm
-from harness.core.records.run import CONFIRMATION, Concluded, RunData, RunStatus, confirmation_selection
-from harness.measure.conductor.event_file import event_handlers_from
+from harness.core.records.run import CONFIRMATION, Concluded, RunData, confirmation_selection
 from harness.measure.conductor.events import EventHandler
-from harness.metrics.derive import RunValues
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config, with_defaults
 from harness.plan.matrix import ALL_LAUNCHES, Plan
-from harness.runner.measurement import Session, conduct_plan
+from harness.runner.measurement import Session
 from harness.runner.replay_pairs import pair_factory, pair_plan, sides_of
 from harness.runner.replay_preparation import Prepared, Unit, prepare
 from harness.runner.replay_texts import affordable, costs_of
-from harness.runner.resources import Reporter, Resources, prepare_resources, resolve_all
-from harness.runner.run import alone, graceful_shutdown, plan_of
+from harness.runner.resources import Reporter, prepare_resources, resolve_all
+from harness.runner.run import measure_plan, open_session, plan_of
 from harness.runner.run_analysis import RunAnalysis
-from harness.runner.side_tasks import SideTasks
 from harness.runner.source_changes import with_commits
-from harness.store.runs import open_store
 
 if TYPE_CHECKING:
     from harness.core.records.scenario import Arm, Scenario
@@ -128,23 +123,10 @@ def confirm(
             remedy="run the command there",
         )
     selection = f"{CONFIRMATION}{data.run.id}"
-    with (
-        graceful_shutdown() as ending,
-        alone(config, resources, selection, report),
-        open_store(config.results) as store,
-    ):
+    with open_session(config, resources, selection, handlers=handlers, report=report) as session:
         arms, refusals = resolve_all(resources, [each.arm for each in scenarios])
         resolved = [replace(each, arm=arms[each.arm]) for each in scenarios]
         plan = plan_of(config, resources, resolved, selection, ALL_LAUNCHES)
-        store.mark_abandoned(machine_key=machine, boot=resources.boot)
-        session = Session(
-            config=config,
-            resources=resources,
-            store=store,
-            ending=ending,
-            handlers=[*handlers, *event_handlers_from()],
-            report=report,
-        )
         return _measure_all(session, plan, data, compared_with, refusals)
 
 
@@ -235,38 +217,16 @@ def _measure(session: Session, plan: Plan, unit: Unit, *, budget_s: float, launc
     run_analysis = RunAnalysis(
         conclude=lambda values: analysis.conclude(values.data, values),
         enough=enough,
-        policy=analysis.policy,
+        # A waiver excuses a regression; whether there is one is the question here.
+        policy=replace(analysis.policy, waivers=()),
         explain=with_commits(analysis.explain, session.config.directory),
         launch_policy=plan.run_limits.launch_policy,
     )
     session.report(f"pair by pair with run {unit.accepted.run}: {unit.arm.id}")
-    return _measured(session, plan, resources, run_analysis, note=unit.restored.note)
-
-
-def _measured(session: Session, plan: Plan, resources: Resources, analysis: RunAnalysis, *, note: str) -> Finished:
-    """Measure, analyse and store one duel."""
-    recorder = session.begin(plan)
-    side_tasks = SideTasks(
+    return measure_plan(
+        replace(session, resources=resources),
         plan,
-        resources,
-        config=session.config,
+        run_analysis,
+        notes=[each for each in (unit.restored.note,) if each],
         refusals={},
-        report=session.report,
-        stop=lambda: session.ending.requested,
     )
-    with side_tasks:
-        ended = conduct_plan(session, plan, side_tasks.worker_factory, recorder=recorder, analysis=analysis)
-        with session.ending.held():
-            values = RunValues(recorder.observed(ended.status, ended.reason))
-            conclusions = side_tasks.complete(analysis.conclude(values), values.data, analysis.explain)
-            notes = (*conclusions.notes, *([note] if note else []), *recorder.notes)
-            data = recorder.finish(
-                replace(conclusions, notes=notes),
-                status=ended.status,
-                reason=ended.reason,
-                conditions=session.resources.observe(),
-            )
-    code = exit_code(data.verdicts, data.targets, analysis.policy)
-    if data.run.status is RunStatus.INTERRUPTED:
-        code = ExitCode.INTERRUPTED
-    return Finished(values=values.for_data(data), code=code)

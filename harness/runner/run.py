@@ -4,8 +4,8 @@ The commands, the pytest plugin and the schedule all use it.
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from harness.analysis.conclude import conclude, policy_of
@@ -54,6 +54,8 @@ __all__ = [
     "head_of",
     "in_blocks",
     "measure",
+    "measure_plan",
+    "open_session",
     "plan_of",
     "undecided",
     "wanted_scenarios",
@@ -105,18 +107,37 @@ def measure(
         load_baselines(config.baselines, resources.machine.key)
         reference = load_reference(config.baselines)
         analysis = against_baseline(config)
-    with (
-        graceful_shutdown() as ending,
-        alone(config, resources, selection, report),
-        open_store(config.results) as store,
-    ):
+    with open_session(config, resources, selection, handlers=handlers, report=report) as session:
         voices, refusals = _speakable(config, resources, scenarios)
         check_overlap(config.waivers, [scenario.id for scenario in voices.scenarios])
         plan = plan_of(config, resources, voices.scenarios, selection, analysis.launch_policy)
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
+        replays = None
+        if compared:
+            replays = Replays(session, reference, plan, refusals=refusals)
+            plan, analysis = replays.plan, replace(analysis, conclude=replays.conclude)
+        finished = measure_plan(
+            session, plan, analysis, notes=voices.notes, refusals=refusals, conduct=conduct, replays=replays
+        )
+    finished = replace(finished, replaced=voices.replaced, left_out=voices.left_out)
+    if finished.code is ExitCode.INTERRUPTED:
+        raise Interrupted(finished)
+    return finished
+
+
+@contextmanager
+def open_session(
+    config: Config, resources: Resources, selection: str, *, handlers: Sequence[EventHandler], report: Reporter
+) -> Iterator[Session]:
+    """Take the machine's lock and open the store for the phases of one command."""
+    with (
+        graceful_shutdown() as ending,
+        alone(config, resources, selection, report),
+        open_store(config.results) as store,
+    ):
         store.mark_abandoned(machine_key=resources.machine.key, boot=resources.boot)
-        session = Session(
+        yield Session(
             config=config,
             resources=resources,
             store=store,
@@ -124,30 +145,22 @@ def measure(
             handlers=[*handlers, *event_handlers_from()],
             report=report,
         )
-        replays = None
-        if compared:
-            replays = Replays(session, reference, plan, refusals=refusals)
-            plan, analysis = replays.plan, replace(analysis, conclude=replays.conclude)
-        values = _measure_plan(session, plan, analysis, voices.notes, refusals, conduct=conduct, replays=replays)
-    data = values.data
-    code = exit_code(data.verdicts, data.targets, analysis.policy)
-    finished = Finished(values=values, code=code, replaced=voices.replaced, left_out=voices.left_out)
-    if data.run.status is RunStatus.INTERRUPTED:
-        raise Interrupted(replace(finished, code=ExitCode.INTERRUPTED))
-    return finished
 
 
-def _measure_plan(
+def measure_plan(
     session: Session,
     plan: Plan,
     analysis: RunAnalysis,
+    *,
     notes: Sequence[str],
     refusals: Mapping[str, str],
-    *,
-    conduct: Conduct,
-    replays: Replays | None,
-) -> RunValues:
-    """Measure the plan and then its replays, derive the values, analyse them, and store the conclusions."""
+    conduct: Conduct = in_blocks,
+    replays: Replays | None = None,
+) -> Finished:
+    """Measure the plan and then its replays, derive the values, analyse them, and store the conclusions.
+
+    An interrupted run is stored as far as it came; its exit code says so.
+    """
     resources = session.resources
     recorder = session.begin(plan)
     side_tasks = SideTasks(
@@ -177,7 +190,10 @@ def _measure_plan(
             )
             if replays is not None:
                 replays.finish(data.verdicts)
-    return values.for_data(data)
+    code = exit_code(data.verdicts, data.targets, analysis.policy)
+    if data.run.status is RunStatus.INTERRUPTED:
+        code = ExitCode.INTERRUPTED
+    return Finished(values=values.for_data(data), code=code)
 
 
 def graceful_shutdown() -> GracefulShutdown:

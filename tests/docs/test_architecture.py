@@ -3,6 +3,8 @@
 import ast
 import re
 import tomllib
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,23 @@ def test_no_file_is_longer_than_350_lines_and_no_function_than_60() -> None:
                 and (each.end_lineno or 0) - each.lineno >= 60
             ]
     assert long == []
+
+
+def imported_by(file: Path, modules: Mapping[str, Path]) -> set[str]:
+    """The modules that a file imports, at its top, within functions and for annotations alike."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{each.name}" for each in node.names}
+            found |= inner & modules.keys() or {node.module} & modules.keys()
+        elif isinstance(node, ast.Import):
+            found |= {each.name for each in node.names} & modules.keys()
+    return found
+
+
+def test_no_modules_import_each_other() -> None:
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    modules = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+    graph = {name: imported_by(file, modules) - {name} for name, file in modules.items()}
+    assert sum(map(len, graph.values())) > 3_000
+    TopologicalSorter(graph).prepare()  # raises CycleError, with the circle

@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from harness.metrics.audio.similarity import (
-    DEVIATIONS,
+from harness.metrics.audio.alignment import Alignment
+from harness.metrics.audio.distances import (
     AlignedSpectra,
     aligned_spectra,
-    compare,
     log_spectral_distance,
     mel_cepstral_distortion,
 )
+from harness.metrics.audio.similarity import DEVIATIONS, compare
 from harness.metrics.registry import METRICS, Per
 
 RATE = 24_000
@@ -66,7 +66,8 @@ def test_two_white_noises_are_apart_as_two_exponential_powers_are() -> None:
 
 def pair(x: np.ndarray, y: np.ndarray) -> AlignedSpectra:
     frames = np.arange(len(x))
-    return AlignedSpectra(power_x=x, power_y=y, cepstra_x=x, cepstra_y=y, rows=frames, columns=frames)
+    path = Alignment(rows=frames, columns=frames, cost=0.0)
+    return AlignedSpectra(power_x=x, power_y=y, cepstra_x=x, cepstra_y=y, rows=frames, columns=frames, path=path)
 
 
 def test_log_spectral_distance_by_hand() -> None:
