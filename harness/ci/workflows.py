@@ -33,6 +33,7 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f]*")
 _CRON = re.compile(r"[\dA-Za-z*,/-]+( [\dA-Za-z*,/-]+){4}")
 _ARM = re.compile(r"([\w.:/@+=-]+(,[\w.:/@+=-]+)*)?", re.ASCII)
 _PYTHON = re.compile(r"3\.\d{1,2}")
+_OWN_IMPORT = re.compile(r"^from harness\..*\n\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +127,24 @@ def _filled(template: str, choices: Choices) -> str:
         undefined=StrictUndefined, autoescape=False,  # noqa: S701 - YAML, not HTML
     )  # fmt: skip
     text = folder.joinpath("templates", template).read_text(encoding="utf-8")
-    program = folder.joinpath("sticky_comment.py").read_text(encoding="utf-8")
     filled = environment.from_string(text).render(
         choices=choices,
         branch=HISTORY_BRANCH,
-        program=program.rstrip("\n"),
+        program=_program,
         arm=f"{choices.arm}," if choices.arm else "",
         duel_options=_spaced(choices.duel_options),
         nightly_options=_spaced(choices.nightly_options),
         strict=" --strict" if choices.strict else "",
     )
     return f"{HEADER}{choices.command}\n{filled}"
+
+
+def _program(name: str) -> str:
+    """A program that writes comments: one file, whose own imports stand before it."""
+    text, program = (
+        files("harness.ci").joinpath(file).read_text(encoding="utf-8") for file in ("comment_text.py", f"{name}.py")
+    )
+    return f"{text}\n\n{_OWN_IMPORT.sub('', program)}".rstrip("\n")
 
 
 def _spaced(options: str) -> str:

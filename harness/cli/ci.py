@@ -81,7 +81,7 @@ def github(**given: Any) -> None:  # noqa: ANN401 - click's own
 @ci.command()
 @_with_options
 def gitlab(**given: Any) -> None:  # noqa: ANN401 - click's own
-    """Write jobs for GitLab CI: merge request, nightly run, and pages.
+    """Write jobs for GitLab CI: merge request, its note, nightly run, and pages.
 
     The job of a merge request fails only if the candidate is shown to be worse. Run it in the root of the repository.
     """
@@ -93,6 +93,12 @@ def gitlab(**given: Any) -> None:  # noqa: ANN401 - click's own
     elif next(iter(GITLAB)) not in main.read_text(encoding="utf-8", errors="replace"):
         click.echo(f"next: add this to {GITLAB_MAIN}:\n{GITLAB_INCLUDE}", nl=False)
     click.echo("for the nightly run: Build, Pipeline schedules")
+    click.echo(
+        "for notes on merge requests: another schedule, every 15 minutes, with the variable KOKORO_BENCH_TASK=notes,"
+    )
+    click.echo(
+        "and a project access token (role Reporter, scope api) as the protected, masked variable KOKORO_BENCH_TOKEN"
+    )
 
 
 @ci.command()

@@ -24,7 +24,7 @@ MOST = 10
 DUEL = "duel: "
 """The start of the selection of a duel, whose first two scenarios are the candidate and the reference."""
 
-_NOTIFIES = re.compile(r"(&#64;(?=\w)|\\#(?=\d))")
+_NOTIFIES = re.compile(r"(&#64;(?=\w)|(?:\\#|!|&#38;|\\\$)(?=\d)|(?:%|\\~)(?=\\?[\w\"]))")
 """The beginning of a mention or of a reference. Trackers look for them in the text that is shown, after escapes."""
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]#|<>&~@$]|:(?=[^\s\d])|^[-+](?=\s)|(?<=^\d)\.(?=\s)")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.ci.sticky_comment import harmless
+from harness.ci.comment_text import harmless
 from tests import forking
+from tests.ci.hostile import is_text
 from tests.ci.jobs import Runner, workflow
-from tests.ci.test_sticky_comment import is_text
 from tests.conftest import Command
 from tests.engine_packages import WORK, commit, git, write_engine, write_index
 

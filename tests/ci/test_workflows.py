@@ -90,7 +90,11 @@ class TestSafety:
         commands = comment["run"].partition("<<'PROGRAM'")[0]
         assert not re.search(r"pip|uv |git |npm|kokoro-bench", commands)
         program = comment["run"].partition("<<'PROGRAM'\n")[2].removesuffix("PROGRAM\n")
-        assert program == (ROOT / "harness/ci/sticky_comment.py").read_text(encoding="utf-8")
+        assert program.startswith((ROOT / "harness/ci/comment_text.py").read_text(encoding="utf-8"))
+        assert program.endswith(
+            (ROOT / "harness/ci/github_comment.py").read_text(encoding="utf-8").partition("AUTHOR")[2]
+        )
+        assert "from harness" not in program
 
     def test_no_command_is_filled_with_text_of_an_event(self, made: dict[str, Any]) -> None:
         commands = [

@@ -1,8 +1,6 @@
-"""The comment on a pull request: hostile Markdown becomes text, and only its own comment is replaced."""
+"""The comment on a pull request: only its own comment is replaced, and hostile text reaches it escaped."""
 
-import html
 import json
-import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,104 +9,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
-from harness.ci.sticky_comment import MARKER, MOST_CHARACTERS, harmless
-from reports.views.summary import escape, table
+from harness.ci.comment_text import MARKER
+from tests.ci.hostile import HOSTILE, is_text
 from tests.ci.jobs import Runner, workflow
 from tests.conftest import Command
 
 SHA = "c0ffee" * 6 + "c0ff"
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "<!-- kokoro-bench --> <img src=x onerror=alert(1)>",
-    "[click](https://evil.example) ![pixel](https://evil.example/p.png)",
-    "[a]: https://evil.example",
-    "https://evil.example www.evil.example evil@evil.example",
-    "@octocat please merge, closes #1, GH-1, octo/repo#2",
-    "&lt;b&gt; &#60;b&#62; \\<b\\> \\&lt;",
-    "```\ncode\n```",
-    "~~~\ncode\n~~~",
-    "    indented",
-    "| a | <b> | [x](y) |",
-    "## <b>heading</b> [x](https://evil.example)",
-    "- [ ] task @octocat",
-    "heading\n===\n---",
-    "`https://evil.example` `<b>` ``x`` \\`y`",
-    "> [!WARNING]\n> trust me",
-    "$x$ \u202eright to left\u202c \u200b \x00 \x1b[31m",
-    "10) list\n1. list\n* list\n+ list",
-    ":octocat: ^[footnote] [^1]",
-)
-SYNTAX = re.compile(r"<|>|(?<!&)(?<!\\)#|(?<!\\)[\[\]*_~$]|@|:(?=/)|(?<!\\)```|&(?!#\d+;)|[\x00-\x09\u200b-\u202e]")
-"""What Markdown would act on."""
-SHOWN = re.compile(r"@\w|#\d|://|www\.\w|GH-\d", re.IGNORECASE)
-"""What GitHub would act on in the text that it shows."""
-
-
-def without_structure(text: str) -> str:
-    """The text without what the comment keeps: headings, lists, tables and plain code."""
-    lines = [re.sub(r"^(#{2,3}|-) ", "", line) for line in text.split("\n")]
-    return "\n".join(re.sub(r"(?<!\\)`[A-Za-z0-9 .,_=/~^+%-]+`", " ", line) for line in lines)
-
-
-def is_text(markdown: str) -> bool:
-    """Whether nothing in the text takes effect, neither as Markdown nor in what is shown of it."""
-    left = without_structure(markdown)
-    shown = re.sub(r"\\(\W)", r"\1", html.unescape(left))
-    return not SYNTAX.search(left) and not SHOWN.search(shown)
-
-
-KEPT = {"heading", "paragraph", "bullet_list", "list_item", "table", "thead", "tbody", "tr", "th", "td", "inline"}
-
-
-def has_only_the_kept_structure(markdown: str) -> bool:
-    """Whether a reader of Markdown finds only headings, paragraphs, lists, tables, text and plain code."""
-    blocks = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(markdown)
-    inner = {child.type for block in blocks for child in block.children or ()}
-    outer = {block.type.removesuffix("_open").removesuffix("_close") for block in blocks}
-    return outer <= KEPT and inner <= {"text", "code_inline", "softbreak", "text_special"}
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_markdown_is_text(text: str) -> None:
-    assert is_text(harmless(text)), harmless(text)
-    assert has_only_the_kept_structure(harmless(text)), harmless(text)
-
-
-def test_what_the_checks_below_look_for_is_found() -> None:
-    assert not any(
-        map(has_only_the_kept_structure, ("<b>", "[x](y)", "```", "> x", "***", "*x*", "<https://x.example>"))
-    )
-    assert not any(map(is_text, ("<b>", "[x](y)", "&#64;octocat", "\\#1", "https&#58;//x", "www.x.example", "```")))
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.one_of(st.sampled_from(HOSTILE), st.text(alphabet="<>[]()!@#`\\&;:|*_~$-=+. \n\tahtpsw/GH160", max_size=40))
-    )
-)
-def test_whatever_is_mixed_of_it_is_text(parts: list[str]) -> None:
-    once = harmless("".join(parts))
-    assert is_text(once), once
-    assert has_only_the_kept_structure(once), once
-    assert harmless(once) == once
-
-
-def test_tables_of_ours_come_through_as_they_are() -> None:
-    """A whole summary is tried with the workflows, end to end."""
-    rows = table(("a", "b"), [("x | y", "<b> & `c` #one a: b"), ("1. one", "- two")])
-    assert harmless(rows) == rows
-    assert harmless(escape("*bold* _it_ ~s~ $m$")) == escape("*bold* _it_ ~s~ $m$")
-
-
-def test_a_long_summary_is_cut_at_a_line() -> None:
-    cut = harmless("- line\n" * 100_000)
-    assert len(cut) < MOST_CHARACTERS + 100
-    assert cut.endswith("- line\n\n… and more, in the report.")
 
 
 class GitHub:
