@@ -6,8 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from harness.engines.speech import EngineRefusal
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -37,9 +35,7 @@ _STARTED = "harness.engines.started.engine:start"
 
 def engine_names() -> tuple[str, ...]:
     """Ours and the installed ones."""
-    from importlib.metadata import entry_points
-
-    return (*BUILT_IN, *sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)} - set(BUILT_IN)))
+    return (*BUILT_IN, *sorted(_installed().keys() - BUILT_IN.keys()))
 
 
 def installed_engines() -> "Mapping[str, tuple[str, ...]]":
@@ -50,8 +46,12 @@ def installed_engines() -> "Mapping[str, tuple[str, ...]]":
 
 def packages_with(name: str) -> tuple[str, ...]:
     """The packages with an engine of that name, each with its version: kokoro-bench for ours, and installed ones."""
-    state = tuple((place, _changed_ns(place)) for place in sys.path)
-    return tuple(sorted({*([HARNESS] if name in BUILT_IN else []), *_packages_by_engine(state).get(name, ())}))
+    return tuple(sorted({*([HARNESS] if name in BUILT_IN else []), *_installed().get(name, ())}))
+
+
+def _installed() -> "Mapping[str, Sequence[str]]":
+    """Name of an installed engine → the packages with it, each with its version."""
+    return _packages_by_engine(tuple((place, _changed_ns(place)) for place in sys.path))
 
 
 def _changed_ns(folder: str) -> int:
@@ -91,6 +91,8 @@ def find_starter(name: str) -> "EngineStarter":
         module, _, attribute = place.partition(":")
         return cast("EngineStarter", getattr(import_module(module), attribute))
     from importlib.metadata import entry_points
+
+    from harness.engines.speech import EngineRefusal
 
     packages = packages_with(name)
     if len(packages) > 1:

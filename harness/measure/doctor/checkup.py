@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from harness.core.records.environment import Conditions, Machine
 from harness.measure.doctor.installation import Installation, probe
 
-WINDOW_S = 0.5
+WINDOW_S = 0.3
 """Long enough to see processes that use 4 % of a CPU."""
 
 
@@ -44,17 +45,25 @@ class Checkup:
 
 
 def check(*, results: Path, cache: Path) -> Checkup:
-    """Check this machine and this interpreter. Takes about two seconds. `results` and `cache` need not exist yet."""
+    """Check this machine and this interpreter. `results` and `cache` need not exist yet.
+
+    Takes `WINDOW_S`, or as long as the interpreter takes to load all that it has to load.
+    """
+    from harness.measure.system.conditions import observe_during
+
+    conditions, checkup = observe_during(lambda: _rest(results, cache), time.time(), window_s=WINDOW_S)
+    return checkup(conditions=conditions)
+
+
+def _rest(results: Path, cache: Path) -> "partial[Checkup]":
+    """All facts but the conditions."""
     from harness.engines.registry import installed_engines
-    from harness.measure.system.conditions import observe
     from harness.measure.system.machine import identify
     from harness.measure.system.subject import PACKAGES
 
-    # Observe the machine first, without the load of the probe.
-    conditions = observe(time.time(), window_s=WINDOW_S)
-    return Checkup(
+    return partial(
+        Checkup,
         machine=identify(),
-        conditions=conditions,
         installation=probe(sys.executable, PACKAGES),
         python=sys.version_info[:3],
         implementation=platform.python_implementation(),

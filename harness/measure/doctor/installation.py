@@ -4,7 +4,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 
-PROBE = """
+PROBE = r"""
 import json, sys
 from importlib import metadata
 
@@ -25,8 +25,14 @@ def packages():
     return versions
 
 def sharing():
-    by_module = metadata.packages_distributions()
-    return {name: sorted(set(by_module.get(name, ()))) for name in ("onnxruntime", "phonemizer")}
+    found = {"onnxruntime": set(), "phonemizer": set()}
+    for package in metadata.distributions():
+        declared = (package.read_text("top_level.txt") or "").split()
+        files = "" if declared else "\n" + (package.read_text("RECORD") or "")
+        for name, packages in found.items():
+            if name in declared or f"\n{name}/" in files:
+                packages.add(package.metadata["Name"])
+    return {name: sorted(packages) for name, packages in found.items()}
 
 def runtime():
     import onnxruntime
@@ -44,7 +50,11 @@ for name, load in (("packages", packages), ("sharing", sharing), ("onnxruntime",
                    ("kokoro-onnx", kokoro), ("espeak-ng", espeak)):
     part(name, load)
 """
-"""Prints a line per part as soon as it is done. After a crash the first missing part shows the cause."""
+"""Prints a line per part as soon as it is done. After a crash the first missing part shows the cause.
+
+`sharing` is `metadata.packages_distributions` for two packages. That reads the metadata and the files of all packages,
+which takes longer than to load everything here.
+"""
 
 PARTS = ("packages", "sharing", "onnxruntime", "kokoro-onnx", "espeak-ng")
 _TIMEOUT_S = 120.0

@@ -7,30 +7,51 @@ change during a run is the difference between its first and its last observation
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from harness.core.records.environment import Conditions
 from harness.core.records.value import Reading, known, unknown
 from harness.measure.system import linux, processes
 
 SHORT_WINDOW_S = 0.03
-"""Seconds per observation during a run: three ticks of a process's clock, which show users of most of a CPU."""
+"""Seconds per observation during a run, which show users of half of a CPU."""
+
+Found = TypeVar("Found")
 
 
 def observe(clock_time: float, *, window_s: float = SHORT_WINDOW_S) -> Conditions:
     """Observe the machine. `clock_time` (s since the epoch) is its date. Takes `window_s` and some milliseconds."""
+    return observe_during(lambda: None, clock_time, window_s=window_s)[0]
+
+
+def observe_during(work: Callable[[], Found], clock_time: float, *, window_s: float) -> tuple[Conditions, Found]:
+    """Observe the machine, and do `work` while its processes are watched: for `window_s`, or longer if it takes longer.
+
+    The load of the work is not in the observation: it begins after all but the processes is read, and this process and
+    its children are left out of these. Returns the result of the work as well.
+    """
     if sys.platform == "linux":
         root = Path("/")
         readings, texts = linux.read_conditions(root)
-        texts["busy_processes"] = processes.describe(
-            processes.watch(
-                lambda: processes.snapshot_linux(root), window_s=window_s, now_s=time.perf_counter, sleep=time.sleep
-            )
-        )
+        busy, found = _busy_during(work, lambda: processes.snapshot_linux(root), window_s)
     else:
         readings, texts = _read_elsewhere()
-        texts["busy_processes"] = _busy_elsewhere(window_s)
-    return Conditions(taken_at=clock_time, readings=tuple(sorted(readings.items())), texts=tuple(sorted(texts.items())))
+        if window_s <= SHORT_WINDOW_S:
+            busy, found = "unknown: listing processes takes too long here; kokoro-bench doctor does it", work()
+        else:
+            busy, found = _busy_during(work, processes.snapshot_elsewhere, window_s)
+    texts["busy_processes"] = busy
+    seen = Conditions(taken_at=clock_time, readings=tuple(sorted(readings.items())), texts=tuple(sorted(texts.items())))
+    return seen, found
+
+
+def _busy_during(
+    work: Callable[[], Found], snapshot: Callable[[], processes.Snapshot], window_s: float
+) -> tuple[str, Found]:
+    busy, found = processes.watch_during(work, snapshot, window_s=window_s, now_s=time.perf_counter, sleep=time.sleep)
+    return processes.describe(busy), found
 
 
 def reading(conditions: Conditions, name: str) -> Reading:
@@ -65,10 +86,3 @@ def _read_elsewhere() -> tuple[linux.Readings, linux.Texts]:
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     texts["power"] = "battery" if battery is not None and battery.power_plugged is False else "mains"
     return readings, texts
-
-
-def _busy_elsewhere(window_s: float) -> str:
-    if window_s <= SHORT_WINDOW_S:
-        return "unknown: listing processes takes too long here; kokoro-bench doctor does it"
-    found = processes.watch(processes.snapshot_elsewhere, window_s=window_s, now_s=time.perf_counter, sleep=time.sleep)
-    return processes.describe(found)

@@ -444,6 +444,24 @@ def test_a_child_that_dies_in_the_middle_is_told_by_its_code(monkeypatch: pytest
     assert [name for name, _ in result.packages] == ["numpy"]
 
 
+def test_every_package_that_brings_onnxruntime_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "declared": ("top_level.txt", "onnxruntime\n"),
+        "recorded": ("RECORD", "onnxruntime/__init__.py,,\nrecorded-1.dist-info/RECORD,,\n"),
+        "another": ("RECORD", "onnxruntime_genai/__init__.py,,\nlib/onnxruntime/__init__.py,,\n"),
+    }
+    for name, (file, content) in files.items():
+        folder = tmp_path / f"{name}-1.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (folder / file).write_text(content)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    sharing = dict(probe(sys.executable, ()).sharing)
+    assert [name for name in sharing["onnxruntime"] if name in files] == ["declared", "recorded"]
+    assert "onnxruntime" in sharing["onnxruntime"]
+    assert "phonemizer" in sharing["phonemizer"]
+
+
 def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(*_: Any, **__: Any) -> None:
         raise subprocess.TimeoutExpired(
