@@ -24,6 +24,7 @@ from harness.core.comma_lists import join_list, split_list
 from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
 from harness.engines.builds import refuse_several_builds
+from harness.engines.fastkokoro import OPTIONS as FASTKOKORO_OPTIONS
 from harness.engines.http.target import ENDPOINT_OPTIONS
 from harness.engines.kokoro.session import SESSION_OPTIONS
 from harness.engines.pooled.engine import OPTIONS as SENTENCES_OPTIONS
@@ -37,6 +38,7 @@ from harness.plan.package_sources import is_source, read_source, runtime_name, s
 
 CURRENT = ("current", ".")
 OWN_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "fastkokoro": FASTKOKORO_OPTIONS,
     "kokoro-sentences": SENTENCES_OPTIONS,
     "kokoro-server": SERVED_OPTIONS,
 }

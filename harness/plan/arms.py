@@ -14,11 +14,13 @@ NO_PROVIDER = ""
 SERVED = "kokoro-server"
 """The pooled engine behind an HTTP server in a separate process."""
 
-MODELLED = ("kokoro", "kokoro-sentences", SERVED, "scripted")
+MODELLED = ("kokoro", "kokoro-sentences", SERVED, "fastkokoro", "scripted")
 """Engines that use a model of the catalogue: by default the original and its variants."""
 SHARED = ("kokoro-sentences", SERVED)
 """Engines with a model that accept concurrent requests."""
-TEXT_ALONE = (ENDPOINT, "espeak")
+PLAIN = (ENDPOINT, "espeak")
+"""Engines whose arms have neither model nor provider nor threads."""
+TEXT_ALONE = (*PLAIN, "fastkokoro")
 """Engines that accept text only, not Kokoro's phonemes."""
 
 _ONNX = ("model", "voices", "provider", "provider-options", "session-options", "threads", "runtime")
@@ -67,7 +69,7 @@ def plain_arm(config: Config) -> Arm:
 
 def has_axes(engine: str) -> bool:
     """Whether an engine's arms have providers and thread counts."""
-    return engine not in TEXT_ALONE
+    return engine not in PLAIN
 
 
 def takes_models(engine: str) -> bool:

@@ -68,7 +68,7 @@ class Key:
 
 _SUBJECT = (
     Key(name="engine", default="kokoro", parse=as_text, group=Group.SUBJECT, value="ENGINE",
-        meaning="kokoro, espeak, scripted, or an engine of an installed package or of a runtime"),
+        meaning="kokoro, fastkokoro, espeak, scripted, or one of an installed package or of a runtime"),
     Key(name="url", default="", parse=as_text, group=Group.SUBJECT, value="URL",
         meaning="speech server to measure, for example http://127.0.0.1:8880"),
     Key(name="server", default="", parse=as_text, group=Group.SUBJECT, value="NAME",

@@ -7,7 +7,7 @@ from harness.core.records.scenario import SERVER, Mode
 from harness.engines.installed import installed_runtime
 from harness.engines.providers import offers
 from harness.plan.arm_spec import settings_of
-from harness.plan.arms import ENDPOINT, has_axes, takes_models
+from harness.plan.arms import ENDPOINT, TEXT_ALONE, has_axes, takes_models
 from harness.plan.config import Config
 from harness.plan.corpus import TEXT_CLASSES, Source
 from harness.plan.matrix import ScenarioRequest
@@ -42,6 +42,7 @@ def resolved_request(request: ScenarioRequest, config: Config) -> ScenarioReques
         settled |= {"session-options"}
     if not has_axes(config["engine"]):
         settled |= {"threads"}
+    if config["engine"] in TEXT_ALONE:
         request = replace(request, texts=tuple(name for name in request.texts if not _is_phonemes(name)))
     if "voice" in settled:
         request = replace(request, voices=config.voices)

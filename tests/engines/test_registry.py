@@ -9,6 +9,8 @@ from harness.engines.kokoro import engine as kokoro_engine
 from harness.engines.registry import ENTRY_POINTS, engine_names, find_starter
 from harness.engines.speech import EngineRefusal
 
+OURS = ("endpoint", "espeak", "fastkokoro", "kokoro", "kokoro-sentences", "kokoro-server", "scripted")
+
 
 @pytest.fixture
 def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +24,7 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ours_come_first() -> None:
-    assert engine_names()[:6] == ("endpoint", "espeak", "kokoro", "kokoro-sentences", "kokoro-server", "scripted")
+    assert engine_names()[:7] == OURS
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,6 @@ def test_an_installed_one_is_listed_and_found_by_its_entry_point(third_party: No
 
 
 def test_none_of_that_name_is_a_refusal_that_tells_what_there_is(third_party: None) -> None:
-    known = "endpoint, espeak, kokoro, kokoro-sentences, kokoro-server, scripted, choir"
+    known = ", ".join((*OURS, "choir"))
     with pytest.raises(EngineRefusal, match=f"no engine 'quire'; it has {known}"):
         find_starter("quire")

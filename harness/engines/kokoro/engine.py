@@ -104,7 +104,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
         except BaseException:
             close_voices(kokoro)
             raise
-    kokoro.tokenizer.phonemize = _stamped(kokoro.tokenizer.phonemize, stages)
+    kokoro.tokenizer.phonemize = stamped(kokoro.tokenizer.phonemize, stages)
     return KokoroEngine(kokoro, _facts(order, session), session if order.profile else None)
 
 
@@ -159,12 +159,14 @@ def close_voices(kokoro: Any) -> None:  # noqa: ANN401 - untyped library
         close()
 
 
-def _stamped(phonemize: Any, stages: Stages) -> Any:  # noqa: ANN401 - untyped library
-    def stamped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
+def stamped(phonemize: Any, stages: Stages) -> Any:  # noqa: ANN401 - untyped library
+    """`phonemize`, each call of which is a stage "phonemise"."""
+
+    def stamping(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - untyped library
         with stages.stage("phonemise"):
             return phonemize(*args, **kwargs)
 
-    return stamped
+    return stamping
 
 
 def _facts(order: EngineOrder, session: Any) -> EngineFacts:  # noqa: ANN401 - untyped library

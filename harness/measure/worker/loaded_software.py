@@ -24,6 +24,7 @@ SERVED, SERVER = "kokoro-server", "harness.server.reference"
 ROOTS: dict[str, tuple[str, ...]] = {
     "endpoint": (),
     "espeak": ("espeakng-loader", "numpy"),
+    "fastkokoro": ("fastkokoro", *BUILDS, "numpy"),
     "kokoro": ("kokoro-onnx", *BUILDS, "numpy"),
     "kokoro-sentences": ("kokoro-onnx", *BUILDS, "numpy"),
     "kokoro-server": ("kokoro-onnx", *BUILDS, "numpy", "fastapi", "uvicorn", "soundfile"),

@@ -1,0 +1,153 @@
+"""fastkokoro as an engine: another implementation of Kokoro, on the same model and voices, in a runtime of its own.
+
+It simplifies a model for the CPU when it first sees it and keeps the result in its own cache, and cuts streamed text as
+its server does. Its settings come from its environment variables, except for those that an arm sets.
+"""
+
+import asyncio
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.records.repetition import EngineFacts
+from harness.engines.kokoro.engine import SAMPLE_RATE, installed, reported_packages, stamped
+from harness.engines.kokoro.session import LEVELS, StampedSession
+from harness.engines.languages import DEFAULT
+from harness.engines.protocol import EngineOrder, Stages
+from harness.engines.providers import find_provider, why_absent
+from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.core.clock import Clock
+
+STRATEGIES = ("adaptive", "chunk", "kokoro", "phrase", "sentence")
+OPTIONS: Mapping[str, str] = {"stream_strategy": f"{', '.join(STRATEGIES)}: where a stream is cut"}
+"""What an arm may set of this engine, beside graph_optimization."""
+SLOWEST, FASTEST = 1.0, 2.0
+"""The speeds that fastkokoro takes; others are an assertion error in it."""
+PCM_SCALE = 32_768
+
+
+class FastKokoroEngine:
+    """One `FastKokoro` object, whose public methods give 16-bit PCM."""
+
+    def __init__(self, engine: Any, facts: EngineFacts) -> None:  # noqa: ANN401 - untyped library
+        self._engine = engine
+        self._facts = facts
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Provider, versions and options."""
+        return self._facts
+
+    def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
+        """Frames of a stream as fastkokoro yields them, by default of 200 ms; a whole text is one chunk."""
+        if request.is_phonemes:
+            raise SpeechFailure("fastkokoro reads text, not phonemes", fault="phonemes")
+        if not SLOWEST <= request.speed <= FASTEST:
+            raise SpeechFailure(f"speed {request.speed:g} is not within {SLOWEST:g} to {FASTEST:g}", fault="speed")
+        spoken = {
+            "voice": request.voice,
+            "speed": request.speed,
+            "lang": request.language or None,
+            "response_format": "pcm",
+        }
+        if not request.stream:
+            yield _floats(self._engine.create(request.text, **spoken))
+            return
+        chunks = self._engine.create_stream(request.text, **spoken)
+        try:
+            while True:
+                try:
+                    chunk = self._loop.run_until_complete(anext(chunks))
+                except StopAsyncIteration:
+                    return
+                yield _floats(chunk)
+        finally:
+            self._loop.run_until_complete(chunks.aclose())
+
+    def close(self) -> None:
+        """Close the event loop; the session goes with the object."""
+        self._loop.close()
+        self._engine = None
+
+
+def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> FastKokoroEngine:
+    """Start fastkokoro. Its stage "session" includes the voices, and simplifying a model that is new to it."""
+    del clock
+    if order.profile:
+        raise EngineRefusal("fastkokoro writes no profile of ONNX Runtime")
+    with stages.stage("import"):
+        try:
+            import onnxruntime as ort
+            from fastkokoro.config import Settings
+            from fastkokoro.engine import FastKokoro
+        except ImportError as error:
+            raise EngineRefusal(
+                f"not installed in this environment: {error.name or error}; an arm brings it: "
+                "'fastkokoro[cpu]==0.7.0,engine=fastkokoro'"
+            ) from error
+    settings = replace(Settings.from_env(), **_settings(order, ort))
+    with stages.stage("session"):
+        try:
+            engine = FastKokoro(settings)
+        except Exception as error:
+            raise EngineRefusal(f"fastkokoro cannot start: {' '.join(str(error).split())}") from error
+    if order.voice not in engine.voices():
+        raise EngineRefusal(f"voice {order.voice!r} is not in the voices file; it has {', '.join(engine.voices())}")
+    with stages.stage("phonemiser"):
+        engine.kokoro.tokenizer.phonemize("Hello.", order.language or DEFAULT)
+    providers = tuple(engine.session.get_providers())
+    engine.session = StampedSession(engine.session, stages)
+    engine.kokoro.tokenizer.phonemize = stamped(engine.kokoro.tokenizer.phonemize, stages)
+    facts = EngineFacts(
+        providers=providers,
+        packages=(*installed(("fastkokoro",)), *reported_packages()),
+        options=tuple(sorted(order.session_options.items())),
+        sample_rate=SAMPLE_RATE,
+        python=platform.python_version(),
+    )
+    return FastKokoroEngine(engine, facts)
+
+
+def _settings(order: EngineOrder, ort: Any) -> dict[str, Any]:  # noqa: ANN401 - a module
+    """The fields of fastkokoro's settings that an arm decides. EngineRefusal where it has no such setting."""
+    provider = find_provider(order.provider)
+    if provider is None:
+        raise EngineRefusal(f"unknown provider {order.provider!r}")
+    if provider.ort not in (available := ort.get_available_providers()):
+        raise EngineRefusal(why_absent(provider, available, version=ort.__version__))
+    chosen: dict[str, Any] = {
+        "model_path": Path(order.model_path),
+        "voices_path": Path(order.voices_path),
+        "onnx_providers": (provider.ort,),
+        "onnx_provider_options": {provider.ort: dict(order.provider_options)},
+        "onnx_auto_providers": False,
+        "warmup": False,
+    }
+    if order.threads:
+        chosen["onnx_intra_op_num_threads"] = order.threads
+    for name, value in order.session_options.items():
+        if name == "graph_optimization" and value in LEVELS:
+            chosen["onnx_graph_optimization_level"] = value
+        elif name == "stream_strategy" and value in STRATEGIES:
+            chosen[name] = value
+        else:
+            raise EngineRefusal(
+                f"fastkokoro has no setting {name}={value}; it takes graph_optimization ({', '.join(LEVELS)}) and "
+                f"stream_strategy ({', '.join(STRATEGIES)})"
+            )
+    return chosen
+
+
+def _floats(pcm: bytes) -> "NDArray[np.float32]":
+    """Little-endian 16-bit samples as float32 from -1 to 1."""
+    import numpy as np
+
+    return np.frombuffer(pcm, dtype="<i2").astype(np.float32) / np.float32(PCM_SCALE)
