@@ -15,6 +15,8 @@ from statistics import median
 ROUNDS = 11
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = (sys.executable, "-m", "harness.cli")
+COLLECTED = ("--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+"""Only the project's own tests install Hypothesis. Its plug-in imports all of it at the end of each session."""
 COMMANDS: dict[str, tuple[tuple[str, ...], float | None]] = {
     "python -c pass": ((sys.executable, "-c", "pass"), None),
     "kokoro-bench --help": ((*BENCH, "--help"), 0.1),
@@ -22,7 +24,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], float | None]] = {
     "kokoro-bench models list": ((*BENCH, "models", "list"), 0.5),
     "kokoro-bench doctor": ((*BENCH, "doctor"), 0.5),
     "pytest suites --collect-only": (
-        (sys.executable, "-m", "pytest", str(ROOT / "suites"), "--collect-only", "-q", "-p", "no:cacheprovider"),
+        (sys.executable, "-m", "pytest", str(ROOT / "suites"), *COLLECTED),
         1.5,
     ),
 }

@@ -25,7 +25,8 @@ from harness.core.records.scenario import Arm, ModelVariant, Utterance
 from harness.engines import scripted_profile
 from harness.measure.conductor.ort_profile import profile_pair
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
+from harness.measure.worker.place import HERE
 from harness.measure.worker.scripted_handle import ScriptedHandle
 
 MODEL = "replica-small"

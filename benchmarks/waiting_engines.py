@@ -22,8 +22,9 @@ from benchmarks.waiting_engine import Peer
 from harness.analysis.stats.paired import log_ratio_estimate
 from harness.core.records.repetition import Repetition
 from harness.engines.protocol import EngineOrder
-from harness.measure.worker.handle import ProcessHandle, WorkerPlace
+from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.observed_synthesis import synthesise_observed
+from harness.measure.worker.place import WorkerPlace
 from harness.measure.worker.protocol import LoadOrder
 from harness.measure.worker.slicing_checks import Evidence
 from harness.measure.worker.time_slicing import SlicedSynthesis, as_pausable, pauser_of, synthesise_in_slices

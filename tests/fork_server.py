@@ -227,8 +227,9 @@ def _fork_workers(directory: str) -> None:
     """
     from harness.core.subprocesses import command
     from harness.measure.worker import handle
+    from harness.measure.worker.place import HERE
 
-    ours = command(handle.HERE.python, str(handle.HERE.harness), "harness.measure.worker")
+    ours = command(HERE.python, str(HERE.harness), "harness.measure.worker")
 
     class Worker(subprocess.Popen[bytes]):
         def _execute_child(self, *given: Any) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from harness.core.errors import ModelError
 from harness.models.cache import Cache
@@ -153,6 +152,8 @@ class ReleaseDownload:
 
     def _check_name_service(self, asset: Asset) -> None:
         """Raise ModelError where the name service does not answer in time. httpx's time-outs do not bound this."""
+        from urllib.request import getproxies
+
         address = urlsplit(self.base_url)
         if not address.hostname or address.scheme in getproxies() or "all" in getproxies():
             return  # the proxy looks it up

@@ -27,8 +27,7 @@ from harness.engines.builds import refuse_several_builds
 from harness.engines.fastkokoro import OPTIONS as FASTKOKORO_OPTIONS
 from harness.engines.http.target import ENDPOINT_OPTIONS
 from harness.engines.kokoro.session import SESSION_OPTIONS
-from harness.engines.pooled.engine import OPTIONS as SENTENCES_OPTIONS
-from harness.engines.pooled.over_http import OPTIONS as SERVED_OPTIONS
+from harness.engines.pooled.options import SENTENCES_OPTIONS, SERVED_OPTIONS
 from harness.engines.providers import provider_names
 from harness.engines.registry import BUILT_IN
 from harness.engines.scripted import SCRIPT

@@ -4,7 +4,6 @@ The order is: defaults, `[tool.kokoro-bench]` in pyproject.toml, `KOKORO_BENCH_â
 """
 
 import os
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -265,6 +264,8 @@ def _read_section(root: Path) -> tuple[dict[str, Any], Path]:
     file = root / "pyproject.toml"
     if not file.is_file():
         return {}, file
+    import tomllib
+
     try:
         content: Any = tomllib.loads(_read(file).decode())
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.runtimes.git import described_commit, has_changes
 from harness.measure.runtimes.revisions import has_worker, package_in, repository_of
 from harness.measure.runtimes.sources import described_source, settled_runtime
-from harness.measure.worker.handle import HERE, WorkerPlace
+from harness.measure.worker.place import HERE, WorkerPlace
 from harness.plan.config import Config
 from harness.plan.package_sources import PATH
 

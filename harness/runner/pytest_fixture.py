@@ -3,15 +3,15 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.analysis.explain import explained, suspect_lines
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode, Scenario
 from harness.core.records.verdict import TargetKind, TargetResult, Verdict, VerdictKind, is_against_reference
-from harness.metrics.derive import RunValues
-from harness.metrics.registry import metric
 from harness.runner.session_outcome import Finding, Unmeasured
+
+if TYPE_CHECKING:
+    from harness.metrics.derive import RunValues
 
 Benchmark: TypeAlias = Any
 """pytest-benchmark's fixture, which has no types."""
@@ -39,7 +39,7 @@ class ReplayTimer:
 class Measured:
     """One scenario of a finished run."""
 
-    derived: RunValues
+    derived: "RunValues"
     scenario_id: str
 
     @property
@@ -117,6 +117,8 @@ def _medians(data: RunData, scenario_id: str) -> dict[str, float]:
 
 
 def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
+    from harness.analysis.explain import explained, suspect_lines
+
     kinds = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
     bad = [each for each in verdicts if each.kind in kinds and each.gates and each.leniency is None]
     lines = [f"{each.metric}: {each.kind.value}: {explained(each, suspects=False)}" for each in bad]
@@ -124,6 +126,8 @@ def _complaints(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _missed(targets: Sequence[TargetResult]) -> list[str]:
+    from harness.metrics.registry import metric
+
     return [
         f"{target.metric}: target missed. {target.reason}".strip()
         if target.reason

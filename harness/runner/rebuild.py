@@ -15,7 +15,7 @@ from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
 from harness.engines.scripted import SCRIPT
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import WorkerPlace
+from harness.measure.worker.place import WorkerPlace
 from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.runner.resources import Reporter, calibration_texts

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness.core.records.scenario import Arm, Scenario
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import WorkerPlace
+from harness.measure.worker.place import WorkerPlace
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.plan.matrix import Plan

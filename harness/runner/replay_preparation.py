@@ -15,7 +15,7 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Scenario
 from harness.measure.conductor.requests import load_order
 from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, ArmFiles
-from harness.measure.worker.handle import WorkerPlace
+from harness.measure.worker.place import WorkerPlace
 from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
 from harness.runner.measurement import Session, head_of

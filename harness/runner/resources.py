@@ -13,7 +13,8 @@ from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, 
 from harness.core.records.scenario import DEQUANTISED, Arm, ModelVariant
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
+from harness.measure.worker.place import HERE
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.models.naming import derivations, label_of, split_label
 from harness.plan.config import Config

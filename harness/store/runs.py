@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Connection, delete, insert, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -36,8 +36,10 @@ from harness.store.rows import (
     repetition_rows,
     scenario_keys,
 )
-from harness.store.schedule_log import ScheduleLog
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS
+
+if TYPE_CHECKING:
+    from harness.store.schedule_log import ScheduleLog
 
 
 def open_store(
@@ -208,8 +210,10 @@ class RunStore:
                 connection.execute(update(RUNS).where(RUNS.c.key == key).values(**head_values(noted)))
         return removed
 
-    def journal(self) -> ScheduleLog:
+    def journal(self) -> "ScheduleLog":
         """The schedule's log, in the same database."""
+        from harness.store.schedule_log import ScheduleLog
+
         return ScheduleLog(self._database)
 
     def give_back_space(self) -> None:

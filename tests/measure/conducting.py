@@ -10,7 +10,7 @@ from harness.measure.conductor.conductor import Conductor
 from harness.measure.conductor.events import BlockDone, Event, Launched, ScenarioLost, WarmedUp
 from harness.measure.conductor.watch import Watch, never
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, WorkerPlace
+from harness.measure.worker.place import HERE, WorkerPlace
 from harness.measure.worker.protocol import CanaryOrder, LoadOrder, SynthesisOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.worker_lost import WorkerLost

@@ -10,7 +10,8 @@ from harness.core.records.scenario import Arm, Mode
 from harness.core.records.verdict import VerdictKind
 from harness.measure.conductor.trace_reader import read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
+from harness.measure.worker.place import HERE
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.worker_lost import WorkerLost

@@ -13,7 +13,8 @@ from harness.core.errors import BenchError, UsageError
 from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.scenario import Arm, ModelVariant
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
+from harness.measure.worker.place import HERE
 from harness.models.files import ModelFiles
 from harness.plan.config import load_config
 from harness.runner.rebuild import RestoredArm, UnderTest, rebuild, refuse_another, why_not

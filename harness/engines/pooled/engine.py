@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.records.repetition import EngineCounters, EngineFacts
 from harness.engines.kokoro.engine import close_voices, import_kokoro, open_voices, reported_packages, try_language
 from harness.engines.kokoro.session import SWITCHES, StampedSession, open_session, run_options
+from harness.engines.pooled.options import SENTENCES_OPTIONS
 from harness.engines.pooled.synthesizer import SAMPLE_RATE, Synthesizer, check_package
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
     from harness.core.clock import Clock
 
-OPTIONS: Mapping[str, str] = {
-    "sessions": "a count, which share the arm's threads and provider; or provider:threads for each, as in cpu:1+cpu:1",
-    "warm_up": "on or off: three pieces on every session before the engine is ready",
-    "cache": "MiB of audio that are kept; 0 keeps none",
-    "cache_ttl": "seconds that a piece is kept",
-}
-"""What an arm may set of this engine, beside the session options."""
 MOST_SESSIONS = 64
 FALL_BACK = "cpu"
 
@@ -186,8 +180,8 @@ def open_synthesizer(
 
 def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
     """Our options, and the order with what is left of them. EngineRefusal where one makes no sense."""
-    given = {name: value for name, value in order.session_options.items() if name in OPTIONS}
-    left = {name: value for name, value in order.session_options.items() if name not in OPTIONS}
+    given = {name: value for name, value in order.session_options.items() if name in SENTENCES_OPTIONS}
+    left = {name: value for name, value in order.session_options.items() if name not in SENTENCES_OPTIONS}
     warm_up = given.get("warm_up", "off").lower()
     if warm_up not in SWITCHES:
         raise EngineRefusal(f"option warm_up takes on or off, not {given['warm_up']!r}")
@@ -209,7 +203,9 @@ def _plans(text: str, order: EngineOrder) -> tuple[SessionPlan, ...]:
     for each in text.split("+"):
         provider, _, count_text = each.partition(":")
         if not provider or not count_text.isdecimal() or len(plans) == MOST_SESSIONS:
-            raise EngineRefusal(f"option sessions takes {OPTIONS['sessions']}, at most {MOST_SESSIONS}; not {text!r}")
+            raise EngineRefusal(
+                f"option sessions takes {SENTENCES_OPTIONS['sessions']}, at most {MOST_SESSIONS}; not {text!r}"
+            )
         plans.append(SessionPlan(provider=provider, threads=int(count_text)))
     return tuple(plans)
 
@@ -226,7 +222,7 @@ def _number(name: str, text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < 1e9:
-        raise EngineRefusal(f"option {name} takes a number, {OPTIONS[name]}; not {text!r}")
+        raise EngineRefusal(f"option {name} takes a number, {SENTENCES_OPTIONS[name]}; not {text!r}")
     return number
 
 

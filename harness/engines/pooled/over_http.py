@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from harness.core.subprocesses import command
 from harness.engines.http.engine import EndpointEngine
 from harness.engines.http.engine import start as reach
 from harness.engines.http.target import Target
-from harness.engines.pooled.engine import OPTIONS as SENTENCES_OPTIONS
+from harness.engines.pooled.options import CLIENT_OPTIONS, SERVED_OPTIONS
 from harness.engines.protocol import EngineOrder, ServerProcess, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
 
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.core.clock import Clock
-
-CLIENT_OPTIONS: Mapping[str, str] = {
-    "dialect": "openai or raycast",
-    "format": "pcm, wav, mp3, opus or flac; the raycast dialect has the first two",
-    "keep_alive": "on: one connection for all requests; off: a new one for each",
-}
-"""What an arm may set of the listener, beside the options of the engine `kokoro-sentences` and of the session."""
-OPTIONS: Mapping[str, str] = {**SENTENCES_OPTIONS, **CLIENT_OPTIONS}
 
 START_S = 240.0
 STOP_S = 10.0
@@ -205,7 +197,7 @@ def _check(order: EngineOrder) -> None:
 def _arguments(order: EngineOrder) -> list[str]:
     """The options of `kokoro-bench serve` that come to the same as the order."""
     given = dict(order.session_options)
-    ours = {name: given.pop(name) for name in OPTIONS if name in given}
+    ours = {name: given.pop(name) for name in SERVED_OPTIONS if name in given}
     arguments = [
         "serve", "--attached", "--port", "0", "--concurrency", str(MOST_REQUESTS),
         "--model", join_list([order.model_path]), "--voices", order.voices_path, "--voice", order.voice,

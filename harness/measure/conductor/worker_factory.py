@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from harness.core.records.repetition import Canary, ServerFigures
 from harness.core.records.scenario import Arm, Scenario
 from harness.engines.started.command import ServerCommand
-from harness.measure.worker.handle import WorkerHandle, WorkerPlace, WorkerStarter
+from harness.measure.worker.handle import WorkerHandle, WorkerStarter
+from harness.measure.worker.place import WorkerPlace
 from harness.measure.worker.protocol import CanaryOrder
 from harness.measure.worker.worker_lost import WorkerLost
 

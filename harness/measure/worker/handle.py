@@ -9,12 +9,10 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, NoReturn, Protocol, TypeVar
 
 from harness.core.native_imports import REMEDY, how_it_ended, import_failure
@@ -22,6 +20,7 @@ from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetit
 from harness.core.subprocesses import command
 from harness.engines.started.command import KILL_S, ServerCommand, await_stopped, running_server
 from harness.measure.worker.pause import SUPPORTED, VARIABLE, ProcessPauser
+from harness.measure.worker.place import HERE, WorkerPlace
 from harness.measure.worker.protocol import (
     PROTOCOL,
     Answer,
@@ -91,18 +90,7 @@ class WorkerHandle(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerPlace:
-    """The interpreter of a worker's runtime, and the directory of the harness package that it loads."""
-
-    python: str = sys.executable
-    harness: Path = Path(__file__).resolve().parents[2]
-    environment: tuple[tuple[str, str], ...] = ()
-
-
 Part = TypeVar("Part")
-
-HERE = WorkerPlace()
 
 WorkerStarter = Callable[[WorkerPlace], WorkerHandle]
 

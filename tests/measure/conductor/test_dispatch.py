@@ -13,8 +13,9 @@ from harness.measure.conductor.requests import concurrent_order, concurrent_time
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.conductor.workers import ActiveWorker
 from harness.measure.system.thread_states import SLEEP, WORKING, Snapshot
-from harness.measure.worker.handle import HERE, Overdue, WorkerHandle
+from harness.measure.worker.handle import Overdue, WorkerHandle
 from harness.measure.worker.observed_synthesis import ThreadObservations
+from harness.measure.worker.place import HERE
 from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, SynthesisOrder
 from harness.measure.worker.slicing_checks import Slicing
 from harness.measure.worker.time_slicing import SlicedSynthesis

@@ -11,7 +11,8 @@ from harness.core.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
 from harness.measure.conductor.events import BlockDone, Event, Progress, ScenarioLost
 from harness.measure.conductor.load_runs import LoadConductor
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, Overdue, WorkerPlace
+from harness.measure.worker.handle import Overdue
+from harness.measure.worker.place import HERE, WorkerPlace
 from harness.measure.worker.protocol import ConcurrentAnswer, ConcurrentOrder, LoadOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.worker_lost import WorkerLost

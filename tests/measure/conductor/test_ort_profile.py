@@ -14,7 +14,8 @@ from harness.engines.scripted_profile import ScriptedProfile
 from harness.measure.conductor.ort_profile import LAUNCHES, REPETITIONS, profile_arm, profile_pair
 from harness.measure.conductor.trace_reader import read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
+from harness.measure.worker.place import HERE
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.worker_lost import WorkerLost
 from harness.models.files import ModelFiles

@@ -13,9 +13,9 @@ from harness.core.records.scenario import Scenario
 from harness.measure.conductor.events import BlockDone
 from harness.measure.conductor.warm_ups import MOST_OBSERVED
 from harness.measure.system.thread_states import SLEEP, SOCKET, WORKING, Snapshot, State
-from harness.measure.worker.handle import WorkerPlace
 from harness.measure.worker.observed_synthesis import OBSERVE_EVERY_S
 from harness.measure.worker.pause import ProcessPauser, WorkerActivity
+from harness.measure.worker.place import WorkerPlace
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.slicing_checks import (
     CANNOT_DETERMINE,

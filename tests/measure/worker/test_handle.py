@@ -15,7 +15,8 @@ import pytest
 import harness
 from harness.core.clock import ScriptedClock
 from harness.core.records.repetition import OutcomeKind
-from harness.measure.worker.handle import HERE, ProcessHandle, WorkerHandle, WorkerPlace
+from harness.measure.worker.handle import ProcessHandle, WorkerHandle
+from harness.measure.worker.place import HERE, WorkerPlace
 from harness.measure.worker.protocol import PROTOCOL, CanaryOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.worker_lost import WorkerLost

@@ -8,9 +8,10 @@ import pytest
 
 from harness.core.records.repetition import OutcomeKind, Phase, Repetition
 from harness.measure.system.thread_states import LOCKED, SLEEP, TIMED_LOCK, WORKING, Snapshot
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.observed_synthesis import synthesise_observed
 from harness.measure.worker.pause import SUPPORTED, ProcessPauser, WorkerActivity
+from harness.measure.worker.place import HERE
 from harness.measure.worker.protocol import SynthesisOrder
 from harness.measure.worker.time_slicing import SlicedSynthesis, as_pausable
 from harness.measure.worker.worker_lost import WorkerLost

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from harness.measure.system.thread_states import WORKING, Snapshot, Threads
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.pause import (
     SUPPORTED,
     VARIABLE,
@@ -22,6 +22,7 @@ from harness.measure.worker.pause import (
     WorkerActivity,
     inherit_ledger,
 )
+from harness.measure.worker.place import HERE
 from harness.measure.worker.probes import SystemProbes
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")

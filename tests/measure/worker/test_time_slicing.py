@@ -9,8 +9,9 @@ import pytest
 from harness.core.clock import ScriptedClock
 from harness.core.records.repetition import OutcomeKind, Repetition
 from harness.engines.scripted import SECONDS_PER_CHARACTER
-from harness.measure.worker.handle import HERE, ProcessHandle
+from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.pause import SUPPORTED
+from harness.measure.worker.place import HERE
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.time_slicing import (
     SlicedSynthesis,

@@ -1,0 +1,18 @@
+"""What an arm may set of the engines `kokoro-sentences` and `kokoro-server`, beside the session options."""
+
+from collections.abc import Mapping
+
+SENTENCES_OPTIONS: Mapping[str, str] = {
+    "sessions": "a count, which share the arm's threads and provider; or provider:threads for each, as in cpu:1+cpu:1",
+    "warm_up": "on or off: three pieces on every session before the engine is ready",
+    "cache": "MiB of audio that are kept; 0 keeps none",
+    "cache_ttl": "seconds that a piece is kept",
+}
+"""Of both engines."""
+CLIENT_OPTIONS: Mapping[str, str] = {
+    "dialect": "openai or raycast",
+    "format": "pcm, wav, mp3, opus or flac; the raycast dialect has the first two",
+    "keep_alive": "on: one connection for all requests; off: a new one for each",
+}
+"""Of the client of `kokoro-server`."""
+SERVED_OPTIONS: Mapping[str, str] = {**SENTENCES_OPTIONS, **CLIENT_OPTIONS}
