@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.speech_faults import DERIVED, ORIGINAL, RATE, SYNTHESISED, Synthesis, text_of
 from harness.analysis.speech_rule import judge_audio
+from harness.core.cache_root import default_root
 from harness.core.errors import BenchError
 from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading
 from harness.core.records.value import known, unknown
@@ -28,7 +29,6 @@ from harness.measure.speech.process import JudgeProcess
 from harness.measure.speech.protocol import JudgeOrder, write_line
 from harness.measure.speech.runtime import JudgeRuntime, prepare
 from harness.metrics.audio.similarity import compare
-from harness.models.cache import default_root
 
 if TYPE_CHECKING:
     import numpy as np

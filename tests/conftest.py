@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
 from harness.analysis.promotion import baseline_entries
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
 from harness.measure.conductor.events import EventHandler
-from harness.models.cache import ROOT_VARIABLE, Cache
+from harness.models.cache import Cache
 from harness.models.catalogue import Catalogue
 from harness.models.default import OFFLINE_VARIABLE
 from harness.models.files import ModelFiles

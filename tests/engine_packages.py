@@ -7,7 +7,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.models.cache import ROOT_VARIABLE
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.models.default import OFFLINE_VARIABLE
 
 WORK = 1_000

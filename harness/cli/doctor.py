@@ -21,12 +21,12 @@ SIGNS = {
 @click.option("--json", "as_json", is_flag=True, help="print the findings as JSON")
 def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
     """Describe this machine and what may disturb a measurement on it."""
+    from harness.core.cache_root import default_root
     from harness.measure.doctor import examine, exit_code
     from harness.measure.doctor.checkup import check
-    from harness.models.cache import Cache
 
     results = Path(config.results) if "://" not in config.results else config.root
-    findings = examine(check(results=results, cache=Cache().root))
+    findings = examine(check(results=results, cache=default_root()))
     if as_json:
         import msgspec
 

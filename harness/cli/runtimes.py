@@ -19,8 +19,8 @@ def list_runtimes(config: Config) -> None:
     """List the runtimes declared in pyproject.toml, and those that are built."""
     from datetime import UTC, datetime
 
+    from harness.core.cache_root import default_root
     from harness.measure.runtimes.build import Runtimes, declared
-    from harness.models.cache import default_root
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
@@ -48,8 +48,8 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
 
     With --engine of another package, only what that engine needs is installed.
     """
+    from harness.core.cache_root import default_root
     from harness.measure.runtimes.build import Runtimes, declared, find_runtime
-    from harness.models.cache import default_root
 
     runtime = find_runtime(name, declared(config.tables, root=config.root), where="NAME")
     python = Runtimes(default_root()).build(
@@ -63,8 +63,8 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
 @click.option("--all", "everything", is_flag=True, help="delete all, whatever their age")
 def prune(older_than: float, everything: bool) -> None:  # noqa: FBT001 - click's own
     """Remove environments that were not used for some time."""
+    from harness.core.cache_root import default_root
     from harness.measure.runtimes.build import Runtimes
-    from harness.models.cache import default_root
 
     gone = Runtimes(default_root()).prune(unused_s=0.0 if everything else older_than * DAY_S)
     for environment in gone:

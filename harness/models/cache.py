@@ -7,7 +7,6 @@ so a killed build blocks nobody, and the next builder sweeps what it left.
 
 import contextlib
 import errno
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,14 +14,13 @@ from pathlib import Path
 
 import msgspec
 
+from harness.core.cache_root import ROOT_VARIABLE, default_root
 from harness.core.errors import ModelError
 from harness.core.files import move_durably
 from harness.core.native_imports import version_of
 from harness.core.records.scenario import ModelVariant
-from harness.core.user_paths import user_path
 from harness.models.files import Digests, ModelFiles, Report, sha256_of
 
-ROOT_VARIABLE = "KOKORO_BENCH_CACHE"
 FORMAT = 1
 """Version of the manifests. 1: the first."""
 MODEL = "model.onnx"
@@ -64,16 +62,6 @@ class Plan:
     needed: int
     voices: Path | None = None
     made_with: dict[str, str] = field(default_factory=dict)
-
-
-def default_root() -> Path:
-    """The user's cache folder of this program; KOKORO_BENCH_CACHE names another."""
-    chosen = os.environ.get(ROOT_VARIABLE)
-    if chosen and chosen.strip():
-        return user_path(chosen, where=ROOT_VARIABLE).absolute()
-    import platformdirs
-
-    return platformdirs.user_cache_path("kokoro-bench", appauthor=False)
 
 
 def tool_versions() -> dict[str, str]:

@@ -106,9 +106,9 @@ class WorkerPlaces:
         return self._places[key]
 
     def _make(self, arm: Arm) -> WorkerPlace:
+        from harness.core.cache_root import default_root
         from harness.measure.runtimes.build import Runtimes
         from harness.measure.runtimes.revisions import checkout, harness_in, is_harness
-        from harness.models.cache import default_root
 
         place, runtime, runtimes = HERE, arm.runtime, Runtimes(default_root())
         if arm.revision and not arm.server:  # the revision is the server's, and not its client's

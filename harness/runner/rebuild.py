@@ -10,13 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.analysis.against_reference import listed_differences
+from harness.core.cache_root import default_root
 from harness.core.errors import BenchError, ModelError, RuntimeBuildError, UsageError
 from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
 from harness.engines.scripted import SCRIPT
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.place import WorkerPlace
-from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.runner.resources import Reporter, calibration_texts
 

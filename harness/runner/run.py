@@ -15,6 +15,7 @@ from harness.analysis.gate import exit_code
 from harness.analysis.server_starts import start_notes
 from harness.analysis.stats.precision import Precision
 from harness.analysis.waivers import with_waivers
+from harness.core.cache_root import default_root
 from harness.core.clock import ScriptedClock
 from harness.core.errors import BenchError, ExitCode, UsageError
 from harness.core.records.reference import Reference
@@ -25,7 +26,6 @@ from harness.measure.conductor.events import EventHandler
 from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown
 from harness.measure.system.lock import Place, exclusive_measurement
 from harness.metrics.derive import RunValues
-from harness.models.cache import default_root
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus
 from harness.plan.gate_policy import check_overlap

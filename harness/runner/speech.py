@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from harness.core.cache_root import default_root
 from harness.core.errors import RuntimeBuildError
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
@@ -10,7 +11,6 @@ from harness.core.records.speech import SpeechReading
 from harness.engines.languages import spoken_language
 from harness.measure.speech.listener import KeptAudio, Listener
 from harness.measure.speech.runtime import JudgeRuntime, prepare
-from harness.models.cache import default_root
 from harness.plan.matrix import Plan
 from harness.runner.resources import Reporter
 

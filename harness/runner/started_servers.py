@@ -95,8 +95,8 @@ class StartedServers:
 
     def _in_checkout(self, revision: str, folder: Path, *, where: str) -> tuple[Path, Path]:
         """The checkout of a revision, and the directory in it that corresponds to one of the work tree. UsageError."""
+        from harness.core.cache_root import default_root
         from harness.measure.runtimes.revisions import checkout, repository_of
-        from harness.models.cache import default_root
 
         root = repository_of(self.config.directory).resolve()
         checked_out = checkout(self.config.directory, revision, cache=default_root())

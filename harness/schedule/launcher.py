@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from harness.core.cache_root import ROOT_VARIABLE, default_root
 from harness.core.comma_lists import join_list
 from harness.core.errors import MeasurementError
 from harness.measure.conductor.event_file import EVENTS_VARIABLE
 from harness.measure.conductor.shutdown import UNTIL_VARIABLE
-from harness.models.cache import ROOT_VARIABLE, default_root
 from harness.plan.config import ENVIRONMENT_PREFIX, Config
 from harness.plan.keys import KEYS
 from harness.schedule.job import EXPLAIN_S, Job

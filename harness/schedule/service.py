@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.analysis.alert_words import alert_page
+from harness.core.cache_root import default_root
 from harness.core.clock import Clock, SystemClock
 from harness.core.errors import BenchError, ConfigError, ExitCode, UsageError
 from harness.core.records.schedule import FireOutcome, SchedulerInstance
@@ -19,7 +20,6 @@ from harness.measure.runtimes.accepted_source import SourceAtCommits
 from harness.measure.system import lock as exclusive
 from harness.measure.system import processes
 from harness.measure.system.machine import boot_id, identify
-from harness.models.cache import default_root
 from harness.plan.config import Config, with_values
 from harness.plan.keys import KEYS
 from harness.schedule.daemon import Daemon, DaemonContext

@@ -76,7 +76,7 @@ def _compiled_templates() -> "BytecodeCache | None":
     from jinja2 import FileSystemBytecodeCache
     from jinja2.bccache import Bucket
 
-    from harness.models.cache import default_root
+    from harness.core.cache_root import default_root
 
     class Kept(FileSystemBytecodeCache):
         def dump_bytecode(self, bucket: Bucket) -> None:

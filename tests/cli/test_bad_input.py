@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.models.cache import ROOT_VARIABLE
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.models.files import ModelFiles
 from harness.store.baseline_files import file_name
 from tests import forking

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.waiting_engines import installed
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.native_imports import PACKAGES, ImportCheck, how_it_ended
-from harness.models.cache import ROOT_VARIABLE
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import serving
 from tests.conftest import Command

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.records.run import RunData
 from harness.core.uv import run_uv
-from harness.models.cache import ROOT_VARIABLE
 from harness.store.runs import open_store
 from tests import forking
 from tests.conftest import Command

@@ -358,7 +358,7 @@ FIRST: dict[str, str] = {
     "models": "harness.models.catalogue.Catalogue.__init__",
     "ci": "harness.cli.ci.workflow_files",
     "ci gate": "harness.ci.gate.read_result",
-    "runtimes prune": "harness.models.cache.default_root",
+    "runtimes prune": "harness.core.cache_root.default_root",
     "mock-server": "harness.server.mock.script_file.find_script",
 }
 """Command or group → what it does first; every other reads its configuration first."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.options import STORED
+from harness.core.cache_root import ROOT_VARIABLE, default_root
 from harness.measure.system.machine import identify
-from harness.models.cache import ROOT_VARIABLE, default_root
 from harness.plan.config import ENVIRONMENT_PREFIX, NOT_CONFIGURATION, Config, load_config
 from harness.plan.keys import KEYS
 from harness.plan.narrowing import label

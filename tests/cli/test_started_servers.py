@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.records.repetition import Phase
 from harness.core.records.run import RunData
-from harness.models.cache import ROOT_VARIABLE
 from harness.store.runs import open_store
 from tests import forking
 from tests.conftest import Command

@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from harness.cli import main
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.records.repetition import Block, Launch, Phase, Repetition
 from harness.core.records.run import RunRecord
 from harness.core.records.verdict import Summary, TargetResult
-from harness.models.cache import ROOT_VARIABLE
 from harness.server.mock.script import Script
 from harness.server.mock.server import serving
 from tests import forking

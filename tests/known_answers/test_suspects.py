@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.engines import scripted_profile
 from harness.engines.scripted_profile import CHANGED, SHARES
-from harness.models.cache import ROOT_VARIABLE
 from harness.models.default import OFFLINE_VARIABLE
 from tests import forking
 from tests.conftest import Command

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.cache_root import default_root
 from harness.core.errors import ModelError
 from harness.core.records.scenario import ModelVariant
-from harness.models.cache import Cache, Plan, default_root, tool_versions
+from harness.models.cache import Cache, Plan, tool_versions
 from harness.models.files import silent
 
 ROOT = Path(__file__).parents[2]

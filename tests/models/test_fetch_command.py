@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.models import download, public, voice_sources
-from harness.models.cache import ROOT_VARIABLE, Cache
+from harness.models.cache import Cache
 from harness.models.catalogue import Catalogue
 from harness.models.obtain import Source, obtain
 from harness.models.public import BY_NAME

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.errors import BenchError, ExitCode, ModelError, PackageError, RuntimeBuildError, UsageError
 from harness.core.records.repetition import OutcomeKind
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Runtime
 from harness.core.records.verdict import VerdictKind
-from harness.models.cache import ROOT_VARIABLE, Cache
+from harness.models.cache import Cache
 from harness.plan.config import load_config
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import run

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.analysis.subjects import subject_of
+from harness.core.cache_root import default_root
 from harness.core.comma_lists import join_list
 from harness.core.errors import UsageError
 from harness.core.files import write_atomically
@@ -17,7 +18,6 @@ from harness.core.records.scenario import CURRENT_RUNTIME, Arm
 from harness.measure.runtimes.git import GitError, git
 from harness.measure.runtimes.revisions import repository_of, resolve
 from harness.measure.runtimes.versions import read_version, versions_between
-from harness.models.cache import default_root
 from harness.plan.arm_spec import arm_spec_of, without_paths
 from harness.plan.config import Config
 

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.exhaustive
 @pytest.fixture(scope="module")
 def real() -> JudgeRuntime:
     """The real tools, in the cache of the user who runs the tests."""
-    from harness.models.cache import default_root
+    from harness.core.cache_root import default_root
 
     os.environ.pop(OFFLINE_VARIABLE, None)
     return prepare(default_root(), report=lambda _: None)
