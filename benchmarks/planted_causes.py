@@ -1,8 +1,9 @@
 """Plants causes on real workers and says whether a duel names the true one first.
 
-Each plant is one duel: of a model with one operator made slower, of a package that delays one stage or holds memory, of
-a session option, of an older ONNX Runtime, or of a commit. `--simulated` counts instead how often the profiles of
-scripted engines name a node that alone takes 20 % of the time less, and how often they name one where nothing differs.
+Each plant is one duel: of a model with one operator made slower or one subgraph quantised badly, of a package that
+delays one stage, holds memory or leaks it, of a session option, of an older ONNX Runtime, or of two commits of an
+engine. What counts is what the command prints as JSON. `--simulated` counts instead how often the profiles of scripted
+engines name a node that alone takes 20 % of the time less, and how often they name one where nothing differs.
 """
 
 import argparse
@@ -11,13 +12,13 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import requires, version
-from importlib.resources import files
 from pathlib import Path
-from shutil import copytree
 
+from benchmarks.plants import MODEL, Plant, every_plant, refusal
 from harness.analysis.operators import profiled_pair
 from harness.core.clock import ScriptedClock, SystemClock
 from harness.core.records.profile import Profiled
@@ -29,116 +30,41 @@ from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.place import HERE
 from harness.measure.worker.scripted_handle import ScriptedHandle
 
-MODEL = "replica-small"
-PARTS = ("stage", "phase", "memory", "operator", "node")
-"""What the suspects that moved begin with. The others are differences between the arms."""
+PART = re.compile(r"(operator|node|stage|phase|memory) .*: [+-]")
+"""A suspect that is a part of the value and moved. The others are what differs between the arms, or name nothing."""
 SEEDS = 200
 TEXT = Utterance(text_class="own", variant=0, text="Hello there, this is a sentence of some length.")
-
-Sides = Callable[[Path], tuple[str, ...]]
-"""Prepares a duel in a folder: candidate, reference, and options."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plant:
-    """A duel with a known cause. `expected` is a pattern of the suspect, which is first of those of its kind.
-
-    `kinds` are the beginnings of the suspects among which it must be first; empty for the differences of the arms.
-    """
-
-    sides: Sides
-    expected: str
-    kinds: tuple[str, ...] = ()
-    metric: str = "latency"
-
-
-def slower_operator(operator: str, times: int) -> Sides:
-    """A model in which `times` nodes of one operator more work on the largest tensor before the last convolution."""
-
-    def sides(folder: Path) -> tuple[str, ...]:
-        import onnx
-
-        from harness.models.catalogue import Catalogue
-
-        original = Catalogue().resolve(MODEL)
-        model = onnx.load(original.model_path)
-        graph = model.graph
-        at, last = max((place, node) for place, node in enumerate(graph.node) if node.op_type == "Conv")
-        value, nodes = last.input[0], []
-        for number in range(times):
-            nodes.append(onnx.helper.make_node(operator, [value], [f"planted_{number}"], name=f"planted_{number}"))
-            value = nodes[-1].output[0]
-        zero = onnx.helper.make_tensor("planted_zero", onnx.TensorProto.FLOAT, [1], [0.0])
-        graph.initializer.append(zero)
-        nodes.append(onnx.helper.make_node("Mul", [value, "planted_zero"], ["planted_nothing"]))
-        nodes.append(onnx.helper.make_node("Add", [last.input[0], "planted_nothing"], ["planted_sum"]))
-        last.input[0] = "planted_sum"
-        for node in reversed(nodes):
-            graph.node.insert(at, node)
-        path = folder / "planted.onnx"
-        onnx.save(model, path)
-        return f"model={path}", f"model={MODEL}", "--voices", str(original.voices_path)
-
-    return sides
-
-
-def changed_package(file: str, pattern: str, replacement: str) -> Sides:
-    """kokoro-onnx as a package of a folder, as it is and with a change in one of its files."""
-
-    def sides(folder: Path) -> tuple[str, ...]:
-        found = []
-        for name, released in (("slow", "99.2"), ("usual", "99.1")):
-            root = folder / name
-            copytree(str(files("kokoro_onnx")), root / "kokoro_onnx", ignore=lambda *_: ["__pycache__"])
-            needed = [each for each in requires("kokoro-onnx") or () if "extra ==" not in each]
-            (root / "pyproject.toml").write_text(
-                f'[project]\nname = "kokoro-onnx"\nversion = "{released}"\ndependencies = {json.dumps(needed)}\n'
-                '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-                '[tool.setuptools]\npackages = ["kokoro_onnx"]\n[tool.setuptools.package-data]\nkokoro_onnx = ["*"]\n'
-            )
-            found.append(f"path:{root}")
-        module = folder / "slow" / "kokoro_onnx" / file
-        text, changes = re.subn(pattern, replacement, module.read_text(encoding="utf-8"), count=1)
-        if not changes:
-            raise SystemExit(f"{file} of kokoro-onnx {version('kokoro-onnx')} has no {pattern!r}")
-        module.write_text(text, encoding="utf-8")
-        return found[0], found[1]
-
-    return sides
-
-
-def named(candidate: str, reference: str) -> Sides:
-    """Two sides that need no preparation."""
-    return lambda _folder: (candidate, reference)
-
-
-BUSY = "\n            sum(range({work}))"
-DIFFERENCE = r"^{name}\b"
-PLANTS: Mapping[str, Plant] = {
-    **{
-        f"operator {operator}": Plant(
-            sides=slower_operator(operator, 300), expected=rf"^operator {operator}:", kinds=("operator",)
-        )
-        for operator in ("Erf", "Tanh", "Sigmoid", "Atan", "Softplus")
-    },
-    "stage phonemise": Plant(
-        sides=changed_package("tokenizer.py", r"(        with _espeak_lock:)\n(            phonemes = )",
-                              r"\1" + BUSY.format(work=2_000_000) + r"\n\2"),
-        expected="^stage phonemise:", kinds=("stage",),
-    ),
-    "option threads": Plant(sides=named("threads=2", "threads=1"), expected="^threads 1 → 2"),
-    "option execution_mode": Plant(sides=named("execution_mode=parallel,inter_threads=2", "threads=1"),
-                                   expected="^(threads|execution_mode)"),
-    "option arena": Plant(sides=named("arena=off", "arena=on"), expected="^arena on → off"),
-    "onnxruntime 1.20.1": Plant(sides=named("onnxruntime==1.20.1", "onnxruntime==1.23.2"),
-                                expected=r"^onnxruntime 1\.23\.2 → 1\.20\.1"),
-    "quantised": Plant(sides=named(f"model={MODEL}-u8", f"model={MODEL}"),
-                       expected="^operator (ConvInteger|MatMulInteger|DynamicQuantizeLSTM)", kinds=("operator",)),
-}  # fmt: skip
-
+OPTIONS = ("--effect", "5%", "--wait", "1h", "--quality", "off")
 
 Found = Mapping[str, tuple[str, Sequence[str]]]
 """Metric → the verdict of one duel in words, and the suspects of its change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a duel named. `cause` is the place of the true cause among all suspects, from 1; None: it is not named.
+
+    `part` is the place of the part that moved among all parts, 1 where the plant asks for none. `named` are the
+    suspects; where there are none, `reason` is the verdict.
+    """
+
+    cause: int | None
+    part: int | None
+    named: Sequence[str]
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def rank(self) -> int | None:
+        """The worse of both places."""
+        return None if self.cause is None or self.part is None else max(self.cause, self.part)
+
+    @property
+    def words(self) -> str:
+        """The places as the table shows them."""
+        if self.rank is None and self.cause is not None:
+            return f"{self.cause}, part not named"
+        return "–" if self.rank is None else f"{self.rank}"
 
 
 def suspects(sides: tuple[str, ...], folder: Path, options: Sequence[str]) -> Found:
@@ -150,34 +76,65 @@ def suspects(sides: tuple[str, ...], folder: Path, options: Sequence[str]) -> Fo
     return {each["metric"]: (each["reason"], each["suspects"]) for each in json.loads(done.stdout)["verdicts"]}
 
 
-def rank(plant: Plant, found: Found) -> tuple[int | None, list[str]]:
-    """The place of the true cause among the suspects of its kind, from 1, and these suspects."""
-    _, every = found[plant.metric]
-    kinds = tuple(f"{kind} " for kind in plant.kinds)
-    others = tuple(f"{start}{kind}" for kind in PARTS for start in ("", "no ", "unexplained by "))
-    of_kind = [each for each in every if (each.startswith(kinds) if kinds else not each.startswith(others))]
-    places = [place for place, each in enumerate(of_kind, start=1) if re.search(plant.expected, each)]
-    return (places[0] if places else None), of_kind
+def outcome(plant: Plant, found: Found, *, seconds: float = 0.0) -> Outcome:
+    """What a duel named of a plant. Of equal sides any suspect of any metric is a false one."""
+    if not plant.cause:
+        false = [f"{metric}: {each}" for metric, (_, every) in found.items() for each in every]
+        right = None if false else 1
+        return Outcome(cause=right, part=right, named=false, reason="nothing is named", seconds=seconds)
+    reason, every = found[plant.metric]
+    parts = [each for each in every if PART.match(each)]
+    return Outcome(
+        cause=_place(plant.cause, every),
+        part=_place(plant.part, parts) if plant.part else 1,
+        named=every,
+        reason=reason,
+        seconds=seconds,
+    )
 
 
-def on_real_workers(wanted: Sequence[str], options: Sequence[str]) -> int:
-    """Print a line for each plant. Return the number of those whose cause is not the first suspect."""
-    missed = 0
-    for name, plant in PLANTS.items():
-        if wanted and not any(word in name for word in wanted):
+def _place(pattern: str, among: Sequence[str]) -> int | None:
+    return next((place for place, each in enumerate(among, start=1) if re.search(pattern, each)), None)
+
+
+def on_real_workers(plants: Sequence[Plant], options: Sequence[str], *, times: int) -> int:
+    """Print a line for each duel, and the counts. Return the number of those whose cause is not the first suspect."""
+    ranks: list[int | None] = []
+    refused: dict[str, str] = {}
+    _write_line(("plant", "rank", "seconds", "first named", "second"))
+    _write_line(("---",) * 5)
+    for plant in plants:
+        name = f"{plant.kind} {plant.name}"
+        if reason := refusal(plant):
+            refused[name] = reason
             continue
-        with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-            sides = plant.sides(Path(folder))
-            model = [] if "model=" in " ".join(sides) else ["--model", MODEL]
-            found = suspects(sides, Path(folder), [*model, *options])
-        place, seen = rank(plant, found)
-        missed += place != 1
-        words = f"suspect {place}" if place else "not named"
-        reason, every = found[plant.metric]
-        shown = "; ".join(each[:80] for each in (seen[:2] or every)) or reason
-        sys.stdout.write(f"{name}: {words}; {shown}\n")
-        sys.stdout.flush()
-    return missed
+        for seed in range(times):
+            one = _play(plant, [*options, "--seed", str(seed)])
+            ranks.append(one.rank)
+            shown = [each[:100] for each in (*one.named[:2], *(() if one.named else (one.reason,)))]
+            _write_line((name, one.words, f"{one.seconds:.0f}", *shown))
+    for name, reason in refused.items():
+        sys.stdout.write(f"{name}: refused: {reason}\n")
+    places = Counter(ranks)
+    sys.stdout.write(
+        f"the true cause is the first suspect in {places[1]} of {len(ranks)}, among the first two in "
+        f"{places[1] + places[2]}, and not named in {places[None]}\n"
+    )
+    return len(ranks) - places[1]
+
+
+def _play(plant: Plant, options: Sequence[str]) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+        sides = plant.sides(Path(folder))
+        model = [] if "model=" in " ".join(sides) else ["--model", MODEL]
+        before = time.monotonic()
+        found = suspects(sides, Path(folder), [*model, *options])
+        return outcome(plant, found, seconds=time.monotonic() - before)
+
+
+def _write_line(cells: Sequence[str]) -> None:
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
 
 
 def simulated() -> int:
@@ -244,8 +201,13 @@ def _named(found: Profiled) -> list[tuple[str, float]]:
 
 def main() -> int:
     """Run the plants, or the simulation."""
+    plants = tuple(every_plant())
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plants", nargs="*", help="words of the names of plants (default: all)")
+    kinds = list(dict.fromkeys(each.kind for each in plants))
+    parser.add_argument("--only", action="append", choices=kinds, help="this kind, several times for several")
+    parser.add_argument("--times", type=int, default=1, metavar="N", help="play each plant so many times")
+    parser.add_argument("--list", action="store_true", help="name the plants and end")
     parser.add_argument("--simulated", action="store_true")
     parser.add_argument("--budget", default="60s")
     parser.add_argument("--text", default="chars-60")
@@ -255,13 +217,14 @@ def main() -> int:
         return 3 if same_on_real_workers(given.same) else 0
     if given.simulated:
         return simulated()
-    return (
-        3
-        if on_real_workers(
-            given.plants, ["--budget", given.budget, "--text", given.text, "--effect", "5%", "--wait", "1h"]
-        )
-        else 0
-    )
+    chosen = [each for each in plants if not given.only or each.kind in given.only]
+    wanted = given.plants
+    chosen = [each for each in chosen if not wanted or any(word in f"{each.kind} {each.name}" for word in wanted)]
+    if given.list:
+        sys.stdout.writelines(f"{each.kind} {each.name}\n" for each in chosen)
+        return 0
+    options = ["--budget", given.budget, "--text", given.text, *OPTIONS]
+    return 3 if on_real_workers(chosen, options, times=given.times) else 0
 
 
 if __name__ == "__main__":

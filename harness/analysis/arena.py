@@ -4,13 +4,13 @@ from statistics import median
 
 from harness.analysis.causes import part_sentence
 from harness.analysis.stats.movement import Movement, PartPairs, movements
+from harness.analysis.stats.paired import PEAK
 from harness.core.records.profile import Profiles
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 from harness.core.records.verdict import Verdict
 from harness.metrics.parts import parts_of
 
-PEAK = "rss_peak"
 ARENA = "ONNX Runtime's arena"
 MB = 1e-6
 LEAST = 0.002

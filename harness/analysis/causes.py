@@ -4,16 +4,20 @@ A part is named only if it moved in the verdict's direction by more than its own
 gives its interval and its contribution to the total difference. If no part qualifies, one sentence says so.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from math import log
 
 from harness.analysis.stats.comparison import Policy
 from harness.analysis.stats.movement import Movement, Movements, PartPairs, movements
+from harness.analysis.stats.paired import alike
 from harness.core.records.differences import Difference, differences
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, ModelVariant, Scenario
 from harness.core.records.verdict import Estimate, Verdict
+from harness.engines.builds import NAME, canonical
 from harness.metrics.parts import SILENCE, Parts, parts_of, speech_seconds
+from harness.metrics.registry import METRICS
 
 LEAST_CONTRIBUTION = 0.002
 """A part that moved the whole by less than this ratio is no suspect."""
@@ -22,19 +26,43 @@ LEAST_REST = 0.005
 AS_LONG = 0.001
 """Audio whose length differs by less than this log-ratio is equally long: a real-time factor moved as latency did."""
 NO_TIME_S = 1e-6
+MODEL = "model"
+"""The name of the difference of two models."""
 UNEXPLAINED = "unexplained by "
 """The start of the sentence on what the named parts leave."""
 SPEECH = "ms per second of speech"
+_PART = re.compile(r"(operator|node|stage|phase|memory) .*: [+-]")
+_NAMES_NOTHING = re.compile(rf"{UNEXPLAINED}|no \w+ stands out$|operators: not profiled ")
 
 
 def suspects_of(
     verdict: Verdict, candidate: Scenario, reference: Scenario, data: RunData, policy: Policy
 ) -> tuple[str, ...]:
-    """The parts of the verdict's metric that moved its way, the strongest first, and what differs between the arms."""
-    return (
-        *moved_parts(verdict, candidate, reference, data, policy),
-        *map(str, arm_differences(reference.arm, candidate.arm, data)),
+    """The parts of the verdict's metric that moved its way, and what differs between the arms (`in_order`)."""
+    return in_order(
+        (
+            *moved_parts(verdict, candidate, reference, data, policy),
+            *map(str, arm_differences(reference.arm, candidate.arm, data)),
+        )
     )
+
+
+def in_order(suspects: Iterable[str]) -> tuple[str, ...]:
+    """The suspects in the order in which they tell a cause; those of one kind keep theirs.
+
+    What differs between the arms comes first: nothing else can be the cause, and the parts show where it acts. Another
+    model comes last of them: it differs in everything, and the operators that moved say in what. They come before the
+    stage in which they run. Sentences that name nothing come last.
+    """
+    return tuple(sorted(suspects, key=_rank))
+
+
+def _rank(suspect: str) -> int:
+    if _NAMES_NOTHING.match(suspect):
+        return 4
+    if kind := _PART.match(suspect):
+        return 1 if kind[1] in ("operator", "node") else 2
+    return 3 if suspect.startswith(f"{MODEL} ") else 0
 
 
 def moved_parts(
@@ -45,7 +73,7 @@ def moved_parts(
     if metric == "rtf" and equally_long(candidate, reference, data):
         metric = "latency"
     ours, theirs = parts_of(metric, candidate, data), parts_of(metric, reference, data)
-    pairs = _paired(ours, theirs)
+    pairs = _paired(ours, theirs, metric=metric)
     if not pairs or verdict.change is None:
         return ()
     found = movements(
@@ -54,6 +82,7 @@ def moved_parts(
         least=LEAST_CONTRIBUTION,
         launch_inflation=policy.launch_inflation,
         launch_sd=policy.launch_sd,
+        pair_sd=METRICS[metric].pair_sd,
     )
     if metric == "rss_peak":
         return tuple(sentences(found, scale=1e-6, unit="MB", kind="memory"))
@@ -61,11 +90,11 @@ def moved_parts(
     return tuple(sentences(found, scale=1e3, unit=SPEECH if metric == "rtf" else "ms", kind=kind))
 
 
-def _paired(ours: Parts, theirs: Parts) -> dict[str, PartPairs]:
+def _paired(ours: Parts, theirs: Parts, *, metric: str) -> dict[str, PartPairs]:
     """Part → its values at the places that both sides have, launch by launch."""
     places = sorted(ours.keys() & theirs.keys())
     names = dict.fromkeys(name for place in places for name in (*ours[place], *theirs[place]))
-    launches = sorted({launch for launch, _ in places})
+    launches = alike(metric, sorted({launch for launch, _ in places}))
 
     def side(parts: Parts, name: str) -> tuple[tuple[float, ...], ...]:
         return tuple(
@@ -126,17 +155,25 @@ def arm_differences(reference: Arm, candidate: Arm, data: RunData) -> list[Diffe
     """What the two arms loaded that is not the same: facts, not estimates."""
     before, after = (_settings(arm) for arm in (reference, candidate))
     return [
-        *sorted(differences(_packages(reference, data), _packages(candidate, data))),
-        *_model_difference(reference.model, candidate.model),
         *differences(before, after, absent="default"),
+        *_package_differences(reference, candidate, data),
+        *_model_difference(reference.model, candidate.model),
     ]
+
+
+def _package_differences(reference: Arm, candidate: Arm, data: RunData) -> list[Difference]:
+    """Packages of other versions; those that the arms name come first, and then what these brought with them."""
+    requirements = (*reference.runtime.requirements, *candidate.runtime.requirements)
+    named = {canonical(found[1]) for each in requirements if (found := NAME.match(each))}
+    changed = differences(_packages(reference, data), _packages(candidate, data))
+    return sorted(changed, key=lambda each: (canonical(each.name) not in named, each))
 
 
 def _model_difference(before: ModelVariant | None, after: ModelVariant | None) -> list[Difference]:
     if before is None or after is None or before.sha256 == after.sha256:
         return []
     sizes = f"{before.size / 1e6:.1f} → {after.size / 1e6:.1f} MB"
-    return [Difference("model", before.name, f"{after.name} ({sizes})")]
+    return [Difference(MODEL, before.name, f"{after.name} ({sizes})")]
 
 
 def _settings(arm: Arm) -> dict[str, str]:

@@ -144,14 +144,18 @@ def exit_code(
 
 def _cases(comparisons: Sequence[Comparison], policy: Policy) -> list[_Case]:
     """Estimate all duels together and all baselines together, because they share a machine."""
-    duels = [one.data.pairs for one in comparisons if isinstance(one.data, Duel)]
+    duels = [one.data for one in comparisons if isinstance(one.data, Duel)]
     baselines = [one.data for one in comparisons if isinstance(one.data, AgainstBaseline)]
     # The metrics of one scenario come from the same repetitions, so they are not independent evidence on the machine.
     scenarios = {one.scenario_id for one in comparisons if isinstance(one.data, AgainstBaseline)}
     played = [one.scenario_id for one in comparisons if isinstance(one.data, Duel)]
     pairs = iter(
         deferred_estimates(
-            duels, scenarios=played, launch_inflation=policy.launch_inflation, launch_sd=policy.launch_sd
+            [each.pairs for each in duels],
+            scenarios=played,
+            launch_inflation=policy.launch_inflation,
+            launch_sd=policy.launch_sd,
+            pair_sds=[each.pair_sd for each in duels],
         )
     )
     against = iter(against_baselines(baselines, pool=len(scenarios) >= SCENARIOS_TO_POOL))

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
-from harness.analysis.arena import PEAK, arena_suspects
-from harness.analysis.causes import SPEECH, UNEXPLAINED, equally_long, sentences
+from harness.analysis.arena import arena_suspects
+from harness.analysis.causes import SPEECH, UNEXPLAINED, equally_long, in_order, sentences
 from harness.analysis.node_matching import Launches, Matched, family, match, operator_label, times_of
 from harness.analysis.stats.grouped import flat
 from harness.analysis.stats.movement import FAMILY_ALPHA, Movements, PartPairs, movements
+from harness.analysis.stats.paired import PEAK
 from harness.core.records.profile import FEWEST_REPETITIONS, Node, PartTime, Profile, Profiled, Profiles
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
@@ -79,14 +80,7 @@ def with_profile(
     """The verdict with what the profiles of both sides show among its suspects."""
     found = arena_suspects(verdict, profiles, candidate, reference, data)
     found = found or operator_suspects(verdict, profiles, candidate, reference, data)
-    return replace(verdict, suspects=with_operators(verdict.suspects, found))
-
-
-def with_operators(suspects: tuple[str, ...], operators: Sequence[str]) -> tuple[str, ...]:
-    """The operators after the stages, which they explain, and before what differs between the arms."""
-    starts = tuple(f"{start}{kind}" for kind in ("stage", "memory") for start in ("", "no ", UNEXPLAINED))
-    parts = sum(suspect.startswith(starts) for suspect in suspects)
-    return (*suspects[:parts], *operators, *suspects[parts:])
+    return replace(verdict, suspects=in_order((*verdict.suspects, *found)))
 
 
 def _unusable(profiles: Profiles) -> str:

@@ -7,6 +7,7 @@ the tests of worker processes use it. `EngineOrder.script` may hold:
 - ``noise``: the coefficient of variation of a synthesis (0.02);
 - ``launch_noise``: the standard deviation by which the costs of one start differ from another's, as a log-ratio (0);
 - ``memory``: a factor on the memory that the worker reports (1.0);
+- ``leak``: the megabytes of memory that each request keeps for good (0);
 - ``memory_noise``: the standard deviation by which the memory of one start differs from another's, as a log-ratio (0);
 - ``fault``: ``crash``, ``hang``, ``raise``, ``silent``, ``truncate``, ``refuse`` or ``exit-at-load``;
 - ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all);
@@ -52,7 +53,8 @@ SCRIPTED_DEQUANTISED = ("scripted-dq",)
 
 
 KNOWN = (
-    "pace", "noise", "launch_noise", "memory", "memory_noise", "fault", "fault_text", "new_length", "quick_start"
+    "pace", "noise", "launch_noise", "memory", "leak", "memory_noise",
+    "fault", "fault_text", "new_length", "quick_start",
 )  # fmt: skip
 FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
 
@@ -83,6 +85,7 @@ class Script:
     noise: float = 0.02
     launch_noise: float = 0.0
     memory: float = 1.0
+    leak: float = 0.0
     memory_noise: float = 0.0
     fault: str = ""
     fault_text: int = 0
@@ -104,6 +107,7 @@ class Script:
                 noise=float(script.get("noise", "0.02")),
                 launch_noise=float(script.get("launch_noise", "0")),
                 memory=float(script.get("memory", "1")),
+                leak=float(script.get("leak", "0")),
                 memory_noise=float(script.get("memory_noise", "0")),
                 fault=fault,
                 fault_text=int(script.get("fault_text", "0")),
@@ -225,6 +229,14 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ScriptedEngi
         with stages.stage(part):
             clock.sleep(seconds * script.pace * (0.01 if plain.get("quick_start") else 1.0))
     return ScriptedEngine(order, clock=clock, stages=stages)
+
+
+def leaked_bytes(order: EngineOrder) -> int:
+    """What each request keeps by the script; 0 where the script makes no sense, which `start` refuses."""
+    try:
+        return round(Script.read(ordered_script(order)).leak * 1e6)
+    except EngineRefusal:
+        return 0
 
 
 def memory_factor(order: EngineOrder, *, launch: int) -> float:

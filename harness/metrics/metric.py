@@ -129,6 +129,14 @@ class Metric:
         return self.tolerance is not None
 
     @property
+    def pair_sd(self) -> float:
+        """The presumed standard deviation of a log-ratio of two launches' memory; 0 for any other value.
+
+        Memory does not depend on what else uses the machine. The time of a start does.
+        """
+        return math.sqrt(2) * self.launch_sd if self.unit == "B" and self.per is Per.LAUNCH else 0.0
+
+    @property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest value that it can have, infinite where it has no bound."""
         return (self.least, min(self.most, 1.0) if self.share else self.most)

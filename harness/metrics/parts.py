@@ -1,20 +1,28 @@
 """What a figure is made of: the parts that add up to it, repetition by repetition or launch by launch.
 
 A figure of speech is made of its stages, the start of an engine of its phases, peak memory of what is held once loaded,
-what is kept after speaking, and what one request takes. Figures that are not here (CPU time, the model's size) have no
-parts that are measured.
+what is kept after speaking, what every request adds, and what one request takes. Figures that are not here (CPU time,
+the model's size) have no parts that are measured.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.core.records.repetition import Memory, Phase, Repetition, StageMark
+from harness.core.records.repetition import Phase, Repetition, StageMark
 from harness.metrics import playback
 from harness.metrics.per_request import audio_seconds, repetition_figures, total_ns
 from harness.metrics.stages import StageTimes, stage_times
-from harness.metrics.start_up import FIRST_AUDIO, launch_figures, launches_of, start_up_parts
+from harness.metrics.start_up import (
+    FIRST_AUDIO,
+    equal_warm_ups,
+    growth,
+    launch_figures,
+    launches_of,
+    start_up_parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 
 STAGES = ("phonemise", "inference", "postprocess", "rest")
 SILENCE = "leading silence"
+KEPT, LEAKED = "kept after speaking (arena)", "kept by each request (leak)"
 NS = playback.NS
 
 Place: TypeAlias = tuple[int, int]
@@ -105,8 +114,10 @@ def _first_sound(repetition: Repetition, metric: str) -> dict[str, float]:
 def _of_memory(scenario: Scenario, data: RunData) -> Parts:
     """Bytes at the peak: held once loaded (the model above all), kept after that request, and given back after it.
 
-    ONNX Runtime's arena keeps what it has taken for a request.
+    ONNX Runtime's arena keeps what it has taken for a request, and takes nothing more for the next one. So what a
+    worker keeps after each of its later requests too is a leak. It is a part where the launches were long enough.
     """
+    grown = _growth(scenario, data)
     loaded = {
         launch.launch: launch.rss_loaded
         for launch in data.launches
@@ -115,26 +126,46 @@ def _of_memory(scenario: Scenario, data: RunData) -> Parts:
         and not launch.dedicated
         and launch.rss_loaded is not None
     }
-    highest: dict[int, Memory] = defaultdict(Memory)
-    for each in data.repetitions:
-        if each.scenario_id == scenario.id and each.phase is not Phase.MEASURED and each.outcome.valid:
-            highest[each.launch] = max(highest[each.launch], each.memory, key=lambda memory: memory.peak or 0)
-    return {
-        (launch, WHOLE_LAUNCH): _held(loaded[launch], memory.peak, memory.rss_after)
-        for launch, memory in highest.items()
-        if memory.peak and launch in loaded
-    }
+    everything = _of_the_arm(scenario, data)
+    made: dict[int, int] = defaultdict(int)
+    number: dict[int, int] = {}
+    for each in everything:
+        made[each.launch] += 1
+        number[id(each)] = made[each.launch]
+    usual = median(grown.values()) if grown else None
+    found: dict[Place, Mapping[str, float]] = {}
+    for launch, warm_ups in equal_warm_ups(each for each in everything if each.scenario_id == scenario.id).items():
+        highest = max(warm_ups, key=lambda each: each.memory.peak or 0)
+        memory = highest.memory
+        if memory.peak and launch in loaded:
+            leaked = None if usual is None else number[id(highest)] * grown.get(launch, usual)
+            found[launch, WHOLE_LAUNCH] = _held(loaded[launch], memory.peak, memory.rss_after, leaked=leaked)
+    return found
 
 
-def _held(loaded: int, peak: int, after: int | None) -> dict[str, float]:
+def _of_the_arm(scenario: Scenario, data: RunData) -> list[Repetition]:
+    """All repetitions of the scenario's workers, in their order."""
+    ids = {each.id for each in data.run.scenarios if each.arm.id == scenario.arm.id}
+    ours = [each for each in data.repetitions if each.scenario_id in ids]
+    return sorted(ours, key=lambda each: each.started_at)
+
+
+def _growth(scenario: Scenario, data: RunData) -> Mapping[int, float]:
+    """Launch → bytes that each repetition adds for good."""
+    measured = [each for each in _of_the_arm(scenario, data) if each.phase is Phase.MEASURED]
+    return growth([each for each in measured if each.scenario_id == scenario.id], arm_repetitions=measured)
+
+
+def _held(loaded: int, peak: int, after: int | None, *, leaked: float | None) -> dict[str, float]:
     """The parts of a peak; without what was resident afterwards, the two that are known."""
     if after is None:
         return {"once loaded": float(loaded), "speaking": float(peak - loaded)}
-    return {
+    parts = {
         "once loaded": float(loaded),
-        "kept after speaking (arena)": float(after - loaded),
+        KEPT: after - loaded - (leaked or 0.0),
         "per request": float(peak - after),
     }
+    return parts if leaked is None else {**parts, LEAKED: leaked}
 
 
 def _of_start_up(scenario: Scenario, data: RunData) -> Parts:

@@ -1,7 +1,7 @@
 """Metrics of launches: the time to load, and memory after loading, at the peak and over time."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from statistics import median
 
@@ -86,12 +86,23 @@ def peak_values(repetitions: Sequence[Repetition], *, counts: Counts, reason: st
     The conductor warms text classes up from short to long and resets the mark before each repetition, so each mark
     shows what its own text needs. During the blocks, ONNX Runtime's arena holds the memory of the longest text.
     """
-    marks: dict[int, list[Memory]] = defaultdict(list)
-    for each in repetitions:
-        if each.phase is not Phase.MEASURED and each.outcome.valid:
-            marks[each.launch].append(each.memory)
+    marks = {launch: [each.memory for each in warm_ups] for launch, warm_ups in equal_warm_ups(repetitions).items()}
     placed = [Placed(launch=launch, reading=_highest(marks[launch])) for launch in sorted(marks)]
     return collect("rss_peak", placed, counts=counts, reason=reason)
+
+
+def equal_warm_ups(repetitions: Iterable[Repetition]) -> Mapping[int, Sequence[Repetition]]:
+    """Launch → the first valid repetitions before the measured ones, equally many of each launch.
+
+    A duel warms its arms up until it has observed enough of them in its first launch, which may take more. The second
+    repetition of a worker often takes more memory than the first.
+    """
+    found: dict[int, list[Repetition]] = defaultdict(list)
+    for each in repetitions:
+        if each.phase is not Phase.MEASURED and each.outcome.valid:
+            found[each.launch].append(each)
+    fewest = min(map(len, found.values()), default=0)
+    return {launch: warm_ups[:fewest] for launch, warm_ups in found.items()}
 
 
 def _highest(marks: Sequence[Memory]) -> Reading:
@@ -123,6 +134,22 @@ def slope_values(
     `repetitions` are the scenario's measured ones. `arm_repetitions` are all measured ones of the same workers, in
     order, so that leaks in other scenarios' repetitions are not attributed to this scenario alone.
     """
+    points = _sizes(repetitions, arm_repetitions)
+    placed = [Placed(launch=launch, reading=_slope(points[launch])) for launch in sorted(points)]
+    return collect("rss_slope", placed, counts=counts, reason=reason)
+
+
+def growth(repetitions: Sequence[Repetition], *, arm_repetitions: Sequence[Repetition]) -> Mapping[int, float]:
+    """Launch → bytes of growth for each repetition, as `slope_values`; only launches with enough repetitions."""
+    points = _sizes(repetitions, arm_repetitions)
+    slopes = {launch: _slope(found).value for launch, found in points.items()}
+    return {launch: slope for launch, slope in slopes.items() if slope is not None}
+
+
+def _sizes(
+    repetitions: Sequence[Repetition], arm_repetitions: Sequence[Repetition]
+) -> Mapping[int, Sequence[tuple[int, int]]]:
+    """Launch → the resident size after each of `repetitions`, with the number that the worker had made by then."""
     made: dict[int, int] = defaultdict(int)
     points: dict[int, list[tuple[int, int]]] = defaultdict(list)
     ours = {id(each) for each in repetitions}
@@ -130,8 +157,7 @@ def slope_values(
         made[each.launch] += 1
         if id(each) in ours and each.outcome.valid:
             points[each.launch] += [(made[each.launch], each.memory.rss_after)] if each.memory.rss_after else []
-    placed = [Placed(launch=launch, reading=_slope(points[launch])) for launch in sorted(points)]
-    return collect("rss_slope", placed, counts=counts, reason=reason)
+    return points
 
 
 def _slope(points: Sequence[tuple[int, int]]) -> Reading:

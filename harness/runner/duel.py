@@ -15,7 +15,7 @@ from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
 from harness.analysis.stats.comparison import Duel as Paired
 from harness.analysis.stats.grouped import Grouped, count
-from harness.analysis.stats.paired import FEWEST_PAIRS
+from harness.analysis.stats.paired import FEWEST_PAIRS, alike
 from harness.analysis.stats.power import tolerance_for
 from harness.core.errors import MeasurementError, UsageError
 from harness.core.records.profile import Profiles
@@ -73,9 +73,8 @@ def duel_scenarios(
     """
     variant = None if opponents.two_servers else 0
     mode = Mode.ENDPOINT if opponents.two_servers else mode
-    for name in texts:
-        if name not in TEXT_CLASSES:
-            raise UsageError(f"unknown text class {name!r}", where="--text", remedy="kokoro-bench duel --help")
+    if unknown := [name for name in texts if name not in TEXT_CLASSES]:
+        raise UsageError(f"unknown text class {unknown[0]!r}", where="--text", remedy="kokoro-bench duel --help")
     return tuple(
         Scenario(arm=arm, mode=mode, text_class=name, voice=voice, language=language, variant=variant)
         for name in texts
@@ -340,7 +339,8 @@ def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
         if not values.n:
             return NotComparable(kind=VerdictKind.FAILED, reason=f"{side} has no value: {values.reason}")
     try:
-        return Paired(pairs=paired_log_ratios(ours, theirs))
+        pairs = alike(ours.metric, paired_log_ratios(ours, theirs))
+        return Paired(pairs=pairs, pair_sd=METRICS[ours.metric].pair_sd)
     except MeasurementError as error:
         return NotComparable(kind=VerdictKind.INCOMPARABLE, reason=error.what, advice=error.remedy)
 

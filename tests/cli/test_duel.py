@@ -320,7 +320,7 @@ def profile(**milliseconds: float) -> Profile:
 
 
 class TestOperatorSuspects:
-    def test_a_verdict_that_found_a_change_gets_them_after_the_stages(self, faster: Finished) -> None:
+    def test_a_verdict_that_found_a_change_gets_them_before_the_stages(self, faster: Finished) -> None:
         analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
         data = faster.data
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
@@ -333,8 +333,8 @@ class TestOperatorSuspects:
         after = analysis.explain(before, data, profiler)
         assert profiled == [("scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault")], "once, both sides together"
         latency = next(verdict for verdict in after.verdicts if verdict.metric == "latency")
-        assert latency.suspects[0].startswith("stage inference:")
-        assert latency.suspects[1] == "operator Conv: -2.0 ms (-2.0 to -2.0 at 99.50 %), 100 % of -2.0 ms (10.0 → 8.0)"
+        assert latency.suspects[1].startswith("stage inference:")
+        assert latency.suspects[0] == "operator Conv: -2.0 ms (-2.0 to -2.0 at 99.50 %), 100 % of -2.0 ms (10.0 → 8.0)"
         assert MODELS_DIFFER in latency.suspects[2:]
         memory = next(verdict for verdict in after.verdicts if verdict.metric == "rss_peak")
         assert not any(suspect.startswith("operator") for suspect in memory.suspects)

@@ -211,3 +211,38 @@ def test_a_suspect_of_an_earlier_version_without_an_interval_is_not_shown(here: 
     for text in (shown, exported, *pages):
         assert "ConvInteger" not in text
         assert "of the whole" not in text
+
+
+def suspects_from(output: str, metric: str) -> list[str]:
+    """The suspects of a metric of a duel's JSON, each up to its figures."""
+    (found,) = (each["suspects"] for each in json.loads(output)["verdicts"] if each["metric"] == metric)
+    return [each.partition(": ")[0] for each in found]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "part"),
+    [("leak=20", "memory kept by each request (leak)"), ("memory=1.3", "memory once loaded")],
+)
+def test_a_leak_is_told_from_what_is_held_anyway(here: Command, candidate: str, part: str) -> None:
+    """In three launches, of which each has one peak."""
+    options = ("--engine", "scripted", "--text", "chars-12", "--launches", "3", "--blocks", "6", "--json")
+    found = here("duel", f"script={candidate}", "script=leak=0", *options)
+    assert found.returncode == 1, found.stderr
+    cause, where, *_ = suspects_from(found.stdout, "rss_peak")
+    assert (cause, where) == (f"script leak=0 → {candidate}", part)
+
+
+def test_equal_sides_whose_memory_scatters_as_much_as_is_presumed_have_no_suspect(
+    here: Command, tmp_path: Path
+) -> None:
+    options = ("--engine", "scripted", "--text", "chars-12", "--launches", "3", "--blocks", "6", "--json")
+    for seed in range(5):
+        sides = ("script=memory_noise=0.005", "script=memory_noise=0.0050")
+        found = here("duel", *sides, *options, "--seed", str(seed), "--results", str(tmp_path / f"{seed}.sqlite"))
+        assert [each["suspects"] for each in json.loads(found.stdout)["verdicts"] if each["suspects"]] == [], seed
+
+
+def test_the_chosen_option_is_named_before_the_stage_in_which_it_acts(here: Command) -> None:
+    found = here("duel", "script=pace=1.2", "script=pace=1", "--engine", "scripted", "--text", "chars-12", "--json")
+    assert suspects_from(found.stdout, "latency")[0] == "script pace=1 → pace=1.2"
+    assert "stage inference" in suspects_from(found.stdout, "latency")[1:]

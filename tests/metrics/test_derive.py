@@ -157,9 +157,19 @@ def test_peak_memory_is_the_highest_of_each_launch_s_warm_up(made: Any) -> None:
         made.repetition(launch=0, phase=Phase.WARMUP, peak=520),
         made.repetition(launch=1, phase=Phase.FIRST, peak=510),
         made.repetition(launch=1, phase=Phase.WARMUP, peak=9_999, outcome=SILENT),
+        made.repetition(launch=1, phase=Phase.WARMUP, peak=490),
         made.repetition(launch=0, block=0, peak=1_300),
     )
     assert scenario_values(made.scenario(), data)["rss_peak"].grouped == ((520.0,), (510.0,))
+
+
+def test_peak_memory_is_that_of_equally_many_warm_up_repetitions_in_each_launch(made: Any) -> None:
+    data = made.data(
+        made.repetition(launch=0, phase=Phase.WARMUP, peak=500),
+        made.repetition(launch=0, phase=Phase.WARMUP, peak=620),
+        made.repetition(launch=1, phase=Phase.WARMUP, peak=510),
+    )
+    assert scenario_values(made.scenario(), data)["rss_peak"].grouped == ((500.0,), (510.0,))
 
 
 def test_peak_memory_is_unknown_with_the_platform_s_reason(made: Any) -> None:

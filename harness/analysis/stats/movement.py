@@ -78,13 +78,15 @@ def movements(
     least: float,
     launch_inflation: float = 1.0,
     launch_sd: float = 0.0,
+    pair_sd: float = 0.0,
     rate: float = FAMILY_ALPHA,
 ) -> Movements:
     """The parts that moved in the metric's direction: up if `rose`, else down.
 
     A part is named if its whole interval lies on that side and it moved the sum by the ratio `least` or more. No part
     is named if the sum itself moved the other way. `launch_inflation` and `launch_sd` (relative to a part's size) are
-    the priors on launches (`comparison.Policy`). `rate` is the family's false-discovery rate.
+    the priors on launches (`comparison.Policy`), `pair_sd` (relative to the sum) that on values of which a launch has
+    one (`comparison.Duel`). `rate` is the family's false-discovery rate.
     """
     parts = {name: pairs for name, pairs in parts.items() if pairs.size}
     if not parts or min(len(flat(pairs.candidate)) for pairs in parts.values()) < FEWEST_PAIRS:
@@ -100,7 +102,11 @@ def movements(
         for scale, differences in zip(scales, [*(pairs.differences for pairs in family.values()), total], strict=True)
     ]
     found = deferred_estimates(
-        relative, scenarios=["one"] * len(relative), launch_inflation=launch_inflation, launch_sd=launch_sd
+        relative,
+        scenarios=["one"] * len(relative),
+        launch_inflation=launch_inflation,
+        launch_sd=launch_sd,
+        pair_sds=[pair_sd * whole / scale for scale in scales],
     )
     *own, of_total = [
         deferred.scaled(scale) if deferred else None for deferred, scale in zip(found, scales, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.analysis.stats.grouped import count, flat, occupied, padded
 from harness.analysis.stats.interval import DeferredEstimate
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from harness.core.records.verdict import Estimate
 
 
+_T = TypeVar("_T")
+
+PEAK = "rss_peak"
 FEWEST_PAIRS = 3
 """A duel needs at least this many pairs."""
 
@@ -51,12 +54,14 @@ def deferred_estimates(
     scenarios: Sequence[str] | None = None,
     launch_inflation: float = 1.0,
     launch_sd: float = 0.0,
+    pair_sds: Sequence[float] = (),
 ) -> list[DeferredEstimate | None]:
     """One estimate per duel; None for fewer than three pairs.
 
     All duels of a run are estimated together: they jointly show how much launches differ and how long disturbances last
     (`anova.common`). `launch_inflation` and `launch_sd` are the priors. `scenarios` names the scenario of each duel:
-    metrics of one scenario come from the same repetitions and count once.
+    metrics of one scenario come from the same repetitions and count once. `pair_sds` are presumed standard deviations,
+    one a duel (0: nothing is presumed), of values of which a launch has one.
     """
     duels = [occupied(pairs) for pairs in duels]
     places = [place for place, pairs in enumerate(duels) if count(pairs) >= FEWEST_PAIRS]
@@ -76,7 +81,7 @@ def deferred_estimates(
     for index, place in enumerate(places):
         pairs = duels[place]
         if alone[index]:
-            found[place] = _one_pair_a_launch(pairs)
+            found[place] = _one_pair_a_launch(pairs, presumed=pair_sds[place] if pair_sds else 0.0)
             continue
         overruled = bool(spread.overruled[index])
         found[place] = DeferredEstimate(
@@ -90,6 +95,15 @@ def deferred_estimates(
             launches=len(pairs),
         )
     return found
+
+
+def alike(metric: str, launches: Sequence[_T]) -> tuple[_T, ...]:
+    """The launches of a duel whose values of `metric` are of the same thing, in their order.
+
+    In the first launch the workers have spoken once before their first warm-up, for the time of a first inference. So
+    its peak memory is that of a later request; it does not count where there are enough other launches.
+    """
+    return tuple(launches[1:] if metric == PEAK and len(launches) > FEWEST_PAIRS else launches)
 
 
 def log_ratio_estimate(pairs: Grouped, *, level: float) -> Estimate | None:
@@ -144,16 +158,32 @@ def _stacked(duels: Sequence[Grouped]) -> FloatArray:
     return table
 
 
-def _one_pair_a_launch(pairs: Grouped) -> DeferredEstimate:
-    """One pair per launch (start-up times): Student's t over the launches."""
+def _one_pair_a_launch(pairs: Grouped, *, presumed: float) -> DeferredEstimate:
+    """One pair per launch (start-up times, memory): Student's t over the launches.
+
+    The variance is the weighted mean of the launches' own and that of the standard deviation `presumed` with
+    `PRIOR_FREEDOM` (Smyth 2004, eq. 4), unless chance explains such different launches with less than `CONTRADICTION`.
+    """
     import numpy as np
 
+    from harness.analysis.stats.anova import CONTRADICTION, PRIOR_FREEDOM
+
     values = flat(pairs)
+    freedom, square = len(values) - 1.0, float(np.var(values, ddof=1))
+    method = "paired log-ratio, t over launches"
+    if presumed:
+        from scipy.special import fdtrc
+
+        if fdtrc(freedom, PRIOR_FREEDOM, square / presumed**2) < CONTRADICTION:
+            method += ", which disagree"
+        else:
+            square = (PRIOR_FREEDOM * presumed**2 + freedom * square) / (PRIOR_FREEDOM + freedom)
+            freedom += PRIOR_FREEDOM
     return DeferredEstimate(
         point=float(np.mean(values)),
-        error=float(np.std(values, ddof=1)) / math.sqrt(len(values)),
-        freedom=len(values) - 1.0,
-        method="paired log-ratio, t over launches",
+        error=math.sqrt(square / len(values)),
+        freedom=freedom,
+        method=method,
         n=len(values),
         launches=len(pairs),
     )

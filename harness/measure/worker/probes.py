@@ -108,6 +108,9 @@ class ScriptedProbes:
 
     factor = 1.0
     """A factor on all sizes, which a script sets for each start."""
+    leak = 0
+    """The bytes that each repetition keeps for good, which a script sets too."""
+    _kept = 0
 
     def settle(self) -> None:
         """Do nothing."""
@@ -116,19 +119,20 @@ class ScriptedProbes:
         """Do nothing."""
 
     def end(self, *, cpu_ns: int, wall_ns: int) -> tuple[Memory, Disturbance]:
-        """Memory in proportion to the duration, without disturbance."""
+        """Memory in proportion to the duration, and what is leaked; without disturbance."""
         del cpu_ns
         peak = self.LOADED + self.STEP * (1 + wall_ns // 100_000_000)
-        loaded = round(self.LOADED * self.factor)
-        memory = Memory(rss_before=loaded, rss_after=loaded, peak=round(peak * self.factor))
+        before = round(self.LOADED * self.factor) + self._kept
+        self._kept += self.leak
+        memory = Memory(rss_before=before, rss_after=before + self.leak, peak=round(peak * self.factor) + self._kept)
         return memory, Disturbance(steal_share=0.0, others_cpu_share=0.0, involuntary_switches=0)
 
     def rest(self) -> None:
         """Do nothing: a scripted engine is idle after an answer."""
 
     def resident(self) -> int | None:
-        """The size `LOADED`."""
-        return round(self.LOADED * self.factor)
+        """The size `LOADED`, and what was leaked."""
+        return round(self.LOADED * self.factor) + self._kept
 
     def prepare_cache(self, path: str, *, wanted: str) -> str:
         """Report the wanted state; there is no file."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from harness.core.clock import Clock
 from harness.core.native_imports import how_it_ended
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
-from harness.engines.scripted import ScriptedEnd, memory_factor, ordered_script, version_of
+from harness.engines.scripted import ScriptedEnd, leaked_bytes, memory_factor, ordered_script, version_of
 from harness.measure.worker.handle import Overdue, require_part, synthesis_summary, timeout_reason
 from harness.measure.worker.probes import ScriptedProbes
 from harness.measure.worker.protocol import (
@@ -38,6 +38,7 @@ class ScriptedHandle:
     def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
         """Load its arm; a script may make the process end or hang instead."""
         self._probes.factor = memory_factor(order.engine, launch=order.launch)
+        self._probes.leak = leaked_bytes(order.engine)
         launch = require_part(self._request(order, timeout_s, doing="loading").launch)
         # A script is to this engine what its version is to others: another script is another subject.
         version = version_of(ordered_script(order.engine))

@@ -159,7 +159,8 @@ MEMORY = (
         tolerance=MEMORY_TOLERANCE,
         launch_sd=MEMORY_SD,
         run_spread=MEMORY_SPREAD,
-        formula="per launch: the highest high-water mark over the scenario's warm-up repetitions, reset before each",
+        formula="per launch: the highest high-water mark over the scenario's warm-up repetitions, reset before each; "
+        "equally many of each launch",
         meaning="The most memory that synthesising a text of this length takes.",
         moved_by="The length of the text, ONNX Runtime's arena, quantisation.",
         fooled_by="An arena that keeps the memory of a longer text. So texts are warmed up from short to long, and "

@@ -195,3 +195,18 @@ def test_the_interval_covers_as_often_as_it_says(kind: str) -> None:
         assert estimate is not None
         missed += not estimate.low <= 0 <= estimate.high
     assert 0.005 < missed / tries < 0.075
+
+
+def test_a_few_single_values_are_weighed_with_what_is_presumed_of_them() -> None:
+    """Three launches that by chance agree, and three that cannot be what was presumed."""
+    alike, apart = ((0.05,), (0.0501,), (0.0499,)), ((0.01,), (0.05,), (0.15,))
+    bare, bare_apart = deferred_estimates([alike, apart])
+    weighed, overruled = deferred_estimates([alike, apart], pair_sds=[0.007, 0.007])
+    assert bare is not None
+    assert weighed is not None
+    assert (weighed.point, weighed.freedom, bare.freedom) == (bare.point, 22.0, 2.0)
+    assert weighed.error == pytest.approx(0.007 * math.sqrt(20 / 22 / 3), rel=0.01)
+    assert overruled is not None
+    assert bare_apart is not None
+    assert (overruled.error, overruled.freedom) == (bare_apart.error, bare_apart.freedom)
+    assert overruled.method.endswith("which disagree")
