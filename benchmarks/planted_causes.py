@@ -30,8 +30,8 @@ from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.place import HERE
 from harness.measure.worker.scripted_handle import ScriptedHandle
 
-PART = re.compile(r"(operator|node|stage|phase|memory) .*: [+-]")
-"""A suspect that is a part of the value and moved. The others are what differs between the arms, or name nothing."""
+PART = re.compile(r"(stage|phase|memory) .*: [+-]")
+"""A suspect that is a part of the value itself and moved. Operators and nodes are parts of the stage of inference."""
 SEEDS = 200
 TEXT = Utterance(text_class="own", variant=0, text="Hello there, this is a sentence of some length.")
 OPTIONS = ("--effect", "5%", "--wait", "1h", "--quality", "off")
@@ -44,8 +44,8 @@ Found = Mapping[str, tuple[str, Sequence[str]]]
 class Outcome:
     """What a duel named. `cause` is the place of the true cause among all suspects, from 1; None: it is not named.
 
-    `part` is the place of the part that moved among all parts, 1 where the plant asks for none. `named` are the
-    suspects; where there are none, `reason` is the verdict.
+    `part` is the place of the part that moved among the parts of the value, 1 where the plant asks for none. `named`
+    are the suspects; where there are none, `reason` is the verdict.
     """
 
     cause: int | None

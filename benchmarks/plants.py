@@ -33,7 +33,7 @@ class Plant:
     """A duel with a known cause, of a `kind` that `--only` chooses.
 
     `cause` is a pattern of the suspect that must be the first of all; "" where both sides are equal and nothing may be
-    named. `part` is a pattern of the first of the parts that moved (stages, memory, …); "" where any will do.
+    named. `part` is a pattern of the first of the stages, phases or parts of memory that moved; "" where any will do.
     """
 
     kind: str

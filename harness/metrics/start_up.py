@@ -29,6 +29,9 @@ MOST_SLOPE_POINTS = 1_000
 MIN_SLOPE_REPETITIONS = 5
 """With fewer repetitions a slope shows at most one step of an allocator."""
 
+FEWEST_OF_GROWTH = 3
+"""The same where several launches together tell what a repetition keeps: a duel often ends with so few in each."""
+
 
 def launches_of(scenario: Scenario, launches: Sequence[Launch]) -> tuple[Launch, ...]:
     """The launches of a start-up scenario: those of its arm with the requested state of the page cache.
@@ -140,9 +143,9 @@ def slope_values(
 
 
 def growth(repetitions: Sequence[Repetition], *, arm_repetitions: Sequence[Repetition]) -> Mapping[int, float]:
-    """Launch → bytes of growth for each repetition, as `slope_values`; only launches with enough repetitions."""
+    """Launch → bytes of growth for each repetition (Theil–Sen); only launches with `FEWEST_OF_GROWTH` repetitions."""
     points = _sizes(repetitions, arm_repetitions)
-    slopes = {launch: _slope(found).value for launch, found in points.items()}
+    slopes = {launch: _slope(found, fewest=FEWEST_OF_GROWTH).value for launch, found in points.items()}
     return {launch: slope for launch, slope in slopes.items() if slope is not None}
 
 
@@ -160,14 +163,12 @@ def _sizes(
     return points
 
 
-def _slope(points: Sequence[tuple[int, int]]) -> Reading:
+def _slope(points: Sequence[tuple[int, int]], *, fewest: int = MIN_SLOPE_REPETITIONS) -> Reading:
     """Theil–Sen, the median of all pairs' slopes (H. Theil 1950; P. K. Sen 1968): one jump does not decide it."""
     if not points:
         return unknown("the resident size was not read")
-    if len(points) < MIN_SLOPE_REPETITIONS:
-        return unknown(
-            f"{len(points)} repetitions in a launch are too few for a slope, which takes {MIN_SLOPE_REPETITIONS}"
-        )
+    if len(points) < fewest:
+        return unknown(f"{len(points)} repetitions in a launch are too few for a slope, which takes {fewest}")
     # The number of slopes grows quadratically, so use only every k-th point of a long load.
     points = points[:: -(-len(points) // MOST_SLOPE_POINTS)]
     # SciPy has this function too, but importing SciPy takes longer than deriving all metrics.

@@ -224,8 +224,8 @@ def suspects_from(output: str, metric: str) -> list[str]:
     [("leak=20", "memory kept by each request (leak)"), ("memory=1.3", "memory once loaded")],
 )
 def test_a_leak_is_told_from_what_is_held_anyway(here: Command, candidate: str, part: str) -> None:
-    """In three launches, of which each has one peak."""
-    options = ("--engine", "scripted", "--text", "chars-12", "--launches", "3", "--blocks", "6", "--json")
+    """In three launches, each with one peak and as few repetitions as a duel makes."""
+    options = ("--engine", "scripted", "--text", "chars-12", "--launches", "3", "--blocks", "3", "--json")
     found = here("duel", f"script={candidate}", "script=leak=0", *options)
     assert found.returncode == 1, found.stderr
     cause, where, *_ = suspects_from(found.stdout, "rss_peak")
