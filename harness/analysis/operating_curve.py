@@ -105,11 +105,6 @@ def operating_curves(trials: Sequence[Trial]) -> tuple[OperatingCurve, ...]:
     return tuple(_curve(name, [trial for trial in trials if trial.scenario_id == name]) for name in scenarios)
 
 
-def quote(curve: OperatingCurve | None) -> str:
-    """The sentence of a curve; a gate whose curve is unknown says so."""
-    return UNCALIBRATED if curve is None else curve.sentence()
-
-
 def _curve(scenario_id: str, trials: list[Trial]) -> OperatingCurve:
     equal = [trial for trial in trials if trial.planted == 0]
     sizes = sorted({trial.planted for trial in trials if trial.planted != 0})

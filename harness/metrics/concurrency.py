@@ -11,73 +11,61 @@ from harness.core.records.value import Reading, known, unknown
 from harness.metrics import throughput
 from harness.metrics.playback import NS, ttfc
 from harness.metrics.throughput import Window
-from harness.metrics.values import Counts, Placed, Values, collect
+from harness.metrics.values import Collector, Placed
 
 ONE_AT_A_TIME = "one request at a time: it takes concurrent ones"
 LAG_STEP_S = 1e-4
 
 
-def window_values(
+def add_window(
+    values: Collector,
     scenario: Scenario,
     data: RunData,
     *,
     ours: Sequence[Repetition],
     measured: Sequence[Repetition],
-    counts: Counts,
-    reason: str,
     targets: Mapping[str, float],
-) -> dict[str, Values]:
+) -> None:
     """Throughput and goodput: of a block of concurrent requests from first start to last end, of a load in its window.
 
     `ours` are the scenario's repetitions of every phase, in order; `measured` those that count. An answer that was
-    asked for during the warm-up of a load and came within the window is part of what came there.
+    requested during the warm-up of a load and came within the window is part of what came there.
     """
-    spoken: list[Placed] = []
-    good: list[Placed] = []
-
-    def read(members: Sequence[Repetition], window: Window, *, launch: int, block: int) -> None:
-        spoken.append(Placed(launch=launch, block=block, reading=throughput.throughput(members, window)))
-        good.append(Placed(launch=launch, block=block, reading=throughput.goodput(members, window, targets=targets)))
-
+    windows: list[tuple[tuple[int, int], Sequence[Repetition], Window]] = []
     if scenario.traffic is not None:
-        for found in loads_of(scenario, data):
-            members = [each for each in ours if (each.launch, each.block) == (found.launch, found.block)]
-            read(members, window_of(found), launch=found.launch, block=found.block)
+        for load in loads_of(scenario, data):
+            place = load.launch, load.block
+            windows.append((place, [each for each in ours if (each.launch, each.block) == place], window_of(load)))
     elif scenario.concurrency > 1:
-        for (launch, block), members in _by_block(measured).items():
-            read(members, throughput.span(members), launch=launch, block=block)
-    else:
-        reason = ONE_AT_A_TIME
-    return {
-        "throughput": collect("throughput", spoken, counts=counts, reason=reason),
-        "goodput": collect("goodput", good, counts=counts, reason=reason),
-    }
+        windows = [(place, members, throughput.span(members)) for place, members in _by_block(measured).items()]
+    spoken, good = [], []
+    for (launch, block), members, window in windows:
+        spoken.append(Placed(launch=launch, block=block, reading=throughput.throughput(members, window)))
+        answered = throughput.goodput(members, window, targets=targets)
+        good.append(Placed(launch=launch, block=block, reading=answered))
+    reason = "" if scenario.is_concurrent else ONE_AT_A_TIME
+    values.add("throughput", spoken, reason=reason)
+    values.add("goodput", good, reason=reason)
 
 
-def wait_values(
-    scenario: Scenario, *, measured: Sequence[Repetition], counts: Counts, reason: str
-) -> dict[str, Values]:
-    """`longest_wait`: per block of texts asked for at once; no other scenario has it."""
-    if scenario.concurrency == 1:
-        return {}
-    placed = [
+def longest_waits(measured: Sequence[Repetition]) -> list[Placed]:
+    """`longest_wait`: per block of simultaneous requests."""
+    return [
         Placed(launch=launch, block=block, reading=_longest_wait(members))
         for (launch, block), members in _by_block(measured).items()
     ]
-    return {"longest_wait": collect("longest_wait", placed, counts=counts, reason=reason)}
 
 
-def hit_values(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> dict[str, Values]:
-    """`cache_hit_rate`: per block; only scenarios of engines that have a cache and count its hits have it."""
+def hit_rates(measured: Sequence[Repetition]) -> list[Placed]:
+    """`cache_hit_rate`: per block; empty for engines that have no cache or do not count its hits."""
     placed = []
     for (launch, block), members in _by_block(measured).items():
-        # Texts that were asked for at once share one account, which leaves the ratio as it is.
-        accounts = [each.account for each in members if each.account and each.account.cache_limit]
-        asked = sum(each.asked for each in accounts)
-        if asked:
-            rate = known(sum(each.hits for each in accounts) / asked)
+        # Simultaneous requests share one set of counters, which leaves the ratio as it is.
+        counters = [each.account for each in members if each.account and each.account.cache_limit]
+        if requested := sum(each.asked for each in counters):
+            rate = known(sum(each.hits for each in counters) / requested)
             placed.append(Placed(launch=launch, block=block, reading=rate))
-    return {"cache_hit_rate": collect("cache_hit_rate", placed, counts=counts, reason=reason)} if placed else {}
+    return placed
 
 
 def _by_block(repetitions: Sequence[Repetition]) -> Mapping[tuple[int, int], list[Repetition]]:
@@ -95,9 +83,7 @@ def _longest_wait(members: Sequence[Repetition]) -> Reading:
     return known(max(waits) / typical) if typical else unknown("no request received any audio")
 
 
-def lag_values(
-    scenario: Scenario, data: RunData, *, measured: Sequence[Repetition], counts: Counts, reason: str
-) -> Values:
+def add_lag(values: Collector, scenario: Scenario, data: RunData, measured: Sequence[Repetition]) -> None:
     """`client_lag`: of every request, failed ones too, and of every beat of the client's own timer under a load."""
     placed = [
         Placed(launch=each.launch, block=each.block, reading=known(each.lag_ns / NS))
@@ -106,30 +92,24 @@ def lag_values(
     ]
     for block in loads_of(scenario, data):
         for steps, times in block.load.timer_lag if block.load else ():
-            placed += [_beat(block, steps * LAG_STEP_S)] * times
-    if not placed and scenario.traffic is None and scenario.concurrency == 1:
-        reason = ONE_AT_A_TIME
-    return collect("client_lag", placed, counts=counts, reason=reason)
+            beat = Placed(launch=block.launch, block=block.block, reading=known(steps * LAG_STEP_S))
+            placed += [beat] * times
+    values.add("client_lag", placed, reason="" if scenario.is_concurrent else ONE_AT_A_TIME)
 
 
-def load_peaks(scenario: Scenario, data: RunData, *, counts: Counts, reason: str) -> Values:
+def load_peaks(scenario: Scenario, data: RunData) -> list[Placed]:
     """`rss_peak` under a load: what the server's process tree held at most, per load."""
-    placed = [Placed(launch=each.launch, block=each.block, reading=_peak(each)) for each in loads_of(scenario, data)]
-    return collect("rss_peak", placed, counts=counts, reason=reason)
+    return [Placed(launch=each.launch, block=each.block, reading=_peak(each)) for each in loads_of(scenario, data)]
 
 
 def loads_of(scenario: Scenario, data: RunData) -> list[Block]:
-    """The blocks in which the scenario's load was played."""
+    """The blocks that ran the scenario's load."""
     return [block for block in data.blocks if block.load is not None and block.order == (scenario.id,)]
 
 
 def window_of(block: Block) -> Window:
     """A load's window."""
     return Window(start=block.started_at, end=block.started_at + block.wall_ns / NS)
-
-
-def _beat(block: Block, lateness_s: float) -> Placed:
-    return Placed(launch=block.launch, block=block.block, reading=known(lateness_s))
 
 
 def _peak(block: Block) -> Reading:

@@ -9,31 +9,29 @@ from harness.core.records.repetition import Outcome, OutcomeKind, Phase, Repetit
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.value import Reading, known, unknown
-from harness.core.records.verdict import Estimate
-from harness.metrics.concurrency import hit_values, lag_values, load_peaks, wait_values, window_values
+from harness.metrics.concurrency import add_lag, add_window, hit_rates, load_peaks, longest_waits
 from harness.metrics.definitions.audio import NOISE, SIMILARITY
 from harness.metrics.definitions.speech import SPEECH
 from harness.metrics.per_request import REPETITION_METRICS, repetition_figures, reported
 from harness.metrics.playback import NOT_STREAMING, gaps
 from harness.metrics.start_up import (
-    launch_values,
+    launch_readings,
     launches_of,
-    peak_values,
-    slope_values,
+    peaks,
+    slopes,
     start_up_parts,
-    warm_up_values,
+    warm_up_costs,
     why_no_launch,
 )
 from harness.metrics.values import (
+    Collector,
     Counts,
     Grouped,
     Placed,
     Values,
-    collect,
     log_ratios_through,
     log_ratios_to_all,
     paired_log_ratios,
-    wilson,
 )
 
 __all__ = [
@@ -76,9 +74,12 @@ class RunValues:
     def against(self, scenario: Scenario, targets: Mapping[str, float]) -> Mapping[str, Values]:
         """What `of` returns, with goodput counted against `targets` (metric → limit)."""
         found = self.of(scenario)
-        if not targets or (scenario.traffic is None and scenario.concurrency == 1):
+        if not targets or not scenario.is_concurrent:
             return found
-        return {**found, **_window(scenario, _attempts(scenario, self._records), self._records.data, targets=targets)}
+        tries = _attempts(scenario, self._records)
+        window = tries.collector()
+        add_window(window, scenario, self._records.data, ours=tries.ours, measured=tries.measured, targets=targets)
+        return {**found, **window.values}
 
     def of(self, scenario: Scenario) -> Mapping[str, Values]:
         """What `scenario_values` gives, without targets: goodput is unknown."""
@@ -134,23 +135,24 @@ class _Records:
 
     def of_the_arm(self, scenario: Scenario) -> list[Repetition]:
         """All measured repetitions that the scenario's workers made."""
-        played = frozenset([*self._scenarios.get(scenario.arm, ()), scenario.id])
-        if played not in self._by_arm:
-            self._by_arm[played] = [
-                each for each in self._sorted if each.scenario_id in played and each.phase is Phase.MEASURED
+        ids = frozenset([*self._scenarios.get(scenario.arm, ()), scenario.id])
+        if ids not in self._by_arm:
+            self._by_arm[ids] = [
+                each for each in self._sorted if each.scenario_id in ids and each.phase is Phase.MEASURED
             ]
-        return self._by_arm[played]
+        return self._by_arm[ids]
 
 
 def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
     launches = launches_of(scenario, data.launches)
-    counts = _count([each.outcome for each in launches])
-    reason = why_no_launch(scenario, data.launches) if not launches else _no_valid([each.outcome for each in launches])
-    names = ("load_time", *(f"load_{part}" for part in start_up_parts(scenario)), "rss_loaded")
-    values = {name: launch_values(name, launches, counts=counts, reason=reason) for name in names}
-    values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
-    values["success_rate"] = _success_rate(counts, reason=reason, launches=len(launches))
-    return values
+    outcomes = [each.outcome for each in launches]
+    reason = _no_valid(outcomes) if launches else why_no_launch(scenario, data.launches)
+    values = Collector(_count(outcomes), reason=reason)
+    for name in ("load_time", *(f"load_{part}" for part in start_up_parts(scenario)), "rss_loaded"):
+        values.add(name, launch_readings(name, launches))
+    values.add_whole("model_size", _model_size(scenario))
+    values.add_success_rate(launches=len(launches))
+    return values.values
 
 
 def _synthesis(
@@ -158,28 +160,24 @@ def _synthesis(
 ) -> Mapping[str, Values]:
     data, tries = records.data, _attempts(scenario, records, include_disturbed=include_disturbed)
     ours, attempted, measured = tries.ours, tries.attempted, tries.measured
-    counts, reason = tries.counts, tries.reason
-    values = _per_repetition(measured, counts=counts, reason=reason)
-    values["gap"] = _gaps(measured, counts=counts, reason=reason)
-    values["rss_peak"] = (
-        peak_values(ours, counts=counts, reason=reason)
-        if scenario.traffic is None
-        else load_peaks(scenario, data, counts=counts, reason=reason)
-    )
-    values["rss_slope"] = slope_values(
-        attempted, arm_repetitions=records.of_the_arm(scenario), counts=counts, reason=reason
-    )
-    values["model_size"] = _whole("model_size", _model_size(scenario), counts=counts)
-    values["success_rate"] = _success_rate(counts, reason=reason, launches=len({each.launch for each in attempted}))
-    values |= _window(scenario, tries, data, targets=targets)
+    values = tries.collector()
+    _add_per_repetition(values, [each for each in measured if each.outcome.valid])
+    values.add("rss_peak", peaks(ours) if scenario.traffic is None else load_peaks(scenario, data))
+    values.add("rss_slope", slopes(attempted, arm_repetitions=records.of_the_arm(scenario)))
+    values.add_whole("model_size", _model_size(scenario))
+    values.add_success_rate(launches=len({each.launch for each in attempted}))
+    add_window(values, scenario, data, ours=ours, measured=measured, targets=targets)
     if scenario.mode is Mode.WARM_UP:
-        values["warm_up_cost"] = warm_up_values(ours, counts=counts, reason=reason)
-    values |= wait_values(scenario, measured=measured, counts=counts, reason=reason)
-    values |= hit_values(measured, counts=counts, reason=reason)
-    values["client_lag"] = lag_values(scenario, data, measured=measured, counts=counts, reason=reason)
-    values |= {each.name: _whole(each.name, unknown(NOT_COMPARED), counts=counts) for each in SIMILARITY}
-    values |= {each.name: _whole(each.name, unknown(NOT_JUDGED), counts=counts) for each in SPEECH}
-    return values | {each.name: _whole(each.name, unknown(NO_YARDSTICK), counts=counts) for each in NOISE}
+        values.add("warm_up_cost", warm_up_costs(ours))
+    if scenario.concurrency > 1:
+        values.add("longest_wait", longest_waits(measured))
+    if rates := hit_rates(measured):
+        values.add("cache_hit_rate", rates)
+    add_lag(values, scenario, data, measured)
+    for metrics, reason in ((SIMILARITY, NOT_COMPARED), (SPEECH, NOT_JUDGED), (NOISE, NO_YARDSTICK)):
+        for each in metrics:
+            values.add_whole(each.name, unknown(reason))
+    return values.values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +189,10 @@ class _Attempts:
     measured: Sequence[Repetition]
     counts: Counts
     reason: str
+
+    def collector(self) -> Collector:
+        """A collector with these counts, still without values."""
+        return Collector(self.counts, reason=self.reason)
 
 
 def _attempts(scenario: Scenario, records: _Records, *, include_disturbed: bool = True) -> _Attempts:
@@ -206,54 +208,21 @@ def _attempts(scenario: Scenario, records: _Records, *, include_disturbed: bool 
     )
 
 
-def _window(scenario: Scenario, tries: _Attempts, data: RunData, *, targets: Mapping[str, float]) -> dict[str, Values]:
-    return window_values(
-        scenario,
-        data,
-        ours=tries.ours,
-        measured=tries.measured,
-        counts=tries.counts,
-        reason=tries.reason,
-        targets=targets,
-    )
-
-
-def _per_repetition(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> dict[str, Values]:
-    figures = [(each, repetition_figures(each)) for each in measured if each.outcome.valid]
-    return {
-        name: collect(name, [_placed(each, readings[name]) for each, readings in figures], counts=counts, reason=reason)
-        for name in REPETITION_METRICS
-    }
-
-
-def _gaps(measured: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
-    placed = []
-    for each in measured:
-        if each.outcome.valid:
-            found = [known(gap) for gap in gaps(each.chunks)] or [unknown(NOT_STREAMING)]
-            placed += [_placed(each, reading) for reading in found]
-    return collect("gap", placed, counts=counts, reason=reason)
+def _add_per_repetition(values: Collector, valid: Sequence[Repetition]) -> None:
+    figures = [(each, repetition_figures(each)) for each in valid]
+    for name in REPETITION_METRICS:
+        values.add(name, [_placed(each, readings[name]) for each, readings in figures])
+    found = [(each, [known(gap) for gap in gaps(each.chunks)] or [unknown(NOT_STREAMING)]) for each in valid]
+    values.add("gap", [_placed(each, reading) for each, readings in found for reading in readings])
 
 
 def _placed(repetition: Repetition, reading: Reading) -> Placed:
     return Placed(launch=repetition.launch, block=repetition.block, reading=reading)
 
 
-def _whole(metric: str, reading: Reading, *, counts: Counts, interval: Estimate | None = None) -> Values:
-    """A metric with one value for all of the scenario."""
-    return collect(metric, [Placed(launch=0, reading=reading)], counts=counts, reason=reading.reason, interval=interval)
-
-
 def _model_size(scenario: Scenario) -> Reading:
     model = scenario.arm.model
     return known(model.size) if model is not None else unknown("the arm has no model file")
-
-
-def _success_rate(counts: Counts, *, reason: str, launches: int) -> Values:
-    if not counts.attempted:
-        return _whole("success_rate", unknown(reason), counts=counts)
-    interval = wilson(counts.valid, counts.attempted, launches=launches)
-    return _whole("success_rate", known(interval.point), counts=counts, interval=interval)
 
 
 def _count(outcomes: Sequence[Outcome], *, disturbed: int = 0) -> Counts:

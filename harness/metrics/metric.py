@@ -116,7 +116,6 @@ class Metric:
     launch_sd: float = LAUNCH_SD
     run_spread: RunSpread = RUN_SPREAD
     beside: str = ""
-    optional_package: str = ""
 
     @property
     def lower_is_better(self) -> bool:

@@ -9,9 +9,9 @@ from harness.core.records.repetition import Launch, Memory, Phase, Repetition
 from harness.core.records.scenario import Mode, Scenario
 from harness.core.records.value import Reading, known, unknown
 from harness.metrics.per_request import total_ns
-from harness.metrics.values import Counts, Placed, Values, collect
+from harness.metrics.playback import NS
+from harness.metrics.values import Placed
 
-NS = 1_000_000_000
 INTERPRETER = "interpreter"
 """The part that is recorded and not counted: an embedding application already runs an interpreter."""
 FIRST_INFERENCE = "first_inference"
@@ -75,23 +75,19 @@ def launch_figures(launch: Launch) -> Mapping[str, Reading]:
     return figures
 
 
-def launch_values(metric: str, launches: Sequence[Launch], *, counts: Counts, reason: str) -> Values:
-    """One value for each valid launch."""
-    placed = [
-        Placed(launch=each.launch, reading=launch_figures(each)[metric]) for each in launches if each.outcome.valid
-    ]
-    return collect(metric, placed, counts=counts, reason=reason)
+def launch_readings(metric: str, launches: Sequence[Launch]) -> list[Placed]:
+    """One reading for each valid launch."""
+    return [Placed(launch=each.launch, reading=launch_figures(each)[metric]) for each in launches if each.outcome.valid]
 
 
-def peak_values(repetitions: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
+def peaks(repetitions: Sequence[Repetition]) -> list[Placed]:
     """`rss_peak`: per launch, the highest mark over the valid repetitions before the measured ones.
 
     The conductor warms text classes up from short to long and resets the mark before each repetition, so each mark
     shows what its own text needs. During the blocks, ONNX Runtime's arena holds the memory of the longest text.
     """
     marks = {launch: [each.memory for each in warm_ups] for launch, warm_ups in equal_warm_ups(repetitions).items()}
-    placed = [Placed(launch=launch, reading=_highest(marks[launch])) for launch in sorted(marks)]
-    return collect("rss_peak", placed, counts=counts, reason=reason)
+    return [Placed(launch=launch, reading=_highest(marks[launch])) for launch in sorted(marks)]
 
 
 def equal_warm_ups(repetitions: Iterable[Repetition]) -> Mapping[int, Sequence[Repetition]]:
@@ -115,7 +111,7 @@ def _highest(marks: Sequence[Memory]) -> Reading:
     return unknown(marks[0].peak_reason or "the high-water mark was not read")
 
 
-def warm_up_values(repetitions: Sequence[Repetition], *, counts: Counts, reason: str) -> Values:
+def warm_up_costs(repetitions: Sequence[Repetition]) -> list[Placed]:
     """`warm_up_cost`: per launch, over the texts with a valid repetition both during and after its warm-up."""
     first: dict[tuple[int, int], int] = {}
     excess: dict[int, list[int]] = defaultdict(list)
@@ -125,28 +121,24 @@ def warm_up_values(repetitions: Sequence[Repetition], *, counts: Counts, reason:
             first[place] = total_ns(each)
         elif each.outcome.valid and place in first:
             excess[each.launch].append(first.pop(place) - total_ns(each))
-    placed = [Placed(launch=launch, reading=known(sum(excess[launch]) / NS)) for launch in sorted(excess)]
-    return collect("warm_up_cost", placed, counts=counts, reason=reason)
+    return [Placed(launch=launch, reading=known(sum(excess[launch]) / NS)) for launch in sorted(excess)]
 
 
-def slope_values(
-    repetitions: Sequence[Repetition], *, arm_repetitions: Sequence[Repetition], counts: Counts, reason: str
-) -> Values:
+def slopes(repetitions: Sequence[Repetition], *, arm_repetitions: Sequence[Repetition]) -> list[Placed]:
     """`rss_slope`: per launch, bytes of growth for each repetition that the worker made.
 
     `repetitions` are the scenario's measured ones. `arm_repetitions` are all measured ones of the same workers, in
     order, so that leaks in other scenarios' repetitions are not attributed to this scenario alone.
     """
     points = _sizes(repetitions, arm_repetitions)
-    placed = [Placed(launch=launch, reading=_slope(points[launch])) for launch in sorted(points)]
-    return collect("rss_slope", placed, counts=counts, reason=reason)
+    return [Placed(launch=launch, reading=_slope(points[launch])) for launch in sorted(points)]
 
 
 def growth(repetitions: Sequence[Repetition], *, arm_repetitions: Sequence[Repetition]) -> Mapping[int, float]:
     """Launch → bytes of growth for each repetition (Theil–Sen); only launches with `FEWEST_OF_GROWTH` repetitions."""
     points = _sizes(repetitions, arm_repetitions)
-    slopes = {launch: _slope(found, fewest=FEWEST_OF_GROWTH).value for launch, found in points.items()}
-    return {launch: slope for launch, slope in slopes.items() if slope is not None}
+    by_launch = {launch: _slope(found, fewest=FEWEST_OF_GROWTH).value for launch, found in points.items()}
+    return {launch: slope for launch, slope in by_launch.items() if slope is not None}
 
 
 def _sizes(
@@ -172,7 +164,7 @@ def _slope(points: Sequence[tuple[int, int]], *, fewest: int = MIN_SLOPE_REPETIT
     # The number of slopes grows quadratically, so use only every k-th point of a long load.
     points = points[:: -(-len(points) // MOST_SLOPE_POINTS)]
     # SciPy has this function too, but importing SciPy takes longer than deriving all metrics.
-    slopes = (
+    pairwise_slopes = (
         (later_size - size) / (later - ordinal) for (ordinal, size), (later, later_size) in combinations(points, 2)
     )
-    return known(median(slopes))
+    return known(median(pairwise_slopes))

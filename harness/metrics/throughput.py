@@ -17,7 +17,7 @@ TOO_SHORT = "the window has no length"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The time after `start` and up to `end`, in seconds since the epoch. Warm-up and cool-down lie outside."""
+    """The time after `start` and up to `end`, in seconds since the epoch."""
 
     start: float
     end: float
@@ -47,15 +47,6 @@ def span(repetitions: Sequence[Repetition]) -> Window:
         start=min((each.started_at for each in repetitions), default=0.0),
         end=max((ended_at(each) for each in repetitions), default=0.0),
     )
-
-
-def steady(repetitions: Sequence[Repetition], *, warm_up_s: float, cool_down_s: float) -> Window:
-    """From `warm_up_s` after the first start to `cool_down_s` before the last start. Empty for none.
-
-    It ends at the last start, not at the last end: after it the load falls, because no new request starts.
-    """
-    starts = [each.started_at for each in repetitions] or [0.0]
-    return Window(start=min(starts) + warm_up_s, end=max(starts) - cool_down_s)
 
 
 def within(repetitions: Sequence[Repetition], window: Window) -> tuple[Repetition, ...]:
@@ -101,14 +92,6 @@ def meets(repetition: Repetition, *, targets: Mapping[str, float]) -> bool:
         for name, limit in targets.items()
         if metric(name).name in figures
     )
-
-
-def concurrency(repetitions: Sequence[Repetition], window: Window) -> Reading:
-    """The average number of open requests within the window."""
-    if not window.seconds:
-        return unknown(TOO_SHORT)
-    open_s = sum(max(0.0, min(ended_at(each), window.end) - max(each.started_at, window.start)) for each in repetitions)
-    return known(open_s / window.seconds)
 
 
 def highest_sustained(levels: Sequence[Level]) -> Reading:

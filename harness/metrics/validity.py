@@ -16,7 +16,6 @@ def check(
     band: Band,
     characters: int,
     expected_sample_rate: int,
-    expected_channels: int = 1,
     original_seconds: float | None = None,
 ) -> Outcome:
     """VALID, or an outcome that names every fault with its values.
@@ -25,19 +24,19 @@ def check(
     duration of the original's audio of the same text; None if this is the original or there is no such audio.
     """
     faults = [
-        *_format_faults(features, sample_rate=expected_sample_rate, channels=expected_channels),
+        *_format_faults(features, sample_rate=expected_sample_rate),
         *_level_faults(features),
         *_length_faults(features, band=band, characters=characters, original_seconds=original_seconds),
     ]
     return Outcome(kind=OutcomeKind.INVALID_AUDIO, reason=" ".join(faults)) if faults else VALID
 
 
-def _format_faults(features: AudioFeatures, *, sample_rate: int, channels: int) -> list[str]:
+def _format_faults(features: AudioFeatures, *, sample_rate: int) -> list[str]:
     faults = []
     if features.sample_rate != sample_rate:
         faults.append(f"The sample rate is {features.sample_rate} Hz, not {sample_rate} Hz.")
-    if features.channels != channels:
-        faults.append(f"The number of channels is {features.channels}, not {channels}.")
+    if features.channels != 1:
+        faults.append(f"The number of channels is {features.channels}, not 1.")
     return faults
 
 

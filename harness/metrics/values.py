@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from harness.core.errors import MeasurementError
 from harness.core.records.repetition import OutcomeKind
-from harness.core.records.value import Reading
+from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import Estimate
 
 Grouped: TypeAlias = tuple[tuple[float, ...], ...]
@@ -68,34 +68,52 @@ class Placed(NamedTuple):
     block: int = NO_BLOCK
 
 
-def collect(
-    metric: str, placed: Iterable[Placed], *, counts: Counts, reason: str, interval: Estimate | None = None
-) -> Values:
-    """The readings, which are in block order, by launch.
+class Collector:
+    """Collects the values of one scenario by metric. `reason` says why a metric without readings has no value."""
 
-    Where none is known, the reason is the most frequent of theirs, or `reason` where there is no reading at all.
-    """
-    known: dict[int, list[float]] = defaultdict(list)
-    places: dict[int, list[int]] = defaultdict(list)
-    reasons = Counter[str]()
-    for launch, reading, block in placed:
-        if reading.value is None:
-            reasons[reading.reason] += 1
-        else:
-            known[launch].append(reading.value)
-            places[launch].append(block)
-    launches = tuple(sorted(known))
-    why = reasons.most_common(1)[0][0] if reasons else reason
-    return Values(
-        metric=metric,
-        counts=counts,
-        grouped=tuple(tuple(known[launch]) for launch in launches),
-        blocks=tuple(tuple(places[launch]) for launch in launches),
-        launches=launches,
-        unknown=reasons.total(),
-        reason="" if known else why,
-        interval=interval,
-    )
+    def __init__(self, counts: Counts, *, reason: str) -> None:
+        self._counts = counts
+        self._reason = reason
+        self.values: dict[str, Values] = {}
+
+    def add(self, metric: str, placed: Iterable[Placed], *, reason: str = "", interval: Estimate | None = None) -> None:
+        """Group the readings, which are in block order, by launch.
+
+        If none is known, the reason is the most frequent one of theirs, or `reason` if there is no reading at all.
+        """
+        found: dict[int, list[float]] = defaultdict(list)
+        places: dict[int, list[int]] = defaultdict(list)
+        reasons = Counter[str]()
+        for launch, reading, block in placed:
+            if reading.value is None:
+                reasons[reading.reason] += 1
+            else:
+                found[launch].append(reading.value)
+                places[launch].append(block)
+        launches = tuple(sorted(found))
+        why = reasons.most_common(1)[0][0] if reasons else reason or self._reason
+        self.values[metric] = Values(
+            metric=metric,
+            counts=self._counts,
+            grouped=tuple(tuple(found[launch]) for launch in launches),
+            blocks=tuple(tuple(places[launch]) for launch in launches),
+            launches=launches,
+            unknown=reasons.total(),
+            reason="" if found else why,
+            interval=interval,
+        )
+
+    def add_whole(self, metric: str, reading: Reading, *, interval: Estimate | None = None) -> None:
+        """Add a metric with one value for all of the scenario."""
+        self.add(metric, [Placed(launch=0, reading=reading)], interval=interval)
+
+    def add_success_rate(self, *, launches: int) -> None:
+        """Add `success_rate` with its interval, from the counts. `launches` is the number of launches with attempts."""
+        if not self._counts.attempted:
+            self.add_whole("success_rate", unknown(self._reason))
+            return
+        interval = wilson(self._counts.valid, self._counts.attempted, launches=launches)
+        self.add_whole("success_rate", known(interval.point), interval=interval)
 
 
 def wilson(valid: int, attempted: int, *, launches: int, level: float = 0.95) -> Estimate:

@@ -12,20 +12,18 @@ from reports.text.naming import names_of
 from reports.views.players import players
 from reports.views.profiles import profile_views
 from reports.views.speech import speech_of
-from reports.views.view import NO_REFERENCE, Reference, quotes, run_view
+from reports.views.view import quotes, run_view
 
 if TYPE_CHECKING:
     from harness.store.runs import RunStore
 
-__all__ = ["Context", "Reference", "ReportError", "write_run_page", "write_site"]
+__all__ = ["Context", "ReportError", "write_run_page", "write_site"]
 
 
-def write_run_page(
-    data: RunData, path: Path, *, reference: Reference = NO_REFERENCE, context: Context = NO_CONTEXT
-) -> Path:
+def write_run_page(data: RunData, path: Path, *, context: Context = NO_CONTEXT) -> Path:
     """Write a self-contained page of one run and return its path. The same run gives the same bytes.
 
-    `reference` adds the run's reference to what its verdicts state. Raises ReportError if writing fails.
+    Raises ReportError if writing fails.
     """
     from reports.charts.course import course
 
@@ -35,7 +33,6 @@ def write_run_page(
     view = run_view(
         data,
         values=RunValues(data),
-        reference=reference,
         course=course(data),
         sound=sound,
         speech=speech,

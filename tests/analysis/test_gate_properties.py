@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from harness.analysis.gate import run_gate
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, Duel
 from harness.analysis.stats.grouped import Grouped, flat
-from harness.analysis.stats.paired import log_ratios
 from harness.core.records.verdict import Verdict, VerdictKind
+from harness.metrics.values import Counts, Values, paired_log_ratios
 
 WORSE = {VerdictKind.IMPROVED: -1, VerdictKind.UNCHANGED: 0, VerdictKind.INCONCLUSIVE: 0, VerdictKind.REGRESSED: 1}
 
@@ -49,7 +49,9 @@ def only(comparison: Comparison) -> Verdict:
 
 @given(times)
 def test_a_duel_of_the_same_figures_is_never_a_change(values: Grouped) -> None:
-    verdict = only(duel(log_ratios(values, values)))
+    blocks = tuple(tuple(range(len(launch))) for launch in values)
+    arm = Values(metric="m", counts=Counts(), grouped=values, launches=tuple(range(len(values))), blocks=blocks)
+    verdict = only(duel(paired_log_ratios(arm, arm)))
     if len(flat(values)) >= 3:
         assert verdict.kind is VerdictKind.UNCHANGED
     else:

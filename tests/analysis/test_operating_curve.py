@@ -1,6 +1,6 @@
 import pytest
 
-from harness.analysis.operating_curve import UNCALIBRATED, Trial, operating_curves, quote, rate
+from harness.analysis.operating_curve import Trial, operating_curves, rate
 
 
 def trial(planted: float, *, regressed: bool = False, improved: bool = False, seconds: float = 58.0) -> Trial:
@@ -27,7 +27,7 @@ def test_the_curve_counts_each_kind_of_alarm_and_each_size() -> None:
         (0.05, 19, 20),
     ]
     assert curve.power[1].seconds == 40.0
-    assert quote(curve) == (
+    assert curve.sentence() == (
         "calibrated here: 3 false alarms in 100 duels of an arm against itself (at most 8.5 % with 95 % confidence); "
         "a slowdown of 2 % found in 3 of 4, 58 s each; a slowdown of 5 % found in 19 of 20, 40 s each"
     )
@@ -39,8 +39,7 @@ def test_scenarios_keep_their_order() -> None:
 
 
 def test_a_gate_whose_curve_is_unknown_says_so() -> None:
-    assert quote(None) == UNCALIBRATED
     (curve,) = operating_curves([trial(0.05, regressed=True)])
     assert curve.false_alarms is None
     assert curve.seconds is None
-    assert "false alarm" not in quote(curve)
+    assert "false alarm" not in curve.sentence()

@@ -18,11 +18,8 @@ def five(made: Any) -> list[Any]:
 def test_windows(made: Any) -> None:
     repetitions = five(made)
     assert throughput.span(repetitions) == Window(start=100.0, end=104.5)
-    assert throughput.steady(repetitions, warm_up_s=0.75, cool_down_s=1.0) == Window(start=100.75, end=103.0)
     assert throughput.span([]) == Window(start=0.0, end=0.0)
-    assert throughput.steady([], warm_up_s=1.0, cool_down_s=1.0) == Window(start=1.0, end=-1.0)
-    assert throughput.steady([], warm_up_s=1.0, cool_down_s=1.0).seconds == 0.0
-    assert throughput.steady(repetitions, warm_up_s=3.0, cool_down_s=3.0).seconds == 0.0
+    assert Window(start=1.0, end=-1.0).seconds == 0.0
 
 
 def test_an_answer_belongs_to_the_window_in_which_it_was_complete(made: Any) -> None:
@@ -63,16 +60,8 @@ def test_goodput_needs_targets_that_exist_and_time(made: Any) -> None:
     empty = Window(start=100.0, end=100.0)
     assert throughput.goodput(five(made), empty, targets={"rtf": 1.0}).reason == "the window has no length"
     assert throughput.throughput(five(made), empty).reason == "the window has no length"
-    assert throughput.concurrency(five(made), empty).reason == "the window has no length"
     with pytest.raises(UsageError, match="unknown metric 'rtff'"):
         throughput.goodput(five(made), window, targets={"rtff": 1.0})
-
-
-def test_concurrency_is_time_open_over_time(made: Any) -> None:
-    # Two requests of 2 s that overlap for 1 s, cut off by a window from 100.5 s to 102.5 s.
-    both = [made.repetition(started_at=at, chunks=((2000, 100),)) for at in (100.0, 101.0)]
-    assert throughput.concurrency(both, Window(start=100.5, end=102.5)).value == pytest.approx(1.5)
-    assert throughput.concurrency(both, Window(start=104.0, end=105.0)).value == 0.0, "none was open then"
 
 
 def test_the_highest_load_has_no_failure_below_it() -> None:

@@ -7,7 +7,13 @@ from scipy.stats import binomtest
 
 from harness.core.errors import MeasurementError
 from harness.core.records.value import known, unknown
-from harness.metrics.values import Counts, Placed, Values, collect, log_ratios_through, paired_log_ratios, wilson
+from harness.metrics.values import Collector, Counts, Placed, Values, log_ratios_through, paired_log_ratios, wilson
+
+
+def collect(metric: str, placed: list[Placed], *, reason: str) -> Values:
+    collector = Collector(Counts(), reason=reason)
+    collector.add(metric, placed)
+    return collector.values[metric]
 
 
 def values(**by_place: list[tuple[int, float]]) -> Values:
@@ -17,7 +23,7 @@ def values(**by_place: list[tuple[int, float]]) -> Values:
         for launch, inner in by_place.items()
         for block, value in inner
     ]
-    return collect("latency", placed, counts=Counts(), reason="none")
+    return collect("latency", placed, reason="none")
 
 
 def test_values_are_grouped_by_launch_in_block_order() -> None:
@@ -30,13 +36,11 @@ def test_values_are_grouped_by_launch_in_block_order() -> None:
 
 def test_the_most_frequent_reason_is_given_where_nothing_is_known() -> None:
     readings = [unknown("a"), unknown("b"), unknown("b")]
-    found = collect("ttfa", [Placed(launch=0, reading=each) for each in readings], counts=Counts(), reason="none")
+    found = collect("ttfa", [Placed(launch=0, reading=each) for each in readings], reason="none")
     assert (found.grouped, found.reason, found.unknown) == ((), "b", 3)
-    some = collect(
-        "ttfa", [Placed(launch=0, reading=each) for each in (*readings, known(1.0))], counts=Counts(), reason=""
-    )
+    some = collect("ttfa", [Placed(launch=0, reading=each) for each in (*readings, known(1.0))], reason="")
     assert (some.grouped, some.reason, some.unknown) == (((1.0,),), "", 3)
-    assert collect("ttfa", [], counts=Counts(), reason="not measured").reason == "not measured"
+    assert collect("ttfa", [], reason="not measured").reason == "not measured"
 
 
 @pytest.mark.parametrize(

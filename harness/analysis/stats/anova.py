@@ -6,7 +6,7 @@ index is a separate data set. So a simulation of a million duels runs the same c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -286,12 +286,6 @@ def spread(
         freedom=np.where(overruled, weight, freedom),
         overruled=overruled,
     )
-
-
-def without(nested: Nested, absent: BoolArray) -> Nested:
-    """The fits, along a single leading axis, that are not `absent`."""
-    kept = {field.name: getattr(nested, field.name)[~absent] for field in fields(nested)}
-    return Nested(**kept)
 
 
 def _together(values: FloatArray, sd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

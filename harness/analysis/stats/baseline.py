@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.analysis.stats import shrinkage
-from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun
 from harness.analysis.stats.estimate import deferred_median
 from harness.analysis.stats.grouped import count, flat, logs, occupied
 from harness.analysis.stats.interval import DeferredEstimate
-from harness.analysis.stats.run_spread import DEFAULT_PRIOR, between_runs
+from harness.analysis.stats.run_spread import between_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun
     from harness.analysis.stats.grouped import Grouped
-    from harness.analysis.stats.run_spread import RunPrior
-    from harness.core.records.verdict import Estimate
 
 IMPLAUSIBLE = 0.01
 """A spread between runs is rejected as too small if it is less probable than this, given a run's own repetitions."""
@@ -50,14 +48,6 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineEstimate:
-    """The log-ratio of a new run to its baseline with a prediction interval, and the rule in a sentence."""
-
-    estimate: Estimate
-    rule: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
     """A new run and its accepted runs, before the variances of all baselines are pooled.
 
@@ -77,29 +67,11 @@ class _Standing:
     exact: bool = False
 
 
-def baseline_estimate(
-    values: Grouped,
-    runs: tuple[BaselineRun, ...],
-    *,
-    level: float,
-    canary_log: float | None = None,
-    prior: RunPrior = DEFAULT_PRIOR,
-) -> BaselineEstimate | None:
-    """Compare a new run's `values` (grouped by launch, in the metric's unit) with the accepted `runs`, and no others.
+def against_baselines(cases: Sequence[AgainstBaseline], *, pool: bool) -> list[Against | None]:
+    """Compare new runs with their accepted runs. A case without accepted runs or with too few values gives None.
 
     The interval is a prediction interval for a further run of an unchanged subject. Its variance is s² (1 + 1/N), plus
-    a term for a new run that is shorter than the accepted ones. None if there are no runs, fewer than two values (one,
-    if the metric repeats exactly), or a value that is not above zero.
-    """
-    case = AgainstBaseline(values=values, runs=runs, canary_log=canary_log, prior=prior)
-    (against,) = against_baselines([case], pool=False)
-    if against is None:
-        return None
-    return BaselineEstimate(estimate=against.deferred.estimate(level), rule=against.rule)
-
-
-def against_baselines(cases: Sequence[AgainstBaseline], *, pool: bool) -> list[Against | None]:
-    """One prediction per case, as `baseline_estimate` makes it.
+    a term for a new run that is shorter than the accepted ones.
 
     With `pool`, the variances of at least `shrinkage.ENOUGH` baselines are shrunk towards a common value. Ten runs give
     a variance with nine degrees of freedom, which is little at the levels of a large run. Sixty such variances together

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duel:
-    """Two arms of one run: log(candidate / reference) per block, grouped by launch (`paired.log_ratios`).
+    """Two arms of one run: log(candidate / reference) per block, grouped by launch.
 
     `pair_sd` is the presumed standard deviation of values of which a launch has one; 0 if nothing is known of them.
     """

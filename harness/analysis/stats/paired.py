@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.analysis.stats.grouped import count, flat, occupied, padded
 from harness.analysis.stats.interval import DeferredEstimate
-from harness.core.errors import MeasurementError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,23 +28,6 @@ Two workers that run in the same time slices still differ as processes. Measured
 and the full replica: pairs scatter by 1.2 to 2.1 %. The means of fourteen launches of seven pairs scatter by 1.15 %,
 and the pairs explain 0.5 %. The means of fifteen launches of four pairs scatter by 1.05 %, which the pairs explain.
 """
-
-
-def log_ratios(candidate: Grouped, reference: Grouped) -> Grouped:
-    """log(candidate / reference), launch by launch and block by block.
-
-    Raises MeasurementError if the two do not pair up, or if a value is zero or negative and so has no ratio.
-    """
-    if [len(launch) for launch in candidate] != [len(launch) for launch in reference]:
-        raise MeasurementError("the two arms of a duel do not pair up block by block")
-    if any(value <= 0 for launch in (*candidate, *reference) for value in launch):
-        raise MeasurementError(
-            "a duel needs values above zero, for their ratio", remedy="gate this metric by a target instead"
-        )
-    return tuple(
-        tuple(math.log(ours / theirs) for ours, theirs in zip(launch, other, strict=True))
-        for launch, other in zip(candidate, reference, strict=True)
-    )
 
 
 def deferred_estimates(

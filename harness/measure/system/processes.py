@@ -139,6 +139,6 @@ def watch_during(
     return busiest(before, snapshot(), wall_s=wall_s, own_pid=os.getpid()), found
 
 
-def describe(busy: tuple[Busy, ...], *, most: int = 3) -> str:
+def describe(busy: tuple[Busy, ...]) -> str:
     """The busiest by name: `cc1plus 98 %, dockerd 12 %`; "none" when nothing is busy."""
-    return ", ".join(f"{each.name} {100 * each.cpus:.0f} %" for each in busy[:most]) or "none"
+    return ", ".join(f"{each.name} {100 * each.cpus:.0f} %" for each in busy[:3]) or "none"

@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -6,12 +7,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.stats import anova
-from harness.analysis.stats.baseline import against_baselines, baseline_estimate, canary_helps
+from harness.analysis.stats.baseline import against_baselines, canary_helps
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun
 from harness.analysis.stats.estimate import deferred_median
 from harness.analysis.stats.grouped import Grouped
-from harness.analysis.stats.run_spread import RunPrior
+from harness.analysis.stats.run_spread import DEFAULT_PRIOR, RunPrior
 from harness.analysis.stats.shrinkage import _trigamma_inverse, learn
+from harness.core.records.verdict import Estimate
+
+
+@dataclass
+class Found:
+    estimate: Estimate
+    rule: str
+
+
+def baseline_estimate(
+    values: Grouped,
+    runs: tuple[BaselineRun, ...],
+    *,
+    level: float,
+    canary_log: float | None = None,
+    prior: RunPrior = DEFAULT_PRIOR,
+) -> Found | None:
+    """One run against its accepted runs, and no others."""
+    case = AgainstBaseline(values=values, runs=runs, canary_log=canary_log, prior=prior)
+    (found,) = against_baselines([case], pool=False)
+    return Found(found.deferred.estimate(level), found.rule) if found else None
+
 
 MEDIANS = (0.00, 0.01, -0.01, 0.02, -0.02, 0.01, -0.01, 0.005, -0.005, 0.0)
 

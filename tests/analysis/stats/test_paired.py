@@ -13,27 +13,11 @@ from harness.analysis.stats.paired import (
     launch_inflation,
     launch_scatter,
     log_ratio_estimate,
-    log_ratios,
 )
-from harness.core.errors import MeasurementError
 
 
 def table(seed: int, *, launches: int = 3, blocks: int = 8, sd: float = 0.03) -> Grouped:
     return tuple(map(tuple, np.random.default_rng(seed).normal(0.0, sd, (launches, blocks)).tolist()))
-
-
-def test_log_ratios_are_candidate_over_reference() -> None:
-    assert log_ratios(((2.0, 3.0), (1.0,)), ((1.0, 3.0), (4.0,))) == ((math.log(2), 0.0), (math.log(0.25),))
-
-
-def test_arms_that_do_not_pair_up_are_refused() -> None:
-    with pytest.raises(MeasurementError, match="pair up"):
-        log_ratios(((1.0, 2.0),), ((1.0,),))
-
-
-def test_a_figure_of_zero_has_no_ratio() -> None:
-    with pytest.raises(MeasurementError, match="above zero"):
-        log_ratios(((0.0,),), ((1.0,),))
 
 
 def test_two_pairs_say_nothing() -> None:

@@ -28,7 +28,7 @@ from harness.measure.load.loops import closed_loop, open_loop, playback_end_ns
 from harness.measure.load.records import KeepAudio, RequestTrace, Workload
 from harness.measure.system.server_process import ServerWatch
 from harness.metrics.per_request import repetition_figures
-from harness.metrics.throughput import steady, within
+from harness.metrics.throughput import Window, within
 from harness.server.mock.builtin import SCRIPTS
 from harness.server.mock.script import Answer, Freeze, Script, Step
 from harness.server.mock.server import serving
@@ -238,7 +238,8 @@ def test_an_address_that_cannot_be_reached_is_named(url: str, fault: str) -> Non
 def test_the_window_leaves_warm_up_and_cool_down_out() -> None:
     with serving(SHORT) as (url, _):
         result = scheduled(url, constant(20, 1.0))
-    window = steady(result.repetitions, warm_up_s=0.4, cool_down_s=0.2)
+    starts = [each.started_at for each in result.repetitions]
+    window = Window(start=min(starts) + 0.4, end=max(starts) - 0.2)
     assert window.seconds == pytest.approx(0.95 - 0.6, abs=1e-3)
     inside = within(result.repetitions, window)
     assert 0 < len(inside) < 20
