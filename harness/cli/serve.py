@@ -174,7 +174,7 @@ def _service(config: Config, files: "ModelFiles", options: dict[str, str], limit
         max_characters=int(limits["max_characters"]),
         drain_s=limits["drain"],
     )
-    return Service(limited, open_speaker=open_it, clock=clock, announce=_announce)
+    return Service(limited, open_synthesizer=open_it, clock=clock, announce=_announce)
 
 
 def _order(config: Config, files: "ModelFiles", options: dict[str, str]) -> "EngineOrder":

@@ -1,4 +1,4 @@
-"""A speaker without a model, and a server of it on a real socket."""
+"""A synthesizer without a model, and a server of it on a real socket."""
 
 import contextlib
 import socket
@@ -79,11 +79,11 @@ def tone(phonemes: str, level: float = 0.3, speed: float = 1.0) -> NDArray[np.fl
     return sound
 
 
-MakeSpeaker = Callable[..., Synthesizer]
+MakeSynthesizer = Callable[..., Synthesizer]
 
 
 @pytest.fixture
-def speaker_of() -> Iterator[MakeSpeaker]:
+def synthesizer_of() -> Iterator[MakeSynthesizer]:
     made: list[Synthesizer] = []
 
     def make(*voices: Tones, cache_bytes: int = 0) -> Synthesizer:
@@ -102,8 +102,8 @@ def speaker_of() -> Iterator[MakeSpeaker]:
         return made[-1]
 
     yield make
-    for speaker in made:
-        speaker.close()
+    for synthesizer in made:
+        synthesizer.close()
 
 
 @dataclass(frozen=True)
@@ -159,18 +159,18 @@ def serving(service: Service) -> Iterator[Served]:
 
 
 @pytest.fixture
-def serve(speaker_of: MakeSpeaker) -> Serve:
+def serve(synthesizer_of: MakeSynthesizer) -> Serve:
     """A warm server of tones: `serve(Tones(), cache_bytes=…, concurrency=…)`."""
 
     @contextlib.contextmanager
     def make(*voices: Tones, cache_bytes: int = 0, **settings: Any) -> Iterator[Served]:
-        def open_speaker(announce: object) -> Opened:
+        def open_synthesizer(announce: object) -> Opened:
             del announce
-            speaker = speaker_of(*(voices or (Tones(),)), cache_bytes=cache_bytes)
+            synthesizer = synthesizer_of(*(voices or (Tones(),)), cache_bytes=cache_bytes)
             facts = EngineFacts(providers=("TonesProvider",), sample_rate=24_000)
-            return Opened(speaker=speaker, facts=facts, close=speaker.close)
+            return Opened(synthesizer=synthesizer, facts=facts, close=synthesizer.close)
 
-        service = Service(Settings(**settings), open_speaker=open_speaker, clock=SystemClock())
+        service = Service(Settings(**settings), open_synthesizer=open_synthesizer, clock=SystemClock())
         with serving(service) as served:
             served.until(lambda: service.state != "starting")
             yield served

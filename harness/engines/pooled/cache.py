@@ -1,6 +1,6 @@
-"""A cache of pieces: bounded in bytes, least recently used first out, with a time to live, and single-flight.
+"""A cache of audio segments: limited in bytes, least recently used first out, with a time to live, and single-flight.
 
-Whoever asks for what is being computed waits for that computation. It is given up when all who waited have gone.
+A request for a key that is being computed waits for that computation, which is cancelled with its last waiter.
 """
 
 import threading
@@ -24,12 +24,12 @@ class Source(StrEnum):
     HIT = "hit"
     MISS = "miss"
     JOINED = "joined"
-    """Somebody else had it computed already."""
+    """An earlier request was computing it already."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CacheState:
-    """The account: requests by source, what was thrown out for want of room or for its age, and what is there."""
+    """Requests by source, values evicted for room or expired by age, and the current content in bytes."""
 
     hits: int = 0
     misses: int = 0
@@ -44,9 +44,9 @@ class CacheState:
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits / requests; None before the first. Who joined a computation had no hit, and waited."""
-        asked = self.hits + self.misses + self.joined
-        return self.hits / asked if asked else None
+        """Hits / requests; None before the first. A request that joined a computation was no hit: it waited."""
+        requests = self.hits + self.misses + self.joined
+        return self.hits / requests if requests else None
 
 
 @dataclass(slots=True)
@@ -58,14 +58,14 @@ class _Entry(Generic[Value]):
 
 @dataclass(slots=True)
 class _Flight(Generic[Value]):
-    """One computation and those who wait for it. The work is missing only while its first waiter starts it."""
+    """One computation and its waiters. `work` is None only until its first waiter has started it."""
 
     waiters: list[Future[Value]]
     work: Future[Value] | None = None
 
 
 class Cache(Generic[Key, Value]):
-    """`limit` and `size_of` are in bytes, `ttl_s` counts from the computation's end.
+    """`limit` and `size_of` are in bytes; `ttl_s` counts from the end of the computation.
 
     `size_of` has to count all that a key and its value keep alive. With a limit of 0 nothing is kept and nothing is
     shared: every request is computed.
@@ -80,42 +80,42 @@ class Cache(Generic[Key, Value]):
         self._lock = threading.RLock()
         self._entries: OrderedDict[Key, _Entry[Value]] = OrderedDict()
         self._flights: dict[Key, _Flight[Value]] = {}
-        self._account = CacheState(limit=limit)
+        self._state = CacheState(limit=limit)
 
     @property
     def state(self) -> CacheState:
-        """The account so far."""
+        """A copy of the counters."""
         with self._lock:
-            return replace(self._account, entries=len(self._entries))
+            return replace(self._state, entries=len(self._entries))
 
     def get(self, key: Key, compute: Callable[[], Future[Value]]) -> tuple[Future[Value], Source]:
         """The value, perhaps still to come. `compute` starts the work, in this thread and at most once at a time.
 
-        Cancelling the future means that its owner has gone; the work is cancelled with its last owner. A failure goes
-        to all who wait, and is not kept.
+        Cancel the future if the value is no longer needed; the work is cancelled with its last waiter. A failure goes
+        to all waiters, and is not kept.
         """
         waiter: Future[Value] = Future()
         with self._lock:
             entry = self._find(key)
             if entry is not None:
-                self._account = replace(self._account, hits=self._account.hits + 1)
+                self._state.hits += 1
                 waiter.set_result(entry.value)
                 return waiter, Source.HIT
             flight = self._flights.get(key)
             joined = flight is not None
             if flight is not None:
-                self._account = replace(self._account, joined=self._account.joined + 1)
+                self._state.joined += 1
                 flight.waiters.append(waiter)
             else:
-                self._account = replace(self._account, misses=self._account.misses + 1)
+                self._state.misses += 1
                 flight = _Flight(waiters=[waiter])
                 if self._limit:
                     self._flights[key] = flight
         if not joined:
-            # Outside the lock: what is computed at once calls back at once, and starting may wait for other locks.
+            # Outside the lock: work that ends at once calls back at once, and starting it may wait for other locks.
             flight.work = compute()
-            flight.work.add_done_callback(lambda work: self._landed(key, flight, work))
-        waiter.add_done_callback(lambda done: self._left(flight) if done.cancelled() else None)
+            flight.work.add_done_callback(lambda work: self._complete(key, flight, work))
+        waiter.add_done_callback(lambda done: self._abandon(flight) if done.cancelled() else None)
         return waiter, Source.JOINED if joined else Source.MISS
 
     def _find(self, key: Key) -> "_Entry[Value] | None":
@@ -124,13 +124,13 @@ class Cache(Generic[Key, Value]):
             return None
         if self._now() >= entry.expires:
             self._drop(key)
-            self._account = replace(self._account, expired=self._account.expired + 1)
+            self._state.expired += 1
             return None
         self._entries.move_to_end(key)
         return entry
 
-    def _landed(self, key: Key, flight: _Flight[Value], work: Future[Value]) -> None:
-        """The computation has ended: keep its value, and tell all who wait."""
+    def _complete(self, key: Key, flight: _Flight[Value], work: Future[Value]) -> None:
+        """Keep the value of a computation that has ended, and pass it to the waiters."""
         failure = None if work.cancelled() else work.exception()
         with self._lock:
             if self._flights.get(key) is flight:
@@ -150,25 +150,24 @@ class Cache(Generic[Key, Value]):
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size_of(key, value)
         if size > self._limit:
-            self._account = replace(self._account, refused=self._account.refused + 1)
+            self._state.refused += 1
             return
         if key in self._entries:
             self._drop(key)
-        evicted = 0
-        while self._account.size + size > self._limit:
+        while self._state.size + size > self._limit:
             self._drop(next(iter(self._entries)))
-            evicted += 1
+            self._state.evicted += 1
         self._entries[key] = _Entry(value, size, self._now() + self._ttl_s)
-        self._account = replace(self._account, size=self._account.size + size, evicted=self._account.evicted + evicted)
+        self._state.size += size
 
     def _drop(self, key: Key) -> None:
-        self._account = replace(self._account, size=self._account.size - self._entries.pop(key).size)
+        self._state.size -= self._entries.pop(key).size
 
-    def _left(self, flight: _Flight[Value]) -> None:
-        """One who waited has gone. What already runs is let finish: its value is worth keeping."""
+    def _abandon(self, flight: _Flight[Value]) -> None:
+        """Cancel the work if no waiter is left. Work that runs already is not cancelled: its value is worth keeping."""
         with self._lock:
             if flight.work is not None and all(waiter.cancelled() for waiter in flight.waiters):
-                # Under the lock, so that nobody joins what is being given up.
+                # Under the lock, so that no request joins work that is being cancelled.
                 flight.work.cancel()
 
     def _now(self) -> float:

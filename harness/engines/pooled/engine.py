@@ -1,6 +1,6 @@
-"""The engine `kokoro-sentences`: kokoro-onnx by sentence, on one session or several, with a cache where one is wanted.
+"""The engine `kokoro-sentences`: kokoro-onnx by segments, on one session or several, with an optional cache.
 
-With one session and no cache, which is the default, it differs from the engine `kokoro` only in where it cuts.
+With one session and no cache, the default, it differs from the engine `kokoro` only in where it splits a text.
 """
 
 import hashlib
@@ -13,10 +13,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineCounters, EngineFacts
-from harness.engines.kokoro.engine import close_voices, import_kokoro, open_voices, reported_packages, try_language
+from harness.engines.kokoro.engine import (
+    SAMPLE_RATE,
+    close_voices,
+    import_kokoro,
+    open_voices,
+    reported_packages,
+    try_language,
+)
 from harness.engines.kokoro.session import SWITCHES, StampedSession, open_session, run_options
 from harness.engines.pooled.options import SENTENCES_OPTIONS
-from harness.engines.pooled.synthesizer import SAMPLE_RATE, Synthesizer, check_package
+from harness.engines.pooled.synthesizer import Synthesizer, check_package
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
 
@@ -32,7 +39,7 @@ FALL_BACK = "cpu"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPlan:
-    """One session: our short name of its provider, and its intra-op threads (0: ONNX Runtime's default)."""
+    """One session: the short name of its provider, and its intra-op threads (0: ONNX Runtime's default)."""
 
     provider: str
     threads: int
@@ -40,7 +47,7 @@ class SessionPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The options, read. `cache_bytes` 0 keeps nothing."""
+    """The parsed options. With 0 `cache_bytes` there is no cache."""
 
     sessions: tuple[SessionPlan, ...]
     warm_up: bool = False
@@ -50,7 +57,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
-    """A provider that was asked for and is not there, what stands in for it, and why."""
+    """A requested provider that is not available, the provider used instead, and the reason."""
 
     asked: str
     got: str
@@ -59,31 +66,31 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A speaker, and what it says of itself."""
+    """A synthesizer with its facts. `close` ends its threads and sessions."""
 
-    speaker: Synthesizer
+    synthesizer: Synthesizer
     facts: EngineFacts
     close: Callable[[], None]
 
 
 class SentencesEngine:
-    """Takes texts from any thread; their pieces run side by side where there are several sessions."""
+    """Accepts texts from any thread; with several sessions their segments run in parallel."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
 
     @property
     def facts(self) -> EngineFacts:
-        """Providers in force, one for each session; versions; options."""
+        """The provider of each session, the versions and the options."""
         return self._opened.facts
 
     @property
-    def speaker(self) -> Synthesizer:
-        """What speaks, for its accounts."""
-        return self._opened.speaker
+    def synthesizer(self) -> Synthesizer:
+        """The synthesizer, for its counters."""
+        return self._opened.synthesizer
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """A chunk for each piece, with the pause after it; without streaming the same audio as one chunk."""
+        """A chunk for each segment with the pause after it; without streaming, the same audio as one chunk."""
         chunks = self._chunks(request)
         if request.stream:
             yield from chunks
@@ -93,27 +100,27 @@ class SentencesEngine:
         yield np.concatenate(list(chunks))
 
     def account(self) -> EngineCounters:
-        """Pieces by session and by where they came from, since the start."""
-        return self._opened.speaker.account
+        """Segments since the start, by session and by source."""
+        return self._opened.synthesizer.counters
 
     def close(self) -> None:
-        """End the threads, and let the sessions go."""
+        """End the threads and release the sessions."""
         self._opened.close()
 
     def _chunks(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        with closing(self._opened.speaker.speak(request)) as answer:
-            for part in answer:
-                yield part.joined(part.audio.result())
+        with closing(self._opened.synthesizer.synthesise(request)) as answer:
+            for segment in answer:
+                yield segment.joined(segment.audio.result())
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> SentencesEngine:
-    """Start it in the parts that `load_time` is split into, and "warm_up" where that is on."""
+    """Start the engine, in the parts that `load_time` is split into, and "warm_up" if that is on."""
     settings, order = read_settings(order)
     opened = open_synthesizer(order, settings, clock=clock, stages=stages)
     if settings.warm_up:
         with stages.stage("warm_up"):
-            opened.speaker.warm_up(order.voice)
-        # Its stamps are within the stage's; they are no parts of the start-up beside it.
+            opened.synthesizer.warm_up(order.voice)
+        # The inferences are a part of the warm-up, not further parts of the start-up.
         stages.marks[:] = [mark for mark in stages.marks if mark[0] != "inference"]
     return SentencesEngine(opened)
 
@@ -127,10 +134,10 @@ def open_synthesizer(
     model_digest: str = "",
     announce: Callable[[Fallback], None] | None = None,
 ) -> Opened:
-    """Sessions, voices and phonemiser. EngineRefusal.
+    """Open the sessions, the voices and the phonemiser. EngineRefusal.
 
-    With `announce` a provider that is not there is replaced by the CPU, and that is announced; without, it is refused.
-    `model_digest` is the SHA-256 of the model where it is known; else the file is read, if there is a cache to key.
+    With `announce`, a provider that is not available is replaced by the CPU and announced; otherwise it is refused.
+    `model_digest` is the SHA-256 of the model if it is known; otherwise the file is read if there is a cache.
     """
     with stages.stage("import"):
         kokoro_onnx = import_kokoro()
@@ -159,7 +166,7 @@ def open_synthesizer(
         sample_rate=SAMPLE_RATE,
         python=platform.python_version(),
     )
-    speaker = Synthesizer(
+    synthesizer = Synthesizer(
         list(zip(names, kokoros, strict=True)),
         made_by=_fingerprint(order, facts, model_digest=model_digest) if settings.cache_bytes else "",
         cache_bytes=settings.cache_bytes,
@@ -169,17 +176,17 @@ def open_synthesizer(
     )
 
     def close() -> None:
-        speaker.close()
+        synthesizer.close()
         for session in sessions if order.profile else ():
-            # Written now, or not at all.
+            # ONNX Runtime writes the profile only now.
             session.end_profiling()
         _close_all(kokoros)
 
-    return Opened(speaker=speaker, facts=facts, close=close)
+    return Opened(synthesizer=synthesizer, facts=facts, close=close)
 
 
 def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
-    """Our options, and the order with what is left of them. EngineRefusal where one makes no sense."""
+    """The options of this engine, and the order with the remaining options. EngineRefusal for an invalid value."""
     given = {name: value for name, value in order.session_options.items() if name in SENTENCES_OPTIONS}
     left = {name: value for name, value in order.session_options.items() if name not in SENTENCES_OPTIONS}
     warm_up = given.get("warm_up", "off").lower()
@@ -211,7 +218,7 @@ def _plans(text: str, order: EngineOrder) -> tuple[SessionPlan, ...]:
 
 
 def _usable_cpus() -> int:
-    """Those that this process may run on, where the platform tells."""
+    """The CPUs that this process may run on; all of the machine's if the platform does not tell."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -227,14 +234,14 @@ def _number(name: str, text: str) -> float:
 
 
 def _open(order: EngineOrder, plan: SessionPlan, announce: Callable[[Fallback], None] | None) -> tuple[Any, str]:
-    """The session, and the provider that it got."""
+    """The session and its provider."""
     wanted = replace(order, provider=plan.provider, threads=plan.threads)
     try:
         return open_session(wanted), plan.provider
     except EngineRefusal as refusal:
         if announce is None or plan.provider == FALL_BACK:
             raise
-        # Options of the provider that is missing mean nothing to the other.
+        # The options belong to the missing provider.
         session = open_session(replace(wanted, provider=FALL_BACK, provider_options={}))
         announce(Fallback(asked=plan.provider, got=FALL_BACK, reason=str(refusal)))
         return session, FALL_BACK
@@ -250,7 +257,7 @@ def _reported_options(settings: Settings, names: list[str]) -> tuple[tuple[str, 
 
 
 def _fingerprint(order: EngineOrder, facts: EngineFacts, *, model_digest: str) -> str:
-    """SHA-256 of all that changes audio beside the text, the voice's name and the speed."""
+    """SHA-256 of all that changes the audio besides the text, the voice's name and the speed."""
     identity = {
         "model": model_digest or _digest(order.model_path),
         "voices": _digest(order.voices_path),

@@ -1,7 +1,7 @@
 """The engine `kokoro-server`: the reference server, started as a process and measured as a client sees it.
 
-What `kokoro-sentences` does in process, this one does behind HTTP, with the same options; figures of both in one run
-say what the way over the network costs. Memory and CPU time are the server's.
+It takes the options of `kokoro-sentences`: measured in one run, the two show the cost of HTTP and the network. Memory
+and CPU time are the server's.
 """
 
 import http.client
@@ -19,7 +19,7 @@ from harness.core.comma_lists import join_list
 from harness.core.records.repetition import EngineCounters, EngineFacts
 from harness.core.subprocesses import command
 from harness.engines.http.engine import EndpointEngine
-from harness.engines.http.engine import start as reach
+from harness.engines.http.engine import start as connect
 from harness.engines.http.target import Target
 from harness.engines.pooled.options import CLIENT_OPTIONS, SERVED_OPTIONS
 from harness.engines.protocol import EngineOrder, ServerProcess, Stages
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 START_S = 240.0
 STOP_S = 10.0
-LOOK_AGAIN_S = 0.02
+POLL_S = 0.02
 MOST_REQUESTS = 256
 PREFIX = "KOKORO_BENCH_"
 
@@ -48,7 +48,7 @@ class ServedEngine:
 
     @property
     def facts(self) -> EngineFacts:
-        """The server's own, with those of the way to it."""
+        """The server's facts, with the options of the client."""
         return replace(self._facts, options=(*self._facts.options, *self._client.facts.options))
 
     @property
@@ -58,13 +58,13 @@ class ServedEngine:
 
     @property
     def target(self) -> Target:
-        """How it is asked."""
+        """The address and the format of the requests."""
         return self._client.target
 
     def account(self) -> EngineCounters | None:
-        """What the server counted since its start; None where it does not say so now."""
+        """The server's counters since its start; None if it does not report them now."""
         try:
-            status = self._server.ask("/status")
+            status = self._server.read("/status")
             cache = status["cache"]
             return EngineCounters(
                 routes=tuple((each["name"], each["jobs"]) for each in status["sessions"]),
@@ -76,17 +76,17 @@ class ServedEngine:
             return None
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """Chunks as they come over the network. EndpointFault."""
+        """Chunks as they arrive. EndpointFault."""
         return self._client.synthesise(request)
 
     def close(self) -> None:
-        """Hang up, and end the server."""
+        """Close the connection and end the server."""
         self._client.close()
         self._server.stop()
 
 
 class Server:
-    """A `kokoro-bench serve` of ours, on a free port of this machine alone."""
+    """The process of `kokoro-bench serve`, at a free port of the loopback interface."""
 
     def __init__(self, order: EngineOrder) -> None:
         self._process = subprocess.Popen(
@@ -94,7 +94,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
-            # A configuration of whoever measures is not the server's.
+            # The configuration in the working directory is not the server's.
             cwd=Path(order.model_path).parent,
         )
         self.url = ""
@@ -105,28 +105,28 @@ class Server:
         return self._process.pid
 
     def find(self) -> None:
-        """Read where it listens. EngineRefusal where it ended instead; why stands on standard error."""
+        """Read its address. EngineRefusal if it ended instead; standard error says why."""
         assert self._process.stdout is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
         self.url = self._process.stdout.readline().decode().rpartition(" at ")[2].strip()
         if not self.url:
             self._refuse()
 
     def await_ready(self, clock: "Clock") -> None:
-        """Until its sessions are warm. EngineRefusal where that does not come."""
+        """Wait until its sessions are warm. EngineRefusal if it ends first or takes too long."""
         end = clock.now_ns() + round(START_S * 1e9)
         while self._health() != 200:
             if self._process.poll() is not None:
                 self._refuse()
             if clock.now_ns() > end:
                 raise EngineRefusal(f"the server was not ready within {START_S:g} s")
-            clock.sleep(LOOK_AGAIN_S)
+            clock.sleep(POLL_S)
 
-    def ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """What the server says at a path."""
+    def read(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """The JSON at a path."""
         return json.loads(self._get(path)[1])
 
     def stop(self) -> None:
-        """Ask it to end, and be sure that it has."""
+        """Terminate the process, and kill it if it does not end."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
@@ -158,7 +158,7 @@ class Server:
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine:
-    """Start the server, in the parts "session" (until it listens) and "warm_up" (until it is ready), and reach it."""
+    """Start the server, in the parts "session" (until it listens) and "warm_up" (until it is ready), and connect."""
     _check(order)
     server = Server(order)
     try:
@@ -166,12 +166,12 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine
             server.find()
         with stages.stage("warm_up"):
             server.await_ready(clock)
-        status = server.ask("/status")
+        status = server.read("/status")
         if status["fallbacks"]:
             raise EngineRefusal(f"the server fell back to another provider: {status['fallbacks'][0]['reason']}")
         options = {name: order.session_options[name] for name in CLIENT_OPTIONS if name in order.session_options}
         options = {"dialect": "openai", **options, "pid": str(server.pid)}
-        client = reach(replace(order, url=server.url, session_options=options), clock=clock, stages=stages)
+        client = connect(replace(order, url=server.url, session_options=options), clock=clock, stages=stages)
     except BaseException:
         server.stop()
         raise
@@ -195,7 +195,7 @@ def _check(order: EngineOrder) -> None:
 
 
 def _arguments(order: EngineOrder) -> list[str]:
-    """The options of `kokoro-bench serve` that come to the same as the order."""
+    """The options of `kokoro-bench serve` for the order."""
     given = dict(order.session_options)
     ours = {name: given.pop(name) for name in SERVED_OPTIONS if name in given}
     arguments = [

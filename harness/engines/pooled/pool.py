@@ -1,7 +1,7 @@
-"""Several sessions side by side, each with a thread of its own; what waits is run in the order in which it is due.
+"""A pool of sessions, each with its own thread. Waiting jobs run in the order of their due times.
 
-A session is whatever runs a job of a known load (phonemes / speed); the pool knows nothing of speech. ONNX Runtime lets
-go of Python's lock while it runs, so the sessions work at the same time.
+A session is a function that runs one job of a known load (phonemes / speed); the pool knows nothing of speech. ONNX
+Runtime releases Python's global lock while it runs, so the sessions work in parallel.
 """
 
 import threading
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 Order = TypeVar("Order")
 Result = TypeVar("Result")
 
-LOOK_AGAIN_S = 0.05
-"""An idle session that leaves the work to a quicker one looks so often whether that is still right."""
+RECHECK_S = 0.05
+"""How often an idle session that leaves the waiting jobs to a faster one checks whether that is still right."""
 
 
-class PoolClosed(Exception):  # noqa: N818 - it is an answer, not an accident
-    """The pool was closed before the job could run."""
+class PoolClosed(Exception):  # noqa: N818 - an expected outcome
+    """The pool was closed before the job ran."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneState:
-    """What a session has done: jobs, seconds at work, and the line by which it is predicted."""
+class SessionState:
+    """The counters of a session, the coefficients of its `CostModel`, and whether it runs a job now."""
 
     name: str
     jobs: int
@@ -50,10 +50,12 @@ class _Job(Generic[Order, Result]):
 
 
 @dataclass(slots=True)
-class _Lane(Generic[Order, Result]):
+class _Session(Generic[Order, Result]):
+    """A session with its counters. While it runs a job, `load` is that of the job and `began` its start in seconds."""
+
     name: str
     run: Callable[[Order], Result]
-    line: CostModel = field(default_factory=CostModel)
+    cost: CostModel = field(default_factory=CostModel)
     load: float = 0.0
     began: float | None = None
     jobs: int = 0
@@ -65,14 +67,14 @@ class Pool(Generic[Order, Result]):
 
     def __init__(self, sessions: Sequence[tuple[str, Callable[[Order], Result]]], *, clock: "Clock") -> None:
         self._clock = clock
-        self._lanes = [_Lane(name, run) for name, run in sessions]
+        self._sessions = [_Session(name, run) for name, run in sessions]
         self._waiting: list[_Job[Order, Result]] = []
         self._changed = threading.Condition()
         self._submitted = 0
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, args=(number,), name=f"session {lane.name}", daemon=True)
-            for number, lane in enumerate(self._lanes)
+            threading.Thread(target=self._work, args=(number,), name=f"session {session.name}", daemon=True)
+            for number, session in enumerate(self._sessions)
         ]
         for thread in self._threads:
             thread.start()
@@ -80,19 +82,19 @@ class Pool(Generic[Order, Result]):
     @property
     def size(self) -> int:
         """How many sessions there are."""
-        return len(self._lanes)
+        return len(self._sessions)
 
     @property
     def waiting(self) -> int:
         """How many jobs wait for a session."""
         with self._changed:
-            self._forget_cancelled()
+            self._remove_cancelled()
             return len(self._waiting)
 
     def submit(self, order: Order, *, load: float, due: float) -> Future[Result]:
-        """Have `order` run; `due` (seconds on the clock) decides its place in line. A waiting one can be cancelled.
+        """Queue `order`; `due` (seconds on the clock) decides its position. A waiting job can be cancelled.
 
-        As time goes by, whatever waits becomes the one that was due first: nobody starves. PoolClosed from the future.
+        Later jobs have later due times, so that no job starves. The future raises PoolClosed if the pool is closed.
         """
         future: Future[Result] = Future()
         with self._changed:
@@ -105,23 +107,24 @@ class Pool(Generic[Order, Result]):
         return future
 
     def warm_up(self, orders: Sequence[tuple[Order, float]], *, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Run each order (with its load) on every session, all sessions at once, so that each knows its costs.
+        """Run each order (with its load) on every session, all sessions in parallel, so that their costs are known.
 
-        No order is begun once `go_on` returns False. Raises what a session raises. Nothing else should be submitted
-        meanwhile.
+        No order is begun once `go_on` returns False. Raises what a session raises. Submit nothing else meanwhile.
         """
         failures: list[Exception] = []
 
-        def run(lane: _Lane[Order, Result]) -> None:
+        def run(session: _Session[Order, Result]) -> None:
             try:
                 for order, load in takewhile(lambda _: go_on(), orders):
                     start = self._now()
-                    lane.run(order)
-                    lane.line.observe(load, self._now() - start)
+                    session.run(order)
+                    session.cost.observe(load, self._now() - start)
             except Exception as error:  # noqa: BLE001 - the caller receives whatever a session raises
                 failures.append(error)
 
-        threads = [threading.Thread(target=run, args=(lane,), name=f"warm-up {lane.name}") for lane in self._lanes]
+        threads = [
+            threading.Thread(target=run, args=(session,), name=f"warm-up {session.name}") for session in self._sessions
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -130,31 +133,31 @@ class Pool(Generic[Order, Result]):
             raise failures[0]
 
     def backlog_s(self) -> float:
-        """Predicted seconds until all that waits or runs is done, shared evenly by the sessions."""
+        """Predicted seconds until all waiting and running jobs are done, shared evenly by the sessions."""
         with self._changed:
-            self._forget_cancelled()
+            self._remove_cancelled()
             left = sum(running.left for running in self._running() if running)
-            rates = [lane.line for lane in self._lanes]
-            ahead = sum(min(line.predict(job.load) for line in rates) for job in self._waiting)
-            return (left + ahead) / max(1, len(self._lanes))
+            costs = [session.cost for session in self._sessions]
+            ahead = sum(min(cost.predict(job.load) for cost in costs) for job in self._waiting)
+            return (left + ahead) / max(1, len(self._sessions))
 
-    def states(self) -> tuple[LaneState, ...]:
-        """Every session's account."""
+    def states(self) -> tuple[SessionState, ...]:
+        """The state of every session."""
         with self._changed:
             return tuple(
-                LaneState(
-                    name=lane.name,
-                    jobs=lane.jobs,
-                    busy_s=lane.busy_s,
-                    fixed_s=lane.line.coefficients[0],
-                    s_per_load=lane.line.coefficients[1],
-                    running=lane.began is not None,
+                SessionState(
+                    name=session.name,
+                    jobs=session.jobs,
+                    busy_s=session.busy_s,
+                    fixed_s=session.cost.coefficients[0],
+                    s_per_load=session.cost.coefficients[1],
+                    running=session.began is not None,
                 )
-                for lane in self._lanes
+                for session in self._sessions
             )
 
     def close(self) -> None:
-        """Drop what waits, let what runs finish, end the threads."""
+        """Drop the waiting jobs, let the running ones finish, and end the threads."""
         with self._changed:
             self._closed = True
             dropped, self._waiting = self._waiting, []
@@ -166,46 +169,46 @@ class Pool(Generic[Order, Result]):
             thread.join()
 
     def _work(self, number: int) -> None:
-        """A session's life. Callbacks of futures run here, so they must be quick."""
-        lane = self._lanes[number]
+        """Run jobs until the pool is closed. Callbacks of futures run in this thread, so they must be quick."""
+        session = self._sessions[number]
         while (job := self._next(number)) is not None:
             start = self._now()
             try:
-                result = lane.run(job.order)
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits; the session goes on
-                self._account_for(lane, self._now() - start)
+                result = session.run(job.order)
+            except BaseException as error:  # noqa: BLE001 - passed to the waiter; the session goes on
+                self._record(session, self._now() - start)
                 job.future.set_exception(error)
             else:
-                self._account_for(lane, self._now() - start, load=job.load)
+                self._record(session, self._now() - start, load=job.load)
                 job.future.set_result(result)
 
-    def _account_for(self, lane: _Lane[Order, Result], seconds: float, *, load: float | None = None) -> None:
-        """A run is over; `load` is there where it teaches something."""
+    def _record(self, session: _Session[Order, Result], seconds: float, *, load: float | None = None) -> None:
+        """Count a run that has ended. `load` is None for one that failed, which says nothing of the costs."""
         with self._changed:
-            lane.began, lane.jobs, lane.busy_s = None, lane.jobs + 1, lane.busy_s + seconds
+            session.began, session.jobs, session.busy_s = None, session.jobs + 1, session.busy_s + seconds
             if load is not None:
-                lane.line.observe(load, seconds)
+                session.cost.observe(load, seconds)
             self._changed.notify_all()
 
     def _next(self, number: int) -> "_Job[Order, Result] | None":
-        """Wait for the next job of lane `number`; None at the end."""
-        lane = self._lanes[number]
+        """Wait for the next job of session `number`; None once the pool is closed."""
+        session = self._sessions[number]
         with self._changed:
             while not self._closed:
-                self._forget_cancelled()
-                place = choose(
+                self._remove_cancelled()
+                index = choose(
                     number,
                     [job.load for job in self._waiting],
-                    lines=[each.line for each in self._lanes],
+                    costs=[each.cost for each in self._sessions],
                     running=self._running(),
                 )
-                if place is None:
-                    self._changed.wait(LOOK_AGAIN_S if self._waiting else None)
+                if index is None:
+                    self._changed.wait(RECHECK_S if self._waiting else None)
                     continue
-                job = self._waiting.pop(place)
+                job = self._waiting.pop(index)
                 if job.future.set_running_or_notify_cancel():
-                    lane.began, lane.load = self._now(), job.load
-                    # What is left in line may now belong to another idle session.
+                    session.began, session.load = self._now(), job.load
+                    # The rest of the queue may now be assigned to another idle session.
                     self._changed.notify_all()
                     return job
         return None
@@ -213,11 +216,11 @@ class Pool(Generic[Order, Result]):
     def _running(self) -> list[Running | None]:
         now = self._now()
         return [
-            None if lane.began is None else Running(predicted=lane.line.predict(lane.load), passed=now - lane.began)
-            for lane in self._lanes
+            Running(predicted=each.cost.predict(each.load), passed=now - each.began) if each.began is not None else None
+            for each in self._sessions
         ]
 
-    def _forget_cancelled(self) -> None:
+    def _remove_cancelled(self) -> None:
         self._waiting = [job for job in self._waiting if not job.future.cancelled()]
 
     def _now(self) -> float:

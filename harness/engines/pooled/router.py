@@ -1,23 +1,20 @@
-"""Which session speaks which piece: seconds are predicted from phonemes by a line that every run refines.
-
-Pure: what is waiting and who is busy come in, a choice goes out.
-"""
+"""Chooses the session for each segment, by the predicted time of each run. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 FORGETTING = 0.97
-"""What an observation keeps of its weight with each later one: about the last 30 count."""
-SPREAD = 0.05
-"""Below this coefficient of variation the loads tell no slope, only a mean."""
+"""The factor on an observation's weight with each later one: about the last 30 count."""
+LEAST_VARIATION = 0.05
+"""Below this coefficient of variation of the loads, only the mean time per load is estimated, and no slope."""
 
 
 @dataclass(slots=True)
 class CostModel:
     """seconds = fixed + rate × load, by least squares with exponential forgetting.
 
-    A load is phonemes / speed, which audio and work both follow. Neither coefficient is ever negative: a line that
-    would predict less for more work falls back to the ratio of the means.
+    A load is phonemes / speed, to which both audio and work are proportional. Neither coefficient is ever negative: a
+    fit that would predict less time for more work falls back to the ratio of the means.
     """
 
     weight: float = 0.0
@@ -28,7 +25,7 @@ class CostModel:
     observations: int = 0
 
     def observe(self, load: float, seconds: float) -> None:
-        """Take a run into account."""
+        """Add a run of `load` that took `seconds`."""
         self.weight = self.weight * FORGETTING + 1
         self.load = self.load * FORGETTING + load
         self.seconds = self.seconds * FORGETTING + seconds
@@ -43,7 +40,7 @@ class CostModel:
             return 0.0, 0.0
         mean_load, mean_seconds = self.load / self.weight, self.seconds / self.weight
         variance = self.load_squared / self.weight - mean_load**2
-        if variance > (SPREAD * mean_load) ** 2:
+        if variance > (LEAST_VARIATION * mean_load) ** 2:
             rate = (self.product / self.weight - mean_load * mean_seconds) / variance
             fixed = mean_seconds - rate * mean_load
             if rate >= 0 and fixed >= 0:
@@ -51,42 +48,42 @@ class CostModel:
         return 0.0, mean_seconds / mean_load
 
     def predict(self, load: float) -> float:
-        """Seconds that a load will take."""
+        """The expected seconds of a run of `load`."""
         fixed, rate = self.coefficients
         return fixed + rate * load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """What a busy session is at: predicted seconds, and seconds that have passed since it began."""
+    """The job of a busy session: its predicted seconds, and the seconds since it began."""
 
     predicted: float
     passed: float
 
     @property
     def left(self) -> float:
-        """Seconds until it is free. What has overrun is expected to take as long again as it overran.
+        """Seconds until the session is free. A job that has overrun is expected to take as long again as it overran.
 
-        So a session that hangs looks ever worse, and what waits for it goes elsewhere.
+        So a session that hangs looks ever worse, and waiting jobs go to the other sessions.
         """
         return abs(self.predicted - self.passed)
 
 
 def choose(
-    session: int, waiting: Sequence[float], *, lines: Sequence[CostModel], running: Sequence[Running | None]
+    session: int, waiting: Sequence[float], *, costs: Sequence[CostModel], running: Sequence[Running | None]
 ) -> int | None:
-    """The place in line of what an idle `session` should run now; None where others will finish all of it sooner.
+    """The index in `waiting` of the job that the idle `session` should run now; None if others finish all sooner.
 
-    `waiting` holds the loads in the order in which they are due. Each in turn is given to the session that would finish
-    it first, counting what that one has to do before; the first that falls to `session` is taken. The first in line
-    always falls to somebody, so it is taken as soon as that session is free: nothing starves.
+    `waiting` holds the loads of the jobs in order of their due times. Each job in turn is assigned to the session that
+    would finish it first, after its earlier jobs; the first job that is assigned to `session` is the result. The first
+    waiting job is always assigned to some session and starts as soon as that is free, so that no job starves.
     """
     free = [each.left if each else 0.0 for each in running]
-    for place, load in enumerate(waiting):
-        ends = [free[each] + line.predict(load) for each, line in enumerate(lines)]
+    for index, load in enumerate(waiting):
+        ends = [free[each] + cost.predict(load) for each, cost in enumerate(costs)]
         soonest = ends.index(min(ends))
-        # Of several idle sessions that are equally quick, whichever asks first may have it.
+        # Of several idle sessions that are equally fast, the first to ask gets the job.
         if soonest == session or (ends[session] <= ends[soonest] and running[session] is None):
-            return place
+            return index
         free[soonest] = ends[soonest]
     return None

@@ -1,6 +1,6 @@
-"""Where a text is cut for a listener who waits: at sentences and clauses, a short piece first, then ever longer ones.
+"""Splits phonemes into segments for streaming: at sentences and clauses, a short segment first, then longer ones.
 
-Pure, on phonemes. The same text is always cut alike, whatever the machine's speed, so that its audio may be cached.
+Pure. The split does not depend on the machine's speed, so that the audio of a text can be cached.
 """
 
 import re
@@ -8,70 +8,70 @@ from collections.abc import Iterator
 from unicodedata import category
 
 FIRST = 48
-"""Phonemes of the first piece at most: about 3 s of speech, and all of the wait for the first sound."""
+"""The most phonemes of the first segment: about 3 s of speech. The wait for the first sound is its synthesis."""
 FIRST_LEAST = 28
-"""Phonemes of a first piece at least, where more follow: all later pieces live on the time that it buys."""
+"""The fewest phonemes of a first segment that others follow: they are synthesised while it plays."""
 LONGEST = 180
-"""Phonemes of any piece at most: a session runs one at a time, and another listener's first piece waits for it."""
+"""The most phonemes of any segment: the first segment of another request waits until a session has finished it."""
 LONGEST_UNBROKEN = 510
-"""What Kokoro takes at once; reached only by a run without spaces."""
-PACE = 0.85
-"""The real-time factor up to which no piece comes late, with some room above the 0.8 that is promised."""
-STRETCH = PACE / 0.8
-"""The last piece may use up that room rather than leave a few phonemes for another."""
+"""The most phonemes that Kokoro takes at once; reached only by phonemes without spaces."""
+PLANNED_RTF = 0.85
+"""The real-time factor up to which no segment is late: above the documented 0.8, to leave some room."""
+STRETCH = PLANNED_RTF / 0.8
+"""The last segment may use up that room, rather than leave a few phonemes for another segment."""
 TAIL = 24
-"""Phonemes that a piece should have at least: a shorter one is spoken at another rate and loudness than the others."""
+"""The fewest phonemes that a segment should have: shorter ones differ from the others in rate and loudness."""
 
 PAUSE_SENTENCE_S = 0.25
 PAUSE_CLAUSE_S = 0.1
-"""Silence between pieces; kokoro-onnx's own defaults."""
+"""Silence between segments: kokoro-onnx's own defaults."""
 
 _BOUNDARIES = (
     re.compile(r"(?<=[.!?…])\s+"),
     re.compile(r"(?<=[,;:—])\s+"),
     re.compile(r"\s+"),
 )
-"""Sentence, clause, word: the best place to cut first. The mark stays with what it ends."""
+"""Ends of sentences, clauses and words, the best place to split first. A mark stays with what it ends."""
 
 
 def split_phonemes(phonemes: str) -> tuple[str, ...]:
-    """The pieces of a text in its order; each fits into one run of the model. None for a text without phonemes.
+    """The segments of a text in order, each short enough for one run of the model; empty without phonemes.
 
-    A piece is at most so long that it is synthesised before the pieces before it have been played, at any real-time
-    factor up to PACE. Within that limit it ends at a sentence, else at a clause, else at a word.
+    A segment is short enough to be synthesised while the segments before it are played, at any real-time factor up to
+    PLANNED_RTF. Within that limit it ends at a sentence, else at a clause, else at a word.
     """
-    return tuple(_pieces(" ".join(phonemes.split())))
+    return tuple(_segments(" ".join(phonemes.split())))
 
 
-def _pieces(rest: str) -> Iterator[str]:
+def _segments(rest: str) -> Iterator[str]:
     spoken = first = 0
     while rest:
         limit = _limit(spoken, first)
         whole = len(rest) <= (limit * STRETCH if spoken else limit)
         end = len(rest) if whole else _best_end(rest, limit=limit, least=TAIL if spoken else FIRST_LEAST)
-        piece, rest = rest[:end].strip(), rest[end:].strip()
-        yield piece
-        spoken += len(piece)
-        first = first or len(piece)
+        segment, rest = rest[:end].strip(), rest[end:].strip()
+        yield segment
+        spoken += len(segment)
+        first = first or len(segment)
 
 
 def _limit(spoken: int, first: int) -> int:
-    """Phonemes of the next piece at most, where `spoken` are done, `first` of them before playback started.
+    """The most phonemes of the next segment after `spoken` phonemes, of which the first segment has `first`.
 
-    Audio a and work r·a both follow phonemes. Playback begins when the first piece is there; the next must be done when
-    all before it have been played: r·(spoken − first) + r·next ≤ spoken.
+    Audio a and work r·a are proportional to phonemes. Playback begins when the first segment is synthesised, and the
+    next one must be done when all before it have been played: r·(spoken − first) + r·next ≤ spoken.
     """
     if not spoken:
         return FIRST
-    return max(TAIL, min(LONGEST, int(spoken / PACE - (spoken - first))))
+    return max(TAIL, min(LONGEST, int(spoken / PLANNED_RTF - (spoken - first))))
 
 
 def _best_end(text: str, *, limit: int, least: int) -> int:
-    """Where a piece of at most `limit` ends: sentence and clause in its later half, then earlier, then the last word.
+    """The end of a segment of at most `limit`: a sentence or clause in its later half, then earlier, then a word.
 
-    A piece that ends early leaves its successor less time, but a cut within a clause is audible. What follows the last
-    cut is no shorter than a tail, or half of one behind a mark, unless the limit leaves no such place. Only a word that
-    is longer than the limit exceeds it, and is then a piece of its own.
+    A segment that ends early leaves less time for the next one, but a split within a clause is audible. The rest is no
+    shorter than TAIL, or half of it after a mark, unless the limit allows no such end. Only a word longer than the
+    limit exceeds it, and is then a segment of its own.
     """
     sentences, clauses = (_ends(marks, text, min(limit, len(text) - TAIL // 2)) for marks in _BOUNDARIES[:-1])
     for floor in (max(limit // 2, least), least):
@@ -83,14 +83,14 @@ def _best_end(text: str, *, limit: int, least: int) -> int:
     if long_enough:
         return long_enough[-1]
     if words:
-        # One side is short wherever the cut is: the one is taken that makes it the least short.
+        # One side is too short at any split: choose the longest such side.
         return max(words, key=lambda end: min(end, len(text) - end))
     beyond = _BOUNDARIES[-1].search(text, limit)
     return _before_mark(text, min(beyond.start() if beyond else len(text), LONGEST_UNBROKEN))
 
 
 def _before_mark(text: str, end: int) -> int:
-    """`end`, or before the letter whose combining marks (nasal, syllabic, …) it would cut off."""
+    """`end`, or the start of the letter that it would separate from its combining marks (nasal, syllabic, …)."""
     start = end
     while start < len(text) and start > 1 and category(text[start]).startswith("M"):
         start -= 1

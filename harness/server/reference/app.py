@@ -88,12 +88,12 @@ def _add_lists(app: FastAPI, service: Service) -> None:
     @app.get("/v1/audio/voices", responses=UNAVAILABLE)
     async def voices() -> Voices:
         """The voices, for the dialect of OpenAI."""
-        return Voices(voices=list(service.speaker.voices))
+        return Voices(voices=list(service.synthesizer.voices))
 
     @app.get("/voices", responses=UNAVAILABLE)
     async def raycast_voices() -> Voices:
         """The voices, for the dialect of Raycast's server."""
-        return Voices(voices=list(service.speaker.voices))
+        return Voices(voices=list(service.synthesizer.voices))
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.engines.pooled.synthesizer import SAMPLE_RATE
+from harness.engines.kokoro.engine import SAMPLE_RATE
 from harness.server.mock.sound import wav_header
 
 if TYPE_CHECKING:

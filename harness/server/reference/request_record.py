@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.records.repetition import AudioFeatures, ChunkMark, Phase, Repetition
 from harness.core.records.scenario import Band
-from harness.engines.pooled.synthesizer import SAMPLE_RATE
+from harness.engines.kokoro.engine import SAMPLE_RATE
 from harness.metrics.audio.features import FULL_SCALE
 from harness.metrics.audio.onset import AUDIBLE_S, THRESHOLD_DBFS, onset_frame
 from harness.metrics.validity import check

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from harness.engines.kokoro.engine import SAMPLE_RATE
 from harness.engines.pooled.cache import Source
-from harness.engines.pooled.synthesizer import SAMPLE_RATE
 from harness.engines.speech import SpeechFailure
 from harness.server.mock.sound import content_type
 from harness.server.reference.encoding import Encoder, make_encoder
@@ -71,21 +71,21 @@ class SpeechResponse(Response):
         statistics = self._service.statistics
         client = scope["client"][0] if scope.get("client") else ""
         try:
-            with self._service.admit(client) as speaker:
-                reply = await self._synthesise(speaker, scope, send)
+            with self._service.admit(client) as synthesizer:
+                reply = await self._synthesise(synthesizer, scope, send)
         except Unavailable as busy:
             statistics.count(RequestOutcome.BUSY)
             reply = refusal(busy.status, str(busy), headers={"Retry-After": str(busy.retry_s)})
         if reply is not None:
             await reply(scope, receive, send)
 
-    async def _synthesise(self, speaker: "Synthesizer", scope: "Scope", send: "Send") -> Response | None:
+    async def _synthesise(self, synthesizer: "Synthesizer", scope: "Scope", send: "Send") -> Response | None:
         """Send the audio. Return a refusal if there is none."""
         statistics = self._service.statistics
         recorder = RequestRecorder(arrived_ns=scope[ARRIVED], clock=self._service.clock)
         delivery = _BodySender(self._service, self._parsed, recorder, send)
         try:
-            answer = await asyncio.to_thread(speaker.speak, self._parsed.request)
+            answer = await asyncio.to_thread(synthesizer.synthesise, self._parsed.request)
             with closing(answer):
                 await self._send_audio(answer, recorder, delivery)
         except SpeechFailure as failure:
@@ -118,9 +118,9 @@ class SpeechResponse(Response):
 
     async def _audio(self, answer: "Answer") -> "AsyncIterator[NDArray[np.float32]]":
         """The audio of the parts, in order, as they are ready."""
-        for part in answer:
-            audio = await asyncio.wait_for(asyncio.wrap_future(part.audio), self._service.settings.piece_timeout_s)
-            yield part.joined(audio)
+        for segment in answer:
+            audio = await asyncio.wait_for(asyncio.wrap_future(segment.audio), self._service.settings.piece_timeout_s)
+            yield segment.joined(audio)
 
 
 class _BodySender:

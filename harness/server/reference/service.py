@@ -49,7 +49,7 @@ class Service:
     """Everything but HTTP. It belongs to one event loop, except for `drain`, which a signal handler may call."""
 
     def __init__(
-        self, settings: "Settings", *, open_speaker: Open, clock: "Clock", announce: Announce = lambda _: None
+        self, settings: "Settings", *, open_synthesizer: Open, clock: "Clock", announce: Announce = lambda _: None
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -58,7 +58,7 @@ class Service:
         self.reason = "the model is being loaded"
         self.failure: BaseException | None = None
         self.fallbacks: list[Fallback] = []
-        self._open = open_speaker
+        self._open = open_synthesizer
         self._announce = announce
         self._opened: Opened | None = None
         self._clients = Counter[str]()
@@ -70,7 +70,7 @@ class Service:
             self._opened = opened
             if self.settings.warm_up:
                 self.reason = "the sessions are being warmed up"
-                await asyncio.to_thread(opened.speaker.warm_up, self.settings.voice, go_on=self._starts)
+                await asyncio.to_thread(opened.synthesizer.warm_up, self.settings.voice, go_on=self._starts)
         except Exception as error:  # noqa: BLE001 - every failure is reported to the owner of the server
             self.failure = error
             self.state, self.reason = State.FAILED, f"{type(error).__name__}: {error}"
@@ -93,11 +93,11 @@ class Service:
             self._opened = None
 
     @property
-    def speaker(self) -> "Synthesizer":
+    def synthesizer(self) -> "Synthesizer":
         """The synthesizer. Raises Unavailable until it is warm."""
         if self.state is not State.READY or self._opened is None:
             raise Unavailable(self.reason, status=503, retry_s=MIN_RETRY_S)
-        return self._opened.speaker
+        return self._opened.synthesizer
 
     @property
     def answering(self) -> int:
@@ -107,17 +107,17 @@ class Service:
     @contextmanager
     def admit(self, client: str) -> Iterator["Synthesizer"]:
         """Admit one answer to `client` (an address) for the context. Raises Unavailable without a free place."""
-        speaker = self.speaker
+        synthesizer = self.synthesizer
         settings = self.settings
         if settings.per_client and self._clients[client] >= settings.per_client:
             sentence = f"{self._clients[client]} answers to this address are in progress, as many as are allowed"
-            raise Unavailable(sentence, status=429, retry_s=self._retry_s(speaker))
+            raise Unavailable(sentence, status=429, retry_s=self._retry_s(synthesizer))
         if self.answering >= settings.concurrency:
             sentence = f"{self.answering} answers are in progress, as many as there is room for"
-            raise Unavailable(sentence, status=503, retry_s=self._retry_s(speaker))
+            raise Unavailable(sentence, status=503, retry_s=self._retry_s(synthesizer))
         self._clients[client] += 1
         try:
-            yield speaker
+            yield synthesizer
         finally:
             self._clients[client] -= 1
             if not self._clients[client]:
@@ -137,27 +137,27 @@ class Service:
             "statistics": self.statistics.report(),
         }
         if self._opened is not None:
-            speaker, facts = self._opened.speaker, self._opened.facts
-            cache = speaker.cache_state
+            synthesizer, facts = self._opened.synthesizer, self._opened.facts
+            cache = synthesizer.cache_state
             report |= {
                 "providers": facts.providers,
                 "packages": dict(facts.packages),
                 "options": dict(facts.options),
-                "sessions": [asdict(state) for state in speaker.pool.states()],
-                "waiting_pieces": speaker.pool.waiting,
-                "backlog_s": speaker.pool.backlog_s(),
+                "sessions": [asdict(state) for state in synthesizer.pool.states()],
+                "waiting_pieces": synthesizer.pool.waiting,
+                "backlog_s": synthesizer.pool.backlog_s(),
                 "cache": {**asdict(cache), "hit_rate": cache.hit_rate},
             }
         return report
 
     def cache_status(self) -> dict[str, object]:
         """The cache's counters, in text segments and bytes. Raises Unavailable until the sessions are warm."""
-        cache = self.speaker.cache_state
+        cache = self.synthesizer.cache_state
         return {"enabled": cache.limit > 0, **asdict(cache), "hit_rate": cache.hit_rate}
 
     def optimization_status(self) -> dict[str, object]:
         """The sessions' providers, options and counters. Raises Unavailable until the sessions are warm."""
-        pool = self.speaker.pool
+        pool = self.synthesizer.pool
         assert self._opened is not None  # noqa: S101 - for the type checker; an available synthesizer was opened
         return {
             "providers": self._opened.facts.providers,
@@ -189,7 +189,7 @@ class Service:
             *self.statistics.exposition(),
         ]
         if self._opened is not None:
-            metrics += _pool_and_cache(self._opened.speaker)
+            metrics += _pool_and_cache(self._opened.synthesizer)
         return exposed(metrics, accept=accept)
 
     def _note_fallback(self, fallback: Fallback) -> None:
@@ -197,22 +197,22 @@ class Service:
         self._announce(fallback)
 
     @staticmethod
-    def _retry_s(speaker: "Synthesizer") -> int:
-        return max(MIN_RETRY_S, math.ceil(speaker.pool.backlog_s()))
+    def _retry_s(synthesizer: "Synthesizer") -> int:
+        return max(MIN_RETRY_S, math.ceil(synthesizer.pool.backlog_s()))
 
 
-def _pool_and_cache(speaker: "Synthesizer") -> "list[Metric]":
+def _pool_and_cache(synthesizer: "Synthesizer") -> "list[Metric]":
     """Metrics of the sessions and the cache."""
-    cache = speaker.cache_state
+    cache = synthesizer.cache_state
     pieces = {"hit": cache.hits, "miss": cache.misses, "joined": cache.joined}
-    states = speaker.pool.states()
+    states = synthesizer.pool.states()
     sessions = [{"session": str(number), "name": state.name} for number, state in enumerate(states)]
     jobs, busy_s = [state.jobs for state in states], [state.busy_s for state in states]
     found = [({"source": name}, n) for name, n in pieces.items()]
     return [
         counter("kokoro_cache_pieces", "pieces of text, by what the cache had of them", found),
         gauge("kokoro_cache_bytes", "size of the cache", [({}, cache.size)]),
-        gauge("kokoro_waiting_pieces", "pieces of text that wait for a session", [({}, speaker.pool.waiting)]),
+        gauge("kokoro_waiting_pieces", "pieces of text that wait for a session", [({}, synthesizer.pool.waiting)]),
         counter("kokoro_session_pieces", "pieces of text of each session", zip(sessions, jobs, strict=True)),
         counter("kokoro_session_busy_seconds", "time at work of each session", zip(sessions, busy_s, strict=True)),
     ]

@@ -61,13 +61,13 @@ def test_it_starts_in_parts_and_says_what_it_is(engine: SentencesEngine, stages:
     assert dict(facts.options) == {
         "arena": "off", "sessions": "cpu:1+cpu:1", "warm_up": "on", "cache": "8", "cache_ttl": "3600"
     }  # fmt: skip
-    assert all(state.s_per_load > 0 for state in engine.speaker.pool.states())
+    assert all(state.s_per_load > 0 for state in engine.synthesizer.pool.states())
 
 
 def test_a_stream_has_a_chunk_for_each_piece(engine: SentencesEngine, stages: Stages) -> None:
     stages.take()
     chunks = speak(engine, TEXT, stream=True)
-    phonemes = engine.speaker.speak(SpeechRequest(text=TEXT, voice="af_heart"))
+    phonemes = engine.synthesizer.synthesise(SpeechRequest(text=TEXT, voice="af_heart"))
     assert len(chunks) == len(phonemes) == 2
     assert [name for name, _, _ in stages.take()].count("inference") == 2
     # A quarter of a second of silence ends the sentence; nothing follows the last one.

@@ -58,29 +58,29 @@ def test_predictions_never_fall_and_are_never_negative(
 
 
 def test_an_idle_session_takes_the_first_in_line() -> None:
-    assert choose(0, [50, 10], lines=[line(0, 0.01)], running=[None]) == 0
+    assert choose(0, [50, 10], costs=[line(0, 0.01)], running=[None]) == 0
 
 
 def test_a_slow_session_leaves_work_that_a_quick_one_finishes_sooner() -> None:
     lines = [line(0, 0.1), line(0, 0.01)]
     quick_is_busy = [None, Running(predicted=0.5, passed=0.0)]
     # 100 phonemes: 10 s here, or 0.5 + 1 s there; 2 phonemes: 0.2 s here, or 0.5 + 0.02 s there.
-    assert choose(0, [100], lines=lines, running=quick_is_busy) is None
-    assert choose(0, [2], lines=lines, running=quick_is_busy) == 0
+    assert choose(0, [100], costs=lines, running=quick_is_busy) is None
+    assert choose(0, [2], costs=lines, running=quick_is_busy) == 0
 
 
 def test_work_overflows_to_a_slow_session_where_the_quick_one_has_too_much() -> None:
     lines = [line(0, 0.03), line(0, 0.01)]
     # There they end after 1, 2 and 3 s; here the third would end after 3 s as well, the fourth not before 3 s.
-    assert choose(0, [100, 100], lines=lines, running=[None, None]) is None
-    assert choose(0, [100, 100, 100, 100], lines=lines, running=[None, None]) == 2
+    assert choose(0, [100, 100], costs=lines, running=[None, None]) is None
+    assert choose(0, [100, 100, 100, 100], costs=lines, running=[None, None]) == 2
 
 
 def test_what_overruns_is_expected_to_go_on_and_loses_its_queue() -> None:
     lines = [line(0, 0.1), line(0, 0.01)]
     assert Running(predicted=1.0, passed=0.4).left == pytest.approx(0.6)
     assert Running(predicted=1.0, passed=31.0).left == 30.0
-    assert choose(0, [100], lines=lines, running=[None, Running(predicted=1.0, passed=31.0)]) == 0
+    assert choose(0, [100], costs=lines, running=[None, Running(predicted=1.0, passed=31.0)]) == 0
 
 
 @given(
@@ -92,4 +92,4 @@ def test_the_first_in_line_always_falls_to_an_idle_session_where_all_are_idle(
 ) -> None:
     lines = [line(*each) for each in coefficients]
     idle: list[Running | None] = [None] * len(lines)
-    assert 0 in [choose(session, waiting, lines=lines, running=idle) for session in range(len(lines))]
+    assert 0 in [choose(session, waiting, costs=lines, running=idle) for session in range(len(lines))]

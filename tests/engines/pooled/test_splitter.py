@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.engines.pooled.splitter import FIRST, LONGEST, LONGEST_UNBROKEN, PACE, STRETCH, TAIL, split_phonemes
+from harness.engines.pooled.splitter import FIRST, LONGEST, LONGEST_UNBROKEN, PLANNED_RTF, STRETCH, TAIL, split_phonemes
 
 SENTENCE = "ðə kwɪk bɹaʊn fɑks dʒʌmps oʊvɚ ðə dɑɡ."  # noqa: RUF001 - phonemes are meant as they stand
 words = st.text(alphabet="abcdefə", min_size=1, max_size=12)
@@ -111,7 +111,7 @@ def test_every_text_keeps_its_phonemes_and_every_piece_its_limit(text: str) -> N
     assert all(piece == piece.strip() != "" for piece in pieces)
     for number, piece in enumerate(pieces):
         before = [len(each) for each in pieces[:number]]
-        limit = max(TAIL, min(LONGEST, int(sum(before) / PACE - sum(before[1:])))) * STRETCH if number else FIRST
+        limit = max(TAIL, min(LONGEST, int(sum(before) / PLANNED_RTF - sum(before[1:])))) * STRETCH if number else FIRST
         assert len(piece) <= limit or (" " not in piece and len(piece) <= LONGEST_UNBROKEN)
 
 
@@ -119,9 +119,9 @@ def test_every_text_keeps_its_phonemes_and_every_piece_its_limit(text: str) -> N
 def test_no_piece_is_late_at_the_pace(text: str) -> None:
     """Work and audio by phonemes: whatever is heard must have been spoken."""
     lengths = [len(piece) for piece in split_phonemes(text)]
-    done = heard_from = PACE / STRETCH * lengths[0]
+    done = heard_from = PLANNED_RTF / STRETCH * lengths[0]
     for number, length in enumerate(lengths[1:], 1):
-        done += PACE / STRETCH * length
+        done += PLANNED_RTF / STRETCH * length
         buffered_until = heard_from + sum(lengths[:number])
         # The shortest piece that is ever cut may be longer than a very short first one allows.
         assert done <= buffered_until + 1 or length <= TAIL

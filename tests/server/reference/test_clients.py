@@ -57,10 +57,10 @@ def test_the_openai_client_streams_unchanged(serve: Serve, tmp_path: Path) -> No
 
 
 def _description() -> dict[str, object]:
-    def no_speaker(announce: object) -> object:
+    def no_synthesizer(announce: object) -> object:
         raise NotImplementedError
 
-    service = Service(Settings(), open_speaker=no_speaker, clock=SystemClock())  # type: ignore[arg-type]
+    service = Service(Settings(), open_synthesizer=no_synthesizer, clock=SystemClock())  # type: ignore[arg-type]
     found: dict[str, object] = create_app(service).openapi()
     return found
 
@@ -88,12 +88,12 @@ def schema() -> Iterator[Any]:
 def url() -> Iterator[str]:
     """One server for all examples."""
     clock = SystemClock()
-    speaker = Synthesizer(
+    synthesizer = Synthesizer(
         [("tones", Tones())], made_by="tones", cache_bytes=0, cache_ttl_s=1.0, clock=clock, stages=Stages(clock)
     )
     facts = EngineFacts(providers=("TonesProvider",), sample_rate=24_000)
-    opened = Opened(speaker=speaker, facts=facts, close=speaker.close)
-    with serving(Service(Settings(), open_speaker=lambda _announce: opened, clock=clock)) as served:
+    opened = Opened(synthesizer=synthesizer, facts=facts, close=synthesizer.close)
+    with serving(Service(Settings(), open_synthesizer=lambda _announce: opened, clock=clock)) as served:
         served.until(lambda: served.service.state == "ready")
         yield served.url
 

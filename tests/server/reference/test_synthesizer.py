@@ -1,4 +1,4 @@
-"""The speaker: pieces on several sessions, joined in order."""
+"""The synthesizer: pieces on several sessions, joined in order."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from harness.engines.pooled.cache import Source
 from harness.engines.pooled.splitter import split_phonemes
 from harness.engines.pooled.synthesizer import Synthesizer
 from harness.engines.speech import SpeechFailure, SpeechRequest
-from tests.server.conftest import MakeSpeaker, Tones, tone
+from tests.server.conftest import MakeSynthesizer, Tones, tone
 
 TEXT = "one two three four five six seven. eight nine ten, eleven twelve thirteen. " * 6
 
@@ -23,8 +23,8 @@ def request(text: str, *, voice: str = "af_heart", speed: float = 1.0, language:
     return SpeechRequest(text=text, voice=voice, speed=speed, language=language)
 
 
-def heard(speaker: Synthesizer, wanted: SpeechRequest) -> tuple[NDArray[np.float32], tuple[Source, ...]]:
-    with contextlib.closing(speaker.speak(wanted)) as answer:
+def heard(synthesizer: Synthesizer, wanted: SpeechRequest) -> tuple[NDArray[np.float32], tuple[Source, ...]]:
+    with contextlib.closing(synthesizer.synthesise(wanted)) as answer:
         audio = [part.joined(part.audio.result(20)) for part in answer]
         return np.concatenate(audio), answer.sources
 
@@ -39,39 +39,39 @@ def expected(text: str) -> NDArray[np.float32]:
     return np.concatenate(sounds)
 
 
-def test_one_session_and_three_give_the_same_audio_in_the_same_order(speaker_of: MakeSpeaker) -> None:
-    alone, _ = heard(speaker_of(Tones()), request(TEXT))
+def test_one_session_and_three_give_the_same_audio_in_the_same_order(synthesizer_of: MakeSynthesizer) -> None:
+    alone, _ = heard(synthesizer_of(Tones()), request(TEXT))
     # Unequal sessions, so that later pieces are done before earlier ones.
-    together, _ = heard(speaker_of(Tones(pace=0.0005), Tones(), Tones(pace=0.0002)), request(TEXT))
+    together, _ = heard(synthesizer_of(Tones(pace=0.0005), Tones(), Tones(pace=0.0002)), request(TEXT))
     np.testing.assert_array_equal(alone, together)
     np.testing.assert_array_equal(alone, expected(TEXT))
 
 
-def test_every_session_gets_its_share(speaker_of: MakeSpeaker) -> None:
+def test_every_session_gets_its_share(synthesizer_of: MakeSynthesizer) -> None:
     sessions = [Tones(pace=0.0002), Tones(pace=0.0002)]
-    speaker = speaker_of(*sessions)
-    heard(speaker, request(TEXT))
-    assert min(state.jobs for state in speaker.pool.states()) >= 2
-    assert sum(state.jobs for state in speaker.pool.states()) == len(split_phonemes(TEXT))
+    synthesizer = synthesizer_of(*sessions)
+    heard(synthesizer, request(TEXT))
+    assert min(state.jobs for state in synthesizer.pool.states()) >= 2
+    assert sum(state.jobs for state in synthesizer.pool.states()) == len(split_phonemes(TEXT))
 
 
-def test_answers_at_the_same_time_are_not_mixed_up(speaker_of: MakeSpeaker) -> None:
-    speaker = speaker_of(Tones(pace=0.0001), Tones(), cache_bytes=1 << 22)
+def test_answers_at_the_same_time_are_not_mixed_up(synthesizer_of: MakeSynthesizer) -> None:
+    synthesizer = synthesizer_of(Tones(pace=0.0001), Tones(), cache_bytes=1 << 22)
     texts = [f"number {number} speaks. {TEXT[number:]}" for number in range(12)]
     with ThreadPoolExecutor(12) as threads:
-        answers = list(threads.map(lambda text: heard(speaker, request(text))[0], texts))
+        answers = list(threads.map(lambda text: heard(synthesizer, request(text))[0], texts))
     for text, audio in zip(texts, answers, strict=True):
         np.testing.assert_array_equal(audio, expected(text))
 
 
-def test_a_short_text_is_not_kept_waiting_by_a_long_one(speaker_of: MakeSpeaker) -> None:
+def test_a_short_text_is_not_kept_waiting_by_a_long_one(synthesizer_of: MakeSynthesizer) -> None:
     tones = Tones()
-    speaker = speaker_of(tones)
-    heard(speaker, request("the length of speech has been learnt by now."))
+    synthesizer = synthesizer_of(tones)
+    heard(synthesizer, request("the length of speech has been learnt by now."))
     tones.go_on.clear()
     with (
-        contextlib.closing(speaker.speak(request(TEXT))) as long,
-        contextlib.closing(speaker.speak(request("short."))) as short,
+        contextlib.closing(synthesizer.synthesise(request(TEXT))) as long,
+        contextlib.closing(synthesizer.synthesise(request("short."))) as short,
     ):
         next(iter(long))
         first_of_short = next(iter(short))
@@ -81,17 +81,17 @@ def test_a_short_text_is_not_kept_waiting_by_a_long_one(speaker_of: MakeSpeaker)
         assert tones.spoken[1:3] == [split_phonemes(TEXT)[0], "short."]
 
 
-def test_a_hit_is_equal_to_a_miss_and_nobody_can_spoil_it(speaker_of: MakeSpeaker) -> None:
+def test_a_hit_is_equal_to_a_miss_and_nobody_can_spoil_it(synthesizer_of: MakeSynthesizer) -> None:
     tones = Tones()
-    speaker = speaker_of(tones, cache_bytes=1 << 24)
-    missed, how = heard(speaker, request(TEXT))
+    synthesizer = synthesizer_of(tones, cache_bytes=1 << 24)
+    missed, how = heard(synthesizer, request(TEXT))
     repeated = Counter(split_phonemes(TEXT))
     assert set(how) <= {Source.MISS, Source.HIT, Source.JOINED}
     assert len(tones.spoken) == len(repeated)
-    hit, how = heard(speaker, request(TEXT))
+    hit, how = heard(synthesizer, request(TEXT))
     assert set(how) == {Source.HIT}
     np.testing.assert_array_equal(hit, missed)
-    part = next(iter(speaker.speak(request("short."))))
+    part = next(iter(synthesizer.synthesise(request("short."))))
     with pytest.raises(ValueError, match="read-only"):
         part.audio.result(20)[0] = 1.0
 
@@ -101,48 +101,48 @@ def test_a_hit_is_equal_to_a_miss_and_nobody_can_spoil_it(speaker_of: MakeSpeake
     [{"voice": "am_puck"}, {"voice": "af_heart+am_puck"}, {"speed": 1.25}, {"text": "Another text."}],
     ids=lambda each: next(iter(each)),
 )
-def test_what_changes_the_audio_is_another_entry(speaker_of: MakeSpeaker, changed: dict[str, object]) -> None:
-    speaker = speaker_of(Tones(), cache_bytes=1 << 24)
+def test_what_changes_the_audio_is_another_entry(synthesizer_of: MakeSynthesizer, changed: dict[str, object]) -> None:
+    synthesizer = synthesizer_of(Tones(), cache_bytes=1 << 24)
     base = {"text": "A text."}
-    first, _ = heard(speaker, request(**base))  # type: ignore[arg-type]
-    second, how = heard(speaker, request(**{**base, **changed}))  # type: ignore[arg-type]
+    first, _ = heard(synthesizer, request(**base))  # type: ignore[arg-type]
+    second, how = heard(synthesizer, request(**{**base, **changed}))  # type: ignore[arg-type]
     assert how == (Source.MISS,)
     assert first.shape != second.shape or not np.array_equal(first, second)
 
 
-def test_a_blend_is_the_mean_of_its_voices(speaker_of: MakeSpeaker) -> None:
-    audio, _ = heard(speaker_of(Tones()), request("a text.", voice="af_heart+am_puck"))
+def test_a_blend_is_the_mean_of_its_voices(synthesizer_of: MakeSynthesizer) -> None:
+    audio, _ = heard(synthesizer_of(Tones()), request("a text.", voice="af_heart+am_puck"))
     np.testing.assert_allclose(audio, tone("a text.", level=0.25), atol=1e-6)
 
 
-def test_the_cache_counts_all_that_it_keeps_alive(speaker_of: MakeSpeaker) -> None:
+def test_the_cache_counts_all_that_it_keeps_alive(synthesizer_of: MakeSynthesizer) -> None:
     """An entry holds no larger array than its own."""
     limit = 1 << 19
-    speaker = speaker_of(Tones(), cache_bytes=limit)
+    synthesizer = synthesizer_of(Tones(), cache_bytes=limit)
     for number in range(40):
-        heard(speaker, request(f"number {number} of many."))
-    assert limit / 2 < speaker.cache_state.size <= limit
-    part = next(iter(speaker.speak(request("number 39 of many."))))
+        heard(synthesizer, request(f"number {number} of many."))
+    assert limit / 2 < synthesizer.cache_state.size <= limit
+    part = next(iter(synthesizer.synthesise(request("number 39 of many."))))
     assert (part.source, part.audio.result(0).base) == (Source.HIT, None)
 
 
-def test_closing_an_answer_drops_what_it_still_wanted(speaker_of: MakeSpeaker) -> None:
+def test_closing_an_answer_drops_what_it_still_wanted(synthesizer_of: MakeSynthesizer) -> None:
     tones = Tones()
     tones.go_on.clear()
-    speaker = speaker_of(tones)
-    answer = speaker.speak(request(TEXT))
+    synthesizer = synthesizer_of(tones)
+    answer = synthesizer.synthesise(request(TEXT))
     next(iter(answer))
     answer.close()
     tones.go_on.set()
-    heard(speaker, request("short."))
+    heard(synthesizer, request("short."))
     assert [piece for piece in tones.spoken if piece != "short."] in ([], [split_phonemes(TEXT)[0]])
 
 
-def test_a_warm_up_that_may_not_go_on_ends_after_the_piece_that_it_has_begun(speaker_of: MakeSpeaker) -> None:
+def test_a_warm_up_that_may_not_go_on_ends_after_the_piece_that_it_has_begun(synthesizer_of: MakeSynthesizer) -> None:
     tones, stopped = Tones(), threading.Event()
     tones.go_on.clear()
-    speaker = speaker_of(tones)
-    warming = threading.Thread(target=lambda: speaker.warm_up("af_heart", go_on=lambda: not stopped.is_set()))
+    synthesizer = synthesizer_of(tones)
+    warming = threading.Thread(target=lambda: synthesizer.warm_up("af_heart", go_on=lambda: not stopped.is_set()))
     warming.start()
     while not tones.spoken:
         pass
@@ -163,7 +163,7 @@ def test_a_warm_up_that_may_not_go_on_ends_after_the_piece_that_it_has_begun(spe
         (request(" \n"), "no-phonemes"),
     ],
 )
-def test_what_cannot_be_spoken_says_why(speaker_of: MakeSpeaker, wanted: SpeechRequest, fault: str) -> None:
+def test_what_cannot_be_spoken_says_why(synthesizer_of: MakeSynthesizer, wanted: SpeechRequest, fault: str) -> None:
     with pytest.raises(SpeechFailure) as failure:
-        speaker_of(Tones()).speak(wanted)
+        synthesizer_of(Tones()).synthesise(wanted)
     assert failure.value.fault == fault

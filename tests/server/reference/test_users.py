@@ -55,7 +55,7 @@ def test_who_hangs_up_is_not_spoken_to_any_longer(serve: Serve) -> None:
         served.until(lambda: requests(served)["hung-up"] == 1)
         tones.go_on.set()
         assert served.service.answering == 0
-        assert served.service.speaker.pool.waiting == 0
+        assert served.service.synthesizer.pool.waiting == 0
         assert httpx.post(served.url + SPEECH, json={"text": "next."}).content == spoken("next.")
     # The piece that was being spoken could not be stopped; none was begun after it.
     assert tones.spoken[3:] == [split_phonemes(LONG)[0], "next."]
