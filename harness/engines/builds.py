@@ -1,7 +1,8 @@
 """The distributions that install the module `onnxruntime`: one overwrites the files of another."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from harness.core.comma_lists import listed
 from harness.core.errors import RuntimeBuildError, UsageError
@@ -40,11 +41,11 @@ BUILDS = (
     "ort-nightly-qnn",
     "ort-nightly-rocm",
 )
-"""Names of distributions, as `canonical` writes them. `onnxruntime-extensions`, `-genai…` and `-ep-…` install modules
-of their own and stand beside one of these."""
+"""Names of distributions, as `canonical` writes them. `onnxruntime-extensions`, `-genai…` and `-ep-…` are no builds:
+they install modules of their own."""
 NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 PLUGIN_SINCE = {"onnxruntime-qnn": 2}
-"""From this major version on a build is a plugin, which needs the plain distribution beside it."""
+"""Build → the major version since which it is a plugin, which needs the plain distribution."""
 
 
 def canonical(name: str) -> str:
@@ -53,7 +54,7 @@ def canonical(name: str) -> str:
 
 
 def is_build(name: str, version: str = "") -> bool:
-    """Whether a distribution installs the module `onnxruntime`; of an unknown version, whether any of it does."""
+    """Whether a distribution installs the module `onnxruntime`; without `version`, whether any of its versions does."""
     name = canonical(name)
     plugin_since, major = PLUGIN_SINCE.get(name), version.partition(".")[0]
     if plugin_since is not None and major.isdecimal() and int(major) >= plugin_since:
@@ -62,13 +63,13 @@ def is_build(name: str, version: str = "") -> bool:
 
 
 def overwriting() -> tuple[str, ...]:
-    """Name and version of every distribution here that installs the module, where there are several; else ()."""
+    """Name and version of the installed distributions that install the module; empty if there is at most one."""
     from importlib.metadata import distributions
 
     found = {}
     for each in distributions():
         name = canonical(each.name or "")
-        # Only of those that may be one: reading the lists of files of all takes a second.
+        # Reading the lists of files of all distributions takes a second.
         if (is_build(name) or "onnxruntime" in name) and name not in found:
             files = (file.as_posix() for file in each.files or ())
             if any(file.startswith(f"{MODULE}/") for file in files):
@@ -76,8 +77,19 @@ def overwriting() -> tuple[str, ...]:
     return tuple(sorted(found.values())) if len(found) > 1 else ()
 
 
+def installed_versions(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Name and version of each of the distributions that is installed here, in the given order."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found.append((name, version(name)))
+    return tuple(found)
+
+
 def builds_in(requirements: Sequence[str]) -> tuple[str, ...]:
-    """The builds of ONNX Runtime that are asked for."""
+    """The builds of ONNX Runtime among the requirements, without repetition."""
     found = []
     for requirement in requirements:
         name = distribution_of(requirement)
@@ -88,7 +100,7 @@ def builds_in(requirements: Sequence[str]) -> tuple[str, ...]:
 
 
 def refuse_several_builds(requirements: Sequence[str], *, where: str) -> None:
-    """Raise UsageError where more than one build of ONNX Runtime is asked for."""
+    """Raise UsageError if the requirements name more than one build of ONNX Runtime."""
     builds = builds_in(requirements)
     if len(builds) > 1:
         raise UsageError(
@@ -99,7 +111,7 @@ def refuse_several_builds(requirements: Sequence[str], *, where: str) -> None:
 
 
 def distribution_of(requirement: str) -> str:
-    """The canonical name of the distribution that a requirement names. RuntimeBuildError where it names none."""
+    """The canonical name of a requirement's distribution. RuntimeBuildError if it has none."""
     match = NAME.match(requirement)
     if match is None:
         raise RuntimeBuildError(f"{requirement!r} is no requirement", where="--runtime", remedy="onnxruntime==1.22.1")

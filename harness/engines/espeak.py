@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineFacts
+from harness.engines.builds import installed_versions
 from harness.engines.protocol import ARRIVAL, EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 
@@ -189,10 +190,8 @@ def _settle(done: "Future[bool]") -> None:
 
 
 def _facts(library: Library) -> EngineFacts:
-    from harness.engines.kokoro.engine import installed
-
     return EngineFacts(
-        packages=(("espeak-ng", library.version), *installed(("espeakng-loader", "numpy"))),
+        packages=(("espeak-ng", library.version), *installed_versions(("espeakng-loader", "numpy"))),
         sample_rate=library.sample_rate,
         python=platform.python_version(),
     )

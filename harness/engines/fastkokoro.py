@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineFacts
-from harness.engines.kokoro.engine import SAMPLE_RATE, installed, reported_packages, stamped
+from harness.engines.builds import installed_versions
+from harness.engines.kokoro.engine import SAMPLE_RATE, reported_packages, stamped
 from harness.engines.kokoro.session import LEVELS, StampedSession
 from harness.engines.languages import DEFAULT
 from harness.engines.protocol import EngineOrder, Stages
@@ -108,7 +109,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> FastKokoroEn
     engine.kokoro.tokenizer.phonemize = stamped(engine.kokoro.tokenizer.phonemize, stages)
     facts = EngineFacts(
         providers=providers,
-        packages=(*installed(("fastkokoro",)), *reported_packages()),
+        packages=(*installed_versions(("fastkokoro",)), *reported_packages()),
         options=tuple(sorted(order.session_options.items())),
         sample_rate=SAMPLE_RATE,
         python=platform.python_version(),

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 from harness.core.records.scenario import Arm
-from harness.engines.kokoro.session import LEVELS, MODES, SWITCHES
+from harness.engines.kokoro.session import LEVELS, MODES
+from harness.engines.option_values import read_switch
 from harness.engines.providers import find_provider
 from harness.plan.package_sources import PATH
-
-FALSE = {name for name, value in SWITCHES.items() if not value}
 
 
 def snippet(arm: Arm, *, model_path: str, voices_path: str) -> str:
@@ -39,7 +38,7 @@ SHRINK = (
 
 
 def option_lines(options: Mapping[str, str], *, threads: int) -> list[str]:
-    """Assignments to `options`, an `onnxruntime.SessionOptions`, as `engines.session.session_options` makes them."""
+    """Assignments to `options`, an `onnxruntime.SessionOptions`, as `kokoro.session.session_options` makes them."""
     lines = [f"options.intra_op_num_threads = {threads}"] if threads else []
     for name, value in sorted(options.items()):
         if name == "graph_optimization":
@@ -59,4 +58,4 @@ def option_lines(options: Mapping[str, str], *, threads: int) -> list[str]:
 
 
 def _on(options: Mapping[str, str], name: str) -> bool:
-    return name in options and options[name].lower() not in FALSE
+    return read_switch(name, options.get(name, "off"))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.core.records.repetition import EngineFacts, ServerFigures
+from harness.engines.builds import installed_versions
 from harness.engines.http.connection import Connection
 from harness.engines.http.dialects import DIALECTS, Dialect, wanted_dialect
 from harness.engines.http.errors import EndpointFault
@@ -181,8 +182,6 @@ def _ask(connection: Connection, method: str, path: str, settings: Settings, *, 
 
 
 def _facts(target: Target, *, found: str, server: ServerProcess) -> EngineFacts:
-    from harness.engines.kokoro.engine import installed
-
     settings = target.settings
     options = {
         "url": target.address.text + target.address.path.partition("?")[0],
@@ -193,7 +192,7 @@ def _facts(target: Target, *, found: str, server: ServerProcess) -> EngineFacts:
         "server_process": server.found,
     }
     return EngineFacts(
-        packages=installed(("h11", "numpy", "soundfile")),
+        packages=installed_versions(("h11", "numpy", "soundfile")),
         options=tuple(options.items()),
         sample_rate=settings.sample_rate,
         python=platform.python_version(),

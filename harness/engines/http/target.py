@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from harness.engines.http.dialects import DIALECTS, SAMPLE_RATE, Dialect
 from harness.engines.http.request import Address, HttpRequest
+from harness.engines.option_values import read_choice, read_switch
 from harness.engines.protocol import Remote
 from harness.engines.speech import EngineRefusal, SpeechRequest
 
@@ -152,12 +153,7 @@ def _text(name: str, value: str) -> str:
 
 
 def _one_of(*allowed: str) -> Callable[[str, str], str]:
-    def read(name: str, value: str) -> str:
-        if value not in allowed:
-            raise EngineRefusal(f"endpoint option {name} takes {', '.join(allowed)}, not {value!r}")
-        return value
-
-    return read
+    return lambda name, value: read_choice(f"endpoint option {name}", value, allowed)
 
 
 def _fields(name: str, value: str) -> tuple[str, ...]:
@@ -171,10 +167,7 @@ def _fields(name: str, value: str) -> tuple[str, ...]:
 
 
 def _switch(name: str, value: str) -> bool:
-    switches = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
-    if value.lower() not in switches:
-        raise EngineRefusal(f"endpoint option {name} takes on or off, not {value!r}")
-    return switches[value.lower()]
+    return read_switch(f"endpoint option {name}", value)
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str, str], float]:

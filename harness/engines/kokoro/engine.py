@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineFacts
-from harness.engines.builds import BUILDS, is_build
+from harness.engines.builds import BUILDS, installed_versions, is_build
 from harness.engines.kokoro.session import StampedSession, open_session, run_options
 from harness.engines.languages import DEFAULT, spoken_language
 from harness.engines.protocol import EngineOrder, Stages
@@ -180,25 +180,12 @@ def _facts(order: EngineOrder, session: Any) -> EngineFacts:  # noqa: ANN401 - u
 
 
 def reported_packages() -> tuple[tuple[str, str], ...]:
-    """Name and version of what runs in a synthesis.
+    """Name and version of the installed packages that run in a synthesis.
 
-    An engine's start is timed with this in it, so that rare builds of ONNX Runtime are looked for only where there is
-    none of the common ones.
+    This is part of the timed start of an engine, so it looks for rare builds of ONNX Runtime only if no common one is
+    installed.
     """
-    found = installed(REPORTED_PACKAGES)
+    found = installed_versions(REPORTED_PACKAGES)
     if any(is_build(name) for name, _ in found):
         return found
-    return (*found, *installed(tuple(name for name in BUILDS if name not in REPORTED_PACKAGES)))
-
-
-def installed(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Name and version of each of `names` that this environment has."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = []
-    for name in names:
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    return tuple(found)
+    return (*found, *installed_versions(name for name in BUILDS if name not in REPORTED_PACKAGES))

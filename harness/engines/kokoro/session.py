@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.saved_graphs import REMEDY, stamped_in, why_unfit
+from harness.engines.option_values import read_choice, read_count, read_switch
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.providers import Provider, find_provider, why_absent
 from harness.engines.speech import EngineRefusal
@@ -22,7 +23,6 @@ LEVELS = {
 }
 MODES = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
 PRELOADED = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
-SWITCHES = {"1": True, "on": True, "true": True, "0": False, "off": False, "false": False}
 
 SESSION_OPTIONS: Mapping[str, str] = {
     "graph_optimization": "disable, basic, extended or all",
@@ -33,7 +33,7 @@ SESSION_OPTIONS: Mapping[str, str] = {
     "memory_pattern": "on or off: plan buffers from the first run's shapes",
     "spinning": "on or off: threads wait by spinning",
 }
-"""Every session option that an arm may set, with what it takes."""
+"""Every session option of an arm, and the values that it takes."""
 
 
 class StampedSession:
@@ -54,7 +54,7 @@ class StampedSession:
 
 
 def open_session(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
-    """Create the session on the provider that was asked for, or refuse: a silent fall-back would carry a false name."""
+    """Create the session on the requested provider. EngineRefusal if ONNX Runtime falls back to another one."""
     import onnxruntime as ort
 
     provider = find_provider(order.provider)
@@ -103,7 +103,7 @@ def preload_libraries(ort: Any, provider: Provider) -> None:  # noqa: ANN401 - u
 
 
 def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
-    """`SessionOptions` with all that the order sets, ONNX Runtime's default for the rest."""
+    """The `SessionOptions` of an order, with ONNX Runtime's defaults for the rest."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -113,28 +113,28 @@ def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped librar
         options.enable_profiling = True
         options.profile_file_prefix = order.profile
     for name, value in order.session_options.items():
+        option = f"session option {name}"
         if name == "graph_optimization":
-            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _choice(name, value, LEVELS))
+            level = read_choice(option, value, LEVELS)
+            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[level])
         elif name == "execution_mode":
-            options.execution_mode = getattr(ort.ExecutionMode, _choice(name, value, MODES))
+            options.execution_mode = getattr(ort.ExecutionMode, MODES[read_choice(option, value, MODES)])
         elif name == "inter_threads":
-            options.inter_op_num_threads = _count(name, value)
+            options.inter_op_num_threads = read_count(option, value)
         elif name == "arena":
-            options.enable_cpu_mem_arena = _switch(name, value)
+            options.enable_cpu_mem_arena = read_switch(option, value)
         elif name == "memory_pattern":
-            options.enable_mem_pattern = _switch(name, value)
+            options.enable_mem_pattern = read_switch(option, value)
         elif name == "spinning":
-            options.add_session_config_entry("session.intra_op.allow_spinning", str(int(_switch(name, value))))
+            options.add_session_config_entry("session.intra_op.allow_spinning", str(int(read_switch(option, value))))
         elif name != "arena_shrink":
             raise EngineRefusal(f"unknown session option {name!r}; known: {', '.join(SESSION_OPTIONS)}")
     return options
 
 
 def run_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
-    """`RunOptions` where an option of the order acts on each run, else None."""
-    if "arena_shrink" not in order.session_options or not _switch(
-        "arena_shrink", order.session_options["arena_shrink"]
-    ):
+    """The `RunOptions` of an order; None if no option acts on single runs."""
+    if not read_switch("session option arena_shrink", order.session_options.get("arena_shrink", "off")):
         return None
     import onnxruntime as ort
 
@@ -143,25 +143,7 @@ def run_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
     return options
 
 
-def _choice(name: str, value: str, choices: Mapping[str, str]) -> str:
-    if value not in choices:
-        raise EngineRefusal(f"session option {name} takes {', '.join(choices)}, not {value!r}")
-    return choices[value]
-
-
-def _count(name: str, value: str) -> int:
-    if not value.isdecimal():
-        raise EngineRefusal(f"session option {name} takes a count, not {value!r}")
-    return int(value)
-
-
 def _load_error(error: Exception) -> str:
-    """One line of at most some 400 characters: what it is stands at the beginning, why at the end of C++ signatures."""
+    """The error in one line of about 400 characters: the kind stands at its beginning, the reason at its end."""
     reason = " ".join(str(error).split())
     return reason if len(reason) <= 400 else f"{reason[:80]} … {reason[-310:]}"
-
-
-def _switch(name: str, value: str) -> bool:
-    if value.lower() not in SWITCHES:
-        raise EngineRefusal(f"session option {name} takes on or off, not {value!r}")
-    return SWITCHES[value.lower()]

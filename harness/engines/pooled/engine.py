@@ -21,7 +21,8 @@ from harness.engines.kokoro.engine import (
     reported_packages,
     try_language,
 )
-from harness.engines.kokoro.session import SWITCHES, StampedSession, open_session, run_options
+from harness.engines.kokoro.session import StampedSession, open_session, run_options
+from harness.engines.option_values import read_switch
 from harness.engines.pooled.options import SENTENCES_OPTIONS
 from harness.engines.pooled.synthesizer import Synthesizer, check_package
 from harness.engines.protocol import EngineOrder, Stages
@@ -189,12 +190,9 @@ def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
     """The options of this engine, and the order with the remaining options. EngineRefusal for an invalid value."""
     given = {name: value for name, value in order.session_options.items() if name in SENTENCES_OPTIONS}
     left = {name: value for name, value in order.session_options.items() if name not in SENTENCES_OPTIONS}
-    warm_up = given.get("warm_up", "off").lower()
-    if warm_up not in SWITCHES:
-        raise EngineRefusal(f"option warm_up takes on or off, not {given['warm_up']!r}")
     settings = Settings(
         sessions=_plans(given.get("sessions", "1"), order),
-        warm_up=SWITCHES[warm_up],
+        warm_up=read_switch("option warm_up", given.get("warm_up", "off")),
         cache_bytes=round(_number("cache", given.get("cache", "0")) * 2**20),
         cache_ttl_s=_number("cache_ttl", given.get("cache_ttl", "3600")),
     )

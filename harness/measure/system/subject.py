@@ -3,12 +3,11 @@
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.records.environment import Subject
-from harness.engines.builds import BUILDS
+from harness.engines.builds import BUILDS, installed_versions
 from harness.measure.runtimes.git import git
 
 PACKAGES = ("espeakng-loader", "kokoro-onnx", "numpy", *BUILDS, "phonemizer", "phonemizer-fork")
@@ -20,8 +19,8 @@ def subject(
 ) -> Subject:
     """The subject of this interpreter. `models` are (name, SHA-256); `root` lies in the checkout.
 
-    Packages that are not installed are omitted. The revision is "" without git or a repository. A change of the folder
-    `baselines` is none of the subject: each promotion changes it.
+    Packages that are not installed are omitted. The revision is "" without git or a repository. A change in the folder
+    `baselines` does not make the revision dirty: each promotion changes it.
     """
     revision = _git(root, "rev-parse", "HEAD")
     paths = [":(top)"]
@@ -29,23 +28,12 @@ def subject(
         paths.append(f":(exclude,literal){baselines.resolve().relative_to(root.resolve()).as_posix()}")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *paths) if revision else ""
     return Subject(
-        packages=installed(packages),
+        packages=installed_versions(sorted(packages)),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         revision=revision,
         dirty=bool(changes),
         models=tuple(sorted(models)),
     )
-
-
-def installed(packages: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """(name, version) of those `packages` that are installed here, sorted by name."""
-    found = []
-    for name in sorted(packages):
-        try:
-            found.append((name, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            continue
-    return tuple(found)
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.system.subject import installed, subject
+from harness.measure.system.subject import subject
 
 
 def git(checkout: Path, *arguments: str) -> None:
@@ -79,6 +79,6 @@ def test_without_git_there_is_no_revision(checkout: Path, monkeypatch: pytest.Mo
     assert subject(models=(), root=checkout).revision == ""
 
 
-def test_packages_that_are_absent_are_left_out_and_the_others_sorted() -> None:
-    found = installed(("psutil", "numpy", "no-such-distribution"))
+def test_packages_that_are_absent_are_left_out_and_the_others_sorted(tmp_path: Path) -> None:
+    found = subject(models=(), root=tmp_path, packages=("psutil", "numpy", "no-such-distribution")).packages
     assert found == (("numpy", metadata.version("numpy")), ("psutil", metadata.version("psutil")))
