@@ -1,13 +1,13 @@
-"""mp3, Opus and FLAC: decoded by libsndfile once they are whole, but counted as they come.
+"""mp3, Opus and FLAC: decoded by libsndfile once the body is complete, but counted as the bytes arrive.
 
-libsndfile wants to seek, so it can only decode a whole body. When each frame could have been played is still exact for
-mp3 (frames are counted by their headers) and for Opus (pages carry the position of their last sample). FLAC is not
-counted: all of its audio counts as come with the last byte. An mp3's count runs ahead of playback by its
-encoder's delay, about 50 ms, which decoders remove at the beginning.
+libsndfile seeks, so that it can only decode a complete body. The time at which each frame could have been played is
+still exact for mp3, by the headers of its frames, and for Opus, by the positions in its pages. FLAC is not counted: all
+of its audio counts as received with the last byte. The count of an mp3 is about 50 ms ahead of playback, because
+decoders remove the encoder's delay at the beginning.
 
-libsndfile stops in silence where a header says that the audio ends, at a second stream in one body, at a last frame
-that is cut short, and at whatever else follows the audio. The counters see those bytes: a number in a header that a
-streaming encoder could not know is put right, and all else is a fault. Tags and NUL bytes are no audio.
+libsndfile stops without an error at the length in a header, at a second stream, at an incomplete last frame, and at any
+other bytes after the audio. The counters check those bytes: they correct a length that a streaming encoder could not
+know, and report anything else as a fault. Tags and NUL bytes are ignored.
 """
 
 import struct
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ENCODER_S = 0.25
-"""What an encoder's delay and padding may take of the seconds that frames count: three are 72 ms at 24 kHz."""
+"""The seconds of the counted frames that may be an encoder's delay and padding: three frames are 72 ms at 24 kHz."""
 _OPUS_RATE = 48_000
-"""Opus counts positions at this rate, whatever it was fed (RFC 7845, section 4)."""
+"""Opus counts positions at this rate, whatever the rate of its input (RFC 7845, section 4)."""
 
 
 class Counter(Protocol):
-    """Counts how much audio of a body can be played so far."""
+    """Counts the audio of a body that can be played so far."""
 
     def feed(self, data: bytes) -> None:
-        """More of the body. EndpointFault where it holds what libsndfile would leave out."""
+        """Add bytes of the body. EndpointFault if a second stream begins, which libsndfile would ignore."""
         ...
 
     def completed(self, body: bytes, *, in_order: bool = ...) -> bytes:
-        """The body, which has ended, so that libsndfile decodes all of it.
+        """The complete body, corrected so that libsndfile decodes all of it.
 
-        EndpointFault where it ends within a frame or a page, where it holds what is no audio, or where its header
-        counts more than came and `in_order` is False (see `Decoder.finish`).
+        EndpointFault if it ends within a frame or a page, if it holds foreign bytes, or if its header counts more than
+        arrived and `in_order` is False (see `Decoder.finish`).
         """
         ...
 
     @property
     def seconds(self) -> float:
-        """How much audio the body so far holds, in seconds."""
+        """Seconds of audio in the body so far."""
         ...
 
 
@@ -56,12 +56,12 @@ class OpusCounter:
     def __init__(self) -> None:
         self._waiting = b""
         self._passed = 0
-        """Bytes of the body before `_waiting`."""
+        """The offset of `_waiting` in the body."""
         self._pre_skip: int | None = None
         self.seconds: float = 0.0
 
     def feed(self, data: bytes) -> None:
-        """Count the pages that `data` completes. EndpointFault where a second stream begins."""
+        """Count the pages that `data` completes. EndpointFault if a second stream begins."""
         self._waiting += data
         while len(self._waiting) >= 27 and self._waiting[:4] == b"OggS":
             lacing_end = 27 + self._waiting[26]
@@ -84,7 +84,7 @@ class OpusCounter:
             self._waiting = self._waiting[page_end:]
 
     def completed(self, body: bytes, *, in_order: bool = True) -> bytes:
-        """As it is. A last page that is cut short, and bytes that are no page, are faults."""
+        """The unchanged body. EndpointFault if its last page is incomplete, or other bytes follow."""
         del in_order
         left = self._waiting.rstrip(b"\0")
         if not left or not self.seconds:
@@ -98,15 +98,15 @@ class OpusCounter:
 
 
 class FlacCounter:
-    """Nothing can be played before the end."""
+    """Counts nothing: FLAC is checked as a whole at its end."""
 
     seconds = 0.0
 
     def feed(self, data: bytes) -> None:
-        """Not looked at."""
+        """Ignore the bytes."""
 
     def completed(self, body: bytes, *, in_order: bool = True) -> bytes:
-        """With the number of samples that its last frame tells."""
+        """The body with the number of samples by its last frame. EndpointFault as in `flac.completed`."""
         return flac.completed(body, in_order=in_order)
 
 
@@ -114,7 +114,7 @@ _COUNTERS: Mapping[str, Callable[[], Counter]] = {"mp3": Mp3Counter, "opus": Opu
 
 
 class CompressedDecoder:
-    """Collects a body, and decodes it at its end."""
+    """Collects a body and decodes it once it is complete."""
 
     def __init__(self, container: str, *, sample_rate: int) -> None:
         self._container = container
@@ -124,11 +124,11 @@ class CompressedDecoder:
 
     @property
     def playable(self) -> int:
-        """By the container's own counts, in frames of the expected sample rate."""
+        """The counted audio, in frames of the expected sample rate."""
         return int(self._counter.seconds * self._sample_rate)
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
-        """Nothing yet."""
+        """Collect the bytes and return no audio."""
         import numpy as np
 
         self._body += data
@@ -136,7 +136,7 @@ class CompressedDecoder:
         return np.empty(0, dtype=np.float32)
 
     def finish(self, *, in_order: bool = True) -> "NDArray[np.float32]":
-        """All of it. EndpointFault where it cannot be decoded to its end or is not as announced."""
+        """All of the audio. EndpointFault if the body cannot be decoded completely or is not as expected."""
         body = bytes(self._body)
         if not body or is_text(body[:4096]):
             raise EndpointFault(Fault.NOT_AUDIO, f"the body is not audio but {excerpt(body)}")
@@ -161,7 +161,7 @@ class CompressedDecoder:
             with soundfile.SoundFile(io.BytesIO(body)) as file:
                 found = "opus" if file.subtype == "OPUS" else file.format.lower()
                 rate, channels = file.samplerate, file.channels
-                # As `soundfile.read` does it: without, an mp3's samples differ in their last bit.
+                # As `soundfile.read` does. Without it, the samples of an mp3 differ in their last bit.
                 file.seek(0)
                 audio: NDArray[np.float32] = file.read(dtype="float32", always_2d=True)[:, 0]
         except soundfile.LibsndfileError as error:

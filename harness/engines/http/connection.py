@@ -1,4 +1,4 @@
-"""A blocking connection to an endpoint: made, used, kept or closed. Only the given address is ever contacted."""
+"""A blocking connection to an endpoint. Only the given address is ever contacted."""
 
 import contextlib
 import select
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """One connection at a time. A connection that is kept alive and was closed by the server is made anew."""
+    """One connection at a time. It is opened again if the server has closed it between two requests."""
 
     def __init__(self, address: Address, settings: "Settings", *, clock: "Clock", stages: "Stages") -> None:
         self._address = address
@@ -28,28 +28,28 @@ class Connection:
         self._stages = stages
         self._socket: socket.socket | None = None
 
-    def send(self, ask: HttpRequest) -> "tuple[Exchange, Iterator[AudioChunk]]":
-        """An exchange, and the iterator that makes it happen: the request goes out at its first step.
+    def send(self, request: HttpRequest) -> "tuple[Exchange, Iterator[AudioChunk]]":
+        """An exchange, and an iterator over its audio. The request is sent when the iterator is started.
 
-        Whatever the end, a connection that cannot be used again is closed. EndpointFault for every failure.
+        A connection that cannot be used again is closed in any case. EndpointFault for every failure.
         """
-        exchange = Exchange(address=self._address, ask=ask)
+        exchange = Exchange(address=self._address, request=request)
         return exchange, self._exchange_chunks(exchange)
 
-    def reach(self) -> None:
-        """Connect now; kept where connections are kept."""
+    def connect(self) -> None:
+        """Connect now. The connection is kept open if the settings keep connections alive."""
         self._connection()
         if not self._settings.keep_alive:
             self.close()
 
     def interrupt(self) -> None:
-        """End an exchange that another thread is carrying out: there it fails as if the server had hung up."""
+        """End an exchange that runs in another thread: it fails there as if the server had closed the connection."""
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the connection, where there is one."""
+        """Close the connection if it is open."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -69,7 +69,7 @@ class Connection:
                 self.close()
 
     def _connection(self) -> socket.socket:
-        """The kept connection where it is still good, else a new one: the stage "connect"."""
+        """The open connection if it is still usable, otherwise a new one: the stage "connect"."""
         if self._socket is not None and _closed_by_peer(self._socket):
             self.close()
         if self._socket is None:
@@ -80,13 +80,13 @@ class Connection:
     def _send(self, connection: socket.socket, exchange: Exchange) -> None:
         try:
             connection.settimeout(self._settings.idle_timeout)
-            connection.sendall(exchange.opening())
+            connection.sendall(exchange.request_bytes())
         except TimeoutError as error:
             raise EndpointFault(
                 Fault.TIMEOUT_IDLE, f"the server did not take the request within {self._settings.idle_timeout:g} s"
             ) from error
         except ConnectionError:
-            # An answer may be there all the same (a refusal of a large request): reading tells.
+            # The server may still have answered, for example to refuse a large request: reading shows it.
             return
         except OSError as error:
             raise exchange.lost(error) from error
@@ -108,9 +108,9 @@ class Connection:
 
 
 def open_socket(address: Address, *, timeout: float, clock: "Clock") -> socket.socket:
-    """Resolve, connect, and speak TLS where the address says so, all within `timeout` seconds but the resolving.
+    """Resolve the name, connect, and negotiate TLS if the scheme is https, within `timeout` seconds.
 
-    The system's resolver has no time-out to set; its duration counts against the rest.
+    The system's resolver has no time-out: if it takes longer than `timeout`, connecting fails at once.
     """
     deadline = clock.now_ns() + round(timeout * 1e9)
     try:
@@ -140,7 +140,7 @@ def _connect_first(
     timeout: float,
     clock: "Clock",
 ) -> socket.socket:
-    """The first of the name's addresses that accepts."""
+    """A connection to the first of the addresses that accepts one."""
     failure: OSError | None = None
     for family, kind, protocol, _, place in found:
         connection = socket.socket(family, kind, protocol)
@@ -156,13 +156,13 @@ def _connect_first(
 
 
 def name_fault(address: Address, error: Exception) -> EndpointFault:
-    """The name of the host does not resolve."""
+    """The fault of a host name that does not resolve."""
     reason = getattr(error, "strerror", None) or error
     return EndpointFault(Fault.DNS, f"the name {address.host!r} does not resolve: {reason}")
 
 
 def connection_fault(address: Address, failure: OSError | None, timeout: float) -> EndpointFault:
-    """Why no connection could be made."""
+    """The fault of a connection that could not be made."""
     if isinstance(failure, TimeoutError):
         return connect_timeout(address, timeout)
     reason = failure.strerror if failure is not None else "its name has no address"
@@ -170,12 +170,12 @@ def connection_fault(address: Address, failure: OSError | None, timeout: float) 
 
 
 def connect_timeout(address: Address, timeout: float, *, doing: str = "connection") -> EndpointFault:
-    """No connection, or no TLS on it, within `timeout` seconds."""
+    """The fault of a connection, or of its TLS, that took longer than `timeout` seconds."""
     return EndpointFault(Fault.TIMEOUT_CONNECT, f"no {doing} with {address.text} within {timeout:g} s")
 
 
 def tls_fault(address: Address, error: Exception) -> EndpointFault:
-    """TLS did not come about; OpenSSL's reason where it gives one."""
+    """The fault of a failed TLS negotiation, with OpenSSL's reason if it gives one."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = f"its certificate is not trusted ({error.verify_message})"
     elif isinstance(error, ssl.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
@@ -186,7 +186,7 @@ def tls_fault(address: Address, error: Exception) -> EndpointFault:
 
 
 def _left(deadline: int, clock: "Clock") -> float:
-    """Seconds up to the deadline. TimeoutError when it is past: a socket's time-out of 0 means something else."""
+    """Seconds until the deadline. TimeoutError after it, because a time-out of 0 makes a socket non-blocking."""
     left = (deadline - clock.now_ns()) / 1e9
     if left <= 0:
         raise TimeoutError
@@ -194,11 +194,11 @@ def _left(deadline: int, clock: "Clock") -> float:
 
 
 def _closed_by_peer(connection: socket.socket) -> bool:
-    """Whether a kept connection has something to read: between two requests that is an end, or rubbish."""
+    """Whether an idle connection is readable: the server has closed it, or sent bytes that belong to no answer."""
     with contextlib.suppress(OSError, ValueError):
         poller = select.poll() if hasattr(select, "poll") else None
         if poller is not None:
-            # select() cannot take descriptors from 1024 on.
+            # select() does not support descriptors from 1024 on.
             poller.register(connection, select.POLLIN)
             return bool(poller.poll(0))
         return bool(select.select([connection], [], [], 0)[0])

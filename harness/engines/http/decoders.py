@@ -1,4 +1,4 @@
-"""From the bytes of a body to audio, piece by piece as they come. Mono only: what else comes is a fault that says so.
+"""Decoders of PCM and WAV bodies, which return audio as its bytes arrive. Mono only: other audio is a fault.
 
 Decoded audio is float32, shape (frames,), full scale 1.0.
 """
@@ -9,7 +9,7 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
-from harness.engines.http.errors import EndpointFault, Fault, excerpt
+from harness.engines.http.errors import EndpointFault, Fault, cut_short, excerpt
 from harness.engines.http.formats import HEADER_LIMIT, KEPT, Decoder, check_format, container_of, is_text
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TAIL = 1_024
-"""Bytes of a body's end that are looked at for an error."""
+"""Bytes at the end of a body that are searched for an error message."""
 BODY_LIMIT = 1 << 26
 """The default for the largest body that is accepted, in bytes."""
 _WAV_HEADER = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
@@ -25,36 +25,36 @@ _WAV_HEADER_BYTES = 12
 
 
 class HeaderSearch:
-    """Looks for a WAV header in the midst of a body, also where it is cut between two pieces."""
+    """Searches a body for a second WAV header, which may be split between two reads."""
 
     def __init__(self) -> None:
         self._tail = b""
         self._searched = 0
 
-    def look(self, data: bytes) -> int | None:
-        """The place in the body, in bytes, of a header that `data` completes; one at the very beginning is none."""
+    def search(self, data: bytes) -> int | None:
+        """The offset in the body of a header that `data` completes, except for one at the very beginning."""
         window = self._tail + data
         begins = self._searched - len(self._tail)
         self._searched += len(data)
         self._tail = window[-(_WAV_HEADER_BYTES - 1) :]
-        # A plain search first: a regular expression on every byte would cost more than decoding them.
+        # The plain search is fast: a regular expression over every byte would take longer than the decoding.
         if b"WAVE" not in window:
             return None
         return next((begins + found.start() for found in _WAV_HEADER.finditer(window) if begins + found.start()), None)
 
 
 class Tail:
-    """The last bytes of a body, in which a server that fails half-way may have sent an error behind the audio."""
+    """The last bytes of a body, where a server that fails half-way may send an error message after the audio."""
 
     def __init__(self) -> None:
         self._kept = b""
 
     def keep(self, data: bytes) -> None:
-        """More of the body."""
+        """Add bytes of the body."""
         self._kept = (self._kept + data[-TAIL:])[-TAIL:]
 
     def check(self) -> None:
-        """EndpointFault where the body ends with a JSON object: its bytes would be played as noise."""
+        """EndpointFault if the body ends with a JSON object, whose bytes would be played as noise."""
         at = -1
         while (at := self._kept.find(b'{"', at + 1)) >= 0:
             with contextlib.suppress(ValueError):
@@ -75,12 +75,12 @@ class PcmDecoder:
         self.playable: int = 0
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
-        """Whole frames; an odd byte waits for its other half."""
+        """The frames that `data` completes. EndpointFault if the body is something other than PCM."""
         self._tail.keep(data)
         if len(self._head) < KEPT:
             self._head += data[: KEPT - len(self._head)]
             self._check_head()
-        if (place := self._headers.look(data)) is not None:
+        if (place := self._headers.search(data)) is not None:
             raise EndpointFault(
                 Fault.FORMAT, f"asked for pcm, but a WAV header stands at byte {place:,}: a header is not audio"
             )
@@ -89,7 +89,7 @@ class PcmDecoder:
         return audio
 
     def finish(self, *, in_order: bool = True) -> "NDArray[np.float32]":
-        """A body that is text after all, or that ends within a frame, is a fault."""
+        """No audio is left. EndpointFault if the body is text, or ends within a frame."""
         del in_order
         if is_text(self._head):
             raise EndpointFault(Fault.NOT_AUDIO, f"the body is not audio but text: {excerpt(self._head)}")
@@ -99,7 +99,7 @@ class PcmDecoder:
         return _no_audio()
 
     def _check_head(self) -> None:
-        """A server that ignores the format sends audio, but none that is PCM."""
+        """EndpointFault if the server ignores the format and sends another container."""
         found = container_of(self._head)
         if found == "wav":
             raise EndpointFault(Fault.FORMAT, "asked for pcm, but the body is a WAV file: its header is not audio")
@@ -110,12 +110,12 @@ class PcmDecoder:
 class WavDecoder:
     """RIFF WAVE with 16-bit PCM.
 
-    The header of a streamed WAV is written before its size is known, and servers fill in whatever they like. So a size
-    beyond a body that ended in order is a placeholder, whatever its value. What follows a data chunk that came whole
-    must be further chunks; all else is a fault, since bytes that are passed over may be speech.
+    The header of a streamed WAV is written before its size is known, and servers fill in arbitrary values. So if a body
+    that is known to be complete is shorter than the size, the size is a placeholder. Only further chunks may follow a
+    complete data chunk; other bytes are a fault, because they may be speech.
 
-    `limit` is the largest body that is taken (bytes): where only the closed connection ends a body, a size up to it
-    may be true, and then the body is cut short; a size beyond it cannot be.
+    `limit` is the largest accepted body (bytes). If only the closed connection ends a body that is shorter than the
+    size, it is cut short, unless the size exceeds `limit` and so is a placeholder.
     """
 
     def __init__(self, sample_rate: int, *, limit: int = BODY_LIMIT) -> None:
@@ -126,19 +126,19 @@ class WavDecoder:
         self._waiting = b""
         self._came = 0
         self._audio_at = 0
-        """Where in the body the audio begins, in bytes."""
+        """The offset of the audio in the body, in bytes."""
         self._left: int | None = None
-        """Bytes of audio that the header says are still to come; None where it says nothing."""
+        """Bytes of audio still to come by the header; None if it does not say."""
         self._in_data = False
         self._size = 0
         self._skip = 0
-        """Bytes to come of a chunk behind the audio."""
+        """Bytes still to come of a chunk after the audio."""
         self.playable: int = 0
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
-        """Whole frames of the data chunk; headers and other chunks are no audio."""
+        """The frames of the data chunk that `data` completes. EndpointFault for an unexpected header or chunk."""
         self._tail.keep(data)
-        second = self._headers.look(data)
+        second = self._headers.search(data)
         self._came += len(data)
         self._waiting += data
         found = self._in_data or self._find_data()
@@ -159,11 +159,11 @@ class WavDecoder:
                 raise EndpointFault(
                     Fault.FORMAT, f"the WAV header counts {self._size:,} bytes of audio, which is half a frame too much"
                 )
-            self._walk_behind()
+            self._skip_chunks()
         return audio
 
     def finish(self, *, in_order: bool = True) -> "NDArray[np.float32]":
-        """A body without a data chunk is a fault, and one that ends within a frame, or too early (see the class)."""
+        """No audio is left. EndpointFault if there is no data chunk, or the body ends within a frame or too early."""
         if not self._in_data:
             raise EndpointFault(Fault.TRUNCATED, f"the WAV ends within its header, after {len(self._waiting)} bytes")
         self._tail.check()
@@ -173,17 +173,13 @@ class WavDecoder:
                 raise self._not_chunks()
             return _no_audio()
         if self._left and not in_order and self._size <= self._limit:
-            raise EndpointFault(
-                Fault.TRUNCATED,
-                f"the WAV header counts {self._size:,} bytes of audio, {self._size - self._left:,} came, and nothing "
-                "but the closed connection says that this was all",
-            )
+            raise cut_short(f"the WAV header counts {self._size:,} bytes of audio", f"{self._size - self._left:,}")
         if self._waiting:
             raise _half_a_frame(self.playable)
         return _no_audio()
 
     def _find_data(self) -> bool:
-        """Walk the chunks up to the audio; False where more bytes are needed."""
+        """Read the chunks before the audio; False if more bytes are needed. EndpointFault for an unusable header."""
         head = self._waiting
         if head[:4] != b"RIFF"[: len(head)] or (len(head) >= 12 and head[8:12] != b"WAVE"):
             raise _not_wav(head)
@@ -207,8 +203,8 @@ class WavDecoder:
                 raise EndpointFault(Fault.NOT_AUDIO, f"the WAV has no audio within its first {HEADER_LIMIT} bytes")
         return False
 
-    def _walk_behind(self) -> None:
-        """Pass over the chunks behind the audio: metadata, that no player plays. EndpointFault where they are none."""
+    def _skip_chunks(self) -> None:
+        """Skip the chunks after the audio, which are metadata. EndpointFault if the bytes are no chunks."""
         while self._waiting:
             passed = min(self._skip, len(self._waiting))
             self._skip -= passed
@@ -239,7 +235,7 @@ class WavDecoder:
         )
 
     def _check_format(self, fields: bytes) -> None:
-        """PCM (also in the extensible form) of 16 bits; the announced rate and channel count."""
+        """EndpointFault unless the audio is 16-bit PCM, also in the extensible form, mono and of the expected rate."""
         form, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fields)
         if form not in (1, 0xFFFE) or bits != 16:
             raise EndpointFault(Fault.FORMAT, f"the WAV holds form {form} of {bits} bits, not 16-bit PCM")
@@ -249,7 +245,7 @@ class WavDecoder:
 def make_decoder(container: str, *, sample_rate: int, limit: int = BODY_LIMIT) -> Decoder:
     """The decoder for a format of `Dialect.formats`.
 
-    `sample_rate` (Hz) is what the audio has to have, `limit` the largest body that is taken (bytes).
+    `sample_rate` (Hz) is that of the expected audio, `limit` the largest accepted body (bytes).
     """
     if container == "pcm":
         return PcmDecoder()
@@ -269,7 +265,7 @@ def _half_a_frame(frames: int) -> EndpointFault:
 
 
 def _frames(data: bytes) -> "tuple[NDArray[np.float32], bytes]":
-    """Whole 16-bit frames, and the odd byte left over."""
+    """Whole 16-bit frames, and the odd last byte."""
     import numpy as np
 
     whole = len(data) & ~1

@@ -1,4 +1,4 @@
-"""The two dialects of `POST /v1/audio/speech`: what a request says in each, and how a refusal names the other."""
+"""The two dialects of `POST /v1/audio/speech`: the fields of a request, and which dialect a refusal asks for."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from harness.engines.languages import letter_of
 from harness.engines.speech import SpeechRequest
 
 SAMPLE_RATE = 24_000
-"""What both dialects' PCM has, in Hz: signed 16-bit little endian, mono."""
+"""The sample rate of PCM in both dialects (Hz); it is signed 16-bit little endian, mono."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +25,13 @@ class Dialect:
     formats: tuple[str, ...]
     voices_path: str
     state_paths: tuple[str, ...] = ()
-    """Where a server says more of itself than at its /status."""
+    """Paths with statistics besides /status."""
     letters: bool = False
-    """Whether a language is named by Kokoro's letter, and not by its tag."""
+    """Whether requests name a language by Kokoro's letter instead of its tag."""
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Every field that a request may have beside its text."""
+        """The fields of a request besides its text."""
         named = ("voice", self.format_field, "stream", "speed", self.language_field, self.model_field)
         return tuple(name for name in named if name)
 
@@ -44,11 +44,11 @@ class Dialect:
         model: str,
         leave_out: Collection[str] = (),
     ) -> bytes:
-        """The request's body: what was asked for, and nothing else but what makes the answer a known one.
+        """The request's body: what was requested, and the fields that make the answer comparable between servers.
 
-        Always there: the text and the voice, which the figures name; the format and `stream`, whose defaults differ
-        from server to server; in openai's dialect the model, which OpenAI's own endpoint demands. Only where it was
-        asked for: the language, and a speed other than 1. `leave_out` names fields that a server refuses to see.
+        It always has the text, the voice, the format and `stream`, whose defaults differ between servers, and in the
+        dialect of OpenAI the model, which their own endpoint requires. It has a language, and a speed other than 1,
+        only if they were requested. `leave_out` names fields that the server refuses.
         """
         body: dict[str, object] = {
             self.text_field: request.text,
@@ -91,9 +91,9 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({each.name: each for each in 
 
 
 def wanted_dialect(body: bytes) -> Dialect | None:
-    """The dialect that a refusal asks for: that of the text field which it reports missing. None if it names neither.
+    """The dialect that a refusal asks for: that of the text field that it reports as missing; None if it names neither.
 
-    FastAPI repeats the whole request in its errors, so a field's mere name in the body says nothing.
+    A name alone does not count, because FastAPI repeats the whole request in its errors.
     """
     try:
         answer = json.loads(body)
@@ -106,7 +106,7 @@ def wanted_dialect(body: bytes) -> Dialect | None:
 
 
 def _missing_fields(answer: object) -> list[str]:
-    """The fields that an error calls missing, in FastAPI's form and in OpenAI's."""
+    """The fields that an error reports as missing, in the form of FastAPI or of OpenAI."""
     details = answer.get("detail", answer.get("error", answer)) if isinstance(answer, dict) else answer
     found = []
     for detail in details if isinstance(details, list) else [details]:

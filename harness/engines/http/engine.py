@@ -1,7 +1,7 @@
-"""Any server of `POST /v1/audio/speech` as an engine: what a client of it sees, stamped at the network's edge.
+"""Any server of `POST /v1/audio/speech` as an engine, measured as a client sees it.
 
 Each read from the socket that completes frames is one chunk, stamped before it is decoded. Redirects are not followed,
-proxies of the environment are not used, nothing is tried twice.
+proxies of the environment are not used, and no request is repeated.
 """
 
 import platform
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 PROBE_BYTES = 1 << 16
 STATUS_S = 2.0
-"""Whoever takes longer to say how it is has nothing to say."""
+"""The time-out (s) for a server's own statistics."""
 PATH_HEADERS = ("server", "via", "content-type", "content-encoding", "transfer-encoding", "server-timing", "x-cache")
-"""Headers of an answer that tell what lies on the way, kept in the facts."""
+"""Headers that show the server and the proxies before it; they are kept in the facts."""
 
 
 class EndpointEngine:
@@ -57,19 +57,19 @@ class EndpointEngine:
 
     @property
     def facts(self) -> EngineFacts:
-        """The options in force and how they were found; after the first answer also the path that it came by."""
+        """The options in force and how they were found; after the first answer also its `PATH_HEADERS`."""
         return self._facts
 
     @property
     def server(self) -> ServerProcess:
-        """The process that listens there, where it is one of this machine."""
+        """The process that listens at the address, if it is on this machine."""
         return self._server
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """Chunks as they come; the moments `FIRST_BYTE`, `ARRIVAL` and `BODY_END` are stamped. EndpointFault."""
+        """Chunks as they arrive; stamps the moments `FIRST_BYTE`, `ARRIVAL` and `BODY_END`. EndpointFault."""
         if request.is_phonemes:
             raise EngineRefusal("an endpoint takes text, not phonemes")
-        exchange, pieces = self._connection.send(self._target.ask(request))
+        exchange, pieces = self._connection.send(self._target.http_request(request))
         try:
             for chunk in pieces:
                 self._stages.moment(ARRIVAL, chunk.at_ns)
@@ -79,11 +79,11 @@ class EndpointEngine:
 
     @property
     def target(self) -> Target:
-        """What is asked, and how."""
+        """The target of the requests."""
         return self._target
 
     def own_figures(self) -> ServerFigures:
-        """Every number at the server's /status and where else its dialect tells them, over connections of its own."""
+        """Every number at the server's /status and at the `state_paths` of its dialect, over separate connections."""
         settings = replace(
             self._target.settings, keep_alive=False, connect_timeout=STATUS_S, idle_timeout=STATUS_S,
             total_timeout=STATUS_S,
@@ -93,15 +93,15 @@ class EndpointEngine:
         found = []
         for path in (STATUS, *self._target.dialect.state_paths):
             try:
-                found.append(read_figures(_ask(connection, "GET", path, settings), path=path))
+                found.append(read_figures(_exchange(connection, "GET", path, settings), path=path))
             except EndpointFault as fault:
                 found.append(ServerFigures(reason=f"{path}: {fault}"))
         figures = tuple(figure for each in found for figure in each.figures)
         return ServerFigures(figures=figures, reason="" if figures else found[0].reason)
 
-    def reach(self) -> None:
-        """Connect. EndpointFault where the server cannot be reached."""
-        self._connection.reach()
+    def connect(self) -> None:
+        """Connect. EndpointFault if the server cannot be reached."""
+        self._connection.connect()
 
     def close(self) -> None:
         """Close the connection."""
@@ -118,7 +118,7 @@ class EndpointEngine:
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EndpointEngine:
-    """Reach the server and settle the dialect. Refuses what cannot be reached or understood."""
+    """Connect to the server and find its dialect. EngineRefusal if either fails."""
     if not order.url:
         raise EngineRefusal("the endpoint engine needs the address of a server: --url http://127.0.0.1:8880")
     address, settings = read_address(order.url), read_settings(order.session_options)
@@ -135,26 +135,28 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EndpointEngi
             found=found,
             server=find_server(address, pid=settings.pid),
         )
-        engine.reach()
+        engine.connect()
     except EndpointFault as fault:
         raise EngineRefusal(f"{fault.fault}: {fault}") from fault
     return engine
 
 
 def settle_dialect(address: Address, settings: Settings, connection: Connection) -> tuple[Dialect, str]:
-    """The dialect, and how it was found.
+    """The dialect, and a sentence on how it was found.
 
-    An empty request is refused by every server that checks its input, with the name of the field that it misses:
-    nothing is synthesised. Where that does not tell, the list of voices does by its place.
+    A server that checks its input refuses an empty request and names the missing field, without synthesising anything.
+    Otherwise the path of the list of voices shows the dialect.
     """
     if settings.dialect != AUTO:
         return DIALECTS[settings.dialect], "as configured"
-    answer = _ask(connection, "POST", address.path, settings, body=b"{}")
+    answer = _exchange(connection, "POST", address.path, settings, body=b"{}")
     wanted = wanted_dialect(answer.body) if answer.status in (400, 422) else None
     if wanted is not None:
         return wanted, f"an empty request was refused ({answer.status}) for want of {wanted.text_field!r}"
     offering = [
-        dialect for dialect in DIALECTS.values() if _ask(connection, "GET", dialect.voices_path, settings).status == 200
+        dialect
+        for dialect in DIALECTS.values()
+        if _exchange(connection, "GET", dialect.voices_path, settings).status == 200
     ]
     if len(offering) == 1:
         return offering[0], f"voices are listed at {offering[0].voices_path}"
@@ -165,17 +167,17 @@ def settle_dialect(address: Address, settings: Settings, connection: Connection)
 
 
 def path_of(answer: Answer) -> tuple[tuple[str, str], ...]:
-    """What lies on the way to a listener, as far as the answer's headers and its pieces tell."""
+    """The `PATH_HEADERS` of an answer, and the number of reads in which its body arrived."""
     headers = tuple((f"path.{name}", answer.header(name)) for name in PATH_HEADERS if answer.header(name))
     return (*headers, ("path.reads", str(answer.reads)))
 
 
-def _ask(connection: Connection, method: str, path: str, settings: Settings, *, body: bytes = b"") -> Answer:
-    """One request whose answer is no audio."""
-    ask = HttpRequest(
+def _exchange(connection: Connection, method: str, path: str, settings: Settings, *, body: bytes = b"") -> Answer:
+    """The answer to a request for something other than audio."""
+    request = HttpRequest(
         method=method, path=path, body=body, max_bytes=PROBE_BYTES, keep_alive=False, headers=key_header(settings)
     )
-    exchange, pieces = connection.send(ask)
+    exchange, pieces = connection.send(request)
     for _ in pieces:
         pass
     return exchange.answer

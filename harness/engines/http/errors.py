@@ -1,4 +1,4 @@
-"""How an exchange over HTTP can fail: each fault has a name by which it is counted, and one sentence."""
+"""The faults of an exchange over HTTP. They are counted by their names."""
 
 from enum import StrEnum
 
@@ -7,24 +7,24 @@ from harness.engines.speech import SpeechFailure
 
 
 class Fault(StrEnum):
-    """The names. An answer with an error status is named by it, as in "http-503"."""
+    """The names of faults. A fault with an error status is named by the status, as in "http-503"."""
 
     REFUSED = "refused"
-    """Nobody listens there, or the way there is closed."""
+    """No server listens at the address, or it cannot be reached."""
     DNS = "dns"
     TLS = "tls"
     TIMEOUT_CONNECT = "timeout-connect"
     TIMEOUT_IDLE = "timeout-idle"
     TIMEOUT_TOTAL = "timeout-total"
     CLOSED = "closed"
-    """The connection ended before an answer began."""
+    """The connection was closed before an answer began."""
     NOT_HTTP = "not-http"
     REDIRECT = "redirect"
     DIALECT = "dialect"
     """The server wants the other dialect."""
     NOT_AUDIO = "not-audio"
     FORMAT = "format"
-    """Audio, but with another sample rate, channel count or container than was announced."""
+    """Audio with another sample rate, channel count or container than was requested, or with foreign bytes in it."""
     TRUNCATED = "truncated"
     TOO_LARGE = "too-large"
 
@@ -34,11 +34,11 @@ _INVALID = frozenset({Fault.NOT_AUDIO, Fault.FORMAT, Fault.TRUNCATED})
 _ANSWERED = _INVALID | {Fault.CLOSED, Fault.TOO_LARGE}
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = range(500, 600)
-"""Other statuses than these two say that the request was wrong, or its address."""
+"""Any other error status means that the request or its address was wrong."""
 
 
 class EndpointFault(SpeechFailure):
-    """One exchange failed. `status` is the answer's where there was one."""
+    """A failed exchange. `status` is that of the answer, if there was one."""
 
     def __init__(self, fault: Fault | str, sentence: str, *, status: int | None = None) -> None:
         self.status = status
@@ -47,8 +47,15 @@ class EndpointFault(SpeechFailure):
 
 
 def status_fault(status: int, sentence: str) -> EndpointFault:
-    """An answer with an error status."""
+    """The fault of an answer with an error status."""
     return EndpointFault(f"http-{status}", sentence, status=status)
+
+
+def cut_short(counted: str, came: str) -> EndpointFault:
+    """The fault of a body that ends before its header says, if only the closed connection marks its end."""
+    return EndpointFault(
+        Fault.TRUNCATED, f"{counted}, {came} came, and nothing but the closed connection says that this was all"
+    )
 
 
 def _kind(fault: Fault | str) -> OutcomeKind:
@@ -58,7 +65,7 @@ def _kind(fault: Fault | str) -> OutcomeKind:
 
 
 def excerpt(body: bytes, limit: int = 160) -> str:
-    """The beginning of a body in a message: text on one line, or its first bytes in hexadecimal."""
+    """The beginning of a body for a message: one line of text, or the first bytes in hexadecimal."""
     if not body:
         return "nothing"
     text = body[: 4 * limit].decode("utf-8", errors="replace")

@@ -1,7 +1,7 @@
 """One request and its answer over HTTP/1.1, without I/O: bytes and their stamps in, audio and faults out.
 
-The engine drives it over a blocking socket, the load generator over an event loop; both therefore see the same bytes
-the same way. h11 hands on every piece of body as it comes, and blocks nothing together.
+The engine drives it over a blocking socket, and the load client over an event loop, so that both treat the same bytes
+alike. h11 returns every part of a body as it arrives and joins none.
 """
 
 import json
@@ -31,14 +31,14 @@ GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioChunk:
-    """A piece of audio, float32 of shape (frames,), that a listener could have from `at_ns` on."""
+    """Audio, float32 of shape (frames,), that could be played from `at_ns` on."""
 
     at_ns: int
     audio: "NDArray[np.float32]"
 
 
 class Inflater(Protocol):
-    """Undoes a content coding."""
+    """Decodes a content coding."""
 
     @property
     def eof(self) -> bool:
@@ -47,17 +47,20 @@ class Inflater(Protocol):
 
     @property
     def unused_data(self) -> bytes:
-        """What came behind that end."""
+        """The bytes after that end."""
         ...
 
     def decompress(self, data: bytes, /) -> bytes:
-        """What `data` completes."""
+        """The decoded bytes that `data` completes."""
         ...
 
 
 @dataclass(slots=True)
 class Answer:
-    """What came. `headers` have lower-case names; `body` is kept where it is no audio, else its beginning."""
+    """The answer so far. `headers` have lower-case names; `body` is the beginning of the body.
+
+    `bytes` and `reads` count the body as it arrived, before a content coding is undone.
+    """
 
     status: int = 0
     headers: tuple[tuple[str, str], ...] = ()
@@ -74,13 +77,14 @@ class Answer:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer. `done` once that has come whole; every other end is an EndpointFault.
+    """One request and its answer. `done` is True once the answer is complete; every other end is an EndpointFault.
 
-    Its state is its own and not the connection's, so that it can be made, `opening` included, before its time comes.
+    It does not depend on a connection, so that the load client can prepare it, with its `request_bytes`, before it is
+    due.
     """
 
     address: Address
-    ask: HttpRequest
+    request: HttpRequest
     answer: Answer = field(default_factory=Answer)
     done: bool = False
     connection: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
@@ -88,27 +92,27 @@ class Exchange:
     _inflater: Inflater | None = None
     _pending: list[tuple[int, int]] = field(default_factory=list)
 
-    def opening(self) -> bytes:
-        """The whole request, once."""
+    def request_bytes(self) -> bytes:
+        """The whole request. Call it once."""
         headers = [
             ("Host", self.address.host_header),
             ("User-Agent", "kokoro-bench"),
-            # Compressed answers are coalesced ones; a server that compresses all the same is recorded.
+            # A server that compresses also collects chunks. One that does so in spite of this is recorded.
             ("Accept-Encoding", "identity"),
-            ("Content-Length", str(len(self.ask.body))),
-            *self.ask.headers,
+            ("Content-Length", str(len(self.request.body))),
+            *self.request.headers,
         ]
-        if self.ask.body:
+        if self.request.body:
             headers.append(("Content-Type", "application/json"))
-        if not self.ask.keep_alive:
+        if not self.request.keep_alive:
             headers.append(("Connection", "close"))
-        request = h11.Request(method=self.ask.method, target=self.ask.path, headers=headers)
-        parts = [self.connection.send(request), self.connection.send(h11.Data(data=self.ask.body))]
+        request = h11.Request(method=self.request.method, target=self.request.path, headers=headers)
+        parts = [self.connection.send(request), self.connection.send(h11.Data(data=self.request.body))]
         parts.append(self.connection.send(h11.EndOfMessage()))
         return b"".join(part or b"" for part in parts)
 
     def receive(self, data: bytes, at_ns: int) -> list[AudioChunk]:
-        """What one read from the network completes; `data` is b"" where the server has closed its side."""
+        """The audio that one read from the network completes; `data` is b"" if the server has closed its side."""
         if data and not self.answer.status and data[:2] == b"\x15\x03":
             raise EndpointFault(
                 Fault.TLS, f"{self.address.text} answers in TLS, not in plain HTTP: the address begins with https://"
@@ -126,12 +130,12 @@ class Exchange:
         return chunks
 
     def lost(self, error: OSError) -> EndpointFault:
-        """The connection broke while the answer was awaited."""
+        """The fault of a connection that broke before the answer was complete."""
         how = "was reset" if isinstance(error, ConnectionResetError) else f"broke ({error.strerror or error})"
         return self._cut(f"the connection {how}")
 
     def timed_out(self, settings: "Settings", *, whole: bool) -> EndpointFault:
-        """The answer has taken too long as a `whole`, or since its last byte."""
+        """The fault of an answer that took too long as a `whole`, or since its last byte."""
         came = f"{self.answer.bytes} bytes of body had come"
         if whole:
             total = settings.total_timeout
@@ -145,7 +149,7 @@ class Exchange:
             self.done
             and self.connection.our_state is h11.DONE
             and self.connection.their_state is h11.DONE
-            # Nothing follows, and the server has not closed its side.
+            # No bytes follow the answer, and the server has not closed its side.
             and self.connection.trailing_data == (b"", False)
         )
 
@@ -167,7 +171,7 @@ class Exchange:
                 raise self._cut("the connection was closed")
 
     def _begin(self, response: h11.Response) -> None:
-        """The head of the answer: refuse what can be refused by it."""
+        """Read the head of the answer. EndpointFault if it shows already that the answer is none."""
         headers = tuple((name.decode("ascii").lower(), value.decode("latin-1")) for name, value in response.headers)
         self.answer.status, self.answer.headers = response.status_code, headers
         if 300 <= response.status_code < 400:
@@ -178,14 +182,14 @@ class Exchange:
                 status=response.status_code,
             )
         announced = self.answer.header("content-length")
-        if announced.isdecimal() and int(announced) > self.ask.max_bytes:
+        if announced.isdecimal() and int(announced) > self.request.max_bytes:
             raise self._too_large(f"{announced} bytes are announced")
         coding = self.answer.header("content-encoding").strip().lower()
         if coding in ("gzip", "x-gzip", "deflate"):
             self._inflater = zlib.decompressobj(wbits=GZIP_OR_ZLIB)
         elif coding not in ("", "identity"):
             raise EndpointFault(Fault.NOT_AUDIO, f"the body is coded as {coding!r}, which was not asked for")
-        if self.ask.container and response.status_code == 200:
+        if self.request.container and response.status_code == 200:
             self._expect_audio()
 
     def _expect_audio(self) -> None:
@@ -193,12 +197,14 @@ class Exchange:
         if kind and not kind.startswith("audio/") and kind not in ("application/octet-stream", "application/ogg"):
             return
         for name, value in _parameters(self.answer.header("content-type")):
-            expected = {"rate": self.ask.sample_rate, "channels": 1}.get(name)
+            expected = {"rate": self.request.sample_rate, "channels": 1}.get(name)
             if expected is not None and value != str(expected):
                 raise EndpointFault(
                     Fault.FORMAT, f"the answer is announced with {name}={value}, expected was {name}={expected}"
                 )
-        self._decoder = make_decoder(self.ask.container, sample_rate=self.ask.sample_rate, limit=self.ask.max_bytes)
+        self._decoder = make_decoder(
+            self.request.container, sample_rate=self.request.sample_rate, limit=self.request.max_bytes
+        )
 
     def _note(self, data: bytes, at_ns: int) -> None:
         answer = self.answer
@@ -206,7 +212,7 @@ class Exchange:
             answer.first_byte_ns = at_ns
         answer.bytes += len(data)
         answer.reads += 1
-        if answer.bytes > self.ask.max_bytes:
+        if answer.bytes > self.request.max_bytes:
             raise self._too_large(f"{answer.bytes} bytes have come, and more were coming")
 
     def _decode(self, data: bytes, at_ns: int) -> list[AudioChunk]:
@@ -226,7 +232,7 @@ class Exchange:
         return []
 
     def _inflate(self, data: bytes) -> bytes:
-        """Uncompressed. A body may be several members, one behind the other (RFC 1952, section 2.2)."""
+        """Decompress. A body may consist of several members (RFC 1952, section 2.2)."""
         inflater = self._inflater
         assert inflater is not None  # noqa: S101 - for the type checker; `_begin` made it
         try:
@@ -240,12 +246,12 @@ class Exchange:
         return out
 
     def _finish(self, at_ns: int) -> list[AudioChunk]:
-        """The answer has come whole: judge it as a whole, and hand out what was decoded only now."""
+        """Check the complete answer, and return the audio that is decoded only now."""
         if self.answer.status != 200:
-            if not self.ask.container:
+            if not self.request.container:
                 return []
             raise self._refused()
-        if self.ask.container and self._decoder is None:
+        if self.request.container and self._decoder is None:
             kind = self.answer.header("content-type")
             raise EndpointFault(
                 Fault.NOT_AUDIO, f"the answer is {kind}, not audio: {excerpt(self.answer.body)}", status=200
@@ -255,19 +261,19 @@ class Exchange:
         if self._inflater is not None and not self._inflater.eof:
             raise EndpointFault(Fault.TRUNCATED, f"the body's compression ends early, after {self.answer.bytes} bytes")
         self._check_nothing_behind()
-        return list(_cut_up(self._decoder.finish(in_order=self._ended_in_order()), self._pending, at_ns))
+        return list(_split(self._decoder.finish(in_order=self._ended_in_order()), self._pending, at_ns))
 
     def _ended_in_order(self) -> bool:
-        """Whether the end of the body is proven: by its length, its last chunk or the end of its compression.
+        """Whether the length, the last chunk or the compression shows that the body is complete.
 
         An answer without them ends with its connection (RFC 9112, section 6.3), as does one that is cut off.
         """
         return bool(self._inflater or self.answer.header("content-length") or self.answer.header("transfer-encoding"))
 
     def _check_nothing_behind(self) -> None:
-        """EndpointFault where the server has sent more than it announced: a client that stops there loses the rest.
+        """EndpointFault if the server has sent more than it announced: a client that stops there loses the rest.
 
-        Only what came with the answer's last bytes is seen. What comes later costs the connection (`Line`).
+        Only bytes that came with the last ones of the answer are seen. Later ones make the connection unusable.
         """
         behind, _ = self.connection.trailing_data
         if behind:
@@ -276,13 +282,12 @@ class Exchange:
             raise EndpointFault(Fault.TRUNCATED, f"{len(behind)} bytes follow the answer's end, {end}")
 
     def _refused(self) -> EndpointFault:
-        ask = self.ask
         return refusal(
             self.answer.status,
             self.answer.body,
-            dialect=ask.dialect,
-            sent=json.loads(ask.body) if ask.dialect else (),
-            left_out=ask.left_out,
+            dialect=self.request.dialect,
+            sent=json.loads(self.request.body) if self.request.dialect else (),
+            left_out=self.request.left_out,
             retry_after=self.answer.header("retry-after"),
         )
 
@@ -303,7 +308,7 @@ class Exchange:
         return EndpointFault(Fault.TRUNCATED, f"{how} after {self.answer.bytes}{of} bytes, before the answer's end")
 
     def _too_large(self, what: str) -> EndpointFault:
-        return EndpointFault(Fault.TOO_LARGE, f"the body is larger than {self.ask.max_bytes} bytes: {what}")
+        return EndpointFault(Fault.TOO_LARGE, f"the body is larger than {self.request.max_bytes} bytes: {what}")
 
 
 def _parameters(content_type: str) -> Iterable[tuple[str, str]]:
@@ -313,10 +318,10 @@ def _parameters(content_type: str) -> Iterable[tuple[str, str]]:
         yield name.strip().lower(), value.strip().strip('"')
 
 
-def _cut_up(audio: "NDArray[np.float32]", pending: list[tuple[int, int]], end_ns: int) -> Iterable[AudioChunk]:
-    """Audio that was decoded at the end, in the chunks in which it could have been played.
+def _split(audio: "NDArray[np.float32]", pending: list[tuple[int, int]], end_ns: int) -> Iterable[AudioChunk]:
+    """Split audio that was decoded at the end into the chunks in which it could have been played.
 
-    `pending` holds (stamp, frames playable by then); a decoder may give some frames fewer than the container counts.
+    `pending` holds (stamp, frames playable by then); a decoder may return a few frames fewer than the container counts.
     """
     done = 0
     for at_ns, playable in pending:

@@ -1,40 +1,40 @@
-"""The end of a FLAC body (RFC 9639): its last frame, and how many samples there are up to then.
+"""The end of a FLAC body (RFC 9639): finds its last frame, and counts the samples up to its end.
 
-An encoder that streams cannot know the number of samples when it writes the header, and writes 0: libsndfile then reads
-beyond all bounds. Where the header does give a number, libsndfile stops there, whatever follows. Therefore this module
-finds the last frame, which tells the number, and makes sure that nothing follows it.
+A streaming encoder does not know the number of samples when it writes the header, and writes 0, with which libsndfile
+reads too far. If the header has a number, libsndfile stops there, whatever follows. So this module takes the number of
+the last frame, and checks that nothing follows it.
 """
 
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 
-from harness.engines.http.errors import EndpointFault, Fault, excerpt
+from harness.engines.http.errors import EndpointFault, Fault, cut_short, excerpt
 
 MAGIC = b"fLaC"
 _STREAMINFO_HEADERS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
-"""The first block is STREAMINFO of 34 bytes; the other form says that it is the only block."""
+"""The header of the first block, STREAMINFO of 34 bytes; the second form marks it as the only block."""
 _COUNT_AT = 18
-"""Where 8 bytes begin that hold rate, channels and sample size, and in their last 36 bits the number of samples."""
+"""The offset of 8 bytes with rate, channels and sample size; their last 36 bits are the number of samples."""
 _COUNT_BITS = 36
 _LONGEST_FRAME = 1 << 18
-"""Bytes from the end within which the last frame begins: at most 65,535 samples of 16 bits, two channels, verbatim."""
+"""The most bytes of a frame: 65,535 samples of 16 bits, two channels, verbatim."""
 _BLOCK_SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
 _BLOCK_SIZE_8, _BLOCK_SIZE_16 = 6, 7
 _SYNC = (b"\xf8", b"\xf9")
-"""What follows 0xFF where a frame begins: blocks of one size, or of several."""
+"""The byte after 0xFF at the beginning of a frame: for blocks of one size, or of several."""
 _TRIED = 4
-"""Frames from the end that are tried. The check sum from any true beginning to the end is right, or none is; so a few
-are enough to pass over what only looks like a beginning."""
+"""The number of possible frames that are tried, from the end. A few are enough to skip bytes that only look like the
+beginning of a frame: the check sum from a true one to the end is right for all of them, or for none."""
 _EXTRA_RATE_BYTES = {12: 1, 13: 2, 14: 2}
 
 
 def completed(body: bytes, *, in_order: bool = True) -> bytes:
-    """The body with its true number of samples in its header, which may be a placeholder.
+    """The body with its true number of samples in its header, which may hold a placeholder.
 
-    What is no FLAC stream is given back as it is: libsndfile says what is wrong with it. EndpointFault where a second
-    stream begins, where the body does not end with a frame, or where it ends before the header says and `in_order` is
-    False: nothing proves that it is whole.
+    A body that is no FLAC stream is returned unchanged: libsndfile reports what is wrong. EndpointFault if a second
+    stream begins, if the body does not end with a frame, or if it ends before the header says and `in_order` is False
+    (see `Decoder.finish`).
     """
     if body[:4] != MAGIC or body[4:8] not in _STREAMINFO_HEADERS or len(body) < _COUNT_AT + 8:
         return body
@@ -54,19 +54,15 @@ def completed(body: bytes, *, in_order: bool = True) -> bytes:
             f"bytes are {excerpt(body[-48:])}",
         )
     if counted > samples and not in_order:
-        raise EndpointFault(
-            Fault.TRUNCATED,
-            f"the FLAC header counts {counted:,} samples, {samples:,} came, and nothing but the closed connection says "
-            "that this was all",
-        )
+        raise cut_short(f"the FLAC header counts {counted:,} samples", f"{samples:,}")
     right = (fields >> _COUNT_BITS << _COUNT_BITS | samples).to_bytes(8, "big")
     return body[:_COUNT_AT] + right + body[_COUNT_AT + 8 :]
 
 
 def _samples(body: bytes, fixed_block: int) -> int | None:
-    """Samples up to the end of the frame with which the body ends; None where it ends with none.
+    """Samples up to the end of the last frame; None if the body does not end with a frame.
 
-    NUL bytes behind the frame leave its check sum right: they are padding.
+    NUL bytes after the frame are padding, with which the check sum stays right.
     """
     for start, after in islice(_last_frames(body, fixed_block), _TRIED):
         if not _crc16(body[start:]):
@@ -75,7 +71,7 @@ def _samples(body: bytes, fixed_block: int) -> int | None:
 
 
 def _last_frames(body: bytes, fixed_block: int) -> Iterator[tuple[int, int]]:
-    """Where a frame begins and how many samples there are up to its end, the last first."""
+    """(Offset, samples up to its end) of each possible frame, the last one first."""
     at = len(body)
     while (at := body.rfind(b"\xff", max(0, len(body) - _LONGEST_FRAME), at)) >= 0:
         after = _samples_after(body[at : at + 16], fixed_block) if body[at + 1 : at + 2] in _SYNC else None
@@ -84,7 +80,7 @@ def _last_frames(body: bytes, fixed_block: int) -> Iterator[tuple[int, int]]:
 
 
 def _samples_after(header: bytes, fixed_block: int) -> int | None:
-    """Samples from the beginning of the stream to the end of the frame with this header; None where it is none."""
+    """Samples from the beginning of the stream to the end of the frame with this header; None if it is no header."""
     number, number_bytes = _coded_number(header[4:])
     if number is None or len(header) < 6:
         return None
@@ -103,7 +99,7 @@ def _samples_after(header: bytes, fixed_block: int) -> int | None:
 
 
 def _coded_number(coded: bytes) -> tuple[int | None, int]:
-    """A frame's or sample's number in UTF-8's manner, and the bytes that it takes, up to 7; None for no number."""
+    """The number of a frame or sample, coded like UTF-8, and its length of up to 7 bytes; None if it is invalid."""
     first = coded[0] if coded else 0xFF
     length = next((ones for ones in range(8) if not first >> (7 - ones) & 1), 8)
     if length in (1, 8):
@@ -124,7 +120,7 @@ def _crc8(data: bytes) -> int:
 
 
 def _crc16(data: bytes) -> int:
-    """0 where the last two bytes are the right ones for all before."""
+    """The remainder; 0 if the last two bytes are the check sum of the bytes before."""
     table, crc = _table(0x8005, 16), 0
     for byte in data:
         crc = (crc << 8 & 0xFF00) ^ table[crc >> 8 ^ byte]
@@ -133,7 +129,7 @@ def _crc16(data: bytes) -> int:
 
 @cache
 def _table(polynomial: int, bits: int) -> tuple[int, ...]:
-    """The remainder of each byte."""
+    """The remainder of each byte, for a table-driven CRC."""
     top, mask, table = 1 << (bits - 1), (1 << bits) - 1, []
     for byte in range(256):
         rest = byte << (bits - 8)

@@ -1,4 +1,4 @@
-"""Audio formats: which one a body holds, and what every decoder does."""
+"""The decoder protocol, and checks of the format of a body."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HEADER_LIMIT = 1 << 16
-"""A WAV whose audio begins later than this is not one that anybody streams."""
+"""The most bytes of a WAV before its audio, and of a body kept that is no audio."""
 
 
 KEPT = 4_096
-"""Bytes of a body that are kept, for its nature and for messages."""
+"""Bytes of a body that are kept to recognise its format and for messages."""
 
 
 _MAGIC = {b"OggS": "opus", b"fLaC": "flac", b"ID3": "mp3"}
@@ -24,24 +24,24 @@ class Decoder(Protocol):
 
     @property
     def playable(self) -> int:
-        """How many frames can be played from the body received so far."""
+        """Frames that can be played from the body received so far."""
         ...
 
     def feed(self, data: bytes) -> "NDArray[np.float32]":
-        """The audio that `data` completes; empty where it completes none, or where decoding waits for the end."""
+        """The audio that `data` completes; empty if there is none, or if decoding waits for the end."""
         ...
 
     def finish(self, *, in_order: bool = ...) -> "NDArray[np.float32]":
-        """The body has ended: the audio that was still waiting. EndpointFault where the end came too early.
+        """The rest of the audio, once the body has ended. EndpointFault if it ended too early.
 
-        `in_order` says that the answer's framing has proven its end: all bytes of its Content-Length, its last chunk,
-        the end of its compression. Where only the closed connection ends a body, nobody knows whether more was to come.
+        `in_order` is True if the Content-Length, the last chunk or the compression shows that the body is complete.
+        If only the closed connection ends it, more may have been missing.
         """
         ...
 
 
 def check_format(*, rate: int, channels: int, expected_rate: int, source: str) -> None:
-    """EndpointFault that says both, where the audio is not what was announced: mono at `expected_rate` (Hz)."""
+    """EndpointFault with the found and the expected format, unless the audio is mono at `expected_rate` (Hz)."""
     if rate != expected_rate or channels != 1:
         plural = "" if channels == 1 else "s"
         raise EndpointFault(
@@ -51,7 +51,7 @@ def check_format(*, rate: int, channels: int, expected_rate: int, source: str) -
 
 
 def container_of(head: bytes) -> str:
-    """The container that a body's first bytes show, as `Dialect.formats` call it; "" where they show none."""
+    """The container by a body's first bytes, as `Dialect.formats` names it; "" if unknown."""
     from harness.engines.http.mp3 import is_mp3
 
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
@@ -61,14 +61,14 @@ def container_of(head: bytes) -> str:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether a body that begins so is an error message: JSON or markup, in printable characters alone."""
+    """Whether a body with this beginning is an error message: JSON or markup, of printable characters."""
     begins = head.lstrip()[:1]
     if begins not in (b"{", b"[", b"<"):
         return False
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        # Cut in the middle of a character.
+        # The bytes may end in the middle of a character.
         if error.start < len(head) - 4:
             return False
         text = head[: error.start].decode()

@@ -1,7 +1,7 @@
-"""What a server says when it refuses a request: which dialect it wants, or which fields it does not know.
+"""Reads the refusal of a request: the dialect that the server wants, or the fields that it does not know.
 
-Servers refuse in many words. This module reads FastAPI's and OpenAI's structures, and sentences in JSON or in plain
-text that name the field behind "unknown field" or the like. What it cannot read is quoted.
+It reads the structures of FastAPI and OpenAI, and sentences in JSON or plain text that name a field after "unknown
+field" or similar words. Any other refusal is quoted.
 """
 
 import json
@@ -12,7 +12,7 @@ from harness.engines.http.dialects import Dialect, wanted_dialect
 from harness.engines.http.errors import EndpointFault, Fault, excerpt, status_fault
 
 REFUSALS = (400, 422)
-"""Statuses with which servers refuse what they do not understand."""
+"""The statuses of a request that the server does not understand."""
 _UNKNOWN = r"(?:unknown|unrecogni[sz]ed|unexpected|unsupported|extra|additional)"
 _FIELD = r"(?:field|param|argument|property|properties|key|attribute|input)"
 _UNKNOWN_FIELD = re.compile(
@@ -23,9 +23,9 @@ _UNKNOWN_FIELD = re.compile(
     re.IGNORECASE,
 )
 _LISTED = re.compile(r"\b(?:one of|expected|(?:known|allowed|valid|supported)\s+(?:are|fields|keys))\b", re.IGNORECASE)
-"""Where a sentence goes on to the fields that are known."""
+"""The words before a list of the known fields."""
 _SENTENCES = ("msg", "message", "detail", "error", "title", "description", "reason")
-"""Where an answer holds sentences of its own; elsewhere it may repeat the request."""
+"""The fields of an answer with the server's own sentences; others may repeat the request."""
 
 
 def refusal(
@@ -37,9 +37,9 @@ def refusal(
     left_out: Sequence[str] = (),
     retry_after: str = "",
 ) -> EndpointFault:
-    """The fault of an answer that is none, with what to do about it where the answer tells.
+    """The fault of a refused request, with the remedy if the answer shows it.
 
-    `sent` are the fields of the request, `left_out` those that were left out of it already.
+    `sent` are the fields of the request, `left_out` those that it leaves out already.
     """
     if status in REFUSALS and dialect is not None:
         wanted = wanted_dialect(body)
@@ -62,7 +62,7 @@ def refusal(
 
 
 def unknown_fields(body: bytes, sent: Collection[str]) -> tuple[str, ...]:
-    """The fields among `sent` that a refusal calls unknown."""
+    """The fields among `sent` that a refusal reports as unknown."""
     try:
         named = set(_named(json.loads(body)))
     except ValueError:
@@ -73,7 +73,7 @@ def unknown_fields(body: bytes, sent: Collection[str]) -> tuple[str, ...]:
 
 
 def _named(answer: object) -> Iterator[str]:
-    """Every name that some part of an answer calls unknown."""
+    """Every name that a part of an answer reports as unknown."""
     if isinstance(answer, list):
         for each in answer:
             yield from _named(each)
@@ -81,7 +81,7 @@ def _named(answer: object) -> Iterator[str]:
         return
     kind = f"{answer.get('type')} {answer.get('code')} {answer.get('msg')} {answer.get('message')}"
     if _UNKNOWN_FIELD.search(kind.replace("_", " ")) or "extra_forbidden" in kind or "value_error.extra" in kind:
-        # FastAPI's place of an error and OpenAI's parameter.
+        # FastAPI names the field at the end of "loc", OpenAI in "param".
         place = answer.get("loc")
         yield str(place[-1] if isinstance(place, list) and place else answer.get("param"))
     for name, value in answer.items():
@@ -94,7 +94,7 @@ def _named(answer: object) -> Iterator[str]:
 
 
 def _words(sentence: str) -> Iterator[str]:
-    """The words of a sentence that calls a field unknown, up to a list of known ones; those in quotes if there are."""
+    """The words of a sentence about an unknown field, up to a list of known ones; only the quoted ones, if any."""
     found = _UNKNOWN_FIELD.search(sentence)
     if found:
         listed = _LISTED.search(sentence, found.end())

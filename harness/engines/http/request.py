@@ -1,4 +1,4 @@
-"""One HTTP request: the address it goes to, and what its answer has to hold."""
+"""An HTTP request: its address, and the expected answer."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from harness.engines.http.dialects import Dialect
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where requests go, as given by the URL. `host_header` is the value of the Host header."""
+    """The address of a server, from its URL. `host_header` is the value of the Host header."""
 
     scheme: str
     host: str
@@ -23,9 +23,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """One request. `container` and `sample_rate` (Hz) say what a 200 has to hold; "" takes any body.
+    """One request. A 200 must hold audio in `container` at `sample_rate` (Hz); with "" any body is accepted.
 
-    A `dialect` says that `body` is a request for speech in it; `left_out` are the fields that it lacks on purpose.
+    `dialect` is that of a request for speech; `left_out` are the fields that `body` omits on purpose.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Which process of this machine is the server behind an address."""
+"""Finds the process of the server at an address of this machine."""
 
 import socket
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bo
 
 
 def find_server(address: Address, *, pid: int = 0) -> ServerProcess:
-    """The process that listens at the address, or the one that was named; unknown with the reason otherwise.
+    """The process that listens at the address, or the configured process `pid`; otherwise why it is unknown.
 
-    Of processes that share a listening socket, as the workers of a pre-forking server do, it is the eldest: its tree
-    holds the others.
+    If several processes share a listening socket, as the workers of a pre-forking server do, it is the one that started
+    first, whose tree contains the others.
     """
     import psutil
 
@@ -44,12 +44,11 @@ def find_server(address: Address, *, pid: int = 0) -> ServerProcess:
     if not pids:
         why = "belongs to another user" if listening else f"at port {address.port} is not visible here"
         return ServerProcess(pid=None, found=f"unknown: the listener {why}; name the process by --pid")
-    eldest = _eldest(pids)
-    return ServerProcess(pid=eldest, found=f"{_name(eldest)} ({eldest}), which listens at port {address.port}")
+    first = _first_started(pids)
+    return ServerProcess(pid=first, found=f"{_name(first)} ({first}), which listens at port {address.port}")
 
 
-def _eldest(pids: Iterable[int]) -> int:
-    """The one that started first."""
+def _first_started(pids: Iterable[int]) -> int:
     import psutil
 
     def started(pid: int) -> float:
@@ -79,7 +78,7 @@ def _resolve(address: Address) -> set[str]:
 
 
 def _own_addresses() -> set[str]:
-    """Every address of this machine's interfaces."""
+    """The addresses of this machine's interfaces."""
     import psutil
 
     return {each.address.partition("%")[0] for found in psutil.net_if_addrs().values() for each in found}

@@ -1,4 +1,4 @@
-"""What a server says of itself: every number of the JSON at its /status and the like, by its path."""
+"""A server's own statistics: the numbers of the JSON at its /status and similar paths."""
 
 import json
 import math
@@ -9,11 +9,11 @@ from harness.engines.http.exchange import Answer
 
 STATUS = "/status"
 MOST = 200
-"""Numbers that are kept: a server that lists every request says nothing of itself."""
+"""The most numbers that are kept: some servers list every request."""
 
 
 def read_figures(answer: Answer, *, path: str = STATUS) -> ServerFigures:
-    """The numbers of an answer at `path`, in its own order; of another than /status they begin with its name."""
+    """The numbers of an answer at `path`, in their order. Their names begin with the path unless it is /status."""
     if answer.status != 200:
         return ServerFigures(reason=f"the server has no {path}: it answers {answer.status}")
     try:
@@ -26,7 +26,7 @@ def read_figures(answer: Answer, *, path: str = STATUS) -> ServerFigures:
 
 
 def _numbers(answered: object, path: str) -> Iterator[tuple[str, float]]:
-    """Numbers at the leaves of objects; lists hold single events and are left out."""
+    """(Name, number) of the leaves of objects. Lists are left out, because they hold single events."""
     if isinstance(answered, dict):
         for name, value in answered.items():
             yield from _numbers(value, f"{path}.{name}" if path else str(name))

@@ -1,4 +1,4 @@
-"""What is measured over HTTP and how it is asked: an address, and the options of an arm that names one."""
+"""The target of HTTP requests: an address, the dialect, and the options of an arm with a URL."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -31,12 +31,12 @@ ENDPOINT_OPTIONS: Mapping[str, str] = {
     "key_from": "environment variable with a key that is sent as a bearer token",
     "pid": "process whose tree is the server, for its memory and CPU time",
 }
-"""Every option that an arm with a URL may set, with what it takes."""
+"""Every option of an arm with a URL, and the values that it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The options, read. Times are seconds; `stream` None leaves it to the scenario; `pid` 0 is unknown."""
+    """The parsed options. Times are in seconds; `stream` None leaves it to the scenario; `pid` 0 is unknown."""
 
     dialect: str = AUTO
     format: str = "pcm"
@@ -55,14 +55,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An address, how it is asked, and in which dialect."""
+    """An address with the settings and the dialect of the requests."""
 
     address: Address
     settings: Settings
     dialect: Dialect
 
-    def ask(self, request: SpeechRequest) -> HttpRequest:
-        """The request for a text."""
+    def http_request(self, request: SpeechRequest) -> HttpRequest:
+        """The HTTP request for a text."""
         settings = self.settings
         stream = request.stream if settings.stream is None else settings.stream
         return HttpRequest(
@@ -86,7 +86,7 @@ class Target:
 
 
 def read_address(url: str) -> Address:
-    """Where `url` points. A path that does not end in /audio/speech is taken as the place under which that lies."""
+    """The address of `url`. A path that does not end in /audio/speech is taken as its base. EngineRefusal."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -111,7 +111,7 @@ def read_address(url: str) -> Address:
 
 
 def read_settings(options: Mapping[str, str]) -> Settings:
-    """The options of an arm. EngineRefusal where one is unknown or makes no sense."""
+    """The options of an arm. EngineRefusal for an unknown name or an invalid value."""
     known = {field.name for field in fields(Settings)}
     for name in options:
         if name not in known:
@@ -125,7 +125,7 @@ def read_settings(options: Mapping[str, str]) -> Settings:
 
 
 def check_format_known(dialect: Dialect, settings: Settings) -> None:
-    """EngineRefusal where the dialect has no such format, or no such field to be left out."""
+    """EngineRefusal if the dialect lacks the format, or a field to leave out."""
     for name in settings.leave_out:
         if name not in dialect.fields:
             raise EngineRefusal(
@@ -138,7 +138,7 @@ def check_format_known(dialect: Dialect, settings: Settings) -> None:
 
 
 def key_header(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """The key as a header, where one is configured. It comes from the environment, so that no record holds it."""
+    """The header with the key, if one is configured. It is read from the environment, so that no record holds it."""
     if not settings.key_from:
         return ()
     key = os.environ.get(settings.key_from, "")
@@ -200,9 +200,9 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
 
 @runtime_checkable
 class Reached(Remote, Protocol):
-    """An engine whose work a server does, and that accepts several requests at once."""
+    """An engine whose requests go to a server, which accepts several at once."""
 
     @property
     def target(self) -> Target:
-        """What is asked, and how."""
+        """The target of the requests."""
         ...

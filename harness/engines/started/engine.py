@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.records.repetition import EngineFacts, ServerFigures
 from harness.engines.http.engine import EndpointEngine
-from harness.engines.http.engine import start as reach
+from harness.engines.http.engine import start as connect
 from harness.engines.http.errors import EndpointFault
 from harness.engines.http.target import Target
 from harness.engines.protocol import EngineOrder, ServerProcess, Stages
@@ -90,7 +90,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> StartedEngin
         server.start(stages)
         root = server.root()
         options = {**order.session_options, **({"pid": str(root)} if root else {})}
-        client = reach(replace(order, url=server.address, session_options=options), clock=clock, stages=stages)
+        client = connect(replace(order, url=server.address, session_options=options), clock=clock, stages=stages)
     except BaseException:
         server.close()
         raise

@@ -174,8 +174,10 @@ class LoadClient:
         number, workload = self._prepared, self._workload
         self._prepared += 1
         utterance = workload.utterance(number)
-        exchange = Exchange(address=self._target.address, ask=self._target.ask(workload.request(utterance)))
-        request_bytes = exchange.opening()
+        exchange = Exchange(
+            address=self._target.address, request=self._target.http_request(workload.request(utterance))
+        )
+        request_bytes = exchange.request_bytes()
         self._stock.append(
             PreparedRequest(number=number, utterance=utterance, exchange=exchange, request_bytes=request_bytes)
         )

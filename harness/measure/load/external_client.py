@@ -182,7 +182,7 @@ class ExternalClient:
         self._asked += 1
         utterance = self._workload.utterance(trace.number)
         trace.sent_ns = self._clock.now_ns()
-        exchange, chunks = connection.send(self._target.ask(self._workload.request(utterance)))
+        exchange, chunks = connection.send(self._target.http_request(self._workload.request(utterance)))
         self._under_way += 1
         self._open.add(connection)
         try:

@@ -41,8 +41,8 @@ def answer(body: bytes, *, framing: str, announced: int | None = None, coding: s
 def frames(sent: bytes, *, container: str = "wav", places: list[int] | None = None, closes: bool = False) -> int:
     """What a client hears that gets `sent`, cut at `places`, and then perhaps the connection's end."""
     ask = HttpRequest(method="POST", path="/", body=b"{}", dialect=OPENAI, container=container, sample_rate=RATE)
-    exchange = Exchange(address=ADDRESS, ask=ask)
-    exchange.opening()
+    exchange = Exchange(address=ADDRESS, request=ask)
+    exchange.request_bytes()
     edges = [0, *sorted(place % len(sent) for place in places or []), len(sent)]
     heard = 0
     for begin, end in itertools.pairwise(edges):

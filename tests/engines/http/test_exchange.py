@@ -26,8 +26,8 @@ def exchange(**changes: object) -> Exchange:
         "method": "POST", "path": "/v1/audio/speech", "body": BODY, "dialect": OPENAI, "container": "pcm",
         "sample_rate": 24_000, "max_bytes": 1_000,
     }  # fmt: skip
-    made = Exchange(address=ADDRESS, ask=HttpRequest(**(fields | changes)))  # type: ignore[arg-type]
-    made.opening()
+    made = Exchange(address=ADDRESS, request=HttpRequest(**(fields | changes)))  # type: ignore[arg-type]
+    made.request_bytes()
     return made
 
 
@@ -52,8 +52,8 @@ def fault(made: Exchange, *pieces: bytes) -> tuple[str, str]:
 
 def sent(**changes: object) -> tuple[str, dict[str, str], bytes]:
     made = exchange(**changes)
-    fresh = Exchange(address=ADDRESS, ask=made.ask)
-    header, _, body = fresh.opening().partition(b"\r\n\r\n")
+    fresh = Exchange(address=ADDRESS, request=made.request)
+    header, _, body = fresh.request_bytes().partition(b"\r\n\r\n")
     first, *rest = header.decode().split("\r\n")
     return first, dict(line.split(": ", 1) for line in rest), body
 

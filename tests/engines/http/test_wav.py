@@ -172,14 +172,14 @@ def test_a_header_is_found_wherever_it_is_cut() -> None:
         body = before + header + b"behind"
         place = len(before) or None
         for cut in range(len(body)):
-            search = HeaderSearch()
-            assert [search.look(body[:cut]), search.look(body[cut:])].count(place) >= 1
-        search = HeaderSearch()
-        found = [search.look(body[at : at + 1]) for at in range(len(body))]
+            headers = HeaderSearch()
+            assert [headers.search(body[:cut]), headers.search(body[cut:])].count(place) >= 1
+        headers = HeaderSearch()
+        found = [headers.search(body[at : at + 1]) for at in range(len(body))]
         assert [each for each in found if each is not None] == ([place] if place else [])
-    search = HeaderSearch()
-    assert search.look(header + b"x" + header + header) == len(header) + 1
-    assert search.look(b"WAVE") is None
+    headers = HeaderSearch()
+    assert headers.search(header + b"x" + header + header) == len(header) + 1
+    assert headers.search(b"WAVE") is None
 
 
 @pytest.mark.parametrize("make", [PcmDecoder, lambda: WavDecoder(RATE)], ids=["pcm", "wav"])

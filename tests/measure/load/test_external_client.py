@@ -60,8 +60,8 @@ class ScriptedLine:
 
     def send(self, ask: HttpRequest) -> tuple[Exchange, Iterator[AudioChunk]]:
         self.asked.append(ask)
-        exchange = Exchange(address=self._address, ask=ask)
-        exchange.opening()
+        exchange = Exchange(address=self._address, request=ask)
+        exchange.request_bytes()
         return exchange, self._carry_out(exchange)
 
     def _carry_out(self, exchange: Exchange) -> Iterator[AudioChunk]:
