@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reports.charts.style import ROLES, Drawn, drawn
-from reports.text.format import number
+from reports.charts.style import ROLES, Drawn, drawn, label_per_cent
 from reports.views.bisection import BisectionView, percent_of
 
 if TYPE_CHECKING:
@@ -35,17 +34,14 @@ def _draw(figure: "Figure", view: BisectionView) -> None:
     for line in view.lines:
         if line.is_step:
             axes.axvspan(_before(view, line.number), line.number, color=ROLES["band"], alpha=0.5)
-    measured = [line for line in view.lines if line.ratio is not None]
-    points = [percent_of(line.ratio.point) for line in measured if line.ratio]
-    spans = [
-        [point - percent_of(line.ratio.low), percent_of(line.ratio.high) - point]
-        for line, point in zip(measured, points, strict=True)
-        if line.ratio
-    ]
+    measured = [(line.number, line.ratio) for line in view.lines if line.ratio is not None]
+    points = [percent_of(ratio.point) for _, ratio in measured]
+    below = [point - percent_of(ratio.low) for point, (_, ratio) in zip(points, measured, strict=True)]
+    above = [percent_of(ratio.high) - point for point, (_, ratio) in zip(points, measured, strict=True)]
     axes.errorbar(
-        [line.number for line in measured],
+        [number for number, _ in measured],
         points,
-        yerr=list(zip(*spans, strict=True)),
+        yerr=[below, above],
         linestyle="none",
         marker="o",
         color=ROLES["link"],
@@ -59,13 +55,12 @@ def _draw(figure: "Figure", view: BisectionView) -> None:
     named = [line for line in view.lines if not many or line.ratio is not None or line.number == 0]
     axes.set_xticks([line.number for line in named], [_short(line.label) for line in named], rotation=45, ha="right")
     axes.set_xlim(-0.5, len(view.lines) - 0.5)
-    axes.set_title(f"{view.metric}, per cent more than good")
-    axes.yaxis.set_major_formatter(lambda value, _: number(value, 0 if float(value).is_integer() else 1))
+    label_per_cent(axes, f"{view.metric}, per cent more than good")
 
 
-def _before(view: BisectionView, number_: int) -> int:
-    """The nearest place before one that was measured."""
-    return max((line.number for line in view.lines[:number_] if line.ratio is not None), default=0)
+def _before(view: BisectionView, number: int) -> int:
+    """The number of the nearest measured place before `number`."""
+    return max((line.number for line in view.lines[:number] if line.ratio is not None), default=0)
 
 
 def _short(label: str) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
-from reports.charts.style import ROLES, Drawn, drawn
-from reports.text.format import count, number, percent
+from reports.charts.style import ROLES, Drawn, drawn, label_per_cent
+from reports.text.format import count, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,18 +52,18 @@ def _course(data: RunData) -> _Course:
     }
 
     def beyond(each: Repetition) -> float:
-        return 100 * math.expm1(math.log(each.end_ns / typical[each.scenario_id]))
+        return 100 * (each.end_ns / typical[each.scenario_id] - 1)
 
     of_block: dict[tuple[int, int], list[float]] = {}
     for each in measured:
         of_block.setdefault((each.launch, each.block), []).append(beyond(each))
-    played = [block for block in data.blocks if (block.launch, block.block) in of_block]
-    place = {(block.launch, block.block): index + 1 for index, block in enumerate(played)}
+    measured_blocks = [block for block in data.blocks if (block.launch, block.block) in of_block]
+    place = {(block.launch, block.block): index + 1 for index, block in enumerate(measured_blocks)}
     return _Course(
-        blocks=tuple(range(1, len(played) + 1)),
-        launches=tuple(block.launch for block in played),
-        means=tuple(fmean(of_block[block.launch, block.block]) for block in played),
-        canary=_relative([block.canary.graph_ns or block.canary.numpy_ns for block in played]),
+        blocks=tuple(range(1, len(measured_blocks) + 1)),
+        launches=tuple(block.launch for block in measured_blocks),
+        means=tuple(fmean(of_block[block.launch, block.block]) for block in measured_blocks),
+        canary=_relative([block.canary.graph_ns or block.canary.numpy_ns for block in measured_blocks]),
         disturbed=tuple(
             (place[each.launch, each.block], beyond(each))
             for each in measured
@@ -95,8 +95,9 @@ def _draw(figure: "Figure", found: _Course) -> None:
 
     axes: Axes = figure.add_subplot()
     axes.axhline(0, color=ROLES["line"], linewidth=1)
-    for edge in (b for b, (now, after) in zip(found.blocks, _pairs(found.launches), strict=False) if now != after):
-        axes.axvline(edge + 0.5, color=ROLES["line"], linewidth=1, linestyle=(0, (2, 2)))
+    changes = (block for block, (now, after) in enumerate(pairwise(found.launches), start=1) if now != after)
+    for last_block in changes:
+        axes.axvline(last_block + 0.5, color=ROLES["line"], linewidth=1, linestyle=(0, (2, 2)))
     canary = [math.nan if value is None else value for value in found.canary]
     axes.plot(found.blocks, canary, color=ROLES["link"], linewidth=1.6, label="canary")
     for index, launch in enumerate(dict.fromkeys(found.launches)):
@@ -113,12 +114,7 @@ def _draw(figure: "Figure", found: _Course) -> None:
         x, y = zip(*found.disturbed, strict=True)
         axes.plot(x, y, linestyle="none", marker="x", color=ROLES["worse"], markeredgewidth=1.6, label="disturbed")
     axes.set_xlabel("block")
-    axes.set_title("per cent beyond the median of the run")
-    axes.yaxis.set_major_formatter(lambda value, _: number(value, 0 if float(value).is_integer() else 1))
+    label_per_cent(axes, "per cent beyond the median of the run")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.4, len(found.blocks) + 0.6)
     figure.legend(loc="outside lower center", ncols=3, handletextpad=0.4, columnspacing=1.2)
-
-
-def _pairs(launches: Sequence[int]) -> list[tuple[int, int]]:
-    return list(pairwise(launches))

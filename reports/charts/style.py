@@ -13,9 +13,12 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
+from reports.text.format import number
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ROLES = {
@@ -71,6 +74,12 @@ def drawn(name: str, draw: "Callable[[Figure], None]", *, finding: str, reading:
         finding=finding,
         reading=reading,
     )
+
+
+def label_per_cent(axes: "Axes", title: str) -> None:
+    """Give the vertical axis, in per cent, its title and ticks of as few decimals as they need."""
+    axes.set_title(title)
+    axes.yaxis.set_major_formatter(lambda value, _: number(value, 0 if float(value).is_integer() else 1))
 
 
 def _svg(name: str, draw: "Callable[[Figure], None]", *, size: tuple[float, float], finding: str) -> Markup:

@@ -1,4 +1,4 @@
-"""What the pages show of runs beyond their records: what was accepted, how their sound is, how often the gate errs."""
+"""What pages show besides the records of runs: promotions, recordings, profiles, alerts, error rates of the gate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from reports.history.steps import NO_MARKS, Marks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Given to whatever writes pages; each part may be unknown, and then its section says so or is left out.
+    """The context of pages. Each part may be unknown; then its section says so or is left out.
 
-    `audio` is the folder of the runs' recordings, `traces` that of their profiles; `curves` holds what calibration has
-    found: machine → scenario id → a sentence. `alerts` are those of the schedule, newest first,
-    and `bisections` are those of the store.
+    `audio` is the folder of the runs' recordings, `traces` that of their profiles; `curves` are the results of
+    calibration: machine → scenario id → a sentence. `alerts` are those of the schedule, newest first, and `bisections`
+    those of the store.
     """
 
     marks: Marks = NO_MARKS

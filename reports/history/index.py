@@ -1,4 +1,4 @@
-"""What a site remembers of each run, so that a new one can be added without reading the old ones again."""
+"""The index of a site: what it keeps of each run, so that a new run is added without reading the old ones again."""
 
 import hashlib
 import math
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from harness.store.rows import RunRow
     from reports.views.headline import Headline
 
-BOOK_FORMAT = 10
-"""Version of the book's form; one of another version is made anew.
+INDEX_FORMAT = 10
+"""Version of the format of the index; an index of another version is made anew.
 
 History: 1, the first; 2, a run knows whether it calibrated the gate; 3, the steps of lines are kept; 4, those of
 whole lines, as change points; 5, a run knows what was selected; 6, its medians are packed;
@@ -50,10 +50,10 @@ _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun:
-    """A run in the book.
+    """A run in the index.
 
-    `medians` (`packed`) and `kinds` (a letter each, a space for no verdict) are in the order of the book's keys; those
-    that came later are missing at their ends.
+    `medians` (`packed`) and `kinds` (a letter each, a space for no verdict) are in the order of the keys of the index;
+    they are shorter than the keys if keys were added later.
     """
 
     id: str
@@ -73,13 +73,13 @@ class PastRun:
     accepted: tuple[str, ...] = ()
     """The accepted runs that verdicts of this run refer to."""
     accepted_of: str = ""
-    """A character for each key, in their order: chr(`FIRST` + place in `accepted`), a space for none."""
+    """A character for each key, in their order: chr(`FIRST` + index in `accepted`), a space for none."""
     calibrated: bool = False
-    """Its truth was known before: an arm against itself, or slowed on purpose. It says nothing of the subject."""
+    """Whether it calibrated the gate, with an arm against itself or slowed on purpose. It is not about the subject."""
 
     @property
     def figures(self) -> Sequence[float]:
-        """The medians; NaN for one that is not known."""
+        """The medians; NaN for an unknown one."""
         return memoryview(self.medians).cast("d")
 
     def point(self, index: int, value: float | None) -> LinePoint:
@@ -107,27 +107,27 @@ def _ratios(data: Concluded) -> Iterator[tuple[tuple[str, str], float]]:
 
 
 def packed(medians: Iterable[float | None]) -> bytes:
-    """Medians as the book keeps them: doubles, because there are half a million of them in a thousand runs."""
+    """Medians as packed doubles, because a thousand runs have half a million of them."""
     return array("d", (math.nan if median is None else median for median in medians)).tobytes()
 
 
 @dataclass(slots=True, kw_only=True)
 class RunIndex:
-    """All runs of a site, by id, and the keys that their figures are in the order of; keys are only ever added."""
+    """All runs of a site by id. Their values are in the order of `keys`: (scenario id, metric), never removed."""
 
     code: str
-    format: int = BOOK_FORMAT
+    format: int = INDEX_FORMAT
     keys: list[tuple[str, str]] = field(default_factory=list)
     runs: dict[str, PastRun] = field(default_factory=dict)
     drawn_in_full: list[str] = field(default_factory=list)
     marks: str = ""
     steps: dict[str, tuple[ChangePoint, ...]] = field(default_factory=dict)
-    """Digest of a line, or of its runs up to where steps settled → its steps."""
+    """Digest of a series, or of its beginning whose steps are final → its steps."""
     alerts: dict[str, str] = field(default_factory=dict)
     """Key of an alert → fingerprint of its page."""
 
     def enter(self, data: Concluded, fingerprint: str, head: "Headline") -> PastRun:
-        """Take a run in, or take it in anew."""
+        """Add a run, or replace it."""
         medians = {(each.scenario_id, each.metric): each.median for each in data.summaries if each.median is not None}
         kinds = {(each.scenario_id, each.metric): _LETTERS[each.shown_as] for each in data.verdicts}
         ratios = dict(_ratios(data))
@@ -158,7 +158,7 @@ class RunIndex:
         return past
 
     def take(self, other: "RunIndex") -> None:
-        """Take in all runs of another book, whose figures may be in another order."""
+        """Add all runs of another index, whose keys may be in another order."""
         places = {key: index for index, key in enumerate(other.keys)}
         known = set(self.keys)
         self.keys += [key for key in other.keys if key not in known]
@@ -170,32 +170,32 @@ class RunIndex:
                 kinds = "".join(run.kinds[at] if 0 <= at < len(run.kinds) else " " for at in order)
                 ratios = {index: run.ratios[at] for index, at in enumerate(order) if at in run.ratios}
                 letters = "".join(run.accepted_of[at : at + 1] or " " if at >= 0 else " " for at in order).rstrip()
-                run = replace(run, medians=medians, kinds=kinds, ratios=ratios, accepted_of=letters)  # noqa: PLW2901 - the same run in this book's order
+                run = replace(run, medians=medians, kinds=kinds, ratios=ratios, accepted_of=letters)  # noqa: PLW2901 - the same run in the order of these keys
             self.runs[run.id] = run
 
     def of_machine(self, machine: str) -> list[PastRun]:
-        """The runs of one machine that say something of the subject, oldest first; all, where none does."""
+        """The runs of one machine, oldest first, without calibrations unless there are no others."""
         every = [run for run in self.runs.values() if run.machine == machine]
         runs = [run for run in every if not run.calibrated] or every
         return sorted(runs, key=lambda run: (run.started_at, run.id))
 
     def scenarios_of(self, run: PastRun) -> set[str]:
-        """Every scenario that a run has a figure or a verdict of."""
+        """The ids of the scenarios of which a run has a value or a verdict."""
         places = zip(self.keys, run.figures, run.kinds, strict=False)
         return {scenario_id for (scenario_id, _), median, kind in places if kind != " " or not math.isnan(median)}
 
     def knows(self, run: PastRun, metric: str) -> bool:
-        """Whether a run has a figure of a metric."""
+        """Whether a run has a value of a metric."""
         places = zip(self.keys, run.figures, strict=False)
         return any(name == metric and not math.isnan(median) for (_, name), median in places)
 
     def newest_first(self) -> list[PastRun]:
-        """All runs."""
+        """All runs, the newest first."""
         return sorted(self.runs.values(), key=lambda run: (run.started_at, run.id), reverse=True)
 
 
 def comparable(run_index: RunIndex, newest: Sequence[str]) -> str | None:
-    """The newest of the runs before the first of `newest` that has a figure in common with it."""
+    """The id of the newest run before `newest[0]` that has a value of a common key; None if there is none."""
     latest = run_index.runs[newest[0]].figures
     for run_id in newest[1:]:
         pairs = zip(latest, run_index.runs[run_id].figures, strict=False)
@@ -205,7 +205,7 @@ def comparable(run_index: RunIndex, newest: Sequence[str]) -> str | None:
 
 
 def newest_with(run_index: RunIndex, machine: str, *, among: int) -> dict[str, str]:
-    """Scenario → the newest run that has it, of the newest runs of a machine; in the order of the book's keys."""
+    """Scenario id → the newest run with it, among that many newest runs of a machine. In the order of the keys."""
     every = dict.fromkeys(scenario_id for scenario_id, _ in run_index.keys)
     found: dict[str, str] = {}
     for run in reversed(run_index.of_machine(machine)[-among:]):
@@ -216,7 +216,7 @@ def newest_with(run_index: RunIndex, machine: str, *, among: int) -> dict[str, s
 
 
 def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:
-    """Where what was under test changed: the index of the first run with it, and what changed."""
+    """The changes of the subject: the index of the first run with a change, and what changed."""
     for index in range(1, len(runs)):
         if changed := differences(runs[index - 1].subject, runs[index].subject):
             short = (Difference(name, before[:12], after[:12]) for name, before, after in changed)
@@ -224,14 +224,14 @@ def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:
 
 
 def fingerprint(row: "RunRow") -> str:
-    """Changes whenever anything was written to the run."""
+    """A digest that changes with every write to the run."""
     return hashlib.sha256(repr(row).encode()).hexdigest()[:16]
 
 
 def code_digest() -> str:
-    """Changes whenever the report does, or what it derives, judges and advises by: then everything is drawn again.
+    """A digest of the code of the report and of all that it derives and advises by: if it changes, all is drawn again.
 
-    So it does where bytes have another order, in which the book's medians would be read wrongly.
+    It includes the byte order, because the medians of the index are packed.
     """
     here = Path(__file__).parents[1]
     digest = hashlib.sha256(sys.byteorder.encode())
@@ -244,32 +244,32 @@ def code_digest() -> str:
 
 
 def _source(name: str) -> Path:
-    """Where the source of a package of the harness lies."""
+    """The folder of a package of the harness."""
     import harness
 
     return Path(harness.__path__[0]) / name
 
 
 def read_index(path: Path, *, code: str) -> RunIndex:
-    """The book of a site, or an empty one where there is none that this version can use."""
+    """The index of a site; an empty one if there is none that this version can use."""
     import msgspec
 
     try:
         run_index = index_of(path.read_bytes())
     except (OSError, msgspec.MsgspecError):
         return RunIndex(code=code)
-    return run_index if (run_index.format, run_index.code) == (BOOK_FORMAT, code) else RunIndex(code=code)
+    return run_index if (run_index.format, run_index.code) == (INDEX_FORMAT, code) else RunIndex(code=code)
 
 
 def index_bytes(run_index: RunIndex) -> bytes:
-    """A book as it is kept."""
+    """The stored form of an index."""
     import msgspec
 
     return msgspec.msgpack.encode(run_index)
 
 
 def index_of(kept: bytes) -> RunIndex:
-    """The book in `index_bytes`; msgspec.MsgspecError where it is none."""
+    """The index in `kept`, which `index_bytes` made. Raises msgspec.MsgspecError if it is damaged."""
     import msgspec
 
     return msgspec.msgpack.decode(kept, type=RunIndex)

@@ -1,8 +1,7 @@
-"""Where the lines of the trends stepped to another level, and which of them were reported.
+"""The change points of the trends, and the alerts that are shown on them.
 
-There is one search, the history's (`harness.analysis.changepoints.incremental`), whoever has the site written; what it
-found of a line is not searched again. An alert is what the schedule reported after
-a run, and is shown as such.
+The search is that of `harness.analysis.changepoints.incremental`. The index keeps its results, so that an unchanged
+series is not searched again. Alerts are what the schedule reported after a run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A change point of a line: `size` is a log-ratio, positive where the value rose."""
+    """A change point of a series: `size` is a log-ratio, positive if the value rose."""
 
     run_id: str
     scenario_id: str
@@ -32,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedStep:
-    """An alert of a figure's regression, at the run that it names."""
+    """An alert, at the run that it names."""
 
     run_id: str
     scenario_id: str
@@ -42,7 +41,7 @@ class ReportedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """Marks on the lines besides the steps: alerts, and runs that were promoted to the baseline."""
+    """Marks on the trends besides the steps: alerts, and runs that were promoted to the baseline."""
 
     reported: tuple[ReportedStep, ...] = ()
     promoted: frozenset[str] = field(default_factory=frozenset)
@@ -52,8 +51,8 @@ NO_MARKS = Marks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
-    """A stretch of a figure's line, oldest first: what is searched, and the places of the runs that it is of."""
+class _Series:
+    """A part of a series that is searched, oldest first. `runs` are the indices of the runs of its values."""
 
     key: Key
     runs: "Sequence[int] | IntArray"
@@ -61,25 +60,30 @@ class _Line:
 
 
 def find_steps(run_index: RunIndex) -> tuple[Step, ...]:
-    """The steps of every gated line of every machine; the book keeps what was found for the next time."""
+    """The steps of every gated series of every machine. Keeps the results in the index."""
     kept: dict[str, Changes] = {}
     steps: list[Step] = []
     for machine in dict.fromkeys(run.machine for run in run_index.runs.values()):
         finished = [run for run in run_index.of_machine(machine) if RunStatus(run.status).is_finished]
-        every = list(_lines(run_index, finished))
-        alpha = share_of_alpha(len({line.key for line in every}))
-        found = steps_of_lines([line.values for line in every], alpha=alpha, known=run_index.steps, kept=kept)
+        every = list(_all_series(run_index, finished))
+        alpha = share_of_alpha(len({series.key for series in every}))
+        found = steps_of_lines([series.values for series in every], alpha=alpha, known=run_index.steps, kept=kept)
         steps += [
-            Step(run_id=finished[line.runs[each.index]].id, scenario_id=line.key[0], metric=line.key[1], size=each.size)
-            for line, changes in zip(every, found, strict=True)
+            Step(
+                run_id=finished[series.runs[each.index]].id,
+                scenario_id=series.key[0],
+                metric=series.key[1],
+                size=each.size,
+            )
+            for series, changes in zip(every, found, strict=True)
             for each in changes
         ]
     run_index.steps = kept
     return tuple(steps)
 
 
-def _lines(run_index: RunIndex, runs: Sequence[PastRun]) -> Iterator[_Line]:
-    """Each gated figure's line over the runs, by its stretches where runs were measured with the accepted reference."""
+def _all_series(run_index: RunIndex, runs: Sequence[PastRun]) -> Iterator[_Series]:
+    """The series of every gated metric, split where runs were paired with different accepted references."""
     import numpy as np
 
     from reports.history.columns import Columns
@@ -91,6 +95,6 @@ def _lines(run_index: RunIndex, runs: Sequence[PastRun]) -> Iterator[_Line]:
         if index in paired:
             values = [median if median > 0 else None for median in medians.tolist()]
             points = [run.point(index, value) for run, value in zip(runs, values, strict=True)]
-            yield from (_Line(key=key, runs=each.places, values=each.values) for each in stretches(points))
+            yield from (_Series(key=key, runs=each.places, values=each.values) for each in stretches(points))
         elif len(known := np.flatnonzero(medians > 0)):
-            yield _Line(key=key, runs=known, values=medians[known].tolist())
+            yield _Series(key=key, runs=known, values=medians[known].tolist())
