@@ -1,4 +1,4 @@
-"""Judging of the audio that a run kept: prepares the tools before the measurement, and listens after it."""
+"""Judges the audio that a run kept: prepares the tools before the measurement, and uses them after it."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,17 +9,17 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
 from harness.core.records.speech import SpeechReading
 from harness.engines.languages import spoken_language
-from harness.measure.speech.listener import KeptAudio, Listener
+from harness.measure.speech.analyser import KeptAudio, SpeechAnalyser
 from harness.measure.speech.runtime import JudgeRuntime, prepare
 from harness.plan.matrix import Plan
 from harness.runner.resources import Reporter
 
 
 class SpeechTask:
-    """Judges speech for one run. Where its tools cannot be had, `reason` says why, and the timing is kept."""
+    """Judges the speech of one run. If its tools are unavailable, `reason` says why, and only speed is measured."""
 
     def __init__(self, plan: Plan, *, report: Reporter, stop: Callable[[], bool]) -> None:
-        """Once `stop` returns true no further audio is judged."""
+        """No further audio is judged once `stop` returns True."""
         self._plan = plan
         self._report = report
         self._stop = stop
@@ -27,7 +27,7 @@ class SpeechTask:
         self.reason = ""
 
     def prepare(self) -> None:
-        """Build the environment of the tools if there is none yet."""
+        """Build the environment of the tools if it does not exist."""
         try:
             self._runtime = prepare(default_root(), report=self._report)
         except RuntimeBuildError as error:
@@ -36,14 +36,14 @@ class SpeechTask:
 
     def readings(self, data: RunData, kept: Mapping[tuple[str, int], str]) -> tuple[SpeechReading, ...]:
         """A reading of each kept audio; `kept`: (scenario id, launch) → file."""
-        listener = Listener(
+        analyser = SpeechAnalyser(
             root=default_root(), report=self._report, runtime=self._runtime, reason=self.reason, stop=self._stop
         )
-        found = listener.listen(self._recordings(data, kept))
-        if listener.seconds:
+        found = analyser.analyse(self._recordings(data, kept))
+        if analyser.seconds:
             self._report(
-                f"judged {listener.seconds:.0f} s of audio in {listener.cpu_s:.0f} s of processor time "
-                f"({listener.cpu_s / listener.seconds:.2f} per second)"
+                f"judged {analyser.seconds:.0f} s of audio in {analyser.cpu_s:.0f} s of processor time "
+                f"({analyser.cpu_s / analyser.seconds:.2f} per second)"
             )
         return found
 

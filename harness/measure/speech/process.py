@@ -1,4 +1,4 @@
-"""The handle on the judging process: starts it, asks it with a time-out, and says how it ended where it did."""
+"""The judging process as its parent sees it: starts it, sends it orders with a time-out, and reports how it ended."""
 
 import contextlib
 import os
@@ -21,11 +21,11 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS
 
 
 class JudgeLost(Exception):  # noqa: N818 - it ends a process, not the program
-    """The judging process ended, hung or answered with something else; the text is a sentence's reason."""
+    """The judging process ended, hung, or sent an invalid answer. The message is a reason for a sentence."""
 
 
 class JudgeProcess:
-    """A context manager around one judging process. Every method raises JudgeLost where it fails."""
+    """One judging process, which `close` ends. Every other method raises JudgeLost if it fails."""
 
     def __init__(self, python: str, *, words: bool, start_timeout_s: float = START_TIMEOUT_S) -> None:
         """`words`: whether the recogniser will be needed. Returns once the tools are loaded."""
@@ -38,7 +38,7 @@ class JudgeProcess:
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 env={**os.environ, **_OFFLINE},
-                # Ctrl-C is for this process, which ends the judging itself.
+                # Ctrl-C must reach only this process, which ends the judging process itself.
                 start_new_session=os.name == "posix",
             )
         except OSError as error:
@@ -47,19 +47,19 @@ class JudgeProcess:
         self._lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         try:
-            self.start_cpu_s = self._answer(start_timeout_s).cpu_s
+            self._answer(start_timeout_s)
         except BaseException:
             self.close()
             raise
 
     def judge(self, order: JudgeOrder, *, timeout_s: float = ORDER_TIMEOUT_S) -> Judgement:
-        """What is found of one audio."""
+        """The judgement of one recording."""
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
         try:
             self._process.stdin.write(write_line(order))
             self._process.stdin.flush()
         except OSError:
-            pass  # it has ended, which the answer will tell
+            pass  # the process has ended, which `_answer` reports
         return self._answer(timeout_s)
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class JudgeProcess:
             raise JudgeLost(f"the judging process answered with something else: {error}") from error
 
     def _ending(self) -> str:
-        """The last line that it wrote, for an error; a signal's name otherwise."""
+        """The last line that it wrote if it failed, otherwise how it ended."""
         try:
             code = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:

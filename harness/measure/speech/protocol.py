@@ -1,4 +1,4 @@
-"""What crosses the pipes of the judging process: one JSON object a line. Standard library only."""
+"""The protocol of the judging process: one JSON object a line over its standard streams. Standard library only."""
 
 import json
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from harness.core.records.value import Reading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOrder:
-    """One audio to judge: the path of a file in NumPy's format with mono float32 samples."""
+    """One recording to judge: a file in NumPy's format with mono float32 samples."""
 
     audio_path: str
     sample_rate: int
     text: str
     words: bool
-    """Whether words are to be recognised: the text is English, and no phonemes."""
+    """Whether to recognise words: True for English text, False for phonemes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What was found of one audio; `readings` hold wer, cer, dnsmos_… and loudness.
+    """The judgement of one recording; `readings` hold wer, cer, dnsmos_… and loudness.
 
-    `cpu_s` is the processor time that it took. `error` is why there is nothing at all.
+    `cpu_s` is the processor time that it took. `error` says why there are no readings at all.
     """
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
@@ -41,10 +41,10 @@ def write_line(value: object) -> bytes:
 
 
 def read_order(line: bytes) -> JudgeOrder:
-    """ValueError for anything else."""
+    """Raises ValueError if the line is no order."""
     return decode(JudgeOrder, json.loads(line))
 
 
 def read_judgement(line: bytes) -> Judgement:
-    """ValueError for anything else."""
+    """Raises ValueError if the line is no judgement."""
     return decode(Judgement, json.loads(line))

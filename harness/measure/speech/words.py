@@ -1,7 +1,7 @@
 """Normal forms of English text, and the edits between a text and a transcript. Runs in the judging process.
 
-`whisper-normalizer` brings case, punctuation, British spelling, contractions and numbers together. The rules here add
-what it leaves apart: times of day, initials, days of the month, units after a number and compound words.
+`whisper-normalizer` unifies case, punctuation, British spelling, contractions and numbers. The rules here add times of
+day, initials, days of the month, units after a number and compound words.
 """
 
 import re
@@ -40,7 +40,7 @@ _AFTER = (
 
 
 def normal(text: str) -> tuple[str, ...]:
-    """The words of a text's normal form; none where it holds nothing to say."""
+    """The words of a text's normal form; empty if it has none."""
     text = text.lower()
     for pattern, by in _BEFORE:
         text = re.sub(pattern, by, text)

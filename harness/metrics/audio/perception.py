@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from harness.core.records.value import Reading, known, unknown
 from harness.metrics.audio.alignment import Alignment
+from harness.metrics.audio.resampling import resampled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,8 @@ def not_installed() -> Reading:
 
 def pesq(variant: "Signal", original: "Signal", sample_rate: int) -> Reading:
     """Wide-band PESQ (ITU-T P.862.2) of two mono signals of equal length, resampled to 16 kHz: a MOS-LQO."""
+    import numpy as np
+
     package = _optional("pesq")
     if package is None:
         return not_installed()
@@ -38,7 +41,9 @@ def pesq(variant: "Signal", original: "Signal", sample_rate: int) -> Reading:
     if len(original) > PESQ_LONGEST_S * sample_rate:
         seconds = len(original) / sample_rate
         return unknown(f"PESQ takes at most {PESQ_LONGEST_S:g} s of speech, and this is {seconds:.1f} s")
-    reference, degraded = (_resampled(each, sample_rate, PESQ_RATE) for each in (original, variant))
+    reference, degraded = (
+        resampled(np.asarray(each, dtype=np.float64), sample_rate, PESQ_RATE) for each in (original, variant)
+    )
     try:
         score = float(package.pesq(PESQ_RATE, reference, degraded, "wb"))
     except package.PesqError as error:
@@ -121,14 +126,6 @@ def _best_fit(stretch: "NDArray[np.float64]", wanted: "NDArray[np.float64]", *, 
     # Ignore improvements within rounding error: silence and steady tones stay where the path puts them.
     begin = best if correlation[best] > correlation[search] * (1 + 1e-9) + 1e-12 else search
     return stretch[begin : begin + length]
-
-
-def _resampled(signal: "Signal", from_rate: int, to_rate: int) -> "NDArray[np.float64]":
-    import numpy as np
-    from scipy.signal import resample_poly
-
-    shared = math.gcd(from_rate, to_rate)
-    return np.asarray(resample_poly(np.asarray(signal, dtype=np.float64), to_rate // shared, from_rate // shared))
 
 
 def _optional(name: str) -> ModuleType | None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.core.files import write_atomically
 from harness.core.subprocesses import command
-from harness.measure.speech.listener import KeptAudio, Listener
+from harness.measure.speech.analyser import KeptAudio, SpeechAnalyser
 from harness.measure.speech.process import HARNESS
 from harness.measure.speech.runtime import JudgeRuntime, prepare
 from harness.models.default import OFFLINE_VARIABLE
@@ -89,8 +89,8 @@ def test_known_answers(real: JudgeRuntime, tmp_path: Path) -> None:
                 language="en-us",
             )
         )
-    listener = Listener(root=tmp_path, report=lambda _: None, runtime=real)
-    tone, noise, silence = listener.listen(recordings)
+    analyser = SpeechAnalyser(root=tmp_path, report=lambda _: None, runtime=real)
+    tone, noise, silence = analyser.analyse(recordings)
     # BS.1770: a full-scale sine of 997 Hz in one channel measures −3.01 LUFS.
     assert tone.readings["loudness"].value == pytest.approx(-3.01, abs=0.1)
     # By speechmos's own code: 1.12, 1.18, 2.11.

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from harness.core.records.speech import EditCounts, SpeechReading
-from harness.measure.speech.listener import ENDED, ENGLISH_ONLY, NOT_FINITE, PHONEMES, KeptAudio, Listener
+from harness.measure.speech.analyser import ENDED, ENGLISH_ONLY, NOT_FINITE, PHONEMES, KeptAudio, SpeechAnalyser
 from harness.measure.speech.runtime import JudgeRuntime
 from harness.metrics.definitions.speech import SPEECH
 from tests.speech_tools import asked, say
@@ -34,8 +34,8 @@ def kept(
     return KeptAudio(scenario_id=name, path=str(path), sample_rate=RATE, text=text, **described)  # type: ignore[arg-type]
 
 
-def listener(tools: Path, root: Path, **limits: float) -> Listener:
-    return Listener(
+def analyser(tools: Path, root: Path, **limits: float) -> SpeechAnalyser:
+    return SpeechAnalyser(
         root=root, report=lambda _: None, runtime=JudgeRuntime(python=str(tools), judge="stand-ins 1"), **limits
     )
 
@@ -46,7 +46,7 @@ def values(reading: SpeechReading) -> dict[str, float | None]:
 
 def test_every_metric_of_an_audio_has_its_value(tools: Path, tmp_path: Path) -> None:
     say(tools, "Hello word")
-    (reading,) = listener(tools, tmp_path).listen([kept(tmp_path, audio())])
+    (reading,) = analyser(tools, tmp_path).analyse([kept(tmp_path, audio())])
     assert reading.transcript == "Hello word"
     assert reading.words == EditCounts(reference=2, deleted=1, inserted=1)
     found = values(reading)
@@ -63,12 +63,12 @@ def test_every_metric_of_an_audio_has_its_value(tools: Path, tmp_path: Path) -> 
 def test_equal_audio_with_the_same_text_is_judged_once(tools: Path, tmp_path: Path) -> None:
     say(tools, "Hello world.")
     recordings = [kept(tmp_path, audio(), name=name) for name in ("a", "b")]
-    first = listener(tools, tmp_path).listen(recordings)
+    first = analyser(tools, tmp_path).analyse(recordings)
     assert asked(tools) == 1
-    again = listener(Path("no such interpreter"), tmp_path).listen(recordings)
+    again = analyser(Path("no such interpreter"), tmp_path).analyse(recordings)
     assert again == first
     assert asked(tools) == 1
-    listener(tools, tmp_path).listen([kept(tmp_path, audio(), text="Another text.")])
+    analyser(tools, tmp_path).analyse([kept(tmp_path, audio(), text="Another text.")])
     assert asked(tools) == 2
 
 
@@ -80,7 +80,7 @@ def test_words_that_cannot_be_counted_have_a_reason(
     tools: Path, tmp_path: Path, about: dict[str, object], reason: str
 ) -> None:
     say(tools, "Hello world.")
-    (reading,) = listener(tools, tmp_path).listen([kept(tmp_path, audio(), **about)])
+    (reading,) = analyser(tools, tmp_path).analyse([kept(tmp_path, audio(), **about)])
     assert reading.readings["wer"].reason == reading.readings["cer"].reason == reason
     assert reading.readings["dnsmos_overall"].known
     assert asked(tools) == 0
@@ -96,7 +96,7 @@ def test_strange_audio_has_reasons(tools: Path, tmp_path: Path) -> None:
         "long": np.zeros(RATE * 61),
     }
     recordings = [kept(tmp_path, samples, name=name) for name, samples in strange.items()]
-    found = {each.scenario_id: each.readings for each in listener(tools, tmp_path).listen(recordings)}
+    found = {each.scenario_id: each.readings for each in analyser(tools, tmp_path).analyse(recordings)}
     assert found["one"]["wer"].value == 1.0  # nothing is heard
     assert found["one"]["loudness"].reason == "shorter than 0.4 s"
     assert found["one"]["dnsmos_signal"].reason == "shorter than 0.1 s"
@@ -107,14 +107,14 @@ def test_strange_audio_has_reasons(tools: Path, tmp_path: Path) -> None:
 
 
 def test_a_text_without_words_has_a_reason(tools: Path, tmp_path: Path) -> None:
-    (reading,) = listener(tools, tmp_path).listen([kept(tmp_path, audio(), text="… !")])
+    (reading,) = analyser(tools, tmp_path).analyse([kept(tmp_path, audio(), text="… !")])
     assert reading.readings["cer"].reason == "the text has no words once it is normalised"
 
 
 def test_audio_that_was_not_written_gives_no_reading(tools: Path, tmp_path: Path) -> None:
     recording = kept(tmp_path, audio())
     Path(recording.path).write_bytes(b"half")
-    assert listener(tools, tmp_path).listen([recording]) == ()
+    assert analyser(tools, tmp_path).analyse([recording]) == ()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_process_that_fails_costs_its_audio_and_no_more(tools: Path, tmp_path:
         kept(tmp_path, audio(), name="bad"),
         kept(tmp_path, audio(speech_s=0.8), name="good", language="es"),
     ]
-    bad, good = listener(tools, tmp_path, order_timeout_s=0.5 if fault == "hang" else 60.0).listen(recordings)
+    bad, good = analyser(tools, tmp_path, order_timeout_s=0.5 if fault == "hang" else 60.0).analyse(recordings)
     assert bad.readings["wer"].reason == bad.readings["loudness"].reason == reason
     assert bad.readings["leading_silence"].known
     if fault != "hang":  # half a second may be too short for a new process too
@@ -141,19 +141,19 @@ def test_a_process_that_fails_costs_its_audio_and_no_more(tools: Path, tmp_path:
 def test_after_three_losses_no_process_is_started(tools: Path, tmp_path: Path) -> None:
     say(tools, "crash")
     recordings = [kept(tmp_path, audio(speech_s=1 + number / 10), name=str(number)) for number in range(5)]
-    found = listener(tools, tmp_path).listen(recordings)
+    found = analyser(tools, tmp_path).analyse(recordings)
     assert {each.readings["wer"].reason for each in found} == {"the judging process ended: killed by SIGSEGV"}
     assert asked(tools) == 3
 
 
 def test_tools_that_cannot_be_imported_are_a_reason(tmp_path: Path) -> None:
     recordings = [kept(tmp_path, audio(speech_s=1 + number), name=str(number)) for number in range(2)]
-    found = listener(Path(tmp_path / "nothing"), tmp_path).listen(recordings)
+    found = analyser(Path(tmp_path / "nothing"), tmp_path).analyse(recordings)
     assert all("cannot be started" in each.readings["wer"].reason for each in found)
     if os.name == "posix":
         (tmp_path / "python").write_text(f"#!/bin/sh\nexec '{sys.executable}' -c \"import no_such_tool\"\n")
         (tmp_path / "python").chmod(0o755)
-        (first, _) = listener(tmp_path / "python", tmp_path).listen(recordings)
+        (first, _) = analyser(tmp_path / "python", tmp_path).analyse(recordings)
         reason = "the judging process ended: ModuleNotFoundError: No module named 'no_such_tool'"
         assert first.readings["wer"].reason == reason
 
@@ -161,9 +161,9 @@ def test_tools_that_cannot_be_imported_are_a_reason(tmp_path: Path) -> None:
 def test_a_run_that_was_ended_judges_no_further_audio(tools: Path, tmp_path: Path) -> None:
     say(tools, "Hello world.")
     recordings = [kept(tmp_path, audio(speech_s=1 + number), name=str(number)) for number in range(2)]
-    listening = listener(tools, tmp_path)
+    listening = analyser(tools, tmp_path)
     listening.stop = lambda: asked(tools) == 1
-    first, second = listening.listen(recordings)
+    first, second = listening.analyse(recordings)
     assert first.readings["wer"].known
     assert second.readings["wer"].reason == ENDED
 
@@ -190,7 +190,7 @@ def test_the_judging_process_ends_with_the_one_that_asked(tools: Path, tmp_path:
 
 
 def test_without_tools_the_silences_are_measured_and_the_rest_has_the_reason(tmp_path: Path) -> None:
-    found = Listener(root=tmp_path, report=lambda _: None, runtime=None, reason="no index")
-    (reading,) = found.listen([kept(tmp_path, audio())])
+    found = SpeechAnalyser(root=tmp_path, report=lambda _: None, runtime=None, reason="no index")
+    (reading,) = found.analyse([kept(tmp_path, audio())])
     assert reading.readings["leading_silence"].known
     assert reading.readings["wer"].reason == "no index"

@@ -1,4 +1,4 @@
-"""Judgements that are remembered: the same audio, text and tools need no second look."""
+"""A cache of judgements: the same audio and text are judged only once by the same tools."""
 
 import contextlib
 import hashlib
@@ -10,15 +10,15 @@ from harness.core.files import write_atomically
 from harness.measure.speech.protocol import Judgement
 
 
-class Judgements:
-    """Files under the cache's root, a judgement each. What cannot be read or written is judged again."""
+class JudgementCache:
+    """One file for each judgement, under the root of the cache. An unreadable or unwritable one counts as missing."""
 
     def __init__(self, root: Path, *, judge: str) -> None:
         self._folder = root / "speech"
         self._judge = judge
 
     def find(self, audio_sha256: str, text: str, *, words: bool) -> Judgement | None:
-        """What is remembered."""
+        """The stored judgement; None if there is none."""
         try:
             content = self._file(audio_sha256, text, words=words).read_bytes()
             return msgspec.json.decode(content, type=Judgement)
@@ -26,7 +26,7 @@ class Judgements:
             return None
 
     def keep(self, audio_sha256: str, text: str, judgement: Judgement, *, words: bool) -> None:
-        """Remember a judgement that has no error."""
+        """Store a judgement, which must have no error."""
         with contextlib.suppress(OSError):
             path = self._file(audio_sha256, text, words=words)
             write_atomically(path, msgspec.json.encode(judgement), durable=False)

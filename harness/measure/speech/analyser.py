@@ -1,14 +1,14 @@
-"""Judges the audio that a run kept: every speech metric of each, known or with its reason."""
+"""Analyses the audio that a run kept: every speech metric of each recording, or why it is unknown."""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.records.speech import SpeechReading
 from harness.core.records.value import Reading, unknown
-from harness.measure.speech.judgements import Judgements
+from harness.measure.speech.judgement_cache import JudgementCache
 from harness.measure.speech.process import ORDER_TIMEOUT_S, START_TIMEOUT_S, JudgeLost, JudgeProcess
 from harness.measure.speech.protocol import Judgement, JudgeOrder
 from harness.measure.speech.runtime import JudgeRuntime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_LOSSES = 3
-"""After so many lost processes the rest stays unknown, with the last one's reason."""
+"""After this many lost processes the other readings stay unknown, with the reason of the last loss."""
 ENGLISH_ONLY = "the recogniser knows English only"
 PHONEMES = "phonemes were given, not a text"
 ENDED = "the run was ended before this audio was judged"
@@ -29,7 +29,7 @@ NOT_FINITE = "the audio holds values that are not finite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptAudio:
-    """An audio that a run kept, and the text that was ordered. `path` is a file in NumPy's format, mono float32."""
+    """A recording that a run kept, with its text. `path` is a file in NumPy's format, mono float32."""
 
     scenario_id: str
     launch: int
@@ -37,23 +37,23 @@ class KeptAudio:
     sample_rate: int
     text: str
     language: str
-    """The tag of the language that it is spoken in."""
+    """The tag of the spoken language."""
     is_phonemes: bool = False
 
     @property
     def without_words(self) -> str:
-        """Why its words cannot be counted; "" where they can."""
+        """Why its words cannot be counted; "" if they can."""
         if self.is_phonemes:
             return PHONEMES
         return "" if self.language.partition("-")[0] == "en" else ENGLISH_ONLY
 
 
 @dataclass(slots=True, kw_only=True)
-class Listener:
-    """Judges audio with a runtime; without one (`reason` says why) only the silences are measured.
+class SpeechAnalyser:
+    """Judges audio with a runtime. Without one (`reason` says why), it only measures the silences.
 
-    `root` is the cache's. Once `stop` returns true no further audio is judged. `cpu_s` and `seconds` add up the
-    processor time of the judging process since its tools were loaded, and the audio that it judged.
+    `root` is the folder of the cache. No further audio is judged once `stop` returns True. `cpu_s` is the processor
+    time of the judging process since its tools were loaded, and `seconds` the length of the audio that it judged.
     """
 
     root: Path
@@ -69,13 +69,13 @@ class Listener:
     _losses: int = 0
     _reported: bool = False
     _words: bool = False
-    _judgements: Judgements | None = field(default=None)
+    _cache: JudgementCache | None = None
 
-    def listen(self, recordings: Sequence[KeptAudio]) -> tuple[SpeechReading, ...]:
-        """A reading for each recording whose file is there, in their order."""
+    def analyse(self, recordings: Sequence[KeptAudio]) -> tuple[SpeechReading, ...]:
+        """A reading for each recording whose file exists, in order."""
         self._words = any(not each.without_words for each in recordings)
         if self.runtime is not None:
-            self._judgements = Judgements(self.root, judge=self.runtime.judge)
+            self._cache = JudgementCache(self.root, judge=self.runtime.judge)
         try:
             found = [self._reading(each) for each in recordings]
         finally:
@@ -88,7 +88,7 @@ class Listener:
         try:
             audio: NDArray[np.float32] = np.load(recording.path).reshape(-1)
         except (OSError, ValueError):
-            return None  # the engine failed, or the disk was full
+            return None  # not written: the engine failed, or the disk was full
         digest = _digest(audio, recording.sample_rate)
         quiet: dict[str, Reading] = {}
         if not len(audio) or not np.isfinite(audio).all():
@@ -111,10 +111,10 @@ class Listener:
         )
 
     def _judgement(self, recording: KeptAudio, digest: str, *, seconds: float) -> Judgement:
-        if self.runtime is None or self._judgements is None:
+        if self.runtime is None or self._cache is None:
             return Judgement(error=self.reason)
         words = not recording.without_words
-        remembered = self._judgements.find(digest, recording.text, words=words)
+        remembered = self._cache.find(digest, recording.text, words=words)
         if remembered is not None:
             return remembered
         if self._losses >= MOST_LOSSES:
@@ -135,7 +135,7 @@ class Listener:
             self.cpu_s += judgement.cpu_s
             self.seconds += seconds
         if not judgement.error:
-            self._judgements.keep(digest, recording.text, judgement, words=words)
+            self._cache.keep(digest, recording.text, judgement, words=words)
         return judgement
 
     def _started(self) -> JudgeProcess:
@@ -149,7 +149,7 @@ class Listener:
                     self.runtime.python, words=self._words, start_timeout_s=self.start_timeout_s
                 )
             except JudgeLost:
-                self._losses = MOST_LOSSES  # the tools cannot be loaded, however often one tries
+                self._losses = MOST_LOSSES  # another attempt would fail as well
                 raise
         return self._process
 
@@ -160,7 +160,7 @@ class Listener:
 
 
 def _complete(found: dict[str, Reading], recording: KeptAudio, error: str) -> dict[str, Reading]:
-    """Every speech metric; what was not found has the reason."""
+    """Every speech metric; an unknown one has the reason."""
     words = recording.without_words
     return {
         each.name: found.get(each.name)
