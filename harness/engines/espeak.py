@@ -1,14 +1,14 @@
-"""espeak-ng as an engine: the library and data of espeakng-loader, which kokoro-onnx brings.
+"""espeak-ng as an engine, with the library and data of espeakng-loader, on which kokoro-onnx depends.
 
-Its synthesis is intelligible, takes milliseconds and comes in pieces. It needs no model, and proves that the protocol
-holds for an engine that shares nothing with Kokoro. espeak-ng's state is global to a process: a worker is a process.
+Its speech is intelligible, takes milliseconds and is streamed. It needs no model, and shows that the protocol suits an
+engine that shares nothing with Kokoro. espeak-ng has global state, so there is one in each worker process.
 """
 
 import ctypes
 import platform
 import queue
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineFacts
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from harness.core.clock import Clock
 
-PIECE_MS = 100
-"""How much sound a piece holds at most, but for a frame of rounding."""
+CHUNK_MS = 100
+"""The length of a chunk at most, except for a frame of rounding."""
 WORDS_PER_MINUTE = 175
-"""espeak-ng's own rate, at speed 1."""
+"""espeak-ng's default rate, which is speed 1."""
 SLOWEST, FASTEST = 80, 450
-"""Words per minute between which espeak-ng keeps to the rate."""
+"""The words per minute that espeak-ng accepts."""
 
-# From speak_lib.h, which has kept these values since espeak 1.
+# From speak_lib.h, where these values have not changed since espeak 1.
 SYNCHRONOUS = 2
 DONT_EXIT = 0x8000
 CHARACTERS_ARE_UTF8 = 1
@@ -39,12 +39,12 @@ OK = 0
 GO_ON, STOP = 0, 1
 
 Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-Piece = tuple[int, "NDArray[np.float32]"]
-"""When it came, in the clock's ns, and its sound."""
+Chunk = tuple[int, "NDArray[np.float32]"]
+"""The time of arrival on the clock (ns), and the audio."""
 
 
 class Library:
-    """espeak-ng, loaded. One in a process; every call comes from one thread."""
+    """The loaded library, one for each process. It is called from one thread only."""
 
     def __init__(self, path: str, data: str) -> None:
         self._library: Any = ctypes.CDLL(path)
@@ -54,13 +54,13 @@ class Library:
         )  # fmt: skip
         self._library.espeak_SetSynthCallback.argtypes = (Callback,)
         self._library.espeak_Info.restype = ctypes.c_char_p
-        self.sample_rate: int = self._library.espeak_Initialize(SYNCHRONOUS, PIECE_MS, data.encode(), DONT_EXIT)
+        self.sample_rate: int = self._library.espeak_Initialize(SYNCHRONOUS, CHUNK_MS, data.encode(), DONT_EXIT)
         if self.sample_rate <= 0:
             raise EngineRefusal(f"espeak-ng cannot read its data in {data}")
         self.version = self._library.espeak_Info(None).decode().split()[0]
 
-    def has_voice(self, name: str) -> bool:
-        """Speak with a voice from now on; False where there is none of that name."""
+    def set_voice(self, name: str) -> bool:
+        """Use a voice for all later synthesis; False if there is no such voice."""
         return bool(self._library.espeak_SetVoiceByName(name.encode()) == OK)
 
     def speak(self, text: str, *, rate: int, receive: "Callback") -> bool:  # type: ignore[valid-type]
@@ -74,12 +74,12 @@ class Library:
         return bool(done == OK)
 
     def close(self) -> None:
-        """Let go of the data."""
+        """Release the data."""
         self._library.espeak_Terminate()
 
 
 class EspeakEngine:
-    """A voice. Synthesis runs in a thread of its own, so that a piece is had while the next is being made."""
+    """One voice. Synthesis runs in a separate thread, so that a chunk is yielded while the next one is made."""
 
     def __init__(self, library: Library, facts: EngineFacts, *, voice: str, clock: "Clock", stages: Stages) -> None:
         self._library = library
@@ -91,67 +91,67 @@ class EspeakEngine:
 
     @property
     def facts(self) -> EngineFacts:
-        """The versions, and the sample rate that the library reported."""
+        """The versions, and the sample rate by the library."""
         return self._facts
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """Pieces as espeak-ng's callback delivers them, of at most `PIECE_MS`; one where no stream is asked for."""
+        """Chunks of at most `CHUNK_MS` as espeak-ng delivers them; without streaming, one chunk."""
         if request.is_phonemes:
             raise SpeechFailure("espeak-ng reads text, not Kokoro's phonemes", fault="phonemes")
         if request.voice != self._voice:
             self._use(request.voice)
-        pieces: queue.SimpleQueue[Piece | None] = queue.SimpleQueue()
+        chunks: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         unwanted: list[bool] = []
-        done = self._thread.submit(self._speak, request, pieces, unwanted)
+        done = self._thread.submit(self._speak, request, chunks, unwanted)
         try:
             if request.stream:
-                yield from self._as_they_come(pieces)
+                yield from self._stamped(chunks)
             else:
-                yield from _joined(pieces)
+                yield from _joined(chunks)
             if not done.result():
                 raise SpeechFailure("espeak-ng could not speak the text", fault="synthesis")
         finally:
-            # Whoever listens no longer must not leave a synthesis behind, which the next one would wait for.
+            # The next request would wait for a synthesis that goes on.
             unwanted.append(True)
-            _settle(done)
+            done.exception()  # waits; what was raised has been raised by `result`
 
     def close(self) -> None:
-        """Let go of the library."""
+        """End the thread and release the library."""
         self._thread.shutdown()
         self._library.close()
 
     def _use(self, voice: str) -> None:
-        if not self._library.has_voice(voice):
-            self._library.has_voice(self._voice)
+        if not self._library.set_voice(voice):
+            self._library.set_voice(self._voice)
             raise SpeechFailure(f"espeak-ng has no voice {voice!r}", fault="voice")
         self._voice = voice
 
-    def _speak(self, request: SpeechRequest, pieces: "queue.SimpleQueue[Piece | None]", unwanted: list[bool]) -> bool:
-        """In the thread: every piece goes into the queue as it comes, then None."""
+    def _speak(self, request: SpeechRequest, chunks: "queue.SimpleQueue[Chunk | None]", unwanted: list[bool]) -> bool:
+        """In the thread: put every chunk into the queue as it arrives, then None."""
         import numpy as np
 
         def receive(samples: Any, count: int, _events: Any) -> int:  # noqa: ANN401 - pointers of ctypes
             if count and samples:
                 at = self._clock.now_ns()
                 sound = np.ctypeslib.as_array(samples, (count,)).astype(np.float32) / np.float32(32_768)
-                pieces.put((at, sound))
+                chunks.put((at, sound))
             return STOP if unwanted else GO_ON
 
         try:
             rate = round(min(FASTEST, max(SLOWEST, WORDS_PER_MINUTE * request.speed)))
             return self._library.speak(request.text, rate=rate, receive=Callback(receive))
         finally:
-            pieces.put(None)
+            chunks.put(None)
 
-    def _as_they_come(self, pieces: "queue.SimpleQueue[Piece | None]") -> Iterator["NDArray[np.float32]"]:
-        while (piece := pieces.get()) is not None:
-            at, sound = piece
+    def _stamped(self, chunks: "queue.SimpleQueue[Chunk | None]") -> Iterator["NDArray[np.float32]"]:
+        while (chunk := chunks.get()) is not None:
+            at, sound = chunk
             self._stages.moment(ARRIVAL, at)
             yield sound
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EspeakEngine:
-    """Load the library and the voice. EngineRefusal where one is missing, or an option is meant for another engine."""
+    """Load the library and the voice. EngineRefusal if one is missing, or an option belongs to another engine."""
     refused = [*order.session_options, *order.provider_options]
     if refused or order.threads or order.provider not in ("", "cpu"):
         raise EngineRefusal(f"espeak-ng has no {refused[0] if refused else 'threads or providers to choose from'}")
@@ -167,7 +167,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EspeakEngine
         except OSError as error:
             raise EngineRefusal(f"espeak-ng's library cannot be loaded: {error}") from error
     with stages.stage("voices"):
-        if not library.has_voice(order.voice):
+        if not library.set_voice(order.voice):
             library.close()
             raise EngineRefusal(
                 f"espeak-ng has no voice {order.voice!r}; its voices are languages, such as en-us or de"
@@ -175,18 +175,13 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EspeakEngine
     return EspeakEngine(library, _facts(library), voice=order.voice, clock=clock, stages=stages)
 
 
-def _joined(pieces: "queue.SimpleQueue[Piece | None]") -> Iterator["NDArray[np.float32]"]:
-    """All of it as one chunk; none where there was no sound."""
+def _joined(chunks: "queue.SimpleQueue[Chunk | None]") -> Iterator["NDArray[np.float32]"]:
+    """All of the audio as one chunk; no chunk without audio."""
     import numpy as np
 
-    sounds = [sound for _, sound in iter(pieces.get, None)]
+    sounds = [sound for _, sound in iter(chunks.get, None)]
     if sounds:
         yield np.concatenate(sounds)
-
-
-def _settle(done: "Future[bool]") -> None:
-    """Wait for the synthesis to end; what it raised was raised where its result was asked for."""
-    done.exception()
 
 
 def _facts(library: Library) -> EngineFacts:

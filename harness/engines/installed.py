@@ -1,4 +1,4 @@
-"""What the installed ONNX Runtime offers, found out by a child process: its import may end the process."""
+"""The version and providers of the installed ONNX Runtime, read in a child process: its import may end the process."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ print("runtime " + json.dumps([onnxruntime.__version__, onnxruntime.get_availabl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledRuntime:
-    """The installed ONNX Runtime; `failure` says why nothing is known of it, "" if it could be asked."""
+    """The installed ONNX Runtime. `failure` says why it is unknown, "" if it is known."""
 
     version: str = ""
     providers: tuple[str, ...] = ()
@@ -26,8 +26,8 @@ class InstalledRuntime:
 
 @lru_cache(maxsize=1)
 def installed_runtime() -> InstalledRuntime:
-    """Ask it, once for each process; about half a second."""
-    # -P: a folder of that name in the working directory is not the package.
+    """Read it once in each process, which takes about half a second."""
+    # -P: do not import a folder of that name in the working directory.
     command = [sys.executable, "-P", "-c", _PROGRAM]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)

@@ -17,13 +17,13 @@ TAGS: Mapping[str, str] = MappingProxyType({letter: tag for tag, letter in LETTE
 DEFAULT = "en-us"
 """The language that kokoro-onnx uses by default."""
 _SHORT: Mapping[str, str] = MappingProxyType({"en": "en-us", "fr": "fr-fr", "pt": "pt-br", "zh": "cmn", "zh-cn": "cmn"})
-"""What people write → the tag that espeak-ng knows."""
+"""Common short form → the tag of espeak-ng."""
 _VOICE = re.compile(r"([abefhijpz])[fm]_")
 _TAG = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*")
 
 
 def read_language(text: str) -> str:
-    """The tag of a language that was given by its tag or by Kokoro's letter; "" for none. ValueError for neither."""
+    """The tag of a language given by its tag or Kokoro's letter; "" for "". ValueError for anything else."""
     given = text.strip().lower().replace("_", "-")
     tag = TAGS.get(given) or _SHORT.get(given, given)
     if tag and not _TAG.fullmatch(tag):
@@ -32,12 +32,12 @@ def read_language(text: str) -> str:
 
 
 def letter_of(tag: str) -> str:
-    """Kokoro's letter for a language; the tag itself where Kokoro has no letter for it."""
+    """Kokoro's letter for a language; the tag if Kokoro has none."""
     return LETTERS.get(tag, tag)
 
 
 def voice_language(voice: str) -> str:
-    """The tag of a voice's own language, "" where its name tells none.
+    """The tag of a voice's own language; "" if its name does not show it.
 
     For a blend ("bf_emma+af_heart") it is that of the first voice: Kokoro-FastAPI goes by the first letter too.
     """
@@ -46,10 +46,10 @@ def voice_language(voice: str) -> str:
 
 
 def spoken_language(voice: str, *, written: str = "") -> str:
-    """The language in which `voice` speaks a text where nobody has chosen one: its own.
+    """The language of a synthesis for which none was chosen: that of `voice`.
 
-    `written` is the language that the text is known to be in: a voice of another language speaks it in that one, since
-    espeak-ng spells out what it cannot read, letter by letter.
+    If the text is known to be `written` in another language, it is that one, because espeak-ng spells out words that it
+    cannot read.
     """
     own = voice_language(voice) or written or DEFAULT
     return own if not written or same_language(own, written) else written

@@ -1,4 +1,4 @@
-"""ONNX Runtime's execution providers under our short names, and the wheel that brings each."""
+"""ONNX Runtime's execution providers with their short names, and the packages that contain them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """`name` is ours, `ort` is ONNX Runtime's, `wheel` the package on PyPI whose build has it.
+    """`name` is the short name, `ort` that of ONNX Runtime, `wheel` the package on PyPI that contains the provider.
 
-    `on_cpu` says that the work is done by the process's own threads, unless options name another device. `needs` says
-    what must be installed besides the wheel.
+    `on_cpu` is True if threads of the process do the work, unless options name another device. `needs` says what must
+    be installed besides the wheel.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Offer:
 
 
 def offers(available: Sequence[str], *, version: str) -> tuple[Offer, ...]:
-    """Every provider that we know, held against what ONNX Runtime of that version says is available."""
+    """Every known provider, and whether it is among those `available` in ONNX Runtime of that version."""
     return tuple(
         Offer(provider=each, here=True)
         if each.ort in available
@@ -56,7 +56,7 @@ def offers(available: Sequence[str], *, version: str) -> tuple[Offer, ...]:
 
 
 def why_absent(provider: Provider, available: Sequence[str], *, version: str) -> str:
-    """What to say of a provider that a build has not."""
+    """A sentence on a provider that a build does not contain."""
     return (
         f"provider {provider.name!r} is not in this build of ONNX Runtime {version} "
         f"(it offers {', '.join(available)}); it comes with {provider.wheel}"
@@ -64,10 +64,10 @@ def why_absent(provider: Provider, available: Sequence[str], *, version: str) ->
 
 
 def provider_names() -> tuple[str, ...]:
-    """Our short names."""
+    """The short names."""
     return tuple(provider.name for provider in PROVIDERS)
 
 
 def find_provider(name: str) -> Provider | None:
-    """The provider with our short name, None where there is none."""
+    """The provider with a short name; None if there is none."""
     return next((provider for provider in PROVIDERS if provider.name == name), None)

@@ -1,4 +1,4 @@
-"""Which engines there are. Ours are in `BUILT_IN`; others come by the entry point `kokoro_bench.engines`."""
+"""The registry of engines: those in `BUILT_IN`, and those of the entry point group `kokoro_bench.engines`."""
 
 import sys
 from functools import lru_cache
@@ -24,10 +24,10 @@ BUILT_IN = {
     "kokoro-server": "harness.engines.pooled.over_http:start",
     "scripted": "harness.engines.scripted:start",
 }
-"""Name → where its starter lives; imported when it is asked for."""
+"""Name → module and function that start it, which are imported on first use."""
 
 PROFILING = ("kokoro", "kokoro-sentences", "scripted")
-"""Ours that write a profile where they are asked to. An engine of another package says so in its `EngineFacts`."""
+"""The built-in engines that can write a profile. An engine of another package says so in its `EngineFacts`."""
 
 STARTED = "started-server"
 """The engine of an arm whose server is started for each launch. It is chosen by `--server`, and by no name."""
@@ -35,7 +35,7 @@ _STARTED = "harness.engines.started.engine:start"
 
 
 def engine_names() -> tuple[str, ...]:
-    """Ours and the installed ones."""
+    """The names of the built-in engines, then of the installed ones."""
     return (*BUILT_IN, *sorted(_installed().keys() - BUILT_IN.keys()))
 
 
@@ -46,7 +46,7 @@ def installed_engines() -> "Mapping[str, tuple[str, ...]]":
 
 
 def packages_with(name: str) -> tuple[str, ...]:
-    """The packages with an engine of that name, each with its version: kokoro-bench for ours, and installed ones."""
+    """The packages with an engine of that name, with their versions; `HARNESS` for a built-in engine."""
     return tuple(sorted({*([HARNESS] if name in BUILT_IN else []), *_installed().get(name, ())}))
 
 
@@ -56,7 +56,7 @@ def _installed() -> "Mapping[str, Sequence[str]]":
 
 
 def _changed_ns(folder: str) -> int:
-    """When a package was last installed in a folder or removed from it."""
+    """The time (ns) at which a package was last installed in a folder or removed from it; 0 if unknown."""
     try:
         return Path(folder).stat().st_mtime_ns
     except OSError:

@@ -1,26 +1,26 @@
-"""The engine that needs no model: its cost is a formula, its sound a tone, its faults are asked for by name.
+"""The scripted engine, which needs no model: its times follow a formula, its audio is a tone, its faults are chosen.
 
-On a `ScriptedClock` a whole run gives the same bytes each time; on the system's clock it waits for real, which is how
-the tests of worker processes use it. `EngineOrder.script` may hold:
+On a `ScriptedClock`, every run gives the same bytes. On the system's clock it really waits, as in the tests of worker
+processes. `EngineOrder.script` may hold:
 
 - ``pace``: a factor on all costs (1.0);
 - ``noise``: the coefficient of variation of a synthesis (0.02);
-- ``launch_noise``: the standard deviation by which the costs of one start differ from another's, as a log-ratio (0);
+- ``launch_noise``: the standard deviation of the costs between launches, as a log-ratio (0);
 - ``memory``: a factor on the memory that the worker reports (1.0);
 - ``leak``: the megabytes of memory that each request keeps for good (0);
-- ``memory_noise``: the standard deviation by which the memory of one start differs from another's, as a log-ratio (0);
+- ``memory_noise``: the standard deviation of that memory between launches, as a log-ratio (0);
 - ``fault``: ``crash``, ``hang``, ``raise``, ``silent``, ``truncate``, ``refuse`` or ``exit-at-load``;
-- ``fault_text``: the fault strikes only in texts of at least so many characters (0: in all);
-- ``new_length``: seconds by which a text is served later after one of another length (0);
+- ``fault_text``: the length of the shortest text with the fault, in characters (0: all texts have it);
+- ``new_length``: additional seconds for a text after one of another length (0);
 - ``quick_start``: starting takes a hundredth of its time.
 """
 
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.core.clock import ScriptedClock
 from harness.core.records.repetition import EngineFacts
@@ -45,32 +45,28 @@ SCRIPTED_MODELS: Mapping[str, float] = {
     "scripted-int8": 0.8,
     "scripted-dq": 1.0,
 }
-"""Model → its inference time as a ratio of the original's."""
+"""Model → its inference time as a ratio of that of the original."""
 SCRIPTED_PARENTS: Mapping[str, str] = {"scripted": "", "scripted-8bit": "scripted", "scripted-dq": "scripted-int8"}
-"""Model → what it was made from, "" for an original; one that is not here is of unknown origin, as a user's file is."""
+"""Model → its parent, "" for an original. A model that is not here has an unknown origin, like a user's file."""
 SCRIPTED_DEQUANTISED = ("scripted-dq",)
-"""Originals that were made from an 8-bit model, as `kokoro-v1.0-dq` is."""
+"""Originals made from an 8-bit model, like `kokoro-v1.0-dq`."""
 
-
-KNOWN = (
-    "pace", "noise", "launch_noise", "memory", "leak", "memory_noise",
-    "fault", "fault_text", "new_length", "quick_start",
-)  # fmt: skip
+QUICK_START = "quick_start"
 FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
 
 
 SCRIPT = "script"
-"""The option with which an arm has a script of its own, in place of the run's: the script's `version_of`."""
+"""The session option for the script of one arm, in place of the run's script. Its value is `version_of` the script."""
 PLAIN = "plain"
 
 
 def version_of(script: Mapping[str, str]) -> str:
-    """The text that stands for a script where other engines have a version."""
+    """The script as text, which stands for the version of the engine."""
     return " ".join(f"{name}={value}" for name, value in sorted(script.items())) or PLAIN
 
 
 def ordered_script(order: EngineOrder) -> Mapping[str, str]:
-    """The script of an order: the arm's own, or else the run's."""
+    """The script of an order: that of the arm, otherwise that of the run."""
     own = order.session_options.get(SCRIPT)
     if own is None:
         return order.script
@@ -79,7 +75,7 @@ def ordered_script(order: EngineOrder) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """How the engine behaves."""
+    """A parsed script (see the module)."""
 
     pace: float = 1.0
     noise: float = 0.02
@@ -93,36 +89,31 @@ class Script:
 
     @classmethod
     def read(cls, script: Mapping[str, str]) -> "Script":
-        """The script of an order. EngineRefusal where it makes no sense."""
-        unknown = [name for name in script if name not in KNOWN]
+        """Parse a script. EngineRefusal for an unknown name or an invalid value."""
+        known = (*(field.name for field in fields(cls)), QUICK_START)
+        unknown = [name for name in script if name not in known]
         fault = script.get("fault", "")
         if unknown or fault not in FAULTS:
             what = f"no {unknown[0]!r}" if unknown else f"no fault {fault!r}"
             raise EngineRefusal(
-                f"the script knows {what}; it knows {', '.join(KNOWN)} and the faults {', '.join(FAULTS[1:])}"
+                f"the script knows {what}; it knows {', '.join(known)} and the faults {', '.join(FAULTS[1:])}"
             )
+        given = {name: value for name, value in script.items() if name not in ("fault", QUICK_START)}
         try:
-            return cls(
-                pace=float(script.get("pace", "1")),
-                noise=float(script.get("noise", "0.02")),
-                launch_noise=float(script.get("launch_noise", "0")),
-                memory=float(script.get("memory", "1")),
-                leak=float(script.get("leak", "0")),
-                memory_noise=float(script.get("memory_noise", "0")),
-                fault=fault,
-                fault_text=int(script.get("fault_text", "0")),
-                new_length=float(script.get("new_length", "0")),
-            )
+            numbers: dict[str, Any] = {
+                name: int(value) if name == "fault_text" else float(value) for name, value in given.items()
+            }
         except ValueError as error:
             raise EngineRefusal(f"the script takes numbers: {error}") from error
+        return cls(fault=fault, **numbers)
 
 
-class ScriptedFault(RuntimeError):  # noqa: N818 - a fault is what it is
-    """An error that the script asked for."""
+class ScriptedFault(RuntimeError):  # noqa: N818 - a fault of the engine, not of the harness
+    """An error that the script requires."""
 
 
 class ScriptedEnd(BaseException):
-    """On a scripted clock: the process would have ended here, or hung."""
+    """The end of the worker process, or its hanging, on a scripted clock."""
 
     def __init__(self, how: str, *, hangs: bool = False) -> None:
         self.hangs = hangs
@@ -152,21 +143,21 @@ class ScriptedEngine:
 
     @property
     def facts(self) -> EngineFacts:
-        """Nothing but the sample rate is real."""
+        """The provider and the sample rate."""
         return self._facts
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """A tone after a short silence; chunks of at most 200 characters when streaming."""
+        """A tone after a short silence; when streaming, in chunks of `CHUNK_CHARACTERS`."""
         if len(request.text) >= self._script.fault_text:
-            self._strike_before()
+            self._fail_if_scripted()
         with self._stages.stage("phonemise"):
             self._clock.sleep(0.002 * self._script.pace)
         if self._script.new_length and len(request.text) != self._last_length:
             with self._stages.stage("inference"):
                 self._clock.sleep(self._script.new_length)
         self._last_length = len(request.text)
-        pieces = _pieces(len(request.text), CHUNK_CHARACTERS if request.stream else len(request.text))
-        for number, characters in enumerate(pieces):
+        segments = _segments(len(request.text), CHUNK_CHARACTERS if request.stream else len(request.text))
+        for number, characters in enumerate(segments):
             seconds = characters * SECONDS_PER_CHARACTER / request.speed
             noise = float(self._generator.standard_normal()) * self._script.noise
             with self._stages.stage("inference"):
@@ -178,12 +169,12 @@ class ScriptedEngine:
             yield self._sound(seconds, first=number == 0)
 
     def close(self) -> None:
-        """Write the profile, where one was ordered."""
+        """Write the profile, if one was ordered."""
         if self._profile is not None:
             self._profile.write()
             self._profile = None
 
-    def _strike_before(self) -> None:
+    def _fail_if_scripted(self) -> None:
         match self._script.fault:
             case "crash":
                 if isinstance(self._clock, ScriptedClock):
@@ -204,10 +195,10 @@ class ScriptedEngine:
         return _tone(frames, frames if self._script.fault == "silent" else silent_frames)
 
 
-# A scripted run speaks few texts many times, and this is most of what one of its repetitions costs.
+# A scripted run repeats few texts often, and would spend most of its time here.
 @lru_cache(maxsize=32)
 def _tone(frames: int, silent_frames: int) -> "NDArray[np.float32]":
-    """A tone of 220 Hz after so many silent frames, not to be written to."""
+    """A read-only tone of 220 Hz of `frames` samples, the first of them silent."""
     import numpy as np
 
     audio = 0.14 * np.sin(2 * np.pi * 220 / SAMPLE_RATE * np.arange(frames, dtype=np.float64))
@@ -218,7 +209,7 @@ def _tone(frames: int, silent_frames: int) -> "NDArray[np.float32]":
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ScriptedEngine:
-    """Start in scripted time."""
+    """Start the engine in scripted time. EngineRefusal for an invalid script, or if the script requires it."""
     plain = ordered_script(order)
     script = Script.read(plain)
     if script.fault == "refuse":
@@ -227,7 +218,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ScriptedEngi
         raise SystemExit(7)
     for part, seconds in (("import", 0.4), ("session", 0.8), ("voices", 0.02), ("phonemiser", 0.03)):
         with stages.stage(part):
-            clock.sleep(seconds * script.pace * (0.01 if plain.get("quick_start") else 1.0))
+            clock.sleep(seconds * script.pace * (0.01 if plain.get(QUICK_START) else 1.0))
     return ScriptedEngine(order, clock=clock, stages=stages)
 
 
@@ -240,7 +231,7 @@ def leaked_bytes(order: EngineOrder) -> int:
 
 
 def memory_factor(order: EngineOrder, *, launch: int) -> float:
-    """The script's factor on the memory of one start; 1 where the script makes no sense, which `start` refuses."""
+    """The factor on the memory of one launch; 1 for an invalid script, which `start` refuses."""
     try:
         script = Script.read(ordered_script(order))
     except EngineRefusal:
@@ -260,7 +251,7 @@ def _seed(order: EngineOrder, purpose: str = "") -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
-def _pieces(characters: int, largest: int) -> list[int]:
-    """`characters` in pieces of at most `largest`."""
+def _segments(characters: int, largest: int) -> list[int]:
+    """The lengths of segments of at most `largest` characters."""
     whole, rest = divmod(characters, max(1, largest))
     return [largest] * whole + ([rest] if rest else [])

@@ -1,4 +1,4 @@
-"""The profile of the scripted engine: events as ONNX Runtime writes them, of operators whose times are a formula."""
+"""The profile of the scripted engine: events in the format of ONNX Runtime, of operators with computed times."""
 
 import json
 from collections.abc import Mapping
@@ -12,16 +12,13 @@ PROVIDER = "CPUExecutionProvider"
 SHARES: Mapping[str, float] = {
     "MatMul": 0.50, "Conv": 0.20, "LSTM": 0.15, "Add": 0.05, "Mul": 0.04, "Sin": 0.03, "Transpose": 0.02, "Cast": 0.01,
 }  # fmt: skip
-"""Operator → its part of the original model's inference."""
+"""Operator → its share of the inference of the original model."""
 CHANGED = "MatMul"
-"""The operator that alone is quicker, or slower, in a model with another factor than 1."""
+"""The only operator whose time differs in a model with a factor other than 1."""
 NODES: Mapping[str, int] = {"MatMul": 3, "Conv": 2}
-"""Operator → the number of its nodes, which take equal parts of its time; 1 if it is not here.
-
-Of the changed operator, the last node alone changes.
-"""
+"""Operator → the number of its nodes, with equal times; 1 if it is not here. Only the last node of CHANGED changes."""
 ARENA = 8_000_000
-"""Bytes that the arena holds."""
+"""The size of the arena in bytes."""
 
 
 def shares_of(factor: float) -> Mapping[str, float]:
@@ -37,10 +34,10 @@ def parts_of(operator: str, share: float) -> list[float]:
 
 
 class ScriptedProfile:
-    """Collects runs. A run's operators add up to its inference but for noise of their own."""
+    """Collects the events of runs. The times of a run's operators add up to its inference, except for their noise."""
 
     def __init__(self, prefix: str, *, factor: float, noise: float, memory: float = 1.0) -> None:
-        """`factor` is the model's, `noise` the variation of an operator, `memory` a factor on what the arena holds."""
+        """`factor` is that of the model, `noise` the variation of an operator, `memory` a factor on the arena."""
         self._path = Path(f"{prefix}scripted.json")
         self._shares = shares_of(factor)
         self._noise = noise
@@ -49,7 +46,7 @@ class ScriptedProfile:
         self._at_us = 0
 
     def add(self, seconds: float, generator: "np.random.Generator") -> None:
-        """One run; `seconds` is what the original model takes for it."""
+        """Add a run that takes the original model `seconds`."""
         began = self._at_us
         for name, share in self._shares.items():
             noise = 1 + self._noise * float(generator.standard_normal())
@@ -60,7 +57,7 @@ class ScriptedProfile:
         self._events.append(self._event("Session", "model_run", began=began, took=self._at_us - began, args={}))
 
     def write(self) -> None:
-        """Write the file, as ONNX Runtime does when profiling ends."""
+        """Write the file."""
         self._path.write_text(json.dumps(self._events), encoding="utf-8")
 
     def _node(self, operator: str, number: int, *, took: int) -> dict[str, object]:

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from harness.core.records.repetition import Outcome, OutcomeKind
 
 
-class EngineRefusal(Exception):  # noqa: N818 - it is an answer, not an accident
-    """The engine cannot be started as asked: a missing package or provider, a rejected model. The message says why."""
+class EngineRefusal(Exception):  # noqa: N818 - an expected outcome
+    """The engine cannot be started as ordered: a package is missing, or a model is rejected. The message says why."""
 
 
-class SpeechFailure(Exception):  # noqa: N818 - it is an answer, not an accident
-    """A text was not spoken, for a reason that the engine can name.
+class SpeechFailure(Exception):  # noqa: N818 - an expected outcome
+    """A text was not synthesised, for a reason that the engine knows.
 
-    `fault` is the engine's short name for it, by which failures are counted; the message is one sentence. `answered`
-    says that a server took the request and gave a bad answer: that counts against its success rate, whereas a server
-    that cannot be reached or understood has not been measured at all.
+    `fault` is the engine's short name of the reason, by which failures are counted; the message is one sentence.
+    `answered` is True if a server accepted the request and gave an invalid answer, which counts against its success
+    rate. A server that cannot be reached or understood was not measured.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class SpeechFailure(Exception):  # noqa: N818 - it is an answer, not an accident
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """What an engine raised, as an outcome."""
+    """The outcome for an exception of an engine."""
     if isinstance(error, SpeechFailure):
         return Outcome(kind=error.kind, reason=str(error), fault=error.fault)
     return Outcome(kind=OutcomeKind.ERROR, reason=one_line(error))
@@ -40,9 +40,9 @@ def one_line(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechRequest:
-    """One text to speak. `stream` asks for chunks as they come; otherwise one chunk holds all.
+    """One text to synthesise. With `stream`, chunks are yielded as they are made; otherwise one chunk holds all.
 
-    `language` is a tag such as "en-gb"; "" leaves it to whoever speaks: a server to itself, an engine in process to
+    `language` is a tag such as "en-gb". With "", a server chooses it, and an engine in process takes
     `languages.spoken_language`.
     """
 

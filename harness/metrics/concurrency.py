@@ -1,4 +1,4 @@
-"""Metrics of many requests at once: what came in a window, and whether the client kept up. Pure."""
+"""Metrics of concurrent requests: the answers within a window, waiting, and the lag of the client. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ def loads_of(scenario: Scenario, data: RunData) -> list[Block]:
 
 
 def window_of(block: Block) -> Window:
-    """A load's window."""
+    """The window of a load."""
     return Window(start=block.started_at, end=block.started_at + block.wall_ns / NS)
 
 

@@ -1,4 +1,4 @@
-"""From the raw records to every metric's values. The one place that knows which records a metric is made of."""
+"""Derives the values of every metric from the raw records of a run."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ NO_YARDSTICK = "nothing in the run is compared with it"
 
 
 class RunValues:
-    """The values of the scenarios of one run: its records are sorted once, and each scenario is derived once.
+    """The values of the scenarios of one run. Records are sorted once, and each scenario is derived once.
 
     Blocks that do not count (`RunData.counted`) are left out.
     """
@@ -104,7 +104,7 @@ def scenario_values(
     include_disturbed: bool = True,
     targets: Mapping[str, float] | None = None,
 ) -> Mapping[str, Values]:
-    """Every metric of such a scenario, with its values or the reason why there are none.
+    """Every metric of a scenario, with its values or the reason why there are none.
 
     A start-up scenario has the load metrics, rss_loaded, model_size and success_rate. Any other scenario has all
     metrics but those of loading. warm_up_cost needs a warm-up scenario, longest_wait needs concurrent requests,
@@ -130,11 +130,11 @@ class _Records:
         self._by_arm: dict[frozenset[str], list[Repetition]] = {}
 
     def of(self, scenario_id: str) -> list[Repetition]:
-        """Of every phase."""
+        """The repetitions of a scenario in every phase."""
         return self._by_scenario.get(scenario_id, [])
 
     def of_the_arm(self, scenario: Scenario) -> list[Repetition]:
-        """All measured repetitions that the scenario's workers made."""
+        """All measured repetitions of the scenario's arm."""
         ids = frozenset([*self._scenarios.get(scenario.arm, ()), scenario.id])
         if ids not in self._by_arm:
             self._by_arm[ids] = [
@@ -236,7 +236,7 @@ def _count(outcomes: Sequence[Outcome], *, disturbed: int = 0) -> Counts:
 
 
 def _why_none(ours: Sequence[Repetition], *, attempted: Sequence[Repetition], measured: Sequence[Repetition]) -> str:
-    """What to say of a metric without values: whatever came first prevented the rest."""
+    """The reason for a metric without values: the first failure, which prevented the rest."""
     if not attempted:
         failed = [each.outcome for each in ours if not each.outcome.valid]
         return f"not measured: the warm-up failed ({reported(failed[0])})" if failed else "not measured"

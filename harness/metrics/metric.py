@@ -1,4 +1,4 @@
-"""What a metric is, and the one rule by which its figures are written."""
+"""The definition of a metric, and the format of its values."""
 
 import math
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ class Direction(StrEnum):
     ONE = "one"
     """The nearer to 1, the better."""
     NEITHER = "neither"
-    """Neither way is better: it describes, and does not rate."""
+    """Neither is better: the metric only describes."""
 
 
 class Per(StrEnum):
-    """What gives one value."""
+    """The unit of observation: what gives one value."""
 
     REPETITION = "repetition"
     CHUNK = "chunk"
@@ -32,7 +32,7 @@ class Per(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How figures are written on one axis or in one column: value × `factor`, then `unit` ("" where there is none)."""
+    """The format of values on one axis or in one column: value × `factor`, then `unit` ("" for none)."""
 
     factor: float
     unit: str
@@ -55,13 +55,13 @@ _STEPS = {
 
 
 LAUNCH_SD = 0.04
-"""How much launches are presumed to differ: two shared cores showed 3.5 % at default threads and 0.8 % at one thread,
-and more while others used the host."""
+"""The presumed standard deviation between launches: two shared cores showed 3.5 % at default threads and 0.8 % at one
+thread, and more while others used the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpread:
-    """How much the median of a metric is presumed to differ between runs of an unchanged subject on one machine.
+    """The presumed deviation of the median of a metric between runs of an unchanged subject on one machine.
 
     `sd` is a standard deviation of logarithms; `freedom` are the degrees of freedom with which it counts beside what
     the machine's accepted runs show, few if its `source` is thin. 0 and infinity: the metric repeats exactly.
@@ -83,19 +83,18 @@ RUN_SPREAD = RunSpread(
 EXACT = RunSpread(sd=0.0, freedom=math.inf, source="computed from the same bytes, so that it repeats exactly")
 
 MOST_PLACES = 9
-"""What is less than they show is the arithmetic's own error, and 0."""
+"""The most decimal places of a value. A smaller value is a rounding error, and shown as 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One metric. Tables, gate, axes and glossary read it; a figure is comparable only within one `definition`.
+    """One metric, as tables, gate, axes and glossary read it. Only values of one `definition` are comparable.
 
-    `tolerance` is the change that is put up with, as a ratio (0.05 is 5 %); None: shown, but not gated. `decimals` are
-    the places of a figure whose unit has no steps. `share` marks parts of a whole, which are written in per cent and
-    lie between 0 and 1. `least` and `most` are the values beyond which the metric cannot be, in its unit. `launch_sd`
-    is the presumed standard deviation by which launches of one arm differ, as a log-ratio (0: nothing is presumed);
-    `run_spread` is the same for runs.
-    `beside` names the metric without which this one misleads.
+    `tolerance` is the largest acceptable change, as a ratio (0.05 is 5 %); a metric with None is shown and not gated.
+    `decimals` are the places of a value whose unit has no prefixes. A `share` is a part of a whole, between 0 and 1 and
+    shown in per cent. `least` and `most` are the bounds of possible values, in the metric's unit. `launch_sd` is the
+    presumed standard deviation between launches of one arm, as a log-ratio (0: none is presumed); `run_spread` is the
+    same for runs. `beside` names the metric without which this one misleads.
     """
 
     name: str
@@ -119,12 +118,12 @@ class Metric:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether more is worse."""
+        """Whether a lower value is better."""
         return self.direction is Direction.LOWER
 
     @property
     def gated(self) -> bool:
-        """Whether a change of it can fail a run."""
+        """Whether a change can fail a run."""
         return self.tolerance is not None
 
     @property
@@ -137,7 +136,7 @@ class Metric:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest value that it can have, infinite where it has no bound."""
+        """The least and the greatest possible value; infinite without a bound."""
         return (self.least, min(self.most, 1.0) if self.share else self.most)
 
     def axis_unit(self, largest: float) -> Scale:
@@ -171,7 +170,7 @@ class Metric:
 
 
 def telling_places(value: float, places: int) -> int:
-    """`places`, or where a figure other than 0 would read as 0 with them, those that show its first two digits."""
+    """`places`, or as many as show the first two digits of a value that would read as 0 with them."""
     size = abs(value)
     if size > 0.5 * 10.0**-places or size <= 0.5 * 10.0**-MOST_PLACES:
         return places
@@ -183,7 +182,7 @@ def _three_digits(value: float) -> float:
 
 
 def _places(value: float) -> int:
-    """Decimal places that leave three digits; none for what has three before the point."""
+    """The decimal places that show three digits in all."""
     if value == 0:
         return 0
     return min(2, max(0, 2 - math.floor(math.log10(abs(_three_digits(value))))))

@@ -1,8 +1,8 @@
-"""What a figure is made of: the parts that add up to it, repetition by repetition or launch by launch.
+"""Splits the values of a metric into parts that add up to it, for each repetition or each launch.
 
-A figure of speech is made of its stages, the start of an engine of its phases, peak memory of what is held once loaded,
-what is kept after speaking, what every request adds, and what one request takes. Figures that are not here (CPU time,
-the model's size) have no parts that are measured.
+The parts of latency and its relatives are the stages, those of a start-up its phases, and those of peak memory what is
+held once loaded, what is kept after a synthesis, what every request adds, and what one request takes. Other metrics
+have no measured parts.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ Parts: TypeAlias = "Mapping[Place, Mapping[str, float]]"
 
 
 def parts_of(metric: str, scenario: Scenario, data: RunData) -> Parts:
-    """The parts of each value of `metric`; nothing where the metric has none, or none was measured.
+    """The parts of each value of `metric`; empty if it has none, or if none was measured.
 
-    Places whose parts are not all known are left out.
+    Values whose parts are not all known are left out.
     """
     if metric in ("latency", "rtf", "ttfa", "ttfc"):
         return _of_speech(metric, scenario, data)
@@ -56,7 +56,7 @@ def parts_of(metric: str, scenario: Scenario, data: RunData) -> Parts:
 
 
 def speech_seconds(scenario: Scenario, data: RunData) -> Mapping[Place, float]:
-    """The length of the audio of each valid measured repetition; of several in a block, the last one's."""
+    """The length of the audio of each valid measured repetition; if a block has several, of the last one."""
     return {
         (each.launch, each.block): seconds for each in _measured(scenario, data) if (seconds := audio_seconds(each))
     }
@@ -81,7 +81,7 @@ def _of_speech(metric: str, scenario: Scenario, data: RunData) -> Parts:
 
 
 def _stages(repetition: Repetition, *, until_ns: int) -> dict[str, float]:
-    """Seconds in each stage from the start to `until_ns`; nothing where the stages are unknown."""
+    """Seconds in each stage from the start to `until_ns`; empty if the stages are unknown."""
     marks = [
         StageMark(stage=mark.stage, start_ns=mark.start_ns, end_ns=min(mark.end_ns, until_ns))
         for mark in repetition.stages
@@ -95,10 +95,10 @@ def _stages(repetition: Repetition, *, until_ns: int) -> dict[str, float]:
 
 
 def _first_sound(repetition: Repetition, metric: str) -> dict[str, float]:
-    """The stages up to the first chunk and, of ttfa, the silence that the audio begins with.
+    """The stages up to the first chunk and, for ttfa, the silence at the beginning of the audio.
 
-    Where all comes in one chunk the stages are those of the whole answer: what little follows the chunk is taken from
-    the silence, so that the stages are the latency's own.
+    If there is only one chunk, the stages are those of the whole answer, as for latency. The short time after the chunk
+    is then subtracted from the silence.
     """
     chunks = playback.audible(repetition.chunks)
     figure = repetition_figures(repetition)[metric].value
@@ -112,10 +112,10 @@ def _first_sound(repetition: Repetition, metric: str) -> dict[str, float]:
 
 
 def _of_memory(scenario: Scenario, data: RunData) -> Parts:
-    """Bytes at the peak: held once loaded (the model above all), kept after that request, and given back after it.
+    """The parts of peak memory in bytes: held once loaded (mostly the model), kept after the request, and released.
 
-    ONNX Runtime's arena keeps what it has taken for a request, and takes nothing more for the next one. So what a
-    worker keeps after each of its later requests too is a leak. It is a part where the launches were long enough.
+    ONNX Runtime's arena keeps the memory of a request, and takes no more for the next one. So memory that a worker
+    also keeps after each later request is a leak. It is a part if the launches were long enough.
     """
     grown = _growth(scenario, data)
     loaded = {
@@ -157,7 +157,7 @@ def _growth(scenario: Scenario, data: RunData) -> Mapping[int, float]:
 
 
 def _held(loaded: int, peak: int, after: int | None, *, leaked: float | None) -> dict[str, float]:
-    """The parts of a peak; without what was resident afterwards, the two that are known."""
+    """The parts of a peak; only two if `after`, the resident size after the request, is unknown."""
     if after is None:
         return {"once loaded": float(loaded), "speaking": float(peak - loaded)}
     parts = {
@@ -169,7 +169,7 @@ def _held(loaded: int, peak: int, after: int | None, *, leaked: float | None) ->
 
 
 def _of_start_up(scenario: Scenario, data: RunData) -> Parts:
-    """Seconds of each phase, and of what an engine does beside those that all have."""
+    """Seconds of each common phase, and of all other phases of the engine."""
     found: dict[Place, Mapping[str, float]] = {}
     for launch in launches_of(scenario, data.launches):
         figures = launch_figures(launch)

@@ -42,6 +42,6 @@ def unit_of(name: str) -> str:
 
 
 def lacks_interval(summary: "Summary") -> bool:
-    """Whether its values are too few, or too far apart, for an interval; not where one value is all there can be."""
+    """Whether the values are too few, or scatter too much, for an interval. False for a metric with a single value."""
     found = METRICS.get(summary.metric)
     return summary.n > 0 and summary.interval is None and found is not None and found.per is not Per.SCENARIO

@@ -1,4 +1,4 @@
-"""Where a repetition's time went: its stage marks as times that add up to its latency."""
+"""The time of a repetition in each stage, from its stage marks. The times add up to its latency."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,12 +36,12 @@ class StageTimes:
 def stage_times(marks: Sequence[StageMark], *, last_chunk_ns: int, total_ns: int) -> StageTimes | str:
     """The time in each stage, or why it is unknown.
 
-    Engines around ONNX Runtime see phonemising and each session.run, but not the trimming and joining in between. So
-    where no mark says "postprocess", that is what lies between the end of a run and the next mark, and between the end
-    of the last run, where no mark follows it, and the last chunk. All other time is the rest.
+    Engines around ONNX Runtime mark phonemising and each session.run, but not the trimming and joining in between. So
+    without a mark "postprocess", it is the time from the end of each run to the next mark, or to the last chunk if no
+    mark follows. All other time is the rest.
     """
     if not any(mark.stage in (PHONEMISE, INFERENCE, POSTPROCESS) for mark in marks):
-        # A client of a server marks its connecting alone, which says nothing of what the server did.
+        # The client of a server marks only connecting, which is no stage of the server.
         return "the engine marks no stages"
     ordered = sorted(marks, key=lambda mark: (mark.start_ns, mark.end_ns))
     if any(later.start_ns < earlier.end_ns for earlier, later in pairwise(ordered)):
@@ -62,7 +62,7 @@ def stage_times(marks: Sequence[StageMark], *, last_chunk_ns: int, total_ns: int
 
 
 def inference_ns(marks: Sequence[StageMark]) -> int | None:
-    """The time of all session.run together, side by side or not; None where none is marked."""
+    """The sum of the times of all session.run, also of parallel ones; None if none is marked."""
     runs = [mark for mark in marks if mark.stage == INFERENCE]
     return _sum(runs, INFERENCE) if runs else None
 

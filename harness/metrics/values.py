@@ -1,4 +1,4 @@
-"""A metric's values over one scenario, grouped by launch, and the paired values of two arms."""
+"""The values of a metric in one scenario, grouped by launch, and the paired values of two arms."""
 
 import math
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ NO_BLOCK = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many were tried and what became of them: measured repetitions, or launches where the scenario is a start-up.
+    """The outcomes of the measured repetitions, or of the launches of a start-up scenario.
 
     `invalid` counts by kind of failure; `disturbed` counts the valid ones with a disturbance mark.
     """
@@ -36,8 +36,8 @@ class Counts:
 class Values:
     """The known values of one metric. `launches` numbers the inner tuples, `blocks` their values.
 
-    `reason` says why there is none, where there is none. `unknown` counts readings without a value. `interval`
-    is there where the metric has an interval of its own making (success_rate).
+    `reason` says why there are no values. `unknown` counts the readings without a value. `interval` is set if the
+    metric has a special interval (success_rate).
     """
 
     metric: str

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from harness.core.clock import SystemClock
 from harness.core.records.scenario import Band
-from harness.engines.espeak import PIECE_MS, EspeakEngine, start
+from harness.engines.espeak import CHUNK_MS, EspeakEngine, start
 from harness.engines.protocol import ARRIVAL, EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 from harness.metrics.audio.features import extract
@@ -48,7 +48,7 @@ def test_it_comes_in_pieces_each_stamped_as_it_came(engine: EspeakEngine) -> Non
     stamps = [at for name, at, _ in STAGES.take() if name == ARRIVAL]
     assert len(chunks) == len(stamps) > 10
     assert stamps == sorted(stamps)
-    assert max(map(len, chunks)) <= engine.facts.sample_rate * PIECE_MS / 1000 + 1
+    assert max(map(len, chunks)) <= engine.facts.sample_rate * CHUNK_MS / 1000 + 1
 
 
 def test_the_pieces_are_as_long_as_the_whole(engine: EspeakEngine) -> None:

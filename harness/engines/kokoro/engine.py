@@ -32,7 +32,7 @@ REPORTED_PACKAGES = (
 
 
 class KokoroEngine:
-    """One `Kokoro` object. `create` gives one chunk; `create_stream` is driven on an event loop kept for it."""
+    """One `Kokoro` object. `create` returns one chunk; `create_stream` runs on an event loop of this object."""
 
     def __init__(self, kokoro: Any, facts: EngineFacts, profiled: Any = None) -> None:  # noqa: ANN401 - untyped library
         self._kokoro = kokoro
@@ -43,11 +43,11 @@ class KokoroEngine:
 
     @property
     def facts(self) -> EngineFacts:
-        """Providers in force, versions, options."""
+        """The provider, the versions and the options."""
         return self._facts
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
-        """Chunks as kokoro-onnx hands them out."""
+        """Chunks as kokoro-onnx yields them."""
         spoken = {
             "voice": self._voice(request.voice),
             "speed": request.speed,
@@ -70,7 +70,7 @@ class KokoroEngine:
             self._loop.run_until_complete(chunks.aclose())
 
     def _voice(self, name: str) -> Any:  # noqa: ANN401 - untyped library
-        """What kokoro-onnx is given for a voice: its name; for a blend, which it has no name for, the style."""
+        """The `voice` argument for kokoro-onnx: the name, or the style of a blend, for which it has no name."""
         if BLEND not in name:
             return name
         if name not in self._blends:
@@ -78,7 +78,7 @@ class KokoroEngine:
         return self._blends[name]
 
     def close(self) -> None:
-        """Close the event loop; the session goes with the object, a profile is written first."""
+        """Write the profile, close the event loop, and release the session."""
         if self._profiled is not None:
             self._profiled.end_profiling()
             self._profiled = None
@@ -98,7 +98,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
     with stages.stage("voices"):
         kokoro = open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
     with stages.stage("phonemiser"):
-        # espeak-ng reads its data at the first call, and kokoro-onnx imports no sooner what it needs of it.
+        # espeak-ng reads its data at the first call, and kokoro-onnx imports it only then.
         try:
             try_language(kokoro, order)
         except BaseException:
@@ -109,7 +109,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
 
 
 def import_kokoro() -> Any:  # noqa: ANN401 - untyped library
-    """kokoro-onnx, with ONNX Runtime loaded as well. EngineRefusal where one is missing."""
+    """The module kokoro_onnx; imports ONNX Runtime as well. EngineRefusal if one is missing."""
     try:
         import kokoro_onnx
         import onnxruntime  # noqa: F401 - its import is a part of the start-up
@@ -119,7 +119,7 @@ def import_kokoro() -> Any:  # noqa: ANN401 - untyped library
 
 
 def open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -> Any:  # noqa: ANN401
-    """A `Kokoro` on our session. EngineRefusal where the voices file is unusable or lacks the ordered voice."""
+    """A `Kokoro` object for the session. EngineRefusal if the voices file is unusable or lacks the voice."""
     kokoro = None
     try:
         kokoro = kokoro_onnx.Kokoro.from_session(session, order.voices_path)
@@ -137,7 +137,7 @@ def open_voices(kokoro_onnx: Any, order: EngineOrder, session: StampedSession) -
 
 
 def try_language(kokoro: Any, order: EngineOrder) -> None:  # noqa: ANN401 - untyped library
-    """Phonemise a word in the chosen language. EngineRefusal where espeak-ng has no such language."""
+    """Phonemise a word in the chosen language. EngineRefusal if espeak-ng does not have it."""
     try:
         kokoro.tokenizer.phonemize("Hello.", order.language or DEFAULT)
     except RuntimeError as error:
@@ -145,7 +145,7 @@ def try_language(kokoro: Any, order: EngineOrder) -> None:  # noqa: ANN401 - unt
 
 
 def blended(styles: "Sequence[NDArray[np.float32]]") -> "NDArray[np.float32]":
-    """The mean of the styles of a blend's voices, [rows, 1, 256], as Kokoro-FastAPI has it; one by itself as it is."""
+    """The mean of the styles of a blend's voices, [rows, 1, 256], as in Kokoro-FastAPI; a single style unchanged."""
     import numpy as np
 
     rows = min(map(len, styles))
@@ -153,7 +153,7 @@ def blended(styles: "Sequence[NDArray[np.float32]]") -> "NDArray[np.float32]":
 
 
 def close_voices(kokoro: Any) -> None:  # noqa: ANN401 - untyped library
-    """Close the voices file, which kokoro-onnx keeps open for as long as it lives."""
+    """Close the voices file, which kokoro-onnx keeps open."""
     close = getattr(getattr(kokoro, "voices", None), "close", None)
     if close is not None:
         close()
