@@ -1,4 +1,4 @@
-"""The picture of a bisection: places from left to right, each measured one's ratio to good with its interval."""
+"""The chart of a bisection: its places from left to right, with the ratio of each measured one to good."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_NAMED = 24
-"""With more places than these only the measured ones are named."""
+"""With more places than this, only the measured ones are named."""
 _LONGEST = 18
 _READING = (
     "Each mark is a place that was measured in the same blocks as good and bad, with a 95 % interval; a cross could "
@@ -19,7 +19,7 @@ _READING = (
 
 
 def draw_bisection(view: BisectionView) -> Drawn | None:
-    """The picture; None if good and bad were not compared."""
+    """The chart; None if good and bad were not compared."""
     if view.whole is None:
         return None
     return drawn(f"bisection-{view.id}", lambda figure: _draw(figure, view), finding=view.sentence, reading=_READING)

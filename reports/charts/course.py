@@ -1,4 +1,4 @@
-"""The course of a run: how fast the machine and the arms were from block to block, drawn by matplotlib."""
+"""The course of a run: the speed of the machine and of the arms from block to block, drawn by matplotlib."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _READING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Course:
-    """Everything in per cent beyond the run's own median; x counts blocks from 1."""
+    """Values in per cent beyond the median of the run. Blocks are counted from 1."""
 
     blocks: tuple[int, ...]
     launches: tuple[int, ...]
@@ -35,7 +35,7 @@ class _Course:
 
 
 def course(data: RunData) -> Drawn | None:
-    """The run's course, or None where there are fewer than two blocks to draw."""
+    """The course of a run; None if it has fewer than two blocks."""
     found = _course(data.counted)
     if len(found.blocks) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The figures of a run: per metric, every repetition of every scenario against the reference, on one scale."""
+"""The figures of a run: for each metric, every repetition of every scenario and the reference, on one axis."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from reports.text.naming import Key, Label, Names
 
 _LEAST_REACH = 0.05
 _MOST_REACH = 0.6
-"""A relative axis shows at least ±5 % and at most ±60 %: what lies beyond is drawn at its end, with its value."""
+"""A relative axis shows at least ±5 % and at most ±60 %. Values beyond are drawn at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class StripRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One metric: what it means, the finding, an axis, and a row per scenario."""
+    """One metric: its meaning, the finding, an axis, and a row per scenario."""
 
     anchor: str
     title: str
@@ -64,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A scenario's values with what they are drawn against; `origin` is what relative places are relative to."""
+    """The values of a scenario, and what they are drawn with. Relative positions are relative to `origin`."""
 
     scenario: Scenario
     values: Values
@@ -75,13 +75,13 @@ class _Row:
 
     @property
     def origin(self) -> float:
-        """The reference's median, or the scenario's own where there is none."""
+        """The median of the reference; without one, that of the scenario."""
         return self.reference.point if self.reference else median(self.values.flat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnStrips:
-    """Metrics of one scenario on one axis: each with its title."""
+    """Metrics of one scenario on one axis, each with its title."""
 
     axis_title: str
     axis: Markup
@@ -89,7 +89,7 @@ class OwnStrips:
 
 
 class Distributions:
-    """Every repetition of a run, against the reference's estimates: drawn by metric, or by scenario."""
+    """Every repetition of a run with the estimates of the reference, drawn by metric or by scenario."""
 
     def __init__(self, known: RunValues, named: Names, *, reference: Mapping[Key, Estimate]) -> None:
         data = known.data
@@ -100,7 +100,7 @@ class Distributions:
         self._disturbed = _disturbed(data)
 
     def figures(self) -> tuple[Figure, ...]:
-        """A figure for each metric that is judged and has values, in the registry's order."""
+        """A figure for each metric with verdicts and values, in the order of the registry."""
         rows: dict[str, list[_Row]] = {}
         for scenario in self._known.data.run.scenarios:
             for metric, row in self._rows(scenario).items():
@@ -108,7 +108,7 @@ class Distributions:
         return tuple(_figure(metric, rows[metric], self._named) for metric in in_order(rows))
 
     def of_scenario(self, scenario: Scenario) -> tuple[OwnStrips, ...]:
-        """The scenario's metrics on as few axes as their units allow: what has a ratio shares one, and so do shares."""
+        """The scenario's metrics on few axes: all with relative positions share one, and so do all shares."""
         rows = self._rows(scenario)
         metrics = in_order(rows)
         relative = [metric for metric in metrics if _is_relative(metric, [rows[metric]])]
@@ -118,7 +118,7 @@ class Distributions:
         return tuple(self._strips([(metric, rows[metric]) for metric in group]) for group in groups)
 
     def _rows(self, scenario: Scenario) -> dict[str, _Row]:
-        """Metric → what is drawn of it, for what is judged and has values."""
+        """Metric → its row, for metrics with verdicts and values."""
         scenario_id = scenario.id
         return {
             metric: _Row(
@@ -179,7 +179,7 @@ def _figure(metric: str, rows: Sequence[_Row], named: Names) -> Figure:
 
 
 def _is_relative(metric: str, rows: Sequence[_Row]) -> bool:
-    """Whether the metric's values have ratios: a share has none that says much, and 0 has none."""
+    """Whether to draw the values as ratios. Ratios of shares mean little, and 0 has none."""
     return not metric_of(metric).share and all(value > 0 for row in rows for value in row.values.flat)
 
 
@@ -191,7 +191,7 @@ def _axis_title(title: str, rows: Sequence[_Row], on: Scale, *, relative: bool) 
 
 
 def _relative_axis(rows: Sequence[_Row]) -> Axis:
-    """In ratios to 1, wide enough for every interval and for all but the rarest repetitions."""
+    """An axis of ratios minus 1, wide enough for every interval and for all but the rarest repetitions."""
     lows, highs = [-_LEAST_REACH], [_LEAST_REACH]
     for row in rows:
         places = sorted(value / row.origin - 1 for value in row.values.flat)
@@ -256,7 +256,7 @@ def _dots(row: _Row, on: Scale, at: Callable[[float], float]) -> list[Dot]:
     return dots
 
 
-@lru_cache(maxsize=1024)  # the same few dozen places in every row
+@lru_cache(maxsize=1024)  # every row has the same few dozen
 def _where(launch: int, block: int) -> str:
     return f"launch {launch + 1}" if block == NO_BLOCK else f"launch {launch + 1}, block {block + 1}"
 
@@ -291,7 +291,7 @@ def _row_finding(row: _Row, on: Scale, middle: float) -> str:
 
 
 def _finding(metric: str, rows: Sequence[_Row], named: Names) -> str:
-    """What the figure shows, in a sentence: the largest change, else the spread of the medians."""
+    """The finding of a figure in a sentence: the largest change, or the range of the medians."""
     moved = [row for row in rows if row.verdict and row.verdict.change and row.verdict.kind.value in _MOVED]
     if moved:
         most = max(moved, key=lambda row: abs(row.verdict.change.point) if row.verdict and row.verdict.change else 0.0)

@@ -1,6 +1,6 @@
-"""A differential icicle: how a time divides into parts, and which of them grew or shrank. SVG written by hand.
+"""A differential icicle chart of a time: its parts, and which of them grew or shrank. SVG written by hand.
 
-Each block is as wide as the longer of its two times, so that what one side alone has is visible too. Its colour shows
+Each block is as wide as the longer of its two times, so that parts of only one side are visible too. Its colour shows
 the direction of the difference, and the strength of the colour its size.
 """
 
@@ -12,18 +12,18 @@ from markupsafe import Markup
 from reports.charts.svg import escape, opened, place
 
 ROW = 24
-"""Pixels of a row."""
+"""The height of a row in pixels."""
 THINNEST = 0.15
 """A block below this per cent of the width is not drawn."""
 NARROWEST_NAMED = 2.0
-"""A block below this per cent of the width has no room for a name; the pointer shows it."""
+"""A block below this per cent of the width has its name only in its tooltip."""
 FAINTEST, STRONGEST = 0.12, 0.5
 """The opacities of the smallest and of the largest difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A part of the time with the parts inside it. `before` is None if there is no other side. Times in seconds."""
+    """A part of the time, with the parts inside it. Times are in seconds; `before` is None without another side."""
 
     label: str
     before: float | None
@@ -32,12 +32,12 @@ class Block:
 
     @property
     def width(self) -> float:
-        """The longer of its times, and at least what its parts need together."""
+        """The longer of its times, but at least the sum of the widths of its parts."""
         return max(self.before or 0.0, self.after, sum(part.width for part in self.inside))
 
     @property
     def difference(self) -> float:
-        """After less before; 0 if there is no other side."""
+        """After minus before; 0 without another side."""
         return 0.0 if self.before is None else self.after - self.before
 
     @property

@@ -1,4 +1,4 @@
-"""The recordings that pages play and draw: read from a run's folder, and carried as data addresses at one level."""
+"""The recordings that pages play and draw, embedded as data URLs at one loudness."""
 
 import base64
 import io
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     Signal: TypeAlias = NDArray[np.float64]
 
 LARGEST = 1_200_000
-"""Bytes of a recording that a page carries; a page is to stay below 3 MB."""
+"""The most bytes of a recording in a page, so that a page stays below 3 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A file as it was kept, and the samples in it (mono, full scale 1); launches are counted from 0."""
+    """A stored file, and its samples (mono, full scale 1). Launches are counted from 0."""
 
     scenario_id: str
     launch: int
@@ -36,12 +36,12 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length in seconds."""
         return len(self.samples) / self.rate
 
     @cached_property
     def bands(self) -> "Signal":
-        """The power of each mel band, shape (frames, 40): its own picture and the difference both take it."""
+        """The power of each mel band, shape (frames, 40), for the spectrogram and for the difference."""
         from harness.metrics.audio.spectra import mel_powers, power_spectra
 
         return mel_powers(power_spectra(self.samples, self.rate), self.rate)
@@ -50,7 +50,7 @@ class Recording:
 def read_recording(
     folder: Path, run_id: str, *, scenario_id: str, launch: int, largest: int = LARGEST
 ) -> Recording | None:
-    """A scenario's recording of a launch; None where there is none, where it is damaged, or beyond `largest` bytes."""
+    """A scenario's recording of a launch; None if it is missing, damaged, or larger than `largest` bytes."""
     import soundfile
 
     try:
@@ -67,7 +67,7 @@ def read_recording(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sounding:
-    """The sound of a player as a data address, and the gain in it in words, "" where its level is not known."""
+    """The sound of a player as a data URL, and its gain in words, "" if its level is unknown."""
 
     source: str
     gain: str
@@ -75,16 +75,16 @@ class Sounding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelledPlayers:
-    """Players in the order of their recordings; `level` is a sentence on what they were brought to, "" without it."""
+    """Players in the order of their recordings. `level` is a sentence on their common level, "" without one."""
 
     players: tuple[Sounding, ...]
     level: str
 
 
 def levelled(recordings: Sequence[Recording], speech: Speech, *, whose: str = "") -> LevelledPlayers:
-    """The recordings at one level: −23 LUFS, or that of the first, which is called `whose` level.
+    """The recordings at one level: −23 LUFS, or that of the first, which the sentence calls `whose` level.
 
-    As they were recorded where no loudness is known.
+    They are unchanged if no loudness is known.
     """
     if all(_loudness(each, speech).value is None for each in recordings):
         unchanged = tuple(Sounding(source=_address(each.content), gain="") for each in recordings)

@@ -1,7 +1,7 @@
-"""What a scenario sounds like beside its original: a player, a waveform, a mel spectrogram of each, and what differs.
+"""The sound of a scenario and of its original: a player, a waveform and a mel spectrogram of each, and the differences.
 
-The drawings share the seconds of one axis. Where the variant speaks at its own pace it is laid beside the original by
-the alignment that the audio similarity metrics use, so their difference is in sound and not in timing.
+The drawings share one axis of seconds. For the differences, the variant is aligned to the original as in the metrics of
+audio similarity, so that they show sound and not timing.
 """
 
 import base64
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 _WAVE, _MEL = 56, 84
 """Height of a waveform and of a spectrogram, px."""
 _COLUMNS = 600
-"""A waveform is drawn by the least and the greatest sample of each of so many stretches."""
+"""A waveform is drawn by the least and the greatest sample of each of this many parts."""
 _QUIET_DB, _LOUD_DB = -80.0, -20.0
-"""The colours' range in a spectrogram: mean power of a mel band, dB of full scale."""
+"""The range of colours in a spectrogram: mean power of a mel band, in dB of full scale."""
 _APART_DB = 12.0
-"""A difference so large has the full colour."""
+"""A difference of this size, or larger, has the full colour."""
 _PAUSE_DB = -70.0
-"""Where both are below, there is nothing to compare."""
+"""The difference is not drawn where both are below this level."""
 _WHOSE = {"original": "the original's", "launch 1": "the first launch's"}
-"""Whose level two takes are brought to, by the name of the first; that of −23 LUFS for any other."""
+"""Name of the first of two takes → whose level both get; for any other name they get −23 LUFS."""
 _SIMILARITY = ("mcd", "lsd", "duration_ratio")
 _ITSELF = ("mcd_itself", "lsd_itself")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
-    """One recording: what it is, its sound as a data address, its transcript, and its drawings."""
+    """One recording: its names, its sound as a data URL, its transcript, and its drawings."""
 
     name: str
     what: str
@@ -64,7 +64,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """One or two takes; `difference` is empty where there is but one, `level` where their loudness is not known."""
+    """One or two takes. `difference` is empty for one take, `level` if their loudness is unknown."""
 
     takes: tuple[Take, ...]
     badge: Badge | None
@@ -76,12 +76,10 @@ class Sound:
 
 
 def sound(data: RunData, scenario: Scenario, folder: Path, speech: Speech | None = None) -> Sound | None:
-    """The sound of a scenario of a run whose audio lies under `folder`; None where none was kept.
+    """The sound of a scenario of a run whose audio is in `folder`; None if none was kept.
 
-    `speech` is what is known of the run's.
-
-    What the others are held against stands beside itself under the other launch's seed: their differences are read
-    beside that.
+    `speech` is the speech of the run, if it is known already. A scenario with which others are compared is shown with
+    its own recording under the seed of another launch: differences are compared with that difference.
     """
     if scenario.mode.is_load:
         return None
@@ -126,19 +124,19 @@ def sound(data: RunData, scenario: Scenario, folder: Path, speech: Speech | None
 
 
 def _seconds(at: float) -> str:
-    """A tick of the time axis, with as many places as tell it from its neighbours."""
+    """The label of a tick of the time axis, with as many decimals as it needs."""
     places = next((places for places in (0, 1) if abs(at - round(at, places)) < 1e-6), 2)
     return f"{number(at, places)} s"
 
 
 def _other_side(scenario: Scenario, other: Scenario | None, data: RunData) -> str:
-    """What the first recording is called: the original, where it is known to be that."""
+    """The name of the first recording: "original" if it is known to be that."""
     known = other is None or is_original_of(other, scenario, data.run.scenarios)
     return "original" if known or other is None else " · ".join(arm_parts(other))
 
 
 def _pair(data: RunData, scenario: Scenario, original: Scenario | None, folder: Path) -> list[Recording]:
-    """The original's recording and the scenario's, of one launch; of an original, two launches'; else what there is."""
+    """The recordings of original and scenario of one launch, or of an original in two launches; or a single one."""
 
     def kept(whose: Scenario, launch: int) -> Recording | None:
         return read_recording(folder, data.run.id, scenario_id=whose.id, launch=launch)
@@ -186,7 +184,7 @@ def _alone(scenario: Scenario, original: Scenario | None) -> str:
 
 
 def _finding(data: RunData, scenario: Scenario, original: Scenario | None) -> str:
-    """The audio similarity metrics, and those of the original against itself for comparison."""
+    """A sentence with the metrics of audio similarity, and with those of the original against itself."""
     ours = _medians(data, scenario, _ITSELF if original is None else _SIMILARITY)
     known = [f"{metric_of(name).title} {scale(name, [value]).full(value)}" for name, value in ours.items()]
     if not known:
@@ -220,7 +218,7 @@ def _reading(first: Recording, second: Recording, *, peak: float) -> str:
 
 
 def _difference(first: Recording, second: Recording, on: Axis, *, peak: float) -> tuple[Markup, ...]:
-    """The second less the first, on the time of the first: as a waveform and as a mel spectrogram in dB."""
+    """The second minus the first, aligned to the first: as a waveform and as a mel spectrogram in dB."""
     import numpy as np
 
     from harness.metrics.audio.alignment import align
@@ -245,7 +243,7 @@ def _difference(first: Recording, second: Recording, on: Axis, *, peak: float) -
 
 
 def _alongside(ours: "Signal", path: "Alignment", frames: int) -> "Signal":
-    """The mean of our frames (path's rows) that lie beside each of the other's `frames` (its columns)."""
+    """The mean of our frames (rows of the path) that are aligned to each of the other's `frames` (its columns)."""
     import numpy as np
 
     total, beside = np.zeros((frames, ours.shape[1])), np.zeros(frames)
@@ -277,7 +275,7 @@ def _wave(samples: "Signal", share: float, finding: str) -> Markup:
 
 def _picture(pixels: "NDArray[np.uint8]", share: float, finding: str) -> Markup:
     """An image of shape (bands, frames, 4), low bands first, over `share` per cent of the width."""
-    # Not matplotlib's imsave, which hands the picture to Pillow all the same and takes half a second to be imported.
+    # matplotlib's imsave uses Pillow as well, and takes half a second to import.
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -296,7 +294,7 @@ def _lane(height: int, finding: str, body: str) -> Markup:
 
 
 def _levels(mel: "Signal") -> "NDArray[np.uint8]":
-    """Shape (bands, frames, 4): matplotlib's magma from the quietest to the loudest."""
+    """RGBA of shape (bands, frames, 4): matplotlib's magma from `_QUIET_DB` to `_LOUD_DB`."""
     import matplotlib as mpl
     import numpy as np
 
@@ -305,7 +303,7 @@ def _levels(mel: "Signal") -> "NDArray[np.uint8]":
 
 
 def _diverging(gap: "Signal") -> "NDArray[np.uint8]":
-    """Shape (bands, frames, 4): red above 0, blue below, and the page itself at 0, whether it is light or dark."""
+    """RGBA of shape (bands, frames, 4): red above 0, blue below, and transparent at 0."""
     import numpy as np
 
     strength = np.clip(gap.T / _APART_DB, -1, 1)

@@ -1,8 +1,8 @@
-"""matplotlib in the report's style: text stays text, colours are the style sheet's, the same input gives equal bytes.
+"""matplotlib in the report's style: real text, colours of the style sheet, and the same bytes for the same input.
 
 matplotlib writes colours and fonts into `style` attributes, which the page's content-security policy forbids and which
-could not follow a dark page. So figures are drawn in sentinel colours, one per role, and each attribute is rewritten to
-a class of the style sheet (`f-ink`, `s-quiet`, …) or to a plain attribute.
+cannot follow a dark page. So figures are drawn with a placeholder colour for each role, and each attribute is rewritten
+to a class of the style sheet (`f-ink`, `s-quiet`, …) or to a plain attribute.
 """
 
 import io
@@ -53,12 +53,12 @@ _KEPT = frozenset(
 )
 _WIDE = (16.4, 3.6)
 _NARROW = (5.0, 3.9)
-"""Inches of 72 px, as matplotlib's SVG has them: the sizes at which a figure's text is about as large as the page's."""
+"""Inches of 72 px, as in matplotlib's SVG. At these sizes the text is about as large as that of the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A figure for wide and for narrow screens, what it shows, and how to read it."""
+    """A figure for wide and for narrow screens, its finding, and how to read it."""
 
     wide: Markup
     narrow: Markup
@@ -67,7 +67,7 @@ class Drawn:
 
 
 def drawn(name: str, draw: "Callable[[Figure], None]", *, finding: str, reading: str) -> Drawn:
-    """Let `draw` fill a figure at both widths. `name` keeps the ids of different figures on a page apart."""
+    """Draw a figure with `draw` at both widths. `name` makes its ids unique on the page."""
     return Drawn(
         wide=_svg(f"{name}-wide", draw, size=_WIDE, finding=finding),
         narrow=_svg(f"{name}-narrow", draw, size=_NARROW, finding=finding),
@@ -140,7 +140,7 @@ def _for_the_page(svg: bytes, finding: str) -> Markup:
         if (link := element.attrib.pop(_XLINK, None)) is not None:
             element.set("href", link)
         if element.tag == "g" and element.get("id", "").rstrip("0123456789").endswith("_"):
-            del element.attrib["id"]  # "axes_1", "text_3": no use, and the same in every figure
+            del element.attrib["id"]  # "axes_1", "text_3": the same in every figure
     root.attrib.clear()
     root.attrib.update({"viewBox": size, "class": "drawn", "role": "img", "aria-label": finding})
     text = ET.tostring(root, encoding="unicode")
@@ -167,5 +167,5 @@ def _restyle(element: ET.Element) -> None:
 
 
 def _class(name: str, value: str) -> str:
-    """The class that stands for a colour of one of the roles ("" for anything else)."""
+    """The class for the colour of a role; "" for anything else."""
     return f"{name[0]}-{_BY_COLOUR[value]}" if name in _PAINT and value in _BY_COLOUR else ""

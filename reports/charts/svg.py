@@ -1,7 +1,7 @@
-"""Small drawings that stand in the rows of tables: SVG written by hand, because a page holds hundreds of them.
+"""Small drawings in the rows of tables: SVG written by hand, because a page holds hundreds of them.
 
-Horizontal places are per cent of the drawing's width, so that a mark fills whatever room its row has without being
-distorted, on a laptop, a telephone and paper alike. Colours are classes; the style sheet gives them for light and dark.
+Horizontal positions are per cent of the width, so that a drawing fits its row without distortion on any screen and on
+paper. Colours are classes of the style sheet, for light and dark pages.
 """
 
 import math
@@ -16,17 +16,17 @@ from markupsafe import escape as escape_html
 from reports.text.format import visible
 
 LANE = 9
-"""Pixels between two launches' lanes in a strip."""
+"""The height of the lane of a launch in a strip, in pixels."""
 EDGE = 6
 _WIDE, _HIGH, _PAD = 96.0, 22.0, 3.0
-"""The size of a line of the last runs, and the room around it, in pixels."""
+"""The size of a spark line and its padding, in pixels."""
 SHAPES = 4
 """Launches take these shapes in turn: circle, square, diamond, triangle (see the definitions in base.html)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """A labelled place on an axis, in per cent of its width."""
+    """A labelled position on an axis, in per cent of its width."""
 
     at: float
     label: str
@@ -35,16 +35,16 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """A linear scale shared by all rows of a figure. Values beyond its ends are drawn at the end, as an arrow."""
+    """A linear scale, shared by all rows of a figure. Values beyond an end are drawn there as an arrow."""
 
     low: float
     high: float
     ticks: tuple[Tick, ...]
     grid: tuple[str, ...]
-    """A line for each tick, but for its end: finished once for all rows."""
+    """An SVG line for each tick, which is the same in all rows except for its lower end."""
 
     def at(self, value: float) -> float:
-        """Where a value stands, in per cent of the width, never beyond the ends."""
+        """The position of a value in per cent of the width, clipped at the ends."""
         return min(100.0, max(0.0, 100.0 * (value - self.low) / (self.high - self.low)))
 
     def holds(self, value: float) -> bool:
@@ -53,7 +53,7 @@ class Axis:
 
 
 class Dot(NamedTuple):
-    """One repetition in a strip; `title`, which the pointer shows, is made of numbers and words of ours.
+    """One repetition in a strip. `title`, its tooltip, is not escaped: it must hold no text of users.
 
     A tuple, because a page has thousands of them.
     """
@@ -74,7 +74,7 @@ class Range:
 
 
 def axis(low: float, high: float, label: Callable[[float], str], *, origin: float = 0.0, about: int = 6) -> Axis:
-    """An axis from `low` to `high` with `about` so many round ticks."""
+    """An axis from `low` to `high` with about `about` round ticks."""
     step = round_step((high - low) / about)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
@@ -97,7 +97,7 @@ def _grid_line(tick: Tick) -> str:
 
 
 def round_step(rough: float) -> float:
-    """The least of 1, 2, 2.5 and 5 times a power of ten that is not below `rough`."""
+    """The smallest of 1, 2, 2.5 and 5 times a power of ten that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= rough * 0.999)
 
@@ -111,7 +111,7 @@ def strip(
     own: Range | None,
     finding: str,
 ) -> Markup:
-    """Every repetition of one scenario, a lane per launch, over the reference's interval and with its own below."""
+    """Every repetition of one scenario, a lane per launch, over the interval of the reference; the own one is below."""
     height = 2 * EDGE + LANE * lanes
     parts = [opened("strip", height, finding), *_grid(on, height)]
     if reference is not None:
@@ -134,7 +134,7 @@ def forest(change: Range, *, on: Axis, tolerance: float | None, css: str, findin
 
 
 def scale_line(on: Axis) -> Markup:
-    """The axis itself, for the head and the foot of a figure."""
+    """The labels of an axis, for the head and the foot of a figure."""
     texts = [
         f'<text x="{place(tick.at)}" y="12" class="{"tick zero" if tick.is_origin else "tick"}"'
         f' text-anchor="{_anchor(tick.at)}">{escape(tick.label)}</text>'
@@ -145,7 +145,7 @@ def scale_line(on: Axis) -> Markup:
 
 
 def spark(values: Sequence[float | None], *, finding: str) -> Markup:
-    """A line over the last runs, oldest left, with gaps where a run has no figure; nothing for a single value."""
+    """A line over the last runs, oldest left, with gaps for runs without a value; empty for a single value."""
     known = [value for value in values if value is not None]
     if not known:
         return Markup('<span class="quiet">no figures</span>')
@@ -170,18 +170,18 @@ def spark(values: Sequence[float | None], *, finding: str) -> Markup:
 
 @cache
 def _spread(runs: int) -> tuple[str, ...]:
-    """How far across each of so many runs stands in a line of the last ones."""
+    """The horizontal position of each of `runs` runs in a spark line."""
     step = (_WIDE - 2 * _PAD) / max(1, runs - 1)
     return tuple(f"{_PAD + index * step:.1f}" for index in range(runs))
 
 
 def place(per_cent: float) -> str:
-    """A horizontal place, with as many digits as a screen can show."""
+    """A horizontal position, with as many digits as a screen can show."""
     return f"{per_cent:.2f}".rstrip("0").rstrip(".") + "%"
 
 
 def opened(css: str, height: float, finding: str) -> str:
-    """The start of a drawing as wide as its room and `height` px high; `finding` is its alternative text."""
+    """The opening tag of a drawing of full width, `height` px high; `finding` is its alternative text."""
     return f'<svg class="{css}" width="100%" height="{height:g}" role="img" aria-label="{escape(finding)}">'
 
 
@@ -230,5 +230,5 @@ def _anchor(at: float) -> str:
 
 
 def escape(text: str) -> Markup:
-    """Text that is safe in an attribute and in an element, with nothing hidden in it."""
+    """Text that is safe in attributes and elements, with invisible characters made visible."""
     return escape_html(visible(text))

@@ -1,4 +1,4 @@
-"""Larger drawings of a site: a trend over all runs, and how audio arrived for a listener."""
+"""Larger drawings: a trend over all runs, and the arrival and playback of audio in one repetition."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened at one run of a trend."""
+    """An event at one run of a trend."""
 
     index: int
     what: str
@@ -31,9 +31,9 @@ _LEAST_STALL_S = 1e-6
 _STAGES = ("phonemise", "inference", "postprocess")
 _CHART = 96
 _HEIGHTS = tuple(f"{tenth / 10:g}" for tenth in range(1001))
-"""Every height that a line can have, from the top: a chart is a thousand pixels by a hundred."""
+"""Every height of a point, from the top: a chart has 1,000 by 100 units."""
 _BINS = 200
-"""A longer series is drawn by the least and the greatest value of each of so many stretches: no extreme is lost."""
+"""A longer series is drawn by the least and the greatest value of each of this many parts, which keeps extremes."""
 
 
 def trend(
@@ -45,10 +45,9 @@ def trend(
     on: Scale | None = None,
     most: float = math.inf,
 ) -> Markup:
-    """A line over all runs, oldest left, with events marked; the scale begins where the values do.
+    """A line over all runs, oldest left, with events. The scale fits the values, and does not exceed `most`.
 
-    None, or NaN, is a gap. The scale does not go beyond `most`. From `on` the page's script knows what a height is, for
-    whoever points there.
+    None, or NaN, is a gap. `on` tells the page's script the values for tooltips.
     """
     import numpy as np
 
@@ -89,21 +88,21 @@ def _event(event: Event, runs: int) -> str:
 
 
 def stretch_starts(runs: int) -> range:
-    """The indices of the runs that a line over so many has places for."""
+    """The indices of the runs at which the parts of a line over `runs` runs begin."""
     return range(0, runs, max(1, runs // _BINS))
 
 
 @cache
 def _places(runs: int) -> tuple[str, ...]:
-    """How far across each place of a line over so many runs stands, 0 to 1000."""
+    """The horizontal position of each part of a line over `runs` runs, 0 to 1000."""
     across = 1000 / max(1, runs - 1)
     return tuple(f"{round(start * across, 1):g}" for start in stretch_starts(runs))
 
 
 def _line(values: "FloatArray", low: float, high: float) -> str:
-    """The way of the pen over `values`, all between `low` and `high`; in a stretch of several runs it goes up and down.
+    """The path over `values`, all between `low` and `high`. A part of several runs is a vertical line.
 
-    Where a stretch has no figure at all, the line is broken.
+    A part without values interrupts the path.
     """
     import numpy as np
 
@@ -118,13 +117,13 @@ def _line(values: "FloatArray", low: float, high: float) -> str:
     else:
         spans = zip(_places(len(values)), bottoms, tops, strict=True)
         points = [f"{x} {heights[bottom]}V{heights[top]}" for x, bottom, top in spans]
-    edges = np.flatnonzero(np.diff(gaps, prepend=True, append=True)).tolist()  # a stroke's beginning, its end, …
+    edges = np.flatnonzero(np.diff(gaps, prepend=True, append=True)).tolist()  # begin and end of each stroke
     return "".join("M" + "L".join(points[begin:end]) for begin, end in zip(edges[::2], edges[1::2], strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """How one repetition went for a listener: its lanes on one scale of seconds."""
+    """The lanes of one repetition on one axis of seconds."""
 
     axis: Markup
     arrival: Markup
@@ -134,7 +133,7 @@ class Timeline:
 
 
 def timeline(repetition: Repetition) -> Timeline | None:
-    """Chunks as they arrive, playback without a pre-buffer with its stalls, and the stages; None without audio."""
+    """The arrival of chunks, playback without a pre-buffer with its stalls, and the stages; None without audio."""
     if repetition.audio is None or not repetition.chunks:
         return None
     played = play(repetition.chunks, repetition.audio.sample_rate)

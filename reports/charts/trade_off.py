@@ -1,8 +1,7 @@
-"""A picture of two trades at once: how much faster each variant is than its original, and how much worse it sounds.
+"""A scatter plot of speed and quality: the change of each variant's latency and of its quality, from its original.
 
-The original stands where the two lines of 0 cross. Each variant has a letter, which the table below the picture has
-too. Letters and names stand in a margin of their own, one below the other, so that they never overlap, whatever the
-variants' places are; thin lines lead to the marks.
+The original is at the crossing of the two lines of 0. Each variant has a letter, as in the table below the plot. The
+letters and names are listed in a margin, so that they never overlap; thin lines lead to the marks.
 """
 
 import math
@@ -19,22 +18,22 @@ _LINE = 19.0
 _LEAST_X, _LEAST_Y = 0.05, 0.05
 """The axes reach at least 5 % and 0.05 MOS to either side of the original."""
 _LONGEST = 40
-"""Characters of a name in the margin; the table has all of it."""
+"""The most characters of a name in the margin; the table has the whole name."""
 _CHARACTER = 7.4
-"""About the width of a character of a name, px."""
+"""The approximate width of a character of a name, px."""
 _SERIOUS = {"unclear": 1, "failed": 2}
-"""Marks that lie on top of others, by class."""
+"""Classes whose marks are drawn on top of others, the highest last."""
 _BESIDE = ((14.0, -10.0), (-14.0, -10.0), (14.0, 12.0), (-14.0, 12.0), (0.0, -18.0), (0.0, 20.0))
 _ROOM = 13.0
-"""Where a letter may stand beside its mark, and how far from anything else, px."""
+"""The possible offsets of a letter from its mark, and its least distance from other marks and letters, px."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
     """A variant: `x` is the change of its latency (a ratio to 1), `y` the median difference of its quality (MOS).
 
-    `glyph` and `css` show the verdict on its speech. `dots` are the differences of single texts, with what the pointer
-    shows of them; `words` are the variant's own.
+    `glyph` and `css` show the verdict on its speech. `dots` are the differences of single texts with their tooltips;
+    `words` is the tooltip of the variant.
     """
 
     letter: str
@@ -46,14 +45,14 @@ class Point:
     dots: tuple[tuple[float, str], ...]
     words: str
     weight: float = 1.0
-    """Its memory as a ratio of the original's: the size of its mark."""
+    """Its memory as a ratio of that of the original, which is the size of its mark."""
     frontier: bool = False
-    """Whether the line of the frontier leads through it."""
+    """Whether it is on the Pareto frontier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
-    """Where things stand in the picture, in pixels of its own."""
+    """The layout of the plot, in pixels."""
 
     width: float
     height: float
@@ -65,15 +64,21 @@ class _Frame:
     down: Axis
 
     def x(self, value: float) -> float:
-        return self.left + (self.right - self.left) * self.across.at(value) / 100
+        return self.at_x(self.across.at(value))
 
     def y(self, value: float) -> float:
-        return self.bottom - (self.bottom - self.top) * self.down.at(value) / 100
+        return self.at_y(self.down.at(value))
+
+    def at_x(self, per_cent: float) -> float:
+        return self.left + (self.right - self.left) * per_cent / 100
+
+    def at_y(self, per_cent: float) -> float:
+        return self.bottom - (self.bottom - self.top) * per_cent / 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Label:
-    """A name in the margin, and the mark that it leads to."""
+    """A name in the margin, and the position of its mark."""
 
     text: str
     letter: str
@@ -84,9 +89,9 @@ class _Label:
 
 
 def draw(points: Sequence[Point], *, original: str, role: str, finding: str, narrow: bool) -> Markup:
-    """The picture for wide or for narrow screens; `finding` is its alternative text.
+    """The plot for wide or for narrow screens; `finding` is its alternative text.
 
-    `role` says what `original`, which the variants are compared with, is to them.
+    `original` is the name of the variants' original, and `role` the word for it, such as "reference".
     """
     frame = _frame(points, narrow=narrow)
     places = [(frame.x(each.x.point), frame.y(each.y)) for each in points]
@@ -139,10 +144,10 @@ def _axis(values: Sequence[float], *, about: int, shares: bool) -> Axis:
 
 
 def _scales(frame: _Frame) -> list[str]:
-    """Grid, ticks and what the axes are."""
+    """The grid, the ticks and the titles of the axes."""
     parts = []
     for tick in frame.across.ticks:
-        x = frame.left + (frame.right - frame.left) * tick.at / 100
+        x = frame.at_x(tick.at)
         css, strong = ("g0", " zero") if tick.is_origin else ("g", "")
         parts.append(
             f'<line class="{css}" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top:g}" y2="{frame.bottom:g}"/>'
@@ -150,7 +155,7 @@ def _scales(frame: _Frame) -> list[str]:
             f"{escape(tick.label)}</text>"
         )
     for tick in frame.down.ticks:
-        y = frame.bottom - (frame.bottom - frame.top) * tick.at / 100
+        y = frame.at_y(tick.at)
         css, strong = ("g0", " zero") if tick.is_origin else ("g", "")
         parts.append(
             f'<line class="{css}" x1="{frame.left:g}" x2="{frame.right:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -166,7 +171,7 @@ def _scales(frame: _Frame) -> list[str]:
 
 
 def _frontier(points: Sequence[Point], frame: _Frame) -> list[str]:
-    """A line through the variants that no other beats, from the fastest on."""
+    """A line through the variants on the Pareto frontier, from the fastest to the slowest."""
     through = sorted((frame.x(each.x.point), frame.y(each.y)) for each in points if each.frontier)
     if len(through) < 2:
         return []
@@ -174,10 +179,7 @@ def _frontier(points: Sequence[Point], frame: _Frame) -> list[str]:
 
 
 def _margin(labels: Sequence[_Label], frame: _Frame, *, role: str) -> list[str]:
-    """The names, from top to bottom in the order of their marks, with lines that lead to these.
-
-    Without a `role` there is room for letters alone.
-    """
+    """The names in the order of their marks, with lines to them. Without a `role`, only the letters."""
     ordered = sorted(labels, key=lambda each: (each.y, each.x))
     at = frame.right + 12
     parts = []
@@ -194,7 +196,7 @@ def _margin(labels: Sequence[_Label], frame: _Frame, *, role: str) -> list[str]:
 
 
 def _spread(wanted: Sequence[float], frame: _Frame) -> list[float]:
-    """Places at least a line apart, as near to the wanted ones (in order) as the frame's height allows."""
+    """Positions at least a line apart, as near to the wanted ones (in order) as the height allows."""
     places: list[float] = []
     for y in wanted:
         places.append(max(y, places[-1] + _LINE) if places else max(y, frame.top + 6))
@@ -206,7 +208,7 @@ def _spread(wanted: Sequence[float], frame: _Frame) -> list[float]:
 
 
 def _marks(point: Point, frame: _Frame) -> list[str]:
-    """A variant's texts one above the other, the interval of its latency, and its middle with its letter."""
+    """The texts of a variant, one above the other, the interval of its latency, and its median."""
     x, y = frame.x(point.x.point), frame.y(point.y)
     ends = [frame.y(apart) for apart, _ in point.dots]
     return [
@@ -230,7 +232,7 @@ def _scale(point: Point) -> float:
 def _letters(
     points: Sequence[Point], places: Sequence[tuple[float, float]], *, origin: tuple[float, float]
 ) -> list[str]:
-    """The letter of each variant beside its mark, where neither another mark nor another letter is in its way."""
+    """The letter of each variant at its mark, unless other marks and letters leave no room."""
     taken = [origin]
     parts = []
     for each, (x, y) in zip(points, places, strict=True):
