@@ -3,6 +3,8 @@
 Definition 2 excludes comparisons of a model with itself. Those, under another seed, have metrics of their own.
 """
 
+from functools import partial
+
 from harness.metrics.metric import EXACT, Direction, Metric, Per
 
 _NOISE = (
@@ -10,27 +12,21 @@ _NOISE = (
     "the original from itself under another seed."
 )
 
+_distance = partial(Metric, unit="dB", direction=Direction.LOWER, per=Per.SCENARIO, decimals=2)
+
 NOISE = (
-    Metric(
+    _distance(
         name="lsd_itself",
         title="Log-spectral distance from itself",
-        unit="dB",
-        direction=Direction.LOWER,
-        per=Per.SCENARIO,
-        decimals=2,
         formula="lsd of one model's audio against its own under another seed",
         meaning="The distance caused by the generator's noise alone: the noise floor of lsd.",
         moved_by="The generator's noise, the text.",
         fooled_by="It does not show whether the model sounds right.",
         beside="lsd",
     ),
-    Metric(
+    _distance(
         name="mcd_itself",
         title="Mel-cepstral distortion from itself",
-        unit="dB",
-        direction=Direction.LOWER,
-        per=Per.SCENARIO,
-        decimals=2,
         formula="mcd of one model's audio against its own under another seed",
         meaning="The distance caused by the generator's noise alone: the noise floor of mcd.",
         moved_by="The generator's noise, the text.",
@@ -41,27 +37,19 @@ NOISE = (
 """Metrics of a reference scenario: one model, two syntheses with different seeds."""
 
 SIMILARITY = (
-    Metric(
+    _distance(
         name="lsd",
         definition=2,
         title="Log-spectral distance",
-        unit="dB",
-        direction=Direction.LOWER,
-        per=Per.SCENARIO,
-        decimals=2,
         formula="mean over aligned frames of the root mean square over frequency of 20 log10(|X| / |Y|)",
         meaning="The distance between the spectra, including their fine structure.",
         moved_by="Quantisation noise, other fundamental frequencies, and loudness: a gain of 6 dB counts as 6 dB.",
         fooled_by=_NOISE,
     ),
-    Metric(
+    _distance(
         name="mcd",
         definition=2,
         title="Mel-cepstral distortion",
-        unit="dB",
-        direction=Direction.LOWER,
-        per=Per.SCENARIO,
-        decimals=2,
         formula="(10 / ln 10) · mean over aligned frames of √(2 Σ_(i=1…13) (x_i − y_i)²), without c0",
         meaning="The distance between the spectral envelopes, without loudness.",
         moved_by="Quantisation, another voice.",

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from harness.metrics.metric import EXACT, Direction, Metric, Per, RunSpread
 
@@ -135,30 +136,28 @@ FIRST = (
     ),
 )
 
+_memory = partial(
+    Metric,
+    unit="B",
+    direction=Direction.LOWER,
+    per=Per.LAUNCH,
+    tolerance=MEMORY_TOLERANCE,
+    launch_sd=MEMORY_SD,
+    run_spread=MEMORY_SPREAD,
+)
+
 MEMORY = (
-    Metric(
+    _memory(
         name="rss_loaded",
         title="Memory once loaded",
-        unit="B",
-        direction=Direction.LOWER,
-        per=Per.LAUNCH,
-        tolerance=MEMORY_TOLERANCE,
-        launch_sd=MEMORY_SD,
-        run_spread=MEMORY_SPREAD,
         formula="resident size of the engine's process after loading, before its first inference",
         meaning="The memory of an idle engine.",
         moved_by="The size of the model, copies made while optimising the graph, imported packages.",
         fooled_by="Memory-mapped weights that have not been read yet are not resident.",
     ),
-    Metric(
+    _memory(
         name="rss_peak",
         title="Peak memory",
-        unit="B",
-        direction=Direction.LOWER,
-        per=Per.LAUNCH,
-        tolerance=MEMORY_TOLERANCE,
-        launch_sd=MEMORY_SD,
-        run_spread=MEMORY_SPREAD,
         formula="per launch: the highest high-water mark over the scenario's warm-up repetitions, reset before each; "
         "equally many of each launch",
         meaning="The most memory that synthesising a text of this length takes.",

@@ -1,5 +1,7 @@
 """What synthesised speech says and how it sounds, judged by a recogniser and a quality estimator on the kept audio."""
 
+from functools import partial
+
 from harness.metrics.metric import Direction, Metric, Per
 
 _NORMALISED = "Text and transcript are normalised first: case, punctuation, spelling, numbers, dates, amounts of money."
@@ -12,73 +14,63 @@ _ESTIMATOR = (
     "original's on the same text. It does not notice wrong words."
 )
 
+_error_rate = partial(
+    Metric,
+    unit="ratio",
+    direction=Direction.LOWER,
+    per=Per.SCENARIO,
+    moved_by="Mispronounced, missing and repeated words, noise, distortion.",
+    fooled_by=_RECOGNISER,
+)
+_opinion = partial(
+    Metric,
+    unit="MOS",
+    direction=Direction.HIGHER,
+    per=Per.SCENARIO,
+    decimals=2,
+    most=5.0,
+    fooled_by=_ESTIMATOR,
+)
+
 SPEECH = (
-    Metric(
+    _error_rate(
         name="wer",
         title="Word error rate",
-        unit="ratio",
-        direction=Direction.LOWER,
-        per=Per.SCENARIO,
         formula="(S + D + I) / N: words substituted, deleted and inserted between the text, of N words, and the "
         "transcript by Whisper tiny.en",
         meaning="The fraction of the text's words that a recogniser does not recover from the audio.",
-        moved_by="Mispronounced, missing and repeated words, noise, distortion.",
-        fooled_by=_RECOGNISER,
     ),
-    Metric(
+    _error_rate(
         name="cer",
         title="Character error rate",
-        unit="ratio",
-        direction=Direction.LOWER,
-        per=Per.SCENARIO,
         formula="(S + D + I) / N: characters substituted, deleted and inserted between the text, of N characters, and "
         "the transcript by Whisper tiny.en",
         meaning="As the word error rate, but a word that is nearly right counts for less.",
-        moved_by="Mispronounced, missing and repeated words, noise, distortion.",
-        fooled_by=_RECOGNISER,
         beside="wer",
     ),
-    Metric(
+    _opinion(
         name="dnsmos_overall",
         title="DNSMOS P.835, overall",
-        unit="MOS",
-        direction=Direction.HIGHER,
-        per=Per.SCENARIO,
-        decimals=2,
-        most=5.0,
         formula="DNSMOS P.835 (Reddy et al. 2022), overall quality: mean over windows of 9.01 s that cover the "
         "audio, at 16 kHz; shorter audio is repeated",
         meaning="The predicted opinion of human raters on the audio as a whole: 1 (bad) to 5 (excellent).",
         moved_by="Noise, distortion, buzz, clipping.",
-        fooled_by=_ESTIMATOR,
     ),
-    Metric(
+    _opinion(
         name="dnsmos_signal",
         title="DNSMOS P.835, speech signal",
-        unit="MOS",
-        direction=Direction.HIGHER,
-        per=Per.SCENARIO,
-        decimals=2,
-        most=5.0,
         formula="DNSMOS P.835 (Reddy et al. 2022), quality of the speech signal: windows as for dnsmos_overall",
         meaning="The predicted opinion of human raters on the speech without the background: 1 (bad) to 5 (excellent).",
         moved_by="Distortion, clipping, missing sounds.",
-        fooled_by=_ESTIMATOR,
         beside="dnsmos_overall",
     ),
-    Metric(
+    _opinion(
         name="dnsmos_p808",
         title="DNSMOS P.808",
-        unit="MOS",
-        direction=Direction.HIGHER,
-        per=Per.SCENARIO,
-        decimals=2,
-        most=5.0,
         formula="DNSMOS P.808 (Reddy et al. 2021), from the log-mel spectrogram: mean over windows of 9.01 s, 1 s "
         "apart, at 16 kHz; shorter audio is repeated",
         meaning="The predicted opinion of human raters in a test by ITU-T P.808: 1 (bad) to 5 (excellent).",
         moved_by="Noise, distortion, buzz; of these estimates it moves most when weights are quantised.",
-        fooled_by=_ESTIMATOR,
         beside="dnsmos_overall",
     ),
     Metric(

@@ -1,5 +1,7 @@
 """Metrics of speed: the duration of a synthesis, its CPU cost and its stages."""
 
+from functools import partial
+
 from harness.metrics.metric import Direction, Metric
 
 SPEED = (
@@ -97,52 +99,41 @@ SPEED = (
     ),
 )
 
-_STAGE_FOOLED = (
-    "Stages that overlap, as with parallel sessions: their shares are unknown. The shares are of elapsed time, not of "
-    "CPU time."
+# No share is good or bad by itself, so none is gated. A smaller share of a stage means less work.
+_stage_share = partial(
+    Metric,
+    unit="ratio",
+    direction=Direction.LOWER,
+    share=True,
+    fooled_by="Stages that overlap, as with parallel sessions: their shares are unknown. The shares are of elapsed "
+    "time, not of CPU time.",
 )
 
-
-def _share(*, stage: str, title: str, formula: str, meaning: str, moved_by: str) -> Metric:
-    # No share is good or bad by itself, so none is gated. A smaller share of a stage means less work.
-    return Metric(
-        name=f"stage_share_{stage}",
-        title=title,
-        unit="ratio",
-        direction=Direction.LOWER,
-        share=True,
-        formula=formula,
-        meaning=meaning,
-        moved_by=moved_by,
-        fooled_by=_STAGE_FOOLED,
-    )
-
-
 STAGES = (
-    _share(
-        stage="phonemise",
+    _stage_share(
+        name="stage_share_phonemise",
         title="Share of phonemising",
         formula="Σ phonemise marks / T",
         meaning="The share of the latency that turns text into phonemes.",
         moved_by="The text, espeak-ng, and its first call in a process.",
     ),
-    _share(
-        stage="inference",
+    _stage_share(
+        name="stage_share_inference",
         title="Share of inference",
         formula="Σ session.run / T",
         meaning="The share of the latency spent in ONNX Runtime.",
         moved_by="The graph, quantisation, the provider, threads.",
     ),
-    _share(
-        stage="postprocess",
+    _stage_share(
+        name="stage_share_postprocess",
         title="Share of post-processing",
         formula="Σ postprocess marks / T; if an engine marks none: from the end of each session.run to the next mark, "
         "and from the last one to the last chunk",
         meaning="The share of the latency that trims and joins audio.",
         moved_by="Trimming, joining, pauses between segments.",
     ),
-    _share(
-        stage="rest",
+    _stage_share(
+        name="stage_share_rest",
         title="Share of the rest",
         formula="1 − the other three shares",
         meaning="The share of the latency outside these stages.",
