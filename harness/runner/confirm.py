@@ -1,6 +1,6 @@
-"""Confirms what a run has found: duels of what ran with what was accepted, or with what ran before a step.
+"""Confirms the findings of a run: duels of what ran with what was accepted, or with what ran before a step.
 
-Each arm is one duel over all its scenarios in question, and is stored as a run of its own that names the run.
+There is one duel for each arm, over all its scenarios in question. It is stored as a run that names the confirmed run.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Confirmed:
-    """The duels that were measured, and scenario id → why there is none of it."""
+    """The measured duels, and scenario id → why it is in none of them."""
 
     duels: list[Finished] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -44,9 +44,9 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedWith:
-    """What scenarios are compared with, and scenario id → why something cannot be compared.
+    """The reference of scenarios, and scenario id → why it cannot be compared.
 
-    With `launches`, a metric that has one value a launch is in question, and a duel makes enough launches for it.
+    With `launches`, a metric with one value for each launch is in question, so that a duel makes enough launches.
     """
 
     reference: Reference = field(default_factory=Reference)
@@ -55,7 +55,7 @@ class ComparedWith:
 
     @classmethod
     def merged(cls, parts: "Sequence[ComparedWith]", *, metrics: Collection[str]) -> "ComparedWith":
-        """Several of them, of different scenarios, as one. `metrics` are those in question."""
+        """Merge the references of different scenarios. `metrics` are those in question."""
         return cls(
             reference=Reference(arms=tuple(arm for part in parts for arm in part.reference.arms)),
             reasons={scenario_id: reason for part in parts for scenario_id, reason in part.reasons.items()},
@@ -78,7 +78,7 @@ def accepted_for(scenario_ids: Sequence[str], accepted: Reference) -> ComparedWi
 
 
 def ran_in(scenario_ids: Sequence[str], before: Concluded, find_source: FindSource) -> ComparedWith:
-    """What the workers of an earlier run loaded for scenarios, as if it had been accepted."""
+    """What the workers of an earlier run loaded for the scenarios, as their reference."""
     date = datetime.fromtimestamp(before.run.started_at, tz=UTC).date().isoformat()
     by_arm: dict[Arm, list[str]] = {}
     for scenario in before.run.scenarios:
@@ -105,14 +105,14 @@ def confirm(
     handlers: Sequence[EventHandler],
     report: Reporter,
 ) -> Confirmed:
-    """Measure the scenarios of a run again, pair by pair with what they are compared with, within the budget.
+    """Measure the scenarios of a run again, in pairs with their reference, within the budget.
 
-    BenchError if nothing of it can be prepared here.
+    BenchError if nothing can be prepared on this machine.
     """
     scenarios = [each for each in data.run.scenarios if compared_with.reference.for_scenario(each.id)]
     if not scenarios:
         return Confirmed(reasons=dict(compared_with.reasons))
-    # The launches and blocks of the run are not those of the duel, which has a budget of its own.
+    # The duel has its own budget, and so its own launches and blocks.
     config = with_defaults(config, ("replay", "launches", "blocks"))
     resources = prepare_resources(config, report=report)
     machine = resources.machine.key
@@ -133,9 +133,9 @@ def confirm(
 def _measure_all(
     session: Session, plan: Plan, data: RunData, compared_with: ComparedWith, refusals: Mapping[str, str]
 ) -> Confirmed:
-    """Measure one arm after the other; what one leaves of its time is the next one's.
+    """Measure the arms in turn. Each gets an equal share of the remaining time.
 
-    Scenarios that the first turn of their arm had no time for get another turn at the end, if time is left.
+    Scenarios that did not fit into the share of their arm get another turn at the end, if time is left.
     """
     clock, budget_s = session.resources.clock, session.config["budget"]
     began_ns = clock.now_ns()
@@ -161,7 +161,7 @@ def _measure_all(
 def _left_out(
     prepared: Prepared, plan: Plan, data: RunData, reference: Reference, refusals: Mapping[str, str]
 ) -> dict[str, str]:
-    """Scenario id → why there is no duel of it, for those that are prepared for none."""
+    """Scenario id → why it is in no duel, for scenarios that cannot be prepared or have not changed."""
     reasons = dict(prepared.reasons)
     for unit in prepared.units:
         if changed := _changed_since(unit, data):
@@ -181,7 +181,7 @@ def _left_out(
 
 
 def _changed_since(unit: Unit, data: RunData) -> str:
-    """That something else would be measured than what the run had under test; "" if it is the same."""
+    """A reason if the subject is no longer that of the run; "" if it is the same."""
     arm = next((each.arm for each in data.run.scenarios if each.arm.id == unit.arm.id), unit.arm)
     then = compare(subject_of(arm, data), unit.accepted, arm=arm)
     if then.reason or then.differences == unit.comparison.differences:
@@ -192,7 +192,7 @@ def _changed_since(unit: Unit, data: RunData) -> str:
 def _affordable(
     unit: Unit, data: RunData, plan: Plan, *, budget_s: float, reasons: dict[str, str]
 ) -> "tuple[Scenario, ...]":
-    """The scenarios of an arm that a budget can decide; adds to `reasons` why the others are left out."""
+    """The scenarios of an arm that the budget suffices for. Adds to `reasons` why the others are left out."""
     found = affordable(costs_of(unit.scenarios, data), budget_s=budget_s, warmups=plan.run_limits.warmups)
     for scenario in unit.scenarios:
         if scenario in found.needed_s:
