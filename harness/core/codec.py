@@ -14,9 +14,6 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-Plain = None | bool | int | float | str | list[Any] | dict[str, Any]
-"""The types of JSON values."""
-
 Record = TypeVar("Record")
 
 SHOWN = 60

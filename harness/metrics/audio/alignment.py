@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Floats: TypeAlias = NDArray[np.float64]
+    from harness.metrics.audio.spectra import Floats
 
 _DIAGONAL, _DOWN, _RIGHT = 0, 1, 2
 _PAD = 3

@@ -27,7 +27,6 @@ from harness.server.reference.response import SpeechResponse
 from harness.server.reference.service import MIN_RETRY_S, Service, State, Unavailable
 from harness.server.reference.statistics import RequestOutcome
 
-Handler = Callable[..., Any]
 SPEECH = "/v1/audio/speech"
 AUDIO: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in CONTENT_TYPES.values()}
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Refusal, "description": "Starting, full or stopping"}}
