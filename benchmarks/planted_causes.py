@@ -126,7 +126,7 @@ def on_real_workers(plants: Sequence[Plant], options: Sequence[str], *, times: i
 def _play(plant: Plant, options: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
         sides = plant.sides(Path(folder))
-        model = [] if "model=" in " ".join(sides) else ["--model", MODEL]
+        model = [] if "model" in " ".join(sides) else ["--model", MODEL]
         before = time.monotonic()
         found = suspects(sides, Path(folder), [*model, *options])
         return outcome(plant, found, seconds=time.monotonic() - before)

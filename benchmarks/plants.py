@@ -131,9 +131,9 @@ def commit(file: str, pattern: str, replacement: str) -> Sides:
     return sides
 
 
-def named(candidate: str, reference: str) -> Sides:
+def named(candidate: str, reference: str, *options: str) -> Sides:
     """Two sides that need no preparation."""
-    return lambda _folder: (candidate, reference)
+    return lambda _folder: (candidate, reference, *options)
 
 
 def refusal(plant: Plant) -> str:
@@ -141,7 +141,7 @@ def refusal(plant: Plant) -> str:
     if plant.kind != "onnxruntime":
         return ""
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        for requirement in plant.sides(Path(folder)):
+        for requirement in plant.sides(Path(folder))[:2]:
             try:
                 run_uv(
                     "pip", "install", "--dry-run", "--quiet", "--no-deps", "--python", sys.executable, "--target",
@@ -243,11 +243,12 @@ def every_plant() -> Iterator[Plant]:
     ):  # fmt: skip
         cause = f"^({option.partition('=')[0]}|threads|inter_threads)\\b"
         yield Plant(kind="option", name=option, sides=named(option, reference), cause=cause)
-    older, newer = "1.20.1", "1.23.2"
-    yield Plant(
-        kind="onnxruntime", name=older, sides=named(f"onnxruntime=={older}", f"onnxruntime=={newer}"),
-        cause=rf"^onnxruntime {newer} → {older}", metric="rss_peak",
-    )  # fmt: skip
+    older, newer = "1.20.1", "1.32.0"
+    arms = f"onnxruntime=={older}", f"onnxruntime=={newer}"
+    cause = f"^onnxruntime {newer} → {older}"
+    # What newer releases made faster is unsigned 8-bit weights.
+    sides = named(*arms, "--model", f"{MODEL}-u8")
+    yield Plant(kind="onnxruntime", name=older, sides=sides, cause=cause, part="^stage inference:")
     yield Plant(kind="same", name="threads=1", sides=named("threads=1", "threads=1"), cause="")
 
 

@@ -31,6 +31,8 @@ MODEL = "model"
 UNEXPLAINED = "unexplained by "
 """The start of the sentence on what the named parts leave."""
 SPEECH = "ms per second of speech"
+FULL = 100.0
+"""A level in percent that no interval has: it is written with as many decimals as differ from it."""
 _PART = re.compile(r"(operator|node|stage|phase|memory) .*: [+-]")
 _NAMES_NOTHING = re.compile(rf"{UNEXPLAINED}|no \w+ stands out$|operators: not profiled ")
 
@@ -148,7 +150,9 @@ def _share(part: float, whole: float) -> str:
 
 def _span(change: Estimate, *, scale: float, unit: str) -> str:
     point, low, high = (value * scale for value in (change.point, change.low, change.high))
-    return f"{point:+.1f} {unit} ({low:+.1f} to {high:+.1f} at {100 * change.level:.2f} %)"
+    level = 100 * change.level
+    decimals = next((each for each in range(2, 9) if float(f"{level:.{each}f}") < FULL), 2)
+    return f"{point:+.1f} {unit} ({low:+.1f} to {high:+.1f} at {level:.{decimals}f} %)"
 
 
 def arm_differences(reference: Arm, candidate: Arm, data: RunData) -> list[Difference]:

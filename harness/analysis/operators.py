@@ -10,7 +10,7 @@ from dataclasses import replace
 from statistics import median
 
 from harness.analysis.arena import arena_suspects
-from harness.analysis.causes import SPEECH, UNEXPLAINED, equally_long, in_order, sentences
+from harness.analysis.causes import SPEECH, equally_long, in_order, sentences
 from harness.analysis.node_matching import Launches, Matched, family, match, operator_label, times_of
 from harness.analysis.stats.grouped import flat
 from harness.analysis.stats.movement import FAMILY_ALPHA, Movements, PartPairs, movements
@@ -70,8 +70,8 @@ def operator_suspects(
     of_nodes = sentences(
         Movements(total=nodes.total, named=named), scale=1e-3, unit=unit, kind="node", most=MOST_NODES, rest=False
     )
-    # What the operators leave unexplained comes last.
-    return sorted([*found, *of_nodes], key=lambda sentence: sentence.startswith(UNEXPLAINED))
+    # That no operator stands out would deny what the nodes say.
+    return [*(found if operators.named else ()), *of_nodes]
 
 
 def with_profile(

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from harness.analysis.arena import arena_suspects
-from harness.analysis.causes import in_order, suspects_of
+from harness.analysis.causes import in_order, part_sentence, suspects_of
 from harness.analysis.operators import operator_suspects, profiled_alone, profiled_pair
 from harness.analysis.stats.comparison import Policy
+from harness.analysis.stats.movement import Movement
 from harness.core.records.profile import Node, Profile, Profiles
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
@@ -128,6 +129,16 @@ class TestNodes:
             "operator Conv: +5.0 ms (+5.0 to +5.0 at 99.83 %), 100 % of +5.0 ms (70.0 → 75.0)",
             "node b (Conv 1×8): +5.0 ms (+5.0 to +5.0 at 99.91 %), 100 % of +5.0 ms (40.0 → 45.0)",
         ]
+
+    def test_a_node_that_moved_is_not_denied_by_its_operator_which_did_not(self, both: RunData) -> None:
+        ours, theirs = with_nodes(Conv_a=45.0, Conv_b=25.0, Add_c=9.1), with_nodes(Conv_a=40.0, Conv_b=30.0, Add_c=9.0)
+        (node,) = operators(ours, theirs, both, worse=True)
+        assert node.startswith("node a (Conv 1×8): +5.0 ms (")
+
+    def test_a_level_that_rounds_to_certainty_has_more_decimals(self) -> None:
+        change = Estimate(point=1.0, low=0.5, high=1.5, level=0.99998, method="", n=12, launches=3)
+        moved = Movement(name="Conv", before=1.0, after=2.0, change=change)
+        assert "(+0.5 to +1.5 at 99.998 %)" in part_sentence(moved, kind="operator", scale=1.0, unit="ms", whole=1.0)
 
     def test_a_renamed_node_and_a_fused_one_are_what_they_were(self, both: RunData) -> None:
         """Names of a newer ONNX Runtime: only the LSTM moved, whatever the others are called now."""

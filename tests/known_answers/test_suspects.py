@@ -18,7 +18,7 @@ from tests.conftest import Command
 
 QUICKER = ("duel", "model=scripted-8bit", "model=scripted", "--engine", "scripted", "--text", "chars-12")
 SLOWER = ("duel", "model=scripted", "model=scripted-8bit", "--engine", "scripted", "--text", "chars-12")
-INTERVAL = r"[+-][\d.]+ ms \([+-][\d.]+ to [+-][\d.]+ at \d\d\.\d\d %\), \d+ % of [+-][\d.]+ ms"
+INTERVAL = r"[+-][\d.]+ ms \([+-][\d.]+ to [+-][\d.]+ at \d\d\.\d+ %\), \d+ % of [+-][\d.]+ ms"
 LAST_NODE = f"scripted/{CHANGED}_{scripted_profile.NODES[CHANGED]}"
 """The node of the changed operator that alone changes."""
 
