@@ -12,8 +12,6 @@ MEANING = "a regression that is shown and fails nothing until a day"
 @configured(*MEASURING)
 def config(config: Config) -> None:
     """Print every value of the configuration and where it came from."""
-    from rich.markup import escape
-
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
@@ -21,9 +19,9 @@ def config(config: Config) -> None:
     for column in ("key", "value", "from", "meaning"):
         table.add_column(column, overflow="fold")
     for key in KEYS:
-        table.add_row(*map(escape, (key.name, repr(config[key.name]), config.origins[key.name], key.meaning)))
+        table.add_row(key.name, repr(config[key.name]), config.origins[key.name], key.meaning)
     for number, waiver in enumerate(config.waivers, 1):
         value = f"{waiver.metric} of {waiver.scenarios} until {waiver.until}: {waiver.reason}"
         origin = f"{config.root / 'pyproject.toml'} [[{SECTION}.waiver]]"
-        table.add_row(*map(escape, (f"waiver {number}", value, origin, MEANING)))
+        table.add_row(f"waiver {number}", value, origin, MEANING)
     make_console().print(table)

@@ -11,9 +11,14 @@ PIPED_WIDTH = 140
 
 
 def make_console() -> Console:
-    """The terminal, or for a file or a pipe a width that no table has to be folded for."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    """The terminal, or for a file or a pipe a width that no table has to be folded for.
+
+    Text is shown as it is: `[…]` of a user's is no style, and `:…:` no emoji.
+    """
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def tell(console: Console, text: str, style: str = "") -> None:

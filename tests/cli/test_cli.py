@@ -295,6 +295,11 @@ class TestOthers:
         assert "environment variable KOKORO_BENCH_LAUNCHES" in found.stdout
         assert "pyproject.toml" in found.stdout
 
+    def test_brackets_and_colons_of_a_users_text_are_shown_as_they_are(self, here: Command, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text('[tool.kokoro-bench.runtimes]\ngpu = ["engine[gpu]==1.0"]\n')
+        assert "engine[gpu]==1.0" in here("runtimes", "list").stdout
+        assert "'a [bold] :cat: and \\\\[x]'" in here("config", "--say", "a [bold] :cat: and \\[x]").stdout
+
     def test_the_models_are_listed_with_what_is_here(self, here: Command) -> None:
         found = here("models", "list")
         assert found.returncode == 0
