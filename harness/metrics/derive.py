@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from harness.core.records.repetition import Outcome, OutcomeKind, Phase, Repetition
@@ -76,9 +75,8 @@ class RunValues:
         found = self.of(scenario)
         if not targets or not scenario.is_concurrent:
             return found
-        tries = _attempts(scenario, self._records)
-        window = tries.collector()
-        add_window(window, scenario, self._records.data, ours=tries.ours, measured=tries.measured, targets=targets)
+        window = _collector(ours := self._records.of(scenario.id))
+        add_window(window, scenario, self._records.data, ours=ours, measured=_measured(ours), targets=targets)
         return {**found, **window.values}
 
     def of(self, scenario: Scenario) -> Mapping[str, Values]:
@@ -88,31 +86,20 @@ class RunValues:
             self._known[scenario_id] = self.derive(scenario)
         return self._known[scenario_id]
 
-    def derive(
-        self, scenario: Scenario, *, include_disturbed: bool = True, targets: Mapping[str, float] | None = None
-    ) -> Mapping[str, Values]:
-        """What `scenario_values` gives, derived anew."""
-        if scenario.mode.is_load:
-            return _start_up(scenario, self.data)
-        return _synthesis(scenario, self._records, include_disturbed=include_disturbed, targets=targets or {})
+    def derive(self, scenario: Scenario) -> Mapping[str, Values]:
+        """What `of` returns, derived anew."""
+        return _start_up(scenario, self.data) if scenario.mode.is_load else _synthesis(scenario, self._records)
 
 
-def scenario_values(
-    scenario: Scenario,
-    data: RunData,
-    *,
-    include_disturbed: bool = True,
-    targets: Mapping[str, float] | None = None,
-) -> Mapping[str, Values]:
+def scenario_values(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
     """Every metric of a scenario, with its values or the reason why there are none.
 
     A start-up scenario has the load metrics, rss_loaded, model_size and success_rate. Any other scenario has all
     metrics but those of loading. warm_up_cost needs a warm-up scenario, longest_wait needs concurrent requests,
-    cache_hit_rate needs an engine that counts hits. `include_disturbed` includes repetitions during which the machine
-    was disturbed; `counts` lists them either way. `targets` (metric → limit) defines goodput. For many scenarios of one
-    run `RunValues` is faster.
+    cache_hit_rate needs an engine that counts hits, and goodput needs targets (`RunValues.against`). For many scenarios
+    of one run `RunValues` is faster.
     """
-    return RunValues(data).derive(scenario, include_disturbed=include_disturbed, targets=targets)
+    return RunValues(data).of(scenario)
 
 
 class _Records:
@@ -155,18 +142,15 @@ def _start_up(scenario: Scenario, data: RunData) -> Mapping[str, Values]:
     return values.values
 
 
-def _synthesis(
-    scenario: Scenario, records: _Records, *, include_disturbed: bool, targets: Mapping[str, float]
-) -> Mapping[str, Values]:
-    data, tries = records.data, _attempts(scenario, records, include_disturbed=include_disturbed)
-    ours, attempted, measured = tries.ours, tries.attempted, tries.measured
-    values = tries.collector()
+def _synthesis(scenario: Scenario, records: _Records) -> Mapping[str, Values]:
+    data, ours = records.data, records.of(scenario.id)
+    measured, values = _measured(ours), _collector(ours)
     _add_per_repetition(values, [each for each in measured if each.outcome.valid])
     values.add("rss_peak", peaks(ours) if scenario.traffic is None else load_peaks(scenario, data))
-    values.add("rss_slope", slopes(attempted, arm_repetitions=records.of_the_arm(scenario)))
+    values.add("rss_slope", slopes(measured, arm_repetitions=records.of_the_arm(scenario)))
     values.add_whole("model_size", _model_size(scenario))
-    values.add_success_rate(launches=len({each.launch for each in attempted}))
-    add_window(values, scenario, data, ours=ours, measured=measured, targets=targets)
+    values.add_success_rate(launches=len({each.launch for each in measured}))
+    add_window(values, scenario, data, ours=ours, measured=measured, targets={})
     if scenario.mode is Mode.WARM_UP:
         values.add("warm_up_cost", warm_up_costs(ours))
     if scenario.concurrency > 1:
@@ -180,32 +164,16 @@ def _synthesis(
     return values.values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempts:
-    """The repetitions of a scenario: of every phase, those attempted in the measured phase, and those that count."""
-
-    ours: Sequence[Repetition]
-    attempted: Sequence[Repetition]
-    measured: Sequence[Repetition]
-    counts: Counts
-    reason: str
-
-    def collector(self) -> Collector:
-        """A collector with these counts, still without values."""
-        return Collector(self.counts, reason=self.reason)
+def _measured(ours: Sequence[Repetition]) -> list[Repetition]:
+    return [each for each in ours if each.phase is Phase.MEASURED]
 
 
-def _attempts(scenario: Scenario, records: _Records, *, include_disturbed: bool = True) -> _Attempts:
-    ours = records.of(scenario.id)
-    attempted = [each for each in ours if each.phase is Phase.MEASURED]
-    measured = [each for each in attempted if include_disturbed or not _disturbed(each)]
-    return _Attempts(
-        ours=ours,
-        attempted=attempted,
-        measured=measured,
-        counts=_count([each.outcome for each in attempted], disturbed=sum(_disturbed(each) for each in attempted)),
-        reason=_why_none(ours, attempted=attempted, measured=measured),
-    )
+def _collector(ours: Sequence[Repetition]) -> Collector:
+    """A collector with the counts of the measured ones among a scenario's repetitions of every phase."""
+    measured = _measured(ours)
+    disturbed = sum(each.outcome.valid and bool(each.disturbance.marks) for each in measured)
+    counts = _count([each.outcome for each in measured], disturbed=disturbed)
+    return Collector(counts, reason=_why_none(ours, measured))
 
 
 def _add_per_repetition(values: Collector, valid: Sequence[Repetition]) -> None:
@@ -235,14 +203,12 @@ def _count(outcomes: Sequence[Outcome], *, disturbed: int = 0) -> Counts:
     )
 
 
-def _why_none(ours: Sequence[Repetition], *, attempted: Sequence[Repetition], measured: Sequence[Repetition]) -> str:
+def _why_none(ours: Sequence[Repetition], measured: Sequence[Repetition]) -> str:
     """The reason for a metric without values: the first failure, which prevented the rest."""
-    if not attempted:
-        failed = [each.outcome for each in ours if not each.outcome.valid]
-        return f"not measured: the warm-up failed ({reported(failed[0])})" if failed else "not measured"
-    if any(each.outcome.valid for each in attempted) and not any(each.outcome.valid for each in measured):
-        return "every valid repetition was disturbed"
-    return _no_valid([each.outcome for each in attempted])
+    if measured:
+        return _no_valid([each.outcome for each in measured])
+    failed = [each.outcome for each in ours if not each.outcome.valid]
+    return f"not measured: the warm-up failed ({reported(failed[0])})" if failed else "not measured"
 
 
 def _no_valid(outcomes: Sequence[Outcome]) -> str:
@@ -252,7 +218,3 @@ def _no_valid(outcomes: Sequence[Outcome]) -> str:
 
 def _order(repetition: Repetition) -> tuple[int, int, int, float]:
     return repetition.launch, repetition.block, repetition.position, repetition.started_at
-
-
-def _disturbed(repetition: Repetition) -> bool:
-    return repetition.outcome.valid and bool(repetition.disturbance.marks)

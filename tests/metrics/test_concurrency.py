@@ -5,7 +5,7 @@ import pytest
 
 from harness.core.records.repetition import Block, Canary, EngineCounters, LoadNote, Memory, Outcome, OutcomeKind, Phase
 from harness.core.records.scenario import Arrivals, Traffic
-from harness.metrics.derive import scenario_values
+from harness.metrics.derive import RunValues, scenario_values
 
 CANARY = Canary(numpy_ns=None, graph_ns=None)
 LOAD = Traffic(arrivals=Arrivals.POISSON, level=2, seconds=10, warm_up_s=5)
@@ -29,13 +29,13 @@ def test_a_loads_window_counts_what_came_in_it_whenever_it_was_asked_for(made: A
     ]  # fmt: skip
     data = made.data(*ours)
     data = replace(data, run=replace(data.run, scenarios=(scenario,)), blocks=(block(scenario.id),))
-    values = scenario_values(scenario, data, targets={"latency": 3.0})
+    values = RunValues(data).against(scenario, {"latency": 3.0})
     # The second came at 106 s, the third at 112 s; the first before the window, the others after it.
     assert values["throughput"].flat == pytest.approx((0.2,))
     assert values["goodput"].flat == pytest.approx((0.2,))
     # Latencies are of what was to begin in the window, wherever it ended.
     assert values["latency"].n == 2
-    strict = scenario_values(scenario, data, targets={"latency": 1.0})
+    strict = RunValues(data).against(scenario, {"latency": 1.0})
     assert strict["goodput"].flat == (0.0,)
 
 
@@ -100,7 +100,7 @@ def test_each_load_has_the_blocks_of_its_own(made: Any) -> None:
     )
     data = made.data(replace(made.repetition(block=4, started_at=106.0), scenario_id=second.id))
     data = replace(data, run=replace(data.run, scenarios=(first, second)), blocks=blocks)
-    (ours, theirs) = (scenario_values(each, data, targets={"latency": 9.0}) for each in (first, second))
+    (ours, theirs) = (RunValues(data).against(each, {"latency": 9.0}) for each in (first, second))
     assert (ours["rss_peak"].flat, theirs["rss_peak"].flat) == ((1.0,), (2.0,))
     assert ours["client_lag"].flat == pytest.approx((0.0001,))
     assert theirs["client_lag"].flat == pytest.approx((0.0002, 0.0002))
@@ -120,7 +120,7 @@ def test_what_a_crowds_blocks_tell_carries_its_block_and_its_name(made: Any) -> 
         for lag in (1, 2)
     ]
     data = made.data(*ours, scenarios=(scenario,))
-    values = scenario_values(scenario, data, targets={"latency": 9.0})
+    values = RunValues(data).against(scenario, {"latency": 9.0})
     for name, number in (
         ("throughput", 1),
         ("goodput", 1),

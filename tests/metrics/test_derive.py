@@ -51,24 +51,15 @@ def test_warm_ups_other_scenarios_and_invalid_ones_have_no_figures(made: Any) ->
     assert latency.counts.invalid == ((OutcomeKind.INVALID_AUDIO, 1),)
 
 
-def test_disturbed_repetitions_count_unless_left_out(made: Any) -> None:
+def test_disturbed_repetitions_have_values_and_are_counted(made: Any) -> None:
     data = made.data(
         made.repetition(block=0, chunks=((500, 1000),)),
         made.repetition(block=1, chunks=((900, 1000),), marks=("steal",)),
+        made.repetition(block=2, outcome=SILENT, marks=("steal",)),
     )
-    kept = scenario_values(made.scenario(), data)
-    left_out = scenario_values(made.scenario(), data, include_disturbed=False)
-    assert kept["latency"].grouped == ((0.5, 0.9),)
-    assert left_out["latency"].grouped == ((0.5,),)
-    assert kept["latency"].counts == left_out["latency"].counts
-    assert kept["latency"].counts.disturbed == 1
-    assert left_out["success_rate"].grouped == ((1.0,),)
-
-
-def test_when_all_were_disturbed_the_reason_says_so(made: Any) -> None:
-    data = made.data(made.repetition(marks=("steal",)))
-    latency = scenario_values(made.scenario(), data, include_disturbed=False)["latency"]
-    assert (latency.grouped, latency.reason) == ((), "every valid repetition was disturbed")
+    latency = scenario_values(made.scenario(), data)["latency"]
+    assert latency.grouped == ((0.5, 0.9),)
+    assert latency.counts.disturbed == 1
 
 
 def test_reasons_where_nothing_was_measured(made: Any) -> None:
@@ -311,7 +302,7 @@ def test_throughput_and_goodput_of_concurrent_blocks(made: Any) -> None:
         made.repetition(scenario_id=scenario.id, block=1, started_at=110.0, chunks=((1000, 2000),)),
         made.repetition(scenario_id=scenario.id, block=1, started_at=110.0, chunks=((500, 1000),), outcome=SILENT),
     )
-    found = scenario_values(scenario, data, targets={"rtf": 1.0})
+    found = RunValues(data).against(scenario, {"rtf": 1.0})
     assert found["throughput"].grouped == ((1.5, 2.0),)
     assert found["throughput"].blocks == ((0, 1),)
     assert found["goodput"].grouped == ((0.5, 1.0),)
@@ -319,7 +310,7 @@ def test_throughput_and_goodput_of_concurrent_blocks(made: Any) -> None:
 
 
 def test_one_request_at_a_time_has_no_throughput(made: Any) -> None:
-    found = scenario_values(made.scenario(), made.data(made.repetition()), targets={"rtf": 1.0})
+    found = RunValues(made.data(made.repetition())).against(made.scenario(), {"rtf": 1.0})
     assert found["throughput"].reason == found["goodput"].reason == "one request at a time: it takes concurrent ones"
 
 

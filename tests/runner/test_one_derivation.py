@@ -38,16 +38,10 @@ def derived(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     found: Counter[str] = Counter()
     derive = RunValues.derive
 
-    def counted(
-        self: RunValues,
-        scenario: Scenario,
-        *,
-        include_disturbed: bool = True,
-        targets: Mapping[str, float] | None = None,
-    ) -> Mapping[str, Values]:
+    def counted(self: RunValues, scenario: Scenario) -> Mapping[str, Values]:
         if self.data.run.status is not RunStatus.RUNNING:
             found[scenario.id] += 1
-        return derive(self, scenario, include_disturbed=include_disturbed, targets=targets)
+        return derive(self, scenario)
 
     monkeypatch.setattr(RunValues, "derive", counted)
     return found
