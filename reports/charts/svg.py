@@ -73,7 +73,7 @@ class Range:
     high: float
 
 
-def axis(low: float, high: float, label: Callable[[float], str], *, origin: float = 0.0, about: int = 6) -> Axis:
+def axis(low: float, high: float, label: Callable[[float], str], *, about: int = 6) -> Axis:
     """An axis from `low` to `high` with about `about` round ticks."""
     step = round_step((high - low) / about)
     first = math.ceil(low / step - 1e-9)
@@ -84,7 +84,7 @@ def axis(low: float, high: float, label: Callable[[float], str], *, origin: floa
         Tick(
             at=100 * (value - low) / spread,
             label=label(value),
-            is_origin=math.isclose(value, origin, abs_tol=1e-9 * spread),
+            is_origin=abs(value) <= 1e-9 * spread,
         )
         for value in values
     )

@@ -32,6 +32,8 @@ class Fault(StrEnum):
 _TIMEOUTS = frozenset({Fault.TIMEOUT_CONNECT, Fault.TIMEOUT_IDLE, Fault.TIMEOUT_TOTAL})
 _INVALID = frozenset({Fault.NOT_AUDIO, Fault.FORMAT, Fault.TRUNCATED})
 _ANSWERED = _INVALID | {Fault.CLOSED, Fault.TOO_LARGE}
+EXCERPT = 160
+"""The most characters of an excerpt."""
 TOO_MANY_REQUESTS = 429
 SERVER_ERRORS = range(500, 600)
 """Any other error status means that the request or its address was wrong."""
@@ -64,12 +66,12 @@ def _kind(fault: Fault | str) -> OutcomeKind:
     return OutcomeKind.INVALID_AUDIO if fault in _INVALID else OutcomeKind.ERROR
 
 
-def excerpt(body: bytes, limit: int = 160) -> str:
+def excerpt(body: bytes) -> str:
     """The beginning of a body for a message: one line of text, or the first bytes in hexadecimal."""
     if not body:
         return "nothing"
-    text = body[: 4 * limit].decode("utf-8", errors="replace")
+    text = body[: 4 * EXCERPT].decode("utf-8", errors="replace")
     if text.count("�") > 2 or any(ord(char) < 32 and char not in "\t\r\n" for char in text):
         return f"bytes {body[:16].hex(' ')}"
     line = " ".join(text.split())
-    return repr(line if len(line) <= limit else line[:limit] + "…")
+    return repr(line if len(line) <= EXCERPT else line[:EXCERPT] + "…")
