@@ -30,9 +30,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     "--per-client", type=click.IntRange(0), default=0, help="concurrent requests per client address; 0: no limit"
 )
 @click.option("--max-characters", type=click.IntRange(1, 4_500), default=4_500, show_default=True)
-@click.option(
-    "--warm-up/--no-warm-up", default=True, help="synthesise three segments on each session before it is ready"
-)
+@click.option("--warm-up/--no-warm-up", default=True, help="synthesise two segments on each session before it is ready")
 @click.option("--attached", is_flag=True, hidden=True, help="end when standard input does")
 @click.option(
     "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="seconds to finish answers when it stops"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 SENTENCES_OPTIONS: Mapping[str, str] = {
     "sessions": "a count, which share the arm's threads and provider; or provider:threads for each, as in cpu:1+cpu:1",
-    "warm_up": "on or off: three pieces on every session before the engine is ready",
+    "warm_up": "on or off: two segments on every session before the engine is ready",
     "cache": "MiB of audio that are kept; 0 keeps none",
     "cache_ttl": "seconds that a piece is kept",
 }

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 SLOWEST, FASTEST = 0.5, 2.0
 """Speeds that kokoro-onnx takes."""
 _SENTENCE = "ðə kwˈɪk bɹˈaʊn fˈɑːks dʒˈʌmps ˌoʊvɚ ðə lˈeɪzi dˈɑːɡ."
-WARM_UP = ("həlˈoʊ.", _SENTENCE, f"{_SENTENCE} {_SENTENCE} {_SENTENCE}")
-"""A word, a sentence and a long segment: three loads are enough to fit a `CostModel`."""
+WARM_UP = ("həlˈoʊ.", _SENTENCE)
+"""A word, and a sentence as long as a first segment: two loads fit a `CostModel`, which later segments refine."""
 
 
 class NoStages(Stages):
@@ -226,7 +226,7 @@ class Synthesizer:
         return self._clock.now_ns() / 1e9
 
     def warm_up(self, voice: str, *, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Synthesise three segments on every session, to allocate its memory and to fit its `CostModel`.
+        """Synthesise two segments on every session, to allocate its memory and to fit its `CostModel`.
 
         No segment is begun once `go_on` returns False.
         """

@@ -12,7 +12,7 @@ class Settings:
     voice: str = "af_heart"
     """The voice of the warm-up."""
     warm_up: bool = True
-    """Whether to synthesise three segments on every session before the server is ready."""
+    """Whether to synthesise two segments on every session before the server is ready."""
     max_characters: int = LONGEST_TEXT
     max_body: int = 1 << 16
     concurrency: int = 32

@@ -14,6 +14,7 @@ import soundfile
 from harness.core.clock import SystemClock
 from harness.engines.http.engine import start
 from harness.engines.pooled.splitter import split_phonemes
+from harness.engines.pooled.synthesizer import WARM_UP
 from harness.engines.protocol import EngineOrder, SelfReporting, Stages
 from harness.engines.speech import SpeechRequest
 from tests.server.conftest import PATIENCE, Serve, Served, Tones, pcm, tone
@@ -98,7 +99,7 @@ def test_a_streamed_wav_says_that_its_size_is_not_known_and_a_whole_one_says_it(
 def test_the_first_piece_is_there_before_the_second_is_spoken(serve: Serve) -> None:
     tones = Tones()
     with serve(tones) as served:
-        served.until(lambda: len(tones.spoken) == 3)
+        served.until(lambda: len(tones.spoken) == len(WARM_UP))
         hold = Tones()
         tones.create, first = _one_then_hold(tones, hold), len(pcm(tone(PIECES[0]))) + 2 * len(SILENCE)
         with httpx.stream("POST", served.url + SPEECH, json={"text": TEXT, "stream": True}, timeout=PATIENCE) as answer:
@@ -238,7 +239,7 @@ def test_the_cache_answers_the_second_time_and_is_accounted_for_apart(serve: Ser
         first, second = (ask(served, text=TEXT).content for _ in range(2))
         report = served.report(requests=2)
     assert first == second
-    assert len(tones.spoken) == 3 + len(PIECES)
+    assert len(tones.spoken) == len(WARM_UP) + len(PIECES)
     assert report["audio_seconds"] == {"computed": len(SOUND) / 24_000, "cached": len(SOUND) / 24_000}
     assert report["computed"]["ttfa"]["n"] == report["cached"]["ttfa"]["n"] == 1
 
@@ -248,7 +249,7 @@ def test_a_stampede_is_spoken_once(serve: Serve) -> None:
     with serve(tones, cache_bytes=1 << 22) as served, ThreadPoolExecutor(32) as threads:
         answers = list(threads.map(lambda _: ask(served, text=TEXT).content, range(32)))
     assert set(answers) == {pcm(SOUND)}
-    assert len(tones.spoken) == 3 + len(PIECES)
+    assert len(tones.spoken) == len(WARM_UP) + len(PIECES)
 
 
 def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from harness.engines.pooled.splitter import split_phonemes
+from harness.engines.pooled.synthesizer import WARM_UP
 from tests import forking
 from tests.server.conftest import PATIENCE, Serve, Served, Tones, connect, pcm, tone
 
@@ -51,14 +52,14 @@ def test_who_hangs_up_is_not_spoken_to_any_longer(serve: Serve) -> None:
         tones.go_on.clear()
         with connect(served) as connection:
             connection.sendall(post(json.dumps({"text": LONG, "stream": True}).encode()))
-            served.until(lambda: served.service.answering == 1 and len(tones.spoken) == 4)
+            served.until(lambda: served.service.answering == 1 and len(tones.spoken) == len(WARM_UP) + 1)
         served.until(lambda: requests(served)["hung-up"] == 1)
         tones.go_on.set()
         assert served.service.answering == 0
         assert served.service.synthesizer.pool.waiting == 0
         assert httpx.post(served.url + SPEECH, json={"text": "next."}).content == spoken("next.")
     # The piece that was being spoken could not be stopped; none was begun after it.
-    assert tones.spoken[3:] == [split_phonemes(LONG)[0], "next."]
+    assert tones.spoken[len(WARM_UP) :] == [split_phonemes(LONG)[0], "next."]
 
 
 def test_who_does_not_listen_is_let_go(serve: Serve) -> None:
