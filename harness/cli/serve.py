@@ -129,7 +129,7 @@ def _files(config: Config) -> "tuple[ModelFiles, Config]":
     catalogue = Catalogue()
     if not config["model"]:
         obtain_models(config, report=lambda message: click.echo(message, err=True))
-    name = config["model"][0] if config["model"] else default_models(catalogue).original
+    name = config["model"][0] if config["model"] else default_models(catalogue.cache).original
     _, wanted = split_label(name)
     voices = Path(config["voices"]) if config["voices"] else None
     files = catalogue.resolve(wanted, voices=voices, report=lambda message: click.echo(message, err=True))

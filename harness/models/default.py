@@ -15,6 +15,7 @@ from harness.models.download import Progress, unwatched
 from harness.models.files import Report, silent
 
 if TYPE_CHECKING:
+    from harness.models.cache import Cache
     from harness.models.catalogue import Catalogue
 
 PUBLISHED = ("kokoro-v1.0", "kokoro-v1.1")
@@ -52,13 +53,13 @@ class DefaultModels:
         return [self.original, *published, *(f"{self.original}-{recipe}" for recipe in made)]
 
 
-def default_models(catalogue: "Catalogue") -> DefaultModels:
-    """The models that the cache has now; nothing is downloaded."""
-    published = next((name for name in PUBLISHED if catalogue.cache.find(name)), "")
+def default_models(cache: "Cache") -> DefaultModels:
+    """The models that `cache` has now; nothing is downloaded."""
+    published = next((name for name in PUBLISHED if cache.find(name)), "")
     if published:
         return DefaultModels(original=published)
-    refused = _refused.get(catalogue.cache.root, "")
-    if not refused and catalogue.cache.find(EIGHT_BIT):
+    refused = _refused.get(cache.root, "")
+    if not refused and cache.find(EIGHT_BIT):
         return DefaultModels(original=DEQUANTISED, quantised=EIGHT_BIT)
     return DefaultModels(
         original=REPLICA,
@@ -68,7 +69,7 @@ def default_models(catalogue: "Catalogue") -> DefaultModels:
 
 def obtain_default(catalogue: "Catalogue", *, report: Report = silent, progress: Progress = unwatched) -> DefaultModels:
     """The default models, downloaded and dequantised where they are not here; the replica where that fails."""
-    found = default_models(catalogue)
+    found = default_models(catalogue.cache)
     root = catalogue.cache.root
     if found.original in PUBLISHED or root in _refused:
         return found
@@ -76,9 +77,9 @@ def obtain_default(catalogue: "Catalogue", *, report: Report = silent, progress:
         if found.original == REPLICA:
             if os.environ.get(OFFLINE_VARIABLE):
                 _refused[root] = f"{EIGHT_BIT} is not here, and {OFFLINE_VARIABLE} is set"
-                return default_models(catalogue)
+                return default_models(catalogue.cache)
             catalogue.obtain(EIGHT_BIT, report=report, progress=progress)
         catalogue.resolve(DEQUANTISED, report=report)
     except ModelError as error:
         _refused[root] = str(error)
-    return default_models(catalogue)
+    return default_models(catalogue.cache)

@@ -17,10 +17,10 @@ def default_names(engine: str, selection: str, recipes: Sequence[str] | None) ->
     recipes = QUANTISED[selection] if recipes is None else recipes
     if engine == "scripted":
         return ["scripted", "scripted-8bit"] if recipes else ["scripted"]
-    from harness.models.catalogue import Catalogue
+    from harness.models.cache import Cache
     from harness.models.default import default_models
 
-    return default_models(Catalogue()).names(recipes, chosen=chosen)
+    return default_models(Cache()).names(recipes, chosen=chosen)
 
 
 def obtain_models(
@@ -46,6 +46,6 @@ def replica_note(config: Config, resolved: Collection[str]) -> tuple[str, ...]:
 
     if config["model"] or default.REPLICA not in resolved:
         return ()
-    from harness.models.catalogue import Catalogue
+    from harness.models.cache import Cache
 
-    return (REPLICA_NOTE + default.default_models(Catalogue()).reason,)
+    return (REPLICA_NOTE + default.default_models(Cache()).reason,)

@@ -64,14 +64,14 @@ def test_a_public_file_that_is_absent_names_the_command(catalogue: Catalogue) ->
 
 
 def test_the_real_model_is_the_default_once_it_is_here(catalogue: Catalogue, cache: Cache) -> None:
-    assert default_models(catalogue).original == "replica"
+    assert default_models(cache).original == "replica"
     catalogue.resolve("replica")
     manifest = cache.manifests()[0]
     text = cache.models.joinpath(f"{manifest.model.removesuffix('.onnx')}.json").read_text()
     cache.models.joinpath("kokoro-v1.1.json").write_text(text)
-    assert default_models(catalogue).original == "kokoro-v1.1"
+    assert default_models(cache).original == "kokoro-v1.1"
     cache.models.joinpath("kokoro-v1.0.json").write_text(text)
-    assert default_models(catalogue).original == "kokoro-v1.0"
+    assert default_models(cache).original == "kokoro-v1.0"
 
 
 def test_a_damaged_model_is_refused_and_rebuilt(catalogue: Catalogue, replicas: Any) -> None:

@@ -40,7 +40,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_default_models_with_published_original_prefer_it(tmp_path: Path) -> None:
-    assert default_models(Shelf(tmp_path, "kokoro-v1.0", INT8)) == DefaultModels(original="kokoro-v1.0")  # type: ignore[arg-type]
+    assert default_models(Shelf(tmp_path, "kokoro-v1.0", INT8).cache) == DefaultModels(original="kokoro-v1.0")
     shelf = Shelf(tmp_path, "kokoro-v1.1")
     assert obtain_default(shelf).original == "kokoro-v1.1"  # type: ignore[arg-type]
     assert shelf.calls == []
@@ -48,16 +48,16 @@ def test_default_models_with_published_original_prefer_it(tmp_path: Path) -> Non
 
 def test_obtain_default_downloads_once_and_dequantises(tmp_path: Path) -> None:
     shelf: Any = Shelf(tmp_path)
-    assert default_models(shelf).original == "replica"
+    assert default_models(shelf.cache).original == "replica"
     assert obtain_default(shelf) == DefaultModels(original=DQ, quantised=INT8)
-    assert obtain_default(shelf) == default_models(shelf)
+    assert obtain_default(shelf) == default_models(shelf.cache)
     assert shelf.calls == [f"obtain {INT8}", f"resolve {DQ}", f"resolve {DQ}"]
 
 
 def test_obtain_default_without_source_gives_replica_and_reason_and_tries_once(tmp_path: Path) -> None:
     shelf: Any = Shelf(tmp_path, failure="no source answers")
     assert obtain_default(shelf) == DefaultModels(original="replica", reason="no source answers")
-    assert obtain_default(shelf) == default_models(shelf)
+    assert obtain_default(shelf) == default_models(shelf.cache)
     assert shelf.calls == [f"obtain {INT8}"]
 
 
@@ -69,7 +69,7 @@ def test_obtain_default_offline_downloads_nothing(tmp_path: Path, monkeypatch: p
 
 
 def test_default_models_in_untouched_cache_name_the_command_that_downloads(tmp_path: Path) -> None:
-    assert f"`kokoro-bench models fetch {INT8}`" in default_models(Shelf(tmp_path)).reason  # type: ignore[arg-type]
+    assert f"`kokoro-bench models fetch {INT8}`" in default_models(Shelf(tmp_path).cache).reason
 
 
 @pytest.mark.parametrize(
