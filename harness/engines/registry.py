@@ -18,7 +18,7 @@ HARNESS = "kokoro-bench"
 BUILT_IN = {
     "endpoint": "harness.engines.http.engine:start",
     "espeak": "harness.engines.espeak:start",
-    "fastkokoro": "harness.engines.fastkokoro:start",
+    "fastkokoro": "harness.engines.fastkokoro.engine:start",
     "kokoro": "harness.engines.kokoro.engine:start",
     "kokoro-sentences": "harness.engines.pooled.engine:start",
     "kokoro-server": "harness.engines.pooled.over_http:start",

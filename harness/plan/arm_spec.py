@@ -24,7 +24,7 @@ from harness.core.comma_lists import join_list, split_list
 from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
 from harness.engines.builds import refuse_several_builds
-from harness.engines.fastkokoro import OPTIONS as FASTKOKORO_OPTIONS
+from harness.engines.fastkokoro.options import OPTIONS as FASTKOKORO_OPTIONS
 from harness.engines.http.target import ENDPOINT_OPTIONS
 from harness.engines.kokoro.session import SESSION_OPTIONS
 from harness.engines.pooled.options import SENTENCES_OPTIONS, SERVED_OPTIONS

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness.core.clock import SystemClock
-from harness.engines.fastkokoro import FastKokoroEngine, start
+from harness.engines.fastkokoro.engine import FastKokoroEngine, start
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, outcome_of
 

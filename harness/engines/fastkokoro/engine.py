@@ -6,13 +6,14 @@ its server does. Its settings come from its environment variables, except for th
 
 import asyncio
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineFacts
 from harness.engines.builds import installed_versions
+from harness.engines.fastkokoro.options import STRATEGIES
 from harness.engines.kokoro.engine import SAMPLE_RATE, reported_packages, stamped
 from harness.engines.kokoro.session import LEVELS, StampedSession
 from harness.engines.languages import DEFAULT
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from harness.core.clock import Clock
 
-STRATEGIES = ("adaptive", "chunk", "kokoro", "phrase", "sentence")
-OPTIONS: Mapping[str, str] = {"stream_strategy": f"{', '.join(STRATEGIES)}: where a stream is cut"}
-"""What an arm may set of this engine, beside graph_optimization."""
 SLOWEST, FASTEST = 1.0, 2.0
 """The speeds that fastkokoro takes; others are an assertion error in it."""
 PCM_SCALE = 32_768

@@ -1,0 +1,1 @@
+"""Another implementation of Kokoro on ONNX Runtime, as an engine."""
