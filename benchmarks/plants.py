@@ -248,7 +248,7 @@ def every_plant() -> Iterator[Plant]:
     cause = f"^onnxruntime {newer} → {older}"
     # What newer releases made faster is unsigned 8-bit weights.
     sides = named(*arms, "--model", f"{MODEL}-u8")
-    yield Plant(kind="onnxruntime", name=older, sides=sides, cause=cause, part="^stage inference:")
+    yield Plant(kind="onnxruntime", name=older, sides=sides, cause=cause)
     yield Plant(kind="same", name="threads=1", sides=named("threads=1", "threads=1"), cause="")
 
 
