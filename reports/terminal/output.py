@@ -1,7 +1,7 @@
 """What a person sees in the terminal: progress while it measures, then results, verdicts and where the report lies."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -84,10 +84,10 @@ def print_duel(
     console.print(table)
     for verdict in data.verdicts:
         if verdict.kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.FAILED, VerdictKind.DIFFERENT):
-            tell(console, f"{verdict.metric}: {explained(verdict, suspects=False)}")
+            tell(console, f"{_label(verdict, texts)}: {explained(verdict, suspects=False)}")
     for line in suspect_lines(data.verdicts):
         tell(console, line)
-    for line in (*_unsettled(data.verdicts), *failures(data)):
+    for line in (*_unsettled(data.verdicts, texts), *failures(data)):
         tell(console, line, "yellow")
     tell(console, _headline(data), "bold")
     for note in (*data.run.notes, *notes):
@@ -95,12 +95,18 @@ def print_duel(
     tell(console, _meaning(finished.code, data), "dim")
 
 
-def _unsettled(verdicts: Sequence[Verdict]) -> list[str]:
+def _label(verdict: Verdict, texts: Mapping[str, str]) -> str:
+    """The metric of a verdict; in a duel of several texts with the text, as in the table. `texts` is by scenario id."""
+    text = texts[verdict.scenario_id]
+    return verdict.metric if set(texts.values()) == {text} else f"{text} {verdict.metric}".lstrip()
+
+
+def _unsettled(verdicts: Sequence[Verdict], texts: Mapping[str, str]) -> list[str]:
     """Advice for inconclusive verdicts; metrics with the same advice share a line."""
     shown: dict[str, list[str]] = {}
     for verdict in verdicts:
         if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.advice:
-            shown.setdefault(verdict.advice, []).append(verdict.metric)
+            shown.setdefault(verdict.advice, []).append(_label(verdict, texts))
     return [f"{', '.join(dict.fromkeys(metrics))}: {advice}" for advice, metrics in shown.items()]
 
 
@@ -205,6 +211,8 @@ def _meaning(code: ExitCode, data: RunData) -> str:
     }
     if any(verdict.leniency for verdict in data.verdicts):
         sentences[ExitCode.OK] = "nothing worse but what is waived or informs, no target missed"
+    if any(target.kind is TargetKind.UNMET for target in data.targets):
+        sentences[ExitCode.OK] = sentences[ExitCode.OK].replace("no target missed", "no target missed that decides it")
     failed = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.FAILED]
     if failed and all(verdict.metric == SPEECH_VERDICT for verdict in failed):
         sentences[ExitCode.MEASUREMENT] = "speech is broken; what was measured is stored"

@@ -436,6 +436,16 @@ def test_the_advice_names_a_longer_budget_than_the_one_that_ended_the_duel(here:
     assert min(map(int, named)) > budget_s
 
 
+def test_a_duel_of_several_texts_names_the_text_of_each_verdict(here: Command) -> None:
+    sides = ("model=scripted-8bit", "model=scripted", "--engine", "scripted")
+    found = here("duel", *sides, "--text", "chars-12,chars-60")
+    assert found.returncode == 0, found.stderr
+    lines = [line.partition(": better: ")[0] for line in found.stdout.splitlines() if ": better: " in line]
+    assert {"chars-12 latency", "chars-60 latency"} <= set(lines)
+    alone = here("duel", *sides, "--text", "chars-12")
+    assert "\nlatency: better: " in alone.stdout
+
+
 def test_a_value_of_a_launch_is_not_promised_by_a_longer_budget(faster: Finished) -> None:
     analysis = DuelAnalysis(effect=0.05, budget_s=100, terms=Terms(launches=4, policy=Policy()))
     data = faster.data
