@@ -201,18 +201,17 @@ def _headline(data: RunData) -> str:
 
 
 def _meaning(code: ExitCode, data: RunData) -> str:
+    lenient = any(verdict.leniency for verdict in data.verdicts)
+    unmet = any(target.kind is TargetKind.UNMET for target in data.targets)
+    worse = "nothing worse but what is waived or informs" if lenient else "nothing worse"
     sentences = {
-        ExitCode.OK: "nothing worse, no target missed",
+        ExitCode.OK: f"{worse}, no target missed{' that decides it' if unmet else ''}",
         ExitCode.WORSE: "a regression or a missed target",
         ExitCode.MEASUREMENT: "something could not be measured validly; what could be is stored",
         ExitCode.UNDECIDED: "no answer where --require asks for one",
         ExitCode.INTERNAL: "an error after the measurement, which is stored",
         ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
     }
-    if any(verdict.leniency for verdict in data.verdicts):
-        sentences[ExitCode.OK] = "nothing worse but what is waived or informs, no target missed"
-    if any(target.kind is TargetKind.UNMET for target in data.targets):
-        sentences[ExitCode.OK] = sentences[ExitCode.OK].replace("no target missed", "no target missed that decides it")
     failed = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.FAILED]
     if failed and all(verdict.metric == SPEECH_VERDICT for verdict in failed):
         sentences[ExitCode.MEASUREMENT] = "speech is broken; what was measured is stored"

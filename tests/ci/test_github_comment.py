@@ -1,9 +1,8 @@
 """The comment on a pull request: only its own comment is replaced, and hostile text reaches it escaped."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from harness.ci.comment_text import MARKER
+from tests.ci.api_server import send, served
 from tests.ci.hostile import HOSTILE, is_text
 from tests.ci.jobs import Runner, workflow
 from tests.conftest import Command
@@ -50,29 +50,13 @@ class GitHub:
 def github() -> Iterator[tuple[GitHub, str]]:
     api = GitHub()
 
-    class Handler(BaseHTTPRequestHandler):
-        def _do(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            api.authorised.add(self.headers["authorization"])
-            content = json.loads(self.rfile.read(length) or b"{}")
-            body = json.dumps(api.answer(self.command, self.path, content)).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        api.authorised.add(handler.headers["authorization"])
+        content = json.loads(handler.rfile.read(int(handler.headers.get("content-length") or 0)) or b"{}")
+        send(handler, 200, json.dumps(api.answer(handler.command, handler.path, content)).encode())
 
-        do_GET = do_POST = do_PATCH = _do  # noqa: N815 - the base's names
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield api, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    for address in served(answer):
+        yield api, address
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from harness.ci.comment_text import MARKER
+from tests.ci.api_server import send, served
 from tests.ci.hostile import HOSTILE, is_text
 from tests.conftest import Command
 
@@ -67,32 +67,6 @@ class GitLab:
         found = next(each for each in kept if path.endswith(f"/notes/{each['id']}"))
         found.update(content)
         return found
-
-
-def served(answer: Any) -> Iterator[str]:
-    """A server of `answer`, which takes the handler; its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        do_GET = do_POST = do_PUT = answer  # noqa: N815 - the base's names
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def send(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in {"content-length": str(len(body)), **headers}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 @pytest.fixture
