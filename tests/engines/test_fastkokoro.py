@@ -157,8 +157,14 @@ def test_what_it_cannot_speak_is_a_failure_of_the_request(begin: Start, request_
         ({"provider": "abacus"}, "unknown provider 'abacus'"),
         ({"voice": "af_bella"}, "voice 'af_bella' is not in the voices file; it has af_heart, am_puck"),
         ({"model_path": "broken.onnx"}, "fastkokoro cannot start: a model of nothing"),
-        ({"session_options": {"arena": "off"}}, "fastkokoro has no setting arena=off; it takes graph_optimization ("),
-        ({"session_options": {"stream_strategy": "word"}}, "no setting stream_strategy=word"),
+        (
+            {"session_options": {"arena": "off"}},
+            "fastkokoro has no option arena; it takes graph_optimization and stream_strategy",
+        ),
+        (
+            {"session_options": {"stream_strategy": "word"}},
+            "fastkokoro option stream_strategy takes adaptive, chunk, kokoro, phrase, sentence, not 'word'",
+        ),
         ({"profile": "here"}, "fastkokoro writes no profile"),
     ],
 )

@@ -17,6 +17,7 @@ from harness.engines.fastkokoro.options import STRATEGIES
 from harness.engines.kokoro.engine import SAMPLE_RATE, reported_packages, stamped
 from harness.engines.kokoro.session import LEVELS, StampedSession
 from harness.engines.languages import DEFAULT
+from harness.engines.option_values import read_choice
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.providers import find_provider, why_absent
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 SLOWEST, FASTEST = 1.0, 2.0
 """The speeds that fastkokoro takes; others are an assertion error in it."""
 PCM_SCALE = 32_768
+CHOICES = {
+    "graph_optimization": ("onnx_graph_optimization_level", tuple(LEVELS)),
+    "stream_strategy": ("stream_strategy", STRATEGIES),
+}
+"""Option of an arm → the field of fastkokoro's settings, and its values."""
 
 
 class FastKokoroEngine:
@@ -133,15 +139,10 @@ def _settings(order: EngineOrder, ort: Any) -> dict[str, Any]:  # noqa: ANN401 -
     if order.threads:
         chosen["onnx_intra_op_num_threads"] = order.threads
     for name, value in order.session_options.items():
-        if name == "graph_optimization" and value in LEVELS:
-            chosen["onnx_graph_optimization_level"] = value
-        elif name == "stream_strategy" and value in STRATEGIES:
-            chosen[name] = value
-        else:
-            raise EngineRefusal(
-                f"fastkokoro has no setting {name}={value}; it takes graph_optimization ({', '.join(LEVELS)}) and "
-                f"stream_strategy ({', '.join(STRATEGIES)})"
-            )
+        if name not in CHOICES:
+            raise EngineRefusal(f"fastkokoro has no option {name}; it takes {' and '.join(CHOICES)}")
+        field, allowed = CHOICES[name]
+        chosen[field] = read_choice(f"fastkokoro option {name}", value, allowed)
     return chosen
 
 
