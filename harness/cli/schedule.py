@@ -62,9 +62,12 @@ def _server(config: Config, http: str) -> Any:  # noqa: ANN401 - what keep_sched
 
 
 def _say(text: str) -> None:
+    from contextlib import suppress
+
     from harness.schedule.service import spoken
 
-    click.echo(spoken(text))
+    with suppress(OSError):  # a full disk below the scheduler's log is no reason to end
+        click.echo(spoken(text))
 
 
 @schedule.command()

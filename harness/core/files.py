@@ -49,6 +49,23 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
+def append_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Append all of `content` to a file, or nothing of it. OSError where it fails, such as on a full disk.
+
+    `durable` waits until the bytes are on the disk.
+    """
+    with path.open("ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(size)
+            raise
+        if durable:
+            os.fsync(file.fileno())
+
+
 def check_folder(folder: Path) -> None:
     """Prove that a file can be written into `folder`. OSError where it cannot."""
     part = _part(folder / "check")

@@ -21,6 +21,7 @@ from harness.plan.matrix import Plan
 from harness.runner.recorder import RunRecorder
 from harness.runner.resources import Reporter, Resources
 from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks
+from harness.store.retry import with_retries
 from harness.store.runs import RunStore
 
 
@@ -37,11 +38,12 @@ class Session:
 
     def begin(self, plan: Plan, *, announced: bool = True) -> RunRecorder:
         """Store the head of a run that starts now. A part of a run is not `announced`: it is no run to wait for."""
-        head = head_of(self.resources, plan)
+        head, clock = head_of(self.resources, plan), self.resources.clock
+        run_id = with_retries(lambda: self.store.begin(head), clock=clock, report=self.report)
         recorder = RunRecorder(
             store=self.store,
-            head=replace(head, id=self.store.begin(head)),
-            clock=self.resources.clock,
+            head=replace(head, id=run_id),
+            clock=clock,
             report=self.report,
         )
         for handler in self.handlers if announced else ():

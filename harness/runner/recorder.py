@@ -1,7 +1,8 @@
 """Stores the events of a run as they occur, and its conclusions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from harness.analysis.conclude import Conclusions
 from harness.core.clock import Clock
@@ -14,6 +15,8 @@ from harness.measure.conductor.memory_groups import describe_groups
 from harness.runner.resources import Reporter
 from harness.store.retry import with_retries
 from harness.store.runs import RunStore
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class RunRecorder:
 
         If the database is unreachable, writing is retried, so that no measured record is lost.
         """
-        with_retries(lambda: self._store(event), clock=self.clock, report=self.report)
+        self._retried(lambda: self._store(event))
         if isinstance(event, BlockDone):
             self.blocks.append(event.block)
             self.repetitions += event.repetitions
@@ -68,7 +71,7 @@ class RunRecorder:
 
     def add_repetitions(self, repetitions: Sequence[Repetition]) -> None:
         """Store repetitions of a block that has not ended."""
-        with_retries(lambda: self.store.add_repetitions(self.run_id, repetitions), clock=self.clock, report=self.report)
+        self._retried(lambda: self.store.add_repetitions(self.run_id, repetitions))
         self.repetitions += repetitions
 
     def observed(self, status: RunStatus, reason: str) -> RunData:
@@ -78,19 +81,23 @@ class RunRecorder:
     def finish(self, conclusions: Conclusions, *, status: RunStatus, reason: str, conditions: Conditions) -> RunData:
         """Store the conclusions and the end of the run. Return the run as stored, without reading it again.
 
-        A complete run with a failed scenario is stored as failed.
+        A complete run with a failed scenario is stored as failed. Writing is retried as in `__call__`.
         """
         failed = any(verdict.kind is VerdictKind.FAILED for verdict in conclusions.verdicts)
         if failed and status in (RunStatus.COMPLETE, RunStatus.PARTIAL):
             status = RunStatus.FAILED
-        self.store.conclude(self.run_id, conclusions.summaries, conclusions.verdicts, conclusions.targets)
-        ended = self.store.finish(
-            self.run_id,
-            status=status,
-            ended_at=self.clock.wall(),
-            conditions_at_end=conditions,
-            reason=reason,
-            notes=conclusions.notes,
+        concluded = conclusions.summaries, conclusions.verdicts, conclusions.targets
+        self._retried(lambda: self.store.conclude(self.run_id, *concluded))
+        ended_at = self.clock.wall()
+        ended = self._retried(
+            lambda: self.store.finish(
+                self.run_id,
+                status=status,
+                ended_at=ended_at,
+                conditions_at_end=conditions,
+                reason=reason,
+                notes=conclusions.notes,
+            )
         )
         return replace(
             self.so_far,
@@ -99,6 +106,9 @@ class RunRecorder:
             verdicts=tuple(conclusions.verdicts),
             targets=tuple(conclusions.targets),
         )
+
+    def _retried(self, action: Callable[[], Result]) -> Result:
+        return with_retries(action, clock=self.clock, report=self.report)
 
     def _store(self, event: Event) -> None:
         if isinstance(event, BlockDone):

@@ -28,7 +28,7 @@ STALE_S: Final = 180.0
 """A daemon idle for longer (s) is unhealthy: nothing that it waits for takes that long."""
 APART_S: Final = 1.0
 """The overview is read at most once in this time (s), for all clients together."""
-LIVE_PAGES: Final = 16
+LIVE_PAGES: Final = 32
 """Limit of live pages open at the same time."""
 SILENT_S: Final = 15.0
 """After this time (s) without a change a comment is sent, so that a closed page is detected."""
@@ -85,6 +85,7 @@ class Source:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _at: float = float("-inf")
     _last: Overview | None = None
+    _live: tuple[Overview, bytes, bytes] | None = None
 
     def overview(self) -> Overview:
         """The state of a moment ago."""
@@ -92,6 +93,14 @@ class Source:
             if self._last is None or time.monotonic() - self._at >= APART_S:
                 self._last, self._at = self.read(), time.monotonic()
             return self._last
+
+    def live(self) -> tuple[bytes, bytes]:
+        """The state without its times, and the event for a live page. They are encoded once for all pages."""
+        found = self.overview()
+        with self._lock:
+            if self._live is None or self._live[0] is not found:
+                self._live = found, _encoded(found, still=True), b"data: " + _encoded(found) + b"\n\n"
+            return self._live[1:]
 
 
 class Dashboard:
@@ -211,9 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
             last, sent_at = b"", time.monotonic()
             while not self.stop.is_set():
                 try:
-                    found = self.source.overview()
-                    state = _encoded(found, still=True)
-                    line = b"data: " + _encoded(found) + b"\n\n"
+                    state, line = self.source.live()
                 except BenchError as error:
                     state = line = b"event: trouble\ndata: " + json.dumps(published_text(str(error))).encode() + b"\n\n"
                 if state != last or time.monotonic() - sent_at >= SILENT_S:

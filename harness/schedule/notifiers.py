@@ -1,19 +1,25 @@
 """Alert targets: a webhook, an Apprise URL, a file, a command. If one fails, the others still get the alert."""
 
+import hashlib
 import json
 import os
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from string import Template
 from typing import Any, Final
 
 from harness.core.errors import BenchError, ConfigError
+from harness.core.files import append_whole
 from harness.core.user_paths import user_path
 
 TIMEOUT_S: Final = 15.0
+REPEATED: Final = "This may have arrived before: it was not known whether it did."
+SEARCHED_BYTES: Final = 4_000_000
+"""The end of a file in which a message is looked for that may have been written."""
 
 
 class AlertError(BenchError):
@@ -48,7 +54,8 @@ class Line:
 class Message:
     """The content of an alert: `text` is the whole alert, for chat programs.
 
-    `event` is "alert", "improvement" or how alerts ended.
+    `event` is "alert", "improvement" or how alerts ended. `id` is the same whenever the message is sent; `repeated`
+    says that it may have arrived before.
     """
 
     event: str
@@ -59,18 +66,30 @@ class Message:
     job: str
     link: str
     alerts: tuple[Line, ...]
+    id: str = ""
+    repeated: bool = False
 
     def as_json(self) -> str:
         """One line."""
         return json.dumps({"product": "kokoro-bench", **asdict(self)}, ensure_ascii=False)
 
+    @property
+    def for_people(self) -> str:
+        """The text, for a target that shows nothing else."""
+        return f"{self.text}\n{REPEATED}" if self.repeated else self.text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """An alert target. `name` appears in messages and never contains a secret."""
+    """An alert target. Neither `name`, which appears in messages, nor `key`, which is stored, contains a secret.
+
+    `has` says whether a message that may have been sent is known to have arrived.
+    """
 
     name: str
     send: Callable[[Message], None]
+    has: Callable[[Message], bool] = lambda _message: False
+    key: str = ""
 
 
 def channels(
@@ -81,7 +100,10 @@ def channels(
     `file:PATH` appends JSON lines; `command:PROGRAM ARGUMENT…` gets the JSON on standard input; `http(s)://…` is posted
     to; everything else, or what begins with `apprise:`, is Apprise's. `${NAME}` is taken from the environment.
     """
-    return tuple(_channel(_filled(text, environment), text, root) for text in declared)
+    return tuple(
+        replace(_channel(_filled(text, environment), text, root), key=hashlib.sha256(text.encode()).hexdigest()[:16])
+        for text in dict.fromkeys(declared)
+    )
 
 
 def tell(channels: Sequence[Channel], message: Message) -> str:
@@ -101,7 +123,11 @@ def _channel(text: str, declared: str, root: Path) -> Channel:
     kind, _, rest = text.partition(":")
     if kind == "file" and rest:
         path = user_path(rest, base=root, where="alerts")
-        return Channel(name=f"file {rest}", send=lambda message: _append(path, message))
+        return Channel(
+            name=f"file {rest}",
+            send=lambda message: _append(path, message),
+            has=lambda message: _has_line(path, message),
+        )
     if kind == "command" and rest:
         try:
             command = shlex.split(rest)
@@ -141,10 +167,17 @@ def _host(url: str) -> str:
 def _append(path: Path, message: Message) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(message.as_json() + "\n")
+        append_whole(path, message.as_json().encode() + b"\n", durable=True)
     except OSError as error:
         raise AlertError(error.strerror or str(error)) from error
+
+
+def _has_line(path: Path, message: Message) -> bool:
+    """Whether a file has the line of a message. If it cannot be read, writing to it says why."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - SEARCHED_BYTES))
+        return any(json.dumps(message.id).encode() in line and line.endswith(b"}\n") for line in file)
+    return False
 
 
 def _run(command: Sequence[str], message: Message, root: Path) -> None:
@@ -173,9 +206,8 @@ def _post(url: str, message: Message) -> None:
     import httpx
 
     try:
-        answer = httpx.post(
-            url, content=message.as_json(), headers={"content-type": "application/json"}, timeout=TIMEOUT_S
-        )
+        headers = {"content-type": "application/json", "idempotency-key": message.id}
+        answer = httpx.post(url, content=message.as_json(), headers=headers, timeout=TIMEOUT_S)
     except httpx.HTTPError as error:
         raise AlertError(f"cannot be reached ({type(error).__name__})") from error
     if answer.is_error or answer.is_redirect:
@@ -198,7 +230,7 @@ def _apprise(url: str) -> Callable[[Message], None]:
 
     def send(message: Message) -> None:
         kind = apprise.NotifyType.WARNING if message.event == "alert" else apprise.NotifyType.SUCCESS
-        if not sender.notify(title=message.subject, body=message.text, notify_type=kind):
+        if not sender.notify(title=message.subject, body=message.for_people, notify_type=kind):
             raise AlertError("could not be delivered")
 
     return send

@@ -1,12 +1,14 @@
 """Actions after a scheduled run: send alerts, promote the run, write the site, remove old data.
 
 A change that the run has found is first confirmed by a duel, in a due time of its own; the alert and the promotion of
-the run wait for it. If a step fails, it reports the error, and the schedule goes on.
+the run wait for it. If a step fails, it reports the error, and the schedule goes on. If the database stays unavailable,
+the schedule ends, and its next start repeats the actions: each has an effect once.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
+from uuid import uuid4
 
 from harness.analysis.alert_words import alert_page
 from harness.analysis.subjects import subject_of
@@ -30,9 +32,11 @@ from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy, endings
 from harness.schedule.history_findings import Tested
 from harness.schedule.job import Job
 from harness.schedule.last_results import OF_SEVERAL_ARMS
-from harness.schedule.notifiers import Channel, Line, Message, tell
+from harness.schedule.notifiers import Line, Message
+from harness.schedule.outbox import Outbox
 from harness.schedule.promotion import refusal
 from harness.schedule.retention import Retention
+from harness.store.errors import AwayError
 from harness.store.rows import SeriesPoint
 from harness.store.runs import RunStore
 from harness.store.schedule_log import ScheduleLog
@@ -54,7 +58,7 @@ class PostRunActions:
     store: RunStore
     journal: ScheduleLog
     machine_key: str
-    channels: Sequence[Channel]
+    outbox: Outbox
     promote: Callable[[RunData], int]
     publish: Callable[[], None]
     link_of: Callable[[str], str]
@@ -66,7 +70,7 @@ class PostRunActions:
     """Whether the level that an alert on a regression reported was accepted, as far as a run shows."""
 
     def of(self, fire: Fire, job: Job, *, now: float) -> None:
-        """Run all actions for a due time that has ended."""
+        """Run all actions for a due time that has ended. Raises AwayError if the database stays unavailable."""
         if fire.explains is not None:
             self._try(lambda: self._note_failure(fire))
             self._try(self.publish)
@@ -78,18 +82,20 @@ class PostRunActions:
             self._try(lambda: self._explain(fire, job, now=now))
         else:
             self._try(lambda: self._tell_news(fire, data, job, now=now))
+        self._try(lambda: self.outbox.send(fire.runner, now=now))
         if data is not None and not self._try(lambda: self._is_confirmed_first(fire, now=now)):
             self._try(lambda: self._promote(data, job))
         self._try(self.publish)
         self._try(lambda: self.retention.apply(now=now))
 
     def resume(self, runner: str, *, now: float) -> None:
-        """Queue the confirmations of this runner that a kill or a failing database has left out."""
+        """Queue the confirmations, and send the messages, that a kill or a failing database has left out."""
         waiting = {each.found_in for each in self.journal.alerts() if each.confirmation is Confirmation.WAITING}
         for run_id in sorted(waiting):
             fire = self.journal.fire_of_run(run_id)
             if fire is not None and fire.runner == runner and fire.state is FireState.ENDED:
                 enqueue_confirmation(self.journal, fire, now=now)
+        self._try(lambda: self.outbox.send(runner, now=now))
 
     def is_refuted(self, run_id: str) -> bool:
         """Whether duels have shown nothing of what made a run worse."""
@@ -104,7 +110,9 @@ class PostRunActions:
 
     def _try(self, step: Callable[[], Result]) -> Result | None:
         try:
-            return step()
+            return self.outbox.retry(step)
+        except AwayError:
+            raise
         except BenchError as error:
             self.say(str(error))
         except Exception as error:  # noqa: BLE001 - the measurement is stored; nothing that follows may end the schedule
@@ -128,25 +136,24 @@ class PostRunActions:
         )
         news = alerts.news(found, known, runs=runs, ended=ended, policy=self.policy)
         to_send: list[tuple[alerts.Finding, int]] = []
-        for each in (*news.reported, *news.joined):
-            waits = bool(job.confirm_s) and each.kind in alerts.CHANGES and each in news.reported
-            key = self.journal.open_alert(
-                alerts.alert_of(
-                    each, machine_key=fire.runner if each.kind is AlertKind.FAILURE else machine, now=now,
-                    found_in=fire.run_id, confirmation=Confirmation.WAITING if waits else None,
-                )
-            )  # fmt: skip
-            if each in news.reported and not waits:
-                to_send.append((each, key))
-        for ending, closed in news.ended.items():
-            closed_keys = [alert.key for alert in closed]
-            self.journal.close_alerts(closed_keys, closed_at=now, closed_by=fire.run_id or fire.job, ending=ending)
-        lines = [(_line_of_finding(each), key) for each, key in to_send]
-        self._send(*_by_event(lines), fire=fire)
-        for ending, closed in news.ended.items():
-            # The end of a gain is recorded, and not sent.
-            gone = [(_line_of_alert(each), each.key) for each in closed if each.kind is not AlertKind.IMPROVEMENT]
-            self._send((ending.value, gone), fire=fire)
+        with self.journal.together() as log:
+            for each in (*news.reported, *news.joined):
+                waits = bool(job.confirm_s) and each.kind in alerts.CHANGES and each in news.reported
+                key = log.open_alert(
+                    alerts.alert_of(
+                        each, machine_key=fire.runner if each.kind is AlertKind.FAILURE else machine, now=now,
+                        found_in=fire.run_id, confirmation=Confirmation.WAITING if waits else None,
+                    )
+                )  # fmt: skip
+                if each in news.reported and not waits:
+                    to_send.append((each, key))
+            self._add(*_by_event([(_line_of_finding(each), key) for each, key in to_send]), to=log, fire=fire, now=now)
+            for ending, closed in news.ended.items():
+                closed_keys = [alert.key for alert in closed]
+                log.close_alerts(closed_keys, closed_at=now, closed_by=fire.run_id or fire.job, ending=ending)
+                # The end of a gain is recorded, and not sent.
+                gone = [(_line_of_alert(each), each.key) for each in closed if each.kind is not AlertKind.IMPROVEMENT]
+                self._add((ending.value, gone), to=log, fire=fire, now=now)
 
     def _is_confirmed_first(self, fire: Fire, *, now: float) -> bool:
         """Whether a duel has to confirm what a run has found, which is queued now; its promotion waits for that."""
@@ -167,21 +174,22 @@ class PostRunActions:
         ]
         lines = []
         for alert, decision in sorted(decided, key=lambda each: each[1].state is not Confirmation.CONFIRMED):
-            self.say(f"{alert.sentence}: {decision.sentence}")
             if decision.state is not Confirmation.NOT_CONFIRMED:
                 line = _line_of_alert(alert, decision)
                 own = decision.suspects or suspects.get((alert.subject, alert.metric), ())
                 lines.append((replace(line, suspects=own), alert.key))
-        # Sent before that is recorded: a kill in between sends an alert twice, and loses none.
-        self._send(*_by_event(lines), fire=fire)
-        for alert, decision in decided:
-            self.journal.note_confirmation(
-                alert.key, state=decision.state, reason=decision.sentence, confirmed_by=decision.run_id
-            )
-            if decision.state is Confirmation.NOT_CONFIRMED:
-                self.journal.close_alerts(
-                    [alert.key], closed_at=now, closed_by=decision.run_id, ending=AlertEnding.NOT_CONFIRMED
+        with self.journal.together() as log:
+            self._add(*_by_event(lines), to=log, fire=fire, now=now)
+            for alert, decision in decided:
+                log.note_confirmation(
+                    alert.key, state=decision.state, reason=decision.sentence, confirmed_by=decision.run_id
                 )
+                if decision.state is Confirmation.NOT_CONFIRMED:
+                    log.close_alerts(
+                        [alert.key], closed_at=now, closed_by=decision.run_id, ending=AlertEnding.NOT_CONFIRMED
+                    )
+        for alert, decision in decided:
+            self.say(f"{alert.sentence}: {decision.sentence}")
 
     def _explain(self, fire: Fire, job: Job, *, now: float) -> None:
         """Queue the bisection of a confirmed regression of a run: one for the run, of the most telling metric."""
@@ -205,16 +213,12 @@ class PostRunActions:
             reason = published_text(fire.reason) or "it was interrupted"
             self.journal.note_explanation(fire.explains, f"no bisection: {reason}")
 
-    def _send(self, *events: tuple[str, Sequence[tuple[Line, int]]], fire: Fire) -> None:
-        """Send the lines of each event as one message. Each line has the key of its alert."""
+    def _add(self, *events: tuple[str, Sequence[tuple[Line, int]]], to: ScheduleLog, fire: Fire, now: float) -> None:
+        """Store the lines of each event as one message, to be sent. Each line has the key of its alert."""
         for event, lines in events:
-            if not lines:
-                continue
-            with_pages = tuple(replace(line, alert=key, page=self.alert_link_of(key)) for line, key in lines)
-            trouble = tell(self.channels, self._message(event, with_pages, fire))
-            if trouble:
-                self.say(f"an alert could not be delivered: {trouble}")
-                self.journal.note_trouble([key for _, key in lines], trouble)
+            if lines:
+                with_pages = tuple(replace(line, alert=key, page=self.alert_link_of(key)) for line, key in lines)
+                self.outbox.add(self._message(event, with_pages, fire), to=to, runner=fire.runner, now=now)
 
     def _message(self, event: str, lines: tuple[Line, ...], fire: Fire) -> Message:
         first = lines[0].sentence + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
@@ -230,7 +234,7 @@ class PostRunActions:
         text += [f"duel: {self.link_of(duel)}" for duel in dict.fromkeys(line.duel for line in lines) if duel]
         message = Message(
             event=event, subject=f"kokoro-bench: {word}{first}", text="\n".join(text), run=run_id,
-            machine=self.machine_key, job=fire.declared_job, link=link, alerts=lines,
+            machine=self.machine_key, job=fire.declared_job, link=link, alerts=lines, id=uuid4().hex,
         )  # fmt: skip
         return published_record(message)  # an alert that an earlier version kept may have a folder in it
 

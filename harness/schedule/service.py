@@ -5,9 +5,10 @@ import os
 import platform
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -30,11 +31,14 @@ from harness.schedule.jobs import Declared
 from harness.schedule.last_results import LastResults
 from harness.schedule.launcher import Launcher, SystemLauncher
 from harness.schedule.notifiers import Channel, channels
+from harness.schedule.outbox import Outbox, Retry, at_once
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.promotion import promote_run, promoted_runs
 from harness.schedule.retention import Retention
 from harness.schedule.status import ALIVE_S, Overview, overview
+from harness.store.errors import AwayError
 from harness.store.exports.openmetrics import Result
+from harness.store.retry import with_retries
 from harness.store.runs import RunStore, open_store
 from harness.store.schedule_log import ScheduleLog
 
@@ -104,7 +108,7 @@ def scheduler_at_work(here: Here, *, now: float) -> SchedulerInstance | None:
 
 
 @contextmanager
-def keeping(here: Here, instance: SchedulerInstance, *, now: float) -> Iterator[None]:
+def keeping(here: Here, instance: SchedulerInstance, *, now: float, retry: Retry = at_once) -> Iterator[None]:
     """Hold the lock of the scheduler of this runner and store. Raises SchedulerThereError, which names the holder."""
     from filelock import FileLock, Timeout
 
@@ -116,9 +120,10 @@ def keeping(here: Here, instance: SchedulerInstance, *, now: float) -> Iterator[
     except Timeout as error:
         raise _there(here.journal.scheduler(here.runner) or instance) from error
     try:
-        here.journal.keep(instance)
+        retry(lambda: here.journal.keep(instance))
         yield
-        here.journal.leave(here.runner)
+        with suppress(AwayError):  # the lock says it too
+            here.journal.leave(here.runner)
     finally:
         lock.release()
 
@@ -150,13 +155,14 @@ def keep_schedule(
     instance = SchedulerInstance(
         runner=here.runner, pid=os.getpid(), host=platform.node(), boot=here.boot, since=now, seen_at=now, doing=""
     )
+    retry = partial(with_retries, clock=clock, report=say)
     with ExitStack() as stack:
-        stack.enter_context(keeping(here, instance, now=now))
-        job_store = stack.enter_context(JobStore(here.journal, here.runner))
-        job_store.sync(declared.jobs, now=now)
+        stack.enter_context(keeping(here, instance, now=now, retry=retry))
+        job_store = stack.enter_context(retry(lambda: JobStore(here.journal, here.runner)))
+        retry(lambda: job_store.sync(declared.jobs, now=now))
         context = DaemonContext(
             config=here.config, settings=declared.settings, store=here.store, journal=here.journal, job_store=job_store,
-            post_run=_post_run(here, declared.settings, targets, say), launcher=launcher or SystemLauncher(),
+            post_run=_post_run(here, declared.settings, targets, say, retry), launcher=launcher or SystemLauncher(),
             clock=clock, busy=lambda: busy(here.machine_key, limit_cpus=declared.settings.busy_cpus), say=say,
             instance=instance, machine_key=here.machine_key, logs=logs_of(here.config),
         )  # fmt: skip
@@ -223,14 +229,14 @@ def spoken(text: str) -> str:
 
 
 def _post_run(
-    here: Here, settings: Settings, targets: tuple[Channel, ...], say: Callable[[str], None]
+    here: Here, settings: Settings, targets: tuple[Channel, ...], say: Callable[[str], None], retry: Retry
 ) -> PostRunActions:
     config = here.config
     return PostRunActions(
         store=here.store,
         journal=here.journal,
         machine_key=here.machine_key,
-        channels=targets,
+        outbox=Outbox(journal=here.journal, channels=targets, say=say, retry=retry),
         promote=lambda data: promote_run(data, config.baselines, SourceAtCommits(root=config.root).find),
         publish=lambda: _publish(here),
         link_of=lambda run_id: _link(settings, f"runs/{run_id}.html"),

@@ -1,11 +1,12 @@
-"""The schedule's tables: due times with their outcomes, alerts, and running schedulers."""
+"""The schedule's tables: due times with their outcomes, alerts with their messages, and running schedulers."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, Table, delete, func, insert, inspect, select, update
+from sqlalchemy import Connection, Engine, Row, Select, Table, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
 from harness.core.records.schedule import (
@@ -13,25 +14,35 @@ from harness.core.records.schedule import (
     AlertEnding,
     AlertKind,
     Confirmation,
+    Delivery,
     Fire,
     FireOutcome,
     FireState,
     SchedulerInstance,
+    StoredMessage,
 )
 from harness.store.databases import Database, lock_for_migration
 from harness.store.errors import explained, reading, writing
-from harness.store.schema import ALERTS, FIRES, SCHEDULERS
+from harness.store.schema import ALERTS, FIRES, MESSAGES, SCHEDULERS
 
 
 class ScheduleLog:
-    """Access to the schedule's tables. Every method is one transaction.
+    """Access to the schedule's tables. Every method is one transaction, unless it is called on the log of `together`.
 
     Methods raise StoreError if the database fails, and AwayError if that may pass. A runner is one installation with a
     schedule; several may share a database, each with its own rows.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, joined: Connection | None = None) -> None:
+        """`joined` is the transaction that alerts and messages are written in, if it is not one for each method."""
         self._database = database
+        self._joined = joined
+
+    @contextmanager
+    def together(self) -> Iterator["ScheduleLog"]:
+        """One transaction: all alerts and messages that are written to the yielded log are stored, or none."""
+        with writing(self._database) as connection:
+            yield ScheduleLog(self._database, joined=connection)
 
     @property
     def place(self) -> str:
@@ -166,7 +177,7 @@ class ScheduleLog:
         values = asdict(alert) | {"kind": alert.kind.value}
         values["confirmation"] = alert.confirmation.value if alert.confirmation else None
         del values["key"]
-        with writing(self._database) as connection:
+        with self._writing() as connection:
             return int(connection.execute(insert(ALERTS).values(values).returning(ALERTS.c.key)).scalar_one())
 
     def close_alerts(
@@ -178,13 +189,13 @@ class ScheduleLog:
         ending: AlertEnding = AlertEnding.RECOVERED,
     ) -> None:
         """Close alerts, as recovered unless `ending` says otherwise."""
-        with writing(self._database) as connection:
+        with self._writing() as connection:
             changes = update(ALERTS).where(ALERTS.c.key.in_(keys))
             connection.execute(changes.values(closed_at=closed_at, closed_by=closed_by, ending=ending.value))
 
     def note_trouble(self, keys: Sequence[int], trouble: str) -> None:
         """Record that some channel could not be notified of these alerts."""
-        with writing(self._database) as connection:
+        with self._writing() as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key.in_(keys)).values(trouble=trouble))
 
     def note_confirmation(
@@ -194,14 +205,40 @@ class ScheduleLog:
         values: dict[str, object] = {"confirmation_reason": reason}
         if state is not None:
             values |= {"confirmation": state.value, "confirmed_by": confirmed_by}
-        with writing(self._database) as connection:
+        with self._writing() as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key == key).values(**values))
 
     def note_explanation(self, key: int, explanation: str, *, bisection: str = "") -> None:
         """Record what a bisection has found of an alert, or why there is none."""
-        with writing(self._database) as connection:
+        with self._writing() as connection:
             changes = update(ALERTS).where(ALERTS.c.key == key)
             connection.execute(changes.values(explanation=explanation, bisection=bisection))
+
+    # Messages of alerts.
+
+    def add_message(self, content: str, *, runner: str, targets: Sequence[str], now: float) -> None:
+        """Store a message that is due for every target."""
+        row = {"runner": runner, "queued_at": now, "done_at": None, "content": content}
+        with self._writing() as connection:
+            connection.execute(
+                insert(MESSAGES).values(row | {"targets": json.dumps(dict.fromkeys(targets, Delivery.DUE.value))})
+            )
+
+    def messages(self, runner: str | None = None, *, left: bool = False) -> tuple[StoredMessage, ...]:
+        """All messages, oldest first; of a runner; `left`: those that a target has not got."""
+        question = select(MESSAGES).order_by(MESSAGES.c.key)
+        if runner is not None:
+            question = question.where(MESSAGES.c.runner == runner)
+        if left:
+            question = question.where(MESSAGES.c.done_at.is_(None))
+        with reading(self._database) as connection:
+            return tuple(_message(row) for row in connection.execute(question))
+
+    def note_delivery(self, key: int, targets: Mapping[str, Delivery], *, done_at: float | None = None) -> None:
+        """Record how far a message is on its way to every target."""
+        stored = json.dumps({target: delivery.value for target, delivery in targets.items()})
+        with self._writing() as connection:
+            connection.execute(update(MESSAGES).where(MESSAGES.c.key == key).values(targets=stored, done_at=done_at))
 
     # Schedulers.
 
@@ -229,6 +266,9 @@ class ScheduleLog:
             connection.execute(delete(SCHEDULERS).where(SCHEDULERS.c.runner == runner))
 
     # Inside.
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return writing(self._database) if self._joined is None else nullcontext(self._joined)
 
     def _fires(self, question: Select[Any]) -> tuple[Fire, ...]:
         with reading(self._database) as connection:
@@ -274,3 +314,9 @@ def _alert(row: Row[Any]) -> Alert:
             "confirmation": None if confirmation is None else Confirmation(confirmation),
         }
     )
+
+
+def _message(row: Row[Any]) -> StoredMessage:
+    values = _values(row, MESSAGES)
+    targets = {target: Delivery(delivery) for target, delivery in json.loads(values["targets"]).items()}
+    return StoredMessage(**values | {"targets": targets})

@@ -29,11 +29,11 @@ from harness.store.databases import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The revision that this code reads and writes.
 
 History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended; 0004,
-confirmations of alerts by a duel; 0005, bisections of alerts.
+confirmations of alerts by a duel; 0005, bisections of alerts; 0006, the messages of alerts.
 """
 
 METADATA: Final = MetaData()
@@ -218,6 +218,18 @@ ALERTS: Final = Table(
     Column("confirmation_reason", Text),
     Column("bisection", String(20)),
     Column("explanation", Text),
+)
+
+MESSAGES: Final = Table(
+    "bench_messages",
+    METADATA,
+    Column("key", Integer, primary_key=True),
+    Column("runner", String(200), nullable=False),
+    Column("queued_at", Double, nullable=False),
+    Column("done_at", Double),  # NULL while a target is left
+    Column("content", Text, nullable=False),  # JSON
+    Column("targets", Text, nullable=False),  # JSON: target → how far it is
+    Index("ix_bench_messages_done_at", "runner", "done_at"),
 )
 
 SCHEDULERS: Final = Table(

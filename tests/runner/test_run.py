@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,9 @@ from harness.core.records.verdict import TargetKind, VerdictKind
 from harness.measure.conductor.events import BlockDone, Event, Launched
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import run
+from harness.store.errors import AwayError
 from harness.store.exports.formats import export
-from harness.store.runs import open_store
+from harness.store.runs import RunStore, open_store
 from reports.pages.write import write_run_page
 from tests.conftest import Laboratory
 
@@ -105,6 +107,25 @@ class TestRun:
         with pytest.raises(StoreError):
             lab.run(results="file/results.sqlite", handlers=[events.append])
         assert events == []
+
+    @pytest.mark.parametrize("method", ["begin", "add_block", "conclude", "finish"])
+    def test_a_full_disk_that_is_cleared_costs_nothing_at_any_moment_of_a_run(
+        self, lab: Laboratory, monkeypatch: pytest.MonkeyPatch, method: str
+    ) -> None:
+        write = getattr(RunStore, method)
+        refusals = [AwayError("the disk is full"), AwayError("the disk is full")]
+
+        def full_at_first(*arguments: Any, **named: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return write(*arguments, **named)
+
+        monkeypatch.setattr(RunStore, method, full_at_first)
+        finished = lab.run()
+        assert refusals == []
+        with open_store(lab.config().results) as store:
+            assert store.load(finished.data.run.id) == finished.data
+        assert finished.data.run.status is RunStatus.COMPLETE
 
 
 class TestSameBytes:

@@ -22,6 +22,7 @@ from harness.schedule.job import Job, Settings
 from harness.schedule.job_store import JobStore
 from harness.schedule.launcher import Exit, Order
 from harness.schedule.notifiers import Channel, Message
+from harness.schedule.outbox import Outbox
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.retention import Retention
 from harness.store.runs import RunStore, open_store
@@ -135,7 +136,11 @@ class Bench:
             store=self.store,
             journal=journal,
             machine_key=MACHINE.key,
-            channels=[Channel(name="test", send=self.told.append)],
+            outbox=Outbox(
+                journal=journal,
+                channels=[Channel(name="test", key="test", send=self.told.append)],
+                say=self.said.append,
+            ),
             promote=self._promote,
             publish=lambda: None,
             link_of=lambda run_id: f"https://bench.example/runs/{run_id}.html",

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness.core.errors import StoreError, UsageError
 from harness.core.records.verdict import VerdictKind
-from harness.schedule.dashboard import Address, Dashboard, Source, parse_address, site_file
+from harness.schedule.dashboard import LIVE_PAGES, Address, Dashboard, Source, parse_address, site_file
 from harness.schedule.last_results import LastResults
 from harness.schedule.launcher import Exit
 from harness.schedule.status import Overview, overview
@@ -210,6 +210,32 @@ def test_a_stream_tells_what_changes(serve: Any, bench: Any) -> None:
     second = json.loads(answer.readline().removeprefix(b"data: "))
     assert [job["name"] for job in second["jobs"]] == ["nightly"]
     connection.close()
+
+
+def test_all_live_pages_hear_of_a_change(serve: Any, bench: Any) -> None:
+    ask = serve()
+    connections = [http.client.HTTPConnection("127.0.0.1", ask.port, timeout=240) for _ in range(LIVE_PAGES)]
+    answers = []
+    for connection in connections:
+        connection.request("GET", "/live/events")
+        answers.append(connection.getresponse())
+    assert {answer.status for answer in answers} == {200}
+    assert ask("/live/events")[::2] == (503, "too many live pages are open\n")
+    bench.put()
+    for answer in answers:
+        while not json.loads(answer.readline().removeprefix(b"data: "))["jobs"]:
+            answer.readline()
+    for connection in connections:
+        connection.close()
+
+
+def test_a_state_is_encoded_once_for_all_live_pages(bench: Any) -> None:
+    made = overview(bench.store, bench.store.journal(), (), runner="here", now=START)
+    source = Source(lambda: made, lambda: 0.0)
+    state, line = source.live()
+    assert json.loads(line.removeprefix(b"data: "))["now"] == START
+    assert json.loads(state)["now"] == 0.0
+    assert source.live()[1] is line
 
 
 def test_it_is_healthy_while_the_daemon_works_and_the_store_answers(serve: Any) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import ConfigError
-from harness.schedule.notifiers import Line, Message, channels, tell
+from harness.schedule.notifiers import REPEATED, Line, Message, channels, tell
 
 LINE = Line(
     kind="regression", subject="replica/whole", metric="latency", sentence="latency is worse by +10 %", run="run-1",
@@ -30,11 +31,12 @@ MESSAGE = Message(
 def hook() -> Iterator[Any]:
     """A webhook that keeps what it gets, and answers as it is told."""
     got: list[dict[str, Any]] = []
-    kept = SimpleNamespace(got=got, status=200)
+    kept = SimpleNamespace(got=got, status=200, keys=[])
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            kept.keys.append(self.headers["idempotency-key"])
             self.send_response(kept.status)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -65,6 +67,38 @@ def test_a_file_gets_a_line(tmp_path: Path) -> None:
     assert [tell(found, MESSAGE), tell(found, MESSAGE)] == ["", ""]
     lines = (tmp_path / "logs/alerts.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["run"] for line in lines] == ["run-1", "run-1"]
+
+
+def test_a_file_says_whether_it_has_a_message(tmp_path: Path) -> None:
+    [found] = channels(["file:alerts.jsonl"], root=tmp_path)
+    first, second = replace(MESSAGE, id="one"), replace(MESSAGE, id="another")
+    assert not found.has(first)
+    found.send(first)
+    assert (found.has(first), found.has(second)) == (True, False)
+    with (tmp_path / "alerts.jsonl").open("ab") as file:
+        file.write(second.as_json().encode()[:-1])
+    assert not found.has(second)  # a part of a line is no message
+
+
+def test_a_webhook_can_tell_a_message_that_came_before(hook: Any, tmp_path: Path) -> None:
+    message = replace(MESSAGE, id="one")
+    for each in (message, replace(message, repeated=True)):
+        assert tell(channels([hook.url], root=tmp_path), each) == ""
+    assert [(got["id"], got["repeated"]) for got in hook.got] == [("one", False), ("one", True)]
+    assert hook.keys == ["one", "one"]
+
+
+def test_a_text_for_people_says_that_it_may_have_arrived_before() -> None:
+    assert MESSAGE.for_people == "latency is worse"
+    assert replace(MESSAGE, repeated=True).for_people == f"latency is worse\n{REPEATED}"
+
+
+def test_equal_targets_are_one_and_keys_hold_no_secret(tmp_path: Path) -> None:
+    declared = ["https://x.example/${TOKEN}", "file:told", "https://x.example/${TOKEN}"]
+    found = channels(declared, root=tmp_path, environment={"TOKEN": "secret"})
+    assert [channel.name for channel in found] == ["webhook x.example", "file told"]
+    keys = {channel.key for channel in found}
+    assert (len(keys), any("secret" in key for key in keys)) == (2, False)
 
 
 def test_a_command_gets_it_on_standard_input(tmp_path: Path) -> None:

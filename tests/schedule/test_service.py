@@ -4,15 +4,20 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from harness.core.clock import ScriptedClock
 from harness.core.records.schedule import SchedulerInstance
 from harness.measure.system.machine import boot_id, identify
 from harness.plan.config import load_config
 from harness.schedule.job import Settings
 from harness.schedule.service import Here, SchedulerThereError, keeping, opened, scheduler_at_work
+from harness.store.errors import AwayError
+from harness.store.retry import with_retries
+from harness.store.schedule_log import ScheduleLog
 
 NOW = 1_767_225_600.0
 
@@ -49,6 +54,33 @@ def test_one_at_a_time_and_the_next_when_it_has_ended(here: Here) -> None:
             pytest.fail("two schedulers")
     assert scheduler_at_work(here, now=NOW) is None
     assert here.journal.scheduler(here.runner) is None
+
+
+def test_a_database_that_is_full_at_the_start_is_waited_for(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, refusals = ScheduleLog.keep, [AwayError("the disk is full"), AwayError("the disk is full")]
+
+    def full_at_first(log: ScheduleLog, found: SchedulerInstance) -> None:
+        if refusals:
+            raise refusals.pop()
+        keep(log, found)
+
+    monkeypatch.setattr(ScheduleLog, "keep", full_at_first)
+    retry = partial(with_retries, clock=ScriptedClock(), report=lambda _: None)
+    with keeping(here, instance(here), now=NOW, retry=retry):
+        found = here.journal.scheduler(here.runner)
+        assert found is not None
+        assert found.pid == os.getpid()
+
+
+def test_a_database_that_is_full_at_the_end_does_not_fail_the_command(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise AwayError("the disk is full")
+
+    with keeping(here, instance(here), now=NOW):
+        monkeypatch.setattr(ScheduleLog, "leave", full)
+    assert scheduler_at_work(here, now=NOW) is None
 
 
 def test_who_was_killed_keeps_nothing(here: Here) -> None:

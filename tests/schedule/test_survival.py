@@ -11,9 +11,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +24,7 @@ import pytest
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunStatus
 from harness.core.records.schedule import Fire, FireOutcome, FireState
+from harness.schedule.launcher import COMMAND, GO
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import MockServer, serving
 from harness.store.runs import RunStore, open_store
@@ -197,6 +201,76 @@ def test_both_are_killed(site: Site) -> None:
     with site.store() as store:
         [row] = store.list()
     assert (row.status, row.blocks) == (RunStatus.INTERRUPTED, before)
+
+
+class Receiver:
+    """A webhook that kills the scheduler before it answers the first message, and then answers."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.scheduler: subprocess.Popen[str] | None = None
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                if receiver.scheduler is not None:
+                    receiver.scheduler.kill()
+                    receiver.scheduler = None
+                    return
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def test_the_scheduler_is_killed_while_it_sends_an_alert(site: Site, receiver: Receiver) -> None:
+    declared = (site.root / "pyproject.toml").read_text()
+    targets = f'busy-cpus = 1000\nalerts = ["file:alerts.jsonl", "{receiver.url}"]'
+    (site.root / "pyproject.toml").write_text(declared.replace("busy-cpus = 1000", targets))
+    receiver.scheduler, run = site.measuring()
+    os.kill(run, signal.SIGKILL)
+    killed = site.started[-1]
+    killed.communicate(timeout=PATIENCE_S)
+    assert killed.returncode == -signal.SIGKILL
+    assert site.said("schedule", "run", "--once")[0] in (ExitCode.OK, ExitCode.MEASUREMENT)
+    [line] = (site.root / "alerts.jsonl").read_text().splitlines()
+    assert [(got["id"], got["repeated"]) for got in receiver.got] == [
+        (json.loads(line)["id"], False), (json.loads(line)["id"], True)
+    ]  # fmt: skip
+    with site.store() as store:
+        [alert] = store.journal().alerts()
+    assert (alert.kind.value, alert.trouble) == ("failed run", "")
+    # And now everybody has it.
+    site.said("schedule", "run", "--once")
+    assert len(receiver.got) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no file that is always full")
+def test_a_run_does_not_end_because_its_log_has_no_space(site: Site) -> None:
+    with Path("/dev/full").open("w") as log:
+        done = subprocess.run(
+            [*COMMAND, "run", "--engine", "scripted", "--quick", "-k", "test_whole", "--budget", "5s"],
+            input=GO, text=True, stdout=log, stderr=log, cwd=site.root, timeout=PATIENCE_S, check=False,
+            env={**site.environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+    assert done.returncode == ExitCode.OK
+    with site.store() as store:
+        [row] = store.list()
+    assert (row.status.is_finished, row.blocks > 0) == (True, True)
 
 
 def test_sigterm_ends_scheduler_and_run_in_order(site: Site) -> None:

@@ -1,5 +1,6 @@
-"""Records of the schedule: due times with their outcomes, alerts, and running schedulers."""
+"""Records of the schedule: due times with their outcomes, alerts with their messages, and running schedulers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -148,6 +149,33 @@ class Alert:
     """The bisection of its change; "" without one."""
     explanation: str = ""
     """What the bisection has found, or why there is none, as a sentence without a full stop; "" if none was asked."""
+
+
+class Delivery(StrEnum):
+    """How far a message is on its way to one alert target."""
+
+    DUE = "due"
+    BEGUN = "begun"
+    """Being sent. If the scheduler was killed meanwhile, the message may have arrived."""
+    SENT = "sent"
+    FAILED = "failed"
+    """Not delivered, as far as the target reported; it is tried again."""
+    GIVEN_UP = "given up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """A message to alert targets, stored with what it is about. `content` is JSON; `targets` are by their keys.
+
+    `done_at` is None while a target is left.
+    """
+
+    key: int
+    runner: str
+    queued_at: float
+    done_at: float | None
+    content: str
+    targets: Mapping[str, Delivery]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.codec import CodecError, decode
+from harness.core.files import append_whole
 from harness.measure.conductor.events import Begun, BlockDone, Event, EventHandler, Launched, Progress, ScenarioLost
 
 EVENTS_VARIABLE = "KOKORO_BENCH_EVENTS"
@@ -22,29 +23,32 @@ _TAIL_BYTES = 65_536
 
 
 class EventFile:
-    """An event handler that appends to a file. A write error stops the lines, not the run."""
+    """An event handler that appends to a file.
+
+    A write error does not stop the run. Lines that could not be written are written with the next one; of several
+    progress lines, only the last.
+    """
 
     def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
         self._path = path
         self._wall = wall
         self._progress_at = float("-inf")
-        self._refused = False
+        self._left: list[dict[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
         """Append `event`, unless it is of no use to a reader or follows the last progress line too soon."""
         fields = _line(event)
         now = self._wall()
-        if fields is None or self._refused:
+        if fields is None:
             return
         if isinstance(event, Progress):
             if abs(now - self._progress_at) < PROGRESS_INTERVAL_S:
                 return
             self._progress_at = now
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"at": now, **fields}) + "\n")
-        except OSError:
-            self._refused = True
+        self._left = [line for line in self._left if line["event"] != "progress"] + [{"at": now, **fields}]
+        with suppress(OSError):
+            append_whole(self._path, "".join(json.dumps(line) + "\n" for line in self._left).encode())
+            self._left = []
 
 
 def event_handlers_from(environment: Mapping[str, str] = os.environ) -> list[EventHandler]:

@@ -1,11 +1,13 @@
 """Events for whoever watches from another process."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 from harness.core.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind, Phase, Repetition
+from harness.measure.conductor import event_file
 from harness.measure.conductor.event_file import (
     EVENTS_VARIABLE,
     EventFile,
@@ -66,6 +68,28 @@ def test_a_disk_that_refuses_costs_the_lines_alone(tmp_path: Path) -> None:
     listen = EventFile(tmp_path / "no" / "folder")
     listen(Begun(run_id="run-1"))
     listen(Begun(run_id="run-1"))
+
+
+def test_what_a_full_disk_refused_is_written_when_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, now = tmp_path / "events", [100.0]
+    listen = EventFile(file, wall=lambda: now[0])
+    with monkeypatch.context() as full:
+        full.setattr(event_file, "append_whole", _refuse)
+        listen(Begun(run_id="run-1"))
+        for share in (0.25, 0.5):
+            now[0] += 1
+            listen(Progress(doing="canary", share=share, remaining_s=None, budget_left_s=60.0))
+    assert not file.exists()
+    now[0] += 1
+    listen(Progress(doing="s", share=0.75, remaining_s=None, budget_left_s=60.0))
+    assert (read_events(file).run_id, read_events(file).share) == ("run-1", 0.75)
+    assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == ["begun", "progress"]
+
+
+def _refuse(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_nobody_listens_unless_asked(tmp_path: Path) -> None:
