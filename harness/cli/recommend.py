@@ -98,10 +98,11 @@ def duel_of(found: "Recommendation") -> str:
 
 def duel_command(candidate: "Arm", reference: "Arm", *, texts: "Sequence[str]") -> str:
     """The command that compares two arms; "" if no argument of `duel` describes one of them."""
-    from harness.plan.arm_spec import OWN_OPTIONS, arm_spec_of
+    from harness.engines.declarations import declaration_of
+    from harness.plan.arm_spec import arm_spec_of
 
     sides = [arm_spec_of(candidate), arm_spec_of(reference)]
-    engine = "" if candidate.engine in ("kokoro", *OWN_OPTIONS) else f" --engine {candidate.engine}"
+    engine = f" --engine {candidate.engine}" if declaration_of(candidate.engine).is_scripted else ""
     return f"kokoro-bench duel {sides[0]} {sides[1]} --text {','.join(texts)}{engine}" if all(sides) else ""
 
 

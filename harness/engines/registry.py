@@ -1,10 +1,12 @@
-"""The registry of engines: those in `BUILT_IN`, and those of the entry point group `kokoro_bench.engines`."""
+"""The registry of engines: the declared ones, and those of the entry point group `kokoro_bench.engines`."""
 
 import sys
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.engines.declarations import BUILT_IN, STARTED, declaration_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,24 +16,6 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "kokoro_bench.engines"
 HARNESS = "kokoro-bench"
 """The package that the built-in engines belong to."""
-
-BUILT_IN = {
-    "endpoint": "harness.engines.http.engine:start",
-    "espeak": "harness.engines.espeak:start",
-    "fastkokoro": "harness.engines.fastkokoro.engine:start",
-    "kokoro": "harness.engines.kokoro.engine:start",
-    "kokoro-sentences": "harness.engines.pooled.engine:start",
-    "kokoro-server": "harness.engines.pooled.over_http:start",
-    "scripted": "harness.engines.scripted:start",
-}
-"""Name → module and function that start it, which are imported on first use."""
-
-PROFILING = ("kokoro", "kokoro-sentences", "scripted")
-"""The built-in engines that can write a profile. An engine of another package says so in its `EngineFacts`."""
-
-STARTED = "started-server"
-"""The engine of an arm whose server is started for each launch. It is chosen by `--server`, and by no name."""
-_STARTED = "harness.engines.started.engine:start"
 
 
 def engine_names() -> tuple[str, ...]:
@@ -88,9 +72,8 @@ SEVERAL_REMEDY = "leave all of these packages but one out"
 
 def find_starter(name: str) -> "EngineStarter":
     """The function that starts an engine. EngineRefusal if this environment has none of that name, or several."""
-    if place := _STARTED if name == STARTED else BUILT_IN.get(name, ""):
-        module, _, attribute = place.partition(":")
-        return cast("EngineStarter", getattr(import_module(module), attribute))
+    if starter := (STARTED if name == STARTED.name else declaration_of(name)).starter:
+        return cast("EngineStarter", _imported(starter))
     from importlib.metadata import entry_points
 
     from harness.engines.speech import EngineRefusal
@@ -101,3 +84,14 @@ def find_starter(name: str) -> "EngineStarter":
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         return cast("EngineStarter", entry.load())
     raise EngineRefusal(f"this environment has no engine {name!r}; it has {', '.join(engine_names())}")
+
+
+def own_options(name: str) -> "Mapping[str, str]":
+    """The options of an engine beside the session options, with the values that each takes."""
+    options = declaration_of(name).options
+    return cast("Mapping[str, str]", _imported(options)) if options else {}
+
+
+def _imported(place: str) -> Any:  # noqa: ANN401 - whatever stands there
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

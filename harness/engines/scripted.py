@@ -57,6 +57,7 @@ FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at
 
 SCRIPT = "script"
 """The session option for the script of one arm, in place of the run's script. Its value is `version_of` the script."""
+OPTIONS: Mapping[str, str] = {SCRIPT: "settings of this arm's scripted engine"}
 PLAIN = "plain"
 
 

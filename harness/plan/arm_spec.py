@@ -24,24 +24,15 @@ from harness.core.comma_lists import join_list, split_list
 from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
 from harness.engines.builds import refuse_several_builds
-from harness.engines.fastkokoro.options import OPTIONS as FASTKOKORO_OPTIONS
-from harness.engines.http.target import ENDPOINT_OPTIONS
+from harness.engines.declarations import BUILT_IN, KOKORO, declaration_of
 from harness.engines.kokoro.session import SESSION_OPTIONS
-from harness.engines.pooled.options import SENTENCES_OPTIONS, SERVED_OPTIONS
+from harness.engines.pooled.options import SENTENCES_OPTIONS
 from harness.engines.providers import provider_names
-from harness.engines.registry import BUILT_IN
-from harness.engines.scripted import SCRIPT
+from harness.engines.registry import own_options
 from harness.models.naming import SUFFIXES
-from harness.plan.arms import MODELLED
 from harness.plan.package_sources import is_source, read_source, runtime_name, source_name
 
 CURRENT = ("current", ".")
-OWN_OPTIONS: Mapping[str, Mapping[str, str]] = {
-    "fastkokoro": FASTKOKORO_OPTIONS,
-    "kokoro-sentences": SENTENCES_OPTIONS,
-    "kokoro-server": SERVED_OPTIONS,
-}
-"""Engine → the options that it takes in addition to the session options."""
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===|==|~=|!=|<=|>=|<|>)\s*\S+")
 
 
@@ -69,13 +60,15 @@ def parse_arm_spec(text: str, *, base: Arm, models: Sequence[str]) -> Arm:
 def arm_spec_of(arm: Arm) -> str:
     """The specification of `arm` relative to the default arm, or "" if there is none.
 
-    An arm with a user's own model file has none, because a run stores the file's label and not its path.
+    An arm with a user's own model file has none, because a run stores the file's label and not its path. The scripted
+    engine is not named: all arms of a command have it, by `--engine`.
     """
+    engine = declaration_of(arm.engine)
     unsaid = arm.url or arm.slowdown or any("," in each for each in arm.runtime.requirements)
-    if arm.model is None or arm.model.origin == "user" or arm.engine not in MODELLED or unsaid:
+    if arm.model is None or arm.model.origin == "user" or not engine.takes_models or unsaid:
         return ""
     changes = [f"model={arm.model.name}"]
-    changes += [f"engine={arm.engine}"] if arm.engine in OWN_OPTIONS else []
+    changes += [f"engine={arm.engine}"] if engine != KOKORO and not engine.is_scripted else []
     changes += [f"provider={arm.provider}"] if arm.provider != "cpu" else []
     changes += [f"{arm.provider}:{name}={value}" for name, value in arm.provider_options]
     changes += [f"threads={arm.threads}"] if arm.threads else []
@@ -155,10 +148,8 @@ def _with_option(options: Sequence[tuple[str, str]], name: str, value: str) -> t
 
 def _options(arm: Arm) -> Mapping[str, str]:
     """The options of the arm's engine."""
-    if arm.url:
-        return ENDPOINT_OPTIONS
-    script = {SCRIPT: "settings of this arm's scripted engine"} if arm.engine == "scripted" else {}
-    return {**SESSION_OPTIONS, **OWN_OPTIONS.get(arm.engine, {}), **script}
+    own = own_options(arm.engine)
+    return own if arm.url else {**SESSION_OPTIONS, **own}
 
 
 def _bare(arm: Arm, item: str, models: Sequence[str]) -> Arm:
@@ -180,8 +171,9 @@ def with_model(arm: Arm, name: str) -> Arm:
 
 
 def _with_engine(arm: Arm, name: str) -> Arm:
-    if name not in MODELLED or arm.model is None:
-        raise UsageError(f"no engine {name!r} for a model", where="engine", remedy=nearest(name, MODELLED))
+    if not declaration_of(name).takes_models or arm.model is None:
+        modelled = [each.name for each in BUILT_IN.values() if each.takes_models]
+        raise UsageError(f"no engine {name!r} for a model", where="engine", remedy=nearest(name, modelled))
     return replace(arm, engine=name)
 
 

@@ -5,23 +5,11 @@ Such an arm has only the axes of its engine: the configured provider and thread 
 
 from harness.core.errors import UsageError
 from harness.core.records.scenario import SERVER, Arm
+from harness.engines.declarations import ENDPOINT
 from harness.plan.config import Config
 
-ENDPOINT = "endpoint"
 NO_PROVIDER = ""
 """The provider of an arm without provider and threads."""
-
-SERVED = "kokoro-server"
-"""The pooled engine behind an HTTP server in a separate process."""
-
-MODELLED = ("kokoro", "kokoro-sentences", SERVED, "fastkokoro", "scripted")
-"""Engines that use a model of the catalogue: by default the original and its variants."""
-SHARED = ("kokoro-sentences", SERVED)
-"""Engines with a model that accept concurrent requests."""
-PLAIN = (ENDPOINT, "espeak")
-"""Engines whose arms have neither model nor provider nor threads."""
-TEXT_ALONE = (*PLAIN, "fastkokoro")
-"""Engines that accept text only, not Kokoro's phonemes."""
 
 _ONNX = ("model", "voices", "provider", "provider-options", "session-options", "threads", "runtime")
 """Configuration keys of an ONNX Runtime session."""
@@ -47,7 +35,7 @@ def endpoint_arm(config: Config) -> Arm:
         read_address(url)
     except EngineRefusal as refusal:
         raise UsageError(str(refusal), where="--url", remedy="--url http://127.0.0.1:8880") from refusal
-    return Arm(engine=ENDPOINT, provider=NO_PROVIDER, session_options=config["endpoint-options"], url=url)
+    return Arm(engine=ENDPOINT.name, provider=NO_PROVIDER, session_options=config["endpoint-options"], url=url)
 
 
 def server_arm(config: Config, name: str) -> Arm:
@@ -56,7 +44,8 @@ def server_arm(config: Config, name: str) -> Arm:
 
     dialect = find_server(config, name).dialect
     options = {**({"dialect": dialect} if dialect else {}), **dict(config["endpoint-options"])}
-    return Arm(engine=ENDPOINT, provider=NO_PROVIDER, session_options=tuple(sorted(options.items())), url=SERVER + name)
+    given = tuple(sorted(options.items()))
+    return Arm(engine=ENDPOINT.name, provider=NO_PROVIDER, session_options=given, url=SERVER + name)
 
 
 def plain_arm(config: Config) -> Arm:
@@ -65,16 +54,6 @@ def plain_arm(config: Config) -> Arm:
         config, f"the engine {config['engine']}", {"language": "its voices are languages: --voice"}, "language"
     )
     return Arm(engine=config["engine"], provider=NO_PROVIDER)
-
-
-def has_axes(engine: str) -> bool:
-    """Whether an engine's arms have providers and thread counts."""
-    return engine not in PLAIN
-
-
-def takes_models(engine: str) -> bool:
-    """Whether an engine uses a model of the catalogue by default."""
-    return engine in MODELLED
 
 
 def _refuse_given(config: Config, what: str, instead: dict[str, str], *more: str) -> None:

@@ -13,6 +13,7 @@ from harness.core.comma_lists import split_list
 from harness.core.errors import ConfigError, UsageError, nearest
 from harness.core.records.scenario import SERVER
 from harness.core.records.verdict import Waiver
+from harness.engines.declarations import ENDPOINT, declaration_of
 from harness.plan.gate_policy import read_gate, read_waivers
 from harness.plan.keys import KEYS, Key
 from harness.plan.patterns import of_scenario
@@ -201,24 +202,20 @@ def load_config(
     )
 
 
-IMPLIED_VOICES = {"espeak": "en-us"}
-"""Engine → its default voice, for an engine without Kokoro's voices."""
-
-
 def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     """Set the values that other values imply. ConfigError if an explicit value contradicts them."""
     imply_server(values, origins)
     if values["url"]:
-        if origins["engine"] != "default" and values["engine"] != "endpoint":
+        if origins["engine"] != "default" and values["engine"] != ENDPOINT.name:
             raise ConfigError(
                 f"a URL needs the engine endpoint, not {values['engine']!r} ({origins['engine']})",
                 where=origins["url"],
                 remedy="--engine endpoint, or no URL",
             )
         if origins["engine"] == "default":
-            values["engine"], origins["engine"] = "endpoint", f"implied by url, {origins['url']}"
+            values["engine"], origins["engine"] = ENDPOINT.name, f"implied by url, {origins['url']}"
     if values["leave-out"]:
-        if values["engine"] != "endpoint":
+        if values["engine"] != ENDPOINT.name:
             raise ConfigError(
                 "only requests to a server have fields", where=origins["leave-out"], remedy="--url with it"
             )
@@ -226,14 +223,14 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
         merged = (*others, ("leave_out", "+".join(values["leave-out"])))
         _set(values, origins, name="endpoint-options", value=dict(merged), origin=origins["leave-out"], base=Path())
     if values["pid"]:
-        if values["engine"] != "endpoint":
+        if values["engine"] != ENDPOINT.name:
             raise ConfigError("only a server has a process id", where=origins["pid"], remedy="--url with it")
         if values["url"].startswith(SERVER):
             raise ConfigError("the process of a started server is known", where=origins["pid"], remedy="leave it out")
         others = tuple(option for option in values["endpoint-options"] if option[0] != "pid")
         values["endpoint-options"] = (*others, ("pid", str(values["pid"])))
-    if origins["voice"] == "default" and values["engine"] in IMPLIED_VOICES:
-        values["voice"] = IMPLIED_VOICES[values["engine"]]
+    if origins["voice"] == "default" and (voice := declaration_of(values["engine"]).voice):
+        values["voice"] = voice
         origins["voice"] = f"implied by engine, {origins['engine']}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.quantities import as_pause, as_seconds, as_share, as_size
+from harness.engines.declarations import BUILT_IN, ENDPOINT, KOKORO
 from harness.plan.parsing import (
     as_choice,
     as_compared_metrics,
@@ -66,9 +67,10 @@ class Key:
         return f"{self.value},…" if self.many else self.value
 
 
+_NAMED = [name for name in BUILT_IN if name != ENDPOINT.name]  # which is chosen by a URL
 _SUBJECT = (
-    Key(name="engine", default="kokoro", parse=as_text, group=Group.SUBJECT, value="ENGINE",
-        meaning="kokoro, fastkokoro, espeak, scripted, or one of an installed package or of a runtime"),
+    Key(name="engine", default=KOKORO.name, parse=as_text, group=Group.SUBJECT, value="ENGINE",
+        meaning=f"{', '.join(_NAMED)}, or one of an installed package or of a runtime"),
     Key(name="url", default="", parse=as_text, group=Group.SUBJECT, value="URL",
         meaning="speech server to measure, for example http://127.0.0.1:8880"),
     Key(name="server", default="", parse=as_text, group=Group.SUBJECT, value="NAME",

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import Arm, Mode, Scenario, Traffic, Utterance
+from harness.engines.declarations import declaration_of
 from harness.plan.arm_spec import CURRENT, parse_arm_spec
-from harness.plan.arms import SHARED
 from harness.plan.corpus import TEXT_CLASSES, Corpus, text_key, text_language
 
 CONCURRENT_TEXTS = 1_000
@@ -233,7 +233,7 @@ def expand(
         for spoken in voices
         for speed in request.speeds
         for concurrency in request.concurrencies
-        if concurrency == 1 or request.mode is Mode.ENDPOINT or arm.engine in SHARED
+        if concurrency == 1 or request.mode is Mode.ENDPOINT or declaration_of(arm.engine).is_shared
         for traffic in request.traffic or (None,)
     )
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from harness.core.comma_lists import split_list
 from harness.core.records.scenario import SERVER, Mode
+from harness.engines.declarations import ENDPOINT, declaration_of
 from harness.engines.installed import installed_runtime
 from harness.engines.providers import offers
 from harness.plan.arm_spec import settings_of
-from harness.plan.arms import ENDPOINT, TEXT_ALONE, has_axes, takes_models
 from harness.plan.config import Config
 from harness.plan.corpus import TEXT_CLASSES, Source
 from harness.plan.matrix import ScenarioRequest
@@ -21,9 +21,9 @@ def is_for(request: ScenarioRequest, config: Config) -> bool:
 
     A cold start loads an evicted model file, so an engine without a model file has no cold start.
     """
-    if request.mode is Mode.LOAD_COLD and not (config["model"] or takes_models(config["engine"])):
+    if request.mode is Mode.LOAD_COLD and not (config["model"] or declaration_of(config["engine"]).takes_models):
         return False
-    about_a_server: bool = config["engine"] == ENDPOINT
+    about_a_server: bool = config["engine"] == ENDPOINT.name
     if request.mode is Mode.LOAD_WARM and about_a_server:
         return str(config["url"]).startswith(SERVER)  # only a server that we start has a start-up
     return (request.mode is Mode.ENDPOINT) is about_a_server
@@ -36,13 +36,14 @@ def resolved_request(request: ScenarioRequest, config: Config) -> ScenarioReques
     """
     settled = {name for name, origin in config.origins.items() if origin != "default"}
     settled |= {name for name, _ in config["endpoint-options"]}
-    if config["engine"] != "kokoro":
+    engine = declaration_of(config["engine"])
+    if not engine.is_plain_session:
         settled |= {"model", "provider", "runtime"}
-    if not takes_models(config["engine"]):
+    if not engine.takes_models:
         settled |= {"session-options"}
-    if not has_axes(config["engine"]):
+    if not engine.has_axes:
         settled |= {"threads"}
-    if config["engine"] in TEXT_ALONE:
+    if not engine.reads_phonemes:
         request = replace(request, texts=tuple(name for name in request.texts if not _is_phonemes(name)))
     if "voice" in settled:
         request = replace(request, voices=config.voices)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import CURRENT_RUNTIME, UNCOMMITTED, Arm, Runtime
-from harness.engines.registry import BUILT_IN, SEVERAL_REMEDY, engine_names, packages_with, several
+from harness.engines.declarations import BUILT_IN
+from harness.engines.registry import SEVERAL_REMEDY, engine_names, packages_with, several
 from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.runtimes.git import described_commit, has_changes
 from harness.measure.runtimes.revisions import has_worker, package_in, repository_of
@@ -130,14 +131,14 @@ class WorkerPlaces:
         """The wheel of the repository's package at the arm's revision. UsageError if the engine has no part of it."""
         from harness.measure.runtimes.resolve import brings
         from harness.measure.runtimes.sources import built_from_checkout
-        from harness.measure.worker.loaded_software import ROOTS
 
         what = f"revision {arm.source or arm.revision}"
         package = package_in(repository_of(self.directory), self.directory, folder)
         inside = package.relative_to(folder).as_posix().replace("/", "-")
         name = f"{folder.name}-{inside}".rstrip("-.")
         wheel = built_from_checkout(package, root=runtimes.root, name=name, what=what, report=self.report)
-        if arm.engine in BUILT_IN and not brings(f"{PATH}{wheel}", ROOTS[arm.engine], root=runtimes.root):
+        ours = BUILT_IN.get(arm.engine)
+        if ours and not brings(f"{PATH}{wheel}", ours.packages, root=runtimes.root):
             raise UsageError(
                 f"neither its package nor what this requires is a part of the engine {arm.engine!r}",
                 where=what,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 
 from harness.core.records.run import REPLICA_NOTE
-from harness.plan.arms import takes_models
+from harness.engines.declarations import declaration_of
 from harness.plan.config import Config
 
 QUANTISED = {"quick": ("u8",), "full": ("u8",), "nightly": ("u8", "fp16")}
@@ -15,7 +15,7 @@ def default_names(engine: str, selection: str, recipes: Sequence[str] | None) ->
     """The original and its quantised variants; `recipes` None means the selection's, () only the original."""
     chosen = recipes is not None
     recipes = QUANTISED[selection] if recipes is None else recipes
-    if engine == "scripted":
+    if declaration_of(engine).is_scripted:
         return ["scripted", "scripted-8bit"] if recipes else ["scripted"]
     from harness.models.cache import Cache
     from harness.models.default import default_models
@@ -30,7 +30,8 @@ def obtain_models(
 
     If no source has them, `report` receives one line with the reason, and the replica is measured.
     """
-    if config["model"] or config["url"] or config["engine"] == "scripted" or not takes_models(config["engine"]):
+    engine = declaration_of(config["engine"])
+    if config["model"] or config["url"] or engine.is_scripted or not engine.takes_models:
         return
     from harness.models.catalogue import Catalogue
     from harness.models.default import obtain_default

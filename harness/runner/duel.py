@@ -22,12 +22,12 @@ from harness.core.records.profile import Profiles
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.verdict import Verdict, VerdictKind
+from harness.engines.declarations import declaration_of
 from harness.engines.providers import find_provider
 from harness.measure.conductor.budget import launches_within
 from harness.metrics.derive import RunValues, Values, paired_log_ratios, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
-from harness.plan.arms import SERVED
 from harness.plan.corpus import TEXT_CLASSES
 from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy
 
@@ -90,11 +90,11 @@ def why_whole(opponents: DuelArms) -> str:
     for arm in (opponents.candidate, opponents.reference):
         provider = find_provider(arm.provider)
         device = dict(arm.provider_options).get("device_type", "CPU")
-        if arm.engine == "scripted":
+        if declaration_of(arm.engine).is_scripted:
             return "the scripted engine has no process of its own"
         if arm.url and not arm.server:
             return f"{arm.id} is a server, which continues to work while its client is halted"
-        if arm.engine == SERVED:
+        if declaration_of(arm.engine).server:
             return f"{arm.id} is a server, whose clocks continue while it is halted"
         if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
             return f"{arm.id} works on a device that continues while its process is halted"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm
+from harness.engines.declarations import declaration_of
 from harness.plan.arm_spec import parse_arm_spec, with_model
 from harness.plan.config import Config
 
@@ -69,7 +70,7 @@ class Models:
 
     @property
     def _is_scripted(self) -> bool:
-        return self.base.engine == "scripted"
+        return declaration_of(self.base.engine).is_scripted
 
     def _scripted(self) -> list[str]:
         from harness.engines.scripted import SCRIPTED_PARENTS

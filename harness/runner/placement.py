@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harness.core.records.profile import Profile
 from harness.core.records.scenario import Arm
+from harness.engines.declarations import declaration_of
 from harness.engines.providers import find_provider
 from harness.measure.conductor.ort_profile import profile_arm
 from harness.measure.conductor.worker_factory import WorkerFactory
@@ -31,7 +32,7 @@ def verify_placement(
     """
     refusals, notes = {}, []
     for arm in arms:
-        if arm.provider == "cpu" or arm.engine != "kokoro":
+        if arm.provider == "cpu" or not declaration_of(arm.engine).is_plain_session:
             continue
         profile = profile_arm(arm, worker_factory=worker_factory, voice=voices[arm], seed=seed)
         if fallen_back(profile, arm.provider):

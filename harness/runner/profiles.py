@@ -10,7 +10,7 @@ from harness.core.clock import Clock
 from harness.core.records.profile import FEWEST_REPETITIONS, Profile, Profiled, Profiles, ProfileSheet, Trace
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario, Utterance
-from harness.engines.registry import PROFILING
+from harness.engines.declarations import declaration_of
 from harness.measure.conductor.ort_profile import LONGEST_S, profile_arm, profile_pair
 from harness.measure.conductor.requests import order_language
 from harness.measure.conductor.worker_factory import WorkerFactory
@@ -113,8 +113,9 @@ class ProfileTask:
         """Why an arm is not profiled, or "". An engine that writes no profile would be started in vain."""
         if arm.url:
             return "the operators of a server cannot be seen"
-        declared = any(launch.facts.profile for launch in self._data.launches if launch.arm_id == arm.id)
-        return "" if arm.engine in PROFILING or declared else f"the engine {arm.engine} writes no profile"
+        says_so = any(launch.facts.profile for launch in self._data.launches if launch.arm_id == arm.id)
+        writes_one = says_so or declaration_of(arm.engine).profiles
+        return "" if writes_one else f"the engine {arm.engine} writes no profile"
 
     def _keep(self, scenario: Scenario, sides: tuple[str, ...], side: int, launch: int, trace: Path) -> None:
         before = [each for each in self._traces if (each.side, each.launch) == (sides[side], launch + 1)]

@@ -14,6 +14,7 @@ from harness.core.cache_root import default_root
 from harness.core.errors import BenchError, ModelError, RuntimeBuildError, UsageError
 from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
+from harness.engines.declarations import declaration_of
 from harness.engines.scripted import SCRIPT
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.place import WorkerPlace
@@ -59,7 +60,7 @@ def rebuild(
         session_options=was.session_options,
     )
     place, files, note = factory.place(under_test.arm), factory.files(under_test.arm), ""
-    if under_test.arm.engine == "scripted":
+    if declaration_of(under_test.arm.engine).is_scripted:
         return RestoredArm(arm=replace(arm, session_options=((SCRIPT, was.engine_version),)), place=place, files=files)
     if (was.packages, was.local_packages, was.interpreter) != (now.packages, now.local_packages, now.interpreter):
         arm, place, note = _with_packages(arm, place, accepted, now, report=report)

@@ -13,6 +13,7 @@ from harness.core.records.reference import LoadedSubject, Reference, ReferenceAr
 from harness.core.records.repetition import Launch
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Scenario
+from harness.engines.declarations import declaration_of
 from harness.measure.conductor.requests import load_order
 from harness.measure.conductor.worker_factory import LOAD_TIMEOUT_S, ArmFiles
 from harness.measure.worker.place import WorkerPlace
@@ -140,7 +141,7 @@ def _add(
     factory = session.resources.worker_factory
     try:
         restored = rebuild(session.config, under_test, accepted, factory, report=session.report)
-        if restored.arm.engine != "scripted":
+        if not declaration_of(restored.arm.engine).is_scripted:
             refuse_another(probe.subject_of_restored(restored, like=under_test.arm), accepted, note=restored.note)
     except BenchError as error:
         prepared.reasons |= {each.id: f"the reference cannot be restored ({why_not(error)})" for each in paired}

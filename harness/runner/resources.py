@@ -11,6 +11,7 @@ from harness.core.clock import Clock, ScriptedClock, SystemClock
 from harness.core.errors import BenchError, ModelError, PackageError, RuntimeBuildError, UsageError, nearest
 from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, Subject
 from harness.core.records.scenario import DEQUANTISED, Arm, ModelVariant
+from harness.engines.declarations import declaration_of
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.worker.handle import ProcessHandle
@@ -74,7 +75,7 @@ def resolve_all(resources: Resources, arms: Sequence[Arm]) -> tuple[Mapping[Arm,
 
 def model_names(config: Config) -> tuple[str, ...]:
     """The names of all models of the configured engine."""
-    if config["engine"] == "scripted":
+    if declaration_of(config["engine"]).is_scripted:
         from harness.engines.scripted import SCRIPTED_MODELS
 
         return tuple(SCRIPTED_MODELS)
@@ -85,7 +86,7 @@ def model_names(config: Config) -> tuple[str, ...]:
 
 def prepare_resources(config: Config, *, report: Reporter) -> Resources:
     """The resources of the configured engine."""
-    return _scripted() if config["engine"] == "scripted" else _real(config, report)
+    return _scripted() if declaration_of(config["engine"]).is_scripted else _real(config, report)
 
 
 def calibration_texts() -> list[str]:
@@ -272,7 +273,7 @@ def _scripted_origin(name: str) -> str:
 
 def machine_key(config: Config) -> str:
     """The key under which the store keeps runs of this machine, or scripted runs."""
-    if config["engine"] == "scripted":
+    if declaration_of(config["engine"]).is_scripted:
         return SCRIPTED_KEY
     from harness.measure.system.machine import identify
 

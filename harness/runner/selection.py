@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime, Scenario, Utterance
+from harness.engines.declarations import ENDPOINT, declaration_of
 from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.runtimes.resolve import digest_of
 from harness.measure.runtimes.sources import described_source
-from harness.plan.arms import ENDPOINT, endpoint_arm, has_axes, plain_arm, takes_models
+from harness.plan.arms import endpoint_arm, plain_arm
 from harness.plan.config import Config
 from harness.plan.corpus import user_text
 from harness.plan.labels import configured_labels
@@ -55,13 +56,13 @@ def wanted_arms(
     runtimes = _wanted_runtimes(config)
     if engine_here and CURRENT_RUNTIME in runtimes:
         check_engine(engine)
-    if engine == ENDPOINT:
+    if engine == ENDPOINT.name:
         return (endpoint_arm(config),)
-    if not has_axes(engine):
+    if not declaration_of(engine).has_axes:
         return (plain_arm(config),)
     _check_providers(config["provider"])
     models = list(configured_labels(config).values())
-    if not models and takes_models(engine):
+    if not models and declaration_of(engine).takes_models:
         models = default_names(engine, selection, recipes)
     return tuple(
         Arm(

@@ -9,7 +9,7 @@ from harness.engines.kokoro import engine as kokoro_engine
 from harness.engines.registry import ENTRY_POINTS, engine_names, find_starter
 from harness.engines.speech import EngineRefusal
 
-OURS = ("endpoint", "espeak", "fastkokoro", "kokoro", "kokoro-sentences", "kokoro-server", "scripted")
+OURS = ("kokoro", "kokoro-sentences", "kokoro-server", "fastkokoro", "endpoint", "espeak", "scripted")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.engines import scripted_profile
+from harness.engines.declarations import Declaration
 from harness.engines.scripted_profile import CHANGED, SHARES
 from harness.models.default import OFFLINE_VARIABLE
 from tests import forking
@@ -140,7 +141,7 @@ def test_an_engine_that_writes_no_profile_is_not_started_for_one(
     here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr("harness.runner.profiles.PROFILING", ())
+    monkeypatch.setattr("harness.runner.profiles.declaration_of", lambda name: Declaration(name=name))
     monkeypatch.setattr("harness.runner.profiles.profile_pair", lambda *arms, **_: started.append(arms))
     found = here(*QUICKER)
     assert "operators: not profiled (the engine scripted writes no profile)" in found.stdout

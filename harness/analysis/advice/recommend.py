@@ -17,6 +17,7 @@ from harness.core.errors import MeasurementError, UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.verdict import SPEECH_VERDICT, Estimate, Verdict, VerdictKind
+from harness.engines.declarations import declaration_of
 from harness.metrics.derive import Values, log_ratios_through, scenario_values
 
 LEVEL = 0.95
@@ -227,7 +228,10 @@ def _unjudged(arms: Sequence[Arm], runs: Sequence[RunData]) -> tuple[str, ...]:
     return tuple(
         arm.id
         for arm in arms
-        if arm.model and arm.engine != "scripted" and not is_known_original(arm.model) and arm.id not in known
+        if arm.model
+        and not declaration_of(arm.engine).is_scripted
+        and not is_known_original(arm.model)
+        and arm.id not in known
     )
 
 

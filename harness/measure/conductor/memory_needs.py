@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from harness.core.records.repetition import Launch, Repetition
 from harness.core.records.scenario import Arm, Scenario, original_digest
+from harness.engines.declarations import declaration_of
 from harness.measure.conductor.events import BlockDone, Event, Launched, WarmedUp
-from harness.plan.arms import SERVED, SHARED, takes_models
 from harness.plan.matrix import Plan
 
 MIB = 1 << 20
@@ -55,14 +55,14 @@ class MemoryNeeds:
         """The bytes measured in earlier launches, else an estimate."""
         if arm.url and not arm.server:
             return PROCESS  # the memory is the server's, which runs in any case
-        client = PROCESS if arm.engine == SERVED or arm.server else 0
+        client = PROCESS if declaration_of(arm.engine).server or arm.server else 0
         if held := self._held.get(arm.id):
             return client + round(ALLOWANCE * held)
         return client + self._estimate(arm)
 
     def _estimate(self, arm: Arm) -> int:
         loaded = self._loaded.get(arm.id, 0)
-        if arm.model is None or not takes_models(arm.engine):
+        if arm.model is None or not declaration_of(arm.engine).takes_models:
             return max(loaded, OTHER_ENGINE)
         size, sessions = self._original_size(arm), _sessions(arm)
         weights = UNPACKED * size * (1.0 if arm.provider == "cpu" else ELSEWHERE)
@@ -93,5 +93,5 @@ class MemoryNeeds:
 
 def _sessions(arm: Arm) -> int:
     """The number of sessions, each with its own weights and arena. The option is `2` or `cpu:1+cpu:1`."""
-    given = dict(arm.session_options).get("sessions", "1") if arm.engine in SHARED else "1"
+    given = dict(arm.session_options).get("sessions", "1")
     return int(given) if given.isdigit() else given.count("+") + 1

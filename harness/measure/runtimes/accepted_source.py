@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.engines.registry import BUILT_IN
+from harness.engines.declarations import BUILT_IN
 from harness.measure.runtimes.git import git, git_bytes
 from harness.measure.worker.loaded_software import built_in_source
 

@@ -15,7 +15,8 @@ from harness.core.files import write_atomically
 from harness.core.records.scenario import Runtime, slug
 from harness.core.uv import run_uv
 from harness.engines.builds import PLAIN, builds_in, distribution_of, refuse_several_builds
-from harness.engines.registry import BUILT_IN, ENTRY_POINTS, HARNESS, SEVERAL_REMEDY, several
+from harness.engines.declarations import BUILT_IN, KOKORO
+from harness.engines.registry import ENTRY_POINTS, HARNESS, SEVERAL_REMEDY, several
 from harness.measure.runtimes.resolve import digest_of, resolve
 from harness.measure.runtimes.sources import settled_runtime
 from harness.plan.package_sources import is_source, read_source, runtime_name, split_requirements
@@ -68,7 +69,7 @@ class Runtimes:
         self,
         runtime: Runtime,
         *,
-        engine: str = "kokoro",
+        engine: str = KOKORO.name,
         report: Callable[[str], None] = lambda _message: None,
         refresh: bool = False,
     ) -> Path:

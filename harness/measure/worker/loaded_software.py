@@ -12,25 +12,13 @@ from collections.abc import Mapping, Sequence
 
 import harness
 from harness.core.records.repetition import LoadedSoftware
-from harness.engines.builds import BUILDS, canonical
-from harness.engines.registry import BUILT_IN, ENTRY_POINTS
+from harness.engines.builds import canonical
+from harness.engines.declarations import BUILT_IN, Declaration
+from harness.engines.registry import ENTRY_POINTS
 from harness.measure.worker.installed_packages import HARNESS, content_of, metadata_folders, needed, open_package
 from harness.measure.worker.source_files import digest_of, harness_modules, package_modules, read
 
 WORKER = "harness.measure.worker.process"
-SERVED, SERVER = "kokoro-server", "harness.server.reference"
-"""The engine that starts a server, and the package with the server's modules."""
-
-ROOTS: dict[str, tuple[str, ...]] = {
-    "endpoint": (),
-    "espeak": ("espeakng-loader", "numpy"),
-    "fastkokoro": ("fastkokoro", *BUILDS, "numpy"),
-    "kokoro": ("kokoro-onnx", *BUILDS, "numpy"),
-    "kokoro-sentences": ("kokoro-onnx", *BUILDS, "numpy"),
-    "kokoro-server": ("kokoro-onnx", *BUILDS, "numpy", "fastapi", "uvicorn", "soundfile"),
-    "scripted": (),
-}
-"""Engine → the distributions that it uses. Those that they need count as well; the first one is what it wraps."""
 
 
 def loaded_software(engine: str) -> LoadedSoftware:
@@ -66,16 +54,16 @@ def _loaded(engine: str) -> LoadedSoftware:
 
 def built_in_source(engine: str, folder: str) -> str:
     """The digest of the modules of a built-in engine, of the harness in `folder`; "" if it is not there."""
-    modules = _built_in(engine, folder)
-    starter = BUILT_IN[engine].partition(":")[0].replace(".", "/")
-    return digest_of(modules) if f"{starter}.py" in modules else ""
+    declared = BUILT_IN[engine]
+    modules = _built_in(declared, folder)
+    return digest_of(modules) if f"{declared.module.replace('.', '/')}.py" in modules else ""
 
 
-def _built_in(engine: str, folder: str) -> dict[str, str]:
-    names = [WORKER, BUILT_IN[engine].partition(":")[0]]
-    served = os.path.join(folder, *SERVER.split("."))
-    if engine == SERVED and os.path.isdir(served):
-        names += [f"{SERVER}.{file[:-3]}" for file in os.listdir(served) if file.endswith(".py")]
+def _built_in(engine: Declaration, folder: str) -> dict[str, str]:
+    names = [WORKER, engine.module]
+    server = os.path.join(folder, *engine.server.split("."))
+    if engine.server and os.path.isdir(server):
+        names += [f"{engine.server}.{file[:-3]}" for file in os.listdir(server) if file.endswith(".py")]
     return harness_modules(names, folder)
 
 
@@ -83,8 +71,8 @@ def _parts(engine: str) -> tuple[Sequence[str], str, dict[str, str]]:
     """The engine's distributions, the folder of its source, and its modules: relative path → path."""
     root = harness.__path__[0]
     above = os.path.dirname(root)
-    if engine in BUILT_IN:
-        return ROOTS[engine], root, _built_in(engine, above)
+    if declared := BUILT_IN.get(engine):
+        return declared.packages, root, _built_in(declared, above)
     from importlib.metadata import entry_points
 
     modules = harness_modules([WORKER], above)

@@ -25,6 +25,7 @@ from harness.core.records.repetition import (
     StageMark,
 )
 from harness.core.records.scenario import Band
+from harness.engines.declarations import STARTED
 from harness.engines.http.target import Reached
 from harness.engines.protocol import (
     ARRIVAL,
@@ -37,7 +38,7 @@ from harness.engines.protocol import (
     Shared,
     Stages,
 )
-from harness.engines.registry import STARTED, find_starter
+from harness.engines.registry import find_starter
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, one_line, outcome_of
 from harness.measure.system.server_process import ServerWatch
 from harness.measure.worker.probes import Probes
@@ -134,7 +135,7 @@ class Worker:
         outcome = Outcome()
         self._before_load()
         try:
-            start = find_starter(STARTED if engine_order.server else engine_order.engine)
+            start = find_starter(STARTED.name if engine_order.server else engine_order.engine)
             self._engine = start(engine_order, clock=self._clock, stages=stages)
         except EngineRefusal as refusal:
             outcome = Outcome(kind=OutcomeKind.REFUSED, reason=str(refusal))

@@ -14,8 +14,7 @@ import pytest
 
 import harness
 from harness.core.records.repetition import LoadedSoftware
-from harness.engines.registry import BUILT_IN
-from harness.measure.worker.loaded_software import ROOTS, WORKER, loaded_software
+from harness.measure.worker.loaded_software import WORKER, loaded_software
 from harness.measure.worker.source_files import harness_modules, imported
 
 SOURCE = Path(harness.__path__[0]).parent
@@ -52,10 +51,6 @@ def test_every_module_that_a_worker_imports_counts() -> None:
     assert set(done.stdout.split()) <= names
     assert "harness.engines.espeak" not in names
     assert not any(name.startswith(("harness.analysis", "harness.cli", "harness.runner")) for name in names)
-
-
-def test_every_built_in_engine_names_its_packages() -> None:
-    assert set(ROOTS) == set(BUILT_IN)
 
 
 def test_kokoro_reports_its_packages_and_what_they_need() -> None:
