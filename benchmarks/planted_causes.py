@@ -30,14 +30,14 @@ from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.place import HERE
 from harness.measure.worker.scripted_handle import ScriptedHandle
 
-PART = re.compile(r"(stage|phase|memory) .*: [+-]")
-"""A suspect that is a part of the value itself and moved. Operators and nodes are parts of the stage of inference."""
+PARTS = ("stage", "phase", "memory")
+"""The kinds of parts of the value itself. Operators and nodes are parts of the stage of inference."""
 SEEDS = 200
 TEXT = Utterance(text_class="own", variant=0, text="Hello there, this is a sentence of some length.")
 OPTIONS = ("--effect", "5%", "--wait", "1h", "--quality", "off")
 
-Found = Mapping[str, tuple[str, Sequence[str]]]
-"""Metric → the verdict of one duel in words, and the suspects of its change."""
+Found = Mapping[str, tuple[str, Sequence[tuple[str, str]]]]
+"""Metric → the verdict of one duel in words, and the suspects of its change: kind and sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +73,26 @@ def suspects(sides: tuple[str, ...], folder: Path, options: Sequence[str]) -> Fo
     done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if not done.stdout.startswith("{"):
         raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
-    return {each["metric"]: (each["reason"], each["suspects"]) for each in json.loads(done.stdout)["verdicts"]}
+    return suspects_in(done.stdout)
+
+
+def suspects_in(output: str) -> Found:
+    """What a duel printed as JSON."""
+    return {
+        each["metric"]: (each["reason"], [*zip(each["suspect_kinds"], each["suspects"], strict=True)])
+        for each in json.loads(output)["verdicts"]
+    }
 
 
 def outcome(plant: Plant, found: Found, *, seconds: float = 0.0) -> Outcome:
     """What a duel named of a plant. Of equal sides any suspect of any metric is a false one."""
     if not plant.cause:
-        false = [f"{metric}: {each}" for metric, (_, every) in found.items() for each in every]
+        false = [f"{metric}: {each}" for metric, (_, every) in found.items() for _, each in every]
         right = None if false else 1
         return Outcome(cause=right, part=right, named=false, reason="nothing is named", seconds=seconds)
-    reason, every = found[plant.metric]
-    parts = [each for each in every if PART.match(each)]
+    reason, suspected = found[plant.metric]
+    every = [each for _, each in suspected]
+    parts = [each for kind, each in suspected if kind in PARTS]
     return Outcome(
         cause=_place(plant.cause, every),
         part=_place(plant.part, parts) if plant.part else 1,

@@ -20,6 +20,7 @@ from harness.core.records.differences import Difference
 from harness.core.records.reference import Reference, ReferenceArm
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
+from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.verdict import REPLAYED, Verdict, VerdictKind
 
 MOST_DIFFERENCES = 4
@@ -46,7 +47,7 @@ class Replay:
     comparisons: tuple[Comparison, ...]
     policy: Policy
     differences: tuple[Difference, ...] = ()
-    parts: Callable[[Verdict], tuple[str, ...]] = lambda _verdict: ()
+    parts: Callable[[Verdict], tuple[Suspect, ...]] = lambda _verdict: ()
     note: str = ""
 
 
@@ -199,14 +200,15 @@ class AgainstReference:
         if verdict.kind is VerdictKind.REGRESSED:
             command = f"kokoro-bench baseline promote {self._data.run.id} --only '*' --reason WHY"
             advice = f"if it is meant, accept it: `{command}`"
-        return replace(
+        worded = replace(
             verdict,
             reason=words,
             advice=advice,
             reference=f"{REPLAYED}{replay.run_id}",
             accepted=replay.accepted.run,
-            suspects=(*map(str, replay.differences), *replay.parts(verdict)) if moved else (),
         )
+        changed = [Suspect(SuspectKind.DIFFERENCE, str(each)) for each in replay.differences]
+        return worded.with_suspects((*changed, *replay.parts(verdict))) if moved else worded
 
 
 def _scoped(sentence: str, of: Sequence[Scenario], *, by_arm: Mapping[str, int], everything: set[str]) -> str:

@@ -3,11 +3,12 @@
 from statistics import median
 
 from harness.analysis.causes import part_sentence
-from harness.analysis.stats.movement import Movement, PartPairs, movements
+from harness.analysis.stats.movement import PartPairs, movements
 from harness.analysis.stats.paired import PEAK
 from harness.core.records.profile import Profiles
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
+from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.verdict import Verdict
 from harness.metrics.parts import parts_of
 
@@ -19,7 +20,7 @@ LEAST = 0.002
 
 def arena_suspects(
     verdict: Verdict, profiles: Profiles, candidate: Scenario, reference: Scenario, data: RunData
-) -> list[str]:
+) -> list[Suspect]:
     """The arena, if what it held moved the verdict's way; nothing if ONNX Runtime does not count it."""
     if verdict.metric != PEAK or verdict.change is None or profiles.reason:
         return []
@@ -30,11 +31,10 @@ def arena_suspects(
         return []
     pairs = PartPairs(candidate=tuple((each,) for each in ours), reference=tuple((each,) for each in theirs))
     found = movements({ARENA: pairs}, rose=verdict.change.point > 0, least=LEAST)
-    return [_sentence(each, whole=after - before) for each in found.named]
-
-
-def _sentence(moved: Movement, *, whole: float) -> str:
-    return part_sentence(moved, kind="memory in", scale=MB, unit="MB", whole=whole)
+    return [
+        Suspect(SuspectKind.MEMORY, part_sentence(each, what="memory in", scale=MB, unit="MB", whole=after - before))
+        for each in found.named
+    ]
 
 
 def _peak(scenario: Scenario, data: RunData) -> float | None:

@@ -4,9 +4,9 @@ A part is named only if it moved in the verdict's direction by more than its own
 gives its interval and its contribution to the total difference. If no part qualifies, one sentence says so.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from math import log
+from typing import Final
 
 from harness.analysis.stats.comparison import Policy
 from harness.analysis.stats.movement import Movement, Movements, PartPairs, movements
@@ -14,6 +14,7 @@ from harness.analysis.stats.paired import alike
 from harness.core.records.differences import Difference, differences
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, ModelVariant, Scenario
+from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.verdict import Estimate, Verdict
 from harness.engines.builds import NAME, canonical
 from harness.metrics.parts import SILENCE, Parts, parts_of, speech_seconds
@@ -26,50 +27,48 @@ LEAST_REST = 0.005
 AS_LONG = 0.001
 """Audio whose length differs by less than this log-ratio is equally long: a real-time factor moved as latency did."""
 NO_TIME_S = 1e-6
-MODEL = "model"
-"""The name of the difference of two models."""
-UNEXPLAINED = "unexplained by "
-"""The start of the sentence on what the named parts leave."""
+MODEL, REVISION = "model", "revision"
+"""The names of the differences of two models, and of two revisions of the source."""
 SPEECH = "ms per second of speech"
 FULL = 100.0
 """A level in percent that no interval has: it is written with as many decimals as differ from it."""
-_PART = re.compile(r"(operator|node|stage|phase|memory) .*: [+-]")
-_NAMES_NOTHING = re.compile(rf"{UNEXPLAINED}|no \w+ stands out$|operators: not profiled ")
+ORDER: Final = (
+    (SuspectKind.UNKNOWN, SuspectKind.DIFFERENCE, SuspectKind.SOURCE),
+    (SuspectKind.OPERATOR, SuspectKind.NODE),
+    (SuspectKind.STAGE, SuspectKind.PHASE, SuspectKind.MEMORY),
+    (SuspectKind.MODEL,),
+    (SuspectKind.MACHINE,),
+    (SuspectKind.NOTHING,),
+)
+"""The kinds in the order in which they tell a cause.
+
+What differs between the arms comes first: nothing else can be the cause, and the parts show where it acts. Another
+model comes after the parts: it differs in everything, and the operators that moved say in what. They come before the
+stage in which they run.
+"""
+_RANKS = {kind: rank for rank, kinds in enumerate(ORDER) for kind in kinds}
 
 
 def suspects_of(
     verdict: Verdict, candidate: Scenario, reference: Scenario, data: RunData, policy: Policy
-) -> tuple[str, ...]:
+) -> tuple[Suspect, ...]:
     """The parts of the verdict's metric that moved its way, and what differs between the arms (`in_order`)."""
     return in_order(
         (
             *moved_parts(verdict, candidate, reference, data, policy),
-            *map(str, arm_differences(reference.arm, candidate.arm, data)),
+            *_different_arms(reference.arm, candidate.arm, data),
         )
     )
 
 
-def in_order(suspects: Iterable[str]) -> tuple[str, ...]:
-    """The suspects in the order in which they tell a cause; those of one kind keep theirs.
-
-    What differs between the arms comes first: nothing else can be the cause, and the parts show where it acts. Another
-    model comes last of them: it differs in everything, and the operators that moved say in what. They come before the
-    stage in which they run. Sentences that name nothing come last.
-    """
-    return tuple(sorted(suspects, key=_rank))
-
-
-def _rank(suspect: str) -> int:
-    if _NAMES_NOTHING.match(suspect):
-        return 4
-    if kind := _PART.match(suspect):
-        return 1 if kind[1] in ("operator", "node") else 2
-    return 3 if suspect.startswith(f"{MODEL} ") else 0
+def in_order(suspects: Iterable[Suspect]) -> tuple[Suspect, ...]:
+    """The suspects in `ORDER`; those of one rank keep theirs."""
+    return tuple(sorted(suspects, key=lambda each: _RANKS[each.kind]))
 
 
 def moved_parts(
     verdict: Verdict, candidate: Scenario, reference: Scenario, data: RunData, policy: Policy
-) -> tuple[str, ...]:
+) -> tuple[Suspect, ...]:
     """The parts that moved; nothing where the metric has no parts or a side's are not known."""
     metric = verdict.metric
     if metric == "rtf" and equally_long(candidate, reference, data):
@@ -87,9 +86,9 @@ def moved_parts(
         pair_sd=METRICS[metric].pair_sd,
     )
     if metric == "rss_peak":
-        return tuple(sentences(found, scale=1e-6, unit="MB", kind="memory"))
-    kind = "phase" if metric == "load_time" else "stage"
-    return tuple(sentences(found, scale=1e3, unit=SPEECH if metric == "rtf" else "ms", kind=kind))
+        return tuple(suspects_among(found, scale=1e-6, unit="MB", kind=SuspectKind.MEMORY))
+    kind = SuspectKind.PHASE if metric == "load_time" else SuspectKind.STAGE
+    return tuple(suspects_among(found, scale=1e3, unit=SPEECH if metric == "rtf" else "ms", kind=kind))
 
 
 def _paired(ours: Parts, theirs: Parts, *, metric: str) -> dict[str, PartPairs]:
@@ -117,7 +116,9 @@ def equally_long(candidate: Scenario, reference: Scenario, data: RunData) -> boo
     return all(abs(log(ours[place] / theirs[place])) < AS_LONG for place in ours.keys() & theirs.keys())
 
 
-def sentences(found: Movements, *, scale: float, unit: str, kind: str, most: int = 10, rest: bool = True) -> list[str]:
+def suspects_among(
+    found: Movements, *, scale: float, unit: str, kind: SuspectKind, most: int = 10, rest: bool = True
+) -> list[Suspect]:
     """One for each part that stands out, and with `rest` one for what they leave unexplained; or that none stands out.
 
     Nothing where too little was measured for an interval.
@@ -126,19 +127,22 @@ def sentences(found: Movements, *, scale: float, unit: str, kind: str, most: int
         return []
     named = found.named[:most]
     if not named:
-        return [f"no {kind} stands out"]
-    lines = [part_sentence(each, kind=kind, scale=scale, unit=unit, whole=found.total) for each in named]
+        return [Suspect(SuspectKind.NOTHING, f"no {kind} stands out")]
+    suspects = [
+        Suspect(kind, part_sentence(each, what=kind, scale=scale, unit=unit, whole=found.total)) for each in named
+    ]
     left = found.total - sum(each.change.point for each in named)
     if rest and abs(left) >= LEAST_REST * abs(found.total):
         whole = f"{left * scale:+.1f} {unit}, {_share(left, found.total)} of {found.total * scale:+.1f} {unit}"
-        lines.append(f"{UNEXPLAINED}{kind}: {whole}{'' if left * found.total > 0 else ' (others moved the other way)'}")
-    return lines
+        others = "" if left * found.total > 0 else " (others moved the other way)"
+        suspects.append(Suspect(SuspectKind.NOTHING, f"unexplained by {kind}: {whole}{others}"))
+    return suspects
 
 
-def part_sentence(moved: Movement, *, kind: str, scale: float, unit: str, whole: float) -> str:
+def part_sentence(moved: Movement, *, what: str, scale: float, unit: str, whole: float) -> str:
     """A part that moved: its change with the interval, its share of the `whole` difference, and both values."""
     return (
-        f"{kind} {moved.name}: {_span(moved.change, scale=scale, unit=unit)}, "
+        f"{what} {moved.name}: {_span(moved.change, scale=scale, unit=unit)}, "
         f"{_share(moved.change.point, whole)} of {whole * scale:+.1f} {unit} "
         f"({moved.before * scale:.1f} → {moved.after * scale:.1f})"
     )
@@ -153,6 +157,16 @@ def _span(change: Estimate, *, scale: float, unit: str) -> str:
     level = 100 * change.level
     decimals = next((each for each in range(2, 9) if float(f"{level:.{each}f}") < FULL), 2)
     return f"{point:+.1f} {unit} ({low:+.1f} to {high:+.1f} at {level:.{decimals}f} %)"
+
+
+def _different_arms(reference: Arm, candidate: Arm, data: RunData) -> list[Suspect]:
+    kinds = {MODEL: SuspectKind.MODEL, REVISION: SuspectKind.SOURCE}
+    # A description of the source begins with its commit.
+    revisions = tuple(each.revision or each.source.partition(" ")[0] for each in (reference, candidate))
+    return [
+        Suspect(kinds.get(each.name, SuspectKind.DIFFERENCE), str(each), revisions if each.name == REVISION else ())
+        for each in arm_differences(reference, candidate, data)
+    ]
 
 
 def arm_differences(reference: Arm, candidate: Arm, data: RunData) -> list[Difference]:
@@ -186,7 +200,7 @@ def _settings(arm: Arm) -> dict[str, str]:
         "engine": arm.engine,
         "provider": arm.provider or "default",
         "threads": str(arm.threads or "default"),
-        "revision": arm.source or arm.revision or "work tree",
+        REVISION: arm.source or arm.revision or "work tree",
         "slowdown": str(arm.slowdown or "none"),
         **dict(sorted((*arm.provider_options, *arm.session_options))),
     }

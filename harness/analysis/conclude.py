@@ -316,7 +316,7 @@ def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Ver
     points = baselines.for_pair(verdict.scenario_id, verdict.metric)
     if not points:
         return verdict
-    return replace(verdict, suspects=differences_from_accepted(points[-1].run, data, verdict))
+    return verdict.with_suspects(differences_from_accepted(points[-1].run, data, verdict))
 
 
 def _canary_log(data: RunData) -> float | None:

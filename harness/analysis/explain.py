@@ -10,6 +10,7 @@ from harness.analysis.stats.movement import added
 from harness.core.records.differences import differences
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
+from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.verdict import Verdict
 from harness.metrics.metric import Per
 from harness.metrics.per_request import repetition_figures
@@ -20,39 +21,40 @@ DISTURBED_SHARE = 0.2
 """With at least this share of disturbed repetitions, the machine itself is a suspect."""
 
 
-def differences_from_accepted(accepted: PromotedRun, data: RunData, verdict: Verdict) -> tuple[str, ...]:
-    """Sentences without a full stop: model, packages, source, and what other work on the machine added."""
-    machine = _machine(data, verdict)
+def differences_from_accepted(accepted: PromotedRun, data: RunData, verdict: Verdict) -> tuple[Suspect, ...]:
+    """Model, packages, source, and what other work on the machine added."""
     return (
         *_model(accepted, data, verdict.scenario_id),
         *_packages(accepted, data),
         *_source(accepted, data),
-        *machine,
+        *_machine(data, verdict),
     )
 
 
-def _model(accepted: PromotedRun, data: RunData, scenario_id: str) -> list[str]:
+def _model(accepted: PromotedRun, data: RunData, scenario_id: str) -> list[Suspect]:
     model = next(scenario.arm.model for scenario in data.run.scenarios if scenario.id == scenario_id)
     if model is None or not accepted.model or model.sha256 == accepted.model:
         return []
-    return [f"the model file differs ({accepted.model[:8]} → {model.sha256[:8]})"]
+    return [Suspect(SuspectKind.MODEL, f"the model file differs ({accepted.model[:8]} → {model.sha256[:8]})")]
 
 
-def _packages(accepted: PromotedRun, data: RunData) -> list[str]:
-    return [str(each) for each in sorted(differences(accepted.packages, data.run.subject.packages))]
+def _packages(accepted: PromotedRun, data: RunData) -> list[Suspect]:
+    changed = sorted(differences(accepted.packages, data.run.subject.packages))
+    return [Suspect(SuspectKind.DIFFERENCE, str(each)) for each in changed]
 
 
-def _source(accepted: PromotedRun, data: RunData) -> list[str]:
+def _source(accepted: PromotedRun, data: RunData) -> list[Suspect]:
     subject = data.run.subject
     found = []
     if accepted.revision and subject.revision and accepted.revision != subject.revision:
-        found.append(f"source {accepted.revision[:8]}..{subject.revision[:8]}")
+        named = f"source {accepted.revision[:8]}..{subject.revision[:8]}"
+        found.append(Suspect(SuspectKind.SOURCE, named, (accepted.revision, subject.revision)))
     if subject.dirty:
-        found.append("uncommitted changes in the work tree")
+        found.append(Suspect(SuspectKind.SOURCE, "uncommitted changes in the work tree"))
     return found
 
 
-def _machine(data: RunData, verdict: Verdict) -> list[str]:
+def _machine(data: RunData, verdict: Verdict) -> list[Suspect]:
     """How much other work on the machine added to a metric, if the data show it; else empty.
 
     Other work takes time from a process, so it can only explain a metric that got worse.
@@ -80,7 +82,8 @@ def _machine(data: RunData, verdict: Verdict) -> list[str]:
         metric.format, (added_by_others.point, added_by_others.low, added_by_others.high, now - now / exp(change.point))
     )
     share = f"{len(marked)} of {len(ours)} repetitions were disturbed by other work on the machine"
-    return [f"{share}: +{point} (+{low} to +{high} at {100 * added_by_others.level:.0f} %) of +{whole}"]
+    span = f"+{low} to +{high} at {100 * added_by_others.level:.0f} %"
+    return [Suspect(SuspectKind.MACHINE, f"{share}: +{point} ({span}) of +{whole}")]
 
 
 def _values(repetitions: Sequence[Repetition], metric: str, launches: Sequence[int]) -> Grouped:

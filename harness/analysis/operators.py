@@ -6,11 +6,10 @@ repetitions of a duel are.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from statistics import median
 
 from harness.analysis.arena import arena_suspects
-from harness.analysis.causes import SPEECH, equally_long, in_order, sentences
+from harness.analysis.causes import SPEECH, equally_long, in_order, suspects_among
 from harness.analysis.node_matching import Launches, Matched, family, match, operator_label, times_of
 from harness.analysis.stats.grouped import flat
 from harness.analysis.stats.movement import FAMILY_ALPHA, Movements, PartPairs, movements
@@ -18,6 +17,7 @@ from harness.analysis.stats.paired import PEAK
 from harness.core.records.profile import FEWEST_REPETITIONS, Node, PartTime, Profile, Profiled, Profiles
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
+from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.verdict import Estimate, Verdict
 from harness.metrics.parts import speech_seconds
 
@@ -41,7 +41,7 @@ _Times = Mapping[str, Launches]
 
 def operator_suspects(
     verdict: Verdict, profiles: Profiles, candidate: Scenario, reference: Scenario, data: RunData
-) -> list[str]:
+) -> list[Suspect]:
     """The operator types and nodes whose time moved the verdict's way, the strongest first; why not, without a profile.
 
     Nothing where the metric is none of passing time, or a profile does not say what each repetition took.
@@ -49,7 +49,7 @@ def operator_suspects(
     if verdict.metric not in TIMED or verdict.change is None:
         return []
     if reason := _unusable(profiles):
-        return [f"operators: not profiled ({reason[:160]})"]
+        return [Suspect(SuspectKind.NOTHING, f"operators: not profiled ({reason[:160]})")]
     if not all(profile.operators for profile in (*profiles.candidate, *profiles.reference)):
         return []
     lengths = (1.0, 1.0)
@@ -58,7 +58,7 @@ def operator_suspects(
         lengths = median(ours), median(theirs)
     rose, unit = verdict.change.point > 0, "ms" if lengths == (1.0, 1.0) else SPEECH
     operators = _moved(_operators(profiles, lengths), rose=rose)
-    found = sentences(operators, scale=1e-3, unit=unit, kind="operator", most=MOST_OPERATORS)
+    found = suspects_among(operators, scale=1e-3, unit=unit, kind=SuspectKind.OPERATOR, most=MOST_OPERATORS)
     matched = _nodes(profiles, lengths)
     nodes = _moved({each.label: pairs for each, pairs in matched.items()}, rose=rose)
     # The only node of its operator would only repeat its operator.
@@ -67,9 +67,8 @@ def operator_suspects(
     named = tuple(each for each in nodes.named if each.name not in lone)
     if not named:
         return found
-    of_nodes = sentences(
-        Movements(total=nodes.total, named=named), scale=1e-3, unit=unit, kind="node", most=MOST_NODES, rest=False
-    )
+    moved = Movements(total=nodes.total, named=named)
+    of_nodes = suspects_among(moved, scale=1e-3, unit=unit, kind=SuspectKind.NODE, most=MOST_NODES, rest=False)
     # That no operator stands out would deny what the nodes say.
     return [*(found if operators.named else ()), *of_nodes]
 
@@ -80,7 +79,7 @@ def with_profile(
     """The verdict with what the profiles of both sides show among its suspects."""
     found = arena_suspects(verdict, profiles, candidate, reference, data)
     found = found or operator_suspects(verdict, profiles, candidate, reference, data)
-    return replace(verdict, suspects=in_order((*verdict.suspects, *found)))
+    return verdict.with_suspects(in_order((*verdict.suspected, *found)))
 
 
 def _unusable(profiles: Profiles) -> str:

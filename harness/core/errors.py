@@ -4,6 +4,7 @@ Only `harness.cli.main` (and the pytest plugin, for pytest) catches them; all ot
 The exit codes are part of the product's interface and are listed in the README.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -96,16 +97,21 @@ class Interruption(BenchError):  # noqa: N818 - the user requested it
 NAMED_AT_MOST = 12
 
 
-def nearest(name: str, known: "list[str] | tuple[str, ...]") -> str:
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """A question with the nearest of `known` to a misspelt `name`; "" if none is near."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
     """A remedy for a misspelt `name`: the nearest of `known`, or a list of known names if none is near.
 
     For a long list only the shortest names are given, because the others are derived from them.
     """
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    if question := did_you_mean(name, known):
+        return question
     if not known:
         return "none is known"
     if len(known) <= NAMED_AT_MOST:

@@ -173,6 +173,7 @@ def load_config(
     root = find_root(start)
     values: dict[str, Any] = {key.name: key.default for key in KEYS}
     origins = {key.name: "default" for key in KEYS}
+    ranks: dict[str, int] = {}
     section, file = _read_section(root)
     # A text is the key `server`: the name of one of these tables.
     tables = {name: section.pop(name) for name in TABLES if not isinstance(section.get(name, ""), str)}
@@ -188,9 +189,11 @@ def load_config(
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in NOT_CONFIGURATION and value.strip():
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
             _set(values, origins, name=name, value=value, origin=f"environment variable {variable}", base=shell)
+            ranks[name] = 1
     for name, value in given.items():
         _set(values, origins, name=name, value=value, origin=f"option --{name}", base=shell)
-    _imply(values, origins)
+        ranks[name] = 2
+    _imply(values, origins, ranks)
     return Config(
         root=root,
         values=values,
@@ -202,9 +205,9 @@ def load_config(
     )
 
 
-def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
+def _imply(values: dict[str, Any], origins: dict[str, str], ranks: Mapping[str, int]) -> None:
     """Set the values that other values imply. ConfigError if an explicit value contradicts them."""
-    imply_server(values, origins)
+    imply_server(values, origins, ranks)
     if values["url"]:
         if origins["engine"] != "default" and values["engine"] != ENDPOINT.name:
             raise ConfigError(

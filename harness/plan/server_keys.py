@@ -2,6 +2,7 @@
 
 import hashlib
 import shlex
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -15,12 +16,12 @@ PLAIN_WORDS = 3
 """Words of a command, at most, in the name of its server."""
 
 
-def imply_server(values: dict[str, Any], origins: dict[str, str]) -> None:
+def imply_server(values: dict[str, Any], origins: dict[str, str], ranks: Mapping[str, int]) -> None:
     """Set `url` to the server to start. ConfigError if two of the three keys were chosen in the same place.
 
-    Otherwise the one that was chosen closer to the command wins: an option over a variable, a variable over a file.
+    Otherwise the one of the highest rank wins: an option over a variable, a variable over a file.
     """
-    chosen = sorted((_rank(origins[name]), name) for name in (*KEYS, "url") if values[name])
+    chosen = sorted((ranks.get(name, 0), name) for name in (*KEYS, "url") if values[name])
     if not chosen or chosen[-1][1] == "url":
         if len(chosen) > 1 and chosen[-1][0] == chosen[-2][0]:
             _refuse(chosen[-2][1], chosen[-1][1], origins)
@@ -56,12 +57,6 @@ def split_command(text: str, *, where: str) -> tuple[str, ...]:
             f"commands run without a shell, so {found!r} would be an argument", where=where, remedy='sh -c "…"'
         )
     return words
-
-
-def _rank(origin: str) -> int:
-    if origin.startswith("option"):
-        return 2
-    return int(origin.startswith("environment"))
 
 
 def _refuse(one: str, other: str, origins: dict[str, str]) -> None:

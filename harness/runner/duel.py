@@ -275,7 +275,7 @@ class DuelAnalysis:
         if verdict.kind not in CHANGED:
             return verdict
         candidate, reference = next(pair for pair in pairs_of(data) if pair[0].id == verdict.scenario_id)
-        return replace(verdict, suspects=suspects_of(verdict, candidate, reference, data, self.policy))
+        return verdict.with_suspects(suspects_of(verdict, candidate, reference, data, self.policy))
 
     def _with_time(self, verdict: Verdict, data: RunData) -> Verdict:
         """The verdict; if there are too few pairs for an interval, with advice on the budget for the first analysis."""

@@ -17,6 +17,7 @@ from harness.core.errors import BenchError
 from harness.core.records.reference import Reference
 from harness.core.records.run import REPLAY_OF, RunData
 from harness.core.records.scenario import Scenario
+from harness.core.records.suspect import Suspect
 from harness.core.records.verdict import REPLAYED, Verdict
 from harness.metrics.derive import RunValues
 from harness.plan.matrix import Plan
@@ -201,7 +202,7 @@ class Replays:
             comparisons.append(self._comparison(each, scenario_id, share=analysis.share(data)))
         policy = analysis.policy_for(data)
 
-        def parts(verdict: Verdict) -> tuple[str, ...]:
+        def parts(verdict: Verdict) -> tuple[Suspect, ...]:
             candidate, reference = ours[verdict.scenario_id]
             return moved_parts(verdict, candidate, reference, data.counted, policy)
 

@@ -38,10 +38,14 @@ class Unit:
 
 @dataclass(slots=True, kw_only=True)
 class Prepared:
-    """What is measured again, and scenario id → why it is not. `unchanged` are the acceptances that still hold."""
+    """What is measured again, and scenario id → why it is not. `unchanged` are the acceptances that still hold.
+
+    `lost` are the reasons why references cannot be restored.
+    """
 
     units: list[Unit] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
     unchanged: list[ReferenceArm] = field(default_factory=list)
     changed: list[tuple[Arm, ReferenceArm, SubjectComparison]] = field(default_factory=list)
 
@@ -144,7 +148,8 @@ def _add(
         if not declaration_of(restored.arm.engine).is_scripted:
             refuse_another(probe.subject_of_restored(restored, like=under_test.arm), accepted, note=restored.note)
     except BenchError as error:
-        prepared.reasons |= {each.id: f"the reference cannot be restored ({why_not(error)})" for each in paired}
+        prepared.lost.append(f"the reference cannot be restored ({why_not(error)})")
+        prepared.reasons |= {each.id: prepared.lost[-1] for each in paired}
         return
     prepared.units.append(
         Unit(arm=under_test.arm, scenarios=paired, accepted=accepted, restored=restored, comparison=found)
@@ -160,8 +165,7 @@ def announcement(prepared: Prepared, *, budget_s: float, figures_s: float) -> li
     if prepared.unchanged and not prepared.changed:
         same = dict.fromkeys(accepted_on(each) for each in prepared.unchanged)
         lines.append(f"nothing under test changed since {' and '.join(same)}")
-    found = [reason for reason in dict.fromkeys(prepared.reasons.values()) if reason.startswith("the reference")]
-    lines += [f"{reason}; the remembered values are compared instead" for reason in found]
+    lines += [f"{reason}; the remembered values are compared instead" for reason in dict.fromkeys(prepared.lost)]
     if prepared.units:
         arms = "1 arm" if len(prepared.units) == 1 else f"{len(prepared.units)} arms"
         lines.append(

@@ -25,7 +25,7 @@ _BARE_CLAIM = re.compile(
 def with_proven_suspects(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """The verdicts without the suspects that state a movement without an interval."""
     return tuple(
-        replace(verdict, suspects=tuple(each for each in verdict.suspects if not _BARE_CLAIM.fullmatch(each)))
+        verdict.with_suspects(each for each in verdict.suspected if not _BARE_CLAIM.fullmatch(each.sentence))
         if any(map(_BARE_CLAIM.fullmatch, verdict.suspects))
         else verdict
         for verdict in verdicts

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
-from harness.core.errors import UsageError, nearest
+from harness.core.errors import UsageError, did_you_mean
 from harness.core.records.repetition import Block, Launch, Repetition
 from harness.core.records.run import REPLAY_OF, RunData, RunRecord, RunStatus
 from harness.core.records.verdict import Summary, TargetResult, Verdict
@@ -251,6 +251,5 @@ def _summaries(connection: Connection, key: int) -> tuple[Summary, ...]:
 
 def _no_such_run(connection: Connection, run_id: str) -> UsageError:
     known = tuple(connection.scalars(select(RUNS.c.id).order_by(*_NEWEST_FIRST).limit(500)))
-    close = nearest(run_id, known)
-    remedy = close if close.startswith("did you mean") else "see `kokoro-bench runs list`"
+    remedy = did_you_mean(run_id, known) or "see `kokoro-bench runs list`"
     return UsageError("no run of this name is stored", where=run_id, remedy=remedy)

@@ -24,8 +24,6 @@ from reports.text.format import visible
 from reports.text.leniency import lenient_sentences
 from reports.views.headline import headline
 
-TARGET_MISSED = "target missed"
-
 
 def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Console | None = None) -> None:
     """The whole outcome: tables, what was not measured, headline, notes, and what the exit code means."""
@@ -39,8 +37,8 @@ def print_outcome(finished: Finished, *, notes: Sequence[str] = (), console: Con
         tell(console, line, "yellow")
     for line in speech_findings(data):
         tell(console, line, "yellow")
-    for line in missed_targets(data):
-        tell(console, line, "red" if line.startswith(TARGET_MISSED) else "yellow")
+    for line, decides in missed_targets(data).items():
+        tell(console, line, "red" if decides else "yellow")
     for line, fails in lenient_sentences(data.verdicts).items():
         tell(console, line, "red" if fails else "yellow")
     tell(console, _headline(data), "bold")
@@ -180,18 +178,20 @@ def speech_findings(data: RunData) -> list[str]:
     ]
 
 
-def missed_targets(data: RunData) -> list[str]:
-    """One line for each target that was missed, and for each built-in one that was not met."""
+def missed_targets(data: RunData) -> dict[str, bool]:
+    """A line for each target that was missed (True), and for each built-in one that was not met (False)."""
     alone = without_interval(data)
-    return [
+    return {
         f"target {target.kind}: {target.scenario_id}: "
         f"{target.metric} {METRICS[target.metric].format(target.observed.value)}, "
         f"limit {METRICS[target.metric].format(target.limit)}"
         + (f"; {alone[key]}" if (key := (target.scenario_id, target.metric)) in alone else "")
-        + (" (built-in, does not decide the exit code)" if target.kind is TargetKind.UNMET else "")
+        + (" (built-in, does not decide the exit code)" if target.kind is TargetKind.UNMET else ""): (
+            target.kind is TargetKind.MISSED
+        )
         for target in data.targets
         if target.kind in (TargetKind.MISSED, TargetKind.UNMET) and target.observed.value is not None
-    ]
+    }
 
 
 def _headline(data: RunData) -> str:

@@ -44,4 +44,5 @@ def run_json(
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(verdict)
+    fields["suspect_kinds"] = [each.kind for each in verdict.suspected]  # also of one that has none stored
     return {**fields, "shown_as": verdict.shown_as, "fails": verdict.fails, "sentence": explained(verdict)}

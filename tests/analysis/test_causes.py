@@ -1,12 +1,14 @@
 """Why two arms differ: what moved of a figure of time and of one of memory, and what differs between the arms."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness.analysis.arena import arena_suspects
-from harness.analysis.causes import in_order, part_sentence, suspects_of
+from harness.analysis.causes import ORDER, in_order, part_sentence, suspects_of
 from harness.analysis.operators import operator_suspects, profiled_alone, profiled_pair
 from harness.analysis.stats.comparison import Policy
 from harness.analysis.stats.movement import Movement
@@ -14,6 +16,7 @@ from harness.core.records.profile import Node, Profile, Profiles
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
+from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
 from harness.plan.matrix import ScenarioRequest
 from tests.conftest import Laboratory
@@ -58,16 +61,21 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> RunData:
     )
 
 
+def sentences(suspects: Iterable[Suspect]) -> tuple[str, ...]:
+    return tuple(each.sentence for each in suspects)
+
+
 def told(metric: str, data: RunData, *, worse: bool = False, **changes: Any) -> tuple[str, ...]:
     """The suspects of the second scenario against the first, once its arm has `changes`."""
     reference, candidate = data.run.scenarios
     candidate = replace(candidate, arm=replace(candidate.arm, **changes))
-    return suspects_of(verdict(metric, worse=worse), candidate, reference, data, Policy())
+    return sentences(suspects_of(verdict(metric, worse=worse), candidate, reference, data, Policy()))
 
 
 def operators(ours: Profile, theirs: Profile, data: RunData, *, worse: bool, metric: str = "latency") -> list[str]:
     reference, candidate = data.run.scenarios
-    return operator_suspects(verdict(metric, worse=worse), profiles(ours, theirs), candidate, reference, data)
+    found = operator_suspects(verdict(metric, worse=worse), profiles(ours, theirs), candidate, reference, data)
+    return list(sentences(found))
 
 
 class TestOperators:
@@ -138,7 +146,7 @@ class TestNodes:
     def test_a_level_that_rounds_to_certainty_has_more_decimals(self) -> None:
         change = Estimate(point=1.0, low=0.5, high=1.5, level=0.99998, method="", n=12, launches=3)
         moved = Movement(name="Conv", before=1.0, after=2.0, change=change)
-        assert "(+0.5 to +1.5 at 99.998 %)" in part_sentence(moved, kind="operator", scale=1.0, unit="ms", whole=1.0)
+        assert "(+0.5 to +1.5 at 99.998 %)" in part_sentence(moved, what="operator", scale=1.0, unit="ms", whole=1.0)
 
     def test_a_renamed_node_and_a_fused_one_are_what_they_were(self, both: RunData) -> None:
         """Names of a newer ONNX Runtime: only the LSTM moved, whatever the others are called now."""
@@ -151,7 +159,9 @@ class TestNodes:
         one = Profiles(candidate=(profile(Conv=2.0),), reference=(profile(Conv=1.0),))
         reference, candidate = both.run.scenarios
         found = operator_suspects(verdict("latency", worse=True), one, candidate, reference, both)
-        assert found == ["operators: not profiled (4 repetitions of each side, and 6 are needed)"]
+        assert found == [
+            (SuspectKind.NOTHING, "operators: not profiled (4 repetitions of each side, and 6 are needed)", ())
+        ]
 
     def test_the_table_has_both_sides_with_the_interval_of_what_moved(self) -> None:
         ours, theirs = with_nodes(Conv_a=30.0, Conv_b=45.0), with_nodes(Conv_a=30.0, Conv_b=40.0)
@@ -169,20 +179,37 @@ class TestNodes:
 
 
 def test_what_names_a_cause_comes_before_where_it_acts_and_before_what_names_nothing() -> None:
-    expected = (
-        "threads 1 → 2",
-        "operator Conv: +1.0 ms",
-        "node /a (Conv): +0.5 ms",
-        "stage inference: +1.1 ms",
-        MODELS_DIFFER,
-        "unexplained by stage: +0.1 ms",
-        "no operator stands out",
-    )
-    for turned in range(len(expected)):
-        found = in_order([*expected[turned:], *expected[:turned]])
-        assert (found[0], found[3:5], set(found[1:3]), set(found[5:])) == (
-            expected[0], expected[3:5], set(expected[1:3]), set(expected[5:]),
-        )  # fmt: skip
+    assert sorted(kind for kinds in ORDER for kind in kinds) == sorted(SuspectKind)
+    kinds = (
+        SuspectKind.DIFFERENCE, SuspectKind.OPERATOR, SuspectKind.NODE, SuspectKind.STAGE, SuspectKind.MODEL,
+        SuspectKind.NOTHING,
+    )  # fmt: skip
+    given = [Suspect(kind, "a sentence whose words say nothing of its kind") for kind in kinds]
+    for turned in range(len(given)):
+        found = [each.kind for each in in_order([*given[turned:], *given[:turned]])]
+        assert (found[0], {*found[1:3]}, found[3:]) == (kinds[0], {*kinds[1:3]}, [*kinds[3:]])
+
+
+def test_those_of_one_kind_keep_their_order_as_do_those_that_were_stored_without_a_kind() -> None:
+    told = b'"suspects":["stage inference: +1 ms","threads 1 \xe2\x86\x92 2","b","a"]'
+    stored = msgspec.json.decode(b'{"scenario_id":"s","metric":"latency","kind":"regressed",%b}' % told, type=Verdict)
+    assert {each.kind for each in stored.suspected} == {SuspectKind.UNKNOWN}
+    assert sentences(in_order(stored.suspected)) == stored.suspects
+    again = stored.with_suspects(in_order(stored.suspected))
+    assert again.suspects == stored.suspects
+
+
+def test_each_difference_of_the_arms_has_a_kind_and_revisions_are_named_apart(both: RunData) -> None:
+    reference, candidate = both.run.scenarios
+    candidate = replace(candidate, arm=replace(candidate.arm, threads=2, revision="0123456789ab"))
+    found = suspects_of(verdict("latency", worse=False), candidate, reference, both, Policy())
+    assert [(each.kind, each.sentence.split()[0]) for each in found] == [
+        (SuspectKind.DIFFERENCE, "threads"),
+        (SuspectKind.SOURCE, "revision"),
+        (SuspectKind.MODEL, "model"),
+    ]
+    told = verdict("latency", worse=False).with_suspects(found)
+    assert (told.suspected, told.revisions) == (tuple((*each[:2], ()) for each in found), ("", "0123456789ab"))
 
 
 def longer(data: RunData, *, ratio: float) -> RunData:
@@ -267,9 +294,12 @@ class TestMemory:
         reference, candidate = both.run.scenarios
         held = [tuple(Profile(arena=size) for _ in range(3)) for size in (20 * MB, 70 * MB)]
         given = verdict("rss_peak", worse=False), Profiles(candidate=held[0], reference=held[1])
-        assert arena_suspects(*given, candidate, reference, both) == [
-            "memory in ONNX Runtime's arena: -50.0 MB (-50.0 to -50.0 at 99.00 %), 50 % of -100.0 MB (70.0 → 20.0)"
-        ]
+        (found,) = arena_suspects(*given, candidate, reference, both)
+        assert found.kind is SuspectKind.MEMORY
+        assert (
+            found.sentence
+            == "memory in ONNX Runtime's arena: -50.0 MB (-50.0 to -50.0 at 99.00 %), 50 % of -100.0 MB (70.0 → 20.0)"
+        )
         swapped = Profiles(candidate=held[1], reference=held[0])
         assert arena_suspects(given[0], swapped, candidate, reference, both) == [], "it moved the other way"
         uncounted = Profiles(candidate=(Profile(),) * 3, reference=held[1])

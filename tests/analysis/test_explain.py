@@ -88,7 +88,7 @@ def suspects(accepted: PromotedRun, data: RunData, *, metric: str = "latency", w
         kind=VerdictKind.REGRESSED if worse else VerdictKind.IMPROVED,
         change=change,
     )
-    return differences_from_accepted(accepted, data, verdict)
+    return tuple(each.sentence for each in differences_from_accepted(accepted, data, verdict))
 
 
 def test_the_same_subject_on_a_quiet_machine_has_no_suspects(

@@ -1,13 +1,12 @@
 """How `benchmarks/planted_causes.py` reads what a duel names, and that what it plants is what it says."""
 
-import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.planted_causes import Found, outcome
+from benchmarks.planted_causes import Found, outcome, suspects_in
 from benchmarks.plants import Plant, every_plant, named
 from tests.conftest import Command
 
@@ -21,7 +20,7 @@ SLOWER = Plant(
 def found(here: Command) -> Found:
     sides = SLOWER.sides(Path())
     done = here("duel", *sides, "--engine", "scripted", "--text", "chars-12", "--json")
-    return {each["metric"]: (each["reason"], each["suspects"]) for each in json.loads(done.stdout)["verdicts"]}
+    return suspects_in(done.stdout)
 
 
 def test_the_rank_is_the_worse_of_the_places_of_the_cause_and_of_its_part(found: Found) -> None:

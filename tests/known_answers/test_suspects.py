@@ -200,10 +200,13 @@ def test_a_suspect_of_an_earlier_version_without_an_interval_is_not_shown(here: 
                 "onnxruntime 1.31.1 → 1.32.0",
             )
             object.__setattr__(verdict, "suspects", told)
+            object.__setattr__(verdict, "suspect_kinds", ())
             database.execute(
                 "UPDATE bench_verdicts SET payload = ? WHERE run = ? AND position = ?", (encode(verdict), run, position)
             )
     shown = here("runs", "show", "latest").stdout
+    for verdict in json.loads(here("runs", "show", "latest", "--json").stdout)["verdicts"]:
+        assert (verdict["suspects"], verdict["suspect_kinds"]) == ([told[2]], ["unknown"])
     exported = here("runs", "export", "latest", "--format", "jsonl").stdout
     here("report", "--report", str(tmp_path / "second"))
     pages = [page.read_text(encoding="utf-8") for page in (tmp_path / "second").rglob("*.html")]
@@ -247,3 +250,9 @@ def test_the_chosen_option_is_named_before_the_stage_in_which_it_acts(here: Comm
     found = here("duel", "script=pace=1.2", "script=pace=1", "--engine", "scripted", "--text", "chars-12", "--json")
     assert suspects_from(found.stdout, "latency")[0] == "script pace=1 → pace=1.2"
     assert "stage inference" in suspects_from(found.stdout, "latency")[1:]
+    (kinds,) = (each["suspect_kinds"] for each in json.loads(found.stdout)["verdicts"] if each["metric"] == "latency")
+    named = [
+        "difference" if each.startswith("script ") else each.split()[0]
+        for each in suspects_from(found.stdout, "latency")
+    ]
+    assert kinds == ["nothing" if each in ("no", "unexplained") else each for each in named]

@@ -1,9 +1,11 @@
 """What was concluded. Decided once, by the gate; stored and displayed by everything else."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.value import Reading
 
 
@@ -129,10 +131,30 @@ class Verdict:
     reason: str = ""
     advice: str = ""
     suspects: tuple[str, ...] = ()
+    suspect_kinds: tuple[SuspectKind, ...] = ()
+    """The kind of each of `suspects`; empty if an earlier version stored the sentences alone."""
+    revisions: tuple[str, ...] = ()
+    """The revisions before and after that a suspect names, "" for the work tree; else empty."""
     gates: bool = True
     waiver: Waiver | None = None
     accepted: str = ""
     """The accepted run whose subject decided (`is_against_reference`); "" where remembered values did."""
+
+    @property
+    def suspected(self) -> tuple[Suspect, ...]:
+        """The suspects with their kinds, in their order."""
+        kinds = self.suspect_kinds or (SuspectKind.UNKNOWN,) * len(self.suspects)
+        return tuple(map(Suspect, kinds, self.suspects))
+
+    def with_suspects(self, suspects: Iterable[Suspect]) -> "Verdict":
+        """The verdict with these suspects in place of its own, and with the revisions that they name."""
+        found = tuple(suspects)
+        return replace(
+            self,
+            suspects=tuple(each.sentence for each in found),
+            suspect_kinds=tuple(each.kind for each in found),
+            revisions=next((each.revisions for each in found if each.revisions), self.revisions),
+        )
 
     @property
     def leniency(self) -> Leniency | None:
