@@ -49,34 +49,17 @@ def _numpy_kernel() -> float:
 def _graph() -> tuple[Any, dict[str, "NDArray[np.float32]"]]:
     """Two dilated convolutions with a sine between them, as in Kokoro's residual blocks."""
     import numpy as np
-    import onnx
     import onnxruntime as ort
-    from onnx import TensorProto, helper, numpy_helper
+
+    from harness.measure.worker.canary_graph import canary_model
 
     generator = np.random.Generator(np.random.PCG64(0))
     scale = 1.0 / np.sqrt(CHANNELS * KERNEL)
     weights = [
-        numpy_helper.from_array(
-            (generator.standard_normal((CHANNELS, CHANNELS, KERNEL)) * scale).astype(np.float32), f"w{number}"
-        )
-        for number in range(2)
+        (generator.standard_normal((CHANNELS, CHANNELS, KERNEL)) * scale).astype(np.float32) for _number in range(2)
     ]
-    shape = [1, CHANNELS, FRAMES]
-    nodes = [
-        helper.make_node("Conv", ["x", "w0"], ["a"], pads=[3, 3], dilations=[1]),
-        helper.make_node("Sin", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "w1"], ["y"], pads=[9, 9], dilations=[3]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "canary",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
+    shape = (1, CHANNELS, FRAMES)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(canary_model(shape, weights), options, providers=["CPUExecutionProvider"])
     return session, {"x": generator.standard_normal(shape).astype(np.float32)}
