@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
@@ -62,10 +64,29 @@ def pytest_configure(config: pytest.Config) -> None:
         providers._get_local_constants = lambda: known
 
 
+class _Frozen:
+    """What each later search for garbage leaves out: it stays until the end, and is large."""
+
+    MANY = 100
+    """From so many new modules on, the next ends of commands, which collect several times, are worth a collection."""
+    modules = 0
+
+    @classmethod
+    def renew(cls) -> None:
+        gc.collect()
+        gc.freeze()
+        cls.modules = len(sys.modules)
+
+
 def pytest_collection_finish() -> None:
-    """Leave what has been collected out of each later search for garbage: it stays until the end, and is large."""
-    gc.collect()
-    gc.freeze()
+    """Search no more among what has been collected."""
+    _Frozen.renew()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Search no more among the modules that tests have imported, when these have become many."""
+    if len(sys.modules) >= _Frozen.modules + _Frozen.MANY:
+        _Frozen.renew()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,6 +94,18 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """What a user has downloaded decides nothing: the default models are the real ones where these are there."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(ROOT_VARIABLE, str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trust a single authority. No test asks one, and each client of HTTP read the certificates of all."""
+    first = re.search("-----BEGIN.*?END CERTIFICATE-----\n", Path(certifi.where()).read_text("ascii", "ignore"), re.DOTALL)
+    assert first is not None
+    file = tmp_path_factory.getbasetemp() / "authority.pem"
+    file.write_text(first[0])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(file))
         yield
 
 

@@ -31,7 +31,7 @@ NUMBER: Final = 4
 OURS: Final = {**os.environ, "PYTHONUTF8": "1"}
 """The environment of the process that forks."""
 LATE: Final = re.compile(
-    r"KOKORO_BENCH_.*|PYTEST_.*|GITHUB_STEP_SUMMARY|XDG_STATE_HOME|COLUMNS|TZ|PWD|KMP_INIT_AT_FORK"
+    r"KOKORO_BENCH_.*|PYTEST_.*|GITHUB_STEP_SUMMARY|XDG_STATE_HOME|COLUMNS|TZ|PWD|KMP_INIT_AT_FORK|SSL_CERT_FILE"
 )
 """Variables that are read when they are needed. A command for which any other differs gets a true start."""
 SHARED: Final = "PYTEST_FORK_SERVER"
