@@ -100,7 +100,9 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session", autouse=True)
 def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Trust a single authority. No test asks one, and each client of HTTP read the certificates of all."""
-    first = re.search("-----BEGIN.*?END CERTIFICATE-----\n", Path(certifi.where()).read_text("ascii", "ignore"), re.DOTALL)
+    first = re.search(
+        "-----BEGIN.*?END CERTIFICATE-----\n", Path(certifi.where()).read_text("ascii", "ignore"), re.DOTALL
+    )
     assert first is not None
     file = tmp_path_factory.getbasetemp() / "authority.pem"
     file.write_text(first[0])
