@@ -18,6 +18,7 @@ from benchmarks.soak_ground import RUN, WORKER, Ballast, of_kind, reap
 from benchmarks.soak_memory import MemoryLog
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import MockServer
+from harness.store.runs import open_store
 
 RESTART_S = 3.0
 """The pause before a scheduler is started again, as systemd's RestartSec."""
@@ -34,20 +35,22 @@ keep-raw-runs = 60
 every = "1m"
 selection = "quick"
 k = "test_delivery"
-budget = "12s"
+budget = "45s"
 promote = "clean"
 confirm = "15s"
-options = {{ url = "{server}", endpoint-options = "keep_alive=on", text = ["chars-12"], launches = 4 }}
+options = {{ url = "{server}", endpoint-options = "keep_alive=on", text = ["chars-12"], launches = 3, blocks = 4 }}
 [tool.kokoro-bench.schedule.worker]
 every = "2m"
 selection = "quick"
 k = "test_whole"
-budget = "10s"
+budget = "45s"
 promote = "clean"
 confirm = "15s"
-options = {{ text = ["chars-12"], launches = 2 }}
+options = {{ text = ["chars-12"], launches = 2, blocks = 4 }}
 """
 SERVER_JOB = "server"
+RECENT = 10
+"""The newest due times among which a run is looked for: more than become due while a slowdown lasts."""
 
 
 def answering_after(wait_ms: float) -> Script:
@@ -171,6 +174,12 @@ class Site:
         """Plant the slowdown, or take it back."""
         self.server.script = SLOW if planted else USUAL
         self.note("slowdown", "planted" if planted else "taken back")
+
+    def measured_since(self, begin: float) -> bool:
+        """Whether a run of the server that began after a moment has ended and was measured."""
+        with open_store(self.store) as store:
+            fires = store.journal().fires(job=SERVER_JOB, limit=RECENT)
+        return any((fire.started_at or 0.0) >= begin and fire.outcome and fire.outcome.measured for fire in fires)
 
     def disk(self, *, full: bool) -> None:
         """Fill the disk, or free it."""

@@ -22,8 +22,8 @@ from harness.core.records.schedule import (
 
 MB = 1_000_000
 FIRE = Fire(
-    key=1, runner="here", job=SERVER_JOB, due_at=0, asked=False, missed=0, state=FireState.ENDED, queued_at=0,
-    started_at=0, ended_at=90, outcome=FireOutcome.WORSE, exit_code=1, reason="", run_id="run-1", machine_key="m",
+    key=1, runner="here", job=SERVER_JOB, due_at=60, asked=False, missed=0, state=FireState.ENDED, queued_at=60,
+    started_at=60, ended_at=90, outcome=FireOutcome.WORSE, exit_code=1, reason="", run_id="run-1", machine_key="m",
     pid=1, boot="", log="",
 )  # fmt: skip
 SLOWDOWN = Alert(
@@ -71,6 +71,11 @@ PLANTED = "each slowdown is one message"
 )
 def test_each_fault_of_alerts_is_found(changes: dict[str, Any], names: list[str]) -> None:
     assert failing(replace(GOOD, **changes)) == names
+
+
+def test_slowdown_that_no_run_measured_shows_nothing() -> None:
+    evidence = replace(GOOD, fires=[replace(FIRE, started_at=40)], alerts=[], in_file=(), in_webhook=())
+    assert [check.holds for check in alert_checks(evidence, settled=True) if check.name == PLANTED] == [None]
 
 
 def test_alerts_that_never_end_are_found() -> None:
