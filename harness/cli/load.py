@@ -133,8 +133,9 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
     from harness.core.records.scenario import Mode
     from harness.measure.conductor.load_runs import LoadConductor, try_every_load
     from harness.plan.matrix import ScenarioRequest
-    from harness.runner import run
-    from harness.runner.progress import LiveConsole
+    from harness.runner.progress import measure_live
+    from harness.runner.run_analysis import RunAnalysis, undecided
+    from harness.runner.selection import wanted_scenarios
 
     def load_holds(scenario: "Scenario", _block: "Block", repetitions: "Sequence[Repetition]") -> bool:
         return holds(scenario, repetitions, config.targets)
@@ -143,23 +144,17 @@ def play(config: Config, traffic: "Sequence[Traffic]", *, sweep: bool) -> "Finis
         plan, worker_factory=worker_factory, clock=clock, emit=emit, holds=load_holds if sweep else try_every_load
     )
     request = ScenarioRequest(mode=Mode.ENDPOINT, texts=TEXTS, variant=None, traffic=tuple(traffic))
-    with LiveConsole() as console:
-        try:
-            return run.measure(
-                config,
-                run.wanted_scenarios(config, [request], "quick"),
-                selection="load",
-                handlers=[console],
-                report=console.report,
-                analysis=run.RunAnalysis(
-                    conclude=lambda values: check_load(values.data, config, derived=values),
-                    enough=run.undecided,
-                    policy=policy_of(config),
-                ),
-                conduct=conduct,
-            )
-        except run.Interrupted as interrupted:
-            return interrupted.finished
+    return measure_live(
+        config,
+        wanted_scenarios(config, [request], "quick"),
+        selection="load",
+        analysis=RunAnalysis(
+            conclude=lambda values: check_load(values.data, config, derived=values),
+            enough=undecided,
+            policy=policy_of(config),
+        ),
+        conduct=conduct,
+    )
 
 
 def _unmeasured(data: "RunData", name: str) -> bool:

@@ -67,9 +67,9 @@ def play(config: Config) -> "Finished":
     from harness.metrics.derive import RunValues
     from harness.plan.config import with_values
     from harness.plan.matrix import LaunchPolicy
-    from harness.runner import run
     from harness.runner.outputs import check_outputs
-    from harness.runner.progress import LiveConsole
+    from harness.runner.progress import measure_live
+    from harness.runner.run_analysis import RunAnalysis, undecided
 
     check_outputs(config)
     usual_s = WITH_START_S if config["url"].startswith(SERVER) else BUDGET_S
@@ -83,24 +83,18 @@ def play(config: Config) -> "Finished":
         return replace(found, verdicts=tuple(each for each in found.verdicts if each.kind is VerdictKind.FAILED))
 
     obtain(config)
-    with LiveConsole() as console:
-        try:
-            return run.measure(
-                config,
-                wanted(config),
-                selection="validate",
-                handlers=[console],
-                report=console.report,
-                analysis=run.RunAnalysis(
-                    conclude=targets_alone,
-                    enough=run.undecided,
-                    policy=policy_of(config),
-                    # No comparison with another run is made, so the budget may end the run after one launch.
-                    launch_policy=LaunchPolicy(needed_launches=1),
-                ),
-            )
-        except run.Interrupted as interrupted:
-            return interrupted.finished
+    return measure_live(
+        config,
+        wanted(config),
+        selection="validate",
+        analysis=RunAnalysis(
+            conclude=targets_alone,
+            enough=undecided,
+            policy=policy_of(config),
+            # No comparison with another run is made, so the budget may end the run after one launch.
+            launch_policy=LaunchPolicy(needed_launches=1),
+        ),
+    )
 
 
 def wanted(config: Config) -> "tuple[Scenario, ...]":
@@ -141,9 +135,7 @@ def targets_table(data: "RunData", metrics: frozenset[str]) -> "Table":
     from harness.metrics.registry import metric
     from reports.terminal.plain_table import PlainTable
 
-    table = PlainTable(f"Validation {data.run.id}")
-    for column in ("scenario", "target", "measured", "limit", "", "why"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("scenario", "target", "measured", "limit", "", "why", title=f"Validation {data.run.id}")
     for each in _shown(data.targets, metrics):
         shown = metric(each.metric)
         value = each.observed.value

@@ -22,12 +22,11 @@ from harness.metrics.registry import METRICS
 from harness.plan.config import Config, with_defaults
 from harness.plan.matrix import ALL_LAUNCHES, Plan
 from harness.runner.measurement import Session
-from harness.runner.replay_pairs import pair_factory, pair_plan, sides_of
+from harness.runner.replay_pairs import Turns, pair_run
 from harness.runner.replay_preparation import Prepared, Unit, prepare
 from harness.runner.replay_texts import affordable, costs_of
 from harness.runner.resources import Reporter, prepare_resources, resolve_all
 from harness.runner.run import measure_plan, open_session, plan_of
-from harness.runner.run_analysis import RunAnalysis
 from harness.runner.source_changes import with_commits
 
 if TYPE_CHECKING:
@@ -141,11 +140,10 @@ def _measure_all(
     began_ns = clock.now_ns()
     prepared = prepare(session, compared_with.reference, plan, refusals=refusals)
     reasons = {**compared_with.reasons, **_left_out(prepared, plan, data, compared_with.reference, refusals)}
-    waiting = [unit for unit in prepared.units if not any(each.id in reasons for each in unit.scenarios)]
+    units = [unit for unit in prepared.units if not any(each.id in reasons for each in unit.scenarios)]
+    turns = Turns(waiting=units, clock=clock, budget_s=budget_s, began_ns=began_ns)
     found = Confirmed(reasons=reasons)
-    while waiting:
-        unit = waiting.pop(0)
-        left_s = max(0.0, budget_s - (clock.now_ns() - began_ns) / 1e9) / (len(waiting) + 1)
+    for unit, left_s in turns:
         scenarios = _affordable(unit, data, plan, budget_s=left_s, reasons=reasons)
         if not scenarios:
             continue
@@ -153,8 +151,7 @@ def _measure_all(
         found.duels.append(_measure(session, part, unit, budget_s=left_s, launches=compared_with.launches))
         if found.duels[-1].code is ExitCode.INTERRUPTED:
             break
-        if left := tuple(each for each in unit.scenarios if each.id in reasons):
-            waiting.append(replace(unit, scenarios=left))
+        turns.again(unit, reasons)
     return found
 
 
@@ -206,26 +203,24 @@ def _affordable(
 
 def _measure(session: Session, plan: Plan, unit: Unit, *, budget_s: float, launches: bool) -> Finished:
     """Measure the plan's scenarios of one arm as a duel."""
-    sides = sides_of(unit)
-    plan, analysis = pair_plan(session.config, plan, sides, plan.scenarios, budget_s=budget_s)
-    resources = replace(session.resources, worker_factory=pair_factory(session.resources.worker_factory, unit, sides))
+    duel = pair_run(session, plan, unit, plan.scenarios, budget_s=budget_s)
+    usual = duel.run_analysis
 
     def enough(data: RunData) -> str:
         too_few = launches and len({block.launch for block in data.blocks}) < FEWEST_PAIRS
-        return "" if too_few else analysis.enough(data)
+        return "" if too_few else usual.enough(data)
 
-    run_analysis = RunAnalysis(
-        conclude=lambda values: analysis.conclude(values.data, values),
+    run_analysis = replace(
+        usual,
         enough=enough,
         # A waiver excuses a regression; whether there is one is the question here.
-        policy=replace(analysis.policy, waivers=()),
-        explain=with_commits(analysis.explain, session.config.directory),
-        launch_policy=plan.run_limits.launch_policy,
+        policy=replace(usual.policy, waivers=()),
+        explain=with_commits(duel.analysis.explain, session.config.directory),
     )
     session.report(f"pair by pair with run {unit.accepted.run}: {unit.arm.id}")
     return measure_plan(
-        replace(session, resources=resources),
-        plan,
+        replace(session, resources=replace(session.resources, worker_factory=duel.worker_factory)),
+        duel.plan,
         run_analysis,
         notes=[each for each in (unit.restored.note,) if each],
         refusals={},

@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 
-from harness.analysis.conclude import policy_of
+from harness.analysis.conclude import Conclusions, policy_of
 from harness.analysis.finished import Finished
-from harness.analysis.gate import exit_code
 from harness.analysis.load_targets import check_load, requested_traffic
 from harness.core.errors import ExitCode, UsageError
 from harness.core.records.repetition import (
@@ -29,16 +28,15 @@ from harness.core.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
 from harness.engines.http.server_process import find_server
 from harness.engines.http.target import read_address, read_settings
 from harness.measure.conductor.event_file import event_handlers_from
-from harness.measure.conductor.events import Begun, BlockDone, Launched
+from harness.measure.conductor.events import BlockDone, Launched
 from harness.measure.system.server_process import ServerWatch
 from harness.metrics.derive import RunValues
 from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config
 from harness.plan.corpus import Corpus
 from harness.plan.matrix import RunLimits, make_plan
-from harness.runner.recorder import RunRecorder
+from harness.runner.measurement import Ending, Session
 from harness.runner.resources import Resources
-from harness.runner.run import head_of
 from harness.store.runs import RunStore
 
 APART_S = 0.5
@@ -115,19 +113,17 @@ class LoadCollector:
         assert traffic is not None  # noqa: S101 - for the type checker; `scenario_of` gives every scenario one
         self._config = config
         self._scenario = scenario
-        self._store = store
         self._resources = resources
         run_limits = RunLimits(
             budget_s=traffic.longest_s, launches=1, blocks=1, warmups=1, timeout_s=config["answer-timeout"],
             seed=config["seed"],
         )  # fmt: skip
         plan = make_plan([scenario], corpus=Corpus(), run_limits=run_limits, selection="load (locust)")
-        head = head_of(resources, plan)
-        self._recorder = RunRecorder(
-            store=store, head=replace(head, id=store.begin(head)), clock=resources.clock, report=_silent
+        self._session = Session(
+            config=config, resources=resources, store=store, handlers=event_handlers_from(), report=_silent
         )
+        self._recorder = self._session.begin(plan)
         self._traffic = traffic
-        self._handlers = event_handlers_from()
         self._lag: Counter[int] = Counter()
         self._apart_s: dict[str, float] = {}
         self._began: dict[str, float] = {}
@@ -145,8 +141,6 @@ class LoadCollector:
         self._begun = False
         self._began_at = resources.clock.wall()
         self._charged_ns = 0
-        for handler in self._handlers:
-            handler(Begun(run_id=self._recorder.run_id))
 
     def note_ready(self, client: str, users: int) -> bool:
         """Note that a client is ready and has started `users` users.
@@ -263,18 +257,15 @@ class LoadCollector:
             load=LoadNote(timer_lag=tuple(sorted(self._lag.items())), memory=memory, server_cpu_ns=cpu_ns),
         )  # fmt: skip
         for event in (Launched(launch=launch), BlockDone(block=block, repetitions=())):
-            self._recorder(event)
-            for handler in self._handlers:
-                handler(event)
-        status = RunStatus.PARTIAL if ended_early else RunStatus.COMPLETE
-        values = RunValues(self._recorder.observed(status, ended_early))
+            self._session.emit(self._recorder, event)
+        ended = Ending(status=RunStatus.PARTIAL if ended_early else RunStatus.COMPLETE, reason=ended_early)
+        finished = self._session.finish(self._recorder, ended, self._concluded, policy_of(self._config))
+        measured = bool(finished.data.targets) and not ended_early
+        return finished if measured else replace(finished, code=ExitCode.MEASUREMENT)
+
+    def _concluded(self, values: RunValues) -> Conclusions:
         found = check_load(values.data, self._config, derived=values)
-        found = replace(found, notes=(*found.notes, *self._notes()))
-        conditions = self._resources.observe()
-        data = self._recorder.finish(found, status=status, reason=ended_early, conditions=conditions)
-        code = exit_code(data.verdicts, data.targets, policy_of(self._config))
-        measured = bool(data.targets) and not ended_early
-        return Finished(values=values.for_data(data), code=code if measured else ExitCode.MEASUREMENT)
+        return replace(found, notes=(*found.notes, *self._notes()))
 
     def _beginnings(self) -> list[float]:
         """Seconds from the first client's start to each client's start."""

@@ -5,17 +5,23 @@ of shutdown requests.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 
-from harness.core.errors import BenchError
+from harness.analysis.conclude import Conclusions
+from harness.analysis.finished import Finished
+from harness.analysis.gate import exit_code
+from harness.analysis.stats.comparison import Policy
+from harness.core.errors import BenchError, ExitCode
 from harness.core.records.run import RunRecord, RunStatus, Setting
 from harness.measure.conductor.events import Begun, Event, EventHandler
 from harness.measure.conductor.shutdown import GracefulShutdown, ShutdownRequested
 from harness.measure.conductor.watch import Watch
 from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.measure.worker.protocol import PROTOCOL
+from harness.metrics.derive import RunValues
 from harness.plan.config import Config
 from harness.plan.matrix import Plan
 from harness.runner.recorder import RunRecorder
@@ -32,9 +38,9 @@ class Session:
     config: Config
     resources: Resources
     store: RunStore
-    ending: GracefulShutdown
     handlers: Sequence[EventHandler]
     report: Reporter
+    ending: GracefulShutdown = field(default_factory=GracefulShutdown)
 
     def begin(self, plan: Plan, *, announced: bool = True) -> RunRecorder:
         """Store the head of a run that starts now. A part of a run is not `announced`: it is no run to wait for."""
@@ -49,6 +55,26 @@ class Session:
         for handler in self.handlers if announced else ():
             handler(Begun(run_id=recorder.run_id))
         return recorder
+
+    def emit(self, recorder: RunRecorder, event: Event) -> None:
+        """Store an event of a run, and pass it to the handlers."""
+        with self.ending.held():
+            recorder(event)
+        for handler in self.handlers:
+            handler(event)
+
+    def finish(
+        self, recorder: RunRecorder, ended: "Ending", conclude: Callable[[RunValues], Conclusions], policy: Policy
+    ) -> Finished:
+        """Derive the values of a measured run, conclude, and store its end. The code of an interrupted run says so."""
+        values = RunValues(recorder.observed(ended.status, ended.reason))
+        conclusions = conclude(values)
+        data = recorder.finish(
+            conclusions, status=ended.status, reason=ended.reason, conditions=self.resources.observe()
+        )
+        interrupted = data.run.status is RunStatus.INTERRUPTED
+        code = ExitCode.INTERRUPTED if interrupted else exit_code(data.verdicts, data.targets, policy)
+        return Finished(values=values.for_data(data), code=code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +119,11 @@ def conduct_plan(
     conduct: Conduct = in_blocks,
 ) -> Ending:
     """Measure, and store each block as it ends. A shutdown request keeps the finished part of the current block."""
-
-    def emit(event: Event) -> None:
-        with session.ending.held():
-            recorder(event)
-        for handler in session.handlers:
-            handler(event)
-
     try:
         watch = Watch(
             ends_run=lambda: analysis.enough(recorder.so_far), ends_group=lambda: analysis.settled(recorder.so_far)
         )
+        emit = partial(session.emit, recorder)
         conductor = conduct(plan, worker_factory(), session.resources.clock, emit, watch)
         conductor.run()
     except KeyboardInterrupt as interrupt:

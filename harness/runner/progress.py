@@ -1,7 +1,7 @@
 """Progress on a terminal: a bar with the remaining time, or one line per launch and block in a log."""
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -10,7 +10,15 @@ from rich.text import Text
 
 from harness.measure.conductor import events
 from harness.measure.conductor.memory_groups import describe_groups
+from harness.plan.config import Config
 from reports.terminal.console import make_console, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.finished import Finished
+    from harness.core.records.scenario import Scenario
+    from harness.runner.run_analysis import Conduct, RunAnalysis
 
 BAR_WIDTH = 24
 
@@ -72,6 +80,30 @@ class LiveConsole:
             valid = sum(repetition.outcome.valid for repetition in event.repetitions)
             done = f"{valid} of {len(event.repetitions)} valid, {event.block.wall_ns / 1e9:.1f} s"
             self._console.print(f"  block {event.block.block + 1}: {done}; {self._left}")
+
+
+def measure_live(
+    config: Config,
+    scenarios: "Sequence[Scenario]",
+    *,
+    selection: str,
+    analysis: "RunAnalysis | None" = None,
+    conduct: "Conduct | None" = None,
+    quiet: bool = False,
+) -> "Finished":
+    """`run.measure` with the live display. `quiet` shows only messages about preparations."""
+    from harness.runner import run
+
+    with LiveConsole() as console:
+        return run.measure(
+            config,
+            scenarios,
+            selection=selection,
+            handlers=[] if quiet else [console],
+            report=console.report,
+            analysis=analysis,
+            conduct=conduct or run.in_blocks,
+        )
 
 
 def _left(event: events.Progress) -> str:

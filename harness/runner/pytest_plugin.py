@@ -278,19 +278,18 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
                 handlers=[console],
                 report=console.report,
             )
-        except run.Interrupted as interrupted:
-            bench.finished = interrupted.finished
-            bench.notes += write_outputs(interrupted.finished, bench.config)
-            if config.option.table_only:
-                return interrupted.finished
-            # Without an exit code, so that pytest still prints its summary with the table.
-            pytest.exit(STOPPED)
         except KeyboardInterrupt:
             # Before the first block or after the last: the next command marks the run as interrupted.
             if config.option.table_only:
                 raise Interruption(STOPPED) from None
             pytest.exit(STOPPED, returncode=ExitCode.INTERRUPTED)
-    bench.notes += [*quotes(bench.config.baselines, finished.data), *write_outputs(finished, bench.config)]
+    interrupted = finished.code is ExitCode.INTERRUPTED
+    quoted = [] if interrupted else quotes(bench.config.baselines, finished.data)
+    bench.notes += [*quoted, *write_outputs(finished, bench.config)]
+    if interrupted and not config.option.table_only:
+        bench.finished = finished
+        # Without an exit code, so that pytest still prints its summary with the table.
+        pytest.exit(STOPPED)
     return finished
 
 

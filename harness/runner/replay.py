@@ -21,13 +21,12 @@ from harness.core.records.suspect import Suspect
 from harness.core.records.verdict import REPLAYED, Verdict
 from harness.metrics.derive import RunValues
 from harness.plan.matrix import Plan
-from harness.runner.duel import DuelAnalysis, DuelArms, pairs_of
+from harness.runner.duel import DuelAnalysis, pairs_of
 from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
 from harness.runner.recorder import RunRecorder
-from harness.runner.replay_pairs import pair_factory, pair_plan, placed, sides_of
+from harness.runner.replay_pairs import Turns, pair_run
 from harness.runner.replay_preparation import Prepared, Unit, announcement, can_be_replayed, prepare
 from harness.runner.replay_texts import affordable, costs_of, whole_budget
-from harness.runner.run_analysis import RunAnalysis
 
 FIGURES = 0.45
 """The share of the budget for the run's own values if there is something to replay."""
@@ -74,26 +73,26 @@ class Replays:
 
         Texts that its first turn had no time for get another turn at the end, if time is left.
         """
-        data, waiting = recorder.so_far, list(self._prepared.units)
-        while waiting:
-            unit = waiting.pop(0)
-            passed_s = (self._session.resources.clock.now_ns() - self._began_ns) / 1e9
+        data, clock = recorder.so_far, self._session.resources.clock
+        units = list(self._prepared.units)
+        turns = Turns(waiting=units, clock=clock, budget_s=self._budget_s, began_ns=self._began_ns)
+        for unit, budget_s in turns:
             try:
-                found, left = self._measure(unit, data, budget_s=(self._budget_s - passed_s) / (len(waiting) + 1))
+                found = self._measure(unit, data, budget_s=budget_s)
             except BenchError as error:
                 self._leave_out(unit.scenarios, str(error))
                 continue
             except KeyboardInterrupt as interrupt:
-                found, left = ended_by(interrupt), ()
+                found = ended_by(interrupt)
             except Exception as error:
                 store_crash(self._session, recorder, error)
                 raise
             if found is not None and found.requested:
-                for each in (unit, *waiting):
+                for each in (unit, *turns.waiting):
                     self._leave_out(each.scenarios, found.reason)
                 return found
-            if found is not None and left:
-                waiting.append(replace(unit, scenarios=left))
+            if found is not None:
+                turns.again(unit, self._budgets)
         return ended
 
     def conclude(self, values: RunValues) -> Conclusions:
@@ -131,61 +130,43 @@ class Replays:
                 conditions=self._session.resources.observe(),
             )
 
-    def _measure(self, unit: Unit, data: RunData, *, budget_s: float) -> tuple[Ending | None, tuple[Scenario, ...]]:
-        """Measure one unit as a duel; None if its budget allows nothing. Also return the texts that it left out."""
-        sides = sides_of(unit)
-        plan, analysis = self._duel(unit, sides, data, budget_s=max(budget_s, 0.0))
-        if plan is None or analysis is None:
-            return None, ()
-        # Keeps no audio, since the run itself does.
-        factory = pair_factory(self._session.resources.worker_factory, unit, sides)
-        recorder = self._session.begin(plan, announced=False)
-        self._session.report(f"pair by pair with what was accepted: {unit.arm.id}")
-        ended = conduct_plan(
+    def _measure(self, unit: Unit, data: RunData, *, budget_s: float) -> Ending | None:
+        """Measure as many of a unit's texts as the budget allows, as a duel; None if it allows none."""
+        chosen = self._choose(unit, data, budget_s=budget_s)
+        if not chosen:
+            return None
+        decided = [each for each in self.plan.scenarios if can_be_replayed(each)]
+        duel = pair_run(
             self._session,
-            plan,
-            lambda: placed(unit, factory, plan),
-            recorder=recorder,
-            analysis=RunAnalysis(
-                conclude=lambda values: analysis.conclude(values.data, values),
-                enough=analysis.enough,
-                policy=analysis.policy,
-                launch_policy=plan.run_limits.launch_policy,
-            ),
+            replace(self.plan, selection=f"{REPLAY_OF}{data.run.id}: {unit.arm.id}"),
+            unit,
+            chosen,
+            budget_s=budget_s,
+            other_scenarios=len(decided) - len(chosen),
         )
-        self._keep(unit, recorder, ended, analysis)
-        measured = {replace(each, arm=unit.arm) for each in plan.scenarios}
-        return ended, tuple(each for each in unit.scenarios if each.id in self._budgets and each not in measured)
+        # Keeps no audio, since the run itself does.
+        recorder = self._session.begin(duel.plan, announced=False)
+        self._session.report(f"pair by pair with what was accepted: {unit.arm.id}")
+        ended = conduct_plan(self._session, duel.plan, duel.placed, recorder=recorder, analysis=duel.run_analysis)
+        self._keep(unit, recorder, ended, duel.analysis)
+        return ended
 
-    def _duel(
-        self, unit: Unit, sides: DuelArms, data: RunData, *, budget_s: float
-    ) -> tuple[Plan | None, DuelAnalysis | None]:
-        """The plan of a unit's duel and its analysis; None if the budget allows no text."""
-        config = self._session.config
-        chosen = affordable(costs_of(unit.scenarios, data), budget_s=budget_s, warmups=self.plan.run_limits.warmups)
+    def _choose(self, unit: Unit, data: RunData, *, budget_s: float) -> tuple[Scenario, ...]:
+        """The texts that the budget allows. Notes why the others are left out."""
+        found = affordable(costs_of(unit.scenarios, data), budget_s=budget_s, warmups=self.plan.run_limits.warmups)
         units = len(self._prepared.units)
         for scenario in unit.scenarios:
-            if scenario in chosen.needed_s:
-                whole_s = whole_budget(chosen.needed_s[scenario], replays=units, share=1 - FIGURES)
+            if scenario in found.needed_s:
+                whole_s = whole_budget(found.needed_s[scenario], replays=units, share=1 - FIGURES)
                 self._leave_out([scenario], "the budget does not suffice for it")
                 # That of the first turn: a later one has only what others left.
                 self._budgets.setdefault(scenario.id, max(whole_s, round(self._budget_s) + 10))
-            elif scenario not in chosen.scenarios:
+            elif scenario not in found.scenarios:
                 self._leave_out([scenario], "this run has no valid value of it")
-        for scenario in chosen.scenarios:
+        for scenario in found.scenarios:
             self._reasons.pop(scenario.id, None)
             self._budgets.pop(scenario.id, None)
-        if not chosen.scenarios:
-            return None, None
-        decided = [each for each in self.plan.scenarios if can_be_replayed(each)]
-        return pair_plan(
-            config,
-            replace(self.plan, selection=f"{REPLAY_OF}{data.run.id}: {unit.arm.id}"),
-            sides,
-            chosen.scenarios,
-            budget_s=budget_s,
-            other_scenarios=len(decided) - len(chosen.scenarios),
-        )
+        return found.scenarios
 
     def _keep(self, unit: Unit, recorder: RunRecorder, ended: Ending, analysis: DuelAnalysis) -> None:
         """Keep the comparisons of a replay for the run's gate. A side that was lost is a reason, and no verdict."""

@@ -1,11 +1,12 @@
-"""The pairs of an arm under test with its restored reference: their plan and analysis, and what starts their workers.
+"""Duels of arms under test with their restored references: how they share a budget, and how each is measured.
 
-A run's replays and the duels that confirm its findings are measured with them.
+A run's replays and the duels that confirm its findings are such duels.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from harness.core.clock import Clock
 from harness.core.records.scenario import Arm, Scenario
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.place import WorkerPlace
@@ -15,33 +16,77 @@ from harness.plan.matrix import Plan
 from harness.plan.patterns import of_scenario
 from harness.runner.duel import DuelAnalysis, DuelArms, why_whole
 from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
+from harness.runner.measurement import Session
 from harness.runner.placement import verify_placement
 from harness.runner.rebuild import UNDER_TEST, with_own_bytecode
 from harness.runner.replay_preparation import Unit
+from harness.runner.run_analysis import RunAnalysis, of_duel
 
 TOLERANCE = 0.02
 """A pair's tolerance, unless the metric's own is smaller. A change of 3 % lies well beyond it, one of 5 % far."""
 EFFECT = 2 * TOLERANCE
 
 
-def sides_of(unit: Unit) -> DuelArms:
-    """The two arms of a unit's duel."""
-    return DuelArms(candidate=replace(unit.arm, side=UNDER_TEST), reference=unit.restored.arm)
+@dataclass(slots=True, kw_only=True)
+class Turns:
+    """Units that share a budget: at its turn each gets an equal part of the time that is left then."""
+
+    waiting: list[Unit]
+    clock: Clock
+    budget_s: float
+    began_ns: int
+
+    def __iter__(self) -> Iterator[tuple[Unit, float]]:
+        """Each unit with its part of the budget (s)."""
+        while self.waiting:
+            unit = self.waiting.pop(0)
+            left_s = self.budget_s - (self.clock.now_ns() - self.began_ns) / 1e9
+            yield unit, max(0.0, left_s) / (len(self.waiting) + 1)
+
+    def again(self, unit: Unit, left_out: Container[str]) -> None:
+        """Give the unit's scenarios that were left out (by their ids) another turn at the end."""
+        if scenarios := tuple(each for each in unit.scenarios if each.id in left_out):
+            self.waiting.append(replace(unit, scenarios=scenarios))
 
 
-def pair_plan(
-    config: Config,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRun:
+    """How the duel of a unit is measured and analysed. `worker_factory` starts the workers of both sides."""
+
+    unit: Unit
+    plan: Plan
+    analysis: DuelAnalysis
+    worker_factory: WorkerFactory
+
+    @property
+    def run_analysis(self) -> RunAnalysis:
+        """The analysis of its run."""
+        return of_duel(self.analysis, self.plan.run_limits.launch_policy)
+
+    def placed(self) -> WorkerFactory:
+        """The factory; it refuses an accepted arm that falls back to the CPU."""
+        voices = {scenario.arm: scenario.voice for scenario in self.plan.scenarios}
+        seed = self.plan.run_limits.seed + 1
+        restored = [self.unit.restored.arm]
+        found = verify_placement(restored, worker_factory=self.worker_factory, voices=voices, seed=seed)
+        return replace(self.worker_factory, refusals=found.refusals)
+
+
+def pair_run(
+    session: Session,
     plan: Plan,
-    sides: DuelArms,
+    unit: Unit,
     scenarios: Sequence[Scenario],
     *,
     budget_s: float,
     other_scenarios: int = 0,
-) -> tuple[Plan, DuelAnalysis]:
-    """The plan of a duel of `scenarios` within a budget, made from that of the run, and its analysis.
+) -> PairRun:
+    """A duel of some scenarios of a unit within a budget, made from the plan of the run.
 
     `other_scenarios` are those whose metrics are decided together with the duel's.
     """
+    config = session.config
+    sides = DuelArms(candidate=replace(unit.arm, side=UNDER_TEST), reference=unit.restored.arm)
     unfit = why_whole(sides) if config["slice"] else ""
     terms, otherwise = both_terms(config, launches_known_here(config), unfit=unfit)
     duel_config = with_duel_defaults(config, budget_s=budget_s, launches=terms.launches)
@@ -63,27 +108,22 @@ def pair_plan(
         tolerance=lambda scenario_id, metric: tolerance_of(config, names[scenario_id], metric),
         other_scenarios=other_scenarios,
     )
-    return replace(plan, scenarios=both, run_limits=run_limits), analysis
+    return PairRun(
+        unit=unit,
+        plan=replace(plan, scenarios=both, run_limits=run_limits),
+        analysis=analysis,
+        worker_factory=_pair_factory(session.resources.worker_factory, unit),
+    )
 
 
-def pair_factory(usual: WorkerFactory, unit: Unit, sides: DuelArms) -> WorkerFactory:
-    """Starts the workers of both sides."""
-
+def _pair_factory(usual: WorkerFactory, unit: Unit) -> WorkerFactory:
     def place(arm: Arm) -> WorkerPlace:
-        return with_own_bytecode(unit.restored.place if arm == sides.reference else usual.place(unit.arm))
+        return with_own_bytecode(unit.restored.place if arm == unit.restored.arm else usual.place(unit.arm))
 
     def files(arm: Arm) -> ArmFiles:
-        return unit.restored.files if arm == sides.reference else usual.files(unit.arm)
+        return unit.restored.files if arm == unit.restored.arm else usual.files(unit.arm)
 
     return replace(usual, place=place, files=files)
-
-
-def placed(unit: Unit, factory: WorkerFactory, plan: Plan) -> WorkerFactory:
-    """The factory; it refuses an accepted arm that falls back to the CPU."""
-    voices = {scenario.arm: scenario.voice for scenario in plan.scenarios}
-    seed = plan.run_limits.seed + 1
-    found = verify_placement([unit.restored.arm], worker_factory=factory, voices=voices, seed=seed)
-    return replace(factory, refusals=found.refusals)
 
 
 def tolerance_of(config: Config, scenario_id: str, metric: str) -> float:

@@ -8,18 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
-from harness.analysis.conclude import conclude, policy_of
+from harness.analysis.conclude import Conclusions, conclude, policy_of
 from harness.analysis.early_stop import precision_reached
 from harness.analysis.finished import Finished
-from harness.analysis.gate import exit_code
 from harness.analysis.server_starts import start_notes
 from harness.analysis.stats.precision import Precision
 from harness.analysis.waivers import with_waivers
 from harness.core.cache_root import default_root
 from harness.core.clock import ScriptedClock
-from harness.core.errors import BenchError, ExitCode, UsageError
+from harness.core.errors import BenchError, UsageError
 from harness.core.records.reference import Reference
-from harness.core.records.run import RunStatus
 from harness.core.records.scenario import Mode, Scenario
 from harness.measure.conductor.event_file import event_handlers_from
 from harness.measure.conductor.events import EventHandler
@@ -30,7 +28,7 @@ from harness.plan.config import Config
 from harness.plan.corpus import Corpus
 from harness.plan.gate_policy import check_overlap
 from harness.plan.matrix import LaunchPolicy, Plan, RunLimits, ScenarioRequest, make_plan
-from harness.runner.measurement import Session, conduct_plan, head_of
+from harness.runner.measurement import Session, conduct_plan
 from harness.runner.replay import Replays
 from harness.runner.resources import Reporter, Resources, prepare_resources, resolve_all
 from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks, undecided
@@ -45,13 +43,11 @@ from harness.store.runs import open_store
 __all__ = [
     "Conduct",
     "Finished",
-    "Interrupted",
     "RunAnalysis",
     "against_baseline",
     "alone",
     "check",
     "graceful_shutdown",
-    "head_of",
     "in_blocks",
     "measure",
     "measure_plan",
@@ -60,14 +56,6 @@ __all__ = [
     "undecided",
     "wanted_scenarios",
 ]
-
-
-class Interrupted(Exception):  # noqa: N818 - an outcome, not an error
-    """The run ended by Ctrl-C or a shutdown request. `finished` is the run as stored until then."""
-
-    def __init__(self, finished: Finished) -> None:
-        self.finished = finished
-        super().__init__("interrupted")
 
 
 def against_baseline(config: Config) -> RunAnalysis:
@@ -98,7 +86,10 @@ def measure(
     analysis: RunAnalysis | None = None,
     conduct: Conduct = in_blocks,
 ) -> Finished:
-    """Measure `scenarios`, analyse and store the run. It holds the machine's lock, so no other run measures."""
+    """Measure `scenarios`, analyse and store the run. It holds the machine's lock, so no other run measures.
+
+    A run that Ctrl-C or a shutdown request ended is stored as far as it came; its exit code says so.
+    """
     resources = prepare_resources(config, report=report)
     compared = analysis is None
     reference = Reference()
@@ -120,10 +111,7 @@ def measure(
         finished = measure_plan(
             session, plan, analysis, notes=voices.notes, refusals=refusals, conduct=conduct, replays=replays
         )
-    finished = replace(finished, replaced=voices.replaced, left_out=voices.left_out)
-    if finished.code is ExitCode.INTERRUPTED:
-        raise Interrupted(finished)
-    return finished
+    return replace(finished, replaced=voices.replaced, left_out=voices.left_out)
 
 
 @contextmanager
@@ -171,6 +159,15 @@ def measure_plan(
         report=session.report,
         stop=lambda: session.ending.requested,
     )
+
+    def concluded(values: RunValues) -> Conclusions:
+        found = with_waivers(analysis.conclude(values), analysis.policy.waivers, values.data.run)
+        found = side_tasks.complete(found, values.data, analysis.explain)
+        return replace(
+            found,
+            notes=(*notes, *start_notes(values.data), *resources.notes(), *found.notes, *recorder.notes),
+        )
+
     with side_tasks:
         ended = conduct_plan(
             session, plan, side_tasks.worker_factory, recorder=recorder, analysis=analysis, conduct=conduct
@@ -178,22 +175,10 @@ def measure_plan(
         if replays is not None and not ended.requested:
             ended = replays.measure(recorder, ended)
         with session.ending.held():
-            values = RunValues(recorder.observed(ended.status, ended.reason))
-            conclusions = with_waivers(analysis.conclude(values), analysis.policy.waivers, values.data.run)
-            conclusions = side_tasks.complete(conclusions, values.data, analysis.explain)
-            notes = (*notes, *start_notes(values.data), *resources.notes(), *conclusions.notes, *recorder.notes)
-            data = recorder.finish(
-                replace(conclusions, notes=notes),
-                status=ended.status,
-                reason=ended.reason,
-                conditions=resources.observe(),
-            )
+            finished = session.finish(recorder, ended, concluded, analysis.policy)
             if replays is not None:
-                replays.finish(data.verdicts)
-    code = exit_code(data.verdicts, data.targets, analysis.policy)
-    if data.run.status is RunStatus.INTERRUPTED:
-        code = ExitCode.INTERRUPTED
-    return Finished(values=values.for_data(data), code=code)
+                replays.finish(finished.data.verdicts)
+    return finished
 
 
 def graceful_shutdown() -> GracefulShutdown:

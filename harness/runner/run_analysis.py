@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.analysis.conclude import Conclusions
 from harness.analysis.stats.comparison import Policy
@@ -14,6 +15,9 @@ from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.metrics.derive import RunValues
 from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy, Plan
 from harness.runner.side_tasks import Explain, unexplained
+
+if TYPE_CHECKING:
+    from harness.runner.duel import DuelAnalysis
 
 
 def undecided(data: RunData) -> str:
@@ -39,6 +43,16 @@ class RunAnalysis:
     """Whether an arm that cannot be prepared is an error, so that nothing is measured."""
     launch_policy: LaunchPolicy = ALL_LAUNCHES
     """How time is divided between launches, blocks and arms."""
+
+
+def of_duel(analysis: "DuelAnalysis", launch_policy: LaunchPolicy) -> RunAnalysis:
+    """The analysis of a run that is a duel."""
+    return RunAnalysis(
+        conclude=lambda values: analysis.conclude(values.data, values),
+        enough=analysis.enough,
+        policy=analysis.policy,
+        launch_policy=launch_policy,
+    )
 
 
 Conduct = Callable[[Plan, WorkerFactory, Clock, EventHandler, Watch], Conductor]

@@ -34,12 +34,13 @@ def run_duel(
     `mode` is how audio is requested; None for whole. If a change was found and `profiled` is set, both arms are
     profiled afterwards.
     """
+    from dataclasses import replace
+
     from harness.core.records.scenario import Mode
-    from harness.runner import run
     from harness.runner.calibration import KnownLaunches
     from harness.runner.duel import DuelAnalysis, duel_scenarios, why_whole
-    from harness.runner.progress import LiveConsole
-    from harness.runner.side_tasks import unexplained
+    from harness.runner.progress import measure_live
+    from harness.runner.run_analysis import of_duel
     from harness.runner.source_changes import with_commits
 
     known = launches or KnownLaunches()
@@ -54,22 +55,7 @@ def run_duel(
         language=config["language"],
         mode=mode or Mode.WHOLE,
     )
-    with LiveConsole() as console:
-        try:
-            return run.measure(
-                config,
-                scenarios,
-                selection=selection,
-                handlers=[] if quiet else [console],
-                report=console.report,
-                analysis=run.RunAnalysis(
-                    conclude=lambda values: analysis.conclude(values.data, values),
-                    enough=analysis.enough,
-                    policy=analysis.policy,
-                    explain=with_commits(analysis.explain, config.directory) if profiled and not quiet else unexplained,
-                    needs_every_arm=True,
-                    launch_policy=terms.launch_policy,
-                ),
-            )
-        except run.Interrupted as interrupted:
-            return interrupted.finished
+    whole = replace(of_duel(analysis, terms.launch_policy), needs_every_arm=True)
+    if profiled and not quiet:
+        whole = replace(whole, explain=with_commits(analysis.explain, config.directory))
+    return measure_live(config, scenarios, selection=selection, analysis=whole, quiet=quiet)

@@ -55,28 +55,22 @@ class SearchRuns:
         """
         from harness.analysis.conclude import Conclusions, all_values, summarise_all
         from harness.analysis.stats.comparison import Policy
-        from harness.runner import run
-        from harness.runner.progress import LiveConsole
+        from harness.core.errors import ExitCode
+        from harness.runner.progress import measure_live
+        from harness.runner.run_analysis import RunAnalysis, undecided
 
-        analysis = run.RunAnalysis(
+        analysis = RunAnalysis(
             conclude=lambda found: Conclusions(
                 summaries=summarise_all(found.data, all_values(found)), verdicts=(), targets=(), notes=self.notes
             ),
-            enough=run.undecided,
+            enough=undecided,
             policy=Policy(),
         )
-        with LiveConsole() as console:
-            try:
-                finished = run.measure(
-                    with_values(self.config, values),
-                    scenarios,
-                    selection=self.selection(part),
-                    handlers=[console],
-                    report=console.report,
-                    analysis=analysis,
-                )
-            except run.Interrupted as interrupted:
-                raise Stopped from interrupted
+        finished = measure_live(
+            with_values(self.config, values), scenarios, selection=self.selection(part), analysis=analysis
+        )
+        if finished.code is ExitCode.INTERRUPTED:
+            raise Stopped
         return finished.data
 
     def round_before(self, number: int) -> Sequence[RunData]:

@@ -2,16 +2,16 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from harness.analysis.finished import Finished
+from harness.core.errors import ExitCode
 from harness.plan.config import load_config
 from harness.runner.bisect.ends import measure_ends
 from harness.runner.bisect.places import commit_places
-from harness.runner.run import Interrupted
 from harness.store.runs import open_store
 from tests import forking
 from tests.conftest import Command
@@ -210,8 +210,8 @@ def test_ctrl_c_in_a_probe_is_130_and_the_next_call_goes_on(
         ended.append(measure_ends(*given, **named))  # type: ignore[arg-type]
         return ended[0]
 
-    def probe(*_given: object, **_named: object) -> None:
-        raise Interrupted(ended[0])
+    def probe(*_given: object, **_named: object) -> Finished:
+        return replace(ended[0], code=ExitCode.INTERRUPTED)
 
     command = ("bisect", "arms", *arms(1, 1, 1.1), *SCRIPTED, "--metric", "latency")
     with monkeypatch.context() as patch:

@@ -12,7 +12,7 @@ from harness.core.records.verdict import REPLAYED, Verdict, VerdictKind
 from harness.measure.conductor.events import Begun, BlockDone, Event
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import run
-from harness.runner.run import Finished, Interrupted
+from harness.runner.run import Finished
 from harness.store.runs import open_store
 from tests.accepting import DATE, accept, changed
 from tests.conftest import Laboratory
@@ -178,15 +178,14 @@ class TestAnotherSubject:
 
         config = lab.config(budget="40s", script="pace=1.1")
         scenarios = run.wanted_scenarios(config, SHORT, "quick")
-        with pytest.raises(Interrupted) as caught:
-            run.measure(config, scenarios, selection="quick", handlers=[interrupt], report=lab.said.append)
+        finished = run.measure(config, scenarios, selection="quick", handlers=[interrupt], report=lab.said.append)
         _, main, replay = lab.runs()
-        assert caught.value.finished.code is ExitCode.INTERRUPTED
+        assert finished.code is ExitCode.INTERRUPTED
         assert begun == [main.run.id]
         assert (main.run.status, replay.run.status) == (RunStatus.INTERRUPTED, RunStatus.INTERRUPTED)
         assert len(main.blocks) + len(replay.blocks) == len(blocks)
         assert main.run.reason == "ended by Ctrl-C"
-        assert verdict_of(caught.value.finished).kind is not VerdictKind.REGRESSED
+        assert verdict_of(finished).kind is not VerdictKind.REGRESSED
 
     def test_an_internal_error_between_pairs_keeps_what_was_measured(self, lab: Accepted) -> None:
         def broken(event: Event) -> None:

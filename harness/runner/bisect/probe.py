@@ -19,10 +19,10 @@ from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.plan.matrix import LaunchPolicy
-from harness.runner import run
 from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, why_whole
 from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
-from harness.runner.progress import LiveConsole
+from harness.runner.progress import measure_live
+from harness.runner.run_analysis import RunAnalysis
 
 TEXT = "chars-60"
 FEWEST_LAUNCHES = 2
@@ -54,7 +54,7 @@ def mode_of(metric: str, *, streamed: bool) -> Mode:
 def measure_probe(
     config: Config, trio: Trio, state: State, *, place: int, metric: str, mode: Mode, selection: str
 ) -> Finished:
-    """Measure and store a probe within the budget of `config`. Raises `run.Interrupted`.
+    """Measure and store a probe within the budget of `config`; it may be interrupted.
 
     `state` is what the bisection knows so far; the probe ends when its place is known well enough.
     """
@@ -69,22 +69,19 @@ def measure_probe(
         mode=mode,
     )
     analysis = ProbeAnalysis(state, place=place, metric=metric, terms=terms, otherwise=otherwise)
-    with LiveConsole() as console:
-        return run.measure(
-            config,
-            (ours, good, replace(good, arm=trio.bad)),
-            selection=selection,
-            handlers=[console],
-            report=console.report,
-            analysis=run.RunAnalysis(
-                conclude=analysis.conclude,
-                enough=analysis.enough,
-                settled=analysis.settled,
-                policy=terms.policy,
-                needs_every_arm=True,
-                launch_policy=_needed(terms.launch_policy) if once_a_launch(metric) else terms.launch_policy,
-            ),
-        )
+    return measure_live(
+        config,
+        (ours, good, replace(good, arm=trio.bad)),
+        selection=selection,
+        analysis=RunAnalysis(
+            conclude=analysis.conclude,
+            enough=analysis.enough,
+            settled=analysis.settled,
+            policy=terms.policy,
+            needs_every_arm=True,
+            launch_policy=_needed(terms.launch_policy) if once_a_launch(metric) else terms.launch_policy,
+        ),
+    )
 
 
 def _needed(policy: LaunchPolicy) -> LaunchPolicy:

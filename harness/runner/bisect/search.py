@@ -10,15 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from harness.analysis.bisection.answer import ERROR_RATE, State, as_estimate
 from harness.analysis.finished import Finished
-from harness.core.errors import MeasurementError, RuntimeBuildError, UsageError
+from harness.core.errors import ExitCode, MeasurementError, RuntimeBuildError, UsageError
 from harness.core.records.bisection import BISECTION_OF, Bisection, BisectionAnswer, Place, Probe
-from harness.core.records.run import RunStatus
 from harness.core.records.scenario import Arm
 from harness.core.records.verdict import VerdictKind
 from harness.core.uv import OUT_OF_REACH
 from harness.metrics.derive import RunValues
 from harness.plan.config import Config, with_values
-from harness.runner import run
 from harness.runner.arm_specs import ConfiguredArm, arms_of
 from harness.runner.bisect.ends import Ends, for_metric, judge_ends, measure_ends
 from harness.runner.bisect.probe import TEXT, Trio, losses, measure_probe, mode_of, policy_for, probe_of
@@ -65,12 +63,8 @@ def bisect(config: Config, wanted: Wanted, *, configured: ConfiguredArm, report:
     MeasurementError if good or bad cannot be measured.
     """
     search = Search(config=config, wanted=wanted, configured=configured, report=report)
-    interrupted = False
-    try:
-        search.search()
-    except run.Interrupted as found:
-        search.last, interrupted = found.finished, True
-    return Searched(bisection=search.save(), last=search.last, interrupted=interrupted)
+    search.search()
+    return Searched(bisection=search.save(), last=search.last, interrupted=search.interrupted)
 
 
 @dataclass(kw_only=True)
@@ -106,9 +100,11 @@ class Search:
         self.id = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
 
     def search(self) -> None:
-        """Measure what is not stored yet. Raises run.Interrupted."""
+        """Measure what is not stored yet, as far as it is not interrupted."""
         stored = self._stored()
         self.ends = self._stored_ends(stored) or self._measured_ends()
+        if self.ends is None:
+            return
         if not self.ends.differ:
             self.reason, self.advice = self.ends.reason, self.ends.advice
             return
@@ -121,7 +117,14 @@ class Search:
             if telling is None or not self._affordable():
                 return
             self._probe(telling)
+            if self.interrupted:
+                return
             self.save()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last measurement was interrupted."""
+        return self.last is not None and self.last.code is ExitCode.INTERRUPTED
 
     def save(self) -> Bisection:
         """Keep and return what is known now."""
@@ -205,7 +208,8 @@ class Search:
                 return found
         return None
 
-    def _measured_ends(self) -> Ends:
+    def _measured_ends(self) -> Ends | None:
+        """What a new duel of bad against good shows; None if it was interrupted."""
         config, (good, bad) = self._arms(0, -1)
         self.report(f"first, bad against good: {self.wanted.places[-1].label} against {self.wanted.places[0].label}")
         self.last = measure_ends(
@@ -217,8 +221,8 @@ class Search:
             streamed=self.wanted.streamed,
             selection=self._selection(-1),
         )
-        if self.last.data.run.status is RunStatus.INTERRUPTED:
-            raise run.Interrupted(self.last)
+        if self.interrupted:
+            return None
         self.spent_s += self.last.data.seconds
         found = judge_ends(self.config, self.last.values, metric=self.wanted.metric)
         if found.too_few:
@@ -255,6 +259,8 @@ class Search:
             mode=mode_of(self.ends.metric, streamed=self.wanted.streamed),
             selection=self._selection(place),
         )
+        if self.interrupted:
+            return
         self.spent_s += self.last.data.seconds
         self._take_up(place, self.last.values)
 
