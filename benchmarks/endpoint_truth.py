@@ -24,18 +24,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.orders import synthesis_of
+from benchmarks.orders import load_client, synthesis_of
 from harness.core.clock import SystemClock
 from harness.core.event_loop import run
 from harness.core.records.repetition import ChunkMark, Repetition
-from harness.core.records.scenario import Band, Utterance
-from harness.engines.http.dialects import OPENAI
-from harness.engines.http.target import Target, read_address, read_settings
+from harness.core.records.scenario import Utterance
 from harness.engines.protocol import EngineOrder
 from harness.measure.load.arrivals import constant
-from harness.measure.load.client import LoadClient, LoadResult
+from harness.measure.load.client import LoadResult
 from harness.measure.load.loops import closed_loop, open_loop
-from harness.measure.load.records import Workload
 from harness.measure.worker.probes import SystemProbes
 from harness.measure.worker.protocol import LoadOrder
 from harness.measure.worker.worker import Worker
@@ -225,40 +222,17 @@ def by_engine(url: str, count: int) -> list[Repetition]:
 
 def by_load(url: str, streams: int, seconds: float) -> LoadResult:
     """A closed loop of `streams` users, who start evenly over a second."""
-    return run(
-        closed_loop(
-            _client(url),
-            users=streams,
-            seconds=seconds,
-            stagger_s=1.0,
-            connections=streams,
-        )
-    )
+    client = load_client(url, _texts())
+    return run(closed_loop(client, users=streams, seconds=seconds, stagger_s=1.0, connections=streams))
 
 
 def by_schedule(url: str, rate: float, seconds: float) -> LoadResult:
     """An open loop."""
-    return run(open_loop(_client(url), starts_ns=constant(rate, seconds)))
+    return run(open_loop(load_client(url, _texts()), starts_ns=constant(rate, seconds)))
 
 
-def _client(url: str) -> LoadClient:
-    return LoadClient(_target(url), _workload(), clock=SystemClock())
-
-
-def _target(url: str) -> Target:
-    return Target(address=read_address(url), settings=read_settings({"dialect": "openai"}), dialect=OPENAI)
-
-
-def _workload() -> Workload:
-    texts = tuple(
-        Utterance(text_class="truth", variant=number, text=text_of(number), language="") for number in range(TEXTS)
-    )
-    return Workload(scenario_id="truth", utterances=texts, band=_any_length, voice="af_heart")
-
-
-def _any_length(utterance: Utterance) -> Band:
-    del utterance
-    return Band(low=0.0, high=1.0)
+def _texts() -> list[Utterance]:
+    return [Utterance(text_class="truth", variant=number, text=text_of(number), language="") for number in range(TEXTS)]
 
 
 def _lag(result: LoadResult) -> str:

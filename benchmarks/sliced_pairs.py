@@ -15,7 +15,7 @@ from statistics import mean, median, stdev
 
 from scipy import stats
 
-from benchmarks.orders import synthesis_of
+from benchmarks.orders import engine_of, synthesis_of
 from harness.core.records.repetition import Repetition
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle
@@ -54,17 +54,9 @@ def main() -> int:
     parser.add_argument("--slice", type=_lengths, default=(100.0,), help="milliseconds; several, joined by commas")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    from harness.models.catalogue import Catalogue
     from harness.plan.corpus import Corpus
 
-    files = Catalogue().resolve(given.model, report=print)
-    engine = EngineOrder(
-        engine="kokoro",
-        model_path=str(files.model_path),
-        voices_path=str(files.voices_path),
-        voice="af_heart",
-        threads=given.threads,
-    )
+    engine = engine_of(given.model, threads=given.threads)
     synthesise = synthesis_of(Corpus().utterance(given.text).text)
     rng = random.Random(given.seed)  # noqa: S311 - an order, no secret
     seen = {way: Seen() for way in (WHOLE, *given.slice)}

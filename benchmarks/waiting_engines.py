@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import harness
-from benchmarks.orders import synthesis_of
+from benchmarks.orders import engine_of, synthesis_of
 from benchmarks.waiting_engine import Peer
 from harness.analysis.stats.paired import log_ratio_estimate
 from harness.core.records.repetition import Repetition
@@ -122,18 +122,7 @@ def main() -> int:
 
 
 def _engine(model: str, *, threads: int) -> EngineOrder:
-    if not model:
-        return EngineOrder(engine=NAME)
-    from harness.models.catalogue import Catalogue
-
-    files = Catalogue().resolve(model, report=print)
-    return EngineOrder(
-        engine=NAME,
-        model_path=str(files.model_path),
-        voices_path=str(files.voices_path),
-        voice="af_heart",
-        threads=threads,
-    )
+    return engine_of(model, engine=NAME, threads=threads) if model else EngineOrder(engine=NAME)
 
 
 def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) -> Line:

@@ -10,6 +10,11 @@ import subprocess
 import sys
 from statistics import median
 
+from benchmarks.orders import engine_of, synthesis_of
+from harness.engines.protocol import EngineOrder
+from harness.measure.worker.handle import ProcessHandle
+from harness.measure.worker.protocol import LoadOrder
+
 BARE = """
 import json, sys, time
 from kokoro_onnx import Kokoro
@@ -35,14 +40,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    from harness.models.catalogue import Catalogue
     from harness.plan.corpus import Corpus
 
-    files = Catalogue().resolve(given.model, report=print)
+    engine = engine_of(given.model, threads=given.threads)
     text = Corpus().utterance("chars-60").text
     everything = []
     for launch in range(given.launches):
-        ratios = _launch(str(files.model_path), str(files.voices_path), text, threads=given.threads, pairs=given.pairs)
+        ratios = _launch(engine, text, pairs=given.pairs)
         everything += ratios
         print(f"launch {launch + 1}: worker / bare loop, median of {len(ratios)} pairs: {median(ratios):.4f}")
     print(
@@ -59,25 +63,13 @@ def main() -> None:
     )
 
 
-def _launch(model: str, voices: str, text: str, *, threads: int, pairs: int) -> list[float]:
+def _launch(engine: EngineOrder, text: str, *, pairs: int) -> list[float]:
     """One process of each kind, `pairs` turns in ABBA order."""
-    from benchmarks.orders import synthesis_of
-    from harness.engines.protocol import EngineOrder
-    from harness.measure.worker.handle import ProcessHandle
-    from harness.measure.worker.protocol import LoadOrder
-
     worker = ProcessHandle()
-    engine = EngineOrder(
-        engine="kokoro",
-        model_path=model,
-        voices_path=voices,
-        voice="af_heart",
-        threads=threads,
-    )
     worker.load(LoadOrder(arm_id="arm", launch=0, engine=engine), timeout_s=120)
     synthesise = synthesis_of(text)
     bare = subprocess.Popen(
-        [sys.executable, "-c", BARE, model, voices, text, str(threads)],
+        [sys.executable, "-c", BARE, engine.model_path, engine.voices_path, text, str(engine.threads)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

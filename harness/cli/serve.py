@@ -31,7 +31,6 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 )
 @click.option("--max-characters", type=click.IntRange(1, 4_500), default=4_500, show_default=True)
 @click.option("--warm-up/--no-warm-up", default=True, help="synthesise two segments on each session before it is ready")
-@click.option("--attached", is_flag=True, hidden=True, help="end when standard input does")
 @click.option(
     "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="seconds to finish answers when it stops"
 )
@@ -44,7 +43,6 @@ def serve(
     cache: float,
     cache_ttl: float,
     warm_up: bool,
-    attached: bool,
     **limits: float,
 ) -> None:
     """Serve POST /v1/audio/speech, sentence by sentence, in the dialects of OpenAI and Raycast. Ctrl-C stops it.
@@ -73,8 +71,6 @@ def serve(
             err=True,
         )
     bound = listening.getsockname()[1]
-    if attached:
-        _end_with_input()
     click.echo(f"{files.variant.name} at http://{f'[{host}]' if ':' in host else host}:{bound}")
     try:
         run(service, listening)
@@ -86,20 +82,6 @@ def serve(
                 f"cannot serve: {error}", where=files.variant.name, remedy="kokoro-bench doctor"
             ) from error
         raise
-
-
-def _end_with_input() -> None:
-    """Stop the server when the process that started it has ended for any reason."""
-    import os
-    import signal
-    import sys
-    import threading
-
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True, name="standard input").start()
 
 
 def _check_installed() -> None:

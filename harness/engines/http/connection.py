@@ -1,4 +1,7 @@
-"""A blocking connection to an endpoint. Only the given address is ever contacted."""
+"""A blocking connection to an endpoint. Only the given address is ever contacted.
+
+It reads the socket itself, without httpx: each read gets its own stamp, and a worker's environment may have no httpx.
+"""
 
 import contextlib
 import select

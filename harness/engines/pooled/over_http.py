@@ -5,25 +5,27 @@ and CPU time are the server's.
 """
 
 import http.client
-import json
 import os
-import subprocess
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import harness
 from harness.core.comma_lists import join_list
 from harness.core.records.repetition import EngineCounters, EngineFacts
-from harness.core.subprocesses import command
+from harness.core.subprocesses import command as module_command
 from harness.engines.http.engine import EndpointEngine
 from harness.engines.http.engine import start as connect
 from harness.engines.http.target import Target
 from harness.engines.pooled.options import CLIENT_OPTIONS, SERVED_OPTIONS
 from harness.engines.protocol import EngineOrder, ServerProcess, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
+from harness.engines.started.command import PORT, ServerCommand
+from harness.engines.started.server import StartedServer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from harness.core.clock import Clock
 
 START_S = 240.0
-STOP_S = 10.0
-POLL_S = 0.02
+PARTS = "session", "warm_up"
+"""The parts of its start: until it listens, and from then until it is ready."""
 MOST_REQUESTS = 256
 PREFIX = "KOKORO_BENCH_"
 
@@ -41,8 +43,9 @@ PREFIX = "KOKORO_BENCH_"
 class ServedEngine:
     """A server process and the connection to it."""
 
-    def __init__(self, server: "Server", client: EndpointEngine, facts: EngineFacts) -> None:
+    def __init__(self, server: StartedServer, client: EndpointEngine, facts: EngineFacts, *, logs: Path) -> None:
         self._server = server
+        self._logs = logs
         self._client = client
         self._facts = facts
 
@@ -82,98 +85,28 @@ class ServedEngine:
     def close(self) -> None:
         """Close the connection and end the server."""
         self._client.close()
-        self._server.stop()
-
-
-class Server:
-    """The process of `kokoro-bench serve`, at a free port of the loopback interface."""
-
-    def __init__(self, order: EngineOrder) -> None:
-        self._process = subprocess.Popen(
-            command(sys.executable, harness.__path__[0], "harness.cli", _arguments(order)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
-            # The configuration in the working directory is not the server's.
-            cwd=Path(order.model_path).parent,
-        )
-        self.url = ""
-
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        return self._process.pid
-
-    def find(self) -> None:
-        """Read its address. EngineRefusal if it ended instead; standard error says why."""
-        assert self._process.stdout is not None  # noqa: S101 - for the type checker; it was asked for as a pipe
-        self.url = self._process.stdout.readline().decode().rpartition(" at ")[2].strip()
-        if not self.url:
-            self._refuse()
-
-    def await_ready(self, clock: "Clock") -> None:
-        """Wait until its sessions are warm. EngineRefusal if it ends first or takes too long."""
-        end = clock.now_ns() + round(START_S * 1e9)
-        while self._health() != 200:
-            if self._process.poll() is not None:
-                self._refuse()
-            if clock.now_ns() > end:
-                raise EngineRefusal(f"the server was not ready within {START_S:g} s")
-            clock.sleep(POLL_S)
-
-    def read(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """The JSON at a path."""
-        return json.loads(self._get(path)[1])
-
-    def stop(self) -> None:
-        """Terminate the process, and kill it if it does not end."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _health(self) -> int:
-        try:
-            return self._get("/health")[0]
-        except OSError:
-            return 0
-
-    def _get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.url.rpartition("/")[2], timeout=START_S)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    def _refuse(self) -> None:
-        code = self._process.wait()
-        raise EngineRefusal(f"the server ended with exit code {code} before it was ready; its standard error says why")
+        self._server.close()
+        shutil.rmtree(self._logs, ignore_errors=True)
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine:
-    """Start the server, in the parts "session" (until it listens) and "warm_up" (until it is ready), and connect."""
+    """Start the server, in the parts "session" (until it listens) and "warm_up" (until it is ready), and connect.
+
+    The log of a server that does not start is kept, since the refusal names it.
+    """
     _check(order)
-    server = Server(order)
+    logs = Path(tempfile.mkdtemp(prefix="kokoro-server-"))
+    server = StartedServer(_command(order, logs), clock=clock)
     try:
-        with stages.stage("session"):
-            server.find()
-        with stages.stage("warm_up"):
-            server.await_ready(clock)
+        server.start(stages, parts=PARTS)
         status = server.read("/status")
         if status["fallbacks"]:
             raise EngineRefusal(f"the server fell back to another provider: {status['fallbacks'][0]['reason']}")
         options = {name: order.session_options[name] for name in CLIENT_OPTIONS if name in order.session_options}
         options = {"dialect": "openai", **options, "pid": str(server.pid)}
-        client = connect(replace(order, url=server.url, session_options=options), clock=clock, stages=stages)
+        client = connect(replace(order, url=server.address, session_options=options), clock=clock, stages=stages)
     except BaseException:
-        server.stop()
+        server.close()
         raise
     facts = replace(
         client.facts,
@@ -181,7 +114,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine
         packages=tuple(sorted({**dict(client.facts.packages), **status["packages"]}.items())),
         options=tuple(status["options"].items()),
     )
-    return ServedEngine(server, client, facts)
+    return ServedEngine(server, client, facts, logs=logs)
 
 
 def _check(order: EngineOrder) -> None:
@@ -194,12 +127,25 @@ def _check(order: EngineOrder) -> None:
         raise EngineRefusal("the server needs a model")
 
 
+def _command(order: EngineOrder, logs: Path) -> ServerCommand:
+    return ServerCommand(
+        name="kokoro-server",
+        command=tuple(module_command(sys.executable, harness.__path__[0], "harness.cli", _arguments(order))),
+        # The configuration in the working directory, and that in the environment, are not the server's.
+        cwd=str(Path(order.model_path).parent),
+        inherited={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+        ready="/health",
+        timeout_s=START_S,
+        logs=str(logs),
+    )
+
+
 def _arguments(order: EngineOrder) -> list[str]:
     """The options of `kokoro-bench serve` for the order."""
     given = dict(order.session_options)
     ours = {name: given.pop(name) for name in SERVED_OPTIONS if name in given}
     arguments = [
-        "serve", "--attached", "--port", "0", "--concurrency", str(MOST_REQUESTS),
+        "serve", "--port", PORT, "--concurrency", str(MOST_REQUESTS),
         "--model", join_list([order.model_path]), "--voices", order.voices_path, "--voice", order.voice,
         "--provider", order.provider, "--threads", str(order.threads), "--seed", str(order.seed),
         "--sessions", ours.get("sessions", "1"),

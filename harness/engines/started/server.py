@@ -1,4 +1,7 @@
-"""A server that this worker has started: its port, its start in parts, its processes, and its end."""
+"""A server that this worker has started: its port, its start in parts, its processes, and its end.
+
+It asks with `http.client`: nothing is timed here, and a worker's environment need not have httpx.
+"""
 
 import http.client
 import json
@@ -9,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +23,7 @@ from harness.engines.http.server_process import find_server
 from harness.engines.protocol import Stages
 from harness.engines.speech import EngineRefusal
 from harness.engines.started.command import FIRST_ANSWER, ServerCommand, running_file, with_port
-from harness.engines.started.supervisor import members
+from harness.engines.started.supervisor import MARK, members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,14 +84,15 @@ class StartedServer:
         """Its address, such as http://127.0.0.1:40123."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
-    def start(self, stages: Stages) -> None:
-        """Start the server, in the parts "listening" and "ready". EngineRefusal where it does not come so far."""
+    def start(self, stages: Stages, *, parts: tuple[str, str] = (LISTENING, READY)) -> None:
+        """Start the server in two parts: until it listens, and until it is ready. EngineRefusal where it fails."""
         self._began = self._clock.now_ns()
         self._deadline = self._began + round(self._order.timeout_s * 1e9)
-        with stages.stage(LISTENING):
+        listening, ready = parts
+        with stages.stage(listening):
             self._launch()
             self._await_listening(self._deadline)
-        with stages.stage(READY):
+        with stages.stage(ready):
             self._await_ready(self._deadline)
         self._check_owner()
 
@@ -96,6 +100,11 @@ class StartedServer:
         """Whether the time for its start is not over. Waits a moment: who asks does so again."""
         self._wait()
         return self._clock.now_ns() < self._deadline
+
+    def read(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """The JSON at a path. OSError, HTTPException or ValueError if there is none."""
+        with self._answer("GET", path) as answer:
+            return json.loads(answer.read())
 
     def root(self) -> int | None:
         """The process whose tree is the server: the first one, or what it left behind if it has ended.
@@ -127,7 +136,7 @@ class StartedServer:
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             lines = []
-        last = [" ".join(line.split()) for line in lines if line.strip() and not line.startswith("kokoro-bench: ")]
+        last = [" ".join(line.split()) for line in lines if line.strip() and not line.startswith(MARK)]
         if not last:
             return "; it wrote nothing to its log"
         return f"; its last lines: {' / '.join(last[-TAIL_LINES:])} (log: {self.log})"
@@ -210,22 +219,23 @@ class StartedServer:
 
     def _question(self) -> bool | str:
         """Whether the server is ready, or else its answer in words."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_S)
         by_answer = self._order.ready == FIRST_ANSWER
+        asked = ("POST", SPEECH, b"{}") if by_answer else ("GET", self._order.ready, None)
         try:
-            if by_answer:
-                connection.request("POST", SPEECH, body=b"{}", headers={"Content-Type": "application/json"})
-            else:
-                connection.request("GET", self._order.ready)
-            status = connection.getresponse().status
+            with self._answer(*asked) as answer:
+                status = answer.status
         except TimeoutError:
             return f"was not answered within {ANSWER_S:g} s"
         except (OSError, http.client.HTTPException) as error:
             return f"failed ({type(error).__name__}: {error})"
-        finally:
-            connection.close()
         ready = status not in BUSY if by_answer else 200 <= status < 300
         return ready or f"was answered with {status}"
+
+    @contextmanager
+    def _answer(self, method: str, path: str, body: bytes | None = None) -> "Iterator[http.client.HTTPResponse]":
+        with closing(http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_S)) as connection:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            yield connection.getresponse()
 
     def _check_owner(self) -> None:
         """Refuse an answer of somebody else: the port was free when it was chosen, and may have been taken since."""

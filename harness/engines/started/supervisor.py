@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     import psutil
 
-MARK = "kokoro-bench: "
-"""The start of the lines of a log that are the supervisor's."""
+MARK = "kokoro-bench supervisor: "
+"""The start of the lines of a log that are the supervisor's. A server of this project begins its own otherwise."""
 POLL_S = 0.01
 POSIX = os.name == "posix"
 

@@ -1,7 +1,8 @@
 """Concurrent HTTP exchanges on asyncio, over reused or new connections. Bytes are stamped when the loop delivers them.
 
 Received bytes are stamped at once and decoded later, one item per round of the event loop. So if many answers arrive at
-the same time, no stamp waits for the decoding of earlier answers.
+the same time, no stamp waits for the decoding of earlier answers. HTTP clients such as httpx and aiohttp hand over a
+part of a body only when the task that awaits it runs, which would be the stamp then.
 """
 
 import asyncio

@@ -86,10 +86,19 @@ def test_the_server_of_a_worker_that_was_killed_ends_by_itself(launch: Callable[
     engine = launch(warm_up="off")
     process = psutil.Process(engine.server.pid)
     # What a killed process leaves behind is a closed pipe.
-    assert engine._server._process.stdin is not None
-    engine._server._process.stdin.close()
-    assert engine._server._process.wait(PATIENCE_S) is not None
+    supervisor = engine._server._supervisor
+    assert supervisor.stdin is not None
+    supervisor.stdin.close()
+    assert supervisor.wait(PATIENCE_S) is not None
     assert not process.is_running()
+
+
+def test_the_log_of_the_server_goes_with_the_engine(launch: Callable[..., ServedEngine]) -> None:
+    engine = launch(warm_up="off")
+    log = engine._server.log
+    assert log.is_file()
+    engine.close()
+    assert not log.parent.exists()
 
 
 def test_a_server_that_cannot_start_is_a_refusal(small_replica: ModelFiles, tmp_path: Path) -> None:
@@ -99,7 +108,7 @@ def test_a_server_that_cannot_start_is_a_refusal(small_replica: ModelFiles, tmp_
         engine="kokoro-server", model_path=str(broken), voices_path=str(small_replica.voices_path), voice="af_heart"
     )
     clock = SystemClock()
-    with pytest.raises(EngineRefusal, match="the server ended with exit code"):
+    with pytest.raises(EngineRefusal, match=r"the server ended with exit code \d+ before .*; its last lines: .*model"):
         over_http.start(order, clock=clock, stages=Stages(clock))
 
 

@@ -247,7 +247,7 @@ class TestStop:
     def test_server_that_ignores_its_stop_signal_is_killed_and_the_log_says_so(self, launch: Launch) -> None:
         server = launch(command=shell('trap "" TERM; "$@" {port} 200; true'), stop_timeout_s=0.1)
         server.close()
-        assert "kokoro-bench: killed after 0.1 s, because it ignored SIGTERM: " in server.log.read_text()
+        assert "kokoro-bench supervisor: killed after 0.1 s, because it ignored SIGTERM: " in server.log.read_text()
 
     def test_server_gets_the_configured_stop_signal(self, launch: Launch) -> None:
         script = "trap 'echo stopped in order; kill $!; exit' INT; \"$@\" {port} 200 & wait"
