@@ -4,16 +4,14 @@ Its weights have the values of the 8-bit file, so that file can be compared with
 float arithmetic. It is not the published 32-bit file, whose weights were never rounded to 8 bits.
 """
 
-import hashlib
-import json
-from dataclasses import replace
 from pathlib import Path
 
 from harness.core.native_imports import version_of
-from harness.core.records.scenario import DEQUANTISED, ModelVariant
-from harness.models.cache import MODEL, Cache, Plan
+from harness.core.records.scenario import DEQUANTISED
+from harness.models.cache import Cache
+from harness.models.derived import Making, derived_key, make_derived
 from harness.models.files import ModelFiles, Report, silent
-from harness.models.jobs import Dequantise, Job, Speak, make_with_tools
+from harness.models.jobs import Dequantise, Job
 
 VERSION = 1
 """Increase it when the same 8-bit file gives a different 32-bit file."""
@@ -32,10 +30,8 @@ def tool_versions() -> dict[str, str]:
 
 
 def cache_key(name: str, parent: ModelFiles) -> str:
-    """The model's key in the cache: its name, and a digest of everything on which its bytes depend."""
-    fields = {"parent": parent.variant.sha256, "version": VERSION, "tools": tool_versions()}
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-    return f"{name}-{digest[:16]}"
+    """The model's key in the cache."""
+    return derived_key(name, {"parent": parent.variant.sha256, "version": VERSION, "tools": tool_versions()})
 
 
 def dequantise(parent: ModelFiles, *, cache: Cache, name: str, report: Report = silent) -> ModelFiles:
@@ -45,32 +41,23 @@ def dequantise(parent: ModelFiles, *, cache: Cache, name: str, report: Report = 
     load or synthesise.
     """
     recipe = recipe_text(parent.variant.name)
-    plan = Plan(
+    origin = f"{recipe} (SHA-256 of the 8-bit file: {parent.variant.sha256})"
+
+    def job(target: Path) -> Job:
+        return Job(dequantise=Dequantise(source=str(parent.model_path), target=str(target), origin=origin))
+
+    making = Making(
+        name=name,
         key=cache_key(name, parent),
-        variant=ModelVariant(
-            name=name, sha256="", size=0, origin=DEQUANTISED, recipe=recipe, parent=parent.variant.sha256
-        ),
-        voices=parent.voices_path,
-        needed=parent.variant.size * LARGEST_RATIO,
-        made_with=tool_versions(),
+        origin=DEQUANTISED,
+        recipe=recipe,
+        tools=tool_versions(),
+        room=LARGEST_RATIO,
+        job=job,
+        doing=f"making {name}: {recipe}",
+        done="{replaced}",
+        what=f"dequantising {parent.variant.name}",
+        remedy="try other versions of these packages",
+        keeps_facts=False,
     )
-
-    def build(work: Path) -> None:
-        report(f"making {name}: {recipe}")
-        target = str(work / MODEL)
-        origin = f"{recipe} (SHA-256 of the 8-bit file: {parent.variant.sha256})"
-        job = Dequantise(source=str(parent.model_path), target=target, origin=origin)
-        speak = Speak(model=target, voices=str(parent.voices_path))
-        answer = make_with_tools(
-            Job(dequantise=job, speak=speak),
-            work,
-            what=f"dequantising {parent.variant.name}",
-            tools=tool_versions(),
-            remedy="try other versions of these packages",
-        )
-        report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['replaced']}")
-
-    files = cache.make(plan, build, report)
-    # The cached model may have been made with another copy of the voices.
-    variant = replace(files.variant, voices_sha256=parent.variant.voices_sha256)
-    return replace(files, variant=variant, voices_path=parent.voices_path)
+    return make_derived(parent, making, cache=cache, report=report)

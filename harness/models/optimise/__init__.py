@@ -1,18 +1,15 @@
 """Makes graphs of a model that compute the same. A graph enters the cache only if its output is its source's."""
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from harness.core.errors import ModelError, PackageError
 from harness.core.native_imports import version_of
 from harness.core.records.scenario import OPTIMISED, ModelVariant
 from harness.core.saved_graphs import cpu_features
-from harness.models.cache import MODEL, ORT_MODEL, Cache, Plan
+from harness.models.cache import MODEL, ORT_MODEL, Cache
+from harness.models.derived import Making, derived_key, make_derived
 from harness.models.files import ModelFiles, Report, silent
-from harness.models.jobs import Job, Optimise, Speak, make_with_tools, texts_of
+from harness.models.jobs import Job, Optimise
 from harness.models.optimise.recipes import BY_NAME, GraphRecipe, Step
 
 ROOM = 4
@@ -43,52 +40,32 @@ def optimise(
     tools = tool_versions(recipe.name)
     if SLIM in tools and not tools[SLIM]:
         raise PackageError(f"{SLIM} is not installed", where=name, remedy="pip install 'kokoro-bench[optimise]'")
-    plan = Plan(
+
+    def job(target: Path) -> Job:
+        return Job(optimise=Optimise(source=str(parent.model_path), target=str(target), recipe=recipe.name))
+
+    making = Making(
+        name=name,
         key=cache_key(name, parent, recipe),
-        variant=ModelVariant(
-            name=name, sha256="", size=0, origin=OPTIMISED, recipe=recipe.name, parent=parent.variant.sha256
-        ),
-        voices=parent.voices_path,
-        needed=parent.variant.size * ROOM,
-        made_with=tools,
+        origin=OPTIMISED,
+        recipe=recipe.name,
+        tools=tools,
+        room=ROOM,
+        job=job,
+        target=ORT_MODEL if recipe.ort else MODEL,
+        doing=f"making {name} from {parent.variant.name}: {recipe.meaning}",
+        done="nodes {nodes}",
+        what=f"{recipe.name} of {parent.variant.name}",
+        remedy="try another recipe, or other versions of these packages",
     )
-
-    def build(work: Path) -> Mapping[str, str]:
-        report(f"making {name} from {parent.variant.name}: {recipe.meaning}")
-        target = str(work / (ORT_MODEL if recipe.ort else MODEL))
-        answer = make_with_tools(
-            Job(
-                optimise=Optimise(source=str(parent.model_path), target=target, recipe=recipe.name),
-                speak=Speak(model=target, voices=str(parent.voices_path)),
-            ),
-            work,
-            what=f"{recipe.name} of {parent.variant.name}",
-            tools=tools,
-            remedy="try another recipe, or other versions of these packages",
-        )
-        found = texts_of(answer)
-        report(f"made {name} in {answer.facts['took_s']:.1f} s: nodes {found['nodes']}")
-        return found
-
-    files = cache.make(plan, build, report)
-    # The cached graph may have been made with another copy of the voices.
-    variant = replace(files.variant, voices_sha256=parent.variant.voices_sha256)
-    return replace(files, variant=variant, voices_path=parent.voices_path)
+    return make_derived(parent, making, cache=cache, report=report)
 
 
 def cache_key(name: str, parent: ModelFiles, recipe: GraphRecipe) -> str:
-    """The graph's key in the cache: its name, and a digest of everything on which its bytes depend.
-
-    These are the parent, the recipe, the versions of the tools and, of a graph for one kind of CPU, that kind.
-    """
-    fields = {
-        "parent": parent.variant.sha256,
-        "recipe": recipe.digest(),
-        "tools": tool_versions(recipe.name),
-        "cpu": cpu_features() if recipe.tied else "",
-    }
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-    return f"{name}-{digest[:16]}"
+    """The graph's key in the cache: its bytes depend on the kind of CPU, too, if the recipe is tied to it."""
+    cpu = cpu_features() if recipe.tied else ""
+    tools = tool_versions(recipe.name)
+    return derived_key(name, {"parent": parent.variant.sha256, "recipe": recipe.digest(), "tools": tools, "cpu": cpu})
 
 
 def refuse(parent: ModelVariant, name: str) -> None:

@@ -1,16 +1,13 @@
 """Makes quantised variants of a model. A variant enters the cache only if it synthesises speech."""
 
-import hashlib
-import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import ModelError
-from harness.core.records.scenario import ModelVariant
-from harness.models.cache import MODEL, Cache, Plan, tool_versions
+from harness.models.cache import Cache, tool_versions
+from harness.models.derived import Making, derived_key, make_derived
 from harness.models.files import ModelFiles, Report, silent
-from harness.models.jobs import Answer, Job, Quantise, Speak, make_with_tools, texts_of
+from harness.models.jobs import Job, Quantise
 from harness.models.quantise.calibration_inputs import feeds_digest
 from harness.models.quantise.recipes import QuantiseRecipe
 from harness.models.quantise.tools import write_feeds
@@ -43,62 +40,38 @@ def quantise(
         raise ModelError(
             f"{recipe.name} learns its scales from real inputs", where=name, remedy="give calibration texts"
         )
-    plan = Plan(
+
+    def job(target: Path) -> Job:
+        archive = target.with_name("feeds.npz")
+        if recipe.calibrated:
+            write_feeds(archive, inputs)
+        given = str(archive) if recipe.calibrated else ""
+        return Job(
+            quantise=Quantise(source=str(parent.model_path), target=str(target), recipe=recipe.name, feeds=given)
+        )
+
+    making = Making(
+        name=name,
         key=cache_key(name, parent, recipe, inputs),
-        variant=ModelVariant(
-            name=name, sha256="", size=0, origin="quantised", recipe=recipe.name, parent=parent.variant.sha256
-        ),
-        voices=parent.voices_path,
-        needed=parent.variant.size * ROOM,
-        made_with=tool_versions(),
+        origin="quantised",
+        recipe=recipe.name,
+        tools=tool_versions(),
+        room=ROOM,
+        job=job,
+        doing=f"making {name} from {parent.variant.name}: {recipe.meaning}",
+        done="{converted}",
+        what=f"{recipe.name} of {parent.variant.name}",
+        remedy="try another recipe, or other versions of the two packages",
     )
-
-    def build(work: Path) -> dict[str, str]:
-        report(f"making {name} from {parent.variant.name}: {recipe.meaning}")
-        answer = _by_tools(parent, recipe, inputs, work)
-        report(f"made {name} in {answer.facts['took_s']:.1f} s: {answer.facts['converted']}")
-        return texts_of(answer)
-
-    files = cache.make(plan, build, report)
-    # The cached variant may have been made with another copy of the voices.
-    variant = replace(files.variant, voices_sha256=parent.variant.voices_sha256)
-    return replace(files, variant=variant, voices_path=parent.voices_path)
+    return make_derived(parent, making, cache=cache, report=report)
 
 
 def cache_key(
     name: str, parent: ModelFiles, recipe: QuantiseRecipe, feeds: "tuple[dict[str, NDArray[Any]], ...]" = ()
 ) -> str:
-    """The variant's key in the cache: its name, and a digest of everything on which its bytes depend.
-
-    These are the parent, the recipe, the versions of the tools, and the calibration inputs.
-    """
-    fields = {
-        "parent": parent.variant.sha256,
-        "recipe": recipe.digest(),
-        "tools": tool_versions(),
-        "feeds": feeds_digest(feeds) if recipe.calibrated else "",
-    }
-    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-    return f"{name}-{digest[:16]}"
-
-
-def _by_tools(
-    parent: ModelFiles, recipe: QuantiseRecipe, feeds: "tuple[dict[str, NDArray[Any]], ...]", work: Path
-) -> Answer:
-    archive = work / "feeds.npz"
-    if recipe.calibrated:
-        write_feeds(archive, feeds)
-    job = Quantise(
-        source=str(parent.model_path),
-        target=str(work / MODEL),
-        recipe=recipe.name,
-        feeds=str(archive) if recipe.calibrated else "",
-    )
-    speak = Speak(model=str(work / MODEL), voices=str(parent.voices_path))
-    return make_with_tools(
-        Job(quantise=job, speak=speak),
-        work,
-        what=f"{recipe.name} of {parent.variant.name}",
-        tools=tool_versions(),
-        remedy="try another recipe, or other versions of the two packages",
+    """The variant's key in the cache: its bytes depend on the calibration inputs, too, if the recipe takes some."""
+    taken = feeds_digest(feeds) if recipe.calibrated else ""
+    tools = tool_versions()
+    return derived_key(
+        name, {"parent": parent.variant.sha256, "recipe": recipe.digest(), "tools": tools, "feeds": taken}
     )
