@@ -1,8 +1,10 @@
 """A run in the forms that other tools read. Every form returns bytes; only the caller writes."""
 
+import csv
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -23,31 +25,32 @@ FiguresOf = Callable[[Repetition], Mapping[str, Reading]]
 JSONL_FORMAT: Final = 1
 """Version of the JSON lines. History: 1, the first."""
 
-CSV_COLUMNS: Final = (
-    "run",
-    "scenario",
-    "launch",
-    "block",
-    "position",
-    "phase",
-    "variant",
-    "characters",
-    "started_at",  # seconds since the epoch
-    "outcome",
-    "reason",
-    "disturbed",  # the limits that were exceeded, joined by ";"
-    "end_ns",  # nanoseconds since the intended start, like all that end in _ns but cpu_ns, which is a duration
-    "first_byte_ns",
-    "cpu_ns",
-    "chunks",
-    "first_chunk_ns",
-    "frames",
-    "sample_rate",
-    "audio_sha256",
-    "rss_before",  # bytes, like the two that follow
-    "rss_after",
-    "rss_peak",
-)
+_CELLS: Final[Mapping[str, Callable[[Repetition], object]]] = {
+    "scenario": lambda each: each.scenario_id,
+    "launch": lambda each: each.launch,
+    "block": lambda each: each.block,
+    "position": lambda each: each.position,
+    "phase": lambda each: each.phase.value,
+    "variant": lambda each: each.variant,
+    "characters": lambda each: each.characters,
+    "started_at": lambda each: each.started_at,  # seconds since the epoch
+    "outcome": lambda each: each.outcome.kind.value,
+    "reason": lambda each: each.outcome.reason,
+    "disturbed": lambda each: ";".join(each.disturbance.marks),  # the limits that were exceeded
+    # Nanoseconds since the intended start, like all that end in _ns but cpu_ns, which is a duration.
+    "end_ns": lambda each: each.end_ns,
+    "first_byte_ns": lambda each: each.first_byte_ns,
+    "cpu_ns": lambda each: each.cpu_ns,
+    "chunks": lambda each: len(each.chunks),
+    "first_chunk_ns": lambda each: each.chunks[0].at_ns if each.chunks else None,
+    "frames": lambda each: each.audio.frames if each.audio else None,
+    "sample_rate": lambda each: each.audio.sample_rate if each.audio else None,
+    "audio_sha256": lambda each: each.audio.sha256 if each.audio else None,
+    "rss_before": lambda each: each.memory.rss_before,  # bytes, like the two that follow
+    "rss_after": lambda each: each.memory.rss_after,
+    "rss_peak": lambda each: each.memory.peak,
+}
+CSV_COLUMNS: Final = ("run", *_CELLS)
 """The columns of the CSV form. One column per metric follows, in the metric's unit; an empty cell is unknown."""
 
 
@@ -89,46 +92,17 @@ def export(data: RunData, form: str, derived: Derived | None = None) -> bytes:
 
 def _to_csv(data: RunData, derived: Derived) -> bytes:
     """RFC 4180: a header, one line per repetition, CRLF, quotes where needed; UTF-8."""
-    import pandas as pd
-
-    cells = [_cells(repetition, run_id=data.run.id) for repetition in data.repetitions]
     figures = [
         {name: reading.value for name, reading in derived.figures_of(repetition).items()}
         for repetition in data.repetitions
     ]
-    # As objects: a column of whole numbers with unknown ones among them would become one of floats.
-    observed = pd.DataFrame(cells, columns=list(CSV_COLUMNS), dtype=object)
-    metrics = pd.DataFrame(figures, index=observed.index, dtype=object)
-    return observed.join(metrics).to_csv(index=False, lineterminator="\r\n").encode()
-
-
-def _cells(repetition: Repetition, *, run_id: str) -> dict[str, Any]:
-    audio, memory = repetition.audio, repetition.memory
-    return {
-        "run": run_id,
-        "scenario": repetition.scenario_id,
-        "launch": repetition.launch,
-        "block": repetition.block,
-        "position": repetition.position,
-        "phase": repetition.phase.value,
-        "variant": repetition.variant,
-        "characters": repetition.characters,
-        "started_at": repetition.started_at,
-        "outcome": repetition.outcome.kind.value,
-        "reason": repetition.outcome.reason,
-        "disturbed": ";".join(repetition.disturbance.marks),
-        "end_ns": repetition.end_ns,
-        "first_byte_ns": repetition.first_byte_ns,
-        "cpu_ns": repetition.cpu_ns,
-        "chunks": len(repetition.chunks),
-        "first_chunk_ns": repetition.chunks[0].at_ns if repetition.chunks else None,
-        "frames": audio.frames if audio else None,
-        "sample_rate": audio.sample_rate if audio else None,
-        "audio_sha256": audio.sha256 if audio else None,
-        "rss_before": memory.rss_before,
-        "rss_after": memory.rss_after,
-        "rss_peak": memory.peak,
-    }
+    metrics = dict.fromkeys(name for each in figures for name in each)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*CSV_COLUMNS, *metrics])
+    writer.writeheader()
+    for repetition, known in zip(data.repetitions, figures, strict=True):
+        writer.writerow({"run": data.run.id, **{name: cell(repetition) for name, cell in _CELLS.items()}, **known})
+    return text.getvalue().encode()
 
 
 def _to_jsonl(data: RunData, _derived: Derived) -> bytes:

@@ -6,8 +6,6 @@ other metrics stand in `extra_info`, as medians in the metric's unit, with the v
 """
 
 import json
-import statistics
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -53,54 +51,12 @@ def to_pytest_benchmark(data: RunData) -> bytes:
 
 
 def statistics_of(values: Sequence[float]) -> dict[str, Any]:
-    """What pytest-benchmark says of `values`, by its definitions, quartiles included; at least one value."""
-    ordered = sorted(values)
-    mean = statistics.mean(values)
-    stddev = statistics.stdev(values) if len(values) > 1 else 0
-    q1, q3 = _quartiles(ordered)
-    low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
-    beyond_stddev = sum(not mean - stddev <= value <= mean + stddev for value in values)
-    beyond_iqr = sum(not low <= value <= high for value in values)
-    total = sum(values)
-    return {
-        "min": ordered[0],
-        "max": ordered[-1],
-        "mean": mean,
-        "stddev": stddev,
-        "rounds": len(values),
-        "median": statistics.median(ordered),
-        "iqr": q3 - q1,
-        "q1": q1,
-        "q3": q3,
-        "iqr_outliers": beyond_iqr,
-        "stddev_outliers": beyond_stddev,
-        "outliers": f"{beyond_stddev};{beyond_iqr}",
-        "ld15iqr": ordered[bisect_left(ordered, low)],
-        "hd15iqr": ordered[bisect_right(ordered, high) - 1],
-        "ops": len(values) / total if total else 0,
-        "total": total,
-        "data": list(values),
-        "iterations": 1,
-    }
+    """What pytest-benchmark says of `values`; at least one value."""
+    from pytest_benchmark.stats import Stats
 
-
-def _quartiles(ordered: Sequence[float]) -> tuple[float, float]:
-    """The first and third quartile: medians of the halves; of an odd number, Tukey's weights on the neighbours."""
-    rounds = len(ordered)
-    if rounds == 1:
-        return ordered[0], ordered[0]
-    if rounds % 2 == 0:
-        return statistics.median(ordered[: rounds // 2]), statistics.median(ordered[rounds // 2 :])
-    n, rest = divmod(rounds, 4)
-    if rest == 1:
-        return (
-            0.25 * ordered[n - 1] + 0.75 * ordered[n],
-            0.75 * ordered[3 * n] + 0.25 * ordered[3 * n + 1],
-        )
-    return (
-        0.75 * ordered[n] + 0.25 * ordered[n + 1],
-        0.25 * ordered[3 * n + 1] + 0.75 * ordered[3 * n + 2],
-    )
+    found: Any = Stats()  # type: ignore[no-untyped-call]
+    found.data = list(values)
+    return {**found.as_dict(), "data": found.data, "iterations": 1}
 
 
 def _machine_info(run: RunRecord) -> dict[str, Any]:
