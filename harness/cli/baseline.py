@@ -117,9 +117,7 @@ def show(config: Config, machine: str | None, reference: bool, as_json: bool) ->
     if as_json:
         print_values(baselines)
         return
-    table = PlainTable(f"Baseline of {key}")
-    for column in ("scenario", "metric", "median", "runs", "newest"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("scenario", "metric", "median", "runs", "newest", title=f"Baseline of {key}")
     for scenario_id, name in baselines.pairs():
         points = baselines.for_pair(scenario_id, name)
         middle = metric(name).format(median(point.median for point in points))
@@ -247,9 +245,9 @@ def _show_reference(config: Config, *, as_json: bool) -> None:
     if as_json:
         print_reference(reference)
         return
-    table = PlainTable("Accepted reference")
-    for column in ("arm", "accepted", "run", "scenarios", "engine", "model", "packages", "reason"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable(
+        "arm", "accepted", "run", "scenarios", "engine", "model", "packages", "reason", title="Accepted reference"
+    )
     for arm in reference.arms:
         subject = arm.subject
         table.add_row(

@@ -15,9 +15,7 @@ def config(config: Config) -> None:
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
-    table = PlainTable(f"Configuration, root {config.root}")
-    for column in ("key", "value", "from", "meaning"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("key", "value", "from", "meaning", title=f"Configuration, root {config.root}")
     for key in KEYS:
         table.add_row(key.name, repr(config[key.name]), config.origins[key.name], key.meaning)
     for number, waiver in enumerate(config.waivers, 1):

@@ -37,9 +37,7 @@ def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
-    table = PlainTable()
-    for column in ("", "topic", "finding", "what to do"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("", "topic", "finding", "what to do")
     for finding in findings:
         sign, style = SIGNS[finding.status.value]
         table.add_row(Text(sign, style=style), finding.topic, Text(finding.what), Text(finding.remedy))

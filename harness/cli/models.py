@@ -30,9 +30,7 @@ def list_models(as_json: bool) -> None:  # noqa: FBT001 - click's own
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
-    table = PlainTable()
-    for column in ("name", "origin", "here", "size", "SHA-256", "note"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("name", "origin", "here", "size", "SHA-256", "note")
     for entry in Catalogue().entries():
         size = f"{entry.size / 1e6:.1f} MB" if entry.size is not None else "–"
         digest = entry.sha256[:12] if entry.sha256 else "–"

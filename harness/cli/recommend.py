@@ -59,9 +59,7 @@ def print_recommendation(found: "Recommendation") -> None:
 
     console = make_console()
     metric = METRICS[found.objective.metric]
-    table = PlainTable()
-    for column in ("combination", metric.name, "behind the best", ""):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("combination", metric.name, "behind the best", "")
     table.add_row(found.best.arm.id, metric.format(found.best.figure), "–", "best")
     for candidate, lead in zip(found.candidates[1:], found.leads, strict=True):
         behind = lead.behind

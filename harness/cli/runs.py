@@ -47,20 +47,9 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
-    table = PlainTable()
-    for column in (
-        "run",
-        "started (UTC)",
-        "status",
-        "selection",
-        "machine",
-        "blocks",
-        "invalid",
-        "worse",
-        "waived",
-        "missed",
-    ):
-        table.add_column(column, overflow="fold")
+    table = PlainTable(
+        "run", "started (UTC)", "status", "selection", "machine", "blocks", "invalid", "worse", "waived", "missed"
+    )
     for row in rows:
         started = datetime.fromtimestamp(row.started_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
         counts = (row.blocks, row.invalid, row.regressed, row.waived, row.missed)

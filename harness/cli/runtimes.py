@@ -25,9 +25,7 @@ def list_runtimes(config: Config) -> None:
     from reports.terminal.plain_table import PlainTable
 
     built = Runtimes(default_root()).list()
-    table = PlainTable()
-    for column in ("name", "requirements", "built", "size", "last used (UTC)"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("name", "requirements", "built", "size", "last used (UTC)")
     for environment in built:
         used = datetime.fromtimestamp(environment.used_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
         size = f"{environment.size / 1e6:.0f} MB"

@@ -129,9 +129,7 @@ def list_jobs(config: Config, file: Path | None) -> None:
     declared = declared_schedule(config, file)
     with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
         booked = {each.job.name: each for each in job_store.all()}
-    table = PlainTable()
-    for column in ("job", "when", "selection", "next", "promote", "from"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("job", "when", "selection", "next", "promote", "from")
     for name, each in booked.items():
         shown = "paused" if each.paused else moment(each.next_at)
         table.add_row(name, each.job.when, each.job.selection, shown, each.job.promote, each.origin)

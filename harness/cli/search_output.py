@@ -26,9 +26,7 @@ def print_tried(found: "Outcome") -> None:
     console = make_console()
     rounds = "; ".join(f"round {number + 1}: run {each.run_id}" for number, each in enumerate(found.found.rounds))
     tell(console, f"Search {found.key} for {found.wanted.goal}, {found.search.text}: {rounds}")
-    table = PlainTable()
-    for column in ("candidate", f"{found.search.metric} against current", "speech", "result"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("candidate", f"{found.search.metric} against current", "speech", "result")
     for each in tried(found):
         change = each["change"]
         table.add_row(

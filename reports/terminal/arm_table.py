@@ -29,7 +29,7 @@ def arm_table(data: RunData, *, wide: bool) -> Table | None:
     if len(found.lines) < 2:
         return None
     shown = [name for name in (COLUMNS if wide else NARROW) if name in found.columns]
-    table = PlainTable(f"Side by side: {found.request} (* against {found.reference}; the change pair by pair)")
+    table = PlainTable(title=f"Side by side: {found.request} (* against {found.reference}; the change pair by pair)")
     table.add_column("combination", overflow="fold", min_width=20)
     for name in shown:
         table.add_column(HEADS.get(name, name), justify="right", overflow="fold")

@@ -19,10 +19,15 @@ def print_bisection(found: Bisection, *, notes: Sequence[str] = (), console: Con
     console.print()
     tell(console, f"Bisection {view.id}: {view.title}")
     details = any(line.detail for line in view.lines)
-    table = PlainTable()
-    for column in ("place", *(["what"] if details else []), f"{view.metric or 'metric'} against good", "interval",
-                   "pairs", "is", "step here"):  # fmt: skip
-        table.add_column(column, overflow="fold")
+    table = PlainTable(
+        "place",
+        *(["what"] if details else []),
+        f"{view.metric or 'metric'} against good",
+        "interval",
+        "pairs",
+        "is",
+        "step here",
+    )
     for line in shown_lines(view):
         cells = [Text(visible(line.label), style="bold" if line.is_step else "")]
         cells += [Text(visible(line.detail))] if details else []

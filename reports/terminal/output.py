@@ -64,9 +64,7 @@ def print_duel(
     pairs = len(data.counted.blocks)
     counted = "1 pair" if pairs == 1 else f"{pairs} pairs"
     tell(console, f"Duel {data.run.id}: {' against '.join(sides)}, {counted} of each text")
-    table = PlainTable()
-    for column in ("text", "metric", "change", "interval", "verdict", "could have seen"):
-        table.add_column(column, overflow="fold")
+    table = PlainTable("text", "metric", "change", "interval", "verdict", "could have seen")
     texts = {scenario.id: scenario.text_class for scenario in data.run.scenarios}
     for verdict in data.verdicts:
         sign, style = SIGNS[verdict.shown_as]

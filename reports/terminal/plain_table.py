@@ -17,11 +17,14 @@ UNBOUNDED = 10_000
 class PlainTable(Table):
     """Below `NARROW` columns, where it would have to be folded: each row's name, then its figures by their headings."""
 
-    def __init__(self, title: str = "") -> None:
+    def __init__(self, *headings: str, title: str = "") -> None:
+        """The columns of `headings` fold what is too long for them."""
         super().__init__(
             title=title or None, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
             expand=False, pad_edge=False,
         )  # fmt: skip
+        for heading in headings:
+            self.add_column(heading, overflow="fold")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As a table where there is room for it."""

@@ -168,15 +168,7 @@ def _implied(verdict: Verdict, summary: Summary | None) -> Estimate | None:
     sign = -1.0 if metric_of(verdict.metric).direction is Direction.HIGHER else 1.0
     centre = math.log(summary.median) - sign * change.point
     ends = sorted(centre + sign * (end - change.point) for end in (change.low, change.high))
-    return Estimate(
-        point=math.exp(centre),
-        low=math.exp(ends[0]),
-        high=math.exp(ends[1]),
-        level=change.level,
-        method=change.method,
-        n=change.n,
-        launches=change.launches,
-    )
+    return replace(change, point=math.exp(centre), low=math.exp(ends[0]), high=math.exp(ends[1]))
 
 
 def _rules(data: Concluded) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.core.records.verdict import Estimate
 
@@ -63,25 +63,11 @@ class DeferredEstimate:
 
     def mirrored(self) -> DeferredEstimate:
         """The estimate with the opposite sign: for metrics where higher is better, and for swapped arms."""
-        return DeferredEstimate(
-            point=-self.point,
-            error=self.error,
-            freedom=self.freedom,
-            method=self.method,
-            n=self.n,
-            launches=self.launches,
-        )
+        return replace(self, point=-self.point)
 
     def scaled(self, factor: float) -> DeferredEstimate:
         """The estimate in another unit: multiplied by `factor`, which must be above 0."""
-        return DeferredEstimate(
-            point=self.point * factor,
-            error=self.error * factor,
-            freedom=self.freedom,
-            method=self.method,
-            n=self.n,
-            launches=self.launches,
-        )
+        return replace(self, point=self.point * factor, error=self.error * factor)
 
 
 def quantile(tail: float, freedom: float) -> float:

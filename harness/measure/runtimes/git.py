@@ -82,16 +82,23 @@ def git_bytes(root: Path, *arguments: str, timeout_s: float | None = None) -> by
     return done.stdout
 
 
-def commit_of(root: Path, revision: str, *, where: str) -> str:
-    """The commit that a revision of the repository at `root` names. UsageError if there is none."""
+def find_commit(root: Path, revision: str) -> str:
+    """The commit that a revision of the repository at `root` names; "" if there is none."""
     try:
         return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     except GitError as error:
         if error.stderr.strip():
             raise
-        raise UsageError(
-            f"the repository has no revision {revision!r}", where=where, remedy=f"git -C {root} log --oneline --all"
-        ) from error
+        return ""
+
+
+def commit_of(root: Path, revision: str, *, where: str) -> str:
+    """The same. UsageError if there is none."""
+    if commit := find_commit(root, revision):
+        return commit
+    raise UsageError(
+        f"the repository has no revision {revision!r}", where=where, remedy=f"git -C {root} log --oneline --all"
+    )
 
 
 def described_commit(root: Path, commit: str) -> str:

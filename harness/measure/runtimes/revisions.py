@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.measure.runtimes.git import GitError, git
+from harness.measure.runtimes.git import GitError, find_commit, git
 from harness.measure.runtimes.sources import is_package, project_name
 
 MEASURING = (
@@ -99,20 +99,17 @@ def resolve(root: Path, revision: str) -> str:
             where=NAMED_REVISION,
             remedy="run it in the repository of the engine; kokoro-bench models list shows models",
         ) from error
-    try:
-        return git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
-    except GitError as error:
-        if error.stderr.strip():
-            raise
-        shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
-        raise UsageError(
-            f"{revision!r} is neither a model, a requirement nor a git revision"
-            + (" that this shallow clone has" if shallow else ""),
-            where=NAMED_REVISION,
-            remedy="git fetch --unshallow gets every revision"
-            if shallow
-            else "git log --oneline shows revisions, kokoro-bench models list shows models",
-        ) from error
+    if commit := find_commit(root, revision):
+        return commit
+    shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+    raise UsageError(
+        f"{revision!r} is neither a model, a requirement nor a git revision"
+        + (" that this shallow clone has" if shallow else ""),
+        where=NAMED_REVISION,
+        remedy="git fetch --unshallow gets every revision"
+        if shallow
+        else "git log --oneline shows revisions, kokoro-bench models list shows models",
+    )
 
 
 def measuring_changes(root: Path, *, commit: str, other: str = "") -> tuple[str, ...]:

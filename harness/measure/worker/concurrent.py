@@ -110,13 +110,7 @@ def _load(
         phase = Phase.WARMUP if each.intended_ns < begins_ns else Phase.MEASURED
         phase = Phase.COOLDOWN if each.intended_ns >= ends_ns else phase
         repetitions.append(_placed(each.repetition, order, phase, result))
-    return ConcurrentAnswer(
-        repetitions=tuple(repetitions),
-        began_at=result.began_at,
-        note=LoadNote(
-            timer_lag=histogram(result.loop_lag_ns), memory=result.memory, server_cpu_ns=result.server_cpu_ns
-        ),
-    )
+    return _answer(repetitions, result)
 
 
 class _RunWorkload(Protocol):
@@ -150,13 +144,13 @@ def _together(
         references = [alone.answers[distinct.index(text)] for text in order.texts]
         repetitions = [_compared(each, concurrent, references[each.position], sample_rate) for each in repetitions]
         repetitions = check_invariants(repetitions, texts=len(distinct))
-    return ConcurrentAnswer(
-        repetitions=tuple(repetitions),
-        began_at=result.began_at,
-        note=LoadNote(
-            timer_lag=histogram(result.loop_lag_ns), memory=result.memory, server_cpu_ns=result.server_cpu_ns
-        ),
-    )
+    return _answer(repetitions, result)
+
+
+def _answer(repetitions: Sequence[Repetition], result: LoadResult) -> ConcurrentAnswer:
+    lag = histogram(result.loop_lag_ns)
+    note = LoadNote(timer_lag=lag, memory=result.memory, server_cpu_ns=result.server_cpu_ns)
+    return ConcurrentAnswer(repetitions=tuple(repetitions), began_at=result.began_at, note=note)
 
 
 class _AudioByRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.core.clock import Clock
 from harness.engines.http.exchange import AudioChunk
 from harness.engines.protocol import Shared
-from harness.engines.speech import SpeechRequest, outcome_of
+from harness.engines.speech import outcome_of
 from harness.measure.load.client import LoadResult
 from harness.measure.load.records import KeepAudio, RecordBuilder, RequestTrace, Workload
 
@@ -74,14 +74,7 @@ def _requests(workload: Workload) -> Sequence[RequestTrace]:
 
 def _synthesise(engine: Shared, workload: Workload, trace: RequestTrace, *, clock: Clock, probes: "Probes") -> None:
     """Run one request to its end. An exception of the engine becomes the outcome."""
-    utterance = workload.utterance(trace.number)
-    request = SpeechRequest(
-        text=utterance.text,
-        voice=workload.voice,
-        speed=workload.speed,
-        language=utterance.language,
-        stream=workload.stream,
-    )
+    request = workload.request(workload.utterance(trace.number))
     trace.sent_ns = clock.now_ns()
     try:
         for chunk in engine.synthesise(request):
