@@ -24,6 +24,8 @@ LONGEST_FIRST = (
     "runner/test_pytest_plugin.py",
     "cli/test_run_intervals.py",
     "schedule/test_thousand_nights.py",
+    "schedule/test_endings.py",
+    "cli/test_confirm.py",
     "cli/test_dead_packages.py",
     "engines/http/test_engine.py",
     "known_answers/test_validate_figures.py",
