@@ -1,7 +1,5 @@
 """A run in the forms that other tools read. Every form returns bytes; only the caller writes."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -92,17 +90,20 @@ def export(data: RunData, form: str, derived: Derived | None = None) -> bytes:
 
 def _to_csv(data: RunData, derived: Derived) -> bytes:
     """RFC 4180: a header, one line per repetition, CRLF, quotes where needed; UTF-8."""
+    import pandas as pd
+
+    cells = [
+        {"run": data.run.id, **{name: cell(repetition) for name, cell in _CELLS.items()}}
+        for repetition in data.repetitions
+    ]
     figures = [
         {name: reading.value for name, reading in derived.figures_of(repetition).items()}
         for repetition in data.repetitions
     ]
-    metrics = dict.fromkeys(name for each in figures for name in each)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*CSV_COLUMNS, *metrics])
-    writer.writeheader()
-    for repetition, known in zip(data.repetitions, figures, strict=True):
-        writer.writerow({"run": data.run.id, **{name: cell(repetition) for name, cell in _CELLS.items()}, **known})
-    return text.getvalue().encode()
+    # As objects: a column of whole numbers with unknown ones among them would become one of floats.
+    observed = pd.DataFrame(cells, columns=list(CSV_COLUMNS), dtype=object)
+    metrics = pd.DataFrame(figures, index=observed.index, dtype=object)
+    return observed.join(metrics).to_csv(index=False, lineterminator="\r\n").encode()
 
 
 def _to_jsonl(data: RunData, _derived: Derived) -> bytes:
