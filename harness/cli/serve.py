@@ -7,6 +7,7 @@ import click
 
 from harness.cli.options import configured
 from harness.core.errors import ModelError, UsageError
+from harness.engines.pooled.splitter import Plan
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -25,6 +26,20 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--sessions", default="1", show_default=True, help="a count, or cpu:1+cpu:1: a provider:threads for each")
 @click.option("--cache", type=click.FloatRange(0, 1e6), default=64.0, show_default=True, help="MiB of audio; 0 is off")
 @click.option("--cache-ttl", type=click.FloatRange(0, 1e8), default=3600.0, show_default=True, help="seconds")
+@click.option(
+    "--first",
+    type=click.IntRange(16, 180),
+    default=Plan().first,
+    show_default=True,
+    help="the most phonemes of the first segment of an answer; about 16 are a second of speech",
+)
+@click.option(
+    "--planned-rtf",
+    type=click.FloatRange(0.2, 1),
+    default=Plan().rtf,
+    show_default=True,
+    help="real-time factor up to which no segment is late; the lower, the faster segments grow",
+)
 @click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="concurrent requests")
 @click.option(
     "--per-client", type=click.IntRange(0), default=0, help="concurrent requests per client address; 0: no limit"
@@ -40,10 +55,8 @@ def serve(
     host: str,
     port: int,
     sessions: str,
-    cache: float,
-    cache_ttl: float,
     warm_up: bool,
-    **limits: float,
+    **given: float,
 ) -> None:
     """Serve POST /v1/audio/speech, sentence by sentence, in the dialects of OpenAI and Raycast. Ctrl-C stops it.
 
@@ -62,8 +75,9 @@ def serve(
     if broken := importable.failure():
         raise UsageError(f"cannot serve: {broken}", where="serve", remedy=REMEDY)
     switch = "on" if warm_up else "off"
-    options = {"sessions": sessions, "cache": f"{cache:g}", "cache_ttl": f"{cache_ttl:g}", "warm_up": switch}
-    service = _service(config, files, options, limits)
+    of_engine = {name: f"{given.pop(name):g}" for name in ("cache", "cache_ttl", "first", "planned_rtf")}
+    options = {"sessions": sessions, "warm_up": switch, **of_engine}
+    service = _service(config, files, options, given)
     listening = bind(host, port)
     if host not in LOOPBACK:
         click.echo(

@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineCounters, EngineFacts
@@ -24,6 +24,7 @@ from harness.engines.kokoro.engine import (
 from harness.engines.kokoro.session import StampedSession, open_session, run_options
 from harness.engines.option_values import read_switch
 from harness.engines.pooled.options import SENTENCES_OPTIONS
+from harness.engines.pooled.splitter import Plan
 from harness.engines.pooled.synthesizer import Synthesizer, check_package
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
@@ -54,6 +55,7 @@ class Settings:
     warm_up: bool = False
     cache_bytes: int = 0
     cache_ttl_s: float = 3600.0
+    plan: Plan = field(default_factory=Plan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,7 @@ def open_synthesizer(
         cache_ttl_s=settings.cache_ttl_s,
         clock=clock,
         stages=stages,
+        plan=settings.plan,
     )
 
     def close() -> None:
@@ -195,6 +198,10 @@ def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
         warm_up=read_switch("option warm_up", given.get("warm_up", "off")),
         cache_bytes=round(_number("cache", given.get("cache", "0")) * 2**20),
         cache_ttl_s=_number("cache_ttl", given.get("cache_ttl", "3600")),
+        plan=Plan(
+            first=round(_number("first", given.get("first", f"{Plan().first}"), least=16, most=180)),
+            rtf=_number("planned_rtf", given.get("planned_rtf", f"{Plan().rtf}"), least=0.2, most=1),
+        ),
     )
     return settings, replace(order, session_options=left)
 
@@ -221,12 +228,12 @@ def _usable_cpus() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, *, least: float = 0, most: float = 1e9) -> float:
     try:
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 <= number < 1e9:
+    if not least <= number <= most:
         raise EngineRefusal(f"option {name} takes a number, {SENTENCES_OPTIONS[name]}; not {text!r}")
     return number
 
@@ -251,6 +258,8 @@ def _reported_options(settings: Settings, names: list[str]) -> tuple[tuple[str, 
         ("warm_up", "on" if settings.warm_up else "off"),
         ("cache", f"{settings.cache_bytes / 2**20:g}"),
         ("cache_ttl", f"{settings.cache_ttl_s:g}"),
+        ("first", f"{settings.plan.first}"),
+        ("planned_rtf", f"{settings.plan.rtf:g}"),
     )
 
 

@@ -7,6 +7,8 @@ SENTENCES_OPTIONS: Mapping[str, str] = {
     "warm_up": "on or off: two segments on every session before the engine is ready",
     "cache": "MiB of audio that are kept; 0 keeps none",
     "cache_ttl": "seconds that a piece is kept",
+    "first": "the most phonemes of the first segment, from 16 to 180",
+    "planned_rtf": "the real-time factor up to which no segment is late, from 0.2 to 1",
 }
 """Of both engines."""
 CLIENT_OPTIONS: Mapping[str, str] = {

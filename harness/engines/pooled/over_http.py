@@ -150,6 +150,7 @@ def _arguments(order: EngineOrder) -> list[str]:
         "--provider", order.provider, "--threads", str(order.threads), "--seed", str(order.seed),
         "--sessions", ours.get("sessions", "1"),
         "--cache", ours.get("cache", "0"), "--cache-ttl", ours.get("cache_ttl", "3600"),
+        *(f"--{name.replace('_', '-')}={ours[name]}" for name in ("first", "planned_rtf") if name in ours),
         "--warm-up" if ours.get("warm_up", "on") == "on" else "--no-warm-up",
     ]  # fmt: skip
     for option, pairs in (("--session-options", given), ("--provider-options", order.provider_options)):

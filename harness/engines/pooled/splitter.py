@@ -5,20 +5,15 @@ Pure. The split does not depend on the machine's speed, so that the audio of a t
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from unicodedata import category
 
-FIRST = 48
-"""The most phonemes of the first segment: about 3 s of speech. The wait for the first sound is its synthesis."""
-FIRST_LEAST = 28
-"""The fewest phonemes of a first segment that others follow: they are synthesised while it plays."""
 LONGEST = 180
 """The most phonemes of any segment: the first segment of another request waits until a session has finished it."""
 LONGEST_UNBROKEN = 510
 """The most phonemes that Kokoro takes at once; reached only by phonemes without spaces."""
-PLANNED_RTF = 0.85
-"""The real-time factor up to which no segment is late: above the documented 0.8, to leave some room."""
-STRETCH = PLANNED_RTF / 0.8
-"""The last segment may use up that room, rather than leave a few phonemes for another segment."""
+STRETCH = 17 / 16
+"""The last segment may be longer than planned, rather than leave a few phonemes for another segment."""
 TAIL = 24
 """The fewest phonemes that a segment should have: shorter ones differ from the others in rate and loudness."""
 
@@ -34,36 +29,53 @@ _BOUNDARIES = (
 """Ends of sentences, clauses and words, the best place to split first. A mark stays with what it ends."""
 
 
-def split_phonemes(phonemes: str) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a text is split.
+
+    `first` is the most phonemes of the first segment, at about 16 a second of speech: the wait for the first sound is
+    its synthesis. `rtf` is the real-time factor up to which no segment is late: the lower, the faster segments grow.
+    """
+
+    first: int = 48
+    rtf: float = 0.85
+
+    @property
+    def first_least(self) -> int:
+        """The fewest phonemes of a first segment that others follow: they are synthesised while it plays."""
+        return self.first * 7 // 12
+
+
+def split_phonemes(phonemes: str, plan: Plan = Plan()) -> tuple[str, ...]:
     """The segments of a text in order, each short enough for one run of the model; empty without phonemes.
 
     A segment is short enough to be synthesised while the segments before it are played, at any real-time factor up to
-    PLANNED_RTF. Within that limit it ends at a sentence, else at a clause, else at a word.
+    the planned one. Within that limit it ends at a sentence, else at a clause, else at a word.
     """
-    return tuple(_segments(" ".join(phonemes.split())))
+    return tuple(_segments(" ".join(phonemes.split()), plan))
 
 
-def _segments(rest: str) -> Iterator[str]:
+def _segments(rest: str, plan: Plan) -> Iterator[str]:
     spoken = first = 0
     while rest:
-        limit = _limit(spoken, first)
+        limit = _limit(plan, spoken, first)
         whole = len(rest) <= (limit * STRETCH if spoken else limit)
-        end = len(rest) if whole else _best_end(rest, limit=limit, least=TAIL if spoken else FIRST_LEAST)
+        end = len(rest) if whole else _best_end(rest, limit=limit, least=TAIL if spoken else plan.first_least)
         segment, rest = rest[:end].strip(), rest[end:].strip()
         yield segment
         spoken += len(segment)
         first = first or len(segment)
 
 
-def _limit(spoken: int, first: int) -> int:
+def _limit(plan: Plan, spoken: int, first: int) -> int:
     """The most phonemes of the next segment after `spoken` phonemes, of which the first segment has `first`.
 
     Audio a and work r·a are proportional to phonemes. Playback begins when the first segment is synthesised, and the
     next one must be done when all before it have been played: r·(spoken − first) + r·next ≤ spoken.
     """
     if not spoken:
-        return FIRST
-    return max(TAIL, min(LONGEST, int(spoken / PLANNED_RTF - (spoken - first))))
+        return plan.first
+    return max(TAIL, min(LONGEST, int(spoken / plan.rtf - (spoken - first))))
 
 
 def _best_end(text: str, *, limit: int, least: int) -> int:

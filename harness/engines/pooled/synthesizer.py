@@ -18,7 +18,7 @@ from harness.engines.languages import spoken_language
 from harness.engines.pooled.cache import Cache, CacheState, Source
 from harness.engines.pooled.pool import Pool
 from harness.engines.pooled.router import CostModel
-from harness.engines.pooled.splitter import PAUSE_CLAUSE_S, PAUSE_SENTENCE_S, split_phonemes
+from harness.engines.pooled.splitter import PAUSE_CLAUSE_S, PAUSE_SENTENCE_S, Plan, split_phonemes
 from harness.engines.protocol import Stages
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 
@@ -144,8 +144,10 @@ class Synthesizer:
         cache_ttl_s: float,
         clock: "Clock",
         stages: Stages,
+        plan: Plan = Plan(),  # noqa: B008 - it is immutable
     ) -> None:
         self._kokoro = sessions[0][1]
+        self._plan = plan
         self._made_by = made_by
         self._clock = clock
         self._stages = stages
@@ -197,7 +199,7 @@ class Synthesizer:
         style = self._style(request.voice)
         keys = [
             SegmentKey(made_by=self._made_by, phonemes=phonemes, voice=request.voice, speed=request.speed)
-            for phonemes in split_phonemes(self._phonemes(request))
+            for phonemes in split_phonemes(self._phonemes(request), self._plan)
         ]
         if not keys:
             raise SpeechFailure("there is nothing to speak: the text gives no phonemes", fault="no-phonemes")

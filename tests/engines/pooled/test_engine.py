@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001 - phonemes are meant as they stand
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,8 @@ def test_it_starts_in_parts_and_says_what_it_is(engine: SentencesEngine, stages:
     facts = engine.facts
     assert facts.providers == ("CPUExecutionProvider", "CPUExecutionProvider")
     assert dict(facts.options) == {
-        "arena": "off", "sessions": "cpu:1+cpu:1", "warm_up": "on", "cache": "8", "cache_ttl": "3600"
+        "arena": "off", "sessions": "cpu:1+cpu:1", "warm_up": "on", "cache": "8", "cache_ttl": "3600",
+        "first": "48", "planned_rtf": "0.85",
     }  # fmt: skip
     assert all(state.s_per_load > 0 for state in engine.synthesizer.pool.states())
 
@@ -109,11 +111,20 @@ def test_sessions_are_counted_or_named(threads: int, sessions: str, plans: tuple
     [
         {"sessions": "0"}, {"sessions": "cpu"}, {"sessions": "-1"}, {"sessions": "65"}, {"sessions": "cpu:1+"},
         {"warm_up": "maybe"}, {"cache": "much"}, {"cache": "-1"}, {"cache": "nan"}, {"cache_ttl": "1e99"},
+        {"first": "15"}, {"first": "181"}, {"first": "short"}, {"planned_rtf": "0"}, {"planned_rtf": "1.5"},
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(EngineRefusal, match=next(iter(options))):
         read_settings(EngineOrder(engine="kokoro-sentences", session_options=options))
+
+
+def test_the_first_segment_is_as_short_as_asked(small_replica: ModelFiles, stages: Stages) -> None:
+    order = order_of(small_replica, first="24", planned_rtf="0.5")
+    with closing(start(order, clock=SystemClock(), stages=stages)) as engine:
+        lengths = [len(chunk) for chunk in speak(engine, TEXT, stream=True)]
+        assert len(lengths) > 2
+        assert dict(engine.facts.options)["first"] == "24"
 
 
 def test_a_missing_provider_is_refused_or_replaced_and_announced(small_replica: ModelFiles, stages: Stages) -> None:

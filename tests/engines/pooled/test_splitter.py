@@ -4,10 +4,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.engines.pooled.splitter import FIRST, LONGEST, LONGEST_UNBROKEN, PLANNED_RTF, STRETCH, TAIL, split_phonemes
+from harness.engines.pooled.splitter import LONGEST, LONGEST_UNBROKEN, STRETCH, TAIL, Plan, split_phonemes
 
 SENTENCE = "ðə kwɪk bɹaʊn fɑks dʒʌmps oʊvɚ ðə dɑɡ."  # noqa: RUF001 - phonemes are meant as they stand
 words = st.text(alphabet="abcdefə", min_size=1, max_size=12)
+plans = st.builds(Plan, first=st.integers(16, 180), rtf=st.floats(0.2, 1))
 marks = st.sampled_from(["", "", "", ",", ";", ".", "?", "!"])
 texts = st.lists(st.tuples(words, marks), min_size=1, max_size=250).map(
     lambda parts: " ".join(word + mark for word, mark in parts)
@@ -80,17 +81,22 @@ def test_a_run_without_spaces_is_not_cut_between_a_letter_and_its_marks() -> Non
     assert [len(piece) for piece in split_phonemes("\u0303" * 600)] == [LONGEST_UNBROKEN, 90]
 
 
-@example("aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaa, aaaaaaaaa,")
-@given(texts)
-def test_no_phoneme_is_lost_or_moved(text: str) -> None:
-    assert " ".join(split_phonemes(text)) == text
+def test_a_lower_pace_lets_segments_grow_faster() -> None:
+    text = " ".join(["abcd"] * 120)
+    assert [len(piece) for piece in split_phonemes(text, Plan(first=24, rtf=0.5))] == [24, 44, 89, 179, 179, 79]
 
 
-@example("aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaa, aaaaaaaaa,")
-@given(texts)
-def test_every_piece_fits_and_the_first_is_short(text: str) -> None:
-    lengths = [len(piece) for piece in split_phonemes(text)]
-    assert lengths[0] <= FIRST
+@example("aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaa, aaaaaaaaa,", Plan())
+@given(texts, plans)
+def test_no_phoneme_is_lost_or_moved(text: str, plan: Plan) -> None:
+    assert " ".join(split_phonemes(text, plan)) == text
+
+
+@example("aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaa, aaaaaaaaa,", Plan())
+@given(texts, plans)
+def test_every_piece_fits_and_the_first_is_short(text: str, plan: Plan) -> None:
+    lengths = [len(piece) for piece in split_phonemes(text, plan)]
+    assert lengths[0] <= plan.first
     assert max(lengths) <= LONGEST * STRETCH
 
 
@@ -103,25 +109,27 @@ separators = st.sampled_from([" ", "  ", "\n", "\t", "\u00a0", "\u2003", "\u2028
 any_texts = st.lists(st.tuples(any_word, separators), max_size=40).map(lambda parts: "".join(map("".join, parts)))
 
 
-@given(any_texts)
-def test_every_text_keeps_its_phonemes_and_every_piece_its_limit(text: str) -> None:
+@given(any_texts, plans)
+def test_every_text_keeps_its_phonemes_and_every_piece_its_limit(text: str, plan: Plan) -> None:
     """What is longer than its limit is one word. The limit is the one at which no piece is late at the pace."""
-    pieces = split_phonemes(text)
+    pieces = split_phonemes(text, plan)
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert all(piece == piece.strip() != "" for piece in pieces)
     for number, piece in enumerate(pieces):
         before = [len(each) for each in pieces[:number]]
-        limit = max(TAIL, min(LONGEST, int(sum(before) / PLANNED_RTF - sum(before[1:])))) * STRETCH if number else FIRST
+        grown = max(TAIL, min(LONGEST, int(sum(before) / plan.rtf - sum(before[1:]))))
+        limit = grown * STRETCH if number else plan.first
         assert len(piece) <= limit or (" " not in piece and len(piece) <= LONGEST_UNBROKEN)
 
 
-@given(texts)
-def test_no_piece_is_late_at_the_pace(text: str) -> None:
+@given(texts, plans)
+def test_no_piece_is_late_at_the_pace(text: str, plan: Plan) -> None:
     """Work and audio by phonemes: whatever is heard must have been spoken."""
-    lengths = [len(piece) for piece in split_phonemes(text)]
-    done = heard_from = PLANNED_RTF / STRETCH * lengths[0]
+    lengths = [len(piece) for piece in split_phonemes(text, plan)]
+    pace = plan.rtf / STRETCH
+    done = heard_from = pace * lengths[0]
     for number, length in enumerate(lengths[1:], 1):
-        done += PLANNED_RTF / STRETCH * length
+        done += pace * length
         buffered_until = heard_from + sum(lengths[:number])
         # The shortest piece that is ever cut may be longer than a very short first one allows.
         assert done <= buffered_until + 1 or length <= TAIL
