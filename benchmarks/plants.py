@@ -110,9 +110,9 @@ def changed_package(file: str, pattern: str, replacement: str) -> Sides:
     """kokoro-onnx as a package of a folder, as it is and with a change in one of its files."""
 
     def sides(folder: Path) -> tuple[str, ...]:
-        usual = _write_package(folder / "usual", released="99.1")
-        slow = _write_package(folder / "slow", released="99.2")
-        _change(slow, file, pattern, replacement)
+        usual = write_package(folder / "usual", released="99.1")
+        slow = write_package(folder / "slow", released="99.2")
+        change_package(slow, file, pattern, replacement)
         return f"path:{slow}", f"path:{usual}"
 
     return sides
@@ -122,10 +122,10 @@ def commit(file: str, pattern: str, replacement: str) -> Sides:
     """A repository of kokoro-onnx with two commits of one version, the second with a change in one of its files."""
 
     def sides(folder: Path) -> tuple[str, ...]:
-        root = _write_package(folder / "engine", released="99.1")
-        before = _commit(root, "Speak")
-        _change(root, file, pattern, replacement)
-        after = _commit(root, "Speak otherwise")
+        root = write_package(folder / "engine", released="99.1")
+        before = commit_all(root, "Speak")
+        change_package(root, file, pattern, replacement)
+        after = commit_all(root, "Speak otherwise")
         return f"kokoro-onnx @ git+file://{root}@{after}", f"kokoro-onnx @ git+file://{root}@{before}"
 
     return sides
@@ -162,7 +162,7 @@ def _original() -> "tuple[ModelProto, str]":
     return onnx.load(found.model_path), str(found.voices_path)
 
 
-def _write_package(root: Path, *, released: str) -> Path:
+def write_package(root: Path, *, released: str) -> Path:
     """The installed kokoro-onnx as the source of a package of another version."""
     rmtree(root, ignore_errors=True)
     copytree(str(files("kokoro_onnx")), root / "kokoro_onnx", ignore=lambda *_: ["__pycache__"])
@@ -175,7 +175,8 @@ def _write_package(root: Path, *, released: str) -> Path:
     return root
 
 
-def _change(root: Path, file: str, pattern: str, replacement: str) -> None:
+def change_package(root: Path, file: str, pattern: str, replacement: str) -> None:
+    """Replace the first match in a file of the package. SystemExit if there is none."""
     module = root / "kokoro_onnx" / file
     text, changes = re.subn(pattern, replacement, module.read_text(encoding="utf-8"), count=1)
     if not changes:
@@ -183,7 +184,7 @@ def _change(root: Path, file: str, pattern: str, replacement: str) -> None:
     module.write_text(text, encoding="utf-8")
 
 
-def _commit(root: Path, subject: str) -> str:
+def commit_all(root: Path, subject: str) -> str:
     """Commit everything in a folder. The hash of the commit."""
     author = ["-c", "user.name=Planter", "-c", "user.email=planter@example.org"]
     for command in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message", subject]):

@@ -1,0 +1,173 @@
+"""What a run finds against an accepted reference whose difference is known, on real workers.
+
+Each trial is one `kokoro-bench run` of the real model against one accepted arm: with a patch version of NumPy, which
+changes nothing, with an engine that waits a share of each inference more, or with one that holds a share of the peak
+memory. A machine either has the values of the acceptance, or only `baselines/reference.toml`, as a new machine has.
+
+Trials are appended to a file, a JSON object a line, so that several evenings add up: `--table` counts all lines.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import beta
+
+from benchmarks.plants import IMPORT, INFER, change_package, commit_all, write_package
+from harness.core.errors import ExitCode
+
+ACCEPTED = "99.1"
+NUMPY = "2.4.5", "2.4.6"
+"""Of the accepted arm, and of the arm with another patch version."""
+WAITED = (
+    r"        _began = time.thread_time()\n\1"
+    r"        _until = time.thread_time() + {share} * (time.thread_time() - _began)\n"
+    r"        while time.thread_time() < _until:\n            pass\n"
+)
+"""The calling thread works on inferences from begin to end, so its CPU time is theirs; it stops in a halted slice."""
+HELD = "\n\n_HELD = np.ones({held}, np.uint8)\n\n\nclass Kokoro:"
+PLACES = "here", "elsewhere"
+KINDS = "nothing", "numpy", "delay 3 %", "delay 5 %", "memory 10 %"
+FINDS = {"delay 3 %": "latency", "delay 5 %": "latency", "memory 10 %": "rss_peak"}
+"""The metric whose regression each kind has to show. The others must show none of any."""
+
+
+class Project:
+    """A folder with an accepted arm and a package for each kind of trial."""
+
+    def __init__(self, root: Path, options: Sequence[str]) -> None:
+        self.root = root
+        self._options = options
+        self._known = root / "known.json"
+
+    def prepare(self) -> None:
+        """Write the packages, measure the accepted arm and promote it; nothing if an earlier call did."""
+        if self._known.exists():
+            return
+        shutil.rmtree(self.root, ignore_errors=True)
+        engine = write_package(self.root / "engine", released=ACCEPTED)
+        runtimes = {"nothing": self._runtime(commit_all(engine, "Speak"))}
+        runtimes["numpy"] = runtimes["nothing"].replace(NUMPY[0], NUMPY[1])
+        self._run("run", *self._options, "--runtime", runtimes["nothing"], expected=(ExitCode.OK,))
+        self._run("baseline", "promote", "latest", "--reason", "as published", expected=(ExitCode.OK,))
+        shown = json.loads(self._run("runs", "show", "latest", "--json").stdout)
+        peaks = [each["point"] for each in shown["values"] if each["metric"] == "rss_peak"]
+        changes = {
+            "delay 3 %": (INFER, WAITED.format(share=0.03)),
+            "delay 5 %": (INFER, WAITED.format(share=0.05)),
+            "memory 10 %": (IMPORT, HELD.format(held=round(max(peaks) / 10))),
+        }
+        for kind, ((file, pattern), replacement) in changes.items():
+            shutil.rmtree(engine / "kokoro_onnx")
+            write_package(self.root / "engine", released=ACCEPTED)
+            change_package(engine, file, pattern, replacement)
+            runtimes[kind] = self._runtime(commit_all(engine, kind))
+        shutil.copytree(self.root / "baselines", self.root / "accepted")
+        self._known.write_text(json.dumps({"runtimes": runtimes, "rss_peak": max(peaks)}, indent=1))
+
+    def play(self, kind: str, place: str) -> dict[str, Any]:
+        """One run: its exit code, its seconds, and the regressions that it found with their changes."""
+        shutil.rmtree(self.root / "baselines", ignore_errors=True)
+        if place == "here":
+            shutil.copytree(self.root / "accepted", self.root / "baselines")
+        else:
+            (self.root / "baselines").mkdir()
+            shutil.copy(self.root / "accepted" / "reference.toml", self.root / "baselines")
+        runtime = json.loads(self._known.read_text())["runtimes"][kind]
+        began = time.monotonic()
+        replay = ("--replay", "always") if kind == "nothing" else ()
+        done = self._run("run", *self._options, "--runtime", runtime, *replay)
+        seconds = time.monotonic() - began
+        shown = json.loads(self._run("runs", "show", "latest", "--json").stdout)
+        return {
+            "kind": kind,
+            "place": place,
+            "exit_code": done.returncode,
+            "seconds": round(seconds, 1),
+            "worse": {each["metric"]: _change(each) for each in shown["verdicts"] if each["fails"]},
+            "looked for": [_change(each) for each in shown["verdicts"] if each["metric"] == FINDS.get(kind, "latency")],
+        }
+
+    def _runtime(self, revision: str) -> str:
+        return f"kokoro-onnx @ git+file://{self.root}/engine@{revision} numpy=={NUMPY[0]}"
+
+    def _run(self, *arguments: str, expected: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "harness.cli", *arguments]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, encoding="utf-8", check=False)
+        if expected and done.returncode not in expected:
+            raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"[-4000:])
+        return done
+
+
+def _change(verdict: dict[str, Any]) -> str:
+    change = verdict["change"]
+    if change is None:
+        return str(verdict["kind"])
+    point, low, high = (math.expm1(change[name]) for name in ("point", "low", "high"))
+    return f"{verdict['kind']} {point:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+def is_right(trial: dict[str, Any]) -> bool:
+    """Whether a run found what was planted, and fails for it; or failed nothing where nothing was."""
+    wanted = FINDS.get(trial["kind"])
+    if wanted is None:
+        return bool(trial["exit_code"] == ExitCode.OK)
+    return bool(trial["exit_code"] == ExitCode.WORSE and wanted in trial["worse"])
+
+
+def table(trials: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A line for each kind and place, with the 95 % Clopper–Pearson interval of the share that was right."""
+    yield "| planted | accepted values | right | of | 95 % interval | median seconds |\n|---|---|---|---|---|---|\n"
+    for kind in KINDS:
+        for place in PLACES:
+            of = [each for each in trials if (each["kind"], each["place"]) == (kind, place)]
+            if not of:
+                continue
+            right, seconds = sum(map(is_right, of)), sorted(each["seconds"] for each in of)
+            low = beta.ppf(0.025, right, len(of) - right + 1) if right else 0.0
+            high = beta.ppf(0.975, right + 1, len(of) - right) if right < len(of) else 1.0
+            cells = (kind, place, right, len(of), f"{low:.0%} to {high:.0%}", f"{seconds[len(of) // 2]:.0f}")
+            yield f"| {' | '.join(map(str, cells))} |\n"
+
+
+def main() -> int:
+    """Play the trials in turns and print the table. Return 3 if a trial was not right."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accepted_reference", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="of the project; kept, and used again")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="this kind, several times for several")
+    parser.add_argument("--place", action="append", choices=PLACES, help="which accepted values the machine has")
+    parser.add_argument("--times", type=int, default=20, metavar="N", help="trials of each kind and place")
+    parser.add_argument("--model", default="kokoro-v1.0-int8")
+    parser.add_argument("--text", default="chars-60", help="class of text")
+    parser.add_argument("--budget", default="2m", help="of each run")
+    parser.add_argument("--table", action="store_true", help="only print the table of the trials so far")
+    given = parser.parse_args()
+    options = ("--model", given.model, "-k", f"whole and {given.text}", "--budget", given.budget, "--wait", "1h")
+    root = given.folder.resolve()
+    written = root / "trials.jsonl"
+    if not given.table:
+        project = Project(root, (*options, "--quality", "off"))
+        project.prepare()
+        for _ in range(given.times):
+            for kind in given.kind or KINDS[1:]:
+                for place in given.place or PLACES:
+                    trial = project.play(kind, place)
+                    with written.open("a", encoding="utf-8") as file:
+                        file.write(f"{json.dumps(trial)}\n")
+                    mark = "right" if is_right(trial) else "WRONG"
+                    sys.stdout.write(f"{kind}, {place}: {mark}, {trial['looked for']}, {trial['seconds']:.0f} s\n")
+                    sys.stdout.flush()
+    trials = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
+    sys.stdout.writelines(table(trials))
+    return 0 if all(map(is_right, trials)) else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
