@@ -13,7 +13,7 @@ from harness.models.optimise.recipes import GraphRecipe
 from harness.models.recipes import BY_SUFFIX, Recipe
 
 OF_ORIGINAL = (
-    "", "u8-nolast", "u8-noattention", "u8", "u8-nolstm", "u8-nolstm-nolast", "u8-per-channel", "fp16", "int4",
+    "", "s7", "u8-nolast", "u8-noattention", "u8", "u8-nolstm", "u8-nolstm-nolast", "u8-per-channel", "fp16", "int4",
     "u8-conv",
 )  # fmt: skip
 """Recipes (suffixes) for the original, "" for itself, the most promising first: the last are left out where time is

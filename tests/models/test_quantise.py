@@ -155,6 +155,25 @@ def test_a_static_variant_is_calibrated_on_texts(cache: Cache, replicas: ToneRep
     assert catalogue.resolve("replica-qdq", report=pytest.fail) == files
 
 
+@pytest.mark.usefixtures("true_child")
+def test_an_equalised_variant_has_convolutions_of_signed_weights(small: Catalogue) -> None:
+    files = small.resolve("replica-small-s7")
+    graph = onnx.load(files.model_path).graph
+    constants = {each.name: each for each in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    kinds = Counter(node.op_type for node in graph.node)
+    assert kinds["MatMulInteger"]
+    (last,) = last_convolution(small.resolve("replica-small").model_path)
+    for node in (each for each in graph.node if each.op_type == "Conv"):
+        weights = makers.get(node.input[1])
+        if node.name == last:
+            assert weights is None
+        else:
+            assert weights is not None
+            assert constants[weights.input[0]].data_type == TensorProto.INT8
+    assert small.resolve("replica-small-s7", report=pytest.fail) == files
+
+
 @pytest.mark.exhaustive  # 1.4 million turns of a loop of the tool's
 def test_the_true_replica_can_be_calibrated(small: Catalogue) -> None:
     files = small.resolve("replica-small-qdq")

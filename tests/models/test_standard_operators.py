@@ -19,7 +19,7 @@ NODES = [
 ]
 
 
-PARTIAL = ("u8-conv", "u8-nolast", "u8-noattention", "u8-nolstm-nolast")
+PARTIAL = ("s7-conv", "u8-conv", "u8-nolast", "u8-noattention", "u8-nolstm-nolast")
 """Of what this graph has, they convert nothing, or look for parts that it has not."""
 
 

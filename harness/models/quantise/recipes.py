@@ -16,6 +16,8 @@ class Method(StrEnum):
     """8-bit weights; the scales of activations are computed in each inference (`quantize_dynamic`)."""
     STATIC = "static"
     """8-bit weights and activations in quantise–dequantise pairs, with scales from real inputs (`quantize_static`)."""
+    EQUALISED = "equalised"
+    """As `STATIC`, of convolutions, with a scale for each channel of their results (`quantise.equalised`)."""
     HALF = "half"
     """16-bit floats inside, 32-bit inputs and outputs (`convert_float_to_float16`)."""
     BLOCKS = "blocks"
@@ -48,7 +50,7 @@ class QuantiseRecipe:
     @property
     def calibrated(self) -> bool:
         """Whether the recipe needs inputs of real syntheses."""
-        return self.method is Method.STATIC
+        return self.method in (Method.STATIC, Method.EQUALISED)
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything on which the result depends: all fields except names and meaning."""
@@ -145,6 +147,19 @@ RECIPES = (
         per_channel=True,
         version=2,
         operators=("Conv", "MatMul", "Gemm"),
+    ),
+    QuantiseRecipe(
+        name="static-s7",
+        suffix="s7",
+        method=Method.EQUALISED,
+        meaning="signed 7-bit weights and calibrated activations of convolutions, unsigned 8-bit weights elsewhere",
+        operators=_DENSE,
+    ),
+    QuantiseRecipe(
+        name="static-s7-conv",
+        suffix="s7-conv",
+        method=Method.EQUALISED,
+        meaning="signed 7-bit weights and calibrated activations of convolutions",
     ),
 )
 

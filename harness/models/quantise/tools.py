@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 CONVERTED = {
     Method.DYNAMIC: ("ConvInteger", "MatMulInteger", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"),
     Method.STATIC: ("QuantizeLinear",),
+    Method.EQUALISED: ("QuantizeLinear", "MatMulInteger", "DynamicQuantizeLSTM"),
     Method.BLOCKS: ("MatMulNBits",),
 }
 """Method → operator types. If the result has none of them, the tool has silently converted nothing."""
+
+
+ENOUGH_FEEDS = 20
+"""Syntheses with which an equalised variant is calibrated: the ranges of channels change little with more."""
 
 
 def quantise_file(job: Quantise) -> dict[str, float | str]:
@@ -42,6 +48,8 @@ def quantise_file(job: Quantise) -> dict[str, float | str]:
         _dynamic(source, target, recipe)
     elif recipe.method is Method.STATIC:
         _static(source, target, recipe, Path(job.feeds))
+    elif recipe.method is Method.EQUALISED:
+        _equalised(source, target, recipe, Path(job.feeds))
     elif recipe.method is Method.HALF:
         _half(source, target)
     else:
@@ -144,6 +152,21 @@ def _static(source: Path, target: Path, recipe: QuantiseRecipe, feeds: Path) -> 
         # One zero point for all channels: ONNX Runtime's convolutions demand it of unsigned weights.
         extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
     )
+
+
+def _equalised(source: Path, target: Path, recipe: QuantiseRecipe, feeds: Path) -> None:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from harness.models.quantise.equalised import equalise
+
+    convolved = target.with_name("convolved.onnx") if recipe.operators else target
+    few = islice(read_feeds(feeds), ENOUGH_FEEDS)
+    model = equalise(onnx.load(source), few, floats=last_convolution(source))
+    onnx.save(model, convolved)
+    if recipe.operators:
+        kinds = list(recipe.operators)
+        quantize_dynamic(str(convolved), str(target), op_types_to_quantize=kinds, weight_type=QuantType.QUInt8)
 
 
 def _half(source: Path, target: Path) -> None:
