@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from scipy.stats import beta
 from benchmarks.plants import IMPORT, INFER, change_package, commit_all, write_package
 from harness.core.errors import ExitCode
 
-ACCEPTED = "99.1"
 NUMPY = "2.4.5", "2.4.6"
 """Of the accepted arm, and of the arm with another patch version."""
 WAITED = (
@@ -52,25 +52,21 @@ class Project:
         if self._known.exists():
             return
         shutil.rmtree(self.root, ignore_errors=True)
-        engine = write_package(self.root / "engine", released=ACCEPTED)
-        runtimes = {"nothing": self._runtime(commit_all(engine, "Speak"))}
-        runtimes["numpy"] = runtimes["nothing"].replace(NUMPY[0], NUMPY[1])
-        self._run("run", *self._options, "--runtime", runtimes["nothing"], expected=(ExitCode.OK,))
+        # From the index: what was installed from a repository cannot be restored for a replay.
+        usual = [f"kokoro-onnx=={version('kokoro-onnx')}", f"numpy=={NUMPY[0]}"]
+        runtimes = {"nothing": usual, "numpy": [usual[0], f"numpy=={NUMPY[1]}"]}
+        self._measure(runtimes["nothing"], expected=(ExitCode.OK,))
         self._run("baseline", "promote", "latest", "--reason", "as published", expected=(ExitCode.OK,))
         shown = json.loads(self._run("runs", "show", "latest", "--json").stdout)
-        peaks = [each["point"] for each in shown["values"] if each["metric"] == "rss_peak"]
-        changes = {
-            "delay 3 %": (INFER, WAITED.format(share=0.03)),
-            "delay 5 %": (INFER, WAITED.format(share=0.05)),
-            "memory 10 %": (IMPORT, HELD.format(held=round(max(peaks) / 10))),
-        }
-        for kind, ((file, pattern), replacement) in changes.items():
-            shutil.rmtree(engine / "kokoro_onnx")
-            write_package(self.root / "engine", released=ACCEPTED)
-            change_package(engine, file, pattern, replacement)
-            runtimes[kind] = self._runtime(commit_all(engine, kind))
+        peak = max(each["median"] for each in shown["values"] if each["metric"] == "rss_peak")
+        for kind, change in (
+            ("delay 3 %", (*INFER, WAITED.format(share=0.03))),
+            ("delay 5 %", (*INFER, WAITED.format(share=0.05))),
+            ("memory 10 %", (*IMPORT, HELD.format(held=round(peak / 10)))),
+        ):
+            runtimes[kind] = self._package(kind.split()[0] + kind.split()[1], *change)
         shutil.copytree(self.root / "baselines", self.root / "accepted")
-        self._known.write_text(json.dumps({"runtimes": runtimes, "rss_peak": max(peaks)}, indent=1))
+        self._known.write_text(json.dumps({"runtimes": runtimes, "rss_peak": peak}, indent=1))
 
     def play(self, kind: str, place: str) -> dict[str, Any]:
         """One run: its exit code, its seconds, and the regressions that it found with their changes."""
@@ -83,7 +79,7 @@ class Project:
         runtime = json.loads(self._known.read_text())["runtimes"][kind]
         began = time.monotonic()
         replay = ("--replay", "always") if kind == "nothing" else ()
-        done = self._run("run", *self._options, "--runtime", runtime, *replay)
+        done = self._measure(runtime, *replay)
         seconds = time.monotonic() - began
         shown = json.loads(self._run("runs", "show", "latest", "--json").stdout)
         return {
@@ -95,8 +91,19 @@ class Project:
             "looked for": [_change(each) for each in shown["verdicts"] if each["metric"] == FINDS.get(kind, "latency")],
         }
 
-    def _runtime(self, revision: str) -> str:
-        return f"kokoro-onnx @ git+file://{self.root}/engine@{revision} numpy=={NUMPY[0]}"
+    def _package(self, name: str, file: str, pattern: str, replacement: str) -> list[str]:
+        """The requirements of a runtime with kokoro-onnx from a repository of its own, with a change in it."""
+        engine = write_package(self.root / f"engine-{name}", released=version("kokoro-onnx"))
+        change_package(engine, file, pattern, replacement)
+        return [f"kokoro-onnx @ git+file://{engine}@{commit_all(engine, name)}", f"numpy=={NUMPY[0]}"]
+
+    def _measure(
+        self, requirements: Sequence[str], *options: str, expected: Sequence[int] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """A run. Its runtime has the same name each time, so that the arm is the accepted one."""
+        table = f"[tool.kokoro-bench.runtimes]\nmine = {json.dumps(list(requirements))}\n"
+        (self.root / "pyproject.toml").write_text(table, encoding="utf-8")
+        return self._run("run", *self._options, "--runtime", "mine", *options, expected=expected)
 
     def _run(self, *arguments: str, expected: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "harness.cli", *arguments]
