@@ -52,6 +52,7 @@ class Project:
         if self._known.exists():
             return
         shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir(parents=True)
         # From the index: what was installed from a repository cannot be restored for a replay.
         usual = [f"kokoro-onnx=={version('kokoro-onnx')}", f"numpy=={NUMPY[0]}"]
         runtimes = {"nothing": usual, "numpy": [usual[0], f"numpy=={NUMPY[1]}"]}
