@@ -17,12 +17,14 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from benchmarks.plants import IMPORT, INFER, change_package, commit_all, write_package
 from harness.core.errors import ExitCode
+from harness.core.records.verdict import REPLAYED
 
 NUMPY = "2.4.5", "2.4.6"
 """Of the accepted arm, and of the arm with another patch version."""
@@ -50,6 +52,8 @@ class Project:
     def prepare(self) -> None:
         """Write the packages, measure the accepted arm and promote it; nothing if an earlier call did."""
         if self._known.exists():
+            if (made := json.loads(self._known.read_text())["options"]) != list(self._options):
+                raise SystemExit(f"{self.root} was made for {' '.join(made)}: use another folder")
             return
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
@@ -65,9 +69,9 @@ class Project:
             ("delay 5 %", (*INFER, WAITED.format(share=0.05))),
             ("memory 10 %", (*IMPORT, HELD.format(held=round(peak / 10)))),
         ):
-            runtimes[kind] = self._package(kind.split()[0] + kind.split()[1], *change)
+            runtimes[kind] = self._package("-".join(kind.split()[:2]), *change)
         shutil.copytree(self.root / "baselines", self.root / "accepted")
-        self._known.write_text(json.dumps({"runtimes": runtimes, "rss_peak": peak}, indent=1))
+        self._known.write_text(json.dumps({"options": self._options, "runtimes": runtimes}, indent=1))
 
     def play(self, kind: str, place: str) -> dict[str, Any]:
         """One run: its exit code, its seconds, and the regressions that it found with their changes."""
@@ -89,6 +93,7 @@ class Project:
             "exit_code": done.returncode,
             "seconds": round(seconds, 1),
             "worse": {each["metric"]: _change(each) for each in shown["verdicts"] if each["fails"]},
+            "replayed": any(each["reference"].startswith(REPLAYED) for each in shown["verdicts"]),
             "looked for": [_change(each) for each in shown["verdicts"] if each["metric"] == FINDS.get(kind, "latency")],
         }
 
@@ -123,10 +128,10 @@ def _change(verdict: dict[str, Any]) -> str:
 
 
 def is_right(trial: dict[str, Any]) -> bool:
-    """Whether a run found what was planted, and fails for it; or failed nothing where nothing was."""
+    """Whether a run found what was planted, and fails for it; or failed nothing, and compared, where nothing was."""
     wanted = FINDS.get(trial["kind"])
     if wanted is None:
-        return bool(trial["exit_code"] == ExitCode.OK)
+        return bool(trial["exit_code"] == ExitCode.OK and trial["replayed"])
     return bool(trial["exit_code"] == ExitCode.WORSE and wanted in trial["worse"])
 
 
@@ -138,10 +143,10 @@ def table(trials: Sequence[dict[str, Any]]) -> Iterator[str]:
             of = [each for each in trials if (each["kind"], each["place"]) == (kind, place)]
             if not of:
                 continue
-            right, seconds = sum(map(is_right, of)), sorted(each["seconds"] for each in of)
-            low = beta.ppf(0.025, right, len(of) - right + 1) if right else 0.0
-            high = beta.ppf(0.975, right + 1, len(of) - right) if right < len(of) else 1.0
-            cells = (kind, place, right, len(of), f"{low:.0%} to {high:.0%}", f"{seconds[len(of) // 2]:.0f}")
+            right, seconds = sum(map(is_right, of)), [each["seconds"] for each in of]
+            exact = binomtest(right, len(of)).proportion_ci(0.95)
+            span = f"{exact.low:.0%} to {exact.high:.0%}"
+            cells = (kind, place, right, len(of), span, f"{median(seconds):.0f}")
             yield f"| {' | '.join(map(str, cells))} |\n"
 
 

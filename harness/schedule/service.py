@@ -229,7 +229,7 @@ def spoken(text: str) -> str:
 
 
 def _post_run(
-    here: Here, settings: Settings, targets: tuple[Channel, ...], say: Callable[[str], None], retry: Retry = at_once
+    here: Here, settings: Settings, targets: tuple[Channel, ...], say: Callable[[str], None], retry: Retry
 ) -> PostRunActions:
     config = here.config
     return PostRunActions(

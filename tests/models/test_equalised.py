@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 
-from harness.models.quantise.equalised import Ranges, calibrate, equalise, names_read, result_steps
+from harness.models.quantise.equalised import Ranges, calibrate, equalise, result_steps
 
 CHANNELS, LENGTH = 4, 200
 
@@ -91,17 +91,13 @@ def test_the_steps_of_a_channel_hold_its_zero_and_its_range() -> None:
         assert ((steps >= -128) & (steps <= 127)).all()
 
 
-def test_constants_that_only_a_body_reads_are_kept() -> None:
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["outer"], ["inner"])],
-        "body",
-        [],
-        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1])],
-    )
-    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
-    branch = helper.make_node("If", ["c"], ["y"], then_branch=body, else_branch=body)
-    graph = helper.make_graph([branch], "g", [condition], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])])
-    assert names_read(graph) >= {"outer", "c", "y"}
+def test_a_channel_without_weights_keeps_its_bias() -> None:
+    model = convolution()
+    weights, bias = model.graph.initializer
+    bias.CopyFrom(numpy_helper.from_array(np.array([0, 0, 50, 1.05e-6], dtype=np.float32), "b"))
+    assert not numpy_helper.to_array(weights)[3].any()
+    found = run(equalise(model, feeds()), feeds()[0])[0, 3]
+    np.testing.assert_allclose(found, 1.05e-6, atol=1e-7)
 
 
 def test_a_model_file_is_written_out(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from harness.core.redaction import published
 from harness.schedule import service
 from harness.schedule.job import Settings
+from harness.schedule.outbox import at_once
 from harness.schedule.promotion import REASON
 from harness.schedule.service import Here
 from harness.store.reference_file import load_reference
@@ -19,7 +20,7 @@ def test_promoted_run_is_the_reference_until_its_subject_changes(tmp_path: Path)
     config = lab.config()
     with open_store(config.results) as store:
         here = Here(config=config, store=store, journal=store.journal(), machine_key="", runner="here", boot="boot-1")
-        promote = service._post_run(here, Settings(), (), print).promote
+        promote = service._post_run(here, Settings(), (), print, at_once).promote
         assert promote(published(data)) == 4
         [arm] = load_reference(config.baselines).arms
         assert (arm.run, arm.date, arm.reason) == (data.run.id, "2000-01-01", REASON)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 WEIGHT_LIMIT = 63
+BIAS_LIMIT = 2**31 - 1
 MIDDLE = 128
 """The zero of unsigned activations whose range is symmetrical."""
 MARGIN = 1.05
@@ -46,11 +47,13 @@ class Ranges:
 def equalise(
     model: "onnx.ModelProto", feeds: Iterable[Mapping[str, "NDArray[Any]"]], *, floats: Collection[str] = ()
 ) -> "onnx.ModelProto":
-    """Quantise in place all convolutions whose weights are constants, except those named in `floats`.
+    """The model with all convolutions quantised whose weights are constants, except those named in `floats`.
 
     `feeds` are inputs of real syntheses, at least one. Raises ValueError without any.
     """
+    import onnx_ir as ir
     from onnx import numpy_helper
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
 
     graph = model.graph
     constants = {each.name: each for each in graph.initializer}
@@ -72,8 +75,12 @@ def equalise(
             graph.initializer.extend(tensors)
         else:
             nodes.append(node)
-    _replace_nodes(graph, nodes)
-    return model
+    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]  # deleting ends the originals
+    del graph.node[:]
+    graph.node.extend(kept)
+    quantised = ir.serde.deserialize_model(model)
+    RemoveUnusedNodesPass()(quantised)  # the constants in floats too
+    return ir.serde.serialize_model(quantised)
 
 
 def calibrate(
@@ -194,7 +201,8 @@ def _quantised(
     scaled = weights / step.reshape(by_result)
     weight_step = np.maximum(np.abs(scaled).reshape(len(weights), -1).max(axis=1), LEAST_STEP) / WEIGHT_LIMIT
     w8 = np.round(scaled / weight_step.reshape(by_result)).astype(np.int8)
-    b32 = np.round((bias / step - offset) / (weight_step * x_step)).astype(np.int32)
+    # Where all weights of a channel are nearly zero, a fraction of a step is more units than 32 bits hold.
+    b32 = np.round((bias / step - offset) / (weight_step * x_step)).clip(-BIAS_LIMIT, BIAS_LIMIT).astype(np.int32)
 
     part = _Part(node.output[0])
     x_scale = part.constant("x-step", np.array(x_step, np.float32))
@@ -211,24 +219,3 @@ def _quantised(
     y_zero = part.constant("zeros", (MIDDLE - offset).astype(np.uint8))
     part.node("DequantizeLinear", [y8, y_scale, y_zero], part.result, axis=1)
     return part.nodes, part.tensors
-
-
-def _replace_nodes(graph: "onnx.GraphProto", nodes: "list[onnx.NodeProto]") -> None:
-    """Let the graph consist of these nodes, and of the constants that they read."""
-    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
-    read = names_read(graph)
-    constants = [type(each).FromString(each.SerializeToString()) for each in graph.initializer if each.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
-
-
-def names_read(graph: "onnx.GraphProto") -> set[str]:
-    """The values that nodes read, those in the bodies of loops and branches included, and the outputs."""
-    found = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                found |= names_read(body) if body.node else {each.name for each in body.output}
-    return found

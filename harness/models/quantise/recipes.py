@@ -29,9 +29,9 @@ class QuantiseRecipe:
     """A recipe for a variant. `suffix` is its short name: the recipe with suffix `u8` makes `replica-u8`.
 
     `operators` are the operator types whose weights are converted; () means all that the tool supports except the
-    `excluded`. `floats` are the classes of nodes (`harness.models.quantise.node_classes`) that stay in floats.
-    `prepared` says that ONNX Runtime's pre-processing runs first. Increase `version` when the same recipe gives
-    different files.
+    `excluded`. An equalised variant has them with the scales of a dynamic one, beside its convolutions. `floats` are
+    the classes of nodes (`harness.models.quantise.node_classes`) that stay in floats. `prepared` says that ONNX
+    Runtime's pre-processing runs first. Increase `version` when the same recipe gives different files.
     """
 
     name: str

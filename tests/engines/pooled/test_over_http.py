@@ -72,6 +72,16 @@ def test_it_is_the_engine_by_sentence_behind_http(
     assert np.corrcoef(ours, theirs)[0, 1] > 0.8
 
 
+def test_the_served_first_segment_is_as_short_as_asked(launch: Callable[..., ServedEngine]) -> None:
+    counts = []
+    for options in ({}, {"first": "16", "planned_rtf": "1"}):
+        engine = launch(warm_up="off", **options)
+        spoken(engine)
+        counts.append(sum(count for _, count in engine.account().routes))
+        assert dict(engine.facts.options)["first"] == options.get("first", "48")
+    assert counts == [2, 4]
+
+
 def test_memory_is_that_of_the_process_which_ends_with_the_engine(launch: Callable[..., ServedEngine]) -> None:
     engine = launch(warm_up="off")
     pid = engine.server.pid
