@@ -41,8 +41,8 @@ def print_tried(found: "Outcome") -> None:
 
 
 def tried(found: "Outcome") -> list[dict[str, Any]]:
-    """Every candidate: `change` is its last log-ratio to the base, `rounds` how many it was in."""
-    ranking = list(found.found.ranking)
+    """Every candidate. `change` is its log-ratio to the base by all rounds' blocks; it was in `rounds` of them."""
+    ranking, changes = list(found.found.ranking), found.found.changes
     names = dict.fromkeys((*ranking, *(change for each in found.found.rounds for change in each.found)))
     lines = []
     for name in names:
@@ -51,7 +51,7 @@ def tried(found: "Outcome") -> list[dict[str, Any]]:
         lines.append(
             {
                 "candidate": name,
-                "change": found.found.latest(name),
+                "change": changes.get(name),
                 "rounds": len(rounds),
                 "speech": sound.kind.value if sound else "",
                 "speech_reason": sound.reason if sound else "",
@@ -112,7 +112,7 @@ def sentence(found: "Outcome") -> str:
         return f"{found.winner} is not recommended: {found.unfit}"
     shown = "; ".join(_shown(each) for each in found.deciding) or "nothing was measured"
     if found.wanted.goal == "size":
-        shown = f"the file has {percent(found.found.latest(found.winner) or 0.0)}; {shown}"
+        shown = f"the file has {percent(found.found.changes.get(found.winner, 0.0))}; {shown}"
     if not found.proven:
         led = f"{found.winner}, which led the search, has {shown}"
         return f"Nothing is proven to be better than the model as it is: {led}."

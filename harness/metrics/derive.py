@@ -30,6 +30,7 @@ from harness.metrics.values import (
     Values,
     log_ratios_through,
     log_ratios_to_all,
+    log_values_by_block,
     paired_log_ratios,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "Values",
     "log_ratios_through",
     "log_ratios_to_all",
+    "log_values_by_block",
     "paired_log_ratios",
     "repetition_figures",
     "scenario_values",

@@ -173,20 +173,37 @@ def log_ratios_through(values_a: Values, values_b: Values, references: Iterable[
     return tuple(ratios[launch] for launch in sorted(ratios))
 
 
+def log_values_by_block(values: Mapping[str, Values]) -> list[dict[str, float]]:
+    """Block by block, arm → ln of its median there, of the arms that have a value in it. All values are one run's.
+
+    Raises MeasurementError if a value has no logarithm.
+    """
+    blocks: dict[tuple[int, int], dict[str, float]] = defaultdict(dict)
+    for arm, each in values.items():
+        for place, inner in _by_place(each).items():
+            blocks[place][arm] = math.log(_positive(median(inner), each.metric, place))
+    return [blocks[place] for place in sorted(blocks)]
+
+
 def _log_ratios(values: Values, *others: Values) -> dict[int, tuple[float, ...]]:
     """Launch → ln of the ratio to the geometric mean of the others, of each block that all have."""
     ours, theirs = _by_place(values), [_by_place(each) for each in others]
     ratios: dict[int, list[float]] = defaultdict(list)
     for place in sorted(ours.keys() & set.intersection(*(set(each) for each in theirs))):
         a, *rest = median(ours[place]), *(median(each[place]) for each in theirs)
-        if min(a, *rest) <= 0:
-            raise MeasurementError(
-                f"{values.metric} has the value {min(a, *rest):g}, which has no logarithm",
-                where=f"launch {place[0]}, block {place[1]}",
-                remedy="compare this metric by its values, not by ratios",
-            )
+        _positive(min(a, *rest), values.metric, place)
         ratios[place[0]].append(fmean(math.log(a / b) for b in rest))
     return {launch: tuple(found) for launch, found in ratios.items()}
+
+
+def _positive(value: float, metric: str, place: tuple[int, int]) -> float:
+    if value > 0:
+        return value
+    raise MeasurementError(
+        f"{metric} has the value {value:g}, which has no logarithm",
+        where=f"launch {place[0]}, block {place[1]}",
+        remedy="compare this metric by its values, not by ratios",
+    )
 
 
 def _by_place(values: Values) -> Mapping[tuple[int, int], list[float]]:

@@ -1,22 +1,23 @@
 """The search for a better arm: rounds of candidates in paired blocks, halved each time. `tune` and `optimise` use it.
 
 A candidate is a change to the base, written as an argument of a duel: a session option, a thread count, another model.
-A round may consist of several runs: one that was killed is continued by a run with the rest of its time, and the pairs
-of both count.
+A round may consist of several runs: one that was killed is continued by a run with the rest of its time, and the blocks
+of both count. Each round is judged by the blocks of all rounds so far.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import log
 
-from harness.analysis.advice.halving import Grouped, budgets, combined, location, survivors
+from harness.analysis.advice.additive import against_base
+from harness.analysis.advice.halving import budgets, combined, survivors
 from harness.analysis.advice.recommend import NEGLIGIBLE, quality_failures
 from harness.analysis.conclude import loss
 from harness.core.comma_lists import split_list
-from harness.core.errors import MeasurementError, UsageError
+from harness.core.errors import UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
-from harness.metrics.derive import RunValues, Values, log_ratios_through
+from harness.metrics.derive import RunValues, log_values_by_block
 from harness.plan.arm_spec import CURRENT, parse_arm_spec
 
 DEFAULT_CHANGES = (
@@ -30,6 +31,8 @@ DEFAULT_CHANGES = (
 )
 """The session options that are tried by default: each alone, then the best of them together."""
 
+BASE = ""
+"""The base among the changes of a block."""
 SIZE = "model_size"
 """The metric that is read from the files and needs no measurement."""
 LEAST_REST = 0.1
@@ -47,15 +50,17 @@ def _none(_number: int) -> Sequence[RunData]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """The result of a round. `found`: change → log-ratio to the base (negative is better), None without pairs.
+    """The result of a round. `found`: change → log-ratio to the base (negative is better), None without shared blocks.
 
-    `unfit` and `lost`: change → why it is not a candidate any more: what it says or sounds is not its original's, or it
-    could not be loaded or run.
+    The log-ratios are of all rounds up to this one. `blocks` are those of this round: change → ln of the value, the
+    base under "". `unfit` and `lost`: change → why it is not a candidate any more: what it says or sounds is not its
+    original's, or it could not be loaded or run.
     """
 
     runs: tuple[RunData, ...]
     found: Mapping[str, float | None]
     kept: tuple[str, ...]
+    blocks: tuple[Mapping[str, float], ...] = ()
     unfit: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,45 +82,37 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The rounds, the best change ("" for none), and the seconds that the plan leaves for the final duel."""
+    """The rounds, the best change ("" for none), and the seconds that the plan leaves for the final duel.
+
+    `changes`: change → its log-ratio to the base by the blocks of all rounds.
+    """
 
     rounds: tuple[Round, ...]
     winner: str
     duel_s: float
+    changes: Mapping[str, float]
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """The changes from the best: those that came farthest first, and by their last figure among these."""
-        last: dict[str, tuple[int, float]] = {}
-        for number, each in enumerate(self.rounds):
-            for change, value in each.found.items():
-                if change in each.out or value is None:
-                    last.pop(change, None)
-                else:
-                    last[change] = (-number, value)
-        ordered = sorted(last, key=lambda change: (*last[change], change))
-        first = [self.winner] if self.winner in last else []
-        return (*first, *(change for change in ordered if change != self.winner))
+        """The changes from the best: those that came farthest first, and by their log-ratios among these."""
+        out = {change for each in self.rounds for change in each.out}
+        reached = {change: number for number, each in enumerate(self.rounds) for change in each.found}
+        known = [change for change in reached if change in self.changes and change not in out]
+        return tuple(sorted(known, key=lambda each: (each != self.winner, -reached[each], self.changes[each], each)))
 
     @property
     def leaders(self) -> tuple[str, ...]:
         """The changes that were better than the base, from the best; of equal ones, that with the fewest settings.
 
-        Two are equal if they differ by less than `NEGLIGIBLE` in the last round that has both.
+        Two are equal if they came as far and differ by less than `NEGLIGIBLE`.
         """
-        ahead = [change for change in self.ranking if (self.latest(change) or 0.0) < 0]
+        ahead = [change for change in self.ranking if self.changes[change] < 0]
         if not ahead:
             return ()
-        best = self.latest(ahead[0]) or 0.0
         last = next((each.found for each in reversed(self.rounds) if ahead[0] in each.found), {})
-        equal = [each for each in ahead if each in last and (self.latest(each) or 0.0) - best < NEGLIGIBLE]
+        equal = [each for each in ahead if each in last and self.changes[each] - self.changes[ahead[0]] < NEGLIGIBLE]
         first = min(equal, key=lambda change: len(settings(change)))
         return (first, *(change for change in ahead if change != first))
-
-    def latest(self, change: str) -> float | None:
-        """The log-ratio of a change to the base in the last round that has one."""
-        values = (each.found[change] for each in reversed(self.rounds) if change in each.found)
-        return next((value for value in values if value is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +135,8 @@ class Search:
         parts = budgets(len(left), budget_s=budget_s)
         rounds: list[Round] = []
         for number, seconds in enumerate(parts[:-1]):
-            done = self._round(measure, left, seconds=seconds, number=number, earlier=earlier(number))
+            runs = self._runs(measure, left, seconds=seconds, number=number, earlier=earlier(number))
+            done = self._round(left, runs, before=rounds)
             rounds.append(done)
             left = list(done.kept)
             if number == 0 and (together := self._together(left)):
@@ -146,7 +144,8 @@ class Search:
             if len(left) < 2:
                 break
         # The duel gets the time of the rounds that were not needed.
-        return Found(rounds=tuple(rounds), winner=left[0] if left else "", duel_s=sum(parts[len(rounds) :]))
+        winner, duel_s = left[0] if left else "", sum(parts[len(rounds) :])
+        return Found(rounds=tuple(rounds), winner=winner, duel_s=duel_s, changes=_ratios(rounds))
 
     def arm(self, change: str) -> Arm:
         """The base with a change."""
@@ -169,9 +168,10 @@ class Search:
             arm=arm, mode=Mode.WHOLE, text_class=text or self.text, voice=self.voice, language=self.language
         )
 
-    def _round(
+    def _runs(
         self, measure: Measure, changes: Sequence[str], *, seconds: float, number: int, earlier: Sequence[RunData]
-    ) -> Round:
+    ) -> Sequence[RunData]:
+        """The stored runs of a round, and one with the rest of its time if they came to no end."""
         arms = [self.base, *map(self.arm, changes)]
         ids = [arm.id for arm in arms]
         runs = [data for data in earlier if [each.arm.id for each in data.run.scenarios] == ids]
@@ -179,7 +179,10 @@ class Search:
         ended = any(data.run.status.is_finished for data in runs)
         if not runs or (not ended and rest > LEAST_REST * seconds):
             runs.append(measure([self.scenario(arm) for arm in arms], rest, number))
-        pairs: dict[str, Grouped] = dict.fromkeys(changes, ())
+        return runs
+
+    def _round(self, changes: Sequence[str], runs: Sequence[RunData], *, before: Sequence[Round]) -> Round:
+        blocks: list[Mapping[str, float]] = []
         unfit: dict[str, str] = {}
         lost: dict[str, str] = {}
         for data in runs:
@@ -187,11 +190,12 @@ class Search:
             own = dict(zip(changes, data.run.scenarios[1:], strict=True))
             unfit |= self._unfit(data, own)
             lost |= _lost(data, own)
-            for each, more in _pairs_of(data, changes, self.metric).items():
-                pairs[each] = (*pairs[each], *more)
-        found = {each: location(pairs[each]) if any(pairs[each]) else None for each in changes}
-        kept = survivors({each: found for each, found in pairs.items() if each not in unfit and each not in lost})
-        return Round(runs=tuple(runs), found=found, kept=kept, unfit=unfit, lost=lost)
+            blocks += _blocks_of(data, changes, self.metric)
+        done = Round(runs=tuple(runs), found={}, kept=(), blocks=tuple(blocks), unfit=unfit, lost=lost)
+        ratios = _ratios([*before, done])
+        found = {each: ratios.get(each) for each in changes}
+        kept = survivors({each: value for each, value in found.items() if each not in done.out})
+        return replace(done, found=found, kept=kept)
 
     def _unfit(self, data: RunData, scenarios: Mapping[str, Scenario]) -> dict[str, str]:
         reasons = quality_failures(() if self.ignore_quality else data.verdicts)
@@ -214,22 +218,18 @@ def settings(change: str) -> list[str]:
     return [item.partition("=")[0].strip() for item in split_list(change)]
 
 
-def _pairs_of(data: RunData, changes: Sequence[str], metric: str) -> dict[str, Grouped]:
-    """Change → its log-ratios to the base in one run, launch by launch."""
-    first, *others = data.run.scenarios
+def _ratios(rounds: Sequence[Round]) -> dict[str, float]:
+    return against_base([block for each in rounds for block in each.blocks], base=BASE)
+
+
+def _blocks_of(data: RunData, changes: Sequence[str], metric: str) -> list[dict[str, float]]:
+    """The blocks of one run: change → ln of the metric's value. What was not valid each time has none."""
+    named = dict(zip((BASE, *changes), data.run.scenarios, strict=True))
     if metric == SIZE:
-        sizes = [scenario.arm.model.size if scenario.arm.model else 0 for scenario in (first, *others)]
-        known = dict(zip(changes, sizes[1:], strict=True))
-        return {each: ((log(size / sizes[0]),),) if size and sizes[0] else () for each, size in known.items()}
-    values = RunValues(data)
-    reference, *rest = (values.of(scenario)[metric] for scenario in data.run.scenarios)
-    return {each: _pairs(ours, reference, rest) for each, ours in zip(changes, rest, strict=True)}
-
-
-def _pairs(ours: Values, theirs: Values, others: Iterable[Values]) -> Grouped:
-    if ours.counts.valid < ours.counts.attempted:
-        return ()
-    try:
-        return log_ratios_through(ours, theirs, others)
-    except MeasurementError:
-        return ()
+        sizes = {each: scenario.arm.model.size for each, scenario in named.items() if scenario.arm.model}
+        return [{each: log(size) for each, size in sizes.items() if size}]
+    of_run = RunValues(data)
+    values = {each: of_run.of(scenario)[metric] for each, scenario in named.items()}
+    return log_values_by_block(
+        {each: found for each, found in values.items() if found.counts.valid >= found.counts.attempted}
+    )

@@ -24,6 +24,7 @@ from harness.core.errors import ExitCode, MeasurementError
 from harness.core.records.schedule import FireOutcome
 from harness.models.files import ModelFiles
 from harness.runner.confirm import Confirmed
+from harness.runner.search import Found as Searched
 from harness.schedule.job import Job
 from harness.schedule.launcher import Exit
 from harness.schedule.outcome import Found
@@ -237,13 +238,7 @@ def _interrupted_measuring(world: World) -> None:
 
 
 def _tune_fails(world: World) -> None:
-    world.answers("harness.runner.search.Search.run", _NoWinner())
-
-
-class _NoWinner:
-    winner = ""
-    rounds = ()
-    ranking = leaders = ()
+    world.answers("harness.runner.search.Search.run", Searched(rounds=(), winner="", duel_s=0.0, changes={}))
 
 
 OK, WORSE, USAGE, MEASUREMENT, UNDECIDED = (

@@ -6,6 +6,7 @@ The judge of speech is scripted, as in the tests of the quality verdict. The 8-b
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -148,6 +149,32 @@ def test_where_nothing_is_better_nothing_is_taken(here: Command, judged: Plant) 
     assert said.returncode == 0, said.stdout + said.stderr
     assert "Nothing is better than the model as it is" in text or "Nothing is proven to be better" in text
     assert "session = ort.InferenceSession(" not in text
+
+
+def test_a_round_in_which_the_current_arm_was_slow_makes_no_dropped_candidate_look_fast(
+    here: Command,
+    judged: Plant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged()
+    slow = iter(range(2))
+
+    def luckless(order: Any, **given: Any) -> Any:
+        """The current arm takes 12 % longer in both launches of the first round."""
+        is_base = order.model == "scripted" and not order.session_options and not order.threads
+        if is_base and next(slow, None) is not None:
+            order = replace(order, script={**order.script, "pace": "1.12"})
+        return start(order, **given)
+
+    monkeypatch.setattr("harness.engines.scripted.start", luckless)
+    found = answer(here, *FEW, "--try", "spinning=off", "--try", "arena=off", "--blocks", "200", "--budget", "500s")
+    assert len(found["rounds"]) > 1, "or nothing could tell that the current arm was slow"
+    assert row(found, FAST)["change"] == pytest.approx(-0.2231, abs=0.04), "20 % are planted"
+    dropped = [each["change"] for each in found["tried"] if each["result"] == "dropped in round 1"]
+    assert len(dropped) > 1
+    alone = "the first round by itself says -0.113"
+    assert dropped == pytest.approx([0.0] * len(dropped), abs=0.07), alone
+    assert dropped == pytest.approx([row(found, "threads=1")["change"]] * len(dropped), abs=0.03), "all do nothing"
 
 
 def test_a_machine_that_changed_is_reported(

@@ -1,16 +1,10 @@
 """Successive halving (K. Jamieson and A. Talwalkar, AISTATS 2016): every round the worse half goes, the rest get more.
 
-The measure is the mean paired log-ratio against the reference, which is played in every round and never goes.
+The measure is the log-ratio against the reference, which is measured in every round and never goes.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
-
-from harness.analysis.stats.anova import fit
-from harness.analysis.stats.grouped import padded
-
-Grouped = tuple[tuple[float, ...], ...]
 
 
 def budgets(candidates: int, *, budget_s: float) -> tuple[float, ...]:
@@ -22,22 +16,14 @@ def budgets(candidates: int, *, budget_s: float) -> tuple[float, ...]:
     return (budget_s / (rounds + 1),) * (rounds + 1)
 
 
-def survivors(pairs: Mapping[str, Grouped]) -> tuple[str, ...]:
-    """The better half, best first, by their log-ratios against the reference (negative is better); without pairs, none.
+def survivors(found: Mapping[str, float | None]) -> tuple[str, ...]:
+    """The better half, best first, by their log-ratios to the reference (negative is better); without one, none.
 
     Half is rounded up, and at least one of two or more goes.
     """
-    locations = {name: location(each) for name, each in pairs.items() if any(each)}
-    ordered = sorted(locations, key=lambda name: (locations[name], name))
-    return tuple(ordered[: max(1, len(pairs) // 2)])
-
-
-def location(pairs: Grouped) -> float:
-    """The gate's own robust location of a duel's pairs; their mean where one pair is all there is."""
-    filled = tuple(launch for launch in pairs if launch)
-    if sum(map(len, filled)) < 2:
-        return fmean(filled[0])
-    return float(fit(padded(filled)[None]).point[0])
+    known = {name: value for name, value in found.items() if value is not None}
+    ordered = sorted(known, key=lambda name: (known[name], name))
+    return tuple(ordered[: max(1, len(found) // 2)])
 
 
 def combined(changes: Sequence[str], settings: Mapping[str, frozenset[str]]) -> str:
