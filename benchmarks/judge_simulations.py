@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.judge_tables import EFFECT, duels, first_found, history, long_history, sliced_duels, small_baselines
-from benchmarks.launch_table import launch_scatter
+from benchmarks.launch_table import early_ends, launch_scatter
 from benchmarks.noise import ACCEPTED, DAY_SD, FAMILIES, log_times
-from benchmarks.precision_table import early_ends
 from benchmarks.rules import PEERS, Found, gate_baselines, gate_duels
 from benchmarks.whole_run_table import whole_runs
 from harness.analysis.stats.power import tolerance_for

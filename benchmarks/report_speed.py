@@ -8,21 +8,81 @@ disables writing it. asv is installed from the package index. If this fails, the
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
+
+import psutil
 
 from benchmarks import asv_publish
-from benchmarks.chromium import index_complete
 from benchmarks.foreign import environment
-from benchmarks.process_tree import Used, used_by
 from benchmarks.synthetic_history import made_run
 from benchmarks.synthetic_run import CLASSES, Made
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
 from harness.store.runs import RunStore, open_store
+
+_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """Times in seconds, and memory in bytes: the maximum over time of the tree's resident memory."""
+
+    wall_s: float
+    cpu_s: float
+    peak: int
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:6.2f} s ({self.cpu_s:.1f} s of CPU), peak {self.peak / 1e6:.0f} MB"
+
+
+def used_by(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Used:
+    """Run a command to its end, in this environment or another. Raises CalledProcessError with its output."""
+    before = psutil.Process().cpu_times()
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        done = threading.Event()
+        peaks = [0]
+        watch = threading.Thread(target=_watch, args=(process.pid, done, peaks))
+        watch.start()
+        try:
+            written, complaints = process.communicate()
+        finally:
+            done.set()
+            watch.join()
+    wall_s = time.perf_counter() - started
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, list(command), written, complaints)
+    after = psutil.Process().cpu_times()
+    children = (after.children_user + after.children_system) - (before.children_user + before.children_system)
+    return Used(wall_s=wall_s, cpu_s=children, peak=peaks[0])
+
+
+def _watch(pid: int, done: threading.Event, peaks: list[int]) -> None:
+    while not done.wait(_EVERY_S):
+        try:
+            root = psutil.Process(pid)
+            peaks[0] = max(peaks[0], sum(_resident(each) for each in (root, *root.children(recursive=True))))
+        except psutil.NoSuchProcess:
+            return
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
 
 HISTORY = Made(
     seed=20260105,
@@ -130,3 +190,29 @@ def _sizes(site: Path) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+_TRIES = 5
+_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+_COMPLETE = """() => new Promise(done => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))"""
+
+
+def index_complete(page: Path) -> str:
+    """Seconds from the navigation to the first frame after the load event, or why they are unknown."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return "not measured: Playwright is not installed (pip install 'kokoro-bench[test]')"
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        return "not measured: no chromium on the path (apt-get install chromium)"
+    times = []
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=list(_ARGUMENTS))
+        for _ in range(_TRIES):
+            tab = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True).new_page()
+            tab.goto(page.as_uri(), wait_until="load")
+            times.append(tab.evaluate(_COMPLETE) / 1000)
+            tab.close()
+        browser.close()
+    return f"complete after {median(times):.2f} s (median of {_TRIES}, the slowest {max(times):.2f} s)"

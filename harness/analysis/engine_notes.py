@@ -1,11 +1,14 @@
-"""Notes on engines' own counters: one sentence per scenario whose counters say something."""
+"""Notes on engines' own counters, a sentence per scenario, and on the starts of servers, a sentence per server."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from harness.core.records.repetition import EngineCounters, Phase, Repetition
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
+from harness.metrics.registry import METRICS
+from harness.metrics.start_up import FIRST_AUDIO, SERVER_PARTS, launch_figures
 
 
 def engine_notes(data: RunData) -> tuple[str, ...]:
@@ -56,3 +59,24 @@ def _cache(accounts: Sequence[EngineCounters]) -> str:
         f"of {asked} requested segments, {hits} were in the cache, {joined} joined a computation and {misses} were "
         f"computed; {evicted} were evicted; the cache held at most {most:.1f} of {limit:g} MiB"
     )
+
+
+def start_notes(data: RunData) -> tuple[str, ...]:
+    """The median of each part of a server's valid starts. Several arms of one server are named by their ids."""
+    notes = []
+    arms = dict.fromkeys(scenario.arm for scenario in data.run.scenarios if scenario.arm.server)
+    times = Counter(arm.server for arm in arms)
+    for arm in arms:
+        launches = [each for each in data.launches if each.arm_id == arm.id and each.outcome.valid]
+        figures = [launch_figures(each) for each in launches]
+        parts = []
+        for part in SERVER_PARTS:
+            values = [value for each in figures if (value := each[f"load_{part}"].value) is not None]
+            if values:
+                kind = "until its first audio" if part == FIRST_AUDIO else f"until {part}"
+                parts.append(f"{METRICS[f'load_{part}'].format(median(values))} {kind}")
+        if parts:
+            starts = f"median of {len(launches)} starts" if len(launches) > 1 else "one start"
+            name = arm.server if times[arm.server] == 1 else arm.id
+            notes.append(f"start of the server {name} ({starts}): {', then '.join(parts)}")
+    return tuple(notes)

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Sequence
 
+from harness.core.comma_lists import join_list, split_list
 from harness.core.errors import UsageError
-from harness.core.records.scenario import Arm
+from harness.core.records.scenario import SERVER, Arm
 from harness.plan.arm_spec import parse_arm_spec, with_model
-from harness.plan.config import Config
+from harness.plan.arms import endpoint_arm
+from harness.plan.config import Config, with_values
 from harness.plan.labels import label_models
-from harness.plan.server_sides import server_base, split_server
 from harness.runner.arm_sources import beside_a_revision, check_engine, with_source
 from harness.runner.resources import model_names
 
@@ -51,3 +52,29 @@ def arms_of(config: Config, specs: Sequence[str], *, configured: ConfiguredArm) 
         if not (arm.revision or arm.runtime.requirements):
             check_engine(arm.engine, where=text)
     return label_models(config, sides)
+
+
+PREFIXES = {"url=": "", "server=": SERVER}
+"""What a side begins with → what the URL of its arm begins with."""
+
+
+def split_server(text: str) -> tuple[str, str]:
+    """The URL of the server that a side names ("" for none), and the other changes. UsageError for two servers."""
+    urls, others = [], []
+    for item in split_list(text):
+        found = next((name for name in PREFIXES if item.startswith(name)), "")
+        if found:
+            value = item.removeprefix(found).strip()
+            if not value:
+                raise UsageError(f"{found} names no server", where=item, remedy="url=http://127.0.0.1:8880")
+            urls.append(PREFIXES[found] + value)
+        else:
+            others.append(item)
+    if len(urls) > 1:
+        raise UsageError("one side names two servers", where=text, remedy="separate the sides by a space")
+    return urls[0] if urls else "", join_list(others) or "current"
+
+
+def server_base(config: Config, url: str) -> Arm:
+    """The arm of the server, with the configured options of endpoints. UsageError."""
+    return endpoint_arm(with_values(config, {"url": url}))

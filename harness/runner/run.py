@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from harness.analysis.conclude import Conclusions, conclude, policy_of
 from harness.analysis.early_stop import precision_reached
+from harness.analysis.engine_notes import start_notes
 from harness.analysis.finished import Finished
-from harness.analysis.server_starts import start_notes
 from harness.analysis.stats.precision import Precision
 from harness.analysis.waivers import with_waivers
 from harness.core.cache_root import default_root

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from harness.cli.models import described
 from harness.core.errors import ModelError, PackageError, UsageError
 from harness.core.saved_graphs import STAMP, cpu_features, stamped_in, why_unfit
 from harness.engines.kokoro.session import open_session
@@ -15,11 +16,10 @@ from harness.engines.protocol import EngineOrder
 from harness.engines.speech import EngineRefusal
 from harness.models.cache import Cache
 from harness.models.catalogue import Catalogue
-from harness.models.description import described
 from harness.models.inspect import read_graph
 from harness.models.optimise.norms import join_norms
 from harness.models.optimise.recipes import BY_SUFFIX, Step
-from harness.models.optimise.same_output import largest_difference
+from harness.models.optimise.tools import largest_difference
 from tests.conftest import Command
 from tests.models.conftest import ToneReplicas, write_model, write_voices
 

@@ -4,6 +4,8 @@ Each read from the socket that completes frames is one chunk, stamped before it 
 proxies of the environment are not used, and no request is repeated.
 """
 
+import json
+import math
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +19,6 @@ from harness.engines.http.errors import EndpointFault
 from harness.engines.http.exchange import Answer
 from harness.engines.http.request import Address, HttpRequest
 from harness.engines.http.server_process import find_server
-from harness.engines.http.status import STATUS, read_figures
 from harness.engines.http.target import (
     AUTO,
     Settings,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.core.clock import Clock
+
 
 PROBE_BYTES = 1 << 16
 STATUS_S = 2.0
@@ -199,3 +201,35 @@ def _facts(target: Target, *, found: str, server: ServerProcess) -> EngineFacts:
         sample_rate=settings.sample_rate,
         python=platform.python_version(),
     )
+
+
+STATUS = "/status"
+MOST = 200
+"""The most numbers that are kept: some servers list every request."""
+
+
+def read_figures(answer: Answer, *, path: str = STATUS) -> ServerFigures:
+    """The numbers of an answer at `path`, in their order. Their names begin with the path unless it is /status."""
+    if answer.status != 200:
+        return ServerFigures(reason=f"the server has no {path}: it answers {answer.status}")
+    try:
+        answered = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return ServerFigures(reason=f"{path} holds no JSON")
+    found = dict(_numbers(answered, "" if path == STATUS else path.strip("/")))
+    kept = tuple(found.items())[:MOST]
+    return ServerFigures(figures=kept, reason="" if kept else f"{path} holds no number")
+
+
+def _numbers(answered: object, path: str) -> Iterator[tuple[str, float]]:
+    """(Name, number) of the leaves of objects. Lists are left out, because they hold single events."""
+    if isinstance(answered, dict):
+        for name, value in answered.items():
+            yield from _numbers(value, f"{path}.{name}" if path else str(name))
+    elif (
+        isinstance(answered, int | float)
+        and not isinstance(answered, bool)
+        and math.isfinite(answered)
+        and abs(answered) < 1e300
+    ):
+        yield path, float(answered)

@@ -4,15 +4,17 @@ Start-ups between blocks would lengthen the time in which the machine can change
 budget; where nothing else is measured, as many as the launch policy needs.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.core.clock import Clock
+from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.scenario import Mode, Scenario
 from harness.measure.conductor.active_scenarios import ActiveScenarios
 from harness.measure.conductor.budget import RunBudget
-from harness.measure.conductor.dispatch import Dispatcher
+from harness.measure.conductor.dispatch import Dispatcher, Step
 from harness.measure.conductor.events import EventHandler, WarmedUp
-from harness.measure.conductor.first_requests import first_requests
+from harness.measure.conductor.requests import NO_BLOCK
 from harness.measure.conductor.workers import ActiveWorker, WorkerPool
 from harness.measure.worker.worker_lost import WorkerLost
 from harness.plan.matrix import Plan
@@ -79,3 +81,18 @@ class StartUps:
                 self._emit(WarmedUp(repetition=repetition))
         except WorkerLost as lost:
             self._active_scenarios.lose_unmeasured(scenario, lost.outcome, launch=self._plan.run_limits.launches - 1)
+
+
+FIRST_REQUESTS = 20
+
+
+def first_requests(
+    plan: Plan, dispatcher: Dispatcher, scenario: Scenario, active: ActiveWorker
+) -> Iterator[Repetition]:
+    """Synthesise each text as warm-up, then all of them again as measured, in the same order. Raises WorkerLost."""
+    texts = min(FIRST_REQUESTS, len(plan.texts_of(scenario)))
+    for phase in (Phase.WARMUP, Phase.MEASURED):
+        for number in range(texts):
+            utterance = plan.utterance(scenario, number)
+            step = Step(utterance=utterance, block=NO_BLOCK, position=number, phase=phase)
+            yield from dispatcher.repetitions(scenario, active, step)

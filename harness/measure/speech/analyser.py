@@ -1,14 +1,17 @@
 """Analyses the audio that a run kept: every speech metric of each recording, or why it is unknown."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from harness.core.files import write_atomically
 from harness.core.records.speech import SpeechReading
 from harness.core.records.value import Reading, unknown
-from harness.measure.speech.judgement_cache import JudgementCache
 from harness.measure.speech.process import ORDER_TIMEOUT_S, START_TIMEOUT_S, JudgeLost, JudgeProcess
 from harness.measure.speech.protocol import Judgement, JudgeOrder
 from harness.measure.speech.runtime import JudgeRuntime
@@ -18,6 +21,34 @@ from harness.metrics.definitions.speech import SPEECH
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+class JudgementCache:
+    """One file for each judgement, under the root of the cache. An unreadable or unwritable one counts as missing."""
+
+    def __init__(self, root: Path, *, judge: str) -> None:
+        self._folder = root / "speech"
+        self._judge = judge
+
+    def find(self, audio_sha256: str, text: str, *, words: bool) -> Judgement | None:
+        """The stored judgement; None if there is none."""
+        try:
+            content = self._file(audio_sha256, text, words=words).read_bytes()
+            return msgspec.json.decode(content, type=Judgement)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def keep(self, audio_sha256: str, text: str, judgement: Judgement, *, words: bool) -> None:
+        """Store a judgement, which must have no error."""
+        with contextlib.suppress(OSError):
+            path = self._file(audio_sha256, text, words=words)
+            write_atomically(path, msgspec.json.encode(judgement), durable=False)
+
+    def _file(self, audio_sha256: str, text: str, *, words: bool) -> Path:
+        key = "\n".join((self._judge, audio_sha256, str(words), text))
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._folder / digest[:2] / f"{digest}.json"
+
 
 MOST_LOSSES = 3
 """After this many lost processes the other readings stay unknown, with the reason of the last loss."""

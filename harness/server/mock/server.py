@@ -12,7 +12,6 @@ from typing import TextIO
 
 from harness.core.event_loop import new_event_loop
 from harness.engines.http.dialects import DIALECTS, OPENAI
-from harness.server.mock.cpu_work import work
 from harness.server.mock.http import (
     HEAD_LIMIT,
     Request,
@@ -22,11 +21,10 @@ from harness.server.mock.http import (
     read_request,
     reply_json,
 )
-from harness.server.mock.leak import resident
 from harness.server.mock.request_log import LoggedAnswer, RequestLog, SentChunk
 from harness.server.mock.script import Answer, End, Framing, Script, Step, Voice, WhenFull
 from harness.server.mock.sound import tone
-from harness.server.mock.tally import Tally
+from harness.server.mock.tally import Tally, resident, work
 from harness.server.mock.timeline import ReceivedRequest, Sent, frozen, streams, timeline
 
 LOOPBACK = "127.0.0.1"

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.precision_table import ended_early
+from benchmarks.launch_table import ended_early
 from harness.analysis.stats.precision import Precision
 
 ASKED = Precision(half_width=0.02, launches=3)

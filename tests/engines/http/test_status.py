@@ -4,9 +4,8 @@ from dataclasses import replace
 import pytest
 
 from harness.core.clock import SystemClock
-from harness.engines.http.engine import EndpointEngine, start
+from harness.engines.http.engine import MOST, EndpointEngine, read_figures, start
 from harness.engines.http.exchange import Answer
-from harness.engines.http.status import MOST, read_figures
 from harness.engines.protocol import EngineOrder, Stages
 from harness.server.mock.builtin import SCRIPTS
 from harness.server.mock.server import serving

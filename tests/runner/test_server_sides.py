@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.errors import BenchError
 from harness.plan.config import load_config
-from harness.plan.server_sides import server_base, split_server
+from harness.runner.arm_specs import server_base, split_server
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.runtimes.commits import commits_between
+from harness.runner.source_changes import commits_between
 from tests.engine_packages import commit, git
 
 
