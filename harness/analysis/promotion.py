@@ -1,15 +1,18 @@
 """What promoting a run adds to the baseline."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from statistics import median, stdev
 
 from harness.analysis.subjects import software_of, subject_of
 from harness.core.errors import UsageError
 from harness.core.records.environment import SCRIPTED_KEY
+from harness.core.records.git_package import GitPackage
 from harness.core.records.reference import ReferenceArm
 from harness.core.records.repetition import LoadedSoftware
 from harness.core.records.run import Concluded, RunData
@@ -18,6 +21,7 @@ from harness.core.redaction import published_record, published_selection, publis
 from harness.metrics.derive import RunValues, Values
 from harness.metrics.registry import METRICS
 from harness.plan.corpus import text_language
+from harness.plan.package_sources import local_repository
 from harness.store.baselines import BaselineEntry, BaselinePoint, PromotedRun
 
 
@@ -37,6 +41,7 @@ FindSource = Callable[[str, str, str, bool], tuple[str, bool]]
 class Acceptance:
     """Who accepts what and why. `only` are patterns of scenario ids, such as `*/chars-12/*`; empty accepts all.
 
+    `project` is the folder that paths of repositories begin at in a file that others read; "" keeps them as they are.
     `find_source` takes an engine, the digest of its source, and the commit and state of the project's tree at the time
     of the run. It returns the commit that has the source ("" for none), and whether it had uncommitted changes.
     """
@@ -44,6 +49,7 @@ class Acceptance:
     date: str
     reason: str = ""
     only: tuple[str, ...] = ()
+    project: str = ""
     find_source: FindSource = lambda _engine, _digest, revision, dirty: (revision, dirty)
 
 
@@ -130,6 +136,7 @@ def reference_arm(arm: Arm, scenarios: Sequence[str], data: Concluded, acceptanc
         date=acceptance.date,
         reason=acceptance.reason,
         scenarios=tuple(sorted(scenarios)),
+        git_packages=tuple(_portable(each, acceptance.project) for each in software.git_packages),
         not_rebuildable=() if data.run.machine.key == SCRIPTED_KEY else _not_rebuildable(arm, software, revision),
     )
 
@@ -153,12 +160,29 @@ def _not_rebuildable(arm: Arm, software: LoadedSoftware, revision: str) -> tuple
         found.append(f"what runs on the server {server}, which is not known")
     if software.from_checkout and not revision:
         found.append("the engine's source, which is in no commit of this project")
-    versions = dict(software.packages)
+    versions, commits = dict(software.packages), {each.name for each in software.git_packages}
     found += [
-        f"{name} {versions.get(name, '')}, which was installed from a folder, a repository or a file, or changed later"
+        f"{name} {versions.get(name, '')}, which was installed from a folder or a file, or changed later"
         for name, _ in software.local_packages
+        if name not in commits
     ]
     return tuple(found)
+
+
+def _portable(package: GitPackage, project: str) -> GitPackage:
+    """A package as a file of references names it: a repository on this disk by its path from the project on.
+
+    "" for a repository that is neither in the project, nor around it, nor beside it: elsewhere it lies elsewhere.
+    """
+    path = local_repository(package)
+    if not project or path is None:
+        return package
+    try:
+        parts = Path(os.path.relpath(path, project)).parts
+    except ValueError:  # another drive
+        return replace(package, repository="")
+    near = parts[:1] != ("..",) or len(parts) == 2 or set(parts) == {".."}
+    return replace(package, repository="/".join(parts) or "." if near else "")
 
 
 def _promoted(data: RunData) -> PromotedRun:

@@ -161,6 +161,7 @@ def _promotion(config: Config, data: "RunData", *, reason: str, only: tuple[str,
         date=datetime.now(tz=UTC).date().isoformat(),
         reason=reason,
         only=only,
+        project=str(config.root),
         find_source=SourceAtCommits(root=config.root).find,
     )
     return promotion_of(data, acceptance)

@@ -201,7 +201,7 @@ def load_config(
         given=given,
         tables=tables,
         waivers=waivers,
-        directory=start.resolve(),
+        directory=shell.resolve(),
     )
 
 

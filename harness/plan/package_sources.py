@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from urllib.parse import quote, unquote
 
 from harness.core.errors import UsageError
+from harness.core.records.git_package import GitPackage
 from harness.core.records.scenario import slug
 from harness.core.user_paths import user_path
 
@@ -137,6 +138,15 @@ def read_git(address: str) -> GitAddress | None:
     return GitAddress(
         repository=f"{scheme}{separator}{host}{slash}{repository}", revision=revision, fragment=hash_sign + fragment
     )
+
+
+def local_repository(package: GitPackage, *, root: Path | None = None) -> Path | None:
+    """The folder of a package's repository; None for one of another machine. Relative paths begin at `root`."""
+    if package.repository.startswith("file://"):
+        return Path(unquote(package.repository.removeprefix("file://")))
+    if not package.repository or "://" in package.repository or root is None:
+        return None
+    return root / package.repository
 
 
 def source_name(requirement: str) -> str:

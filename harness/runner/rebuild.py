@@ -12,9 +12,10 @@ from pathlib import Path
 from harness.analysis.against_reference import listed_differences
 from harness.core.cache_root import default_root
 from harness.core.errors import BenchError, ModelError, RuntimeBuildError, UsageError
+from harness.core.records.git_package import GitPackage
 from harness.core.records.reference import LoadedSubject, ReferenceArm
 from harness.core.records.scenario import Arm, ModelVariant, Runtime
-from harness.engines.declarations import declaration_of
+from harness.engines.declarations import BUILT_IN, declaration_of
 from harness.engines.scripted import SCRIPT
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.place import WorkerPlace
@@ -63,8 +64,10 @@ def rebuild(
     if declaration_of(under_test.arm.engine).is_scripted:
         return RestoredArm(arm=replace(arm, session_options=((SCRIPT, was.engine_version),)), place=place, files=files)
     if (was.packages, was.local_packages, was.interpreter) != (now.packages, now.local_packages, now.interpreter):
-        arm, place, note = _with_packages(arm, place, accepted, now, report=report)
-    if was.engine_source != now.engine_source:
+        arm, place, note = _with_packages(arm, place, accepted, now, config=config, report=report)
+    # Packages bring the engines that are not built in, and the worker of the restored arm shows whether they did.
+    brought = arm.engine not in BUILT_IN and not accepted.revision and place != factory.place(under_test.arm)
+    if was.engine_source != now.engine_source and not brought:
         arm, place = _with_source(arm, place, accepted, config)
     if (was.model_sha256, was.voices_sha256) != (now.model_sha256, now.voices_sha256):
         arm, files = _with_model(arm, files, accepted, now, report=report)
@@ -77,28 +80,34 @@ def refuse_another(found: LoadedSubject | None, accepted: ReferenceArm, *, note:
         raise UsageError("the restored worker does not report what it loaded", where=accepted.arm_id)
     wanted = replace(accepted.subject, interpreter=found.interpreter) if note else accepted.subject
     if differs := wanted.differences(found):
-        raise UsageError(f"restored, but it differs: {listed_differences(differs)}", where=accepted.arm_id)
+        ours = wanted.engine not in BUILT_IN and replace(wanted, engine_source=found.engine_source) == found
+        why = " (modules of kokoro-bench that every worker loads changed since)" if ours else ""
+        raise UsageError(f"restored, but it differs: {listed_differences(differs)}{why}", where=accepted.arm_id)
 
 
 def _with_packages(
-    arm: Arm, place: WorkerPlace, accepted: ReferenceArm, now: LoadedSubject, *, report: Reporter
+    arm: Arm, place: WorkerPlace, accepted: ReferenceArm, now: LoadedSubject, *, config: Config, report: Reporter
 ) -> tuple[Arm, WorkerPlace, str]:
-    """An environment with the accepted packages and interpreter.
+    """An environment with the accepted packages and interpreter. `arm` still has the runtime of the arm under test.
 
     If the interpreter's patch version is not here and other things changed too, today's serves both sides.
     """
     from harness.measure.runtimes.build import Runtimes
+    from harness.measure.runtimes.git_packages import find_package
 
     subject = accepted.subject
-    if subject.local_packages:
-        names = ", ".join(name for name, _ in subject.local_packages)
-        raise UsageError(f"{names} was installed from a folder or a file, which no index has", where="packages")
+    commits = _commits(accepted)
     if not subject.interpreter.startswith(CPYTHON):
         raise UsageError(f"the interpreter {subject.interpreter or 'is not known'} cannot be installed", where="Python")
-    pins = dict(subject.packages)
+    found = {
+        name: find_package(each, root=config.root, directory=config.directory, named=arm.runtime.requirements)
+        for name, each in commits.items()
+    }
     # What the harness itself needs in a worker is no part of what is under test.
     needed = {name: version(name) for name in ("numpy", "psutil")}
-    pinned = [f"{name}=={number}" for name, number in sorted({**needed, **pins}.items())]
+    pins = {name: f"{name}=={number}" for name, number in sorted({**needed, **dict(subject.packages)}.items())}
+    pins |= {name: each.requirement for name, each in found.items()}
+    pinned = list(pins.values())
     python = subject.interpreter.removeprefix(CPYTHON)
     python = "" if python == platform.python_version() else python
     name, note = f"the reference of {accepted.date[:10]}", ""
@@ -111,8 +120,20 @@ def _with_packages(
             raise
         interpreter = runtimes.build_pinned(name, pinned, report=report)
         note = f"{subject.interpreter} is not here, so both sides ran with {now.interpreter}"
-    runtime = Runtime(name=ACCEPTED, requirements=tuple(f"{name}=={number}" for name, number in subject.packages))
-    return replace(arm, runtime=runtime), replace(place, python=str(interpreter)), note
+    runtime = Runtime(name=ACCEPTED, requirements=tuple(pins[name] for name, _ in subject.packages))
+    source = next((each.description for each in found.values() if each.description), "")
+    return replace(arm, runtime=runtime, source=source), replace(place, python=str(interpreter)), note
+
+
+def _commits(accepted: ReferenceArm) -> dict[str, GitPackage]:
+    """The packages whose version does not tell their content, by name. UsageError if no commit tells it either."""
+    local = {name for name, _ in accepted.subject.local_packages}
+    commits = {each.name: each for each in accepted.git_packages if each.name in local}
+    if lost := sorted(local - set(commits)):
+        raise UsageError(
+            f"{', '.join(lost)} was installed from a folder or a file, which no index has", where="packages"
+        )
+    return commits
 
 
 def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: Config) -> tuple[Arm, WorkerPlace]:

@@ -28,13 +28,14 @@ def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
     return ""
 
 
-def promote_run(data: RunData, baselines: Path, find_source: FindSource) -> int:
+def promote_run(data: RunData, baselines: Path, find_source: FindSource, *, project: Path) -> int:
     """Make a run's values the baseline, and what its workers loaded the reference. Return the number of changed files.
 
     An arm whose subject is the same keeps the acceptance that it has.
     """
     date = datetime.fromtimestamp(data.run.started_at, tz=UTC).date().isoformat()
-    promotion = promotion_of(data, Acceptance(date=date, reason=REASON, find_source=find_source))
+    acceptance = Acceptance(date=date, reason=REASON, project=str(project), find_source=find_source)
+    promotion = promotion_of(data, acceptance)
     changes = accept(baselines, promotion.entries, promotion.arms)
     return len({change.file for change in changes.figures}) + bool(changes.reference)
 

@@ -237,7 +237,9 @@ def _post_run(
         journal=here.journal,
         machine_key=here.machine_key,
         outbox=Outbox(journal=here.journal, channels=targets, say=say, retry=retry),
-        promote=lambda data: promote_run(data, config.baselines, SourceAtCommits(root=config.root).find),
+        promote=lambda data: promote_run(
+            data, config.baselines, SourceAtCommits(root=config.root).find, project=config.root
+        ),
         publish=lambda: _publish(here),
         link_of=lambda run_id: _link(settings, f"runs/{run_id}.html"),
         alert_link_of=lambda key: _link(settings, alert_page(key)),

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from harness.core.errors import BaselineError
+from harness.core.records.git_package import read_git_package
 from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm, in_order
 from harness.store.baseline_files import write_all
 from harness.store.toml_lines import Place, line_of
@@ -62,6 +63,7 @@ class _Arm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename="keb
     model: _Model | None = None
     packages: dict[str, str] = {}
     local_packages: dict[str, str] = {}
+    git_packages: dict[str, str] = {}
     provider_options: dict[str, str] = {}
     session_options: dict[str, str] = {}
 
@@ -186,6 +188,9 @@ def _arm(plain: dict[str, Any], number: int, text: str, path: Path) -> Reference
         reason=raw.reason,
         scenarios=tuple(sorted(set(raw.scenarios))),
         not_rebuildable=tuple(raw.not_rebuildable),
+        git_packages=tuple(
+            found for name, source in sorted(raw.git_packages.items()) if (found := read_git_package(name, source))
+        ),
     )
 
 
@@ -217,6 +222,10 @@ def _check_values(raw: _Arm, number: int, text: str, path: Path) -> None:
                 remedy=f'write the version that was accepted, such as {name} = "1.2.3"; '
                 f"`git log -p -- {path.name}` shows it",
             )
+    for name, source in sorted(raw.git_packages.items()):
+        if read_git_package(name, source) is None:
+            line = line_of(text, Place(arm=number, table=("git-packages",), key=name))
+            raise _refusal(f"{source!r} does not name the commit of {name}", path, line=line)
     digests: list[tuple[tuple[str, ...], str, str]] = [((), "engine-source", raw.engine_source)]
     if raw.model:
         digests += [(("model",), "sha256", raw.model.sha256), (("model",), "voices-sha256", raw.model.voices_sha256)]
@@ -310,6 +319,7 @@ def _rendered(arm: ReferenceArm) -> str:
     for name, pairs in (
         ("packages", subject.packages),
         ("local-packages", subject.local_packages),
+        ("git-packages", tuple((each.name, str(each)) for each in arm.git_packages)),
         ("provider-options", subject.provider_options),
         ("session-options", subject.session_options),
     ):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import BaselineError
+from harness.core.records.git_package import GitPackage
 from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm
 from harness.store.reference_file import load_reference, parse_reference, reference_path, render, write
 
@@ -62,6 +63,25 @@ def test_written_reference_is_read_back_sorted(tmp_path: Path) -> None:
 
 def test_absent_reference_is_empty(tmp_path: Path) -> None:
     assert load_reference(tmp_path / "none") == Reference()
+
+
+COMMIT = "9" * 40
+
+
+@pytest.mark.parametrize(
+    ("repository", "folder", "written"),
+    [
+        ("https://example.org/bells", "", f"https://example.org/bells@{COMMIT}"),
+        ("../be@lls", "py thon", f"../be@lls@{COMMIT}#subdirectory=py thon"),
+        ("", "", f"@{COMMIT}"),
+    ],
+)
+def test_the_commit_of_a_package_is_read_back(repository: str, folder: str, written: str) -> None:
+    package = GitPackage(name="bells", repository=repository, commit=COMMIT, subdirectory=folder)
+    reference = Reference(arms=(replace(ARM, git_packages=(package,)),))
+    text = render(reference).decode()
+    assert f'[arms.git-packages]\nbells = "{written}"\n' in text
+    assert parse_reference(text, Path("r.toml")) == reference
 
 
 def test_each_fact_stands_on_a_line() -> None:
@@ -120,6 +140,12 @@ class TestBadFiles:
         name = new.rsplit("\n", maxsplit=1)[-1].partition(" ")[0]
         told = refused(tmp_path, TEXT.replace(old, new, 1))
         assert told.startswith(f"FILE:{line(old) + after}: has an unknown field `{name}`")
+
+    def test_a_package_without_its_commit_is_named_with_its_line(self, tmp_path: Path) -> None:
+        told = refused(
+            tmp_path, TEXT.replace("[arms.model]", '[arms.git-packages]\nbells = "../bells@main"\n\n[arms.model]', 1)
+        )
+        assert told.startswith(f"FILE:{line('[arms.model]') + 1}: '../bells@main' does not name the commit of bells")
 
     def test_wrong_type_is_named_with_its_line(self, tmp_path: Path) -> None:
         told = refused(tmp_path, TEXT.replace("threads = 2", 'threads = "2"', 1))

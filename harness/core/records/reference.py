@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.core.records.differences import Difference, differences
+from harness.core.records.git_package import GitPackage
 
 _SHOWN = 8  # characters of a digest in a difference
 
@@ -62,6 +63,7 @@ class ReferenceArm:
     `model_name`, `model_recipe` and `model_parent` (SHA-256) say how to obtain or make the model of the subject's
     digest. `revision` is the commit of the engine's source; "" if the engine came with the package kokoro-bench in
     `harness_version`. `dirty` marks a source with uncommitted changes. `date` is the day of the acceptance (ISO 8601).
+    `git_packages` are the commits of packages whose version does not tell their content.
     `not_rebuildable` lists in words what cannot be restored once it changes; empty if all can.
     """
 
@@ -78,6 +80,7 @@ class ReferenceArm:
     reason: str = ""
     scenarios: tuple[str, ...]
     not_rebuildable: tuple[str, ...] = ()
+    git_packages: tuple[GitPackage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

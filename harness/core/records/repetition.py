@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from harness.core.records.git_package import GitPackage
+
 
 class Phase(StrEnum):
     """The purpose of a repetition. Only `MEASURED` ones have values of speed."""
@@ -205,7 +207,7 @@ class LoadedSoftware:
     and content. `engine_version` is that of the distribution that the engine wraps or comes from, and `packages` is
     this distribution with all that it needs, in the installed versions. `local_packages` are those of them whose
     version does not tell their content, with a digest of it: they were installed from a folder, a repository or a file,
-    or changed afterwards.
+    or changed afterwards. `git_packages` are those of them whose content a commit tells.
     """
 
     engine_version: str = ""
@@ -217,6 +219,7 @@ class LoadedSoftware:
     """Version of kokoro-bench. It is no part of what is compared: a new version with the same modules is the same."""
     from_checkout: bool = False
     """Whether the engine's modules lie in a source tree, so that a git revision can name them."""
+    git_packages: tuple[GitPackage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,14 @@
 """The installed packages that an engine uses, read from their metadata, and what of them is not as published."""
 
 import hashlib
+import json
 import os
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.core.records.git_package import GitPackage
 from harness.engines.builds import canonical
 from harness.measure.worker.source_files import digest_of, package_modules
 
@@ -16,6 +18,8 @@ _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
 _REQUIREMENT = re.compile(r"^Requires-Dist: *([A-Za-z0-9][A-Za-z0-9._-]*) *(?:\[([^\]\n]*)\])?([^\n]*)", re.MULTILINE)
 _RECORDED = re.compile(r"^([^\n,]+\.(?:py|so|pyd|dll|dylib)[0-9.]*),sha256=([^\n,]+),(\d+)", re.MULTILINE)
 """A line of a module in the record of an installation: path, digest, size."""
+_WITH_SECRET = re.compile(r"^(https?://)[^/@]*@")
+"""The start of a URL with a name or a password, which no record keeps."""
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
 
 
@@ -111,6 +115,19 @@ def content_of(package: Package) -> str:
         else:
             lines.append(_modules_of(package))
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() if lines else ""
+
+
+def commit_of(package: Package) -> GitPackage | None:
+    """The commit that a package was installed from; None without one, or if files were changed since."""
+    try:
+        origin = json.loads(package.text("direct_url.json") or "{}")
+        commit, url = origin["vcs_info"]["commit_id"], _WITH_SECRET.sub(r"\1", origin["url"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    if origin["vcs_info"].get("vcs") != "git" or any(_changed_files(package)):
+        return None
+    folder = origin.get("subdirectory") or ""
+    return GitPackage(name=package.name, repository=url, commit=commit, subdirectory=folder)
 
 
 def _modules_of(package: Package) -> str:

@@ -15,7 +15,14 @@ from harness.core.records.repetition import LoadedSoftware
 from harness.engines.builds import canonical
 from harness.engines.declarations import BUILT_IN, Declaration
 from harness.engines.registry import ENTRY_POINTS
-from harness.measure.worker.installed_packages import HARNESS, content_of, metadata_folders, needed, open_package
+from harness.measure.worker.installed_packages import (
+    HARNESS,
+    commit_of,
+    content_of,
+    metadata_folders,
+    needed,
+    open_package,
+)
 from harness.measure.worker.source_files import digest_of, harness_modules, package_modules, read
 
 WORKER = "harness.measure.worker.process"
@@ -49,6 +56,7 @@ def _loaded(engine: str) -> LoadedSoftware:
         local_packages=tuple((name, content) for name in sorted(packages) if (content := content_of(packages[name]))),
         harness_version=_harness_version(folders),
         from_checkout=not _is_installed(folder),
+        git_packages=tuple(commit for name in sorted(packages) if (commit := commit_of(packages[name]))),
     )
 
 

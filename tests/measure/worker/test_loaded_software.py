@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.core.records.git_package import GitPackage
 from harness.core.records.repetition import LoadedSoftware
 from harness.measure.worker.loaded_software import WORKER, loaded_software
 from harness.measure.worker.source_files import harness_modules, imported
@@ -143,6 +144,22 @@ def test_package_from_a_folder_counts_by_its_content(foreign: Path, monkeypatch:
     (foreign / "other_engine" / "start.py").write_text("def start(): pass\n", encoding="utf-8")
     [(_, after)] = loaded_software("other").local_packages
     assert after != before
+
+
+def test_package_from_a_repository_names_its_commit_unless_it_was_changed(
+    foreign: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(foreign)
+    start, about = foreign / "other_engine" / "start.py", foreign / "other_engine-2.1.dist-info"
+    vcs = '"vcs_info": {"vcs": "git", "commit_id": "c0ffee", "requested_revision": "main"}'
+    (about / "direct_url.json").write_text(
+        f'{{"url": "https://me:secret@example.org/o", "subdirectory": "py", {vcs}}}', encoding="utf-8"
+    )
+    (about / "RECORD").write_text(f"other_engine/start.py,sha256=x,{start.stat().st_size}\n", encoding="utf-8")
+    package = GitPackage(name="other-engine", repository="https://example.org/o", commit="c0ffee", subdirectory="py")
+    assert loaded_software("other").git_packages == (package,)
+    os.utime(start, (4e9, 4e9))
+    assert loaded_software("other").git_packages == ()
 
 
 def test_package_that_was_changed_after_its_installation_counts_by_its_content(
