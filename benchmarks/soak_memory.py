@@ -14,7 +14,7 @@ WARM_UP_S = 180.0
 STEP_S = 60.0
 LEVEL = 0.95
 FLAT_MB_PER_HOUR = 6.0
-"""A slope below this is flat: a scheduler that is started once a month would gain less than 5 GB."""
+"""A slope below this counts as flat: a soak of an hour or two tells it from none."""
 FEWEST_STEPS = 4
 
 

@@ -14,6 +14,8 @@ from harness.core.records.verdict import SPEECH_VERDICT, Estimate, Leniency, Sho
 from harness.metrics.metric import MOST_PLACES, Direction, Metric, telling_places
 from harness.metrics.registry import METRICS
 
+LARGEST_LOG = 100.0
+"""Beyond this (a ratio of 10 to the power 43) a log-ratio says only that nothing is known."""
 NARROW = "\u202f"
 """A no-break space between a number and its unit."""
 MINUS = "\u2212"
@@ -192,12 +194,22 @@ def percent(ratio: float, places: int = 1) -> str:
     return f"{text}{NARROW}%" if text[0] == MINUS else f"+{text}{NARROW}%"
 
 
+def ratio_of(log_ratio: float) -> float:
+    """The ratio of a log-ratio. That of an interval without any precision is cut, because it would overflow."""
+    return math.exp(min(log_ratio, LARGEST_LOG))
+
+
+def change_of(log_ratio: float) -> float:
+    """The same as a ratio to 1: 0.0488 → 0.05."""
+    return math.expm1(min(log_ratio, LARGEST_LOG))
+
+
 def value_change(metric: str, log_ratio: float) -> float:
     """The change of the metric's value, as a ratio to 1, from a log-ratio signed so that positive is worse.
 
     Where the nearest to 1 is best, the sign says nothing of the value: it stays the distance from the best.
     """
-    return math.expm1(-log_ratio if metric_of(metric).direction is Direction.HIGHER else log_ratio)
+    return change_of(-log_ratio if metric_of(metric).direction is Direction.HIGHER else log_ratio)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from reports.text.format import (
     Scale,
     arm_parts,
     better,
+    change_of,
     level,
     metric_of,
     number,
@@ -233,7 +234,7 @@ def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[
 def _behind(lead: Estimate | None) -> str:
     if lead is None:
         return ""
-    point, low, high = (percent(math.expm1(each)) for each in (lead.point, lead.low, lead.high))
+    point, low, high = (percent(change_of(each)) for each in (lead.point, lead.low, lead.high))
     return f"{point} ({no_interval(lead.n) if says_little(lead) else f'{low} to {high}'})"
 
 

@@ -1,6 +1,5 @@
 """The table of a run's arms: speed, size, memory, start-up and audio similarity, as formatted strings."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,7 +12,7 @@ from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.metrics.derive import RunValues, paired_log_ratios
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
-from reports.text.format import NOTHING, Scale, arm_parts, metric_of, percent, request_parts, scale
+from reports.text.format import NOTHING, Scale, arm_parts, change_of, metric_of, percent, request_parts, scale
 from reports.text.naming import names_of
 from reports.text.speech import speech_words
 from reports.views.speech import OF_TEXT, Badge, Speech
@@ -172,7 +171,7 @@ def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -
         except MeasurementError:
             pairs = []
         if pairs:
-            found[CHANGE] = math.expm1(median(pairs))
+            found[CHANGE] = change_of(median(pairs))
     return found
 
 

@@ -1,6 +1,5 @@
 """A bisection as it is shown: a sentence, a line for each place, Markdown and JSON."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -13,7 +12,7 @@ from harness.core.records.bisection import Bisection, BisectionAnswer, FoundStep
 from harness.core.records.verdict import Estimate
 from harness.core.redaction import published_record
 from harness.plan.arm_spec import without_paths
-from reports.text.format import change_words, count, level, percent, typeset
+from reports.text.format import change_of, change_words, count, level, percent, typeset
 from reports.text.format import sentence as as_sentence
 from reports.views.summary import escape, sentence, table
 
@@ -248,4 +247,4 @@ def bisection_json(found: Bisection) -> bytes:
 
 def percent_of(log_ratio: float) -> float:
     """A log-ratio in per cent."""
-    return 100 * math.expm1(log_ratio)
+    return 100 * change_of(log_ratio)

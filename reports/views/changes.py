@@ -1,6 +1,5 @@
 """The regressed, improved and inconclusive metrics by scenario, as formatted strings."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,17 @@ from harness.analysis.messages import leniency, says_little
 from harness.core.records.run import Concluded
 from harness.core.records.verdict import Estimate, Leniency, Shown, Verdict, VerdictKind
 from reports.charts.svg import Axis, Range, axis, forest, scale_line
-from reports.text.format import VERDICT_WORDS, change_words, metric_of, percent, scale, sentence, typeset, value_change
+from reports.text.format import (
+    VERDICT_WORDS,
+    change_of,
+    change_words,
+    metric_of,
+    percent,
+    scale,
+    sentence,
+    typeset,
+    value_change,
+)
 from reports.text.naming import Key, Label, Names
 
 Medians = Mapping[Key, float | None]
@@ -140,7 +149,7 @@ def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) 
     notes = (lenient, "" if verdict.change else verdict.reason, _advice(verdict) if note is None else note)
     detectable = ""
     if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.detectable is not None:
-        detectable = percent(math.expm1(verdict.detectable)).lstrip("+")
+        detectable = percent(change_of(verdict.detectable)).lstrip("+")
     if verdict.change is None:
         mark, point, interval = Markup(""), "", ""
     else:
@@ -149,7 +158,7 @@ def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) 
         mark = forest(
             change_range(verdict.metric, verdict.change),
             on=on,
-            tolerance=None if verdict.tolerance is None else math.expm1(verdict.tolerance),
+            tolerance=None if verdict.tolerance is None else change_of(verdict.tolerance),
             css=words.css,
             finding=f"{title} {point}, {'' if says_little(verdict.change) else 'interval '}{interval}",
         )

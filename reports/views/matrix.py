@@ -1,6 +1,5 @@
 """The matrix of a run, scenario × metric, with every verdict and value as formatted strings."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +11,7 @@ from harness.core.records.run import Concluded
 from harness.core.records.verdict import Shown, Verdict
 from harness.metrics.metric import Direction
 from reports.charts.svg import escape
-from reports.text.format import VERDICT_WORDS, Scale, VerdictWord, in_order, metric_of, percent, scale
+from reports.text.format import VERDICT_WORDS, Scale, VerdictWord, change_of, in_order, metric_of, percent, scale
 from reports.text.naming import Key, Label, Names
 
 COLUMNS = 8
@@ -120,7 +119,7 @@ class _Cells:
             title = f' title="{escape(reason)}"' if reason else ""
             shown_change = _REFERENCE if key in self.references else frame.shown_change
             if verdict and verdict.change:
-                shown_change = f"{frame.glyph}{percent(math.expm1(sign * verdict.change.point))}</span>"
+                shown_change = f"{frame.glyph}{percent(change_of(sign * verdict.change.point))}</span>"
             yield f"{frame.start}{sort}{frame.verdict}{title}><b>{on.bare(value)}</b>{shown_change}{mark}</td>"
 
 

@@ -1,13 +1,12 @@
 """The line of a metric's ratio to the accepted reference over the runs. The machine's speed does not change it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.changepoints.chain import chains
 from reports.charts.timelines import Event, trend
 from reports.history.index import PastRun
-from reports.text.format import count, percent
+from reports.text.format import count, percent, ratio_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +31,15 @@ def pair_trend(runs: Sequence[PastRun], place: int, *, title: str, events: Seque
     replayed = sum(place in run.ratios for run in runs)
     if not replayed or not levels:
         return NO_PAIRS
-    ratios = [math.exp(levels[at]) if at in levels else None for at in range(len(runs))]
-    low, high = (percent(math.exp(level) - 1) for level in (min(levels.values()), max(levels.values())))
+    ratios = [ratio_of(levels[at]) if at in levels else None for at in range(len(runs))]
+    low, high = (percent(ratio_of(level) - 1) for level in (min(levels.values()), max(levels.values())))
     references = {reference for run in runs if place in run.ratios for reference in [run.point(place, None).accepted]}
     linked = f", linked over {count(len(references), 'acceptance')}" if len(references) > 1 else ""
     finding = f"{title}, ratio to the accepted reference{linked}: {low} to {high} in {count(len(levels), 'run')}."
     newest = next(run for run in reversed(runs) if place in run.ratios)
     latest = "" if newest is runs[-1] else f", in run {newest.id}"
     return PairTrend(
-        newest=f"{percent(math.exp(newest.ratios[place]) - 1)} to the reference, pair by pair{latest} "
+        newest=f"{percent(ratio_of(newest.ratios[place]) - 1)} to the reference, pair by pair{latest} "
         f"({count(replayed, 'replay')})",
         chart=trend(ratios, label=lambda value: percent(value - 1), events=events, finding=finding),
     )

@@ -18,7 +18,7 @@ from harness.metrics.derive import RunValues, paired_log_ratios
 from reports.charts.style import Drawn
 from reports.charts.svg import Range
 from reports.charts.trade_off import Point, draw
-from reports.text.format import NARROW, NOTHING, arm_parts, count, metric_of, number, percent, scale
+from reports.text.format import NARROW, NOTHING, arm_parts, change_of, count, metric_of, number, percent, scale
 from reports.text.naming import names_of
 from reports.views.arms import references_of
 from reports.views.speech import Badge, Speech, together
@@ -178,7 +178,7 @@ def _memory(pairs: Sequence[tuple[Scenario, Scenario]], data: RunData) -> float 
         for one, other in pairs
         if (mine := peaks.get(one.id)) is not None and (theirs := peaks.get(other.id)) is not None
     ]
-    return math.expm1(fmean(logs)) if logs else None
+    return change_of(fmean(logs)) if logs else None
 
 
 def _is_fit(variant: _Variant) -> bool:
@@ -230,10 +230,10 @@ def _changes(variants: Sequence[_Variant]) -> list[Range | None]:
         flat = [pair for launch in each.pairs for pair in launch]
         if deferred is not None:
             estimate = deferred.estimate(LEVEL)
-            ends = (math.expm1(end) for end in (estimate.point, estimate.low, estimate.high))
+            ends = (change_of(end) for end in (estimate.point, estimate.low, estimate.high))
             found.append(Range(point=next(ends), low=next(ends), high=next(ends)))
         elif flat:
-            middle = math.expm1(median(flat))
+            middle = change_of(median(flat))
             found.append(Range(point=middle, low=middle, high=middle))
         else:
             found.append(None)

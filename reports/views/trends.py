@@ -14,7 +14,19 @@ from reports.charts.svg import spark
 from reports.charts.timelines import Event, stretch_starts, trend
 from reports.history.index import PastRun, RunIndex, subject_changes
 from reports.history.steps import NO_MARKS, Marks, ReportedStep, Step
-from reports.text.format import VERDICT_WORDS, Scale, better, count, day, finer, in_order, metric_of, percent, scale
+from reports.text.format import (
+    VERDICT_WORDS,
+    Scale,
+    better,
+    change_of,
+    count,
+    day,
+    finer,
+    in_order,
+    metric_of,
+    percent,
+    scale,
+)
 from reports.text.naming import Key, Label, Names
 from reports.views.pair_trends import NO_PAIRS, PairTrend, pair_trend
 
@@ -140,7 +152,7 @@ def _steps(found: Sequence[Step], reported: Sequence[ReportedStep], runs: Sequen
     for step in found:
         if step.run_id in places:
             index = places[step.run_id]
-            what = f"{day(runs[index].started_at)}: a step of {percent(math.expm1(step.size))}"
+            what = f"{day(runs[index].started_at)}: a step of {percent(change_of(step.size))}"
             events.setdefault((step.scenario_id, step.metric), []).append(Event(index=index, what=what, css="step"))
     for alert in reported:
         if alert.run_id in places:

@@ -15,7 +15,7 @@ from reports.charts.distributions import Distributions, Figure
 from reports.charts.style import Drawn
 from reports.history.context import Context
 from reports.text.choices import chosen
-from reports.text.format import VerdictWord, legend, level, metric_of, moment, percent, sentence
+from reports.text.format import VerdictWord, change_of, legend, level, metric_of, moment, percent, ratio_of, sentence
 from reports.text.naming import Key, Names, names_of
 from reports.views.arms import Arms, arms
 from reports.views.changes import Changes, changes
@@ -168,7 +168,7 @@ def _implied(verdict: Verdict, summary: Summary | None) -> Estimate | None:
     sign = -1.0 if metric_of(verdict.metric).direction is Direction.HIGHER else 1.0
     centre = math.log(summary.median) - sign * change.point
     ends = sorted(centre + sign * (end - change.point) for end in (change.low, change.high))
-    return replace(change, point=math.exp(centre), low=math.exp(ends[0]), high=math.exp(ends[1]))
+    return replace(change, point=ratio_of(centre), low=ratio_of(ends[0]), high=ratio_of(ends[1]))
 
 
 def _rules(data: Concluded) -> str:
@@ -180,7 +180,7 @@ def _rules(data: Concluded) -> str:
     references = listed(
         list(dict.fromkeys(_named(each.reference) for each in data.verdicts if each.reference and each.change))[:3]
     )
-    bands = sorted({math.expm1(each.tolerance) for each in data.verdicts if each.change and each.tolerance is not None})
+    bands = sorted({change_of(each.tolerance) for each in data.verdicts if each.change and each.tolerance is not None})
     band = " to ".join(dict.fromkeys(percent(end).lstrip("+") for end in (*bands[:1], *bands[-1:])))
     levels = sorted({change.level for change in changes_made})
     at = level(levels[0]) if len(levels) == 1 else f"{level(levels[0])} to {level(levels[-1])}"

@@ -93,6 +93,15 @@ def test_worse_is_more_of_what_should_be_low_and_less_of_what_should_be_high(log
     assert rises == ((log_ratio > 0) if metric_of(metric).lower_is_better else (log_ratio < 0))
 
 
+@pytest.mark.parametrize("log_ratio", [1e4, -1e4])
+@pytest.mark.parametrize("metric", ["latency", "success_rate"])
+def test_interval_without_any_precision_does_not_overflow(log_ratio: float, metric: str) -> None:
+    change = value_change(metric, log_ratio)
+    assert change >= 1e40 or change == -1.0
+    nothing_known = Estimate(point=0.1, low=-1e4, high=1e4, level=0.999, method="m", n=2, launches=2)
+    assert change_words(metric, nothing_known).interval
+
+
 def test_a_metric_that_the_registry_has_forgotten_keeps_its_name() -> None:
     assert metric_of("of_old").title == "of_old"
     assert scale("of_old", [3.0]).full(3.0) == "3.00"
