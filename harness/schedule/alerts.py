@@ -28,6 +28,10 @@ REFUTES: Final = {
 }
 """Kind of a change → the verdicts of a later run that show it to be gone."""
 
+ENOUGH: Final = 7
+"""So many runs in a row within the tolerance end a change. If it lasted, each of them would lie beyond in at least half
+of all cases: all seven within it are less probable than 1 %."""
+
 Key = tuple[AlertKind, str, str]
 """Kind, subject (a scenario or a job), metric."""
 
@@ -162,7 +166,10 @@ def news(
         )
         (joined if finding.kind in CHANGES and same_step else reported).append(finding)
     closed: dict[AlertEnding, tuple[Alert, ...]] = {
-        AlertEnding.RECOVERED: tuple(alert for alert in open_alerts if key_of(alert) in right)
+        # The duel that an alert waits for decides first: nobody knows of the alert yet.
+        AlertEnding.RECOVERED: tuple(
+            alert for alert in open_alerts if key_of(alert) in right and alert.confirmation is not Confirmation.WAITING
+        )
     }
     for ending in (AlertEnding.ACCEPTED, AlertEnding.WAIVED):
         closed[ending] = tuple(alert for alert in alerts if ended.get(alert.key) is ending)
@@ -181,6 +188,28 @@ def alert_of(
         high=finding.high, closed_at=None, closed_by="", trouble="", found_in=found_in,
         compared_with=finding.compared_with, confirmation=confirmation,
     )  # fmt: skip
+
+
+def is_over(alert: Alert, verdicts: Sequence[Verdict]) -> bool:
+    """Whether a change that the gate has found is gone, though the gate cannot show that nothing has changed.
+
+    `verdicts` are those on the alert's metric since then, newest first. The newest lies within the tolerance, and its
+    interval beyond that of the alert, or `ENOUGH` runs in a row lie within it. Without this an alert would stay open
+    where the accepted runs are too few to show equivalence, and it keeps back the promotions that would be more.
+    """
+    sign = -1.0 if alert.kind is AlertKind.IMPROVEMENT else 1.0
+    within = [
+        each.change
+        for each in verdicts[:ENOUGH]
+        if each.change is not None and each.tolerance is not None and sign * each.change.point < each.tolerance
+    ]
+    if alert.kind not in CHANGES or alert.compared_with or not within or within[0] is not verdicts[0].change:
+        return False
+    if len(within) == ENOUGH:
+        return True
+    if alert.low is None or alert.high is None:
+        return False
+    return within[0].low > alert.high if sign < 0 else within[0].high < alert.low
 
 
 def _further(finding: Finding, alert: Alert, policy: AlertPolicy) -> bool:

@@ -15,7 +15,7 @@ from harness.analysis.subjects import subject_of
 from harness.core.errors import BenchError
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Confirmation, Fire, FireOutcome, FireState
-from harness.core.records.verdict import TargetKind
+from harness.core.records.verdict import TargetKind, VerdictKind
 from harness.core.redaction import published, published_record, published_text
 from harness.metrics.registry import METRICS
 from harness.schedule import alerts, history_findings
@@ -126,7 +126,7 @@ class PostRunActions:
         found = [alerts.of_job(fire.job, run_id=fire.run_id, failed=_failure(fire))]
         if data is not None and data.run.status.is_finished:
             history = self._of_history(data, known)
-            found += [alerts.of_verdicts(data), history]
+            found += [alerts.of_verdicts(data), history, self._over(data, known)]
             for each in history.of_machine:
                 self.say(f"{each.sentence}: not from what was under test, so this is the machine's and raises no alert")
         rows = reversed(self.store.list(machine_key=machine, limit=history_findings.NEAR))
@@ -151,8 +151,12 @@ class PostRunActions:
             for ending, closed in news.ended.items():
                 closed_keys = [alert.key for alert in closed]
                 log.close_alerts(closed_keys, closed_at=now, closed_by=fire.run_id or fire.job, ending=ending)
-                # The end of a gain is recorded, and not sent.
-                gone = [(_line_of_alert(each), each.key) for each in closed if each.kind is not AlertKind.IMPROVEMENT]
+                # The end of a gain, or of what was never reported, is recorded and not sent.
+                gone = [
+                    (_line_of_alert(each), each.key)
+                    for each in closed
+                    if each.kind is not AlertKind.IMPROVEMENT and each.confirmation is not Confirmation.WAITING
+                ]
                 self._add((ending.value, gone), to=log, fire=fire, now=now)
 
     def _is_confirmed_first(self, fire: Fire, *, now: float) -> bool:
@@ -249,6 +253,23 @@ class PostRunActions:
         names = self.store.series_names(machine_key=machine)
         lines = sum(each.metric in METRICS and METRICS[each.metric].gated for each in names)
         return history_findings.of_history(data, trends, known, lines=lines, policy=self.policy, tested=self._tested)
+
+    def _over(self, data: RunData, known: Sequence[Alert]) -> Findings:
+        """The open changes that a run shows to be gone together with the runs before it, while its verdict is open."""
+        undecided = {(each.scenario_id, each.metric) for each in data.verdicts if each.kind is VerdictKind.INCONCLUSIVE}
+        right = set()
+        for alert in known:
+            if alert.closed_at is None and (alert.subject, alert.metric) in undecided:
+                line = self.store.series(
+                    alert.metric, alert.subject, data.run.machine.key, limit=alerts.ENOUGH, verdicts=True
+                )
+                since = [
+                    point.verdict
+                    for point in reversed(line)
+                    if point.verdict and point.status.is_finished and point.started_at > alert.opened_at
+                ]
+                right |= {alerts.key_of(alert)} if alerts.is_over(alert, since) else set()
+        return Findings(right=frozenset(right))
 
     def _tested(self, scenario_id: str, metric: str, run_ids: Sequence[str]) -> Sequence[Tested]:
         """What each run had under test for a scenario. What runs behind a URL is unknown."""

@@ -122,14 +122,14 @@ class Bench:
     def __post_init__(self) -> None:
         self.daemon = self.new_daemon()
 
-    def new_daemon(self) -> Daemon:
+    def new_daemon(self, runner: str = "here") -> Daemon:
         """What a new start of the scheduler is."""
         journal = self.store.journal()
         retention = Retention(
             store=self.store,
             settings=self.settings,
             machine_key=MACHINE.key,
-            runner="here",
+            runner=runner,
             promoted=lambda: frozenset(self.promoted),
         )
         post_run = PostRunActions(
@@ -162,7 +162,7 @@ class Bench:
                 busy=lambda: self.busy,
                 say=self.said.append,
                 instance=SchedulerInstance(
-                    runner="here", pid=1, host="host", boot="boot-1", since=START, seen_at=START, doing=""
+                    runner=runner, pid=1, host="host", boot="boot-1", since=START, seen_at=START, doing=""
                 ),
                 machine_key=MACHINE.key,
                 logs=self.config.root / "logs",
@@ -204,9 +204,9 @@ def bench(tmp_path: Path, config: Config) -> Iterator[Bench]:
 
 
 def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any) -> str:
-    """Store a finished run with one figure. `verdict`, `status` and `targets` as given."""
+    """Store a finished run with one figure. `verdict`, `status` and `targets` as given; `half`: of its interval."""
     kind = changes.pop("verdict", VerdictKind.NO_BASELINE)
-    size = changes.pop("size", 0.0)
+    size, half = changes.pop("size", 0.0), changes.pop("half", None)
     status = changes.pop("status", RunStatus.COMPLETE)
     source: str = changes.pop("source", "")
     reference: str = changes.pop("reference", "")
@@ -232,14 +232,16 @@ def make_run(store: RunStore, *, at: float, median: float = 1.0, **changes: Any)
         software = LoadedSoftware(engine_version="1", engine_source=source, interpreter="CPython 3.11.7")
         launch = Launch(arm_id=SCENARIO.arm.id, launch=0, started_at=at, page_cache="warm", software=software)
         store.add_launch(run_id, launch)
-    change = Estimate(point=size, low=size - 0.01, high=size + 0.01, level=0.99, method="made", n=12, launches=3)
+    low, high = size - (half or 0.01), size + (half or 0.01)
+    change = Estimate(point=size, low=low, high=high, level=0.99, method="made", n=12, launches=3)
     compared = kind in (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.UNCHANGED)
-    compared = compared or reference.startswith(REPLAYED)
+    compared = compared or half is not None or reference.startswith(REPLAYED)
     verdict = Verdict(
         scenario_id=SCENARIO.id,
         metric="latency",
         kind=kind,
         change=change if compared else None,
+        tolerance=0.03,
         suspects=("onnxruntime 1.30 → 1.31",) if kind is VerdictKind.REGRESSED else (),
         gates=gates,
         reference=reference,
