@@ -8,6 +8,7 @@ that of the reference. Only the levelled share distinguishes a wrong graph from 
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -131,12 +132,7 @@ def size_lines(model: Path, reference: dict[str, Any]) -> Iterator[str]:
     import onnx
 
     graph = onnx.load(str(model)).graph
-    elements = 0
-    for weight in graph.initializer:
-        count = 1
-        for extent in weight.dims:
-            count *= extent
-        elements += count
+    elements = sum(math.prod(weight.dims) for weight in graph.initializer)
     yield f"{'':<24}{'replica':>14}{'reference':>14}{'difference':>12}"
     for name, here, there, allowed in (
         ("initialiser elements", elements, reference["initialiser_elements"], ELEMENTS_TOLERANCE),

@@ -15,13 +15,14 @@ from scipy.stats import mannwhitneyu, ttest_ind
 
 from harness.analysis.stats import anova, shrinkage
 from harness.analysis.stats.fdr import harmonic
-from harness.analysis.stats.run_spread import DEFAULT_PRIOR, between_runs
+from harness.analysis.stats.run_spread import between_runs
+from harness.metrics.metric import RUN_SPREAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.analysis.stats.grouped import BoolArray, FloatArray
-    from harness.analysis.stats.run_spread import RunPrior
+    from harness.metrics.metric import RunSpread
 
 FDR = 0.01
 
@@ -71,7 +72,7 @@ def gate_baselines(
     tolerance: float | FloatArray,
     own_error: float = 0.0,
     pool: bool = True,
-    priors: Sequence[RunPrior] = (),
+    priors: Sequence[RunSpread] = (),
 ) -> Found:
     """The gate for baselines (`baseline.against_baselines`, then `gate.run_gate`).
 
@@ -84,7 +85,7 @@ def gate_baselines(
     spread = fit.within if runs > 1 else np.zeros_like(fit.point)
     columns = [
         between_runs(prior, spread=spread[:, pair], accepted=runs)
-        for pair, prior in enumerate(priors or [DEFAULT_PRIOR] * medians.shape[1])
+        for pair, prior in enumerate(priors or [RUN_SPREAD] * medians.shape[1])
     ]
     variance, freedom, weight = (
         np.stack([getattr(column, name) for column in columns], -1) for name in ("variance", "freedom", "weight")

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scipy.stats import binomtest
+
 from benchmarks.speech_faults import DERIVED, ORIGINAL, RATE, SYNTHESISED, Synthesis, text_of
 from harness.analysis.speech_rule import judge_audio
 from harness.core.cache_root import default_root
@@ -203,10 +205,8 @@ def interval(successes: int, total: int) -> str:
     """The 95 % interval of a share by Wilson's method."""
     if not total:
         return "no interval"
-    z, share = 1.959964, successes / total
-    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
-    return f"{max(0.0, centre - half):.0%} to {min(1.0, centre + half):.0%}"
+    found = binomtest(successes, total).proportion_ci(method="wilson")
+    return f"{found.low:.0%} to {found.high:.0%}"
 
 
 def _reading(line: Mapping[str, Any]) -> SpeechReading:

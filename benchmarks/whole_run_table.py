@@ -11,7 +11,6 @@ from benchmarks.judge_tables import row
 from benchmarks.noise import gaussian, heavy_tailed
 from benchmarks.rules import gate_baselines
 from harness.analysis.gate import SCENARIOS_TO_POOL
-from harness.analysis.stats.run_spread import RunPrior
 from harness.metrics.registry import METRICS
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.rules import Found
     from harness.analysis.stats.grouped import FloatArray
+    from harness.metrics.metric import RunSpread
 
 IN_A_SCENARIO = ("ttfa", "latency", "rtf", "cpu_per_audio", "rss_peak")
 IN_A_START = ("load_time", "rss_loaded")
@@ -89,7 +89,7 @@ def counts(
     rng: np.random.Generator, names: list[tuple[str, int]], *, tails: str, sd: FloatArray, accepted: int, count: int
 ) -> tuple[int, int, int]:
     """Runs with a false alarm, and runs in which a growth of the first figure by 5 % and by 10 % was found."""
-    priors = [RunPrior(sd=METRICS[name].run_spread.sd, freedom=METRICS[name].run_spread.freedom) for name, _ in names]
+    priors = [METRICS[name].run_spread for name, _ in names]
     tolerance = np.array([METRICS[name].tolerance or 0.05 for name, _ in names])
     pool = len({scenario for _, scenario in names}) >= SCENARIOS_TO_POOL
     alarms = five = ten = 0
@@ -103,7 +103,7 @@ def counts(
     return alarms, five, ten
 
 
-def _judged(levels: FloatArray, growth: float, *, priors: list[RunPrior], tolerance: FloatArray, pool: bool) -> Found:
+def _judged(levels: FloatArray, growth: float, *, priors: list[RunSpread], tolerance: FloatArray, pool: bool) -> Found:
     new = levels[..., -1].copy()
     new[:, 0] += np.log1p(growth)
     return gate_baselines(new, levels[..., :-1], tolerance=tolerance, priors=priors, pool=pool)

@@ -11,7 +11,6 @@ from harness.analysis.gate import check_targets, run_gate
 from harness.analysis.length_changes import length_notes
 from harness.analysis.messages import no_interval
 from harness.analysis.promotion import median_of_known
-from harness.analysis.run_priors import run_prior
 from harness.analysis.self_reports import server_notes
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, NotComparable, Policy, Target
 from harness.analysis.stats.estimate import summarise
@@ -19,16 +18,19 @@ from harness.analysis.stats.launch_prior import EarlierLaunches, launch_prior
 from harness.analysis.stats.sign_test import symmetry
 from harness.core.records.repetition import OutcomeKind
 from harness.core.records.run import RunData, RunStatus
-from harness.core.records.scenario import Mode, Scenario
+from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.value import Reading, unknown
 from harness.core.records.verdict import Summary, TargetResult, Verdict, VerdictKind
 from harness.core.redaction import published_selection
-from harness.metrics.derive import RunValues, Values
+from harness.metrics.derive import RunValues
+from harness.metrics.metric import RUN_SPREAD, RunSpread
 from harness.metrics.registry import METRICS, lacks_interval
+from harness.metrics.values import Values
 from harness.plan.config import DEFAULT_TOLERANCE, Config
 from harness.plan.corpus import text_language
 from harness.plan.patterns import of_scenario
-from harness.store.baselines import BaselinePoint, Baselines, load_baselines
+from harness.store.baseline_files import BaselinePoint
+from harness.store.baselines import Baselines, load_baselines
 
 SUMMARY_LEVEL = 0.95
 ALWAYS_GATES = ("success_rate",)
@@ -235,7 +237,7 @@ def _sides(
             if point.median > 0
         ),
         canary_log=_canary_log(data),
-        prior=run_prior(scenario.arm, values.metric),
+        prior=_run_prior(scenario.arm, values.metric),
     )
 
 
@@ -331,3 +333,13 @@ def _ended_early(data: RunData) -> bool:
 def look_at(data: RunData) -> str:
     """Where to look after a failure."""
     return f"`kokoro-bench runs show {data.run.id}` has every failure with the end of its worker's stderr"
+
+
+def _run_prior(arm: Arm, metric: str) -> RunSpread:
+    """The registry's prior of `metric`; for a server that somebody else started, at least as wide as that of times.
+
+    The launches of such an arm all meet the same process. What differs from one process to the next, such as memory,
+    then differs between runs only, and no launch of the new run can contradict the prior.
+    """
+    spread = METRICS[metric].run_spread
+    return RUN_SPREAD if arm.url and spread.sd < RUN_SPREAD.sd else spread

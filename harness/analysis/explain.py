@@ -15,7 +15,7 @@ from harness.core.records.verdict import Verdict
 from harness.metrics.metric import Per
 from harness.metrics.per_request import repetition_figures
 from harness.metrics.registry import METRICS
-from harness.store.baselines import PromotedRun
+from harness.store.baseline_files import PromotedRun
 
 DISTURBED_SHARE = 0.2
 """With at least this share of disturbed repetitions, the machine itself is a suspect."""

@@ -18,11 +18,13 @@ from harness.core.records.repetition import LoadedSoftware
 from harness.core.records.run import Concluded, RunData
 from harness.core.records.scenario import Arm
 from harness.core.redaction import published_record, published_selection, published_text
-from harness.metrics.derive import RunValues, Values
+from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
+from harness.metrics.values import Values
 from harness.plan.corpus import text_language
 from harness.plan.package_sources import local_repository
-from harness.store.baselines import BaselineEntry, BaselinePoint, PromotedRun
+from harness.store.baseline_files import BaselinePoint, PromotedRun
+from harness.store.baselines import BaselineEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ def export(config: Config, run: str, form: str, output: str) -> None:
     junit             a test case for each verdict and target
     """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     from harness.analysis.explain import explained
-    from harness.metrics.derive import repetition_figures
+    from harness.metrics.per_request import repetition_figures
     from harness.metrics.registry import unit_of
     from harness.store.exports.formats import Derived
     from harness.store.exports.formats import export as export_run

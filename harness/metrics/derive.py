@@ -25,27 +25,9 @@ from harness.metrics.start_up import (
 from harness.metrics.values import (
     Collector,
     Counts,
-    Grouped,
     Placed,
     Values,
-    log_ratios_through,
-    log_ratios_to_all,
-    log_values_by_block,
-    paired_log_ratios,
 )
-
-__all__ = [
-    "Counts",
-    "Grouped",
-    "RunValues",
-    "Values",
-    "log_ratios_through",
-    "log_ratios_to_all",
-    "log_values_by_block",
-    "paired_log_ratios",
-    "repetition_figures",
-    "scenario_values",
-]
 
 NOT_COMPARED = "its audio was not compared with the original's"
 NOT_JUDGED = "its audio was not analysed"

@@ -69,7 +69,12 @@ class RunSpread:
 
     sd: float
     freedom: float
-    source: str
+    source: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether runs of an unchanged subject have equal values, so that any difference is a change."""
+        return self.sd == 0
 
 
 RUN_SPREAD = RunSpread(

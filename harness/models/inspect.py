@@ -5,6 +5,7 @@ every run.
 """
 
 import contextlib
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -110,10 +111,7 @@ def read_graph(path: Path) -> GraphFacts:
     elements = 0
     external: dict[str, int] = {}
     for tensor in _initialisers(model.graph):
-        count = 1
-        for dimension in tensor.dims:
-            count *= dimension
-        elements += count
+        elements += math.prod(tensor.dims)
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entries = {entry.key: entry.value for entry in tensor.external_data}
             needed = int(entries.get("offset", 0)) + int(entries.get("length", 0))

@@ -1,5 +1,6 @@
 """Reads the facts of a graph in ONNX Runtime's own format (.ort), by the schema that ONNX Runtime ships."""
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,7 @@ def _count(graph: Any, operators: "Counter[str]") -> None:  # noqa: ANN401 - gen
 
 
 def _elements(tensor: Any) -> int:  # noqa: ANN401 - generated code without types
-    count = 1
-    for dimension in _each(tensor.Dims, tensor.DimsLength):
-        count *= dimension
-    return count
+    return math.prod(_each(tensor.Dims, tensor.DimsLength))
 
 
 def _tensor(value: Any) -> Tensor:  # noqa: ANN401 - generated code without types

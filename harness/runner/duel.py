@@ -25,9 +25,10 @@ from harness.core.records.verdict import Verdict, VerdictKind
 from harness.engines.declarations import declaration_of
 from harness.engines.providers import find_provider
 from harness.measure.conductor.budget import launches_within
-from harness.metrics.derive import RunValues, Values, paired_log_ratios, scenario_values
+from harness.metrics.derive import RunValues, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
+from harness.metrics.values import Values, paired_log_ratios
 from harness.plan.corpus import TEXT_CLASSES
 from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy
 

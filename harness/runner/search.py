@@ -17,7 +17,8 @@ from harness.core.comma_lists import split_list
 from harness.core.errors import UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
-from harness.metrics.derive import RunValues, log_values_by_block
+from harness.metrics.derive import RunValues
+from harness.metrics.values import log_values_by_block
 from harness.plan.arm_spec import CURRENT, parse_arm_spec
 
 DEFAULT_CHANGES = (

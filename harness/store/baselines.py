@@ -25,21 +25,6 @@ from harness.store.baseline_files import (
 )
 from harness.store.reference_file import checked, load_reference, reference_path
 
-__all__ = [
-    "KEPT",
-    "BaselineChange",
-    "BaselineChanges",
-    "BaselineEntry",
-    "BaselinePoint",
-    "Baselines",
-    "MachineBaselines",
-    "PromotedRun",
-    "accept",
-    "list_machines",
-    "load_baselines",
-    "preview",
-]
-
 KEPT: Final = 10
 """How many promoted runs make a baseline."""
 

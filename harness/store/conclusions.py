@@ -1,6 +1,6 @@
 """Storing what was concluded of a run: summaries as columns, verdicts and targets as payloads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select
@@ -44,9 +44,9 @@ def replace_conclusions(
         summary_values(summary) | {"run": key, "series": number, "position": position}
         for position, (summary, number) in enumerate(zip(summaries, series, strict=True))
     ]
-    _insert(connection, SUMMARIES, rows)
+    insert_rows(connection, SUMMARIES, rows)
     for table, conclusions in ((VERDICTS, verdicts), (TARGETS, targets)):
-        _insert(connection, table, _rows(key, conclusions, scenarios))
+        insert_rows(connection, table, _rows(key, conclusions, scenarios))
 
 
 def _rows(key: int, conclusions: Sequence[Verdict | TargetResult], scenarios: dict[str, int]) -> list[dict[str, Any]]:
@@ -63,7 +63,8 @@ def _rows(key: int, conclusions: Sequence[Verdict | TargetResult], scenarios: di
     ]
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def insert_rows(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert all rows, of which there may be none."""
     # SQLAlchemy takes an empty list for one row of defaults.
-    if rows:
-        connection.execute(insert(table), rows)
+    if found := list(rows):
+        connection.execute(insert(table), found)

@@ -28,6 +28,15 @@ class AwayError(StoreError):
     """The database is temporarily unavailable."""
 
 
+_NOT_OPENED: Final = _Fault(
+    what="the results database cannot be opened",
+    remedy="make the file and its directory readable and writable, or give another place with --results",
+)
+_HELD: Final = _Fault(
+    what="another process has held the results database for too long",
+    remedy="wait for it to end, or give another place with --results",
+    passes=True,
+)
 # By the beginning of SQLite's own name for the error, the longer ones first.
 _SQLITE: Final = {
     "SQLITE_FULL": _Fault(
@@ -39,29 +48,15 @@ _SQLITE: Final = {
         what="the results database cannot be written",
         remedy="make the file and its directory writable, or give another place with --results",
     ),
-    "SQLITE_CANTOPEN": _Fault(
-        what="the results database cannot be opened",
-        remedy="make the file and its directory readable and writable, or give another place with --results",
-    ),
-    "SQLITE_PERM": _Fault(
-        what="the results database cannot be opened",
-        remedy="make the file and its directory readable and writable, or give another place with --results",
-    ),
+    "SQLITE_CANTOPEN": _NOT_OPENED,
+    "SQLITE_PERM": _NOT_OPENED,
     "SQLITE_IOERR": _Fault(
         what="the disk refused a read or a write; what was stored before is safe",
         remedy="check the space left, the quota and the disk, or give another place with --results",
         passes=True,
     ),
-    "SQLITE_BUSY": _Fault(
-        what="another process has held the results database for too long",
-        remedy="wait for it to end, or give another place with --results",
-        passes=True,
-    ),
-    "SQLITE_LOCKED": _Fault(
-        what="another process has held the results database for too long",
-        remedy="wait for it to end, or give another place with --results",
-        passes=True,
-    ),
+    "SQLITE_BUSY": _HELD,
+    "SQLITE_LOCKED": _HELD,
 }
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 

@@ -1,18 +1,17 @@
 """Storing a run that was exported elsewhere: whole, in one transaction, or not at all."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain, count
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Table, insert, update
+from sqlalchemy import Connection, insert, update
 
 from harness.core.errors import StoreError
 from harness.core.records.run import RunData, RunStatus
 from harness.core.redaction import published
 from harness.store import queries
-from harness.store.conclusions import conclusion_counts, replace_conclusions
+from harness.store.conclusions import conclusion_counts, insert_rows, replace_conclusions
 from harness.store.rows import block_row, head_values, launch_row, repetition_rows, scenario_keys
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS
 
@@ -74,23 +73,10 @@ def _insert(connection: Connection, data: RunData, *, now: float) -> None:
     }
     connection.execute(insert(RUNS).values(head_values(data.run) | counts))
     key = queries.run_key(connection, data.run.id)
-    _insert_all(
-        connection,
-        LAUNCHES,
-        (launch_row(each, run=key) for each in data.launches),
-    )
-    _insert_all(
-        connection,
-        BLOCKS,
-        (block_row(each, run=key) for each in data.blocks),
-    )
-    _insert_all(connection, REPETITIONS, repetition_rows(repetitions, run=key, scenarios=scenarios))
+    insert_rows(connection, LAUNCHES, (launch_row(each, run=key) for each in data.launches))
+    insert_rows(connection, BLOCKS, (block_row(each, run=key) for each in data.blocks))
+    insert_rows(connection, REPETITIONS, repetition_rows(repetitions, run=key, scenarios=scenarios))
     if data.summaries or data.verdicts or data.targets:
         replace_conclusions(connection, key, summaries=data.summaries, verdicts=data.verdicts, targets=data.targets)
         found = conclusion_counts(data.verdicts, data.targets)
         connection.execute(update(RUNS).where(RUNS.c.key == key).values(**found))
-
-
-def _insert_all(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    if found := list(rows):
-        connection.execute(insert(table), found)

@@ -19,7 +19,7 @@ from harness.core.records.run import RunData, RunOutline, RunRecord, RunStatus
 from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store import queries
 from harness.store.abandoned import mark_interrupted, may_be_running
-from harness.store.conclusions import conclusion_counts, replace_conclusions
+from harness.store.conclusions import conclusion_counts, insert_rows, replace_conclusions
 from harness.store.databases import Database, connect, give_back_space, identity
 from harness.store.errors import explain, explained, reading
 from harness.store.imports import Imported, import_run
@@ -326,8 +326,7 @@ class RunStore:
         # Cache only the keys that were stored before: this transaction may still be rolled back.
         scenarios = self._scenarios | scenario_keys(connection, new)
         rows = repetition_rows(repetitions, run=key, scenarios=scenarios)
-        if rows:
-            connection.execute(insert(REPETITIONS), rows)
+        insert_rows(connection, REPETITIONS, rows)
         invalid = sum(not repetition.outcome.valid for repetition in repetitions)
         self._touch(
             connection,

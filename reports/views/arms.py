@@ -9,9 +9,10 @@ from harness.core.errors import MeasurementError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import DEQUANTISED, Arm, Mode, ModelVariant, Scenario, reference_of
 from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
-from harness.metrics.derive import RunValues, paired_log_ratios
+from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
+from harness.metrics.values import paired_log_ratios
 from reports.text.format import NOTHING, Scale, arm_parts, change_of, metric_of, percent, request_parts, scale
 from reports.text.naming import names_of
 from reports.text.speech import speech_words

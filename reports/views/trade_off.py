@@ -14,7 +14,8 @@ from harness.core.errors import MeasurementError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.speech import SpeechKind
-from harness.metrics.derive import RunValues, paired_log_ratios
+from harness.metrics.derive import RunValues
+from harness.metrics.values import paired_log_ratios
 from reports.charts.style import Drawn
 from reports.charts.svg import Range
 from reports.charts.trade_off import Point, draw

@@ -13,8 +13,7 @@ from harness.core.records.run import RunData, RunStatus
 from harness.core.records.verdict import TargetKind, Verdict, VerdictKind
 from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
-from harness.store.baseline_files import file_name, parse, render
-from harness.store.baselines import BaselinePoint
+from harness.store.baseline_files import BaselinePoint, file_name, parse, render
 from tests.accepting import promote
 from tests.conftest import Laboratory
 

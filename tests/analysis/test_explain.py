@@ -9,7 +9,7 @@ from harness.core.records.repetition import Disturbance, Phase, Repetition
 from harness.core.records.run import RunData, RunRecord, Setting
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
-from harness.store.baselines import PromotedRun
+from harness.store.baseline_files import PromotedRun
 
 MODEL = ModelVariant(name="replica", sha256="ab" * 32, size=1, origin="replica")
 SCENARIO = Scenario(arm=Arm(engine="kokoro", model=MODEL), mode=Mode.WHOLE, text_class="chars-60", voice="af_heart")

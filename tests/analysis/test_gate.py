@@ -16,10 +16,10 @@ from harness.analysis.stats.comparison import (
 )
 from harness.analysis.stats.grouped import Grouped
 from harness.analysis.stats.paired import deferred_estimates
-from harness.analysis.stats.run_spread import RunPrior
 from harness.core.errors import ExitCode, UsageError
 from harness.core.records.value import known, unknown
 from harness.core.records.verdict import Estimate, Leniency, TargetKind, TargetResult, Verdict, VerdictKind, Waiver
+from harness.metrics.metric import RunSpread
 
 
 def noise(seed: int, *, shift: float = 0.0, sd: float = 0.01, launches: int = 3, blocks: int = 8) -> Grouped:
@@ -196,7 +196,7 @@ def test_a_metric_that_repeats_exactly_needs_one_launch_of_one_value() -> None:
     one = BaselineRun(run_id="b", log_median=math.log(2.0), n=1, launches=1)
     kinds = []
     for value in (2.0, 2.2):
-        data = AgainstBaseline(values=((value,),), runs=(one,), prior=RunPrior(sd=0.0, freedom=math.inf))
+        data = AgainstBaseline(values=((value,),), runs=(one,), prior=RunSpread(sd=0.0, freedom=math.inf))
         (verdict,) = run_gate([Comparison(scenario_id="s", metric="m", tolerance=0.05, data=data)])
         kinds.append(verdict.kind)
     assert kinds == [VerdictKind.UNCHANGED, VerdictKind.REGRESSED]

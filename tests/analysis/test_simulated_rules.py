@@ -11,8 +11,8 @@ from benchmarks.noise import FAMILIES, log_times
 from benchmarks.whole_run_table import MEMORY, counts, gated
 from harness.analysis.gate import run_gate
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun, Comparison, Duel
-from harness.analysis.stats.run_spread import RunPrior
 from harness.core.records.verdict import VerdictKind
+from harness.metrics.metric import RunSpread
 
 TOLERANCE = 0.025
 
@@ -134,7 +134,7 @@ def test_whole_runs_raise_hardly_any_alarm_against_one_accepted_run() -> None:
 
 def test_priors_on_arrays_are_judged_as_the_gate_judges_them() -> None:
     rng = np.random.default_rng(13)
-    memory, times = RunPrior(sd=0.005, freedom=16.0), RunPrior(sd=0.05, freedom=4.0)
+    memory, times = RunSpread(sd=0.005, freedom=16.0), RunSpread(sd=0.05, freedom=4.0)
     priors = [memory, times] * 6
     medians = rng.normal(0, 0.003, (4, 12, 2))
     new = rng.choice([0.0, 0.06, -0.08], (4, 12))

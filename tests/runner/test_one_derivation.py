@@ -8,7 +8,8 @@ import pytest
 
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Scenario
-from harness.metrics.derive import RunValues, Values
+from harness.metrics.derive import RunValues
+from harness.metrics.values import Values
 from harness.store.runs import RunStore, open_store
 from reports.pages import workers
 from tests.conftest import Command

@@ -14,7 +14,8 @@ from harness.plan.gate_policy import waiver_of
 from harness.schedule.endings import PromotedValue, is_accepted
 from harness.schedule.launcher import Exit
 from harness.schedule.promotion import REASON, refusal
-from harness.store.baselines import BaselineEntry, BaselinePoint, PromotedRun, accept
+from harness.store.baseline_files import BaselinePoint, PromotedRun
+from harness.store.baselines import BaselineEntry, accept
 
 from .conftest import SCENARIO
 from .test_thousand_nights import DAY, HALF_PAST_TWO, START, Run

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import BaselineError
-from harness.store.baseline_files import BaselineFile, file_name, parse, render
-from harness.store.baselines import (
-    BaselineEntry,
-    BaselinePoint,
-    PromotedRun,
-    list_machines,
-    load_baselines,
-    preview,
-)
+from harness.store.baseline_files import BaselineFile, BaselinePoint, PromotedRun, file_name, parse, render
+from harness.store.baselines import BaselineEntry, list_machines, load_baselines, preview
 from tests.accepting import promote
 
 MACHINE = "two-core-x86-1a2b3c"

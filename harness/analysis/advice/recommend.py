@@ -18,7 +18,8 @@ from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.verdict import SPEECH_VERDICT, Estimate, Verdict, VerdictKind
 from harness.engines.declarations import declaration_of
-from harness.metrics.derive import Values, log_ratios_through, scenario_values
+from harness.metrics.derive import scenario_values
+from harness.metrics.values import Values, log_ratios_through
 
 LEVEL = 0.95
 """Of all intervals over the best together (Bonferroni)."""

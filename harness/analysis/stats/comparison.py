@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.analysis.stats.run_spread import DEFAULT_PRIOR, RunPrior
+from harness.metrics.metric import RUN_SPREAD, RunSpread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ class AgainstBaseline:
     values: Grouped
     runs: tuple[BaselineRun, ...]
     canary_log: float | None = None
-    prior: RunPrior = DEFAULT_PRIOR
+    prior: RunSpread = RUN_SPREAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,33 +10,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.analysis.stats.grouped import BoolArray, FloatArray
+    from harness.metrics.metric import RunSpread
 
 ENOUGH_RUNS = 5
 """With this many accepted runs, the spread of times between them is used without a prior."""
 
 CONTRADICTION = 0.05
 """The prior is ignored if accepted runs differ by more than chance and the prior explain at this probability."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPrior:
-    """What is known of the spread between runs before a machine has accepted any.
-
-    `sd` is the standard deviation of a run's log-median, and `freedom` the degrees of freedom with which it counts: few
-    if its source is thin. A `sd` of 0 with infinite `freedom` means that the metric repeats exactly.
-    """
-
-    sd: float
-    freedom: float
-
-    @property
-    def exact(self) -> bool:
-        """Whether runs of an unchanged subject have equal values, so that any difference is a change."""
-        return self.sd == 0
-
-
-DEFAULT_PRIOR = RunPrior(sd=0.05, freedom=ENOUGH_RUNS - 1.0)
-"""For a metric of which nothing is known: as times differ between the hours of a shared host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +32,7 @@ class BetweenRuns:
     contradict: BoolArray
 
 
-def between_runs(prior: RunPrior, *, spread: FloatArray, accepted: int) -> BetweenRuns:
+def between_runs(prior: RunSpread, *, spread: FloatArray, accepted: int) -> BetweenRuns:
     """Shrink the `spread` (a variance) of at least one `accepted` run towards the prior, which must not be exact.
 
     One run has no spread, so that any finite number may stand for it. Each accepted run after the first replaces one of

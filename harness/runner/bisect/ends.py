@@ -14,7 +14,8 @@ from harness.core.records.bisection import Known
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm
 from harness.core.records.verdict import Verdict, VerdictKind
-from harness.metrics.derive import RunValues, paired_log_ratios
+from harness.metrics.derive import RunValues
+from harness.metrics.values import paired_log_ratios
 from harness.plan.config import Config, with_values
 from harness.runner.bisect.probe import FEWEST_LAUNCHES, mode_of, once_a_launch, policy_for
 from harness.runner.duel import CHANGED, DuelArms, pairs_of

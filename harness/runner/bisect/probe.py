@@ -14,9 +14,10 @@ from harness.analysis.stats.paired import FEWEST_PAIRS
 from harness.core.records.bisection import Probe
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode
-from harness.metrics.derive import RunValues, log_ratios_to_all, paired_log_ratios
+from harness.metrics.derive import RunValues
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
+from harness.metrics.values import log_ratios_to_all, paired_log_ratios
 from harness.plan.config import Config
 from harness.plan.matrix import LaunchPolicy
 from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, why_whole

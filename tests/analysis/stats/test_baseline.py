@@ -11,9 +11,9 @@ from harness.analysis.stats.baseline import against_baselines, canary_helps
 from harness.analysis.stats.comparison import AgainstBaseline, BaselineRun
 from harness.analysis.stats.estimate import deferred_median
 from harness.analysis.stats.grouped import Grouped
-from harness.analysis.stats.run_spread import DEFAULT_PRIOR, RunPrior
 from harness.analysis.stats.shrinkage import _trigamma_inverse, learn
 from harness.core.records.verdict import Estimate
+from harness.metrics.metric import RUN_SPREAD, RunSpread
 
 
 @dataclass
@@ -28,7 +28,7 @@ def baseline_estimate(
     *,
     level: float,
     canary_log: float | None = None,
-    prior: RunPrior = DEFAULT_PRIOR,
+    prior: RunSpread = RUN_SPREAD,
 ) -> Found | None:
     """One run against its accepted runs, and no others."""
     case = AgainstBaseline(values=values, runs=runs, canary_log=canary_log, prior=prior)
@@ -79,7 +79,7 @@ def test_each_accepted_run_after_the_first_replaces_a_degree_of_freedom_of_the_p
     assert found.estimate.high - found.estimate.point == pytest.approx(half, rel=1e-6)
 
 
-MEMORY = RunPrior(sd=0.005, freedom=16.0)
+MEMORY = RunSpread(sd=0.005, freedom=16.0)
 
 
 class TestPriorOfAMetricThatRepeats:
@@ -144,7 +144,7 @@ def test_enough_runs_contradict_nothing_however_far_they_lie_apart() -> None:
 
 
 class TestMetricThatRepeatsExactly:
-    EXACT = RunPrior(sd=0.0, freedom=math.inf)
+    EXACT = RunSpread(sd=0.0, freedom=math.inf)
 
     @pytest.mark.parametrize(("value", "change"), [(2.0, 0.0), (2.1, math.log(1.05))])
     def test_one_value_is_compared_with_the_last_accepted_one(self, value: float, change: float) -> None:

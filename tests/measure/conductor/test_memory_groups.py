@@ -11,7 +11,8 @@ from harness.core.records.run import RunData, RunRecord, Setting
 from harness.core.records.scenario import Mode, Scenario
 from harness.measure.conductor.events import Grouped
 from harness.measure.conductor.memory_groups import arrange_groups, describe_groups, references_by_arm, time_shares
-from harness.metrics.derive import log_ratios_through, paired_log_ratios, scenario_values
+from harness.metrics.derive import scenario_values
+from harness.metrics.values import log_ratios_through, paired_log_ratios
 from tests.measure.conducting import DERIVED, FOUR, LOADS, ORIGINAL, Played, perform, plan, scenario
 
 MIB = 1 << 20
