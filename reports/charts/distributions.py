@@ -16,8 +16,10 @@ from harness.metrics.registry import lacks_interval
 from harness.metrics.values import NO_BLOCK, Values
 from reports.charts.svg import Axis, Dot, Range, axis, scale_line, strip
 from reports.text.format import (
+    UNJUDGED,
     VERDICT_WORDS,
     Scale,
+    VerdictWord,
     better,
     count,
     in_order,
@@ -39,9 +41,7 @@ class StripRow:
     """One scenario in a figure."""
 
     label: Label
-    css: str
-    glyph: str
-    word: str
+    words: VerdictWord
     change: str
     value: str
     note: str
@@ -220,7 +220,6 @@ def _row(metric: str, row: _Row, label: Label, shared: Axis, on: Scale, *, relat
     def at(value: float) -> float:
         return value / row.origin - 1 if relative else value
 
-    words = VERDICT_WORDS[row.verdict.shown_as] if row.verdict else None
     middle = row.summary.median if row.summary and row.summary.median is not None else median(row.values.flat)
     change = ""
     if row.verdict and row.verdict.change:
@@ -228,9 +227,7 @@ def _row(metric: str, row: _Row, label: Label, shared: Axis, on: Scale, *, relat
     own = row.summary.interval if row.summary else None
     return StripRow(
         label=label,
-        css=words.css if words else "bare",
-        glyph=words.glyph if words else "",
-        word=words.word if words else "",
+        words=VERDICT_WORDS[row.verdict.shown_as] if row.verdict else UNJUDGED,
         change=change,
         value=on.full(middle),
         note=_note(row, on),

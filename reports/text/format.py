@@ -75,6 +75,9 @@ VERDICT_WORDS: dict[Shown, VerdictWord] = {
         "≠", "incomparable", "none", "the reference has another machine, setting or definition"
     ),
 }
+
+UNJUDGED = _word("", "", "bare", "")
+"""For a value without a verdict."""
 """Most urgent first: the order of every list and legend."""
 
 

@@ -11,6 +11,7 @@ from harness.core.records.verdict import Estimate, Leniency, Shown, Verdict, Ver
 from reports.charts.svg import Axis, Range, axis, forest, scale_line
 from reports.text.format import (
     VERDICT_WORDS,
+    VerdictWord,
     change_of,
     change_words,
     metric_of,
@@ -30,9 +31,7 @@ class ChangeLine:
     """One changed metric of a scenario."""
 
     metric: str
-    css: str
-    glyph: str
-    word: str
+    words: VerdictWord
     value: str
     change: str
     interval: str
@@ -164,9 +163,7 @@ def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) 
         )
     return ChangeLine(
         metric=title,
-        css=words.css,
-        glyph=words.glyph,
-        word=words.word,
+        words=words,
         value=shown,
         change=point,
         interval=interval,

@@ -8,7 +8,7 @@ from harness.analysis.messages import leniency
 from harness.core.records.run import Concluded, RunOutline, RunRecord, RunStatus
 from harness.core.records.scenario import UNCOMMITTED
 from harness.core.records.verdict import SPEECH_VERDICT, Leniency, Shown, TargetKind, Verdict, VerdictKind
-from reports.text.format import VERDICT_WORDS, change_words, count, metric_of, sentence
+from reports.text.format import VERDICT_WORDS, VerdictWord, change_words, count, metric_of, sentence
 from reports.text.naming import Names, names_of
 
 _COMPARED = (
@@ -34,11 +34,8 @@ _STATUS_WORDS = {
 class Tally:
     """The number of verdicts of a kind."""
 
-    glyph: str
-    word: str
-    css: str
+    words: VerdictWord
     count: str
-    meaning: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +79,7 @@ def headline(data: Concluded, named: Names | None = None) -> Headline:
         detail=_detail(data, named or names_of(data)),
         status=" ".join(part for part in (data.run.replica_note, ended, uncommitted(data.run)) if part),
         tallies=tuple(
-            Tally(glyph=words.glyph, word=words.word, css=words.css, count=str(all_kinds[kind]), meaning=words.meaning)
-            for kind, words in VERDICT_WORDS.items()
-            if all_kinds[kind]
+            Tally(words=words, count=str(all_kinds[kind])) for kind, words in VERDICT_WORDS.items() if all_kinds[kind]
         ),
     )
 

@@ -11,7 +11,7 @@ from harness.core.records.run import Concluded
 from harness.core.records.verdict import Shown, Verdict
 from harness.metrics.metric import Direction
 from reports.charts.svg import escape
-from reports.text.format import VERDICT_WORDS, Scale, VerdictWord, change_of, in_order, metric_of, percent, scale
+from reports.text.format import UNJUDGED, VERDICT_WORDS, Scale, change_of, in_order, metric_of, percent, scale
 from reports.text.naming import Key, Label, Names
 
 COLUMNS = 8
@@ -139,7 +139,7 @@ def _frames(head: Markup) -> Mapping[Shown | None, _Frame]:
 
 
 def _frame(kind: Shown | None, head: Markup) -> _Frame:
-    words = VERDICT_WORDS[kind] if kind else _UNJUDGED
+    words = VERDICT_WORDS[kind] if kind else UNJUDGED
     glyph = f"<span>{words.glyph} "
     return _Frame(
         start=f'<td role="cell" class="v-{words.css}" data-label="{head}" data-sort="',
@@ -149,9 +149,7 @@ def _frame(kind: Shown | None, head: Markup) -> _Frame:
     )
 
 
-_NOTHING = Markup("")
 _REFERENCE = "<span>reference</span>"
-_UNJUDGED = VerdictWord(glyph=_NOTHING, word=_NOTHING, css=Markup("bare"), meaning=_NOTHING)
 
 
 def _matrix(name: str, metrics: list[str], members: list[Label], cells: _Cells, *, folded: bool) -> Matrix:

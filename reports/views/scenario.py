@@ -55,14 +55,14 @@ def scenario_page(
     ]
     typical = _typical(ours)
     memory, memory_finding = _memory(ours)
-    urgent = next((each for css in _URGENT for each in trends if each.css == css), None)
+    urgent = next((each for css in _URGENT for each in trends if each.words.css == css), None)
     return ScenarioPage(
         label=label,
         machine=data.run.machine.key,
         run=data.run.id,
         sentence=_sentence(trends),
-        css=urgent.css if urgent else "none",
-        glyph=urgent.glyph if urgent else "",
+        css=urgent.words.css if urgent else "none",
+        glyph=urgent.words.glyph if urgent else "",
         strips=strips,
         sound=sound,
         timeline=timeline(typical) if typical else None,
@@ -76,7 +76,7 @@ def scenario_page(
 
 
 def _sentence(trends: Sequence[Trend]) -> str:
-    words = [(css, sum(each.css == css for each in trends)) for css in _URGENT]
+    words = [(css, sum(each.words.css == css for each in trends)) for css in _URGENT]
     numbers = [f"{number} {css}" for css, number in words if number]
     if not numbers:
         return f"Nothing stands out among {count(len(trends), 'figure')} in the latest run."

@@ -94,7 +94,13 @@ def _sides(data: RunData) -> list[str]:
 def _changes(title: str, groups: Sequence[ChangeGroup], shown: set[str]) -> list[str]:
     """The table of changes and their suspects, without those in `shown`, to which it adds the new ones."""
     rows = [
-        (f"{line.glyph} {group.label.full}", line.metric, line.value, line.change or line.word, line.interval)
+        (
+            f"{line.words.glyph} {group.label.full}",
+            line.metric,
+            line.value,
+            line.change or line.words.word,
+            line.interval,
+        )
         for group in groups
         for line in group.lines
     ]

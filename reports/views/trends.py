@@ -15,8 +15,10 @@ from reports.charts.timelines import Event, stretch_starts, trend
 from reports.history.index import PastRun, RunIndex, subject_changes
 from reports.history.steps import NO_MARKS, Marks, ReportedStep, Step
 from reports.text.format import (
+    UNJUDGED,
     VERDICT_WORDS,
     Scale,
+    VerdictWord,
     better,
     change_of,
     count,
@@ -48,9 +50,7 @@ class Trend:
     before: str
     """The last known value, if the latest run has none; else ""."""
     range: str
-    css: str
-    glyph: str
-    word: str
+    words: VerdictWord
     chart: Markup
     finding: str
     days: str
@@ -199,7 +199,6 @@ def _trend(
     before = "" if values[-1] == last else on.full(last)
     now = f"not in the latest run; before {before}" if before else on.full(last)
     finding = f"{title}: {now}{since}; {count(len(known), 'run')}, {span}."
-    word = VERDICT_WORDS[kind] if kind else None
     most = 1.0 if metric_of(metric).share else math.inf
     return Trend(
         label=label,
@@ -208,9 +207,7 @@ def _trend(
         now=now,
         before=before,
         range=span if len(known) > 1 else "",
-        css=word.css if word else "bare",
-        glyph=word.glyph if word else "",
-        word=word.word if word else "",
+        words=VERDICT_WORDS[kind] if kind else UNJUDGED,
         chart=trend(values, label=on.full, events=events, finding=finding, on=on, most=most),
         finding=finding,
         days=when if len(known) > 1 else "",
@@ -261,18 +258,19 @@ HEADLINES = ("ttfa", "rtf", "rss_peak", "load_time", "success_rate")
 """The metrics in the overview of trends, for every model, provider and text."""
 
 
+_ABSENT = Markup("not in the latest run")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendCell:
     """A value of the overview with the line of its last runs, and the scenario whose page has more.
 
-    `now` is the last known value. `word` says so if the latest run has none.
+    `now` is the last known value. The word says so if the latest run has none.
     """
 
     scenario_id: str
     now: str
-    css: str
-    glyph: str
-    word: str
+    words: VerdictWord
     mark: Markup
 
 
@@ -302,9 +300,7 @@ def _tables(metric: str, drawn: Lines) -> Iterable[TrendTable]:
         (each.label.arm, each.label.what): TrendCell(
             scenario_id=scenario_id,
             now=each.before or each.now,
-            css=each.css,
-            glyph=each.glyph,
-            word="not in the latest run" if each.before else each.word,
+            words=replace(each.words, word=_ABSENT) if each.before else each.words,
             mark=drawn.sparks[scenario_id, metric],
         )
         for (scenario_id, name), each in drawn.trends.items()

@@ -37,7 +37,7 @@ def test_a_figure_that_the_latest_run_has_not_keeps_its_last_value_and_says_so()
     drawn = drawn_of(1, 2, leave_out="rtf")
     table = next(table for table in overview(drawn) if table.metric == "rtf")
     cells = [cell for _, row in table.rows for cell in row if cell]
-    assert {cell.word for cell in cells} == {"not in the latest run"}
+    assert {cell.words.word for cell in cells} == {"not in the latest run"}
     assert all("0" <= cell.now[0] <= "9" for cell in cells)
     trend = next(each for (_, metric), each in drawn.trends.items() if metric == "rtf")
     assert trend.now.startswith("not in the latest run; before ")
