@@ -99,6 +99,13 @@ BUILT_IN: Mapping[str, Declaration] = {
             takes_models=True,
             reads_phonemes=False,
         ),
+        Declaration(
+            name="sherpa-onnx",
+            starter="harness.engines.sherpa.engine:start",
+            options="harness.engines.sherpa.options:OPTIONS",
+            packages=("sherpa-onnx", "sherpa-onnx-core", "kokoro-onnx", "numpy"),
+            takes_models=True,
+        ),
         ENDPOINT,
         Declaration(
             name="espeak",

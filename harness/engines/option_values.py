@@ -26,3 +26,14 @@ def read_count(option: str, value: str) -> int:
     if not value.isdecimal():
         raise EngineRefusal(f"{option} takes a count, not {value!r}")
     return int(value)
+
+
+def read_share(option: str, value: str) -> float:
+    """A number above 0, at most 1."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise EngineRefusal(f"{option} takes a number above 0 and at most 1, not {value!r}")
+    return number

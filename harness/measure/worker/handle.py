@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, NoReturn, Protocol, TypeVar
 
+from harness.core.cache_root import ROOT_VARIABLE, default_root
 from harness.core.native_imports import REMEDY, how_it_ended, import_failure
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
 from harness.core.subprocesses import command
@@ -307,9 +308,17 @@ class ProcessHandle:
 
 
 def _environment(extra: Mapping[str, str], pauser: ProcessPauser | None) -> dict[str, str]:
-    """Our environment, without variables that would change the engine unrecorded."""
+    """Our environment, without variables that would change the engine unrecorded, and with the place of the cache.
+
+    A foreign environment lacks the package that finds the cache's place.
+    """
     ours = {name: value for name, value in os.environ.items() if name not in ("ONNX_PROVIDER", "PYTHONPATH")}
-    return {**ours, **extra, **({VARIABLE: str(pauser.descriptor)} if pauser else {})}
+    return {
+        **ours,
+        ROOT_VARIABLE: str(default_root()),
+        **extra,
+        **({VARIABLE: str(pauser.descriptor)} if pauser else {}),
+    }
 
 
 def _broken_import(place: WorkerPlace, *packages: str) -> str:
