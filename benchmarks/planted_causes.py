@@ -24,7 +24,7 @@ from harness.core.clock import ScriptedClock, SystemClock
 from harness.core.records.profile import Profiled
 from harness.core.records.scenario import Arm, ModelVariant, Utterance
 from harness.engines import scripted_profile
-from harness.measure.conductor.ort_profile import profile_pair
+from harness.measure.conductor.ort_profile import TimeLimit, profile_pair
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.place import HERE
@@ -170,9 +170,13 @@ def same_on_real_workers(pairs: int) -> int:
     false = 0
     for number in range(pairs):
         profiles = profile_pair(
-            (arm, arm), worker_factory=factory, clock=SystemClock(), voice="af_heart", seed=1 + 10 * number,
+            (arm, arm),
+            worker_factory=factory,
+            limit=TimeLimit(clock=SystemClock()),
+            voice="af_heart",
+            seed=1 + 10 * number,
             utterance=TEXT,
-        )  # fmt: skip
+        )
         moved = _named(profiled_pair(profiles, candidate="candidate", reference="reference"))
         false += bool(moved)
         sys.stdout.write(f"pair {number + 1}: {profiles.reason or moved or 'nothing is named'}\n")
@@ -193,7 +197,12 @@ def _scripted(seed: int, model: str) -> Profiled:
         for name, threads in ((model, 1), ("scripted", 2))
     )
     profiles = profile_pair(
-        (candidate, reference), worker_factory=factory, clock=clock, voice="v", seed=seed * 100, utterance=TEXT
+        (candidate, reference),
+        worker_factory=factory,
+        limit=TimeLimit(clock=clock),
+        voice="v",
+        seed=seed * 100,
+        utterance=TEXT,
     )
     return profiled_pair(profiles, candidate="candidate", reference="reference")
 

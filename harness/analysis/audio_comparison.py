@@ -86,15 +86,20 @@ class Recording:
         self._scratch.cleanup()
 
     def place(self, scenario: Scenario, launch: int, *, characters: int) -> str:
-        """The path where a worker writes a repetition's audio, or "" if that audio is not kept.
+        """The path where a worker writes a repetition's audio, or "" if that audio is not kept."""
+        if launch >= self.launches(scenario, characters=characters):
+            return ""
+        return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
+
+    @staticmethod
+    def launches(scenario: Scenario, *, characters: int) -> int:
+        """For how many launches the audio of a text is kept.
 
         Audio of long texts, of start-up scenarios and of later launches is not kept. Audio of whole texts is compared,
         so it is kept for two launches. Streamed audio and audio from HTTP is kept for one launch, to listen to.
         """
-        launches = {Mode.WHOLE: KEPT_LAUNCHES, Mode.STREAM: 1, Mode.ENDPOINT: 1}.get(scenario.mode, 0)
-        if launch >= launches or characters > LONGEST_CHARACTERS:
-            return ""
-        return self._kept.setdefault((scenario.id, launch), f"{self._scratch.name}/{len(self._kept)}.npy")
+        kept = {Mode.WHOLE: KEPT_LAUNCHES, Mode.STREAM: 1, Mode.ENDPOINT: 1}.get(scenario.mode, 0)
+        return kept if characters <= LONGEST_CHARACTERS else 0
 
     def keeps(self, scenario_id: str, launch: int) -> bool:
         """Whether a worker was asked to write that audio."""

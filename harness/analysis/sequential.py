@@ -20,9 +20,10 @@ from harness.core.errors import UsageError
 from harness.core.records.verdict import VerdictKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness.analysis.stats.comparison import Comparison, Policy
+    from harness.core.records.verdict import Verdict
 
 EARLIEST_BLOCKS = 6
 """The first analysis happens after at least this many blocks."""
@@ -52,17 +53,26 @@ class StoppingRule:
     policy: Policy = DEFAULT_POLICY
     others: int = 0
     """The number of comparisons that the run decides together with these, and that this rule does not see."""
+    last_chance: int | None = None
+    """After how many blocks the time that is kept for profiles begins; None before that, or if none is kept.
+
+    It depends on time and not on what was measured, so it may be an additional analysis.
+    """
 
     def __post_init__(self) -> None:
         if self.planned_blocks < 1:
             raise UsageError("the budget does not allow a single block", where="--budget", remedy="give it more time")
 
     def planned_analyses(self) -> tuple[int, ...]:
-        """The block counts at which the data are analysed: the plan and its repeated halves, in ascending order."""
+        """The block counts at which the data are analysed, in ascending order.
+
+        They are the plan, its repeated halves, and where the time that is kept for profiles begins.
+        """
         found = [self.planned_blocks]
         while found[-1] // 2 >= EARLIEST_BLOCKS:
             found.append(found[-1] // 2)
-        return tuple(reversed(found))
+        last_chance = {self.last_chance} if self.last_chance and self.last_chance < self.planned_blocks else set()
+        return tuple(sorted({*found, *last_chance}))
 
     def alpha_spent(self, blocks: int) -> float:
         """The fraction of the error rate that an analysis at `blocks` may spend.
@@ -75,8 +85,13 @@ class StoppingRule:
         spent = max((self._spending(look) for look in planned_analyses[:-1] if look < blocks), default=0.0)
         return (self._spending(blocks) if blocks in planned_analyses else 1.0) - spent
 
-    def after(self, blocks: int, comparisons: Sequence[Comparison]) -> Decision:
-        """Decide after `blocks` blocks, from the gated `comparisons` so far."""
+    def after(
+        self, blocks: int, comparisons: Sequence[Comparison], *, has_cause: Callable[[Verdict], bool] = lambda _: False
+    ) -> Decision:
+        """Decide after `blocks` blocks, from the gated `comparisons` so far.
+
+        At `last_chance`, a verdict that `has_cause` ends the duel, because the time that is left can show its cause.
+        """
         if blocks >= self.planned_blocks:
             done = f"the planned {blocks} blocks are done" if blocks > 1 else "the one block that fits is done"
             return Decision(stop=True, reason=done, share=self.alpha_spent(blocks))
@@ -87,10 +102,11 @@ class StoppingRule:
                 stop=False, reason=f"the next analysis is at block {upcoming}", share=self.alpha_spent(blocks)
             )
         share = self.alpha_spent(blocks)
-        open_pairs = sum(
-            verdict.gates and verdict.kind is VerdictKind.INCONCLUSIVE
-            for verdict in run_gate(comparisons, self.policy, share=share, others=self.others)
-        )
+        verdicts = run_gate(comparisons, self.policy, share=share, others=self.others)
+        open_pairs = sum(verdict.gates and verdict.kind is VerdictKind.INCONCLUSIVE for verdict in verdicts)
+        if open_pairs and blocks == self.last_chance and any(map(has_cause, verdicts)):
+            reason = f"a change is shown after {blocks} blocks, and the rest of the budget is for its cause"
+            return Decision(stop=True, reason=reason, share=share)
         if open_pairs:
             reason = f"{open_pairs} gated pair{'s' if open_pairs > 1 else ''} undecided"
             return Decision(stop=False, reason=reason, share=share)

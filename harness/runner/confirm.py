@@ -21,6 +21,7 @@ from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config, with_defaults
 from harness.plan.matrix import ALL_LAUNCHES, Plan
+from harness.runner.duel_causes import explain_changes
 from harness.runner.measurement import Session
 from harness.runner.replay_pairs import Turns, pair_run
 from harness.runner.replay_preparation import Prepared, Unit, prepare
@@ -203,7 +204,7 @@ def _affordable(
 
 def _measure(session: Session, plan: Plan, unit: Unit, *, budget_s: float, launches: bool) -> Finished:
     """Measure the plan's scenarios of one arm as a duel."""
-    duel = pair_run(session, plan, unit, plan.scenarios, budget_s=budget_s)
+    duel = pair_run(session, plan, unit, plan.scenarios, budget_s=budget_s, profiled=True)
     usual = duel.run_analysis
 
     def enough(data: RunData) -> str:
@@ -215,7 +216,7 @@ def _measure(session: Session, plan: Plan, unit: Unit, *, budget_s: float, launc
         enough=enough,
         # A waiver excuses a regression; whether there is one is the question here.
         policy=replace(usual.policy, waivers=()),
-        explain=with_commits(duel.analysis.explain, session.config.directory),
+        explain=with_commits(explain_changes, session.config.directory),
     )
     session.report(f"pair by pair with run {unit.accepted.run}: {unit.arm.id}")
     return measure_plan(

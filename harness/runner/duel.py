@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from harness.analysis.causes import suspects_of
 from harness.analysis.conclude import Conclusions, all_values, look_at, loss, summarise_all
 from harness.analysis.gate import run_gate
-from harness.analysis.operators import PROFILED, with_profile
 from harness.analysis.sequential import EARLIEST_BLOCKS, StoppingRule, blocks_in
 from harness.analysis.stats.comparison import Comparison, NotComparable, Policy
 from harness.analysis.stats.comparison import Duel as Paired
@@ -18,7 +17,6 @@ from harness.analysis.stats.grouped import Grouped, count
 from harness.analysis.stats.paired import FEWEST_PAIRS, alike
 from harness.analysis.stats.power import tolerance_for
 from harness.core.errors import MeasurementError, UsageError
-from harness.core.records.profile import Profiles
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.verdict import Verdict, VerdictKind
@@ -31,8 +29,7 @@ from harness.metrics.registry import METRICS
 from harness.metrics.values import Values, paired_log_ratios
 from harness.plan.corpus import TEXT_CLASSES
 from harness.plan.matrix import ALL_LAUNCHES, LaunchPolicy
-
-CHANGED = (VerdictKind.REGRESSED, VerdictKind.IMPROVED)
+from harness.runner.duel_causes import CHANGED, blocks_before, is_profiled, pairs_of, profile_s, reserved_s
 
 LATER_LAUNCH = 0.55
 """Duration of a later launch in slices relative to the first launch: it has no first inference, and both arms start at
@@ -131,16 +128,19 @@ class DuelAnalysis:
         otherwise: Terms | None = None,
         tolerance: Callable[[str, str], float] | None = None,
         other_scenarios: int = 0,
+        profiled: bool = False,
     ) -> None:
         """The policy of `terms` also states what the run as a whole requires (`--require`).
 
         `tolerance` replaces that of `effect`: (scenario id, metric) → ratio. `other_scenarios` is the number of
-        scenarios outside the duel whose metrics are decided together with its own.
+        scenarios outside the duel whose metrics are decided together with its own. `profiled`: whether a part of the
+        budget is kept to profile what changed.
         """
         self.policy = terms.policy
         self._tolerance = tolerance or (lambda _scenario_id, _metric: tolerance_for(effect))
         self._other_scenarios = other_scenarios
         self._budget_s = budget_s
+        self._profiled = profiled
         self._terms = terms
         self._otherwise = otherwise or self._terms
         self._rules: dict[bool, StoppingRule] = {}
@@ -154,18 +154,25 @@ class DuelAnalysis:
         blocks = len(data.blocks)
         if not blocks:
             return ""
-        rule = self._rules.setdefault(
+        self._rules.setdefault(
             data.in_slices,
             StoppingRule(planned_blocks=self._planned_blocks(data), policy=self._terms_of(data).policy),
         )
-        if blocks not in rule.planned_analyses():
+        rule = self._rule(data)
+        if rule is None or blocks not in rule.planned_analyses():
             return ""
         found = self.comparisons(data)
         # Metrics with one value per launch gain nothing from further blocks, so they do not keep a decided duel open.
         open_to_more = [each for each in found if METRICS[each.metric].per is Per.REPETITION]
         elsewhere = math.ceil(len(found) / len(lost) * self._other_scenarios)
         rule = replace(rule, others=elsewhere + len(found) - len(open_to_more)) if elsewhere else rule
-        decision = rule.after(blocks, open_to_more)
+        kept_s = self._kept_s(data)
+        costs = {pair[0].id: profile_s(pair, data) for pair in pairs_of(data)} if kept_s else {}
+        decision = rule.after(
+            blocks,
+            open_to_more,
+            has_cause=lambda verdict: is_profiled(verdict) and costs[verdict.scenario_id] <= kept_s,
+        )
         return decision.reason if decision.stop else ""
 
     def conclude(self, data: RunData, derived: RunValues | None = None) -> Conclusions:
@@ -186,8 +193,17 @@ class DuelAnalysis:
 
     def share(self, data: RunData) -> float:
         """The fraction of the error rate that an analysis at the end of `data` may spend."""
-        rule = self._rules.get(data.counted.in_slices)
+        rule = self._rule(data.counted)
         return rule.alpha_spent(len(data.counted.blocks)) if rule else 1.0
+
+    def _rule(self, data: RunData) -> StoppingRule | None:
+        """The stopping rule for the counted blocks `data`, with the last analysis that leaves time for profiles."""
+        rule, kept_s = self._rules.get(data.in_slices), self._kept_s(data)
+        return replace(rule, last_chance=blocks_before(data, self._budget_s - kept_s)) if rule and kept_s else rule
+
+    def _kept_s(self, data: RunData) -> float:
+        """Seconds of the budget that are kept for profiles."""
+        return reserved_s(data, self._budget_s) if self._profiled and data.blocks else 0.0
 
     def policy_for(self, data: RunData) -> Policy:
         """The policy of the terms by which the counted blocks were measured."""
@@ -208,25 +224,6 @@ class DuelAnalysis:
         if slices:
             return (*notes, f"blocks measured in turns before that was found do not count: {len(slices)} blocks")
         return notes
-
-    def explain(
-        self, conclusions: Conclusions, data: RunData, profile: Callable[[Scenario, Scenario], Profiles]
-    ) -> Conclusions:
-        """Profile the pairs whose verdict found a change, and add the operators or the arena to its suspects.
-
-        The profiles of both arms run in turns, after everything is measured. A server's operators cannot be seen.
-        """
-        found = {verdict.scenario_id for verdict in conclusions.verdicts if _is_profiled(verdict)}
-        here = [pair for pair in pairs_of(data) if not (pair[0].arm.url or pair[1].arm.url)]
-        pairs = {pair[0].id: pair for pair in here if pair[0].id in found}
-        profiles = {scenario_id: profile(*pair) for scenario_id, pair in pairs.items()}
-
-        def explained(verdict: Verdict) -> Verdict:
-            if not _is_profiled(verdict) or verdict.scenario_id not in pairs:
-                return verdict
-            return with_profile(verdict, profiles[verdict.scenario_id], *pairs[verdict.scenario_id], data)
-
-        return replace(conclusions, verdicts=tuple(map(explained, conclusions.verdicts)))
 
     def comparisons(self, data: RunData, derived: RunValues | None = None) -> list[Comparison]:
         """One comparison per text and gated metric. A text whose candidate or reference was lost gives one failure."""
@@ -311,12 +308,6 @@ class DuelAnalysis:
         return affordable if terms.blocks is None else min(affordable, launches * terms.blocks)
 
 
-def pairs_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:
-    """Candidate and reference of each text. They are adjacent in the plan."""
-    scenarios = data.run.scenarios
-    return tuple(zip(scenarios[::2], scenarios[1::2], strict=True))
-
-
 def _lost(pair: tuple[Scenario, Scenario], data: RunData) -> str:
     """Which scenario of a pair was lost, and why; "" if none was."""
     for scenario, side in zip(pair, ("the candidate", "the reference"), strict=True):
@@ -344,8 +335,3 @@ def _sides(ours: Values, theirs: Values) -> Paired | NotComparable | None:
         return Paired(pairs=pairs, pair_sd=METRICS[ours.metric].pair_sd)
     except MeasurementError as error:
         return NotComparable(kind=VerdictKind.INCOMPARABLE, reason=error.what, advice=error.remedy)
-
-
-def _is_profiled(verdict: Verdict) -> bool:
-    """Whether a verdict found a change that a profile may explain."""
-    return verdict.kind in CHANGED and verdict.metric in PROFILED

@@ -1,6 +1,7 @@
 """Profiles a run's scenarios after everything is timed, and keeps the traces and the table made of them."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,11 @@ from harness.core.clock import Clock
 from harness.core.records.profile import FEWEST_REPETITIONS, Profile, Profiled, Profiles, ProfileSheet, Trace
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario, Utterance
-from harness.engines.declarations import declaration_of
-from harness.measure.conductor.ort_profile import LONGEST_S, profile_arm, profile_pair
+from harness.measure.conductor.ort_profile import LONGEST_S, TimeLimit, profile_arm, profile_pair
 from harness.measure.conductor.requests import order_language
 from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.plan.matrix import Plan
+from harness.runner.duel_causes import RESERVED, Pair, fitting, profile_s, reserved_s, why_not_profiled
 from harness.runner.resources import Reporter
 from harness.store.traces import trace_name, write_sheet, write_trace
 
@@ -44,15 +45,39 @@ class ProfileTask:
         self._traces: list[Trace] = []
         self._trouble = ""
 
-    def pair(self, candidate: Scenario, reference: Scenario) -> Profiles:
-        """Operator times of both scenarios for their text, measured in new workers in turns."""
-        profiles = Profiles(refused=self._refused(candidate.arm) or self._refused(reference.arm))
+    def pairs(self, pairs: Sequence[Pair]) -> Mapping[str, Profiles]:
+        """Operator times of pairs of scenarios, measured in new workers in turns; id of a candidate → its profiles.
+
+        They take what the blocks left of the budget, the shortest text first. A text that does not fit is refused.
+        """
+        costs = {candidate.id: profile_s((candidate, reference), self._data) for candidate, reference in pairs}
+        waiting = sorted(pairs, key=lambda pair: costs[pair[0].id])
+        began_ns, left_s = self._clock.now_ns(), self._left_s()
+        found: dict[str, Profiles] = {}
+        while waiting:
+            candidate, reference = waiting.pop(0)
+            rest_s = left_s - (self._clock.now_ns() - began_ns) / 1e9
+            later_s = fitting([costs[each.id] for each, _ in waiting], rest_s - costs[candidate.id])
+            found[candidate.id] = self._pair(
+                candidate, reference, left_s=rest_s - later_s, needed_s=costs[candidate.id], later=len(waiting)
+            )
+        return found
+
+    def _pair(
+        self, candidate: Scenario, reference: Scenario, *, left_s: float, needed_s: float, later: int
+    ) -> Profiles:
+        """Profile a pair within `left_s` seconds; refused if they are fewer than `needed_s`."""
+        refused = why_not_profiled(candidate.arm, self._data) or why_not_profiled(reference.arm, self._data)
+        if not refused and needed_s > left_s:
+            refused = self._no_time(left_s=left_s, needed_s=needed_s)
+        profiles = Profiles(refused=refused)
         if not profiles.reason:
-            self._report(f"a change was found: profiling both sides (no further launch begins after {LONGEST_S:.0f} s)")
+            of = f" of {candidate.text_class}" if later or self._found else ""
+            self._report(f"a change was found: profiling both sides{of}, up to {min(left_s, LONGEST_S):.0f} s")
             profiles = profile_pair(
                 (candidate.arm, reference.arm),
                 worker_factory=self._worker_factory,
-                clock=self._clock,
+                limit=TimeLimit(clock=self._clock, longest_s=min(left_s, LONGEST_S)),
                 voice=candidate.voice,
                 seed=self._seed,
                 utterance=self._text(candidate),
@@ -64,6 +89,21 @@ class ProfileTask:
             self._add(found)
         return profiles
 
+    def _left_s(self) -> float:
+        """What the blocks left of the budget."""
+        run, last = self._data.run, self._data.blocks[-1]
+        return run.budget_s - (last.started_at + last.wall_ns / 1e9 - run.started_at)
+
+    def _no_time(self, *, left_s: float, needed_s: float) -> str:
+        whole_s = self._data.run.budget_s
+        # A change that only the last pairs showed must be shown earlier, by the analysis in the middle.
+        late = self._left_s() < reserved_s(self._data, whole_s)
+        budget_s = max(2 * whole_s if late else whole_s + needed_s - left_s, needed_s / RESERVED)
+        return (
+            f"it takes about {needed_s:.0f} s, and {max(0.0, left_s):.0f} s of the budget were left: "
+            f"`--budget {math.ceil(budget_s / 10) * 10}s`"
+        )
+
     def every_arm(self, stop: Callable[[], bool]) -> None:
         """Profile one scenario of each arm, the first that is whole or streamed; end early once `stop` returns true."""
         chosen: dict[Arm, Scenario] = {}
@@ -73,7 +113,7 @@ class ProfileTask:
         for arm, scenario in chosen.items():
             if stop():
                 return
-            profile = Profile(reason=self._refused(arm))
+            profile = Profile(reason=why_not_profiled(arm, self._data))
             if not profile.reason:
                 self._report(f"profiling {scenario.id}")
                 profile = profile_arm(
@@ -108,14 +148,6 @@ class ProfileTask:
     def _text(self, scenario: Scenario) -> Utterance:
         text = self._plan.utterance(scenario, 0)
         return replace(text, language=order_language(scenario, text))
-
-    def _refused(self, arm: Arm) -> str:
-        """Why an arm is not profiled, or "". An engine that writes no profile would be started in vain."""
-        if arm.url:
-            return "the operators of a server cannot be seen"
-        says_so = any(launch.facts.profile for launch in self._data.launches if launch.arm_id == arm.id)
-        writes_one = says_so or declaration_of(arm.engine).profiles
-        return "" if writes_one else f"the engine {arm.engine} writes no profile"
 
     def _keep(self, scenario: Scenario, sides: tuple[str, ...], side: int, launch: int, trace: Path) -> None:
         before = [each for each in self._traces if (each.side, each.launch) == (sides[side], launch + 1)]

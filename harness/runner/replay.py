@@ -21,7 +21,8 @@ from harness.core.records.suspect import Suspect
 from harness.core.records.verdict import REPLAYED, Verdict
 from harness.metrics.derive import RunValues
 from harness.plan.matrix import Plan
-from harness.runner.duel import DuelAnalysis, pairs_of
+from harness.runner.duel import DuelAnalysis
+from harness.runner.duel_causes import pairs_of
 from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
 from harness.runner.recorder import RunRecorder
 from harness.runner.replay_pairs import Turns, pair_run

@@ -80,10 +80,12 @@ def pair_run(
     *,
     budget_s: float,
     other_scenarios: int = 0,
+    profiled: bool = False,
 ) -> PairRun:
     """A duel of some scenarios of a unit within a budget, made from the plan of the run.
 
-    `other_scenarios` are those whose metrics are decided together with the duel's.
+    `other_scenarios` are those whose metrics are decided together with the duel's. `profiled`: whether changes are
+    profiled afterwards, within the budget.
     """
     config = session.config
     sides = DuelArms(candidate=replace(unit.arm, side=UNDER_TEST), reference=unit.restored.arm)
@@ -107,6 +109,7 @@ def pair_run(
         # A pattern of the user's may name an arm, and those of the duel have other ids.
         tolerance=lambda scenario_id, metric: tolerance_of(config, names[scenario_id], metric),
         other_scenarios=other_scenarios,
+        profiled=profiled,
     )
     return PairRun(
         unit=unit,

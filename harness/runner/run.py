@@ -104,6 +104,8 @@ def measure(
         plan = plan_of(config, resources, voices.scenarios, selection, analysis.launch_policy)
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
+        if analysis.announcement:
+            report(analysis.announcement)
         replays = None
         if compared:
             replays = Replays(session, reference, plan, refusals=refusals)

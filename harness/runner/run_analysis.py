@@ -43,6 +43,8 @@ class RunAnalysis:
     """Whether an arm that cannot be prepared is an error, so that nothing is measured."""
     launch_policy: LaunchPolicy = ALL_LAUNCHES
     """How time is divided between launches, blocks and arms."""
+    announcement: str = ""
+    """How long measuring takes, for the beginning of the run."""
 
 
 def of_duel(analysis: "DuelAnalysis", launch_policy: LaunchPolicy) -> RunAnalysis:

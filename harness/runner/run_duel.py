@@ -32,14 +32,16 @@ def run_duel(
 
     `launches` is the measured variation between launches (`launches_known_here`); None uses the default assumption.
     `mode` is how audio is requested; None for whole. If a change was found and `profiled` is set, both arms are
-    profiled afterwards.
+    profiled within the budget.
     """
     from dataclasses import replace
 
     from harness.core.records.scenario import Mode
     from harness.runner.calibration import KnownLaunches
     from harness.runner.duel import DuelAnalysis, duel_scenarios, why_whole
+    from harness.runner.duel_causes import explain_changes
     from harness.runner.progress import measure_live
+    from harness.runner.replay_preparation import clock_time
     from harness.runner.run_analysis import of_duel
     from harness.runner.source_changes import with_commits
 
@@ -47,7 +49,10 @@ def run_duel(
     unfit = why_whole(sides) if config["slice"] else ""
     terms, otherwise = both_terms(config, known, unfit=unfit)
     config = with_duel_defaults(config, budget_s=BUDGET_S, launches=terms.launches)
-    analysis = DuelAnalysis(effect=effect, budget_s=config["budget"], terms=terms, otherwise=otherwise)
+    profiled = profiled and not quiet
+    analysis = DuelAnalysis(
+        effect=effect, budget_s=config["budget"], terms=terms, otherwise=otherwise, profiled=profiled
+    )
     scenarios = duel_scenarios(
         sides,
         texts=config["text"] or TEXTS,
@@ -56,6 +61,10 @@ def run_duel(
         mode=mode or Mode.WHOLE,
     )
     whole = replace(of_duel(analysis, terms.launch_policy), needs_every_arm=True)
-    if profiled and not quiet:
-        whole = replace(whole, explain=with_commits(analysis.explain, config.directory))
+    if profiled:
+        whole = replace(
+            whole,
+            explain=with_commits(explain_changes, config.directory),
+            announcement=f"measuring takes up to {clock_time(config['budget'])}; this includes the cause of a change",
+        )
     return measure_live(config, scenarios, selection=selection, analysis=whole, quiet=quiet)

@@ -1,5 +1,6 @@
 """Tasks of a run outside the timing: verify placement, keep and compare audio, profile arms that differ."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from harness.analysis.speech_quality import with_speech
 from harness.core.cache_root import default_root
 from harness.core.clock import ScriptedClock
 from harness.core.errors import RuntimeBuildError
-from harness.core.records.profile import Profiles
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Scenario
@@ -23,13 +23,12 @@ from harness.measure.speech.analyser import KeptAudio, SpeechAnalyser
 from harness.measure.speech.runtime import JudgeRuntime, prepare
 from harness.plan.config import Config
 from harness.plan.matrix import Plan
+from harness.runner.duel_causes import Profiler
 from harness.runner.placement import verify_placement
 from harness.runner.profiles import ProfileTask
 from harness.runner.resources import Reporter, Resources
 from harness.store.audio import SPEECH, write_speech
 
-Profiler = Callable[[Scenario, Scenario], Profiles]
-"""Profiles the synthesis of one text by a candidate and by a reference."""
 Explain = Callable[[Conclusions, RunData, Profiler], Conclusions]
 
 
@@ -68,7 +67,7 @@ class SideTasks:
         self._recording.__enter__()
         if self._speech is not None:
             # Before anything is timed: a build needs every core.
-            self._speech.prepare()
+            self._speech.prepare(characters=self._kept_characters())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -109,7 +108,7 @@ class SideTasks:
             folder=self._traces,
             report=self._report,
         )
-        conclusions = explain(conclusions, data, task.pair)
+        conclusions = explain(conclusions, data, task.pairs)
         if self._profiled:
             task.every_arm(self._stop)
         return conclusions, task.save()
@@ -123,6 +122,12 @@ class SideTasks:
         readings = self._speech.readings(data, self._recording.kept())
         conclusions, verdicts = with_speech(conclusions, readings, similarity, data, reason=self._speech.reason)
         return conclusions, SpeechSheet(readings=readings, verdicts=verdicts)
+
+    def _kept_characters(self) -> int:
+        """The number of characters in the texts whose audio is kept, of every launch."""
+        with_text = [each for each in self._plan.scenarios if each.text_class]
+        lengths = [(each, self._plan.utterance(each, 0).characters) for each in with_text]
+        return sum(length * self._recording.launches(each, characters=length) for each, length in lengths)
 
     @property
     def _seed(self) -> int:
@@ -148,6 +153,12 @@ def unexplained(conclusions: Conclusions, data: RunData, profile: Profiler) -> C
     return conclusions
 
 
+SECONDS_PER_CHARACTER = 1 / 15
+"""The length of speech (s) for a character of its text."""
+LOADING_S, JUDGING = 5.0, 0.5
+"""How long loading the tools takes (s), and judging a second of speech, on one core."""
+
+
 class SpeechTask:
     """Judges the speech of one run. If its tools are unavailable, `reason` says why, and only speed is measured."""
 
@@ -159,13 +170,23 @@ class SpeechTask:
         self._runtime: JudgeRuntime | None = None
         self.reason = ""
 
-    def prepare(self) -> None:
-        """Build the environment of the tools if it does not exist."""
+    def prepare(self, *, characters: int) -> None:
+        """Build the environment of the tools if it does not exist, and say how long judging will take.
+
+        `characters` is the number of characters whose speech will be kept.
+        """
         try:
             self._runtime = prepare(default_root(), report=self._report)
         except RuntimeBuildError as error:
             self.reason = f"the speech tools cannot be had: {error}"
             self._report(f"{self.reason}; speed is measured without them")
+            return
+        seconds = characters * SECONDS_PER_CHARACTER
+        if seconds:
+            takes_s = math.ceil((LOADING_S + JUDGING * seconds) / 5) * 5
+            self._report(
+                f"after measuring, judging {seconds:.0f} s of speech takes about {takes_s} s (`--quality off`: none)"
+            )
 
     def readings(self, data: RunData, kept: Mapping[tuple[str, int], str]) -> tuple[SpeechReading, ...]:
         """A reading of each kept audio; `kept`: (scenario id, launch) → file."""

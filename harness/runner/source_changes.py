@@ -11,7 +11,8 @@ from harness.core.records.run import RunData
 from harness.core.records.suspect import Suspect, SuspectKind
 from harness.core.records.verdict import Verdict
 from harness.measure.runtimes.git import SUBJECT, git
-from harness.runner.side_tasks import Explain, Profiler
+from harness.runner.duel_causes import Profiler
+from harness.runner.side_tasks import Explain
 
 
 def with_commits(explain: Explain, root: Path) -> Explain:

@@ -102,3 +102,24 @@ def test_what_only_the_whole_error_would_decide_does_not_stop_a_duel_early() -> 
     (whole,) = run_gate([duel(shift, sd=0.05)])
     assert whole.kind is VerdictKind.REGRESSED
     assert not rule.after(36, [duel(shift, sd=0.05)]).stop
+
+
+class TestTimeForTheCause:
+    """The last analysis that leaves time for profiles lies between those of the plan."""
+
+    RULE = StoppingRule(planned_blocks=72, last_chance=50)
+
+    def test_it_is_one_of_the_analyses_whose_shares_are_the_whole_error(self) -> None:
+        assert self.RULE.planned_analyses() == (9, 18, 36, 50, 72)
+        assert sum(map(self.RULE.alpha_spent, self.RULE.planned_analyses())) == pytest.approx(1.0)
+
+    def test_a_change_with_a_cause_ends_the_duel_there_and_only_there(self) -> None:
+        both = [duel(0.5), duel(0.0, sd=0.5)]
+        stops = {
+            blocks: self.RULE.after(blocks, both, has_cause=lambda verdict: verdict.kind is VerdictKind.REGRESSED).stop
+            for blocks in (36, 50)
+        }
+        assert stops == {36: False, 50: True}
+
+    def test_without_a_change_the_duel_goes_on(self) -> None:
+        assert not self.RULE.after(50, [duel(0.0, sd=0.5)], has_cause=lambda _: False).stop

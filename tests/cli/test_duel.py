@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,8 @@ from harness.plan.config import Config, load_config
 from harness.plan.matrix import LaunchPolicy
 from harness.runner import run
 from harness.runner.calibration import KnownLaunches, LaunchEffect, trial_of
-from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, pairs_of, why_whole
+from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, why_whole
+from harness.runner.duel_causes import explain_changes, pairs_of
 from harness.runner.resources import prepare_resources
 from harness.runner.run_duel import run_duel
 from harness.runner.selection import wanted_arms
@@ -321,16 +323,16 @@ def profile(**milliseconds: float) -> Profile:
 
 class TestOperatorSuspects:
     def test_a_verdict_that_found_a_change_gets_them_before_the_stages(self, faster: Finished) -> None:
-        analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
         data = faster.data
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
         profiled: list[tuple[str, str]] = []
 
-        def profiler(candidate: Scenario, reference: Scenario) -> Profiles:
-            profiled.append((candidate.arm.id, reference.arm.id))
-            return Profiles(candidate=(profile(Conv=8.0),) * 2, reference=(profile(Conv=10.0),) * 2)
+        def profiler(pairs: Sequence[tuple[Scenario, Scenario]]) -> dict[str, Profiles]:
+            profiled.extend((candidate.arm.id, reference.arm.id) for candidate, reference in pairs)
+            found = Profiles(candidate=(profile(Conv=8.0),) * 2, reference=(profile(Conv=10.0),) * 2)
+            return {candidate.id: found for candidate, _ in pairs}
 
-        after = analysis.explain(before, data, profiler)
+        after = explain_changes(before, data, profiler)
         assert profiled == [("scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault")], "once, both sides together"
         latency = next(verdict for verdict in after.verdicts if verdict.metric == "latency")
         assert latency.suspects[1].startswith("stage inference:")
@@ -341,13 +343,12 @@ class TestOperatorSuspects:
 
     def test_nothing_is_profiled_where_nothing_was_found(self, config: Config) -> None:
         data = play(config, "current", ".").data
-        analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
 
-        def profiler(_candidate: Scenario, _reference: Scenario) -> Profiles:
+        def profiler(_pairs: Sequence[tuple[Scenario, Scenario]]) -> dict[str, Profiles]:
             raise AssertionError
 
-        assert analysis.explain(before, data, profiler) == before
+        assert explain_changes(before, data, profiler) == before
 
 
 def test_a_duel_of_one_thing_against_itself_says_so(kokoro_bench: Command) -> None:

@@ -16,7 +16,8 @@ from harness.analysis.speech_quality import with_speech
 from harness.core.records.run import RunData
 from harness.core.records.speech import EditCounts, SpeechReading
 from harness.core.records.value import known
-from harness.runner.side_tasks import Explain, Profiler, SideTasks
+from harness.runner.duel_causes import Profiler
+from harness.runner.side_tasks import Explain, SideTasks
 from tests.conftest import Command
 
 ORIGINAL, FAST = "scripted.cpu.tdefault", "scripted-8bit.cpu.tdefault"

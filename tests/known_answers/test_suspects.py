@@ -141,7 +141,7 @@ def test_an_engine_that_writes_no_profile_is_not_started_for_one(
     here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr("harness.runner.profiles.declaration_of", lambda name: Declaration(name=name))
+    monkeypatch.setattr("harness.runner.duel_causes.declaration_of", lambda name: Declaration(name=name))
     monkeypatch.setattr("harness.runner.profiles.profile_pair", lambda *arms, **_: started.append(arms))
     found = here(*QUICKER)
     assert "operators: not profiled (the engine scripted writes no profile)" in found.stdout

@@ -1,5 +1,6 @@
 """`kokoro-bench run` judges the audio that it kept; without the tools the timing is kept, with the reason."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def test_a_run_tells_what_is_said_and_keeps_it_beside_the_audio(here: Command, t
     assert told["dnsmos_p808"].median == 3.5
     assert told["wer"].median == pytest.approx(5 / 3)  # none of three words is heard, and two others are
     assert told["leading_silence"].n or told["leading_silence"].reason
+    assert re.search(r"^after measuring, judging \d+ s of speech takes about \d+ s", found.stdout, re.MULTILINE)
     assert "judging the audio: its words and its quality" in found.stdout
     (run,) = (tmp_path / ".kokoro-bench" / "audio").iterdir()
     sheet = read_speech(run.parent, run.name)

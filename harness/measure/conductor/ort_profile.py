@@ -26,13 +26,22 @@ from harness.measure.worker.worker_lost import WorkerLost
 
 LAUNCHES, REPETITIONS = 3, 4
 """Processes per side and repetitions per process. An operator's time differs between processes."""
-LONGEST_S = 45.0
-"""After this many seconds no launch begins, unless there are fewer repetitions than `FEWEST_REPETITIONS`.
+LONGEST_S = 60.0
+"""By default, no launch begins that would end after this time (s), unless there are too few repetitions.
 
 The profile only explains a verdict that is already final.
 """
 SYNTHESIS_TIMEOUT_S = 120.0
 NO_PROFILE = "the engine wrote no profile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimit:
+    """How long the profiles of a pair may take (s), by a clock."""
+
+    clock: Clock
+    longest_s: float = LONGEST_S
+
 
 Keep = Callable[[int, int, Path], None]
 """Keeps a trace, which is deleted after the call: called with the number of its side and of its launch, from 0."""
@@ -67,7 +76,7 @@ def profile_pair(
     arms: tuple[Arm, Arm],
     *,
     worker_factory: WorkerFactory,
-    clock: Clock,
+    limit: TimeLimit,
     voice: str,
     seed: int,
     utterance: Utterance,
@@ -76,15 +85,17 @@ def profile_pair(
 ) -> Profiles:
     """Profile a candidate and a reference that synthesise `utterance` alternately, under the same machine conditions.
 
-    Each launch restarts both arms with the same generator seed. Profiling stops at the first failed profile.
+    Each launch restarts both arms with the same generator seed. Once there are enough repetitions, another launch
+    begins only if it would end within the limit. Profiling stops at the first failed profile.
     """
-    began_ns = clock.now_ns()
+    began_ns = limit.clock.now_ns()
     make = _Launch(worker_factory=worker_factory, voice=voice, script=script, keep=keep)
     found: list[tuple[Profile, ...]] = []
     while len(found) < LAUNCHES:
-        if len(found) * REPETITIONS >= FEWEST_REPETITIONS and (clock.now_ns() - began_ns) / 1e9 >= LONGEST_S:
-            break
         number = len(found)
+        with_next_s = (limit.clock.now_ns() - began_ns) / 1e9 * (number + 1) / max(1, number)
+        if number * REPETITIONS >= FEWEST_REPETITIONS and with_next_s > limit.longest_s:
+            break
         found.append(make(arms, seed=seed + number, utterance=utterance, repetitions=REPETITIONS, number=number))
         if any(profile.reason for profile in found[-1]):
             break

@@ -18,7 +18,8 @@ from harness.metrics.derive import RunValues
 from harness.metrics.values import paired_log_ratios
 from harness.plan.config import Config, with_values
 from harness.runner.bisect.probe import FEWEST_LAUNCHES, mode_of, once_a_launch, policy_for
-from harness.runner.duel import CHANGED, DuelArms, pairs_of
+from harness.runner.duel import DuelArms
+from harness.runner.duel_causes import CHANGED, pairs_of
 from harness.runner.duel_terms import launches_known_here
 from harness.runner.run_duel import run_duel
 

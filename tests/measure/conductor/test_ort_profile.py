@@ -11,7 +11,7 @@ from harness.core.records.profile import Node, Profile, Profiles
 from harness.core.records.repetition import OutcomeKind
 from harness.core.records.scenario import Arm, Utterance
 from harness.engines.scripted_profile import ScriptedProfile
-from harness.measure.conductor.ort_profile import LAUNCHES, REPETITIONS, profile_arm, profile_pair
+from harness.measure.conductor.ort_profile import LAUNCHES, REPETITIONS, TimeLimit, profile_arm, profile_pair
 from harness.measure.conductor.trace_reader import read_profile
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.handle import ProcessHandle
@@ -125,9 +125,14 @@ class TestAPair:
 
     def profiles(self, clock: ScriptedClock, **script: str) -> Profiles:
         return profile_pair(
-            (SCRIPTED, SCRIPTED), worker_factory=scripted_staff(clock), clock=clock, voice="v", seed=1, utterance=HELLO,
+            (SCRIPTED, SCRIPTED),
+            worker_factory=scripted_staff(clock),
+            limit=TimeLimit(clock=clock),
+            voice="v",
+            seed=1,
+            utterance=HELLO,
             script=script,
-        )  # fmt: skip
+        )
 
     def test_every_repetition_of_every_launch_is_kept(self) -> None:
         found = self.profiles(ScriptedClock())
@@ -141,7 +146,7 @@ class TestAPair:
         assert "silent" in found.reason
         assert len(found.candidate) == 1, "nothing more is started"
 
-    def test_no_launch_begins_once_it_has_taken_long_and_six_repetitions_are_there(self) -> None:
+    def test_no_launch_begins_that_would_end_late_once_six_repetitions_are_there(self) -> None:
         found = self.profiles(ScriptedClock(), pace="500")
         assert len(found.candidate) == 2
 

@@ -1,0 +1,84 @@
+"""A duel's budget holds for everything that it measures: the profiles that name a cause are a part of it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from harness.core.records.profile import FEWEST_REPETITIONS
+from tests.conftest import Command
+from tests.known_answers.test_suspects import CHANGED
+
+DUEL = (
+    "duel",
+    "model=scripted-8bit",
+    "model=scripted",
+    "--engine",
+    "scripted",
+    "--text",
+    "chars-12,chars-60,chars-200",
+)
+NOISY = ("--script", "pace=2,noise=0.06")
+
+
+def duel(here: Command, *options: str) -> tuple[dict[str, Any], str]:
+    """The run as JSON, and what the command said while it ran."""
+    found = here(*DUEL, *options, "--json")
+    assert found.returncode == 0, found.stderr
+    result: dict[str, Any] = json.loads(found.stdout)
+    return result, found.stderr
+
+
+def taken_s(result: dict[str, Any]) -> float:
+    """Seconds from the beginning of the run to its end, with the profiles."""
+    run = result["run"]
+    return float(run["ended_at"] - run["started_at"])
+
+
+def suspects(result: dict[str, Any], text: str) -> list[str]:
+    """The suspects of the latency of a text."""
+    verdicts = [each for each in result["verdicts"] if each["metric"] == "latency" and text in each["scenario_id"]]
+    return [suspect for each in verdicts for suspect in each["suspects"]]
+
+
+def test_a_change_that_is_shown_while_time_is_left_is_profiled_within_the_budget(here: Command, tmp_path: Path) -> None:
+    result, said = duel(here, "--budget", "280s", *NOISY)
+    assert "measuring takes up to 4:40; this includes the cause of a change" in said
+    assert result["run"]["reason"] == "a change is shown after 10 blocks, and the rest of the budget is for its cause"
+    assert taken_s(result) <= 280
+    assert suspects(result, "chars-12")[0].startswith(f"operator {CHANGED}: ")
+    (sheet,) = (tmp_path / ".kokoro-bench" / "traces").glob("*/*.json")
+    (profiled,) = [each for each in json.loads(sheet.read_text(encoding="utf-8"))["profiled"] if not each.get("reason")]
+    assert profiled["repetitions"] >= FEWEST_REPETITIONS
+
+
+def test_a_change_that_only_the_last_pairs_show_is_not_profiled_but_says_which_budget_would_do(here: Command) -> None:
+    result, said = duel(here, "--budget", "240s", *NOISY)
+    assert "a change was found" not in said
+    assert taken_s(result) <= 240
+    (reason,) = [each for each in suspects(result, "chars-12") if each.startswith("operators: ")]
+    found = re.fullmatch(
+        r"operators: not profiled \(it takes about 25 s, and (\d+) s of the budget were left: `--budget (\d+)s`\)",
+        reason,
+    )
+    assert found is not None, reason
+    assert int(found[1]) < 25
+    longer, _ = duel(here, "--budget", f"{found[2]}s", *NOISY)
+    assert f"operator {CHANGED}" in " ".join(suspects(longer, "chars-12"))
+
+
+def test_a_decided_duel_profiles_every_text_that_the_rest_of_the_budget_reaches(here: Command) -> None:
+    result, said = duel(here, "--budget", "300s", "--script", "pace=1")
+    for text in ("chars-12", "chars-60", "chars-200"):
+        assert said.count(f"a change was found: profiling both sides of {text}, up to") == 1
+        assert suspects(result, text)[0].startswith(f"operator {CHANGED}")
+    assert taken_s(result) <= 300
+
+
+def test_nothing_is_profiled_and_no_time_is_kept_where_nothing_changed(here: Command) -> None:
+    script = ("--script", "pace=1,noise=0.08")
+    found = here("duel", "current", "current", *DUEL[3:], "--model", "scripted", "--budget", "100s", *script, "--json")
+    result = json.loads(found.stdout)
+    assert "a change was found" not in found.stderr
+    assert result["run"]["reason"].startswith(("the planned", "the budget"))
+    assert 85 <= taken_s(result) <= 100
