@@ -18,6 +18,7 @@ from harness.core.cache_root import ROOT_VARIABLE, default_root
 from harness.core.errors import ModelError
 from harness.core.files import move_durably
 from harness.core.native_imports import version_of
+from harness.core.record_files import read_record
 from harness.core.records.scenario import ModelVariant
 from harness.models.files import Digests, ModelFiles, Report, sha256_of
 
@@ -79,11 +80,8 @@ class Cache:
 
     def find(self, key: str) -> Manifest | None:
         """The manifest of `key`; None where the model is absent, or recorded in a way that we cannot read."""
-        try:
-            manifest = msgspec.json.decode((self.models / f"{key}.json").read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError):
-            return None
-        return manifest if manifest.format == FORMAT else None
+        manifest = read_record(self.models / f"{key}.json", Manifest)
+        return manifest if manifest is not None and manifest.format == FORMAT else None
 
     def manifests(self) -> tuple[Manifest, ...]:
         """All models that are here, by name."""

@@ -12,6 +12,7 @@ import msgspec
 
 from harness.core.errors import ModelError
 from harness.core.files import write_atomically
+from harness.core.record_files import read_record
 from harness.core.records.scenario import ModelVariant
 
 Report = Callable[[str], None]
@@ -97,11 +98,8 @@ class Digests:
             write_atomically(self._file(path), msgspec.json.encode(entry))
 
     def _recall(self, path: Path) -> _Remembered | None:
-        try:
-            known = msgspec.json.decode(self._file(path).read_bytes(), type=_Remembered)
-        except (OSError, msgspec.DecodeError):
-            return None
-        return known if known.path == str(path) else None
+        known = read_record(self._file(path), _Remembered)
+        return known if known is not None and known.path == str(path) else None
 
     def _file(self, path: Path) -> Path:
         return self._folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"

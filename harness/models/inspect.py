@@ -16,6 +16,7 @@ import msgspec
 
 from harness.core.errors import ModelError
 from harness.core.files import write_atomically
+from harness.core.record_files import read_record
 from harness.models.graph_facts import FORMAT, GraphFacts, Tensor
 from harness.models.jobs import Examine, Job, run_child
 from harness.models.ort_format import is_ort_format, read_ort_format
@@ -41,9 +42,7 @@ class Examiner:
         Raises ModelError if the file is truncated or not ONNX, or if a file of external weights is missing.
         """
         memory = self._folder / f"{sha256}.json"
-        facts: GraphFacts | None = None
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            facts = msgspec.json.decode(memory.read_bytes(), type=GraphFacts)
+        facts = read_record(memory, GraphFacts)
         if facts is None or facts.format != FORMAT:
             facts = examine(path)
             with contextlib.suppress(OSError):

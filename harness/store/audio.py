@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from harness.core.files import write_atomically
+from harness.core.record_files import read_record
 from harness.core.records.scenario import slug
 from harness.core.records.speech import SpeechSheet
 
@@ -59,12 +60,7 @@ def write_speech(folder: Path, run_id: str, sheet: SpeechSheet) -> None:
 
 def read_speech(folder: Path, run_id: str) -> SpeechSheet | None:
     """What a run's audio was judged to be; None where nothing was kept, or nothing that this version can read."""
-    if not run_id:
-        return None
-    try:
-        return msgspec.json.decode((folder / run_id / SPEECH).read_bytes(), type=SpeechSheet)
-    except (OSError, msgspec.DecodeError):
-        return None
+    return read_record(folder / run_id / SPEECH, SpeechSheet) if run_id else None
 
 
 def delete_audio(folder: Path, run_id: str) -> None:

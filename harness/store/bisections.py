@@ -7,6 +7,7 @@ import msgspec
 
 from harness.core.errors import StoreError
 from harness.core.files import write_atomically
+from harness.core.record_files import read_record
 from harness.core.records.bisection import BISECTION_FORMAT, Bisection
 
 
@@ -25,8 +26,6 @@ def read_bisections(folder: Path) -> tuple[Bisection, ...]:
     """All bisections of a folder, the last measured first. Files that this version cannot read are left out."""
     found = []
     with contextlib.suppress(OSError):
-        for file in sorted(folder.glob("*.json")):
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                each = msgspec.json.decode(file.read_bytes(), type=Bisection)
-                found += [each] if each.format == BISECTION_FORMAT else []
-    return tuple(sorted(found, key=lambda each: -each.updated_at))
+        found = [read_record(file, Bisection) for file in folder.glob("*.json")]
+    known = [each for each in found if each is not None and each.format == BISECTION_FORMAT]
+    return tuple(sorted(known, key=lambda each: (-each.updated_at, each.id)))

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.files import write_atomically
+from harness.core.record_files import read_record
 from harness.core.records.profile import ProfileSheet
 from harness.core.records.scenario import slug
 
@@ -43,12 +44,7 @@ def write_sheet(folder: Path, run_id: str, sheet: ProfileSheet) -> None:
 
 def read_sheet(folder: Path, run_id: str) -> ProfileSheet | None:
     """The table of a run's profiles; None if none was kept, or none that this version can read."""
-    if not run_id:
-        return None
-    try:
-        return msgspec.json.decode((folder / run_id / SHEET).read_bytes(), type=ProfileSheet)
-    except (OSError, msgspec.DecodeError):
-        return None
+    return read_record(folder / run_id / SHEET, ProfileSheet) if run_id else None
 
 
 def delete_traces(folder: Path, run_id: str) -> None:

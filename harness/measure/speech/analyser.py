@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from harness.core.files import write_atomically
+from harness.core.record_files import read_record
 from harness.core.records.speech import SpeechReading
 from harness.core.records.value import Reading, unknown
 from harness.measure.speech.process import ORDER_TIMEOUT_S, START_TIMEOUT_S, JudgeLost, JudgeProcess
@@ -32,11 +33,7 @@ class JudgementCache:
 
     def find(self, audio_sha256: str, text: str, *, words: bool) -> Judgement | None:
         """The stored judgement; None if there is none."""
-        try:
-            content = self._file(audio_sha256, text, words=words).read_bytes()
-            return msgspec.json.decode(content, type=Judgement)
-        except (OSError, msgspec.DecodeError):
-            return None
+        return read_record(self._file(audio_sha256, text, words=words), Judgement)
 
     def keep(self, audio_sha256: str, text: str, judgement: Judgement, *, words: bool) -> None:
         """Store a judgement, which must have no error."""

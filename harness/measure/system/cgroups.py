@@ -7,6 +7,8 @@ standard mount point is assumed. Sources: the kernel's admin-guide/cgroup-v2 and
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.measure.system.system_files import read_file
+
 _NO_MEMORY_LIMIT = 1 << 60
 """Version 1 writes "unlimited" as the largest page-aligned integer."""
 
@@ -29,8 +31,8 @@ class Throttling:
 
 def find_group(root: Path, controller: str) -> Group | None:
     """The group whose `controller` ("cpu", "memory") limits this process; None without control groups."""
-    text = _read(root / "proc/self/cgroup")
-    if text is None:
+    text = read_file(root / "proc/self/cgroup")
+    if not text:
         return None
     mount = root / "sys/fs/cgroup"
     unified_path = None
@@ -62,9 +64,9 @@ def cpu_limit(root: Path) -> float | None:
     quotas = []
     for directory in group.directories:
         if group.unified:
-            quota = parse_cpu_max(_read(directory / "cpu.max") or "")
+            quota = parse_cpu_max(read_file(directory / "cpu.max"))
         else:
-            micros, period = _read(directory / "cpu.cfs_quota_us"), _read(directory / "cpu.cfs_period_us")
+            micros, period = read_file(directory / "cpu.cfs_quota_us"), read_file(directory / "cpu.cfs_period_us")
             quota = parse_cpu_max(f"{micros} {period}") if micros and period else None
         if quota is not None:
             quotas.append(quota)
@@ -86,8 +88,8 @@ def memory_limit(root: Path) -> int | None:
     if group is None:
         return None
     name = "memory.max" if group.unified else "memory.limit_in_bytes"
-    texts = [_read(directory / name) for directory in group.directories]
-    limits = [int(text) for text in texts if text is not None and text.strip().isdecimal()]
+    texts = [read_file(directory / name) for directory in group.directories]
+    limits = [int(text) for text in texts if text.isdecimal()]
     return min((limit for limit in limits if limit < _NO_MEMORY_LIMIT), default=None)
 
 
@@ -103,11 +105,11 @@ def memory_room(root: Path) -> int | None:
 
 def _room(directory: Path, *, unified: bool) -> int | None:
     limit, held = ("memory.max", "memory.current") if unified else ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    texts = [(_read(directory / name) or "").strip() for name in (limit, held)]
+    texts = [read_file(directory / name) for name in (limit, held)]
     if not all(text.isdecimal() for text in texts) or int(texts[0]) >= _NO_MEMORY_LIMIT:
         return None
     # Limits and the counters of version 2 include all groups below; version 1 has separate "total_" counters.
-    files = parse_memory_stat(_read(directory / "memory.stat") or "", unified=unified)
+    files = parse_memory_stat(read_file(directory / "memory.stat"), unified=unified)
     return max(0, int(texts[0]) - int(texts[1]) + files)
 
 
@@ -122,7 +124,7 @@ def throttling(root: Path) -> Throttling | None:
     group = find_group(root, "cpu")
     if group is None:
         return None
-    texts = [_read(directory / "cpu.stat") for directory in group.directories]
+    texts = [read_file(directory / "cpu.stat") for directory in group.directories]
     found = [counters for counters in map(parse_cpu_stat, filter(None, texts)) if counters is not None]
     return max(found, key=lambda counters: counters.seconds, default=None)
 
@@ -137,10 +139,3 @@ def parse_cpu_stat(text: str) -> Throttling | None:
     else:
         return None
     return Throttling(periods=values.get("nr_throttled", 0), seconds=seconds)
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None

@@ -6,17 +6,19 @@ or stale.
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from harness.core.clock import Clock
 from harness.core.errors import BenchError
 from harness.core.files import write_atomically
+from harness.core.record_files import read_record
 
 POLL_S = 0.25
 
@@ -121,15 +123,11 @@ def _acquire(
 def _write_note(place: Place, found: Holder) -> None:
     # The note is optional: a full disk must not stop a measurement.
     with suppress(OSError):
-        write_atomically(place.note, json.dumps(asdict(found)).encode(), durable=False)
+        write_atomically(place.note, msgspec.json.encode(found), durable=False)
 
 
 def _read_note(place: Place) -> Holder:
-    try:
-        found = json.loads(place.note.read_text(encoding="utf-8"))
-        return Holder(pid=int(found["pid"]), since=float(found["since"]), what=str(found["what"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return Holder(pid=0, since=0.0, what="which left no note")
+    return read_record(place.note, Holder) or Holder(pid=0, since=0.0, what="which left no note")
 
 
 @contextlib.contextmanager
