@@ -10,7 +10,8 @@ from harness.core.records.repetition import OutcomeKind, Phase
 from harness.core.records.run import RunData, RunRecord, Setting
 from harness.core.records.scenario import Arm, Arrivals, Mode, Scenario, Traffic
 from harness.metrics.derive import scenario_values
-from reports.terminal.run_table import AT_ONCE, COLUMNS, SYNTHESIS
+from reports.terminal.load_table import COLUMNS
+from reports.terminal.run_table import AT_ONCE, SYNTHESIS
 from tests.known_answers.proofs import PROVEN, WITHOUT_A_SERVER
 
 ARM = Arm(engine="endpoint", provider="", url="http://127.0.0.1:1")

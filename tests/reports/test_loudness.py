@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.records.value import Reading, known, unknown
-from reports.charts.recordings import CEILING_DB, MOST_LOWERED_DB, Level, gain_words, matched, with_gain
+from reports.views.loudness import CEILING_DB, MOST_LOWERED_DB, Level, gain_words, matched, with_gain
 
 SPEECH_PEAK = 0.25
 

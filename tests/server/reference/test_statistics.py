@@ -7,7 +7,7 @@ from harness.core.clock import ScriptedClock
 from harness.core.exposition import exposed
 from harness.core.records.repetition import OutcomeKind, Repetition
 from harness.metrics.per_request import repetition_figures
-from harness.server.reference.response import RequestRecorder
+from harness.server.reference.request_record import RequestRecorder
 from harness.server.reference.statistics import RequestOutcome, Statistics
 
 RATE = 24_000
