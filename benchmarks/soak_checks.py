@@ -11,6 +11,7 @@ from benchmarks.soak_alert_checks import alert_checks
 from benchmarks.soak_evidence import Check, Evidence, read_evidence
 from benchmarks.soak_ground import below
 from benchmarks.soak_site import PAGES, Site
+from harness.core.records.run import RunKind
 from harness.core.records.schedule import Fire, FireOutcome, FireState
 from harness.schedule.post_run import ENDED_WITH_US
 from harness.schedule.retention import THINNED
@@ -128,7 +129,7 @@ def _incomplete(row: RunRow, store: RunStore) -> Iterator[str]:
 def _twice(evidence: Evidence) -> Iterator[str]:
     runs = Counter(fire.run_id for fire in evidence.fires if fire.run_id)
     yield from (f"{run_id} belongs to {count} due times" for run_id, count in runs.items() if count > 1)
-    own = [row for row in evidence.rows.values() if not row.is_replay]
+    own = [row for row in evidence.rows.values() if row.kind is not RunKind.REPLAY]
     yield from (f"no due time has the run {row.id} ({row.status.value})" for row in own if row.id not in runs)
     ended = sorted((row.started_at, row.ended_at, row.id) for row in own if row.ended_at and row.status.is_finished)
     for (_, until, one), (since, _, other) in pairwise(ended):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.baseline_json import print_changes, print_machines, print_reference, print_values
-from harness.cli.options import configured, open_results
+from harness.cli.options import configured, load_run, open_results
 from harness.core.errors import BaselineError, UsageError
 from harness.plan.config import Config
 
@@ -49,6 +49,8 @@ def promote(
 ) -> None:
     """Add RUN to the baseline, which keeps its 10 newest runs, and what its workers loaded to the reference.
 
+    RUN is an id, the beginning of one, or latest: the newest of `run`, the suites, `load` or the schedule, no duel.
+
     A regression is accepted with --only and --reason together, or with --despite-regressions.
     """
     from harness.store.baselines import accept
@@ -79,7 +81,7 @@ def promote(
 @ONLY
 @JSON
 def diff(config: Config, run: str, only: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's own
-    """Show what promoting RUN would change."""
+    """Show what promoting RUN would change. RUN is as for promote."""
     from harness.store.baselines import preview
 
     data = _load(config, run)
@@ -146,8 +148,10 @@ def list_all(config: Config, as_json: bool) -> None:  # noqa: FBT001 - click's o
 
 
 def _load(config: Config, run: str) -> "RunData":
+    from harness.core.records.run import MEASURED
+
     with open_results(config) as store:
-        data: RunData = store.load(store.resolve(run))
+        data: RunData = load_run(store, run, among=MEASURED)
     return data
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import LISTED, MEASURING, configured, one_arm, open_results, read_value, write_output
+from harness.cli.options import LISTED, MEASURING, configured, load_run, one_arm, open_results, read_value, write_output
 from harness.core.comma_lists import split_list
 from harness.core.errors import ExitCode, UsageError
 from harness.core.quantities import as_positive_share
@@ -51,7 +51,8 @@ def bisect(
     \b
     bisect PACKAGE GOOD BAD       versions of a package, such as onnxruntime 1.20.1 1.32.0
     bisect rev GOOD BAD           commits of the git repository that it runs in
-    bisect packages RUN RUN       two stored runs with several different packages: which package
+    bisect packages RUN RUN       two stored runs with several different packages: which package;
+                                  latest and latest~1 count no duels
     bisect arms GOOD … BAD        arguments of `duel`, in order
 
     A duel of good and bad comes first: it must show a difference, a regression or an improvement. Each probe measures
@@ -137,6 +138,8 @@ def _places(
     if subject == REVISIONS:
         return commit_places(config, good, bad)
     if subject == PACKAGES:
+        from harness.core.records.run import MEASURED
+
         with open_results(config) as store:
-            return package_places(store.load(store.resolve(good)), store.load(store.resolve(bad)))
+            return package_places(*(load_run(store, each, among=MEASURED) for each in (good, bad)))
     return version_places(subject, good, bad, given=versions, report=report)

@@ -83,6 +83,7 @@ def played_as_json(config: Config, *, candidate: str, reference: str, effect: fl
 
 
 def _play(config: Config, *, candidate: str, reference: str, effect: float, streamed: bool) -> Played:
+    from harness.core.records.run import DUEL
     from harness.core.records.scenario import Mode
     from harness.runner.calibration import quotes
     from harness.runner.outputs import check_outputs, write_outputs
@@ -95,7 +96,7 @@ def _play(config: Config, *, candidate: str, reference: str, effect: float, stre
         make_console().print("Both arms are the same: this is an A/A test, so any change it finds is a false alarm.")
     if otherwise := _measured_otherwise(config, sides):
         make_console().print(otherwise, markup=False)
-    selection = f"duel: {candidate} against {reference}"
+    selection = f"{DUEL}{candidate} against {reference}"
     launches = launches_known_here(config)
     mode = Mode.STREAM if streamed else None
     finished = run_duel(config, sides, effect=effect, selection=selection, launches=launches, mode=mode)

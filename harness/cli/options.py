@@ -1,7 +1,7 @@
 """Options that mean the same everywhere: each stands for one key of the configuration."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from harness.plan.config import Config, joined, load_config
 from harness.plan.keys import KEYS
 
 if TYPE_CHECKING:
+    from harness.core.records.run import RunData, RunKind
     from harness.core.records.scenario import Arm
     from harness.store.runs import RunStore
 
@@ -25,6 +26,7 @@ MEASURING = tuple(key.name for key in KEYS)
 STORED = ("results", "baselines", "report")
 AXES = ("model", "provider", "threads", "runtime")
 """Each of several of these is an arm of its own."""
+LATEST = "latest"
 
 
 def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -124,6 +126,29 @@ def open_results(config: Config) -> "Iterator[RunStore]":
         for key in (identify().key, SCRIPTED_KEY):
             store.mark_abandoned(machine_key=key, boot=boot_id())
         yield store
+
+
+def chosen_run(store: "RunStore", name: str, *, among: "Collection[RunKind] | None" = None) -> str:
+    """The id of the run that a user names.
+
+    `latest` is the newest of the kinds `among`, by default of those that are a result by themselves. If a newer one of
+    another kind is stored, a line on standard error says so.
+    """
+    from harness.core.records.run import RESULTS, RunKind
+    from harness.core.redaction import published_selection
+
+    found = store.resolve(name, among=among or RESULTS)
+    if name == LATEST:
+        newer = next(row for row in store.list() if row.id == found or row.kind is not RunKind.REPLAY)
+        if newer.id != found:
+            line = f"latest is {found}; the newer {newer.id} ({published_selection(newer.selection)}) has to be named"
+            click.echo(f"kokoro-bench: {line}", err=True)
+    return found
+
+
+def load_run(store: "RunStore", name: str, *, among: "Collection[RunKind] | None" = None) -> "RunData":
+    """The run that a user names, as for `chosen_run`."""
+    return store.load(chosen_run(store, name, among=among))
 
 
 T = TypeVar("T")

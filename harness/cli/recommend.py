@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import configured, open_results
+from harness.cli.options import configured, load_run, open_results
 from harness.core.errors import UsageError
 from harness.plan.config import Config
 
@@ -38,7 +38,7 @@ def recommend(config: Config, goal: str, ignore_quality: bool, runs: tuple[str, 
     from harness.analysis.advice.recommend import recommend as choose
 
     with open_results(config) as store:
-        data = [store.load(store.resolve(each)) for each in dict.fromkeys(runs)] or [_newest(config, store)]
+        data = [load_run(store, each) for each in dict.fromkeys(runs)] or [_newest(config, store)]
     found = choose(data, OBJECTIVES[goal], ignore_quality=ignore_quality)
     print_recommendation(found)
     click.echo()
@@ -141,10 +141,11 @@ def _files_of(arm: "Arm") -> "ModelFiles | None":
 
 def _newest(config: Config, store: "RunStore") -> "RunData":
     """The newest run of this machine with several arms, none of them slowed on purpose."""
+    from harness.core.records.run import RunKind
     from harness.runner.resources import machine_key
 
     for row in store.list(machine_key=machine_key(config), limit=LOOKED_AT):
-        if row.is_replay:
+        if row.kind is RunKind.REPLAY:
             continue
         arms = _arms(store, row.id)
         if len(arms) > 1 and not any(arm.slowdown for arm in arms):

@@ -2,14 +2,19 @@
 
 import click
 
-from harness.cli.options import check_output, configured, open_results, write_output
+from harness.cli.options import check_output, configured, load_run, open_results, write_output
 from harness.core.user_paths import user_path
 from harness.plan.config import Config
 
 
 @click.command()
 @configured("results", "baselines", "report")
-@click.option("--single-file", "run", metavar="RUN", help="write only this run's page (an id, or latest), as one file")
+@click.option(
+    "--single-file",
+    "run",
+    metavar="RUN",
+    help="write only this run's page (an id, or latest: the newest run or duel), as one file",
+)
 @click.option("-o", "--output", default="report.html", show_default=True, metavar="PATH", help="path of that file")
 def report(config: Config, run: str | None, output: str) -> None:
     """Update the report of all stored runs, or write one run's page as a single file."""
@@ -23,7 +28,7 @@ def report(config: Config, run: str | None, output: str) -> None:
         if run is None:
             click.echo(f"report: {write_report(store, config)}")
             return
-        data = store.load(store.resolve(run))
+        data = load_run(store, run)
         context = context_of(store, config)
     click.echo(f"report: {write_run_page(data, place, context=context)}")
 
@@ -39,8 +44,11 @@ def report(config: Config, run: str | None, output: str) -> None:
 def compare(config: Config, form: str, output: str, before: str, after: str | None) -> None:
     """Compare two runs, BEFORE and AFTER (default: the latest), or the two arms of one duel.
 
+    `compare latest` shows the arms of the newest result if it is a duel. Otherwise latest and latest~1 count no duels.
+
     This command gives no verdicts: they come from a baseline or a duel.
     """
+    from harness.core.records.run import MEASURED, RESULTS
     from reports.views.compare import (
         compare_html,
         compare_json,
@@ -51,9 +59,10 @@ def compare(config: Config, form: str, output: str, before: str, after: str | No
 
     check_output(output)
     with open_results(config) as store:
-        first = store.load(store.resolve(before))
+        alone = before == "latest" and not after
+        first = load_run(store, before, among=RESULTS if alone else MEASURED)
         view = None if after else comparison_of_arms(first)
         if view is None:
-            view = comparison_of_runs(first, store.load(store.resolve(after or "latest")))
+            view = comparison_of_runs(first, load_run(store, after or "latest", among=MEASURED))
     shown = {"html": compare_html, "json": compare_json, "markdown": compare_markdown}[form](view)
     write_output(shown.encode(), output)

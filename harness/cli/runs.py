@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from harness.cli.options import check_output, configured, open_results, write_output
+from harness.cli.options import check_output, chosen_run, configured, load_run, open_results, write_output
 from harness.core.errors import UsageError
 from harness.core.redaction import published_record, published_selection
 from harness.core.user_paths import user_path
@@ -19,7 +19,8 @@ FORMS = ("pytest-benchmark", "csv", "jsonl", "bencher", "openmetrics", "junit")
 def runs() -> None:
     """List, show, export, import or delete stored runs.
 
-    RUN is an id, the beginning of one, "latest", or "latest~1" for the one before.
+    RUN is an id, the beginning of one, "latest" (the newest run or duel), or "latest~1" for the one before. Parts of a
+    bisection, a search, a calibration or a replay are named by their ids.
     """
 
 
@@ -67,7 +68,7 @@ def show(config: Config, run: str, as_json: bool) -> None:  # noqa: FBT001 - cli
     from reports.terminal.output import print_run
 
     with open_results(config) as store:
-        data = store.load(store.resolve(run))
+        data = load_run(store, run)
     if as_json:
         from reports.views.run_json import run_json
 
@@ -100,7 +101,7 @@ def export(config: Config, run: str, form: str, output: str) -> None:
 
     check_output(output)
     with open_results(config) as store:
-        data = store.load(store.resolve(run))
+        data = load_run(store, run)
     derived = Derived(figures_of=repetition_figures, unit_of=unit_of, sentence_of=explained)
     write_output(export_run(data, form, derived), output)
 
@@ -152,7 +153,7 @@ def delete(config: Config, run: str, yes: bool) -> None:  # noqa: FBT001 - click
     from harness.store.traces import delete_traces
 
     with open_results(config) as store:
-        run_id = store.resolve(run)
+        run_id = chosen_run(store, run)
         if store.head(run_id).ended_at is None:
             raise UsageError("the run is still running", where=run_id, remedy="end it first, or wait for it")
         if not yes:

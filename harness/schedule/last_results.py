@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness.core.records.bisection import BISECTION_OF
 from harness.store.exports.openmetrics import Result, results_of
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
@@ -13,8 +12,6 @@ SEARCHED_RUNS: Final = 500
 """The number of newest runs among which the last results are looked for."""
 READ_RUNS: Final = 50
 """The maximum number of runs that are read: the newest of each selection on each machine."""
-OF_SEVERAL_ARMS: Final = ("duel: ", "tune: ", "calibrate: ", BISECTION_OF)
-"""Selections of runs whose values count only as ratios of their arms."""
 
 
 @dataclass(slots=True)
@@ -39,7 +36,7 @@ def _newest(rows: Sequence[RunRow]) -> list[RunRow]:
     """The newest finished run of each selection on each machine, newest first. `rows` are newest first."""
     found: dict[tuple[str, str], RunRow] = {}
     for row in rows:
-        if row.status.is_finished and not row.is_replay and not row.selection.startswith(OF_SEVERAL_ARMS):
+        if row.status.is_finished and not row.kind.compares_arms:
             found.setdefault((row.machine_key, row.selection), row)
     return list(found.values())[:READ_RUNS]
 

@@ -31,7 +31,6 @@ from harness.schedule.confirmation import (
 from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy, endings
 from harness.schedule.history_findings import Tested
 from harness.schedule.job import Job
-from harness.schedule.last_results import OF_SEVERAL_ARMS
 from harness.schedule.notifiers import Line, Message
 from harness.schedule.outbox import Outbox
 from harness.schedule.promotion import refusal
@@ -130,7 +129,7 @@ class PostRunActions:
             for each in history.of_machine:
                 self.say(f"{each.sentence}: not from what was under test, so this is the machine's and raises no alert")
         rows = reversed(self.store.list(machine_key=machine, limit=history_findings.NEAR))
-        runs = [row.id for row in rows if not row.is_replay and not row.selection.startswith(OF_SEVERAL_ARMS)]
+        runs = [row.id for row in rows if not row.kind.compares_arms]
         ended = self._try(
             lambda: endings(known, self.policy, at=_began(data, now), accepted=lambda alert: self.accepted(alert, data))
         )

@@ -1,7 +1,7 @@
 """Queries of the results database. Each runs in the caller's transaction."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 
 from harness.core.errors import UsageError, did_you_mean
 from harness.core.records.repetition import Block, Launch, Repetition
-from harness.core.records.run import REPLAY_OF, RunData, RunRecord, RunStatus
+from harness.core.records.run import RunData, RunKind, RunRecord, RunStatus, kind_of
 from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store.earlier import with_proven_suspects, without_self_comparisons
 from harness.store.payload import decode, decode_all
@@ -127,20 +127,33 @@ def running(connection: Connection, machine_key: str) -> tuple[Running, ...]:
     )
 
 
-def resolve(connection: Connection, name: str, *, machine_key: str | None = None) -> str:
-    """The id for `name`: an id, a unique prefix of one, "latest" or "latest~N"."""
-    question = select(RUNS.c.id).order_by(*_NEWEST_FIRST)
+def resolve(
+    connection: Connection, name: str, *, machine_key: str | None = None, among: Collection[RunKind] | None = None
+) -> str:
+    """The id for `name`: an id, a unique prefix of one, "latest" or "latest~N".
+
+    The latest are of the kinds `among`; None is every kind but replays, each of which is a part of its run.
+    """
+    question = select(RUNS.c.id, RUNS.c.selection).order_by(*_NEWEST_FIRST)
     if machine_key is not None:
         question = question.where(RUNS.c.machine_key == machine_key)
-    ids: tuple[str, ...] = tuple(connection.scalars(question))
+    selections: dict[str, str] = {row.id: row.selection for row in connection.execute(question)}
+    ids = tuple(selections)
     if not ids:
         raise UsageError("no run is stored yet", where=name, remedy="measure one with `kokoro-bench run`")
     if latest := re.fullmatch(r"latest(?:~(\d{1,9}))?", name):
         back = int(latest[1] or 0)
-        # A replay is a part of its run.
-        ids = tuple(connection.scalars(question.where(RUNS.c.selection.not_like(f"{REPLAY_OF}%"))))
+        kinds = among if among is not None else set(RunKind) - {RunKind.REPLAY}
+        ids = tuple(run_id for run_id, selection in selections.items() if kind_of(selection) in kinds)
         if back < len(ids):
             return ids[back]
+        if not ids:
+            found = " or ".join(sorted(each.value for each in kinds))
+            raise UsageError(
+                f"no {found} is stored yet",
+                where=name,
+                remedy="`kokoro-bench runs list` shows what is; name it by its id",
+            )
         stored = "there is only 1 run" if len(ids) == 1 else f"there are only {len(ids)} runs"
         raise UsageError(stored, where=name, remedy=f"the oldest is latest~{len(ids) - 1}, {ids[-1]}")
     if name in ids:

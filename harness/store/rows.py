@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from harness.core.errors import StoreError
 from harness.core.records.repetition import Block, Launch, Repetition
-from harness.core.records.run import REPLAY_OF, RunRecord, RunStatus
+from harness.core.records.run import RunKind, RunRecord, RunStatus, kind_of
 from harness.core.records.verdict import Summary, Verdict
 from harness.store.payload import PAYLOAD_FORMAT, encode
 from harness.store.schema import SCENARIOS, SERIES, SUMMARIES
@@ -54,9 +54,9 @@ class RunRow:
     """Regressions that a waiver excuses; None also for a run that an earlier version analysed."""
 
     @property
-    def is_replay(self) -> bool:
-        """Whether it is a part of another run."""
-        return self.selection.startswith(REPLAY_OF)
+    def kind(self) -> RunKind:
+        """What it is, by its selection."""
+        return kind_of(self.selection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The results database: stores runs block by block during the measurement, and reads them afterwards."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, count
@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from harness.core.errors import StoreError
 from harness.core.records.environment import Conditions
 from harness.core.records.repetition import Block, Launch, Repetition
-from harness.core.records.run import RunData, RunOutline, RunRecord, RunStatus
+from harness.core.records.run import RunData, RunKind, RunOutline, RunRecord, RunStatus
 from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.store import queries
 from harness.store.abandoned import mark_interrupted, may_be_running
@@ -272,10 +272,10 @@ class RunStore:
         with reading(self._database) as connection:
             return next(iter(queries.list_runs(connection, run_id=run_id)), None)
 
-    def resolve(self, name: str, *, machine_key: str | None = None) -> str:
-        """The id for `name`: an id, a unique prefix of one, "latest", or "latest~N" (the Nth before the latest)."""
+    def resolve(self, name: str, *, machine_key: str | None = None, among: Collection[RunKind] | None = None) -> str:
+        """The id for `name`: an id, a unique prefix of one, "latest", or "latest~N", of those `among` (not replays)."""
         with reading(self._database) as connection:
-            return queries.resolve(connection, name, machine_key=machine_key)
+            return queries.resolve(connection, name, machine_key=machine_key, among=among)
 
     def series(
         self, metric: str, scenario_id: str, machine_key: str, limit: int | None = None, *, verdicts: bool = False

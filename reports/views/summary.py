@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.analysis.messages import no_interval
 from harness.core.comma_lists import listed
-from harness.core.records.run import RunData
+from harness.core.records.run import RunData, RunKind, kind_of
 from harness.core.records.verdict import SPEECH_VERDICT, TargetKind
 from harness.core.redaction import published
 from harness.metrics.registry import lacks_interval
@@ -20,9 +20,6 @@ from reports.views.targets import OPEN, targets, targets_sentence
 
 MOST = 10
 """The maximum number of lines per table; further ones are counted."""
-
-DUEL = "duel: "
-"""The start of the selection of a duel, whose first two scenarios are the candidate and the reference."""
 
 _NOTIFIES = re.compile(r"(&#64;(?=\w)|(?:\\#|!|&#38;|\\\$)(?=\d)|(?:%|\\~)(?=\\?[\w\"]))")
 """The beginning of a mention or of a reference. Trackers look for them in the text that is shown, after escapes."""
@@ -86,7 +83,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _sides(data: RunData) -> list[str]:
     """The sources of a duel's sides, if both come from git."""
     arms = [scenario.arm for scenario in data.run.scenarios[:2]]
-    if not data.run.selection.startswith(DUEL) or not all(arm.source for arm in arms):
+    if kind_of(data.run.selection) is not RunKind.DUEL or not all(arm.source for arm in arms):
         return []
     return [escape(f"{arms[0].source} against {arms[1].source}")]
 

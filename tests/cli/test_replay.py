@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.records.run import RunKind
 from harness.store.runs import open_store
 from tests.accepting import changed
 from tests.conftest import Command
@@ -61,7 +62,7 @@ def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: 
     assert lines[1].startswith("measuring takes about 0:40: 0:18 for the values of this run, then 0:22 for 1 arm")
     run_id = latest(tmp_path)
     with open_store(tmp_path / ".kokoro-bench" / "results.sqlite") as store:
-        (replay,) = (row for row in store.list() if row.is_replay)
+        (replay,) = (row for row in store.list() if row.kind is RunKind.REPLAY)
     assert f"changed {difference}; replayed pair by pair in run {replay.id}" in ran.stdout
     page = (tmp_path / "site" / "runs" / f"{run_id}.html").read_text(encoding="utf-8")
     assert "Pair by pair with what was accepted" in page

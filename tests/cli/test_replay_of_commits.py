@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.cache_root import ROOT_VARIABLE
-from harness.core.records.run import RunData
+from harness.core.records.run import RunData, RunKind
 from harness.store.reference_file import load_reference
 from harness.store.runs import open_store
 from tests.conftest import Command
@@ -37,7 +37,7 @@ class Accepted:
 
     def replays(self) -> list[RunData]:
         with open_store(self.project / ".kokoro-bench/results.sqlite") as store:
-            return [store.load(row.id) for row in store.list() if row.is_replay]
+            return [store.load(row.id) for row in store.list() if row.kind is RunKind.REPLAY]
 
     def latencies(self) -> dict[str, int]:
         """Side → how many times WORK its texts took in the only replay."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from harness.core.records.bisection import BISECTION_OF
 from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.repetition import Block, Launch, Phase, Repetition
 from harness.core.records.scenario import Scenario
@@ -18,6 +19,9 @@ REPLAY_OF = "replay of "
 CONFIRMATION = "confirmation of "
 """Begins the arm in the selection of a replay that was made to confirm what the run had found."""
 
+DUEL = "duel: "
+"""Begins the selection of a duel, whose first two scenarios are the candidate and the reference."""
+
 RUN_FORMAT = 1
 """Version of the record's form. History: 1, the first."""
 
@@ -25,6 +29,47 @@ RUN_FORMAT = 1
 def confirmation_selection(run_id: str, arm_id: str) -> str:
     """The selection of the duel that confirms what the run `run_id` has found of an arm."""
     return f"{REPLAY_OF}{run_id}: {CONFIRMATION}{arm_id}"
+
+
+class RunKind(StrEnum):
+    """What a stored run is."""
+
+    RUN = "run"
+    VALIDATION = "validation"
+    DUEL = "duel"
+    REPLAY = "replay"
+    """The pairs of another run with what was accepted."""
+    SEARCH = "search"
+    """A round, a check or the final duel of `tune` or `optimise`."""
+    CALIBRATION = "calibration"
+    BISECTION = "bisection"
+    """One measurement of a bisection."""
+
+    @property
+    def compares_arms(self) -> bool:
+        """Whether its values count only as ratios of its arms."""
+        return self not in (RunKind.RUN, RunKind.VALIDATION)
+
+
+MEASURED = frozenset({RunKind.RUN})
+"""Runs whose values stand for themselves: what can be accepted, and compared with another run."""
+RESULTS = frozenset({RunKind.RUN, RunKind.VALIDATION, RunKind.DUEL})
+"""Runs that are a result by themselves, and no part of something larger."""
+_KINDS = {
+    REPLAY_OF: RunKind.REPLAY,
+    DUEL: RunKind.DUEL,
+    "tune: ": RunKind.SEARCH,
+    "optimise: ": RunKind.SEARCH,
+    "calibrate: ": RunKind.CALIBRATION,
+    BISECTION_OF: RunKind.BISECTION,
+    "validate": RunKind.VALIDATION,
+}
+"""Beginning of a selection → kind; every other run is a `RUN`."""
+
+
+def kind_of(selection: str) -> RunKind:
+    """The kind of a run, which the beginning of its selection tells."""
+    return next((kind for start, kind in _KINDS.items() if selection.startswith(start)), RunKind.RUN)
 
 
 class RunStatus(StrEnum):
@@ -88,7 +133,7 @@ class RunRecord:
     @property
     def replay_of(self) -> str:
         """The id of the run that this run is a replay of; "" for other runs."""
-        is_replay = self.selection.startswith(REPLAY_OF)
+        is_replay = kind_of(self.selection) is RunKind.REPLAY
         return self.selection.removeprefix(REPLAY_OF).partition(":")[0] if is_replay else ""
 
     @property
