@@ -115,7 +115,7 @@ def import_files(config: Config, files: tuple[str, ...]) -> None:
     Each run keeps its machine, and is compared only with runs of that machine. A run that is stored already is left as
     it is. Of several files, all are read before the first run is stored.
     """
-    from harness.store.exports.jsonl import read_jsonl
+    from harness.store.exports.formats import read_jsonl
     from harness.store.imports import check_names
 
     read = []

@@ -11,8 +11,7 @@ from harness.core.records.run import RunData, RunStatus
 from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import VerdictKind
 from harness.store.baselines import load_baselines
-from harness.store.exports.formats import Derived, export
-from harness.store.exports.jsonl import read_jsonl
+from harness.store.exports.formats import Derived, export, read_jsonl
 from harness.store.runs import open_store
 
 DATA = Path(__file__).with_name("data")

@@ -17,8 +17,7 @@ from harness.engines.http.target import Target
 from harness.engines.protocol import ServerProcess, Shared
 from harness.measure.load.arrivals import NS, starts_of
 from harness.measure.load.client import LoadClient, LoadResult
-from harness.measure.load.invariants import check_invariants
-from harness.measure.load.isolation import SoloReference
+from harness.measure.load.invariants import SoloReference, check_invariants
 from harness.measure.load.loops import closed_loop, open_loop
 from harness.measure.load.records import KeepAudio, Workload, histogram
 from harness.measure.system.server_process import ServerWatch

@@ -5,23 +5,20 @@ Compare a distance with that of the original from itself under another seed, whi
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.core.records.value import Reading, known, unknown
-from harness.metrics.audio.distances import (
-    aligned_spectra,
-    largest_step,
-    log_spectral_distance,
-    mel_cepstral_distortion,
-    peak_distortion,
-    timbre_distance,
-)
-from harness.metrics.audio.spectra import hop_length
+from harness.metrics.audio.alignment import Alignment, align
+from harness.metrics.audio.spectra import FLOOR, HOP_S, SLICE, hop_length, levels, mel_cepstra, power_spectra
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from harness.metrics.audio.spectra import Floats
+
 
 NO_AUDIO = "there is no audio to compare"
 NOT_ASKED = "not computed of this text: it takes as long as the speech itself"
@@ -78,3 +75,149 @@ def _compared(x: _Signal, y: _Signal, sample_rate: int, perception: bool) -> Map
         "pesq": pesq(fitted, original, sample_rate),
         "stoi": stoi(fitted, original, sample_rate),
     }
+
+
+PAUSE_DB = -60.0
+"""A frame whose largest bin is below this is a pause. Pairs of pauses are not compared."""
+SPOKEN_DB = -40.0
+"""Frames whose largest bin lies above this, relative to the loudest frame, are speech."""
+SPEECH_FLOOR_DB = -90.0
+"""No frame below this is speech, however quiet the loudest one is."""
+PEAK_FRAMES = 10
+"""A missing or other sound takes about 100 ms, ten frames."""
+
+DRIFT_SHARE = 0.10
+DRIFT_S = (1.0, 5.0)
+"""The allowed drift beyond the ratio of durations: a tenth of the longer signal, within these bounds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedSpectra:
+    """Two utterances and their aligned frames, without the pairs in which both pause.
+
+    Powers have the shape (frames, bins), cepstra (frames, 13), each with its own number of frames; `rows` and
+    `columns`, shape (pairs,), are the frames of x and of y.
+    """
+
+    power_x: "Floats"
+    power_y: "Floats"
+    cepstra_x: "Floats"
+    cepstra_y: "Floats"
+    rows: "NDArray[np.intp]"
+    columns: "NDArray[np.intp]"
+    path: Alignment
+    """The alignment of all frames, pauses included."""
+
+
+def aligned_spectra(x: "NDArray[np.floating]", y: "NDArray[np.floating]", sample_rate: int) -> AlignedSpectra:
+    """The spectra of two signals, neither empty, along the cheapest path between their mel cepstra c1 … c13."""
+    power_x, power_y = power_spectra(x, sample_rate), power_spectra(y, sample_rate)
+    cepstra_x, cepstra_y = mel_cepstra(power_x, sample_rate), mel_cepstra(power_y, sample_rate)
+    path = _symmetric_path(cepstra_x, cepstra_y)
+    rows, columns = path.rows, path.columns
+    sounding = (levels(power_x)[rows] >= PAUSE_DB) | (levels(power_y)[columns] >= PAUSE_DB)
+    return AlignedSpectra(
+        power_x=power_x,
+        power_y=power_y,
+        cepstra_x=cepstra_x,
+        cepstra_y=cepstra_y,
+        rows=rows[sounding],
+        columns=columns[sounding],
+        path=path,
+    )
+
+
+def log_spectral_distance(aligned: AlignedSpectra) -> Reading:
+    """Mean over pairs of √(mean over bins of (10 log10(P_x / P_y))²), in dB; powers count from −100 dB on.
+
+    A. H. Gray and J. D. Markel, "Distance measures for speech processing", IEEE ASSP 24 (1976), their L2 norm.
+    """
+    import numpy as np
+
+    pairs = len(aligned.rows)
+    if not pairs:
+        return unknown("both are silent")
+    total = 0.0
+    for begin in range(0, pairs, SLICE):
+        rows, columns = aligned.rows[begin : begin + SLICE], aligned.columns[begin : begin + SLICE]
+        power_x, power_y = np.maximum(aligned.power_x[rows], FLOOR), np.maximum(aligned.power_y[columns], FLOOR)
+        total += float(np.sqrt(np.square(10 * np.log10(power_x / power_y)).mean(axis=1)).sum())
+    return known(total / pairs)
+
+
+def mel_cepstral_distortion(aligned: AlignedSpectra) -> Reading:
+    """Mean over pairs of (10 / ln 10) √(2 Σ_m (x_m − y_m)²) over c1 … c13, in dB.
+
+    R. F. Kubichek, "Mel-cepstral distance measure for objective speech quality assessment", IEEE PACRIM 1993.
+    """
+    if not len(aligned.rows):
+        return unknown("both are silent")
+    return known(float(_pair_distortions(aligned).mean()))
+
+
+def peak_distortion(aligned: AlignedSpectra) -> Reading:
+    """The largest mel-cepstral distortion (dB) of any ten successive pairs of frames.
+
+    A missing phoneme leaves the mean of a sentence nearly as it was, but not this.
+    """
+    import numpy as np
+
+    if not len(aligned.rows):
+        return unknown("both are silent")
+    distances = _pair_distortions(aligned)
+    width = min(PEAK_FRAMES, len(distances))
+    return known(float(np.convolve(distances, np.full(width, 1 / width), mode="valid").max()))
+
+
+def timbre_distance(aligned: AlignedSpectra) -> Reading:
+    """Mel-cepstral distance (dB) between the mean spectra of both utterances: that of two voices, whatever they say."""
+    ours = _mean_cepstrum(aligned.power_x, aligned.cepstra_x)
+    theirs = _mean_cepstrum(aligned.power_y, aligned.cepstra_y)
+    if ours is None or theirs is None:
+        return unknown("one of them is silent")
+    return known(float(_cepstral_distance(ours, theirs)))
+
+
+def largest_step(audio: "NDArray[np.floating]") -> Reading:
+    """The largest difference between two successive samples; full scale is from −1 to 1.
+
+    Speech has none near full scale. Samples that overflow an integer jump from one end to the other.
+    """
+    import numpy as np
+
+    if len(audio) < 2:
+        return unknown("fewer than two samples")
+    return known(float(np.abs(np.diff(audio)).max()))
+
+
+def _mean_cepstrum(power: "Floats", cepstra: "Floats") -> "Floats | None":
+    """Shape (13,): the mean over the frames with speech; None if there are none."""
+    loudness = levels(power)
+    spoken = (loudness >= loudness.max() + SPOKEN_DB) & (loudness > SPEECH_FLOOR_DB)
+    return cepstra[spoken].mean(axis=0) if spoken.any() else None
+
+
+def _pair_distortions(aligned: AlignedSpectra) -> "Floats":
+    """Shape (pairs,): the mel-cepstral distance of each pair of frames, in dB."""
+    return _cepstral_distance(aligned.cepstra_x[aligned.rows], aligned.cepstra_y[aligned.columns])
+
+
+def _cepstral_distance(x: "Floats", y: "Floats") -> "Floats":
+    """(10 / ln 10) √(2 Σ_m (x_m − y_m)²) over the last axis, in dB."""
+    import numpy as np
+
+    return np.asarray(10 / np.log(10) * np.sqrt(2 * np.square(x - y).sum(axis=-1)))
+
+
+def _symmetric_path(x: "Floats", y: "Floats") -> Alignment:
+    """The same path whichever comes first: steps that cost the same would else be taken differently."""
+    radius = _radius(max(len(x), len(y)))
+    if (len(x), x.tobytes()) <= (len(y), y.tobytes()):
+        return align(x, y, radius=radius)
+    mirrored = align(y, x, radius=radius)
+    return Alignment(rows=mirrored.columns, columns=mirrored.rows, cost=mirrored.cost)
+
+
+def _radius(frames: int) -> int:
+    shortest, longest = DRIFT_S
+    return round(min(max(DRIFT_SHARE * frames, shortest / HOP_S), longest / HOP_S))

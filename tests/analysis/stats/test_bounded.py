@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from harness.analysis.stats.bounded import says_nothing, scaled
+from harness.analysis.stats.estimate import says_nothing, scaled
 
 INF = math.inf
 

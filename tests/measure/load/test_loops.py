@@ -23,7 +23,7 @@ from harness.engines.protocol import ServerProcess
 from harness.measure.load.arrivals import constant
 from harness.measure.load.client import LoadClient, LoadResult
 from harness.measure.load.http_streams import MOST_DEFERRED, DeferredDecoding
-from harness.measure.load.isolation import SoloReference, similarity
+from harness.measure.load.invariants import SoloReference, similarity
 from harness.measure.load.loops import closed_loop, open_loop, playback_end_ns
 from harness.measure.load.records import KeepAudio, RequestTrace, Workload
 from harness.measure.system.server_process import ServerWatch

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.metrics.audio.distances import aligned_spectra, largest_step, peak_distortion, timbre_distance
+from harness.metrics.audio.similarity import aligned_spectra, largest_step, peak_distortion, timbre_distance
 
 RATE = 24_000
 SECONDS = 1.0

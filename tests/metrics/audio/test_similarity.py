@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from harness.metrics.audio.alignment import Alignment
-from harness.metrics.audio.distances import (
+from harness.metrics.audio.similarity import (
+    DEVIATIONS,
     AlignedSpectra,
     aligned_spectra,
+    compare,
     log_spectral_distance,
     mel_cepstral_distortion,
 )
-from harness.metrics.audio.similarity import DEVIATIONS, compare
 from harness.metrics.registry import METRICS, Per
 
 RATE = 24_000

@@ -15,8 +15,7 @@ from harness.core.records.run import RunData, RunRecord
 from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.core.redaction import published
-from harness.store.exports.formats import CSV_COLUMNS, FORMS, Derived, export
-from harness.store.exports.jsonl import read_jsonl
+from harness.store.exports.formats import CSV_COLUMNS, FORMS, Derived, export, read_jsonl
 
 HOSTILE = ('</script><b>"', "comma, semicolon; tab\t", "two\r\nlines", "\u202eright to left", "=1+1", "x" * 300, "\0")
 
