@@ -45,6 +45,7 @@ class EngineOrder:
 
     `profile` is the prefix of the name of a profile that the engine writes when it is closed; "" for none. `language`
     is the tag that the user has chosen, "" for none. `server` is the command of the server to start for this launch.
+    `logs` is the folder of this run's server logs, for an engine that starts a server of its own.
     """
 
     engine: str
@@ -62,6 +63,7 @@ class EngineOrder:
     profile: str = ""
     script: Mapping[str, str] = field(default_factory=dict)
     server: ServerCommand | None = None
+    logs: str = ""
 
 
 FIRST_BYTE = "first_byte"

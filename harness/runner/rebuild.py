@@ -71,6 +71,7 @@ def rebuild(
         arm, place = _with_source(arm, place, accepted, config)
     if (was.model_sha256, was.voices_sha256) != (now.model_sha256, now.voices_sha256):
         arm, files = _with_model(arm, files, accepted, now, report=report)
+    files = replace(files, logs=factory.files(under_test.arm).logs)
     return RestoredArm(arm=arm, place=place, files=files, note=note)
 
 

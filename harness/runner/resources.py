@@ -181,7 +181,8 @@ class ArtifactResolver:
         if arm.model is None:
             return ArmFiles()
         found = self.files(arm.model.name)
-        return ArmFiles(model_path=str(found.model_path), voices_path=str(found.voices_path))
+        logs = self._servers.log_folder() if declaration_of(arm.engine).server else ""
+        return ArmFiles(model_path=str(found.model_path), voices_path=str(found.voices_path), logs=logs)
 
 
 def _real(config: Config, report: Reporter) -> Resources:

@@ -73,7 +73,7 @@ class StartedServers:
             stop_signal=settings.stop_signal,
             stop_timeout_s=settings.stop_timeout,
             port=settings.port,
-            logs=self._log_folder(),
+            logs=self.log_folder(),
         )
 
     def order(self, arm: Arm) -> ServerCommand:
@@ -132,7 +132,8 @@ class StartedServers:
                     remedy=f"run it in {folder}",
                 )
 
-    def _log_folder(self) -> str:
+    def log_folder(self) -> str:
+        """The folder of the logs of this run, beside the results. It is made at the first call."""
         if not self._logs:
             root = self.config.audio.parent / "server-logs"
             folder = root / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}"

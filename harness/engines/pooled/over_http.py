@@ -43,9 +43,10 @@ PREFIX = "KOKORO_BENCH_"
 class ServedEngine:
     """A server process and the connection to it."""
 
-    def __init__(self, server: StartedServer, client: EndpointEngine, facts: EngineFacts, *, logs: Path) -> None:
+    def __init__(self, server: StartedServer, client: EndpointEngine, facts: EngineFacts, *, scratch: str) -> None:
+        """`scratch` is a folder to remove at the end, "" for none."""
         self._server = server
-        self._logs = logs
+        self._scratch = scratch
         self._client = client
         self._facts = facts
 
@@ -86,17 +87,18 @@ class ServedEngine:
         """Close the connection and end the server."""
         self._client.close()
         self._server.close()
-        shutil.rmtree(self._logs, ignore_errors=True)
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine:
     """Start the server, in the parts "session" (until it listens) and "warm_up" (until it is ready), and connect.
 
-    The log of a server that does not start is kept, since the refusal names it.
+    Its log is kept in the order's folder. If the order names none, the log goes with the engine.
     """
     _check(order)
-    logs = Path(tempfile.mkdtemp(prefix="kokoro-server-"))
-    server = StartedServer(_command(order, logs), clock=clock)
+    scratch = "" if order.logs else tempfile.mkdtemp(prefix="kokoro-server-")
+    server = StartedServer(_command(order, Path(order.logs or scratch)), clock=clock)
     try:
         server.start(stages, parts=PARTS)
         status = server.read("/status")
@@ -107,6 +109,8 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine
         client = connect(replace(order, url=server.address, session_options=options), clock=clock, stages=stages)
     except BaseException:
         server.close()
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
         raise
     facts = replace(
         client.facts,
@@ -114,7 +118,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine
         packages=tuple(sorted({**dict(client.facts.packages), **status["packages"]}.items())),
         options=tuple(status["options"].items()),
     )
-    return ServedEngine(server, client, facts, logs=logs)
+    return ServedEngine(server, client, facts, scratch=scratch)
 
 
 def _check(order: EngineOrder) -> None:

@@ -183,6 +183,8 @@ def engine_order(
         session_options=dict(arm.session_options),
         url=arm.url,
         server=files.server,
+        # The harness of another revision may not know the field.
+        logs="" if arm.revision else files.logs,
         seed=seed,
         profile=profile,
         script=script,

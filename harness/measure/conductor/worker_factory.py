@@ -18,11 +18,15 @@ STATUS_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmFiles:
-    """Paths of the files that an arm names, "" if the engine needs no file, and the server that it starts."""
+    """Paths of the files that an arm names, "" if the engine needs no file, and the server that it starts.
+
+    `logs` is the folder of the logs of an engine that starts a server of its own, "" for other engines.
+    """
 
     model_path: str = ""
     voices_path: str = ""
     server: ServerCommand | None = None
+    logs: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import psutil
 import pytest
 
@@ -19,6 +20,7 @@ from harness.engines.protocol import Engine, EngineOrder, Remote, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
 from harness.models.files import ModelFiles
 from harness.plan.arm_spec import arm_spec_of, parse_arm_spec
+from tests.conftest import Command
 
 TEXT = "A quick brown fox jumps over the dog. Then it rests for a while."
 PATIENCE_S = 240.0
@@ -120,6 +122,26 @@ def test_a_server_that_cannot_start_is_a_refusal(small_replica: ModelFiles, tmp_
     clock = SystemClock()
     with pytest.raises(EngineRefusal, match=r"the server ended with exit code \d+ before .*; its last lines: .*model"):
         over_http.start(order, clock=clock, stages=Stages(clock))
+
+
+def test_the_log_of_a_server_that_cannot_start_is_kept_beside_the_results(
+    small_replica: ModelFiles, tmp_path: Path, here: Command
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    model = onnx.load(small_replica.model_path)
+    model.graph.node[len(model.graph.node) // 2].op_type = "NoSuchOperator"
+    onnx.save(model, tmp_path / "broken.onnx")
+    found = here(
+        "run", "--engine", "kokoro-server", "--model", "broken.onnx", "--voices", str(small_replica.voices_path),
+        "-k", "text_lengths", "--text", "chars-12", "--launches", "1", "--blocks", "1", "--budget", "60s",
+        TMPDIR=str(temporary),
+    )  # fmt: skip
+    assert found.returncode == 3, found.stdout + found.stderr
+    (log,) = (tmp_path / ".kokoro-bench" / "server-logs").glob("*/kokoro-server-*.log")
+    assert "NoSuchOperator" in log.read_text(encoding="utf-8")
+    assert log.name in found.stdout
+    assert not list(temporary.glob("kokoro-server-*"))
 
 
 def test_a_path_with_a_comma_is_one_model_to_the_server(small_replica: ModelFiles, tmp_path: Path) -> None:
