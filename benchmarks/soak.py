@@ -6,6 +6,7 @@ twice. Ends with a table of checks, and with exit code 3 if one does not hold. L
 """
 
 import argparse
+import json
 import random
 import signal
 import sys
@@ -14,12 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from benchmarks.soak_checks import all_checks
 from benchmarks.soak_evidence import Check
 from benchmarks.soak_ground import Ballast, adopt_orphans, end_all, enter_own_mounts, mount_disk
-from benchmarks.soak_site import SERVER_JOB, USUAL, Site
+from benchmarks.soak_site import SERVER_JOB, SLOW, USUAL, Site
 from harness.core.records.schedule import AlertKind, FireState
 from harness.server.mock.server import serving
 from harness.store.runs import open_store
@@ -34,9 +36,11 @@ SETTLE_S = 420.0
 """The longest time to wait, after the last disturbance, until everything is measured and sent."""
 LOOK_EVERY = 10
 """Of so many ticks, one reads the store."""
-LONGER_S = 100.0
-"""How much longer a slowdown may last if no run has measured it."""
-FIRST_KILL, LAST_KILL = 0.12, 0.92
+RUNS_BEFORE = 2
+"""So many runs have measured the server as usual before a slowdown is planted. With one accepted run the gate sees no
+change at all, and while the alert of an earlier slowdown is open, a new one is the same to it."""
+FIRST_KILL, LAST_SCHEDULER, LAST_KILL = 0.12, 0.5, 0.92
+"""The kills, as shares of the time. The last scheduler is left alone for long, because its memory is observed."""
 TWO_PLANTS_MINUTES = 12.0
 
 
@@ -95,38 +99,39 @@ def _script(site: Site, length_s: float, kill_every_s: float) -> Iterator[Step]:
     """What happens when, by the seed."""
     draw = site.random
     two = length_s >= TWO_PLANTS_MINUTES * 60
-    plants = ((0.2, 0.4), (0.6, 0.8)) if two else ((0.5, 0.8),)
-    for number, (since, until) in enumerate(plants):
-        yield Step(at=since * length_s, do=lambda: _done(site.slow, planted=True))
-        yield Step(at=until * length_s, do=_taken_back(site), within_s=length_s)
-        # The first alert of the first slowdown ends its sender; of the second one, the message of its end does.
-        yield Step(at=(until if number else since) * length_s, do=lambda: _done(setattr, site.webhook, "armed", True))
+    for since, until in ((0.2, 0.4), (0.6, 0.8)) if two else ((0.5, 0.8),):
+        yield Step(at=since * length_s, do=in_turn(site, planted=True), within_s=length_s)
+        yield Step(at=until * length_s, do=in_turn(site, planted=False), within_s=length_s)
+    for at in (0.2, 0.4) if two else (0.5,):
+        # The alert of the first slowdown ends its sender, and so does the message of its end.
+        yield Step(at=at * length_s, do=lambda: _done(setattr, site.webhook, "armed", True))
     fills = [draw.uniform(*span) * (length_s - FULL_S) for span in ((0.25, 0.32), (0.84, 0.92))]
     for at in fills:
         yield Step(at=at, do=lambda: _done(site.disk, full=True))
         yield Step(at=at + FULL_S, do=lambda: _done(site.disk, full=False))
-    at, victims = FIRST_KILL * length_s, list(VICTIMS)
+    at, victims = FIRST_KILL * length_s, list[str]()
     while at < LAST_KILL * length_s:
-        if not victims:
-            victims = list(VICTIMS)
+        allowed = VICTIMS if at < LAST_SCHEDULER * length_s else VICTIMS[:2]
+        victims = [each for each in victims if each in allowed] or list(allowed)
         victim = victims.pop(draw.randrange(len(victims)))
         if not any(-5 < at - fill < FULL_S + 5 for fill in fills):
             yield Step(at=at, do=lambda victim=victim: site.kill(victim))  # type: ignore[misc]
         at += kill_every_s * draw.uniform(0.6, 1.4)
 
 
-def _taken_back(site: Site) -> Callable[[], bool]:
-    """Takes the slowdown back once a run has measured it, on a busy machine too; 100 s later without one."""
-    tries = []
+def in_turn(site: Site, *, planted: bool) -> Callable[[], bool]:
+    """Plants the slowdown, or takes it back, between two runs, and not before enough of them have measured the server.
+
+    As a new version would: a run that lies in it by half shows neither level.
+    """
+    tries = count()
 
     def step() -> bool:
-        tries.append(time.time())
-        if len(tries) % LOOK_EVERY != 1:
+        if next(tries) % LOOK_EVERY or (site.server.script is SLOW) == planted:
             return False
-        planted = next(each.at for each in reversed(site.events) if each.kind == "slowdown")
-        if not site.measured_since(planted) and tries[-1] - tries[0] < LONGER_S:
+        if not site.measured_since_change(RUNS_BEFORE if planted else 1):
             return False
-        return _done(site.slow, planted=False)
+        return _done(site.slow, planted=planted)
 
     return step
 
@@ -190,6 +195,7 @@ def _keep(site: Site, folder: Path) -> None:
 
     copytree(site.root, folder / "project", dirs_exist_ok=True, ignore=lambda *_: ["ballast", "reports"])
     (folder / "scheduler.log").write_bytes(site.log.read_bytes())
+    (folder / "memory.json").write_text(json.dumps(site.memory.samples))
     print(f"kept in {folder}")
 
 

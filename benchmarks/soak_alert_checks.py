@@ -39,6 +39,7 @@ def opens(alert: Alert) -> int:
 def ends(alert: Alert) -> int:
     """How many messages have to report its end."""
     reported = alert.kind is not AlertKind.IMPROVEMENT and alert.ending is not AlertEnding.NOT_CONFIRMED
+    reported = reported and alert.confirmation is not Confirmation.WAITING
     return int(alert.closed_at is not None and reported)
 
 

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks.soak_alert_checks import alert_checks
+from benchmarks.soak import RUNS_BEFORE, in_turn
+from benchmarks.soak_alert_checks import alert_checks, ends, opens
 from benchmarks.soak_evidence import Evidence
 from benchmarks.soak_memory import WARM_UP_S, MemoryLog
-from benchmarks.soak_site import SERVER_JOB, Event
+from benchmarks.soak_site import SERVER_JOB, SLOW, USUAL, Event
 from harness.core.records.schedule import (
     Alert,
     AlertEnding,
@@ -76,6 +78,33 @@ def test_each_fault_of_alerts_is_found(changes: dict[str, Any], names: list[str]
 def test_slowdown_that_no_run_measured_shows_nothing() -> None:
     evidence = replace(GOOD, fires=[replace(FIRE, started_at=40)], alerts=[], in_file=(), in_webhook=())
     assert [check.holds for check in alert_checks(evidence, settled=True) if check.name == PLANTED] == [None]
+
+
+def test_alert_that_ended_before_its_duel_needs_no_message() -> None:
+    ended = replace(SLOWDOWN, confirmation=Confirmation.WAITING, ending=AlertEnding.ACCEPTED)
+    assert (opens(ended), ends(ended), ends(replace(ended, confirmation=None))) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("planted", "slow", "measured", "does"),
+    [
+        (True, False, RUNS_BEFORE, True),
+        (True, False, RUNS_BEFORE - 1, False),  # the gate cannot see it yet, or an alert is open
+        (True, True, RUNS_BEFORE, False),
+        (False, True, 1, True),
+        (False, True, 0, False),
+        (False, False, 1, False),
+    ],
+)
+def test_slowdown_is_planted_and_taken_back_in_turn(*, planted: bool, slow: bool, measured: int, does: bool) -> None:
+    done: list[bool] = []
+    site = SimpleNamespace(
+        server=SimpleNamespace(script=SLOW if slow else USUAL),
+        measured_since_change=lambda count: measured >= count,
+        slow=lambda *, planted: done.append(planted),
+    )
+    assert in_turn(site, planted=planted)() is does  # type: ignore[arg-type]
+    assert done == ([planted] if does else [])
 
 
 def test_alerts_that_never_end_are_found() -> None:
