@@ -15,13 +15,12 @@ from harness.core.clock import Clock
 from harness.core.errors import BenchError
 from harness.core.output_files import check_directory
 from harness.core.records.schedule import Fire, FireOutcome, FireState, SchedulerInstance
-from harness.measure.conductor.event_file import read_events
 from harness.plan.config import Config
 from harness.schedule.confirmation import command_of, is_tried_again, next_of, time_limit_of
 from harness.schedule.job import Job, Settings, duration
 from harness.schedule.job_store import JobStore
-from harness.schedule.launcher import Exit, Launcher, Order, Process, events_of
-from harness.schedule.outcome import Ending, Found, explanation_outcome, outcome_of
+from harness.schedule.launcher import Exit, Launcher, Order, Process
+from harness.schedule.outcome import Ending, Found, explanation_outcome, outcome_of, run_of
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.triggers import Move, moment, plan
 from harness.store.retry import with_retries
@@ -110,7 +109,7 @@ class Daemon:
             if process is not None:
                 self.running = Running(fire=fire, job=job, process=process, until=started_at + time_limit_of(fire, job))
                 self._say(f"{fire.job}: a run of an earlier scheduler is still running (process {fire.pid})")
-            elif read_events(events_of(Path(fire.log))).run_id:
+            elif self._run_of(fire):
                 self._settle(fire, job, Exit(code=None), Ending.LOST)
             else:
                 self._queue_again(fire)
@@ -278,7 +277,7 @@ class Daemon:
         context = self.context
         now = context.clock.wall()
         log = Path(fire.log)
-        run_id = read_events(events_of(log)).run_id
+        run_id = self._run_of(fire)
         self._abandon()
         row = self._db(lambda: context.store.row(run_id)) if run_id else None
         if self._is_tried_again(fire, ending, row):
@@ -325,6 +324,9 @@ class Daemon:
         context = self.context
         stopped = ending in (Ending.STOPPED, Ending.LOST)
         return stopped and self._db(lambda: is_tried_again(context.store, fire, row, now=context.clock.wall()))
+
+    def _run_of(self, fire: Fire) -> str:
+        return self._db(lambda: run_of(fire, self.context.store))
 
     def _job(self, fire: Fire) -> Job | None:
         every = self._db(self.context.job_store.all)

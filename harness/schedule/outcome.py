@@ -1,4 +1,4 @@
-"""The outcome of a run, from its process's exit, its stored record and the last line of its log."""
+"""The run of a due time and its outcome, from its process's exit, its stored record and the last line of its log."""
 
 import signal
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ from pathlib import Path
 
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunStatus
-from harness.core.records.schedule import FireOutcome
-from harness.schedule.launcher import Exit, last_line
+from harness.core.records.schedule import Fire, FireOutcome
+from harness.measure.conductor.event_file import read_events
+from harness.schedule.confirmation import SEARCHED_RUNS
+from harness.schedule.launcher import Exit, events_of, last_line
 from harness.schedule.post_run import ENDED_WITH_US
 from harness.store.rows import RunRow
+from harness.store.runs import RunStore
 
 
 class Ending(StrEnum):
@@ -28,6 +31,24 @@ class Found:
 
     outcome: FireOutcome
     reason: str = ""
+
+
+def run_of(fire: Fire, store: RunStore) -> str:
+    """The id of the run that the process of a due time has stored; "" if it stored none.
+
+    The store is asked where the file of progress does not say it: on a full disk a run waits to be stored, and its
+    progress is left out.
+    """
+    if announced := read_events(events_of(Path(fire.log))).run_id:
+        return announced
+    if fire.explains is not None:
+        return ""
+    for row in store.list(limit=SEARCHED_RUNS):
+        if row.is_replay == bool(fire.confirms) and row.started_at >= (fire.started_at or fire.queued_at):
+            head = store.head(row.id)
+            if (head.pid, head.boot) == (fire.pid, fire.boot):
+                return row.id
+    return ""
 
 
 def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) -> Found:

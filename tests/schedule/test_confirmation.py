@@ -74,12 +74,12 @@ class Nights:
         self.bisections += 1
         process.ends = self.bisection_ends
 
-    def store_duel(self, status: RunStatus) -> str:
+    def store_duel(self, status: RunStatus, **changes: Any) -> str:
         """As `schedule confirm` stores it."""
         store = self.bench.store
         run_id = self.make_run(
             store, at=self.bench.clock.wall() + 60 + len(self.duels), status=status, scenarios=(OURS, ACCEPTED),
-            selection=confirmation_selection(self.runs[-1], ARM.id),
+            selection=confirmation_selection(self.runs[-1], ARM.id), **changes,
         )  # fmt: skip
         kind = self.duel_verdict
         size = {REGRESSED: 0.09, IMPROVED: -0.09}.get(kind, 0.002)

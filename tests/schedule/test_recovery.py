@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.records.run import RunStatus
+from harness.core.records.run import REPLAY_OF, RunStatus
 from harness.core.records.schedule import AlertEnding, AlertKind, Confirmation, FireOutcome
 from harness.core.records.verdict import VerdictKind
 from harness.schedule.alerts import ENOUGH
@@ -13,6 +13,7 @@ from harness.schedule.job import Job
 from harness.schedule.launcher import Exit
 
 from . import test_confirmation, test_endings
+from .test_confirmation import NIGHT
 from .test_thousand_nights import Run
 
 REGRESSED, UNCHANGED = VerdictKind.REGRESSED, VerdictKind.UNCHANGED
@@ -76,6 +77,59 @@ class TestUndecided:
         assert nights.alert.closed_at is None
         nights.play(2, verdict=UNKNOWN, half=0.4)
         assert (nights.alert.kind, nights.alert.ending) == (AlertKind.IMPROVEMENT, AlertEnding.RECOVERED)
+
+
+class TestProgressWithoutSpace:
+    """The disk was full when a run could have said that it began: the store knows its run by its process."""
+
+    def test_run_is_found_with_what_it_shows(self, nights: test_endings.Nights, make_run: Run) -> None:
+        bench = nights.bench
+        bench.at(NIGHT)
+        process = bench.launcher.started[-1]
+        make_run(bench.store, at=NIGHT + 1, pid=process.pid + 1, verdict=UNCHANGED)
+        run_id = make_run(bench.store, at=NIGHT + 2, pid=process.pid, verdict=REGRESSED, size=0.8)
+        make_run(bench.store, at=NIGHT + 3, pid=process.pid, verdict=UNCHANGED, selection=f"{REPLAY_OF}{run_id}")
+        make_run(bench.store, at=NIGHT + 4, pid=process.pid, boot="boot-0", verdict=UNCHANGED)
+        process.ends = Exit(code=1)
+        bench.at(NIGHT + 60)
+        [fire] = bench.fires()
+        assert (fire.outcome, fire.run_id) == (FireOutcome.WORSE, run_id)
+        assert [(message.event, message.run) for message in bench.told] == [("alert", run_id)]
+
+    def test_run_that_was_killed_with_its_scheduler_is_not_measured_again(
+        self, nights: test_endings.Nights, make_run: Run
+    ) -> None:
+        bench = nights.bench
+        bench.at(NIGHT)
+        pid = bench.launcher.started[-1].pid
+        run_id = make_run(bench.store, at=NIGHT + 2, pid=pid, status=RunStatus.INTERRUPTED)
+        bench.daemon = bench.new_daemon()
+        bench.daemon.recover()
+        bench.at(NIGHT + 60)
+        [fire] = bench.fires()
+        assert (fire.outcome, fire.run_id, bench.launcher.count) == (FireOutcome.INTERRUPTED, run_id, 1)
+
+    def test_process_that_stored_no_run_has_none(self, nights: test_endings.Nights, make_run: Run) -> None:
+        bench = nights.bench
+        bench.clock.to(NIGHT - 60)
+        make_run(bench.store, at=NIGHT - 50, pid=100_001)  # of an earlier process with this number
+        bench.at(NIGHT)
+        bench.launcher.started[-1].ends = Exit(code=2)
+        bench.at(NIGHT + 60)
+        [fire] = bench.fires()
+        assert (fire.outcome, fire.run_id) == (FireOutcome.FAILED, "")
+
+    def test_duel_is_found(self, bench: Any, make_run: Run) -> None:
+        nights = test_confirmation.Nights(bench, make_run)
+
+        def confirm(process: Any) -> None:
+            nights.store_duel(RunStatus.COMPLETE, pid=process.pid)
+            process.ends = Exit(code=1)
+
+        nights.confirm = confirm  # type: ignore[method-assign]
+        nights.night()
+        assert [fire.run_id for fire in nights.confirmations] == nights.duels
+        assert [message.alerts[0].duel for message in nights.told] == nights.duels
 
 
 class TestOtherRunner:
