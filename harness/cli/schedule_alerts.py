@@ -1,6 +1,7 @@
 """`kokoro-bench schedule alert` and `confirm`: what a scheduled run has found, and the duels that confirm it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,18 @@ def confirm(config: Config, file: Path | None, keys: tuple[int, ...]) -> int:
         for alert in alerts:
             reason = found.reasons.get(alert.subject)
             if reason and alert.confirmation is Confirmation.WAITING:
-                here.journal.note_confirmation(alert.key, reason=reason)
+                when_there_is_space(partial(here.journal.note_confirmation, alert.key, reason=reason))
     return _shown(found, config)
+
+
+def when_there_is_space(write: Callable[[], None]) -> None:
+    """Write to the log of the schedule; a full disk is waited for, as in a run."""
+    from harness.core.clock import SystemClock
+    from harness.store.retry import with_retries
+    from reports.terminal.console import make_console, tell
+
+    console = make_console()
+    with_retries(write, clock=SystemClock(), report=lambda message: tell(console, message, "dim"))
 
 
 def known_alert(here: "Here", key: int) -> "Alert":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import STORED, configured, one_arm
-from harness.cli.schedule_alerts import compared_with, job_of, known_alert
+from harness.cli.schedule_alerts import compared_with, job_of, known_alert, when_there_is_space
 from harness.cli.schedule_file import FILE, declared_schedule
 from harness.core.errors import ExitCode, UsageError
 from harness.plan.config import Config, load_config, with_defaults
@@ -57,13 +57,13 @@ def explain(config: Config, file: Path | None, key: int) -> int:
             report=lambda message: tell(console, message, "dim"),
         )
         if not found.several:
-            here.journal.note_explanation(key, found.reason)
+            when_there_is_space(lambda: here.journal.note_explanation(key, found.reason))
             tell(console, found.reason)
             return int(ExitCode.OK)
     searched = _search(chosen, found, alert, scenario)
     with opened(config, declared_schedule(config, file).settings) as here:
         sentence = bisection_view(searched.bisection).sentence.removesuffix(".")
-        here.journal.note_explanation(key, sentence, bisection=searched.bisection.id)
+        when_there_is_space(lambda: here.journal.note_explanation(key, sentence, bisection=searched.bisection.id))
     notes = write_bisection_outputs(chosen, searched.bisection, last=searched.last)
     print_bisection(searched.bisection, notes=notes, console=console)
     return int(ExitCode.INTERRUPTED if searched.interrupted else ExitCode.OK)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.core.errors import ExitCode
-from harness.core.records.run import RunStatus
+from harness.core.records.run import RunKind, RunStatus
 from harness.core.records.schedule import Fire, FireOutcome
 from harness.measure.conductor.event_file import read_events
 from harness.schedule.confirmation import SEARCHED_RUNS
@@ -44,7 +44,9 @@ def run_of(fire: Fire, store: RunStore) -> str:
     if fire.explains is not None:
         return ""
     for row in store.list(limit=SEARCHED_RUNS):
-        if row.is_replay == bool(fire.confirms) and row.started_at >= (fire.started_at or fire.queued_at):
+        if (row.kind is RunKind.REPLAY) == bool(fire.confirms) and row.started_at >= (
+            fire.started_at or fire.queued_at
+        ):
             head = store.head(row.id)
             if (head.pid, head.boot) == (fire.pid, fire.boot):
                 return row.id

@@ -1,11 +1,14 @@
 """`kokoro-bench schedule confirm`: the duels of alerts, against what the scripted engine is known to do."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.schedule_alerts import confirm
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
 from harness.core.records.schedule import Alert, AlertKind, Confirmation
@@ -14,6 +17,8 @@ from harness.runner.bisect.places import arm_places
 from harness.runner.explain import Between
 from harness.schedule.job import Job
 from harness.schedule.job_store import JobStore
+from harness.store import schedule_log
+from harness.store.errors import AwayError
 from harness.store.runs import open_store
 from tests.accepting import accept
 from tests.conftest import Command, Laboratory
@@ -104,6 +109,28 @@ def test_noise_alarm_is_shown_as_unchanged(accepted: Found) -> None:
     assert shown.returncode == 0, shown.stdout + shown.stderr
     [line] = [each for each in shown.stdout.splitlines() if " latency " in each]
     assert "= unchanged" in line
+
+
+def test_full_disk_is_waited_for(
+    found: Found, user_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found.measure("noise=0.01")
+    alert = found.alert(SHORT)
+    monkeypatch.chdir(found.root)
+    for name in user_environment.keys() - os.environ.keys():
+        monkeypatch.setenv(name, user_environment[name])
+    writing, full = schedule_log.writing, [AwayError("the disk is full", where="results.sqlite")]
+
+    def until_freed(database: Any) -> Any:
+        if full:
+            raise full.pop()
+        return writing(database)
+
+    monkeypatch.setattr(schedule_log, "writing", until_freed)
+    shown = CliRunner().invoke(confirm, [str(alert)], standalone_mode=False)
+    assert (shown.exception, shown.return_value) == (None, 3)
+    assert "results.sqlite: the disk is full; trying again for 90 s" in shown.output
+    assert found.reasons() == ["no reference was accepted for it"]
 
 
 def test_step_without_baseline_is_compared_with_run_before_it(found: Found) -> None:

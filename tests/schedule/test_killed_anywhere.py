@@ -1,4 +1,4 @@
-"""A scheduler that ends at any of its writes, by a kill or a full disk, loses no alert and sends none twice unmarked."""
+"""A scheduler that ends at any of its writes, by a kill or a full disk, loses no alert and repeats none unmarked."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
