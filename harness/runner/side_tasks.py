@@ -67,7 +67,7 @@ class SideTasks:
         self._recording.__enter__()
         if self._speech is not None:
             # Before anything is timed: a build needs every core.
-            self._speech.prepare(characters=self._kept_characters())
+            self._speech.prepare(self._kept_characters())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -123,11 +123,11 @@ class SideTasks:
         conclusions, verdicts = with_speech(conclusions, readings, similarity, data, reason=self._speech.reason)
         return conclusions, SpeechSheet(readings=readings, verdicts=verdicts)
 
-    def _kept_characters(self) -> int:
-        """The number of characters in the texts whose audio is kept, of every launch."""
+    def _kept_characters(self) -> list[int]:
+        """The length of the text of each recording that will be kept."""
         with_text = [each for each in self._plan.scenarios if each.text_class]
         lengths = [(each, self._plan.utterance(each, 0).characters) for each in with_text]
-        return sum(length * self._recording.launches(each, characters=length) for each, length in lengths)
+        return [length for each, length in lengths for _ in range(self._recording.launches(each, characters=length))]
 
     @property
     def _seed(self) -> int:
@@ -155,8 +155,11 @@ def unexplained(conclusions: Conclusions, data: RunData, profile: Profiler) -> C
 
 SECONDS_PER_CHARACTER = 1 / 15
 """The length of speech (s) for a character of its text."""
-LOADING_S, JUDGING = 5.0, 0.5
-"""How long loading the tools takes (s), and judging a second of speech, on one core."""
+LOADING_S, RECORDING_S, JUDGING = 3.0, 1.2, 0.1
+"""CPU time (s) for loading the tools, for each recording whatever its length, and for a second of speech.
+
+The recogniser pads a recording to 30 s, and the larger estimator of quality repeats it to 9 s.
+"""
 
 
 class SpeechTask:
@@ -170,10 +173,10 @@ class SpeechTask:
         self._runtime: JudgeRuntime | None = None
         self.reason = ""
 
-    def prepare(self, *, characters: int) -> None:
+    def prepare(self, characters: Sequence[int]) -> None:
         """Build the environment of the tools if it does not exist, and say how long judging will take.
 
-        `characters` is the number of characters whose speech will be kept.
+        `characters` are the lengths of the texts of the recordings that will be kept.
         """
         try:
             self._runtime = prepare(default_root(), report=self._report)
@@ -181,9 +184,9 @@ class SpeechTask:
             self.reason = f"the speech tools cannot be had: {error}"
             self._report(f"{self.reason}; speed is measured without them")
             return
-        seconds = characters * SECONDS_PER_CHARACTER
-        if seconds:
-            takes_s = math.ceil((LOADING_S + JUDGING * seconds) / 5) * 5
+        if characters:
+            seconds = sum(characters) * SECONDS_PER_CHARACTER
+            takes_s = math.ceil((LOADING_S + RECORDING_S * len(characters) + JUDGING * seconds) / 5) * 5
             self._report(
                 f"after measuring, judging {seconds:.0f} s of speech takes about {takes_s} s (`--quality off`: none)"
             )
