@@ -15,15 +15,12 @@ from statistics import mean, median, stdev
 
 from scipy import stats
 
-from benchmarks.orders import engine_of, synthesis_of
-from harness.core.records.repetition import Repetition
+from benchmarks.orders import TIMEOUT_S, engine_of, in_slices, one_by_one, synthesis_of
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
-from harness.measure.worker.time_slicing import SlicedSynthesis, can_pause, pauser_of, synthesise_in_slices
-from harness.measure.worker.worker_lost import WorkerLost
+from harness.measure.worker.time_slicing import can_pause, pauser_of
 
-TIMEOUT_S = 120.0
 NORMAL = 1.4826
 """1 / Φ⁻¹(3/4): converts a median absolute deviation to a normal standard deviation."""
 
@@ -102,9 +99,9 @@ def _launch(
             first = rng.randrange(2)
             for way in rng.sample([*seen], len(seen)):
                 if way:
-                    found[way].append(_sliced(workers, synthesise, first, slice_s=way / 1e3))
+                    found[way].append(in_slices(workers, synthesise, first, slice_s=way / 1e3))
                 else:
-                    found[way].append(_whole(workers, synthesise, first))
+                    found[way].append(one_by_one(workers, synthesise, first))
     finally:
         for worker in workers:
             worker.close()
@@ -115,23 +112,6 @@ def _launch(
             medians = [median(pair[place] for pair in found[which]) for which in (way, WHOLE)]
             each.apart.append(math.log(medians[0] / medians[1]))
     return True
-
-
-def _whole(workers: tuple[ProcessHandle, ProcessHandle], synthesise: SynthesisOrder, first: int) -> Pair:
-    took = {place: workers[place].synthesise(synthesise, timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)}
-    return took[0], took[1]
-
-
-def _sliced(
-    workers: tuple[ProcessHandle, ProcessHandle], synthesise: SynthesisOrder, first: int, *, slice_s: float
-) -> Pair:
-    sides = [SlicedSynthesis(worker=worker, order=synthesise) for worker in workers]
-    found = synthesise_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
-    for each in found:
-        if isinstance(each, WorkerLost):
-            raise each
-    took = [each.end_ns for each in found if isinstance(each, Repetition)]
-    return took[first], took[1 - first]
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ def main() -> None:
     if not given.run:
         from harness.plan.matrix import ScenarioRequest
         from harness.runner import run
+        from harness.runner.selection import wanted_scenarios
 
         requests = [
             ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12", "chars-60", "chars-200")),
             ScenarioRequest(mode=Mode.LOAD_WARM),
         ]
-        wanted = run.wanted_scenarios(config, requests, "quick")
+        wanted = wanted_scenarios(config, requests, "quick")
         data = run.measure(config, wanted, selection="quick", handlers=[], report=print).data
     else:
         with open_store(config.results) as store:

@@ -17,23 +17,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import harness
-from benchmarks.orders import engine_of, synthesis_of
+from benchmarks.orders import TIMEOUT_S, engine_of, in_slices, one_by_one, result_of, synthesis_of
 from benchmarks.waiting_engine import Peer
 from harness.analysis.stats.paired import log_ratio_estimate
-from harness.core.records.repetition import Repetition
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.observed_synthesis import synthesise_observed
 from harness.measure.worker.place import WorkerPlace
 from harness.measure.worker.protocol import LoadOrder
 from harness.measure.worker.slicing_checks import Evidence
-from harness.measure.worker.time_slicing import SlicedSynthesis, as_pausable, pauser_of, synthesise_in_slices
-from harness.measure.worker.worker_lost import WorkerLost
+from harness.measure.worker.time_slicing import SlicedSynthesis, as_pausable, pauser_of
 
 NAME = "waiting"
 KINDS = ("none", "sleep", "spin", "cpu", "socket")
 SHARES = (0.03, 0.1)
-TIMEOUT_S = 120.0
 TEXT = "A sentence of some forty letters or so."
 
 
@@ -145,7 +142,10 @@ def _play(place: WorkerPlace, engines: Sequence[EngineOrder], course: Course) ->
                 first = rng.randrange(2)
                 for way in rng.sample(WAYS, len(WAYS)):
                     workers = running if way is WAYS[0] else following
-                    took = _one_by_one(workers, first) if way is WAYS[-1] else _slices(workers, first, course.slice_s)
+                    if way is WAYS[-1]:
+                        took = one_by_one(workers, synthesis_of(TEXT), first)
+                    else:
+                        took = in_slices(workers, synthesis_of(TEXT), first, slice_s=course.slice_s)
                     line.ratios[way][-1].append(math.log(took[0] / took[1]))
         finally:
             for worker in (*running, *following):
@@ -164,27 +164,7 @@ def _watch(worker: ProcessHandle, seen: Evidence) -> None:
     """Observe a worker as the warm-up of a duel does."""
     side, before_ns = SlicedSynthesis(worker=as_pausable(worker), order=synthesis_of(TEXT)), pauser_of(worker).looped_ns
     seen.add_observations(synthesise_observed(side, timeout_s=TIMEOUT_S).states())
-    seen.add_synthesis(_found(side), looped_ns=pauser_of(worker).looped_ns - before_ns)
-
-
-def _slices(workers: Sequence[ProcessHandle], first: int, slice_s: float) -> list[int]:
-    sides = [SlicedSynthesis(worker=as_pausable(worker), order=synthesis_of(TEXT)) for worker in workers]
-    synthesise_in_slices((sides[first], sides[1 - first]), slice_s=slice_s, timeout_s=TIMEOUT_S)
-    return [_found(side).end_ns for side in sides]
-
-
-def _found(side: SlicedSynthesis) -> Repetition:
-    if isinstance(side.result, WorkerLost):
-        raise side.result
-    assert side.result is not None  # noqa: S101 - for the type checker; it has spoken or is lost
-    return side.result
-
-
-def _one_by_one(workers: Sequence[ProcessHandle], first: int) -> list[int]:
-    took = {
-        place: workers[place].synthesise(synthesis_of(TEXT), timeout_s=TIMEOUT_S).end_ns for place in (first, 1 - first)
-    }
-    return [took[0], took[1]]
+    seen.add_synthesis(result_of(side), looped_ns=pauser_of(worker).looped_ns - before_ns)
 
 
 if __name__ == "__main__":

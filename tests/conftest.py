@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
+from harness.analysis.finished import Finished
 from harness.analysis.promotion import baseline_entries
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.records.run import RunData
@@ -29,6 +30,7 @@ from harness.models.files import ModelFiles
 from harness.plan.config import Config, load_config
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import run as laboratory
+from harness.runner.selection import wanted_scenarios
 from tests import forking
 from tests.accepting import promote
 
@@ -216,10 +218,10 @@ class Laboratory:
 
     def run(
         self, *, requests: Sequence[ScenarioRequest] = REQUESTS, handlers: Sequence[EventHandler] = (), **options: str
-    ) -> laboratory.Finished:
+    ) -> Finished:
         """One run, from the plan to the verdicts."""
         config = self.config(**options)
-        scenarios = laboratory.wanted_scenarios(config, requests, "quick")
+        scenarios = wanted_scenarios(config, requests, "quick")
         return laboratory.measure(config, scenarios, selection="quick", handlers=handlers, report=lambda _message: None)
 
     def promote(self, data: RunData) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.core.records.run import RunData
     from harness.core.records.scenario import Scenario, Traffic
     from harness.core.records.value import Reading
-    from harness.runner.run import Conduct
+    from harness.runner.run_analysis import Conduct
 
 TEXTS = ("chars-200",)
 

@@ -93,6 +93,7 @@ def measure_live(
 ) -> "Finished":
     """`run.measure` with the live display. `quiet` shows only messages about preparations."""
     from harness.runner import run
+    from harness.runner.run_analysis import in_blocks
 
     with LiveConsole() as console:
         return run.measure(
@@ -102,7 +103,7 @@ def measure_live(
             handlers=[] if quiet else [console],
             report=console.report,
             analysis=analysis,
-            conduct=conduct or run.in_blocks,
+            conduct=conduct or in_blocks,
         )
 
 

@@ -40,23 +40,6 @@ from harness.store.baselines import load_baselines
 from harness.store.reference_file import load_reference
 from harness.store.runs import open_store
 
-__all__ = [
-    "Conduct",
-    "Finished",
-    "RunAnalysis",
-    "against_baseline",
-    "alone",
-    "check",
-    "graceful_shutdown",
-    "in_blocks",
-    "measure",
-    "measure_plan",
-    "open_session",
-    "plan_of",
-    "undecided",
-    "wanted_scenarios",
-]
-
 
 def against_baseline(config: Config) -> RunAnalysis:
     """Analysis against the baseline values. All launches run, each until its precision is reached."""

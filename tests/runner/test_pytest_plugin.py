@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from _pytest.pytester import SysModulesSnapshot
 
+from harness.analysis.finished import Finished
 from harness.core.errors import ExitCode
 from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData, RunStatus
@@ -403,7 +404,7 @@ class TestErrors:
         calls: list[object] = []
         measure = laboratory.measure
 
-        def counted(*arguments: object, **given: object) -> laboratory.Finished:
+        def counted(*arguments: object, **given: object) -> Finished:
             calls.append(arguments)
             return measure(*arguments, **given)  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.finished import Finished
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Mode
@@ -12,7 +13,7 @@ from harness.core.records.verdict import REPLAYED, Verdict, VerdictKind
 from harness.measure.conductor.events import Begun, BlockDone, Event
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import run
-from harness.runner.run import Finished
+from harness.runner.selection import wanted_scenarios
 from harness.store.runs import open_store
 from tests.accepting import DATE, accept, changed
 from tests.conftest import Laboratory
@@ -35,7 +36,7 @@ class Accepted(Laboratory):
     def measure(self, **options: str) -> Finished:
         """A run of 40 s, unless another budget is given."""
         config = self.config(**{"budget": "40s", **options})
-        scenarios = run.wanted_scenarios(config, self.requests, "quick")
+        scenarios = wanted_scenarios(config, self.requests, "quick")
         self.said = []
         return run.measure(config, scenarios, selection="quick", handlers=[], report=self.said.append)
 
@@ -177,7 +178,7 @@ class TestAnotherSubject:
                 raise KeyboardInterrupt
 
         config = lab.config(budget="40s", script="pace=1.1")
-        scenarios = run.wanted_scenarios(config, SHORT, "quick")
+        scenarios = wanted_scenarios(config, SHORT, "quick")
         finished = run.measure(config, scenarios, selection="quick", handlers=[interrupt], report=lab.said.append)
         _, main, replay = lab.runs()
         assert finished.code is ExitCode.INTERRUPTED
@@ -193,7 +194,7 @@ class TestAnotherSubject:
                 raise RuntimeError("broken")
 
         config = lab.config(budget="40s", script="pace=1.1")
-        scenarios = run.wanted_scenarios(config, SHORT, "quick")
+        scenarios = wanted_scenarios(config, SHORT, "quick")
         with pytest.raises(RuntimeError, match="broken"):
             run.measure(config, scenarios, selection="quick", handlers=[broken], report=lab.said.append)
         _, main, replay = lab.runs()

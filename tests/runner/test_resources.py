@@ -17,6 +17,7 @@ from harness.plan.config import load_config
 from harness.plan.matrix import ScenarioRequest
 from harness.runner import run
 from harness.runner.resources import Resources, prepare_resources, resolve_all
+from harness.runner.selection import wanted_scenarios
 
 
 def arm(name: str, runtime: str = "") -> Arm:
@@ -94,7 +95,7 @@ def test_no_space_for_a_variant_is_a_reason_in_the_table_and_the_original_is_mea
         start=tmp_path,
         environment={},
     )
-    scenarios = run.wanted_scenarios(config, [ScenarioRequest(mode=Mode.WHOLE, texts=("one-word",))], "quick")
+    scenarios = wanted_scenarios(config, [ScenarioRequest(mode=Mode.WHOLE, texts=("one-word",))], "quick")
     finished = run.measure(config, scenarios, selection="quick", handlers=[], report=lambda _message: None)
     verdicts = {each.scenario_id.split(".")[0]: each for each in finished.data.verdicts if each.metric == "latency"}
     assert verdicts["replica-small"].kind is VerdictKind.NO_BASELINE

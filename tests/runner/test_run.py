@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness.analysis.advice.recommend import OBJECTIVES, recommend
+from harness.analysis.finished import Finished
 from harness.core.clock import SCRIPTED_EPOCH
 from harness.core.errors import ExitCode, StoreError, UsageError
 from harness.core.records.repetition import OutcomeKind, Phase
@@ -15,7 +16,6 @@ from harness.core.records.scenario import Mode
 from harness.core.records.verdict import TargetKind, VerdictKind
 from harness.measure.conductor.events import BlockDone, Event, Launched
 from harness.plan.matrix import ScenarioRequest
-from harness.runner import run
 from harness.store.errors import AwayError
 from harness.store.exports.formats import export
 from harness.store.runs import RunStore, open_store
@@ -27,7 +27,7 @@ LONGER = "scripted.cpu.tdefault/whole/chars-60/af_heart"
 LOAD = "scripted.cpu.tdefault/load-warm"
 
 
-def kinds(finished: run.Finished) -> dict[tuple[str, str], VerdictKind]:
+def kinds(finished: Finished) -> dict[tuple[str, str], VerdictKind]:
     return {(verdict.scenario_id, verdict.metric): verdict.kind for verdict in finished.data.verdicts}
 
 
