@@ -82,11 +82,11 @@ def promote(
 @JSON
 def diff(config: Config, run: str, only: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001 - click's own
     """Show what promoting RUN would change. RUN is as for promote."""
-    from harness.store.baselines import preview
+    from harness.store.baselines import accept
 
     data = _load(config, run)
     promotion = _promotion(config, data, reason="", only=only)
-    changes = preview(config.baselines, promotion.entries, promotion.arms)
+    changes = accept(config.baselines, promotion.entries, promotion.arms, write=False)
     if as_json:
         print_changes(changes, run_id=data.run.id, unknown=promotion.unknown)
         return

@@ -118,28 +118,25 @@ def accept(
     keep: int = KEPT,
     *,
     renew: bool = False,
+    write: bool = True,
 ) -> BaselineChanges:
     """Add `entries` to their baselines, which keep the newest `keep` (at least 1) points, and `arms` to the reference.
 
     A run that is promoted again replaces its earlier values. `renew` is for arms whose subject was accepted before: it
     replaces the run, the day and the reason of that acceptance. BaselineError if an existing file is unusable or a new
-    one cannot be written; then no file is changed, and none is half-written.
+    one cannot be written; then no file is changed, and none is half-written. Without `write`, none is changed at all.
     """
-    changes, files = _plan_all(root, entries, arms, keep, renew=renew)
-    write_all(files)
-    return changes
-
-
-def preview(
-    root: Path,
-    entries: Sequence[BaselineEntry],
-    arms: Sequence[ReferenceArm],
-    keep: int = KEPT,
-    *,
-    renew: bool = False,
-) -> BaselineChanges:
-    """What `accept` would change, without changing it."""
-    return _plan_all(root, entries, arms, keep, renew=renew)[0]
+    figures, contents = _plan(root, entries, keep)
+    files = {path: render(content) for path, content in contents.items()}
+    reference, changes = load_reference(root) if arms else Reference(), []
+    for arm in arms:
+        reference, change = accepting(reference, arm, renew=renew)
+        changes += [change] if change else []
+    if changes:
+        files[reference_path(root)] = checked(reference, reference_path(root))
+    if write:
+        write_all(files)
+    return BaselineChanges(figures=figures, reference=tuple(changes))
 
 
 def list_machines(root: Path) -> tuple[MachineBaselines, ...]:
@@ -152,21 +149,6 @@ def list_machines(root: Path) -> tuple[MachineBaselines, ...]:
         by_date = tuple(sorted(runs.values(), key=lambda run: (run.date, run.id)))
         found.append(MachineBaselines(machine_key=key, scenarios=len(files), runs=by_date))
     return tuple(found)
-
-
-def _plan_all(
-    root: Path, entries: Sequence[BaselineEntry], arms: Sequence[ReferenceArm], keep: int, *, renew: bool
-) -> tuple[BaselineChanges, dict[Path, bytes]]:
-    """The changes of both, and the new content of the files that change."""
-    figures, contents = _plan(root, entries, keep)
-    files = {path: render(content) for path, content in contents.items()}
-    reference, changes = load_reference(root) if arms else Reference(), []
-    for arm in arms:
-        reference, change = accepting(reference, arm, renew=renew)
-        changes += [change] if change else []
-    if changes:
-        files[reference_path(root)] = checked(reference, reference_path(root))
-    return BaselineChanges(figures=figures, reference=tuple(changes)), files
 
 
 def _plan(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import BaselineError
 from harness.store.baseline_files import BaselineFile, BaselinePoint, PromotedRun, file_name, parse, render
-from harness.store.baselines import BaselineEntry, list_machines, load_baselines, preview
+from harness.store.baselines import BaselineEntry, accept, list_machines, load_baselines
 from tests.accepting import promote
 
 MACHINE = "two-core-x86-1a2b3c"
@@ -74,12 +74,12 @@ class TestPromoting:
     def test_a_preview_says_what_would_change_and_changes_nothing(self, tmp_path: Path) -> None:
         promote(tmp_path, [entry(1, 0.5), entry(2, 0.75)])
         before = only_file(tmp_path).read_bytes()
-        [change] = preview(tmp_path, [entry(3, 1.0)], (), keep=2).figures
+        [change] = accept(tmp_path, [entry(3, 1.0)], (), keep=2, write=False).figures
         assert (change.scenario_id, change.metric, change.before, change.after) == (SCENARIO, "rtf", 0.625, 0.875)
         assert (change.added, change.dropped) == (("20260103-030405",), ("20260101-030405",))
         assert change.file == only_file(tmp_path)
         assert only_file(tmp_path).read_bytes() == before
-        [first] = preview(tmp_path / "elsewhere", [entry(3, 1.0)], ()).figures
+        [first] = accept(tmp_path / "elsewhere", [entry(3, 1.0)], (), write=False).figures
         assert (first.before, first.after) == (None, 1.0)
         assert not (tmp_path / "elsewhere").exists()
 
