@@ -66,7 +66,12 @@ class Replays:
 
 def accepted_on(accepted: ReferenceArm) -> str:
     """The acceptance of an arm: "the acceptance of 2026-11-20 (run …)"."""
-    return f"the acceptance of {accepted.date[:10]} (run {accepted.run})"
+    return acceptance(accepted.date[:10], accepted.run)
+
+
+def acceptance(day: str, run_id: str) -> str:
+    """The acceptance of a run on a day."""
+    return f"the acceptance of {day} (run {run_id})"
 
 
 def listed_differences(found: Sequence[Difference]) -> str:
@@ -118,7 +123,8 @@ class AgainstReference:
         if subject is None or verdict.kind in UNMEASURED:
             return verdict
         if verdict.kind is VerdictKind.SAME_SUBJECT:
-            return replace(verdict, accepted=self._accepted[verdict.scenario_id].run)
+            accepted = self._accepted[verdict.scenario_id]
+            return replace(verdict, accepted=accepted.run, accepted_on=accepted.date[:10])
         replay, _ = self._pairs.get((verdict.scenario_id, verdict.metric), (None, None))
         if replay is not None:
             return self._worded_pair(verdict, replay)
@@ -206,6 +212,8 @@ class AgainstReference:
             advice=advice,
             reference=f"{REPLAYED}{replay.run_id}",
             accepted=replay.accepted.run,
+            accepted_on=replay.accepted.date[:10],
+            changed=what,
         )
         changed = [Suspect(SuspectKind.DIFFERENCE, str(each)) for each in replay.differences]
         return worded.with_suspects((*changed, *replay.parts(verdict))) if moved else worded

@@ -62,8 +62,9 @@ def explain(config: Config, file: Path | None, key: int) -> int:
             return int(ExitCode.OK)
     searched = _search(chosen, found, alert, scenario)
     with opened(config, declared_schedule(config, file).settings) as here:
-        sentence = bisection_view(searched.bisection).sentence.removesuffix(".")
-        when_there_is_space(lambda: here.journal.note_explanation(key, sentence, bisection=searched.bisection.id))
+        made = searched.bisection
+        sentence = bisection_view(made).sentence.removesuffix(".")
+        when_there_is_space(lambda: here.journal.note_explanation(key, sentence, bisection=made.id, answer=made.answer))
     notes = write_bisection_outputs(chosen, searched.bisection, last=searched.last)
     print_bisection(searched.bisection, notes=notes, console=console)
     return int(ExitCode.INTERRUPTED if searched.interrupted else ExitCode.OK)

@@ -112,6 +112,8 @@ class Plan:
     """The texts for concurrent requests."""
     corpora: tuple[tuple[str, str], ...] = ()
     """Tag and digest of each other corpus that the texts are from, sorted."""
+    untried: tuple[tuple[str, str], ...] = ()
+    """Candidates of a search that could not be made, each with the reason: the run stores them."""
 
     def texts_of(self, scenario: Scenario) -> tuple[Utterance, ...]:
         """All texts of a scenario's class, in its language."""

@@ -104,6 +104,7 @@ def head_of(resources: Resources, plan: Plan) -> RunRecord:
         setting=Setting(corpus=plan.corpus_digest, protocol=PROTOCOL, corpora=plan.corpora),
         scenarios=plan.scenarios,
         budget_s=plan.run_limits.budget_s,
+        untried=plan.untried,
         pid=resources.pid,
         boot=resources.boot,
     )

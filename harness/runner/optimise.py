@@ -39,8 +39,6 @@ MANY_LAUNCHES = 16
 """Launches of a final duel about memory, as far as the budget has time."""
 JUDGING = 0.1
 """Share of the budget of a run whose speech is judged. Its first block is always measured."""
-SKIPPED = "not tried: "
-"""Begins the note of a search's run on a candidate that could not be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +111,10 @@ def optimise(config: Config, base: Arm, wanted: Wanted, report: Callable[[str], 
     began = time.monotonic()
     stored = runs.round_before(0)
     if stored:
-        made, skipped = models.stored(stored[0], wanted.changes), _notes_on_skipped(stored[0])
+        made, skipped = models.stored(stored[0], wanted.changes), dict(stored[0].run.untried)
     else:
         made, skipped = models.make(until=began + MAKING * wanted.budget_s)
-    runs = replace(runs, notes=tuple(f"{SKIPPED}{name}: {reason}" for name, reason in skipped.items()))
+    runs = replace(runs, untried=tuple(skipped.items()))
     search = Search(
         base=base,
         metric=OBJECTIVES[wanted.goal].metric,
@@ -132,12 +130,6 @@ def optimise(config: Config, base: Arm, wanted: Wanted, report: Callable[[str], 
     outcome = _judged(outcome, models, replace(runs, config=config), budget_s=budget_s)
     outcome = _proven(outcome, runs, left_s=budget_s - _spent_s(outcome))
     return replace(outcome, drift=machine_change(_all_runs(outcome)))
-
-
-def _notes_on_skipped(data: RunData) -> dict[str, str]:
-    """What the notes of a stored round say of candidates that could not be made."""
-    notes = [note.removeprefix(SKIPPED) for note in data.run.notes if note.startswith(SKIPPED)]
-    return dict(note.split(": ", 1) for note in notes if ": " in note)
 
 
 def _all_runs(outcome: Outcome) -> list[RunData]:

@@ -138,7 +138,7 @@ def _commits(accepted: ReferenceArm) -> dict[str, GitPackage]:
 
 
 def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: Config) -> tuple[Arm, WorkerPlace]:
-    from harness.measure.runtimes.revisions import NAMED_REVISION, checkout, harness_in
+    from harness.measure.runtimes.revisions import UnknownRevision, checkout, harness_in
 
     if accepted.dirty:
         raise UsageError("the engine was accepted with uncommitted changes, which nobody else has", where="source")
@@ -148,9 +148,7 @@ def _with_source(arm: Arm, place: WorkerPlace, accepted: ReferenceArm, config: C
     try:
         folder = checkout(config.root, accepted.revision, cache=default_root())
         harness = harness_in(folder, accepted.revision[:COMMIT])
-    except UsageError as error:
-        if error.where != NAMED_REVISION:
-            raise
+    except UnknownRevision as error:
         gone = f"commit {accepted.revision[:COMMIT]} is not in the repository here (rewritten, or a shallow clone)"
         raise UsageError(gone, where="source") from error
     return replace(arm, revision=accepted.revision[:COMMIT]), replace(place, harness=harness)

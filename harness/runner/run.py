@@ -85,6 +85,7 @@ def measure(
         voices, refusals = _speakable(config, resources, scenarios)
         check_overlap(config.waivers, [scenario.id for scenario in voices.scenarios])
         plan = plan_of(config, resources, voices.scenarios, selection, analysis.launch_policy)
+        plan = replace(plan, untried=analysis.untried)
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
         if analysis.announcement:

@@ -45,6 +45,8 @@ class RunAnalysis:
     """How time is divided between launches, blocks and arms."""
     announcement: str = ""
     """How long measuring takes, for the beginning of the run."""
+    untried: tuple[tuple[str, str], ...] = ()
+    """Candidates of a search that could not be made, each with the reason."""
 
 
 def of_duel(analysis: "DuelAnalysis", launch_policy: LaunchPolicy) -> RunAnalysis:

@@ -35,8 +35,8 @@ class SearchRuns:
     command: str
     key: str = ""
     resumed: bool = False
-    notes: tuple[str, ...] = ()
-    """Stored with each run."""
+    untried: tuple[tuple[str, str], ...] = ()
+    """Candidates that could not be made, each with the reason: stored with each run."""
 
     def selection(self, part: str) -> str:
         """What the store says of a run: `tune: round 1`, `optimise: round 1 of search 0a1b2c3d`."""
@@ -59,10 +59,12 @@ class SearchRuns:
         from harness.runner.progress import measure_live
         from harness.runner.run_analysis import RunAnalysis, undecided
 
+        notes = tuple(f"not tried: {name}: {reason}" for name, reason in self.untried)
         analysis = RunAnalysis(
             conclude=lambda found: Conclusions(
-                summaries=summarise_all(found.data, all_values(found)), verdicts=(), targets=(), notes=self.notes
+                summaries=summarise_all(found.data, all_values(found)), verdicts=(), targets=(), notes=notes
             ),
+            untried=self.untried,
             enough=undecided,
             policy=Policy(),
         )

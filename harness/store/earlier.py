@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from harness.core.records.scenario import Scenario, original_of
-from harness.core.records.verdict import Median, Summary, Verdict
+from harness.core.records.verdict import REPLAYED, Median, Summary, Verdict, VerdictKind
 
 SELF_COMPARED: Final = ("lsd", "mcd", "duration_ratio", "pesq", "stoi")
 """Metrics whose definition 1 also compared a model with itself, without a mark."""
@@ -20,6 +20,27 @@ _BARE_CLAIM = re.compile(
     r"|\d+ of \d+ repetitions were disturbed by other work on the machine"
 )
 """Suspects from versions without intervals: some moved against their verdict, and all may be noise."""
+
+
+_ACCEPTED = re.compile(r"the acceptance of (\S+) \(run ([^)]+)\)")
+_CHANGED = re.compile(r"accepted on (\S+), replayed in run \S+; changed: (.*)")
+"""What earlier versions stored of the acceptance in the sentence alone."""
+
+
+def as_of_now(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts as this version stores them."""
+    return tuple(map(_with_acceptance, with_proven_suspects(verdicts)))
+
+
+def _with_acceptance(verdict: Verdict) -> Verdict:
+    """The verdict with the fields on its acceptance that earlier versions did not store."""
+    if verdict.accepted_on:
+        return verdict
+    if verdict.kind is VerdictKind.SAME_SUBJECT and (found := _ACCEPTED.search(verdict.reason)):
+        return replace(verdict, accepted_on=found[1], accepted=found[2])
+    if verdict.reference.startswith(REPLAYED) and (found := _CHANGED.search(verdict.reason)):
+        return replace(verdict, accepted_on=found[1], changed=found[2])
+    return verdict
 
 
 def with_proven_suspects(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:

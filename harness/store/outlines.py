@@ -11,8 +11,8 @@ from harness.core.records.verdict import Median, TargetResult, Verdict
 from harness.store.earlier import (
     SELF_COMPARED,
     SELF_DEFINITION,
+    as_of_now,
     medians_without_self_comparisons,
-    with_proven_suspects,
 )
 from harness.store.queries import heads_of, payloads_of
 from harness.store.schema import LAUNCHES, REPETITIONS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
@@ -40,7 +40,7 @@ def outlines(connection: Connection, run_ids: Sequence[str]) -> tuple[RunOutline
             repetitions=failures[key],
             tries=tries[key],
             summaries=medians_without_self_comparisons(medians[key], heads[run_id].run.scenarios, old[key]),
-            verdicts=with_proven_suspects(verdicts[key]),
+            verdicts=as_of_now(verdicts[key]),
             targets=targets[key],
         )
         for run_id, key in zip(run_ids, keys, strict=True)

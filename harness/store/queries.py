@@ -11,7 +11,7 @@ from harness.core.errors import UsageError, did_you_mean
 from harness.core.records.repetition import Block, Launch, Repetition
 from harness.core.records.run import RunData, RunKind, RunRecord, RunStatus, kind_of
 from harness.core.records.verdict import Summary, TargetResult, Verdict
-from harness.store.earlier import with_proven_suspects, without_self_comparisons
+from harness.store.earlier import as_of_now, without_self_comparisons
 from harness.store.payload import decode, decode_all
 from harness.store.rows import SUMMARY_COLUMNS, RunRow, SeriesName, SeriesPoint, run_row, summaries_of
 from harness.store.schema import BLOCKS, LAUNCHES, REPETITIONS, RUNS, SCENARIOS, SERIES, SUMMARIES, TARGETS, VERDICTS
@@ -60,9 +60,7 @@ def load(connection: Connection, run_id: str) -> RunData:
         blocks=payloads_of(connection, BLOCKS, Block, formats=formats, order=BLOCKS.c.key)[key],
         repetitions=payloads_of(connection, REPETITIONS, Repetition, formats=formats, order=REPETITIONS.c.key)[key],
         summaries=without_self_comparisons(_summaries(connection, key), head.run.scenarios),
-        verdicts=with_proven_suspects(
-            payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)[key]
-        ),
+        verdicts=as_of_now(payloads_of(connection, VERDICTS, Verdict, formats=formats, order=VERDICTS.c.position)[key]),
         targets=payloads_of(connection, TARGETS, TargetResult, formats=formats, order=TARGETS.c.position)[key],
     )
 

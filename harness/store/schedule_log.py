@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, Table, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
+from harness.core.records.bisection import BisectionAnswer
 from harness.core.records.schedule import (
     Alert,
     AlertEnding,
@@ -208,11 +209,13 @@ class ScheduleLog:
         with self._writing() as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key == key).values(**values))
 
-    def note_explanation(self, key: int, explanation: str, *, bisection: str = "") -> None:
+    def note_explanation(
+        self, key: int, explanation: str, *, bisection: str = "", answer: BisectionAnswer | None = None
+    ) -> None:
         """Record what a bisection has found of an alert, or why there is none."""
+        values = {"explanation": explanation, "bisection": bisection, "answer": answer.value if answer else None}
         with self._writing() as connection:
-            changes = update(ALERTS).where(ALERTS.c.key == key)
-            connection.execute(changes.values(explanation=explanation, bisection=bisection))
+            connection.execute(update(ALERTS).where(ALERTS.c.key == key).values(**values))
 
     # Messages of alerts.
 
@@ -303,7 +306,7 @@ _LATER_TEXTS = ("found_in", "compared_with", "confirmed_by", "confirmation_reaso
 
 def _alert(row: Row[Any]) -> Alert:
     values = _values(row, ALERTS)
-    ending, confirmation = values["ending"], values["confirmation"]
+    ending, confirmation, answer = values["ending"], values["confirmation"], values["answer"]
     texts = {name: values[name] or "" for name in _LATER_TEXTS}
     return Alert(
         **values
@@ -312,6 +315,7 @@ def _alert(row: Row[Any]) -> Alert:
             "kind": AlertKind(values["kind"]),
             "ending": None if ending is None else AlertEnding(ending),
             "confirmation": None if confirmation is None else Confirmation(confirmation),
+            "answer": None if answer is None else BisectionAnswer(answer),
         }
     )
 

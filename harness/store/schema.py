@@ -29,11 +29,12 @@ from harness.store.databases import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The revision that this code reads and writes.
 
 History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended; 0004,
-confirmations of alerts by a duel; 0005, bisections of alerts; 0006, the messages of alerts.
+confirmations of alerts by a duel; 0005, bisections of alerts; 0006, the messages of alerts; 0007, the answers of
+bisections.
 """
 
 METADATA: Final = MetaData()
@@ -218,6 +219,7 @@ ALERTS: Final = Table(
     Column("confirmation_reason", Text),
     Column("bisection", String(20)),
     Column("explanation", Text),
+    Column("answer", String(20)),
 )
 
 MESSAGES: Final = Table(

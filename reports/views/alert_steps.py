@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from harness.analysis.alert_words import ending_of
+from harness.core.records.bisection import BisectionAnswer
 from harness.core.records.schedule import Alert, AlertKind, Confirmation
 
 
@@ -26,7 +27,7 @@ def next_steps(alert: Alert, *, has_suspects: bool) -> Iterable[str]:
         yield f"Measure again with more time: `kokoro-bench schedule confirm {alert.key} --budget 45m`."
     if not alert.explanation and alert.confirmation is Confirmation.CONFIRMED:
         yield f"If several versions or commits lie between, find which: `kokoro-bench schedule explain {alert.key}`."
-    if alert.explanation.startswith("Undecided"):
+    if alert.answer is BisectionAnswer.UNDECIDED:
         yield f"The bisection goes on where it ended: `kokoro-bench schedule explain {alert.key}`."
     if alert.kind is AlertKind.IMPROVEMENT:
         yield (

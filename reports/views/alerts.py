@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.analysis.alert_words import alert_page, duel_verdict, ending_of
 from harness.core.records.run import Concluded
-from harness.core.records.schedule import Alert, AlertKind, Confirmation
+from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Confirmation
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
 from harness.core.redaction import published_record
 from reports.text.format import (
@@ -252,13 +252,13 @@ def _course(alert: Alert) -> str:
             return "Found, and not reported yet: a duel is to confirm it first."
         return f"Open since {moment(alert.opened_at)}."
     after = f" after run {alert.closed_by}" if alert.closed_by else ""
-    words = {
-        "not confirmed": "Not confirmed: a duel did not show it, so it was not reported",
-        "accepted": "Accepted: the new level was promoted to the baseline",
-        "waived": "Waived: a waiver in the configuration covers it",
-        "gone": "Gone: the gain no longer shows",
-        "recovered": "Recovered: the problem no longer shows",
-    }[ending_of(alert)]
+    recovered = "the gain no longer shows" if alert.kind is AlertKind.IMPROVEMENT else "the problem no longer shows"
+    what = {
+        AlertEnding.NOT_CONFIRMED: "a duel did not show it, so it was not reported",
+        AlertEnding.ACCEPTED: "the new level was promoted to the baseline",
+        AlertEnding.WAIVED: "a waiver in the configuration covers it",
+    }.get(alert.ending or AlertEnding.RECOVERED, recovered)
+    words = f"{ending_of(alert).capitalize()}: {what}"
     return f"{words}{after}, {moment(alert.closed_at)}."
 
 

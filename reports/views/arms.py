@@ -221,7 +221,7 @@ def _remark(scenario: Scenario, data: RunData) -> str:
     failed = [each for each in data.verdicts if each.scenario_id == own and each.kind is VerdictKind.FAILED]
     wrong = next((each for each in failed if each.metric in (*SOUNDS, SPEECH_VERDICT)), None)
     if wrong is not None:
-        return f"wrong: {wrong.reason.removeprefix('It sounds wrong: ')}"
+        return wrong.reason
     lost = [each.outcome for each in data.launches if each.arm_id == arm]
     lost += [each.outcome for each in data.repetitions if each.scenario_id == own]
     outcome = next((each for each in lost if not each.valid), None)

@@ -1,12 +1,12 @@
 """The regressed, improved and inconclusive metrics by scenario, as formatted strings."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from harness.analysis.messages import leniency, says_little
-from harness.core.records.run import Concluded
+from harness.core.records.run import Concluded, kind_of
 from harness.core.records.verdict import Estimate, Leniency, Shown, Verdict, VerdictKind
 from reports.charts.svg import Axis, Range, axis, forest, scale_line
 from reports.text.format import (
@@ -85,7 +85,7 @@ def _common_advice(groups: tuple[ChangeGroup, ...]) -> str:
 def changes(data: Concluded, named: Names) -> Changes:
     """The metrics with the verdicts regressed, improved or inconclusive, by scenario, largest change first."""
     moved = (VerdictKind.REGRESSED, VerdictKind.IMPROVED, VerdictKind.INCONCLUSIVE)
-    shown = [verdict for verdict in data.verdicts if verdict.kind in moved]
+    shown = [_with_own_advice(verdict, data) for verdict in data.verdicts if verdict.kind in moved]
     medians: Medians = {(each.scenario_id, each.metric): each.median for each in data.summaries} if shown else {}
     on = change_axis(shown)
 
@@ -121,7 +121,7 @@ def change_axis(verdicts: Iterable[Verdict]) -> Axis:
 
 def _group(name: Label, verdicts: list[Verdict], medians: Medians, on: Axis) -> ChangeGroup:
     ordered = sorted(verdicts, key=lambda verdict: (-_size(verdict), verdict.metric))
-    advised = {_advice(verdict) for verdict in ordered}
+    advised = {verdict.advice for verdict in ordered}
     shared = advised.pop() if len(advised) == 1 else ""
     return ChangeGroup(
         label=name,
@@ -134,9 +134,11 @@ def _group(name: Label, verdicts: list[Verdict], medians: Medians, on: Axis) -> 
     )
 
 
-def _advice(verdict: Verdict) -> str:
-    """The next step of a verdict, without the advice to look into the report."""
-    return "" if "`kokoro-bench report`" in verdict.advice else verdict.advice
+def _with_own_advice(verdict: Verdict, data: Concluded) -> Verdict:
+    """The verdict without the next step of a regression in a duel: the suspects, which the report shows."""
+    in_duel = kind_of(data.run.selection).compares_arms and verdict.kind is VerdictKind.REGRESSED
+    # That of a replay names how to accept it.
+    return replace(verdict, advice="") if in_duel and not verdict.accepted else verdict
 
 
 def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) -> ChangeLine:
@@ -145,7 +147,7 @@ def _line(verdict: Verdict, value: float | None, on: Axis, *, note: str | None) 
     title = metric_of(verdict.metric).title
     shown = scale(verdict.metric, [value]).full(value)
     lenient = leniency(verdict)
-    notes = (lenient, "" if verdict.change else verdict.reason, _advice(verdict) if note is None else note)
+    notes = (lenient, "" if verdict.change else verdict.reason, verdict.advice if note is None else note)
     detectable = ""
     if verdict.kind is VerdictKind.INCONCLUSIVE and verdict.detectable is not None:
         detectable = percent(change_of(verdict.detectable)).lstrip("+")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.analysis.against_reference import acceptance
 from harness.analysis.messages import leniency
 from harness.core.records.run import Concluded, RunOutline, RunRecord, RunStatus
 from harness.core.records.scenario import UNCOMMITTED
@@ -208,8 +209,9 @@ def _detail(data: Concluded, named: Names) -> str:
 
 def _accepted(data: Concluded) -> str:
     """Since which acceptance nothing under test changed; "" if something did, or if nothing was accepted."""
-    found = {each.reason.partition(";")[0] for each in data.verdicts if each.kind is VerdictKind.SAME_SUBJECT}
-    return sentence(found.pop()) if len(found) == 1 else ""
+    same = [each for each in data.verdicts if each.kind is VerdictKind.SAME_SUBJECT]
+    found = {acceptance(each.accepted_on, each.accepted) for each in same}
+    return f"Nothing under test changed since {found.pop()}." if len(found) == 1 else ""
 
 
 def _next_step(data: Concluded) -> str:

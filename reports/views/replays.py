@@ -39,7 +39,7 @@ def replays(data: Concluded, named: Names) -> tuple[ReplayView, ...]:
     return tuple(
         ReplayView(
             run_id=run_id,
-            differences=verdicts[0].reason.rpartition("; changed: ")[2],
+            differences=verdicts[0].changed,
             lines=tuple(_line(each, named) for each in verdicts),
         )
         for run_id, verdicts in found.items()

@@ -149,6 +149,7 @@ def _steps(found: Sequence[Step], reported: Sequence[ReportedStep], runs: Sequen
     """The marks of each line: its steps, and the alerts that belong to no step."""
     places = {run.id: index for index, run in enumerate(runs)}
     events: dict[Key, list[Event]] = {}
+    shown: set[tuple[Key, int, str]] = set()
     for step in found:
         if step.run_id in places:
             index = places[step.run_id]
@@ -157,11 +158,16 @@ def _steps(found: Sequence[Step], reported: Sequence[ReportedStep], runs: Sequen
     for alert in reported:
         if alert.run_id in places:
             index = places[alert.run_id]
-            own = events.setdefault((alert.scenario_id, alert.metric), [])
+            key = (alert.scenario_id, alert.metric)
+            own = events.setdefault(key, [])
             same = next((each for each in own if abs(each.index - index) <= WINDOW), None)
+            at = (key, same.index if same else index, alert.sentence)
+            if at in shown:
+                continue
+            shown.add(at)
             if same is None:
                 own.append(Event(index=index, what=f"{day(runs[index].started_at)}: {alert.sentence}", css="reported"))
-            elif alert.sentence not in same.what:
+            else:
                 own[own.index(same)] = replace(same, what=f"{same.what}; alert: {alert.sentence}")
     return events
 

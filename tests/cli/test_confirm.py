@@ -202,6 +202,18 @@ def test_bisection_of_alert_is_on_its_page(accepted: Found, monkeypatch: pytest.
     assert f'<a href="../bisections/{page.name}">' in html
 
 
+def test_undecided_bisection_of_alert_says_how_it_goes_on(accepted: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted.measure("noise=0.01,pace=1.2")
+    key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED)
+    scripts = [f"script=noise=0.03{number} pace={1 if number < 20 else 1.1}" for number in range(10, 30)]
+    found = Between(subject="arms", places=arm_places(scripts))
+    monkeypatch.setattr("harness.runner.explain.between", lambda *_given, **_named: found)
+    shown = accepted.here("schedule", "explain", str(key), "--budget", "80s")
+    assert "Undecided" in shown.stdout
+    goes_on = f"next: The bisection goes on where it ended: `kokoro-bench schedule explain {key}`."
+    assert goes_on in accepted.here("schedule", "alert", str(key)).stdout
+
+
 def test_one_step_needs_no_bisection(accepted: Found) -> None:
     accepted.measure("noise=0.01,pace=1.2")
     key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED)

@@ -16,6 +16,7 @@ from harness.engines.scripted import start
 from harness.engines.speech import EngineRefusal
 from harness.measure.conductor.events import BlockDone
 from harness.plan.config import load_config
+from harness.runner.model_candidates import Models
 from harness.runner.recorder import RunRecorder
 from harness.runner.search_runs import SearchRuns
 from harness.runner.side_tasks import SideTasks
@@ -211,12 +212,14 @@ def test_a_search_that_was_killed_goes_on_and_measures_nothing_twice(
 
     more = (*FEW, "--try", "spinning=off", "--budget", "250s")
     monkeypatch.setattr(RunRecorder, "__call__", dying)
+    monkeypatch.setattr(Models, "make", lambda *_given, **_named: ((FAST,), {"scripted-4bit": "one: two: three"}))
     stopped = here(*SEARCH, *more)
     assert stopped.returncode == 130, stopped.stdout + stopped.stderr
     assert "--resume continues the search" in stopped.stderr
     monkeypatch.setattr(RunRecorder, "__call__", stored)
     found = answer(here, *more, "--resume")
     assert found["winner"] == FAST
+    assert row(found, "scripted-4bit")["result"] == "not tried: one: two: three"
     first, second = found["rounds"]
     assert len(first) == 1, "the first round was not measured again"
     assert second[0] == blocks[0], "the blocks of the second are kept"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.records.bisection import BisectionAnswer
 from harness.core.records.run import RunData
 from harness.core.records.schedule import AlertEnding, AlertKind, Confirmation
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
@@ -98,7 +99,7 @@ def test_markdown_and_text_say_the_same_as_page(small_run: RunData) -> None:
 @pytest.mark.parametrize(("size", "differs"), [(0.0953, False), (1.1, True)])
 def test_sizes_that_contradict_each_other_are_named(small_run: RunData, size: float, *, differs: bool) -> None:
     alert = alert_on(
-        small_run, size=size, low=size - 0.02, high=size + 0.02, confirmed_by="duel", explanation="Undecided"
+        small_run, size=size, low=size - 0.02, high=size + 0.02, confirmed_by="duel", answer=BisectionAnswer.UNDECIDED
     )
     (first, *_) = [each for each in small_run.run.scenarios if each.id == alert.subject]
     change = Estimate(point=0.09, low=0.08, high=0.10, level=0.99, method="m", n=12, launches=3)

@@ -102,7 +102,7 @@ def test_what_is_fast_because_it_is_wrong_is_called_wrong(data: RunData) -> None
         reason="It sounds wrong: mcd 18.7 dB is beyond 5.2 dB",
     )
     lines = arms(replace(data, verdicts=(*data.verdicts, wrong))).lines
-    assert [line.remark for line in lines] == ["", "wrong: mcd 18.7 dB is beyond 5.2 dB", "", ""]
+    assert [line.remark for line in lines] == ["", "It sounds wrong: mcd 18.7 dB is beyond 5.2 dB", "", ""]
 
 
 def test_start_up_alone_has_nothing_side_by_side(tmp_path_factory: pytest.TempPathFactory) -> None:

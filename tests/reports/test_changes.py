@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from harness.core.records.run import RunData
+from harness.core.records.run import DUEL, RunData
 from harness.core.records.verdict import Verdict, VerdictKind
 from reports.text.naming import names_of
 from reports.views.changes import changes
@@ -46,7 +46,7 @@ def test_a_reason_stays_where_there_is_no_change_to_see(run: RunData) -> None:
         scenario_id=scenario.id, metric="latency", kind=VerdictKind.REGRESSED, reason="by -3 %",
         advice="`kokoro-bench report` shows the suspects", suspects=("inference: -6.3% of the whole",),
     )  # fmt: skip
-    data = replace(run, verdicts=(verdict,))
+    data = replace(run, run=replace(run.run, selection=f"{DUEL}a against b"), verdicts=(verdict,))
     found = changes(data, names_of(data))
     assert found.worse_advice == "", "whoever reads the report need not be sent to it"
     (group,) = found.worse

@@ -2,6 +2,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from harness.core.errors import StoreError
+from harness.core.records.bisection import BisectionAnswer
 from harness.core.records.run import RunData
 from harness.store.databases import Database, connect
 from harness.store.migrate import MIGRATIONS, bring_up_to_date
 from harness.store.runs import RunStore, open_store
 from harness.store.schema import HEAD, METADATA, VERSION_TABLE
+from tests.schedule.test_endings import ALERT
 
 NEXT = """
 import sqlalchemy as sa
@@ -111,6 +114,22 @@ def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:
     assert [step.revision for step in script.walk_revisions()] == sorted(
         (step.revision for step in script.walk_revisions()), reverse=True
     )
+
+
+def test_an_undecided_bisection_of_an_earlier_version_is_told_from_an_answer(tmp_path: Path) -> None:
+    file = tmp_path / "results.sqlite"
+    explanations = {"a": "Undecided. The most probable step is c4", "b": "c4 changed latency by +9 %", "c": ""}
+    with open_store(file) as store:
+        for subject in explanations:
+            store.journal().open_alert(replace(ALERT, subject=subject))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for subject, explanation in explanations.items():
+            connection.execute("UPDATE bench_alerts SET explanation = ? WHERE subject = ?", (explanation, subject))
+        connection.execute("ALTER TABLE bench_alerts DROP COLUMN answer")
+        connection.execute("UPDATE bench_version SET version_num = '0006'")
+    with open_store(file) as store:
+        answers = {alert.subject: alert.answer for alert in store.journal().alerts()}
+    assert answers == {"a": BisectionAnswer.UNDECIDED, "b": None, "c": None}
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:

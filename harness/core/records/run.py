@@ -127,6 +127,8 @@ class RunRecord:
     reason: str = ""
     """Why the status is what it is, where that needs saying."""
     notes: tuple[str, ...] = ()
+    untried: tuple[tuple[str, str], ...] = ()
+    """Candidates of a search that could not be made, each with the reason."""
     pid: int = 0
     boot: str = ""
 

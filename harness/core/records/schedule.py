@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.core.records.bisection import BisectionAnswer
+
 
 class FireState(StrEnum):
     """The state of a due time."""
@@ -147,6 +149,8 @@ class Alert:
     """What the duel has shown, or why there is none, as a sentence without a full stop."""
     bisection: str = ""
     """The bisection of its change; "" without one."""
+    answer: BisectionAnswer | None = None
+    """What the bisection came to; None without one, and for what an earlier version stored as decided."""
     explanation: str = ""
     """What the bisection has found, or why there is none, as a sentence without a full stop; "" if none was asked."""
 

@@ -139,6 +139,10 @@ class Verdict:
     waiver: Waiver | None = None
     accepted: str = ""
     """The accepted run whose subject decided (`is_against_reference`); "" where remembered values did."""
+    accepted_on: str = ""
+    """The day of its acceptance (YYYY-MM-DD)."""
+    changed: str = ""
+    """What differs under test from the accepted subject, in words, if pairs with it decided."""
 
     @property
     def suspected(self) -> tuple[Suspect, ...]:

@@ -17,10 +17,12 @@ MEASURING = (
     "harness/clock.py",
 )
 """The source that runs in a worker. If two revisions differ in it, they measure differently."""
-NAMED_REVISION = "duel"
-"""Where the name of a revision stands that nobody knows."""
 WORKERS = ("harness/measure/worker/__init__.py", "harness/measure/worker.py")
 """Files with `main` of `harness.measure.worker`. Older revisions have the second."""
+
+
+class UnknownRevision(UsageError):  # noqa: N818 - an answer of the repository
+    """The repository does not have a revision, or there is none."""
 
 
 def checkout(root: Path, revision: str, *, cache: Path) -> Path:
@@ -94,18 +96,18 @@ def resolve(root: Path, revision: str) -> str:
     except GitError as error:
         if "not a git repository" not in error.stderr:
             raise
-        raise UsageError(
+        raise UnknownRevision(
             f"{revision!r} is neither a model nor a requirement, and {root} lies in no git repository with revisions",
-            where=NAMED_REVISION,
+            where="duel",
             remedy="run it in the repository of the engine; kokoro-bench models list shows models",
         ) from error
     if commit := find_commit(root, revision):
         return commit
     shallow = git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
-    raise UsageError(
+    raise UnknownRevision(
         f"{revision!r} is neither a model, a requirement nor a git revision"
         + (" that this shallow clone has" if shallow else ""),
-        where=NAMED_REVISION,
+        where="duel",
         remedy="git fetch --unshallow gets every revision"
         if shallow
         else "git log --oneline shows revisions, kokoro-bench models list shows models",

@@ -13,7 +13,7 @@ from harness.core.records.run import RunData, RunRecord
 from harness.core.records.value import Reading
 from harness.core.records.verdict import Summary, TargetResult, Verdict
 from harness.core.redaction import published
-from harness.store.earlier import with_proven_suspects, without_self_comparisons
+from harness.store.earlier import as_of_now, without_self_comparisons
 from harness.store.exports.junit import SentenceOf, to_junit
 from harness.store.exports.openmetrics import UnitOf, named_with_unit, to_openmetrics
 from harness.store.exports.pytest_benchmark import to_pytest_benchmark
@@ -216,7 +216,7 @@ def read_jsonl(content: bytes, *, where: str = "") -> RunData:
         raise StoreError(f"is cut short or joined of several: expected {expected}", where=where, remedy=_REMEDY)
     [run] = found["run"]
     found["summary"] = list(without_self_comparisons(found["summary"], run.scenarios))
-    found["verdict"] = list(with_proven_suspects(found["verdict"]))
+    found["verdict"] = list(as_of_now(found["verdict"]))
     return RunData(run=run, **{name: tuple(found[kind]) for kind, name in LINE_KINDS.items()})
 
 
